@@ -1,0 +1,25 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::Clock;
+
+/// A clock that moves only when told.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that shows this time, in microseconds since 1970.
+    pub fn at(micros: i64) -> Self {
+        ManualClock(AtomicI64::new(micros))
+    }
+
+    /// Moves the clock, backwards too.
+    pub fn advance(&self, micros: i64) {
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_micros(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}

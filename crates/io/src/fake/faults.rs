@@ -1,0 +1,155 @@
+use std::io;
+
+use parking_lot::{Condvar, Mutex};
+
+/// How often the disk was asked, since it was made.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Reads of a file.
+    pub reads: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Writes to a file.
+    pub writes: u64,
+    /// Syncs of a file.
+    pub syncs: u64,
+    /// All that changes anything: the numbers at which [`super::FakeDisk::cut_power_at`] can cut.
+    pub changes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: Counts,
+    cut_at: Option<u64>,
+    failing_syncs: u64,
+    failing_writes: u64,
+    capacity: Option<u64>,
+}
+
+/// Whether an operation may go on.
+pub(super) enum Fate {
+    Works,
+    /// The power goes off during this very operation.
+    Cut,
+}
+
+pub(super) fn power_is_off() -> io::Error {
+    io::Error::other("the power is off (fake disk)")
+}
+
+impl Faults {
+    pub(super) fn counts(&self) -> Counts {
+        self.state.lock().counts
+    }
+
+    pub(super) fn cut_at(&self, change: u64) {
+        self.state.lock().cut_at = Some(change);
+    }
+
+    pub(super) fn fail_syncs(&self, times: u64) {
+        self.state.lock().failing_syncs = times;
+    }
+
+    pub(super) fn fail_writes(&self, times: u64) {
+        self.state.lock().failing_writes = times;
+    }
+
+    pub(super) fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    pub(super) fn reading(&self, bytes: usize) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.off() {
+            return Err(power_is_off());
+        }
+        state.counts.reads += 1;
+        state.counts.bytes_read += bytes as u64;
+        Ok(())
+    }
+
+    pub(super) fn changing(&self) -> io::Result<Fate> {
+        let mut state = self.state.lock();
+        if state.off() {
+            return Err(power_is_off());
+        }
+        state.counts.changes += 1;
+        Ok(if state.cut_at == Some(state.counts.changes) { Fate::Cut } else { Fate::Works })
+    }
+
+    pub(super) fn writing(&self, size_after: u64) -> io::Result<Fate> {
+        {
+            let mut state = self.state.lock();
+            state.counts.writes += 1;
+            if state.capacity.is_some_and(|capacity| size_after > capacity) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            if state.failing_writes > 0 {
+                state.failing_writes -= 1;
+                return Err(io::Error::other("this write fails (fake disk)"));
+            }
+        }
+        self.changing()
+    }
+
+    pub(super) fn syncing(&self) -> io::Result<Fate> {
+        {
+            let mut state = self.state.lock();
+            state.counts.syncs += 1;
+            if state.failing_syncs > 0 {
+                state.failing_syncs -= 1;
+                return Err(io::Error::other("this sync fails (fake disk)"));
+            }
+        }
+        self.changing()
+    }
+}
+
+impl State {
+    fn off(&self) -> bool {
+        self.cut_at.is_some_and(|cut| self.counts.changes >= cut)
+    }
+}
+
+/// A gate that operations pass through: shut it, and they wait at it.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// Lets nobody pass from now on.
+    pub fn shut(&self) {
+        self.state.lock().0 = true;
+    }
+
+    /// Lets all who wait pass.
+    pub fn open(&self) {
+        self.state.lock().0 = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody waits at the gate.
+    pub fn wait_for_someone(&self) {
+        let mut state = self.state.lock();
+        while state.1 == 0 {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    pub(super) fn pass(&self) {
+        let mut state = self.state.lock();
+        while state.0 {
+            state.1 += 1;
+            self.changed.notify_all();
+            self.changed.wait(&mut state);
+            state.1 -= 1;
+        }
+    }
+}

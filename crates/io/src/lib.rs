@@ -1,0 +1,18 @@
+//! What Leftfold asks of the machine, behind small traits: a [`Disk`] of named files, a [`Clock`]
+//! and a source of [`Random`] numbers.
+//!
+//! Everything above this crate reaches the outside world through these three, so a power cut, a
+//! full disk, a flipped bit or a slow sync is an ordinary fast test (see `fake`, behind the
+//! feature of that name), and one number replays a whole run.
+
+mod clock;
+mod disk;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod random;
+mod real;
+
+pub use clock::{Clock, SystemClock};
+pub use disk::{Disk, File, Lock, OpenMode, read_exact_at, read_whole, write_atomically};
+pub use random::{OsRandom, Random};
+pub use real::RealDisk;

@@ -1,0 +1,92 @@
+use std::io;
+use std::sync::Arc;
+
+use leftfold_io::{Clock, Disk, File, OpenMode, Random, read_whole, write_atomically};
+use zerocopy::IntoBytes;
+
+use crate::error::OpenError;
+use crate::format::{SegmentHeader, StoreHeader};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
+
+pub(crate) const STORE: &str = "STORE";
+
+pub(crate) fn unusable(file: &str, why: impl Into<String>) -> OpenError {
+    OpenError::Unusable { file: file.to_owned(), why: why.into() }
+}
+
+pub(crate) fn read_header(disk: &dyn Disk) -> Result<StoreHeader, OpenError> {
+    let bytes = read_whole(disk, STORE, 4096).map_err(|error| OpenError::io(STORE, error))?;
+    StoreHeader::parse(&bytes).map_err(|why| unusable(STORE, why))
+}
+
+pub(crate) fn write_header(
+    disk: &dyn Disk,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<StoreHeader, OpenError> {
+    let occupied = disk.list("log").map_err(|error| OpenError::io("log", error))?;
+    if !occupied.is_empty() {
+        return Err(unusable(STORE, "it is missing, yet there are segments"));
+    }
+    let [id, incarnation, key] = std::array::from_fn(|_| random.next_u128());
+    let header = StoreHeader::new(id, incarnation, key, clock.now_micros());
+    write_atomically(disk, "", STORE, header.as_bytes())
+        .map_err(|error| OpenError::io(STORE, error))?;
+    Ok(header)
+}
+
+/// Reads the manifest. A store without one was cut off while it was being created, or was robbed:
+/// it is finished only if no segment holds anything.
+pub(crate) fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    header: &StoreHeader,
+) -> Result<(Manifest, bool), OpenError> {
+    match Manifest::read(disk.clone(), header.store_id) {
+        Ok(Ok(manifest)) => Ok((manifest, false)),
+        Ok(Err(why)) => Err(unusable(MANIFEST, why)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let manifest = found(disk, header)?;
+            Ok((manifest, true))
+        }
+        Err(error) => Err(OpenError::io(MANIFEST, error)),
+    }
+}
+
+fn found(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Manifest, OpenError> {
+    let failed = |error| OpenError::io("log", error);
+    let first = LiveFile {
+        kind: FileKind::SEGMENT,
+        state: SegmentState::Open.code(),
+        id: 1,
+        generation: 0,
+        first: 1,
+        last: 0,
+        length: 0,
+    };
+    for name in disk.list("log").map_err(failed)? {
+        let name = format!("log/{name}");
+        let file = disk.open(&name, OpenMode::Read).map_err(failed)?;
+        if name != first.name() || file.len().map_err(failed)? > SegmentHeader::SIZE {
+            return Err(unusable(MANIFEST, "it is missing, yet there are segments"));
+        }
+        disk.remove(&name).map_err(failed)?;
+    }
+    create_segment(&**disk, &first, header.store_id, i64::MIN).map_err(failed)?;
+    let manifest = Manifest::empty(disk.clone(), header.store_id);
+    manifest.update(|files| files.push(first)).map_err(failed)?;
+    Ok(manifest)
+}
+
+pub(crate) fn create_segment(
+    disk: &dyn Disk,
+    live: &LiveFile,
+    store_id: [u8; 16],
+    commit_floor: i64,
+) -> io::Result<Arc<dyn File>> {
+    let file = disk.open(&live.name(), OpenMode::Create)?;
+    let header = SegmentHeader::new(store_id, live.id, live.first, commit_floor);
+    file.write_at(header.as_bytes(), 0)?;
+    file.sync()?;
+    disk.sync_dir("log")?;
+    Ok(file)
+}

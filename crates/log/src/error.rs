@@ -1,0 +1,136 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Bytes on disk that are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// The offset in the file, in bytes.
+    pub offset: u64,
+    /// The position that is affected, or the first that may be.
+    pub position: u64,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Damage { file, offset, position, what } = self;
+        write!(f, "{file} is damaged at offset {offset} (position {position}): {what}")
+    }
+}
+
+/// Why a log can't be opened.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another handle in this one, has it open.
+    #[error("{0} is open in another process; close that one first, or ask it over the network")]
+    Locked(String),
+    /// There is no store and none was to be created.
+    #[error("there is no store in {0}; check the path, or create one by appending or ingesting")]
+    Missing(String),
+    /// The file `STORE` or `MANIFEST` can't be used.
+    #[error("{file} can't be used: {why}; restore it from a backup")]
+    Unusable {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Data that was known to be synced is damaged.
+    #[error("{0}; nothing was changed: restore the file from a backup")]
+    Damaged(Damage),
+    /// The disk failed.
+    #[error("{file}: {source}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(file: &str, source: io::Error) -> Self {
+        OpenError::Io { file: file.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes are not what was written.
+    #[error("{0}")]
+    Damaged(Damage),
+    /// The disk failed.
+    #[error("{file}: {source}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}
+
+impl ReadError {
+    pub(crate) fn io(file: &str, source: io::Error) -> Self {
+        ReadError::Io { file: file.to_owned(), source: Arc::new(source) }
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => OpenError::Damaged(damage),
+            ReadError::Io { file, source } => OpenError::Io { file, source },
+        }
+    }
+}
+
+/// Why nothing more is written until the log is opened again.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// No space was left for a write.
+    #[error(
+        "the disk is full ({what}): the append may or may not be found after reopening; free space, \
+         then open the store again"
+    )]
+    DiskFull {
+        /// What was being done.
+        what: String,
+    },
+    /// A write or sync failed. It is never tried again: after a failed sync the system may have
+    /// thrown the data away.
+    #[error(
+        "writing failed ({what}: {source}): the append may or may not be found after reopening; \
+         check the disk, then open the store again"
+    )]
+    Failed {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The log was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl WriteError {
+    pub(crate) fn io(what: &str, source: io::Error) -> Self {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let what = what.to_owned();
+        if full.contains(&source.kind()) {
+            WriteError::DiskFull { what }
+        } else {
+            WriteError::Failed { what, source: Arc::new(source) }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{FORMAT_VERSION, crc_of};
+
+const MAGIC: [u8; 8] = *b"LFMANIFS";
+
+/// The head of the file `MANIFEST`; the entries follow it.
+#[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct ManifestHeader {
+    magic: [u8; 8],
+    version: U32,
+    /// How many entries follow.
+    pub entries: U32,
+    store_id: [u8; 16],
+    /// Counts the replacements of the manifest.
+    pub sequence: U64,
+    reserved: [u8; 20],
+    crc: U32,
+}
+
+const _: () = assert!(size_of::<ManifestHeader>() == ManifestHeader::SIZE);
+
+/// One live file.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct ManifestEntry {
+    /// What kind of file it is: 1 is a segment, the others belong to who is above.
+    pub kind: U16,
+    /// For a segment: 1 open, 2 closed, 3 sealed.
+    pub state: U16,
+    /// Which rewriting of it this is.
+    pub generation: U32,
+    /// Its number among its kind.
+    pub id: U64,
+    /// The first position that it covers.
+    pub first: U64,
+    /// The last position that it covers.
+    pub last: U64,
+    /// Bytes of the file (of a closed segment: where its frames end).
+    pub length: U64,
+    reserved: [u8; 24],
+}
+
+const _: () = assert!(size_of::<ManifestEntry>() == ManifestEntry::SIZE);
+
+impl ManifestEntry {
+    /// Bytes on disk.
+    pub const SIZE: usize = 64;
+
+    pub(crate) fn new(
+        kind: u16,
+        state: u16,
+        generation: u32,
+        [id, first, last, length]: [u64; 4],
+    ) -> Self {
+        ManifestEntry {
+            kind: kind.into(),
+            state: state.into(),
+            generation: generation.into(),
+            id: id.into(),
+            first: first.into(),
+            last: last.into(),
+            length: length.into(),
+            reserved: [0; 24],
+        }
+    }
+}
+
+impl ManifestHeader {
+    /// Bytes on disk.
+    pub const SIZE: usize = 64;
+
+    /// Lays out a whole manifest.
+    pub fn encode(store_id: [u8; 16], sequence: u64, entries: &[ManifestEntry]) -> Vec<u8> {
+        let mut header = ManifestHeader {
+            magic: MAGIC,
+            version: FORMAT_VERSION.into(),
+            entries: (entries.len() as u32).into(),
+            store_id,
+            sequence: sequence.into(),
+            reserved: [0; 20],
+            crc: U32::ZERO,
+        };
+        header.crc = header.checksum(entries.as_bytes()).into();
+        [header.as_bytes(), entries.as_bytes()].concat()
+    }
+
+    /// Reads a whole manifest: its sequence number and its entries.
+    pub fn parse(
+        bytes: &[u8],
+        store_id: [u8; 16],
+    ) -> Result<(u64, Vec<ManifestEntry>), &'static str> {
+        let Ok((header, rest)) = ManifestHeader::read_from_prefix(bytes) else {
+            return Err("it is cut short");
+        };
+        if header.magic != MAGIC || header.checksum(rest) != header.crc.get() {
+            return Err("its checksum does not match");
+        }
+        if header.version.get() != FORMAT_VERSION {
+            return Err("its format version is not one that this release reads");
+        }
+        if header.store_id != store_id {
+            return Err("it belongs to another store");
+        }
+        match <[ManifestEntry]>::ref_from_bytes(rest) {
+            Ok(entries) if entries.len() as u32 == header.entries.get() => {
+                Ok((header.sequence.get(), entries.to_vec()))
+            }
+            _ => Err("it does not have as many entries as it says"),
+        }
+    }
+
+    fn checksum(&self, entries: &[u8]) -> u32 {
+        crc_of(0, &[&self.as_bytes()[..Self::SIZE - 4], entries])
+    }
+}

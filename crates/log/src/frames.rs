@@ -1,0 +1,97 @@
+use bytes::Bytes;
+
+use crate::format::{Extension, FrameHeader, extensions};
+use crate::walk::{Record, Walk};
+
+/// A whole frame, every checksum checked.
+#[derive(Debug, Clone)]
+pub struct FrameView {
+    /// Where it begins in its segment's file.
+    pub offset: u64,
+    /// Its head.
+    pub header: FrameHeader,
+    /// Its records, in order.
+    pub records: Vec<Record>,
+    extensions: Bytes,
+}
+
+impl FrameView {
+    /// Its extensions.
+    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
+        extensions(&self.extensions)
+    }
+}
+
+/// Goes from frame to frame over the bytes of a segment and checks everything.
+pub(crate) struct Frames {
+    bytes: Bytes,
+    salt: u32,
+    at: usize,
+    next_position: u64,
+    commit_time: i64,
+}
+
+impl Frames {
+    /// `bytes` are a segment's from its start on; the first frame begins at `at`.
+    pub(crate) fn new(
+        bytes: Bytes,
+        salt: u32,
+        at: u64,
+        next_position: u64,
+        commit_time: i64,
+    ) -> Self {
+        Frames { bytes, salt, at: at as usize, next_position, commit_time }
+    }
+
+    /// Where the next frame begins or would begin.
+    pub(crate) fn offset(&self) -> u64 {
+        self.at as u64
+    }
+
+    pub(crate) fn next_position(&self) -> u64 {
+        self.next_position
+    }
+
+    pub(crate) fn commit_time(&self) -> i64 {
+        self.commit_time
+    }
+
+    /// The next frame, or why there is none that is whole.
+    pub(crate) fn next(&mut self) -> Result<FrameView, &'static str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let header = FrameHeader::parse(rest, self.salt, self.offset())?;
+        if rest.len() < header.total() {
+            return Err("a frame is cut short");
+        }
+        if header.count.get() > 0 && header.first_position.get() < self.next_position {
+            return Err("a frame's position comes after a later one");
+        }
+        if header.commit_time.get() < self.commit_time {
+            return Err("a frame's commit time is earlier than the one before");
+        }
+        let frame = self.view(header)?;
+        self.at += frame.header.total();
+        self.commit_time = frame.header.commit_time.get();
+        if let Some(last) = frame.records.last() {
+            self.next_position = last.position + 1;
+        }
+        Ok(frame)
+    }
+
+    fn view(&self, header: FrameHeader) -> Result<FrameView, &'static str> {
+        let start = self.at + header.to_records();
+        let end = self.at + header.total();
+        let (first, commit) = (header.first_position.get(), header.commit_time.get());
+        let mut walk =
+            Walk::new(self.bytes.slice(start..end), start as u64, self.salt, first, commit);
+        let mut records = Vec::new();
+        while let Some(record) = walk.next()? {
+            records.push(record);
+        }
+        if records.len() as u64 != u64::from(header.count.get()) {
+            return Err("a frame does not have as many records as it says");
+        }
+        let extensions = self.bytes.slice(self.at + FrameHeader::SIZE..start);
+        Ok(FrameView { offset: self.offset(), header, records, extensions })
+    }
+}

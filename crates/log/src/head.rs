@@ -1,0 +1,48 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use event_listener::{Event, EventListener};
+
+/// How far the log is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// The last durable position; 0 if there is none.
+    pub position: u64,
+    /// Counts the frames since the log was opened: also those that have no position.
+    pub ticket: u64,
+}
+
+/// The durable head, watched by subscribers.
+#[derive(Debug, Default)]
+pub(crate) struct HeadCell {
+    position: AtomicU64,
+    ticket: AtomicU64,
+    closed: AtomicU64,
+    changed: Event,
+}
+
+impl HeadCell {
+    /// The ticket is read first: all of its frames lie at or below the position.
+    pub(crate) fn get(&self) -> Head {
+        let ticket = self.ticket.load(Ordering::Acquire);
+        Head { position: self.position.load(Ordering::Acquire), ticket }
+    }
+
+    pub(crate) fn publish(&self, head: Head) {
+        self.position.store(head.position, Ordering::Release);
+        self.ticket.store(head.ticket, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(1, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) == 1
+    }
+
+    pub(crate) fn listen(&self) -> EventListener {
+        self.changed.listen()
+    }
+}

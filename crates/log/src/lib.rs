@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod create;
+mod error;
+pub mod format;
+mod frames;
+mod head;
+mod log;
+mod manifest;
+mod options;
+mod read;
+mod recovery;
+mod scan;
+mod seal;
+mod segment;
+mod walk;
+mod writer;
+
+pub use error::{Damage, OpenError, ReadError, WriteError};
+pub use frames::FrameView;
+pub use head::Head;
+pub use log::{Log, Opened, SegmentInfo};
+pub use manifest::{FileKind, LiveFile};
+pub use options::{Durability, LogOptions};
+pub use read::Fetcher;
+pub use scan::{Direction, Scan, ScanRange};
+pub use walk::Record;
+pub use writer::{Admit, FrameBuilder, Outcome, Pump, Sequencer, Slot, Waiting};

@@ -1,0 +1,273 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use event_listener::EventListener;
+use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::create::{STORE, create_segment, open_manifest, read_header, unusable, write_header};
+use crate::error::OpenError;
+use crate::format::{BlockEntry, SegmentHeader, StoreHeader};
+use crate::head::{Head, HeadCell};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
+use crate::options::LogOptions;
+use crate::recovery::{self, Found};
+use crate::segment::{Blocks, Body, Segment};
+
+const LOCK: &str = "LOCK";
+
+/// The reading side of a log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: LogOptions,
+    pub(crate) header: StoreHeader,
+    pub(crate) manifest: Manifest,
+    pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
+    pub(crate) head: HeadCell,
+    pub(crate) next_position: AtomicU64,
+    pub(crate) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
+    pub(crate) footers: Cache<(u64, u32), Arc<Vec<BlockEntry>>, ByLength>,
+    pub(crate) files: Cache<(u64, u32), Arc<dyn File>>,
+    _lock: Box<dyn Lock>,
+}
+
+#[derive(Clone)]
+pub(crate) struct ByLength;
+
+impl Weighter<(u64, u32, u32), Bytes> for ByLength {
+    fn weight(&self, _: &(u64, u32, u32), bytes: &Bytes) -> u64 {
+        bytes.len() as u64
+    }
+}
+
+impl Weighter<(u64, u32), Arc<Vec<BlockEntry>>> for ByLength {
+    fn weight(&self, _: &(u64, u32), entries: &Arc<Vec<BlockEntry>>) -> u64 {
+        (entries.len() * BlockEntry::SIZE) as u64
+    }
+}
+
+/// An opened log, and what the one who opens it must know to start writing.
+pub struct Opened {
+    /// The log.
+    pub log: Log,
+    /// The last commit time in it.
+    pub commit_time: i64,
+    /// Whether the store was made just now.
+    pub created: bool,
+}
+
+/// A segment, as those above see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub id: u64,
+    /// The position of its first record, or where that would be.
+    pub first: u64,
+    /// The position of its last record; one less than the first if there is none.
+    pub last: u64,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Whether it is the one that is written to.
+    pub active: bool,
+    /// Bytes of frames and footer.
+    pub bytes: u64,
+}
+
+impl Log {
+    /// Opens the log of a disk, creating the store if there is none and `create` says so.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        options: LogOptions,
+        create: bool,
+    ) -> Result<Opened, OpenError> {
+        let exists = disk.open(STORE, OpenMode::Read).is_ok();
+        if !exists && !create {
+            return Err(OpenError::Missing(disk.describe()));
+        }
+        let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
+            _ => OpenError::io(LOCK, error),
+        })?;
+        let header =
+            if exists { read_header(&*disk)? } else { write_header(&*disk, &*clock, &*random)? };
+        for dir in ["log", "index"] {
+            disk.create_dir(dir).map_err(|error| OpenError::io(dir, error))?;
+        }
+        let (manifest, created) = open_manifest(&disk, &header)?;
+        let cache = options.cache_bytes;
+        let shared = Shared {
+            blocks: Cache::with_weighter((cache >> 14) as usize, cache, ByLength),
+            footers: Cache::with_weighter(64, cache / 4, ByLength),
+            files: Cache::new(options.open_files),
+            segments: ArcSwap::default(),
+            head: HeadCell::default(),
+            next_position: AtomicU64::new(1),
+            _lock: lock,
+            disk,
+            clock,
+            options,
+            header,
+            manifest,
+        };
+        shared.remove_litter()?;
+        let commit_time = shared.open_segments()?;
+        Ok(Opened { log: Log { shared: Arc::new(shared) }, commit_time, created })
+    }
+
+    /// Who this store is.
+    pub fn header(&self) -> &StoreHeader {
+        &self.shared.header
+    }
+
+    /// The disk that the log lies on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.shared.disk
+    }
+
+    /// How far the log is durable.
+    pub fn head(&self) -> Head {
+        self.shared.head.get()
+    }
+
+    /// Wakes when the head has moved or the log is closed; listen first, then look at the head.
+    pub fn listen(&self) -> EventListener {
+        self.shared.head.listen()
+    }
+
+    /// Whether the writer has stopped, by failure or because it was closed: the head will not move.
+    pub fn is_closed(&self) -> bool {
+        self.shared.head.is_closed()
+    }
+
+    /// The live files that are not segments.
+    pub fn other_files(&self) -> Vec<LiveFile> {
+        let files = self.shared.manifest.files().into_iter();
+        files.filter(|file| file.kind != FileKind::SEGMENT).collect()
+    }
+
+    /// Takes files that lie ready on the disk into the manifest. On failure nothing changed.
+    pub fn adopt(&self, files: &[LiveFile]) -> std::io::Result<()> {
+        self.shared.manifest.update(|live| live.extend_from_slice(files))
+    }
+
+    /// Takes files out of the manifest, then off the disk.
+    pub fn discard(&self, unwanted: impl Fn(&LiveFile) -> bool) -> std::io::Result<()> {
+        let gone: Vec<_> = self.other_files().into_iter().filter(|file| unwanted(file)).collect();
+        self.shared.manifest.update(|live| live.retain(|file| !gone.contains(file)))?;
+        gone.iter().try_for_each(|file| self.shared.disk.remove(&file.name()))
+    }
+
+    /// All segments, in order.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let segments = self.shared.segments.load_full();
+        let count = segments.len();
+        let info = |(i, segment): (usize, &Arc<Segment>)| SegmentInfo {
+            id: segment.id,
+            first: segment.first_position,
+            last: segment.last_position(),
+            sealed: segment.open_body().is_none(),
+            active: i + 1 == count,
+            bytes: match &segment.body {
+                Body::Open(body) => body.synced_end(),
+                Body::Sealed { length, .. } => *length,
+            },
+        };
+        segments.iter().enumerate().map(info).collect()
+    }
+}
+
+impl Shared {
+    fn remove_litter(&self) -> Result<(), OpenError> {
+        let live: Vec<_> = self.manifest.files().iter().map(LiveFile::name).collect();
+        for dir in ["log", "index"] {
+            let names = self.disk.list(dir).map_err(|error| OpenError::io(dir, error))?;
+            for name in names.iter().map(|name| format!("{dir}/{name}")) {
+                if !live.contains(&name) {
+                    self.disk.remove(&name).map_err(|error| OpenError::io(&name, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what the manifest names; gives the last commit time.
+    fn open_segments(&self) -> Result<i64, OpenError> {
+        let store_id = self.header.store_id;
+        let files = self.manifest.files();
+        let (mut segments, mut next, mut commit_time) = (Vec::new(), 1, i64::MIN);
+        for live in files.iter().filter(|file| file.kind == FileKind::SEGMENT) {
+            let segment = match live.segment_state() {
+                Some(SegmentState::Sealed) => Segment::sealed(store_id, live),
+                Some(state) => {
+                    let (segment, found_next, found_time) = self.open_segment(live, state)?;
+                    (next, commit_time) = (found_next, found_time);
+                    segment
+                }
+                None => {
+                    let why = "it holds a segment in a state that this release does not know";
+                    return Err(unusable(MANIFEST, why));
+                }
+            };
+            segments.push(Arc::new(segment));
+        }
+        self.segments.store(Arc::new(segments));
+        self.next_position.store(next, Ordering::Release);
+        self.head.publish(Head { position: next - 1, ticket: 0 });
+        Ok(commit_time)
+    }
+
+    fn open_segment(
+        &self,
+        live: &LiveFile,
+        state: SegmentState,
+    ) -> Result<(Segment, u64, i64), OpenError> {
+        let name = live.name();
+        let failed = |error| OpenError::io(&name, error);
+        let file = self.disk.open(&name, OpenMode::Write).map_err(failed)?;
+        let data_end = (state == SegmentState::Closed).then_some(live.length);
+        let found: Found = recovery::examine(self.header.store_id, live, &file, data_end)?;
+        if state == SegmentState::Open {
+            recovery::clear_tail(&*file, &found).map_err(failed)?;
+        }
+        let (next, commit_time) = (found.next_position, found.commit_time);
+        Ok((found.into_segment(self.header.store_id, live, file), next, commit_time))
+    }
+
+    /// A new open segment, its file on the disk and in the manifest.
+    pub(crate) fn new_segment(
+        &self,
+        [id, first_position]: [u64; 2],
+        commit_floor: i64,
+        closed: Option<LiveFile>,
+    ) -> std::io::Result<Arc<Segment>> {
+        let store_id = self.header.store_id;
+        let live = LiveFile {
+            kind: FileKind::SEGMENT,
+            state: SegmentState::Open.code(),
+            id,
+            generation: 0,
+            first: first_position,
+            last: 0,
+            length: 0,
+        };
+        let file = create_segment(&*self.disk, &live, store_id, commit_floor)?;
+        self.manifest.update(|files| {
+            files.retain(|file| Some((file.kind, file.id)) != closed.map(|c| (c.kind, c.id)));
+            files.extend(closed);
+            files.push(live);
+        })?;
+        let numbers = [id, first_position, SegmentHeader::SIZE];
+        Ok(Arc::new(Segment::open(store_id, numbers, file, Blocks::default())))
+    }
+}

@@ -1,0 +1,47 @@
+use std::time::Duration;
+
+/// When an append is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After `fdatasync` returned. The default.
+    #[default]
+    Synced,
+    /// After the write; a sync follows within this time. A crash of the machine (not of the
+    /// process) may lose what was acknowledged in between. What is read is still only what is
+    /// synced.
+    Relaxed(Duration),
+}
+
+/// How a log is laid out and how much it may hold in memory.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// A segment is closed when the next append would make it longer than this, in bytes.
+    pub segment_bytes: u64,
+    /// The open segment's file is extended by this many zeros ahead of the writer, so that a sync
+    /// need not write the file's length too.
+    pub preallocate: u64,
+    /// At most this many bytes of appends wait for the writer.
+    pub queue_bytes: usize,
+    /// After this long without appends, the log notes down up to where it is synced.
+    pub idle: Duration,
+    /// When an append is acknowledged.
+    pub durability: Durability,
+    /// At most this many bytes of blocks are kept in memory for reads.
+    pub cache_bytes: u64,
+    /// At most this many files are kept open.
+    pub open_files: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions {
+            segment_bytes: 64 << 20,
+            preallocate: 4 << 20,
+            queue_bytes: 64 << 20,
+            idle: Duration::from_millis(20),
+            durability: Durability::Synced,
+            cache_bytes: 64 << 20,
+            open_files: 256,
+        }
+    }
+}

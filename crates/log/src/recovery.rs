@@ -1,0 +1,127 @@
+//! What a segment that was not sealed still holds.
+//!
+//! The tail of the open segment may be torn: frames that were being written when the power went.
+//! None of them was acknowledged, because an acknowledgement follows the sync of the whole batch.
+//! So the log ends before the first frame that is not whole, unless something proves that the
+//! place had been synced: a mark in any whole frame, before or after, that lies beyond it. Then
+//! the frame was whole once, and what we see is damage, which is never cut off.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leftfold_io::{File, read_exact_at};
+
+use crate::error::{Damage, OpenError};
+use crate::format::{FRAME_MAGIC, FrameHeader, SegmentHeader};
+use crate::frames::Frames;
+use crate::manifest::LiveFile;
+use crate::segment::{Blocks, Segment, salt_of};
+
+/// Zeros are written in pieces of this size.
+const ZEROS: usize = 1 << 20;
+
+/// What was found in a segment that is not sealed.
+pub(crate) struct Found {
+    pub(crate) blocks: Blocks,
+    /// Where the whole frames end.
+    pub(crate) end: u64,
+    pub(crate) next_position: u64,
+    pub(crate) commit_time: i64,
+    /// The file's bytes.
+    bytes: Bytes,
+}
+
+/// Reads the segment; `data_end` is known if it was closed in good order.
+pub(crate) fn examine(
+    store_id: [u8; 16],
+    live: &LiveFile,
+    file: &Arc<dyn File>,
+    data_end: Option<u64>,
+) -> Result<Found, OpenError> {
+    let name = live.name();
+    let damage = |offset, position, what: &str| {
+        OpenError::Damaged(Damage { file: name.clone(), offset, position, what: what.to_owned() })
+    };
+    let bytes = read_all(&**file).map_err(|error| OpenError::io(&name, error))?;
+    let header = SegmentHeader::parse(&bytes, store_id, live.id)
+        .map_err(|what| damage(0, live.first, what))?;
+    let salt = salt_of(store_id, live.id);
+    let frames_end = data_end.map_or(bytes.len(), |end| end as usize);
+    let Some(data) = bytes.get(..frames_end) else {
+        return Err(damage(bytes.len() as u64, live.first, "the file is cut short"));
+    };
+    let mut frames = Frames::new(
+        bytes.slice_ref(data),
+        salt,
+        SegmentHeader::SIZE,
+        header.first_position.get(),
+        header.commit_floor.get(),
+    );
+    let (blocks, mark, what) = walk_frames(&mut frames);
+    let found = Found {
+        blocks,
+        end: frames.offset(),
+        next_position: frames.next_position(),
+        commit_time: frames.commit_time(),
+        bytes,
+    };
+    let mark = mark.max(mark_beyond(&found, salt)).max(data_end.unwrap_or(0));
+    if mark > found.end {
+        return Err(damage(found.end, found.next_position, what));
+    }
+    Ok(found)
+}
+
+fn walk_frames(frames: &mut Frames) -> (Blocks, u64, &'static str) {
+    let (mut blocks, mut mark) = (Blocks::default(), 0);
+    loop {
+        match frames.next() {
+            Ok(frame) => {
+                mark = mark.max(frame.header.synced_mark.get());
+                blocks.note_frame(&frame);
+            }
+            Err(what) => return (blocks, mark, what),
+        }
+    }
+}
+
+/// The furthest synced mark in any frame head after the end of the whole frames.
+fn mark_beyond(found: &Found, salt: u32) -> u64 {
+    let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
+    memchr::memmem::find_iter(tail, &FRAME_MAGIC)
+        .filter_map(|at| FrameHeader::parse(&tail[at..], salt, found.end + at as u64).ok())
+        .map(|header| header.synced_mark.get())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Makes the tail zeros again: a frame of a torn batch that is still whole must not come back
+/// to life behind a new frame of the same length as the torn one before it.
+pub(crate) fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
+    let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
+    let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
+    let zeros = vec![0; ZEROS.min(last + 1)];
+    for start in (0..=last).step_by(ZEROS) {
+        let n = zeros.len().min(last + 1 - start);
+        file.write_at(&zeros[..n], found.end + start as u64)?;
+    }
+    file.sync()
+}
+
+impl Found {
+    pub(crate) fn into_segment(
+        self,
+        store_id: [u8; 16],
+        live: &LiveFile,
+        file: Arc<dyn File>,
+    ) -> Segment {
+        Segment::open(store_id, [live.id, live.first, self.end], file, self.blocks)
+    }
+}
+
+pub(crate) fn read_all(file: &dyn File) -> std::io::Result<Bytes> {
+    let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; len];
+    read_exact_at(file, &mut bytes, 0)?;
+    Ok(bytes.into())
+}

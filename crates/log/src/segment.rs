@@ -1,0 +1,155 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leftfold_io::File;
+use parking_lot::RwLock;
+
+use crate::error::Damage;
+use crate::format::{BlockEntry, crc_of};
+use crate::frames::FrameView;
+use crate::manifest::{FileKind, LiveFile, SegmentState};
+
+/// A block is closed at the first record boundary after this many bytes: what a cold read of one
+/// record reads.
+const BLOCK_BYTES: u64 = 16 << 10;
+
+/// A segment: a file of the log, open, closed or sealed.
+pub(crate) struct Segment {
+    pub(crate) id: u64,
+    pub(crate) generation: u32,
+    pub(crate) first_position: u64,
+    /// Where the checksums of its frames and records begin.
+    pub(crate) salt: u32,
+    pub(crate) body: Body,
+}
+
+pub(crate) enum Body {
+    /// Not sealed: its blocks are in memory.
+    Open(OpenBody),
+    /// Sealed: its blocks are in its footer.
+    Sealed { last_position: u64, length: u64 },
+}
+
+pub(crate) struct OpenBody {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) blocks: RwLock<Blocks>,
+    /// Where the synced frames end.
+    pub(crate) synced_end: AtomicU64,
+}
+
+/// The blocks of a segment that is still in memory, unsynced ones at the end included.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Blocks {
+    pub(crate) entries: Vec<BlockEntry>,
+    pub(crate) records: u64,
+    pub(crate) frames: u64,
+    pub(crate) last_position: u64,
+    pub(crate) commit_max: i64,
+}
+
+impl Blocks {
+    /// Notes a record whose block, should it open one, begins at this offset.
+    pub(crate) fn note(&mut self, position: u64, offset: u64, commit: i64, time: i64) {
+        self.records += 1;
+        self.last_position = position;
+        match self.entries.last_mut() {
+            Some(block) if offset - block.offset.get() < BLOCK_BYTES => {
+                block.commit_max = commit.into();
+                block.time_min = block.time_min.get().min(time).into();
+                block.time_max = block.time_max.get().max(time).into();
+            }
+            _ => self.entries.push(BlockEntry {
+                first_position: position.into(),
+                offset: offset.into(),
+                commit_min: commit.into(),
+                commit_max: commit.into(),
+                time_min: time.into(),
+                time_max: time.into(),
+            }),
+        }
+    }
+
+    /// Notes a whole frame.
+    pub(crate) fn note_frame(&mut self, frame: &FrameView) {
+        self.frames += 1;
+        self.commit_max = frame.header.commit_time.get();
+        let mut offset = frame.offset;
+        let mut next = frame.offset + frame.header.to_records() as u64;
+        for record in &frame.records {
+            self.note(record.position, offset, record.commit_time, record.time);
+            next += crate::format::RecordPrefix::SIZE as u64 + record.bytes.len() as u64;
+            offset = next;
+        }
+    }
+}
+
+impl Segment {
+    pub(crate) fn open(
+        store_id: [u8; 16],
+        [id, first_position, synced_end]: [u64; 3],
+        file: Arc<dyn File>,
+        blocks: Blocks,
+    ) -> Self {
+        let synced_end = AtomicU64::new(synced_end);
+        let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), synced_end });
+        Segment { id, generation: 0, first_position, salt: salt_of(store_id, id), body }
+    }
+
+    pub(crate) fn sealed(store_id: [u8; 16], file: &LiveFile) -> Self {
+        Segment {
+            id: file.id,
+            generation: file.generation,
+            first_position: file.first,
+            salt: salt_of(store_id, file.id),
+            body: Body::Sealed { last_position: file.last, length: file.length },
+        }
+    }
+
+    pub(crate) fn live(&self, state: SegmentState, last: u64, length: u64) -> LiveFile {
+        LiveFile {
+            kind: FileKind::SEGMENT,
+            state: state.code(),
+            id: self.id,
+            generation: self.generation,
+            first: self.first_position,
+            last,
+            length,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.live(SegmentState::Open, 0, 0).name()
+    }
+
+    pub(crate) fn open_body(&self) -> Option<&OpenBody> {
+        match &self.body {
+            Body::Open(body) => Some(body),
+            Body::Sealed { .. } => None,
+        }
+    }
+
+    /// Its last position; before its first if it has none. For an open segment also what is
+    /// written and not yet synced.
+    pub(crate) fn last_position(&self) -> u64 {
+        match &self.body {
+            Body::Sealed { last_position, .. } => *last_position,
+            Body::Open(body) => body.blocks.read().last_position.max(self.first_position - 1),
+        }
+    }
+
+    pub(crate) fn damage(&self, offset: u64, position: u64, what: &str) -> Damage {
+        Damage { file: self.name(), offset, position, what: what.to_owned() }
+    }
+}
+
+impl OpenBody {
+    pub(crate) fn synced_end(&self) -> u64 {
+        self.synced_end.load(Ordering::Acquire)
+    }
+}
+
+/// The checksums of a segment start from its store and its number, so that bytes of another
+/// segment, or of a payload, never pass for its own.
+pub(crate) fn salt_of(store_id: [u8; 16], segment: u64) -> u32 {
+    crc_of(0, &[&store_id, &segment.to_le_bytes()])
+}

@@ -1,0 +1,97 @@
+use zerocopy::IntoBytes;
+
+use super::Slot;
+use crate::format::{FLAG_MARK, FrameHeader, RecordPrefix, push_extension};
+use crate::segment::Blocks;
+
+/// Lays one frame into the writer's buffer: first its extensions, then its records.
+pub struct FrameBuilder<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+    /// Where `buffer[0]` will be in the segment's file.
+    base: u64,
+    salt: u32,
+    slot: Slot,
+    synced_mark: u64,
+    append_id: u128,
+    extensions: usize,
+    /// Offset in the buffer, and time, of each record.
+    records: Vec<(usize, i64)>,
+}
+
+/// Where a buffer of frames will lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) base: u64,
+    pub(crate) salt: u32,
+    pub(crate) synced_mark: u64,
+}
+
+impl<'a> FrameBuilder<'a> {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, place: Place, slot: Slot) -> Self {
+        let start = buffer.len();
+        buffer.resize(start + FrameHeader::SIZE, 0);
+        FrameBuilder {
+            buffer,
+            start,
+            base: place.base,
+            salt: place.salt,
+            slot,
+            synced_mark: place.synced_mark,
+            append_id: 0,
+            extensions: 0,
+            records: Vec::new(),
+        }
+    }
+
+    /// Names the append.
+    pub fn append_id(&mut self, id: u128) {
+        self.append_id = id;
+    }
+
+    /// Adds an extension; those that come after a record are lost.
+    pub fn extension(&mut self, kind: u16, value: &[u8]) {
+        if self.records.is_empty() {
+            push_extension(self.buffer, kind, value);
+            self.extensions = self.buffer.len() - self.start - FrameHeader::SIZE;
+        }
+    }
+
+    /// Adds a record with its own time.
+    pub fn record(&mut self, time: i64, bytes: &[u8]) {
+        let position = self.slot.position + self.records.len() as u64;
+        let prefix = RecordPrefix::new(self.salt, position, time, bytes);
+        self.records.push((self.buffer.len(), time));
+        self.buffer.extend_from_slice(prefix.as_bytes());
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Throws the frame away.
+    pub(crate) fn abandon(self) {
+        self.buffer.truncate(self.start);
+    }
+
+    /// Completes the frame and notes its records; says how many there are.
+    pub(crate) fn finish(self, blocks: &mut Blocks) -> u64 {
+        let FrameBuilder { buffer, start, slot, records, .. } = self;
+        let to_records = FrameHeader::SIZE + self.extensions;
+        let mut header =
+            FrameHeader::new(slot.position, self.synced_mark, slot.commit_time, self.append_id);
+        header.extensions = (self.extensions as u32).into();
+        header.records = ((buffer.len() - start - to_records) as u32).into();
+        header.count = (records.len() as u32).into();
+        if records.is_empty() && self.extensions == 0 {
+            header.flags = FLAG_MARK;
+        }
+        let offset = self.base + start as u64;
+        header.seal(self.salt, offset, &buffer[start + FrameHeader::SIZE..start + to_records]);
+        buffer[start..start + FrameHeader::SIZE].copy_from_slice(header.as_bytes());
+        blocks.frames += 1;
+        blocks.commit_max = slot.commit_time;
+        for (i, (at, time)) in records.iter().enumerate() {
+            let at = if i == 0 { offset } else { self.base + *at as u64 };
+            blocks.note(slot.position + i as u64, at, slot.commit_time, *time);
+        }
+        records.len() as u64
+    }
+}
