@@ -1,1 +1,19 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod active;
+mod error;
+mod expr;
+mod file;
+mod key;
+mod list;
+mod set;
+mod walk;
+
+pub use active::{Active, Adding};
+pub use error::IndexError;
+pub use expr::Expr;
+pub use file::{FileHead, IndexCache, IndexFile, Source, encode};
+pub use key::{Key, KeyHasher, Kind};
+pub use list::List;
+pub use set::{IndexSet, Part, Posting};
+pub use walk::{Matches, Toward};

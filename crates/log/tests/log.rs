@@ -1,5 +1,7 @@
 //! The log on a fake disk: what it keeps, what it cuts off, what it refuses.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

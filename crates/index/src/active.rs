@@ -1,0 +1,137 @@
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+use crate::key::{Key, KeyMap};
+
+/// The postings of the open segment, in memory. Positions that are not durable yet may stand at
+/// the end of each list: who reads says up to which position it wants to know.
+pub struct Active {
+    first: u64,
+    postings: RwLock<Postings>,
+}
+
+#[derive(Default)]
+struct Postings {
+    lists: KeyMap<Offsets>,
+    /// Keys that have one posting, as event ids do.
+    singles: KeyMap<u32>,
+}
+
+/// Positions, as offsets from the part's first.
+#[derive(Default)]
+struct Offsets {
+    /// The ordinal of the first, where whoever added it knew it.
+    ordinal: Option<u64>,
+    offsets: Vec<u32>,
+}
+
+/// What a key's list in a part looks like up to some position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) ordinal: Option<u64>,
+    pub(crate) len: usize,
+    pub(crate) last: u32,
+}
+
+/// Adds postings under one lock.
+pub struct Adding<'a> {
+    first: u64,
+    postings: RwLockWriteGuard<'a, Postings>,
+}
+
+/// A key with its ordinal, where known, and its offsets; ready to be sealed.
+pub(crate) type Sealable = (Key, Option<u64>, Vec<u32>);
+
+impl Active {
+    /// The postings of a segment that begins at this position.
+    pub fn new(first: u64) -> Self {
+        Active { first, postings: RwLock::default() }
+    }
+
+    /// The first position that can be in it.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Starts adding.
+    pub fn add(&self) -> Adding<'_> {
+        Adding { first: self.first, postings: self.postings.write() }
+    }
+
+    pub(crate) fn extent(&self, key: &Key, upto: u64) -> Option<Extent> {
+        let limit = u32::try_from(upto.checked_sub(self.first)?).unwrap_or(u32::MAX);
+        let postings = self.postings.read();
+        if let Some(list) = postings.lists.get(key) {
+            // What is asked about is near the end: the durable head is close behind the writer.
+            let newer = list.offsets.iter().rev().take_while(|offset| **offset > limit).count();
+            let len = list.offsets.len() - newer;
+            let last = *list.offsets.get(len.checked_sub(1)?)?;
+            return Some(Extent { ordinal: list.ordinal, len, last });
+        }
+        let last = *postings.singles.get(key).filter(|offset| **offset <= limit)?;
+        Some(Extent { ordinal: None, len: 1, last })
+    }
+
+    /// Copies offsets from an index on; at most as many as are asked for.
+    pub(crate) fn copy(&self, key: &Key, from: usize, count: usize, to: &mut Vec<u32>) {
+        let postings = self.postings.read();
+        if let Some(list) = postings.lists.get(key) {
+            let rest = list.offsets.get(from..).unwrap_or_default();
+            to.extend_from_slice(&rest[..rest.len().min(count)]);
+        } else if from == 0 {
+            to.extend(postings.singles.get(key));
+        }
+    }
+
+    /// All keys in order, and how many of them are singles.
+    pub(crate) fn sealable(&self) -> (Vec<Sealable>, Vec<(Key, u32)>) {
+        let postings = self.postings.read();
+        let lists = postings.lists.iter();
+        let mut lists: Vec<_> =
+            lists.map(|(key, list)| (*key, list.ordinal, list.offsets.clone())).collect();
+        let mut singles: Vec<_> = postings.singles.iter().map(|(key, at)| (*key, *at)).collect();
+        lists.sort_unstable_by_key(|list| list.0);
+        singles.sort_unstable_by_key(|single| single.0);
+        (lists, singles)
+    }
+}
+
+impl Adding<'_> {
+    /// Adds a posting. Positions of a key must grow.
+    pub fn posting(&mut self, key: Key, position: u64) {
+        let offset = self.offset(position);
+        self.postings.lists.entry(key).or_default().offsets.push(offset);
+    }
+
+    /// Adds a posting whose ordinal is known.
+    pub fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+        let offset = self.offset(position);
+        let list = self.postings.lists.entry(key).or_default();
+        if list.offsets.is_empty() {
+            list.ordinal = Some(ordinal);
+        }
+        list.offsets.push(offset);
+    }
+
+    /// Adds a posting of a key that has no other. The first that came stays.
+    pub fn single(&mut self, key: Key, position: u64) {
+        let offset = self.offset(position);
+        self.postings.singles.entry(key).or_insert(offset);
+    }
+
+    /// Of a list whose ordinals are known: the ordinal and the position of its last posting.
+    pub fn last(&self, key: &Key) -> Option<(u64, u64)> {
+        let list = self.postings.lists.get(key)?;
+        let last = *list.offsets.last()?;
+        Some((list.ordinal? + list.offsets.len() as u64 - 1, self.first + u64::from(last)))
+    }
+
+    /// The position of a single.
+    pub fn position_of_single(&self, key: &Key) -> Option<u64> {
+        self.postings.singles.get(key).map(|offset| self.first + u64::from(*offset))
+    }
+
+    /// A segment is closed long before it has so many positions: the log sees to it.
+    fn offset(&self, position: u64) -> u32 {
+        u32::try_from(position - self.first).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,28 @@
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Why the index can't answer.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// The bytes of an index file are not what was written.
+    #[error("{file} is damaged at offset {offset}: {what}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// The offset in the file, in bytes.
+        offset: u64,
+        /// What was found.
+        what: &'static str,
+    },
+    /// The disk failed.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}

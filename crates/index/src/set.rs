@@ -1,0 +1,284 @@
+use std::sync::Arc;
+
+use crate::active::{Active, Sealable};
+use crate::error::IndexError;
+use crate::expr::Expr;
+use crate::file::{FileHead, IndexFile, Source, encode};
+use crate::key::Key;
+use crate::list::{List, Origin};
+use crate::walk::{Matches, Node, Toward, Walker};
+
+/// The postings of a stretch of the log.
+#[derive(Clone)]
+pub enum Part {
+    /// In memory.
+    Active(Arc<Active>),
+    /// In a file.
+    File(Arc<IndexFile>),
+}
+
+/// A posting and its number in its key's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting {
+    /// How many postings of the key come before it.
+    pub ordinal: u64,
+    /// Its position.
+    pub position: u64,
+}
+
+/// The parts of an index in the order of the log, and files that hold the past of single keys
+/// that were defined later. Never changes: a new part makes a new set.
+#[derive(Clone, Default)]
+pub struct IndexSet {
+    parts: Vec<Part>,
+    past: Vec<(Key, Arc<IndexFile>)>,
+}
+
+impl Part {
+    /// The first position that it covers.
+    pub fn first(&self) -> u64 {
+        match self {
+            Part::Active(active) => active.first(),
+            Part::File(file) => file.first(),
+        }
+    }
+
+    fn list(&self, key: &Key, upto: u64) -> Result<Option<List>, IndexError> {
+        match self {
+            Part::File(file) => file.list(key),
+            Part::Active(active) => Ok(active.extent(key, upto).map(|extent| List {
+                first: active.first(),
+                ordinal: extent.ordinal,
+                len: extent.len,
+                source: Origin::Active(active.clone(), *key),
+            })),
+        }
+    }
+
+    /// The key's last posting up to a position, with its ordinal where the part knows it.
+    fn last(&self, key: &Key, upto: u64) -> Result<Option<(Option<u64>, u64)>, IndexError> {
+        if let Part::Active(active) = self {
+            // Asked with every append: no list is built for it.
+            return Ok(active.extent(key, upto).map(|extent| {
+                let ordinal = extent.ordinal.map(|first| first + extent.len as u64 - 1);
+                (ordinal, active.first() + u64::from(extent.last))
+            }));
+        }
+        let Some(list) = self.list(key, upto)? else { return Ok(None) };
+        let Some(index) = list.count_upto(upto)?.checked_sub(1) else { return Ok(None) };
+        let ordinal = list.ordinal.map(|first| first + index as u64);
+        Ok(list.position(index)?.map(|position| (ordinal, position)))
+    }
+}
+
+impl IndexSet {
+    /// A set of parts, in the order of the log.
+    pub fn new(parts: Vec<Part>) -> Self {
+        IndexSet { parts, past: Vec::new() }
+    }
+
+    /// The parts, in the order of the log.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The same set with another part at the end.
+    pub fn with_part(&self, part: Part) -> Self {
+        let mut set = self.clone();
+        set.parts.push(part);
+        set
+    }
+
+    /// The same set with a file in the place of the part that begins where it does.
+    pub fn with_file(&self, file: Arc<IndexFile>) -> Self {
+        let mut set = self.clone();
+        if let Some(part) = set.parts.iter_mut().find(|part| part.first() == file.first()) {
+            *part = Part::File(file);
+        }
+        set
+    }
+
+    /// The same set with a key's past: postings before all that the parts hold of it.
+    pub fn with_past(&self, key: Key, file: Arc<IndexFile>) -> Self {
+        let mut set = self.clone();
+        set.past.push((key, file));
+        set
+    }
+
+    fn past_of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Arc<IndexFile>> {
+        let key = *key;
+        self.past.iter().filter(move |(of, _)| *of == key).map(|(_, file)| file)
+    }
+
+    fn past_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {
+        self.past_of(key).filter_map(|file| file.list(key).transpose()).collect()
+    }
+
+    /// The key's last posting at or before a position.
+    pub fn last(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
+        self.last_before(key, upto, self.parts.len())
+    }
+
+    /// The last posting in the first so many parts, and in the key's past.
+    fn last_before(
+        &self,
+        key: &Key,
+        upto: u64,
+        parts: usize,
+    ) -> Result<Option<Posting>, IndexError> {
+        for at in (0..parts).rev() {
+            let Some((ordinal, position)) = self.parts[at].last(key, upto)? else { continue };
+            let before = match ordinal {
+                Some(ordinal) => {
+                    return Ok(Some(Posting { ordinal: ordinal + self.past_len(key)?, position }));
+                }
+                None => self.next_ordinal(key, at)?,
+            };
+            let list = self.parts[at].list(key, upto)?;
+            let len = list.map_or(Ok(0), |list| list.count_upto(upto))?;
+            return Ok(Some(Posting { ordinal: before + len as u64 - 1, position }));
+        }
+        self.last_of_past(key, upto)
+    }
+
+    fn last_of_past(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
+        let (mut before, mut last) = (0, None);
+        for list in self.past_lists(key)? {
+            if let Some(index) = list.count_upto(upto)?.checked_sub(1) {
+                let ordinal = before + index as u64;
+                last = list.position(index)?.map(|position| Posting { ordinal, position });
+            }
+            before += list.len as u64;
+        }
+        Ok(last)
+    }
+
+    fn past_len(&self, key: &Key) -> Result<u64, IndexError> {
+        Ok(self.past_lists(key)?.iter().map(|list| list.len as u64).sum())
+    }
+
+    /// The ordinal that the key's first posting in a part has.
+    fn next_ordinal(&self, key: &Key, part: usize) -> Result<u64, IndexError> {
+        let last = self.last_before(key, u64::MAX, part)?;
+        Ok(last.map_or(0, |last| last.ordinal + 1))
+    }
+
+    /// The key's first posting at or before a position.
+    pub fn first(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
+        let first = self.nth_list(key, upto)?;
+        Ok(first.filter(|position| *position <= upto))
+    }
+
+    fn nth_list(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
+        for list in self.past_lists(key)? {
+            if let Some(position) = list.position(0)? {
+                return Ok(Some(position));
+            }
+        }
+        for part in self.parts.iter().take_while(|part| part.first() <= upto) {
+            if let Some(list) = part.list(key, upto)?
+                && let Some(position) = list.position(0)?
+            {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The position of the key's n-th posting, counted from 0, if it is at or before a position.
+    pub fn nth(&self, key: &Key, ordinal: u64, upto: u64) -> Result<Option<u64>, IndexError> {
+        let mut past = 0;
+        for list in self.past_lists(key)? {
+            if ordinal < past + list.len as u64 {
+                let position = list.position((ordinal - past) as usize)?;
+                return Ok(position.filter(|position| *position <= upto));
+            }
+            past += list.len as u64;
+        }
+        for at in (0..self.parts.len()).rev() {
+            let Some(list) = self.parts[at].list(key, upto)? else { continue };
+            let first = match list.ordinal {
+                Some(first) => first + past,
+                None => self.next_ordinal(key, at)?,
+            };
+            if let Some(index) = ordinal.checked_sub(first) {
+                let position = list.position(index as usize)?;
+                return Ok(position.filter(|position| *position <= upto));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many postings a key has up to a position.
+    pub fn count(&self, key: &Key, upto: u64) -> Result<u64, IndexError> {
+        Ok(self.last(key, upto)?.map_or(0, |last| last.ordinal + 1))
+    }
+
+    /// The positions that an expression yields between two (both included), on the way.
+    pub fn matches(
+        &self,
+        expr: &Expr,
+        [from, to]: [u64; 2],
+        toward: Toward,
+    ) -> Result<Matches, IndexError> {
+        let mut parts = Vec::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            let next = self.parts.get(at + 1).map_or(u64::MAX, Part::first);
+            let (first, last) = (part.first().max(from), (next - 1).min(to));
+            if first <= last {
+                parts.push((first, last, self.bind(part, expr, to, toward)?));
+            }
+        }
+        // Parts are taken from the end.
+        let start = match toward {
+            Toward::Later => {
+                parts.reverse();
+                from
+            }
+            Toward::Earlier => to,
+        };
+        Ok(Matches { parts, toward, at: Some(start) })
+    }
+
+    fn bind(
+        &self,
+        part: &Part,
+        expr: &Expr,
+        upto: u64,
+        toward: Toward,
+    ) -> Result<Node, IndexError> {
+        let bind_all = |exprs: &[Expr]| -> Result<Vec<Node>, IndexError> {
+            exprs.iter().map(|expr| self.bind(part, expr, upto, toward)).collect()
+        };
+        Ok(match expr {
+            Expr::And(exprs) => Node::And(bind_all(exprs)?),
+            Expr::Or(exprs) => Node::Or(bind_all(exprs)?),
+            Expr::Key(key) => {
+                let mut lists = self.past_lists(key)?;
+                lists.extend(part.list(key, upto)?);
+                let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, toward)));
+                Node::Or(walkers.collect())
+            }
+        })
+    }
+
+    /// Lays out the file of a part that is in memory; its older parts must all be in this set.
+    pub fn encode_part(
+        &self,
+        active: &Active,
+        head: FileHead,
+        attachment: &[u8],
+    ) -> Result<Vec<u8>, IndexError> {
+        let (lists, singles) = active.sealable();
+        let at = self.parts.partition_point(|part| part.first() < active.first());
+        let numbered = |(key, ordinal, offsets): Sealable| {
+            let ordinal = match ordinal {
+                Some(ordinal) => ordinal,
+                None => self.next_ordinal(&key, at)? - self.past_len(&key)?,
+            };
+            Ok((key, ordinal, offsets))
+        };
+        let lists: Result<Vec<_>, IndexError> = lists.into_iter().map(numbered).collect();
+        Ok(encode(head, Source { lists: &lists?, singles: &singles, attachment }))
+    }
+}
