@@ -57,6 +57,18 @@ impl Active {
         Adding { first: self.first, postings: self.postings.write() }
     }
 
+    /// How many postings it holds.
+    pub fn len(&self) -> u64 {
+        let postings = self.postings.read();
+        let lists: usize = postings.lists.values().map(|list| list.offsets.len()).sum();
+        (lists + postings.singles.len()) as u64
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn extent(&self, key: &Key, upto: u64) -> Option<Extent> {
         let limit = u32::try_from(upto.checked_sub(self.first)?).unwrap_or(u32::MAX);
         let postings = self.postings.read();

@@ -119,6 +119,28 @@ impl IndexSet {
         self.last_before(key, upto, self.parts.len())
     }
 
+    /// Up to where the parts are in files.
+    pub fn filed_upto(&self) -> u64 {
+        let in_memory = self.parts.iter().find(|part| matches!(part, Part::Active(_)));
+        in_memory.map_or(u64::MAX, |part| part.first() - 1)
+    }
+
+    /// The key's last posting at or before a position, looked for only in the parts that begin
+    /// after another; for keys whose ordinals were known when they were added.
+    pub fn last_since(
+        &self,
+        key: &Key,
+        upto: u64,
+        since: u64,
+    ) -> Result<Option<Posting>, IndexError> {
+        for part in self.parts.iter().rev().take_while(|part| part.first() > since) {
+            if let Some((Some(ordinal), position)) = part.last(key, upto)? {
+                return Ok(Some(Posting { ordinal, position }));
+            }
+        }
+        Ok(None)
+    }
+
     /// The last posting in the first so many parts, and in the key's past.
     fn last_before(
         &self,

@@ -156,9 +156,14 @@ impl Log {
         files.filter(|file| file.kind != FileKind::SEGMENT).collect()
     }
 
-    /// Takes files that lie ready on the disk into the manifest. On failure nothing changed.
+    /// Takes files that lie ready on the disk into the manifest, in the place of those of the same
+    /// name. On failure nothing changed.
     pub fn adopt(&self, files: &[LiveFile]) -> std::io::Result<()> {
-        self.shared.manifest.update(|live| live.extend_from_slice(files))
+        let names: Vec<_> = files.iter().map(LiveFile::name).collect();
+        self.shared.manifest.update(|live| {
+            live.retain(|file| !names.contains(&file.name()));
+            live.extend_from_slice(files);
+        })
     }
 
     /// Takes files out of the manifest, then off the disk.

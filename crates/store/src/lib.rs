@@ -1,1 +1,36 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod append;
+pub mod blocking;
+mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod cursor;
+mod embedded;
+mod error;
+mod event;
+mod event_store;
+mod keys;
+mod limits;
+mod names;
+mod query;
+mod read;
+mod recorded;
+mod time;
+
+pub use append::{Append, Appended, CheckpointMove, Expected, Versions};
+pub use cursor::Cursor;
+pub use embedded::{Embedded, Finding, LiveSubscription, Manual, Options, Stat, Verified};
+pub use error::{AppendError, Coded, Conflict, Failure, Invalid, OpenError, Overlap, ReadError};
+pub use event::{BYTES, JSON, NewEvent};
+pub use event_store::{EventStore, Subscription};
+pub use leftfold_log::Durability;
+pub use limits::{Limits, MAX_NAME};
+pub use names::category_of;
+pub use query::{Field, Query, Span, Value};
+pub use read::{
+    Delivery, Direction, From, IndexInfo, Page, Point, Read, StreamInfo, Streams, StreamsPage,
+    Subscribe,
+};
+pub use recorded::Recorded;
+pub use time::Timestamp;

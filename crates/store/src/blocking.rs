@@ -1,0 +1,74 @@
+//! The calls of a store for callers that are not async: they run on the caller's thread.
+
+use crate::append::{Append, Appended};
+use crate::cursor::Cursor;
+use crate::embedded::{Embedded, LiveSubscription};
+use crate::error::{AppendError, ReadError};
+use crate::query::Query;
+use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+
+/// An embedded store, without async. Each call means what it means in
+/// [`EventStore`](crate::EventStore).
+#[derive(Clone, Copy)]
+pub struct Blocking<'a> {
+    store: &'a Embedded,
+}
+
+impl<'a> Blocking<'a> {
+    pub(crate) fn new(store: &'a Embedded) -> Self {
+        Blocking { store }
+    }
+
+    /// Writes all of an append, or nothing.
+    pub fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        pollster::block_on(self.store.write(append))
+    }
+
+    /// Reads one page.
+    pub fn read(&self, read: Read) -> Result<Page, ReadError> {
+        if let Some(cursor) = read.at_least {
+            pollster::block_on(self.store.core.durable_cursor(cursor))?;
+        }
+        self.store.core.read(&read)
+    }
+
+    /// Subscribes; ask it by [`LiveSubscription::next_blocking`].
+    pub fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
+        LiveSubscription::start(self.store.core.clone(), None, subscribe)
+    }
+
+    /// After the last durable event.
+    pub fn head(&self) -> Cursor {
+        self.store.core.head_cursor()
+    }
+
+    /// A stream, or none if it has no events.
+    pub fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        self.store.core.stream(name)
+    }
+
+    /// Lists streams in the order in which they began.
+    pub fn streams(&self, streams: &Streams) -> Result<StreamsPage, ReadError> {
+        self.store.core.streams(streams)
+    }
+
+    /// Where a checkpoint is.
+    pub fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        self.store.core.checkpoint(name)
+    }
+
+    /// Defines a named index over a query, and returns when it holds all past events.
+    pub fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        pollster::block_on(self.store.define(name, query))
+    }
+
+    /// Forgets a named index.
+    pub fn drop_index(&self, name: &str) -> Result<(), AppendError> {
+        pollster::block_on(self.store.undefine(name))
+    }
+
+    /// The named indexes, by name.
+    pub fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        self.store.core.indexes()
+    }
+}

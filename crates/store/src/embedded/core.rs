@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use leftfold_index::{IndexCache, IndexSet, Key};
+use leftfold_io::Random;
+use leftfold_log::Log;
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+
+use super::indexes::Named;
+use super::upkeep::Upkeep;
+use crate::cursor::Cursor;
+use crate::error::{Failure, Invalid, ReadError};
+use crate::keys::Keys;
+use crate::limits::Limits;
+use crate::names;
+
+/// What all parts of an embedded store share.
+pub(crate) struct Core {
+    pub(crate) log: Log,
+    pub(crate) keys: Keys,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) clock: Arc<dyn leftfold_io::Clock>,
+    pub(crate) limits: Limits,
+    /// Replaced as a whole when a part is added or sealed.
+    pub(crate) index: ArcSwap<IndexSet>,
+    pub(crate) index_cache: Arc<IndexCache>,
+    /// Last versions of streams, and the last position that they take into account.
+    pub(crate) heads: Cache<Key, (u64, u64)>,
+    /// Durable checkpoints.
+    pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
+    /// Durable named indexes.
+    pub(crate) named: RwLock<BTreeMap<String, Arc<Named>>>,
+    /// The last position that any caller may know of.
+    pub(crate) known: Arc<AtomicU64>,
+    pub(crate) upkeep: Arc<Upkeep>,
+}
+
+impl Core {
+    pub(crate) fn cursor(&self, position: u64) -> Cursor {
+        cursor_of(self.log.header().store_id, position)
+    }
+
+    pub(crate) fn head_cursor(&self) -> Cursor {
+        self.cursor(self.log.head().position)
+    }
+
+    /// The position that a cursor stands for, if this store gave it and still knows it.
+    pub(crate) fn position_of(&self, cursor: Cursor) -> Result<u64, Invalid> {
+        if cursor.position == 0 {
+            return Ok(0);
+        }
+        if cursor.store != self.cursor(1).store {
+            let message = format!("cursor {cursor} was given by another store");
+            return Err(Invalid::new("cursor_foreign", message));
+        }
+        let known = self.known.load(Ordering::Acquire);
+        if cursor.position > known {
+            let message = format!(
+                "cursor {cursor} lies ahead of the store: was the store restored from an older \
+                 backup? Whatever keeps this cursor must be rebuilt"
+            );
+            return Err(Invalid::new("cursor_ahead", message));
+        }
+        Ok(cursor.position)
+    }
+
+    /// Waits until the store is durable up to a cursor.
+    pub(crate) async fn durable_cursor(&self, cursor: Cursor) -> Result<(), ReadError> {
+        let position = self.position_of(cursor)?;
+        Ok(self.wait(|head| head.position >= position).await?)
+    }
+
+    /// Waits until so many frames are durable.
+    pub(crate) async fn durable_frames(&self, ticket: u64) -> Result<(), Failure> {
+        self.wait(|head| head.ticket >= ticket).await
+    }
+
+    pub(crate) async fn wait(&self, until: impl Fn(leftfold_log::Head) -> bool) -> Result<(), Failure> {
+        loop {
+            let moved = self.log.listen();
+            if until(self.log.head()) {
+                return Ok(());
+            }
+            if self.log.is_closed() {
+                return Err(super::closed());
+            }
+            moved.await;
+        }
+    }
+
+    /// A stream's last version at or before a position.
+    pub(crate) fn version(&self, stream: &Key, upto: u64) -> Result<Option<u64>, Failure> {
+        let index = self.index.load();
+        let filed = index.filed_upto();
+        // Cached versions are of files: they are right for any position behind those.
+        let cached = self.heads.get(stream).filter(|(_, covered)| *covered <= upto);
+        let since = cached.map_or(0, |(_, covered)| covered);
+        if let Some(last) = index.last_since(stream, upto, since)? {
+            if upto >= filed && last.position <= filed {
+                self.heads.insert(*stream, (last.ordinal, filed));
+            }
+            return Ok(Some(last.ordinal));
+        }
+        Ok(cached.map(|(version, _)| version))
+    }
+
+    pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        names::check("checkpoint", name)?;
+        Ok(self.checkpoints.read().get(name).copied())
+    }
+}
+
+pub(crate) fn cursor_of(store_id: [u8; 16], position: u64) -> Cursor {
+    let [a, b, c, d, ..] = store_id;
+    if position == 0 { Cursor::START } else { Cursor { store: [a, b, c, d], position } }
+}

@@ -1,0 +1,211 @@
+//! The store in this process.
+
+mod admit;
+mod check;
+mod core;
+mod draft;
+mod indexes;
+mod manual;
+mod open;
+mod options;
+mod pool;
+mod reading;
+mod rebuild;
+mod recent;
+mod repeat;
+mod stat;
+mod subscription;
+mod upkeep;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use manual::Manual;
+pub use options::Options;
+pub use stat::Stat;
+pub use subscription::LiveSubscription;
+pub use verify::{Finding, Verified};
+
+use crate::append::{Append, Appended};
+use crate::blocking::Blocking;
+use crate::cursor::Cursor;
+use crate::error::{AppendError, Failure, Invalid, OpenError, ReadError};
+use crate::event_store::EventStore;
+use crate::query::Query;
+use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use admit::Admitter;
+use check::Verdict;
+use core::Core;
+use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
+use leftfold_log::Sequencer;
+use pool::Pool;
+use upkeep::Upkeep;
+
+/// An append that others overtake so often is given back.
+const MAX_ATTEMPTS: u32 = 64;
+
+/// A store in a directory of this machine, opened by this process alone.
+pub struct Embedded {
+    pub(crate) core: Arc<Core>,
+    sequencer: Sequencer<Admitter>,
+    upkeep: Arc<Upkeep>,
+    pool: Pool,
+}
+
+impl Embedded {
+    /// Opens the store in a directory, or creates it.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let disk = RealDisk::new(&dir).map_err(|source| open::cannot_open(dir.as_ref(), source))?;
+        Self::open_on(Arc::new(disk), Arc::new(SystemClock), Arc::new(OsRandom), options)
+    }
+
+    /// Opens the store in a directory that must hold one.
+    pub fn open_existing(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let disk =
+            RealDisk::existing(&dir).map_err(|source| open::cannot_open(dir.as_ref(), source))?;
+        let options = Options { create: false, ..options };
+        Self::open_on(Arc::new(disk), Arc::new(SystemClock), Arc::new(OsRandom), options)
+    }
+
+    /// Opens a store on any disk, with any clock and source of randomness.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let threads = options.read_threads;
+        let (opened, core, admitter) = open::open(disk, clock, random, options)?;
+        let sequencer = Sequencer::start(&opened, admitter).map_err(open::no_thread)?;
+        let upkeep = core.upkeep.clone();
+        Upkeep::start(&upkeep, core.clone()).map_err(open::no_thread)?;
+        let pool = Pool::start(threads).map_err(open::no_thread)?;
+        Ok(Embedded { core, sequencer, upkeep, pool })
+    }
+
+    /// The same calls for callers that are not async, on their own thread.
+    pub fn blocking(&self) -> Blocking<'_> {
+        Blocking::new(self)
+    }
+
+    /// Closes the store: takes no more appends, answers those it has, and returns when the log
+    /// says on disk that all of it is synced. Dropping the store does the same.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// The store's size and state.
+    pub fn stat(&self) -> Result<Stat, ReadError> {
+        stat::stat(&self.core)
+    }
+
+    /// Reads everything and checks it against everything; `progress` hears how many of how many
+    /// segments are done.
+    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verified, ReadError> {
+        verify::verify(&self.core, progress)
+    }
+
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Core>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let core = self.core.clone();
+        self.pool.run(move || work(&core)).await.unwrap_or_else(|| Err(closed().into()))
+    }
+
+    /// Waits until all of an append's writing is behind the durable head.
+    pub(crate) async fn write(&self, append: Append) -> Result<Appended, AppendError> {
+        let mut draft = self.core.draft(append)?;
+        for attempt in 0..MAX_ATTEMPTS {
+            draft.attempt = attempt;
+            if let Verdict::Repeated(appended) = self.core.check(&mut draft)? {
+                return Ok(appended);
+            }
+            let bytes = draft.bytes();
+            let waiting = self.sequencer.submit(draft, bytes).await?;
+            match waiting.outcome().await? {
+                Ok(appended) => return Ok(appended),
+                Err(bounce) => {
+                    self.core.durable_frames(bounce.until).await?;
+                    draft = bounce.draft;
+                }
+            }
+        }
+        Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
+    }
+
+    pub(crate) async fn define(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        let defined = self.write(self.core.definition(name, &query)?).await;
+        let defined = defined.map_err(|error| indexes::say_exists(name, error))?;
+        self.core.named_is_ready(name, defined.positions).await
+    }
+
+    pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
+        self.write(self.core.removal(name)?).await.map(drop)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.sequencer.close();
+        self.upkeep.close();
+    }
+}
+
+fn closed() -> Failure {
+    Failure::Write(leftfold_log::WriteError::Closed)
+}
+
+impl EventStore for Embedded {
+    type Subscription = LiveSubscription;
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.write(append).await
+    }
+
+    async fn read(&self, read: Read) -> Result<Page, ReadError> {
+        if let Some(cursor) = read.at_least {
+            self.core.durable_cursor(cursor).await?;
+        }
+        self.on_pool(move |core| core.read(&read)).await
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
+        let pool = self.pool.clone();
+        self.on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe)).await
+    }
+
+    async fn head(&self) -> Result<Cursor, ReadError> {
+        Ok(self.core.head_cursor())
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        let name = name.to_owned();
+        self.on_pool(move |core| core.stream(&name)).await
+    }
+
+    async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
+        self.on_pool(move |core| core.streams(&streams)).await
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        self.core.checkpoint(name)
+    }
+
+    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        self.define(name, query).await
+    }
+
+    async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
+        self.undefine(name).await
+    }
+
+    async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        self.on_pool(|core| core.indexes()).await
+    }
+}
+
+pub(crate) fn limit_error(code: &'static str, what: &str, found: usize, allowed: usize) -> Invalid {
+    Invalid::new(code, format!("{what}: {found}; at most {allowed} are allowed"))
+}

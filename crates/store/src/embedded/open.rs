@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use leftfold_index::{Active, FileHead, IndexCache, IndexFile, IndexSet, Part};
+use leftfold_io::{Clock, Disk, Random};
+use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+
+use super::admit::Admitter;
+use super::core::Core;
+use super::options::Options;
+use super::rebuild::{Rebuilt, decode_moves};
+use super::upkeep::{Closed, Upkeep};
+use crate::error::{Failure, OpenError, ReadError};
+use crate::keys::Keys;
+
+/// The index of a segment.
+pub(crate) const INDEX: FileKind = FileKind(2);
+/// A part of a named index's past.
+pub(crate) const PAST: FileKind = FileKind(3);
+
+pub(crate) fn cannot_open(dir: &Path, source: io::Error) -> OpenError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return leftfold_log::OpenError::Missing(dir.display().to_string()).into();
+    }
+    let file = dir.display().to_string();
+    leftfold_log::OpenError::Io { file, source: Arc::new(source) }.into()
+}
+
+pub(crate) fn no_thread(source: io::Error) -> OpenError {
+    let (what, message) = ("starting a thread", source.to_string());
+    Failure::Disk { what, message }.into()
+}
+
+/// Opens the log, then makes what is in memory again.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    options: Options,
+) -> Result<(Opened, Arc<Core>, Admitter), OpenError> {
+    let opened =
+        Log::open(disk, clock.clone(), random.clone(), options.log.clone(), options.create)?;
+    let log = opened.log.clone();
+    let keys = Keys::new(&log.header().hash_key);
+    let core = Arc::new(Core {
+        keys,
+        random,
+        clock,
+        index: ArcSwap::default(),
+        index_cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
+        heads: Cache::new(options.head_cache),
+        checkpoints: RwLock::default(),
+        named: RwLock::default(),
+        known: Arc::new(AtomicU64::new(log.head().position)),
+        upkeep: Arc::new(Upkeep::default()),
+        limits: options.limits,
+        log,
+    });
+    let active = fill(&core)?;
+    let admitter = Admitter::new(core.clone(), active);
+    Ok((opened, core, admitter))
+}
+
+/// Puts the index together: files where they are, memory where the log is not sealed yet or a
+/// file is missing. Gives the part that the writer goes on with.
+fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
+    let files = core.log.other_files();
+    let mut rebuilt =
+        Rebuilt { keys: core.keys, checkpoints: BTreeMap::new(), named: BTreeMap::new() };
+    let mut active = Arc::new(Active::new(1));
+    // While every part so far is a file, indexes and checkpoints are read from the last of them.
+    let mut last_file: Option<Arc<IndexFile>> = None;
+    for segment in core.log.segments() {
+        if let Some(file) = index_file(core, &files, &segment) {
+            core.index.rcu(|index| index.with_part(Part::File(file.clone())));
+            if !segment.sealed {
+                core.upkeep.unsealed(segment.id);
+            }
+            last_file = Some(file);
+            continue;
+        }
+        if let Some(file) = last_file.take() {
+            rebuilt.catch_up(core, &file)?;
+        }
+        active = Arc::new(Active::new(segment.first));
+        let mut failed = None;
+        core.log.each_frame(segment.id, |frame| {
+            failed = failed.take().or(rebuilt.frame(frame, &active).err());
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        core.index.rcu(|index| index.with_part(Part::Active(active.clone())));
+        if !segment.active {
+            let checkpoints = &rebuilt.checkpoints;
+            core.upkeep.add(Closed::new(segment, active.clone(), checkpoints));
+        }
+    }
+    *core.checkpoints.write() = rebuilt.checkpoints;
+    *core.named.write() = rebuilt.named;
+    take_past(core, &files)?;
+    Ok(active)
+}
+
+/// The segment's index file, if there is one that can be used. One that is missing or damaged is
+/// made again from the log.
+fn index_file(
+    core: &Core,
+    files: &[LiveFile],
+    segment: &SegmentInfo,
+) -> Option<Arc<IndexFile>> {
+    let live = files.iter().find(|file| file.kind == INDEX && file.id == segment.id)?;
+    open_file(core, live).ok()
+}
+
+pub(crate) fn open_file(
+    core: &Core,
+    live: &LiveFile,
+) -> Result<Arc<IndexFile>, leftfold_index::IndexError> {
+    let cache = core.index_cache.clone();
+    IndexFile::open(&**core.log.disk(), &live.name(), head_of(core, live), cache)
+}
+
+pub(crate) fn head_of(core: &Core, live: &LiveFile) -> FileHead {
+    // Files of different kinds never pass for each other, whatever their numbers.
+    let id = u64::from(live.kind.0) << 56 ^ u64::from(live.generation) << 40 ^ live.id;
+    FileHead { store_id: core.log.header().store_id, id, first: live.first, last: live.last }
+}
+
+/// Binds what is known of the past of named indexes; what is not known is looked for again.
+fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
+    let named: Vec<_> = core.named.read().values().cloned().collect();
+    for named in named {
+        let of_it = files.iter().filter(|file| file.kind == PAST && file.id == named.defined_at);
+        let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
+        match past {
+            Ok(past) if !past.is_empty() => {
+                core.with_past(&named, &past);
+                named.filled(Ok(()));
+            }
+            _ => core.upkeep.named(Some(named), None),
+        }
+    }
+    Ok(())
+}
+
+impl Core {
+    pub(crate) fn with_past(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
+        self.index.rcu(|index| {
+            let with = |index: IndexSet, file: &Arc<IndexFile>| {
+                index.with_past(named.key, file.clone())
+            };
+            past.iter().fold(IndexSet::clone(index), with)
+        });
+    }
+}
+
+impl Rebuilt {
+    /// Reads checkpoints and named indexes as they were at the end of a file.
+    fn catch_up(&mut self, core: &Arc<Core>, file: &IndexFile) -> Result<(), OpenError> {
+        self.checkpoints = decode_moves(&file.attachment()?).collect();
+        self.named.clear();
+        let changes = core.index_changes(file.last()).map_err(|error| match error {
+            ReadError::Failure(failure) => failure,
+            ReadError::Invalid(invalid) => {
+                Failure::Disk { what: "reading named indexes", message: invalid.message }
+            }
+        })?;
+        changes.iter().for_each(|(position, change)| self.change(*position, change));
+        Ok(())
+    }
+}

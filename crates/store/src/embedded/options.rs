@@ -1,0 +1,33 @@
+use leftfold_log::LogOptions;
+
+use crate::limits::Limits;
+
+/// How a store is opened and how much memory it may use.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether a store is created where there is none.
+    pub create: bool,
+    /// The log's.
+    pub log: LogOptions,
+    /// Bytes of index blocks kept in memory.
+    pub index_cache_bytes: u64,
+    /// How many streams' last versions are kept in memory beside those of the open segment.
+    pub head_cache: usize,
+    /// Threads that read for async callers.
+    pub read_threads: usize,
+    /// What an event, an append or a page may hold.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            create: true,
+            log: LogOptions::default(),
+            index_cache_bytes: 64 << 20,
+            head_cache: 100_000,
+            read_threads: 2,
+            limits: Limits::default(),
+        }
+    }
+}

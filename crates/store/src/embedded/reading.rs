@@ -1,0 +1,211 @@
+use leftfold_index::{Matches, Toward};
+use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
+
+use super::core::Core;
+use crate::cursor::Cursor;
+use crate::error::{Failure, Invalid, ReadError};
+use crate::names;
+use crate::query::{Field, Plan, Query, plan};
+use crate::read::{From, Page, Point, Read, StreamInfo, Streams, StreamsPage};
+use crate::recorded::Recorded;
+
+/// The events that a plan leads to, one after the other.
+pub(crate) enum Candidates {
+    Postings(Matches, Fetcher),
+    Scan(Scan),
+}
+
+impl Candidates {
+    pub(crate) fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
+        let record = match self {
+            Candidates::Scan(scan) => scan.next()?,
+            Candidates::Postings(matches, fetcher) => match matches.next()? {
+                None => None,
+                Some(position) => match fetcher.get(position)? {
+                    None => {
+                        let what = "the index knows it, the log does not";
+                        return Err(Failure::Record { position, what }.into());
+                    }
+                    found => found,
+                },
+            },
+        };
+        Ok(record.map(Recorded::new).transpose()?)
+    }
+}
+
+impl Core {
+    /// What a plan leads to between two positions, both included and not beyond the durable head.
+    pub(crate) fn candidates(
+        &self,
+        plan: &Plan,
+        expanded: &Query,
+        [from, to]: [u64; 2],
+        toward: Toward,
+    ) -> Result<Candidates, ReadError> {
+        Ok(match &plan.postings {
+            Some(postings) => {
+                let matches = self.index.load().matches(postings, [from, to], toward)?;
+                Candidates::Postings(matches, self.log.fetcher())
+            }
+            None => {
+                let direction = match toward {
+                    Toward::Later => Direction::Forward,
+                    Toward::Earlier => Direction::Backward,
+                };
+                let range = ScanRange { from, to, times: expanded.span() };
+                Candidates::Scan(self.log.scan(range, direction))
+            }
+        })
+    }
+
+    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        if read.limit == 0 {
+            let message = "a read of 0 events was asked for; ask for at least 1";
+            return Err(Invalid::new("limit_invalid", message).into());
+        }
+        // What is durable now is the truth of this read: the index may know more.
+        let head = self.log.head().position;
+        let expanded = self.expand(&read.query)?;
+        let plan = plan(&read.query, &self.keys, &|name| self.index_expr(name));
+        let range = self.range(read, head)?;
+        let toward = match read.direction {
+            Direction::Forward => Toward::Later,
+            Direction::Backward => Toward::Earlier,
+        };
+        if range[0] > range[1] {
+            return Ok(self.page(Vec::new(), None, read.direction, head));
+        }
+        let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
+        let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
+        let limit = read.limit.min(self.limits.page_events);
+        let mut stopped = None;
+        while let Some(event) = candidates.next()? {
+            looked_at += 1;
+            let position = event.position();
+            if plan.exact || expanded.matches(&event) {
+                bytes += event.size();
+                events.push(event);
+            }
+            let full = events.len() == limit || bytes >= self.limits.page_bytes;
+            if full || looked_at == self.limits.page_scanned {
+                stopped = Some(position);
+                break;
+            }
+        }
+        Ok(self.page(events, stopped, read.direction, head))
+    }
+
+    fn page(
+        &self,
+        events: Vec<Recorded>,
+        stopped: Option<u64>,
+        direction: Direction,
+        head: u64,
+    ) -> Page {
+        let end = match direction {
+            // All up to the head has been looked at; nothing in it will ever match later.
+            Direction::Forward => head,
+            Direction::Backward => head.min(1),
+        };
+        Page { events, cursor: self.cursor(stopped.unwrap_or(end)), more: stopped.is_some() }
+    }
+
+    fn range(&self, read: &Read, head: u64) -> Result<[u64; 2], ReadError> {
+        let span = |point| self.span_of(point, &read.query, head);
+        Ok(match (read.direction, read.from) {
+            (_, From::Outermost) => [1, head],
+            (Direction::Forward, From::Including(point)) => [span(point)?[0].max(1), head],
+            (Direction::Forward, From::Excluding(point)) => [span(point)?[1] + 1, head],
+            (Direction::Backward, From::Including(point)) => [1, span(point)?[1].min(head)],
+            (Direction::Backward, From::Excluding(point)) => {
+                [1, span(point)?[0].saturating_sub(1).min(head)]
+            }
+        })
+    }
+
+    /// The positions that a point stands for. What is beyond the end stands one past the head.
+    fn span_of(&self, point: Point, query: &Query, head: u64) -> Result<[u64; 2], ReadError> {
+        let one = |position: u64| Ok([position, position]);
+        match point {
+            Point::Cursor(cursor) => one(self.position_of(cursor)?),
+            Point::Position(position) => one(position.min(head + 1)),
+            Point::Version(version) => {
+                let Some(stream) = query.as_stream() else {
+                    return Err(needs_one("version_needs_stream", "a version", "one stream"));
+                };
+                let key = self.keys.of(Field::Stream, stream);
+                one(self.index.load().nth(&key, version, head)?.unwrap_or(head + 1))
+            }
+            Point::Ordinal(ordinal) => {
+                let key = match (query.as_stream(), query) {
+                    (Some(stream), _) => Some(self.keys.of(Field::Stream, stream)),
+                    (None, Query::Index(name)) => self.named.read().get(name).map(|n| n.key),
+                    _ => None,
+                };
+                let Some(key) = key else {
+                    let what = "one stream or one named index";
+                    return Err(needs_one("ordinal_needs_index", "an ordinal", what));
+                };
+                one(self.index.load().nth(&key, ordinal, head)?.unwrap_or(head + 1))
+            }
+            Point::CommitTime(time) => {
+                let first = self.log.position_at_commit_time(time.0)?;
+                let after = self.log.position_at_commit_time(time.0.saturating_add(1))?;
+                Ok([first.min(head + 1), after.min(head + 1) - 1])
+            }
+        }
+    }
+
+    pub(crate) fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        names::check("stream", name)?;
+        let (head, index) = (self.log.head().position, self.index.load_full());
+        let key = self.keys.of(Field::Stream, name);
+        let Some(last) = index.last(&key, head)? else { return Ok(None) };
+        let first_position = index.nth(&key, 0, head)?.unwrap_or_default();
+        Ok(Some(StreamInfo {
+            name: name.to_owned(),
+            version: last.ordinal,
+            first_position,
+            last_position: last.position,
+        }))
+    }
+
+    pub(crate) fn streams(&self, wanted: &Streams) -> Result<StreamsPage, ReadError> {
+        let key = match &wanted.category {
+            Some(category) => self.keys.starts_in(category),
+            None => self.keys.starts(),
+        };
+        let head = self.log.head().position;
+        let from = wanted.after.map_or(Ok(0), |after| self.position_of(after))? + 1;
+        let plan = Plan { postings: Some(leftfold_index::Expr::Key(key)), exact: true };
+        let mut candidates = self.candidates(&plan, &Query::All, [from, head], Toward::Later)?;
+        let asked = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
+        let limit = asked.min(self.limits.page_events);
+        let (mut streams, mut cursor) = (Vec::new(), self.cursor(head));
+        let mut more = false;
+        while let Some(event) = candidates.next()? {
+            streams.extend(self.stream(event.stream())?);
+            if streams.len() == limit {
+                (cursor, more) = (self.cursor(event.position()), true);
+                break;
+            }
+        }
+        Ok(StreamsPage { streams, cursor, more })
+    }
+}
+
+fn needs_one(code: &'static str, point: &str, what: &str) -> ReadError {
+    let message = format!(
+        "{point} is a place in a single list: it can be given where the query is {what} and \
+         nothing else; give a cursor, a position or a commit time"
+    );
+    Invalid::new(code, message).into()
+}
+
+/// The beginning, for whoever has no cursor yet.
+impl Default for Cursor {
+    fn default() -> Self {
+        Cursor::START
+    }
+}

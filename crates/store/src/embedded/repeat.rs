@@ -1,0 +1,131 @@
+//! Is this append in the store already?
+
+use uuid::Uuid;
+
+use super::core::Core;
+use super::draft::{Draft, DraftEvent};
+use crate::append::{Appended, Versions};
+use crate::error::{Failure, Overlap};
+use crate::recorded::Recorded;
+
+/// What is known of a stream's events.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// The first version, if all of them are there, in this order and next to each other.
+    pub(crate) first: Option<u64>,
+    /// The lowest and the highest position.
+    positions: (u64, u64),
+    /// Why the events can be taken neither as new nor as a repeat.
+    pub(crate) overlap: Option<Overlap>,
+}
+
+impl Known {
+    /// One of the events as what stands in the way of the others.
+    pub(crate) fn as_overlap(&self, draft: &Draft, at: usize) -> Overlap {
+        let id = draft.events.iter().find(|event| event.stream == at).map(|event| event.id);
+        Overlap::Partial {
+            stream: draft.streams[at].name.to_string(),
+            id: id.unwrap_or_default(),
+            version: self.first.unwrap_or_default(),
+        }
+    }
+}
+
+impl Core {
+    /// Looks at the versions where the events would be, had they been written before.
+    pub(crate) fn known_at(
+        &self,
+        draft: &Draft,
+        at: usize,
+        first: u64,
+        upto: u64,
+    ) -> Result<Known, Failure> {
+        let key = &draft.streams[at].key;
+        let mut found = Vec::new();
+        for (version, event) in (first..).zip(events_of(draft, at)) {
+            let position = self.index.load().nth(key, version, upto)?;
+            let stored = position.map(|position| self.event_at(position)).transpose()?;
+            found.push((event, stored.filter(|stored| stored.id() == event.id)));
+        }
+        Ok(weigh(draft, at, &found))
+    }
+
+    /// Looks for the events' ids anywhere in the stream.
+    pub(crate) fn known_anywhere(
+        &self,
+        draft: &Draft,
+        at: usize,
+        upto: u64,
+    ) -> Result<Known, Failure> {
+        // A stream without events, and ids that were made just now, need no look-up.
+        if draft.streams[at].version.is_none() {
+            return Ok(Known::default());
+        }
+        let mut found = Vec::new();
+        for event in events_of(draft, at) {
+            let position = match event.id_given {
+                true => self.index.load().first(&event.id_key, upto)?,
+                false => None,
+            };
+            let stored = position.map(|position| self.event_at(position)).transpose()?;
+            found.push((event, stored));
+        }
+        Ok(weigh(draft, at, &found))
+    }
+
+    pub(crate) fn event_at(&self, position: u64) -> Result<Recorded, Failure> {
+        match self.log.fetcher().get(position)? {
+            Some(record) => Recorded::new(record),
+            None => {
+                let what = "the index knows it, the log does not";
+                Err(Failure::Record { position, what })
+            }
+        }
+    }
+
+    /// The answer that was given the first time.
+    pub(crate) fn first_answer(&self, draft: &Draft, repeats: &[(usize, &Known)]) -> Appended {
+        let first = repeats.iter().map(|(_, known)| known.positions.0).min().unwrap_or_default();
+        let last = repeats.iter().map(|(_, known)| known.positions.1).max().unwrap_or_default();
+        let versions = |(at, known): &(usize, &Known)| {
+            let (stream, first) = (&draft.streams[*at], known.first.unwrap_or_default());
+            let last = first + stream.events - 1;
+            Versions { stream: stream.name.to_string(), first, last }
+        };
+        Appended {
+            cursor: self.cursor(last),
+            positions: Some((first, last)),
+            streams: repeats.iter().map(versions).collect(),
+            repeated: true,
+        }
+    }
+}
+
+fn events_of(draft: &Draft, at: usize) -> impl Iterator<Item = &DraftEvent> {
+    draft.events.iter().filter(move |event| event.stream == at)
+}
+
+fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) -> Known {
+    let stream = || draft.streams[at].name.to_string();
+    let partial = |id: Uuid, version| Overlap::Partial { stream: stream(), id, version };
+    let mut known = Known::default();
+    let stored: Vec<_> = found.iter().filter_map(|(_, stored)| stored.as_ref()).collect();
+    let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return known };
+    for (event, stored) in found {
+        if let Some(stored) = stored
+            && Draft::digest(event) != Some(stored.digest())
+        {
+            let (id, version) = (event.id, stored.version());
+            known.overlap = Some(Overlap::Content { stream: stream(), id, version });
+            return known;
+        }
+    }
+    let in_order = (first.version()..).zip(&stored).all(|(version, s)| s.version() == version);
+    if stored.len() < found.len() || !in_order {
+        known.overlap = Some(partial(first.id(), first.version()));
+        return known;
+    }
+    known.first = Some(first.version());
+    known.positions = (first.position(), last.position());
+    known
+}

@@ -1,0 +1,49 @@
+use super::core::Core;
+use crate::error::{Failure, ReadError};
+use crate::time::Timestamp;
+
+/// A store's size and state.
+#[derive(Debug, Clone)]
+pub struct Stat {
+    /// Names the store for ever.
+    pub store_id: u128,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Events, and the last position.
+    pub events: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Named indexes.
+    pub indexes: u64,
+    /// Segments of the log.
+    pub segments: u64,
+    /// Those of them that are sealed.
+    pub sealed: u64,
+    /// Bytes of the log, without what is preallocated.
+    pub log_bytes: u64,
+    /// Bytes of index files.
+    pub index_bytes: u64,
+    /// What went wrong in the background, if anything did.
+    pub upkeep_failure: Option<Failure>,
+}
+
+pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
+    let head = core.log.head().position;
+    let (header, segments) = (core.log.header(), core.log.segments());
+    let files = core.log.other_files();
+    Ok(Stat {
+        store_id: u128::from_le_bytes(header.store_id),
+        created: Timestamp(header.created.get()),
+        events: head,
+        streams: core.index.load().count(&core.keys.starts(), head)?,
+        checkpoints: core.checkpoints.read().len() as u64,
+        indexes: core.named.read().len() as u64,
+        segments: segments.len() as u64,
+        sealed: segments.iter().filter(|segment| segment.sealed).count() as u64,
+        log_bytes: segments.iter().map(|segment| segment.bytes).sum(),
+        index_bytes: files.iter().map(|file| file.length).sum(),
+        upkeep_failure: core.upkeep.failure(),
+    })
+}

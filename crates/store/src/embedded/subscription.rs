@@ -1,0 +1,136 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::core::Core;
+use super::pool::Pool;
+use crate::cursor::Cursor;
+use crate::error::ReadError;
+use crate::event_store::Subscription;
+use crate::query::Query;
+use crate::read::{Delivery, Page, Point, Read, Subscribe};
+use crate::recorded::Recorded;
+
+/// So many events a subscription reads at once, and holds at most.
+const BATCH: usize = 256;
+
+/// A running subscription. It is a read that goes on: it holds one small page, and what comes live
+/// is read like history. So a slow subscriber costs no memory, and there is no seam between the
+/// two at which an event could be lost or doubled.
+pub struct LiveSubscription {
+    core: Arc<Core>,
+    pool: Option<Pool>,
+    query: Query,
+    page: VecDeque<Recorded>,
+    /// Where the page ends.
+    page_end: Cursor,
+    /// Where the user is.
+    cursor: Cursor,
+    /// Whether there was more behind the page when it was read.
+    behind: bool,
+    /// Whether the user was told to have caught up, and has not fallen behind since.
+    live: bool,
+}
+
+impl LiveSubscription {
+    /// Starts from where the user says; reads nothing but what it needs to know where that is.
+    pub(crate) fn start(
+        core: Arc<Core>,
+        pool: Option<Pool>,
+        subscribe: Subscribe,
+    ) -> Result<Self, ReadError> {
+        let Subscribe { query, from } = subscribe;
+        let first = Read { from, ..Read::forward(query.clone()).limit(BATCH) };
+        let page = core.read(&first)?;
+        let mut subscription = LiveSubscription {
+            cursor: page.events.first().map_or(page.cursor, |event| core.cursor(event.position() - 1)),
+            page_end: page.cursor,
+            page: VecDeque::new(),
+            behind: true,
+            live: false,
+            core,
+            pool,
+            query,
+        };
+        subscription.take(page);
+        Ok(subscription)
+    }
+
+    fn take(&mut self, page: Page) {
+        self.behind = page.more;
+        self.live &= !page.more;
+        self.page_end = page.cursor;
+        self.page = page.events.into();
+    }
+
+    /// What can be delivered without reading or waiting.
+    fn ready(&mut self) -> Option<Delivery> {
+        if let Some(event) = self.page.pop_front() {
+            self.cursor = self.core.cursor(event.position());
+            return Some(Delivery::Event(event, self.cursor));
+        }
+        self.cursor = self.page_end;
+        if !self.behind && !self.live {
+            self.live = true;
+            return Some(Delivery::CaughtUp(self.cursor));
+        }
+        None
+    }
+
+    fn next_page(&self) -> Read {
+        Read::forward(self.query.clone()).excluding(Point::Cursor(self.page_end)).limit(BATCH)
+    }
+
+    async fn wait_for_more(&self) -> Result<(), ReadError> {
+        if !self.behind {
+            let seen = self.page_end.position;
+            self.core.wait(|head| head.position > seen).await?;
+        }
+        Ok(())
+    }
+
+    /// The next delivery; waits for it on the caller's thread.
+    pub fn next_blocking(&mut self) -> Result<Delivery, ReadError> {
+        loop {
+            if let Some(delivery) = self.ready() {
+                return Ok(delivery);
+            }
+            pollster::block_on(self.wait_for_more())?;
+            let page = self.core.read(&self.next_page())?;
+            self.take(page);
+        }
+    }
+
+    /// What has come, without waiting; none if that is nothing.
+    pub fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
+        if let Some(delivery) = self.ready() {
+            return Ok(Some(delivery));
+        }
+        let page = self.core.read(&self.next_page())?;
+        self.take(page);
+        Ok(self.ready())
+    }
+}
+
+impl Subscription for LiveSubscription {
+    async fn next(&mut self) -> Result<Delivery, ReadError> {
+        loop {
+            if let Some(delivery) = self.ready() {
+                return Ok(delivery);
+            }
+            self.wait_for_more().await?;
+            let (core, read) = (self.core.clone(), self.next_page());
+            let page = match &self.pool {
+                None => core.read(&read)?,
+                Some(pool) => match pool.run(move || core.read(&read)).await {
+                    Some(page) => page?,
+                    None => return Err(super::closed().into()),
+                },
+            };
+            self.take(page);
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+}

@@ -1,0 +1,287 @@
+//! What is done in the background: closed segments get their index files and are sealed, named
+//! indexes get their past.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use leftfold_index::{Active, Key, Source, Toward, encode};
+use leftfold_io::OpenMode;
+use leftfold_log::{FileKind, LiveFile, SegmentInfo};
+use parking_lot::{Condvar, Mutex};
+
+use super::core::Core;
+use super::indexes::Named;
+use super::open::{INDEX, PAST, head_of, open_file};
+use super::rebuild::encode_checkpoints;
+use crate::cursor::Cursor;
+use crate::error::{Failure, ReadError};
+
+/// The writer waits before it closes a segment while so many are not sealed yet: their postings
+/// are in memory.
+const UNSEALED: usize = 3;
+
+/// A file of a named index's past holds at most so many postings: they are in memory while it is
+/// made.
+const POSTINGS_PER_FILE: usize = 4 << 20;
+
+#[derive(Default)]
+pub(crate) struct Upkeep {
+    state: Mutex<State>,
+    changed: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Segments whose postings are in memory and that nobody writes to.
+    unsealed: usize,
+    /// Whether there is a thread that will seal them.
+    threaded: bool,
+    closing: bool,
+    failure: Option<Failure>,
+}
+
+enum Job {
+    Index(Closed),
+    Seal(u64),
+    Fill(Arc<Named>),
+    Forget(Arc<Named>),
+}
+
+/// A closed segment whose postings are in memory.
+pub(crate) struct Closed {
+    segment: SegmentInfo,
+    active: Arc<Active>,
+    /// The checkpoints at its end, encoded.
+    checkpoints: Vec<u8>,
+}
+
+impl Closed {
+    pub(crate) fn new(
+        segment: SegmentInfo,
+        active: Arc<Active>,
+        checkpoints: &BTreeMap<String, Cursor>,
+    ) -> Self {
+        Closed { segment, active, checkpoints: encode_checkpoints(checkpoints) }
+    }
+}
+
+impl Upkeep {
+    pub(crate) fn start(upkeep: &Arc<Upkeep>, core: Arc<Core>) -> io::Result<()> {
+        upkeep.state.lock().threaded = true;
+        let this = upkeep.clone();
+        let work = move || {
+            while let Some(job) = this.wait_for_job() {
+                this.run(&core, job);
+            }
+        };
+        let thread = std::thread::Builder::new().name("leftfold-upkeep".to_owned()).spawn(work)?;
+        *upkeep.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Stops after the job at hand. What is left is done when the store is opened again.
+    pub(crate) fn close(&self) {
+        self.state.lock().closing = true;
+        self.changed.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic was reported when it happened; there is nobody else to tell.
+            _ = thread.join();
+        }
+    }
+
+    /// Does one job, for stores without threads; false if there is none.
+    pub(crate) fn step(&self, core: &Arc<Core>) -> bool {
+        let job = self.state.lock().jobs.pop_front();
+        job.map(|job| self.run(core, job)).is_some()
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.state.lock().failure.clone()
+    }
+
+    pub(crate) fn add(&self, closed: Closed) {
+        let mut state = self.state.lock();
+        state.unsealed += 1;
+        state.jobs.push_back(Job::Index(closed));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// A segment was closed when this one was opened.
+    pub(crate) fn closed(
+        &self,
+        opened: SegmentInfo,
+        active: Arc<Active>,
+        checkpoints: &BTreeMap<String, Cursor>,
+    ) {
+        let (id, first, last) = (opened.id - 1, active.first(), opened.first - 1);
+        let segment = SegmentInfo { id, first, last, active: false, ..opened };
+        self.add(Closed::new(segment, active, checkpoints));
+    }
+
+    /// A segment has its index file, but was not sealed.
+    pub(crate) fn unsealed(&self, segment: u64) {
+        self.job(Job::Seal(segment));
+    }
+
+    /// A named index was defined, or removed, or both.
+    pub(crate) fn named(&self, defined: Option<Arc<Named>>, gone: Option<Arc<Named>>) {
+        gone.into_iter().for_each(|named| self.job(Job::Forget(named)));
+        defined.into_iter().for_each(|named| self.job(Job::Fill(named)));
+    }
+
+    fn job(&self, job: Job) {
+        self.state.lock().jobs.push_back(job);
+        self.changed.notify_all();
+    }
+
+    /// Keeps the writer waiting while too many segments are not sealed; not for ever: where
+    /// sealing has failed, or nobody seals, it goes on.
+    pub(crate) fn wait_for_room(&self) {
+        let mut state = self.state.lock();
+        while state.unsealed >= UNSEALED && state.may_seal() {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn wait_for_job(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closing {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn run(&self, core: &Arc<Core>, job: Job) {
+        let outcome = match &job {
+            Job::Index(closed) => core.write_index(closed),
+            Job::Seal(segment) => core.seal(*segment),
+            Job::Fill(named) => {
+                let outcome = core.fill_past(named);
+                named.filled(outcome.clone());
+                outcome
+            }
+            Job::Forget(named) => core.forget_past(named),
+        };
+        let mut state = self.state.lock();
+        if matches!(job, Job::Index(_)) {
+            state.unsealed -= 1;
+        }
+        state.failure = state.failure.take().or(outcome.err());
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn may_seal(&self) -> bool {
+        self.threaded && !self.closing && self.failure.is_none()
+    }
+}
+
+impl Core {
+    /// Writes a closed segment's index file, then seals the segment. Should the power go between
+    /// the two, the segment is sealed at the next opening.
+    fn write_index(&self, closed: &Closed) -> Result<(), Failure> {
+        let SegmentInfo { id, first, last, .. } = closed.segment;
+        let live = live_file(INDEX, id, 0, [first, last]);
+        let index = self.index.load_full();
+        let bytes = index.encode_part(&closed.active, head_of(self, &live), &closed.checkpoints)?;
+        drop(index);
+        let live = self.put_file(live, &bytes)?;
+        self.log.adopt(&[live]).map_err(|error| failed("adopting an index file", &error))?;
+        let file = open_file(self, &live)?;
+        self.index.rcu(|index| index.with_file(file.clone()));
+        self.seal(id)
+    }
+
+    fn seal(&self, segment: u64) -> Result<(), Failure> {
+        self.log.seal(segment).map_err(|error| failed("sealing a segment", &error))
+    }
+
+    /// Finds what a named index should hold of the time before it was defined.
+    fn fill_past(&self, named: &Named) -> Result<(), Failure> {
+        let files = self.past_files(named).map_err(|error| match error {
+            ReadError::Failure(failure) => failure,
+            ReadError::Invalid(invalid) => {
+                Failure::Disk { what: "filling a named index", message: invalid.message }
+            }
+        })?;
+        self.log.adopt(&files).map_err(|error| failed("adopting an index file", &error))?;
+        let past: Result<Vec<_>, _> = files.iter().map(|live| open_file(self, live)).collect();
+        self.with_past(named, &past?);
+        Ok(())
+    }
+
+    fn past_files(&self, named: &Named) -> Result<Vec<LiveFile>, ReadError> {
+        let plan = self.plan_of(&named.query);
+        let range = [1, named.defined_at];
+        let mut candidates = self.candidates(&plan, &named.query, range, Toward::Later)?;
+        let (mut files, mut first, mut offsets) = (Vec::new(), 1, Vec::new());
+        while let Some(event) = candidates.next()? {
+            if !(plan.exact || named.query.matches(&event)) {
+                continue;
+            }
+            let offset = u32::try_from(event.position() - first);
+            if offset.is_err() || offsets.len() == POSTINGS_PER_FILE {
+                let last = event.position() - 1;
+                files.push(self.past_file(named, files.len(), [first, last], &mut offsets)?);
+                first = event.position();
+            }
+            offsets.push(u32::try_from(event.position() - first).unwrap_or_default());
+        }
+        let range = [first, named.defined_at];
+        files.push(self.past_file(named, files.len(), range, &mut offsets)?);
+        Ok(files)
+    }
+
+    fn past_file(
+        &self,
+        named: &Named,
+        number: usize,
+        range: [u64; 2],
+        offsets: &mut Vec<u32>,
+    ) -> Result<LiveFile, Failure> {
+        let live = live_file(PAST, named.defined_at, number as u32, range);
+        let lists: [(Key, u64, Vec<u32>); 1] = [(named.key, 0, std::mem::take(offsets))];
+        let source = Source { lists: &lists, singles: &[], attachment: &[] };
+        self.put_file(live, &encode(head_of(self, &live), source))
+    }
+
+    fn forget_past(&self, named: &Named) -> Result<(), Failure> {
+        let of_it = |file: &LiveFile| file.kind == PAST && file.id == named.defined_at;
+        self.log.discard(of_it).map_err(|error| failed("removing an index file", &error))
+    }
+
+    /// Writes a file that nothing knows of yet.
+    fn put_file(&self, live: LiveFile, bytes: &[u8]) -> Result<LiveFile, Failure> {
+        let (disk, name) = (self.log.disk(), live.name());
+        let write = || {
+            // Left over from an attempt that failed.
+            _ = disk.remove(&name);
+            let file = disk.open(&name, OpenMode::Create)?;
+            file.write_at(bytes, 0)?;
+            file.sync()?;
+            disk.sync_dir("index")
+        };
+        write().map_err(|error| failed("writing an index file", &error))?;
+        Ok(LiveFile { length: bytes.len() as u64, ..live })
+    }
+}
+
+fn live_file(kind: FileKind, id: u64, generation: u32, [first, last]: [u64; 2]) -> LiveFile {
+    LiveFile { kind, state: 0, id, generation, first, last, length: 0 }
+}
+
+fn failed(what: &'static str, error: &io::Error) -> Failure {
+    Failure::Disk { what, message: error.to_string() }
+}

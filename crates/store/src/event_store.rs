@@ -1,0 +1,80 @@
+use std::future::Future;
+
+use crate::append::{Append, Appended};
+use crate::cursor::Cursor;
+use crate::error::{AppendError, ReadError};
+use crate::query::Query;
+use crate::read::{
+    Delivery, IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+};
+
+/// An event store: embedded, or at the other end of a network.
+///
+/// The futures need no particular runtime. What each call promises is the same for every
+/// implementation and is checked by the suite in `conformance`.
+pub trait EventStore: Send + Sync {
+    /// A running subscription.
+    type Subscription: Subscription;
+
+    /// Writes all of an append, or nothing. The answer comes when it is durable.
+    ///
+    /// Dropping the future may leave the append written or not; repeat it with the same event ids
+    /// to know.
+    fn append(
+        &self,
+        append: Append,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// Reads one page: always a prefix of the truth.
+    fn read(&self, read: Read) -> impl Future<Output = Result<Page, ReadError>> + Send;
+
+    /// Delivers what a query yields: history, then what comes, without gap, repetition or
+    /// reordering between.
+    fn subscribe(
+        &self,
+        subscribe: Subscribe,
+    ) -> impl Future<Output = Result<Self::Subscription, ReadError>> + Send;
+
+    /// After the last durable event.
+    fn head(&self) -> impl Future<Output = Result<Cursor, ReadError>> + Send;
+
+    /// A stream, or none if it has no events.
+    fn stream(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<StreamInfo>, ReadError>> + Send;
+
+    /// Lists streams in the order in which they began.
+    fn streams(
+        &self,
+        streams: Streams,
+    ) -> impl Future<Output = Result<StreamsPage, ReadError>> + Send;
+
+    /// Where a checkpoint is.
+    fn checkpoint(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Cursor>, ReadError>> + Send;
+
+    /// Defines a named index over a query, and returns when it holds all past events.
+    fn define_index(
+        &self,
+        name: &str,
+        query: Query,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Forgets a named index; its name is free again.
+    fn drop_index(&self, name: &str) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// The named indexes, by name.
+    fn indexes(&self) -> impl Future<Output = Result<Vec<IndexInfo>, ReadError>> + Send;
+}
+
+/// A running subscription. Holds a bounded number of events, however slow its user is.
+pub trait Subscription: Send {
+    /// The next delivery; waits for it.
+    fn next(&mut self) -> impl Future<Output = Result<Delivery, ReadError>> + Send;
+
+    /// How far it is: also past events that the query does not want.
+    fn cursor(&self) -> Cursor;
+}

@@ -1,0 +1,55 @@
+use crate::error::Invalid;
+use crate::limits::MAX_NAME;
+
+/// Names that begin so belong to the store.
+pub(crate) const SYSTEM: char = '$';
+
+/// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
+pub(crate) fn check(what: &str, name: &str) -> Result<(), Invalid> {
+    let wrong = match name {
+        "" => "it is empty".to_owned(),
+        _ if name.len() > MAX_NAME => format!("it has {} bytes", name.len()),
+        _ => match name.chars().find(|c| c.is_control()) {
+            Some(c) => format!("it holds the control character {c:?}"),
+            None => return Ok(()),
+        },
+    };
+    let start: String = name.chars().take(40).collect();
+    Err(Invalid::new(
+        "name_invalid",
+        format!(
+            "{what} {start:?} is not a name: {wrong}; a name has 1 to {MAX_NAME} bytes of UTF-8 \
+             without control characters"
+        ),
+    ))
+}
+
+/// Checks a name that a user gives to something new.
+pub(crate) fn check_new(what: &str, name: &str) -> Result<(), Invalid> {
+    check(what, name)?;
+    if name.starts_with(SYSTEM) {
+        let message = format!("{what} {name:?} begins with $, which belongs to the store itself");
+        return Err(Invalid::new("name_reserved", message));
+    }
+    Ok(())
+}
+
+/// The category of a stream: its name up to the first `-`, or the whole name. Frozen by the
+/// category rule in the store's header.
+pub fn category_of(stream: &str) -> &str {
+    stream.split_once('-').map_or(stream, |(category, _)| category)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_category_ends_at_the_first_dash() {
+        for (stream, category) in
+            [("order-1", "order"), ("order-a-b", "order"), ("order", "order"), ("-x", "")]
+        {
+            assert_eq!(category_of(stream), category);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use super::{Field, Query, Span, Value};
+use crate::names::category_of;
+use crate::recorded::Recorded;
+
+/// What a query looks at, of an event that is stored or about to be.
+pub(crate) trait Facts {
+    fn stream(&self) -> &str;
+    fn event_type(&self) -> &str;
+    fn correlation(&self) -> Option<&str>;
+    /// Whether the test holds for a tag, as key and value.
+    fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool;
+    fn event_micros(&self) -> i64;
+}
+
+impl Facts for Recorded {
+    fn stream(&self) -> &str {
+        self.stream()
+    }
+
+    fn event_type(&self) -> &str {
+        self.event_type()
+    }
+
+    fn correlation(&self) -> Option<&str> {
+        self.correlation()
+    }
+
+    fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
+        self.tags().any(|(key, value)| test(key, value))
+    }
+
+    fn event_micros(&self) -> i64 {
+        self.event_time().0
+    }
+}
+
+impl Query {
+    /// Whether an event is wanted. Named indexes must have been expanded: they match nothing here.
+    pub(crate) fn matches(&self, event: &impl Facts) -> bool {
+        match self {
+            Query::All => true,
+            Query::Is(field, values) => values.iter().any(|value| value.is_in(*field, event)),
+            Query::During(span) => span.holds(event.event_micros()),
+            Query::Index(_) => false,
+            Query::And(queries) => queries.iter().all(|query| query.matches(event)),
+            Query::Or(queries) => queries.iter().any(|query| query.matches(event)),
+            Query::Not(query) => !query.matches(event),
+        }
+    }
+}
+
+impl Span {
+    fn holds(&self, micros: i64) -> bool {
+        self.from.is_none_or(|from| from.0 <= micros) && self.to.is_none_or(|to| micros < to.0)
+    }
+}
+
+impl Value {
+    fn is_in(&self, field: Field, event: &impl Facts) -> bool {
+        match field {
+            Field::Stream => self.is(event.stream()),
+            Field::Category => self.is(category_of(event.stream())),
+            Field::Type => self.is(event.event_type()),
+            Field::Correlation => event.correlation().is_some_and(|id| self.is(id)),
+            Field::Tag => event.any_tag(&|key, value| self.is_tag(key, value)),
+        }
+    }
+
+    fn is(&self, text: &str) -> bool {
+        match self {
+            Value::Exactly(value) => text == value,
+            Value::Prefix(prefix) => text.starts_with(prefix.as_str()),
+        }
+    }
+
+    fn is_tag(&self, key: &str, value: &str) -> bool {
+        let rest = |wanted: &'_ str| wanted.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
+        match self {
+            Value::Exactly(wanted) => rest(wanted).is_some_and(|wanted| wanted == value),
+            Value::Prefix(prefix) if prefix.contains('=') => {
+                rest(prefix).is_some_and(|prefix| value.starts_with(&prefix))
+            }
+            Value::Prefix(prefix) => key.starts_with(prefix.as_str()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use leftfold_index::Expr;
+
+use super::{Field, Query, Value};
+use crate::keys::Keys;
+
+/// How a query is answered: by which postings, and whether they are the answer or only hold it.
+pub(crate) struct Plan {
+    /// The postings to go through; none means the whole log.
+    pub(crate) postings: Option<Expr>,
+    /// Whether every posting is wanted, so that no event needs to be looked at.
+    pub(crate) exact: bool,
+}
+
+/// Plans a query; `index` gives a named index's key.
+pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&str) -> Option<Expr>) -> Plan {
+    match query {
+        Query::All => Plan { postings: None, exact: true },
+        Query::During(_) | Query::Not(_) => Plan { postings: None, exact: false },
+        Query::Index(name) => Plan { postings: index(name), exact: true },
+        Query::Is(field, values) => is(*field, values, keys),
+        Query::And(queries) => and(queries.iter().map(|query| plan(query, keys, index))),
+        Query::Or(queries) => or(queries.iter().map(|query| plan(query, keys, index))),
+    }
+}
+
+fn is(field: Field, values: &[Value], keys: &Keys) -> Plan {
+    let key = |value: &Value| match value {
+        Value::Exactly(text) => Some(Expr::Key(keys.of(field, text))),
+        Value::Prefix(_) => None,
+    };
+    let postings: Option<Vec<_>> = values.iter().map(key).collect();
+    Plan { exact: postings.is_some(), postings: postings.map(Expr::Or) }
+}
+
+/// The parts that have postings narrow the search; the others are looked for in what they yield.
+fn and(plans: impl Iterator<Item = Plan>) -> Plan {
+    let (mut exact, mut all) = (true, Vec::new());
+    for plan in plans {
+        exact &= plan.exact;
+        all.extend(plan.postings);
+    }
+    Plan { postings: (!all.is_empty()).then_some(Expr::And(all)), exact }
+}
+
+/// One part without postings, and the whole log must be gone through.
+fn or(plans: impl Iterator<Item = Plan>) -> Plan {
+    let (mut exact, mut any) = (true, Some(Vec::new()));
+    for plan in plans {
+        exact &= plan.exact;
+        any = any.zip(plan.postings).map(|(mut any, postings)| {
+            any.push(postings);
+            any
+        });
+    }
+    let all_of_it = any.is_none();
+    // Without postings "exact" would mean "all": true only if a part said so, and then it is
+    // cheap to check the others too.
+    Plan { postings: any.map(Expr::Or), exact: exact && !all_of_it }
+}

@@ -1,0 +1,115 @@
+use bytes::Bytes;
+use leftfold_log::Record;
+use uuid::Uuid;
+
+use crate::codec::{Field, Layout};
+use crate::error::Failure;
+use crate::event::{BYTES, JSON};
+use crate::time::Timestamp;
+
+/// An event as it is stored. Cheap to clone: it is a slice of the block that it was read with.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    record: Record,
+    layout: Layout,
+}
+
+impl Recorded {
+    pub(crate) fn new(record: Record) -> Result<Self, Failure> {
+        match Layout::read(&record.bytes) {
+            Ok(layout) => Ok(Recorded { record, layout }),
+            Err(what) => Err(Failure::Record { position: record.position, what }),
+        }
+    }
+
+    /// Its place in the log, from 1.
+    pub fn position(&self) -> u64 {
+        self.record.position
+    }
+
+    /// Its stream.
+    pub fn stream(&self) -> &str {
+        self.text(Field::Stream)
+    }
+
+    /// Its number in its stream, from 0.
+    pub fn version(&self) -> u64 {
+        self.layout.header.version.get()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        Uuid::from_bytes(self.layout.header.id)
+    }
+
+    /// What kind of event it is.
+    pub fn event_type(&self) -> &str {
+        self.text(Field::EventType)
+    }
+
+    /// When it happened.
+    pub fn event_time(&self) -> Timestamp {
+        Timestamp(self.record.time)
+    }
+
+    /// Whether the event time was given; if not, it is the commit time.
+    pub fn event_time_given(&self) -> bool {
+        self.layout.time_was_given()
+    }
+
+    /// When it was stored; never earlier than that of an event before it.
+    pub fn commit_time(&self) -> Timestamp {
+        Timestamp(self.record.commit_time)
+    }
+
+    /// What it belongs to.
+    pub fn correlation(&self) -> Option<&str> {
+        Some(self.text(Field::Correlation)).filter(|text| !text.is_empty())
+    }
+
+    /// What caused it.
+    pub fn causation(&self) -> Option<&str> {
+        Some(self.text(Field::Causation)).filter(|text| !text.is_empty())
+    }
+
+    /// Its tags, in the order in which they were given.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.layout.tags(&self.record.bytes).filter_map(|tag| tag.split_once('='))
+    }
+
+    /// Its media type.
+    pub fn content_type(&self) -> &str {
+        match self.text(Field::ContentType) {
+            "" if self.layout.is_json() => JSON,
+            "" => BYTES,
+            other => other,
+        }
+    }
+
+    /// The version of the data's shape.
+    pub fn schema_version(&self) -> u16 {
+        self.layout.schema_version()
+    }
+
+    /// Bytes about the event.
+    pub fn metadata(&self) -> Bytes {
+        self.record.bytes.slice(self.layout.range(Field::Metadata))
+    }
+
+    /// The event's own bytes.
+    pub fn data(&self) -> Bytes {
+        self.record.bytes.slice(self.layout.range(Field::Data))
+    }
+
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        self.layout.header.digest
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.record.bytes.len()
+    }
+
+    fn text(&self, field: Field) -> &str {
+        self.layout.text(&self.record.bytes, field)
+    }
+}
