@@ -89,13 +89,20 @@ impl IndexSet {
         set
     }
 
-    /// The same set with a file in the place of the part that begins where it does.
-    pub fn with_file(&self, file: Arc<IndexFile>) -> Self {
+    /// The same set with a file in the place of a part that was in memory.
+    pub fn with_file(&self, active: &Arc<Active>, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
-        if let Some(part) = set.parts.iter_mut().find(|part| part.first() == file.first()) {
-            *part = Part::File(file);
+        if let Some(at) = set.place_of(active) {
+            set.parts[at] = Part::File(file);
         }
         set
+    }
+
+    /// Several parts may begin at the same position, all but the last of them without postings: so
+    /// a part is known by itself.
+    fn place_of(&self, active: &Arc<Active>) -> Option<usize> {
+        let same = |part: &Part| matches!(part, Part::Active(other) if Arc::ptr_eq(active, other));
+        self.parts.iter().position(same)
     }
 
     /// The same set with a key's past: postings before all that the parts hold of it.
@@ -287,12 +294,12 @@ impl IndexSet {
     /// Lays out the file of a part that is in memory; its older parts must all be in this set.
     pub fn encode_part(
         &self,
-        active: &Active,
+        active: &Arc<Active>,
         head: FileHead,
         attachment: &[u8],
     ) -> Result<Vec<u8>, IndexError> {
         let (lists, singles) = active.sealable();
-        let at = self.parts.partition_point(|part| part.first() < active.first());
+        let at = self.place_of(active).unwrap_or(self.parts.len());
         let numbered = |(key, ordinal, offsets): Sealable| {
             let ordinal = match ordinal {
                 Some(ordinal) => ordinal,

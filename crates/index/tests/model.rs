@@ -74,7 +74,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
         let head =
             FileHead { store_id: [1; 16], id: id as u64, first: active.first(), last: *last };
         let bytes = set.encode_part(active, head, b"").unwrap();
-        set = set.with_file(file(&disk, &bytes, head));
+        set = set.with_file(active, file(&disk, &bytes, head));
     }
     Built { set, model, head: events.len() as u64, disk }
 }

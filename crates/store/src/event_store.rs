@@ -4,9 +4,7 @@ use crate::append::{Append, Appended};
 use crate::cursor::Cursor;
 use crate::error::{AppendError, ReadError};
 use crate::query::Query;
-use crate::read::{
-    Delivery, IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
-};
+use crate::read::{Delivery, IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
 
 /// An event store: embedded, or at the other end of a network.
 ///
@@ -20,10 +18,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// Dropping the future may leave the append written or not; repeat it with the same event ids
     /// to know.
-    fn append(
-        &self,
-        append: Append,
-    ) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+    fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
 
     /// Reads one page: always a prefix of the truth.
     fn read(&self, read: Read) -> impl Future<Output = Result<Page, ReadError>> + Send;

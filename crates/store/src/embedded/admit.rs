@@ -70,9 +70,10 @@ impl Admitter {
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
             && draft.events.iter().all(|event| !became_known(draft, event, adding))
-            && draft.checkpoints.iter().all(|to| {
-                self.checkpoints.get(&to.name).copied() == to.expected
-            })
+            && draft
+                .checkpoints
+                .iter()
+                .all(|to| self.checkpoints.get(&to.name).copied() == to.expected)
             && draft.guards.iter().all(|guard| {
                 let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
                 let answer = self.recents.none_after(&guard.expanded, guard.holds_upto, budget);

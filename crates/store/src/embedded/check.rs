@@ -94,9 +94,7 @@ impl Core {
         let with_events = draft.streams.iter().filter(|stream| stream.events > 0).count();
         match repeats.first() {
             None => Ok(None),
-            Some(_) if repeats.len() == with_events => {
-                Ok(Some(self.first_answer(draft, &repeats)))
-            }
+            Some(_) if repeats.len() == with_events => Ok(Some(self.first_answer(draft, &repeats))),
             Some((at, known)) => Err(known.as_overlap(draft, *at).into()),
         }
     }

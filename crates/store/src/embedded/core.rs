@@ -78,7 +78,10 @@ impl Core {
         self.wait(|head| head.ticket >= ticket).await
     }
 
-    pub(crate) async fn wait(&self, until: impl Fn(leftfold_log::Head) -> bool) -> Result<(), Failure> {
+    pub(crate) async fn wait(
+        &self,
+        until: impl Fn(leftfold_log::Head) -> bool,
+    ) -> Result<(), Failure> {
         loop {
             let moved = self.log.listen();
             if until(self.log.head()) {

@@ -141,11 +141,9 @@ impl Core {
         let id = event.id.unwrap_or_else(|| self.new_id());
         let hash_key = &self.log.header().hash_key;
         let encoded = codec::encode(&stream.name, &event, id.into_bytes(), hash_key);
-        let correlation =
-            event.correlation.iter().map(|id| self.keys.of(Field::Correlation, id));
-        let tag = |(key, value): &(String, String)| {
-            self.keys.of(Field::Tag, &format!("{key}={value}"))
-        };
+        let correlation = event.correlation.iter().map(|id| self.keys.of(Field::Correlation, id));
+        let tag =
+            |(key, value): &(String, String)| self.keys.of(Field::Tag, &format!("{key}={value}"));
         DraftEvent {
             stream: at,
             id,
@@ -181,8 +179,7 @@ impl Core {
         if events > allowed {
             return Err(limit_error("too_many_events", "events in one append", events, allowed));
         }
-        let conditions =
-            append.expected.len() + append.none_after.len() + append.checkpoints.len();
+        let conditions = append.expected.len() + append.none_after.len() + append.checkpoints.len();
         if conditions > limits.append_conditions {
             let what = "conditions and checkpoint moves in one append";
             let allowed = limits.append_conditions;

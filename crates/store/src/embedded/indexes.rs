@@ -169,7 +169,10 @@ impl Core {
             let found = named.len() + 1;
             return Err(super::limit_error("too_many_indexes", "indexes", found, allowed));
         }
-        let event = NewEvent { content_type: "text/plain".to_owned(), ..NewEvent::new(DEFINED, query.to_string()) };
+        let event = NewEvent {
+            content_type: "text/plain".to_owned(),
+            ..NewEvent::new(DEFINED, query.to_string())
+        };
         self.index_append(name, event)
     }
 
@@ -232,7 +235,8 @@ impl Core {
             Some(named.query.clone())
         });
         if let Some(name) = building.into_inner() {
-            let message = format!("index {name} does not hold all past events yet; ask again later");
+            let message =
+                format!("index {name} does not hold all past events yet; ask again later");
             return Err(Invalid::new("index_building", message));
         }
         expanded.map_err(|name| self.unknown_index(&name))

@@ -108,11 +108,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
 
 /// The segment's index file, if there is one that can be used. One that is missing or damaged is
 /// made again from the log.
-fn index_file(
-    core: &Core,
-    files: &[LiveFile],
-    segment: &SegmentInfo,
-) -> Option<Arc<IndexFile>> {
+fn index_file(core: &Core, files: &[LiveFile], segment: &SegmentInfo) -> Option<Arc<IndexFile>> {
     let live = files.iter().find(|file| file.kind == INDEX && file.id == segment.id)?;
     open_file(core, live).ok()
 }
@@ -151,9 +147,8 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
 impl Core {
     pub(crate) fn with_past(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
         self.index.rcu(|index| {
-            let with = |index: IndexSet, file: &Arc<IndexFile>| {
-                index.with_past(named.key, file.clone())
-            };
+            let with =
+                |index: IndexSet, file: &Arc<IndexFile>| index.with_past(named.key, file.clone());
             past.iter().fold(IndexSet::clone(index), with)
         });
     }

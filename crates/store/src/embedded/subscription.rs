@@ -42,7 +42,10 @@ impl LiveSubscription {
         let first = Read { from, ..Read::forward(query.clone()).limit(BATCH) };
         let page = core.read(&first)?;
         let mut subscription = LiveSubscription {
-            cursor: page.events.first().map_or(page.cursor, |event| core.cursor(event.position() - 1)),
+            cursor: page
+                .events
+                .first()
+                .map_or(page.cursor, |event| core.cursor(event.position() - 1)),
             page_end: page.cursor,
             page: VecDeque::new(),
             behind: true,

@@ -200,7 +200,7 @@ impl Core {
         let live = self.put_file(live, &bytes)?;
         self.log.adopt(&[live]).map_err(|error| failed("adopting an index file", &error))?;
         let file = open_file(self, &live)?;
-        self.index.rcu(|index| index.with_file(file.clone()));
+        self.index.rcu(|index| index.with_file(&closed.active, file.clone()));
         self.seal(id)
     }
 

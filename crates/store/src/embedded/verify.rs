@@ -53,11 +53,8 @@ pub(crate) fn verify(
     let mut verified = Verified::default();
     let segments = core.log.segments();
     let total = segments.len() as u64;
-    let mut expected = Rebuilt {
-        keys: core.keys,
-        checkpoints: Default::default(),
-        named: Default::default(),
-    };
+    let mut expected =
+        Rebuilt { keys: core.keys, checkpoints: Default::default(), named: Default::default() };
     for (done, segment) in (0..).zip(&segments) {
         progress(done, total);
         verify_segment(core, segment, &mut expected, &mut verified);
@@ -125,7 +122,12 @@ fn verify_event(core: &Core, event: &Recorded, verified: &mut Verified) {
 }
 
 /// The file must hold the same postings as are made from the log now.
-fn verify_file(core: &Core, segment: &SegmentInfo, postings: &Arc<Active>, verified: &mut Verified) {
+fn verify_file(
+    core: &Core,
+    segment: &SegmentInfo,
+    postings: &Arc<Active>,
+    verified: &mut Verified,
+) {
     let files = core.log.other_files();
     let live = files.iter().find(|file| file.kind == INDEX && file.id == segment.id);
     let Some(live) = live else { return };
@@ -143,7 +145,10 @@ fn verify_file(core: &Core, segment: &SegmentInfo, postings: &Arc<Active>, verif
             };
             let same = positions.iter().all(|p| matches!(matches.next(), Ok(Some(m)) if m == *p));
             if !same || !matches!(matches.next(), Ok(None)) {
-                wrong.push(format!("{}: the postings of {key:?} are not those of the log", live.name()));
+                wrong.push(format!(
+                    "{}: the postings of {key:?} are not those of the log",
+                    live.name()
+                ));
             }
         })
     });

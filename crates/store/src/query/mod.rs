@@ -175,10 +175,9 @@ impl Query {
             Query::During(Span { from, to }) => {
                 Some((from.map_or(i64::MIN, |time| time.0), to.map_or(i64::MAX, |time| time.0)))
             }
-            Query::And(queries) => queries
-                .iter()
-                .filter_map(Query::span)
-                .reduce(|(a, b), (c, d)| (a.max(c), b.min(d))),
+            Query::And(queries) => {
+                queries.iter().filter_map(Query::span).reduce(|(a, b), (c, d)| (a.max(c), b.min(d)))
+            }
             _ => None,
         }
     }

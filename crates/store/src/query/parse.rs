@@ -57,9 +57,8 @@ impl<'a> Parser<'a> {
 
     /// Takes a word such as `or`, if it stands alone here.
     fn word(&mut self, word: &str) -> bool {
-        let alone = |rest: &str| {
-            rest.chars().next().is_none_or(|next| next.is_whitespace() || next == '(')
-        };
+        let alone =
+            |rest: &str| rest.chars().next().is_none_or(|next| next.is_whitespace() || next == '(');
         let found = self.rest().strip_prefix(word).is_some_and(alone);
         if found {
             self.at += word.len();
@@ -117,9 +116,10 @@ impl<'a> Parser<'a> {
         if self.terms > MAX_TERMS {
             return Err(self.wrong(&format!("a query has at most {MAX_TERMS} parts")));
         }
-        let query = if self.word("not") {
-            Query::Not(Box::new(self.deeper(Self::part)?))
-        } else if self.eat("(") {
+        if self.word("not") {
+            return Ok(Query::Not(Box::new(self.deeper(Self::part)?)));
+        }
+        let query = if self.eat("(") {
             self.space();
             let query = self.deeper(Self::any)?;
             if !self.eat(")") {
@@ -225,7 +225,9 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         let end = rest.find(|c: char| c.is_whitespace() || c == ')').unwrap_or(rest.len());
         let Some((from, to)) = rest.get(..end).and_then(|span| span.split_once("..")) else {
-            return Err(self.wrong("a stretch of time is written FROM..TO, such as 2026-03-01..2026-03-02"));
+            return Err(
+                self.wrong("a stretch of time is written FROM..TO, such as 2026-03-01..2026-03-02")
+            );
         };
         let moment = |text: &str| (!text.is_empty()).then(|| text.parse::<Timestamp>()).transpose();
         let span = (|| Ok(Span { from: moment(from)?, to: moment(to)? }))();

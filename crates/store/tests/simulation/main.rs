@@ -1,0 +1,49 @@
+//! The store against a model, on a disk that loses power: one number decides a whole run.
+//!
+//! A run opens a store on a fake disk, lets several callers append at a time, reads, defines and
+//! drops indexes, seals segments, closes and reopens, and cuts the power in the middle of any
+//! write or sync. Every answer is compared to a model that is a plain list of events.
+//!
+//! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs so many.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod model;
+mod run;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs in CI.
+const SEEDS: u64 = 10_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn run_all(seeds: impl Iterator<Item = u64>) -> run::Tally {
+    let mut tally = run::Tally::default();
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run::run(seed, &mut tally))) {
+            eprintln!("seed {seed} failed; replay it with LEFTFOLD_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+    tally
+}
+
+#[test]
+fn whatever_happens_the_store_answers_like_the_model() {
+    let tally = match number("LEFTFOLD_SEED") {
+        Some(seed) => run_all(seed..=seed),
+        None => {
+            let seeds = number("LEFTFOLD_SEEDS").unwrap_or(SEEDS);
+            // Two threads: the machine that this must pass on has two cores.
+            let half = std::thread::spawn(move || run_all(0..seeds / 2));
+            let other = run_all(seeds / 2..seeds);
+            half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).plus(other)
+        }
+    };
+    println!("{tally:?}");
+    if number("LEFTFOLD_SEED").is_none() && number("LEFTFOLD_SEEDS").is_none() {
+        tally.must_have_met_everything();
+    }
+}
