@@ -1,0 +1,259 @@
+//! From a record's values to a draft, or to the reason why not. The same for every format.
+
+use crate::check::check;
+use crate::item::Draft;
+use crate::mapping::{EventType, Field, KeyPart, Kind, Mapping, Source, Template};
+use crate::reason::{Problem, Reason};
+use crate::record::Values;
+use crate::value::json;
+use crate::value::time::{Moment, Shape};
+use std::borrow::Cow;
+use std::fmt::Write;
+use uuid::Uuid;
+
+/// Where an [`Assembler`] finds what the reader has read.
+pub(crate) trait Lookup {
+    /// The text of a field from the input, trimmed; `None` if it is absent or empty.
+    fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem>;
+}
+
+pub(crate) struct Assembler<'m> {
+    mapping: &'m Mapping,
+    /// Checked and normalised.
+    clean: Values,
+    made: String,
+    key: Vec<u8>,
+    /// For each field the last text that passed as it was. Accounts, currencies and dates repeat
+    /// by the thousand, and comparing is much cheaper than checking.
+    passed: Vec<String>,
+    last_time: (String, i64),
+}
+
+impl<'m> Assembler<'m> {
+    pub(crate) fn new(mapping: &'m Mapping) -> Self {
+        let fields = mapping.fields.len();
+        Assembler {
+            mapping,
+            clean: Values::new(fields),
+            made: String::new(),
+            key: Vec::new(),
+            passed: vec![String::new(); fields],
+            last_time: (String::new(), 0),
+        }
+    }
+
+    /// Checks every field of a record and works out those that are made of others. It is the
+    /// `index`th record of its group, and the `part`th part of it if it was split.
+    pub(crate) fn check(
+        &mut self,
+        index: u64,
+        part: Option<usize>,
+        input: &impl Lookup,
+    ) -> Result<(), Problem> {
+        self.clean.clear();
+        self.clean.write(self.mapping.index, |out| push_number(index, out));
+        if let Some(part) = part {
+            self.clean.write(self.mapping.part, |out| push_number(part as u64, out));
+        }
+        for field in &self.mapping.order {
+            self.check_field(*field, input)?;
+        }
+        Ok(())
+    }
+
+    fn check_field(&mut self, at: usize, input: &impl Lookup) -> Result<(), Problem> {
+        let field = &self.mapping.fields[at];
+        let complete = |template: &&Template| template.missing(&self.clean).is_none();
+        let template = match &field.source {
+            Source::Counted => return Ok(()),
+            Source::Input(_) => match input.find(at)? {
+                Some(text) => return self.accept(at, &text),
+                None => None,
+            },
+            Source::Value(templates) => templates.iter().find(complete),
+            Source::By(by, templates) => {
+                self.clean.get(*by).and_then(|value| templates.get(value)).filter(complete)
+            }
+        };
+        if let Some(template) = template {
+            let mut made = std::mem::take(&mut self.made);
+            made.clear();
+            template.render(&self.clean, &mut made);
+            let accepted = self.accept(at, &made);
+            self.made = made;
+            return accepted;
+        }
+        match &field.default {
+            Some(text) => self.accept(at, text),
+            None if field.required => Err(missing(field)),
+            None => Ok(()),
+        }
+    }
+
+    fn accept(&mut self, at: usize, text: &str) -> Result<(), Problem> {
+        let field = &self.mapping.fields[at];
+        if !field.is_remembered() {
+            return check(field, at, text, &mut self.clean);
+        }
+        let passed = &mut self.passed[at];
+        if passed == text {
+            self.clean.put(at, text);
+            return Ok(());
+        }
+        check(field, at, text, &mut self.clean)?;
+        passed.clear();
+        passed.push_str(text);
+        Ok(())
+    }
+
+    /// Renders a template from values as they are found, for messages.
+    pub(crate) fn render(&mut self, template: &Template, input: &impl Lookup) -> String {
+        self.clean.clear();
+        for field in template.fields() {
+            if let Ok(Some(text)) = input.find(field) {
+                self.clean.put(field, &text);
+            }
+        }
+        let mut text = String::new();
+        template.render(&self.clean, &mut text);
+        text
+    }
+
+    /// The checked values.
+    pub(crate) fn clean(&self) -> &Values {
+        &self.clean
+    }
+
+    /// The draft of the checked record.
+    pub(crate) fn draft(&mut self, line: u64, raw: String) -> Result<Draft, Problem> {
+        let mapping = self.mapping;
+        if let Some(field) = mapping.stream.missing(&self.clean) {
+            return Err(missing(&mapping.fields[field]));
+        }
+        let mut stream = String::with_capacity(48);
+        mapping.stream.render(&self.clean, &mut stream);
+        Ok(Draft {
+            stream,
+            event_type: self.event_type()?.to_owned(),
+            id: self.id()?,
+            event_time_micros: self.event_time()?,
+            tags: self.tags(),
+            data: self.data(),
+            line,
+            raw,
+        })
+    }
+
+    fn event_type(&self) -> Result<&'m str, Problem> {
+        let (at, types) = match &self.mapping.event_type {
+            EventType::Always(constant) => return Ok(constant),
+            EventType::By(at, types) => (*at, types),
+        };
+        let field = &self.mapping.fields[at];
+        let value = self.clean.get(at).ok_or_else(|| missing(field))?;
+        types.get(value).map(String::as_str).ok_or_else(|| {
+            let known: Vec<&str> = types.keys().map(String::as_str).collect();
+            let known = known.join(", ");
+            let message = format!(
+                "Field '{}' decides the event type and is '{value}'; the mapping knows {known}.",
+                field.name
+            );
+            Problem::new(Reason::UnknownEventType, message)
+        })
+    }
+
+    fn id(&mut self) -> Result<Uuid, Problem> {
+        let present = |key: &&Vec<KeyPart>| {
+            key.iter().all(|part| part.optional || self.clean.get(part.field).is_some())
+        };
+        let Some(key) = self.mapping.keys.iter().find(present) else {
+            let message = "No natural key is complete, so a repeat of this record could not be \
+                           recognised; fill the fields of one of the keys in [id].";
+            return Err(Problem::new(Reason::MissingKey, message));
+        };
+        self.key.clear();
+        for part in key {
+            if let Some(value) = self.clean.get(part.field) {
+                push_key(&mut self.key, &self.mapping.fields[part.field].name);
+                push_key(&mut self.key, value);
+            }
+        }
+        Ok(Uuid::new_v5(&self.mapping.namespace, &self.key))
+    }
+
+    fn event_time(&mut self) -> Result<i64, Problem> {
+        let times = &self.mapping.time;
+        let Some(text) = times.iter().find_map(|field| self.clean.get(*field)) else {
+            let names: Vec<&str> =
+                times.iter().map(|field| self.mapping.fields[*field].name.as_str()).collect();
+            let names = names.join(" or ");
+            let message = format!("The event time comes from {names}, which is missing.");
+            return Err(Problem::new(Reason::MissingEventTime, message));
+        };
+        if self.last_time.0 == text {
+            return Ok(self.last_time.1);
+        }
+        let moment = Moment::parse(text, Shape::Either);
+        let micros =
+            moment.and_then(|moment| moment.micros(&self.mapping.zone)).ok_or_else(|| {
+                let message =
+                    format!("The event time '{text}' is outside the years -9999 to 9999.");
+                Problem::new(Reason::EventTimeOutOfRange, message)
+            })?;
+        self.last_time = (text.to_owned(), micros);
+        Ok(micros)
+    }
+
+    fn tags(&self) -> Vec<(String, String)> {
+        let mut tags = Vec::with_capacity(self.mapping.tags.len());
+        for (name, template) in &self.mapping.tags {
+            if template.missing(&self.clean).is_none() {
+                let mut value = String::with_capacity(32);
+                template.render(&self.clean, &mut value);
+                tags.push((name.clone(), value));
+            }
+        }
+        tags
+    }
+
+    fn data(&self) -> Vec<u8> {
+        let mut data = Vec::with_capacity(512);
+        for (lead, at) in &self.mapping.data {
+            let Some(value) = self.clean.get(*at) else { continue };
+            data.extend_from_slice(lead);
+            match self.mapping.fields[*at] {
+                Field { kind: Kind::Integer | Kind::Boolean, .. }
+                | Field { source: Source::Counted, .. } => data.extend_from_slice(value.as_bytes()),
+                _ => json::string(value, &mut data),
+            }
+        }
+        match data.first_mut() {
+            Some(comma) => *comma = b'{',
+            None => data.push(b'{'),
+        }
+        data.push(b'}');
+        data
+    }
+}
+
+fn push_number(number: u64, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{number}");
+}
+
+/// Each name and value with its length before it: no two different keys become the same bytes. A
+/// value is part of a record, whose length fits into 32 bits.
+fn push_key(key: &mut Vec<u8>, text: &str) {
+    key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    key.extend_from_slice(text.as_bytes());
+}
+
+fn missing(field: &Field) -> Problem {
+    let mut message = format!("Field '{}' is required and is missing or empty", field.name);
+    if let Source::Input(paths) = &field.source {
+        // Writing to a String cannot fail.
+        let _ = write!(message, "; it is read from {}", paths.join(" or "));
+    }
+    message.push('.');
+    Problem::new(Reason::MissingField, message)
+}

@@ -1,0 +1,176 @@
+//! The checks a value must pass, and the form it gets.
+
+use crate::mapping::{Decimal, Equals, Field, Kind, Pattern};
+use crate::reason::{Problem, Reason};
+use crate::record::Values;
+use crate::value::decimal::{canonical, negate};
+use crate::value::time::{Moment, Shape};
+use std::fmt::Display;
+
+/// No sentence shows more of a wrong value than this.
+const SHOWN_CHARS: usize = 80;
+
+/// Checks `text` for `field` and writes its normal form into `clean`.
+pub(crate) fn check(
+    field: &Field,
+    at: usize,
+    text: &str,
+    clean: &mut Values,
+) -> Result<(), Problem> {
+    let text = match &field.map {
+        None => text,
+        Some(map) => match map.get(text) {
+            Some(meaning) => meaning,
+            None => return Err(not_allowed(field, text, map.keys())),
+        },
+    };
+    match &field.kind {
+        Kind::Text => clean.put(at, text),
+        Kind::Decimal(decimal) => check_decimal(field, decimal, at, text, clean)?,
+        Kind::Integer => check_integer(field, at, text, clean)?,
+        Kind::Boolean => check_boolean(field, at, text, clean)?,
+        Kind::Time(shape, format) => {
+            check_time(field, *shape, format.as_deref(), at, text, clean)?;
+        }
+    }
+    check_form(field, clean.get(at).unwrap_or_default())
+}
+
+fn check_decimal(
+    field: &Field,
+    decimal: &Decimal,
+    at: usize,
+    text: &str,
+    clean: &mut Values,
+) -> Result<(), Problem> {
+    let negative = match &decimal.negative_when {
+        Some(Equals { field, is }) => clean.get(*field) == Some(is),
+        None => false,
+    };
+    let plain = decimal.separators.map(|signs| with_points(text, signs));
+    let mut scale = None;
+    clean.write(at, |out| {
+        let start = out.len();
+        scale = canonical(plain.as_deref().unwrap_or(text), decimal.exponent, out);
+        if negative {
+            negate(start, out);
+        }
+    });
+    let below_zero = || clean.get(at).is_some_and(|value| value.starts_with('-'));
+    match scale {
+        None => Err(expected(field, Reason::BadDecimal, "a decimal number such as 1234.50", text)),
+        Some(scale) if scale > decimal.max_scale => {
+            let allowed = format!("a decimal with at most {} places", decimal.max_scale);
+            Err(expected(field, Reason::TooManyDecimals, &allowed, text))
+        }
+        Some(_) if decimal.not_negative && below_zero() => {
+            Err(expected(field, Reason::Negative, "a decimal that is not below zero", text))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The same number written with a point and without grouping.
+fn with_points(text: &str, (point, grouping): (char, Option<char>)) -> String {
+    let plain = text.chars().filter(|sign| Some(*sign) != grouping);
+    plain
+        .map(|sign| match sign {
+            sign if sign == point => '.',
+            // With another decimal separator a point has no meaning left; it must not pass.
+            '.' => '?',
+            other => other,
+        })
+        .collect()
+}
+
+fn check_integer(field: &Field, at: usize, text: &str, clean: &mut Values) -> Result<(), Problem> {
+    let number: i64 = text.parse().map_err(|_| {
+        expected(field, Reason::BadInteger, "a whole number between -2^63 and 2^63-1", text)
+    })?;
+    clean.put(at, &number.to_string());
+    Ok(())
+}
+
+fn check_boolean(field: &Field, at: usize, text: &str, clean: &mut Values) -> Result<(), Problem> {
+    let value = match text {
+        "true" | "1" => "true",
+        "false" | "0" => "false",
+        _ => return Err(expected(field, Reason::BadBoolean, "true, false, 1 or 0", text)),
+    };
+    clean.put(at, value);
+    Ok(())
+}
+
+fn check_time(
+    field: &Field,
+    shape: Shape,
+    format: Option<&str>,
+    at: usize,
+    text: &str,
+    clean: &mut Values,
+) -> Result<(), Problem> {
+    let wanted = match (format, shape) {
+        (Some(format), _) => format,
+        (None, Shape::Date) => "YYYY-MM-DD",
+        (None, Shape::DateTime) => "YYYY-MM-DDThh:mm:ss, with or without an offset",
+        (None, Shape::Either) => "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss",
+    };
+    let wrong = || {
+        let allowed = format!("a date that exists, written {wanted}");
+        expected(field, Reason::BadDate, &allowed, text)
+    };
+    match format {
+        None => {
+            Moment::parse(text, shape).ok_or_else(wrong)?;
+            clean.put(at, text);
+        }
+        Some(format) => {
+            let moment = Moment::parse_format(text, format, shape).ok_or_else(wrong)?;
+            clean.write(at, |out| moment.write_iso(out));
+        }
+    }
+    Ok(())
+}
+
+/// The checks on the normal form.
+fn check_form(field: &Field, text: &str) -> Result<(), Problem> {
+    if let Some(Pattern { written, regex }) = &field.pattern
+        && !regex.is_match(text)
+    {
+        let allowed = format!("text that matches {written}");
+        return Err(expected(field, Reason::PatternMismatch, &allowed, text));
+    }
+    if let Some(allowed) = &field.one_of
+        && !allowed.iter().any(|allowed| allowed == text)
+    {
+        return Err(not_allowed(field, text, allowed.iter()));
+    }
+    if let Some((min, max)) = field.lengths {
+        let length = text.chars().count();
+        if length < min || length > max {
+            let most = if max == usize::MAX { "any number of".to_owned() } else { max.to_string() };
+            let allowed = format!("text of {min} to {most} characters, not {length}");
+            return Err(expected(field, Reason::BadLength, &allowed, text));
+        }
+    }
+    Ok(())
+}
+
+fn not_allowed<'a, T: Display + 'a>(
+    field: &Field,
+    text: &str,
+    allowed: impl Iterator<Item = &'a T>,
+) -> Problem {
+    let allowed: Vec<String> = allowed.map(|value| value.to_string()).collect();
+    let allowed = format!("one of {}", allowed.join(", "));
+    expected(field, Reason::NotAllowed, &allowed, text)
+}
+
+fn expected(field: &Field, reason: Reason, allowed: &str, found: &str) -> Problem {
+    let mut shown: String = found.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < found.len() {
+        shown.push_str("...");
+    }
+    let message = format!("Field '{}' must be {allowed}; it is '{shown}'.", field.name);
+    Problem::new(reason, message)
+}

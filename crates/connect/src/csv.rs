@@ -1,0 +1,239 @@
+//! CSV in constant memory, record by record.
+//!
+//! csv-core takes the fields apart; the window bounds the record and keeps its text. A quoted field
+//! may hold line breaks, so one that is never closed swallows what follows, up to the limit.
+
+use crate::assemble::{Assembler, Lookup};
+use crate::input::{Fill, Window};
+use crate::item::shown;
+use crate::mapping::{Field, Mapping, Source};
+use crate::output::{Halt, Output};
+use crate::reason::{Problem, Reason, too_large};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+/// A record with more columns than this is refused.
+const MAX_COLUMNS: usize = 65_536;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) delimiter: u8,
+    pub(crate) quote: u8,
+    /// The columns' names; without them the first record holds them.
+    pub(crate) columns: Option<Vec<String>>,
+}
+
+/// For each field, the columns to try.
+type Binding = Vec<Vec<usize>>;
+
+impl Plan {
+    /// Finds the fields' columns; the error is the field and what is wrong with it.
+    pub(crate) fn bind(
+        &self,
+        fields: &[Field],
+        columns: &[String],
+    ) -> Result<Binding, (String, String)> {
+        let mut binding = vec![Vec::new(); fields.len()];
+        for (at, field) in fields.iter().enumerate() {
+            let Source::Input(names) = &field.source else { continue };
+            let places: Vec<usize> = names
+                .iter()
+                .filter_map(|name| columns.iter().position(|column| column == name))
+                .collect();
+            if places.is_empty() && field.default.is_none() {
+                let problem = format!(
+                    "there is no column {}; the columns are {}",
+                    names.join(" or "),
+                    columns.join(", ")
+                );
+                return Err((field.name.clone(), problem));
+            }
+            binding[at] = places;
+        }
+        Ok(binding)
+    }
+}
+
+pub(crate) fn read<R: Read, E>(
+    mapping: &Mapping,
+    plan: &Plan,
+    input: R,
+    out: &mut Output<'_, E>,
+) -> Result<(), Halt<E>> {
+    let mut records = Records::new(plan, input, mapping.max_record_bytes);
+    let columns = match &plan.columns {
+        Some(columns) => columns.clone(),
+        None => header(&mut records)?,
+    };
+    let binding = plan.bind(&mapping.fields, &columns).map_err(|(field, problem)| {
+        let message = format!("Field '{field}' cannot be read: {problem}.");
+        Halt::Malformed { line: 1, message }
+    })?;
+    let mut assembler = Assembler::new(mapping);
+    let mut index = 0;
+    while records.next()? {
+        index += 1;
+        let line = records.line();
+        let draft = records.fields(columns.len()).and_then(|fields| {
+            assembler.check(index, None, &Row { fields, binding: &binding })?;
+            assembler.draft(line, shown(&records.raw()))
+        });
+        match draft {
+            Ok(draft) => out.record(draft)?,
+            Err(problem) => out.reject(line, problem, shown(&records.raw()))?,
+        }
+    }
+    Ok(())
+}
+
+/// The fields of one record.
+struct Row<'a> {
+    fields: Vec<&'a str>,
+    binding: &'a Binding,
+}
+
+impl Lookup for Row<'_> {
+    fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem> {
+        let values = self.binding[field].iter().filter_map(|place| self.fields.get(*place));
+        let present = values.map(|value| value.trim()).find(|value| !value.is_empty());
+        Ok(present.map(Cow::Borrowed))
+    }
+}
+
+fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> {
+    let malformed = |message: String| Halt::Malformed { line: 1, message };
+    if !records.next()? {
+        let message = "The file is empty; its first line must hold the columns' names, or the \
+                       mapping must give them as csv.columns.";
+        return Err(malformed(message.to_owned()));
+    }
+    let names = records.fields(records.ends.len());
+    let names =
+        names.map_err(|problem| malformed(format!("In the header: {}", problem.message)))?;
+    Ok(names.iter().map(|name| name.trim().to_owned()).collect())
+}
+
+struct Records<R> {
+    window: Window<R>,
+    parser: Reader,
+    /// The fields of the record one after the other, and where each ends.
+    fields: Vec<u8>,
+    ends: Vec<usize>,
+    too_many: bool,
+}
+
+impl<R: Read> Records<R> {
+    fn new(plan: &Plan, input: R, limit: usize) -> Self {
+        Records {
+            window: Window::new(input, limit),
+            parser: ReaderBuilder::new().delimiter(plan.delimiter).quote(plan.quote).build(),
+            fields: Vec::new(),
+            ends: Vec::new(),
+            too_many: false,
+        }
+    }
+
+    /// Reads the next record; false at the end.
+    fn next(&mut self) -> io::Result<bool> {
+        if !self.skip_blank_lines()? {
+            return Ok(false);
+        }
+        self.window.pin();
+        self.too_many = false;
+        let (mut bytes, mut count, mut ended) = (0, 0, false);
+        loop {
+            if self.window.rest().is_empty() && !ended {
+                match self.window.more()? {
+                    Fill::More => {}
+                    Fill::End => ended = true,
+                    Fill::Full => {
+                        self.window.let_go();
+                        continue;
+                    }
+                }
+            }
+            self.make_room(&mut bytes, &mut count);
+            let (result, read, written, columns) = self.parser.read_record(
+                self.window.rest(),
+                &mut self.fields[bytes..],
+                &mut self.ends[count..],
+            );
+            self.window.advance(read);
+            bytes += written;
+            count += columns;
+            match result {
+                ReadRecordResult::Record => {
+                    self.fields.truncate(bytes);
+                    self.ends.truncate(count);
+                    return Ok(true);
+                }
+                ReadRecordResult::End => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
+    /// Room for more of the record. What is beyond the limits is written over: the record will be
+    /// refused, only its end still has to be found.
+    fn make_room(&mut self, bytes: &mut usize, count: &mut usize) {
+        if self.window.is_lost() {
+            *bytes = 0;
+        }
+        if *count >= MAX_COLUMNS {
+            self.too_many = true;
+            *count = 0;
+        }
+        let room = *bytes + self.window.rest().len().max(1024);
+        if self.fields.len() < room {
+            self.fields.resize(room, 0);
+        }
+        if self.ends.len() < *count + 64 {
+            self.ends.resize((*count + 64).next_power_of_two(), 0);
+        }
+    }
+
+    /// Blank lines are no records; without them the position is where a record begins.
+    fn skip_blank_lines(&mut self) -> io::Result<bool> {
+        loop {
+            let rest = self.window.rest();
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+            let found = blank < rest.len();
+            self.window.advance(blank);
+            if found {
+                return Ok(true);
+            }
+            self.window.pin();
+            if self.window.more()? == Fill::End {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn line(&mut self) -> u64 {
+        self.window.line()
+    }
+
+    fn raw(&self) -> String {
+        let head = self.window.head();
+        head.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    /// The record's fields, if it is one.
+    fn fields(&self, columns: usize) -> Result<Vec<&str>, Problem> {
+        let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
+        if self.window.is_too_large() {
+            return Err(too_large(self.window.limit()));
+        }
+        if self.too_many || self.ends.len() != columns {
+            let found = if self.too_many { MAX_COLUMNS } else { self.ends.len() };
+            let message = format!("The record has {found} columns where {columns} are expected.");
+            return Err(malformed(message));
+        }
+        let text = std::str::from_utf8(&self.fields)
+            .map_err(|error| malformed(format!("The record is not UTF-8: {error}.")))?;
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let spans = starts.zip(&self.ends);
+        Ok(spans.map(|(start, end)| text.get(start..*end).unwrap_or_default()).collect())
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod assemble;
+mod check;
+mod csv;
+mod input;
+mod item;
+mod mapping;
+mod ndjson;
+mod output;
+mod read;
+mod reason;
+mod record;
+pub mod sample;
+mod value;
+mod xml;
+
+pub use item::{CUT_MARK, Draft, IngestError, Item, MAX_SHOWN_BYTES, ReadSummary, Reject};
+pub use mapping::{Mapping, MappingError};
+pub use read::read;
+pub use reason::Reason;

@@ -1,0 +1,327 @@
+//! From the file as written to a mapping that works.
+
+use super::error::MappingError;
+use super::field::{Equals, Field, Kind};
+use super::file::{self, FormatName};
+use super::template::{Names, Template, resolve};
+use super::{EventType, Format, KeyPart, Mapping, NAMESPACE};
+use crate::value::{decimal::Exponent, json};
+use crate::{csv, ndjson, xml};
+use encoding_rs::Encoding;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Long enough for any entry of a bank statement seen so far by two orders of magnitude.
+const DEFAULT_RECORD_BYTES: usize = 1024 * 1024;
+/// A record is held in memory as a whole; more than this is not a record but a file.
+const LARGEST_RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+type Result<T> = std::result::Result<T, MappingError>;
+
+pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
+    if file.name.trim().is_empty() {
+        return Err(MappingError::at("name", "is empty; it becomes part of every id"));
+    }
+    let fields = std::mem::take(&mut file.field);
+    let names = names(&fields)?;
+    let (index, part) = (fields.len(), fields.len() + 1);
+    let fields = compile_fields(fields, file.format, &names)?;
+    Ok(Mapping {
+        namespace: Uuid::new_v5(&NAMESPACE, file.name.as_bytes()),
+        format: format(&file, &fields, &names)?,
+        zone: zone(&file.zone)?,
+        encoding: encoding(&file)?,
+        max_record_bytes: record_bytes(file.max_record_bytes)?,
+        order: order(&fields)?,
+        index,
+        part,
+        stream: template("stream", &file.stream, &names)?,
+        event_type: event_type(&file.event, &names)?,
+        time: time(&file.event.time.0, &fields, &names)?,
+        keys: keys(&file.id.keys, &names)?,
+        tags: tags(&file.tags, &names)?,
+        data: data(&file.data, &names)?,
+        fields,
+        name: file.name,
+    })
+}
+
+fn names(fields: &BTreeMap<String, file::Field>) -> Result<Names> {
+    let mut names: Names = fields.keys().cloned().zip(0..).collect();
+    for (counted, at) in [("index", fields.len()), ("part", fields.len() + 1)] {
+        if names.insert(counted.to_owned(), at).is_some() {
+            let problem =
+                "this name is taken: it is the counted position; call the field otherwise";
+            return Err(MappingError::at(format!("field.{counted}"), problem));
+        }
+    }
+    Ok(names)
+}
+
+fn compile_fields(
+    files: BTreeMap<String, file::Field>,
+    format: FormatName,
+    names: &Names,
+) -> Result<Vec<Field>> {
+    let exponent = match format {
+        FormatName::Ndjson => Exponent::Allowed,
+        FormatName::Xml | FormatName::Csv => Exponent::Refused,
+    };
+    let mut fields = Vec::with_capacity(files.len() + 2);
+    for (name, file) in files {
+        if file.join.is_some() && (format != FormatName::Xml || file.path.is_none()) {
+            let problem = "joins repeated XML elements; it needs format = \"xml\" and a path";
+            return Err(MappingError::at(format!("field.{name}.join"), problem));
+        }
+        fields.push(Field::compile(&name, file, exponent, names)?);
+    }
+    fields.push(Field::counted("index"));
+    fields.push(Field::counted("part"));
+    Ok(fields)
+}
+
+fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> {
+    for (section, given, fits) in [
+        ("xml", file.xml.is_some(), file.format == FormatName::Xml),
+        ("csv", file.csv.is_some(), file.format == FormatName::Csv),
+        ("balance", file.balance.is_some(), file.format == FormatName::Xml),
+    ] {
+        if given && !fits {
+            let problem = "this section belongs to another format than the one in `format`";
+            return Err(MappingError::at(section, problem));
+        }
+    }
+    match file.format {
+        FormatName::Xml => xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan))),
+        FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
+        FormatName::Ndjson => ndjson::Plan::compile(fields)
+            .map(Format::Ndjson)
+            .map_err(|(field, problem)| path_error(&field, problem)),
+    }
+}
+
+fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<csv::Plan> {
+    let absent = file::Csv::default();
+    let section = section.unwrap_or(&absent);
+    let byte = |key: &str, sign: char| match u8::try_from(sign) {
+        Ok(byte) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(byte),
+        _ => Err(MappingError::at(format!("csv.{key}"), "must be one ASCII character")),
+    };
+    let (delimiter, quote) = (byte("delimiter", section.delimiter)?, byte("quote", section.quote)?);
+    if delimiter == quote {
+        return Err(MappingError::at("csv.quote", "must differ from csv.delimiter"));
+    }
+    let columns = section.columns.clone();
+    let plan = csv::Plan { delimiter, quote, columns };
+    if let Some(columns) = &plan.columns {
+        plan.bind(fields, columns).map_err(|(field, problem)| path_error(&field, problem))?;
+    }
+    Ok(plan)
+}
+
+fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<xml::Plan> {
+    let Some(section) = &file.xml else {
+        let problem = "is missing; an XML mapping needs [xml] with record = \"path/of/a/record\"";
+        return Err(MappingError::at("xml", problem));
+    };
+    let shape = xml::Shape {
+        record: &section.record,
+        group: section.group.as_deref(),
+        split: section.split.as_ref().map(|split| split.path.as_str()),
+        balance: file.balance.as_ref().map(|balance| balance.element.as_str()),
+    };
+    let balance_paths = file.balance.as_ref().map(|b| xml::BalancePaths {
+        kind: &b.kind,
+        amount: &b.amount,
+        direction: &b.direction,
+        currency: b.currency.as_deref(),
+    });
+    let mut plan = xml::Plan::compile(&shape, balance_paths, fields)
+        .map_err(|(place, problem)| MappingError::at(place, problem))?;
+    if let Some(split) = &section.split {
+        plan.split = Some(split_rule(split, fields, names)?);
+    }
+    if let Some(balance) = &file.balance {
+        plan.balance_rule = Some(balance_rule(balance, fields, names)?);
+    }
+    Ok(plan)
+}
+
+fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<xml::SplitRule> {
+    let pair = |key: &str, [part, record]: &[String; 2]| {
+        let place = format!("xml.split.{key}");
+        Ok((name_at(&place, part, names)?, name_at(&place, record, names)?))
+    };
+    let sum = split.sum.as_ref().map(|names| pair("sum", names)).transpose()?;
+    if let Some((part, total)) = sum {
+        must_be_decimal("xml.split.sum", &fields[part])?;
+        must_be_decimal("xml.split.sum", &fields[total])?;
+    }
+    let same: Result<Vec<_>> = split.same.iter().map(|names| pair("same", names)).collect();
+    Ok(xml::SplitRule { sum, same: same? })
+}
+
+fn balance_rule(
+    balance: &file::Balance,
+    fields: &[Field],
+    names: &Names,
+) -> Result<xml::BalanceRule> {
+    let entry = name_at("balance.entry", &balance.entry, names)?;
+    must_be_decimal("balance.entry", &fields[entry])?;
+    let currency = balance.entry_currency.as_ref();
+    let when = balance.when.as_ref();
+    Ok(xml::BalanceRule {
+        negative: balance.negative.clone(),
+        opening: balance.opening.0.clone(),
+        closing: balance.closing.0.clone(),
+        entry,
+        entry_currency: currency
+            .map(|name| name_at("balance.entry_currency", name, names))
+            .transpose()?,
+        when: when.map(|when| Equals::compile(when, "balance.when", names)).transpose()?,
+        subject: template("balance.subject", &balance.subject, names)?,
+    })
+}
+
+fn must_be_decimal(place: &str, field: &Field) -> Result<()> {
+    match field.kind {
+        Kind::Decimal(_) => Ok(()),
+        _ => Err(MappingError::at(place, format!("'{}' needs type = \"decimal\"", field.name))),
+    }
+}
+
+fn path_error(field: &str, problem: String) -> MappingError {
+    MappingError::at(format!("field.{field}.path"), problem)
+}
+
+fn name_at(place: &str, name: &str, names: &Names) -> Result<usize> {
+    resolve(name, names).map_err(|problem| MappingError::at(place, problem))
+}
+
+fn template(place: &str, text: &str, names: &Names) -> Result<Template> {
+    Template::parse(text, names).map_err(|problem| MappingError::at(place, problem))
+}
+
+pub(super) fn zone(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(|_| {
+        let problem = format!("'{name}' is no time zone; write one such as Europe/Berlin or UTC");
+        MappingError::at("zone", problem)
+    })
+}
+
+fn encoding(file: &file::File) -> Result<Option<&'static Encoding>> {
+    let Some(label) = &file.encoding else { return Ok(None) };
+    if file.format == FormatName::Xml {
+        let problem = "an XML file names its encoding itself; remove this key";
+        return Err(MappingError::at("encoding", problem));
+    }
+    let unknown = || {
+        let problem = format!("'{label}' is no known encoding; one such is windows-1252");
+        MappingError::at("encoding", problem)
+    };
+    Encoding::for_label(label.as_bytes()).map(Some).ok_or_else(unknown)
+}
+
+fn record_bytes(given: Option<usize>) -> Result<usize> {
+    match given.unwrap_or(DEFAULT_RECORD_BYTES) {
+        bytes @ 1..=LARGEST_RECORD_BYTES => Ok(bytes),
+        _ => {
+            let problem = format!("must be between 1 and {LARGEST_RECORD_BYTES}");
+            Err(MappingError::at("max_record_bytes", problem))
+        }
+    }
+}
+
+/// Puts each field behind those it is made of; refuses circles.
+fn order(fields: &[Field]) -> Result<Vec<usize>> {
+    let depends: Vec<Vec<usize>> = fields.iter().map(Field::depends_on).collect();
+    let mut order = Vec::with_capacity(fields.len());
+    let mut placed = vec![false; fields.len()];
+    while order.len() < fields.len() {
+        let ready = |field: &usize| !placed[*field] && depends[*field].iter().all(|d| placed[*d]);
+        let Some(next) = (0..fields.len()).find(ready) else {
+            let stuck = placed.iter().position(|placed| !placed).unwrap_or(0);
+            let problem = "is made of itself, directly or through other fields";
+            return Err(MappingError::at(format!("field.{}", fields[stuck].name), problem));
+        };
+        placed[next] = true;
+        order.push(next);
+    }
+    Ok(order)
+}
+
+fn event_type(event: &file::Event, names: &Names) -> Result<EventType> {
+    match (&event.constant, &event.type_field) {
+        (Some(constant), None) if event.types.is_empty() => Ok(EventType::Always(constant.clone())),
+        (None, Some(field)) if !event.types.is_empty() => {
+            let field = name_at("event.type_field", field, names)?;
+            Ok(EventType::By(field, event.types.clone()))
+        }
+        _ => {
+            let problem = "needs either type (always the same) or type_field and types (by a \
+                           field's value)";
+            Err(MappingError::at("event", problem))
+        }
+    }
+}
+
+fn time(wanted: &[String], fields: &[Field], names: &Names) -> Result<Vec<usize>> {
+    let mut times = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let field = name_at("event.time", name, names)?;
+        if !matches!(fields[field].kind, Kind::Time(..)) {
+            let problem =
+                format!("'{name}' needs type = \"date\", \"datetime\" or \"date_or_datetime\"");
+            return Err(MappingError::at("event.time", problem));
+        }
+        times.push(field);
+    }
+    if times.is_empty() {
+        return Err(MappingError::at("event.time", "needs at least one field"));
+    }
+    Ok(times)
+}
+
+fn keys(keys: &[Vec<String>], names: &Names) -> Result<Vec<Vec<KeyPart>>> {
+    let part = |written: &String| {
+        let name = written.strip_suffix('?');
+        let field = name_at("id.keys", name.unwrap_or(written), names)?;
+        Ok(KeyPart { field, optional: name.is_some() })
+    };
+    let keys: Result<Vec<Vec<KeyPart>>> =
+        keys.iter().map(|key| key.iter().map(part).collect()).collect();
+    let keys = keys?;
+    if keys.is_empty() || keys.iter().any(|key| key.iter().all(|part| part.optional)) {
+        let problem = "needs at least one key, and each key at least one field without '?'";
+        return Err(MappingError::at("id.keys", problem));
+    }
+    Ok(keys)
+}
+
+fn tags(tags: &BTreeMap<String, String>, names: &Names) -> Result<Vec<(String, Template)>> {
+    let tag = |(name, text): (&String, &String)| {
+        Ok((name.clone(), template(&format!("tags.{name}"), text, names)?))
+    };
+    tags.iter().map(tag).collect()
+}
+
+/// Parses `field` and `field as name`.
+fn data(data: &[String], names: &Names) -> Result<Vec<(Vec<u8>, usize)>> {
+    let mut keys: Vec<&str> = Vec::with_capacity(data.len());
+    let mut compiled = Vec::with_capacity(data.len());
+    for written in data {
+        let (field, key) = written.split_once(" as ").unwrap_or((written, written));
+        let (field, key) = (field.trim(), key.trim());
+        let field = name_at("data", field, names)?;
+        if keys.contains(&key) {
+            return Err(MappingError::at("data", format!("'{key}' is there twice")));
+        }
+        keys.push(key);
+        let mut lead = vec![b','];
+        json::string(key, &mut lead);
+        lead.push(b':');
+        compiled.push((lead, field));
+    }
+    Ok(compiled)
+}

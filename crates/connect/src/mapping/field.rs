@@ -1,0 +1,259 @@
+//! One field: where it comes from and what it must be.
+
+use super::error::MappingError;
+use super::file;
+use super::template::{Names, Template, resolve};
+use crate::value::decimal::Exponent;
+use crate::value::time::Shape;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) source: Source,
+    /// Between repeated elements; without it the first one counts.
+    pub(crate) join: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
+    pub(crate) default: Option<String>,
+    pub(crate) map: Option<BTreeMap<String, String>>,
+    pub(crate) one_of: Option<Vec<String>>,
+    pub(crate) pattern: Option<Pattern>,
+    pub(crate) lengths: Option<(usize, usize)>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The reader puts it: paths, columns or pointers, the first that is present.
+    Input(Vec<String>),
+    /// Other fields: the first template whose fields are all present.
+    Value(Vec<Template>),
+    /// Another field decides which template it is.
+    By(usize, BTreeMap<String, Template>),
+    /// The reader counts it.
+    Counted,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Text,
+    Decimal(Decimal),
+    Integer,
+    Boolean,
+    Time(Shape, Option<String>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Decimal {
+    pub(crate) max_scale: usize,
+    pub(crate) exponent: Exponent,
+    pub(crate) not_negative: bool,
+    pub(crate) separators: Option<(char, Option<char>)>,
+    pub(crate) negative_when: Option<Equals>,
+}
+
+/// A condition: the field has this value.
+#[derive(Debug)]
+pub(crate) struct Equals {
+    pub(crate) field: usize,
+    pub(crate) is: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    pub(crate) written: String,
+    pub(crate) regex: Regex,
+}
+
+impl Field {
+    /// A field that the reader counts, such as the index of the record.
+    pub(super) fn counted(name: &str) -> Field {
+        Field {
+            name: name.to_owned(),
+            source: Source::Counted,
+            join: None,
+            kind: Kind::Text,
+            required: false,
+            default: None,
+            map: None,
+            one_of: None,
+            pattern: None,
+            lengths: None,
+        }
+    }
+
+    pub(super) fn compile(
+        name: &str,
+        mut file: file::Field,
+        exponent: Exponent,
+        names: &Names,
+    ) -> Result<Field, MappingError> {
+        let place = |key: &str| format!("field.{name}.{key}");
+        check_name(name)?;
+        check_keys(name, &file)?;
+        let kind = kind(name, &file, exponent, names)?;
+        let source = source(name, &mut file, names)?;
+        let pattern = file.pattern.map(|written| pattern(written, place("pattern"))).transpose()?;
+        let lengths = match (file.min_length, file.max_length) {
+            (None, None) => None,
+            (min, max) => Some((min.unwrap_or(0), max.unwrap_or(usize::MAX))),
+        };
+        if lengths.is_some_and(|(min, max)| min > max) {
+            let problem = "is greater than max_length, so no value could pass";
+            return Err(MappingError::at(place("min_length"), problem));
+        }
+        Ok(Field {
+            name: name.to_owned(),
+            source,
+            join: file.join,
+            kind,
+            required: file.required,
+            default: file.default,
+            map: file.map,
+            one_of: file.one_of,
+            pattern,
+            lengths,
+        })
+    }
+
+    /// Whether a text that passed once may pass again without being checked: it needs a check worth
+    /// saving, and must be kept as it is.
+    pub(crate) fn is_remembered(&self) -> bool {
+        let checked = self.pattern.is_some() || self.one_of.is_some() || self.lengths.is_some();
+        match &self.kind {
+            Kind::Text => checked && self.map.is_none(),
+            Kind::Time(_, format) => format.is_none() && self.map.is_none(),
+            Kind::Decimal(_) | Kind::Integer | Kind::Boolean => false,
+        }
+    }
+
+    /// The fields that must be known before this one.
+    pub(super) fn depends_on(&self) -> Vec<usize> {
+        let mut fields: Vec<usize> = match &self.source {
+            Source::Value(templates) => templates.iter().flat_map(Template::fields).collect(),
+            Source::By(field, templates) => {
+                templates.values().flat_map(Template::fields).chain([*field]).collect()
+            }
+            Source::Input(_) | Source::Counted => Vec::new(),
+        };
+        if let Kind::Decimal(Decimal { negative_when: Some(when), .. }) = &self.kind {
+            fields.push(when.field);
+        }
+        fields
+    }
+}
+
+impl Equals {
+    pub(super) fn compile(
+        file: &file::Equals,
+        place: &str,
+        names: &Names,
+    ) -> Result<Equals, MappingError> {
+        let field = resolve(&file.field, names)
+            .map_err(|problem| MappingError::at(format!("{place}.field"), problem))?;
+        Ok(Equals { field, is: file.is.clone() })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), MappingError> {
+    let good = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    if !good || name.is_empty() {
+        let problem = "a field's name is made of a-z, 0-9 and _";
+        return Err(MappingError::at(format!("field.{name}"), problem));
+    }
+    Ok(())
+}
+
+/// Keys that only make sense with a certain type.
+fn check_keys(name: &str, file: &file::Field) -> Result<(), MappingError> {
+    use file::KindName::{Date, DateOrDatetime, Datetime, Decimal};
+    let decimal = file.kind == Decimal;
+    let time = matches!(file.kind, Date | Datetime | DateOrDatetime);
+    for (key, given, fits, types) in [
+        ("max_scale", file.max_scale.is_some(), decimal, "decimal"),
+        ("decimal_separator", file.decimal_separator.is_some(), decimal, "decimal"),
+        ("group_separator", file.group_separator.is_some(), decimal, "decimal"),
+        ("not_negative", file.not_negative, decimal, "decimal"),
+        ("negative_when", file.negative_when.is_some(), decimal, "decimal"),
+        ("format", file.format.is_some(), time, "date, datetime or date_or_datetime"),
+    ] {
+        if given && !fits {
+            let problem = format!("needs type = {types}; remove it or give the type");
+            return Err(MappingError::at(format!("field.{name}.{key}"), problem));
+        }
+    }
+    Ok(())
+}
+
+fn kind(
+    name: &str,
+    file: &file::Field,
+    exponent: Exponent,
+    names: &Names,
+) -> Result<Kind, MappingError> {
+    let time = |shape| Ok(Kind::Time(shape, file.format.clone()));
+    match file.kind {
+        file::KindName::Text => Ok(Kind::Text),
+        file::KindName::Integer => Ok(Kind::Integer),
+        file::KindName::Boolean => Ok(Kind::Boolean),
+        file::KindName::Date => time(Shape::Date),
+        file::KindName::Datetime => time(Shape::DateTime),
+        file::KindName::DateOrDatetime => time(Shape::Either),
+        file::KindName::Decimal => {
+            let place = format!("field.{name}.negative_when");
+            let negative_when = file.negative_when.as_ref();
+            let separators = file.decimal_separator.is_some() || file.group_separator.is_some();
+            Ok(Kind::Decimal(Decimal {
+                max_scale: file.max_scale.unwrap_or(usize::MAX),
+                exponent,
+                not_negative: file.not_negative,
+                separators: separators
+                    .then(|| (file.decimal_separator.unwrap_or('.'), file.group_separator)),
+                negative_when: negative_when
+                    .map(|when| Equals::compile(when, &place, names))
+                    .transpose()?,
+            }))
+        }
+    }
+}
+
+fn source(name: &str, file: &mut file::Field, names: &Names) -> Result<Source, MappingError> {
+    let place = |key: &str| format!("field.{name}.{key}");
+    let template = |key: &str, text: &String| {
+        Template::parse(text, names).map_err(|problem| MappingError::at(place(key), problem))
+    };
+    match (file.path.take(), file.value.take(), file.by.take(), file.values.take()) {
+        (Some(path), None, None, None) if !path.0.is_empty() => Ok(Source::Input(path.0)),
+        (None, Some(value), None, None) if !value.0.is_empty() => {
+            let templates: Result<_, _> =
+                value.0.iter().map(|text| template("value", text)).collect();
+            templates.map(Source::Value)
+        }
+        (None, None, Some(by), Some(values)) => {
+            let by =
+                resolve(&by, names).map_err(|problem| MappingError::at(place("by"), problem))?;
+            let choose = |(value, text): (String, String)| {
+                template("values", &text).map(|template| (value, template))
+            };
+            let templates: Result<_, _> = values.into_iter().map(choose).collect();
+            templates.map(|templates| Source::By(by, templates))
+        }
+        _ => {
+            let problem = "needs exactly one source: path (where it is in the input), value (a \
+                           template of other fields), or by and values (templates by the value \
+                           of a field)";
+            Err(MappingError::at(format!("field.{name}"), problem))
+        }
+    }
+}
+
+fn pattern(written: String, place: String) -> Result<Pattern, MappingError> {
+    match Regex::new(&format!(r"\A(?:{written})\z")) {
+        Ok(regex) => Ok(Pattern { written, regex }),
+        Err(error) => {
+            let problem = format!("is not a regular expression: {error}");
+            Err(MappingError::at(place, problem))
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The mapping file as it is written. Unknown keys are errors everywhere.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) format: FormatName,
+    #[serde(default = "utc")]
+    pub(super) zone: String,
+    pub(super) encoding: Option<String>,
+    pub(super) max_record_bytes: Option<usize>,
+    pub(super) stream: String,
+    pub(super) data: Vec<String>,
+    pub(super) event: Event,
+    pub(super) id: Id,
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) field: BTreeMap<String, Field>,
+    pub(super) xml: Option<Xml>,
+    pub(super) csv: Option<Csv>,
+    pub(super) balance: Option<Balance>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FormatName {
+    Xml,
+    Csv,
+    Ndjson,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    #[serde(rename = "type")]
+    pub(super) constant: Option<String>,
+    pub(super) type_field: Option<String>,
+    #[serde(default)]
+    pub(super) types: BTreeMap<String, String>,
+    pub(super) time: OneOrMany,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Id {
+    pub(super) keys: Vec<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Xml {
+    pub(super) record: String,
+    pub(super) group: Option<String>,
+    pub(super) split: Option<Split>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Split {
+    pub(super) path: String,
+    pub(super) sum: Option<[String; 2]>,
+    #[serde(default)]
+    pub(super) same: Vec<[String; 2]>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Csv {
+    #[serde(default = "comma")]
+    pub(super) delimiter: char,
+    #[serde(default = "double_quote")]
+    pub(super) quote: char,
+    pub(super) columns: Option<Vec<String>>,
+}
+
+fn comma() -> char {
+    ','
+}
+
+fn double_quote() -> char {
+    '"'
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Csv { delimiter: comma(), quote: double_quote(), columns: None }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Balance {
+    pub(super) element: String,
+    pub(super) kind: String,
+    pub(super) amount: String,
+    pub(super) direction: String,
+    pub(super) negative: String,
+    pub(super) currency: Option<String>,
+    pub(super) opening: OneOrMany,
+    pub(super) closing: OneOrMany,
+    pub(super) entry: String,
+    pub(super) entry_currency: Option<String>,
+    pub(super) when: Option<Equals>,
+    pub(super) subject: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Equals {
+    pub(super) field: String,
+    pub(super) is: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Field {
+    pub(super) path: Option<OneOrMany>,
+    pub(super) value: Option<OneOrMany>,
+    pub(super) by: Option<String>,
+    pub(super) values: Option<BTreeMap<String, String>>,
+    pub(super) join: Option<String>,
+    #[serde(rename = "type", default)]
+    pub(super) kind: KindName,
+    #[serde(default)]
+    pub(super) required: bool,
+    pub(super) default: Option<String>,
+    pub(super) map: Option<BTreeMap<String, String>>,
+    pub(super) one_of: Option<Vec<String>>,
+    pub(super) pattern: Option<String>,
+    pub(super) min_length: Option<usize>,
+    pub(super) max_length: Option<usize>,
+    pub(super) max_scale: Option<usize>,
+    #[serde(default)]
+    pub(super) not_negative: bool,
+    pub(super) decimal_separator: Option<char>,
+    pub(super) group_separator: Option<char>,
+    pub(super) negative_when: Option<Equals>,
+    pub(super) format: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KindName {
+    #[default]
+    Text,
+    Decimal,
+    Integer,
+    Boolean,
+    Date,
+    Datetime,
+    DateOrDatetime,
+}
+
+/// A string, or a list of strings. Written out rather than derived so that a wrong value is told
+/// what is expected.
+pub(super) struct OneOrMany(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E>(self, one: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![one.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<OneOrMany, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(many)).map(OneOrMany)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

@@ -1,0 +1,83 @@
+//! The one entry: a mapping and a file in, drafts and rejects out.
+
+use crate::input::{Label, open};
+use crate::item::{IngestError, Item, ReadSummary};
+use crate::mapping::{Format, Mapping};
+use crate::output::{Halt, Output};
+use crate::{csv, ndjson, xml};
+use std::cell::Cell;
+use std::io::BufRead;
+
+/// Reads `input` as `mapping` says and hands every record to `sink`, good or refused, in the order
+/// of the file.
+///
+/// Memory is bounded by the mapping's `max_record_bytes`, whatever the input's size. What is wrong
+/// with the content never is an error: it becomes a [`Reject`](crate::Reject), the last of which
+/// says why reading ended early if [`ReadSummary::complete`] is false. Errors are the input's own
+/// and the sink's.
+///
+/// For progress, let `input` count the bytes that are taken from it.
+///
+/// ```
+/// use leftfold_connect::{Item, Mapping, read};
+///
+/// let mapping = Mapping::parse(r#"
+///     name = "orders"
+///     format = "ndjson"
+///     stream = "order-{number}"
+///     data = ["total"]
+///     event = { type = "OrderImported", time = "day" }
+///     id = { keys = [["number"]] }
+///     [field]
+///     number = { path = "/no", required = true }
+///     total = { path = "/total", type = "decimal" }
+///     day = { path = "/day", type = "date" }
+/// "#)?;
+/// let input = br#"{"no": 7, "total": 0.1000000000000000055, "day": "2024-01-31"}"#;
+/// let mut drafts = Vec::new();
+/// let summary = read(&mapping, &input[..], &mut |item| {
+///     if let Item::Record(draft) = item {
+///         drafts.push(draft);
+///     }
+///     Ok::<(), std::convert::Infallible>(())
+/// })?;
+/// assert_eq!((summary.records, summary.rejects), (1, 0));
+/// assert_eq!(drafts[0].stream, "order-7");
+/// assert_eq!(drafts[0].data, br#"{"total":"0.1000000000000000055"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read<E>(
+    mapping: &Mapping,
+    input: impl BufRead,
+    sink: &mut dyn FnMut(Item) -> Result<(), E>,
+) -> Result<ReadSummary, IngestError<E>> {
+    let bytes = Cell::new(0);
+    let mut out = Output::new(sink);
+    let ended = dispatch(mapping, input, &bytes, &mut out);
+    out.summary.bytes = bytes.get();
+    out.finish(ended)
+}
+
+fn dispatch<E>(
+    mapping: &Mapping,
+    input: impl BufRead,
+    bytes: &Cell<u64>,
+    out: &mut Output<'_, E>,
+) -> Result<(), Halt<E>> {
+    let label = match (&mapping.format, mapping.encoding) {
+        (Format::Xml(_), _) => Label::Declared,
+        (_, encoding) => Label::Given(encoding.unwrap_or(encoding_rs::UTF_8)),
+    };
+    let input = open(input, label, bytes)?.map_err(|unknown| {
+        let message = format!(
+            "The file says that its encoding is '{unknown}', which is not known; convert it to \
+             UTF-8 and correct its first line."
+        );
+        Halt::Malformed { line: 1, message }
+    })?;
+    match &mapping.format {
+        Format::Xml(plan) => xml::read(mapping, plan, input, out),
+        Format::Csv(plan) => csv::read(mapping, plan, input, out),
+        Format::Ndjson(plan) => ndjson::read(mapping, plan, input, out),
+    }
+}

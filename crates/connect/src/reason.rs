@@ -1,0 +1,142 @@
+//! Why a record was refused: every reason code, in one place.
+
+use std::fmt;
+
+/// A stable reason for a refusal.
+///
+/// The code ([`Reason::code`]) goes into rejects files and never changes its meaning; the sentence
+/// beside it is for people and may improve. [`Reason::ALL`] lists every one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The file cannot be read further: not well-formed, cut short, or in an unknown encoding.
+    /// What came before stays; nothing after it was read.
+    MalformedInput,
+    /// This CSV or NDJSON line cannot be taken apart: wrong number of columns, not JSON, not text.
+    MalformedRecord,
+    /// The record is longer than the mapping's `max_record_bytes`.
+    RecordTooLarge,
+    /// The record's elements are nested more than 128 deep.
+    NestedTooDeep,
+    /// A value uses an entity other than the five of XML itself; entities are never expanded.
+    UnknownEntity,
+    /// A field that must be there is absent or empty.
+    MissingField,
+    /// The field holds a JSON object or array where one value is needed.
+    NotAScalar,
+    /// The field is not a decimal number.
+    BadDecimal,
+    /// The decimal has more places than the field's `max_scale`.
+    TooManyDecimals,
+    /// The decimal is below zero where the field has `not_negative`.
+    Negative,
+    /// The field is not a whole number between -2^63 and 2^63-1.
+    BadInteger,
+    /// The field is not `true`, `false`, `1` or `0`.
+    BadBoolean,
+    /// The field is not a date, or not a date and time, in the expected form.
+    BadDate,
+    /// The field does not match its `pattern`.
+    PatternMismatch,
+    /// The field is not one of the values in its `one_of` or `map`.
+    NotAllowed,
+    /// The field is shorter than `min_length` or longer than `max_length`.
+    BadLength,
+    /// The field that decides the event type has a value the mapping gives no type for.
+    UnknownEventType,
+    /// None of the fields that may give the event time is present.
+    MissingEventTime,
+    /// The event time lies outside the years that can be represented.
+    EventTimeOutOfRange,
+    /// None of the natural keys has all its fields, so repeats could not be recognised.
+    MissingKey,
+    /// The parts of a batched record do not add up to the record.
+    BatchSumMismatch,
+    /// A statement's opening balance and its entries do not give its closing balance. The entries
+    /// were delivered before this could be known, and stay.
+    BalanceMismatch,
+}
+
+impl Reason {
+    /// Every reason, in the order of the reference.
+    pub const ALL: &'static [Reason] = &[
+        Reason::MalformedInput,
+        Reason::MalformedRecord,
+        Reason::RecordTooLarge,
+        Reason::NestedTooDeep,
+        Reason::UnknownEntity,
+        Reason::MissingField,
+        Reason::NotAScalar,
+        Reason::BadDecimal,
+        Reason::TooManyDecimals,
+        Reason::Negative,
+        Reason::BadInteger,
+        Reason::BadBoolean,
+        Reason::BadDate,
+        Reason::PatternMismatch,
+        Reason::NotAllowed,
+        Reason::BadLength,
+        Reason::UnknownEventType,
+        Reason::MissingEventTime,
+        Reason::EventTimeOutOfRange,
+        Reason::MissingKey,
+        Reason::BatchSumMismatch,
+        Reason::BalanceMismatch,
+    ];
+
+    /// The stable code, in snake case.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Reason::MalformedInput => "malformed_input",
+            Reason::MalformedRecord => "malformed_record",
+            Reason::RecordTooLarge => "record_too_large",
+            Reason::NestedTooDeep => "nested_too_deep",
+            Reason::UnknownEntity => "unknown_entity",
+            Reason::MissingField => "missing_field",
+            Reason::NotAScalar => "not_a_scalar",
+            Reason::BadDecimal => "bad_decimal",
+            Reason::TooManyDecimals => "too_many_decimals",
+            Reason::Negative => "negative",
+            Reason::BadInteger => "bad_integer",
+            Reason::BadBoolean => "bad_boolean",
+            Reason::BadDate => "bad_date",
+            Reason::PatternMismatch => "pattern_mismatch",
+            Reason::NotAllowed => "not_allowed",
+            Reason::BadLength => "bad_length",
+            Reason::UnknownEventType => "unknown_event_type",
+            Reason::MissingEventTime => "missing_event_time",
+            Reason::EventTimeOutOfRange => "event_time_out_of_range",
+            Reason::MissingKey => "missing_key",
+            Reason::BatchSumMismatch => "batch_sum_mismatch",
+            Reason::BalanceMismatch => "balance_mismatch",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// A reason with its sentence, before it is known which record it belongs to.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Problem {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Problem {
+        Problem { reason, message: message.into() }
+    }
+}
+
+/// A record beyond the limit; the same in every format.
+pub(crate) fn too_large(limit: usize) -> Problem {
+    let message = format!(
+        "The record is longer than {limit} bytes; if it is meant to be, raise max_record_bytes in \
+         the mapping."
+    );
+    Problem::new(Reason::RecordTooLarge, message)
+}

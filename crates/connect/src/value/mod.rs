@@ -1,0 +1,5 @@
+//! Single values: exact decimals, dates and times, JSON text.
+
+pub(crate) mod decimal;
+pub(crate) mod json;
+pub(crate) mod time;

@@ -1,0 +1,212 @@
+//! Dates and times, and the microsecond they mean.
+//!
+//! A text with an offset or `Z` means what it says. A local time means that time in the mapping's
+//! zone; where clocks are put back and it happens twice, the first one is meant, and where they
+//! are put forward and it never happens, it is moved on by the gap. A date means the first moment
+//! of that day in the zone, or in its own offset if it carries one.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::strtime;
+use jiff::tz::{Offset, TimeZone};
+
+/// What a text may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Shape {
+    Date,
+    DateTime,
+    Either,
+}
+
+/// A date or time as written, before a zone is applied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Moment {
+    date: Date,
+    time: Option<Time>,
+    offset: Option<Offset>,
+}
+
+impl Moment {
+    /// Reads `YYYY-MM-DD` or `YYYY-MM-DDThh:mm[:ss[.fraction]]`, each with or without an offset.
+    pub(crate) fn parse(text: &str, shape: Shape) -> Option<Moment> {
+        let date = parse_date(text.get(..10)?)?;
+        let rest = &text[10..];
+        let has_time = rest.starts_with(['T', ' ']);
+        match (shape, has_time) {
+            (Shape::Date, true) | (Shape::DateTime, false) => return None,
+            _ => {}
+        }
+        if !has_time {
+            return Some(Moment { date, time: None, offset: parse_offset(rest)? });
+        }
+        let clock = &rest[1..];
+        let end = clock.find(['Z', '+', '-']).unwrap_or(clock.len());
+        let time = Some(parse_time(&clock[..end])?);
+        Some(Moment { date, time, offset: parse_offset(&clock[end..])? })
+    }
+
+    /// Reads a text in a `strptime` format of the mapping's.
+    pub(crate) fn parse_format(text: &str, format: &str, shape: Shape) -> Option<Moment> {
+        let parts = strtime::parse(format, text).ok()?;
+        // A format without a clock would give midnight, which nobody wrote.
+        let clock = if shape == Shape::Date { None } else { parts.hour() };
+        let time = clock.and_then(|_| parts.to_time().ok());
+        if shape == Shape::DateTime && time.is_none() {
+            return None;
+        }
+        Some(Moment { date: parts.to_date().ok()?, time, offset: parts.offset() })
+    }
+
+    /// The ISO form, for moments that were written in another one.
+    pub(crate) fn write_iso(&self, out: &mut String) {
+        out.push_str(&self.date.to_string());
+        if let Some(time) = self.time {
+            out.push('T');
+            out.push_str(&time.to_string());
+        }
+        if let Some(offset) = self.offset {
+            let minutes = offset.seconds() / 60;
+            let (sign, minutes) = if minutes < 0 { ('-', -minutes) } else { ('+', minutes) };
+            out.push_str(&format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60));
+        }
+    }
+
+    /// Microseconds since 1970, or `None` at the very ends of the calendar.
+    pub(crate) fn micros(&self, zone: &TimeZone) -> Option<i64> {
+        let local = DateTime::from_parts(self.date, self.time.unwrap_or_default());
+        let timestamp = match (self.offset, self.time) {
+            (Some(offset), _) => offset.to_timestamp(local).ok()?,
+            (None, Some(_)) => zone.to_ambiguous_timestamp(local).compatible().ok()?,
+            (None, None) => {
+                zone.to_ambiguous_zoned(local).compatible().ok()?.start_of_day().ok()?.timestamp()
+            }
+        };
+        Some(timestamp.as_microsecond())
+    }
+}
+
+fn parse_date(text: &str) -> Option<Date> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let year = number(&bytes[..4])?;
+    Date::new(year as i16, number(&bytes[5..7])? as i8, number(&bytes[8..])? as i8).ok()
+}
+
+fn parse_time(text: &str) -> Option<Time> {
+    let bytes = text.as_bytes();
+    let hour = number(bytes.get(..2)?)?;
+    let minute = number(bytes.get(3..5)?)?;
+    let (second, fraction) = match bytes.get(5..)? {
+        [] => (0, &[][..]),
+        [b':', a, b] => (number(&[*a, *b])?, &[][..]),
+        [b':', a, b, b'.', fraction @ ..] => (number(&[*a, *b])?, fraction),
+        _ => return None,
+    };
+    if bytes[2] != b':' || (bytes.len() > 8 && fraction.is_empty()) || fraction.len() > 9 {
+        return None;
+    }
+    let nanos = number(fraction)? * 10_i32.pow(9 - fraction.len() as u32);
+    Time::new(hour as i8, minute as i8, second as i8, nanos).ok()
+}
+
+/// The offset at the end of a text; `None` when what is there is none.
+fn parse_offset(text: &str) -> Option<Option<Offset>> {
+    let bytes = text.as_bytes();
+    let sign = match bytes {
+        [] => return Some(None),
+        [b'Z'] => return Some(Some(Offset::UTC)),
+        [b'+', _, _, b':', _, _] => 1,
+        [b'-', _, _, b':', _, _] => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = (number(&bytes[1..3])?, number(&bytes[4..6])?);
+    if minutes > 59 {
+        return None;
+    }
+    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok().map(Some)
+}
+
+/// The number that at most nine digits write; none at all write zero.
+fn number(digits: &[u8]) -> Option<i32> {
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, zone: &str) -> Option<String> {
+        let zone = TimeZone::get(zone).unwrap();
+        let micros = Moment::parse(text, Shape::Either)?.micros(&zone)?;
+        Some(jiff::Timestamp::from_microsecond(micros).unwrap().to_string())
+    }
+
+    #[test]
+    fn the_zone_counts_only_where_the_text_has_no_offset() {
+        for (text, expected) in [
+            ("2024-01-31", "2024-01-30T23:00:00Z"),
+            ("2024-07-31", "2024-07-30T22:00:00Z"),
+            ("2024-01-31Z", "2024-01-31T00:00:00Z"),
+            ("2024-01-31-05:00", "2024-01-31T05:00:00Z"),
+            ("2024-01-31T10:20", "2024-01-31T09:20:00Z"),
+            ("2024-01-31T10:20:30.1234567", "2024-01-31T09:20:30.123456Z"),
+            ("2024-01-31T10:20:30Z", "2024-01-31T10:20:30Z"),
+            ("2024-01-31 10:20:30+05:30", "2024-01-31T04:50:30Z"),
+        ] {
+            assert_eq!(at(text, "Europe/Berlin").as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn clock_changes_follow_the_documented_rule() {
+        let berlin = "Europe/Berlin";
+        assert_eq!(at("2024-10-27T02:30:00", berlin).unwrap(), "2024-10-27T00:30:00Z");
+        assert_eq!(at("2024-03-31T02:30:00", berlin).unwrap(), "2024-03-31T01:30:00Z");
+        // In Beirut midnight itself was skipped: that day began at one o'clock.
+        assert_eq!(at("2024-03-31", "Asia/Beirut").unwrap(), "2024-03-30T22:00:00Z");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "2024",
+            "2024-02-30",
+            "2024-1-1",
+            "20240131",
+            "2024-01-31T",
+            "2024-01-31T1",
+            "2024-01-31T24:00:00",
+            "2024-01-31T10:20:30.",
+            "2024-01-31T10:20:30[Europe/Berlin]",
+            "2024-01-31T10:20:30.1234567890",
+            "2024-01-31+1",
+            "2024-01-31x",
+            "ü024-01-31",
+        ] {
+            assert_eq!(Moment::parse(text, Shape::Either), None, "{text}");
+        }
+        assert_eq!(Moment::parse("2024-01-31", Shape::DateTime), None);
+        assert_eq!(Moment::parse("2024-01-31T10:00", Shape::Date), None);
+    }
+
+    #[test]
+    fn a_format_of_the_mapping_gives_the_iso_form() {
+        let check = |text, format, shape, expected: Option<&str>| {
+            let iso = Moment::parse_format(text, format, shape).map(|moment| {
+                let mut iso = String::new();
+                moment.write_iso(&mut iso);
+                iso
+            });
+            assert_eq!(iso.as_deref(), expected, "{text}");
+        };
+        check("31.01.2024", "%d.%m.%Y", Shape::Date, Some("2024-01-31"));
+        check("31.01.2024", "%d.%m.%Y", Shape::DateTime, None);
+        let long = Some("2024-01-31T09:05:00-05:30");
+        check("1/31/2024 9:05 -0530", "%m/%d/%Y %H:%M %z", Shape::DateTime, long);
+        check("2024", "%d.%m.%Y", Shape::Date, None);
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether a group's opening balance and its entries give its closing balance.
+
+use super::plan::{BalanceRule, BalanceSlots};
+use super::slots::Slots;
+use crate::output::{Halt, Output};
+use crate::reason::{Problem, Reason};
+use crate::record::Values;
+use crate::value::decimal::{Exact, Exponent, canonical};
+
+/// What is known of the group that is being read.
+#[derive(Debug, Default)]
+pub(super) struct Balance {
+    /// The best opening balance so far, and its place in the list of kinds that may be one.
+    opening: Option<(usize, Exact)>,
+    closing: Option<(usize, Exact)>,
+    sum: Exact,
+    /// Of the first balance or entry; all others must have it too.
+    currency: Option<String>,
+    /// The sum cannot be known: an entry was refused, or numbers beyond exact arithmetic.
+    unknown: bool,
+}
+
+impl Balance {
+    /// An entry of the group was refused, so the sum cannot be known any more.
+    pub(super) fn give_up(&mut self) {
+        self.unknown = true;
+    }
+
+    /// Adds a checked entry.
+    pub(super) fn entry(&mut self, rule: &BalanceRule, values: &Values) {
+        if let Some(when) = &rule.when
+            && values.get(when.field) != Some(&when.is)
+        {
+            return;
+        }
+        self.unknown |= rule
+            .entry_currency
+            .and_then(|field| values.get(field))
+            .is_some_and(|currency| !self.same_currency(currency));
+        let amount = values.get(rule.entry).and_then(Exact::parse);
+        match amount.and_then(|amount| self.sum.plus(amount)) {
+            Some(sum) => self.sum = sum,
+            None => self.unknown = true,
+        }
+    }
+
+    fn same_currency(&mut self, currency: &str) -> bool {
+        self.currency.get_or_insert_with(|| currency.to_owned()) == currency
+    }
+
+    /// Takes note of a balance element that has ended.
+    pub(super) fn element(&mut self, rule: &BalanceRule, at: BalanceSlots, slots: &Slots<'_>) {
+        let value = |slot| slots.value(slot, "", None).ok().flatten();
+        let Some(kind) = value(at.kind) else { return };
+        let rank = |kinds: &[String]| kinds.iter().position(|known| *known == *kind);
+        let (opening, closing) = (rank(&rule.opening), rank(&rule.closing));
+        if opening.is_none() && closing.is_none() {
+            return;
+        }
+        let negative = value(at.direction).is_some_and(|direction| *direction == *rule.negative);
+        let mut plain = String::new();
+        let amount = value(at.amount)
+            .and_then(|text| canonical(&text, Exponent::Refused, &mut plain))
+            .and_then(|_| Exact::parse(&plain));
+        let currency = at.currency.and_then(value);
+        self.unknown |= currency.is_some_and(|currency| !self.same_currency(&currency));
+        let Some(amount) = amount else {
+            self.unknown = true;
+            return;
+        };
+        let amount = if negative { amount.negate() } else { amount };
+        keep_best(&mut self.opening, opening, amount);
+        keep_best(&mut self.closing, closing, amount);
+    }
+
+    /// The group has ended: judges it and starts afresh. `subject` names it.
+    pub(super) fn end<E>(
+        &mut self,
+        line: u64,
+        subject: &str,
+        out: &mut Output<'_, E>,
+    ) -> Result<(), Halt<E>> {
+        let ended = std::mem::take(self);
+        let (Some((_, opening)), Some((_, closing)), false) =
+            (ended.opening, ended.closing, ended.unknown)
+        else {
+            out.summary.balances_unchecked += 1;
+            return Ok(());
+        };
+        let found = opening.plus(ended.sum);
+        match found.and_then(|found| found.same(closing)) {
+            Some(true) => out.summary.balances_held += 1,
+            None => out.summary.balances_unchecked += 1,
+            Some(false) => {
+                out.summary.balances_mismatched += 1;
+                let found = found.unwrap_or_default();
+                let message = format!(
+                    "The balance of {subject} does not hold: opening {opening} and entries of {} \
+                     make {found}, but the closing balance is {closing}. Its good entries were \
+                     taken; ask the sender for a correct file.",
+                    ended.sum
+                );
+                let problem = Problem::new(Reason::BalanceMismatch, message);
+                out.reject(line, problem, String::new())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the amount whose kind comes first in its list; of the same kind, the first.
+fn keep_best(best: &mut Option<(usize, Exact)>, rank: Option<usize>, amount: Exact) {
+    if let Some(rank) = rank
+        && best.is_none_or(|(known, _)| rank < known)
+    {
+        *best = Some((rank, amount));
+    }
+}

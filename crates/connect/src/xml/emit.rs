@@ -1,0 +1,244 @@
+//! From a record that has ended to its drafts: one, or one for each of its parts.
+
+use super::balance::Balance;
+use super::plan::{Plan, SplitRule};
+use super::slots::Slots;
+use crate::assemble::{Assembler, Lookup};
+use crate::item::{Draft, shown};
+use crate::mapping::Mapping;
+use crate::output::{Halt, Output};
+use crate::reason::{Problem, Reason};
+use crate::value::decimal::Exact;
+use std::borrow::Cow;
+
+pub(super) struct Emitter<'m> {
+    plan: &'m Plan,
+    assembler: Assembler<'m>,
+    pub(super) balance: Balance,
+    /// How many records of the group have begun.
+    index: u64,
+    group_line: u64,
+}
+
+/// What becomes of a record.
+enum Division {
+    /// One draft; the assembler holds it, checked.
+    One,
+    /// This many, one for each part.
+    Each(usize),
+}
+
+/// Which of a part's fields count.
+#[derive(Clone, Copy, PartialEq)]
+enum Fields {
+    All,
+    /// Those that would make the part an event of its own are left out.
+    WithoutAmount,
+}
+
+impl<'m> Emitter<'m> {
+    pub(super) fn new(mapping: &'m Mapping, plan: &'m Plan) -> Self {
+        Emitter {
+            plan,
+            assembler: Assembler::new(mapping),
+            balance: Balance::default(),
+            index: 0,
+            group_line: 0,
+        }
+    }
+
+    pub(super) fn begin_group(&mut self, line: u64) {
+        self.index = 0;
+        self.group_line = line;
+        self.balance = Balance::default();
+    }
+
+    pub(super) fn end_group<E>(
+        &mut self,
+        slots: &Slots<'_>,
+        out: &mut Output<'_, E>,
+    ) -> Result<(), Halt<E>> {
+        out.summary.groups += 1;
+        let Some(rule) = &self.plan.balance_rule else { return Ok(()) };
+        // Only values of the file and the group are left; a broken one leaves a gap in the name.
+        let view = View { plan: self.plan, slots, text: "", part: None, fields: Fields::All };
+        let subject = self.assembler.render(&rule.subject, &view);
+        self.balance.end(self.group_line, &subject, out)
+    }
+
+    /// A record that cannot even be looked at.
+    pub(super) fn refuse<E>(
+        &mut self,
+        line: u64,
+        problem: Problem,
+        head: &str,
+        out: &mut Output<'_, E>,
+    ) -> Result<(), Halt<E>> {
+        self.index += 1;
+        self.balance.give_up();
+        out.reject(line, problem, shown(head))
+    }
+
+    /// A whole record: all of it becomes drafts, or none.
+    pub(super) fn record<E>(
+        &mut self,
+        line: u64,
+        text: &str,
+        slots: &Slots<'_>,
+        out: &mut Output<'_, E>,
+    ) -> Result<(), Halt<E>> {
+        self.index += 1;
+        let drafts = self.divide(slots, text).and_then(|division| match division {
+            Division::One => self.assembler.draft(line, shown(text)).map(|draft| (draft, 0)),
+            Division::Each(parts) => {
+                // The last is made first: when it is good, all are.
+                for part in (1..parts).rev() {
+                    self.part(part, slots, text, line, String::new())?;
+                }
+                self.part(0, slots, text, line, shown(text)).map(|draft| (draft, parts))
+            }
+        });
+        let (first, parts) = match drafts {
+            Ok(drafts) => drafts,
+            Err(problem) => {
+                self.balance.give_up();
+                return out.reject(line, problem, shown(text));
+            }
+        };
+        if let Some(rule) = &self.plan.balance_rule {
+            self.balance.entry(rule, self.assembler.clean());
+        }
+        out.record(first)?;
+        for part in 1..parts {
+            // Cannot be refused any more, as it was made above; if it were, nothing is hidden.
+            match self.part(part, slots, text, line, shown(text)) {
+                Ok(draft) => out.record(draft)?,
+                Err(problem) => out.reject(line, problem, shown(text))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn part(
+        &mut self,
+        part: usize,
+        slots: &Slots<'_>,
+        text: &str,
+        line: u64,
+        raw: String,
+    ) -> Result<Draft, Problem> {
+        let view = View { plan: self.plan, slots, text, part: Some(part), fields: Fields::All };
+        self.assembler.check(self.index, Some(part + 1), &view)?;
+        self.assembler.draft(line, raw)
+    }
+
+    /// Decides between one draft and one for each part.
+    fn divide(&mut self, slots: &Slots<'_>, text: &str) -> Result<Division, Problem> {
+        let parts = slots.part_count();
+        if parts > 1 && self.parts_stand_alone(slots, text)? {
+            return Ok(Division::Each(parts));
+        }
+        let part = (parts == 1).then_some(0);
+        let mut view = View { plan: self.plan, slots, text, part, fields: Fields::All };
+        self.assembler.check(self.index, None, &view)?;
+        if let (Some(rule), 1) = (&self.plan.split, parts) {
+            match self.standing(rule) {
+                Standing::Alone(amount) => self.check_sum(rule, amount, parts)?,
+                Standing::Silent => {}
+                Standing::Apart => {
+                    view.fields = Fields::WithoutAmount;
+                    self.assembler.check(self.index, None, &view)?;
+                }
+            }
+        }
+        Ok(Division::One)
+    }
+
+    /// Whether each part has all it needs to be an event; then they must add up to the record.
+    fn parts_stand_alone(&mut self, slots: &Slots<'_>, text: &str) -> Result<bool, Problem> {
+        let Some(rule) = &self.plan.split else { return Ok(false) };
+        let mut sum = Some(Exact::default());
+        for part in 0..slots.part_count() {
+            let view = View { plan: self.plan, slots, text, part: Some(part), fields: Fields::All };
+            self.assembler.check(self.index, Some(part + 1), &view)?;
+            let Standing::Alone(amount) = self.standing(rule) else { return Ok(false) };
+            sum = sum.and_then(|sum| sum.plus(amount?));
+        }
+        self.check_sum(rule, sum, slots.part_count())?;
+        Ok(true)
+    }
+
+    /// How the part that was checked last relates to its record.
+    fn standing(&self, rule: &SplitRule) -> Standing {
+        let values = self.assembler.clean();
+        let given = |(part, _): &(usize, usize)| values.get(*part).is_some();
+        let differs =
+            |pair: &(usize, usize)| given(pair) && values.get(pair.0) != values.get(pair.1);
+        if rule.same.iter().any(differs) {
+            return Standing::Apart;
+        }
+        match rule.sum {
+            None => Standing::Alone(Some(Exact::default())),
+            Some((amount, _)) => match values.get(amount) {
+                Some(amount) => Standing::Alone(Exact::parse(amount)),
+                None => Standing::Silent,
+            },
+        }
+    }
+
+    fn check_sum(&self, rule: &SplitRule, sum: Option<Exact>, parts: usize) -> Result<(), Problem> {
+        let Some((_, total)) = rule.sum else { return Ok(()) };
+        let total = self.assembler.clean().get(total).unwrap_or_default();
+        let same = sum.and_then(|sum| sum.same(Exact::parse(total)?));
+        if same == Some(true) {
+            return Ok(());
+        }
+        let sum = sum.map_or_else(|| "more than can be added".to_owned(), |sum| sum.to_string());
+        let message = format!(
+            "The record is a batch of {parts} whose amounts add up to {sum}, but the record's own \
+             amount is {total}; they must be equal."
+        );
+        Err(Problem::new(Reason::BatchSumMismatch, message))
+    }
+}
+
+/// How a part relates to its record.
+enum Standing {
+    /// It can be an event with this amount; `None` is one too large to add.
+    Alone(Option<Exact>),
+    /// It says nothing of amounts.
+    Silent,
+    /// What it says is of another currency or direction.
+    Apart,
+}
+
+/// A record's values as one of its drafts sees them.
+struct View<'a> {
+    plan: &'a Plan,
+    slots: &'a Slots<'a>,
+    text: &'a str,
+    part: Option<usize>,
+    fields: Fields,
+}
+
+impl Lookup for View<'_> {
+    fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem> {
+        if self.fields == Fields::WithoutAmount && self.makes_event(field) {
+            return Ok(None);
+        }
+        for slot in &self.plan.inputs[field] {
+            if let Some(value) = self.slots.value(*slot, self.text, self.part)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl View<'_> {
+    fn makes_event(&self, field: usize) -> bool {
+        let Some(rule) = &self.plan.split else { return false };
+        rule.sum.is_some_and(|(amount, _)| amount == field)
+            || rule.same.iter().any(|(same, _)| *same == field)
+    }
+}

@@ -1,0 +1,17 @@
+//! The crate seen from outside: files in, drafts and rejects out.
+
+// `cfg(test)` is always true here; it says that the helpers in these files are test code too.
+#[cfg(test)]
+mod camt;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod formats;
+#[cfg(test)]
+mod mappings;
+#[cfg(test)]
+mod reasons;
+#[cfg(test)]
+mod robustness;
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,130 @@
+//! What is wrong with a mapping is said with its place.
+
+use leftfold_connect::Mapping;
+
+const GOOD: &str = r#"
+name = "m"
+format = "xml"
+stream = "s-{a}"
+data = ["a"]
+[event]
+type = "T"
+time = "t"
+[id]
+keys = [["a"]]
+[xml]
+record = "list/row"
+[field.a]
+path = "a"
+[field.t]
+path = "t"
+type = "date"
+"#;
+
+#[test]
+fn the_base_of_these_tests_is_good() {
+    Mapping::parse(GOOD).unwrap();
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    for (from, to, sentences) in [
+        ("path = \"a\"", "pth = \"a\"", &["line 14", "unknown field `pth`", "`path`"][..]),
+        ("path = \"a\"", "path = 7", &["a string or a list of strings"]),
+        ("type = \"date\"", "type = \"dat\"", &["unknown variant `dat`", "date_or_datetime"]),
+        ("format = \"xml\"", "format = \"yaml\"", &["unknown variant", "`ndjson`"]),
+        ("name = \"m\"", "name = \"\"", &["name: is empty"]),
+        ("s-{a}", "s-{b}", &["stream: there is no field 'b'; the fields are a, index, part, t"]),
+        ("s-{a}", "s-{a", &["stream: ", "without its other half"]),
+        ("data = [\"a\"]", "data = [\"a as b\", \"t as b\"]", &["data: 'b' is there twice"]),
+        ("data = [\"a\"]", "data = [\"x\"]", &["data: there is no field 'x'"]),
+        ("data = [\"a\"]", "data = []\nzone = \"Nowhere\"", &["zone: 'Nowhere' is no time zone"]),
+        (
+            "data = [\"a\"]",
+            "data = []\nencoding = \"latin1\"",
+            &["encoding: ", "names its encoding itself"],
+        ),
+        (
+            "data = [\"a\"]",
+            "data = []\nmax_record_bytes = 0",
+            &["max_record_bytes: must be between"],
+        ),
+        ("time = \"t\"", "time = \"a\"", &["event.time: 'a' needs type"]),
+        ("time = \"t\"", "time = []", &["event.time: needs at least one"]),
+        ("type = \"T\"", "type_field = \"a\"", &["event: needs either type"]),
+        ("keys = [[\"a\"]]", "keys = [[\"a?\"]]", &["id.keys: ", "without '?'"]),
+        ("keys = [[\"a\"]]", "keys = []", &["id.keys: needs at least one key"]),
+        ("list/row", "list//row", &["xml.record: 'list//row' is no path"]),
+        (
+            "record = \"list/row\"",
+            "record = \"row\"\ngroup = \"list\"",
+            &["xml.record: must begin with"],
+        ),
+        (
+            "record = \"list/row\"",
+            "record = \"l\"\ngroup = \"l\"",
+            &["xml.record: must lead deeper"],
+        ),
+        ("[xml]\nrecord = \"list/row\"", "", &["xml: is missing"]),
+        ("[xml]", "[csv]\n[xml]", &["csv: this section belongs to another format"]),
+        ("path = \"a\"", "path = \"group:a\"", &["field.a.path: 'group:a' needs xml.group"]),
+        ("path = \"a\"", "path = \"part:a\"", &["field.a.path: 'part:a' needs xml.split.path"]),
+        ("path = \"a\"", "path = \"ns:a\"", &["'ns:' is no scope", "prefixes are left out"]),
+        ("path = \"a\"", "path = \"a\"\nvalue = \"x\"", &["field.a: needs exactly one source"]),
+        ("path = \"a\"", "required = true", &["field.a: needs exactly one source"]),
+        ("path = \"a\"", "value = \"{a}\"", &["field.a: is made of itself"]),
+        ("path = \"a\"", "value = \"{q}\"", &["field.a.value: there is no field 'q'"]),
+        ("path = \"a\"", "by = \"t\"\nvalues = { x = \"{q}\" }", &["field.a.values: there is no"]),
+        ("path = \"a\"", "path = \"a\"\npattern = \"(\"", &["field.a.pattern: is not a regular"]),
+        (
+            "path = \"a\"",
+            "path = \"a\"\nmax_scale = 2",
+            &["field.a.max_scale: needs type = decimal"],
+        ),
+        ("path = \"a\"", "path = \"a\"\nformat = \"%Y\"", &["field.a.format: needs type = date"]),
+        ("path = \"a\"", "path = \"a\"\nmin_length = 2\nmax_length = 1", &["field.a.min_length: "]),
+        (
+            "[field.a]",
+            "[field.index]\npath = \"x\"\n[field.a]",
+            &["field.index: this name is taken"],
+        ),
+        (
+            "[field.a]",
+            "[field.A]\npath = \"x\"\n[field.a]",
+            &["field.A: a field's name is made of"],
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let error = Mapping::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+        for sentence in sentences {
+            assert!(error.contains(sentence), "{to}\ngives: {error}\nnot: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn formats_check_their_own_keys() {
+    let ndjson = GOOD.replace("xml\"", "ndjson\"").replace("[xml]\nrecord = \"list/row\"", "");
+    let error = Mapping::parse(&ndjson).unwrap_err().to_string();
+    assert!(error.contains("field.a.path: 'a' must be a JSON pointer"), "{error}");
+    let csv = ndjson.replace("ndjson", "csv");
+    Mapping::parse(&csv).unwrap();
+    for (section, sentence) in [
+        ("[csv]\ndelimiter = \"ü\"", "csv.delimiter: must be one ASCII character"),
+        ("[csv]\ndelimiter = '\"'", "csv.quote: must differ"),
+        ("[csv]\ncolumns = [\"t\"]", "field.a.path: there is no column a; the columns are t"),
+        ("[field.b]\npath = \"b\"\njoin = \",\"", "field.b.join: joins repeated XML elements"),
+    ] {
+        let error = Mapping::parse(&format!("{csv}\n{section}")).unwrap_err().to_string();
+        assert!(error.contains(sentence), "{error}");
+    }
+}
+
+#[test]
+fn every_builtin_is_there() {
+    for name in Mapping::builtin_names() {
+        assert_eq!(Mapping::builtin(name).unwrap().name(), *name);
+        assert!(Mapping::parse(Mapping::builtin_source(name).unwrap()).is_ok());
+    }
+    assert!(Mapping::builtin("mt940").is_none());
+}

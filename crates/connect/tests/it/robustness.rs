@@ -1,0 +1,159 @@
+//! Whatever the input holds, reading ends without a panic.
+
+use crate::common::ingest;
+use leftfold_connect::{Mapping, read, sample};
+use proptest::prelude::*;
+use std::convert::Infallible;
+use std::io::{BufReader, Read};
+use std::sync::LazyLock;
+
+static CAMT: LazyLock<Mapping> = LazyLock::new(|| Mapping::builtin("camt.053").unwrap());
+static CSV: LazyLock<Mapping> =
+    LazyLock::new(|| lines("csv", "a", "csv = { columns = [\"a\", \"b\"] }"));
+static NDJSON: LazyLock<Mapping> = LazyLock::new(|| lines("ndjson", "/a", ""));
+
+fn lines(format: &str, path: &str, section: &str) -> Mapping {
+    Mapping::parse(&format!(
+        "name = \"x\"\nformat = \"{format}\"\nstream = \"s\"\ndata = [\"a\"]\n\
+         event = {{ type = \"T\", time = \"t\" }}\nid = {{ keys = [[\"a\"]] }}\n{section}\n\
+         max_record_bytes = 64\n[field]\na = {{ path = \"{path}\", type = \"decimal\" }}\n\
+         t = {{ path = \"{path}\", type = \"date\" }}\n"
+    ))
+    .unwrap()
+}
+
+/// Pieces of the real thing, in any order, find more than plain noise.
+fn noise(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => proptest::sample::select(pieces).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..8),
+    ];
+    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+const XML_PIECES: &[&str] = &[
+    "<Stmt>",
+    "</Stmt>",
+    "<Ntry>",
+    "</Ntry>",
+    "<NtryDtls>",
+    "</NtryDtls>",
+    "<TxDtls>",
+    "</TxDtls>",
+    "<Amt Ccy=\"EUR\">",
+    "</Amt>",
+    "1.50",
+    "<a:Ntry",
+    ">",
+    "<",
+    "/>",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "]]>",
+    "<?x?>",
+    "<!DOCTYPE",
+    "[",
+    "]",
+    "&amp;",
+    "&#",
+    ";",
+    "'",
+    "\"",
+    "\n",
+    " ",
+    "ü",
+    "<Bal>",
+    "</Bal>",
+    "<Id>",
+    "</Id>",
+    "<Sts>BOOK</Sts>",
+    "<CdtDbtInd>CRDT</CdtDbtInd>",
+];
+const LINE_PIECES: &[&str] = &[
+    "{\"a\":",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\\",
+    "\\u00",
+    ",",
+    "\n",
+    "\r\n",
+    "1e5",
+    "1.5",
+    "null",
+    "2024-01-31",
+    "ü",
+    ";",
+    "'",
+    " ",
+    "\"a\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_xml_panics(bytes in noise(XML_PIECES)) {
+        ingest(&CAMT, &bytes);
+    }
+
+    #[test]
+    fn no_lines_panic(bytes in noise(LINE_PIECES)) {
+        ingest(&CSV, &bytes);
+        ingest(&NDJSON, &bytes);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        ingest(&CAMT, &bytes);
+        ingest(&CSV, &bytes);
+        ingest(&NDJSON, &bytes);
+    }
+}
+
+/// Gives at most a few bytes at a time, so that every token is cut somewhere.
+struct Dribble<'a>(&'a [u8], usize);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.1.min(buf.len()).min(self.0.len());
+        let (now, later) = self.0.split_at(length);
+        buf[..length].copy_from_slice(now);
+        self.0 = later;
+        self.1 = self.1 % 7 + 1;
+        Ok(length)
+    }
+}
+
+#[test]
+fn where_the_input_is_cut_into_reads_does_not_matter() {
+    let text = include_bytes!("../fixtures/camt.053.001.02.xml");
+    let whole = ingest(&CAMT, text);
+    let mut items = Vec::new();
+    let input = BufReader::with_capacity(1, Dribble(text, 1));
+    let summary = read(&CAMT, input, &mut |item| {
+        items.push(item);
+        Ok::<(), Infallible>(())
+    })
+    .unwrap();
+    assert_eq!(summary, whole.summary);
+    assert_eq!(
+        items,
+        whole.drafts.into_iter().map(leftfold_connect::Item::Record).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_file_cut_anywhere_keeps_what_was_whole() {
+    let mut file = Vec::new();
+    sample::write_camt(&mut file, 1, 7).unwrap();
+    let all = ingest(&CAMT, &file).drafts;
+    for cut in (0..file.len()).step_by(file.len() / 97) {
+        let outcome = ingest(&CAMT, &file[..cut]);
+        assert_eq!(outcome.codes(), ["malformed_input"], "cut at {cut}");
+        assert_eq!(outcome.drafts, all[..outcome.drafts.len()]);
+    }
+}

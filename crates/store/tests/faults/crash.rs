@@ -1,0 +1,123 @@
+//! The power goes at every write and every sync of a scripted run, in four ways each.
+
+use crate::support::{append, drive, event, manual, settle, small};
+use leftfold_io::fake::{Crash, FakeDisk};
+use leftfold_store::{
+    Append, CheckpointMove, Cursor, Embedded, EventStore, Expected, Manual, OpenError, Query, Read,
+};
+
+/// What the run has been promised before the power went.
+#[derive(Default)]
+struct Promised {
+    /// Events of acknowledged appends.
+    events: u64,
+    checkpoint: Option<Cursor>,
+    index: bool,
+}
+
+/// Appends single events and groups of three, moves a checkpoint, defines an index, seals.
+fn script(disk: &FakeDisk, promised: &mut Promised) -> Result<(), Box<dyn std::error::Error>> {
+    let (store, mut manual) = manual(disk, small())?;
+    let done = run(&store, &mut manual, promised);
+    manual.close();
+    done
+}
+
+fn run(
+    store: &Embedded,
+    manual: &mut Manual,
+    promised: &mut Promised,
+) -> Result<(), Box<dyn std::error::Error>> {
+    for round in 0..8u128 {
+        let stream = format!("s-{}", round % 3);
+        drive(manual, store.append(append(&stream, Expected::Any, 10 * round)))?;
+        promised.events += 1;
+        let name = "reader".to_owned();
+        let to = store.blocking().head();
+        let checkpoint = CheckpointMove { name, expected: promised.checkpoint, to };
+        let three = (1..4).fold(Append::new().checkpoint(checkpoint), |append, n| {
+            append.event(format!("t-{n}"), event(10 * round + n))
+        });
+        drive(manual, store.append(three))?;
+        promised.events += 3;
+        promised.checkpoint = Some(to);
+        if round == 4 {
+            drive(manual, store.define_index("third", "tag:n=3 or stream:t-3".parse()?))?;
+            promised.events += 1;
+            promised.index = true;
+        }
+        if round % 3 == 2 {
+            manual.rest();
+        }
+        while round % 2 == 1 && manual.upkeep() {}
+    }
+    Ok(())
+}
+
+fn check(disk: &FakeDisk, promised: &Promised) -> Result<(), OpenError> {
+    let (store, mut manual) = manual(disk, small())?;
+    while manual.upkeep() {}
+    let verified = store.verify(|_, _| ()).unwrap();
+    assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+    let events = store.blocking().read(Read::forward(Query::All)).unwrap().events;
+    assert!(events.len() as u64 >= promised.events, "{} of {}", events.len(), promised.events);
+    assert!(events.iter().zip(1..).all(|(event, position)| event.position() == position));
+    // Groups of three are whole.
+    let count = |n| events.iter().filter(|event| event.stream() == format!("t-{n}")).count();
+    assert!(count(1) == count(2) && count(2) == count(3));
+    let checkpoint = store.blocking().checkpoint("reader").unwrap();
+    let moved =
+        checkpoint.map(|cursor| cursor.to_string()) >= promised.checkpoint.map(|c| c.to_string());
+    assert!(moved, "{checkpoint:?} {:?}", promised.checkpoint);
+    if promised.index {
+        let found = store.blocking().read(Read::forward(Query::index("third"))).unwrap();
+        assert_eq!(found.events.len(), count(3));
+    }
+    // And it goes on.
+    let appended = drive(&mut manual, store.append(append("after", Expected::NoStream, 999)));
+    assert_eq!(appended.unwrap().positions.unwrap().0, events.len() as u64 + 1);
+    Ok(())
+}
+
+#[test]
+fn every_acknowledged_append_is_whole_and_every_other_whole_or_absent() {
+    let whole = FakeDisk::new();
+    let mut promised = Promised::default();
+    script(&whole, &mut promised).unwrap();
+    assert_eq!(promised.events, 33);
+    assert!(whole.names().iter().filter(|name| name.ends_with(".idx")).count() > 1);
+    let changes = whole.counts().changes;
+    assert!(changes > 100, "{changes}");
+    for cut in 1..=changes {
+        let disk = FakeDisk::new();
+        disk.cut_power_at(cut);
+        let mut promised = Promised::default();
+        _ = script(&disk, &mut promised);
+        let tears = (0..4).map(|n| Crash::Tears(cut * 4 + n));
+        for crash in [Crash::Forgets, Crash::Keeps].into_iter().chain(tears) {
+            if let Err(error) = check(&disk.after(crash), &promised) {
+                panic!("cut {cut}, {crash:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_file_that_is_missing_or_damaged_at_opening_is_made_again() {
+    let disk = FakeDisk::new();
+    let mut promised = Promised::default();
+    script(&disk, &mut promised).unwrap();
+    settle(&disk, small());
+    let files: Vec<_> = disk.names().into_iter().filter(|name| name.ends_with(".idx")).collect();
+    assert!(files.len() > 2);
+    for file in &files {
+        leftfold_io::Disk::remove(&disk, file).unwrap();
+        check(&disk.after(Crash::Keeps), &promised).unwrap();
+    }
+    assert!(disk.names().iter().all(|name| !name.ends_with(".idx")));
+    settle(&disk, small());
+    for file in disk.names().iter().filter(|name| name.ends_with(".idx")) {
+        disk.rot(file, 20, 1);
+        check(&disk.after(Crash::Keeps), &promised).unwrap();
+    }
+}
