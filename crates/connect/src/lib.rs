@@ -3,11 +3,13 @@
 mod assemble;
 mod check;
 mod csv;
+mod ingest;
 mod input;
 mod item;
 mod mapping;
 mod ndjson;
 mod output;
+mod pipeline;
 mod read;
 mod reason;
 mod record;
@@ -15,7 +17,9 @@ pub mod sample;
 mod value;
 mod xml;
 
+pub use ingest::{Ingested, Stopped, Watch, ingest};
 pub use item::{CUT_MARK, Draft, IngestError, Item, MAX_SHOWN_BYTES, ReadSummary, Reject};
 pub use mapping::{Mapping, MappingError};
+pub use pipeline::Tally;
 pub use read::read;
 pub use reason::Reason;

@@ -55,6 +55,11 @@ pub enum Reason {
     /// A statement's opening balance and its entries do not give its closing balance. The entries
     /// were delivered before this could be known, and stay.
     BalanceMismatch,
+    /// An event with the record's key is in the store, with other content: only the store could
+    /// know.
+    IdReused,
+    /// The store can't take the event: a name or a size is beyond its limits.
+    Refused,
 }
 
 impl Reason {
@@ -82,6 +87,8 @@ impl Reason {
         Reason::MissingKey,
         Reason::BatchSumMismatch,
         Reason::BalanceMismatch,
+        Reason::IdReused,
+        Reason::Refused,
     ];
 
     /// The stable code, in snake case.
@@ -109,6 +116,8 @@ impl Reason {
             Reason::MissingKey => "missing_key",
             Reason::BatchSumMismatch => "batch_sum_mismatch",
             Reason::BalanceMismatch => "balance_mismatch",
+            Reason::IdReused => "id_reused",
+            Reason::Refused => "refused",
         }
     }
 }

@@ -8,7 +8,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum IndexError {
     /// The bytes of an index file are not what was written.
-    #[error("{file} is damaged at offset {offset}: {what}")]
+    #[error(
+        "{file} is damaged at offset {offset}: {what}; delete the file and open the store again: \
+         it is made again from the log"
+    )]
     Damaged {
         /// The file.
         file: String,

@@ -15,3 +15,4 @@ mod reasons;
 mod robustness;
 #[cfg(test)]
 mod samples;
+mod store;

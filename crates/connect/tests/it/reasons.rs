@@ -185,7 +185,7 @@ fn every_reason_has_its_own_code_and_stands_in_the_reference() {
     let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     assert_eq!(codes.len(), Reason::ALL.len());
     let reference = include_str!("../../docs-mapping.md");
-    let tests = include_str!("reasons.rs");
+    let tests = concat!(include_str!("reasons.rs"), include_str!("store.rs"));
     for code in codes {
         assert!(reference.contains(&format!("`{code}`")), "{code} is not in docs-mapping.md");
         assert!(tests.contains(&format!("\"{code}\"")), "{code} has no test");

@@ -81,13 +81,22 @@ fn damaged_events_and_postings_are_never_served() {
     let disk = FakeDisk::new();
     filled(&disk).close();
     settle(&disk, small());
+    let index = "index/0000000000000001.0.idx";
+    let store = open(&disk, Options { index_cache_bytes: 0, ..small() }).unwrap();
     for offset in (4_100..20_000).step_by(50) {
-        disk.rot("index/0000000000000001.0.idx", offset, 1);
+        disk.rot(index, offset, 1);
     }
-    let store = open(&disk, small()).unwrap();
     let error = store.blocking().read(Read::forward(Query::tag("n", "3"))).unwrap_err();
     check(error, "index_damaged", "index/0000000000000001.0.idx is damaged at offset");
     assert!(store.verify(|_, _| ()).unwrap().wrong > 0);
+    drop(store);
+    match open(&disk, small()) {
+        Err(error) => check(error, "index_damaged", "delete the file and open the store again"),
+        Ok(store) => drop(store),
+    }
+    leftfold_io::Disk::remove(&disk, index).unwrap();
+    let store = open(&disk, small()).unwrap();
+    assert_eq!(store.blocking().read(Read::forward(Query::tag("n", "3"))).unwrap().events.len(), 1);
 }
 
 #[test]

@@ -128,7 +128,8 @@ fn a_cold_look_up_delays_nobody() {
     }
     drop(store);
     crate::support::settle(&disk, crate::support::small());
-    let store = open(&disk, crate::support::small()).unwrap();
+    let options = Options { index_cache_bytes: 0, ..crate::support::small() };
+    let store = open(&disk, options).unwrap();
     let reads = disk.reads_of(".idx");
     reads.shut();
     std::thread::scope(|threads| {

@@ -1,0 +1,153 @@
+//! Whole files into a store: what is new, what is repeated, what the store refuses.
+
+use std::sync::Arc;
+
+use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest, sample};
+use leftfold_io::SystemClock;
+use leftfold_io::fake::{FakeDisk, SeededRandom};
+use leftfold_store::{Embedded, Options, Query, Read};
+
+const ROWS: &str = r#"
+name = "rows"
+format = "csv"
+stream = "{stream}"
+data = ["n", "what"]
+event = { type = "Row", time = "day" }
+id = { keys = [["n"]] }
+[field]
+stream = { path = "stream", required = true }
+n = { path = "n", required = true }
+what = { path = "what" }
+day = { path = "day", type = "date" }
+"#;
+
+#[derive(Default)]
+struct Rejects(Vec<Reject>);
+
+impl Watch for Rejects {
+    fn rejected(&mut self, reject: &Reject) -> std::io::Result<()> {
+        self.0.push(reject.clone());
+        Ok(())
+    }
+}
+
+fn store() -> Embedded {
+    let disk = Arc::new(FakeDisk::new());
+    let random = Arc::new(SeededRandom::new(1));
+    Embedded::open_on(disk, Arc::new(SystemClock), random, Options::default()).unwrap()
+}
+
+fn rows(store: &Embedded, rows: &[String]) -> (Tally, Vec<Reject>) {
+    let text = format!("stream,n,what,day\n{}", rows.concat());
+    let mut rejects = Rejects::default();
+    let mapping = Mapping::parse(ROWS).unwrap();
+    let Ingested { tally, read } = ingest(store, &mapping, text.as_bytes(), &mut rejects).unwrap();
+    assert!(read.complete);
+    (tally, rejects.0)
+}
+
+fn row(stream: &str, n: usize, what: &str) -> String {
+    format!("{stream},{n},{what},2026-01-31\n")
+}
+
+fn tally(ingested: u64, repeated: u64, rejected: u64) -> Tally {
+    Tally { ingested, repeated, rejected }
+}
+
+fn contents(store: &Embedded) -> Vec<(u64, String, u64, String)> {
+    let (mut all, mut read) = (Vec::new(), Read::forward(Query::All));
+    loop {
+        let page = store.blocking().read(read).unwrap();
+        all.extend(page.events.iter().map(|event| {
+            let data = String::from_utf8(event.data().to_vec()).unwrap();
+            (event.position(), event.stream().to_owned(), event.version(), data)
+        }));
+        if !page.more {
+            return all;
+        }
+        read = Read::forward(Query::All).after(page.cursor);
+    }
+}
+
+#[test]
+fn the_same_file_twice_adds_nothing() {
+    let store = store();
+    let file: Vec<_> = (0..2_345).map(|n| row(&format!("s-{}", n % 7), n, "x")).collect();
+    assert_eq!(rows(&store, &file), (tally(2_345, 0, 0), vec![]));
+    let before = contents(&store);
+    assert_eq!(rows(&store, &file), (tally(0, 2_345, 0), vec![]));
+    assert_eq!(contents(&store), before);
+}
+
+#[test]
+fn a_file_that_was_cut_off_anywhere_is_completed_by_the_whole_one() {
+    let file: Vec<_> = (0..1_400).map(|n| row(&format!("s-{}", n % 7), n, "x")).collect();
+    let whole = store();
+    rows(&whole, &file);
+    for cut in [0, 1, 499, 500, 501, 777, 1_000, 1_399] {
+        let store = store();
+        assert_eq!(rows(&store, &file[..cut]).0, tally(cut as u64, 0, 0));
+        assert_eq!(rows(&store, &file).0, tally(1_400 - cut as u64, cut as u64, 0), "cut {cut}");
+        assert_eq!(contents(&store), contents(&whole), "cut {cut}: the same events and order");
+    }
+}
+
+#[test]
+fn records_that_other_files_hold_too_are_added_once() {
+    let store = store();
+    let all: Vec<_> = (0..1_000).map(|n| row("s", n, "x")).collect();
+    let odd: Vec<_> = all.iter().skip(1).step_by(2).cloned().collect();
+    assert_eq!(rows(&store, &odd).0, tally(500, 0, 0));
+    assert_eq!(rows(&store, &all).0, tally(500, 500, 0));
+    let twice =
+        [&all[..10], &all[..10], &[row("s", 1_000, "new"), row("s", 1_000, "new")]].concat();
+    assert_eq!(rows(&store, &twice).0, tally(1, 21, 0));
+}
+
+#[test]
+fn the_same_key_with_other_content_is_refused_in_the_file_and_in_the_store() {
+    let store = store();
+    let (counts, rejects) = rows(&store, &[row("s", 1, "one"), row("s", 1, "other")]);
+    assert_eq!(
+        (counts, rejects[0].reason.code(), rejects[0].line),
+        (tally(1, 0, 1), "id_reused", 3)
+    );
+    let file = [row("s", 2, "two"), row("s", 1, "third"), row("s", 3, "three")];
+    let (counts, rejects) = rows(&store, &file);
+    assert_eq!((counts, rejects[0].reason.code()), (tally(2, 0, 1), "id_reused"));
+    assert!(rejects[0].message.contains("with other content"), "{}", rejects[0].message);
+    assert_eq!(rejects[0].record, "s,1,third,2026-01-31");
+}
+
+#[test]
+fn what_the_store_can_not_take_is_refused_alone() {
+    let store = store();
+    let long = "x".repeat(1_100);
+    let file = [row("s", 1, "a"), row(&long, 2, "b"), row("$mine", 3, "c"), row("s", 4, "d")];
+    let (counts, rejects) = rows(&store, &file);
+    assert_eq!(counts, tally(2, 0, 2));
+    assert!(rejects.iter().all(|reject| reject.reason.code() == "refused"));
+    assert!(rejects[0].message.contains("it has 1100 bytes"), "{}", rejects[0].message);
+}
+
+#[test]
+fn a_night_of_statements_comes_out_as_it_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        sample::NightOptions { accounts: 20, entries: 1_500, ..sample::NightOptions::default() };
+    let night = sample::write_night(dir.path(), &options).unwrap();
+    let (store, mapping) = (store(), Mapping::builtin("camt.053").unwrap());
+    let mut sum = Tally::default();
+    let mut rejects = Rejects::default();
+    for file in night.files.iter().chain([&night.duplicate]) {
+        let input = std::io::BufReader::new(std::fs::File::open(file).unwrap());
+        let Ingested { tally, .. } = ingest(&store, &mapping, input, &mut rejects).unwrap();
+        sum.ingested += tally.ingested;
+        sum.repeated += tally.repeated;
+        sum.rejected += tally.rejected;
+    }
+    assert_eq!(sum.ingested, night.good);
+    assert_eq!(sum.repeated, night.duplicates);
+    assert_eq!(sum.rejected, night.malformed + night.duplicate_malformed);
+    assert_eq!(contents(&store).len() as u64, night.good);
+}
