@@ -1,0 +1,230 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand};
+use leftfold::{Expected, Point, Query, Timestamp};
+use uuid::Uuid;
+
+/// An event-sourcing database in one binary.
+///
+/// On a terminal the output is for people; into a pipe it is one JSON object a line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "leftfold",
+    version,
+    after_help = "Try it:\n  leftfold demo\n  leftfold --data shop append order-1 OrderPlaced \
+                  '{\"total\":\"9.90\"}' --tag customer=42 --expect no-stream\n  leftfold --data \
+                  shop read 'tag:customer=42'"
+)]
+pub(crate) struct Args {
+    /// The store's directory.
+    #[arg(long, global = true, env = "LEFTFOLD_DATA", default_value = "leftfold-data")]
+    pub(crate) data: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a bank's night of statements, ingest it, and show what can be asked of it.
+    Demo(Demo),
+    /// Append one event for each record of XML, CSV or NDJSON files.
+    #[command(after_help = INGEST_HELP)]
+    Ingest(Ingest),
+    /// Append one event.
+    #[command(
+        after_help = "Examples:\n  leftfold append order-1 OrderPlaced '{\"total\":\"9.90\"}' \
+                            --expect no-stream\n  echo '{}' | leftfold append order-1 Paid - --expect 0"
+    )]
+    Append(Append),
+    /// Read what a query yields.
+    #[command(after_help = READ_HELP)]
+    Read(Read),
+    /// Read what a query yields, and then what comes.
+    #[command(after_help = "Example:\n  leftfold subscribe 'category:order' --follow")]
+    Subscribe(Subscribe),
+    /// List the streams.
+    Streams(Streams),
+    /// Define, drop and list named indexes.
+    Index(Index),
+    /// The store's size and state.
+    Stat,
+    /// Check every byte: checksums, index against log, versions.
+    Verify,
+}
+
+const INGEST_HELP: &str = "\
+Examples:
+  leftfold ingest statements/*.xml --map camt.053 --rejects rejects.ndjson
+  leftfold ingest orders.csv --map orders.toml
+
+Ingesting a file again, or after a crash in the middle, adds nothing twice.
+Exit codes: 0 all records taken, 3 some were rejected, 1 stopped by an error.";
+
+const READ_HELP: &str = "\
+Queries:
+  'category:order type:OrderPlaced,OrderPaid'      both, any of two
+  'tag:customer=42 not stream:Integration*'        not, prefix
+  '(stream:a-1 or stream:a-2) time:2026-03-01..'   or, event time
+Places (--from includes the place, --after excludes it):
+  position:17   version:3   ordinal:3   time:2026-03-01   cursor:...";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// Where the demo's store and files go; what an earlier demo left there is replaced.
+    #[arg(long, default_value = "leftfold-demo")]
+    pub(crate) dir: PathBuf,
+    /// How many entries to make, over 1,000 accounts.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2_000..=10_000_000))]
+    pub(crate) entries: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ingest {
+    /// The files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// A built-in mapping (camt.053), or a mapping file.
+    #[arg(long)]
+    pub(crate) map: String,
+    /// Where rejected records go, as NDJSON; without it they go to standard error.
+    #[arg(long)]
+    pub(crate) rejects: Option<PathBuf>,
+    /// The time zone of times without one, such as Europe/Berlin; instead of the mapping's.
+    #[arg(long)]
+    pub(crate) zone: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Append {
+    /// The stream.
+    pub(crate) stream: String,
+    /// The event's type.
+    pub(crate) event_type: String,
+    /// The event's data; `-` reads it from standard input.
+    #[arg(default_value = "")]
+    pub(crate) data_text: String,
+    /// Where the stream is expected: any, no-stream, exists, or its last version.
+    #[arg(long, default_value = "any", value_parser = expected)]
+    pub(crate) expect: Expected,
+    /// The event's id: appending it again changes nothing.
+    #[arg(long)]
+    pub(crate) id: Option<Uuid>,
+    /// A tag; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    pub(crate) tag: Vec<(String, String)>,
+    /// When it happened, such as 2026-03-01T12:00:00Z.
+    #[arg(long)]
+    pub(crate) event_time: Option<Timestamp>,
+    /// What it belongs to.
+    #[arg(long)]
+    pub(crate) correlation: Option<String>,
+    /// What caused it.
+    #[arg(long)]
+    pub(crate) causation: Option<String>,
+    /// Bytes about the event.
+    #[arg(long, default_value = "")]
+    pub(crate) metadata: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Read {
+    /// Which events; nothing means all.
+    #[arg(default_value = "*", value_parser = Query::from_str)]
+    pub(crate) query: Query,
+    /// Begin here, what is there included.
+    #[arg(long, value_name = "PLACE", value_parser = place, conflicts_with = "after")]
+    pub(crate) from: Option<Point>,
+    /// Begin beyond here, what is there excluded.
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    pub(crate) after: Option<Point>,
+    /// From new to old.
+    #[arg(long)]
+    pub(crate) backward: bool,
+    /// At most so many events.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Subscribe {
+    /// Which events; nothing means all.
+    #[arg(default_value = "*", value_parser = Query::from_str)]
+    pub(crate) query: Query,
+    /// Begin here, what is there included.
+    #[arg(long, value_name = "PLACE", value_parser = place, conflicts_with = "after")]
+    pub(crate) from: Option<Point>,
+    /// Begin beyond here, what is there excluded.
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    pub(crate) after: Option<Point>,
+    /// Go on when caught up, until interrupted.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Streams {
+    /// Only the streams of this category.
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Index {
+    #[command(subcommand)]
+    pub(crate) action: IndexAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexAction {
+    /// Define an index over a query; returns when it holds all past events.
+    Define {
+        /// Its name.
+        name: String,
+        /// Its query.
+        #[arg(value_parser = Query::from_str)]
+        query: Query,
+    },
+    /// Forget an index.
+    Drop {
+        /// Its name.
+        name: String,
+    },
+    /// List the indexes.
+    List,
+}
+
+fn expected(text: &str) -> Result<Expected, String> {
+    Ok(match text {
+        "any" => Expected::Any,
+        "no-stream" => Expected::NoStream,
+        "exists" => Expected::Exists,
+        version => {
+            let allowed = "expected any, no-stream, exists, or a version such as 3";
+            Expected::Exactly(version.parse().map_err(|_| allowed.to_owned())?)
+        }
+    })
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').ok_or("a tag is written key=value")?;
+    Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
+fn place(text: &str) -> Result<Point, String> {
+    let allowed =
+        "a place is written position:17, version:3, ordinal:3, time:2026-03-01 or cursor:...";
+    let (kind, at) = text.split_once(':').ok_or(allowed)?;
+    let number = || at.parse::<u64>().map_err(|_| format!("{at} is not a number; {allowed}"));
+    Ok(match kind {
+        "position" => Point::Position(number()?),
+        "version" => Point::Version(number()?),
+        "ordinal" => Point::Ordinal(number()?),
+        "time" => Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
+        "cursor" => Point::Cursor(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
+        _ => return Err(allowed.to_owned()),
+    })
+}

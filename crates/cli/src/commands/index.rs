@@ -1,0 +1,38 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::args::IndexAction;
+use crate::output::{for_people, table, thousands};
+
+pub(crate) fn run(data: &Path, action: IndexAction) -> anyhow::Result<ExitCode> {
+    let store = super::existing(data)?;
+    match action {
+        IndexAction::Define { name, query } => {
+            store.blocking().define_index(&name, query)?;
+            eprintln!("defined; read it with: leftfold read index:{name}");
+        }
+        IndexAction::Drop { name } => store.blocking().drop_index(&name)?,
+        IndexAction::List => {
+            let mut rows = table(&["index", "events", "ready", "query"]);
+            for index in store.blocking().indexes()? {
+                let (query, ready) = (index.query.to_string(), index.ready);
+                if for_people() {
+                    let events = thousands(index.events);
+                    rows.add_row([index.name, events, ready.to_string(), query]);
+                } else {
+                    let (name, events) = (index.name, index.events);
+                    println!(
+                        "{}",
+                        json!({"index": name, "events": events, "ready": ready, "query": query})
+                    );
+                }
+            }
+            if for_people() {
+                println!("{rows}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,171 @@
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use leftfold::Embedded;
+use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest};
+use serde_json::json;
+
+use crate::args;
+use crate::output::thousands;
+
+/// The exit code that says: done, but some records were rejected.
+const SOME_REJECTED: u8 = 3;
+/// Bytes of a file that are read at once.
+const READ_AHEAD: usize = 256 << 10;
+
+pub(crate) fn run(data: &Path, args: &args::Ingest) -> anyhow::Result<ExitCode> {
+    let mapping = mapping(&args.map, args.zone.as_deref())?;
+    let mut rejects = Rejects::to(args.rejects.as_deref())?;
+    // A file that is missing is noticed before anything is done.
+    for file in &args.files {
+        std::fs::metadata(file).with_context(|| file.display().to_string())?;
+    }
+    let store = super::open(data)?;
+    let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
+    println!("{}", summary(sum));
+    let clean = sum.rejected == 0 && complete;
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
+}
+
+/// The line that ends every ingest, for programs.
+pub(crate) fn summary(sum: Tally) -> String {
+    format!("ingested={} repeated={} rejected={}", sum.ingested, sum.repeated, sum.rejected)
+}
+
+fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
+    let mapping = match Mapping::builtin(name) {
+        Some(mapping) => mapping,
+        None => {
+            let builtin = Mapping::builtin_names().join(", ");
+            let text = std::fs::read_to_string(name).with_context(|| {
+                format!("{name} is neither a built-in mapping ({builtin}) nor a file to be read")
+            })?;
+            Mapping::parse(&text).with_context(|| format!("mapping {name}"))?
+        }
+    };
+    Ok(match zone {
+        Some(zone) => mapping.with_zone(zone)?,
+        None => mapping,
+    })
+}
+
+/// Ingests files one after the other, telling about each; says also whether all were read to
+/// their ends.
+pub(crate) fn ingest_all(
+    store: &Embedded,
+    mapping: &Mapping,
+    files: &[PathBuf],
+    rejects: &mut Rejects,
+) -> anyhow::Result<(Tally, bool)> {
+    let (mut sum, mut complete) = (Tally::default(), true);
+    for file in files {
+        let name = file.display().to_string();
+        let Ingested { tally, read } =
+            ingest_one(store, mapping, file, rejects).with_context(|| name.clone())?;
+        sum.ingested += tally.ingested;
+        sum.repeated += tally.repeated;
+        sum.rejected += tally.rejected;
+        complete &= read.complete;
+        let [ingested, repeated, rejected] =
+            [tally.ingested, tally.repeated, tally.rejected].map(thousands);
+        println!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
+        if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
+            let [held, wrong, unchecked] =
+                [read.balances_held, read.balances_mismatched, read.balances_unchecked]
+                    .map(thousands);
+            println!(
+                "  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked"
+            );
+        }
+        if !read.complete {
+            println!("  the file could not be read to its end; see the last reject");
+        }
+    }
+    rejects.finish()?;
+    Ok((sum, complete))
+}
+
+fn ingest_one(
+    store: &Embedded,
+    mapping: &Mapping,
+    file: &Path,
+    rejects: &mut Rejects,
+) -> anyhow::Result<Ingested> {
+    let input = File::open(file)?;
+    let bar = bar(input.metadata()?.len())?;
+    let input = bar.wrap_read(input);
+    let mut watch = Watching { file, rejects, bar: &bar };
+    let done = ingest(store, mapping, BufReader::with_capacity(READ_AHEAD, input), &mut watch);
+    bar.finish_and_clear();
+    Ok(done?)
+}
+
+/// Bytes, records a second, rejects and time left; nothing where nobody looks.
+fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(
+        "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg}  {left} left",
+    )?;
+    let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        _ = write!(out, "{}s", state.eta().as_secs());
+    };
+    bar.set_style(style.with_key("left", left));
+    Ok(bar)
+}
+
+struct Watching<'a> {
+    file: &'a Path,
+    rejects: &'a mut Rejects,
+    bar: &'a ProgressBar,
+}
+
+impl Watch for Watching<'_> {
+    fn rejected(&mut self, reject: &Reject) -> std::io::Result<()> {
+        self.rejects.write(self.file, reject)
+    }
+
+    fn progressed(&mut self, tally: Tally) {
+        let records = tally.ingested + tally.repeated + tally.rejected;
+        let rate = records as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
+        let [rate, rejected] = [rate as u64, tally.rejected].map(thousands);
+        self.bar.set_message(format!("{rate} records/s  {rejected} rejected"));
+    }
+}
+
+/// Where rejected records are written down.
+pub(crate) struct Rejects(Option<BufWriter<File>>);
+
+impl Rejects {
+    pub(crate) fn to(file: Option<&Path>) -> anyhow::Result<Self> {
+        let create = |file: &Path| {
+            File::create(file).with_context(|| format!("rejects file {}", file.display()))
+        };
+        Ok(Rejects(file.map(create).transpose()?.map(BufWriter::new)))
+    }
+
+    fn write(&mut self, file: &Path, reject: &Reject) -> std::io::Result<()> {
+        let line = json!({
+            "file": file.display().to_string(),
+            "line": reject.line,
+            "reason": reject.reason.code(),
+            "message": reject.message,
+            "record": reject.record,
+        });
+        match &mut self.0 {
+            Some(out) => writeln!(out, "{line}"),
+            None => writeln!(std::io::stderr(), "rejected: {line}"),
+        }
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        if let Some(out) = &mut self.0 {
+            out.flush()?;
+            out.get_ref().sync_all()?;
+        }
+        Ok(())
+    }
+}

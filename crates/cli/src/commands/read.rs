@@ -1,0 +1,70 @@
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use leftfold::{Cursor, Direction, Embedded, From, Point, Read, Recorded};
+
+use crate::args;
+use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
+
+/// Rows of a table, whose columns are laid out together.
+const ROWS: usize = 1_000;
+
+pub(crate) fn from(from: Option<Point>, after: Option<Point>) -> From {
+    match (from, after) {
+        (Some(point), _) => From::Including(point),
+        (None, Some(point)) => From::Excluding(point),
+        (None, None) => From::Outermost,
+    }
+}
+
+pub(crate) fn run(data: &Path, args: &args::Read) -> anyhow::Result<ExitCode> {
+    let store = super::existing(data)?;
+    let direction = if args.backward { Direction::Backward } else { Direction::Forward };
+    let first =
+        Read { from: from(args.from, args.after), direction, ..Read::forward(args.query.clone()) };
+    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+    let mut shown = 0;
+    let cursor = if for_people() {
+        pages(&store, first, limit, |events| {
+            let mut table = table(&EVENT_COLUMNS);
+            events.iter().for_each(|event| _ = table.add_row(row(event)));
+            shown += events.len();
+            println!("{table}");
+            Ok(())
+        })?
+    } else {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let cursor = pages(&store, first, limit, |events| {
+            events.iter().try_for_each(|event| write_json(&mut out, event))
+        })?;
+        out.flush()?;
+        cursor
+    };
+    if for_people() {
+        println!("{shown} events; what comes after them: --after cursor:{cursor}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads page after page, up to a limit.
+pub(crate) fn pages(
+    store: &Embedded,
+    first: Read,
+    mut limit: usize,
+    mut show: impl FnMut(&[Recorded]) -> std::io::Result<()>,
+) -> anyhow::Result<Cursor> {
+    let mut read = Read { limit: limit.min(ROWS), ..first.clone() };
+    loop {
+        let page = store.blocking().read(read)?;
+        if !page.events.is_empty() {
+            show(&page.events)?;
+        }
+        limit -= page.events.len();
+        if !page.more || limit == 0 {
+            return Ok(page.cursor);
+        }
+        let from = From::Excluding(Point::Cursor(page.cursor));
+        read = Read { from, limit: limit.min(ROWS), ..first.clone() };
+    }
+}

@@ -1,0 +1,51 @@
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use leftfold::{StreamInfo, Streams};
+use serde_json::json;
+
+use crate::args;
+use crate::output::{for_people, table};
+
+pub(crate) fn run(data: &Path, args: &args::Streams) -> anyhow::Result<ExitCode> {
+    let store = super::existing(data)?;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut wanted =
+        Streams { category: args.category.clone(), after: None, limit: left.min(1_000) };
+    while left > 0 {
+        let page = store.blocking().streams(&wanted)?;
+        show(&page.streams)?;
+        left -= page.streams.len().min(left);
+        if !page.more {
+            break;
+        }
+        wanted.after = Some(page.cursor);
+        wanted.limit = left.min(1_000);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(streams: &[StreamInfo]) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    if for_people() {
+        let mut table = table(&["stream", "last version", "first position", "last position"]);
+        for stream in streams {
+            let numbers = [stream.version, stream.first_position, stream.last_position];
+            let numbers = numbers.map(|n| n.to_string());
+            table.add_row([&stream.name].into_iter().chain(&numbers));
+        }
+        writeln!(out, "{table}")?;
+    } else {
+        for stream in streams {
+            let line = json!({
+                "stream": stream.name,
+                "version": stream.version,
+                "first_position": stream.first_position,
+                "last_position": stream.last_position,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()
+}

@@ -1,0 +1,35 @@
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use leftfold::{Delivery, Subscribe};
+
+use super::read::from;
+use crate::args;
+use crate::output::{for_people, row, write_json};
+
+pub(crate) fn run(data: &Path, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
+    let store = super::existing(data)?;
+    let from = from(args.from, args.after);
+    let mut subscription =
+        store.blocking().subscribe(Subscribe { query: args.query.clone(), from })?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    loop {
+        match subscription.next_blocking()? {
+            Delivery::Event(event, _) if for_people() => {
+                writeln!(out, "{}", row(&event).join("  "))?;
+            }
+            Delivery::Event(event, _) => write_json(&mut out, &event)?,
+            Delivery::CaughtUp(cursor) => {
+                out.flush()?;
+                if !args.follow {
+                    eprintln!("caught up; what comes next: --after cursor:{cursor}");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                if for_people() {
+                    eprintln!("caught up, waiting for more");
+                }
+            }
+        }
+    }
+}

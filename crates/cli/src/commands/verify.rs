@@ -1,0 +1,37 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::output::{for_people, thousands};
+
+pub(crate) fn run(data: &Path) -> anyhow::Result<ExitCode> {
+    let store = super::existing(data)?;
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template("segment {pos} of {len}  {elapsed}  {eta} left")?);
+    let verified = store.verify(|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    for finding in &verified.findings {
+        eprintln!("{}", finding.message);
+    }
+    let (frames, events, files) = (verified.frames, verified.events, verified.index_files);
+    if for_people() {
+        let [frames, events, files] = [frames, events, files].map(thousands);
+        println!("checked {events} events in {frames} frames, {files} index files");
+        match verified.wrong {
+            0 => println!("all is as it should be"),
+            wrong => println!("{} findings", thousands(wrong)),
+        }
+    } else {
+        let wrong = verified.wrong;
+        println!(
+            "{}",
+            json!({"frames": frames, "events": events, "index_files": files, "wrong": wrong})
+        );
+    }
+    Ok(if verified.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

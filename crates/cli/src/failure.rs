@@ -1,0 +1,33 @@
+use std::process::ExitCode;
+
+use leftfold::{AppendError, Coded, Invalid, OpenError, ReadError};
+
+/// Says on standard error what went wrong: its stable code, and a sentence.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if closed_pipe(error) {
+        // Whoever read the output has had enough, as `head` does.
+        return ExitCode::SUCCESS;
+    }
+    match code(error) {
+        Some(code) => eprintln!("error[{code}]: {error:#}"),
+        None => eprintln!("error: {error:#}"),
+    }
+    ExitCode::FAILURE
+}
+
+fn code(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        let append = cause.downcast_ref::<AppendError>().map(Coded::code);
+        let read = || cause.downcast_ref::<ReadError>().map(Coded::code);
+        let open = || cause.downcast_ref::<OpenError>().map(Coded::code);
+        let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
+        append.or_else(read).or_else(open).or_else(invalid)
+    })
+}
+
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

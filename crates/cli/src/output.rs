@@ -1,0 +1,122 @@
+//! What goes to standard output: tables for people, one JSON object a line for programs.
+
+use std::io::{IsTerminal, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use comfy_table::{ContentArrangement, Table, presets};
+use leftfold::{JSON, Recorded};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// So much of an event's data is shown in a table.
+const SHOWN: usize = 60;
+
+pub(crate) fn for_people() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// A table without lines, as wide as the terminal.
+pub(crate) fn table(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().copied());
+    table
+}
+
+/// Numbers with thousands apart.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    position: u64,
+    stream: &'a str,
+    version: u64,
+    id: String,
+    r#type: &'a str,
+    event_time: String,
+    commit_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation: Option<&'a str>,
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    content_type: &'a str,
+    metadata: Content<'a>,
+    data: Content<'a>,
+}
+
+/// Bytes in JSON: themselves if they are JSON, a string if they are text, else base64.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Nothing(()),
+    Json(&'a RawValue),
+    Text(&'a str),
+    Bytes { base64: String },
+}
+
+impl<'a> Content<'a> {
+    fn of(bytes: &'a [u8], json: bool) -> Self {
+        if bytes.is_empty() {
+            return Content::Nothing(());
+        }
+        if json && let Ok(value) = serde_json::from_slice(bytes) {
+            return Content::Json(value);
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Content::Text(text),
+            Err(_) => Content::Bytes { base64: STANDARD.encode(bytes) },
+        }
+    }
+}
+
+/// Writes an event as one line of JSON.
+pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Result<()> {
+    let (data, metadata) = (event.data(), event.metadata());
+    let json = event.content_type() == JSON;
+    let line = Line {
+        position: event.position(),
+        stream: event.stream(),
+        version: event.version(),
+        id: event.id().to_string(),
+        r#type: event.event_type(),
+        event_time: event.event_time().to_string(),
+        commit_time: event.commit_time().to_string(),
+        correlation: event.correlation(),
+        causation: event.causation(),
+        tags: event.tags().map(|(key, value)| format!("{key}={value}")).collect(),
+        content_type: if json { "" } else { event.content_type() },
+        metadata: Content::of(&metadata, true),
+        data: Content::of(&data, json),
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+pub(crate) const EVENT_COLUMNS: [&str; 6] =
+    ["position", "event time", "stream", "version", "type", "data"];
+
+/// An event as a row of a table.
+pub(crate) fn row(event: &Recorded) -> Vec<String> {
+    let data = event.data();
+    let text = String::from_utf8_lossy(&data);
+    let mut shown: String =
+        text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() > SHOWN {
+        shown.push('\u{2026}');
+    }
+    vec![
+        event.position().to_string(),
+        event.event_time().to_string(),
+        event.stream().to_owned(),
+        event.version().to_string(),
+        event.event_type().to_owned(),
+        shown,
+    ]
+}
