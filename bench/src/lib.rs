@@ -1,0 +1,68 @@
+//! What the benchmarks share: a quiet machine, medians with their spread, and the bare loop that
+//! every durable number stands beside.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Waits until the processors are nearly idle: on busy ones a disk looks many times slower. Gives
+/// up after a minute and says so.
+pub fn wait_for_idle() {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        let before = processor_times();
+        std::thread::sleep(Duration::from_millis(500));
+        let after = processor_times();
+        let (busy, all) = (after.0 - before.0, after.1 - before.1);
+        if all > 0 && busy * 10 < all {
+            return;
+        }
+    }
+    println!("(the processors did not become idle; take the numbers with care)");
+}
+
+/// Ticks spent working, and all ticks.
+fn processor_times() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let all: u64 = ticks.iter().sum();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    (all - idle, all)
+}
+
+/// The machine, in a line.
+pub fn machine() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split_once(": ")).map_or("?", |(_, model)| model);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+}
+
+/// Median, least and greatest.
+pub fn spread(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+    [at(values.len() / 2), at(0), at(values.len().saturating_sub(1))]
+}
+
+/// Writes and syncs so many times, as bare as can be, into a file whose blocks are zeros already;
+/// gives the rate a second.
+pub fn bare_loop(dir: &Path, bytes: usize, times: u64) -> std::io::Result<f64> {
+    let path = dir.join("bare");
+    let file = fs::OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+    file.write_all_at(&vec![0; bytes * times as usize], 0)?;
+    file.sync_all()?;
+    let record = vec![7; bytes];
+    let started = Instant::now();
+    for n in 0..times {
+        file.write_all_at(&record, n * bytes as u64)?;
+        file.sync_data()?;
+    }
+    let rate = times as f64 / started.elapsed().as_secs_f64();
+    fs::remove_file(path)?;
+    Ok(rate)
+}

@@ -1,0 +1,52 @@
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The binary under test: what `cargo xtask test` has built.
+pub(crate) fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("LEFTFOLD_BIN") {
+        return path.into();
+    }
+    let beside = std::env::current_exe().unwrap();
+    let path = beside.parent().and_then(Path::parent).unwrap().join("leftfold");
+    assert!(
+        path.exists(),
+        "{} is missing: build it with `cargo build -p leftfold-cli`, or run `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
+pub(crate) fn command(data: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("--data").arg(data).args(args).stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn run(data: &Path, args: &[&str]) -> Output {
+    command(data, args).output().unwrap()
+}
+
+/// Runs a command that must succeed; gives what it printed.
+pub(crate) fn stdout(data: &Path, args: &[&str]) -> String {
+    let output = run(data, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {} {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail; gives what it complained of.
+pub(crate) fn stderr(data: &Path, args: &[&str]) -> String {
+    let output = run(data, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A process that is killed, without warning, when it is dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}

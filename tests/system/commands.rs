@@ -1,0 +1,126 @@
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::binary::{Killed, command, stderr, stdout};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn appends_and_reads_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let id = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
+    let append = [
+        "append",
+        "order-1",
+        "OrderPlaced",
+        r#"{"total":"9.90"}"#,
+        "--expect",
+        "no-stream",
+        "--id",
+        id,
+        "--tag",
+        "customer=42",
+        "--event-time",
+        "2026-03-01T10:00:00Z",
+        "--correlation",
+        "c1",
+    ];
+    let first = lines(&stdout(data, &append)).remove(0);
+    assert_eq!((&first["position"], &first["repeated"]), (&json!(1), &json!(false)));
+    let again = lines(&stdout(data, &append)).remove(0);
+    assert_eq!((&again["position"], &again["repeated"]), (&json!(1), &json!(true)));
+
+    let conflict = stderr(data, &["append", "order-1", "Paid", "--expect", "no-stream"]);
+    assert_eq!(
+        conflict.trim(),
+        "error[wrong_version]: stream order-1 was expected to have no events, but its last version is 0"
+    );
+    stdout(data, &["append", "order-1", "Paid", "not json", "--expect", "0"]);
+
+    let events = lines(&stdout(data, &["read", "tag:customer=42 or type:Paid"]));
+    let mut first = events[0].clone();
+    assert!(first["commit_time"].as_str().unwrap().starts_with("20"));
+    first.as_object_mut().unwrap().remove("commit_time");
+    assert_eq!(
+        first,
+        json!({
+            "position": 1, "stream": "order-1", "version": 0, "id": id, "type": "OrderPlaced",
+            "event_time": "2026-03-01T10:00:00Z", "correlation": "c1", "tags": ["customer=42"],
+            "metadata": null, "data": {"total": "9.90"},
+        })
+    );
+    assert_eq!((&events[1]["data"], &events[1]["version"]), (&json!("not json"), &json!(1)));
+    let backward = lines(&stdout(data, &["read", "stream:order-1", "--backward", "--limit", "1"]));
+    assert_eq!(backward[0]["version"], json!(1));
+    let after = lines(&stdout(data, &["read", "stream:order-1", "--after", "version:0"]));
+    assert_eq!(after[0]["version"], json!(1));
+    assert_eq!(lines(&stdout(data, &["read", "*", "--from", "time:2100-01-01"])).len(), 0);
+}
+
+#[test]
+fn lists_indexes_measures_and_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for n in 0..5 {
+        stdout(
+            data,
+            &["append", &format!("cart-{}", n % 2), if n == 3 { "Paid" } else { "Added" }],
+        );
+    }
+    stdout(data, &["index", "define", "paid", "type:Paid"]);
+    stdout(data, &["append", "cart-7", "Paid"]);
+    assert_eq!(lines(&stdout(data, &["read", "index:paid"])).len(), 2);
+    let index = lines(&stdout(data, &["index", "list"])).remove(0);
+    assert_eq!(index, json!({"index": "paid", "events": 2, "ready": true, "query": "type:Paid"}));
+    let streams = lines(&stdout(data, &["streams", "--category", "cart", "--limit", "2"]));
+    assert_eq!(streams[1]["stream"], json!("cart-1"));
+    let stat = lines(&stdout(data, &["stat"])).remove(0);
+    assert_eq!((&stat["events"], &stat["indexes"]), (&json!(7), &json!(1)));
+    let verified = lines(&stdout(data, &["verify"])).remove(0);
+    assert_eq!((&verified["events"], &verified["wrong"]), (&json!(7), &json!(0)));
+    stdout(data, &["index", "drop", "paid"]);
+    let unknown = stderr(data, &["read", "index:paid"]);
+    assert!(unknown.starts_with("error[index_unknown]: there is no index paid"), "{unknown}");
+}
+
+#[test]
+fn says_what_to_do_about_what_went_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let missing = stderr(&nowhere, &["read"]);
+    assert!(missing.starts_with("error[store_missing]: there is no store in"), "{missing}");
+    assert!(!nowhere.exists());
+    let output = command(dir.path(), &["read", "color:red"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        words.contains("can't be read at character 1") && words.contains("color:red\n  ^"),
+        "{words}"
+    );
+    let words = stderr(dir.path(), &["ingest", "none.xml", "--map", "camt.053"]);
+    assert!(words.contains("none.xml"), "{words}");
+    let words = stderr(dir.path(), &["ingest", "none.xml", "--map", "other"]);
+    assert!(words.contains("neither a built-in mapping (camt.053) nor a file"), "{words}");
+}
+
+/// One process holds the store and prints what comes; a second one is turned away, clearly.
+#[test]
+fn a_second_process_is_told_that_the_store_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    stdout(data, &["append", "a-1", "First"]);
+    let mut follower =
+        Killed(command(data, &["subscribe", "--follow"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut printed = BufReader::new(follower.0.stdout.take().unwrap()).lines();
+    assert!(printed.next().unwrap().unwrap().contains("First"));
+    let refused = stderr(data, &["append", "a-1", "Second"]);
+    assert!(refused.starts_with("error[store_locked]:"), "{refused}");
+    assert!(refused.contains("is open in another process; close that one first"), "{refused}");
+    drop(follower);
+    stdout(data, &["append", "a-1", "Second", "--expect", "0"]);
+}

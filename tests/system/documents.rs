@@ -1,0 +1,89 @@
+//! What the documents say must be so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true if !path.ends_with("target") => files(&path, found),
+            true => {}
+            false => found.push(path),
+        }
+    }
+}
+
+/// Every code of `docs/errors.md` is provoked by some test, and every code in the source is there.
+#[test]
+fn every_error_code_is_documented_and_provoked() {
+    let documented: Vec<String> = read("docs/errors.md")
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    assert!(documented.len() > 30, "{documented:?}");
+    let mut paths = Vec::new();
+    files(&root().join("crates/store"), &mut paths);
+    let mut tests = String::new();
+    let mut sources = String::new();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+        let text = fs::read_to_string(path).unwrap();
+        let is_test = ["tests", "conformance"]
+            .iter()
+            .any(|dir| path.components().any(|c| c.as_os_str() == *dir));
+        if is_test {
+            tests.push_str(&text);
+        } else {
+            let (source, unit) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            sources.push_str(source);
+            tests.push_str(unit);
+        }
+    }
+    for code in &documented {
+        assert!(tests.contains(&format!("\"{code}\"")), "no test provokes {code}");
+        assert!(sources.contains(&format!("\"{code}\"")), "nothing answers {code}");
+    }
+    let codes = sources.split("Invalid::new(").skip(1).filter_map(|rest| {
+        rest.trim_start().strip_prefix('"')?.split_once('"').map(|(code, _)| code)
+    });
+    for code in codes {
+        assert!(documented.iter().any(|known| known == code), "{code} is not in docs/errors.md");
+    }
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/format.md",
+        "docs/queries.md",
+        "docs/errors.md",
+    ] {
+        let text = read(document);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let path = target.0.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.starts_with("http") {
+                let from = root().join(document).parent().unwrap().join(path);
+                assert!(from.exists(), "{document} points to {path}");
+            }
+        }
+    }
+}
+
+/// The README begins with what it is and the two commands.
+#[test]
+fn the_readme_has_the_two_commands() {
+    let readme = read("README.md");
+    let head: String = readme.lines().take(30).collect::<Vec<_>>().join("\n");
+    assert!(head.contains("cargo run --release -- demo") && head.contains("cargo xtask test"));
+}

@@ -1,0 +1,71 @@
+//! Old bytes open for ever: stores that were written by earlier versions of the format.
+
+use std::fs;
+use std::path::Path;
+
+use leftfold::{Embedded, Options, Point, Query, Read};
+
+/// A store of format version 1: 60 events in four segments (three sealed), a checkpoint, a named
+/// index, an open segment with a mark. `cargo xtask fixture` wrote it.
+const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1");
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => _ = fs::copy(entry.path(), to).unwrap(),
+        }
+    }
+}
+
+fn check(dir: &Path) {
+    let store = Embedded::open_existing(dir, Options::default()).unwrap();
+    let events = store.blocking().read(Read::forward(Query::All)).unwrap().events;
+    assert_eq!(events.len(), 63);
+    for (event, n) in events.iter().filter(|event| !event.stream().starts_with('$')).zip(0..) {
+        assert_eq!(event.stream(), format!("order-{}", n % 7));
+        assert_eq!((event.version(), event.id().as_u128()), (n / 7, u128::from(n) + 1));
+        assert_eq!(event.data(), format!(r#"{{"n":{n}}}"#).as_bytes());
+        assert_eq!(event.tags().next(), Some(("third", &*(n % 3).to_string())));
+        assert_eq!(event.event_time().0, 1_000_000 * n as i64);
+    }
+    let read = |query: Query| store.blocking().read(Read::forward(query)).unwrap().events.len();
+    assert_eq!(read(Query::stream("order-3")), 9);
+    assert_eq!(read(Query::tag("third", "1")), 20);
+    assert_eq!(read(Query::index("thirds")), 20);
+    let last = Read::forward(Query::index("thirds")).including(Point::Ordinal(19));
+    assert_eq!(store.blocking().read(last).unwrap().events.len(), 1);
+    assert!(store.blocking().checkpoint("reader").unwrap().is_some());
+    assert_eq!(store.verify(|_, _| ()).unwrap().wrong, 0);
+}
+
+#[test]
+fn a_store_of_format_1_opens_reads_and_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(V1), dir.path());
+    check(dir.path());
+}
+
+#[test]
+fn its_index_is_made_again_from_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(V1), dir.path());
+    for entry in fs::read_dir(dir.path().join("index")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let store = Embedded::open_existing(dir.path(), Options::default()).unwrap();
+    store.blocking().read(Read::forward(Query::tag("third", "1"))).unwrap();
+    // The past of the named index is looked for again in the background.
+    pass_the_time_until(|| store.blocking().indexes().unwrap().iter().all(|index| index.ready));
+    drop(store);
+    check(dir.path());
+}
+
+fn pass_the_time_until(done: impl Fn() -> bool) {
+    while !done() {
+        std::thread::yield_now();
+    }
+}

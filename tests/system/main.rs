@@ -1,0 +1,8 @@
+//! The binary as a user meets it: real processes, real files, kill -9.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod binary;
+mod commands;
+mod documents;
+mod fixtures;
+mod ingest;

@@ -1,0 +1,93 @@
+//! The project's own commands.
+
+mod fixture;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+
+const HELP: &str = "\
+cargo xtask test            all tests, with the binary that the system tests run
+cargo xtask test --quick    without those that take long: system tests and the long simulation
+cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
+cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
+cargo xtask simulate N      N seeds of the simulation, in release mode
+cargo xtask fixture         writes tests/fixtures/v1, unless it is there already
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => test(),
+        ["test", "--quick"] => quick(),
+        ["bench"] => bench("store", &[]),
+        ["bench", name, rest @ ..] => bench(name, rest),
+        ["simulate", seeds] => simulate(seeds),
+        ["fixture"] => fixture::write(&root().join("tests/fixtures/v1")),
+        _ => {
+            print!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
+    println!("cargo {}", args.join(" "));
+    let program = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(program);
+    command.args(args).envs(env.iter().copied()).current_dir(root());
+    let status = command.status().context("starting cargo")?;
+    if !status.success() {
+        bail!("cargo {} ended with {status}", args.join(" "));
+    }
+    Ok(())
+}
+
+/// All tests. The system tests run the release binary, as users do.
+fn test() -> anyhow::Result<()> {
+    cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into);
+    let binary = target.join("release/leftfold");
+    let binary = binary.to_str().context("the path of the binary is not text")?;
+    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", binary)])
+}
+
+fn quick() -> anyhow::Result<()> {
+    cargo(&["test", "--workspace", "--exclude", "leftfold-tests"], &[("LEFTFOLD_SEEDS", "200")])?;
+    println!("left out: the system tests, and all but 200 seeds of the simulation");
+    Ok(())
+}
+
+fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
+    cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
+    let mut args = vec!["run", "--release", "--package", "leftfold-bench", "--bin", name, "--"];
+    args.extend(rest);
+    cargo(&args, &[])
+}
+
+fn simulate(seeds: &str) -> anyhow::Result<()> {
+    let args = [
+        "test",
+        "--release",
+        "--package",
+        "leftfold-store",
+        "--test",
+        "simulation",
+        "--",
+        "--nocapture",
+    ];
+    cargo(&args, &[("LEFTFOLD_SEEDS", seeds)])
+}
