@@ -1,6 +1,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use event_listener::{Event, EventListener};
+use parking_lot::Mutex;
+
+use crate::error::WriteError;
 
 /// How far the log is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +19,7 @@ pub struct Head {
 pub(crate) struct HeadCell {
     position: AtomicU64,
     ticket: AtomicU64,
-    closed: AtomicU64,
+    closed: Mutex<Option<Option<WriteError>>>,
     changed: Event,
 }
 
@@ -33,13 +36,18 @@ impl HeadCell {
         self.changed.notify(usize::MAX);
     }
 
-    pub(crate) fn close(&self) {
-        self.closed.store(1, Ordering::Release);
+    /// The head will not move any more, because of this failure if there is one.
+    pub(crate) fn close(&self, failure: Option<WriteError>) {
+        self.closed.lock().get_or_insert(failure);
         self.changed.notify(usize::MAX);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire) == 1
+        self.closed.lock().is_some()
+    }
+
+    pub(crate) fn failure(&self) -> Option<WriteError> {
+        self.closed.lock().clone().flatten()
     }
 
     pub(crate) fn listen(&self) -> EventListener {

@@ -1,19 +1,20 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use event_listener::EventListener;
 use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random};
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::create::{STORE, create_segment, open_manifest, read_header, unusable, write_header};
-use crate::error::OpenError;
+use crate::error::{OpenError, WriteError};
 use crate::format::{BlockEntry, SegmentHeader, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
-use crate::options::LogOptions;
+use crate::options::{Durability, LogOptions};
 use crate::recovery::{self, Found};
 use crate::segment::{Blocks, Body, Segment};
 
@@ -34,10 +35,12 @@ pub(crate) struct Shared {
     pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
     pub(crate) head: HeadCell,
     pub(crate) next_position: AtomicU64,
+    /// Whether the open segment ends behind its last mark.
+    pub(crate) unmarked: AtomicBool,
     pub(crate) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
     pub(crate) footers: Cache<(u64, u32), Arc<Vec<BlockEntry>>, ByLength>,
     pub(crate) files: Cache<(u64, u32), Arc<dyn File>>,
-    _lock: Box<dyn Lock>,
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 #[derive(Clone)]
@@ -91,16 +94,19 @@ impl Log {
         options: LogOptions,
         create: bool,
     ) -> Result<Opened, OpenError> {
-        let exists = disk.open(STORE, OpenMode::Read).is_ok();
-        if !exists && !create {
+        if !create && !exists(&*disk)? {
             return Err(OpenError::Missing(disk.describe()));
         }
         let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
             _ => OpenError::io(LOCK, error),
         })?;
-        let header =
-            if exists { read_header(&*disk)? } else { write_header(&*disk, &*clock, &*random)? };
+        // Looked at again: somebody may have created it in between.
+        let header = if exists(&*disk)? {
+            read_header(&*disk)?
+        } else {
+            write_header(&*disk, &*clock, &*random)?
+        };
         for dir in ["log", "index"] {
             disk.create_dir(dir).map_err(|error| OpenError::io(dir, error))?;
         }
@@ -113,16 +119,35 @@ impl Log {
             segments: ArcSwap::default(),
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),
-            _lock: lock,
+            unmarked: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
             disk,
             clock,
             options,
             header,
             manifest,
         };
-        shared.remove_litter()?;
+        let litter = shared.litter()?;
         let commit_time = shared.open_segments()?;
+        for name in litter {
+            shared.disk.remove(&name).map_err(|error| OpenError::io(&name, error))?;
+        }
         Ok(Opened { log: Log { shared: Arc::new(shared) }, commit_time, created })
+    }
+
+    /// Lets others open the log. For whoever has stopped the writer; reads go on.
+    pub fn unlock(&self) {
+        self.shared.lock.lock().take();
+    }
+
+    /// Why the writer has stopped, if it failed.
+    pub fn failure(&self) -> Option<WriteError> {
+        self.shared.head.failure()
+    }
+
+    /// Whether acknowledgements may come before the sync.
+    pub fn is_relaxed(&self) -> bool {
+        self.shared.options.durability != Durability::Synced
     }
 
     /// Who this store is.
@@ -193,15 +218,25 @@ impl Log {
 }
 
 impl Shared {
-    fn remove_litter(&self) -> Result<(), OpenError> {
+    /// Files that the manifest does not know: left over where the power went before it could.
+    fn litter(&self) -> Result<Vec<String>, OpenError> {
         let live: Vec<_> = self.manifest.files().iter().map(LiveFile::name).collect();
+        let mut litter = Vec::new();
         for dir in ["log", "index"] {
             let names = self.disk.list(dir).map_err(|error| OpenError::io(dir, error))?;
-            for name in names.iter().map(|name| format!("{dir}/{name}")) {
-                if !live.contains(&name) {
-                    self.disk.remove(&name).map_err(|error| OpenError::io(&name, error))?;
-                }
-            }
+            litter.extend(names.iter().map(|name| format!("{dir}/{name}")));
+        }
+        litter.retain(|name| !live.contains(name));
+        litter.iter().try_for_each(|name| self.refuse_orphan(name))?;
+        Ok(litter)
+    }
+
+    /// A segment that holds anything was in a manifest once: this manifest is not the newest.
+    fn refuse_orphan(&self, name: &str) -> Result<(), OpenError> {
+        let failed = |error| OpenError::io(name, error);
+        let file = self.disk.open(name, OpenMode::Read).map_err(failed)?;
+        if name.ends_with(".seg") && file.len().map_err(failed)? > SegmentHeader::SIZE {
+            return Err(unusable(MANIFEST, format!("it does not know of {name}: it is too old")));
         }
         Ok(())
     }
@@ -243,7 +278,8 @@ impl Shared {
         let data_end = (state == SegmentState::Closed).then_some(live.length);
         let found: Found = recovery::examine(self.header.store_id, live, &file, data_end)?;
         if state == SegmentState::Open {
-            recovery::clear_tail(&*file, &found).map_err(failed)?;
+            recovery::settle(&*file, &found).map_err(failed)?;
+            self.unmarked.store(found.mark < found.end, Ordering::Release);
         }
         let (next, commit_time) = (found.next_position, found.commit_time);
         Ok((found.into_segment(self.header.store_id, live, file), next, commit_time))
@@ -274,5 +310,13 @@ impl Shared {
         })?;
         let numbers = [id, first_position, SegmentHeader::SIZE];
         Ok(Arc::new(Segment::open(store_id, numbers, file, Blocks::default())))
+    }
+}
+
+fn exists(disk: &dyn Disk) -> Result<bool, OpenError> {
+    match disk.open(STORE, OpenMode::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(OpenError::io(STORE, error)),
     }
 }

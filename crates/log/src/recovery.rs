@@ -27,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) end: u64,
     pub(crate) next_position: u64,
     pub(crate) commit_time: i64,
+    /// The furthest synced mark.
+    pub(crate) mark: u64,
     /// The file's bytes.
     bytes: Bytes,
 }
@@ -63,6 +65,7 @@ pub(crate) fn examine(
         end: frames.offset(),
         next_position: frames.next_position(),
         commit_time: frames.commit_time(),
+        mark,
         bytes,
     };
     let mark = mark.max(mark_beyond(&found, salt)).max(data_end.unwrap_or(0));
@@ -95,9 +98,24 @@ fn mark_beyond(found: &Found, salt: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// Makes the tail zeros again: a frame of a torn batch that is still whole must not come back
-/// to life behind a new frame of the same length as the torn one before it.
-pub(crate) fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
+/// Makes what was found last, before anybody rests on it.
+///
+/// A whole frame behind the last mark may never have been synced: the process was killed in
+/// between, or its sync failed and the system has since forgotten that it did. So those bytes are
+/// written again, not merely synced. And the tail becomes zeros: a frame of a torn batch that is
+/// still whole must not come back to life behind a new frame of the same length as the torn one
+/// before it.
+pub(crate) fn settle(file: &dyn File, found: &Found) -> std::io::Result<()> {
+    let unmarked = found.mark.max(SegmentHeader::SIZE).min(found.end);
+    let frames = found.bytes.get(unmarked as usize..found.end as usize).unwrap_or_default();
+    if !frames.is_empty() {
+        file.write_at(frames, unmarked)?;
+    }
+    clear_tail(file, found)?;
+    file.sync()
+}
+
+fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
     let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
     let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
     let zeros = vec![0; ZEROS.min(last + 1)];
@@ -105,7 +123,7 @@ pub(crate) fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> 
         let n = zeros.len().min(last + 1 - start);
         file.write_at(&zeros[..n], found.end + start as u64)?;
     }
-    file.sync()
+    Ok(())
 }
 
 impl Found {

@@ -16,6 +16,15 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
+impl Record {
+    /// A copy that does not keep the block alive that it was read with.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
+        self
+    }
+}
+
 /// Goes from record to record, over the frame heads between them.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {

@@ -43,3 +43,16 @@ impl Default for Limits {
 
 /// Bytes of a name: of a stream, type, tag, correlation, checkpoint or index.
 pub const MAX_NAME: usize = 1024;
+
+impl Limits {
+    /// No larger than what the format can hold.
+    pub(crate) fn within_format(mut self) -> Self {
+        const EVENT: usize = 64 << 20;
+        const APPEND: usize = 1 << 30;
+        self.event_bytes = self.event_bytes.min(EVENT);
+        self.append_bytes = self.append_bytes.min(APPEND);
+        self.append_events = self.append_events.min(1 << 20);
+        self.tags = self.tags.min(10_000);
+        self
+    }
+}

@@ -109,6 +109,12 @@ impl Recorded {
         self.record.bytes.len()
     }
 
+    /// A copy that does not keep the block alive that it was read with.
+    pub(crate) fn detached(mut self) -> Self {
+        self.record = self.record.detached();
+        self
+    }
+
     fn text(&self, field: Field) -> &str {
         self.layout.text(&self.record.bytes, field)
     }

@@ -17,6 +17,22 @@ pub struct Sequencer<A: Admit> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// When the writer's thread ends, however it ends, nobody waits for it any more.
+struct Gone<A: Admit> {
+    queue: Arc<Queue<Pending<A>>>,
+    log: Log,
+}
+
+impl<A: Admit> Drop for Gone<A> {
+    fn drop(&mut self) {
+        self.queue.close();
+        while let Taken::Items(items) = self.queue.take(Duration::ZERO) {
+            drop(items);
+        }
+        self.log.shared.head.close(None);
+    }
+}
+
 /// Gives the writer its turns where there is to be no thread: a run is then decided by its caller.
 pub struct Pump<A: Admit> {
     writer: Writer<A>,
@@ -30,7 +46,9 @@ impl<A: Admit> Sequencer<A> {
     /// Starts the writer on a thread of its own.
     pub fn start(opened: &Opened, admit: A) -> io::Result<Self> {
         let (sequencer, mut pump) = Self::manual(opened, admit)?;
+        let gone = Gone { queue: sequencer.queue.clone(), log: opened.log.clone() };
         let run = move || {
+            let _gone = gone;
             loop {
                 match pump.queue.take(pump.writer.patience()) {
                     Taken::Items(items) => pump.writer.turn(items),

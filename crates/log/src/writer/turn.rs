@@ -50,7 +50,7 @@ impl<A: Admit> Writer<A> {
             commit_time,
             buffer: Vec::new(),
             answers: Vec::new(),
-            mark_due: false,
+            mark_due: shared.unmarked.load(Ordering::Acquire),
             unsynced_since: None,
             failed: None,
             shared,
@@ -92,7 +92,7 @@ impl<A: Admit> Writer<A> {
     /// The last turn is over.
     pub(super) fn close(mut self) {
         self.rest();
-        self.shared.head.close();
+        self.shared.head.close(None);
     }
 
     fn settle(&mut self) -> Result<(), WriteError> {
@@ -193,9 +193,9 @@ impl<A: Admit> Writer<A> {
                 *outcome = Err(error.clone());
             }
         }
-        self.failed = Some(error);
+        self.failed = Some(error.clone());
         self.buffer.clear();
-        self.shared.head.close();
+        self.shared.head.close(Some(error));
     }
 
     fn roll_if_full(&mut self, room: u64) -> Result<(), WriteError> {
@@ -218,6 +218,11 @@ impl<A: Admit> Writer<A> {
         let opened = self.shared.new_segment(numbers, self.commit_time, Some(closed))?;
         self.tail = Tail::new(opened.clone(), self.shared.options.preallocate)?;
         self.mark_due = false;
+        self.shared.segments.rcu(|segments| {
+            let mut segments = Vec::clone(segments);
+            segments.push(opened.clone());
+            segments
+        });
         self.admit.rolled(SegmentInfo {
             id: opened.id,
             first: opened.first_position,
@@ -225,11 +230,6 @@ impl<A: Admit> Writer<A> {
             sealed: false,
             active: true,
             bytes: self.tail.end,
-        });
-        self.shared.segments.rcu(|segments| {
-            let mut segments = Vec::clone(segments);
-            segments.push(opened.clone());
-            segments
         });
         Ok(())
     }

@@ -79,6 +79,9 @@ mod promises {
         store.define_index("i", Query::category("a")).await.unwrap();
         refused(store, "i", "category:b", "index_exists").await;
         refused(store, "j", "category:b not index:i", "index_of_index").await;
+        let unprintable = Query::event_type("");
+        let error = store.define_index("k", unprintable).await.unwrap_err();
+        assert_eq!(error.code(), "index_query_invalid", "{error}");
         refused(store, "", "*", "name_invalid").await;
         refused(store, "$x", "*", "name_reserved").await;
         unreadable(store, Read::forward("index:j".parse().unwrap()), "index_unknown").await;

@@ -1,7 +1,7 @@
 //! What every [`EventStore`](crate::EventStore) promises, as tests that anybody can run against
 //! their own.
 //!
-//! ```ignore
+//! ```text
 //! mod conformance {
 //!     leftfold_store::conformance_suite!(|| MyStore::fresh());
 //! }
@@ -98,6 +98,7 @@ macro_rules! conformance_suite {
             delivers_history_then_says_so_then_what_comes,
             resumes_exactly_where_its_cursor_is,
             resumes_a_filtered_query_behind_what_it_does_not_want,
+            begins_where_it_was_told_though_that_is_still_to_come,
             waits_for_what_comes,
         );
         $crate::conformance_suite!(@ $fresh, limits:

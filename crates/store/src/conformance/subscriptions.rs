@@ -1,7 +1,7 @@
 //! History, then what comes.
 
 use super::helpers::put;
-use crate::{Cursor, Delivery, EventStore, Query, Subscribe, Subscription};
+use crate::{Cursor, Delivery, EventStore, From, Point, Query, Subscribe, Subscription};
 
 /// The next deliveries: numbers of events, or none for having caught up.
 async fn next(subscription: &mut impl Subscription, count: usize) -> Vec<Option<u128>> {
@@ -64,6 +64,21 @@ mod promises {
         assert_eq!(subscription.cursor(), store.head().await.unwrap());
         put(store, "a-2", &[5]).await;
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
+    }
+
+    pub async fn begins_where_it_was_told_though_that_is_still_to_come(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2]).await;
+        let subscribe =
+            async |query, from| store.subscribe(Subscribe { query, from }).await.unwrap();
+        let mut position = subscribe(Query::All, From::Excluding(Point::Position(3))).await;
+        let mut version = subscribe(Query::stream("a-1"), From::Including(Point::Version(3))).await;
+        assert_eq!(next(&mut position, 1).await, [None]);
+        assert_eq!(next(&mut version, 1).await, [None]);
+        for n in 3..=5 {
+            put(store, "a-1", &[n]).await;
+        }
+        assert_eq!(next(&mut position, 2).await, [Some(4), Some(5)]);
+        assert_eq!(next(&mut version, 2).await, [Some(4), Some(5)]);
     }
 
     pub async fn waits_for_what_comes(store: &impl EventStore) {

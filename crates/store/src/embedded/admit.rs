@@ -116,6 +116,7 @@ impl Admitter {
         }
         let last = slot.position + count - 1;
         self.known.fetch_max(last, Ordering::AcqRel);
+        self.core.admitted.store(slot.ticket, Ordering::Release);
         Appended {
             cursor: cursor_of(self.core.log.header().store_id, last),
             positions: (count > 0).then_some((slot.position, last)),

@@ -105,7 +105,7 @@ impl Core {
         for guard in &mut draft.guards {
             if guard.holds_upto < upto {
                 let range = [guard.holds_upto + 1, upto];
-                if let Some(found) = self.first_match(&guard.query, &guard.expanded, range)? {
+                if let Some(found) = self.first_match(&guard.expanded, range)? {
                     return Err(Conflict::Query {
                         query: guard.query.to_string(),
                         position: found.position(),
@@ -122,11 +122,12 @@ impl Core {
 
     fn first_match(
         &self,
-        query: &crate::Query,
         expanded: &crate::Query,
         range: [u64; 2],
     ) -> Result<Option<crate::Recorded>, ReadError> {
-        let plan = plan(query, &self.keys, &|name| self.index_expr(name));
+        // A named index may be dropped or defined anew while this append is tried again: what it
+        // stood for at first counts.
+        let plan = plan(expanded, &self.keys, &|_| None);
         let mut candidates = self.candidates(&plan, expanded, range, Toward::Later)?;
         while let Some(event) = candidates.next()? {
             if plan.exact || expanded.matches(&event) {

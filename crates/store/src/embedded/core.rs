@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) named: RwLock<BTreeMap<String, Arc<Named>>>,
     /// The last position that any caller may know of.
     pub(crate) known: Arc<AtomicU64>,
+    /// The ticket of the last frame that was admitted.
+    pub(crate) admitted: AtomicU64,
     pub(crate) upkeep: Arc<Upkeep>,
 }
 
@@ -88,10 +90,20 @@ impl Core {
                 return Ok(());
             }
             if self.log.is_closed() {
-                return Err(super::closed());
+                return Err(self.log.failure().map_or_else(super::closed, Failure::Write));
             }
             moved.await;
         }
+    }
+
+    /// In a relaxed store: whether there were frames that are not durable; they are now.
+    pub(crate) async fn something_to_wait_for(&self) -> Result<bool, Failure> {
+        let admitted = self.admitted.load(Ordering::Acquire);
+        let behind = self.log.is_relaxed() && admitted > self.log.head().ticket;
+        if behind {
+            self.durable_frames(admitted).await?;
+        }
+        Ok(behind)
     }
 
     /// A stream's last version at or before a position.

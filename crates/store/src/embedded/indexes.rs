@@ -4,6 +4,7 @@
 //! to the index as it gives it to any key; the past, up to that position, is found by the query
 //! itself and kept in files of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -144,7 +145,7 @@ pub(crate) fn say_exists(name: &str, error: AppendError) -> AppendError {
 
 impl Core {
     /// The append that defines an index.
-    pub(crate) fn definition(&self, name: &str, query: &Query) -> Result<Append, Invalid> {
+    pub(crate) fn definition(&self, name: &str, query: &Query) -> Result<Append, AppendError> {
         names::check_new("index", name)?;
         names::check("index", &stream_of(name))?;
         let mut of_index = None;
@@ -158,16 +159,20 @@ impl Core {
                 "index {name} can't be defined by index {other}: an index is defined by what \
                  events say themselves"
             );
-            return Err(Invalid::new("index_of_index", message));
+            return Err(Invalid::new("index_of_index", message).into());
+        }
+        if query.to_string().parse::<Query>().as_ref() != Ok(query) {
+            let message = format!("index {name} can't be defined by a query that has no text form");
+            return Err(Invalid::new("index_query_invalid", message).into());
         }
         let (named, allowed) = (self.named.read(), self.limits.indexes);
         if named.contains_key(name) {
             let message = format!("there is an index {name} already; drop it first");
-            return Err(Invalid::new("index_exists", message));
+            return Err(Invalid::new("index_exists", message).into());
         }
         if named.len() >= allowed {
             let found = named.len() + 1;
-            return Err(super::limit_error("too_many_indexes", "indexes", found, allowed));
+            return Err(super::limit_error("too_many_indexes", "indexes", found, allowed).into());
         }
         let event = NewEvent {
             content_type: "text/plain".to_owned(),
@@ -177,17 +182,17 @@ impl Core {
     }
 
     /// The append that removes an index.
-    pub(crate) fn removal(&self, name: &str) -> Result<Append, Invalid> {
+    pub(crate) fn removal(&self, name: &str) -> Result<Append, AppendError> {
         if !self.named.read().contains_key(name) {
-            return Err(self.unknown_index(name));
+            return Err(self.unknown_index(name).into());
         }
         self.index_append(name, NewEvent::new(DROPPED, ""))
     }
 
-    fn index_append(&self, name: &str, event: NewEvent) -> Result<Append, Invalid> {
+    fn index_append(&self, name: &str, event: NewEvent) -> Result<Append, AppendError> {
         let stream = stream_of(name);
         let key = self.keys.of(crate::query::Field::Stream, &stream);
-        let version = self.version(&key, self.log.head().position).unwrap_or_default();
+        let version = self.version(&key, self.log.head().position)?;
         let expected = version.map_or(Expected::NoStream, Expected::Exactly);
         Ok(Append { system: true, ..Append::new().event(&stream, event).expect(stream, expected) })
     }
@@ -225,25 +230,43 @@ impl Core {
 
     /// The query with all named indexes expanded; an error if one of them can't be asked.
     pub(crate) fn expand(&self, query: &Query) -> Result<Query, Invalid> {
-        let define = |name: &str| self.named.read().get(name).cloned();
-        let building = Mutex::new(None);
-        let expanded = query.expand(&|name| {
-            let named = define(name)?;
-            if !named.is_ready() {
-                *building.lock() = Some(named.name.clone());
-            }
-            Some(named.query.clone())
-        });
-        if let Some(name) = building.into_inner() {
-            let message =
-                format!("index {name} does not hold all past events yet; ask again later");
-            return Err(Invalid::new("index_building", message));
-        }
-        expanded.map_err(|name| self.unknown_index(&name))
+        Ok(self.resolve(query)?.0)
     }
 
-    pub(crate) fn index_expr(&self, name: &str) -> Option<Expr> {
-        self.named.read().get(name).map(|named| Expr::Key(named.key))
+    /// The query with all named indexes expanded, and its plan: both from one look at what is
+    /// defined now.
+    pub(crate) fn resolve(&self, query: &Query) -> Result<(Query, Plan), Invalid> {
+        let mut found = BTreeMap::new();
+        let mut wrong = None;
+        query.each(&mut |part| {
+            if let Query::Index(name) = part {
+                match self.ready_index(name) {
+                    Ok(named) => _ = found.insert(name.clone(), named),
+                    Err(invalid) => wrong = Some(invalid),
+                }
+            }
+        });
+        wrong.map_or(Ok(()), Err)?;
+        let define = |name: &str| found.get(name).map(|named| named.query.clone());
+        let expanded = query.expand(&define).map_err(|name| self.unknown_index(&name))?;
+        let key = |name: &str| found.get(name).map(|named| Expr::Key(named.key));
+        Ok((expanded, plan(query, &self.keys, &key)))
+    }
+
+    fn ready_index(&self, name: &str) -> Result<Arc<Named>, Invalid> {
+        let named = self.named.read().get(name).cloned();
+        let named = named.ok_or_else(|| self.unknown_index(name))?;
+        if named.is_ready() {
+            return Ok(named);
+        }
+        let message = match &*named.failure.lock() {
+            None => format!("index {name} does not hold all past events yet; ask again later"),
+            Some(failure) => format!(
+                "index {name} does not hold all past events: {failure}; open the store again to \
+                 have it filled"
+            ),
+        };
+        Err(Invalid::new("index_building", message))
     }
 
     pub(crate) fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
@@ -262,7 +285,7 @@ impl Core {
 
     /// The plan of an index's own query.
     pub(crate) fn plan_of(&self, query: &Query) -> Plan {
-        plan(query, &self.keys, &|name| self.index_expr(name))
+        plan(query, &self.keys, &|_| None)
     }
 
     /// The definitions and removals up to a position, in order.

@@ -119,8 +119,18 @@ impl Embedded {
         let mut draft = self.core.draft(append)?;
         for attempt in 0..MAX_ATTEMPTS {
             draft.attempt = attempt;
-            if let Verdict::Repeated(appended) = self.core.check(&mut draft)? {
-                return Ok(appended);
+            match self.core.check(&mut draft) {
+                Ok(Verdict::Admissible) => {}
+                Ok(Verdict::Repeated(appended)) => return Ok(appended),
+                Err(AppendError::Conflict(conflict)) => {
+                    // The caller may know of acknowledged events that are not durable yet; once
+                    // they are, the answer may be another.
+                    if !self.core.something_to_wait_for().await? {
+                        return Err(conflict.into());
+                    }
+                    continue;
+                }
+                Err(other) => return Err(other),
             }
             let bytes = draft.bytes();
             let waiting = self.sequencer.submit(draft, bytes).await?;
@@ -138,6 +148,7 @@ impl Embedded {
     pub(crate) async fn define(&self, name: &str, query: Query) -> Result<(), AppendError> {
         let defined = self.write(self.core.definition(name, &query)?).await;
         let defined = defined.map_err(|error| indexes::say_exists(name, error))?;
+        self.core.durable_cursor(defined.cursor).await?;
         self.core.named_is_ready(name, defined.positions).await
     }
 
@@ -150,6 +161,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.sequencer.close();
         self.upkeep.close();
+        self.core.log.unlock();
     }
 }
 

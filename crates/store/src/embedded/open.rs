@@ -58,8 +58,9 @@ pub(crate) fn open(
         checkpoints: RwLock::default(),
         named: RwLock::default(),
         known: Arc::new(AtomicU64::new(log.head().position)),
+        admitted: AtomicU64::new(0),
         upkeep: Arc::new(Upkeep::default()),
-        limits: options.limits,
+        limits: options.limits.within_format(),
         log,
     });
     let active = fill(&core)?;
@@ -98,6 +99,8 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         if !segment.active {
             let checkpoints = &rebuilt.checkpoints;
             core.upkeep.add(Closed::new(segment, active.clone(), checkpoints));
+            // Without their files, all segments would be in memory at once.
+            core.upkeep.make_room(core);
         }
     }
     *core.checkpoints.write() = rebuilt.checkpoints;

@@ -58,7 +58,8 @@ impl Shared {
                 }
             };
             drop(jobs);
-            job();
+            // A panic was reported where it happened; whoever waits for the answer gets none.
+            _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
         }
     }
 }

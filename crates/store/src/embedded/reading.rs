@@ -1,13 +1,18 @@
+use std::sync::atomic::Ordering;
+
 use leftfold_index::{Matches, Toward};
-use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
+use leftfold_log::{Direction, Fetcher, Record, Scan, ScanRange};
 
 use super::core::Core;
 use crate::cursor::Cursor;
 use crate::error::{Failure, Invalid, ReadError};
 use crate::names;
-use crate::query::{Field, Plan, Query, plan};
+use crate::query::{Field, Plan, Query};
 use crate::read::{From, Page, Point, Read, StreamInfo, Streams, StreamsPage};
 use crate::recorded::Recorded;
+
+/// Stands for the position of what is not there yet.
+const TO_COME: u64 = u64::MAX - 1;
 
 /// The events that a plan leads to, one after the other.
 pub(crate) enum Candidates {
@@ -26,7 +31,8 @@ impl Candidates {
                         let what = "the index knows it, the log does not";
                         return Err(Failure::Record { position, what }.into());
                     }
-                    found => found,
+                    // Scattered events must not each keep a whole block in memory.
+                    found => found.map(Record::detached),
                 },
             },
         };
@@ -60,21 +66,32 @@ impl Core {
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        Ok(self.read_from(read)?.0)
+    }
+
+    /// A page, and whether the place where it begins is reached yet.
+    pub(crate) fn read_from(&self, read: &Read) -> Result<(Page, bool), ReadError> {
         if read.limit == 0 {
             let message = "a read of 0 events was asked for; ask for at least 1";
             return Err(Invalid::new("limit_invalid", message).into());
         }
         // What is durable now is the truth of this read: the index may know more.
         let head = self.log.head().position;
-        let expanded = self.expand(&read.query)?;
-        let plan = plan(&read.query, &self.keys, &|name| self.index_expr(name));
+        let (expanded, plan) = self.resolve(&read.query)?;
         let range = self.range(read, head)?;
         let toward = match read.direction {
             Direction::Forward => Toward::Later,
             Direction::Backward => Toward::Earlier,
         };
         if range[0] > range[1] {
-            return Ok(self.page(Vec::new(), None, read.direction, head));
+            // The caller may be ahead of what is durable, in a relaxed store: it stays there.
+            let start = Some(range[0] - 1).filter(|start| {
+                read.direction == Direction::Forward
+                    && *start > head
+                    && *start <= self.known.load(Ordering::Acquire)
+            });
+            let page = self.page(Vec::new(), None, read.direction, start.unwrap_or(head));
+            return Ok((page, read.direction == Direction::Backward || range[0] <= head + 1));
         }
         let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
         let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
@@ -85,7 +102,8 @@ impl Core {
             let position = event.position();
             if plan.exact || expanded.matches(&event) {
                 bytes += event.size();
-                events.push(event);
+                // Of many that were looked at few may be kept: those must not keep the others.
+                events.push(if plan.exact { event } else { event.detached() });
             }
             let full = events.len() == limit || bytes >= self.limits.page_bytes;
             if full || looked_at == self.limits.page_scanned {
@@ -93,7 +111,7 @@ impl Core {
                 break;
             }
         }
-        Ok(self.page(events, stopped, read.direction, head))
+        Ok((self.page(events, stopped, read.direction, head), true))
     }
 
     fn page(
@@ -116,7 +134,9 @@ impl Core {
         Ok(match (read.direction, read.from) {
             (_, From::Outermost) => [1, head],
             (Direction::Forward, From::Including(point)) => [span(point)?[0].max(1), head],
-            (Direction::Forward, From::Excluding(point)) => [span(point)?[1] + 1, head],
+            (Direction::Forward, From::Excluding(point)) => {
+                [span(point)?[1].saturating_add(1), head]
+            }
             (Direction::Backward, From::Including(point)) => [1, span(point)?[1].min(head)],
             (Direction::Backward, From::Excluding(point)) => {
                 [1, span(point)?[0].saturating_sub(1).min(head)]
@@ -124,18 +144,18 @@ impl Core {
         })
     }
 
-    /// The positions that a point stands for. What is beyond the end stands one past the head.
+    /// The positions that a point stands for.
     fn span_of(&self, point: Point, query: &Query, head: u64) -> Result<[u64; 2], ReadError> {
         let one = |position: u64| Ok([position, position]);
         match point {
             Point::Cursor(cursor) => one(self.position_of(cursor)?),
-            Point::Position(position) => one(position.min(head + 1)),
+            Point::Position(position) => one(position),
             Point::Version(version) => {
                 let Some(stream) = query.as_stream() else {
                     return Err(needs_one("version_needs_stream", "a version", "one stream"));
                 };
                 let key = self.keys.of(Field::Stream, stream);
-                one(self.index.load().nth(&key, version, head)?.unwrap_or(head + 1))
+                one(self.index.load().nth(&key, version, head)?.unwrap_or(TO_COME))
             }
             Point::Ordinal(ordinal) => {
                 let key = match (query.as_stream(), query) {
@@ -147,12 +167,13 @@ impl Core {
                     let what = "one stream or one named index";
                     return Err(needs_one("ordinal_needs_index", "an ordinal", what));
                 };
-                one(self.index.load().nth(&key, ordinal, head)?.unwrap_or(head + 1))
+                one(self.index.load().nth(&key, ordinal, head)?.unwrap_or(TO_COME))
             }
             Point::CommitTime(time) => {
                 let first = self.log.position_at_commit_time(time.0)?;
                 let after = self.log.position_at_commit_time(time.0.saturating_add(1))?;
-                Ok([first.min(head + 1), after.min(head + 1) - 1])
+                let first = if first > head { TO_COME } else { first };
+                Ok([first, after.min(head + 1) - 1])
             }
         }
     }

@@ -8,6 +8,9 @@ use crate::query::{Facts, Query};
 /// checked before the oldest of them goes back to its caller.
 const KEPT: usize = 16_384;
 
+/// And they take at most about so many bytes.
+const KEPT_BYTES: usize = 32 << 20;
+
 /// What a condition can look at of an event.
 pub(crate) struct Described {
     stream: Arc<str>,
@@ -24,6 +27,15 @@ impl Described {
 
     pub(crate) fn stream(&self) -> &str {
         &self.stream
+    }
+
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        const AROUND: usize = 100;
+        let tags: usize =
+            self.tags.iter().map(|(key, value)| AROUND + key.len() + value.len()).sum();
+        let correlation = self.correlation.as_ref().map_or(0, String::len);
+        AROUND + self.event_type.len() + correlation + tags
     }
 
     pub(crate) fn event_type(&self) -> &str {
@@ -63,6 +75,7 @@ impl Facts for Recent {
 /// The last events, in the order of the log.
 pub(crate) struct Recents {
     events: VecDeque<Recent>,
+    bytes: usize,
     /// All events after this position are here.
     since: u64,
 }
@@ -78,13 +91,15 @@ pub(crate) enum Answer {
 
 impl Recents {
     pub(crate) fn since(position: u64) -> Self {
-        Recents { events: VecDeque::new(), since: position }
+        Recents { events: VecDeque::new(), bytes: 0, since: position }
     }
 
     pub(crate) fn push(&mut self, event: Recent) {
-        if self.events.len() == KEPT
+        self.bytes += event.described.size();
+        while (self.events.len() >= KEPT || self.bytes > KEPT_BYTES)
             && let Some(gone) = self.events.pop_front()
         {
+            self.bytes -= gone.described.size();
             self.since = gone.position;
         }
         self.events.push_back(event);

@@ -7,7 +7,7 @@ use crate::cursor::Cursor;
 use crate::error::ReadError;
 use crate::event_store::Subscription;
 use crate::query::Query;
-use crate::read::{Delivery, Page, Point, Read, Subscribe};
+use crate::read::{Delivery, From, Page, Point, Read, Subscribe};
 use crate::recorded::Recorded;
 
 /// So many events a subscription reads at once, and holds at most.
@@ -29,6 +29,8 @@ pub struct LiveSubscription {
     behind: bool,
     /// Whether the user was told to have caught up, and has not fallen behind since.
     live: bool,
+    /// Where the user wants to begin, while that lies ahead of the store.
+    waiting_at: Option<From>,
 }
 
 impl LiveSubscription {
@@ -40,7 +42,7 @@ impl LiveSubscription {
     ) -> Result<Self, ReadError> {
         let Subscribe { query, from } = subscribe;
         let first = Read { from, ..Read::forward(query.clone()).limit(BATCH) };
-        let page = core.read(&first)?;
+        let (page, reached) = core.read_from(&first)?;
         let mut subscription = LiveSubscription {
             cursor: page
                 .events
@@ -50,12 +52,20 @@ impl LiveSubscription {
             page: VecDeque::new(),
             behind: true,
             live: false,
+            waiting_at: (!reached).then_some(from),
             core,
             pool,
             query,
         };
         subscription.take(page);
         Ok(subscription)
+    }
+
+    fn arrive(&mut self, (page, reached): (Page, bool)) {
+        if reached {
+            self.waiting_at = None;
+        }
+        self.take(page);
     }
 
     fn take(&mut self, page: Page) {
@@ -80,7 +90,8 @@ impl LiveSubscription {
     }
 
     fn next_page(&self) -> Read {
-        Read::forward(self.query.clone()).excluding(Point::Cursor(self.page_end)).limit(BATCH)
+        let from = self.waiting_at.unwrap_or(From::Excluding(Point::Cursor(self.page_end)));
+        Read { from, ..Read::forward(self.query.clone()).limit(BATCH) }
     }
 
     async fn wait_for_more(&self) -> Result<(), ReadError> {
@@ -98,8 +109,8 @@ impl LiveSubscription {
                 return Ok(delivery);
             }
             pollster::block_on(self.wait_for_more())?;
-            let page = self.core.read(&self.next_page())?;
-            self.take(page);
+            let page = self.core.read_from(&self.next_page())?;
+            self.arrive(page);
         }
     }
 
@@ -108,8 +119,8 @@ impl LiveSubscription {
         if let Some(delivery) = self.ready() {
             return Ok(Some(delivery));
         }
-        let page = self.core.read(&self.next_page())?;
-        self.take(page);
+        let page = self.core.read_from(&self.next_page())?;
+        self.arrive(page);
         Ok(self.ready())
     }
 }
@@ -123,13 +134,13 @@ impl Subscription for LiveSubscription {
             self.wait_for_more().await?;
             let (core, read) = (self.core.clone(), self.next_page());
             let page = match &self.pool {
-                None => core.read(&read)?,
-                Some(pool) => match pool.run(move || core.read(&read)).await {
+                None => core.read_from(&read)?,
+                Some(pool) => match pool.run(move || core.read_from(&read)).await {
                     Some(page) => page?,
                     None => return Err(super::closed().into()),
                 },
             };
-            self.take(page);
+            self.arrive(page);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -30,18 +31,28 @@ const POSTINGS_PER_FILE: usize = 4 << 20;
 pub(crate) struct Upkeep {
     state: Mutex<State>,
     changed: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Sealing comes first: the writer may have to wait for it.
+    sealing: VecDeque<Job>,
+    /// Filling a named index may take as long as reading the whole log.
+    filling: VecDeque<Job>,
     /// Segments whose postings are in memory and that nobody writes to.
     unsealed: usize,
     /// Whether there is a thread that will seal them.
     threaded: bool,
     closing: bool,
+    seal_failed: bool,
     failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Sealing,
+    Filling,
 }
 
 enum Job {
@@ -72,14 +83,17 @@ impl Closed {
 impl Upkeep {
     pub(crate) fn start(upkeep: &Arc<Upkeep>, core: Arc<Core>) -> io::Result<()> {
         upkeep.state.lock().threaded = true;
-        let this = upkeep.clone();
-        let work = move || {
-            while let Some(job) = this.wait_for_job() {
-                this.run(&core, job);
-            }
-        };
-        let thread = std::thread::Builder::new().name("leftfold-upkeep".to_owned()).spawn(work)?;
-        *upkeep.thread.lock() = Some(thread);
+        for (name, lane) in [("leftfold-sealer", Lane::Sealing), ("leftfold-filler", Lane::Filling)]
+        {
+            let (this, core) = (upkeep.clone(), core.clone());
+            let work = move || {
+                while let Some(job) = this.wait_for_job(lane) {
+                    this.run(&core, job);
+                }
+            };
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+            upkeep.threads.lock().push(thread);
+        }
         Ok(())
     }
 
@@ -87,7 +101,7 @@ impl Upkeep {
     pub(crate) fn close(&self) {
         self.state.lock().closing = true;
         self.changed.notify_all();
-        if let Some(thread) = self.thread.lock().take() {
+        for thread in self.threads.lock().drain(..) {
             // A panic was reported when it happened; there is nobody else to tell.
             _ = thread.join();
         }
@@ -95,7 +109,7 @@ impl Upkeep {
 
     /// Does one job, for stores without threads; false if there is none.
     pub(crate) fn step(&self, core: &Arc<Core>) -> bool {
-        let job = self.state.lock().jobs.pop_front();
+        let job = self.state.lock().next_of_any();
         job.map(|job| self.run(core, job)).is_some()
     }
 
@@ -106,7 +120,7 @@ impl Upkeep {
     pub(crate) fn add(&self, closed: Closed) {
         let mut state = self.state.lock();
         state.unsealed += 1;
-        state.jobs.push_back(Job::Index(closed));
+        state.sealing.push_back(Job::Index(closed));
         drop(state);
         self.changed.notify_all();
     }
@@ -135,7 +149,7 @@ impl Upkeep {
     }
 
     fn job(&self, job: Job) {
-        self.state.lock().jobs.push_back(job);
+        self.state.lock().queue(job.lane()).push_back(job);
         self.changed.notify_all();
     }
 
@@ -148,13 +162,23 @@ impl Upkeep {
         }
     }
 
-    fn wait_for_job(&self) -> Option<Job> {
+    /// While the store is being opened: seals until few enough segments are in memory.
+    pub(crate) fn make_room(&self, core: &Arc<Core>) {
+        while self.state.lock().unsealed > UNSEALED && self.step(core) {}
+    }
+
+    /// Whether what takes long should stop.
+    fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
+    fn wait_for_job(&self, lane: Lane) -> Option<Job> {
         let mut state = self.state.lock();
         loop {
             if state.closing {
                 return None;
             }
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.queue(lane).pop_front() {
                 return Some(job);
             }
             self.changed.wait(&mut state);
@@ -162,20 +186,24 @@ impl Upkeep {
     }
 
     fn run(&self, core: &Arc<Core>, job: Job) {
-        let outcome = match &job {
+        let work = || match &job {
             Job::Index(closed) => core.write_index(closed),
             Job::Seal(segment) => core.seal(*segment),
-            Job::Fill(named) => {
-                let outcome = core.fill_past(named);
-                named.filled(outcome.clone());
-                outcome
-            }
+            Job::Fill(named) => core.fill_past(named),
             Job::Forget(named) => core.forget_past(named),
         };
+        // Whoever waits for the job must hear of its end, whatever that is.
+        let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            Err(Failure::Disk { what: "work in the background", message: "it panicked".to_owned() })
+        });
+        if let Job::Fill(named) = &job {
+            named.filled(outcome.clone());
+        }
         let mut state = self.state.lock();
         if matches!(job, Job::Index(_)) {
             state.unsealed -= 1;
         }
+        state.seal_failed |= job.lane() == Lane::Sealing && outcome.is_err();
         state.failure = state.failure.take().or(outcome.err());
         drop(state);
         self.changed.notify_all();
@@ -184,7 +212,27 @@ impl Upkeep {
 
 impl State {
     fn may_seal(&self) -> bool {
-        self.threaded && !self.closing && self.failure.is_none()
+        self.threaded && !self.closing && !self.seal_failed
+    }
+
+    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Job> {
+        match lane {
+            Lane::Sealing => &mut self.sealing,
+            Lane::Filling => &mut self.filling,
+        }
+    }
+
+    fn next_of_any(&mut self) -> Option<Job> {
+        self.sealing.pop_front().or_else(|| self.filling.pop_front())
+    }
+}
+
+impl Job {
+    fn lane(&self) -> Lane {
+        match self {
+            Job::Index(_) | Job::Seal(_) => Lane::Sealing,
+            Job::Fill(_) | Job::Forget(_) => Lane::Filling,
+        }
     }
 }
 
@@ -228,6 +276,10 @@ impl Core {
         let mut candidates = self.candidates(&plan, &named.query, range, Toward::Later)?;
         let (mut files, mut first, mut offsets) = (Vec::new(), 1, Vec::new());
         while let Some(event) = candidates.next()? {
+            if self.upkeep.is_closing() {
+                // It is begun again when the store is opened again.
+                return Err(super::closed().into());
+            }
             if !(plan.exact || named.query.matches(&event)) {
                 continue;
             }

@@ -16,7 +16,10 @@ pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&str) -> Option<E
     match query {
         Query::All => Plan { postings: None, exact: true },
         Query::During(_) | Query::Not(_) => Plan { postings: None, exact: false },
-        Query::Index(name) => Plan { postings: index(name), exact: true },
+        Query::Index(name) => {
+            let postings = index(name);
+            Plan { exact: postings.is_some(), postings }
+        }
         Query::Is(field, values) => is(*field, values, keys),
         Query::And(queries) => and(queries.iter().map(|query| plan(query, keys, index))),
         Query::Or(queries) => or(queries.iter().map(|query| plan(query, keys, index))),

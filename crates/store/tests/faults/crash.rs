@@ -121,3 +121,49 @@ fn an_index_file_that_is_missing_or_damaged_at_opening_is_made_again() {
         check(&disk.after(Crash::Keeps), &promised).unwrap();
     }
 }
+
+/// The process is killed, the machine is not: the system still has what was written and never
+/// synced. Whatever the reopened store shows of it must be durable before it shows it.
+#[test]
+fn what_a_killed_process_left_unsynced_is_synced_before_anybody_rests_on_it() {
+    let disk = FakeDisk::new();
+    let (store, mut manual_one) = manual(&disk, small()).unwrap();
+    drive(&mut manual_one, store.append(append("a", Expected::Any, 1))).unwrap();
+    disk.fail_syncs(1);
+    let failed = drive(&mut manual_one, store.append(append("a", Expected::Any, 2)));
+    assert!(failed.is_err(), "nobody knows whether it will be found");
+    drop((store, manual_one));
+
+    let (store, mut manual_two) = manual(&disk, small()).unwrap();
+    let again = drive(&mut manual_two, store.append(append("a", Expected::Any, 2))).unwrap();
+    assert!(again.repeated, "it is answered from what is there");
+    drop((store, manual_two));
+
+    let (store, _manual) = manual(&disk.after(Crash::Forgets), small()).unwrap();
+    let events = store.blocking().read(Read::forward(Query::stream("a"))).unwrap().events;
+    assert_eq!(events.len(), 2, "what was answered is still there without the system's memory");
+}
+
+#[test]
+fn a_manifest_that_is_too_old_is_refused_and_no_segment_is_lost() {
+    let disk = FakeDisk::new();
+    let mut promised = Promised::default();
+    let (store, mut manual_one) = manual(&disk, small()).unwrap();
+    drive(&mut manual_one, store.append(append("a", Expected::Any, 1))).unwrap();
+    let old = disk.bytes("MANIFEST").unwrap();
+    manual_one.close();
+    drop(store);
+    script(&disk, &mut promised).unwrap();
+    settle(&disk, small());
+    let names = disk.names();
+    let new = disk.bytes("MANIFEST").unwrap();
+    leftfold_io::write_atomically(&disk, "", "MANIFEST", &old).unwrap();
+    let refused = manual(&disk, small()).err().unwrap().to_string();
+    let words = ["is too old", "is damaged"];
+    assert!(words.iter().any(|words| refused.contains(words)), "{refused}");
+    let segments = |names: &[String]| names.iter().filter(|n| n.ends_with(".seg")).count();
+    assert_eq!(segments(&disk.names()), segments(&names), "nothing was removed");
+    leftfold_io::write_atomically(&disk, "", "MANIFEST", &new).unwrap();
+    let (store, _manual) = manual(&disk, small()).unwrap();
+    assert_eq!(store.verify(|_, _| ()).unwrap().wrong, 0);
+}

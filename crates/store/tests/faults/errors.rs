@@ -145,7 +145,7 @@ fn a_disk_that_fails_beside_the_log_is_reported() {
     check(outcome.unwrap_err(), "disk_failed", "writing an index file");
     assert!(store.stat().unwrap().upkeep_failure.is_some());
     let read = store.blocking().read(Read::forward(Query::index("i"))).unwrap_err();
-    check(read, "index_building", "does not hold all past events yet");
+    check(read, "index_building", "writing an index file: this write fails");
 }
 
 #[test]

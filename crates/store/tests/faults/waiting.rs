@@ -206,3 +206,32 @@ fn a_slow_subscriber_falls_back_to_history() {
     }
     assert_eq!((events, caught_up), (2_000, 2), "caught up, fallen behind, caught up again");
 }
+
+/// Whoever was acknowledged early goes on from there, and is not told that it is not so.
+#[test]
+fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
+    let disk = FakeDisk::new();
+    let mut options = Options::default();
+    options.log.durability = Durability::Relaxed(Duration::from_secs(3600));
+    let (store, mut manual) = manual(&disk, options).unwrap();
+    let mut first = Box::pin(store.append(append("cart-1", Expected::NoStream, 1)));
+    assert!(poll(&mut first).is_pending());
+    manual.write();
+    let Poll::Ready(Ok(first)) = poll(&mut first) else { panic!("not acknowledged") };
+    let mut second = Box::pin(store.append(append("cart-1", Expected::Exactly(0), 2)));
+    let mut subscription =
+        store.blocking().subscribe(Subscribe::after(Query::All, first.cursor)).unwrap();
+    assert!(poll(&mut second).is_pending(), "it waits for the sync, and is not refused");
+    manual.rest();
+    assert!(poll(&mut second).is_pending());
+    manual.write();
+    assert!(matches!(poll(&mut second), Poll::Ready(Ok(_))));
+    manual.rest();
+    let mut delivered = Vec::new();
+    while let Some(delivery) = subscription.try_next().unwrap() {
+        if let leftfold_store::Delivery::Event(event, _) = delivery {
+            delivered.push(event.id().as_u128());
+        }
+    }
+    assert_eq!(delivered, [2], "what lies before its cursor is not delivered again");
+}
