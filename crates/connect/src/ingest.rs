@@ -63,7 +63,11 @@ pub fn ingest<S: EventStore>(
 ) -> Result<Ingested, Stopped> {
     std::thread::scope(|threads| {
         let (sender, receiver) = sync_channel::<Vec<Item>>(GROUPS);
-        let reading = threads.spawn(move || read_in_groups(mapping, input, &sender));
+        let name = "leftfold-ingest".to_owned();
+        let reading = std::thread::Builder::new()
+            .name(name)
+            .spawn_scoped(threads, move || read_in_groups(mapping, input, &sender))
+            .map_err(Stopped::Input)?;
         let appended: Result<Tally, Stopped> = pollster::block_on(async {
             let mut pipeline = Pipeline::new(store);
             for group in receiver {

@@ -46,7 +46,7 @@ pub(crate) struct Pipeline<'s, S> {
     batch: Vec<Draft>,
     bytes: usize,
     /// Ids of the batch, and where they are in it.
-    ids: HashMap<(String, Uuid), usize>,
+    ids: HashMap<Uuid, Vec<usize>>,
     /// The batch before: one at a time, so that a stream's events keep the order of the file.
     under_way: Option<UnderWay<'s>>,
     tally: Tally,
@@ -90,22 +90,22 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     async fn record(&mut self, draft: Draft) -> Result<(), AppendError> {
-        let key = (draft.stream.clone(), draft.id);
-        if let Some(at) = self.ids.get(&key) {
-            let same = said(&self.batch[*at]) == said(&draft);
-            match same {
+        let same_id = self.ids.entry(draft.id).or_default();
+        let same = same_id.iter().map(|at| &self.batch[*at]).find(|b| b.stream == draft.stream);
+        if let Some(before) = same {
+            match said(before) == said(&draft) {
                 true => self.tally.repeated += 1,
                 false => {
                     let message = format!(
                         "the record has the same key as the one in line {}, and other content",
-                        self.batch[*at].line
+                        before.line
                     );
                     self.refuse(reject(draft, Reason::IdReused, message));
                 }
             }
             return Ok(());
         }
-        self.ids.insert(key, self.batch.len());
+        same_id.push(self.batch.len());
         self.bytes += draft.data.len();
         self.batch.push(draft);
         if self.batch.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {

@@ -71,6 +71,16 @@ impl KeyHasher {
         }
         Key(hasher.finish128().as_u128().to_be_bytes())
     }
+
+    /// The key of a name of one part that comes in pieces: as if they had been joined.
+    pub fn key_of_pieces(&self, kind: Kind, pieces: &[&[u8]]) -> Key {
+        let mut hasher = self.0;
+        hasher.write_u8(kind.0);
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        hasher.write(&(length as u64).to_le_bytes());
+        pieces.iter().for_each(|piece| hasher.write(piece));
+        Key(hasher.finish128().as_u128().to_be_bytes())
+    }
 }
 
 /// Keys are hashes already; a map need not hash them again.
@@ -108,6 +118,7 @@ mod tests {
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key));
         }
+        assert_eq!(hasher.key_of_pieces(Kind(1), &[b"a", b"", b"b"]), keys[0]);
     }
 
     /// Frozen with the format: an index written today is asked for these keys for ever.

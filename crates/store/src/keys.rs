@@ -36,6 +36,11 @@ impl Keys {
         self.hasher.key(kind, &[value.as_bytes()])
     }
 
+    /// The key of a tag.
+    pub(crate) fn tag(&self, key: &str, value: &str) -> Key {
+        self.hasher.key_of_pieces(TAG, &[key.as_bytes(), b"=", value.as_bytes()])
+    }
+
     /// The first events of all streams.
     pub(crate) fn starts(&self) -> Key {
         self.hasher.key(STREAM_START, &[])

@@ -6,6 +6,11 @@ pub(crate) const SYSTEM: char = '$';
 
 /// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
 pub(crate) fn check(what: &str, name: &str) -> Result<(), Invalid> {
+    // Nearly every name is plain ASCII: no need to look at its characters one by one.
+    let plain = name.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if plain && (1..=MAX_NAME).contains(&name.len()) {
+        return Ok(());
+    }
     let wrong = match name {
         "" => "it is empty".to_owned(),
         _ if name.len() > MAX_NAME => format!("it has {} bytes", name.len()),
@@ -22,6 +27,15 @@ pub(crate) fn check(what: &str, name: &str) -> Result<(), Invalid> {
              without control characters"
         ),
     ))
+}
+
+/// Checks a tag as the name that it is, `key=value`.
+pub(crate) fn check_tag(key: &str, value: &str) -> Result<(), Invalid> {
+    let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if plain(key) && plain(value) && key.len() + value.len() < MAX_NAME {
+        return Ok(());
+    }
+    check("tag", &format!("{key}={value}"))
 }
 
 /// Checks a name that a user gives to something new.

@@ -142,8 +142,7 @@ impl Core {
         let hash_key = &self.log.header().hash_key;
         let encoded = codec::encode(&stream.name, &event, id.into_bytes(), hash_key);
         let correlation = event.correlation.iter().map(|id| self.keys.of(Field::Correlation, id));
-        let tag =
-            |(key, value): &(String, String)| self.keys.of(Field::Tag, &format!("{key}={value}"));
+        let tag = |(key, value): &(String, String)| self.keys.tag(key, value);
         DraftEvent {
             stream: at,
             id,
@@ -209,21 +208,20 @@ impl Core {
         let check = if system { names::check } else { names::check_new };
         check("event type", &event.event_type)?;
         names::check("content type", &event.content_type)?;
-        let given = |id: &Option<String>| id.clone().into_iter();
-        given(&event.correlation).try_for_each(|id| names::check("correlation id", &id))?;
-        given(&event.causation).try_for_each(|id| names::check("causation id", &id))?;
+        event.correlation.iter().try_for_each(|id| names::check("correlation id", id))?;
+        event.causation.iter().try_for_each(|id| names::check("causation id", id))?;
         let (tags, allowed) = (event.tags.len(), self.limits.tags);
         if tags > allowed {
             return Err(limit_error("too_many_tags", "tags of one event", tags, allowed));
         }
         for (i, (key, value)) in event.tags.iter().enumerate() {
-            names::check("tag", &format!("{key}={value}"))?;
+            names::check_tag(key, value)?;
             if key.is_empty() || key.contains('=') {
                 let message =
                     format!("tag key {key:?} is not allowed: it must not be empty or hold '='");
                 return Err(Invalid::new("tag_invalid", message));
             }
-            if event.tags[..i].contains(&(key.clone(), value.clone())) {
+            if event.tags[..i].iter().any(|tag| tag.0 == *key && tag.1 == *value) {
                 let message = format!("tag {key}={value} is given twice; give it once");
                 return Err(Invalid::new("tag_invalid", message));
             }

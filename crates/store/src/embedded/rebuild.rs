@@ -53,7 +53,7 @@ impl Rebuilt {
             adding.posting(keys.of(Field::Correlation, id), position);
         }
         for (key, value) in event.tags() {
-            adding.posting(keys.of(Field::Tag, &format!("{key}={value}")), position);
+            adding.posting(keys.tag(key, value), position);
         }
         adding.single(keys.event(&stream, event.id()), position);
         for named in self.named.values().filter(|named| named.query.matches(event)) {
