@@ -1,15 +1,19 @@
 //! From a record's values to a draft, or to the reason why not. The same for every format.
 
 use crate::check::check;
-use crate::item::Draft;
+use crate::item::{Draft, Shown, cut};
 use crate::mapping::{EventType, Field, KeyPart, Kind, Mapping, Source, Template};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::json;
 use crate::value::time::{Moment, Shape};
+use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
 use std::fmt::Write;
 use uuid::Uuid;
+
+/// Bytes of payloads and raw texts that are allocated at once.
+const ARENA: usize = 64 << 10;
 
 /// Where an [`Assembler`] finds what the reader has read.
 pub(crate) trait Lookup {
@@ -27,6 +31,10 @@ pub(crate) struct Assembler<'m> {
     /// by the thousand, and comparing is much cheaper than checking.
     passed: Vec<String>,
     last_time: (String, i64),
+    /// The payload at hand.
+    text: Vec<u8>,
+    /// Payloads and raw texts lie here, many in one allocation, until the last of them is gone.
+    arena: BytesMut,
 }
 
 impl<'m> Assembler<'m> {
@@ -39,6 +47,8 @@ impl<'m> Assembler<'m> {
             key: Vec::new(),
             passed: vec![String::new(); fields],
             last_time: (String::new(), 0),
+            text: Vec::new(),
+            arena: BytesMut::with_capacity(ARENA),
         }
     }
 
@@ -125,7 +135,7 @@ impl<'m> Assembler<'m> {
     }
 
     /// The draft of the checked record.
-    pub(crate) fn draft(&mut self, line: u64, raw: String) -> Result<Draft, Problem> {
+    pub(crate) fn draft(&mut self, line: u64, raw: &str) -> Result<Draft, Problem> {
         let mapping = self.mapping;
         if let Some(field) = mapping.stream.missing(&self.clean) {
             return Err(missing(&mapping.fields[field]));
@@ -140,7 +150,7 @@ impl<'m> Assembler<'m> {
             tags: self.tags(),
             data: self.data(),
             line,
-            raw,
+            raw: self.raw(raw),
         })
     }
 
@@ -216,15 +226,16 @@ impl<'m> Assembler<'m> {
         tags
     }
 
-    fn data(&self) -> Vec<u8> {
-        let mut data = Vec::with_capacity(512);
+    fn data(&mut self) -> Bytes {
+        let data = &mut self.text;
+        data.clear();
         for (lead, at) in &self.mapping.data {
             let Some(value) = self.clean.get(*at) else { continue };
             data.extend_from_slice(lead);
             match self.mapping.fields[*at] {
                 Field { kind: Kind::Integer | Kind::Boolean, .. }
                 | Field { source: Source::Counted, .. } => data.extend_from_slice(value.as_bytes()),
-                _ => json::string(value, &mut data),
+                _ => json::string(value, data),
             }
         }
         match data.first_mut() {
@@ -232,7 +243,15 @@ impl<'m> Assembler<'m> {
             None => data.push(b'{'),
         }
         data.push(b'}');
-        data
+        self.arena.extend_from_slice(&self.text);
+        self.arena.split().freeze()
+    }
+
+    fn raw(&mut self, text: &str) -> Shown {
+        let (head, mark) = cut(text);
+        self.arena.extend_from_slice(head.as_bytes());
+        self.arena.extend_from_slice(mark.as_bytes());
+        Shown(self.arena.split().freeze())
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn read<R: Read, E>(
         let line = records.line();
         let draft = records.fields(columns.len()).and_then(|fields| {
             assembler.check(index, None, &Row { fields, binding: &binding })?;
-            assembler.draft(line, shown(&records.raw()))
+            assembler.draft(line, &records.raw())
         });
         match draft {
             Ok(draft) => out.record(draft)?,

@@ -1,7 +1,10 @@
 //! What reading a file gives: drafts of events, refusals, and a summary.
 
 use crate::reason::Reason;
+use bytes::Bytes;
+use std::fmt;
 use std::io;
+use std::ops::Deref;
 use uuid::Uuid;
 
 /// The most of a record's text that a [`Draft`] or [`Reject`] carries along.
@@ -27,12 +30,36 @@ pub struct Draft {
     /// Tags, ordered by name.
     pub tags: Vec<(String, String)>,
     /// The payload: one JSON object.
-    pub data: Vec<u8>,
+    pub data: Bytes,
     /// The line of the file, counted from 1, where the record begins.
     pub line: u64,
     /// The record as it stood in the file, for a refusal that comes later; cut like
     /// [`Reject::record`].
-    pub raw: String,
+    pub raw: Shown,
+}
+
+/// A record's text, cut at [`MAX_SHOWN_BYTES`]; many of them share one piece of memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown(pub(crate) Bytes);
+
+impl Deref for Shown {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl PartialEq<&str> for Shown {
+    fn eq(&self, other: &&str) -> bool {
+        &**self == *other
+    }
 }
 
 /// One refused record.
@@ -93,17 +120,20 @@ pub enum IngestError<E> {
     Sink(E),
 }
 
-/// `text` as it is shown in drafts and rejects.
+/// `text` as it is shown in rejects.
 pub(crate) fn shown(text: &str) -> String {
+    let (head, mark) = cut(text);
+    [head, mark].concat()
+}
+
+/// What is shown of `text`, and the mark behind it if that is not all.
+pub(crate) fn cut(text: &str) -> (&str, &str) {
     if text.len() <= MAX_SHOWN_BYTES {
-        return text.to_owned();
+        return (text, "");
     }
     let mut cut = MAX_SHOWN_BYTES;
     while !text.is_char_boundary(cut) {
         cut -= 1;
     }
-    let mut shown = String::with_capacity(cut + CUT_MARK.len());
-    shown.push_str(&text[..cut]);
-    shown.push_str(CUT_MARK);
-    shown
+    (&text[..cut], CUT_MARK)
 }

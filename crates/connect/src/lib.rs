@@ -18,7 +18,7 @@ mod value;
 mod xml;
 
 pub use ingest::{Ingested, Stopped, Watch, ingest};
-pub use item::{CUT_MARK, Draft, IngestError, Item, MAX_SHOWN_BYTES, ReadSummary, Reject};
+pub use item::{CUT_MARK, Draft, IngestError, Item, MAX_SHOWN_BYTES, ReadSummary, Reject, Shown};
 pub use mapping::{Mapping, MappingError};
 pub use pipeline::Tally;
 pub use read::read;

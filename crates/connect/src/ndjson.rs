@@ -96,7 +96,7 @@ pub(crate) fn read<R: Read, E>(
             find(plan, window.pinned())
                 .and_then(|found| assembler.check(index, None, &Line { plan, found }))
         };
-        let draft = checked.and_then(|()| assembler.draft(line, shown(window.head().trim_end())));
+        let draft = checked.and_then(|()| assembler.draft(line, window.head().trim_end()));
         match draft {
             Ok(draft) => out.record(draft)?,
             Err(problem) => out.reject(line, problem, shown(window.head().trim_end()))?,

@@ -207,7 +207,7 @@ fn said(draft: &Draft) -> (&str, i64, &[(String, String)], &[u8]) {
 }
 
 fn reject(draft: Draft, reason: Reason, message: String) -> Reject {
-    Reject { line: draft.line, reason, message, record: draft.raw }
+    Reject { line: draft.line, reason, message, record: draft.raw.to_string() }
 }
 
 fn append_of(drafts: &[Draft]) -> Append {

@@ -43,7 +43,7 @@ use std::io::BufRead;
 /// })?;
 /// assert_eq!((summary.records, summary.rejects), (1, 0));
 /// assert_eq!(drafts[0].stream, "order-7");
-/// assert_eq!(drafts[0].data, br#"{"total":"0.1000000000000000055"}"#);
+/// assert_eq!(&drafts[0].data[..], br#"{"total":"0.1000000000000000055"}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read<E>(

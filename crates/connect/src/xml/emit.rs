@@ -89,13 +89,13 @@ impl<'m> Emitter<'m> {
     ) -> Result<(), Halt<E>> {
         self.index += 1;
         let drafts = self.divide(slots, text).and_then(|division| match division {
-            Division::One => self.assembler.draft(line, shown(text)).map(|draft| (draft, 0)),
+            Division::One => self.assembler.draft(line, text).map(|draft| (draft, 0)),
             Division::Each(parts) => {
                 // The last is made first: when it is good, all are.
                 for part in (1..parts).rev() {
-                    self.part(part, slots, text, line, String::new())?;
+                    self.part(part, slots, text, line)?;
                 }
-                self.part(0, slots, text, line, shown(text)).map(|draft| (draft, parts))
+                self.part(0, slots, text, line).map(|draft| (draft, parts))
             }
         });
         let (first, parts) = match drafts {
@@ -111,7 +111,7 @@ impl<'m> Emitter<'m> {
         out.record(first)?;
         for part in 1..parts {
             // Cannot be refused any more, as it was made above; if it were, nothing is hidden.
-            match self.part(part, slots, text, line, shown(text)) {
+            match self.part(part, slots, text, line) {
                 Ok(draft) => out.record(draft)?,
                 Err(problem) => out.reject(line, problem, shown(text))?,
             }
@@ -125,11 +125,10 @@ impl<'m> Emitter<'m> {
         slots: &Slots<'_>,
         text: &str,
         line: u64,
-        raw: String,
     ) -> Result<Draft, Problem> {
         let view = View { plan: self.plan, slots, text, part: Some(part), fields: Fields::All };
         self.assembler.check(self.index, Some(part + 1), &view)?;
-        self.assembler.draft(line, raw)
+        self.assembler.draft(line, text)
     }
 
     /// Decides between one draft and one for each part.

@@ -15,4 +15,5 @@ mod reasons;
 mod robustness;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
 mod store;
