@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
-use leftfold::{Expected, Point, Query, Timestamp};
+use leftfold::{Expected, From, Point, Query, Timestamp};
 use uuid::Uuid;
 
 /// An event-sourcing database in one binary.
@@ -127,17 +127,34 @@ pub(crate) struct Append {
     pub(crate) metadata: String,
 }
 
+/// Where a read or a subscription begins.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Read {
-    /// Which events; nothing means all.
-    #[arg(default_value = "*", value_parser = Query::from_str)]
-    pub(crate) query: Query,
+pub(crate) struct Begin {
     /// Begin here, what is there included.
     #[arg(long, value_name = "PLACE", value_parser = place, conflicts_with = "after")]
     pub(crate) from: Option<Point>,
     /// Begin beyond here, what is there excluded.
     #[arg(long, value_name = "PLACE", value_parser = place)]
     pub(crate) after: Option<Point>,
+}
+
+impl Begin {
+    pub(crate) fn place(&self) -> From {
+        match (self.from, self.after) {
+            (Some(point), _) => From::Including(point),
+            (None, Some(point)) => From::Excluding(point),
+            (None, None) => From::Outermost,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Read {
+    /// Which events; nothing means all.
+    #[arg(default_value = "*", value_parser = Query::from_str)]
+    pub(crate) query: Query,
+    #[command(flatten)]
+    pub(crate) begin: Begin,
     /// From new to old.
     #[arg(long)]
     pub(crate) backward: bool,
@@ -151,12 +168,8 @@ pub(crate) struct Subscribe {
     /// Which events; nothing means all.
     #[arg(default_value = "*", value_parser = Query::from_str)]
     pub(crate) query: Query,
-    /// Begin here, what is there included.
-    #[arg(long, value_name = "PLACE", value_parser = place, conflicts_with = "after")]
-    pub(crate) from: Option<Point>,
-    /// Begin beyond here, what is there excluded.
-    #[arg(long, value_name = "PLACE", value_parser = place)]
-    pub(crate) after: Option<Point>,
+    #[command(flatten)]
+    pub(crate) begin: Begin,
     /// Go on when caught up, until interrupted.
     #[arg(long)]
     pub(crate) follow: bool,

@@ -15,8 +15,14 @@ pub struct RealDisk {
 impl RealDisk {
     /// Opens the directory, creating it and its parents if missing.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
-        Ok(RealDisk { root: root.as_ref().to_path_buf() })
+        let root = root.as_ref();
+        if !root.is_dir() {
+            fs::create_dir_all(root)?;
+            // The directory itself must last, too.
+            let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+            fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(RealDisk { root: root.to_path_buf() })
     }
 
     /// Opens a directory that must be there.

@@ -10,19 +10,10 @@ use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
 /// Rows of a table, whose columns are laid out together.
 const ROWS: usize = 1_000;
 
-pub(crate) fn from(from: Option<Point>, after: Option<Point>) -> From {
-    match (from, after) {
-        (Some(point), _) => From::Including(point),
-        (None, Some(point)) => From::Excluding(point),
-        (None, None) => From::Outermost,
-    }
-}
-
 pub(crate) fn run(data: &Path, args: &args::Read) -> anyhow::Result<ExitCode> {
     let store = super::existing(data)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
-    let first =
-        Read { from: from(args.from, args.after), direction, ..Read::forward(args.query.clone()) };
+    let first = Read { from: args.begin.place(), direction, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
     let mut shown = 0;
     let cursor = if for_people() {

@@ -4,15 +4,14 @@ use std::process::ExitCode;
 
 use leftfold::{Delivery, Subscribe};
 
-use super::read::from;
 use crate::args;
 use crate::output::{for_people, row, write_json};
 
 pub(crate) fn run(data: &Path, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
     let store = super::existing(data)?;
-    let from = from(args.from, args.after);
-    let mut subscription =
-        store.blocking().subscribe(Subscribe { query: args.query.clone(), from })?;
+    let mut subscription = store
+        .blocking()
+        .subscribe(Subscribe { query: args.query.clone(), from: args.begin.place() })?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     loop {
         match subscription.next_blocking()? {

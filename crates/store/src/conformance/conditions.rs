@@ -181,7 +181,7 @@ mod promises {
                     for round in 0..ROUNDS {
                         let expected =
                             round.checked_sub(1).map_or(Expected::NoStream, Expected::Exactly);
-                        let id = writer << 64 | u128::from(round) + 1;
+                        let id = (writer << 64) | (u128::from(round) + 1);
                         match pollster::block_on(store.append(append("cart-1", expected, &[id]))) {
                             Ok(appended) => {
                                 assert_eq!(appended.streams[0].first, round);

@@ -5,6 +5,46 @@ use crate::{
     Read, ReadError, Recorded,
 };
 
+/// A part of the sentence that goes with each code.
+const SENTENCES: [(&str, &str); 27] = [
+    ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
+    ("name_reserved", "begins with $, which belongs to the store itself"),
+    ("tag_invalid", "tag"),
+    ("too_many_tags", "tags of one event: 101; at most 100 are allowed"),
+    ("event_too_large", "bytes in one event: "),
+    ("append_too_large", "at most 67108864 are allowed"),
+    ("too_many_events", "events in one append: 10001; at most 10000 are allowed"),
+    ("too_many_conditions", "at most 10000 are allowed"),
+    ("append_empty", "neither events nor checkpoint moves"),
+    ("append_contradictory", "is given twice in one append"),
+    ("cursor_foreign", "was given by another store"),
+    ("cursor_ahead", "lies ahead of the store"),
+    ("limit_invalid", "ask for at least 1"),
+    ("version_needs_stream", "a version is a place in a single list"),
+    ("ordinal_needs_index", "where the query is one stream or one named index"),
+    ("index_unknown", "there is no index "),
+    ("index_exists", "already; drop it first"),
+    ("index_of_index", "an index is defined by what events say themselves"),
+    ("index_query_invalid", "a query that has no text form"),
+    ("wrong_version", "was expected "),
+    ("query_matched", "no event was expected to match "),
+    ("checkpoint_moved", "was expected at "),
+    ("partial_repeat", "the append repeats only a part of what is stored"),
+    ("event_id_reused", "with other content; give another event another id"),
+    ("cursor_invalid", "this is not a cursor"),
+    ("query_syntax", "can't be read at character"),
+    ("index_building", "does not hold all past events"),
+];
+
+/// Checks an error's code, and that its sentence is the one that goes with it.
+pub(super) fn says(error: &impl Coded, code: &str) {
+    assert_eq!(error.code(), code, "{error}");
+    let words = SENTENCES.iter().find(|(of, _)| *of == code).map(|(_, words)| *words);
+    let words = words.unwrap_or_else(|| panic!("{code} has no sentence here"));
+    let not_set = code == "checkpoint_moved" && error.to_string().contains("was expected not set");
+    assert!(error.to_string().contains(words) || not_set, "{code}: {error}");
+}
+
 /// An event with an id made of a number.
 pub(super) fn event(n: u128) -> NewEvent {
     NewEvent::new("Counted", n.to_string()).id(Uuid::from_u128(n))
@@ -30,7 +70,7 @@ pub(super) async fn put(store: &impl EventStore, stream: &str, numbers: &[u128])
 pub(super) async fn refused(store: &impl EventStore, append: Append, code: &str) -> AppendError {
     let before = store.head().await.unwrap();
     let error = store.append(append).await.unwrap_err();
-    assert_eq!(error.code(), code, "{error}");
+    says(&error, code);
     assert!(!error.can_retry());
     assert_eq!(store.head().await.unwrap(), before, "a refusal writes nothing");
     error
@@ -52,7 +92,7 @@ pub(super) async fn page(store: &impl EventStore, read: Read) -> Page {
 /// Reads and must be refused with this code.
 pub(super) async fn unreadable(store: &impl EventStore, read: Read, code: &str) -> ReadError {
     let error = store.read(read).await.unwrap_err();
-    assert_eq!(error.code(), code, "{error}");
+    says(&error, code);
     error
 }
 

@@ -1,11 +1,11 @@
 //! Named indexes.
 
-use super::helpers::{done, event, found, numbers, page, put, unreadable};
+use super::helpers::{done, event, found, numbers, page, put, says, unreadable};
 use crate::{Append, Coded, EventStore, Point, Query, Read};
 
 async fn refused(store: &impl EventStore, name: &str, query: &str, code: &str) {
     let error = store.define_index(name, query.parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.code(), code, "{error}");
+    says(&error, code);
 }
 
 #[expect(missing_docs, reason = "the names say it")]
@@ -81,7 +81,7 @@ mod promises {
         refused(store, "j", "category:b not index:i", "index_of_index").await;
         let unprintable = Query::event_type("");
         let error = store.define_index("k", unprintable).await.unwrap_err();
-        assert_eq!(error.code(), "index_query_invalid", "{error}");
+        says(&error, "index_query_invalid");
         refused(store, "", "*", "name_invalid").await;
         refused(store, "$x", "*", "name_reserved").await;
         unreadable(store, Read::forward("index:j".parse().unwrap()), "index_unknown").await;

@@ -64,8 +64,7 @@ fn a_damaged_head_of_the_store_is_named() {
 fn damaged_events_and_postings_are_never_served() {
     let disk = FakeDisk::new();
     filled(&disk).close();
-    let open_segment =
-        disk.names().into_iter().filter(|name| name.ends_with(".seg")).next_back().unwrap();
+    let open_segment = disk.names().into_iter().rfind(|name| name.ends_with(".seg")).unwrap();
     let rotten = disk.after(Crash::Keeps);
     rotten.rot(&open_segment, 200, 1);
     check(open(&rotten, small()).err().unwrap(), "data_damaged", "nothing was changed");

@@ -1,5 +1,5 @@
 //! The store when something goes wrong: power, disk, rot, rivals.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;
 mod errors;

@@ -130,11 +130,7 @@ impl Run<'_> {
             10..12 => self.crash_while_appending(),
             12 => self.reopen(),
             13 => self.change_an_index(),
-            14..16 => {
-                if self.manual().upkeep() {
-                    self.tally.sealed += 1;
-                }
-            }
+            14..16 => self.tally.sealed += u64::from(self.manual().upkeep()),
             16 => self.manual().rest(),
             _ => {}
         }
