@@ -124,3 +124,28 @@ fn a_second_process_is_told_that_the_store_is_open() {
     drop(follower);
     stdout(data, &["append", "a-1", "Second", "--expect", "0"]);
 }
+
+/// The demo, smaller: it ends with its summary, may be repeated, and touches no other's directory.
+#[test]
+fn the_demo_runs_to_its_end_and_replaces_only_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = dir.path().join("demo");
+    let args = ["demo", "--entries", "2000", "--dir", demo.to_str().unwrap()];
+    let first = stdout(dir.path(), &args);
+    for words in
+        ["The ten busiest accounts", "Daily totals by event time", "The last entries of account-"]
+    {
+        assert!(first.contains(words), "{words} is missing in {first}");
+    }
+    let last = first.lines().last().unwrap();
+    assert!(last.starts_with("ingested=") && !last.contains("repeated=0 "), "{last}");
+    assert_eq!(stdout(dir.path(), &args).lines().last(), Some(last), "the same night again");
+    let verified = stdout(&demo.join("data"), &["verify"]);
+    assert!(verified.contains("\"wrong\":0"), "{verified}");
+    let mine = dir.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("file"), "precious").unwrap();
+    let refused = stderr(dir.path(), &["demo", "--dir", mine.to_str().unwrap()]);
+    assert!(refused.contains("was not made by a demo; choose another with --dir"), "{refused}");
+    assert_eq!(std::fs::read_to_string(mine.join("file")).unwrap(), "precious");
+}

@@ -39,7 +39,12 @@ impl Pool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, waiting) = oneshot::channel();
-        let job: Job = Box::new(move || _ = answer.send(work()));
+        let job: Job = Box::new(move || {
+            // Whoever dropped its future meanwhile wants no work to be done.
+            if !answer.is_closed() {
+                _ = answer.send(work());
+            }
+        });
         self.shared.jobs.lock().0.push_back(job);
         self.shared.filled.notify_one();
         waiting.await.ok()
