@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold_index::{Active, Expr, Toward};
+use leftfold_index::{Active, Expr, Part, Toward};
 use leftfold_log::SegmentInfo;
 
 use super::core::Core;
@@ -59,7 +59,9 @@ pub(crate) fn verify(
         progress(done, total);
         verify_segment(core, segment, &mut expected, &mut verified);
     }
-    for live in core.log.other_files().iter().filter(|file| file.kind == PAST) {
+    let ready: Vec<_> = core.named.read().values().filter(|n| n.is_ready()).cloned().collect();
+    let of_ready = |id| ready.iter().any(|named| named.defined_at == id);
+    for live in core.log.other_files().iter().filter(|f| f.kind == PAST && of_ready(f.id)) {
         verified.index_files += 1;
         let checked = open_file(core, live).and_then(|file| file.verify(|_, _, _| ()));
         if let Err(error) = checked {
@@ -130,11 +132,17 @@ fn verify_file(
 ) {
     let files = core.log.other_files();
     let live = files.iter().find(|file| file.kind == INDEX && file.id == segment.id);
-    let Some(live) = live else { return };
+    // A file that is being made (again) is not in use yet: the postings in memory are.
+    let in_use = |live: &&leftfold_log::LiveFile| {
+        core.index.load().parts().iter().any(|part| match part {
+            Part::File(file) => (file.first(), file.last()) == (live.first, live.last),
+            Part::Active(_) => false,
+        })
+    };
+    let Some(live) = live.filter(in_use) else { return };
     verified.index_files += 1;
     let (mut held, mut wrong) = (0, Vec::new());
-    let made = leftfold_index::IndexSet::default()
-        .with_part(leftfold_index::Part::Active(postings.clone()));
+    let made = leftfold_index::IndexSet::default().with_part(Part::Active(postings.clone()));
     let checked = open_file(core, live).and_then(|file| {
         file.verify(|key, _ordinal, positions| {
             held += positions.len() as u64;
