@@ -62,6 +62,7 @@ fn found(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Manifest, OpenErr
         first: 1,
         last: 0,
         length: 0,
+        detail: 0,
     };
     for name in disk.list("log").map_err(failed)? {
         let name = format!("log/{name}");

@@ -1,22 +1,25 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use event_listener::EventListener;
-use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random};
+use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random, write_atomically};
 use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use zerocopy::IntoBytes;
 
 use crate::create::{STORE, create_segment, open_manifest, read_header, unusable, write_header};
 use crate::error::{OpenError, WriteError};
-use crate::format::{BlockEntry, SegmentHeader, StoreHeader};
+use crate::format::{SegmentHeader, StoreHeader};
 use crate::head::{Head, HeadCell};
-use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
-use crate::options::{Durability, LogOptions};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SCAVENGED, SegmentState};
+use crate::options::{Durability, LogOptions, Packing};
 use crate::recovery::{self, Found};
-use crate::segment::{Blocks, Body, Segment};
+use crate::segment::{Blocks, Segment};
+use crate::table::Table;
 
 const LOCK: &str = "LOCK";
 
@@ -38,9 +41,11 @@ pub(crate) struct Shared {
     /// Whether the open segment ends behind its last mark.
     pub(crate) unmarked: AtomicBool,
     pub(crate) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
-    pub(crate) footers: Cache<(u64, u32), Arc<Vec<BlockEntry>>, ByLength>,
+    pub(crate) tables: Cache<(u64, u32), Arc<Table>, ByLength>,
     pub(crate) files: Cache<(u64, u32), Arc<dyn File>>,
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
+    /// The incompatible features in use.
+    features: Mutex<u64>,
 }
 
 #[derive(Clone)]
@@ -52,9 +57,9 @@ impl Weighter<(u64, u32, u32), Bytes> for ByLength {
     }
 }
 
-impl Weighter<(u64, u32), Arc<Vec<BlockEntry>>> for ByLength {
-    fn weight(&self, _: &(u64, u32), entries: &Arc<Vec<BlockEntry>>) -> u64 {
-        (entries.len() * BlockEntry::SIZE) as u64
+impl Weighter<(u64, u32), Arc<Table>> for ByLength {
+    fn weight(&self, _: &(u64, u32), table: &Arc<Table>) -> u64 {
+        table.weight()
     }
 }
 
@@ -81,8 +86,12 @@ pub struct SegmentInfo {
     pub sealed: bool,
     /// Whether it is the one that is written to.
     pub active: bool,
-    /// Bytes of frames and footer.
+    /// Bytes of its file.
     pub bytes: u64,
+    /// How its blocks are stored.
+    pub packing: Packing,
+    /// Whether payloads were removed from it.
+    pub scavenged: bool,
 }
 
 impl Log {
@@ -114,13 +123,14 @@ impl Log {
         let cache = options.cache_bytes;
         let shared = Shared {
             blocks: Cache::with_weighter((cache >> 14) as usize, cache, ByLength),
-            footers: Cache::with_weighter(64, cache / 4, ByLength),
+            tables: Cache::with_weighter(64, cache / 4, ByLength),
             files: Cache::new(options.open_files),
             segments: ArcSwap::default(),
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),
             unmarked: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
+            features: Mutex::new(header.incompatible_features.get()),
             disk,
             clock,
             options,
@@ -208,10 +218,9 @@ impl Log {
             last: segment.last_position(),
             sealed: segment.open_body().is_none(),
             active: i + 1 == count,
-            bytes: match &segment.body {
-                Body::Open(body) => body.synced_end(),
-                Body::Sealed { length, .. } => *length,
-            },
+            bytes: segment.length(),
+            packing: Packing::of(segment.detail).unwrap_or_default(),
+            scavenged: segment.detail & SCAVENGED != 0,
         };
         segments.iter().enumerate().map(info).collect()
     }
@@ -220,23 +229,59 @@ impl Log {
 impl Shared {
     /// Files that the manifest does not know: left over where the power went before it could.
     fn litter(&self) -> Result<Vec<String>, OpenError> {
-        let live: Vec<_> = self.manifest.files().iter().map(LiveFile::name).collect();
-        let mut litter = Vec::new();
+        let live: HashSet<_> = self.manifest.files().iter().map(LiveFile::name).collect();
+        let mut present = HashSet::new();
         for dir in ["log", "index"] {
             let names = self.disk.list(dir).map_err(|error| OpenError::io(dir, error))?;
-            litter.extend(names.iter().map(|name| format!("{dir}/{name}")));
+            present.extend(names.iter().map(|name| format!("{dir}/{name}")));
         }
-        litter.retain(|name| !live.contains(name));
+        self.refuse_missing(&live, &present)?;
+        let mut litter: Vec<_> = present.difference(&live).cloned().collect();
+        litter.sort();
         litter.iter().try_for_each(|name| self.refuse_orphan(name))?;
         Ok(litter)
     }
 
-    /// A segment that holds anything was in a manifest once: this manifest is not the newest.
+    /// A segment that is not there has a newer generation, perhaps: then this manifest is not the
+    /// newest, and what looks like litter is the data.
+    fn refuse_missing(
+        &self,
+        live: &HashSet<String>,
+        present: &HashSet<String>,
+    ) -> Result<(), OpenError> {
+        match live.difference(present).filter(|name| name.ends_with(".seg")).min() {
+            None => Ok(()),
+            Some(name) => {
+                let why =
+                    "it is missing, yet MANIFEST names it: that is too old, or the file is lost";
+                Err(unusable(name, why))
+            }
+        }
+    }
+
+    /// A segment that holds anything was in a manifest once, unless another generation of it is
+    /// there: this manifest is not the newest.
     fn refuse_orphan(&self, name: &str) -> Result<(), OpenError> {
+        let number = |name: &str| name.split('.').next().map(str::to_owned);
+        let known = |file: &LiveFile| number(&file.name()) == number(name);
+        if self.manifest.files().iter().any(known) {
+            return Ok(());
+        }
         let failed = |error| OpenError::io(name, error);
         let file = self.disk.open(name, OpenMode::Read).map_err(failed)?;
         if name.ends_with(".seg") && file.len().map_err(failed)? > SegmentHeader::SIZE {
             return Err(unusable(MANIFEST, format!("it does not know of {name}: it is too old")));
+        }
+        Ok(())
+    }
+
+    /// Notes in the store's header that it uses features which older releases do not know.
+    pub(crate) fn use_features(&self, features: u64) -> std::io::Result<()> {
+        let mut in_use = self.features.lock();
+        if *in_use & features != features {
+            let header = self.header.clone().with_features(*in_use | features);
+            write_atomically(&*self.disk, "", STORE, header.as_bytes())?;
+            *in_use |= features;
         }
         Ok(())
     }
@@ -248,15 +293,17 @@ impl Shared {
         let (mut segments, mut next, mut commit_time) = (Vec::new(), 1, i64::MIN);
         for live in files.iter().filter(|file| file.kind == FileKind::SEGMENT) {
             let segment = match live.segment_state() {
-                Some(SegmentState::Sealed) => Segment::sealed(store_id, live),
+                Some(SegmentState::Sealed) if Packing::of(live.detail).is_some() => {
+                    Segment::sealed(store_id, live)
+                }
+                Some(SegmentState::Sealed) | None => {
+                    let why = "it holds a segment in a state that this release does not know";
+                    return Err(unusable(MANIFEST, why));
+                }
                 Some(state) => {
                     let (segment, found_next, found_time) = self.open_segment(live, state)?;
                     (next, commit_time) = (found_next, found_time);
                     segment
-                }
-                None => {
-                    let why = "it holds a segment in a state that this release does not know";
-                    return Err(unusable(MANIFEST, why));
                 }
             };
             segments.push(Arc::new(segment));
@@ -301,6 +348,7 @@ impl Shared {
             first: first_position,
             last: 0,
             length: 0,
+            detail: 0,
         };
         let file = create_segment(&*self.disk, &live, store_id, commit_floor)?;
         self.manifest.update(|files| {

@@ -5,6 +5,7 @@ use leftfold_io::{Disk, read_whole, write_atomically};
 use parking_lot::Mutex;
 
 use crate::format::{ManifestEntry, ManifestHeader};
+use crate::options::Packing;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
@@ -44,7 +45,15 @@ pub struct LiveFile {
     pub last: u64,
     /// Its length in bytes (of a closed segment: where its frames end).
     pub length: u64,
+    /// Of a segment: how it was written again, see [`Packing`] and [`SCAVENGED`]. Of other files:
+    /// what those above make of it.
+    pub detail: u32,
 }
+
+/// In a segment's [`LiveFile::detail`]: payloads were removed from it.
+pub const SCAVENGED: u32 = 1 << 8;
+/// In a segment's [`LiveFile::detail`]: it was damaged, and what could be read was kept.
+pub const REPAIRED: u32 = 1 << 9;
 
 impl LiveFile {
     /// Where the file is: in `log` or `index`, by number and generation.
@@ -57,6 +66,10 @@ impl LiveFile {
         format!("{dir}/{:016}.{}.{suffix}", self.id, self.generation)
     }
 
+    pub(crate) fn with_packing(&self, packing: Packing) -> u32 {
+        self.detail & !Packing::BITS | packing as u32
+    }
+
     pub(crate) fn segment_state(&self) -> Option<SegmentState> {
         [SegmentState::Open, SegmentState::Closed, SegmentState::Sealed]
             .into_iter()
@@ -65,7 +78,7 @@ impl LiveFile {
 
     fn entry(&self) -> ManifestEntry {
         let numbers = [self.id, self.first, self.last, self.length];
-        ManifestEntry::new(self.kind.0, self.state, self.generation, numbers)
+        ManifestEntry::new(self.kind.0, self.state, [self.generation, self.detail], numbers)
     }
 
     fn read(entry: &ManifestEntry) -> Self {
@@ -77,6 +90,7 @@ impl LiveFile {
             first: entry.first.get(),
             last: entry.last.get(),
             length: entry.length.get(),
+            detail: entry.detail.get(),
         }
     }
 }
@@ -113,6 +127,14 @@ impl Manifest {
 
     pub(crate) fn files(&self) -> Vec<LiveFile> {
         self.current.lock().1.clone()
+    }
+
+    /// Puts a file in the place of the one of its kind and number.
+    pub(crate) fn replace(&self, live: LiveFile) -> io::Result<()> {
+        self.update(|files| {
+            files.retain(|file| (file.kind, file.id) != (live.kind, live.id));
+            files.push(live);
+        })
     }
 
     /// Replaces the list. On failure the old one stands, on disk and here.

@@ -12,6 +12,19 @@ pub enum Durability {
     Relaxed(Duration),
 }
 
+/// How sealed segments are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[repr(u32)]
+pub enum Packing {
+    /// As they were written: read fastest.
+    Off = 0,
+    /// Compressed quickly, in blocks of 16 KiB. The default.
+    #[default]
+    Fast = 1,
+    /// Compressed well, in blocks of 64 KiB, with a dictionary where that pays.
+    Small = 2,
+}
+
 /// How a log is laid out and how much it may hold in memory.
 #[derive(Debug, Clone)]
 pub struct LogOptions {

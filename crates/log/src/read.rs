@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leftfold_io::{File, OpenMode, read_exact_at};
 
 use crate::error::ReadError;
-use crate::format::{BlockEntry, SegmentFooter, SegmentHeader};
-use crate::frames::{FrameView, Frames};
+use crate::format::BlockEntry;
+use crate::frames::FrameView;
 use crate::log::{Log, Shared};
 use crate::segment::{Body, Segment};
 use crate::walk::{Record, Walk};
@@ -34,25 +33,9 @@ impl Log {
         let Some(segment) = segments.iter().find(|found| found.id == segment) else {
             return Ok(());
         };
-        let name = segment.name();
-        let damaged = |offset, position, what: &str| {
-            ReadError::Damaged(segment.damage(offset, position, what))
-        };
-        let (file, end) = self.shared.data_of(segment)?;
-        let mut bytes = vec![0; end as usize];
-        read_exact_at(&*file, &mut bytes, 0).map_err(|error| ReadError::io(&name, error))?;
-        let store = self.shared.header.store_id;
-        let header = SegmentHeader::parse(&bytes, store, segment.id)
-            .map_err(|what| damaged(0, segment.first_position, what))?;
-        let (first, floor) = (header.first_position.get(), header.commit_floor.get());
-        let mut frames = Frames::new(bytes.into(), segment.salt, SegmentHeader::SIZE, first, floor);
-        while frames.offset() < end {
-            match frames.next() {
-                Ok(frame) => visit(frame),
-                Err(what) => {
-                    return Err(damaged(frames.offset(), frames.next_position(), what));
-                }
-            }
+        let mut frames = self.shared.frames_of(segment)?;
+        while let Some(frame) = frames.next()? {
+            visit(frame);
         }
         Ok(())
     }
@@ -62,11 +45,11 @@ impl Log {
         let head = self.head().position;
         let segments = self.shared.segments.load_full();
         for segment in segments.iter() {
-            let blocks = self.shared.blocks_of(segment)?;
-            let found = blocks.partition_point(|block| block.commit_max.get() < time);
-            if found == blocks.len() {
-                continue;
-            }
+            let found = self.shared.with_blocks(segment, |blocks, _| {
+                let found = blocks.partition_point(|block| block.commit_max.get() < time);
+                (found < blocks.len()).then_some(found)
+            })?;
+            let Some(found) = found else { continue };
             let Some(block) = self.shared.block(segment, found)? else { continue };
             let mut walk = self.shared.walk(&block)?;
             while let Some(record) = step(&block, &mut walk, 0)? {
@@ -123,65 +106,22 @@ pub(crate) fn step(
 }
 
 impl Shared {
-    pub(crate) fn file_of(&self, segment: &Segment) -> Result<Arc<dyn File>, ReadError> {
-        if let Some(body) = segment.open_body() {
-            return Ok(body.file.clone());
-        }
-        let key = (segment.id, segment.generation);
-        if let Some(file) = self.files.get(&key) {
-            return Ok(file);
-        }
-        let name = segment.name();
-        let opened = self.disk.open(&name, OpenMode::Read);
-        let file = opened.map_err(|error| ReadError::io(&name, error))?;
-        self.files.insert(key, file.clone());
-        Ok(file)
-    }
-
-    /// A segment's file and where its durable frames end.
-    fn data_of(&self, segment: &Segment) -> Result<(Arc<dyn File>, u64), ReadError> {
-        let file = self.file_of(segment)?;
-        let end = match &segment.body {
-            Body::Open(body) => body.synced_end(),
-            Body::Sealed { .. } => self.footer(segment)?.data_end.get(),
-        };
-        Ok((file, end))
-    }
-
-    fn read(&self, segment: &Segment, from: u64, to: u64) -> Result<Bytes, ReadError> {
-        let mut bytes = vec![0; (to - from) as usize];
-        let file = self.file_of(segment)?;
-        read_exact_at(&*file, &mut bytes, from)
-            .map_err(|error| ReadError::io(&segment.name(), error))?;
-        Ok(bytes.into())
-    }
-
-    pub(crate) fn footer(&self, segment: &Segment) -> Result<SegmentFooter, ReadError> {
-        let Body::Sealed { length, .. } = segment.body else {
-            return Err(damaged_footer(segment, 0, "the segment is not sealed"));
-        };
-        let at = length.saturating_sub(SegmentFooter::SIZE as u64);
-        let bytes = self.read(segment, at, length)?;
-        SegmentFooter::parse(&bytes, segment.id).map_err(|what| damaged_footer(segment, at, what))
-    }
-
-    /// The blocks of a segment; of an open one, a copy of what they are now.
-    pub(crate) fn blocks_of(&self, segment: &Segment) -> Result<Arc<Vec<BlockEntry>>, ReadError> {
-        let length = match &segment.body {
-            Body::Open(body) => return Ok(Arc::new(body.blocks.read().entries.clone())),
-            Body::Sealed { length, .. } => *length,
-        };
-        let key = (segment.id, segment.generation);
-        if let Some(blocks) = self.footers.get(&key) {
-            return Ok(blocks);
-        }
-        let footer = self.footer(segment)?;
-        let from = footer.data_end.get();
-        let to = length.saturating_sub(SegmentFooter::SIZE as u64).max(from);
-        let blocks = footer.parse_blocks(&self.read(segment, from, to)?);
-        let blocks = Arc::new(blocks.map_err(|what| damaged_footer(segment, from, what))?);
-        self.footers.insert(key, blocks.clone());
-        Ok(blocks)
+    /// Looks at a segment's blocks as they are now, and at where its durable frames end.
+    pub(crate) fn with_blocks<T>(
+        &self,
+        segment: &Segment,
+        look: impl FnOnce(&[BlockEntry], u64) -> T,
+    ) -> Result<T, ReadError> {
+        Ok(match &segment.body {
+            Body::Open(body) => {
+                let end = body.synced_end();
+                look(&body.blocks.read().entries, end)
+            }
+            Body::Sealed { .. } => {
+                let table = self.table(segment)?;
+                look(&table.blocks, table.data_end)
+            }
+        })
     }
 
     /// The number of the last segment that begins at or before a position.
@@ -203,12 +143,8 @@ impl Shared {
         segment: &Segment,
         position: u64,
     ) -> Result<Option<usize>, ReadError> {
-        let before = |entries: &[BlockEntry]| {
-            entries.partition_point(|block| block.first_position.get() <= position).checked_sub(1)
-        };
-        Ok(match &segment.body {
-            Body::Open(body) => before(&body.blocks.read().entries),
-            Body::Sealed { .. } => before(&self.blocks_of(segment)?),
+        self.with_blocks(segment, |blocks, _| {
+            blocks.partition_point(|block| block.first_position.get() <= position).checked_sub(1)
         })
     }
 
@@ -217,24 +153,14 @@ impl Shared {
         segment: &Arc<Segment>,
         index: usize,
     ) -> Result<Option<BlockAt>, ReadError> {
-        let pick = |entries: &[BlockEntry], data_end: u64, open: bool| {
-            let entry = *entries.get(index).filter(|entry| entry.offset.get() < data_end)?;
-            let next = entries.get(index + 1).map(|next| next.offset.get());
+        let open = segment.open_body().is_some();
+        self.with_blocks(segment, |blocks, data_end| {
+            let entry = *blocks.get(index).filter(|entry| entry.offset.get() < data_end)?;
+            let next = blocks.get(index + 1).map(|next| next.offset.get());
             // What follows in an open segment may not be synced yet.
             let complete = next.map_or(!open, |next| next <= data_end);
             let end = next.unwrap_or(data_end).min(data_end);
             Some(BlockAt { segment: segment.clone(), index, entry, end, complete })
-        };
-        Ok(match &segment.body {
-            Body::Open(body) => {
-                let end = body.synced_end();
-                pick(&body.blocks.read().entries, end, true)
-            }
-            Body::Sealed { length, .. } => {
-                let blocks = self.blocks_of(segment)?;
-                let tail = SegmentFooter::SIZE + blocks.len() * BlockEntry::SIZE;
-                pick(&blocks, length.saturating_sub(tail as u64), false)
-            }
         })
     }
 
@@ -265,8 +191,4 @@ fn walk_of(block: &BlockAt, bytes: Bytes) -> Walk {
     let BlockEntry { first_position, offset, commit_min, .. } = block.entry;
     let salt = block.segment.salt;
     Walk::new(bytes, offset.get(), salt, first_position.get(), commit_min.get())
-}
-
-fn damaged_footer(segment: &Segment, offset: u64, what: &str) -> ReadError {
-    ReadError::Damaged(segment.damage(offset, segment.first_position, what))
 }

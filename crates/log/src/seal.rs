@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::format::SegmentFooter;
 use crate::format::footer::Totals;
 use crate::log::Shared;
-use crate::manifest::{FileKind, SegmentState};
+use crate::manifest::SegmentState;
 use crate::segment::Segment;
 
 /// Writes the footer where the frames end (a crash before the manifest knows of it leaves a closed
@@ -26,20 +26,15 @@ pub(crate) fn seal(shared: &Shared, id: u64) -> io::Result<()> {
         records: blocks.records,
         frames: blocks.frames,
         commit_max: blocks.commit_max,
+        generation: segment.generation,
     };
-    let footer = SegmentFooter::encode(totals, &blocks.entries);
+    let footer = SegmentFooter::encode(totals, &blocks.entries, None);
     let length = data_end + footer.len() as u64;
     body.file.write_at(&footer, data_end)?;
     body.file.set_len(length)?;
     body.file.sync()?;
     let live = segment.live(SegmentState::Sealed, last_position, length);
-    shared.manifest.update(|files| {
-        for file in files.iter_mut() {
-            if file.kind == FileKind::SEGMENT && file.id == id {
-                *file = live;
-            }
-        }
-    })?;
+    shared.manifest.replace(live)?;
     let sealed = Arc::new(Segment::sealed(shared.header.store_id, &live));
     shared.segments.rcu(|segments| {
         let mut segments = Vec::clone(segments);

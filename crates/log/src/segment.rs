@@ -1,7 +1,7 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use leftfold_io::File;
+use leftfold_io::{Disk, File};
 use parking_lot::RwLock;
 
 use crate::error::Damage;
@@ -11,9 +11,12 @@ use crate::manifest::{FileKind, LiveFile, SegmentState};
 
 /// A block is closed at the first record boundary after this many bytes: what a cold read of one
 /// record reads.
-const BLOCK_BYTES: u64 = 16 << 10;
+pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
 
 /// A segment: a file of the log, open, closed or sealed.
+///
+/// Whoever holds one can read its file: a generation that was replaced is removed from the disk
+/// when the last holder lets go.
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) generation: u32,
@@ -21,6 +24,9 @@ pub(crate) struct Segment {
     /// Where the checksums of its frames and records begin.
     pub(crate) salt: u32,
     pub(crate) body: Body,
+    /// How it was written again.
+    pub(crate) detail: u32,
+    retired: OnceLock<Arc<dyn Disk>>,
 }
 
 pub(crate) enum Body {
@@ -38,8 +44,10 @@ pub(crate) struct OpenBody {
 }
 
 /// The blocks of a segment that is still in memory, unsynced ones at the end included.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Blocks {
+    /// A block is closed after so many bytes.
+    block_bytes: u64,
     pub(crate) entries: Vec<BlockEntry>,
     pub(crate) records: u64,
     pub(crate) frames: u64,
@@ -47,13 +55,37 @@ pub(crate) struct Blocks {
     pub(crate) commit_max: i64,
 }
 
+impl Default for Blocks {
+    fn default() -> Self {
+        Blocks::closed_after(BLOCK_BYTES)
+    }
+}
+
 impl Blocks {
+    pub(crate) fn closed_after(block_bytes: u64) -> Self {
+        let (entries, last_position, commit_max) = (Vec::new(), 0, 0);
+        Blocks { block_bytes, entries, records: 0, frames: 0, last_position, commit_max }
+    }
+
+    /// Lets the first block begin here, with the frames before its first record, and be there even
+    /// if there are only such frames.
+    pub(crate) fn begin_at(&mut self, offset: u64, position: u64, content: bool) {
+        match self.entries.first_mut() {
+            Some(first) => first.offset = offset.into(),
+            None if content => {
+                self.note(position, offset, self.commit_max, self.commit_max);
+                self.records = 0;
+            }
+            None => {}
+        }
+    }
+
     /// Notes a record whose block, should it open one, begins at this offset.
     pub(crate) fn note(&mut self, position: u64, offset: u64, commit: i64, time: i64) {
         self.records += 1;
         self.last_position = position;
         match self.entries.last_mut() {
-            Some(block) if offset - block.offset.get() < BLOCK_BYTES => {
+            Some(block) if offset - block.offset.get() < self.block_bytes => {
                 block.commit_max = commit.into();
                 block.time_min = block.time_min.get().min(time).into();
                 block.time_max = block.time_max.get().max(time).into();
@@ -92,7 +124,16 @@ impl Segment {
     ) -> Self {
         let synced_end = AtomicU64::new(synced_end);
         let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), synced_end });
-        Segment { id, generation: 0, first_position, salt: salt_of(store_id, id), body }
+        let salt = salt_of(store_id, id);
+        Segment {
+            id,
+            generation: 0,
+            first_position,
+            salt,
+            body,
+            detail: 0,
+            retired: OnceLock::new(),
+        }
     }
 
     pub(crate) fn sealed(store_id: [u8; 16], file: &LiveFile) -> Self {
@@ -102,6 +143,8 @@ impl Segment {
             first_position: file.first,
             salt: salt_of(store_id, file.id),
             body: Body::Sealed { last_position: file.last, length: file.length },
+            detail: file.detail,
+            retired: OnceLock::new(),
         }
     }
 
@@ -114,6 +157,20 @@ impl Segment {
             first: self.first_position,
             last,
             length,
+            detail: self.detail,
+        }
+    }
+
+    /// Another generation has its place.
+    pub(crate) fn retire(&self, disk: Arc<dyn Disk>) {
+        _ = self.retired.set(disk);
+    }
+
+    /// Bytes of its file, without what is preallocated.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.body {
+            Body::Open(body) => body.synced_end(),
+            Body::Sealed { length, .. } => *length,
         }
     }
 
@@ -139,6 +196,15 @@ impl Segment {
 
     pub(crate) fn damage(&self, offset: u64, position: u64, what: &str) -> Damage {
         Damage { file: self.name(), offset, position, what: what.to_owned() }
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(disk) = self.retired.get() {
+            // If that fails, the file is litter, and removed at the next opening.
+            _ = disk.remove(&self.name());
+        }
     }
 }
 

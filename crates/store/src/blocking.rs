@@ -1,11 +1,13 @@
 //! The calls of a store for callers that are not async: they run on the caller's thread.
 
-use crate::append::{Append, Appended};
+use crate::append::{Append, Appended, Expected};
 use crate::cursor::Cursor;
 use crate::embedded::{Embedded, LiveSubscription};
 use crate::error::{AppendError, ReadError};
+use crate::event_store::EventStore;
 use crate::query::Query;
 use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::retention::{Retention, RetentionRule};
 
 /// An embedded store, without async. Each call means what it means in
 /// [`EventStore`](crate::EventStore).
@@ -55,6 +57,36 @@ impl<'a> Blocking<'a> {
     /// Where a checkpoint is.
     pub fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         self.store.core.checkpoint(name)
+    }
+
+    /// Sets what is kept of a stream.
+    pub fn set_retention(&self, stream: &str, retention: Retention) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::set_retention(self.store, stream, retention))
+    }
+
+    /// Deletes the events that a stream has; it goes on counting.
+    pub fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::delete_stream(self.store, stream, expected))
+    }
+
+    /// Deletes a stream's events and closes it for ever.
+    pub fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::tombstone_stream(self.store, stream, expected))
+    }
+
+    /// Defines a rule of retention, in the place of the one of its name.
+    pub fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::set_retention_rule(self.store, rule))
+    }
+
+    /// Forgets a rule of retention.
+    pub fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::drop_retention_rule(self.store, name))
+    }
+
+    /// The rules of retention, by name.
+    pub fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
+        pollster::block_on(EventStore::retention_rules(self.store))
     }
 
     /// Defines a named index over a query, and returns when it holds all past events.

@@ -13,8 +13,10 @@ use crate::event::{BYTES, JSON, NewEvent};
 const FLAG_TIME_GIVEN: u16 = 1;
 /// The content type is `application/json`, which is not written out.
 const FLAG_JSON: u16 = 2;
+/// Metadata and data were removed.
+const FLAG_SCAVENGED: u16 = 4;
 /// Flags that this release knows.
-const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON;
+const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED;
 
 /// The fixed part of an event. After it come, without gaps: stream, type, correlation, causation,
 /// content type, subject, tags, extensions, metadata, data.
@@ -158,7 +160,6 @@ pub(crate) enum Field {
     Correlation,
     Causation,
     ContentType,
-    #[expect(dead_code, reason = "in the format; read when forgetting comes")]
     Subject,
     Tags,
     #[expect(dead_code, reason = "in the format; none is defined yet")]
@@ -227,6 +228,21 @@ impl Layout {
 
     pub(crate) fn time_was_given(&self) -> bool {
         self.header.flags.get() & FLAG_TIME_GIVEN != 0
+    }
+
+    pub(crate) fn is_scavenged(&self) -> bool {
+        self.header.flags.get() & FLAG_SCAVENGED != 0
+    }
+
+    /// The record without metadata and data: what it was, where and when, and what it must not be
+    /// confused with, all stay.
+    pub(crate) fn scavenged(&self, record: &[u8]) -> Vec<u8> {
+        let mut header = self.header;
+        header.flags = (header.flags.get() | FLAG_SCAVENGED).into();
+        (header.metadata, header.data) = (U32::ZERO, U32::ZERO);
+        let end = self.range(Field::Metadata).start;
+        let rest = record.get(EventHeader::SIZE..end).unwrap_or_default();
+        [header.as_bytes(), rest].concat()
     }
 
     pub(crate) fn schema_version(&self) -> u16 {

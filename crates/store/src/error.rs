@@ -60,6 +60,15 @@ pub enum Failure {
     },
 }
 
+impl From<leftfold_log::RewriteError> for Failure {
+    fn from(error: leftfold_log::RewriteError) -> Self {
+        match error {
+            leftfold_log::RewriteError::Read(error) => error.into(),
+            error => Failure::Disk { what: "writing a segment again", message: error.to_string() },
+        }
+    }
+}
+
 impl Failure {
     /// A stable code.
     pub fn code(&self) -> &'static str {
@@ -121,6 +130,12 @@ pub enum Conflict {
         /// Where it is.
         actual: Option<Cursor>,
     },
+    /// The stream takes no more events, ever.
+    #[error("stream {stream} was closed with a tombstone: it takes no more events; use another")]
+    Tombstoned {
+        /// The stream.
+        stream: String,
+    },
 }
 
 impl Conflict {
@@ -130,6 +145,7 @@ impl Conflict {
             Conflict::Version { .. } => "wrong_version",
             Conflict::Query { .. } => "query_matched",
             Conflict::Checkpoint { .. } => "checkpoint_moved",
+            Conflict::Tombstoned { .. } => "stream_tombstoned",
         }
     }
 }

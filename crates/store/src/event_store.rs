@@ -1,10 +1,11 @@
 use std::future::Future;
 
-use crate::append::{Append, Appended};
+use crate::append::{Append, Appended, Expected};
 use crate::cursor::Cursor;
 use crate::error::{AppendError, ReadError};
 use crate::query::Query;
 use crate::read::{Delivery, IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::retention::{Retention, RetentionRule};
 
 /// An event store: embedded, or at the other end of a network.
 ///
@@ -50,6 +51,44 @@ pub trait EventStore: Send + Sync {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<Cursor>, ReadError>> + Send;
+
+    /// Sets what is kept of a stream, in the place of what was set before.
+    fn set_retention(
+        &self,
+        stream: &str,
+        retention: Retention,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Deletes the events that a stream has, if it is where it is expected. It goes on counting:
+    /// its next event has the next version.
+    fn delete_stream(
+        &self,
+        stream: &str,
+        expected: Expected,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Deletes a stream's events and closes it for ever, if it is where it is expected.
+    fn tombstone_stream(
+        &self,
+        stream: &str,
+        expected: Expected,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Defines a rule of retention, in the place of the one of its name.
+    fn set_retention_rule(
+        &self,
+        rule: RetentionRule,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Forgets a rule. What it has hidden is seen again, unless it was scavenged.
+    fn drop_retention_rule(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// The rules of retention, by name.
+    fn retention_rules(&self)
+    -> impl Future<Output = Result<Vec<RetentionRule>, ReadError>> + Send;
 
     /// Defines a named index over a query, and returns when it holds all past events.
     fn define_index(

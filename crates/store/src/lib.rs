@@ -16,15 +16,18 @@ mod names;
 mod query;
 mod read;
 mod recorded;
+mod retention;
 mod time;
 
 pub use append::{Append, Appended, CheckpointMove, Expected, Versions};
 pub use cursor::Cursor;
-pub use embedded::{Embedded, Finding, LiveSubscription, Manual, Options, Stat, Verified};
+pub use embedded::{
+    Embedded, Finding, LiveSubscription, Manual, Options, Scavenged, Stat, Verified,
+};
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, OpenError, Overlap, ReadError};
 pub use event::{BYTES, JSON, NewEvent};
 pub use event_store::{EventStore, Subscription};
-pub use leftfold_log::Durability;
+pub use leftfold_log::{Durability, Packing};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use query::{Field, Query, Span, Value};
@@ -33,4 +36,5 @@ pub use read::{
     Subscribe,
 };
 pub use recorded::Recorded;
+pub use retention::{Retention, RetentionRule};
 pub use time::Timestamp;

@@ -22,6 +22,8 @@ pub struct Limits {
     pub checkpoints: usize,
     /// Named indexes.
     pub indexes: usize,
+    /// Rules of retention: every event that is read is held against each.
+    pub retention_rules: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +39,7 @@ impl Default for Limits {
             page_scanned: 200_000,
             checkpoints: 100_000,
             indexes: 1_000,
+            retention_rules: 100,
         }
     }
 }

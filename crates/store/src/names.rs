@@ -29,6 +29,14 @@ pub(crate) fn check(what: &str, name: &str) -> Result<(), Invalid> {
     ))
 }
 
+/// Checks a name that the store itself makes of a user's: it may be longer by a prefix.
+pub(crate) fn check_system(what: &str, name: &str) -> Result<(), Invalid> {
+    match name.split_once('-') {
+        Some((prefix, rest)) if prefix.starts_with(SYSTEM) => check(what, rest),
+        _ => check(what, name),
+    }
+}
+
 /// Checks a tag as the name that it is, `key=value`.
 pub(crate) fn check_tag(key: &str, value: &str) -> Result<(), Invalid> {
     let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));

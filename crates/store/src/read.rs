@@ -1,6 +1,7 @@
 use crate::cursor::Cursor;
 use crate::query::Query;
 use crate::recorded::Recorded;
+use crate::retention::Retention;
 use crate::time::Timestamp;
 
 pub use leftfold_log::Direction;
@@ -148,6 +149,17 @@ pub struct StreamInfo {
     pub first_position: u64,
     /// The position of its last event.
     pub last_position: u64,
+    /// What of it is kept; without the rules that it falls under.
+    pub retention: Retention,
+    /// Whether it was closed with a tombstone.
+    pub tombstoned: bool,
+}
+
+impl StreamInfo {
+    /// Whether all of its events so far were deleted. It goes on counting.
+    pub fn is_deleted(&self) -> bool {
+        self.tombstoned || self.retention.truncate_before.is_some_and(|first| first > self.version)
+    }
 }
 
 /// Which streams are wanted: all, or those of a category, in the order in which they began.

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 use leftfold_log::Record;
 use uuid::Uuid;
@@ -8,10 +10,22 @@ use crate::event::{BYTES, JSON};
 use crate::time::Timestamp;
 
 /// An event as it is stored. Cheap to clone: it is a slice of the block that it was read with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Recorded {
     record: Record,
     layout: Layout,
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded")
+            .field("position", &self.position())
+            .field("stream", &self.stream())
+            .field("version", &self.version())
+            .field("type", &self.event_type())
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Recorded {
@@ -103,6 +117,26 @@ impl Recorded {
 
     pub(crate) fn digest(&self) -> [u8; 16] {
         self.layout.header.digest
+    }
+
+    /// Whether its metadata and data were removed.
+    pub(crate) fn is_scavenged(&self) -> bool {
+        self.layout.is_scavenged()
+    }
+
+    /// Its record without metadata and data.
+    pub(crate) fn scavenged(&self) -> Vec<u8> {
+        self.layout.scavenged(&self.record.bytes)
+    }
+
+    /// Bytes of metadata and data.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        (self.layout.range(Field::Metadata).len() + self.layout.range(Field::Data).len()) as u64
+    }
+
+    /// Whether it belongs to somebody who may have to be forgotten.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        !self.layout.range(Field::Subject).is_empty()
     }
 
     pub(crate) fn size(&self) -> usize {

@@ -1,27 +1,45 @@
 //! The conformance suite against the embedded store: on a fake disk, with small segments.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod scavenging;
+
 use std::sync::Arc;
 
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
-use leftfold_store::{Embedded, Options};
+use leftfold_store::{Embedded, Options, Packing};
 
-fn fresh(segment_bytes: u64) -> Box<Embedded> {
-    let mut options = Options::default();
+fn fresh(segment_bytes: u64, packing: Packing) -> Embedded {
+    let mut options = Options { packing, ..Options::default() };
     options.log.segment_bytes = segment_bytes;
     options.log.preallocate = 4096;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
     let disk = Arc::new(FakeDisk::new());
-    Box::new(Embedded::open_on(disk, clock, random, options).unwrap())
+    Embedded::open_on(disk, clock, random, options).unwrap()
 }
 
 /// All in the open segment.
 mod in_one_segment {
-    leftfold_store::conformance_suite!(|| super::fresh(64 << 20));
+    use leftfold_store::Packing;
+    leftfold_store::conformance_suite!(|| Box::new(super::fresh(64 << 20, Packing::Fast)));
 }
 
 /// Nearly every event in a segment of its own, most of them sealed.
 mod in_many_segments {
-    leftfold_store::conformance_suite!(|| super::fresh(300));
+    use leftfold_store::Packing;
+    leftfold_store::conformance_suite!(|| Box::new(super::fresh(300, Packing::Off)));
+}
+
+/// The same, packed in the background.
+mod in_many_packed_segments {
+    use leftfold_store::Packing;
+    leftfold_store::conformance_suite!(|| Box::new(super::fresh(300, Packing::Small)));
+}
+
+/// The same, scavenged before every call: no answer may depend on whether that was done.
+mod scavenged_before_every_call {
+    use leftfold_store::Packing;
+    leftfold_store::conformance_suite!(|| {
+        Box::new(super::scavenging::Scavenging(super::fresh(300, Packing::Fast)))
+    });
 }

@@ -1,7 +1,7 @@
 use zerocopy::little_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{FORMAT_VERSION, crc_of};
+use super::crc_of;
 
 const MAGIC: [u8; 8] = *b"LFSEGEND";
 
@@ -30,6 +30,31 @@ impl BlockEntry {
     pub const SIZE: usize = 48;
 }
 
+/// Where a packed block is stored. Its content is what a file that is not packed has from the
+/// offset in its [`BlockEntry`] on.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct PackedEntry {
+    /// Where it begins in the file.
+    pub stored_at: U64,
+    /// Bytes in the file.
+    pub stored_bytes: U32,
+    /// Of the stored bytes, from the segment's salt.
+    pub crc: U32,
+}
+
+const _: () = assert!(size_of::<PackedEntry>() == PackedEntry::SIZE);
+
+impl PackedEntry {
+    /// Bytes on disk.
+    pub const SIZE: usize = 16;
+}
+
+/// The footer's version where blocks are stored as they are.
+const PLAIN: u32 = 1;
+/// The footer's version where blocks are packed.
+const PACKED: u32 = 2;
+
 /// The last bytes of a sealed segment file; the block entries stand before it.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -44,7 +69,7 @@ pub struct SegmentFooter {
     pub first_position: U64,
     /// The position of its last record; one less than the first if there is none.
     pub last_position: U64,
-    /// Where the frames end and the block entries begin.
+    /// Where the frames end; before packing, if the file is packed.
     pub data_end: U64,
     /// How many records there are.
     pub records: U64,
@@ -53,8 +78,10 @@ pub struct SegmentFooter {
     /// The last commit time in it.
     pub commit_max: I64,
     generation: U32,
-    reserved: U32,
-    reserved_too: U64,
+    /// Bytes of the dictionary that blocks are packed with; 0 if there is none.
+    pub dictionary: U32,
+    /// Where the tables begin; 0 if the file is not packed: then they begin where the frames end.
+    tables: U64,
     blocks_crc: U32,
     crc: U32,
 }
@@ -71,17 +98,45 @@ pub(crate) struct Totals {
     pub(crate) records: u64,
     pub(crate) frames: u64,
     pub(crate) commit_max: i64,
+    pub(crate) generation: u32,
+}
+
+/// How the blocks of a packed file are stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PackedTables<'a> {
+    /// Where the tables begin in the file.
+    pub(crate) at: u64,
+    pub(crate) entries: &'a [PackedEntry],
+    pub(crate) dictionary: &'a [u8],
+}
+
+/// What stands before a footer.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// The blocks.
+    pub blocks: &'a [BlockEntry],
+    /// Where each is stored, if they are packed.
+    pub packed: &'a [PackedEntry],
+    /// What they are packed with; empty if with nothing.
+    pub dictionary: &'a [u8],
 }
 
 impl SegmentFooter {
     /// Bytes on disk.
     pub const SIZE: usize = 96;
 
-    /// Lays out block entries and footer.
-    pub(crate) fn encode(totals: Totals, blocks: &[BlockEntry]) -> Vec<u8> {
+    /// Lays out the tables and the footer behind them.
+    pub(crate) fn encode(
+        totals: Totals,
+        blocks: &[BlockEntry],
+        packed: Option<PackedTables<'_>>,
+    ) -> Vec<u8> {
+        let (entries, dictionary) =
+            packed.map_or((&[][..], &[][..]), |packed| (packed.entries, packed.dictionary));
+        let tables = [blocks.as_bytes(), entries.as_bytes(), dictionary].concat();
         let mut footer = SegmentFooter {
             magic: MAGIC,
-            version: FORMAT_VERSION.into(),
+            version: if packed.is_some() { PACKED } else { PLAIN }.into(),
             blocks: (blocks.len() as u32).into(),
             segment: totals.segment.into(),
             first_position: totals.first_position.into(),
@@ -90,14 +145,14 @@ impl SegmentFooter {
             records: totals.records.into(),
             frames: totals.frames.into(),
             commit_max: totals.commit_max.into(),
-            generation: U32::ZERO,
-            reserved: U32::ZERO,
-            reserved_too: U64::ZERO,
-            blocks_crc: crc_of(0, &[blocks.as_bytes()]).into(),
+            generation: totals.generation.into(),
+            dictionary: (dictionary.len() as u32).into(),
+            tables: packed.map_or(0, |packed| packed.at).into(),
+            blocks_crc: crc_of(0, &[&tables]).into(),
             crc: U32::ZERO,
         };
         footer.crc = footer.checksum().into();
-        [blocks.as_bytes(), footer.as_bytes()].concat()
+        [&tables, footer.as_bytes()].concat()
     }
 
     /// Reads a footer.
@@ -108,21 +163,39 @@ impl SegmentFooter {
         if footer.magic != MAGIC || footer.crc.get() != footer.checksum() {
             return Err("the segment's footer is damaged");
         }
-        if footer.segment.get() != segment || footer.version.get() != FORMAT_VERSION {
+        let known = [PLAIN, PACKED].contains(&footer.version.get());
+        if footer.segment.get() != segment || !known {
             return Err("the segment's footer belongs to another segment or format version");
         }
         Ok(footer)
     }
 
-    /// Reads the block entries that stand before the footer.
-    pub fn parse_blocks(&self, bytes: &[u8]) -> Result<Vec<BlockEntry>, &'static str> {
+    /// Whether blocks are packed.
+    pub fn is_packed(&self) -> bool {
+        self.version.get() == PACKED
+    }
+
+    /// Where the tables begin in the file.
+    pub fn tables_at(&self) -> u64 {
+        if self.is_packed() { self.tables.get() } else { self.data_end.get() }
+    }
+
+    /// Reads the tables: block entries, where packed blocks are stored, and their dictionary.
+    pub fn parse_tables<'a>(&self, bytes: &'a [u8]) -> Result<Tables<'a>, &'static str> {
+        const SHORT: &str = "the segment's tables are cut short";
         if crc_of(0, &[bytes]) != self.blocks_crc.get() {
-            return Err("the segment's block entries are damaged");
+            return Err("the segment's tables are damaged");
         }
-        let Ok(blocks) = <[BlockEntry]>::ref_from_bytes(bytes) else {
-            return Err("the segment's block entries are cut short");
-        };
-        Ok(blocks.to_vec())
+        let count = self.blocks.get() as usize;
+        let blocks = <[BlockEntry]>::ref_from_prefix_with_elems(bytes, count);
+        let (blocks, rest) = blocks.map_err(|_| SHORT)?;
+        let packed = if self.is_packed() { count } else { 0 };
+        let packed = <[PackedEntry]>::ref_from_prefix_with_elems(rest, packed);
+        let (packed, dictionary) = packed.map_err(|_| SHORT)?;
+        if dictionary.len() as u64 != u64::from(self.dictionary.get()) {
+            return Err(SHORT);
+        }
+        Ok(Tables { blocks, packed, dictionary })
     }
 
     fn checksum(&self) -> u32 {

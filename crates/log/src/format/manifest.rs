@@ -40,7 +40,9 @@ pub struct ManifestEntry {
     pub last: U64,
     /// Bytes of the file (of a closed segment: where its frames end).
     pub length: U64,
-    reserved: [u8; 24],
+    /// Of a segment: how it was written again; of an index: how many segments it covers, less one.
+    pub detail: U32,
+    reserved: [u8; 20],
 }
 
 const _: () = assert!(size_of::<ManifestEntry>() == ManifestEntry::SIZE);
@@ -52,7 +54,7 @@ impl ManifestEntry {
     pub(crate) fn new(
         kind: u16,
         state: u16,
-        generation: u32,
+        [generation, detail]: [u32; 2],
         [id, first, last, length]: [u64; 4],
     ) -> Self {
         ManifestEntry {
@@ -63,7 +65,8 @@ impl ManifestEntry {
             first: first.into(),
             last: last.into(),
             length: length.into(),
-            reserved: [0; 24],
+            detail: detail.into(),
+            reserved: [0; 20],
         }
     }
 }

@@ -7,14 +7,14 @@ mod manifest;
 mod segment;
 mod store;
 
-pub use footer::{BlockEntry, SegmentFooter};
+pub use footer::{BlockEntry, PackedEntry, SegmentFooter, Tables};
 pub use frame::{
     EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader, MAX_RECORD,
     RecordPrefix, extensions, push_extension,
 };
 pub use manifest::{ManifestEntry, ManifestHeader};
 pub use segment::SegmentHeader;
-pub use store::{CATEGORY_FIRST_DASH, StoreHeader};
+pub use store::{CATEGORY_FIRST_DASH, FEATURE_GENERATIONS, StoreHeader};
 
 /// The version of the format that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;

@@ -33,10 +33,20 @@ impl SegmentHeader {
 
     /// A header of generation 0.
     pub fn new(store_id: [u8; 16], segment: u64, first_position: u64, commit_floor: i64) -> Self {
+        Self::of_generation(0, store_id, [segment, first_position], commit_floor)
+    }
+
+    /// A header of any generation, for a segment of this number and first position.
+    pub fn of_generation(
+        generation: u32,
+        store_id: [u8; 16],
+        [segment, first_position]: [u64; 2],
+        commit_floor: i64,
+    ) -> Self {
         let mut header = SegmentHeader {
             magic: MAGIC,
             version: FORMAT_VERSION.into(),
-            generation: U32::ZERO,
+            generation: generation.into(),
             store_id,
             segment: segment.into(),
             first_position: first_position.into(),

@@ -8,7 +8,12 @@ const MAGIC: [u8; 8] = *b"LEFTFOLD";
 /// The category of a stream is its name up to the first `-` (the whole name if there is none).
 pub const CATEGORY_FIRST_DASH: u8 = 1;
 
-/// The file `STORE`: who this store is. Written once, when the store is created.
+/// Incompatible feature: segments may have been written again, packed or scavenged, and index files
+/// may cover several segments. Set when the first of them is written.
+pub const FEATURE_GENERATIONS: u64 = 1;
+
+/// The file `STORE`: who this store is. Written when the store is created, and again when it begins
+/// to use a feature that older releases do not know.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct StoreHeader {
@@ -78,10 +83,27 @@ impl StoreHeader {
         if header.crc.get() != header.checksum() {
             return Err("its checksum does not match".to_owned());
         }
-        if header.incompatible_features.get() != 0 || header.category_rule != CATEGORY_FIRST_DASH {
+        let unknown = header.incompatible_features.get() & !FEATURE_GENERATIONS;
+        if unknown != 0 || header.category_rule != CATEGORY_FIRST_DASH {
             return Err("it uses features that this release does not know".to_owned());
         }
         Ok(header)
+    }
+
+    /// The same store with incompatible features in use.
+    #[must_use]
+    pub fn with_features(mut self, features: u64) -> Self {
+        self.incompatible_features = (self.incompatible_features.get() | features).into();
+        self.crc = self.checksum().into();
+        self
+    }
+
+    /// The same store in another incarnation.
+    #[must_use]
+    pub fn reborn(mut self, incarnation: u128) -> Self {
+        self.incarnation = incarnation.to_le_bytes();
+        self.crc = self.checksum().into();
+        self
     }
 
     fn checksum(&self) -> u32 {

@@ -7,6 +7,7 @@ mod tail;
 mod turn;
 
 pub use builder::FrameBuilder;
+pub(crate) use builder::Place;
 pub use sequencer::{Pump, Sequencer, Waiting};
 
 use crate::error::WriteError;

@@ -12,7 +12,7 @@ use crate::format::{FrameHeader, SegmentHeader};
 use crate::head::Head;
 use crate::log::{SegmentInfo, Shared};
 use crate::manifest::SegmentState;
-use crate::options::Durability;
+use crate::options::{Durability, Packing};
 
 /// A draft on its way to the writer, and whom to answer.
 pub(super) struct Pending<A: Admit> {
@@ -230,6 +230,8 @@ impl<A: Admit> Writer<A> {
             sealed: false,
             active: true,
             bytes: self.tail.end,
+            packing: Packing::Off,
+            scavenged: false,
         });
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A part of the sentence that goes with each code.
-const SENTENCES: [(&str, &str); 27] = [
+const SENTENCES: [(&str, &str); 31] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
     ("tag_invalid", "tag"),
@@ -33,6 +33,10 @@ const SENTENCES: [(&str, &str); 27] = [
     ("event_id_reused", "with other content; give another event another id"),
     ("cursor_invalid", "this is not a cursor"),
     ("query_syntax", "can't be read at character"),
+    ("retention_invalid", ""),
+    ("rule_unknown", "there is no retention rule "),
+    ("too_many_rules", "retention rules: 101; at most 100 are allowed"),
+    ("stream_tombstoned", "it takes no more events; use another"),
     ("index_building", "does not hold all past events"),
 ];
 

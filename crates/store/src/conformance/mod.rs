@@ -18,6 +18,7 @@ pub mod indexes;
 pub mod limits;
 pub mod reads;
 pub mod repeats;
+pub mod retention;
 pub mod subscriptions;
 
 pub use pollster::block_on;
@@ -100,6 +101,24 @@ macro_rules! conformance_suite {
             resumes_a_filtered_query_behind_what_it_does_not_want,
             begins_where_it_was_told_though_that_is_still_to_come,
             waits_for_what_comes,
+        );
+        $crate::conformance_suite!(@ $fresh, retention:
+            a_maximal_count_keeps_the_newest_at_once,
+            a_maximal_age_counts_from_the_commit_time,
+            truncation_hides_older_versions_and_moves_none,
+            retention_is_replaced_as_a_whole,
+            a_deleted_stream_goes_on_counting,
+            a_deleted_stream_answers_conditions_as_before,
+            a_deletion_expects_the_stream_where_it_was_said,
+            a_tombstone_refuses_all_later_appends,
+            a_tombstone_can_be_the_first_that_is_said_of_a_stream,
+            repeats_answer_though_their_events_are_hidden,
+            conditions_see_what_reads_do_not,
+            a_rule_hides_what_its_query_yields_until_it_is_dropped,
+            a_rule_counts_by_stream,
+            rules_that_can_not_be_defined_are_refused,
+            subscriptions_deliver_what_is_kept,
+            the_stores_own_events_are_kept,
         );
         $crate::conformance_suite!(@ $fresh, limits:
             names_are_checked,

@@ -246,8 +246,14 @@ mod promises {
     pub async fn describes_a_stream(store: &impl EventStore) {
         ten(store).await;
         let info = store.stream("a-2").await.unwrap().unwrap();
-        let expected =
-            StreamInfo { name: "a-2".into(), version: 3, first_position: 1, last_position: 10 };
+        let expected = StreamInfo {
+            name: "a-2".into(),
+            version: 3,
+            first_position: 1,
+            last_position: 10,
+            retention: crate::Retention::default(),
+            tombstoned: false,
+        };
         assert_eq!(info, expected);
         assert_eq!(store.stream("absent").await.unwrap(), None);
     }

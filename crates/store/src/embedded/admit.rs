@@ -4,19 +4,20 @@
 //! events that are not synced, so a draft whose answer might have changed goes back to its caller,
 //! who waits until those events are durable and checks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_index::{Active, Adding, Part};
+use leftfold_index::{Active, Adding, Key, Part};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 
 use super::core::{Core, cursor_of};
 use super::draft::{Draft, DraftEvent, DraftStream};
-use super::indexes::{Change, Named};
+use super::indexes::Named;
 use super::rebuild::encode_moves;
 use super::recent::{Answer, Recent, Recents};
+use super::retention::StoreChange;
 use crate::append::{Appended, Expected, Versions};
 use crate::codec::set_version;
 use crate::cursor::Cursor;
@@ -43,8 +44,10 @@ pub(crate) struct Admitter {
     moved: Vec<(String, Cursor)>,
     /// Named indexes, durable or not.
     named: Vec<Arc<Named>>,
-    /// Changes of named indexes that are not durable yet.
-    changed: Vec<(Change, Option<Arc<Named>>)>,
+    /// Changes that are not durable yet; of named indexes with what they define.
+    changed: Vec<(StoreChange, Option<Arc<Named>>)>,
+    /// Streams that were closed with a tombstone since the open segment began.
+    tombstoned: HashSet<Key>,
     known: Arc<AtomicU64>,
 }
 
@@ -58,6 +61,7 @@ impl Admitter {
             moved: Vec::new(),
             named,
             changed: Vec::new(),
+            tombstoned: HashSet::new(),
             known: core.known.clone(),
             core,
             active,
@@ -70,6 +74,8 @@ impl Admitter {
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
             && draft.events.iter().all(|event| !became_known(draft, event, adding))
+            && (self.tombstoned.is_empty()
+                || draft.streams.iter().all(|stream| !self.tombstoned.contains(&stream.key)))
             && draft
                 .checkpoints
                 .iter()
@@ -111,8 +117,8 @@ impl Admitter {
             self.checkpoints.insert(to.name.clone(), to.to);
             self.moved.push((to.name, to.to));
         }
-        if let Some(change) = draft.index_change {
-            self.change_index(change, slot.position);
+        if let Some(change) = draft.change {
+            self.change(change, slot.position);
         }
         let last = slot.position + count - 1;
         self.known.fetch_max(last, Ordering::AcqRel);
@@ -125,10 +131,17 @@ impl Admitter {
         }
     }
 
-    fn change_index(&mut self, change: Change, position: u64) {
-        let defined = change.defined_at(position, &self.core.keys);
-        self.named.retain(|named| named.name != change.name());
-        self.named.extend(defined.clone());
+    fn change(&mut self, change: StoreChange, position: u64) {
+        let mut defined = None;
+        match &change {
+            StoreChange::Index(change) => {
+                defined = change.defined_at(position, &self.core.keys);
+                self.named.retain(|named| named.name != change.name());
+                self.named.extend(defined.clone());
+            }
+            StoreChange::Tombstone(stream) => _ = self.tombstoned.insert(*stream),
+            StoreChange::Rule(..) | StoreChange::Stream => {}
+        }
         self.changed.push((change, defined));
     }
 }
@@ -156,11 +169,17 @@ impl Admit for Admitter {
             self.core.checkpoints.write().extend(self.moved.drain(..));
         }
         for (change, defined) in self.changed.drain(..) {
-            self.core.named_changed(&change, defined);
+            match change {
+                StoreChange::Index(change) => self.core.named_changed(&change, defined),
+                StoreChange::Rule(name, rule) => self.core.rule_changed(&name, rule),
+                StoreChange::Tombstone(_) | StoreChange::Stream => self.core.streams_are_limited(),
+            }
         }
     }
 
     fn rolled(&mut self, opened: SegmentInfo) {
+        // What was checked before this segment is checked again anyway.
+        self.tombstoned.clear();
         let closed = std::mem::replace(&mut self.active, Arc::new(Active::new(opened.first)));
         let active = self.active.clone();
         self.core.index.rcu(|index| index.with_part(Part::Active(active.clone())));

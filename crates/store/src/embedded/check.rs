@@ -6,6 +6,7 @@ use leftfold_index::Toward;
 use super::core::Core;
 use super::draft::{Draft, DraftStream};
 use super::repeat::Known;
+use super::retention::Kept;
 use crate::append::Appended;
 use crate::error::{AppendError, Conflict, Failure, Overlap, ReadError};
 use crate::query::plan;
@@ -38,6 +39,7 @@ impl Core {
         if let Some(appended) = self.whole_repeat(draft, &mut findings)? {
             return Ok(Verdict::Repeated(appended));
         }
+        self.check_tombstones(draft, head.position)?;
         for finding in findings {
             if let Finding::Conflicts(conflict) = finding {
                 return Err(conflict.into());
@@ -97,6 +99,16 @@ impl Core {
             Some(_) if repeats.len() == with_events => Ok(Some(self.first_answer(draft, &repeats))),
             Some((at, known)) => Err(known.as_overlap(draft, *at).into()),
         }
+    }
+
+    /// A stream that was closed takes nothing, and nothing may rest on it.
+    fn check_tombstones(&self, draft: &Draft, upto: u64) -> Result<(), AppendError> {
+        for stream in &draft.streams {
+            if self.stream_state(&stream.name, upto)?.kept == Kept::Nothing {
+                return Err(Conflict::Tombstoned { stream: stream.name.to_string() }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Goes on from where the last attempt stopped, so that a broad condition catches up with the

@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use leftfold_index::{IndexCache, IndexSet, Key};
 use leftfold_io::Random;
-use leftfold_log::Log;
-use parking_lot::RwLock;
+use leftfold_log::{Log, Packing};
+use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 use super::indexes::Named;
+use super::retention::{Kept, Rule};
 use super::upkeep::Upkeep;
 use crate::cursor::Cursor;
 use crate::error::{Failure, Invalid, ReadError};
@@ -33,11 +34,20 @@ pub(crate) struct Core {
     pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
     /// Durable named indexes.
     pub(crate) named: RwLock<BTreeMap<String, Arc<Named>>>,
+    /// Durable rules of retention, by name.
+    pub(crate) rules: ArcSwap<Vec<Arc<Rule>>>,
+    /// Whether anything was ever said of what is kept of a stream.
+    pub(crate) streams_limited: AtomicBool,
+    /// What is kept of streams, with the version of what says so.
+    pub(crate) kept: Cache<Key, (u64, Kept)>,
     /// The last position that any caller may know of.
     pub(crate) known: Arc<AtomicU64>,
     /// The ticket of the last frame that was admitted.
     pub(crate) admitted: AtomicU64,
     pub(crate) upkeep: Arc<Upkeep>,
+    pub(crate) packing: Packing,
+    /// Held while a segment is written again: one at a time.
+    pub(crate) rewriting: Mutex<()>,
 }
 
 impl Core {

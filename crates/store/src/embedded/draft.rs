@@ -6,9 +6,9 @@ use leftfold_log::Head;
 use uuid::Uuid;
 
 use super::core::Core;
-use super::indexes::Change;
 use super::limit_error;
 use super::recent::Described;
+use super::retention::StoreChange;
 use crate::append::{Append, CheckpointMove, Expected};
 use crate::codec;
 use crate::cursor::Cursor;
@@ -25,8 +25,8 @@ pub(crate) struct Draft {
     pub(crate) streams: Vec<DraftStream>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) checkpoints: Vec<CheckpointMove>,
-    /// The definition or removal of a named index, if that is what this is.
-    pub(crate) index_change: Option<Change>,
+    /// What it changes beside the log, if it is the store's own.
+    pub(crate) change: Option<StoreChange>,
     /// Up to where its caller has checked it.
     pub(crate) checked: Head,
     pub(crate) attempt: u32,
@@ -103,7 +103,7 @@ impl Core {
         let guard = |(query, cursor)| self.guard(query, cursor);
         Ok(Draft {
             append_id: self.random.next_u128(),
-            index_change: append.system.then(|| Change::of(&events)).flatten(),
+            change: append.system.then(|| StoreChange::of(&events, &self.keys)).flatten(),
             events,
             streams,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
@@ -186,7 +186,7 @@ impl Core {
         }
         let mut bytes = 0;
         for (stream, event) in &append.events {
-            let check = if append.system { names::check } else { names::check_new };
+            let check = if append.system { names::check_system } else { names::check_new };
             check("stream", stream)?;
             bytes += self.check_event(stream, event, append.system)?;
         }
@@ -195,7 +195,7 @@ impl Core {
             return Err(limit_error("append_too_large", "bytes in one append", bytes, allowed));
         }
         check_twice(append)?;
-        append.expected.iter().try_for_each(|(stream, _)| names::check("stream", stream))?;
+        append.expected.iter().try_for_each(|(stream, _)| names::check_system("stream", stream))?;
         for to in &append.checkpoints {
             names::check_new("checkpoint", &to.name)?;
             self.position_of(to.to)?;

@@ -13,7 +13,6 @@ use leftfold_index::{Expr, Key, Toward};
 use parking_lot::Mutex;
 
 use super::core::Core;
-use super::draft::DraftEvent;
 use crate::append::{Append, Expected};
 use crate::error::{AppendError, Conflict, Failure, Invalid, ReadError};
 use crate::event::NewEvent;
@@ -88,16 +87,6 @@ impl Named {
 }
 
 impl Change {
-    /// What an append of the store's own says.
-    pub(crate) fn of(events: &[DraftEvent]) -> Option<Change> {
-        let event = events.first()?;
-        let name = event.described.stream().strip_prefix(CATEGORY)?.strip_prefix('-')?;
-        let record = bytes::Bytes::copy_from_slice(&event.encoded);
-        let layout = crate::codec::Layout::read(&record).ok()?;
-        let text = layout.text(&record, crate::codec::Field::Data);
-        Change::read(name, event.described.event_type(), text)
-    }
-
     /// What a stored event says.
     pub(crate) fn of_recorded(event: &Recorded) -> Option<Change> {
         let name = event.stream().strip_prefix(CATEGORY)?.strip_prefix('-')?;
@@ -105,7 +94,7 @@ impl Change {
         Change::read(name, event.event_type(), std::str::from_utf8(&data).ok()?)
     }
 
-    fn read(name: &str, event_type: &str, text: &str) -> Option<Change> {
+    pub(crate) fn read(name: &str, event_type: &str, text: &str) -> Option<Change> {
         match event_type {
             DEFINED => Some(Change::Defined(name.to_owned(), text.parse().ok()?)),
             DROPPED => Some(Change::Dropped(name.to_owned())),

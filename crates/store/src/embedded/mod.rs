@@ -13,6 +13,7 @@ mod reading;
 mod rebuild;
 mod recent;
 mod repeat;
+mod retention;
 mod stat;
 mod subscription;
 mod upkeep;
@@ -23,17 +24,20 @@ use std::sync::Arc;
 
 pub use manual::Manual;
 pub use options::Options;
+pub use retention::Scavenged;
 pub use stat::Stat;
 pub use subscription::LiveSubscription;
 pub use verify::{Finding, Verified};
 
-use crate::append::{Append, Appended};
+use crate::append::{Append, Appended, Expected};
 use crate::blocking::Blocking;
 use crate::cursor::Cursor;
-use crate::error::{AppendError, Failure, Invalid, OpenError, ReadError};
+use crate::error::{AppendError, Conflict, Failure, Invalid, OpenError, ReadError};
 use crate::event_store::EventStore;
+use crate::names;
 use crate::query::Query;
 use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::retention::{Retention, RetentionRule};
 use admit::Admitter;
 use check::Verdict;
 use core::Core;
@@ -106,6 +110,17 @@ impl Embedded {
         verify::verify(&self.core, progress)
     }
 
+    /// Removes the payloads of all that retention has dropped, from all sealed segments; `progress`
+    /// hears how many of how many are done. What the open segment holds stays until it is sealed.
+    pub fn scavenge(&self, progress: impl FnMut(u64, u64)) -> Result<Scavenged, ReadError> {
+        self.core.scavenge(progress)
+    }
+
+    /// What scavenging would remove now: reads all sealed segments if any retention is set.
+    pub fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+        self.core.reclaimable()
+    }
+
     async fn on_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Core>) -> Result<T, ReadError> + Send + 'static,
@@ -150,6 +165,24 @@ impl Embedded {
         let defined = defined.map_err(|error| indexes::say_exists(name, error))?;
         self.core.durable_cursor(defined.cursor).await?;
         self.core.named_is_ready(name, defined.positions).await
+    }
+
+    /// Writes an append of the store's own; if another has come between, makes it anew.
+    async fn settle(
+        &self,
+        stream_may_move: bool,
+        make: impl Fn() -> Result<Append, AppendError>,
+    ) -> Result<(), AppendError> {
+        for _ in 0..MAX_ATTEMPTS {
+            match self.write(make()?).await {
+                // Whoever settles next must see it, even in a relaxed store.
+                Ok(appended) => return Ok(self.core.durable_cursor(appended.cursor).await?),
+                Err(AppendError::Conflict(Conflict::Version { stream, .. }))
+                    if stream_may_move || stream.starts_with(names::SYSTEM) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
     }
 
     pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
@@ -203,6 +236,31 @@ impl EventStore for Embedded {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         self.core.checkpoint(name)
+    }
+
+    async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
+        self.settle(false, || self.core.retention_append(stream, wanted)).await
+    }
+
+    async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        // What is expected is looked at anew each time; the stream may have moved in between.
+        self.settle(true, || self.core.deletion(stream, expected)).await
+    }
+
+    async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.settle(false, || self.core.tombstone(stream, expected)).await
+    }
+
+    async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        self.settle(false, || self.core.rule_definition(&rule)).await
+    }
+
+    async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
+        self.settle(false, || self.core.rule_removal(name)).await
+    }
+
+    async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
+        Ok(self.core.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect())
     }
 
     async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {

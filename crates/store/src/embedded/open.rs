@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use leftfold_index::{Active, FileHead, IndexCache, IndexFile, IndexSet, Part};
 use leftfold_io::{Clock, Disk, Random};
 use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 use super::admit::Admitter;
@@ -57,13 +57,20 @@ pub(crate) fn open(
         heads: Cache::new(options.head_cache),
         checkpoints: RwLock::default(),
         named: RwLock::default(),
+        rules: ArcSwap::default(),
+        streams_limited: AtomicBool::new(false),
+        kept: Cache::new(options.head_cache),
         known: Arc::new(AtomicU64::new(log.head().position)),
         admitted: AtomicU64::new(0),
-        upkeep: Arc::new(Upkeep::default()),
+        upkeep: Arc::new(Upkeep::of(options.upkeep_bytes_per_second)),
+        packing: options.packing,
+        rewriting: Mutex::new(()),
         limits: options.limits.within_format(),
         log,
     });
     let active = fill(&core)?;
+    core.find_limited_streams()?;
+    core.load_rules().map_err(as_failure)?;
     let admitter = Admitter::new(core.clone(), active);
     Ok((opened, core, admitter))
 }
@@ -82,6 +89,8 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
             core.index.rcu(|index| index.with_part(Part::File(file.clone())));
             if !segment.sealed {
                 core.upkeep.unsealed(segment.id);
+            } else if segment.packing < core.packing {
+                core.upkeep.unpacked(segment.id);
             }
             last_file = Some(file);
             continue;
@@ -157,17 +166,22 @@ impl Core {
     }
 }
 
+/// What the store asks of itself is valid.
+fn as_failure(error: ReadError) -> Failure {
+    match error {
+        ReadError::Failure(failure) => failure,
+        ReadError::Invalid(invalid) => {
+            Failure::Disk { what: "reading what is defined", message: invalid.message }
+        }
+    }
+}
+
 impl Rebuilt {
     /// Reads checkpoints and named indexes as they were at the end of a file.
     fn catch_up(&mut self, core: &Arc<Core>, file: &IndexFile) -> Result<(), OpenError> {
         self.checkpoints = decode_moves(&file.attachment()?).collect();
         self.named.clear();
-        let changes = core.index_changes(file.last()).map_err(|error| match error {
-            ReadError::Failure(failure) => failure,
-            ReadError::Invalid(invalid) => {
-                Failure::Disk { what: "reading named indexes", message: invalid.message }
-            }
-        })?;
+        let changes = core.index_changes(file.last()).map_err(as_failure)?;
         changes.iter().for_each(|(position, change)| self.change(*position, change));
         Ok(())
     }

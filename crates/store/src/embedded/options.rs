@@ -1,4 +1,4 @@
-use leftfold_log::LogOptions;
+use leftfold_log::{LogOptions, Packing};
 
 use crate::limits::Limits;
 
@@ -9,6 +9,11 @@ pub struct Options {
     pub create: bool,
     /// The log's.
     pub log: LogOptions,
+    /// How sealed segments are stored.
+    pub packing: Packing,
+    /// In the background at most so many bytes a second are read to be written again (packed,
+    /// scavenged, merged), so that those in the foreground have the disk to themselves.
+    pub upkeep_bytes_per_second: u64,
     /// Bytes of index blocks kept in memory.
     pub index_cache_bytes: u64,
     /// How many streams' last versions are kept in memory beside those of the open segment.
@@ -24,6 +29,8 @@ impl Default for Options {
         Options {
             create: true,
             log: LogOptions::default(),
+            packing: Packing::default(),
+            upkeep_bytes_per_second: 64 << 20,
             index_cache_bytes: 64 << 20,
             head_cache: 100_000,
             read_threads: 2,

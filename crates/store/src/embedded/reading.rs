@@ -4,6 +4,7 @@ use leftfold_index::{Matches, Toward};
 use leftfold_log::{Direction, Fetcher, Record, Scan, ScanRange};
 
 use super::core::Core;
+use super::retention::Kept;
 use crate::cursor::Cursor;
 use crate::error::{Failure, Invalid, ReadError};
 use crate::names;
@@ -96,11 +97,12 @@ impl Core {
         let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
         let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
         let limit = read.limit.min(self.limits.page_events);
+        let mut sight = self.sight(head);
         let mut stopped = None;
         while let Some(event) = candidates.next()? {
             looked_at += 1;
             let position = event.position();
-            if plan.exact || expanded.matches(&event) {
+            if (plan.exact || expanded.matches(&event)) && sight.sees(self, &event)? {
                 bytes += event.size();
                 // Of many that were looked at few may be kept: those must not keep the others.
                 events.push(if plan.exact { event } else { event.detached() });
@@ -184,8 +186,11 @@ impl Core {
         let key = self.keys.of(Field::Stream, name);
         let Some(last) = index.last(&key, head)? else { return Ok(None) };
         let first_position = index.nth(&key, 0, head)?.unwrap_or_default();
+        let kept = self.stream_state(name, head)?.kept;
         Ok(Some(StreamInfo {
             name: name.to_owned(),
+            retention: kept.retention(),
+            tombstoned: kept == Kept::Nothing,
             version: last.ordinal,
             first_position,
             last_position: last.position,

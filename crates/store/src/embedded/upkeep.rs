@@ -1,15 +1,16 @@
-//! What is done in the background: closed segments get their index files and are sealed, named
-//! indexes get their past.
+//! What is done in the background: closed segments get their index files and are sealed, sealed
+//! ones are packed, named indexes get their past.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use leftfold_index::{Active, Key, Source, Toward, encode};
 use leftfold_io::OpenMode;
-use leftfold_log::{FileKind, LiveFile, SegmentInfo};
+use leftfold_log::{Edit, Edited, FileKind, LiveFile, Packing, Record, RewriteError, SegmentInfo};
 use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
@@ -18,6 +19,7 @@ use super::open::{INDEX, PAST, head_of, open_file};
 use super::rebuild::encode_checkpoints;
 use crate::cursor::Cursor;
 use crate::error::{Failure, ReadError};
+use crate::recorded::Recorded;
 
 /// The writer waits before it closes a segment while so many are not sealed yet: their postings
 /// are in memory.
@@ -27,8 +29,8 @@ const UNSEALED: usize = 3;
 /// made.
 const POSTINGS_PER_FILE: usize = 4 << 20;
 
-#[derive(Default)]
 pub(crate) struct Upkeep {
+    bytes_per_second: u64,
     state: Mutex<State>,
     changed: Condvar,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -40,6 +42,8 @@ struct State {
     sealing: VecDeque<Job>,
     /// Filling a named index may take as long as reading the whole log.
     filling: VecDeque<Job>,
+    /// Packing makes files smaller; nobody waits for it.
+    packing: VecDeque<Job>,
     /// Segments whose postings are in memory and that nobody writes to.
     unsealed: usize,
     /// Whether there is a thread that will seal them.
@@ -53,11 +57,13 @@ struct State {
 enum Lane {
     Sealing,
     Filling,
+    Packing,
 }
 
 enum Job {
     Index(Closed),
     Seal(u64),
+    Pack(u64),
     Fill(Arc<Named>),
     Forget(Arc<Named>),
 }
@@ -81,10 +87,22 @@ impl Closed {
 }
 
 impl Upkeep {
+    pub(crate) fn of(bytes_per_second: u64) -> Self {
+        Upkeep {
+            bytes_per_second: bytes_per_second.max(1),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            threads: Mutex::default(),
+        }
+    }
+
     pub(crate) fn start(upkeep: &Arc<Upkeep>, core: Arc<Core>) -> io::Result<()> {
         upkeep.state.lock().threaded = true;
-        for (name, lane) in [("leftfold-sealer", Lane::Sealing), ("leftfold-filler", Lane::Filling)]
-        {
+        for (name, lane) in [
+            ("leftfold-sealer", Lane::Sealing),
+            ("leftfold-filler", Lane::Filling),
+            ("leftfold-packer", Lane::Packing),
+        ] {
             let (this, core) = (upkeep.clone(), core.clone());
             let work = move || {
                 while let Some(job) = this.wait_for_job(lane) {
@@ -142,6 +160,16 @@ impl Upkeep {
         self.job(Job::Seal(segment));
     }
 
+    /// A sealed segment is not packed as it should be.
+    pub(crate) fn unpacked(&self, segment: u64) {
+        self.job(Job::Pack(segment));
+    }
+
+    /// Starts work that is to be slow.
+    pub(crate) fn pace(&self) -> Pace<'_> {
+        Pace { upkeep: self, started: Instant::now(), bytes: 0 }
+    }
+
     /// A named index was defined, or removed, or both.
     pub(crate) fn named(&self, defined: Option<Arc<Named>>, gone: Option<Arc<Named>>) {
         gone.into_iter().for_each(|named| self.job(Job::Forget(named)));
@@ -189,6 +217,7 @@ impl Upkeep {
         let work = || match &job {
             Job::Index(closed) => core.write_index(closed),
             Job::Seal(segment) => core.seal(*segment),
+            Job::Pack(segment) => core.pack(*segment),
             Job::Fill(named) => core.fill_past(named),
             Job::Forget(named) => core.forget_past(named),
         };
@@ -219,11 +248,13 @@ impl State {
         match lane {
             Lane::Sealing => &mut self.sealing,
             Lane::Filling => &mut self.filling,
+            Lane::Packing => &mut self.packing,
         }
     }
 
     fn next_of_any(&mut self) -> Option<Job> {
-        self.sealing.pop_front().or_else(|| self.filling.pop_front())
+        let lanes = [Lane::Sealing, Lane::Filling, Lane::Packing];
+        lanes.into_iter().find_map(|lane| self.queue(lane).pop_front())
     }
 }
 
@@ -232,6 +263,7 @@ impl Job {
         match self {
             Job::Index(_) | Job::Seal(_) => Lane::Sealing,
             Job::Fill(_) | Job::Forget(_) => Lane::Filling,
+            Job::Pack(_) => Lane::Packing,
         }
     }
 }
@@ -253,7 +285,24 @@ impl Core {
     }
 
     fn seal(&self, segment: u64) -> Result<(), Failure> {
-        self.log.seal(segment).map_err(|error| failed("sealing a segment", &error))
+        self.log.seal(segment).map_err(|error| failed("sealing a segment", &error))?;
+        if self.packing != Packing::Off {
+            self.upkeep.unpacked(segment);
+        }
+        Ok(())
+    }
+
+    fn pack(&self, segment: u64) -> Result<(), Failure> {
+        let _alone = self.rewriting.lock();
+        let segments = self.log.segments();
+        let due = |found: &&SegmentInfo| found.id == segment && found.packing < self.packing;
+        let Some(found) = segments.iter().find(due) else { return Ok(()) };
+        let mut unchanged = Unchanged { pace: self.upkeep.pace() };
+        match self.log.rewrite(found.id, self.packing, &mut unchanged) {
+            // It is packed when the store is opened again.
+            Ok(_) | Err(RewriteError::Stopped) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Finds what a named index should hold of the time before it was defined.
@@ -330,8 +379,53 @@ impl Core {
     }
 }
 
+/// Slows down what is done in the background.
+pub(crate) struct Pace<'a> {
+    upkeep: &'a Upkeep,
+    started: Instant,
+    bytes: u64,
+}
+
+impl Pace<'_> {
+    /// So many bytes are done: waits until they should be. False if the store is being closed.
+    pub(crate) fn go_on(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
+        let due = self.bytes as f64 / self.upkeep.bytes_per_second as f64;
+        let due = self.started + Duration::from_secs_f64(due);
+        let mut state = self.upkeep.state.lock();
+        while state.threaded && !state.closing && Instant::now() < due {
+            self.upkeep.changed.wait_until(&mut state, due);
+        }
+        !state.closing
+    }
+}
+
+/// Packs every record as it is.
+struct Unchanged<'a> {
+    pace: Pace<'a>,
+}
+
+impl Edit for Unchanged<'_> {
+    fn edit(&mut self, _: &Record) -> Edited {
+        Edited::Kept
+    }
+
+    fn may_train(&self, record: &Record) -> bool {
+        may_train(record)
+    }
+
+    fn go_on(&mut self, bytes: u64) -> bool {
+        self.pace.go_on(bytes)
+    }
+}
+
+/// No dictionary may hold pieces of what can be forgotten later.
+pub(crate) fn may_train(record: &Record) -> bool {
+    Recorded::new(record.clone()).is_ok_and(|event| !event.is_forgettable())
+}
+
 fn live_file(kind: FileKind, id: u64, generation: u32, [first, last]: [u64; 2]) -> LiveFile {
-    LiveFile { kind, state: 0, id, generation, first, last, length: 0 }
+    LiveFile { kind, state: 0, id, generation, first, last, length: 0, detail: 0 }
 }
 
 fn failed(what: &'static str, error: &io::Error) -> Failure {

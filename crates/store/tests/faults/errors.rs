@@ -70,12 +70,12 @@ fn damaged_events_and_postings_are_never_served() {
     check(open(&rotten, small()).err().unwrap(), "data_damaged", "nothing was changed");
 
     settle(&disk, small());
-    disk.rot("log/0000000000000001.0.seg", 200, 1);
+    disk.rot("log/0000000000000001.1.seg", 200, 1);
     let store = open(&disk, small()).unwrap();
     let error = store.blocking().read(Read::forward(Query::All)).unwrap_err();
     check(error, "data_damaged", "is damaged at offset");
     let verified = store.verify(|_, _| ()).unwrap();
-    assert!(verified.wrong > 0 && verified.findings[0].message.contains("000001.0.seg is damaged"));
+    assert!(verified.wrong > 0 && verified.findings[0].message.contains("000001.1.seg is damaged"));
 
     let disk = FakeDisk::new();
     filled(&disk).close();

@@ -1,0 +1,16 @@
+//! What is kept of streams and of what queries yield: set by events of the store's own, honoured by
+//! every read, and carried out by scavenging.
+//!
+//! What is kept of a stream is said by the last event of a stream of its own; so it costs memory
+//! only while it is in use, however many streams have such. Rules are few, and all in memory.
+
+mod change;
+mod rules;
+mod scavenge;
+mod sight;
+mod streams;
+
+pub(crate) use change::StoreChange;
+pub(crate) use rules::Rule;
+pub use scavenge::Scavenged;
+pub(crate) use streams::Kept;

@@ -1,0 +1,160 @@
+//! Scavenging: what retention has dropped loses its metadata and data on the disk.
+//!
+//! A segment that holds such events is written again without their payloads; all else of it stays,
+//! so that versions, ordinals, conditions and repeats answer as before. One segment at a time, in
+//! the background's pace, while the store is in use.
+
+use leftfold_log::{Edit, Edited, Record, RewriteError, SegmentInfo};
+
+use super::sight::Sight;
+use crate::embedded::core::Core;
+use crate::embedded::upkeep::{Pace, may_train};
+use crate::error::{Failure, ReadError};
+use crate::recorded::Recorded;
+
+/// What scavenging removed, or could remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scavenged {
+    /// Sealed segments that were looked at.
+    pub segments: u64,
+    /// Events that lost their payloads.
+    pub events: u64,
+    /// Bytes of these payloads, before compression.
+    pub payload_bytes: u64,
+    /// By how much the files became shorter; 0 where nothing was written.
+    pub file_bytes: u64,
+}
+
+/// Removes payloads from what is written again.
+struct Scavenger<'a> {
+    core: &'a Core,
+    sight: &'a mut Sight,
+    pace: Pace<'a>,
+    removed: &'a mut Scavenged,
+    failure: Option<Failure>,
+}
+
+impl Scavenger<'_> {
+    fn drops(&mut self, event: &Recorded) -> Result<bool, Failure> {
+        Ok(!event.is_scavenged() && !self.sight.sees(self.core, event)?)
+    }
+}
+
+impl Edit for Scavenger<'_> {
+    fn edit(&mut self, record: &Record) -> Edited {
+        let event = Recorded::new(record.clone());
+        match event.and_then(|event| Ok((self.drops(&event)?, event))) {
+            Ok((true, event)) => {
+                self.removed.events += 1;
+                self.removed.payload_bytes += event.payload_bytes();
+                Edited::Replaced(event.scavenged())
+            }
+            Ok((false, _)) => Edited::Kept,
+            Err(failure) => {
+                self.failure = Some(failure);
+                Edited::Kept
+            }
+        }
+    }
+
+    fn may_train(&self, record: &Record) -> bool {
+        may_train(record)
+    }
+
+    fn go_on(&mut self, bytes: u64) -> bool {
+        self.failure.is_none() && self.pace.go_on(bytes)
+    }
+}
+
+impl Core {
+    /// What scavenging would remove now.
+    pub(crate) fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+        let mut sight = self.sight(self.log.head().position);
+        let mut found = Scavenged::default();
+        if !sight.is_unlimited() {
+            for segment in self.log.segments().iter().filter(|segment| segment.sealed) {
+                self.look_for_dropped(segment, &mut sight, &mut found)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn look_for_dropped(
+        &self,
+        segment: &SegmentInfo,
+        sight: &mut Sight,
+        found: &mut Scavenged,
+    ) -> Result<(), ReadError> {
+        found.segments += 1;
+        let mut failed: Result<(), Failure> = Ok(());
+        self.log.each_frame(segment.id, |frame| {
+            for record in frame.records {
+                let one = Recorded::new(record).and_then(|event| {
+                    if !event.is_scavenged() && !sight.sees(self, &event)? {
+                        found.events += 1;
+                        found.payload_bytes += event.payload_bytes();
+                    }
+                    Ok(())
+                });
+                if failed.is_ok() {
+                    failed = one;
+                }
+            }
+        })?;
+        Ok(failed?)
+    }
+
+    /// Removes the payloads of all that retention has dropped, from all sealed segments.
+    pub(crate) fn scavenge(
+        &self,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Scavenged, ReadError> {
+        let mut sight = self.sight(self.log.head().position);
+        let mut done = Scavenged::default();
+        if sight.is_unlimited() {
+            return Ok(done);
+        }
+        let segments: Vec<_> = self.log.segments().iter().filter(|s| s.sealed).copied().collect();
+        for (at, segment) in (0..).zip(&segments) {
+            progress(at, segments.len() as u64);
+            self.scavenge_segment(segment, &mut sight, &mut done)?;
+        }
+        progress(segments.len() as u64, segments.len() as u64);
+        Ok(done)
+    }
+
+    fn scavenge_segment(
+        &self,
+        segment: &SegmentInfo,
+        sight: &mut Sight,
+        done: &mut Scavenged,
+    ) -> Result<(), ReadError> {
+        let _alone = self.rewriting.lock();
+        let mut found = Scavenged::default();
+        self.look_for_dropped(segment, sight, &mut found)?;
+        done.segments += 1;
+        if found.events == 0 {
+            return Ok(());
+        }
+        // It may have been packed since the list was made.
+        let now = self.log.segments();
+        let packing = now.iter().find(|s| s.id == segment.id).map_or(self.packing, |s| s.packing);
+        let mut removed = *done;
+        let pace = self.upkeep.pace();
+        let mut scavenger =
+            Scavenger { core: self, sight, pace, removed: &mut removed, failure: None };
+        let rewritten = self.log.rewrite(segment.id, packing.max(self.packing), &mut scavenger);
+        if let Some(failure) = scavenger.failure.take() {
+            return Err(failure.into());
+        }
+        match rewritten {
+            Ok(rewritten) => {
+                removed.file_bytes += rewritten.before.saturating_sub(rewritten.after);
+                *done = removed;
+                Ok(())
+            }
+            Err(RewriteError::Stopped) => Err(crate::embedded::closed().into()),
+            Err(error) => Err(Failure::from(error).into()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::rules::Rule;
+use super::streams::{Kept, is_kept_for_ever};
+use crate::embedded::core::Core;
+use crate::error::Failure;
+use crate::query::Field;
+use crate::recorded::Recorded;
+
+/// So many streams' answers are remembered while a page is read.
+const REMEMBERED: usize = 10_000;
+
+/// What can be seen at a moment: which events retention has dropped.
+pub(crate) struct Sight {
+    head: u64,
+    now: i64,
+    rules: Arc<Vec<Arc<Rule>>>,
+    streams_limited: bool,
+    streams: HashMap<String, StreamSight>,
+}
+
+/// What can be seen of a stream.
+#[derive(Clone, Copy)]
+struct StreamSight {
+    first_kept: u64,
+    cutoff: i64,
+}
+
+impl Core {
+    /// What can be seen now, up to a durable position.
+    pub(crate) fn sight(&self, head: u64) -> Sight {
+        Sight {
+            head,
+            now: self.clock.now_micros(),
+            rules: self.rules.load_full(),
+            streams_limited: self.streams_limited.load(Ordering::Acquire),
+            streams: HashMap::new(),
+        }
+    }
+}
+
+impl Sight {
+    /// Whether nothing can be hidden but what was scavenged.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        !self.streams_limited && self.rules.is_empty()
+    }
+
+    /// Whether an event is still wanted.
+    pub(crate) fn sees(&mut self, core: &Core, event: &Recorded) -> Result<bool, Failure> {
+        if event.is_scavenged() {
+            return Ok(false);
+        }
+        if self.is_unlimited() || is_kept_for_ever(event.stream()) {
+            return Ok(true);
+        }
+        let stream = self.stream(core, event.stream())?;
+        let commit = event.commit_time().0;
+        if event.version() < stream.first_kept || commit < stream.cutoff {
+            return Ok(false);
+        }
+        let too_old = |rule: &Arc<Rule>| {
+            commit < rule.retention.cutoff(self.now) && rule.query.matches(event)
+        };
+        Ok(!self.rules.iter().any(too_old))
+    }
+
+    fn stream(&mut self, core: &Core, name: &str) -> Result<StreamSight, Failure> {
+        if let Some(sight) = self.streams.get(name) {
+            return Ok(*sight);
+        }
+        let sight = self.look_at(core, name)?;
+        if self.streams.len() == REMEMBERED {
+            self.streams.clear();
+        }
+        self.streams.insert(name.to_owned(), sight);
+        Ok(sight)
+    }
+
+    fn look_at(&self, core: &Core, name: &str) -> Result<StreamSight, Failure> {
+        let nothing = StreamSight { first_kept: u64::MAX, cutoff: i64::MAX };
+        let Kept::Only(kept) = core.stream_state(name, self.head)?.kept else {
+            return Ok(nothing);
+        };
+        let of_stream = |rule: &&Arc<Rule>| rule.retention.counts() && rule.selects(name);
+        let counting: Vec<_> = self.rules.iter().filter(of_stream).collect();
+        let mut first_kept = kept.truncate_before.unwrap_or(0);
+        if kept.counts() || !counting.is_empty() {
+            let key = core.keys.of(Field::Stream, name);
+            let last = core.version(&key, self.head)?.unwrap_or(0);
+            let all = counting.iter().map(|rule| rule.retention).chain([kept]);
+            first_kept = all.map(|one| one.first_kept(last)).max().unwrap_or(first_kept);
+        }
+        Ok(StreamSight { first_kept, cutoff: kept.cutoff(self.now) })
+    }
+}

@@ -1,0 +1,157 @@
+//! What is kept of single streams.
+
+use std::sync::atomic::Ordering;
+
+use super::change::{CATEGORY_OF_STREAMS, STREAM_RETENTION, STREAM_TOMBSTONED};
+use crate::append::{Append, Expected};
+use crate::embedded::core::Core;
+use crate::error::{AppendError, Conflict, Failure};
+use crate::event::NewEvent;
+use crate::names;
+use crate::query::Field;
+use crate::recorded::Recorded;
+use crate::retention::Retention;
+
+/// What was said last of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Only(Retention),
+    /// Nothing, for ever.
+    Nothing,
+}
+
+/// What was said last of a stream, and how often something was said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    pub(crate) kept: Kept,
+    /// The version of what says so; none if nothing was ever said.
+    version: Option<u64>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Kept::Only(Retention::default())
+    }
+}
+
+impl Kept {
+    fn of(event: &Recorded) -> Result<Kept, Failure> {
+        let (position, data) = (event.position(), event.data());
+        let text = std::str::from_utf8(&data).ok();
+        match event.event_type() {
+            STREAM_TOMBSTONED => Ok(Kept::Nothing),
+            STREAM_RETENTION => match text.and_then(|text| text.parse().ok()) {
+                Some(retention) => Ok(Kept::Only(retention)),
+                None => Err(Failure::Record { position, what: "it is no retention" }),
+            },
+            _ => Err(Failure::Record { position, what: "its type is not known" }),
+        }
+    }
+
+    pub(crate) fn retention(self) -> Retention {
+        match self {
+            Kept::Only(retention) => retention,
+            Kept::Nothing => Retention::default(),
+        }
+    }
+}
+
+fn stream_about(stream: &str) -> String {
+    format!("{CATEGORY_OF_STREAMS}-{stream}")
+}
+
+impl Core {
+    /// What is kept of a stream, as was said at or before a position.
+    pub(crate) fn stream_state(&self, stream: &str, upto: u64) -> Result<StreamState, Failure> {
+        if !self.streams_limited.load(Ordering::Acquire) || stream.starts_with(names::SYSTEM) {
+            return Ok(StreamState { kept: Kept::default(), version: None });
+        }
+        let key = self.keys.of(Field::Stream, &stream_about(stream));
+        let Some(version) = self.version(&key, upto)? else {
+            return Ok(StreamState { kept: Kept::default(), version: None });
+        };
+        if let Some((known, kept)) = self.kept.get(&key)
+            && known == version
+        {
+            return Ok(StreamState { kept, version: Some(version) });
+        }
+        let Some(position) = self.index.load().nth(&key, version, upto)? else {
+            let what = "what is kept of a stream is not found";
+            return Err(Failure::Record { position: upto, what });
+        };
+        let kept = Kept::of(&self.event_at(position)?)?;
+        self.kept.insert(key, (version, kept));
+        Ok(StreamState { kept, version: Some(version) })
+    }
+
+    /// The append that says what is kept of a stream. It fails as a conflict if something else was
+    /// said meanwhile.
+    pub(crate) fn retention_append(
+        &self,
+        stream: &str,
+        wanted: Retention,
+    ) -> Result<Append, AppendError> {
+        wanted.check()?;
+        self.say(stream, NewEvent::new(STREAM_RETENTION, wanted.to_string()))
+    }
+
+    /// The append that deletes the events that a stream has now; it expects the stream as it is.
+    pub(crate) fn deletion(&self, stream: &str, expected: Expected) -> Result<Append, AppendError> {
+        names::check_new("stream", stream)?;
+        let head = self.log.head().position;
+        let version = self.version(&self.keys.of(Field::Stream, stream), head)?;
+        let expected = if expected == Expected::Any { Expected::Exists } else { expected };
+        let (true, Some(version)) = (expected.holds(version), version) else {
+            let (stream, actual) = (stream.to_owned(), version);
+            let expected = if expected.holds(version) { Expected::Exists } else { expected };
+            return Err(Conflict::Version { stream, expected, actual }.into());
+        };
+        let kept = self.stream_state(stream, head)?.kept.retention();
+        let append = self.retention_append(stream, kept.truncate_before(version + 1))?;
+        Ok(append.expect(stream, Expected::Exactly(version)))
+    }
+
+    /// The append that closes a stream for ever.
+    pub(crate) fn tombstone(
+        &self,
+        stream: &str,
+        expected: Expected,
+    ) -> Result<Append, AppendError> {
+        let append = self.say(stream, NewEvent::new(STREAM_TOMBSTONED, ""))?;
+        Ok(match expected {
+            Expected::Any => append,
+            expected => append.expect(stream, expected),
+        })
+    }
+
+    fn say(&self, stream: &str, event: NewEvent) -> Result<Append, AppendError> {
+        names::check_new("stream", stream)?;
+        let state = self.stream_state(stream, self.log.head().position)?;
+        if state.kept == Kept::Nothing {
+            return Err(Conflict::Tombstoned { stream: stream.to_owned() }.into());
+        }
+        let about = stream_about(stream);
+        let expected = state.version.map_or(Expected::NoStream, Expected::Exactly);
+        let event = NewEvent { content_type: "text/plain".to_owned(), ..event };
+        Ok(Append { system: true, ..Append::new().event(&about, event).expect(about, expected) })
+    }
+
+    /// From now on streams must be asked what is kept of them.
+    pub(crate) fn streams_are_limited(&self) {
+        self.streams_limited.store(true, Ordering::Release);
+    }
+
+    /// Whether anything was ever said of what is kept of a stream.
+    pub(crate) fn find_limited_streams(&self) -> Result<(), Failure> {
+        let category = self.keys.of(Field::Category, CATEGORY_OF_STREAMS);
+        if self.index.load().last(&category, self.log.head().position)?.is_some() {
+            self.streams_are_limited();
+        }
+        Ok(())
+    }
+}
+
+/// The streams of the store itself have no retention.
+pub(crate) fn is_kept_for_ever(stream: &str) -> bool {
+    stream.starts_with(names::SYSTEM)
+}

@@ -1,0 +1,48 @@
+//! A store that is scavenged before every call.
+
+use std::future::Future;
+
+use leftfold_store::{
+    Append, AppendError, Appended, Cursor, Embedded, EventStore, Expected, IndexInfo,
+    LiveSubscription, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
+    StreamsPage, Subscribe,
+};
+
+pub(crate) struct Scavenging(pub(crate) Embedded);
+
+impl Scavenging {
+    fn scavenged(&self) -> &Embedded {
+        self.0.scavenge(|_, _| {}).unwrap();
+        &self.0
+    }
+}
+
+macro_rules! passed_on {
+    ($($name:ident($($arg:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl EventStore for Scavenging {
+            type Subscription = LiveSubscription;
+            $(fn $name(&self, $($arg: $kind),*) -> impl Future<Output = $answer> + Send {
+                self.scavenged().$name($($arg),*)
+            })*
+        }
+    };
+}
+
+passed_on! {
+    append(append: Append) -> Result<Appended, AppendError>;
+    read(read: Read) -> Result<Page, ReadError>;
+    subscribe(subscribe: Subscribe) -> Result<LiveSubscription, ReadError>;
+    head() -> Result<Cursor, ReadError>;
+    stream(name: &str) -> Result<Option<StreamInfo>, ReadError>;
+    streams(streams: Streams) -> Result<StreamsPage, ReadError>;
+    checkpoint(name: &str) -> Result<Option<Cursor>, ReadError>;
+    set_retention(stream: &str, retention: Retention) -> Result<(), AppendError>;
+    delete_stream(stream: &str, expected: Expected) -> Result<(), AppendError>;
+    tombstone_stream(stream: &str, expected: Expected) -> Result<(), AppendError>;
+    set_retention_rule(rule: RetentionRule) -> Result<(), AppendError>;
+    drop_retention_rule(name: &str) -> Result<(), AppendError>;
+    retention_rules() -> Result<Vec<RetentionRule>, ReadError>;
+    define_index(name: &str, query: Query) -> Result<(), AppendError>;
+    drop_index(name: &str) -> Result<(), AppendError>;
+    indexes() -> Result<Vec<IndexInfo>, ReadError>;
+}
