@@ -267,11 +267,8 @@ mod promises {
         let mut subscription =
             store.subscribe(Subscribe::to("type:Counted".parse().unwrap())).await.unwrap();
         let mut delivered = Vec::new();
-        loop {
-            match subscription.next().await.unwrap() {
-                Delivery::Event(event, _) => delivered.push(event.id().as_u128()),
-                Delivery::CaughtUp(_) => break,
-            }
+        while let Delivery::Event(event, _) = subscription.next().await.unwrap() {
+            delivered.push(event.id().as_u128());
         }
         assert_eq!(delivered, [3, 4]);
         put(store, "a-1", &[5]).await;

@@ -7,8 +7,16 @@
 //! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs so many.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod chaos;
+mod compare;
+mod judge;
 mod model;
+mod raw;
+mod retention;
 mod run;
+mod script;
+mod subscriber;
+mod tally;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,8 +27,8 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn run_all(seeds: impl Iterator<Item = u64>) -> run::Tally {
-    let mut tally = run::Tally::default();
+fn run_all(seeds: impl Iterator<Item = u64>) -> tally::Tally {
+    let mut tally = tally::Tally::default();
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run::run(seed, &mut tally))) {
             eprintln!("seed {seed} failed; replay it with LEFTFOLD_SEED={seed}");

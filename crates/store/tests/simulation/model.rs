@@ -1,13 +1,16 @@
 //! A store as a list of events: slow, in memory, and short enough to be believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leftfold_store::{
-    Append, CheckpointMove, Cursor, Expected, Field, NewEvent, Query, Recorded, Value,
+    Append, CheckpointMove, Cursor, Expected, Field, NewEvent, Query, Recorded, Retention,
+    RetentionRule, Value,
 };
 
+use super::raw::Raw;
+
 /// An event, to the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Event {
     pub(crate) stream: String,
     pub(crate) id: Option<u128>,
@@ -37,11 +40,31 @@ pub(crate) enum Outcome {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    /// The event at position n is number n - 1; those of the store itself are none.
-    pub(crate) log: Vec<Option<Event>>,
+    /// The event at position n is number n - 1.
+    pub(crate) log: Vec<Stored>,
     pub(crate) checkpoints: BTreeMap<String, u64>,
-    /// Named indexes: query and position of the definition.
+    /// Named indexes.
     pub(crate) indexes: BTreeMap<String, Query>,
+    /// What was said of single streams.
+    pub(crate) kept: BTreeMap<String, Kept>,
+    pub(crate) rules: BTreeMap<String, RetentionRule>,
+    /// Positions whose payloads are gone.
+    pub(crate) scavenged: BTreeSet<u64>,
+}
+
+/// What was said last of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Only(Retention),
+    Nothing,
+}
+
+/// An event in the log.
+#[derive(Debug, Clone)]
+pub(crate) enum Stored {
+    User(Event),
+    /// One of the store's own, of this category.
+    Own(&'static str),
 }
 
 enum Stream {
@@ -59,8 +82,19 @@ impl Model {
     /// Positions and events of a stream.
     pub(crate) fn stream(&self, name: &str) -> Vec<(u64, &Event)> {
         let numbered = (1..).zip(&self.log);
-        let events = numbered.filter_map(|(position, event)| Some((position, event.as_ref()?)));
-        events.filter(|(_, event)| event.stream == name).collect()
+        let of_stream = |(position, stored): (u64, &'_ Stored)| match stored {
+            Stored::User(event) if event.stream == name => Some(position),
+            _ => None,
+        };
+        let positions: Vec<u64> = numbered.filter_map(of_stream).collect();
+        positions.into_iter().filter_map(|at| Some((at, self.user(at)?))).collect()
+    }
+
+    pub(crate) fn user(&self, position: u64) -> Option<&Event> {
+        match self.log.get(position as usize - 1)? {
+            Stored::User(event) => Some(event),
+            Stored::Own(_) => None,
+        }
     }
 
     pub(crate) fn outcome(&self, op: &Op) -> Outcome {
@@ -94,6 +128,9 @@ impl Model {
             let whole = repeats.len() == with_events;
             let partial = Outcome::Refused("partial_repeat");
             return if whole { Outcome::Repeated(first, last) } else { partial };
+        }
+        if names.iter().any(|name| self.kept.get(*name) == Some(&Kept::Nothing)) {
+            return Outcome::Refused("stream_tombstoned");
         }
         if streams.iter().any(|(stream, _)| matches!(stream, Stream::Conflicts)) {
             return Outcome::Refused("wrong_version");
@@ -157,7 +194,7 @@ impl Model {
     }
 
     pub(crate) fn write(&mut self, op: &Op) {
-        self.log.extend(op.events.iter().cloned().map(Some));
+        self.log.extend(op.events.iter().cloned().map(Stored::User));
         if let Some((name, _, to)) = &op.checkpoint {
             self.checkpoints.insert(name.clone(), *to);
         }
@@ -169,7 +206,39 @@ impl Model {
         numbered.filter(|(_, event)| self.wants(query, event)).map(|(at, _)| at).collect()
     }
 
-    fn wants(&self, query: &Query, event: &Option<Event>) -> bool {
+    /// Those of them that are to be seen.
+    pub(crate) fn seen(&self, query: &Query) -> Vec<u64> {
+        let hidden = self.hidden();
+        self.found(query).into_iter().filter(|at| !hidden.contains(at)).collect()
+    }
+
+    /// The positions that retention hides, and those that were scavenged.
+    pub(crate) fn hidden(&self) -> BTreeSet<u64> {
+        let mut hidden = self.scavenged.clone();
+        for name in (0..3).flat_map(|n| [format!("a-{n}"), format!("b-{n}")]) {
+            let stored = self.stream(&name);
+            let first_kept = self.first_kept(&name, stored.len() as u64);
+            let versions = (0..).zip(&stored).filter(|(version, _)| *version < first_kept);
+            hidden.extend(versions.map(|(_, (position, _))| *position));
+        }
+        hidden
+    }
+
+    fn first_kept(&self, name: &str, len: u64) -> u64 {
+        let own = match self.kept.get(name) {
+            Some(Kept::Nothing) => return u64::MAX,
+            Some(Kept::Only(retention)) => *retention,
+            None => Retention::default(),
+        };
+        let event =
+            |stream: &str| Stored::User(Event { stream: stream.into(), ..Event::default() });
+        let rules = self.rules.values().filter(|rule| self.wants(&rule.query, &event(name)));
+        let counts = rules.map(|rule| rule.retention).chain([own]).filter_map(|r| r.max_count);
+        let by_count = counts.map(|count| len.saturating_sub(count)).max().unwrap_or(0);
+        by_count.max(own.truncate_before.unwrap_or(0))
+    }
+
+    fn wants(&self, query: &Query, event: &Stored) -> bool {
         match query {
             Query::All => true,
             Query::And(all) => all.iter().all(|query| self.wants(query, event)),
@@ -182,13 +251,12 @@ impl Model {
             Query::Is(field, values) => {
                 // Of the store's own events only the category is asked for.
                 let text = match (event, field) {
-                    (None, Field::Category) => "$index".to_owned(),
-                    (None, _) => return false,
-                    (Some(event), Field::Stream) => event.stream.clone(),
-                    (Some(event), Field::Category) => event.stream[..1].to_owned(),
-                    (Some(event), Field::Type) => format!("T{}", event.kind),
-                    (Some(event), Field::Tag) => format!("t={}", event.tag),
-                    (Some(_), Field::Correlation) => return false,
+                    (Stored::Own(category), Field::Category) => (*category).to_owned(),
+                    (Stored::Own(_), _) | (_, Field::Correlation) => return false,
+                    (Stored::User(event), Field::Stream) => event.stream.clone(),
+                    (Stored::User(event), Field::Category) => event.stream[..1].to_owned(),
+                    (Stored::User(event), Field::Type) => format!("T{}", event.kind),
+                    (Stored::User(event), Field::Tag) => format!("t={}", event.tag),
                 };
                 values.iter().any(|value| match value {
                     Value::Exactly(wanted) => *wanted == text,
@@ -228,6 +296,15 @@ impl Event {
             Some(id) => event.id(uuid::Uuid::from_u128(id)),
             None => event,
         }
+    }
+
+    /// Whether this is what lies in the log, by the bytes.
+    pub(crate) fn is_raw(&self, raw: &Raw) -> bool {
+        let new = self.new_event();
+        raw.stream == self.stream
+            && self.id.is_none_or(|id| raw.id == id)
+            && raw.event_type == new.event_type
+            && (if raw.scavenged { raw.data.is_empty() } else { raw.data == new.data })
     }
 
     pub(crate) fn is(&self, stored: &Recorded) -> bool {

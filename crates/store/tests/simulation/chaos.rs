@@ -1,0 +1,147 @@
+//! What goes wrong: the power, the disk, the bytes.
+
+use std::task::Poll;
+
+use leftfold_io::fake::Crash;
+use leftfold_store::{EventStore, Query, Read};
+
+use super::run::{Run, Waiting, poll};
+
+impl Run<'_> {
+    /// Something is about to fail: a write that is cut by the power, a sync, a write, or the space.
+    fn break_the_disk(&mut self) {
+        let disk = &self.disk;
+        match self.random.below(8) {
+            0 => disk.fail_syncs(1),
+            1 => disk.fail_writes(1 + self.random.below(3)),
+            2 => {
+                disk.set_capacity(Some(disk.used() + self.random.below(600)));
+                self.tally.full_disks += 1;
+            }
+            _ => return disk.cut_power_at(disk.counts().changes + 1 + self.random.below(6)),
+        }
+        self.tally.failed_disks += 1;
+    }
+
+    /// The machine starts again, with what the disk has kept.
+    fn come_back(&mut self) {
+        self.subscriber.forget();
+        self.tally.crashes += 1;
+        let seed = self.random.next_u64();
+        let crash = match self.random.below(4) {
+            0 => Crash::Forgets,
+            1 => Crash::Keeps,
+            _ => Crash::Tears(seed),
+        };
+        self.tally.torn += u64::from(matches!(crash, Crash::Tears(_)));
+        self.disk = self.disk.after(crash);
+        self.open();
+        self.note_scavenged();
+    }
+
+    /// The power goes while several callers append. Afterwards each of their appends is there,
+    /// whole, or not at all.
+    pub(crate) fn crash_while_appending(&mut self) {
+        let ops = self.some_ops();
+        let appends: Vec<_> = ops.iter().map(|op| op.append(|at| self.cursor(at))).collect();
+        let (store, mut manual) = self.store.take().unwrap();
+        self.break_the_disk();
+        let answers = {
+            let mut waiting: Vec<Waiting<'_>> = Vec::new();
+            for append in appends {
+                waiting.push(Box::pin(store.append(append)));
+            }
+            let mut answers = vec![None; waiting.len()];
+            for _ in 0..4 {
+                for (future, answer) in waiting.iter_mut().zip(&mut answers) {
+                    if answer.is_none()
+                        && let Poll::Ready(ready) = poll(future)
+                    {
+                        *answer = Some(ready);
+                    }
+                }
+                manual.write();
+                manual.upkeep();
+                manual.rest();
+            }
+            answers
+        };
+        drop((store, manual));
+        self.come_back();
+        self.adopt_survivors(ops.into_iter().zip(answers).collect());
+    }
+
+    /// The power goes in the middle of what is done in the background. Nothing of it was ever an
+    /// answer, so nothing may be different, but for payloads that nobody sees any more.
+    pub(crate) fn crash_while_keeping_up(&mut self) {
+        self.disk.cut_power_at(self.disk.counts().changes + 1 + self.random.below(12));
+        while self.manual().upkeep() && self.random.below(4) > 0 {}
+        // It may fail, now that the disk is gone, and so may the next.
+        let scavenged = self.retains && self.store().scavenge(|_, _| {}).is_ok();
+        while !scavenged && self.manual().upkeep() {}
+        self.store = None;
+        self.tally.crashed_upkeep += 1;
+        self.come_back();
+    }
+
+    /// One byte of the disk is flipped, anywhere: it is noticed, or changes nothing.
+    pub(crate) fn rot(&mut self) {
+        let disk = self.disk.after(Crash::Keeps);
+        let names: Vec<_> = disk.names().into_iter().filter(|name| name != "LOCK").collect();
+        let name = &names[self.random.below(names.len() as u64) as usize];
+        let len = disk.bytes(name).map_or(0, |bytes| bytes.len() as u64);
+        disk.rot(name, self.random.below(len), 1 << self.random.below(8));
+        let Ok((store, mut manual)) = self.open_on(&disk) else {
+            self.tally.rot_noticed += 1;
+            return;
+        };
+        while manual.upkeep() {}
+        let mut noticed = false;
+        for text in ["*", "stream:a-1", "category:b", "tag:t=1 or type:T2", "not stream:a*"] {
+            let query: Query = text.parse().unwrap();
+            let expected = self.model.seen(&query);
+            noticed |= self.read_what_is_left(&store, &query, &expected);
+        }
+        let verified = store.verify(|_, _| ());
+        noticed |= verified.is_err_and(|_| true) || store.verify(|_, _| ()).unwrap().wrong > 0;
+        self.tally.rot_noticed += u64::from(noticed);
+        self.tally.rot_harmless += u64::from(!noticed);
+    }
+
+    /// Reads until an error; what was read must be right, and nothing missing in between.
+    fn read_what_is_left(
+        &self,
+        store: &impl BlockingRead,
+        query: &Query,
+        expected: &[u64],
+    ) -> bool {
+        let (mut found, mut read) = (Vec::new(), Read::forward(query.clone()).limit(5));
+        loop {
+            let Some(page) = store.page(read) else {
+                assert!(expected.starts_with(&found), "{query}: {found:?} of {expected:?}");
+                return true;
+            };
+            for event in &page.events {
+                let user = self.model.user(event.position());
+                assert!(user.is_none_or(|user| user.is(event)), "damage was served: {event:?}");
+                found.push(event.position());
+            }
+            if !page.more {
+                assert_eq!(found, expected, "{query}");
+                return false;
+            }
+            read = Read::forward(query.clone()).limit(5).after(page.cursor);
+        }
+    }
+}
+
+/// A page, if it can be had.
+trait BlockingRead {
+    fn page(&self, read: Read) -> Option<leftfold_store::Page>;
+}
+
+impl BlockingRead for leftfold_store::Embedded {
+    fn page(&self, read: Read) -> Option<leftfold_store::Page> {
+        self.blocking().read(read).ok()
+    }
+}

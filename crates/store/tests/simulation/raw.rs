@@ -1,0 +1,45 @@
+//! The log's bytes, read past the store: what retention hides is there, and what scavenging took is
+//! not. Decoded by `docs/format.md`, not by the store's own code.
+
+use std::sync::Arc;
+
+use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
+use leftfold_log::{Direction, Log, LogOptions, ScanRange};
+
+/// An event as its bytes tell.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) position: u64,
+    pub(crate) stream: String,
+    pub(crate) event_type: String,
+    pub(crate) id: u128,
+    pub(crate) scavenged: bool,
+    pub(crate) data: Vec<u8>,
+}
+
+/// All events on a disk.
+pub(crate) fn read(disk: &FakeDisk) -> Vec<Raw> {
+    let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(0)));
+    let copy = Arc::new(disk.after(Crash::Keeps));
+    let log = Log::open(copy, clock, random, LogOptions::default(), false).unwrap().log;
+    let range = ScanRange { from: 1, to: u64::MAX, times: None };
+    let (mut scan, mut found) = (log.scan(range, Direction::Forward), Vec::new());
+    while let Some(record) = scan.next().unwrap() {
+        found.push(decode(record.position, &record.bytes));
+    }
+    found
+}
+
+fn decode(position: u64, bytes: &[u8]) -> Raw {
+    let short = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let long = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let text = |from: usize, len: usize| String::from_utf8(bytes[from..from + len].into()).unwrap();
+    Raw {
+        position,
+        stream: text(76, short(48)),
+        event_type: text(76 + short(48), short(50)),
+        id: u128::from_be_bytes(bytes[8..24].try_into().unwrap()),
+        scavenged: short(40) & 4 != 0,
+        data: bytes[bytes.len() - long(72)..].into(),
+    }
+}
