@@ -66,8 +66,8 @@ impl Run<'_> {
     }
 
     pub(crate) fn open_on(&self, disk: &FakeDisk) -> Result<(Embedded, Manual), OpenError> {
-        let mut options = Options::default();
-        options.packing = [Packing::Fast, Packing::Small, Packing::Off][self.seed as usize % 3];
+        let packing = [Packing::Fast, Packing::Small, Packing::Off][self.seed as usize % 3];
+        let mut options = Options { packing, ..Options::default() };
         options.log.segment_bytes = 600 + 2_000 * (self.seed % 4);
         options.log.preallocate = 1024 * (self.seed % 3);
         options.limits.page_scanned = 1 + self.seed as usize % 7;
