@@ -123,7 +123,7 @@ pub(crate) fn set_version(encoded: &mut [u8], version: u64) {
 
 /// A keyed digest of all that the caller said, so that a repeat can be told from another event
 /// with the same id. What the store adds (version, commit time) is not part of it.
-fn digest(event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
+pub(crate) fn digest(event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(hash_key);
     let mut put = |bytes: &[u8]| {
         hasher.write(&(bytes.len() as u64).to_le_bytes());

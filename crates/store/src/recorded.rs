@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::codec::{Field, Layout};
 use crate::error::Failure;
-use crate::event::{BYTES, JSON};
+use crate::event::{BYTES, JSON, NewEvent};
 use crate::time::Timestamp;
 
 /// An event as it is stored. Cheap to clone: it is a slice of the block that it was read with.
@@ -113,6 +113,24 @@ impl Recorded {
     /// The event's own bytes.
     pub fn data(&self) -> Bytes {
         self.record.bytes.slice(self.layout.range(Field::Data))
+    }
+
+    /// Whether the digest that it holds is that of what it says; what was scavenged can't be asked.
+    pub(crate) fn digest_is_right(&self, hash_key: &[u8; 16]) -> bool {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let said = NewEvent {
+            id: Some(self.id()),
+            event_type: self.event_type().to_owned(),
+            event_time: self.event_time_given().then_some(self.event_time()),
+            correlation: text(self.correlation()),
+            causation: text(self.causation()),
+            tags: self.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            content_type: self.content_type().to_owned(),
+            schema_version: self.schema_version(),
+            metadata: self.metadata(),
+            data: self.data(),
+        };
+        self.is_scavenged() || crate::codec::digest(&said, hash_key) == self.digest()
     }
 
     pub(crate) fn digest(&self) -> [u8; 16] {

@@ -9,11 +9,11 @@ use crate::output::{for_people, thousands};
 pub(crate) fn run(data: &Path) -> anyhow::Result<ExitCode> {
     let store = super::existing(data)?;
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("segment {pos} of {len}  {elapsed}  {eta} left")?);
+    bar.set_style(ProgressStyle::with_template("file {pos} of {len}  {elapsed}  {eta} left")?);
     let verified = store.verify(|done, total| {
         bar.set_length(total);
         bar.set_position(done);
-    })?;
+    });
     bar.finish_and_clear();
     for finding in &verified.findings {
         eprintln!("{}", finding.message);

@@ -52,6 +52,11 @@ impl IndexFile {
         if right { Ok(Arc::new(opened)) } else { Err(bad_header(name)) }
     }
 
+    /// What it is called on the disk.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The first position that it covers.
     pub fn first(&self) -> u64 {
         self.head.first

@@ -104,9 +104,9 @@ impl Embedded {
         stat::stat(&self.core)
     }
 
-    /// Reads everything and checks it against everything; `progress` hears how many of how many
-    /// segments are done.
-    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verified, ReadError> {
+    /// Reads everything and checks it against everything, on as many threads as the machine has
+    /// cores; `progress` hears how many of how many files are done.
+    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Verified {
         verify::verify(&self.core, progress)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold_index::{Active, Adding};
+use leftfold_index::{Active, Adding, Key};
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 
@@ -16,6 +16,27 @@ use crate::names::category_of;
 use crate::query::Field;
 use crate::recorded::Recorded;
 
+/// What takes postings.
+pub(crate) trait Postings {
+    fn posting(&mut self, key: Key, position: u64);
+    fn numbered(&mut self, key: Key, position: u64, ordinal: u64);
+    fn single(&mut self, key: Key, position: u64);
+}
+
+impl Postings for Adding<'_> {
+    fn posting(&mut self, key: Key, position: u64) {
+        self.posting(key, position);
+    }
+
+    fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+        self.numbered(key, position, ordinal);
+    }
+
+    fn single(&mut self, key: Key, position: u64) {
+        self.single(key, position);
+    }
+}
+
 /// The state that frames build up, one after the other.
 pub(crate) struct Rebuilt {
     pub(crate) keys: Keys,
@@ -26,11 +47,7 @@ pub(crate) struct Rebuilt {
 impl Rebuilt {
     /// Takes a frame into the state and its events into the postings.
     pub(crate) fn frame(&mut self, frame: FrameView, active: &Active) -> Result<(), Failure> {
-        for extension in frame.extensions() {
-            if extension.kind == EXTENSION_CHECKPOINTS {
-                self.checkpoints.extend(decode_moves(extension.value));
-            }
-        }
+        self.moves(&frame);
         let mut adding = active.add();
         for record in frame.records {
             self.event(&Recorded::new(record)?, &mut adding);
@@ -38,7 +55,16 @@ impl Rebuilt {
         Ok(())
     }
 
-    fn event(&mut self, event: &Recorded, adding: &mut Adding<'_>) {
+    fn moves(&mut self, frame: &FrameView) {
+        for extension in frame.extensions() {
+            if extension.kind == EXTENSION_CHECKPOINTS {
+                self.checkpoints.extend(decode_moves(extension.value));
+            }
+        }
+    }
+
+    /// Takes an event's postings, and what it defines.
+    pub(crate) fn event(&mut self, event: &Recorded, adding: &mut impl Postings) {
         let (keys, position) = (self.keys, event.position());
         let stream = keys.of(Field::Stream, event.stream());
         let category = category_of(event.stream());

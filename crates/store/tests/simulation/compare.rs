@@ -110,7 +110,7 @@ impl Run<'_> {
 
     pub(crate) fn verify(&mut self) {
         while self.manual().upkeep() {}
-        let verified = self.store().verify(|_, _| ()).unwrap();
+        let verified = self.store().verify(|_, _| ());
         assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
         assert_eq!(verified.events, self.model.head());
     }
