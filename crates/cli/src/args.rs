@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use leftfold::{Expected, From, Point, Query, Timestamp};
+use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
 use uuid::Uuid;
 
 /// An event-sourcing database in one binary.
@@ -17,11 +18,21 @@ use uuid::Uuid;
                   shop read 'tag:customer=42'"
 )]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the store is, and how it is opened.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
     /// The store's directory.
     #[arg(long, global = true, env = "LEFTFOLD_DATA", default_value = "leftfold-data")]
     pub(crate) data: PathBuf,
-    #[command(subcommand)]
-    pub(crate) command: Command,
+    /// How full segments are stored: off (as they are), fast, or small.
+    #[arg(long, global = true, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = packing)]
+    pub(crate) packing: Packing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +58,19 @@ pub(crate) enum Command {
     Streams(Streams),
     /// Define, drop and list named indexes.
     Index(Index),
+    /// Say what is kept of streams and of what queries yield.
+    #[command(after_help = RETENTION_HELP)]
+    Retention(Retention),
+    /// Delete a stream's events; it goes on counting.
+    Delete(Delete),
+    /// Remove metadata and data of all that retention has dropped, or that was deleted.
+    Scavenge {
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Do all that is done in the background now: seal, pack, merge.
+    Pack,
     /// The store's size and state.
     Stat,
     /// Check every byte: checksums, index against log, versions.
@@ -208,6 +232,98 @@ pub(crate) enum IndexAction {
     },
     /// List the indexes.
     List,
+}
+
+const RETENTION_HELP: &str = "\
+Examples:
+  leftfold retention set cart-17 --max-count 100
+  leftfold retention rule debug 'tag:level=debug' --max-age 7d
+  leftfold retention rule carts 'category:cart' --max-count 1000
+  leftfold scavenge";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retention {
+    #[command(subcommand)]
+    pub(crate) action: RetentionAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionAction {
+    /// Say what is kept of a stream, in the place of what was said before.
+    Set {
+        /// The stream.
+        stream: String,
+        #[command(flatten)]
+        kept: Kept,
+        /// Drop what comes before this version.
+        #[arg(long)]
+        truncate_before: Option<u64>,
+    },
+    /// Define a rule, in the place of the one of its name.
+    Rule {
+        /// Its name.
+        name: String,
+        /// Which events. With --max-count it may ask for streams and categories only.
+        #[arg(value_parser = Query::from_str)]
+        query: Query,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Forget a rule.
+    Drop {
+        /// Its name.
+        name: String,
+    },
+    /// List the rules.
+    List,
+}
+
+/// What is kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Kept {
+    /// Keep the newest so many events of a stream.
+    #[arg(long)]
+    pub(crate) max_count: Option<u64>,
+    /// Keep events for so long after they were stored, such as 90d or 12h.
+    #[arg(long, value_parser = age)]
+    pub(crate) max_age: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// The stream.
+    pub(crate) stream: String,
+    /// Where the stream is expected: any, no-stream, exists, or its last version.
+    #[arg(long, default_value = "any", value_parser = expected)]
+    pub(crate) expect: Expected,
+    /// Close the stream for ever: it takes no more events.
+    #[arg(long)]
+    pub(crate) tombstone: bool,
+}
+
+fn packing(text: &str) -> Result<Packing, String> {
+    match text {
+        "off" => Ok(Packing::Off),
+        "fast" => Ok(Packing::Fast),
+        "small" => Ok(Packing::Small),
+        _ => Err("expected off, fast or small".to_owned()),
+    }
+}
+
+/// A whole number and a unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let allowed = "an age is written 45s, 30m, 12h, 90d or 2y (of 365 days)";
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "y" => 365 * 86_400,
+        _ => return Err(allowed.to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| allowed.to_owned())?;
+    Ok(Duration::from_secs(number.checked_mul(seconds).ok_or(allowed)?))
 }
 
 fn expected(text: &str) -> Result<Expected, String> {

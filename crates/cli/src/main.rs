@@ -17,14 +17,18 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Command::Demo(demo) => commands::demo::run(&demo),
-        Command::Ingest(ingest) => commands::ingest::run(&args.data, &ingest),
-        Command::Append(append) => commands::append::run(&args.data, append),
-        Command::Read(read) => commands::read::run(&args.data, &read),
-        Command::Subscribe(subscribe) => commands::subscribe::run(&args.data, &subscribe),
-        Command::Streams(streams) => commands::streams::run(&args.data, &streams),
-        Command::Index(index) => commands::index::run(&args.data, index.action),
-        Command::Stat => commands::stat::run(&args.data),
-        Command::Verify => commands::verify::run(&args.data),
+        Command::Ingest(ingest) => commands::ingest::run(&args.place, &ingest),
+        Command::Append(append) => commands::append::run(&args.place, append),
+        Command::Read(read) => commands::read::run(&args.place, &read),
+        Command::Subscribe(subscribe) => commands::subscribe::run(&args.place, &subscribe),
+        Command::Streams(streams) => commands::streams::run(&args.place, &streams),
+        Command::Index(index) => commands::index::run(&args.place, index.action),
+        Command::Retention(retention) => commands::retention::run(&args.place, retention.action),
+        Command::Delete(delete) => commands::retention::delete(&args.place, &delete),
+        Command::Scavenge { dry_run } => commands::scavenge::run(&args.place, dry_run),
+        Command::Pack => commands::pack::run(&args.place),
+        Command::Stat => commands::stat::run(&args.place),
+        Command::Verify => commands::verify::run(&args.place),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -1,5 +1,6 @@
 //! What goes to standard output: tables for people, one JSON object a line for programs.
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 
 use base64::Engine;
@@ -119,4 +120,11 @@ pub(crate) fn row(event: &Recorded) -> Vec<String> {
         event.event_type().to_owned(),
         shown,
     ]
+}
+
+/// A bar on standard error, if that is a terminal.
+pub(crate) fn progress(template: &str) -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template(template)?);
+    Ok(bar)
 }

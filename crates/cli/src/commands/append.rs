@@ -1,15 +1,14 @@
 use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use leftfold::{Append, NewEvent};
 use serde_json::{json, value::RawValue};
 
-use crate::args;
+use crate::args::{self, Place};
 use crate::output::for_people;
 
-pub(crate) fn run(data: &Path, args: args::Append) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(place: &Place, args: args::Append) -> anyhow::Result<ExitCode> {
     let bytes = match args.data_text.as_str() {
         "-" => {
             let mut bytes = Vec::new();
@@ -28,7 +27,7 @@ pub(crate) fn run(data: &Path, args: args::Append) -> anyhow::Result<ExitCode> {
     event.causation = args.causation;
     event.metadata = args.metadata.into();
     let append = Append::new().event(&args.stream, event).expect(&args.stream, args.expect);
-    let appended = super::open(data)?.blocking().append(append)?;
+    let appended = super::open(place)?.blocking().append(append)?;
     let (position, version) =
         (appended.positions.map(|p| p.0), appended.streams.first().map(|v| v.first));
     let (position, version) = (position.unwrap_or_default(), version.unwrap_or_default());

@@ -1,13 +1,12 @@
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::IndexAction;
+use crate::args::{IndexAction, Place};
 use crate::output::{for_people, table, thousands};
 
-pub(crate) fn run(data: &Path, action: IndexAction) -> anyhow::Result<ExitCode> {
-    let store = super::existing(data)?;
+pub(crate) fn run(place: &Place, action: IndexAction) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
     match action {
         IndexAction::Define { name, query } => {
             store.blocking().define_index(&name, query)?;

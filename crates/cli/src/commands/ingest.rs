@@ -9,7 +9,7 @@ use leftfold::Embedded;
 use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest};
 use serde_json::json;
 
-use crate::args;
+use crate::args::{self, Place};
 use crate::output::thousands;
 
 /// The exit code that says: done, but some records were rejected.
@@ -17,14 +17,14 @@ const SOME_REJECTED: u8 = 3;
 /// Bytes of a file that are read at once.
 const READ_AHEAD: usize = 256 << 10;
 
-pub(crate) fn run(data: &Path, args: &args::Ingest) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(place: &Place, args: &args::Ingest) -> anyhow::Result<ExitCode> {
     let mapping = mapping(&args.map, args.zone.as_deref())?;
     let mut rejects = Rejects::to(args.rejects.as_deref())?;
     // A file that is missing is noticed before anything is done.
     for file in &args.files {
         std::fs::metadata(file).with_context(|| file.display().to_string())?;
     }
-    let store = super::open(data)?;
+    let store = super::open(place)?;
     let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
     println!("{}", summary(sum));
     let clean = sum.rejected == 0 && complete;

@@ -1,17 +1,16 @@
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use leftfold::{Cursor, Direction, Embedded, From, Point, Read, Recorded};
 
-use crate::args;
+use crate::args::{self, Place};
 use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
 
 /// Rows of a table, whose columns are laid out together.
 const ROWS: usize = 1_000;
 
-pub(crate) fn run(data: &Path, args: &args::Read) -> anyhow::Result<ExitCode> {
-    let store = super::existing(data)?;
+pub(crate) fn run(place: &Place, args: &args::Read) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
     let first = Read { from: args.begin.place(), direction, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);

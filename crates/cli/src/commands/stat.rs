@@ -1,12 +1,13 @@
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::args::Place;
 use crate::output::{for_people, table, thousands};
 
-pub(crate) fn run(data: &Path) -> anyhow::Result<ExitCode> {
-    let stat = super::existing(data)?.stat()?;
+pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
+    let (stat, reclaimable) = (store.stat()?, store.reclaimable()?);
     let numbers = [
         ("events", stat.events),
         ("streams", stat.streams),
@@ -14,8 +15,12 @@ pub(crate) fn run(data: &Path) -> anyhow::Result<ExitCode> {
         ("indexes", stat.indexes),
         ("segments", stat.segments),
         ("sealed segments", stat.sealed),
+        ("packed segments", stat.packed),
         ("log bytes", stat.log_bytes),
         ("index bytes", stat.index_bytes),
+        ("index files", stat.index_files),
+        ("scavengeable events", reclaimable.events),
+        ("scavengeable bytes", reclaimable.payload_bytes),
     ];
     let (id, created) = (format!("{:032x}", stat.store_id), stat.created.to_string());
     if for_people() {

@@ -1,15 +1,14 @@
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use leftfold::{StreamInfo, Streams};
 use serde_json::json;
 
-use crate::args;
+use crate::args::{self, Place};
 use crate::output::{for_people, table};
 
-pub(crate) fn run(data: &Path, args: &args::Streams) -> anyhow::Result<ExitCode> {
-    let store = super::existing(data)?;
+pub(crate) fn run(place: &Place, args: &args::Streams) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut wanted =
         Streams { category: args.category.clone(), after: None, limit: left.min(1_000) };

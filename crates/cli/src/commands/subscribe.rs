@@ -1,14 +1,13 @@
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use leftfold::{Delivery, Subscribe};
 
-use crate::args;
+use crate::args::{self, Place};
 use crate::output::{for_people, row, write_json};
 
-pub(crate) fn run(data: &Path, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
-    let store = super::existing(data)?;
+pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
     let mut subscription = store
         .blocking()
         .subscribe(Subscribe { query: args.query.clone(), from: args.begin.place() })?;

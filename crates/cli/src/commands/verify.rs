@@ -1,15 +1,13 @@
-use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::output::{for_people, thousands};
+use crate::args::Place;
+use crate::output::{for_people, progress, thousands};
 
-pub(crate) fn run(data: &Path) -> anyhow::Result<ExitCode> {
-    let store = super::existing(data)?;
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("file {pos} of {len}  {elapsed}  {eta} left")?);
+pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
+    let bar = progress("file {pos} of {len}  {elapsed}  {eta} left")?;
     let verified = store.verify(|done, total| {
         bar.set_length(total);
         bar.set_position(done);

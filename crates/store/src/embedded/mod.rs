@@ -4,6 +4,7 @@ mod admit;
 mod check;
 mod core;
 mod draft;
+mod event_store;
 mod indexes;
 mod manual;
 mod open;
@@ -29,15 +30,11 @@ pub use stat::Stat;
 pub use subscription::LiveSubscription;
 pub use verify::{Finding, Verified};
 
-use crate::append::{Append, Appended, Expected};
+use crate::append::{Append, Appended};
 use crate::blocking::Blocking;
-use crate::cursor::Cursor;
 use crate::error::{AppendError, Conflict, Failure, Invalid, OpenError, ReadError};
-use crate::event_store::EventStore;
 use crate::names;
 use crate::query::Query;
-use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
-use crate::retention::{Retention, RetentionRule};
 use admit::Admitter;
 use check::Verdict;
 use core::Core;
@@ -110,6 +107,12 @@ impl Embedded {
         verify::verify(&self.core, progress)
     }
 
+    /// Waits until all that is done in the background is done: full segments sealed and packed,
+    /// index files merged, named indexes filled. An error is the first that happened there.
+    pub fn settle(&self) -> Result<(), Failure> {
+        self.upkeep.wait_until_idle()
+    }
+
     /// Removes the payloads of all that retention has dropped, from all sealed segments; `progress`
     /// hears how many of how many are done. What the open segment holds stays until it is sealed.
     pub fn scavenge(&self, progress: impl FnMut(u64, u64)) -> Result<Scavenged, ReadError> {
@@ -168,7 +171,7 @@ impl Embedded {
     }
 
     /// Writes an append of the store's own; if another has come between, makes it anew.
-    async fn settle(
+    async fn write_settled(
         &self,
         stream_may_move: bool,
         make: impl Fn() -> Result<Append, AppendError>,
@@ -200,80 +203,6 @@ impl Drop for Embedded {
 
 fn closed() -> Failure {
     Failure::Write(leftfold_log::WriteError::Closed)
-}
-
-impl EventStore for Embedded {
-    type Subscription = LiveSubscription;
-
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.write(append).await
-    }
-
-    async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        if let Some(cursor) = read.at_least {
-            self.core.durable_cursor(cursor).await?;
-        }
-        self.on_pool(move |core| core.read(&read)).await
-    }
-
-    async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
-        let pool = self.pool.clone();
-        self.on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe)).await
-    }
-
-    async fn head(&self) -> Result<Cursor, ReadError> {
-        Ok(self.core.head_cursor())
-    }
-
-    async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
-        let name = name.to_owned();
-        self.on_pool(move |core| core.stream(&name)).await
-    }
-
-    async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
-        self.on_pool(move |core| core.streams(&streams)).await
-    }
-
-    async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
-        self.core.checkpoint(name)
-    }
-
-    async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
-        self.settle(false, || self.core.retention_append(stream, wanted)).await
-    }
-
-    async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
-        // What is expected is looked at anew each time; the stream may have moved in between.
-        self.settle(true, || self.core.deletion(stream, expected)).await
-    }
-
-    async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
-        self.settle(false, || self.core.tombstone(stream, expected)).await
-    }
-
-    async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
-        self.settle(false, || self.core.rule_definition(&rule)).await
-    }
-
-    async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
-        self.settle(false, || self.core.rule_removal(name)).await
-    }
-
-    async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
-        Ok(self.core.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect())
-    }
-
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        self.define(name, query).await
-    }
-
-    async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
-        self.undefine(name).await
-    }
-
-    async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.on_pool(|core| core.indexes()).await
-    }
 }
 
 pub(crate) fn limit_error(code: &'static str, what: &str, found: usize, allowed: usize) -> Invalid {

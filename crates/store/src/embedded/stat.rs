@@ -1,3 +1,5 @@
+use leftfold_log::Packing;
+
 use super::core::Core;
 use crate::error::{Failure, ReadError};
 use crate::time::Timestamp;
@@ -21,10 +23,14 @@ pub struct Stat {
     pub segments: u64,
     /// Those of them that are sealed.
     pub sealed: u64,
+    /// Those of them that are packed.
+    pub packed: u64,
     /// Bytes of the log, without what is preallocated.
     pub log_bytes: u64,
     /// Bytes of index files.
     pub index_bytes: u64,
+    /// Index files.
+    pub index_files: u64,
     /// What went wrong in the background, if anything did.
     pub upkeep_failure: Option<Failure>,
 }
@@ -42,8 +48,10 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         indexes: core.named.read().len() as u64,
         segments: segments.len() as u64,
         sealed: segments.iter().filter(|segment| segment.sealed).count() as u64,
+        packed: segments.iter().filter(|segment| segment.packing != Packing::Off).count() as u64,
         log_bytes: segments.iter().map(|segment| segment.bytes).sum(),
         index_bytes: files.iter().map(|file| file.length).sum(),
+        index_files: files.len() as u64,
         upkeep_failure: core.upkeep.failure(),
     })
 }

@@ -48,6 +48,8 @@ struct State {
     unsealed: usize,
     /// Whether there is a thread that will seal them.
     threaded: bool,
+    /// Jobs that are being done.
+    running: usize,
     closing: bool,
     seal_failed: bool,
     failure: Option<Failure>,
@@ -127,7 +129,12 @@ impl Upkeep {
 
     /// Does one job, for stores without threads; false if there is none.
     pub(crate) fn step(&self, core: &Arc<Core>) -> bool {
-        let job = self.state.lock().next_of_any();
+        let job = {
+            let mut state = self.state.lock();
+            let job = state.next_of_any();
+            state.running += usize::from(job.is_some());
+            job
+        };
         job.map(|job| self.run(core, job)).is_some()
     }
 
@@ -195,6 +202,15 @@ impl Upkeep {
         while self.state.lock().unsealed > UNSEALED && self.step(core) {}
     }
 
+    /// Waits until there is nothing to do, or nobody does it.
+    pub(crate) fn wait_until_idle(&self) -> Result<(), Failure> {
+        let mut state = self.state.lock();
+        while state.threaded && !state.closing && !state.is_idle() {
+            self.changed.wait(&mut state);
+        }
+        state.failure.clone().map_or(Ok(()), Err)
+    }
+
     /// Whether what takes long should stop.
     fn is_closing(&self) -> bool {
         self.state.lock().closing
@@ -207,6 +223,7 @@ impl Upkeep {
                 return None;
             }
             if let Some(job) = state.queue(lane).pop_front() {
+                state.running += 1;
                 return Some(job);
             }
             self.changed.wait(&mut state);
@@ -229,6 +246,7 @@ impl Upkeep {
             named.filled(outcome.clone());
         }
         let mut state = self.state.lock();
+        state.running -= 1;
         if matches!(job, Job::Index(_)) {
             state.unsealed -= 1;
         }
@@ -250,6 +268,11 @@ impl State {
             Lane::Filling => &mut self.filling,
             Lane::Packing => &mut self.packing,
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        let queues = [&self.sealing, &self.filling, &self.packing];
+        self.running == 0 && queues.iter().all(|queue| queue.is_empty())
     }
 
     fn next_of_any(&mut self) -> Option<Job> {

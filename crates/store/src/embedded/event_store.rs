@@ -1,0 +1,82 @@
+use super::{Embedded, LiveSubscription};
+use crate::append::{Append, Appended, Expected};
+use crate::cursor::Cursor;
+use crate::error::{AppendError, ReadError};
+use crate::event_store::EventStore;
+use crate::query::Query;
+use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::retention::{Retention, RetentionRule};
+
+impl EventStore for Embedded {
+    type Subscription = LiveSubscription;
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.write(append).await
+    }
+
+    async fn read(&self, read: Read) -> Result<Page, ReadError> {
+        if let Some(cursor) = read.at_least {
+            self.core.durable_cursor(cursor).await?;
+        }
+        self.on_pool(move |core| core.read(&read)).await
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
+        let pool = self.pool.clone();
+        self.on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe)).await
+    }
+
+    async fn head(&self) -> Result<Cursor, ReadError> {
+        Ok(self.core.head_cursor())
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        let name = name.to_owned();
+        self.on_pool(move |core| core.stream(&name)).await
+    }
+
+    async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
+        self.on_pool(move |core| core.streams(&streams)).await
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        self.core.checkpoint(name)
+    }
+
+    async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
+        self.write_settled(false, || self.core.retention_append(stream, wanted)).await
+    }
+
+    async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        // What is expected is looked at anew each time; the stream may have moved in between.
+        self.write_settled(true, || self.core.deletion(stream, expected)).await
+    }
+
+    async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.write_settled(false, || self.core.tombstone(stream, expected)).await
+    }
+
+    async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        self.write_settled(false, || self.core.rule_definition(&rule)).await
+    }
+
+    async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
+        self.write_settled(false, || self.core.rule_removal(name)).await
+    }
+
+    async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
+        Ok(self.core.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect())
+    }
+
+    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        self.define(name, query).await
+    }
+
+    async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
+        self.undefine(name).await
+    }
+
+    async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        self.on_pool(|core| core.indexes()).await
+    }
+}
