@@ -12,7 +12,9 @@ cargo xtask test            all tests, with the binary that the system tests run
 cargo xtask test --quick    without those that take long: system tests and the long simulation
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
+cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask simulate N      N seeds of the simulation, in release mode
+cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
 cargo xtask fixture         writes tests/fixtures/v1, unless it is there already
 ";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => quick(),
         ["bench"] => bench("store", &[]),
         ["bench", name, rest @ ..] => bench(name, rest),
+        ["soak", minutes] => bench("soak", &[minutes]),
         ["simulate", seeds] => simulate(seeds),
         ["fixture"] => fixture::write(&root().join("tests/fixtures/v1")),
         _ => {
