@@ -38,8 +38,20 @@ pub struct Adding<'a> {
     postings: RwLockWriteGuard<'a, Postings>,
 }
 
-/// A key with its ordinal, where known, and its offsets; ready to be sealed.
-pub(crate) type Sealable = (Key, Option<u64>, Vec<u32>);
+/// All keys in order, ready to be sealed. The postings are not copied: lists only grow, so a list
+/// up to its length of now stays what it is.
+pub(crate) struct Sealable {
+    pub(crate) lists: Vec<SealableList>,
+    pub(crate) singles: Vec<(Key, u32)>,
+}
+
+/// A list to be sealed: its key, its ordinal, where known, and its length.
+#[derive(Clone, Copy)]
+pub(crate) struct SealableList {
+    pub(crate) key: Key,
+    pub(crate) ordinal: Option<u64>,
+    pub(crate) len: usize,
+}
 
 impl Active {
     /// The postings of a segment that begins at this position.
@@ -94,16 +106,29 @@ impl Active {
         }
     }
 
-    /// All keys in order, and how many of them are singles.
-    pub(crate) fn sealable(&self) -> (Vec<Sealable>, Vec<(Key, u32)>) {
+    /// The offset at an index of a key's list.
+    pub(crate) fn offset(&self, key: &Key, index: usize) -> Option<u32> {
         let postings = self.postings.read();
-        let lists = postings.lists.iter();
-        let mut lists: Vec<_> =
-            lists.map(|(key, list)| (*key, list.ordinal, list.offsets.clone())).collect();
+        match postings.lists.get(key) {
+            Some(list) => list.offsets.get(index).copied(),
+            None => postings.singles.get(key).copied().filter(|_| index == 0),
+        }
+    }
+
+    /// What is to be sealed of all keys, in order.
+    pub(crate) fn sealable(&self) -> Sealable {
+        let postings = self.postings.read();
+        let list = |(key, list): (&Key, &Offsets)| SealableList {
+            key: *key,
+            ordinal: list.ordinal,
+            len: list.offsets.len(),
+        };
+        let mut lists: Vec<_> = postings.lists.iter().map(list).collect();
         let mut singles: Vec<_> = postings.singles.iter().map(|(key, at)| (*key, *at)).collect();
-        lists.sort_unstable_by_key(|list| list.0);
+        drop(postings);
+        lists.sort_unstable_by_key(|list| list.key);
         singles.sort_unstable_by_key(|single| single.0);
-        (lists, singles)
+        Sealable { lists, singles }
     }
 }
 

@@ -28,4 +28,18 @@ pub enum IndexError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// What was asked for can't be written as one index file.
+    #[error("{file} can't be written: {what}")]
+    Unfit {
+        /// The file.
+        file: String,
+        /// What is in the way.
+        what: &'static str,
+    },
+}
+
+impl IndexError {
+    pub(crate) fn io(file: &str, source: io::Error) -> Self {
+        IndexError::Io { file: file.to_owned(), source: Arc::new(source) }
+    }
 }

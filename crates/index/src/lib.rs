@@ -6,13 +6,15 @@ mod expr;
 mod file;
 mod key;
 mod list;
+mod seal;
 mod set;
 mod walk;
+mod walker;
 
 pub use active::{Active, Adding};
 pub use error::IndexError;
 pub use expr::Expr;
-pub use file::{FileHead, IndexCache, IndexFile, Source, encode};
+pub use file::{FileHead, IndexCache, IndexFile, Source, Target, encode, merge};
 pub use key::{Key, KeyHasher, Kind};
 pub use list::List;
 pub use set::{IndexSet, Part, Posting};

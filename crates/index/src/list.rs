@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use crate::active::Active;
 use crate::error::IndexError;
-use crate::file::IndexFile;
+use crate::file::{IndexFile, PIECE, PackedList};
 use crate::key::Key;
 
-/// The postings of a key in one part of the index.
+/// The postings of a key in one part of the index. They are met in chunks: the pieces of a packed
+/// list, and as many postings at once of one that is not packed.
 #[derive(Clone)]
 pub struct List {
     /// What the offsets count from.
@@ -19,47 +20,93 @@ pub struct List {
 #[derive(Clone)]
 pub(crate) enum Origin {
     Active(Arc<Active>, Key),
-    File(Arc<IndexFile>, u32),
+    /// In a file of version 1.
+    Plain(Arc<IndexFile>, u32),
+    Packed(PackedList),
     Single(u32),
 }
 
 impl List {
-    /// Adds up to `count` offsets from an index on.
-    pub(crate) fn copy(
-        &self,
-        from: usize,
-        count: usize,
-        to: &mut Vec<u32>,
-    ) -> Result<(), IndexError> {
-        let count = count.min(self.len.saturating_sub(from));
+    pub(crate) fn chunks(&self) -> usize {
+        self.len.div_ceil(PIECE)
+    }
+
+    /// Puts the offsets of a chunk in the place of what was there.
+    pub(crate) fn chunk(&self, number: usize, to: &mut Vec<u32>) -> Result<(), IndexError> {
+        to.clear();
+        let from = number * PIECE;
+        let count = self.len.saturating_sub(from).min(PIECE);
         if count == 0 {
             return Ok(());
         }
         match &self.source {
             Origin::Active(active, key) => active.copy(key, from, count, to),
-            Origin::File(file, at) => return file.copy(*at as usize + from, count, to),
+            Origin::Plain(file, at) => return file.plain_chunk(*at, [from, count], to),
+            Origin::Packed(list) => return list.chunk(number, to),
             Origin::Single(offset) => to.push(*offset),
         }
         Ok(())
     }
 
+    /// The first offset of a chunk that is there.
+    pub(crate) fn leader(&self, number: usize) -> Result<u32, IndexError> {
+        let index = number * PIECE;
+        match &self.source {
+            Origin::Active(active, key) => Ok(active.offset(key, index).unwrap_or(u32::MAX)),
+            Origin::Plain(file, at) => file.plain_offset(*at, index),
+            Origin::Packed(list) => list.leader(number),
+            Origin::Single(offset) => Ok(*offset),
+        }
+    }
+
     /// The position of the posting at an index.
     pub(crate) fn position(&self, index: usize) -> Result<Option<u64>, IndexError> {
-        let mut one = Vec::with_capacity(1);
-        self.copy(index, 1, &mut one)?;
-        Ok(one.first().map(|offset| self.first + u64::from(*offset)))
+        if index >= self.len {
+            return Ok(None);
+        }
+        let offset = match &self.source {
+            Origin::Active(active, key) => active.offset(key, index),
+            Origin::Plain(file, at) => Some(file.plain_offset(*at, index)?),
+            Origin::Packed(list) if index == 0 => Some(list.first),
+            Origin::Packed(list) if index == self.len - 1 => Some(list.last),
+            Origin::Packed(list) => {
+                let mut chunk = Vec::with_capacity(PIECE);
+                list.chunk(index / PIECE, &mut chunk)?;
+                chunk.get(index % PIECE).copied()
+            }
+            Origin::Single(offset) => Some(*offset),
+        };
+        Ok(offset.map(|offset| self.first + u64::from(offset)))
     }
 
     /// How many postings lie at or before a position.
     pub(crate) fn count_upto(&self, position: u64) -> Result<usize, IndexError> {
-        let (mut low, mut high) = (0, self.len);
+        let Some(limit) = position.checked_sub(self.first) else { return Ok(0) };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        if matches!(&self.source, Origin::Packed(list) if list.last <= limit) {
+            return Ok(self.len);
+        }
+        let Some(number) = self.last_led(limit, [0, self.chunks()])? else { return Ok(0) };
+        let mut chunk = Vec::with_capacity(PIECE);
+        self.chunk(number, &mut chunk)?;
+        Ok(number * PIECE + chunk.partition_point(|offset| *offset <= limit))
+    }
+
+    /// The last of some chunks whose first offset is at most `limit`.
+    pub(crate) fn last_led(
+        &self,
+        limit: u32,
+        [mut low, mut high]: [usize; 2],
+    ) -> Result<Option<usize>, IndexError> {
+        let start = low;
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.position(middle)? {
-                Some(found) if found <= position => low = middle + 1,
-                _ => high = middle,
+            if self.leader(middle)? <= limit {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        Ok(low)
+        Ok(low.checked_sub(1).filter(|found| *found >= start))
     }
 }

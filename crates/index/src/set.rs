@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use crate::active::{Active, Sealable};
+use crate::active::Active;
 use crate::error::IndexError;
 use crate::expr::Expr;
-use crate::file::{FileHead, IndexFile, Source, encode};
+use crate::file::IndexFile;
 use crate::key::Key;
 use crate::list::{List, Origin};
-use crate::walk::{Matches, Node, Toward, Walker};
+use crate::walk::{Matches, Node, Toward};
+use crate::walker::Walker;
 
 /// The postings of a stretch of the log.
 #[derive(Clone)]
@@ -98,9 +99,22 @@ impl IndexSet {
         set
     }
 
+    /// The same set with one file in the place of those that it was merged from. If they are not
+    /// all there any more, side by side, the set stays as it is.
+    pub fn with_merged(&self, inputs: &[Arc<IndexFile>], merged: Arc<IndexFile>) -> Self {
+        let mut set = self.clone();
+        let same = |(part, input): (&Part, &Arc<IndexFile>)| matches!(part, Part::File(file) if Arc::ptr_eq(file, input));
+        let mut stretches = self.parts.windows(inputs.len().max(1));
+        let found = stretches.position(|stretch| stretch.iter().zip(inputs).all(same));
+        if let Some(at) = found.filter(|_| !inputs.is_empty()) {
+            set.parts.splice(at..at + inputs.len(), [Part::File(merged)]);
+        }
+        set
+    }
+
     /// Several parts may begin at the same position, all but the last of them without postings: so
     /// a part is known by itself.
-    fn place_of(&self, active: &Arc<Active>) -> Option<usize> {
+    pub(crate) fn place_of(&self, active: &Arc<Active>) -> Option<usize> {
         let same = |part: &Part| matches!(part, Part::Active(other) if Arc::ptr_eq(active, other));
         self.parts.iter().position(same)
     }
@@ -132,15 +146,21 @@ impl IndexSet {
         in_memory.map_or(u64::MAX, |part| part.first() - 1)
     }
 
-    /// The key's last posting at or before a position, looked for only in the parts that begin
-    /// after another; for keys whose ordinals were known when they were added.
+    /// The key's last posting at or before a position, looked for only in the parts that reach
+    /// beyond another; for keys whose ordinals were known when they were added. A part that was
+    /// merged may reach beyond it and begin before: so what is found may lie before it, too.
     pub fn last_since(
         &self,
         key: &Key,
         upto: u64,
         since: u64,
     ) -> Result<Option<Posting>, IndexError> {
-        for part in self.parts.iter().rev().take_while(|part| part.first() > since) {
+        let mut end = u64::MAX;
+        for part in self.parts.iter().rev() {
+            if end <= since {
+                break;
+            }
+            end = part.first().saturating_sub(1);
             if let Some((Some(ordinal), position)) = part.last(key, upto)? {
                 return Ok(Some(Posting { ordinal, position }));
             }
@@ -182,12 +202,12 @@ impl IndexSet {
         Ok(last)
     }
 
-    fn past_len(&self, key: &Key) -> Result<u64, IndexError> {
+    pub(crate) fn past_len(&self, key: &Key) -> Result<u64, IndexError> {
         Ok(self.past_lists(key)?.iter().map(|list| list.len as u64).sum())
     }
 
     /// The ordinal that the key's first posting in a part has.
-    fn next_ordinal(&self, key: &Key, part: usize) -> Result<u64, IndexError> {
+    pub(crate) fn next_ordinal(&self, key: &Key, part: usize) -> Result<u64, IndexError> {
         let last = self.last_before(key, u64::MAX, part)?;
         Ok(last.map_or(0, |last| last.ordinal + 1))
     }
@@ -289,25 +309,5 @@ impl IndexSet {
                 Node::Or(walkers.collect())
             }
         })
-    }
-
-    /// Lays out the file of a part that is in memory; its older parts must all be in this set.
-    pub fn encode_part(
-        &self,
-        active: &Arc<Active>,
-        head: FileHead,
-        attachment: &[u8],
-    ) -> Result<Vec<u8>, IndexError> {
-        let (lists, singles) = active.sealable();
-        let at = self.place_of(active).unwrap_or(self.parts.len());
-        let numbered = |(key, ordinal, offsets): Sealable| {
-            let ordinal = match ordinal {
-                Some(ordinal) => ordinal,
-                None => self.next_ordinal(&key, at)? - self.past_len(&key)?,
-            };
-            Ok((key, ordinal, offsets))
-        };
-        let lists: Result<Vec<_>, IndexError> = lists.into_iter().map(numbered).collect();
-        Ok(encode(head, Source { lists: &lists?, singles: &singles, attachment }))
     }
 }

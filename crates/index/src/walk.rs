@@ -1,8 +1,5 @@
 use crate::error::IndexError;
-use crate::list::List;
-
-/// As many postings are copied out of a list at once.
-const CHUNK: usize = 64;
+use crate::walker::Walker;
 
 /// Which way a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,70 +30,6 @@ impl Toward {
             Toward::Later => position.checked_add(1),
             Toward::Earlier => position.checked_sub(1),
         }
-    }
-}
-
-/// Goes along one list, forward or backward, jumping where told.
-pub(crate) struct Walker {
-    list: List,
-    toward: Toward,
-    /// How many postings are behind.
-    passed: usize,
-    chunk: Vec<u32>,
-    chunk_at: usize,
-}
-
-impl Walker {
-    pub(crate) fn new(list: List, toward: Toward) -> Self {
-        Walker { list, toward, passed: 0, chunk: Vec::new(), chunk_at: 0 }
-    }
-
-    /// The posting after so many on the way.
-    fn nth(&mut self, n: usize) -> Result<Option<u64>, IndexError> {
-        if n >= self.list.len {
-            return Ok(None);
-        }
-        let index = match self.toward {
-            Toward::Later => n,
-            Toward::Earlier => self.list.len - 1 - n,
-        };
-        if index < self.chunk_at || index >= self.chunk_at + self.chunk.len() {
-            self.chunk_at = match self.toward {
-                Toward::Later => index,
-                Toward::Earlier => (index + 1).saturating_sub(CHUNK),
-            };
-            self.chunk.clear();
-            self.list.copy(self.chunk_at, CHUNK, &mut self.chunk)?;
-        }
-        let offset = self.chunk.get(index - self.chunk_at);
-        Ok(offset.map(|offset| self.list.first + u64::from(*offset)))
-    }
-
-    /// The first posting at or after `target` on the way. Targets must not go back.
-    fn seek(&mut self, target: u64) -> Result<Option<u64>, IndexError> {
-        let Some(here) = self.nth(self.passed)? else { return Ok(None) };
-        if !self.toward.before(here, target) {
-            return Ok(Some(here));
-        }
-        // Gallop, then halve: a jump over n postings looks at about 2 log n of them.
-        let (mut low, mut step) = (self.passed, 1);
-        let mut high = loop {
-            match self.nth(low + step)? {
-                Some(found) if self.toward.before(found, target) => {
-                    (low, step) = (low + step, step * 2)
-                }
-                _ => break low + step,
-            }
-        };
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            match self.nth(middle)? {
-                Some(found) if self.toward.before(found, target) => low = middle,
-                _ => high = middle,
-            }
-        }
-        self.passed = high;
-        self.nth(high)
     }
 }
 

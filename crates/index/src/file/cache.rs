@@ -6,17 +6,20 @@ use quick_cache::sync::Cache;
 
 use super::layout::BLOCK;
 
+/// A file's number and a block's.
+type Place = (u64, u64);
+
 /// Checked blocks of index files, shared by all files of a store and bounded in bytes.
 pub struct IndexCache {
-    blocks: Cache<(u64, u32), Bytes, ByLength>,
+    blocks: Cache<Place, Bytes, ByLength>,
     files: AtomicU64,
 }
 
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<(u64, u32), Bytes> for ByLength {
-    fn weight(&self, _: &(u64, u32), bytes: &Bytes) -> u64 {
+impl Weighter<Place, Bytes> for ByLength {
+    fn weight(&self, _: &Place, bytes: &Bytes) -> u64 {
         bytes.len() as u64
     }
 }
@@ -33,11 +36,11 @@ impl IndexCache {
         self.files.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn get(&self, file: u64, block: u32) -> Option<Bytes> {
+    pub(super) fn get(&self, file: u64, block: u64) -> Option<Bytes> {
         self.blocks.get(&(file, block))
     }
 
-    pub(super) fn put(&self, file: u64, block: u32, bytes: Bytes) {
+    pub(super) fn put(&self, file: u64, block: u64, bytes: Bytes) {
         self.blocks.insert((file, block), bytes);
     }
 }

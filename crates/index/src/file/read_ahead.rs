@@ -1,0 +1,58 @@
+use super::layout::{BLOCK, PAYLOAD};
+use super::reader::IndexFile;
+use crate::error::IndexError;
+
+/// So many blocks are read at once.
+const BLOCKS: u64 = 32;
+
+/// Reads a file in order, far ahead and beside the shared cache: who reads a file once must not
+/// drive out what others read often.
+#[derive(Default)]
+pub(super) struct ReadAhead {
+    /// Payload, without checksums.
+    window: Vec<u8>,
+    /// Where the window begins, in payload.
+    start: u64,
+}
+
+impl ReadAhead {
+    /// Reads payload, always of the same file.
+    pub(super) fn read(
+        &mut self,
+        file: &IndexFile,
+        mut at: u64,
+        mut to: &mut [u8],
+    ) -> Result<(), IndexError> {
+        while !to.is_empty() {
+            let behind = at.checked_sub(self.start).unwrap_or(u64::MAX);
+            let rest = usize::try_from(behind).ok().and_then(|behind| self.window.get(behind..));
+            let rest = rest.unwrap_or_default();
+            if rest.is_empty() {
+                self.load(file, at / PAYLOAD as u64)?;
+                continue;
+            }
+            let n = rest.len().min(to.len());
+            let (now, later) = to.split_at_mut(n);
+            now.copy_from_slice(&rest[..n]);
+            (at, to) = (at + n as u64, later);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, file: &IndexFile, block: u64) -> Result<(), IndexError> {
+        let blocks = file.blocks().saturating_sub(block).min(BLOCKS) as usize;
+        self.start = block * PAYLOAD as u64;
+        // At least one, so that reading behind the end fails.
+        self.window.resize(blocks.max(1) * BLOCK, 0);
+        let read = file.read_blocks(block, &mut self.window);
+        if let Err(error) = read {
+            self.window.clear();
+            return Err(error);
+        }
+        for i in 1..blocks {
+            self.window.copy_within(i * BLOCK..i * BLOCK + PAYLOAD, i * PAYLOAD);
+        }
+        self.window.truncate(blocks * PAYLOAD);
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use crate::active::{Active, SealableList};
+use crate::error::IndexError;
+use crate::file::{Builder, Counts, FileHead, PIECE, Sink, Target};
+use crate::set::IndexSet;
+
+impl IndexSet {
+    /// Lays out the file of a part that is in memory; its older parts must all be in this set.
+    pub fn encode_part(
+        &self,
+        active: &Arc<Active>,
+        head: FileHead,
+        attachment: &[u8],
+    ) -> Result<Vec<u8>, IndexError> {
+        self.seal_part(Vec::new(), active, head, attachment).map(|(_, bytes)| bytes)
+    }
+
+    /// Writes the file of a part that is in memory, piece by piece; its older parts must all be in
+    /// this set. Gives the file's length; the caller syncs it.
+    pub fn write_part(
+        &self,
+        active: &Arc<Active>,
+        target: Target<'_>,
+        attachment: &[u8],
+    ) -> Result<u64, IndexError> {
+        self.seal_part(target, active, target.head, attachment).map(|(length, _)| length)
+    }
+
+    fn seal_part<S: Sink>(
+        &self,
+        sink: S,
+        active: &Arc<Active>,
+        head: FileHead,
+        attachment: &[u8],
+    ) -> Result<(u64, S), IndexError> {
+        let sealable = active.sealable();
+        let part = self.place_of(active).unwrap_or(self.parts().len());
+        let (lists, singles) = (sealable.lists.len() as u64, sealable.singles.len() as u64);
+        let mut builder = Builder::new(sink, head, Counts { lists, singles })?;
+        for (key, offset) in sealable.singles {
+            builder.single(key, offset)?;
+        }
+        builder.begin_lists(lists);
+        let mut chunk = Vec::with_capacity(PIECE);
+        for SealableList { key, ordinal, len } in sealable.lists {
+            let ordinal = match ordinal {
+                Some(ordinal) => ordinal,
+                None => self.next_ordinal(&key, part)? - self.past_len(&key)?,
+            };
+            for from in (0..len).step_by(PIECE) {
+                chunk.clear();
+                active.copy(&key, from, PIECE.min(len - from), &mut chunk);
+                builder.postings(chunk.iter().copied())?;
+            }
+            builder.end_list(key, ordinal)?;
+        }
+        builder.finish(attachment)
+    }
+}

@@ -1,0 +1,94 @@
+use crate::error::IndexError;
+use crate::list::List;
+use crate::walk::Toward;
+
+/// Goes along one list, forward or backward, jumping where told.
+pub(crate) struct Walker {
+    list: List,
+    toward: Toward,
+    /// The chunk at hand, and its number; none before the first seek.
+    chunk: Vec<u32>,
+    number: Option<usize>,
+    /// Where in the chunk the last seek ended.
+    at: usize,
+}
+
+impl Walker {
+    pub(crate) fn new(list: List, toward: Toward) -> Self {
+        Walker { list, toward, chunk: Vec::new(), number: None, at: 0 }
+    }
+
+    /// The first posting at or after `target` on the way. Targets must not go back.
+    pub(crate) fn seek(&mut self, target: u64) -> Result<Option<u64>, IndexError> {
+        let offset = match (self.toward, target.checked_sub(self.list.first)) {
+            (Toward::Later, offset) => match u32::try_from(offset.unwrap_or_default()) {
+                Ok(offset) => self.later(offset)?,
+                Err(_) => None,
+            },
+            (Toward::Earlier, Some(offset)) => {
+                self.earlier(u32::try_from(offset).unwrap_or(u32::MAX))?
+            }
+            (Toward::Earlier, None) => None,
+        };
+        Ok(offset.map(|offset| self.list.first + u64::from(offset)))
+    }
+
+    /// The first offset that is at least `target`.
+    fn later(&mut self, target: u32) -> Result<Option<u32>, IndexError> {
+        if self.chunk.last().is_none_or(|last| *last < target) {
+            let low = self.number.unwrap_or(0);
+            let high = self.gallop_later(target, low)?;
+            self.load(self.list.last_led(target, [low, high])?.unwrap_or(low))?;
+            if self.chunk.last().is_some_and(|last| *last < target) {
+                // Between two chunks.
+                self.load(self.number.map_or(0, |number| number + 1))?;
+            }
+        }
+        let rest = self.chunk.get(self.at..).unwrap_or_default();
+        // Who reads one after the other finds it here.
+        let near = rest.iter().take(2).position(|offset| *offset >= target);
+        self.at += near.unwrap_or_else(|| rest.partition_point(|offset| *offset < target));
+        Ok(self.chunk.get(self.at).copied())
+    }
+
+    /// The last offset that is at most `target`.
+    fn earlier(&mut self, target: u32) -> Result<Option<u32>, IndexError> {
+        if self.chunk.first().is_none_or(|first| *first > target) {
+            let high = self.number.unwrap_or(self.list.chunks());
+            let low = self.gallop_earlier(target, high)?;
+            let Some(number) = self.list.last_led(target, [low, high])? else { return Ok(None) };
+            self.load(number)?;
+        }
+        let n = self.chunk.partition_point(|offset| *offset <= target);
+        Ok(n.checked_sub(1).and_then(|last| self.chunk.get(last).copied()))
+    }
+
+    /// A chunk behind which the target does not lie: a jump over n chunks looks at about 2 log n
+    /// of them.
+    fn gallop_later(&self, target: u32, low: usize) -> Result<usize, IndexError> {
+        let (chunks, mut step) = (self.list.chunks(), 1);
+        while low + step < chunks && self.list.leader(low + step)? <= target {
+            step *= 2;
+        }
+        Ok(chunks.min(low + step))
+    }
+
+    fn gallop_earlier(&self, target: u32, high: usize) -> Result<usize, IndexError> {
+        let mut step = 1;
+        while step < high && self.list.leader(high - step)? > target {
+            step *= 2;
+        }
+        Ok(high.saturating_sub(step))
+    }
+
+    fn load(&mut self, number: usize) -> Result<(), IndexError> {
+        if self.number != Some(number) {
+            // Until it is whole, there is none.
+            self.number = None;
+            self.chunk.clear();
+            self.list.chunk(number, &mut self.chunk)?;
+            (self.number, self.at) = (Some(number), 0);
+        }
+        Ok(())
+    }
+}
