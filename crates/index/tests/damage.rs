@@ -88,10 +88,11 @@ fn ask(file: &Arc<IndexFile>, key: Key) -> Result<(), IndexError> {
 /// Asks everything; gives how much of it ended with a message.
 fn ask_everything(disk: &FakeDisk) -> usize {
     let mut damaged = 0;
-    let mut heard = |outcome: Result<(), IndexError>| match outcome {
-        Ok(()) => {}
-        Err(IndexError::Damaged { .. }) => damaged += 1,
-        Err(error) => panic!("{error}"),
+    let mut heard = |outcome: Result<(), IndexError>| {
+        if let Err(error) = outcome {
+            assert!(matches!(error, IndexError::Damaged { .. }), "{error}");
+            damaged += 1;
+        }
     };
     let file = match try_open(disk) {
         Ok(file) => file,
@@ -113,7 +114,7 @@ fn a_flipped_bit_anywhere_is_noticed_and_never_served() {
     for version in [1, 2] {
         let bytes = healthy(version);
         assert_eq!(ask_everything(&on_disk(&bytes)), 0);
-        for at in (0..bytes.len()).step_by(97) {
+        for at in (0..bytes.len()).step_by(199) {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1 << (at % 8);
             let disk = on_disk(&bytes);
@@ -177,7 +178,7 @@ fn huge_numbers_in_a_header_whose_checksum_is_right_are_damage() {
 fn huge_numbers_in_entries_and_tables_whose_checksums_are_right_are_no_panic() {
     for version in [1, 2] {
         let payload = payload_of(&healthy(version));
-        for at in (184..payload.len().min(9 * BLOCK)).step_by(13) {
+        for at in (184..payload.len().min(9 * BLOCK)).step_by(29) {
             let mut payload = payload.clone();
             let end = (at + 8).min(payload.len());
             payload[at..end].fill(0xff);

@@ -64,6 +64,60 @@ fn released_files_of_version_1_are_read_and_merged() {
     assert_eq!(contents(&fixture("index/0000000000000032.0.k3")).len(), 1);
 }
 
+const V2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.idx");
+const V2_POSITIONS: u64 = 20_000;
+
+type Lists = Vec<(Key, u64, Vec<u32>)>;
+
+/// What the fixture of version 2 holds: lists of every shape, with a table and without.
+fn of_fixture() -> (Lists, Vec<(Key, u32)>) {
+    let steps = [1, 2, 3, 5, 17, 300, 2_500, 9_999, 20_000];
+    let jittered = |step: u32| {
+        let offsets = (0..V2_POSITIONS as u32).step_by(step as usize);
+        offsets.map(move |offset| offset + (offset / step) * 7 % step).filter(|o| *o < 20_000)
+    };
+    let list = |(n, step): (u64, &u32)| (key(1, n), n * 1000, jittered(*step).collect());
+    let mut lists: Lists = (0..).zip(&steps).map(list).collect();
+    let half = (0..5_000).chain((5_000..20_000).step_by(100)).collect();
+    lists.push((key(1, 100), (1 << 56) - 1, half));
+    lists.push((key(1, 101), 5, Vec::new()));
+    let mut singles: Vec<_> = (0..300).map(|n| (key(2, n), n as u32 * 66)).collect();
+    lists.sort_unstable_by_key(|list| list.0);
+    singles.sort_unstable_by_key(|single| single.0);
+    (lists, singles)
+}
+
+#[test]
+fn a_released_file_of_version_2_is_read() {
+    let disk = FakeDisk::new();
+    let opened = file(&disk, &std::fs::read(V2).unwrap(), head(2, 1, V2_POSITIONS));
+    let (lists, singles) = of_fixture();
+    let positions = |offsets: Vec<u32>| offsets.iter().map(|o| u64::from(*o) + 1).collect();
+    let lists = lists.into_iter().map(|(key, ordinal, list)| (key, ordinal, positions(list)));
+    let singles = singles.into_iter().map(|(key, offset)| (key, 0, positions(vec![offset])));
+    let expected: Vec<_> = lists.chain(singles).collect();
+    assert!(contents(&opened) == expected);
+    assert_eq!(opened.attachment().unwrap(), b"checkpoints");
+    let set = IndexSet::new(vec![Part::File(opened)]);
+    for (key, ordinal, positions) in expected {
+        let last = set.last(&key, u64::MAX).unwrap();
+        assert_eq!(last.map(|last| last.position), positions.last().copied());
+        for (n, position) in (ordinal..).zip(&positions).step_by(97) {
+            assert_eq!(set.nth(&key, n, u64::MAX).unwrap(), Some(*position));
+        }
+    }
+}
+
+/// Wrote the fixture, once: a released format never changes.
+#[test]
+#[ignore = "writes a file of the repository"]
+fn write_the_fixture_of_version_2() {
+    assert!(!std::fs::exists(V2).unwrap());
+    let (lists, singles) = of_fixture();
+    let source = Source { lists: &lists, singles: &singles, attachment: b"checkpoints" };
+    std::fs::write(V2, encode(head(2, 1, V2_POSITIONS), source)).unwrap();
+}
+
 #[test]
 fn a_retired_file_is_read_until_its_last_reader_lets_go_and_then_it_is_gone() {
     let disk = FakeDisk::new();

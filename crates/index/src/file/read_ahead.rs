@@ -40,10 +40,10 @@ impl ReadAhead {
     }
 
     fn load(&mut self, file: &IndexFile, block: u64) -> Result<(), IndexError> {
-        let blocks = file.blocks().saturating_sub(block).min(BLOCKS) as usize;
-        self.start = block * PAYLOAD as u64;
         // At least one, so that reading behind the end fails.
-        self.window.resize(blocks.max(1) * BLOCK, 0);
+        let blocks = file.blocks().saturating_sub(block).clamp(1, BLOCKS) as usize;
+        self.start = block * PAYLOAD as u64;
+        self.window.resize(blocks * BLOCK, 0);
         let read = file.read_blocks(block, &mut self.window);
         if let Err(error) = read {
             self.window.clear();

@@ -81,7 +81,7 @@ fn filter(keys: &[Key]) -> Vec<u8> {
 
 fn directory(keys: &[Key]) -> Vec<u8> {
     let places = (keys.len() / 32).max(1).next_power_of_two();
-    let place_of = |key: &Key| (u128::from(high(key)) * places as u128 >> 64) as usize;
+    let place_of = |key: &Key| ((u128::from(high(key)) * places as u128) >> 64) as usize;
     let starts = (0..=places).map(|place| keys.partition_point(|key| place_of(key) < place));
     starts.flat_map(|start| (start as u32).to_le_bytes()).collect()
 }
