@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 use crate::create::{STORE, create_segment, open_manifest, read_header, unusable, write_header};
 use crate::error::{OpenError, WriteError};
-use crate::format::{SegmentHeader, StoreHeader};
+use crate::format::{FEATURE_GENERATIONS, SegmentHeader, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SCAVENGED, SegmentState};
 use crate::options::{Durability, LogOptions, Packing};
@@ -197,6 +197,22 @@ impl Log {
         let names: Vec<_> = files.iter().map(LiveFile::name).collect();
         self.shared.manifest.update(|live| {
             live.retain(|file| !names.contains(&file.name()));
+            live.extend_from_slice(files);
+        })
+    }
+
+    /// Takes files that lie ready on the disk into the manifest, in the place of those that are
+    /// `replaced`, which stay on the disk. On failure nothing changed.
+    pub fn replace_files(
+        &self,
+        replaced: impl Fn(&LiveFile) -> bool,
+        files: &[LiveFile],
+    ) -> std::io::Result<()> {
+        if files.iter().any(|file| file.detail != 0) {
+            self.shared.use_features(FEATURE_GENERATIONS)?;
+        }
+        self.shared.manifest.update(|live| {
+            live.retain(|file| file.kind == FileKind::SEGMENT || !replaced(file));
             live.extend_from_slice(files);
         })
     }

@@ -69,6 +69,7 @@ pub(crate) fn open(
         log,
     });
     let active = fill(&core)?;
+    core.upkeep.unmerged();
     core.find_limited_streams()?;
     core.load_rules().map_err(as_failure)?;
     let admitter = Admitter::new(core.clone(), active);
@@ -84,9 +85,18 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
     let mut active = Arc::new(Active::new(1));
     // While every part so far is a file, indexes and checkpoints are read from the last of them.
     let mut last_file: Option<Arc<IndexFile>> = None;
+    // The last segment that the file at hand covers.
+    let mut covered = 0;
     for segment in core.log.segments() {
-        if let Some(file) = index_file(core, &files, &segment) {
-            core.index.rcu(|index| index.with_part(Part::File(file.clone())));
+        let used = match segment.id <= covered {
+            true => last_file.clone(),
+            false => index_file(core, &files, &segment).map(|(file, last)| {
+                covered = last;
+                core.index.rcu(|index| index.with_part(Part::File(file.clone())));
+                file
+            }),
+        };
+        if let Some(file) = used {
             if !segment.sealed {
                 core.upkeep.unsealed(segment.id);
             } else if segment.packing < core.packing {
@@ -118,11 +128,25 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
     Ok(active)
 }
 
-/// The segment's index file, if there is one that can be used. One that is missing or damaged is
-/// made again from the log.
-fn index_file(core: &Core, files: &[LiveFile], segment: &SegmentInfo) -> Option<Arc<IndexFile>> {
+/// The index file that begins with a segment, if there is one that can be used, and the last
+/// segment that it covers. One that is missing or damaged is made again from the log.
+fn index_file(
+    core: &Core,
+    files: &[LiveFile],
+    segment: &SegmentInfo,
+) -> Option<(Arc<IndexFile>, u64)> {
     let live = files.iter().find(|file| file.kind == INDEX && file.id == segment.id)?;
-    open_file(core, live).ok()
+    Some((open_file(core, live).ok()?, live.id + segments_of(live) - 1))
+}
+
+/// How many segments an index file covers.
+pub(crate) fn segments_of(file: &LiveFile) -> u64 {
+    u64::from(file.detail) + 1
+}
+
+/// Whether an index file covers a segment.
+pub(crate) fn covers(file: &LiveFile, segment: u64) -> bool {
+    (file.id..file.id + segments_of(file)).contains(&segment)
 }
 
 pub(crate) fn open_file(

@@ -110,6 +110,8 @@ impl Run<'_> {
 
     pub(crate) fn verify(&mut self) {
         while self.manual().upkeep() {}
+        let stat = self.store().stat().unwrap();
+        self.tally.merged += u64::from(stat.index_files + 1 < stat.segments);
         let verified = self.store().verify(|_, _| ());
         assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
         assert_eq!(verified.events, self.model.head());

@@ -21,6 +21,6 @@ macro_rules! tally {
 
 tally! {
     written, repeated, refused, conflicts, tombstoned, crashes, torn, failed_disks, full_disks,
-    unanswered_kept, unanswered_lost, reopened, indexes, upkeep, crashed_upkeep, retentions, rules,
+    unanswered_kept, unanswered_lost, reopened, indexes, upkeep, merged, crashed_upkeep, retentions, rules,
     hidden, scavenged, delivered, resumed, rot_noticed, rot_harmless,
 }

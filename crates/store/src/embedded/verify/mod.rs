@@ -150,7 +150,7 @@ impl<'a> Work<'a> {
         verified.index_files += 1;
         let (mut sum, mut wrong) = (Sum::default(), None);
         let index = self.core.index.load_full();
-        let checked = file.verify(|key, ordinal, positions| {
+        let checked = file.verify_in_chunks(|key, ordinal, positions| {
             positions.iter().for_each(|position| sum.add(&key, *position));
             // Two postings make a list; a list knows how many come before it.
             if positions.len() > 1 && wrong.is_none() && !self.has_past(&key) {

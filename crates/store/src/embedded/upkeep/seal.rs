@@ -1,0 +1,41 @@
+use leftfold_index::Target;
+use leftfold_log::{Packing, SegmentInfo};
+
+use super::Closed;
+use super::files::{failed, live_file};
+use crate::embedded::core::Core;
+use crate::embedded::open::{INDEX, covers, head_of, open_file};
+use crate::error::Failure;
+
+impl Core {
+    /// Writes a closed segment's index file, then seals the segment. Should the power go between
+    /// the two, the segment is sealed at the next opening.
+    pub(super) fn write_index(&self, closed: &Closed) -> Result<(), Failure> {
+        let SegmentInfo { id, first, last, .. } = closed.segment;
+        let live = live_file(INDEX, id, 0, [first, last]);
+        let (name, head) = (live.name(), head_of(self, &live));
+        let index = self.index.load_full();
+        let live = self.put_file(live, |file| {
+            let target = Target { name: &name, file, head };
+            Ok::<_, Failure>(Some(index.write_part(&closed.active, target, &closed.checkpoints)?))
+        })?;
+        drop(index);
+        let live = live.ok_or_else(crate::embedded::closed)?;
+        let file = open_file(self, &live)?;
+        // One that covered this segment and others could not be used: each of them is made again.
+        self.log
+            .replace_files(|old| old.kind == INDEX && covers(old, id), &[live])
+            .map_err(|error| failed("adopting an index file", &error))?;
+        self.index.rcu(|index| index.with_file(&closed.active, file.clone()));
+        self.upkeep.unmerged();
+        self.seal(id)
+    }
+
+    pub(super) fn seal(&self, segment: u64) -> Result<(), Failure> {
+        self.log.seal(segment).map_err(|error| failed("sealing a segment", &error))?;
+        if self.packing != Packing::Off {
+            self.upkeep.unpacked(segment);
+        }
+        Ok(())
+    }
+}
