@@ -149,3 +149,44 @@ fn the_demo_runs_to_its_end_and_replaces_only_its_own() {
     assert!(refused.contains("was not made by a demo; choose another with --dir"), "{refused}");
     assert_eq!(std::fs::read_to_string(mine.join("file")).unwrap(), "precious");
 }
+
+#[test]
+fn says_what_is_kept_deletes_scavenges_and_packs() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for n in 0..4 {
+        for stream in ["cart-1", "cart-2", "order-1"] {
+            let data_text = format!(r#"{{"n":{n}}}"#);
+            stdout(data, &["append", stream, "Changed", &data_text, "--tag", "level=debug"]);
+        }
+    }
+    let count = |query: &str| lines(&stdout(data, &["read", query])).len();
+    stdout(data, &["retention", "set", "cart-1", "--max-count", "1"]);
+    stdout(data, &["retention", "rule", "carts", "category:cart", "--max-count", "2"]);
+    assert_eq!(
+        [count("stream:cart-1"), count("stream:cart-2"), count("stream:order-1")],
+        [1, 2, 4]
+    );
+    stdout(data, &["retention", "rule", "debug", "tag:level=debug", "--max-age", "2y"]);
+    let rules = lines(&stdout(data, &["retention", "list"]));
+    assert_eq!(rules[0]["max_count"], json!(2));
+    assert_eq!(
+        (&rules[1]["max_age_seconds"], &rules[1]["query"]),
+        (&json!(2 * 365 * 86_400), &json!("tag:level=debug"))
+    );
+    stdout(data, &["retention", "drop", "carts"]);
+    assert_eq!(count("stream:cart-2"), 4);
+
+    stdout(data, &["delete", "order-1", "--expect", "3"]);
+    stdout(data, &["delete", "cart-2", "--tombstone"]);
+    assert_eq!([count("stream:order-1"), count("stream:cart-2")], [0, 0]);
+    let refused = stderr(data, &["append", "cart-2", "Changed"]);
+    assert!(refused.starts_with("error[stream_tombstoned]: stream cart-2"), "{refused}");
+    let wrong = stderr(data, &["retention", "rule", "bad", "tag:a=b", "--max-count", "1"]);
+    assert!(wrong.starts_with("error[retention_invalid]: rule bad: "), "{wrong}");
+    // All of it lies in the open segment, which is scavenged when it is full.
+    let scavenged = lines(&stdout(data, &["scavenge"])).remove(0);
+    assert_eq!(scavenged["segments"], json!(0));
+    let stat = lines(&stdout(data, &["pack", "--packing", "small"])).remove(0);
+    assert_eq!((&stat["segments"], &stat["packed_segments"]), (&json!(1), &json!(0)));
+}

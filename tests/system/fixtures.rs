@@ -49,6 +49,39 @@ fn a_store_of_format_1_opens_reads_and_verifies() {
     check(dir.path());
 }
 
+/// What was added to format 1: packed and scavenged segments, merged index files, retention.
+const GENERATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/generations");
+
+#[test]
+fn a_store_with_generations_opens_reads_and_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(GENERATIONS), dir.path());
+    let store = Embedded::open_existing(dir.path(), Options::default()).unwrap();
+    let stat = store.stat().unwrap();
+    assert!(stat.packed > 5 && stat.index_files < stat.sealed, "{stat:?}");
+    let hidden = |n: u32| {
+        let deleted = n % 7 == 2 && n < 60;
+        let all_but_three = n % 7 == 4 && n < 7 * 22 + 4 + 3;
+        deleted || n % 7 == 3 || all_but_three || n % 3 == 1
+    };
+    let expected: Vec<u32> = (0..180).filter(|n| !hidden(*n)).collect();
+    let events = store.blocking().read(Read::forward(Query::event_type("Counted"))).unwrap().events;
+    let found: Vec<u32> = events.iter().map(|event| event.id().as_u128() as u32 - 1).collect();
+    assert_eq!(found, expected);
+    for event in &events {
+        let n = event.id().as_u128() - 1;
+        let text = "so ".repeat(9);
+        assert_eq!(event.data(), format!(r#"{{"n":{n},"text":"{text}"}}"#).as_bytes());
+    }
+    let refused = store.blocking().append(leftfold::Append::new().event("order-3", events_like()));
+    assert!(refused.unwrap_err().to_string().contains("takes no more events"));
+    assert_eq!(store.verify(|_, _| ()).wrong, 0);
+}
+
+fn events_like() -> leftfold::NewEvent {
+    leftfold::NewEvent::new("Counted", "")
+}
+
 #[test]
 fn its_index_is_made_again_from_its_log() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,14 +1,16 @@
-//! Writes the store that must open for ever. Written once for each version of the format.
+//! Writes the stores that must open for ever: one for each version of the format, and one for what
+//! was added to it.
 
 use std::path::Path;
 
 use anyhow::bail;
-use leftfold::{Append, CheckpointMove, Cursor, Embedded, NewEvent, Options, Query, Timestamp};
+use leftfold::{
+    Append, CheckpointMove, Cursor, Embedded, Expected, NewEvent, Options, Packing, Query,
+    Retention, RetentionRule, Timestamp,
+};
 
-pub(crate) fn write(dir: &Path) -> anyhow::Result<()> {
-    if dir.exists() {
-        bail!("{} is there: a released format never changes", dir.display());
-    }
+pub(crate) fn write_v1(dir: &Path) -> anyhow::Result<()> {
+    refuse_if_there(dir)?;
     let mut options = Options::default();
     options.log.segment_bytes = 4_000;
     options.log.preallocate = 512;
@@ -38,5 +40,50 @@ pub(crate) fn write(dir: &Path) -> anyhow::Result<()> {
         std::thread::yield_now();
     }
     store.close();
+    Ok(())
+}
+
+fn refuse_if_there(dir: &Path) -> anyhow::Result<()> {
+    if dir.exists() {
+        bail!("{} is there: a released format never changes", dir.display());
+    }
+    Ok(())
+}
+
+/// Segments packed fast and small, scavenged ones, merged index files, retention of every kind.
+pub(crate) fn write_generations(dir: &Path) -> anyhow::Result<()> {
+    refuse_if_there(dir)?;
+    for (round, packing) in (0..).zip([Packing::Small, Packing::Fast, Packing::Off]) {
+        let mut options = Options { packing, ..Options::default() };
+        options.log.segment_bytes = 3_000;
+        options.log.preallocate = 512;
+        let store = Embedded::open(dir, options)?;
+        if round == 1 {
+            store.blocking().delete_stream("order-2", Expected::Any)?;
+            store.blocking().tombstone_stream("order-3", Expected::Any)?;
+            store.blocking().set_retention("order-4", Retention::default().max_count(3))?;
+            let rule = RetentionRule {
+                name: "temporary".to_owned(),
+                query: Query::tag("third", "1"),
+                retention: Retention::default().max_age(std::time::Duration::ZERO),
+            };
+            store.blocking().set_retention_rule(rule)?;
+        }
+        for n in round * 60..(round + 1) * 60u32 {
+            if round > 0 && n % 7 == 3 {
+                continue;
+            }
+            let event =
+                NewEvent::json("Counted", format!(r#"{{"n":{n},"text":"{}"}}"#, "so ".repeat(9)))
+                    .id(uuid::Uuid::from_u128(u128::from(n) + 1))
+                    .tag("third", (n % 3).to_string());
+            store.blocking().append(Append::new().event(format!("order-{}", n % 7), event))?;
+        }
+        store.settle()?;
+        if round == 1 {
+            store.scavenge(|_, _| {})?;
+        }
+        store.close();
+    }
     Ok(())
 }

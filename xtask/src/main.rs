@@ -15,7 +15,7 @@ cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memor
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
-cargo xtask fixture         writes tests/fixtures/v1, unless it is there already
+cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it is there
 ";
 
 fn main() -> ExitCode {
@@ -28,7 +28,10 @@ fn main() -> ExitCode {
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
         ["simulate", seeds] => simulate(seeds),
-        ["fixture"] => fixture::write(&root().join("tests/fixtures/v1")),
+        ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
+        ["fixture", "generations"] => {
+            fixture::write_generations(&root().join("tests/fixtures/generations"))
+        }
         _ => {
             print!("{HELP}");
             return ExitCode::from(2);
