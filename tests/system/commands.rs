@@ -184,9 +184,11 @@ fn says_what_is_kept_deletes_scavenges_and_packs() {
     assert!(refused.starts_with("error[stream_tombstoned]: stream cart-2"), "{refused}");
     let wrong = stderr(data, &["retention", "rule", "bad", "tag:a=b", "--max-count", "1"]);
     assert!(wrong.starts_with("error[retention_invalid]: rule bad: "), "{wrong}");
-    // All of it lies in the open segment, which is scavenged when it is full.
+    let would = lines(&stdout(data, &["scavenge", "--dry-run"])).remove(0);
     let scavenged = lines(&stdout(data, &["scavenge"])).remove(0);
-    assert_eq!(scavenged["segments"], json!(0));
+    assert_eq!((&scavenged["events"], &would["events"]), (&json!(3 + 4 + 4), &json!(3 + 4 + 4)));
     let stat = lines(&stdout(data, &["pack", "--packing", "small"])).remove(0);
-    assert_eq!((&stat["segments"], &stat["packed_segments"]), (&json!(1), &json!(0)));
+    assert_eq!((&stat["segments"], &stat["packed_segments"]), (&json!(2), &json!(1)));
+    let verified = lines(&stdout(data, &["verify"])).remove(0);
+    assert_eq!(verified["wrong"], json!(0));
 }

@@ -69,7 +69,7 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Do all that is done in the background now: seal, pack, merge.
+    /// Seal all events so far, and wait until all is packed and merged.
     Pack,
     /// The store's size and state.
     Stat,

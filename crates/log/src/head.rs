@@ -36,6 +36,11 @@ impl HeadCell {
         self.changed.notify(usize::MAX);
     }
 
+    /// Something else has changed than the head.
+    pub(crate) fn wake(&self) {
+        self.changed.notify(usize::MAX);
+    }
+
     /// The head will not move any more, because of this failure if there is one.
     pub(crate) fn close(&self, failure: Option<WriteError>) {
         self.closed.lock().get_or_insert(failure);

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) next_position: AtomicU64,
     /// Whether the open segment ends behind its last mark.
     pub(crate) unmarked: AtomicBool,
+    /// Whether the writer is to close the open segment though it is not full.
+    pub(crate) closing_segment: AtomicBool,
     pub(crate) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
     pub(crate) tables: Cache<(u64, u32), Arc<Table>, ByLength>,
     pub(crate) files: Cache<(u64, u32), Arc<dyn File>>,
@@ -129,6 +131,7 @@ impl Log {
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),
             unmarked: AtomicBool::new(false),
+            closing_segment: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
             features: Mutex::new(header.incompatible_features.get()),
             disk,
@@ -189,6 +192,12 @@ impl Log {
     pub fn other_files(&self) -> Vec<LiveFile> {
         let files = self.shared.manifest.files().into_iter();
         files.filter(|file| file.kind != FileKind::SEGMENT).collect()
+    }
+
+    /// Lets the writer close the open segment when it has nothing else to do, though it is not full;
+    /// one that holds nothing stays open. Wakes [`Log::listen`] when that is done.
+    pub fn close_segment(&self) {
+        self.shared.closing_segment.store(true, Ordering::Release);
     }
 
     /// Takes files that lie ready on the disk into the manifest, in the place of those of the same

@@ -4,7 +4,7 @@ use crate::args::Place;
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let store = super::existing(place)?;
-    store.settle()?;
+    store.seal()?;
     drop(store);
     super::stat::run(place)
 }

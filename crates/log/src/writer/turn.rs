@@ -68,6 +68,7 @@ impl<A: Admit> Writer<A> {
         }
         if self.failed.is_none() {
             let done = self.write().and_then(|()| self.sync_if_due());
+            let done = done.and_then(|()| self.roll_if_told());
             done.unwrap_or_else(|error| self.fail(error));
         }
         self.answer_all();
@@ -82,11 +83,25 @@ impl<A: Admit> Writer<A> {
         }
     }
 
-    /// Nothing to do: sync what is not, and note down up to where the log is synced.
+    /// Nothing to do: sync what is not, and note down up to where the log is synced. A segment that
+    /// is to be closed is closed.
     pub(super) fn rest(&mut self) {
         if self.failed.is_none() {
-            self.settle().unwrap_or_else(|error| self.fail(error));
+            // What is synced is noted before the segment is left.
+            let done = self.settle().and_then(|()| self.roll_if_told());
+            done.unwrap_or_else(|error| self.fail(error));
         }
+    }
+
+    fn roll_if_told(&mut self) -> Result<(), WriteError> {
+        let told = self.shared.closing_segment.swap(false, Ordering::AcqRel);
+        if told && self.tail.end > SegmentHeader::SIZE {
+            self.settle()?;
+            self.answer_all();
+            self.admit.before_roll();
+            self.roll().map_err(|error| WriteError::io("opening a new segment", error))?;
+        }
+        Ok(())
     }
 
     /// The last turn is over.
@@ -233,6 +248,7 @@ impl<A: Admit> Writer<A> {
             packing: Packing::Off,
             scavenged: false,
         });
+        self.shared.head.wake();
         Ok(())
     }
 }

@@ -45,6 +45,12 @@ impl Manual {
         self.pump.rest();
     }
 
+    /// Closes the open segment though it is not full.
+    pub fn close_segment(&mut self) {
+        self.core.log.close_segment();
+        self.pump.rest();
+    }
+
     /// Does one job of upkeep; false if there is none.
     pub fn upkeep(&mut self) -> bool {
         self.core.upkeep.step(&self.core)

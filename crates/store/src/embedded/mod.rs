@@ -113,13 +113,29 @@ impl Embedded {
         self.upkeep.wait_until_idle()
     }
 
-    /// Removes the payloads of all that retention has dropped, from all sealed segments; `progress`
-    /// hears how many of how many are done. What the open segment holds stays until it is sealed.
+    /// Closes the open segment though it is not full, and waits until all that is done in the
+    /// background is done: then every event so far is stored as it is to be stored for ever.
+    pub fn seal(&self) -> Result<(), Failure> {
+        let segments = self.core.log.segments();
+        let open = segments.last().filter(|open| open.last >= open.first).map(|open| open.id);
+        if let Some(open) = open {
+            self.core.log.close_segment();
+            let is_closed = || self.core.log.segments().last().is_some_and(|last| last.id > open);
+            pollster::block_on(self.core.wait(|_| is_closed()))?;
+        }
+        self.settle()
+    }
+
+    /// Removes the payloads of all that retention has dropped; `progress` hears how many of how many
+    /// segments are done. If the open segment holds any of it, it is closed first.
     pub fn scavenge(&self, progress: impl FnMut(u64, u64)) -> Result<Scavenged, ReadError> {
+        if self.upkeep.has_threads() && self.core.drops_of_unsealed()? {
+            self.seal()?;
+        }
         self.core.scavenge(progress)
     }
 
-    /// What scavenging would remove now: reads all sealed segments if any retention is set.
+    /// What scavenging would remove now: reads all segments if any retention is set.
     pub fn reclaimable(&self) -> Result<Scavenged, ReadError> {
         self.core.reclaimable()
     }

@@ -15,7 +15,7 @@ use crate::recorded::Recorded;
 /// What scavenging removed, or could remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scavenged {
-    /// Sealed segments that were looked at.
+    /// Segments that were looked at.
     pub segments: u64,
     /// Events that lost their payloads.
     pub events: u64,
@@ -72,11 +72,23 @@ impl Core {
         let mut sight = self.sight(self.log.head().position);
         let mut found = Scavenged::default();
         if !sight.is_unlimited() {
-            for segment in self.log.segments().iter().filter(|segment| segment.sealed) {
-                self.look_for_dropped(segment, &mut sight, &mut found)?;
+            for segment in self.log.segments() {
+                self.look_for_dropped(&segment, &mut sight, &mut found)?;
             }
         }
         Ok(found)
+    }
+
+    /// Whether a segment that is not sealed holds anything to be removed.
+    pub(crate) fn drops_of_unsealed(&self) -> Result<bool, ReadError> {
+        let mut sight = self.sight(self.log.head().position);
+        let mut found = Scavenged::default();
+        if !sight.is_unlimited() {
+            for segment in self.log.segments().iter().filter(|segment| !segment.sealed) {
+                self.look_for_dropped(segment, &mut sight, &mut found)?;
+            }
+        }
+        Ok(found.events > 0)
     }
 
     fn look_for_dropped(

@@ -205,6 +205,10 @@ impl Upkeep {
         while self.state.lock().unsealed > UNSEALED && self.step(core) {}
     }
 
+    pub(crate) fn has_threads(&self) -> bool {
+        self.state.lock().threaded
+    }
+
     /// Waits until there is nothing to do, or nobody does it.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Failure> {
         let mut state = self.state.lock();
