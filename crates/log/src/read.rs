@@ -100,9 +100,9 @@ pub(crate) fn step(
     walk: &mut Walk,
     position: u64,
 ) -> Result<Option<Record>, ReadError> {
-    let (offset, at) = (walk.offset(), walk.position());
-    walk.next_from(position)
-        .map_err(|what| ReadError::Damaged(block.segment.damage(offset, at, what)))
+    walk.next_from(position).map_err(|what| {
+        ReadError::Damaged(block.segment.damage(walk.offset(), walk.position(), what))
+    })
 }
 
 impl Shared {

@@ -68,11 +68,15 @@ impl Walk {
             if end > self.bytes.len() {
                 return Err("a record is cut short");
             }
-            let found = self.position;
+            // What is damaged is not passed: whoever asks where it lies is told the right place.
+            let found = match self.position >= position {
+                true => Some(self.record(&prefix, start..end, self.position)?),
+                false => None,
+            };
             self.at = end;
             self.position += 1;
-            if found >= position {
-                return self.record(&prefix, start..end, found).map(Some);
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
     Admit, Direction, Durability, FrameBuilder, Head, Log, LogOptions, OpenError, Opened, Pump,
-    ScanRange, SegmentInfo, Sequencer, Slot, Waiting, WriteError,
+    ReadError, ScanRange, SegmentInfo, Sequencer, Slot, Waiting, WriteError,
 };
 
 /// Admits every draft as it is: each byte string a record whose time is its length.
@@ -269,6 +269,32 @@ fn damage_in_a_sealed_segment_is_found_when_it_is_read() {
     assert!(error.starts_with("log/0000000000000001.0.seg is damaged at offset 4"), "{error}");
     assert!(writing.log.each_frame(1, |_| ()).is_err());
     assert!(writing.log.each_frame(2, |_| ()).is_ok());
+}
+
+#[test]
+fn damage_is_told_where_it_lies_wherever_the_reading_began() {
+    let disk = FakeDisk::new();
+    let mut writing = write(&disk);
+    let record = [7; 100];
+    for _ in 0..50 {
+        writing.append(&[&record]).unwrap();
+    }
+    // Each frame has 64 bytes of header and a record of 16 and 100 bytes.
+    let (header, frame) = (64, 64 + 16 + 100);
+    disk.rot("log/0000000000000001.0.seg", header + 30 * frame + 90, 1);
+    for from in [1, 20, 31] {
+        let range = ScanRange { from, to: 40, times: None };
+        let mut scan = writing.log.scan(range, Direction::Forward);
+        for position in from..31 {
+            assert_eq!(scan.next().unwrap().unwrap().position, position);
+        }
+        for _again in 0..2 {
+            let ReadError::Damaged(damage) = scan.next().unwrap_err() else {
+                panic!("the disk works")
+            };
+            assert_eq!((damage.position, damage.offset), (31, header + 30 * frame + 64));
+        }
+    }
 }
 
 #[test]
