@@ -100,7 +100,8 @@ impl Scan {
         };
         let (mut end, mut next) = (first.end, after.unwrap_or(u64::MAX));
         while let Some(block) = shared.block(&segments[at], index + 1)? {
-            let full = end - first.entry.offset.get() >= READ_AHEAD;
+            let full = end - first.entry.offset.get() >= READ_AHEAD
+                || block.entry.first_position.get() > self.range.to;
             if full || !self.wants(&block.entry) {
                 next = block.entry.first_position.get();
                 break;
