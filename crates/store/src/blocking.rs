@@ -10,7 +10,7 @@ use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subsc
 use crate::retention::{Retention, RetentionRule};
 
 /// An embedded store, without async. Each call means what it means in
-/// [`EventStore`](crate::EventStore).
+/// [`EventStore`].
 #[derive(Clone, Copy)]
 pub struct Blocking<'a> {
     store: &'a Embedded,
