@@ -16,6 +16,7 @@ mod names;
 mod query;
 mod read;
 mod recorded;
+pub mod replay;
 mod retention;
 mod time;
 
@@ -36,5 +37,6 @@ pub use read::{
     Subscribe,
 };
 pub use recorded::Recorded;
+pub use replay::{Replay, ReplayError, ReplayKey, Replayed};
 pub use retention::{Retention, RetentionRule};
 pub use time::Timestamp;

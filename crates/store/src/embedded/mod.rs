@@ -14,6 +14,7 @@ mod reading;
 mod rebuild;
 mod recent;
 mod repeat;
+mod replay;
 mod retention;
 mod stat;
 mod subscription;

@@ -13,4 +13,5 @@ mod streams;
 pub(crate) use change::StoreChange;
 pub(crate) use rules::Rule;
 pub use scavenge::Scavenged;
+pub(crate) use sight::Sight;
 pub(crate) use streams::Kept;

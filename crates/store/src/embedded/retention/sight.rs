@@ -13,6 +13,7 @@ use crate::recorded::Recorded;
 const REMEMBERED: usize = 10_000;
 
 /// What can be seen at a moment: which events retention has dropped.
+#[derive(Clone)]
 pub(crate) struct Sight {
     head: u64,
     now: i64,

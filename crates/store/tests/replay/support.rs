@@ -1,0 +1,116 @@
+//! Stores to replay, and the fold on one thread that every replay is held against.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
+use leftfold_store::{
+    Append, Cursor, Embedded, NewEvent, Options, Packing, Query, Read, Recorded, Replay, ReplayKey,
+};
+
+pub(crate) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+pub(crate) struct Fixture {
+    pub(crate) store: Embedded,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Fixture {
+    /// A store whose segments are closed after a few events.
+    pub(crate) fn new(packing: Packing) -> Self {
+        let mut options = Options { packing, ..Options::default() };
+        options.log.segment_bytes = 3_000;
+        options.log.preallocate = 1_024;
+        let clock = Arc::new(ManualClock::at(DAY));
+        let random = Arc::new(SeededRandom::new(7));
+        let disk = Arc::new(FakeDisk::new());
+        let store = Embedded::open_on(disk, clock.clone(), random, options).unwrap();
+        Fixture { store, clock }
+    }
+
+    pub(crate) fn append(&self, stream: &str, event: NewEvent) {
+        self.store.blocking().append(Append::new().event(stream, event)).unwrap();
+    }
+
+    /// Numbered events over a few streams.
+    pub(crate) fn filled(packing: Packing, events: u32) -> Self {
+        let fixture = Fixture::new(packing);
+        for n in 0..events {
+            let event = NewEvent::new("Counted", n.to_string()).tag("third", (n % 3).to_string());
+            fixture.append(&format!("stream-{}", n % 7), event);
+        }
+        fixture
+    }
+}
+
+/// The keys of an event, found without the code that is tested; none stands for "has no key".
+fn keys(event: &Recorded, key: &ReplayKey) -> Vec<Option<String>> {
+    let found: Vec<String> = match key {
+        ReplayKey::Stream => vec![event.stream().to_owned()],
+        ReplayKey::Category => vec![leftfold_store::category_of(event.stream()).to_owned()],
+        ReplayKey::Correlation => event.correlation().map(str::to_owned).into_iter().collect(),
+        ReplayKey::Tag(name) => {
+            event.tags().filter(|(key, _)| key == name).map(|(_, value)| value.to_owned()).collect()
+        }
+        _ => Vec::new(),
+    };
+    if found.is_empty() { vec![None] } else { found.into_iter().map(Some).collect() }
+}
+
+/// For each key the positions of its events and their data, in the order of the log.
+pub(crate) type Histories = BTreeMap<Option<String>, Vec<(u64, Vec<u8>)>>;
+
+/// All pages of a query after a cursor.
+pub(crate) fn read(store: &Embedded, query: &Query, after: Cursor) -> Vec<Recorded> {
+    let (mut events, mut cursor) = (Vec::new(), after);
+    loop {
+        let page = store.blocking().read(Read::forward(query.clone()).after(cursor)).unwrap();
+        events.extend(page.events);
+        cursor = page.cursor;
+        if !page.more {
+            return events;
+        }
+    }
+}
+
+/// The fold on one thread.
+pub(crate) fn sequential(
+    store: &Embedded,
+    query: &Query,
+    after: Cursor,
+    key: &ReplayKey,
+) -> Histories {
+    let mut histories = Histories::new();
+    for event in read(store, query, after) {
+        for key in keys(&event, key) {
+            let entry = (event.position(), event.data().to_vec());
+            histories.entry(key).or_default().push(entry);
+        }
+    }
+    histories
+}
+
+/// The replay: its states as they are, and the cursor.
+pub(crate) fn parallel(store: &Embedded, replay: &Replay) -> (Vec<Histories>, Cursor) {
+    let replayed = store.replay(
+        replay,
+        |_| Histories::new(),
+        |histories, key, event| {
+            let entry = (event.position(), event.data().to_vec());
+            histories.entry(key.map(str::to_owned)).or_default().push(entry);
+            Ok::<(), Infallible>(())
+        },
+    );
+    let replayed = replayed.unwrap();
+    (replayed.states, replayed.cursor)
+}
+
+/// All partitions together; none may hold a key of another.
+pub(crate) fn together(states: Vec<Histories>) -> Histories {
+    let mut all = Histories::new();
+    for (key, history) in states.into_iter().flatten() {
+        assert!(all.insert(key.clone(), history).is_none(), "{key:?} is in two partitions");
+    }
+    all
+}
