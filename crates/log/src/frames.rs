@@ -124,6 +124,15 @@ pub(crate) struct SegmentFrames<'a> {
 
 impl Shared {
     pub(crate) fn frames_of(&self, segment: &Arc<Segment>) -> Result<SegmentFrames<'_>, ReadError> {
+        self.frames_upto(segment, self.data_end(segment)?)
+    }
+
+    /// The frames before an offset at which one ends.
+    pub(crate) fn frames_upto(
+        &self,
+        segment: &Arc<Segment>,
+        end: u64,
+    ) -> Result<SegmentFrames<'_>, ReadError> {
         let header = self.header_of(segment)?;
         let (first, floor) = (header.first_position.get(), header.commit_floor.get());
         let mut frames = Frames::new(Bytes::new(), segment.salt, SegmentHeader::SIZE, first, floor);
@@ -134,7 +143,7 @@ impl Shared {
             frames,
             read: SegmentHeader::SIZE,
             window: WINDOW,
-            end: self.data_end(segment)?,
+            end,
         })
     }
 }
@@ -154,6 +163,11 @@ impl SegmentFrames<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The position behind the last record so far.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.frames.next_position()
     }
 
     fn read_on(&mut self) -> Result<(), ReadError> {

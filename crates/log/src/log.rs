@@ -21,7 +21,7 @@ use crate::recovery::{self, Found};
 use crate::segment::{Blocks, Segment};
 use crate::table::Table;
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// The reading side of a log. Cheap to clone.
 #[derive(Clone)]
@@ -298,6 +298,11 @@ impl Shared {
             return Err(unusable(MANIFEST, format!("it does not know of {name}: it is too old")));
         }
         Ok(())
+    }
+
+    /// The store's header with all features that are in use.
+    pub(crate) fn header_now(&self) -> StoreHeader {
+        self.header.clone().with_features(*self.features.lock())
     }
 
     /// Notes in the store's header that it uses features which older releases do not know.

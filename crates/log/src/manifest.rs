@@ -81,7 +81,7 @@ impl LiveFile {
         ManifestEntry::new(self.kind.0, self.state, [self.generation, self.detail], numbers)
     }
 
-    fn read(entry: &ManifestEntry) -> Self {
+    pub(crate) fn read(entry: &ManifestEntry) -> Self {
         LiveFile {
             kind: FileKind(entry.kind.get()),
             state: entry.state.get(),
@@ -129,6 +129,11 @@ impl Manifest {
         self.current.lock().1.clone()
     }
 
+    /// Counts the replacements.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.current.lock().0
+    }
+
     /// Puts a file in the place of the one of its kind and number.
     pub(crate) fn replace(&self, live: LiveFile) -> io::Result<()> {
         self.update(|files| {
@@ -142,11 +147,16 @@ impl Manifest {
         let mut current = self.current.lock();
         let (sequence, mut files) = (current.0 + 1, current.1.clone());
         change(&mut files);
-        files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
-        let entries: Vec<_> = files.iter().map(LiveFile::entry).collect();
-        let bytes = ManifestHeader::encode(self.store_id, sequence, &entries);
+        let bytes = encode(self.store_id, sequence, &mut files);
         write_atomically(&*self.disk, "", MANIFEST, &bytes)?;
         *current = (sequence, files);
         Ok(())
     }
+}
+
+/// Sorts the files and lays out the manifest that names them.
+pub(crate) fn encode(store_id: [u8; 16], sequence: u64, files: &mut [LiveFile]) -> Vec<u8> {
+    files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
+    let entries: Vec<_> = files.iter().map(LiveFile::entry).collect();
+    ManifestHeader::encode(store_id, sequence, &entries)
 }

@@ -1,12 +1,14 @@
 //! Every byte that the log writes. `docs/format.md` draws the same; the assertions beside each
 //! struct keep the two from drifting. All integers are little-endian.
 
+mod backup;
 pub(crate) mod footer;
 mod frame;
 mod manifest;
 mod segment;
 mod store;
 
+pub use backup::{BackupFile, BackupList};
 pub use footer::{BlockEntry, PackedEntry, SegmentFooter, Tables};
 pub use frame::{
     EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader, MAX_RECORD,

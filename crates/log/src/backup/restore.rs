@@ -1,0 +1,154 @@
+use std::collections::HashSet;
+use std::io;
+
+use leftfold_io::{Disk, OpenMode, Random, write_atomically};
+use zerocopy::IntoBytes;
+
+use super::DIRECTORIES;
+use super::copy::read_checked;
+use super::error::BackupError;
+use super::target::{existing, first_file};
+use crate::create::STORE;
+use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader};
+use crate::log::LOCK;
+use crate::manifest::{LiveFile, MANIFEST};
+
+/// `STORE` and `MANIFEST` are held in memory: longer ones are not ours.
+const HELD_LIMIT: u64 = 64 << 20;
+
+/// What a restore came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The store's id.
+    pub store_id: [u8; 16],
+    /// Which backup it was.
+    pub number: u64,
+    /// The last position in it.
+    pub head: u64,
+    /// When the backup was begun, in microseconds since 1970.
+    pub time: i64,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Makes a store in an empty directory from the last whole backup in another, as a new
+/// incarnation; every checksum is checked. `progress` hears how many of how many bytes are done.
+///
+/// `STORE` comes last, when all else is synced: before, nothing there opens as a store.
+pub fn restore(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    random: &dyn Random,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Restored, BackupError> {
+    let (list, _reading) = existing(from)?;
+    let (store, manifest) = (held(from, &list, STORE)?, held(from, &list, MANIFEST)?);
+    let damaged = |file: &str, why: String| BackupError::damaged(&from.describe(), file, why);
+    let header = StoreHeader::parse(&store).map_err(|why| damaged(STORE, why))?;
+    agrees(&list, &header, &manifest).map_err(|why| damaged(MANIFEST, why.to_owned()))?;
+
+    let dir = to.describe();
+    refuse_full(to)?;
+    let _writing = to.lock(LOCK).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => BackupError::Locked(dir.clone()),
+        _ => BackupError::io(&dir, LOCK, error),
+    })?;
+    refuse_full(to)?;
+    let done = copy_all(from, to, &list, &mut progress).and_then(|()| {
+        let put = |name: &str, bytes: &[u8]| {
+            write_atomically(to, "", name, bytes)
+                .map_err(|error| BackupError::io(&dir, name, error))
+        };
+        put(MANIFEST, &manifest)?;
+        put(STORE, header.reborn(random.next_u128()).as_bytes())
+    });
+    if let Err(error) = done {
+        clear(to, &list);
+        return Err(error);
+    }
+    Ok(Restored {
+        store_id: list.store_id,
+        number: list.number,
+        head: list.head,
+        time: list.time,
+        files: list.files.len() as u64,
+        bytes: list.files.iter().map(|file| file.length).sum(),
+    })
+}
+
+fn refuse_full(to: &dyn Disk) -> Result<(), BackupError> {
+    match first_file(to, &[LOCK])? {
+        None => Ok(()),
+        Some(file) => Err(BackupError::NotEmpty { dir: to.describe(), file }),
+    }
+}
+
+/// The checked content of a small file of the backup.
+fn held(from: &dyn Disk, list: &BackupList, name: &str) -> Result<Vec<u8>, BackupError> {
+    let damaged = |why: &str| BackupError::damaged(&from.describe(), name, why);
+    let listed = list.files.iter().find(|file| file.restored == name);
+    let listed = listed.ok_or_else(|| damaged("the backup does not list it"))?;
+    if listed.length > HELD_LIMIT {
+        return Err(damaged("it is too long"));
+    }
+    let mut bytes = Vec::with_capacity(listed.length as usize);
+    read_checked(from, listed, |_, piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// The manifest must name what the list holds, and all of it.
+fn agrees(list: &BackupList, header: &StoreHeader, manifest: &[u8]) -> Result<(), &'static str> {
+    let (_, entries) = ManifestHeader::parse(manifest, header.store_id)?;
+    let named: HashSet<_> = entries.iter().map(|entry| LiveFile::read(entry).name()).collect();
+    let listed: HashSet<_> = others(list).map(|file| file.restored.clone()).collect();
+    let store = (header.store_id, header.incarnation) == (list.store_id, list.incarnation);
+    if named == listed && store { Ok(()) } else { Err("it does not name the files of the backup") }
+}
+
+fn others(list: &BackupList) -> impl Iterator<Item = &BackupFile> {
+    list.files.iter().filter(|file| ![STORE, MANIFEST].contains(&&*file.restored))
+}
+
+fn copy_all(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    list: &BackupList,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), BackupError> {
+    let dir = to.describe();
+    let failed = |name: &str, error| BackupError::io(&dir, name, error);
+    for name in DIRECTORIES {
+        to.create_dir(name).map_err(|error| failed(name, error))?;
+    }
+    let total = list.files.iter().map(|file| file.length).sum();
+    let mut done = 0;
+    for listed in others(list) {
+        let name = &listed.restored;
+        let file = to.open(name, OpenMode::Create).map_err(|error| failed(name, error))?;
+        read_checked(from, listed, |at, piece| {
+            file.write_at(piece, at).map_err(|error| failed(name, error))?;
+            done += piece.len() as u64;
+            progress(done, total);
+            Ok(())
+        })?;
+        file.sync().map_err(|error| failed(name, error))?;
+    }
+    DIRECTORIES.iter().try_for_each(|dir| to.sync_dir(dir).map_err(|error| failed(dir, error)))
+}
+
+/// Takes back what was copied, so that the directory is empty again.
+fn clear(to: &dyn Disk, list: &BackupList) {
+    // `STORE` first: without it the rest is no store. What can't be removed is in the way of the
+    // next restore, which says so.
+    let held = [STORE, MANIFEST].map(str::to_owned);
+    let held_new = held.clone().map(|name| format!("{name}.new"));
+    let names = others(list).map(|file| file.restored.clone());
+    for name in held.into_iter().chain(held_new).chain(names) {
+        _ = to.remove(&name);
+    }
+}

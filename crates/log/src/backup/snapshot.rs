@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use leftfold_io::File;
+
+use crate::error::ReadError;
+use crate::log::Shared;
+use crate::manifest::{LiveFile, SegmentState};
+use crate::segment::{Body, Segment};
+
+/// A segment as it was at one moment; its file stays while this is held.
+pub(super) struct Pinned {
+    segment: Arc<Segment>,
+    /// How the backup's manifest names it.
+    pub(super) live: LiveFile,
+    /// Where what is durable of its file ends.
+    pub(super) length: u64,
+}
+
+/// The segments of one moment: what is open is open up to where it was synced then.
+pub(super) fn segments(shared: &Shared) -> Vec<Pinned> {
+    let segments = shared.segments.load_full();
+    let last = segments.len().saturating_sub(1);
+    let pin = |(at, segment): (usize, &Arc<Segment>)| {
+        let (live, length) = match &segment.body {
+            Body::Sealed { last_position, length } => {
+                (segment.live(SegmentState::Sealed, *last_position, *length), *length)
+            }
+            Body::Open(body) if at < last => {
+                let end = body.synced_end();
+                (segment.live(SegmentState::Closed, segment.last_position(), end), end)
+            }
+            Body::Open(body) => (segment.live(SegmentState::Open, 0, 0), body.synced_end()),
+        };
+        Pinned { segment: segment.clone(), live, length }
+    };
+    segments.iter().enumerate().map(pin).collect()
+}
+
+impl Pinned {
+    /// Its name in the backup: a file that will change is known by how far it is copied.
+    pub(super) fn stored(&self) -> String {
+        let name = self.live.name();
+        match self.segment.open_body() {
+            None => name,
+            Some(_) => format!("{}.{}.part", name.trim_end_matches(".seg"), self.length),
+        }
+    }
+
+    pub(super) fn file(&self, shared: &Shared) -> Result<Arc<dyn File>, ReadError> {
+        shared.file_of(&self.segment)
+    }
+
+    /// Checks every byte that is to be copied; gives the last position.
+    pub(super) fn check(&self, shared: &Shared) -> Result<u64, ReadError> {
+        let mut frames = match &self.segment.body {
+            Body::Open(_) => shared.frames_upto(&self.segment, self.length)?,
+            Body::Sealed { .. } => shared.frames_of(&self.segment)?,
+        };
+        while frames.next()?.is_some() {}
+        Ok(frames.next_position() - 1)
+    }
+}

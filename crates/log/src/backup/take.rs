@@ -1,0 +1,258 @@
+use std::io;
+use std::sync::Arc;
+
+use leftfold_io::{Disk, File, OpenMode, write_atomically};
+use zerocopy::IntoBytes;
+
+use super::copy::{create, read_through};
+use super::error::BackupError;
+use super::snapshot::{self, Pinned};
+use super::target::Target;
+use super::{BACKUP, DIRECTORIES};
+use crate::create::STORE;
+use crate::format::{BackupFile, BackupList, crc_of};
+use crate::log::{Log, Shared};
+use crate::manifest::{self, LiveFile, MANIFEST};
+
+/// Whoever asks for a backup says how it goes on.
+pub trait Guide {
+    /// Called after every piece: waits as it likes. If false, the backup before stays the last.
+    fn go_on(&mut self, step: Step) -> bool;
+
+    /// Whether a file that is not a segment is worth copying. One that is missing or damaged is
+    /// made again from the log by whoever restores the backup.
+    fn is_whole(&mut self, file: &LiveFile) -> bool;
+}
+
+/// How far a backup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes that were copied since the step before.
+    pub copied: u64,
+    /// Bytes that are in the backup.
+    pub done: u64,
+    /// Bytes that will be in it.
+    pub total: u64,
+}
+
+/// What a backup came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// Which backup in its directory it is, from 1.
+    pub number: u64,
+    /// The last position in it.
+    pub head: u64,
+    /// Files that were copied.
+    pub files_copied: u64,
+    /// Their bytes.
+    pub bytes_copied: u64,
+    /// Files that the backup before has copied already.
+    pub files_kept: u64,
+    /// Their bytes.
+    pub bytes_kept: u64,
+    /// Files that are not in it because they are missing or damaged, and can be made again.
+    pub files_left_out: u64,
+}
+
+impl Log {
+    /// Makes a backup. `others` are the live files beside the segments, looked up before, so that
+    /// none of them tells of what the segments do not hold.
+    pub fn backup(
+        &self,
+        target: &dyn Disk,
+        others: &[LiveFile],
+        guide: &mut dyn Guide,
+    ) -> Result<Taken, BackupError> {
+        let shared = &self.shared;
+        let target = Target::open(target, &shared.header, self.head().position)?;
+        let segments = snapshot::segments(shared);
+        let total = segments.iter().map(|segment| segment.length).sum::<u64>()
+            + others.iter().map(|file| file.length).sum::<u64>();
+        let (number, time) = (target.last.number + 1, shared.clock.now_micros());
+        let (store_id, incarnation) = (shared.header.store_id, shared.header.incarnation);
+        let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
+        let taken = Taken { number, ..Taken::default() };
+        let run = Run { shared, target, guide, list, live: Vec::new(), taken, done: 0, total };
+        run.take(segments, others)
+    }
+}
+
+/// One run.
+struct Run<'a> {
+    shared: &'a Shared,
+    target: Target<'a>,
+    guide: &'a mut dyn Guide,
+    list: BackupList,
+    /// What the backup's manifest names.
+    live: Vec<LiveFile>,
+    taken: Taken,
+    done: u64,
+    total: u64,
+}
+
+/// A file that is to be in the backup.
+struct Wanted {
+    stored: String,
+    restored: String,
+    length: u64,
+}
+
+impl Run<'_> {
+    fn take(mut self, segments: Vec<Pinned>, others: &[LiveFile]) -> Result<Taken, BackupError> {
+        let last = segments.len().saturating_sub(1);
+        for (at, segment) in segments.into_iter().enumerate() {
+            self.segment(&segment, at == last)?;
+        }
+        self.others(others)?;
+        self.put(STORE, self.shared.header_now().as_bytes())?;
+        let sequence = self.shared.manifest.sequence();
+        let manifest = manifest::encode(self.list.store_id, sequence, &mut self.live);
+        self.put(MANIFEST, &manifest)?;
+        self.list.head = self.taken.head;
+        self.finish()
+    }
+
+    fn segment(&mut self, pinned: &Pinned, last: bool) -> Result<(), BackupError> {
+        let restored = pinned.live.name();
+        let wanted = Wanted { stored: pinned.stored(), restored, length: pinned.length };
+        let kept = self.keep(&wanted);
+        // A backup never takes damage into itself, least of all in the place of what is whole.
+        if last || !kept {
+            self.taken.head = pinned.check(self.shared)?;
+        }
+        if !kept {
+            let file = pinned.file(self.shared)?;
+            self.copy(&*file, wanted)?;
+        }
+        self.live.push(pinned.live);
+        Ok(())
+    }
+
+    /// Files that are parts of one thing (same kind and number) are all there or none.
+    fn others(&mut self, others: &[LiveFile]) -> Result<(), BackupError> {
+        let mut gone = Vec::new();
+        for file in others {
+            let name = file.name();
+            let wanted = Wanted { stored: name.clone(), restored: name, length: file.length };
+            if self.keep(&wanted) {
+                self.live.push(*file);
+                continue;
+            }
+            match self.open_other(file)? {
+                Some(source) => {
+                    self.copy(&*source, wanted)?;
+                    self.live.push(*file);
+                }
+                None => gone.push((file.kind, file.id)),
+            }
+        }
+        let is_gone = |file: &&LiveFile| gone.contains(&(file.kind, file.id));
+        let names: Vec<_> = others.iter().filter(is_gone).map(LiveFile::name).collect();
+        self.live.retain(|file| !is_gone(&file));
+        self.list.files.retain(|file| !names.contains(&file.restored));
+        self.taken.files_left_out = names.len() as u64;
+        Ok(())
+    }
+
+    fn open_other(&mut self, file: &LiveFile) -> Result<Option<Arc<dyn File>>, BackupError> {
+        if !self.guide.is_whole(file) {
+            return Ok(None);
+        }
+        let disk = &self.shared.disk;
+        match disk.open(&file.name(), OpenMode::Read) {
+            Ok(source) => Ok(Some(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BackupError::io(&disk.describe(), &file.name(), error)),
+        }
+    }
+
+    /// Whether the backup before has this file, and it is still there.
+    fn keep(&mut self, wanted: &Wanted) -> bool {
+        let Some(listed) = self.target.last.files.iter().find(|file| wanted.is(file)) else {
+            return false;
+        };
+        let found = self.target.disk.open(&listed.stored, OpenMode::Read);
+        if !found.is_ok_and(|file| file.len().is_ok_and(|length| length == listed.length)) {
+            return false;
+        }
+        self.list.files.push(listed.clone());
+        self.taken.files_kept += 1;
+        self.taken.bytes_kept += listed.length;
+        self.done += listed.length;
+        true
+    }
+
+    /// What the backup before lists under a name is not touched.
+    fn free_name(&self, wanted: &Wanted) -> String {
+        let taken = |file: &BackupFile| file.stored == wanted.stored && !wanted.is(file);
+        match self.target.last.files.iter().any(taken) {
+            true => format!("{}.{}", wanted.stored, self.list.number),
+            false => wanted.stored.clone(),
+        }
+    }
+
+    fn copy(&mut self, from: &dyn File, wanted: Wanted) -> Result<(), BackupError> {
+        let (disk, stored) = (self.target.disk, self.free_name(&wanted));
+        let (dir, store) = (disk.describe(), self.shared.disk.describe());
+        let failed = |error| BackupError::io(&dir, &stored, error);
+        let to = create(disk, &stored).map_err(failed)?;
+        let (guide, done, total) = (&mut *self.guide, &mut self.done, self.total);
+        let write = |at, piece: &[u8]| {
+            to.write_at(piece, at).map_err(failed)?;
+            let copied = piece.len() as u64;
+            *done += copied;
+            match guide.go_on(Step { copied, done: *done, total }) {
+                true => Ok(()),
+                false => Err(BackupError::Stopped),
+            }
+        };
+        let unread = |error| BackupError::io(&store, &wanted.restored, error);
+        let crc = read_through(from, wanted.length, write, unread)?;
+        to.sync().map_err(failed)?;
+        self.copied(BackupFile { stored, restored: wanted.restored, length: wanted.length, crc });
+        Ok(())
+    }
+
+    /// Puts bytes into the backup, under a name with its number.
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
+        let stored = format!("{name}.{}", self.list.number);
+        let (disk, length) = (self.target.disk, bytes.len() as u64);
+        let write = || {
+            let file = create(disk, &stored)?;
+            file.write_at(bytes, 0)?;
+            file.sync()
+        };
+        write().map_err(|error| BackupError::io(&disk.describe(), &stored, error))?;
+        let crc = crc_of(0, &[bytes]);
+        self.copied(BackupFile { stored, restored: name.to_owned(), length, crc });
+        Ok(())
+    }
+
+    fn copied(&mut self, file: BackupFile) {
+        self.taken.files_copied += 1;
+        self.taken.bytes_copied += file.length;
+        self.list.files.push(file);
+    }
+
+    /// Makes all that was copied last, then the list of it; only then is it the backup.
+    fn finish(self) -> Result<Taken, BackupError> {
+        let disk = self.target.disk;
+        let failed = |name: &str, error| BackupError::io(&disk.describe(), name, error);
+        for dir in DIRECTORIES.into_iter().chain([""]) {
+            disk.sync_dir(dir).map_err(|error| failed(dir, error))?;
+        }
+        let bytes = self.list.encode();
+        write_atomically(disk, "", BACKUP, &bytes).map_err(|error| failed(BACKUP, error))?;
+        self.target.clean(&self.list);
+        Ok(self.taken)
+    }
+}
+
+impl Wanted {
+    /// Files do not change under their names: one of the same name and length is the same.
+    fn is(&self, listed: &BackupFile) -> bool {
+        let same = listed.restored == self.restored && listed.length == self.length;
+        let rest = listed.stored.strip_prefix(&self.stored);
+        same && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}

@@ -1,0 +1,49 @@
+use leftfold_io::Disk;
+
+use super::copy::read_checked;
+use super::error::BackupError;
+use super::target::existing;
+
+/// What checking a backup came to.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// The store's id.
+    pub store_id: [u8; 16],
+    /// Which backup in its directory it is, from 1.
+    pub number: u64,
+    /// The last position in it.
+    pub head: u64,
+    /// When it was begun, in microseconds since 1970.
+    pub time: i64,
+    /// Files whose every byte was read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong: each a [`BackupError::Damaged`].
+    pub damaged: Vec<BackupError>,
+}
+
+/// Reads all of the last whole backup in a directory and checks all checksums. `progress` hears how
+/// many of how many bytes are done.
+pub fn verify(dir: &dyn Disk, mut progress: impl FnMut(u64, u64)) -> Result<Checked, BackupError> {
+    let (list, _reading) = existing(dir)?;
+    let (store_id, number, head, time) = (list.store_id, list.number, list.head, list.time);
+    let mut checked = Checked { store_id, number, head, time, ..Checked::default() };
+    let total = list.files.iter().map(|file| file.length).sum();
+    let mut done = 0;
+    for file in &list.files {
+        let outcome = read_checked(dir, file, |_, piece| {
+            done += piece.len() as u64;
+            progress(done, total);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(damaged @ BackupError::Damaged { .. }) => checked.damaged.push(damaged),
+            Err(error) => return Err(error),
+        }
+        checked.files += 1;
+        checked.bytes += file.length;
+    }
+    Ok(checked)
+}
