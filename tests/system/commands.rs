@@ -125,6 +125,44 @@ fn a_second_process_is_told_that_the_store_is_open() {
     stdout(data, &["append", "a-1", "Second", "--expect", "0"]);
 }
 
+#[test]
+fn backs_up_checks_and_restores() {
+    let dir = tempfile::tempdir().unwrap();
+    let [data, backup, other] = ["data", "backup", "other"].map(|name| dir.path().join(name));
+    let to = ["backup", "--to", backup.to_str().unwrap()];
+    let check = ["backup", "--verify", backup.to_str().unwrap()];
+    let from = ["restore", "--from", backup.to_str().unwrap()];
+    stdout(&data, &["append", "a-1", "First"]);
+    let first = lines(&stdout(&data, &to)).remove(0);
+    assert_eq!((&first["backup"], &first["files_copied"]), (&json!(1), &json!(3)));
+    stdout(&data, &["append", "a-1", "Second"]);
+    let second = lines(&stdout(&data, &to)).remove(0);
+    assert_eq!((&second["backup"], &second["files_left_out"]), (&json!(2), &json!(0)));
+    let checked = lines(&stdout(&data, &check)).remove(0);
+    assert_eq!((&checked["head"], &checked["wrong"]), (&second["head"], &json!(0)));
+    let restored = lines(&stdout(&other, &from)).remove(0);
+    assert_eq!(restored["head"], second["head"]);
+    assert_eq!(stdout(&other, &["read"]), stdout(&data, &["read"]));
+    let refused = stderr(&other, &from);
+    assert!(refused.starts_with("error[restore_not_empty]:"), "{refused}");
+    let refused = stderr(&other, &to);
+    assert!(refused.starts_with("error[backup_foreign]:"), "{refused}");
+
+    let part = std::fs::read_dir(backup.join("log")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&part).unwrap();
+    bytes[70] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let damaged = stderr(&data, &check);
+    assert!(damaged.starts_with("error[backup_damaged]: the backup in"), "{damaged}");
+
+    let mut follower =
+        Killed(command(&data, &["subscribe", "--follow"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut printed = BufReader::new(follower.0.stdout.take().unwrap()).lines();
+    assert!(printed.next().unwrap().unwrap().contains("First"));
+    let refused = stderr(&data, &to);
+    assert!(refused.starts_with("error[store_locked]:"), "{refused}");
+}
+
 /// The demo, smaller: it ends with its summary, may be repeated, and touches no other's directory.
 #[test]
 fn the_demo_runs_to_its_end_and_replaces_only_its_own() {

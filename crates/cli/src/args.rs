@@ -75,6 +75,13 @@ pub(crate) enum Command {
     Stat,
     /// Check every byte: checksums, index against log, versions.
     Verify,
+    /// Back the store up: only what is new is copied.
+    #[command(after_help = BACKUP_HELP)]
+    Backup(Backup),
+    /// Make a store from the last backup in a directory, as a new incarnation.
+    #[command(after_help = "Example:\n  leftfold --data new-shop restore --from /backups/shop\n\n\
+                            The directory given with --data must be empty.")]
+    Restore(Restore),
 }
 
 const INGEST_HELP: &str = "\
@@ -92,6 +99,14 @@ Queries:
   '(stream:a-1 or stream:a-2) time:2026-03-01..'   or, event time
 Places (--from includes the place, --after excludes it):
   position:17   version:3   ordinal:3   time:2026-03-01   cursor:...";
+
+const BACKUP_HELP: &str = "\
+Examples:
+  leftfold --data shop backup --to /backups/shop
+  leftfold backup --verify /backups/shop
+
+The directory holds the last whole backup at any time, also if a run is cut short. Exit code 1 from
+--verify: the backup is damaged.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
@@ -324,6 +339,23 @@ fn age(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| allowed.to_owned())?;
     Ok(Duration::from_secs(number.checked_mul(seconds).ok_or(allowed)?))
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// Where the backup goes: a directory that is empty or holds earlier backups of this store.
+    #[arg(long, value_name = "DIR", required_unless_present = "verify")]
+    pub(crate) to: Option<PathBuf>,
+    /// Make none, but read all of the one in this directory and check it.
+    #[arg(long, value_name = "DIR", conflicts_with = "to")]
+    pub(crate) verify: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// Where the backup is.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
 }
 
 fn expected(text: &str) -> Result<Expected, String> {

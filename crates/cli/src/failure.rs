@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use leftfold::{AppendError, Coded, Invalid, OpenError, ReadError};
+use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 
 /// Says on standard error what went wrong: its stable code, and a sentence.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -21,7 +21,8 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let read = || cause.downcast_ref::<ReadError>().map(Coded::code);
         let open = || cause.downcast_ref::<OpenError>().map(Coded::code);
         let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
-        append.or_else(read).or_else(open).or_else(invalid)
+        let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
+        append.or_else(read).or_else(open).or_else(invalid).or_else(backup)
     })
 }
 

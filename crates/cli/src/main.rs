@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Pack => commands::pack::run(&args.place),
         Command::Stat => commands::stat::run(&args.place),
         Command::Verify => commands::verify::run(&args.place),
+        Command::Backup(backup) => commands::backup::run(&args.place, &backup),
+        Command::Restore(restore) => commands::backup::run_restore(&args.place, &restore),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -297,6 +297,16 @@ impl Coded for OpenError {
     }
 }
 
+impl Coded for crate::BackupError {
+    fn code(&self) -> &'static str {
+        crate::embedded::code_of_backup(self)
+    }
+
+    fn can_retry(&self) -> bool {
+        matches!(self, crate::BackupError::Locked(_))
+    }
+}
+
 macro_rules! failure_from {
     ($($from:ty => $to:ty),* $(,)?) => {$(
         impl From<$from> for $to {

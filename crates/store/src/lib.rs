@@ -23,7 +23,8 @@ mod time;
 pub use append::{Append, Appended, CheckpointMove, Expected, Versions};
 pub use cursor::Cursor;
 pub use embedded::{
-    Embedded, Finding, LiveSubscription, Manual, Options, Scavenged, Stat, Verified,
+    BackedUp, BackupError, BackupInfo, Embedded, Finding, LiveSubscription, Manual, Options,
+    Scavenged, Stat, Verified, restore, restore_on, verify_backup, verify_backup_on,
 };
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, OpenError, Overlap, ReadError};
 pub use event::{BYTES, JSON, NewEvent};

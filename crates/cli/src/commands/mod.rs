@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod index;
 pub(crate) mod ingest;

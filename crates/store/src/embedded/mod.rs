@@ -1,6 +1,7 @@
 //! The store in this process.
 
 mod admit;
+mod backup;
 mod check;
 mod core;
 mod draft;
@@ -24,6 +25,10 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use backup::code_of as code_of_backup;
+pub use backup::{
+    BackedUp, BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on,
+};
 pub use manual::Manual;
 pub use options::Options;
 pub use retention::Scavenged;

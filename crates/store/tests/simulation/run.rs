@@ -8,6 +8,7 @@ use leftfold_store::{
     AppendError, Appended, Cursor, Embedded, EventStore, Manual, OpenError, Options, Packing,
 };
 
+use super::backup::Backups;
 use super::model::{Model, Stored};
 use super::subscriber::Subscriber;
 use super::tally::Tally;
@@ -26,6 +27,7 @@ pub(crate) struct Run<'a> {
     /// Whether retention is part of this run.
     pub(crate) retains: bool,
     pub(crate) subscriber: Subscriber,
+    pub(crate) backups: Backups,
     pub(crate) tally: &'a mut Tally,
 }
 
@@ -42,6 +44,7 @@ pub(crate) fn run(seed: u64, tally: &mut Tally) {
         next_id: 1,
         retains: !seed.is_multiple_of(3),
         subscriber: Subscriber::default(),
+        backups: Backups::default(),
         tally,
     };
     run.subscriber.query = run.some_query_without_index();
@@ -53,6 +56,7 @@ pub(crate) fn run(seed: u64, tally: &mut Tally) {
     run.compare();
     run.verify();
     run.rot();
+    run.restore();
 }
 
 pub(crate) fn poll<T>(future: &mut (impl Future<Output = T> + Unpin + ?Sized)) -> Poll<T> {
@@ -95,7 +99,7 @@ impl Run<'_> {
 
     fn step(&mut self) {
         self.clock.advance(self.random.below(2_000) as i64 - 500);
-        match self.random.below(24) {
+        match self.random.below(26) {
             0..10 => self.append_some(),
             10..12 => self.crash_while_appending(),
             12 => self.reopen(),
@@ -105,6 +109,7 @@ impl Run<'_> {
             18 => self.crash_while_keeping_up(),
             19..21 if self.retains => self.change_retention(),
             21 if self.retains => self.scavenge(),
+            22..24 => self.back_up(),
             _ => {}
         }
         self.compare();

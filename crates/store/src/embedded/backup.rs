@@ -1,0 +1,207 @@
+//! Backups of a store that is in use, and stores made from them.
+
+use std::path::Path;
+
+use leftfold_io::{Disk, OsRandom, Random, RealDisk};
+use leftfold_log::backup::{self, Guide, Step};
+use leftfold_log::{LiveFile, ReadError};
+
+use super::Embedded;
+use super::core::{Core, cursor_of};
+use super::open::open_file;
+use super::upkeep::Pace;
+use crate::cursor::Cursor;
+use crate::time::Timestamp;
+
+pub use leftfold_log::backup::BackupError;
+
+/// What a backup came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackedUp {
+    /// Which backup in its directory it is, from 1.
+    pub number: u64,
+    /// The last event in it.
+    pub head: Cursor,
+    /// Files that were copied.
+    pub files_copied: u64,
+    /// Their bytes.
+    pub bytes_copied: u64,
+    /// Files that the backup before has copied already.
+    pub files_kept: u64,
+    /// Their bytes.
+    pub bytes_kept: u64,
+    /// Index files that are missing or damaged, and so are not in it: they are made again from the
+    /// log when the restored store is opened.
+    pub files_left_out: u64,
+}
+
+/// What checking or restoring a backup came to.
+#[derive(Debug, Clone)]
+pub struct BackupInfo {
+    /// Which backup in its directory it is, from 1.
+    pub number: u64,
+    /// The last event in it.
+    pub head: Cursor,
+    /// When it was begun.
+    pub time: Timestamp,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong: each a [`BackupError::Damaged`]. Nothing, if it was restored.
+    pub damaged: Vec<BackupError>,
+}
+
+/// Copies in the background's pace.
+struct Paced<'a, P> {
+    core: &'a Core,
+    pace: Pace<'a>,
+    progress: P,
+}
+
+impl<P: FnMut(u64, u64)> Guide for Paced<'_, P> {
+    fn go_on(&mut self, step: Step) -> bool {
+        (self.progress)(step.done, step.total);
+        self.pace.go_on(step.copied)
+    }
+
+    fn is_whole(&mut self, file: &LiveFile) -> bool {
+        open_file(self.core, file).and_then(|file| file.verify(|_, _, _| ())).is_ok()
+    }
+}
+
+impl Embedded {
+    /// Makes a backup into a directory that is empty or holds earlier backups of this store, while
+    /// the store is in use. Only what is new is copied, in the background's pace; until all of it
+    /// is there, the backup before stays the last one. `progress` hears how many of how many bytes
+    /// are in it.
+    pub fn backup(
+        &self,
+        to: impl AsRef<Path>,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<BackedUp, BackupError> {
+        let to = RealDisk::new(&to).map_err(|error| cannot_use(to.as_ref(), error))?;
+        self.backup_on(&to, progress)
+    }
+
+    /// [`Embedded::backup`] to any disk.
+    pub fn backup_on(
+        &self,
+        to: &dyn Disk,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<BackedUp, BackupError> {
+        self.core.backup(to, progress)
+    }
+}
+
+impl Core {
+    fn backup(
+        &self,
+        to: &dyn Disk,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<BackedUp, BackupError> {
+        // Files that are replaced meanwhile stay while somebody holds a set of which they are part.
+        // One that was taken into the manifest just now may be in the later set only.
+        let earlier = self.index.load_full();
+        let others = self.log.other_files();
+        let later = self.index.load_full();
+        let mut guide = Paced { core: self, pace: self.upkeep.pace(), progress };
+        let taken = self.log.backup(to, &others, &mut guide)?;
+        drop((earlier, later));
+        Ok(BackedUp {
+            number: taken.number,
+            head: self.cursor(taken.head),
+            files_copied: taken.files_copied,
+            bytes_copied: taken.bytes_copied,
+            files_kept: taken.files_kept,
+            bytes_kept: taken.bytes_kept,
+            files_left_out: taken.files_left_out,
+        })
+    }
+}
+
+/// Makes a store in an empty directory from the last backup in another. It is the same store in a
+/// new incarnation: cursors of events that are not in the backup are refused as `cursor_ahead`.
+/// Every checksum is checked. `progress` hears how many of how many bytes are done.
+pub fn restore(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    progress: impl FnMut(u64, u64),
+) -> Result<BackupInfo, BackupError> {
+    let from = existing(from.as_ref())?;
+    let to = RealDisk::new(&to).map_err(|error| cannot_use(to.as_ref(), error))?;
+    restore_on(&from, &to, &OsRandom, progress)
+}
+
+/// [`restore`] from and to any disk.
+pub fn restore_on(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    random: &dyn Random,
+    progress: impl FnMut(u64, u64),
+) -> Result<BackupInfo, BackupError> {
+    let restored = backup::restore(from, to, random, progress)?;
+    Ok(BackupInfo {
+        number: restored.number,
+        head: cursor_of(restored.store_id, restored.head),
+        time: Timestamp(restored.time),
+        files: restored.files,
+        bytes: restored.bytes,
+        damaged: Vec::new(),
+    })
+}
+
+/// Reads all of the last backup in a directory and checks all checksums. `progress` hears how many
+/// of how many bytes are done.
+pub fn verify_backup(
+    dir: impl AsRef<Path>,
+    progress: impl FnMut(u64, u64),
+) -> Result<BackupInfo, BackupError> {
+    verify_backup_on(&existing(dir.as_ref())?, progress)
+}
+
+/// [`verify_backup`] on any disk.
+pub fn verify_backup_on(
+    dir: &dyn Disk,
+    progress: impl FnMut(u64, u64),
+) -> Result<BackupInfo, BackupError> {
+    let checked = backup::verify(dir, progress)?;
+    Ok(BackupInfo {
+        number: checked.number,
+        head: cursor_of(checked.store_id, checked.head),
+        time: Timestamp(checked.time),
+        files: checked.files,
+        bytes: checked.bytes,
+        damaged: checked.damaged,
+    })
+}
+
+fn existing(dir: &Path) -> Result<RealDisk, BackupError> {
+    RealDisk::existing(dir).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => BackupError::Missing(dir.display().to_string()),
+        _ => cannot_use(dir, error),
+    })
+}
+
+fn cannot_use(dir: &Path, source: std::io::Error) -> BackupError {
+    BackupError::Io { file: dir.display().to_string(), source: source.into() }
+}
+
+/// The code of what went wrong with a backup.
+pub(crate) fn code_of(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::Foreign { .. } => "backup_foreign",
+        BackupError::Missing(_) => "backup_missing",
+        BackupError::Damaged { .. } => "backup_damaged",
+        BackupError::Locked(_) => "backup_locked",
+        BackupError::NotEmpty { .. } => "restore_not_empty",
+        BackupError::Stopped => "store_closed",
+        BackupError::Read(ReadError::Damaged(_)) => "data_damaged",
+        BackupError::Io { source, .. } if is_full(source) => "disk_full",
+        _ => "disk_failed",
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded].contains(&error.kind())
+}

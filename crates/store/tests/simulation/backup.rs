@@ -1,0 +1,80 @@
+//! Backups to a second disk, and what they restore to.
+
+use std::collections::BTreeMap;
+
+use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
+use leftfold_store::{Coded, restore_on};
+
+use super::model::Model;
+use super::run::Run;
+use super::subscriber::Subscriber;
+
+/// A disk that takes backups, and what each of them must hold.
+#[derive(Default)]
+pub(crate) struct Backups {
+    disk: FakeDisk,
+    models: BTreeMap<u64, Model>,
+    /// The number of the last one that was answered.
+    last: u64,
+}
+
+impl Run<'_> {
+    pub(crate) fn back_up(&mut self) {
+        let disk = self.backups.disk.clone();
+        let crashes = self.random.one_in(3);
+        if crashes {
+            disk.cut_power_at(disk.counts().changes + 1 + self.random.below(20));
+        }
+        let done = self.store().backup_on(&disk, |_, _| {});
+        let number = match &done {
+            Ok(done) => {
+                assert_eq!(done.head, self.cursor(self.model.head()));
+                self.backups.last = done.number;
+                self.tally.backups += 1;
+                done.number
+            }
+            Err(error) => {
+                assert!(crashes, "{error}");
+                // It may be whole all the same: its list was the last thing to be written.
+                self.backups.last + 1
+            }
+        };
+        self.backups.models.insert(number, self.model.clone());
+        if crashes {
+            self.tally.crashed_backups += u64::from(done.is_err());
+            let seed = self.random.next_u64();
+            let crash = [Crash::Forgets, Crash::Keeps, Crash::Tears(seed)];
+            self.backups.disk = disk.after(crash[self.random.below(3) as usize]);
+            if let Ok(found) = leftfold_store::verify_backup_on(&self.backups.disk, |_, _| {}) {
+                assert!(found.damaged.is_empty(), "{found:?}");
+                self.backups.last = found.number;
+            }
+        }
+    }
+
+    /// The last whole backup restores to the store as it was then. The end of a run.
+    pub(crate) fn restore(&mut self) {
+        let to = FakeDisk::new();
+        let random = SeededRandom::new(self.seed);
+        let info = match restore_on(&self.backups.disk, &to, &random, |_, _| {}) {
+            Ok(info) => info,
+            Err(error) => {
+                assert_eq!((error.code(), self.backups.last), ("backup_missing", 0));
+                return;
+            }
+        };
+        assert_eq!(info.number, self.backups.last);
+        self.tally.restored += 1;
+        let model = self.backups.models.remove(&info.number).unwrap();
+        self.tally.restored_older += u64::from(model.head() < self.model.head());
+        (self.model, self.disk, self.store) = (model, to, None);
+        let query = self.some_query_without_index();
+        self.subscriber = Subscriber::default();
+        self.subscriber.query = query;
+        self.open();
+        assert_eq!(info.head, self.cursor(self.model.head()));
+        self.compare();
+        self.compare();
+        self.verify();
+    }
+}
