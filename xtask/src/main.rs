@@ -1,6 +1,7 @@
 //! The project's own commands.
 
 mod fixture;
+mod mutations;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -14,6 +15,7 @@ cargo xtask bench           the store beside a bare write+fdatasync loop on the 
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask simulate N      N seeds of the simulation, in release mode
+cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
 cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it is there
 ";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["bench"] => bench("store", &[]),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
+        ["mutations"] => mutations::run(root()),
         ["simulate", seeds] => simulate(seeds),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
         ["fixture", "generations"] => {

@@ -1,0 +1,142 @@
+//! Deliberate bugs, each in a copy of the source: the simulation must find every one.
+//!
+//! What is a test worth? Here is how many seeds it takes to catch a bug of each kind.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+
+/// So many seeds must be enough: as many as at least run in CI.
+const SEEDS: u64 = 2_000;
+
+struct Mutation {
+    what: &'static str,
+    file: &'static str,
+    /// Stands there exactly once.
+    from: &'static str,
+    to: &'static str,
+}
+
+const MUTATIONS: [Mutation; 8] = [
+    Mutation {
+        what: "skip the sync before the acknowledgement",
+        file: "crates/log/src/writer/tail.rs",
+        from: "        body.file.sync()?;\n",
+        to: "",
+    },
+    Mutation {
+        what: "drop the marks",
+        file: "crates/log/src/writer/turn.rs",
+        from: "synced_mark: self.tail.synced }",
+        to: "synced_mark: 0 }",
+    },
+    Mutation {
+        what: "one off in ordinals",
+        file: "crates/index/src/set.rs",
+        from: "let ordinal = list.ordinal.map(|first| first + index as u64);",
+        to: "let ordinal = list.ordinal.map(|first| first + index as u64 + 1);",
+    },
+    Mutation {
+        what: "swap a generation before it is written",
+        file: "crates/log/src/rewrite.rs",
+        from: "        self.file.sync()?;\n",
+        to: "",
+    },
+    Mutation {
+        what: "forget a posting",
+        file: "crates/store/src/embedded/admit.rs",
+        from: "    adding.posting(event.type_key, position);\n",
+        to: "    if position % 16 != 7 {\n        adding.posting(event.type_key, position);\n    }\n",
+    },
+    Mutation {
+        what: "do not clear the torn tail",
+        file: "crates/log/src/recovery.rs",
+        from: "    clear_tail(file, found)?;\n",
+        to: "",
+    },
+    Mutation {
+        what: "scavenge one event too many",
+        file: "crates/store/src/retention.rs",
+        from: "(last + 1).saturating_sub(count)",
+        to: "(last + 2).saturating_sub(count)",
+    },
+    Mutation {
+        what: "take a stale state of a stream for the newest",
+        file: "crates/store/src/embedded/retention/streams.rs",
+        from: "            && known == version\n",
+        to: "            && known <= version\n",
+    },
+];
+
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let copy = root.join("target/mutations/source");
+    let mut uncaught = 0;
+    for mutation in &MUTATIONS {
+        copy_source(root, &copy)?;
+        mutate(&copy, mutation)?;
+        match seeds_until_caught(root, &copy)? {
+            Some(seeds) => println!("{:<46} caught after {seeds} seeds", mutation.what),
+            None => {
+                println!("{:<46} NOT CAUGHT in {SEEDS} seeds", mutation.what);
+                uncaught += 1;
+            }
+        }
+    }
+    ensure!(uncaught == 0, "{uncaught} of the bugs were not caught");
+    Ok(())
+}
+
+/// All files that belong to the project.
+fn copy_source(root: &Path, copy: &Path) -> anyhow::Result<()> {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
+    let listed = listed.context("starting git")?.stdout;
+    for name in String::from_utf8(listed)?.split_terminator('\0') {
+        let (from, to) = (root.join(name), copy.join(name));
+        let bytes = fs::read(&from).with_context(|| name.to_owned())?;
+        // What has not changed keeps its time, so that little is built.
+        if fs::read(&to).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        if let Some(dir) = to.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        fs::write(to, bytes)?;
+    }
+    Ok(())
+}
+
+fn mutate(copy: &Path, mutation: &Mutation) -> anyhow::Result<()> {
+    let path = copy.join(mutation.file);
+    let text = fs::read_to_string(&path)?;
+    let (what, count) = (mutation.what, text.matches(mutation.from).count());
+    ensure!(count == 1, "{what}: the place is there {count} times in {}", mutation.file);
+    fs::write(path, text.replace(mutation.from, mutation.to))?;
+    Ok(())
+}
+
+/// Runs the simulation; how many seeds it took, about: two threads go through half of them each.
+fn seeds_until_caught(root: &Path, copy: &Path) -> anyhow::Result<Option<u64>> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["test", "--package", "leftfold-store", "--test", "simulation", "--", "--nocapture"])
+        .env("LEFTFOLD_SEEDS", SEEDS.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .env("CARGO_TARGET_DIR", root.join("target/mutations/build"))
+        .current_dir(copy)
+        .output()
+        .context("starting cargo")?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let failed = text.lines().filter_map(|line| {
+        let (seed, _) = line.strip_prefix("seed ")?.split_once(' ')?;
+        seed.parse::<u64>().ok()
+    });
+    let half = SEEDS / 2;
+    match failed.map(|seed| 2 * (seed % half) + 1).min() {
+        Some(seeds) => Ok(Some(seeds)),
+        None => bail!("the simulation did not run:\n{text}"),
+    }
+}
