@@ -14,6 +14,7 @@ cargo xtask test --quick    without those that take long: system tests and the l
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
+cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified

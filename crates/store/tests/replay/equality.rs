@@ -112,10 +112,14 @@ proptest! {
         query in query(),
         key in key(),
         after in 0..40u64,
+        settled in any::<bool>(),
     ) {
         let fixture = Fixture::new(packing);
         steps.iter().for_each(|step| take(&fixture, step));
         let store = &fixture.store;
+        if settled {
+            store.settle().unwrap();
+        }
         let before = read(store, &Query::All, Cursor::START);
         let after = before.get(after as usize).map_or(Cursor::START, |event| {
             let pages = store.blocking();

@@ -121,9 +121,7 @@ fn damage_is_told_after_all_that_comes_before_it_was_applied() {
         let event = NewEvent::new("Counted", n.to_string());
         store.blocking().append(Append::new().event(format!("s-{}", n % 7), event)).unwrap();
     }
-    while store.stat().unwrap().sealed < 2 {
-        std::thread::yield_now();
-    }
+    store.settle().unwrap();
     store.close();
     let store = open();
     disk.rot("log/0000000000000002.0.seg", 20_000, 1);

@@ -160,17 +160,17 @@ fn reached(source: &Source<'_>) -> Cursor {
 
 /// Puts an event to the pieces of the partitions that its keys belong to.
 fn share_out(event: Recorded, pieces: &mut [Vec<Keyed>], key: &ReplayKey, keys: &Keys) {
-    let partitions = pieces.len();
-    let mut push = |event: &Recorded, n| {
-        let hash = key.nth(event, n).map_or(0, |value| hash(key, value, keys));
-        pieces[hash % partitions].push((event.clone(), n));
+    let mut push = |event: Recorded, n| {
+        let hash = key.nth(&event, n).map_or(0, |value| hash(key, value, keys));
+        let partition = hash % pieces.len();
+        pieces[partition].push((event, n));
     };
     let mut n = 0;
-    push(&event, n);
     while key.nth(&event, n + 1).is_some() {
+        push(event.clone(), n);
         n += 1;
-        push(&event, n);
     }
+    push(event, n);
 }
 
 /// Evenly spread by the store's own hash key: the same for ever, and nobody can craft names that

@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     source: &'a Source<'a>,
     /// Remembers what is kept of streams.
     sight: Sight,
+    /// As many items the pieces of the last chunk had, about.
+    piece_len: usize,
 }
 
 impl<'a> Source<'a> {
@@ -39,7 +41,7 @@ impl<'a> Source<'a> {
     }
 
     pub(super) fn reader(&'a self) -> Reader<'a> {
-        Reader { source: self, sight: self.sight.clone() }
+        Reader { source: self, sight: self.sight.clone(), piece_len: 0 }
     }
 }
 
@@ -52,13 +54,16 @@ impl Reader<'_> {
         partitions: usize,
         take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), Failed<ReplayError<E>>>,
     ) -> Filled<T, ReplayError<E>> {
-        let pieces = (0..partitions).map(|_| Vec::new()).collect();
+        let pieces = (0..partitions).map(|_| Vec::with_capacity(self.piece_len)).collect();
         let mut filled = Filled { pieces, upto: from - 1, bytes: 0, failure: None };
         match self.read_into(&mut filled, [from, to], take) {
             Ok(true) => filled.upto = to,
             Ok(false) => {}
             Err(error) => filled.failure = Some(((filled.upto + 1, 0), error.into())),
         }
+        let items: usize = filled.pieces.iter().map(Vec::len).sum();
+        // A piece more or less by half is common.
+        self.piece_len = items.div_ceil(partitions) * 3 / 2;
         filled
     }
 
