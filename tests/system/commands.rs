@@ -3,7 +3,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::binary::{Killed, command, stderr, stdout};
+use crate::binary::{Killed, command, run, stderr, stdout};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -161,6 +161,40 @@ fn backs_up_checks_and_restores() {
     assert!(printed.next().unwrap().unwrap().contains("First"));
     let refused = stderr(&data, &to);
     assert!(refused.starts_with("error[store_locked]:"), "{refused}");
+}
+
+#[test]
+fn tells_of_damage_and_repairs_it_only_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for n in 0..4 {
+        stdout(data, &["append", "a-1", &format!("T{n}")]);
+    }
+    let whole = lines(&stdout(data, &["repair"])).remove(0);
+    assert_eq!((&whole["events"], &whole["damaged"]), (&json!(4), &json!(0)));
+    let segment = data.join("log/0000000000000001.0.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let second = bytes.windows(2).position(|bytes| bytes == b"T1").unwrap();
+    bytes[second] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let refused = stderr(data, &["read"]);
+    assert!(refused.starts_with("error[data_damaged]:"), "{refused}");
+    let told = run(data, &["repair"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes);
+    let told = lines(&String::from_utf8(told.stdout).unwrap());
+    assert_eq!(told[0]["damaged"], json!("log/0000000000000001.0.seg"));
+    let lost = json!({"lost": 2, "stream": "a-1", "version": 1, "certain": true});
+    assert_eq!(told[1], lost);
+    let done = lines(&stdout(data, &["repair", "--quarantine"]));
+    assert_eq!(done[1], lost);
+    let aside = data.join(done[2]["quarantined"][0].as_str().unwrap());
+    assert!(!std::fs::read(aside).unwrap().is_empty());
+    stdout(data, &["append", "a-1", "T4", "--expect", "3"]);
+    let left: Vec<_> =
+        lines(&stdout(data, &["read"])).iter().map(|e| e["version"].clone()).collect();
+    assert_eq!(left, [0, 2, 3, 4]);
+    assert_eq!(lines(&stdout(data, &["verify"]))[0]["wrong"], json!(0));
 }
 
 /// The demo, smaller: it ends with its summary, may be repeated, and touches no other's directory.

@@ -73,10 +73,10 @@ const MUTATIONS: [Mutation; 8] = [
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let copy = root.join("target/mutations/source");
     let mut uncaught = 0;
+    copy_source(root, &copy)?;
     for mutation in &MUTATIONS {
-        copy_source(root, &copy)?;
-        mutate(&copy, mutation)?;
-        match seeds_until_caught(root, &copy)? {
+        let seeds = with_mutation(&copy, mutation, || seeds_until_caught(root, &copy))?;
+        match seeds {
             Some(seeds) => println!("{:<46} caught after {seeds} seeds", mutation.what),
             None => {
                 println!("{:<46} NOT CAUGHT in {SEEDS} seeds", mutation.what);
@@ -88,32 +88,37 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All files that belong to the project.
+/// All files that belong to the project, and no others.
 fn copy_source(root: &Path, copy: &Path) -> anyhow::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
-    let listed = listed.context("starting git")?.stdout;
-    for name in String::from_utf8(listed)?.split_terminator('\0') {
+    let listed = String::from_utf8(listed.context("starting git")?.stdout)?;
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
+    for name in listed.split_terminator('\0') {
         let (from, to) = (root.join(name), copy.join(name));
-        let bytes = fs::read(&from).with_context(|| name.to_owned())?;
-        // What has not changed keeps its time, so that little is built.
-        if fs::read(&to).is_ok_and(|there| there == bytes) {
-            continue;
-        }
         if let Some(dir) = to.parent() {
             fs::create_dir_all(dir)?;
         }
-        fs::write(to, bytes)?;
+        fs::copy(&from, to).with_context(|| name.to_owned())?;
     }
     Ok(())
 }
 
-fn mutate(copy: &Path, mutation: &Mutation) -> anyhow::Result<()> {
+/// Does something while the bug is there.
+fn with_mutation<T>(
+    copy: &Path,
+    mutation: &Mutation,
+    run: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let path = copy.join(mutation.file);
     let text = fs::read_to_string(&path)?;
     let (what, count) = (mutation.what, text.matches(mutation.from).count());
     ensure!(count == 1, "{what}: the place is there {count} times in {}", mutation.file);
-    fs::write(path, text.replace(mutation.from, mutation.to))?;
-    Ok(())
+    fs::write(&path, text.replace(mutation.from, mutation.to))?;
+    let outcome = run();
+    fs::write(&path, text)?;
+    outcome
 }
 
 /// Runs the simulation; how many seeds it took, about: two threads go through half of them each.

@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Stat,
     /// Check every byte: checksums, index against log, versions.
     Verify,
+    /// Say exactly what damage has cost, and make the store whole without it.
+    #[command(after_help = REPAIR_HELP)]
+    Repair(Repair),
     /// Back the store up: only what is new is copied.
     #[command(after_help = BACKUP_HELP)]
     Backup(Backup),
@@ -99,6 +102,12 @@ Queries:
   '(stream:a-1 or stream:a-2) time:2026-03-01..'   or, event time
 Places (--from includes the place, --after excludes it):
   position:17   version:3   ordinal:3   time:2026-03-01   cursor:...";
+
+const REPAIR_HELP: &str = "\
+Without --quarantine nothing is changed. Look for a backup first: what it holds is not lost.
+With it, damaged bytes are copied to the directory `quarantine`, each lost event leaves a place that
+nobody sees, and all others keep their positions and versions.
+Exit code 1: there is damage, and it was not repaired.";
 
 const BACKUP_HELP: &str = "\
 Examples:
@@ -339,6 +348,13 @@ fn age(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| allowed.to_owned())?;
     Ok(Duration::from_secs(number.checked_mul(seconds).ok_or(allowed)?))
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Repair {
+    /// Put damaged bytes aside and go on without them.
+    #[arg(long)]
+    pub(crate) quarantine: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Verify => commands::verify::run(&args.place),
         Command::Backup(backup) => commands::backup::run(&args.place, &backup),
         Command::Restore(restore) => commands::backup::run_restore(&args.place, &restore),
+        Command::Repair(repair) => commands::repair::run(&args.place, &repair),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

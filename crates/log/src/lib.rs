@@ -12,6 +12,7 @@ mod options;
 mod packing;
 mod read;
 mod recovery;
+pub mod repair;
 mod rewrite;
 mod scan;
 mod seal;

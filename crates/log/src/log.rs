@@ -15,7 +15,7 @@ use crate::create::{STORE, create_segment, open_manifest, read_header, unusable,
 use crate::error::{OpenError, WriteError};
 use crate::format::{FEATURE_GENERATIONS, SegmentHeader, StoreHeader};
 use crate::head::{Head, HeadCell};
-use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SCAVENGED, SegmentState};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, REPAIRED, SCAVENGED, SegmentState};
 use crate::options::{Durability, LogOptions, Packing};
 use crate::recovery::{self, Found};
 use crate::segment::{Blocks, Segment};
@@ -94,6 +94,8 @@ pub struct SegmentInfo {
     pub packing: Packing,
     /// Whether payloads were removed from it.
     pub scavenged: bool,
+    /// Whether it was damaged, and its index knows more of it than it does itself.
+    pub repaired: bool,
 }
 
 impl Log {
@@ -246,6 +248,7 @@ impl Log {
             bytes: segment.length(),
             packing: Packing::of(segment.detail).unwrap_or_default(),
             scavenged: segment.detail & SCAVENGED != 0,
+            repaired: segment.detail & REPAIRED != 0,
         };
         segments.iter().enumerate().map(info).collect()
     }
@@ -391,7 +394,7 @@ impl Shared {
     }
 }
 
-fn exists(disk: &dyn Disk) -> Result<bool, OpenError> {
+pub(crate) fn exists(disk: &dyn Disk) -> Result<bool, OpenError> {
     match disk.open(STORE, OpenMode::Read) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

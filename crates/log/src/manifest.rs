@@ -52,7 +52,8 @@ pub struct LiveFile {
 
 /// In a segment's [`LiveFile::detail`]: payloads were removed from it.
 pub const SCAVENGED: u32 = 1 << 8;
-/// In a segment's [`LiveFile::detail`]: it was damaged, and what could be read was kept.
+/// In a segment's [`LiveFile::detail`]: it was damaged, what could be read was kept, and its index is
+/// the one that was made before: it knows more.
 pub const REPAIRED: u32 = 1 << 9;
 
 impl LiveFile {

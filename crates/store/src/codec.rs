@@ -15,8 +15,13 @@ const FLAG_TIME_GIVEN: u16 = 1;
 const FLAG_JSON: u16 = 2;
 /// Metadata and data were removed.
 const FLAG_SCAVENGED: u16 = 4;
+/// Stands in the place of an event that was lost by damage.
+const FLAG_LOST: u16 = 8;
 /// Flags that this release knows.
-const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED;
+const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED | FLAG_LOST;
+
+/// The type of what stands in the place of a lost event.
+const LOST_TYPE: &str = "$Lost";
 
 /// The fixed part of an event. After it come, without gaps: stream, type, correlation, causation,
 /// content type, subject, tags, extensions, metadata, data.
@@ -97,6 +102,19 @@ pub(crate) fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u
     }
     out.extend_from_slice(&event.metadata);
     out.extend_from_slice(&event.data);
+    out
+}
+
+/// Lays out what stands in the place of a lost event: nothing of it is seen.
+pub(crate) fn lost(stream: &str, version: u64, position: u64) -> Vec<u8> {
+    // No two have the same id.
+    let id = u128::from(position).to_be_bytes();
+    let mut out = encode(stream, &NewEvent::new(LOST_TYPE, ""), id, &[0; 16]);
+    if let Ok((header, _)) = EventHeader::mut_from_prefix(&mut out) {
+        header.version = version.into();
+        header.digest = [0; 16];
+        header.flags = (FLAG_SCAVENGED | FLAG_LOST).into();
+    }
     out
 }
 
@@ -232,6 +250,10 @@ impl Layout {
 
     pub(crate) fn is_scavenged(&self) -> bool {
         self.header.flags.get() & FLAG_SCAVENGED != 0
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.header.flags.get() & FLAG_LOST != 0
     }
 
     /// The record without metadata and data: what it was, where and when, and what it must not be

@@ -142,6 +142,11 @@ impl Recorded {
         self.layout.is_scavenged()
     }
 
+    /// Whether it stands in the place of an event that was lost by damage.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.layout.is_lost()
+    }
+
     /// Its record without metadata and data.
     pub(crate) fn scavenged(&self) -> Vec<u8> {
         self.layout.scavenged(&self.record.bytes)

@@ -7,6 +7,7 @@ pub(crate) mod index;
 pub(crate) mod ingest;
 pub(crate) mod pack;
 pub(crate) mod read;
+pub(crate) mod repair;
 pub(crate) mod retention;
 pub(crate) mod scavenge;
 pub(crate) mod stat;

@@ -20,6 +20,10 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     if for_people() {
         let [frames, events, files] = [frames, events, files].map(thousands);
         println!("checked {events} events in {frames} frames, {files} index files");
+        if verified.lost > 0 {
+            let lost = thousands(verified.lost);
+            println!("{lost} of the events were lost by damage before a repair");
+        }
         match verified.wrong {
             0 => println!("all is as it should be"),
             wrong => println!("{} findings", thousands(wrong)),
@@ -28,7 +32,10 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         let wrong = verified.wrong;
         println!(
             "{}",
-            json!({"frames": frames, "events": events, "index_files": files, "wrong": wrong})
+            json!({
+                "frames": frames, "events": events, "index_files": files, "lost": verified.lost,
+                "wrong": wrong,
+            })
         );
     }
     Ok(if verified.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

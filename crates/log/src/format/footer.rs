@@ -182,10 +182,15 @@ impl SegmentFooter {
 
     /// Reads the tables: block entries, where packed blocks are stored, and their dictionary.
     pub fn parse_tables<'a>(&self, bytes: &'a [u8]) -> Result<Tables<'a>, &'static str> {
-        const SHORT: &str = "the segment's tables are cut short";
         if crc_of(0, &[bytes]) != self.blocks_crc.get() {
             return Err("the segment's tables are damaged");
         }
+        self.split_tables(bytes)
+    }
+
+    /// The tables as they are, damaged or not.
+    pub(crate) fn split_tables<'a>(&self, bytes: &'a [u8]) -> Result<Tables<'a>, &'static str> {
+        const SHORT: &str = "the segment's tables are cut short";
         let count = self.blocks.get() as usize;
         let blocks = <[BlockEntry]>::ref_from_prefix_with_elems(bytes, count);
         let (blocks, rest) = blocks.map_err(|_| SHORT)?;

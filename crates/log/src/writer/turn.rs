@@ -247,6 +247,7 @@ impl<A: Admit> Writer<A> {
             bytes: self.tail.end,
             packing: Packing::Off,
             scavenged: false,
+            repaired: false,
         });
         self.shared.head.wake();
         Ok(())

@@ -14,6 +14,7 @@ mod pool;
 mod reading;
 mod rebuild;
 mod recent;
+mod repair;
 mod repeat;
 mod replay;
 mod retention;
@@ -31,6 +32,7 @@ pub use backup::{
 };
 pub use manual::Manual;
 pub use options::Options;
+pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};
 pub use retention::Scavenged;
 pub use stat::Stat;
 pub use subscription::LiveSubscription;

@@ -158,9 +158,13 @@ pub(crate) fn open_file(
 }
 
 pub(crate) fn head_of(core: &Core, live: &LiveFile) -> FileHead {
-    // Files of different kinds never pass for each other, whatever their numbers.
-    let id = u64::from(live.kind.0) << 56 ^ u64::from(live.generation) << 40 ^ live.id;
-    FileHead { store_id: core.log.header().store_id, id, first: live.first, last: live.last }
+    let (store_id, id) = (core.log.header().store_id, id_of(live));
+    FileHead { store_id, id, first: live.first, last: live.last }
+}
+
+/// Files of different kinds never pass for each other, whatever their numbers.
+pub(crate) fn id_of(live: &LiveFile) -> u64 {
+    u64::from(live.kind.0) << 56 ^ u64::from(live.generation) << 40 ^ live.id
 }
 
 /// Binds what is known of the past of named indexes; what is not known is looked for again.

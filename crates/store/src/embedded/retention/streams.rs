@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use leftfold_index::Key;
+
 use super::change::{CATEGORY_OF_STREAMS, STREAM_RETENTION, STREAM_TOMBSTONED};
 use crate::append::{Append, Expected};
 use crate::embedded::core::Core;
@@ -75,13 +77,24 @@ impl Core {
         {
             return Ok(StreamState { kept, version: Some(version) });
         }
-        let Some(position) = self.index.load().nth(&key, version, upto)? else {
-            let what = "what is kept of a stream is not found";
-            return Err(Failure::Record { position: upto, what });
-        };
-        let kept = Kept::of(&self.event_at(position)?)?;
+        let kept = self.last_said(&key, version, upto)?;
         self.kept.insert(key, (version, kept));
         Ok(StreamState { kept, version: Some(version) })
+    }
+
+    /// What the last event that was not lost says.
+    fn last_said(&self, key: &Key, version: u64, upto: u64) -> Result<Kept, Failure> {
+        for version in (0..=version).rev() {
+            let Some(position) = self.index.load().nth(key, version, upto)? else {
+                let what = "what is kept of a stream is not found";
+                return Err(Failure::Record { position: upto, what });
+            };
+            let event = self.event_at(position)?;
+            if !event.is_lost() {
+                return Kept::of(&event);
+            }
+        }
+        Ok(Kept::default())
     }
 
     /// The append that says what is kept of a stream. It fails as a conflict if something else was

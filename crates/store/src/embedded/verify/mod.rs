@@ -37,6 +37,8 @@ pub struct Verified {
     pub events: u64,
     /// Index files whose every block was checked.
     pub index_files: u64,
+    /// Events that were lost by damage before a repair.
+    pub lost: u64,
     /// How much was found to be wrong.
     pub wrong: u64,
     /// The first of it.
@@ -62,6 +64,7 @@ impl Verified {
         self.frames += other.frames;
         self.events += other.events;
         self.index_files += other.index_files;
+        self.lost += other.lost;
         self.wrong += other.wrong;
         let room = LISTED.saturating_sub(self.findings.len());
         self.findings.extend(other.findings.into_iter().take(room));
@@ -81,7 +84,8 @@ struct Work<'a> {
 /// What a task came to.
 enum Done {
     Segment(usize, Sum, Verified),
-    File(usize, Sum, Verified),
+    /// With what is wrong with ordinals, if anything is.
+    File(usize, Sum, Verified, Option<String>),
 }
 
 pub(crate) fn verify(core: &Arc<Core>, mut progress: impl FnMut(u64, u64)) -> Verified {
@@ -139,14 +143,14 @@ impl<'a> Work<'a> {
             }
             None => {
                 let at = task - self.segments.len();
-                let sum = self.file(&self.files[at], &mut verified);
-                Done::File(at, sum, verified)
+                let (sum, ordinals) = self.file(&self.files[at], &mut verified);
+                Done::File(at, sum, verified, ordinals)
             }
         }
     }
 
     /// Adds up what a file holds, and checks that it goes on where those before it end.
-    fn file(&self, file: &Arc<IndexFile>, verified: &mut Verified) -> Sum {
+    fn file(&self, file: &Arc<IndexFile>, verified: &mut Verified) -> (Sum, Option<String>) {
         verified.index_files += 1;
         let (mut sum, mut wrong) = (Sum::default(), None);
         let index = self.core.index.load_full();
@@ -161,14 +165,10 @@ impl<'a> Work<'a> {
                 }
             }
         });
-        let name = file.name();
-        if let Some(wrong) = wrong {
-            verified.found(format!("{name}: a list comes after {wrong}"));
-        }
         if let Err(error) = checked {
             verified.found(error.to_string());
         }
-        sum
+        (sum, wrong.map(|wrong| format!("{}: a list comes after {wrong}", file.name())))
     }
 
     fn has_past(&self, key: &Key) -> bool {
@@ -178,14 +178,22 @@ impl<'a> Work<'a> {
     /// Each file must hold what its segments' events should have.
     fn compare(&self, done: Vec<Done>, verified: &mut Verified) {
         let (mut segments, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let mut wrong_ordinals = Vec::new();
         for one in done {
             let (to, at, sum, part) = match one {
                 Done::Segment(at, sum, part) => (&mut segments, at, sum, part),
-                Done::File(at, sum, part) => (&mut files, at, sum, part),
+                Done::File(at, sum, part, wrong) => {
+                    wrong_ordinals.extend(wrong);
+                    (&mut files, at, sum, part)
+                }
             };
             let sound = part.wrong == 0 && self.changes.is_some();
             to.insert(at, sound.then_some(sum));
             verified.add(part);
+        }
+        // What was lost was counted before it was lost, and may be known to nobody now.
+        if verified.lost == 0 {
+            wrong_ordinals.into_iter().for_each(|wrong| verified.found(wrong));
         }
         for (at, held) in files {
             let file = &self.files[at];
@@ -193,6 +201,10 @@ impl<'a> Work<'a> {
             let inside = |segment: &SegmentInfo| {
                 range.contains(&segment.first) && range.contains(&segment.last)
             };
+            // It was made before a segment of it was damaged, and knows what that has lost.
+            if self.segments.iter().any(|segment| segment.repaired && inside(segment)) {
+                continue;
+            }
             let numbered = self.segments.iter().enumerate();
             let of_file = numbered.filter(|(_, segment)| inside(segment)).map(|(at, _)| at);
             let expected: Option<Sum> = of_file.map(|at| *segments.get(&at)?).sum();

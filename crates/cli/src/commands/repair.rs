@@ -1,0 +1,83 @@
+use std::process::ExitCode;
+
+use leftfold::{LostEvent, RepairMode, RepairReport, repair};
+use serde_json::json;
+
+use crate::args::{self, Place};
+use crate::output::{for_people, progress, table, thousands};
+
+pub(crate) fn run(place: &Place, args: &args::Repair) -> anyhow::Result<ExitCode> {
+    let bar = progress("step {pos} of {len}  {elapsed}  {eta} left")?;
+    let mode = if args.quarantine { RepairMode::Quarantine } else { RepairMode::Report };
+    let report = repair(&place.data, mode, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    if for_people() {
+        tell(&report)
+    } else {
+        print(&report)
+    }
+    let whole = report.damaged.is_empty() || mode == RepairMode::Quarantine;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(report: &RepairReport) {
+    for bytes in &report.damaged {
+        let (file, what) = (&bytes.file, &bytes.what);
+        println!(
+            "{}",
+            json!({"damaged": file, "offset": bytes.offset, "length": bytes.length, "what": what})
+        );
+    }
+    for LostEvent { position, stream, certain } in &report.lost {
+        let (name, version) = stream.as_ref().map(|(name, version)| (name, version)).unzip();
+        println!(
+            "{}",
+            json!({"lost": position, "stream": name, "version": version, "certain": certain})
+        );
+    }
+    println!(
+        "{}",
+        json!({
+            "events": report.events,
+            "damaged": report.damaged.len(),
+            "lost": report.lost.len(),
+            "checkpoints_uncertain": report.checkpoints_uncertain,
+            "quarantined": report.quarantined,
+        })
+    );
+}
+
+fn tell(report: &RepairReport) {
+    for bytes in &report.damaged {
+        let (file, length) = (&bytes.file, thousands(bytes.length));
+        println!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);
+    }
+    if !report.lost.is_empty() {
+        let mut rows = table(&["lost position", "stream", "version", ""]);
+        for LostEvent { position, stream, certain } in &report.lost {
+            let (name, version) = stream.clone().map_or_else(
+                || ("can't be known".to_owned(), String::new()),
+                |(name, version)| (name, version.to_string()),
+            );
+            let note =
+                if *certain || stream.is_none() { "" } else { "or another position near it" };
+            rows.add_row([position.to_string(), name, version, note.to_owned()]);
+        }
+        println!("{rows}");
+    }
+    if report.checkpoints_uncertain {
+        println!("moves of checkpoints may be lost");
+    }
+    let [events, lost] = [report.events, report.lost.len() as u64].map(thousands);
+    match (report.damaged.len(), report.quarantined.len()) {
+        (0, _) => println!("{events} events can be read; there is no damage"),
+        (_, 0) => println!("{events} events can be read, {lost} are lost; nothing was changed"),
+        (_, files) => println!(
+            "{events} events can be read, {lost} are lost; damaged bytes are in {files} files in \
+             quarantine; back the store up to a new directory"
+        ),
+    }
+}

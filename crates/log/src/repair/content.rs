@@ -1,0 +1,166 @@
+//! A segment's content before packing, as far as it can be read.
+
+use std::io;
+
+use leftfold_io::{Disk, OpenMode};
+use zstd::zstd_safe::{self, DDict};
+
+use super::DamagedBytes;
+use crate::format::{MAX_RECORD, SegmentFooter, SegmentHeader, Tables, crc_of};
+use crate::manifest::{LiveFile, SegmentState};
+use crate::options::Packing;
+use crate::packing::unpack;
+use crate::recovery::read_all;
+use crate::segment::salt_of;
+
+/// What a block may unpack to, whatever a damaged table says.
+const MAX_BLOCK: u64 = MAX_RECORD as u64 + (1 << 20);
+
+/// The content of a segment.
+pub(super) struct Content {
+    /// From the header on; what can't be read is zeros.
+    pub(super) bytes: Vec<u8>,
+    /// Where the frames end, if that is known.
+    pub(super) end: Option<u64>,
+    /// Where the blocks of a packed file lie: in the content, and in the file.
+    pub(super) stored: Vec<Stored>,
+    pub(super) damage: Vec<DamagedBytes>,
+    /// Bytes of the file.
+    pub(super) file: u64,
+}
+
+pub(super) struct Stored {
+    pub(super) offset: u64,
+    pub(super) at: u64,
+    pub(super) length: u64,
+    /// Whether it is known to be damaged.
+    pub(super) damaged: bool,
+}
+
+pub(super) fn read(disk: &dyn Disk, store_id: [u8; 16], live: &LiveFile) -> io::Result<Content> {
+    let mut content =
+        Content { bytes: Vec::new(), end: None, stored: Vec::new(), damage: Vec::new(), file: 0 };
+    let name = live.name();
+    match disk.open(&name, OpenMode::Read) {
+        Ok(file) => content.bytes = read_all(&*file)?.to_vec(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            content.note(&name, 0, 0, "the file is missing");
+        }
+        Err(error) => return Err(error),
+    }
+    content.file = content.bytes.len() as u64;
+    content.check_header(live, store_id);
+    match live.segment_state() {
+        Some(SegmentState::Sealed) => content.unseal(live, salt_of(store_id, live.id)),
+        Some(SegmentState::Closed) => content.end = Some(live.length),
+        _ => {}
+    }
+    if let Some(end) = content.end {
+        // Short ones are made as long as they were; what is missing is zeros.
+        content.bytes.resize(end as usize, 0);
+    }
+    Ok(content)
+}
+
+impl Content {
+    pub(super) fn note(&mut self, file: &str, offset: u64, length: u64, what: &str) {
+        let (file, what) = (file.to_owned(), what.to_owned());
+        self.damage.push(DamagedBytes { file, offset, length, what });
+    }
+
+    fn check_header(&mut self, live: &LiveFile, store_id: [u8; 16]) {
+        let what = match SegmentHeader::parse(&self.bytes, store_id, live.id) {
+            Ok(header) if header.generation.get() == live.generation => return,
+            Ok(_) => "the file is another generation of the segment",
+            Err(what) => what,
+        };
+        if self.file > 0 {
+            self.note(&live.name(), 0, SegmentHeader::SIZE.min(self.file), what);
+        }
+    }
+
+    /// Finds the frames of a sealed segment by its tables; without them, as is possible.
+    fn unseal(&mut self, live: &LiveFile, salt: u32) {
+        let (name, file) = (live.name(), std::mem::take(&mut self.bytes));
+        let is_packed = !matches!(Packing::of(live.detail), Some(Packing::Off));
+        let at = live.length.saturating_sub(SegmentFooter::SIZE as u64) as usize;
+        let last = file.get(at..live.length as usize).unwrap_or_default();
+        let footer = match SegmentFooter::parse(last, live.id) {
+            Ok(footer) => footer,
+            Err(what) => {
+                if self.file > 0 {
+                    self.note(&name, at as u64, last.len() as u64, what);
+                }
+                return match is_packed {
+                    true => self.unpack_without_tables(&file),
+                    false => self.bytes = file,
+                };
+            }
+        };
+        let from = footer.tables_at() as usize;
+        let tables = file.get(from..at).unwrap_or_default();
+        if let Err(what) = footer.parse_tables(tables) {
+            self.note(&name, from as u64, tables.len() as u64, what);
+        }
+        let end = footer.data_end.get();
+        match footer.split_tables(tables) {
+            _ if !footer.is_packed() => self.bytes = file,
+            Ok(tables) => self.unpack(&name, salt, &file, &tables, end),
+            Err(_) => self.unpack_without_tables(&file),
+        }
+        self.end = Some(end);
+    }
+
+    fn unpack(&mut self, name: &str, salt: u32, file: &[u8], tables: &Tables<'_>, end: u64) {
+        let dictionary =
+            (!tables.dictionary.is_empty()).then(|| DDict::try_create(tables.dictionary)).flatten();
+        self.bytes = file.get(..SegmentHeader::SIZE as usize).unwrap_or_default().to_vec();
+        self.bytes.resize(SegmentHeader::SIZE as usize, 0);
+        let next = tables.blocks.iter().skip(1).map(|block| block.offset.get()).chain([end]);
+        for ((block, entry), next) in tables.blocks.iter().zip(tables.packed).zip(next) {
+            let (offset, at) = (block.offset.get(), entry.stored_at.get());
+            let length = u64::from(entry.stored_bytes.get());
+            let content = next.saturating_sub(offset);
+            if offset != self.bytes.len() as u64 || content > MAX_BLOCK {
+                // The tables are damaged here: the end of what they are good for.
+                return;
+            }
+            let stored = file.get(at as usize..(at + length) as usize).unwrap_or_default();
+            let mut unpacked = vec![0; content as usize];
+            // With a wrong checksum it may still be right, and its frames can tell.
+            let right = crc_of(salt, &[stored]) == entry.crc.get();
+            let done = unpack(stored, dictionary.as_ref(), &mut unpacked).is_ok();
+            if !done {
+                unpacked.fill(0);
+            }
+            if !right || !done {
+                let length = length.min(self.file.saturating_sub(at));
+                self.note(name, at, length, "a packed block can't be unpacked, or is not the same");
+            }
+            self.bytes.extend_from_slice(&unpacked);
+            self.stored.push(Stored { offset, at, length, damaged: !right || !done });
+        }
+    }
+
+    /// Packed blocks tell their own lengths. Those that need the dictionary are lost.
+    fn unpack_without_tables(&mut self, file: &[u8]) {
+        let mut at = SegmentHeader::SIZE as usize;
+        self.bytes = file.get(..at).unwrap_or_default().to_vec();
+        self.bytes.resize(at, 0);
+        while let Some(rest) = file.get(at..) {
+            let Ok(length) = zstd_safe::find_frame_compressed_size(rest) else { return };
+            let stored = rest.get(..length).unwrap_or_default();
+            let content = zstd_safe::get_frame_content_size(stored).ok().flatten();
+            let Some(content) = content.filter(|content| *content <= MAX_BLOCK) else { return };
+            let mut unpacked = vec![0; content as usize];
+            let offset = self.bytes.len() as u64;
+            if unpack(stored, None, &mut unpacked).is_err() {
+                unpacked.fill(0);
+            }
+            self.bytes.extend_from_slice(&unpacked);
+            let length = length as u64;
+            self.stored.push(Stored { offset, at: at as u64, length, damaged: false });
+            at += length as usize;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Repair of a log that is not open: what is damaged, what can be saved, and a log without damage.
+//!
+//! **How data flows.** A segment's content is read as far as it can be: what can't counts as zeros
+//! (`content.rs`). Frames and records prove themselves by checksums that are bound to their place,
+//! so the next whole one after any damage is found by trying (`salvage.rs`). Every position that is
+//! lost so gets a record that whoever is above makes; with all that was saved it becomes a new
+//! generation of the segment, and one replacement of the manifest swaps all of them in
+//! (`generation.rs`). Damaged bytes are copied aside before.
+
+mod content;
+mod generation;
+mod salvage;
+
+use std::io;
+use std::sync::Arc;
+
+use leftfold_io::{Disk, Lock};
+
+use crate::create::{read_header, unusable};
+use crate::error::{OpenError, ReadError};
+use crate::format::StoreHeader;
+use crate::log::{LOCK, exists};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest};
+
+pub use generation::{IndexOf, Replacements};
+pub use salvage::{Salvaged, SalvagedFrame};
+
+/// A directory for damaged bytes.
+pub const QUARANTINE: &str = "quarantine";
+
+/// Bytes of a file that are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBytes {
+    /// The file.
+    pub file: String,
+    /// Where they begin in it.
+    pub offset: u64,
+    /// How many they are, with those that can't be told from them.
+    pub length: u64,
+    /// What was found.
+    pub what: String,
+}
+
+/// A log that nobody has open.
+pub struct Repair {
+    disk: Arc<dyn Disk>,
+    header: StoreHeader,
+    manifest: Manifest,
+    _lock: Box<dyn Lock>,
+}
+
+impl Repair {
+    /// Locks the log and reads what it consists of.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        if !exists(&*disk)? {
+            return Err(OpenError::Missing(disk.describe()));
+        }
+        let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
+            _ => OpenError::io(LOCK, error),
+        })?;
+        let header = read_header(&*disk)?;
+        let manifest = Manifest::read(disk.clone(), header.store_id);
+        let manifest = manifest.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => unusable(MANIFEST, "it is missing"),
+            _ => OpenError::io(MANIFEST, error),
+        })?;
+        let manifest = manifest.map_err(|why| unusable(MANIFEST, why))?;
+        Ok(Repair { disk, header, manifest, _lock: lock })
+    }
+
+    /// Who this store is.
+    pub fn header(&self) -> &StoreHeader {
+        &self.header
+    }
+
+    /// The disk that the log lies on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The segments, in order.
+    pub fn segments(&self) -> Vec<LiveFile> {
+        self.files(|kind| kind == FileKind::SEGMENT)
+    }
+
+    /// The live files that are not segments.
+    pub fn other_files(&self) -> Vec<LiveFile> {
+        self.files(|kind| kind != FileKind::SEGMENT)
+    }
+
+    fn files(&self, wanted: impl Fn(FileKind) -> bool) -> Vec<LiveFile> {
+        self.manifest.files().into_iter().filter(|file| wanted(file.kind)).collect()
+    }
+
+    /// Reads a segment and saves what can be read. `floor` is the last commit time before it. An
+    /// error is one of the disk: what it fails to read may be whole, so it is not given up.
+    pub fn salvage(&self, live: &LiveFile, floor: i64) -> Result<Salvaged, ReadError> {
+        let content = content::read(&*self.disk, self.header.store_id, live)
+            .map_err(|error| ReadError::io(&live.name(), error))?;
+        Ok(salvage::salvage(self.header.store_id, live, content, floor))
+    }
+}

@@ -1,0 +1,312 @@
+//! Frames and records that are whole, wherever they are.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use zerocopy::FromBytes;
+
+use super::DamagedBytes;
+use super::content::Content;
+use crate::format::{
+    Extension, FRAME_MAGIC, FrameHeader, MAX_RECORD, RecordPrefix, SegmentHeader, extensions,
+};
+use crate::manifest::{LiveFile, SegmentState};
+use crate::segment::salt_of;
+use crate::walk::Record;
+
+/// After damage in a frame, records are looked for by checksums over so many bytes at most.
+const SEARCHED: u64 = 1 << 30;
+
+/// What was saved of a segment.
+pub struct Salvaged {
+    /// The segment.
+    pub live: LiveFile,
+    /// Bytes that are damaged; none if the segment is as it should be.
+    pub damage: Vec<DamagedBytes>,
+    /// Its frames in order, those of lost positions among them.
+    pub frames: Vec<SalvagedFrame>,
+    /// Its last position; one less than its first if it has none.
+    pub last: u64,
+    /// The last commit time in it, or before it.
+    pub commit_time: i64,
+    /// No commit time in it is earlier.
+    pub(super) floor: i64,
+}
+
+/// A frame, or positions of which not even the frame is left.
+pub struct SalvagedFrame {
+    /// The position of its first record.
+    pub first: u64,
+    /// When it was written; if its head is lost, when the one before was.
+    pub commit_time: i64,
+    /// The frame's records; none where one is lost.
+    pub records: Vec<Option<Record>>,
+    /// Whether its head is left.
+    pub has_head: bool,
+    pub(super) append_id: u128,
+    extensions: Bytes,
+}
+
+impl SalvagedFrame {
+    /// Its extensions.
+    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
+        extensions(&self.extensions)
+    }
+}
+
+impl Salvaged {
+    /// The positions whose records are lost.
+    pub fn lost(&self) -> impl Iterator<Item = u64> {
+        self.frames.iter().flat_map(|frame| {
+            let numbered = (frame.first..).zip(&frame.records);
+            numbered.filter(|(_, record)| record.is_none()).map(|(position, _)| position)
+        })
+    }
+
+    /// The records that are left.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.frames.iter().flat_map(|frame| frame.records.iter().flatten())
+    }
+}
+
+pub(super) fn salvage(
+    store_id: [u8; 16],
+    live: &LiveFile,
+    mut content: Content,
+    floor: i64,
+) -> Salvaged {
+    let header = SegmentHeader::parse(&content.bytes, store_id, live.id).ok();
+    let floor = header.map_or(floor, |header| header.commit_floor.get());
+    let is_open = live.segment_state() == Some(SegmentState::Open);
+    let bytes = Bytes::from(std::mem::take(&mut content.bytes));
+    let mut search = Search {
+        salt: salt_of(store_id, live.id),
+        bytes,
+        last: (!is_open).then_some(live.last),
+        synced: u64::MAX,
+        next: live.first,
+        commit_time: floor,
+        frames: Vec::new(),
+        bad: Vec::new(),
+        is_short: false,
+    };
+    if is_open {
+        search.synced = search.furthest_mark();
+    }
+    search.run(content.end.is_some());
+    let damage = placed(live, content, &search);
+    let last = search.next - 1;
+    let Search { frames, commit_time, .. } = search;
+    Salvaged { live: *live, damage, frames, last, commit_time, floor }
+}
+
+/// Where in the file that is which makes no sense in the content.
+fn placed(live: &LiveFile, mut content: Content, search: &Search) -> Vec<DamagedBytes> {
+    let name = live.name();
+    for (bad, what) in &search.bad {
+        if content.stored.is_empty() {
+            let end = bad.end.min(content.file);
+            content.note(&name, bad.start.min(end), end.saturating_sub(bad.start), what);
+            continue;
+        }
+        let upto = |offset| content.stored.partition_point(|stored| stored.offset <= offset);
+        let blocks = upto(bad.start).saturating_sub(1)..upto(bad.end.saturating_sub(1));
+        let whole = |stored: &&super::content::Stored| !stored.damaged;
+        let found: Vec<_> = content.stored[blocks].iter().filter(whole).collect();
+        let found: Vec<_> = found.iter().map(|stored| (stored.at, stored.length)).collect();
+        found.into_iter().for_each(|(at, length)| content.note(&name, at, length, what));
+    }
+    if content.damage.is_empty() && search.is_short {
+        content.note(&name, content.file, 0, "the file is cut short");
+    }
+    content.damage
+}
+
+struct Search {
+    salt: u32,
+    bytes: Bytes,
+    /// The last position, if it is known.
+    last: Option<u64>,
+    /// What lies behind this may be torn: it was never acknowledged.
+    synced: u64,
+    next: u64,
+    commit_time: i64,
+    frames: Vec<SalvagedFrame>,
+    bad: Vec<Bad>,
+    /// Whether positions are missing at the end.
+    is_short: bool,
+}
+
+impl Search {
+    fn run(&mut self, end_is_known: bool) {
+        let (mut at, end) = (SegmentHeader::SIZE, self.bytes.len() as u64);
+        while at < end {
+            let Some(header) = self.frame_at(at) else {
+                if at >= self.synced {
+                    return;
+                }
+                let next = self.next_frame(at + 1);
+                if next.is_some() || end_is_known {
+                    self.bad.push((at..next.unwrap_or(end), "there is no whole frame"));
+                }
+                at = next.unwrap_or(end);
+                continue;
+            };
+            let (frame, bad) = self.frame(&header, at);
+            let cut = at + header.total() as u64 > end;
+            if at >= self.synced && (cut || !bad.is_empty()) {
+                return;
+            }
+            self.lose_before(frame.first.max(self.next));
+            self.bad.extend(bad);
+            self.commit_time = frame.commit_time;
+            self.next += frame.records.len() as u64;
+            if !header.is_mark() {
+                self.frames.push(frame);
+            }
+            at += header.total() as u64;
+        }
+        if let Some(last) = self.last.filter(|last| self.next <= *last) {
+            self.is_short = true;
+            self.lose_before(last + 1);
+        }
+    }
+
+    /// The furthest place that some frame says was synced.
+    fn furthest_mark(&self) -> u64 {
+        let places = memchr::memmem::find_iter(&self.bytes, &FRAME_MAGIC);
+        let head = |at| FrameHeader::parse(&self.bytes[at..], self.salt, at as u64).ok();
+        places.filter_map(head).map(|header| header.synced_mark.get()).max().unwrap_or(0)
+    }
+
+    /// A frame whose head is whole and that can be the next.
+    fn frame_at(&self, at: u64) -> Option<FrameHeader> {
+        let rest = self.bytes.get(at as usize..)?;
+        let header = FrameHeader::parse(rest, self.salt, at).ok()?;
+        let (first, count) = (header.first_position.get(), u64::from(header.count.get()));
+        let last = self.last.unwrap_or(u64::MAX - 1);
+        let fits = first >= self.next && first.checked_add(count)? <= last.checked_add(1)?;
+        (fits && header.commit_time.get() >= self.commit_time).then_some(header)
+    }
+
+    fn next_frame(&self, from: u64) -> Option<u64> {
+        let rest = self.bytes.get(from as usize..)?;
+        let mut places = memchr::memmem::find_iter(rest, &FRAME_MAGIC);
+        places.find_map(|at| {
+            let at = from + at as u64;
+            self.frame_at(at).map(|_| at)
+        })
+    }
+
+    /// Positions up to here are lost with their frames.
+    fn lose_before(&mut self, position: u64) {
+        if position > self.next {
+            let records = vec![None; (position - self.next) as usize];
+            let (first, commit_time) = (self.next, self.commit_time);
+            let (has_head, append_id, extensions) = (false, 0, Bytes::new());
+            self.frames.push(SalvagedFrame {
+                first,
+                commit_time,
+                records,
+                has_head,
+                append_id,
+                extensions,
+            });
+            self.next = position;
+        }
+    }
+
+    /// A frame's records, and where in the content those lie that are lost.
+    fn frame(&self, header: &FrameHeader, at: u64) -> (SalvagedFrame, Vec<Bad>) {
+        let start = at as usize + header.to_records();
+        let end = (at as usize + header.total()).min(self.bytes.len());
+        let mut records = Records {
+            bytes: self.bytes.slice(..end),
+            salt: self.salt,
+            commit_time: header.commit_time.get(),
+            last: (header.first_position.get() + u64::from(header.count.get())).saturating_sub(1),
+            budget: SEARCHED,
+        };
+        let (mut found, mut bad) = (Vec::new(), Vec::new());
+        let (mut at, mut position) = (start, header.first_position.get());
+        while found.len() < header.count.get() as usize {
+            if let Some((record, next)) = records.at(at, position) {
+                found.push(Some(record));
+                (at, position) = (next, position + 1);
+                continue;
+            }
+            let (next, next_position) =
+                records.after(at, position).unwrap_or((end, records.last + 1));
+            found.resize(found.len() + (next_position - position) as usize, None);
+            bad.push((at as u64..next as u64, "a record's checksum does not match"));
+            (at, position) = (next, next_position);
+        }
+        let frame = SalvagedFrame {
+            first: header.first_position.get(),
+            commit_time: header.commit_time.get(),
+            records: found,
+            has_head: true,
+            append_id: u128::from_le_bytes(header.append_id),
+            extensions: self
+                .bytes
+                .slice(start.saturating_sub(header.extensions.get() as usize)..start),
+        };
+        (frame, bad)
+    }
+}
+
+/// A stretch of the content, and what is wrong with it.
+type Bad = (Range<u64>, &'static str);
+
+/// The records of a frame whose head is whole.
+struct Records {
+    /// Up to the frame's end.
+    bytes: Bytes,
+    salt: u32,
+    commit_time: i64,
+    /// The last position.
+    last: u64,
+    /// So many bytes more may be looked at for what follows damage.
+    budget: u64,
+}
+
+impl Records {
+    /// The record of this position, if it begins here, and where it ends.
+    fn at(&self, at: usize, position: u64) -> Option<(Record, usize)> {
+        let (prefix, start, end) = self.prefix(at)?;
+        let bytes = self.bytes.slice(start..end);
+        let (commit_time, time) = (self.commit_time, prefix.time.get());
+        prefix
+            .matches(self.salt, position, &bytes)
+            .then_some((Record { position, commit_time, time, bytes }, end))
+    }
+
+    fn prefix(&self, at: usize) -> Option<(RecordPrefix, usize, usize)> {
+        let (prefix, _) = RecordPrefix::read_from_prefix(self.bytes.get(at..)?).ok()?;
+        let (start, length) = (at + RecordPrefix::SIZE, prefix.length.get() as usize);
+        let fits = length <= MAX_RECORD && length <= self.bytes.len() - start;
+        fits.then_some((prefix, start, start + length))
+    }
+
+    /// Where the first whole record after a damaged one begins, and its position.
+    fn after(&mut self, at: usize, position: u64) -> Option<(usize, u64)> {
+        // Nearly always the damaged record's length is right.
+        if let Some((_, _, end)) = self.prefix(at)
+            && self.at(end, position + 1).is_some()
+        {
+            return Some((end, position + 1));
+        }
+        for next in at + 1..self.bytes.len() {
+            let zeros = self.bytes[next..].iter().take(RecordPrefix::SIZE).all(|byte| *byte == 0);
+            let Some((prefix, start, end)) = self.prefix(next).filter(|_| !zeros) else { continue };
+            let between = (next - at) / RecordPrefix::SIZE + 1;
+            for found in (position + 1..=self.last).take(between) {
+                self.budget = self.budget.checked_sub((end - next) as u64)?;
+                if prefix.matches(self.salt, found, &self.bytes[start..end]) {
+                    return Some((next, found));
+                }
+            }
+        }
+        None
+    }
+}

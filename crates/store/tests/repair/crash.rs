@@ -1,0 +1,49 @@
+use leftfold_io::fake::{Crash, FakeDisk};
+use leftfold_store::{Packing, RepairMode};
+
+use super::support::{check, filled, repair};
+
+/// Damage in a sealed segment, in one that is closed, in the open one and in an index file.
+fn damaged() -> (FakeDisk, super::support::Truth) {
+    let (disk, truth) = filled(Packing::Fast);
+    let segments: Vec<_> = disk.names().into_iter().filter(|n| n.ends_with(".seg")).collect();
+    let count = segments.len();
+    for (name, at) in
+        [(&segments[1], 300), (&segments[count - 2], 900), (&segments[count - 1], 100)]
+    {
+        disk.rot(name, at, 4);
+    }
+    let index = disk.names().into_iter().find(|name| name.ends_with(".idx")).unwrap();
+    disk.rot(&index, 600, 4);
+    (disk, truth)
+}
+
+/// The power goes at every change of a repair, in five ways each; then it is repaired again.
+#[test]
+fn a_repair_that_is_cut_short_loses_nothing_more() {
+    let (disk, truth) = damaged();
+    let whole = disk.after(Crash::Keeps);
+    let report = repair(&whole, RepairMode::Quarantine).unwrap();
+    assert!(report.damaged.len() >= 4 && report.lost.len() >= 3, "{report:?}");
+    let changes = whole.counts().changes;
+    assert!(changes > 30, "{changes}");
+    for cut in 1..=changes {
+        let cut_off = disk.after(Crash::Keeps);
+        cut_off.cut_power_at(cut);
+        let done = repair(&cut_off, RepairMode::Quarantine);
+        let tears = (0..3).map(|n| Crash::Tears(cut * 3 + n));
+        for crash in [Crash::Forgets, Crash::Keeps].into_iter().chain(tears) {
+            let found = cut_off.after(crash);
+            let what = format!("cut {cut}, {crash:?}");
+            let again = repair(&found, RepairMode::Report).unwrap();
+            if again.damaged.is_empty() {
+                // It was done: the damaged bytes are aside.
+                let aside = found.names().iter().filter(|n| n.starts_with("quarantine/")).count();
+                assert!(aside >= report.damaged.len(), "{what}");
+                continue;
+            }
+            assert!(done.is_err() && again.lost == report.lost, "{what}");
+            check(&found, Packing::Fast, &truth, &what);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+use leftfold_io::fake::{Crash, FakeDisk};
+use leftfold_store::{
+    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected, Manual,
+    NewEvent, Packing, Query, Read, RepairMode, Retention, RetentionRule,
+};
+
+use super::support::{bytes, drive, event, filled, open, repair};
+
+/// The kept index knows the type and the tag of a lost event: nobody may rest on its absence.
+#[test]
+fn conditions_on_what_a_lost_event_was_go_on_to_conflict() {
+    let (disk, truth) = filled(Packing::Off);
+    let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    disk.rot(&name, 250, 1);
+    let report = repair(&disk, RepairMode::Quarantine).unwrap();
+    let [lost] = &report.lost[..] else { panic!("{report:?}") };
+    let (store, mut manual) = open(&disk, Packing::Off).unwrap();
+    let position = lost.position;
+    let line = &truth[&position].2;
+    let kind = line.split("type: \"").nth(1).unwrap().split('"').next().unwrap();
+    let guarded = |query: Query| {
+        Append::new().event("new-1", NewEvent::new("New", "")).none_after(query, Cursor::START)
+    };
+    let number: u64 = kind[1..].parse().unwrap();
+    let tag = format!("tag:n={} type:{kind}", number % 5).parse().unwrap();
+    let scanned = format!("not type:T* not category:$lost,new,{}", "x").parse().unwrap();
+    for query in [Query::event_type(kind), tag, scanned] {
+        let answer = drive(&mut manual, store.append(guarded(query.clone())));
+        match answer {
+            Err(AppendError::Conflict(Conflict::Query { position: found, .. })) => {
+                assert_eq!(found, position, "{query}");
+            }
+            other => panic!("{query}: {other:?}"),
+        }
+        assert!(store.blocking().read(Read::forward(query)).unwrap().events.is_empty());
+    }
+    drive(&mut manual, store.append(guarded(Query::event_type("Other")))).unwrap();
+}
+
+#[test]
+fn a_repaired_store_is_another_incarnation_and_is_backed_up_elsewhere() {
+    let (disk, _) = filled(Packing::Fast);
+    let (store, manual) = open(&disk, Packing::Fast).unwrap();
+    let target = FakeDisk::new();
+    store.backup_on(&target, |_, _| ()).unwrap();
+    manual.close();
+    drop(store);
+    let before = bytes(&target);
+    let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    let original = disk.bytes(&name).unwrap();
+    disk.rot(&name, 250, 1);
+    let report = repair(&disk, RepairMode::Quarantine).unwrap();
+    let damaged = &report.damaged[0];
+    let aside = disk.bytes(&report.quarantined[0]).unwrap();
+    let range = damaged.offset as usize..(damaged.offset + damaged.length) as usize;
+    let mut expected = original[range].to_vec();
+    expected[250 - damaged.offset as usize] ^= 1;
+    assert_eq!((&damaged.file, aside), (&name, expected));
+    let (store, _manual) = open(&disk.after(Crash::Forgets), Packing::Fast).unwrap();
+    let refused = store.backup_on(&target, |_, _| ()).unwrap_err();
+    assert_eq!(refused.code(), "backup_foreign");
+    assert_eq!(bytes(&target), before, "what was undamaged is still there");
+}
+
+/// The store's own events are lost like any other: definitions, retention, moves of checkpoints.
+#[test]
+fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
+    let disk = FakeDisk::new();
+    let (store, mut manual) = open(&disk, Packing::Fast).unwrap();
+    let mut checkpoint = None;
+    for n in 0..12u64 {
+        let to = store.blocking().head();
+        let name = "reader".to_owned();
+        let moved = CheckpointMove { name, expected: checkpoint, to };
+        let append = Append::new().event(format!("s-{}", n % 3), event(n)).checkpoint(moved);
+        checkpoint = Some(to);
+        drive(&mut manual, store.append(append)).unwrap();
+        let retention = Retention::default().max_count(9);
+        match n {
+            2 => drive_with_upkeep(&mut manual, store.define_index("odd", Query::tag("n", "1"))),
+            4 => drive(&mut manual, store.set_retention("s-1", retention)),
+            _ => Ok(()),
+        }
+        .unwrap();
+    }
+    let retention = Retention::default().max_count(9);
+    let (name, query) = ("r".to_owned(), Query::category("s"));
+    drive(&mut manual, store.set_retention_rule(RetentionRule { name, query, retention })).unwrap();
+    drive(&mut manual, store.tombstone_stream("s-0", Expected::Any)).unwrap();
+    manual.close();
+    drop(store);
+    let mut uncertain = 0;
+    for settled in [false, true] {
+        if settled {
+            let (_store, mut manual) = open(&disk, Packing::Fast).unwrap();
+            while manual.upkeep() {}
+        }
+        let segments: Vec<_> = disk.names().into_iter().filter(|n| n.ends_with(".seg")).collect();
+        for name in &segments {
+            for at in (64..disk.bytes(name).unwrap().len() as u64).step_by(37) {
+                let copy = disk.after(Crash::Keeps);
+                copy.rot(name, at, 1);
+                let report = repair(&copy, RepairMode::Quarantine).unwrap();
+                uncertain += u64::from(report.checkpoints_uncertain);
+                let (store, mut manual) = open(&copy, Packing::Fast).unwrap();
+                while manual.upkeep() {}
+                let verified = store.verify(|_, _| ());
+                assert_eq!(verified.wrong, 0, "{name} at {at}: {:?}", verified.findings);
+                for stream in ["s-0", "s-1", "s-2"] {
+                    let append = Append::new().event(stream, event(1));
+                    if let Err(error) = drive(&mut manual, store.append(append)) {
+                        assert_eq!(error.code(), "stream_tombstoned", "{name} at {at}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(uncertain > 20, "{uncertain}");
+}
+
+fn drive_with_upkeep<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(ready) = future.as_mut().poll(&mut context) {
+            return ready;
+        }
+        manual.write();
+        manual.upkeep();
+    }
+}
