@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+/// What kind of cluster is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many brokers. One is controller too; several get a controller of its own.
+    pub brokers: u16,
+    /// Settings of every broker, on top of (or instead of) those that make a small, quick cluster.
+    pub settings: Vec<(String, String)>,
+    /// Feature levels to format with, such as `("transaction.version", 0)`; the version's own if empty.
+    pub features: Vec<(String, u16)>,
+    /// What the Java processes are tuned for.
+    pub tuning: Tuning,
+    /// How long each node may take to become ready.
+    pub patience: Duration,
+}
+
+/// What a broker's Java process is tuned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuning {
+    /// Quick to start, small: for tests.
+    Start,
+    /// Fast once it is warm: for measuring.
+    Speed,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            brokers: 1,
+            settings: Vec::new(),
+            features: Vec::new(),
+            tuning: Tuning::Start,
+            patience: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Options {
+    /// So many brokers, else as by default.
+    pub fn brokers(brokers: u16) -> Self {
+        Options { brokers, ..Options::default() }
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Formats with this level of a feature.
+    #[must_use]
+    pub fn feature(mut self, name: &str, level: u16) -> Self {
+        self.features.push((name.to_owned(), level));
+        self
+    }
+
+    pub(crate) fn java_flags(&self) -> &'static [&'static str] {
+        match self.tuning {
+            Tuning::Start => &[
+                "-Xms128m",
+                "-Xmx384m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-Xshare:auto",
+            ],
+            Tuning::Speed => &["-Xms512m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"],
+        }
+    }
+
+    /// What makes the cluster small and quick; the caller's own settings come after.
+    pub(crate) fn server_settings(&self) -> Vec<(String, String)> {
+        let copies = self.brokers.min(3);
+        let least = if copies == 3 { 2 } else { 1 };
+        let small = [
+            ("auto.create.topics.enable", "false".to_owned()),
+            ("broker.heartbeat.interval.ms", "500".to_owned()),
+            ("broker.session.timeout.ms", "3000".to_owned()),
+            ("controlled.shutdown.enable", "false".to_owned()),
+            ("default.replication.factor", copies.to_string()),
+            ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            ("log.cleaner.dedupe.buffer.size", "4194304".to_owned()),
+            ("log.retention.ms", "-1".to_owned()),
+            ("min.insync.replicas", least.to_string()),
+            ("num.io.threads", "4".to_owned()),
+            ("num.network.threads", "2".to_owned()),
+            ("offsets.topic.num.partitions", "1".to_owned()),
+            ("offsets.topic.replication.factor", copies.to_string()),
+            ("transaction.state.log.min.isr", least.to_string()),
+            ("transaction.state.log.num.partitions", "1".to_owned()),
+            ("transaction.state.log.replication.factor", copies.to_string()),
+            ("unclean.leader.election.enable", "false".to_owned()),
+        ];
+        let mut all: Vec<_> = small.map(|(name, value)| (name.to_owned(), value)).into();
+        all.retain(|(name, _)| !self.settings.iter().any(|(own, _)| own == name));
+        all.extend(self.settings.iter().cloned());
+        all
+    }
+}
