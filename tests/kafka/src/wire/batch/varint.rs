@@ -1,0 +1,54 @@
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Small numbers, negative ones too, in few bytes.
+pub(super) fn put(buffer: &mut BytesMut, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+    while rest >= 0x80 {
+        buffer.put_u8(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    buffer.put_u8(rest as u8);
+}
+
+pub(super) fn get(bytes: &mut Bytes) -> Option<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = bytes.try_get_u8().ok()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}
+
+/// A length and so many bytes; none for a negative length.
+pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: Option<&Bytes>) {
+    put(buffer, bytes.map_or(-1, |bytes| bytes.len() as i64));
+    buffer.extend_from_slice(bytes.map_or(&[], |bytes| bytes));
+}
+
+pub(super) fn get_bytes(bytes: &mut Bytes) -> Option<Option<Bytes>> {
+    let length = get(bytes)?;
+    if length < 0 {
+        return Some(None);
+    }
+    let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len())?;
+    Some(Some(bytes.split_to(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for value in [0, -1, 1, 63, 64, -64, -65, 300, i64::MAX, i64::MIN] {
+            let mut buffer = BytesMut::new();
+            put(&mut buffer, value);
+            assert_eq!(get(&mut buffer.freeze()), Some(value));
+        }
+        assert_eq!(get(&mut Bytes::from_static(&[0x80; 11])), None);
+        assert_eq!(get_bytes(&mut Bytes::from_static(&[8, 1])), None);
+    }
+}

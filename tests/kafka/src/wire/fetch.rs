@@ -1,0 +1,133 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::{BrokerId, FetchRequest};
+
+use super::batch::{StoredBatch, StoredRecord};
+use super::client::Partition;
+use super::connection::Connection;
+use super::error::WireError;
+
+/// What a reader wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// All that the in-sync replicas have, whatever becomes of its transaction.
+    Uncommitted,
+    /// Only what lies before the first open transaction; aborted records are to be left out.
+    Committed,
+}
+
+const NOT_A_REPLICA: BrokerId = BrokerId(-1);
+/// So much is asked for at once. A first batch that is larger comes nevertheless.
+const MOST_BYTES: i32 = 8 << 20;
+
+/// What a Fetch found.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// Behind the last record that all in-sync replicas have.
+    pub high_watermark: i64,
+    /// Before the first record of an open transaction.
+    pub last_stable: i64,
+    /// Aborted transactions among the batches: producer id, and their first offset.
+    pub aborted: Vec<(i64, i64)>,
+    /// Whole batches; the first may begin before what was asked for.
+    pub batches: Vec<StoredBatch>,
+}
+
+impl Isolation {
+    pub(super) fn code(self) -> i8 {
+        match self {
+            Isolation::Uncommitted => 0,
+            Isolation::Committed => 1,
+        }
+    }
+}
+
+impl Connection {
+    /// Reads from this offset on; waits so long if there is nothing.
+    pub fn fetch(
+        &self,
+        partition: &Partition,
+        from: i64,
+        isolation: Isolation,
+        wait: Duration,
+    ) -> Result<Fetched, WireError> {
+        let mut answer = self.call(&request(partition, from, isolation, wait))?;
+        WireError::check("FetchRequest", answer.error_code, None)?;
+        let only = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
+        let missing = || WireError::malformed("FetchRequest", "it names no partition");
+        let only = only.ok_or_else(missing)?;
+        WireError::check("FetchRequest", only.error_code, None)?;
+        let aborted = only.aborted_transactions.unwrap_or_default();
+        Ok(Fetched {
+            high_watermark: only.high_watermark,
+            last_stable: only.last_stable_offset,
+            aborted: aborted.iter().map(|one| (one.producer_id.0, one.first_offset)).collect(),
+            batches: StoredBatch::decode_all(only.records.unwrap_or_default())?,
+        })
+    }
+
+    /// Reads all batches from this offset on up to `to`, which must not lie beyond the end.
+    pub fn read_range(
+        &self,
+        partition: &Partition,
+        mut from: i64,
+        to: i64,
+    ) -> Result<Vec<StoredBatch>, WireError> {
+        let mut all = Vec::new();
+        while from < to {
+            let found = self.fetch(partition, from, Isolation::Uncommitted, READ_WAIT)?;
+            let Some(last) = found.batches.last().map(|batch| batch.last_offset) else {
+                return Err(WireError::Timeout { request: "FetchRequest", waited: READ_WAIT });
+            };
+            from = last + 1;
+            all.extend(found.batches.into_iter().filter(|batch| batch.base_offset < to));
+        }
+        Ok(all)
+    }
+}
+
+/// How long a read waits for records that must be there.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+fn request(partition: &Partition, from: i64, isolation: Isolation, wait: Duration) -> FetchRequest {
+    let asked = FetchPartition::default()
+        .with_partition(partition.number)
+        .with_current_leader_epoch(-1)
+        .with_fetch_offset(from)
+        .with_partition_max_bytes(MOST_BYTES);
+    let topic = FetchTopic::default().with_topic(partition.topic_name());
+    FetchRequest::default()
+        .with_replica_id(NOT_A_REPLICA)
+        .with_max_wait_ms(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX))
+        .with_min_bytes(1)
+        .with_max_bytes(MOST_BYTES)
+        .with_isolation_level(isolation.code())
+        .with_session_epoch(-1)
+        .with_topics(vec![topic.with_partitions(vec![asked])])
+}
+
+impl Fetched {
+    /// The records for a reader: without markers, and, for one who wants only what was committed,
+    /// without what was aborted.
+    pub fn records(&self) -> Vec<&StoredRecord> {
+        let mut begins = self.aborted.clone();
+        begins.sort_by_key(|(_, first)| *first);
+        let mut begins = begins.into_iter().peekable();
+        let mut aborting = HashSet::new();
+        let mut records = Vec::new();
+        for batch in &self.batches {
+            while let Some((producer, _)) = begins.next_if(|(_, at)| *at <= batch.last_offset) {
+                aborting.insert(producer);
+            }
+            let producer = batch.producer.map_or(-1, |producer| producer.id);
+            if batch.marker.is_some() {
+                aborting.remove(&producer);
+            } else if !batch.transactional || !aborting.contains(&producer) {
+                records.extend(&batch.records);
+            }
+        }
+        records
+    }
+}

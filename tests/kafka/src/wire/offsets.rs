@@ -1,0 +1,71 @@
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest};
+
+use super::client::Partition;
+use super::connection::{Connection, Reply};
+use super::error::WireError;
+use super::fetch::Isolation;
+
+/// Which end of a partition is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The offset of its first record.
+    Earliest,
+    /// The offset behind its last record that may be read.
+    Latest,
+}
+
+const NOT_A_REPLICA: BrokerId = BrokerId(-1);
+
+/// The answer to a question for an offset.
+#[must_use]
+#[derive(Debug)]
+pub struct OffsetReply(Reply<ListOffsetsRequest>);
+
+impl Connection {
+    /// Asks a leader. With [`Isolation::Uncommitted`] the latest is the high watermark: what all
+    /// in-sync replicas have.
+    pub fn ask_offset(
+        &self,
+        partition: &Partition,
+        place: Place,
+        isolation: Isolation,
+    ) -> Result<OffsetReply, WireError> {
+        let timestamp = match place {
+            Place::Earliest => -2,
+            Place::Latest => -1,
+        };
+        let asked = ListOffsetsPartition::default()
+            .with_partition_index(partition.number)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(timestamp);
+        let topic = ListOffsetsTopic::default().with_name(partition.topic_name());
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(NOT_A_REPLICA)
+            .with_isolation_level(isolation.code())
+            .with_topics(vec![topic.with_partitions(vec![asked])]);
+        self.send(&request).map(OffsetReply)
+    }
+
+    /// Asks a leader and waits for the answer.
+    pub fn offset(
+        &self,
+        partition: &Partition,
+        place: Place,
+        isolation: Isolation,
+    ) -> Result<i64, WireError> {
+        self.ask_offset(partition, place, isolation)?.wait()
+    }
+}
+
+impl OffsetReply {
+    /// Waits for the offset.
+    pub fn wait(self) -> Result<i64, WireError> {
+        let mut answer = self.0.wait()?;
+        let only = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
+        let missing = || WireError::malformed("ListOffsetsRequest", "it names no partition");
+        let only = only.ok_or_else(missing)?;
+        WireError::check("ListOffsetsRequest", only.error_code, None)?;
+        Ok(only.offset)
+    }
+}

@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ProducerId as WireId,
+};
+
+use super::batch::ProducerId;
+use super::client::Partition;
+use super::connection::{Connection, Reply};
+use super::error::WireError;
+use super::produce::transactional;
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its records count.
+    Commit,
+    /// They do not.
+    Abort,
+}
+
+/// Which protocol ends a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndVersion {
+    /// The producer's epoch stays (until Kafka 4.0).
+    Old,
+    /// Each end raises the epoch, so that what is late can't meet the next transaction (KIP-890).
+    New,
+}
+
+/// The answer to the end of a transaction.
+#[must_use]
+#[derive(Debug)]
+pub struct EndReply(Reply<EndTxnRequest>, ProducerId, EndVersion);
+
+impl Connection {
+    /// A producer id without a transactional id: nobody else ever gets it.
+    pub fn new_producer_id(&self) -> Result<ProducerId, WireError> {
+        self.init(InitProducerIdRequest::default().with_transaction_timeout_ms(i32::MAX))
+    }
+
+    /// Takes a transactional id over: the next epoch, after whatever transaction was open is aborted.
+    /// To be asked of its coordinator.
+    pub fn take_over(
+        &self,
+        transactional_id: &str,
+        timeout: Duration,
+    ) -> Result<ProducerId, WireError> {
+        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(transactional(transactional_id)))
+            .with_transaction_timeout_ms(timeout);
+        self.init(request)
+    }
+
+    fn init(&self, request: InitProducerIdRequest) -> Result<ProducerId, WireError> {
+        let request = request.with_producer_id(WireId(-1)).with_producer_epoch(-1);
+        let answer = self.call(&request)?;
+        WireError::check("InitProducerIdRequest", answer.error_code, None)?;
+        Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
+    }
+
+    /// Opens a transaction on a partition, as clients did until Kafka 4.0.
+    pub fn add_to_transaction(
+        &self,
+        transactional_id: &str,
+        producer: ProducerId,
+        partition: &Partition,
+    ) -> Result<(), WireError> {
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(partition.topic_name())
+            .with_partitions(vec![partition.number]);
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(transactional(transactional_id))
+            .with_v3_and_below_producer_id(WireId(producer.id))
+            .with_v3_and_below_producer_epoch(producer.epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let mut answer = self.call(&request)?;
+        let only = answer.results_by_topic_v3_and_below.pop();
+        let only = only.and_then(|mut topic| topic.results_by_partition.pop());
+        let missing = || WireError::malformed("AddPartitionsToTxnRequest", "it names no partition");
+        let code = only.ok_or_else(missing)?.partition_error_code;
+        WireError::check("AddPartitionsToTxnRequest", code, None)
+    }
+
+    /// Ends the open transaction.
+    pub fn end_transaction(
+        &self,
+        transactional_id: &str,
+        producer: ProducerId,
+        end: End,
+        version: EndVersion,
+    ) -> Result<EndReply, WireError> {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(transactional(transactional_id))
+            .with_producer_id(WireId(producer.id))
+            .with_producer_epoch(producer.epoch)
+            .with_committed(end == End::Commit);
+        let sent = match version {
+            EndVersion::Old => self.send_at(4, &request)?,
+            EndVersion::New => self.send_at(5, &request)?,
+        };
+        Ok(EndReply(sent, producer, version))
+    }
+}
+
+impl EndReply {
+    /// Waits until the end is decided, and gives the producer of the next transaction. Its records
+    /// become readable a little later: when the markers are written.
+    pub fn wait(self) -> Result<ProducerId, WireError> {
+        let EndReply(reply, producer, version) = self;
+        let answer = reply.wait()?;
+        WireError::check("EndTxnRequest", answer.error_code, None)?;
+        match version {
+            EndVersion::Old => Ok(producer),
+            EndVersion::New => {
+                Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
+            }
+        }
+    }
+}

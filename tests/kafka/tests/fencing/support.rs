@@ -1,0 +1,197 @@
+//! Clusters that the experiments share, and writers that do exactly what they are told.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use leftfold_kafka_testing::admin::poll;
+use leftfold_kafka_testing::broker::{Cluster, Options};
+use leftfold_kafka_testing::proxy::Proxy;
+use leftfold_kafka_testing::wire::{
+    Batch, Client, Connection, Isolation, Partition, Place, ProduceReply, ProducerId, Record,
+    ResponseError, StoredBatch, WireError,
+};
+use parking_lot::{Mutex, MutexGuard};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// What leaders are told.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+
+/// A cluster and a client of it.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) client: Client,
+}
+
+/// One broker with the settings that Kafka ships, so far as they matter here.
+pub(crate) fn one() -> &'static World {
+    static ONE: LazyLock<World> = LazyLock::new(|| World::start(&Options::default()));
+    &ONE
+}
+
+/// One broker with the transactions of before Kafka 4.0 (`transaction.version=0`).
+pub(crate) fn old() -> &'static World {
+    static OLD: LazyLock<World> =
+        LazyLock::new(|| World::start(&Options::default().feature("transaction.version", 0)));
+    &OLD
+}
+
+/// Three brokers. Whoever has them may pause and kill: there is no other at the same time.
+pub(crate) fn three() -> MutexGuard<'static, World> {
+    static THREE: LazyLock<Mutex<World>> =
+        LazyLock::new(|| Mutex::new(World::start(&Options::brokers(3))));
+    THREE.lock()
+}
+
+impl World {
+    pub(crate) fn start(options: &Options) -> Self {
+        let cluster = Cluster::start(options).unwrap();
+        let client = Client::new(&cluster.bootstrap(), PATIENCE).unwrap();
+        World { cluster, client }
+    }
+
+    /// A new topic on all brokers.
+    pub(crate) fn topic(&self) -> Partition {
+        let all: Vec<i32> = self.cluster.brokers().iter().map(|broker| broker.id()).collect();
+        self.topic_on(&all)
+    }
+
+    /// A new topic on these brokers; the first leads.
+    pub(crate) fn topic_on(&self, brokers: &[i32]) -> Partition {
+        self.client.create_topic(&fresh("topic"), brokers, &[]).unwrap()
+    }
+
+    /// Takes a transactional id over, as often as its coordinator asks to wait.
+    pub(crate) fn take_over(&self, transactional_id: &str) -> ProducerId {
+        self.try_take_over(transactional_id).unwrap()
+    }
+
+    pub(crate) fn try_take_over(&self, transactional_id: &str) -> Result<ProducerId, WireError> {
+        patiently(|| {
+            let coordinator = self.client.coordinator(transactional_id)?;
+            coordinator.take_over(transactional_id, Duration::from_secs(60))
+        })
+    }
+
+    /// A writer in the next epoch of this id.
+    pub(crate) fn writer(&self, partition: &Partition, transactional_id: &str) -> Writer {
+        let producer = self.take_over(transactional_id);
+        self.writer_as(partition, producer)
+    }
+
+    pub(crate) fn writer_as(&self, partition: &Partition, producer: ProducerId) -> Writer {
+        let leader = self.client.leader(partition).unwrap();
+        Writer { leader, partition: partition.clone(), producer, sequence: 0, time: now() }
+    }
+
+    pub(crate) fn wait_for_leader(&self, partition: &Partition, broker: i32) {
+        let ask = || self.client.leader_id(partition);
+        let (leader, _) = poll(PATIENCE, ask, |(leader, _)| *leader == broker).unwrap();
+        assert_eq!(leader, broker);
+    }
+
+    /// A proxy before the partition's leader.
+    pub(crate) fn proxy(&self, partition: &Partition) -> Proxy {
+        let (_, leader) = self.client.locate(partition).unwrap();
+        Proxy::before(leader).unwrap()
+    }
+
+    pub(crate) fn end(&self, partition: &Partition, isolation: Isolation) -> i64 {
+        self.client.leader(partition).unwrap().offset(partition, Place::Latest, isolation).unwrap()
+    }
+
+    /// All batches that lie below the high watermark.
+    pub(crate) fn batches(&self, partition: &Partition) -> Vec<StoredBatch> {
+        let end = self.end(partition, Isolation::Uncommitted);
+        self.client.leader(partition).unwrap().read_range(partition, 0, end).unwrap()
+    }
+
+    /// The payloads that a reader gets at this moment.
+    pub(crate) fn read(&self, partition: &Partition, isolation: Isolation) -> Vec<String> {
+        let leader = self.client.leader(partition).unwrap();
+        let found = leader.fetch(partition, 0, isolation, Duration::ZERO).unwrap();
+        found.records().iter().map(|stored| text(&stored.record)).collect()
+    }
+}
+
+/// Asks again while the answer is that something is under way.
+pub(crate) fn patiently<T>(ask: impl FnMut() -> Result<T, WireError>) -> Result<T, WireError> {
+    let mut ask = ask;
+    let mut answer = ask();
+    let started = std::time::Instant::now();
+    while let Err(error) = &answer
+        && started.elapsed() < PATIENCE
+        && is_passing(error)
+    {
+        std::thread::sleep(Duration::from_millis(20));
+        answer = ask();
+    }
+    answer
+}
+
+fn is_passing(error: &WireError) -> bool {
+    use ResponseError::*;
+    let passing = [
+        ConcurrentTransactions,
+        CoordinatorLoadInProgress,
+        CoordinatorNotAvailable,
+        NotCoordinator,
+        LeaderNotAvailable,
+        UnknownTopicOrPartition,
+    ];
+    error.code().is_some_and(|code| passing.contains(&code))
+}
+
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+pub(crate) fn text(record: &Record) -> String {
+    String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned()
+}
+
+/// A name that no other test has.
+pub(crate) fn fresh(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Writes batches of one record in its own name, without a transaction.
+pub(crate) struct Writer {
+    pub(crate) leader: Connection,
+    pub(crate) partition: Partition,
+    pub(crate) producer: ProducerId,
+    pub(crate) sequence: i32,
+    /// What its batches give as their time.
+    pub(crate) time: i64,
+}
+
+impl Writer {
+    /// The same, over this proxy.
+    pub(crate) fn through(mut self, proxy: &Proxy) -> Self {
+        self.leader = Connection::open(proxy.address(), PATIENCE).unwrap();
+        self
+    }
+
+    pub(crate) fn batch(&self, value: &str) -> Batch {
+        let record = Record::new(Bytes::copy_from_slice(value.as_bytes()));
+        Batch::of(self.time, [record]).from(self.producer, self.sequence)
+    }
+
+    pub(crate) fn send(&mut self, value: &str) -> ProduceReply {
+        let batch = self.batch(value);
+        self.sequence = batch.next_sequence();
+        self.leader.produce(&self.partition, batch.encode(), WITHIN).unwrap()
+    }
+
+    pub(crate) fn write(&mut self, value: &str) -> Result<i64, WireError> {
+        self.send(value).wait().map(|landed| landed.base_offset)
+    }
+}
+
+/// Kafka's code of a refusal.
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, WireError>) -> ResponseError {
+    let error = answer.expect_err("it was not refused");
+    error.code().unwrap_or_else(|| panic!("not a refusal: {error}"))
+}
