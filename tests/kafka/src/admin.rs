@@ -21,7 +21,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::wire::{Client, Partition, ProducerId, WireError};
+use crate::wire::{Client, Isolation, Partition, Place, ProducerId, ResponseError, WireError};
 
 const WITHIN_MILLIS: i32 = 20_000;
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
@@ -63,7 +63,7 @@ pub fn poll<T>(
 
 impl Client {
     /// Creates a topic with one partition on these brokers, the first being its preferred leader,
-    /// and waits until it has a leader.
+    /// and waits until its leader answers.
     pub fn create_topic(
         &self,
         name: &str,
@@ -88,8 +88,10 @@ impl Client {
             WireError::check("CreateTopicsRequest", topic.error_code, message)?;
         }
         let partition = Partition::first_of(name);
-        let leads = |(found, _): &(_, _)| leader_of(found).is_some();
-        poll(Duration::from_secs(20), || self.locate(&partition), leads)?;
+        // The leader may hear of it later than others.
+        let ask =
+            || self.leader(&partition)?.offset(&partition, Place::Latest, Isolation::Uncommitted);
+        poll(Duration::from_secs(20), ask, |_| true)?;
         Ok(partition)
     }
 
@@ -123,7 +125,18 @@ impl Client {
     ) -> Result<i32, WireError> {
         let ask = || self.leader_id(partition);
         let (leader, _) = poll(Duration::from_secs(30), ask, |(id, _)| *id != former)?;
-        if leader == former { Err(WireError::Nobody(partition.to_string())) } else { Ok(leader) }
+        if leader == former {
+            return Err(WireError::Nobody(partition.to_string()));
+        }
+        self.wait_until_led(partition)?;
+        Ok(leader)
+    }
+
+    /// Waits until the leader answers as such. It may hear of its office later than others.
+    pub fn wait_until_led(&self, partition: &Partition) -> Result<(), WireError> {
+        let ask =
+            || self.leader(partition)?.offset(partition, Place::Latest, Isolation::Uncommitted);
+        poll(Duration::from_secs(20), ask, |_| true).map(|_| ())
     }
 
     /// Waits until all these brokers are in sync on the partition.
@@ -153,7 +166,8 @@ impl Client {
         let message = answer.error_message.as_deref();
         WireError::check("AlterPartitionReassignmentsRequest", answer.error_code, message)?;
         self.elect_preferred(partition)?;
-        poll(Duration::from_secs(20), || self.leader_id(partition), |(id, _)| *id == to).map(|_| ())
+        poll(Duration::from_secs(20), || self.leader_id(partition), |(id, _)| *id == to)?;
+        self.wait_until_led(partition)
     }
 
     fn elect_preferred(&self, partition: &Partition) -> Result<(), WireError> {
@@ -197,16 +211,8 @@ impl Client {
         let only = answer.transaction_states.pop().ok_or_else(missing)?;
         match WireError::check("DescribeTransactionsRequest", only.error_code, None) {
             Ok(()) => Ok(Some(only.transaction_state.to_string())),
-            Err(error) if error.code() == Some(UNKNOWN) => Ok(None),
+            Err(error) if error.code() == Some(ResponseError::TransactionalIdNotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-const UNKNOWN: crate::wire::ResponseError = crate::wire::ResponseError::TransactionalIdNotFound;
-
-fn leader_of(
-    found: &kafka_protocol::messages::metadata_response::MetadataResponsePartition,
-) -> Option<i32> {
-    (found.leader_id.0 >= 0).then_some(found.leader_id.0)
 }

@@ -145,6 +145,17 @@ impl Cluster {
         found.ok_or(BrokerError::NoSuchBroker(id))
     }
 
+    /// Resumes every node that is paused, and restarts every one that is dead.
+    pub fn heal(&self) -> Result<(), BrokerError> {
+        for node in self.nodes() {
+            node.resume()?;
+            if !node.lives() {
+                node.restart()?;
+            }
+        }
+        Ok(())
+    }
+
     /// How long the start took.
     pub fn timings(&self) -> Timings {
         self.timings

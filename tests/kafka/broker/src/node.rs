@@ -140,9 +140,13 @@ impl Node {
         &self.directory
     }
 
+    /// Whether its process lives, paused or not.
+    pub fn lives(&self) -> bool {
+        self.process().as_mut().is_some_and(|process| process.ended().is_none())
+    }
+
     fn check_alive(&self) -> Result<(), BrokerError> {
-        let ended = self.process().as_mut().is_none_or(|process| process.ended().is_some());
-        if !ended {
+        if self.lives() {
             return Ok(());
         }
         let log = self.log();

@@ -2,18 +2,24 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, TopicName};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 
 use super::connection::Connection;
 use super::error::WireError;
+
+/// A broker that takes longer to answer the smallest question is not the one to ask.
+const SOON: Duration = Duration::from_secs(2);
 
 const COORDINATOR_OF_TRANSACTIONS: i8 = 1;
 
@@ -30,6 +36,8 @@ pub struct Partition {
 #[derive(Debug)]
 pub struct Client {
     bootstrap: Vec<SocketAddr>,
+    /// Which of them answered last.
+    answering: AtomicUsize,
     patience: Duration,
     /// Where to go instead: brokers that are reached through a proxy.
     detours: HashMap<SocketAddr, SocketAddr>,
@@ -45,8 +53,8 @@ impl Client {
             found.ok_or_else(|| WireError::Nobody(host.to_owned()))
         };
         let bootstrap = bootstrap.split(',').map(resolve).collect::<Result<_, _>>()?;
-        let (detours, connections) = Default::default();
-        Ok(Client { bootstrap, patience, detours, connections })
+        let (answering, detours, connections) = Default::default();
+        Ok(Client { bootstrap, answering, patience, detours, connections })
     }
 
     /// Goes to `through` whenever it would go to `broker`.
@@ -56,12 +64,19 @@ impl Client {
         self
     }
 
-    /// A connection to some broker that is reached.
+    /// A connection to some broker that answers. One that is paused still takes connections, so each
+    /// is asked something first, the one that answered last time before others.
     pub fn any(&self) -> Result<Connection, WireError> {
         let mut last = WireError::Nobody("the cluster".to_owned());
-        for address in &self.bootstrap {
-            match self.at(*address) {
-                Ok(connection) => return Ok(connection),
+        let count = self.bootstrap.len();
+        let first = self.answering.load(Ordering::Relaxed);
+        for at in (0..count).map(|step| (first + step) % count.max(1)) {
+            let Some(address) = self.bootstrap.get(at) else { continue };
+            match self.at(*address).and_then(responsive) {
+                Ok(connection) => {
+                    self.answering.store(at, Ordering::Relaxed);
+                    return Ok(connection);
+                }
                 Err(error) => last = error,
             }
         }
@@ -85,7 +100,7 @@ impl Client {
         self.connections.lock().clear();
     }
 
-    /// What some broker knows of a topic, from the one that answers first.
+    /// What some broker knows of a topic, from one that answers.
     pub fn topic(
         &self,
         topic: &str,
@@ -93,19 +108,10 @@ impl Client {
         let name = TopicName(StrBytes::from_string(topic.to_owned()));
         let wanted = MetadataRequestTopic::default().with_name(Some(name));
         let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
-        let mut last = WireError::Nobody(topic.to_owned());
-        for address in &self.bootstrap {
-            match self.at(*address).and_then(|connection| connection.call(&request)) {
-                Ok(mut answer) => {
-                    let found = answer.topics.pop();
-                    let found = found.ok_or_else(|| WireError::Nobody(topic.to_owned()))?;
-                    WireError::check("MetadataRequest", found.error_code, None)?;
-                    return Ok((answer, found));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let mut answer = self.any()?.call(&request)?;
+        let found = answer.topics.pop().ok_or_else(|| WireError::Nobody(topic.to_owned()))?;
+        WireError::check("MetadataRequest", found.error_code, None)?;
+        Ok((answer, found))
     }
 
     /// What some broker knows of a partition, and the address of its leader.
@@ -115,8 +121,8 @@ impl Client {
     ) -> Result<(MetadataResponsePartition, SocketAddr), WireError> {
         let (answer, topic) = self.topic(&partition.topic)?;
         let nobody = || WireError::Nobody(partition.to_string());
-        let found = topic.partitions.into_iter();
-        let found = found.into_iter().find(|found| found.partition_index == partition.number);
+        let found =
+            topic.partitions.into_iter().find(|found| found.partition_index == partition.number);
         let found = found.ok_or_else(nobody)?;
         let leader = answer.brokers.iter().find(|broker| broker.node_id == found.leader_id);
         let leader = leader.ok_or_else(nobody)?;
@@ -139,6 +145,12 @@ impl Client {
         WireError::check("FindCoordinatorRequest", answer.error_code, message)?;
         self.at(address_of(&answer.host, answer.port)?)
     }
+}
+
+/// The connection, if its broker answers a small question soon.
+fn responsive(connection: Connection) -> Result<Connection, WireError> {
+    connection.send(&ApiVersionsRequest::default())?.wait_for(SOON)?;
+    Ok(connection)
 }
 
 fn address_of(host: &str, port: i32) -> Result<SocketAddr, WireError> {

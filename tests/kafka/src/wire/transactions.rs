@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ProducerId as WireId,
+    AddPartitionsToTxnRequest, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
+    ProducerId as WireId,
 };
 
 use super::batch::ProducerId;
@@ -37,7 +38,8 @@ pub struct EndReply(Reply<EndTxnRequest>, ProducerId, EndVersion);
 impl Connection {
     /// A producer id without a transactional id: nobody else ever gets it.
     pub fn new_producer_id(&self) -> Result<ProducerId, WireError> {
-        self.init(InitProducerIdRequest::default().with_transaction_timeout_ms(i32::MAX))
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        self.init(request.with_transaction_timeout_ms(i32::MAX))
     }
 
     /// Takes a transactional id over: the next epoch, after whatever transaction was open is aborted.
@@ -110,13 +112,24 @@ impl EndReply {
     /// become readable a little later: when the markers are written.
     pub fn wait(self) -> Result<ProducerId, WireError> {
         let EndReply(reply, producer, version) = self;
-        let answer = reply.wait()?;
-        WireError::check("EndTxnRequest", answer.error_code, None)?;
-        match version {
-            EndVersion::Old => Ok(producer),
-            EndVersion::New => {
-                Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
-            }
-        }
+        next_producer(reply.wait()?, producer, version)
     }
+
+    /// Waits so long.
+    pub fn wait_for(self, patience: Duration) -> Result<ProducerId, WireError> {
+        let EndReply(reply, producer, version) = self;
+        next_producer(reply.wait_for(patience)?, producer, version)
+    }
+}
+
+fn next_producer(
+    answer: EndTxnResponse,
+    producer: ProducerId,
+    version: EndVersion,
+) -> Result<ProducerId, WireError> {
+    WireError::check("EndTxnRequest", answer.error_code, None)?;
+    Ok(match version {
+        EndVersion::Old => producer,
+        EndVersion::New => ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch },
+    })
 }

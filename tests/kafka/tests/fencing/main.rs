@@ -3,5 +3,11 @@
 //! Each test asserts what was seen, welcome or not. What follows from it is written in
 //! `docs/cluster-fencing.md`, which names these tests.
 
+mod barrier;
 mod claims;
+mod delayed_end_txn;
+mod expiry;
+mod owners;
+mod readers;
 mod support;
+mod transactions;

@@ -9,8 +9,8 @@ use leftfold_kafka_testing::admin::poll;
 use leftfold_kafka_testing::broker::{Cluster, Options};
 use leftfold_kafka_testing::proxy::Proxy;
 use leftfold_kafka_testing::wire::{
-    Batch, Client, Connection, Isolation, Partition, Place, ProduceReply, ProducerId, Record,
-    ResponseError, StoredBatch, WireError,
+    Batch, Client, Connection, End, EndReply, EndVersion, Isolation, Partition, Place,
+    ProduceReply, ProducerId, Record, ResponseError, StoredBatch, WireError,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -37,11 +37,27 @@ pub(crate) fn old() -> &'static World {
     &OLD
 }
 
+/// One broker that forgets within seconds what others remember for a day or a week.
+pub(crate) fn forgetful() -> &'static World {
+    static FORGETFUL: LazyLock<World> = LazyLock::new(|| {
+        let options = Options::default()
+            .set("producer.id.expiration.ms", "1500")
+            .set("producer.id.expiration.check.interval.ms", "100")
+            .set("transactional.id.expiration.ms", "1500")
+            .set("transaction.remove.expired.transaction.cleanup.interval.ms", "100");
+        World::start(&options)
+    });
+    &FORGETFUL
+}
+
 /// Three brokers. Whoever has them may pause and kill: there is no other at the same time.
 pub(crate) fn three() -> MutexGuard<'static, World> {
     static THREE: LazyLock<Mutex<World>> =
         LazyLock::new(|| Mutex::new(World::start(&Options::brokers(3))));
-    THREE.lock()
+    let world = THREE.lock();
+    // A test that failed may have left them paused or dead.
+    world.cluster.heal().unwrap();
+    world
 }
 
 impl World {
@@ -89,6 +105,26 @@ impl World {
         let ask = || self.client.leader_id(partition);
         let (leader, _) = poll(PATIENCE, ask, |(leader, _)| *leader == broker).unwrap();
         assert_eq!(leader, broker);
+        self.client.wait_until_led(partition).unwrap();
+    }
+
+    /// Waits until a reader of what is committed gets this payload. (The answer to a commit comes
+    /// before its markers are written.)
+    pub(crate) fn wait_until_readable(&self, partition: &Partition, value: &str) {
+        let ask = || Ok(self.read(partition, Isolation::Committed));
+        let found = |read: &Vec<String>| read.iter().any(|read| read == value);
+        let read = poll(PATIENCE, ask, found).unwrap();
+        assert!(found(&read), "{value} is not among {read:?}");
+    }
+
+    /// Waits until no transaction is open.
+    pub(crate) fn wait_until_stable(&self, partition: &Partition) {
+        let ends = || {
+            let end = self.end(partition, Isolation::Uncommitted);
+            Ok((self.end(partition, Isolation::Committed), end))
+        };
+        let (stable, end) = poll(PATIENCE, ends, |(stable, end)| stable == end).unwrap();
+        assert_eq!(stable, end);
     }
 
     /// A proxy before the partition's leader.
@@ -194,4 +230,93 @@ impl Writer {
 pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, WireError>) -> ResponseError {
     let error = answer.expect_err("it was not refused");
     error.code().unwrap_or_else(|| panic!("not a refusal: {error}"))
+}
+
+/// An owner that writes by transactions.
+pub(crate) struct Transactional {
+    pub(crate) writer: Writer,
+    pub(crate) coordinator: Connection,
+    pub(crate) id: String,
+    pub(crate) protocol: EndVersion,
+}
+
+impl Transactional {
+    /// Takes the id over, which aborts what its predecessor has left open.
+    pub(crate) fn new(
+        world: &World,
+        partition: &Partition,
+        id: &str,
+        protocol: EndVersion,
+    ) -> Self {
+        let writer = world.writer(partition, id);
+        let coordinator = world.client.coordinator(id).unwrap();
+        Transactional { writer, coordinator, id: id.to_owned(), protocol }
+    }
+
+    /// Over this proxy, for writes and ends.
+    pub(crate) fn through(mut self, proxy: &Proxy) -> Self {
+        self.writer = self.writer.through(proxy);
+        self.coordinator = self.writer.leader.clone();
+        self
+    }
+
+    /// Opens a transaction, where that takes a request of its own.
+    pub(crate) fn begin(&self) -> Result<(), WireError> {
+        if self.protocol == EndVersion::New {
+            return Ok(());
+        }
+        let Writer { producer, partition, .. } = &self.writer;
+        patiently(|| self.coordinator.add_to_transaction(&self.id, *producer, partition))
+    }
+
+    pub(crate) fn send(&mut self, value: &str) -> ProduceReply {
+        let batch = self.writer.batch(value).in_transaction();
+        self.writer.sequence = batch.next_sequence();
+        let Writer { leader, partition, .. } = &self.writer;
+        let bytes = batch.encode();
+        match self.protocol {
+            EndVersion::Old => leader.produce_in_open(&self.id, partition, bytes, WITHIN).unwrap(),
+            EndVersion::New => leader.produce_in(&self.id, partition, bytes, WITHIN).unwrap(),
+        }
+    }
+
+    /// Writes into the open transaction.
+    pub(crate) fn write(&mut self, value: &str) -> Result<i64, WireError> {
+        let sequence = self.writer.sequence;
+        let landed = patiently(|| {
+            self.writer.sequence = sequence;
+            self.send(value).wait()
+        });
+        landed.map(|landed| landed.base_offset)
+    }
+
+    pub(crate) fn send_end(&self, end: End) -> EndReply {
+        let sent =
+            self.coordinator.end_transaction(&self.id, self.writer.producer, end, self.protocol);
+        sent.unwrap()
+    }
+
+    /// Ends the open transaction, and goes on in the next epoch if the answer says so.
+    pub(crate) fn end(&mut self, end: End) -> Result<(), WireError> {
+        let producer = patiently(|| self.send_end(end).wait())?;
+        if producer != self.writer.producer {
+            self.writer.sequence = 0;
+        }
+        self.writer.producer = producer;
+        Ok(())
+    }
+
+    /// A transaction of one record.
+    pub(crate) fn commit(&mut self, value: &str) -> Result<i64, WireError> {
+        self.begin()?;
+        let at = self.write(value)?;
+        self.end(End::Commit)?;
+        Ok(at)
+    }
+}
+
+/// It must be refused because somebody else has taken over.
+pub(crate) fn fenced<T: std::fmt::Debug>(answer: Result<T, WireError>) {
+    let error = answer.expect_err("it was not refused");
+    assert!(error.fenced(), "{error}");
 }

@@ -1,0 +1,198 @@
+//! The chosen way: the log decides which records count, and an owner acknowledges only what it knows
+//! to count. Shown where the broker's own fence has a hole, and without any such fence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leftfold_kafka_testing::owner::{
+    Fate, Follower, Identity, Ledger, Owner, OwnerError, Verdict, Why,
+};
+use leftfold_kafka_testing::proxy::{ApiKey, Proxy, Treatment};
+use leftfold_kafka_testing::wire::{Connection, Isolation, Partition, Record, StoredRecord};
+
+use crate::support::{PATIENCE, World, forgetful, fresh, one, text};
+
+/// Claims with a producer that nobody has had before: no broker fences by it.
+fn try_claim(
+    leader: &Connection,
+    partition: &Partition,
+    name: &str,
+) -> Result<(Owner, Vec<StoredRecord>), OwnerError> {
+    let producer = leader.new_producer_id()?;
+    Owner::claim(leader, partition, Identity { name: name.to_owned(), producer })
+}
+
+fn claim(world: &World, partition: &Partition, name: &str) -> Owner {
+    try_claim(&world.client.leader(partition).unwrap(), partition, name).unwrap().0
+}
+
+fn claim_through(proxy: &Proxy, partition: &Partition, name: &str) -> Owner {
+    let connection = Connection::open(proxy.address(), PATIENCE).unwrap();
+    try_claim(&connection, partition, name).unwrap().0
+}
+
+fn events(values: &[&str]) -> Vec<Record> {
+    values.iter().map(|value| Record::new(value.to_string())).collect()
+}
+
+/// What counts, for somebody who reads the partition from its beginning.
+fn counting(world: &World, partition: &Partition) -> Vec<String> {
+    let end = world.end(partition, Isolation::Uncommitted);
+    let leader = world.client.leader(partition).unwrap();
+    let found = Follower::new(partition.clone()).read_to(&leader, end).unwrap();
+    found.iter().map(|stored| text(&stored.record)).collect()
+}
+
+/// What each record comes to.
+fn verdicts(world: &World, partition: &Partition) -> Vec<Verdict> {
+    let mut ledger = Ledger::default();
+    let batches = world.batches(partition);
+    let records = batches.iter().flat_map(|batch| &batch.records);
+    records.map(|stored| ledger.see(&stored.record)).collect()
+}
+
+#[test]
+fn a_late_write_that_no_broker_refuses_is_void_for_every_reader_and_never_acknowledged() {
+    let world = one();
+    let partition = world.topic();
+    let proxy = world.proxy(&partition);
+    let mut old = claim_through(&proxy, &partition, "old");
+    old.append(events(&["old: 1"])).unwrap();
+    proxy.treat(ApiKey::Produce, Treatment::Hold);
+    let late = old.send(events(&["old: late"])).unwrap();
+    proxy.wait_until_held(1).unwrap();
+    let mut new = claim(world, &partition, "new");
+    new.append(events(&["new: 1"])).unwrap();
+    proxy.treat(ApiKey::Produce, Treatment::Pass);
+    assert!(matches!(old.confirm(late), Err(OwnerError::Deposed { term: 1, .. })));
+    // It has landed, and the new owner goes on behind it.
+    let next = new.append(events(&["new: 2"])).unwrap();
+    assert_eq!(world.end(&partition, Isolation::Uncommitted), next + 1);
+    assert!(verdicts(world, &partition).contains(&Verdict::Void(Why::Term)));
+    assert_eq!(counting(world, &partition), ["old: 1", "new: 1", "new: 2"]);
+}
+
+#[test]
+fn an_append_that_is_overtaken_by_a_claim_on_its_way_is_not_acknowledged() {
+    let world = one();
+    let partition = world.topic();
+    let mut old = claim(world, &partition, "old");
+    let _new = claim(world, &partition, "new");
+    assert!(matches!(old.append(events(&["late"])), Err(OwnerError::Deposed { .. })));
+    assert!(matches!(old.append(events(&["later"])), Err(OwnerError::Deposed { .. })));
+    assert_eq!(counting(world, &partition), [""; 0]);
+}
+
+#[test]
+fn records_of_strangers_neither_count_nor_stop_the_owner() {
+    let world = one();
+    let partition = world.topic();
+    let mut owner = claim(world, &partition, "owner");
+    let mut stranger = world.writer(&partition, &fresh("stranger"));
+    for n in 0..3 {
+        stranger.write("noise").unwrap();
+        assert_eq!(owner.append(events(&["event"])).unwrap(), 2 + 2 * n);
+    }
+    assert_eq!(counting(world, &partition), ["event"; 3]);
+}
+
+#[test]
+fn bytes_replayed_after_the_broker_has_forgotten_their_producer_are_void() {
+    let world = forgetful();
+    let partition = world.topic();
+    let proxy = world.proxy(&partition);
+    let mut owner = claim_through(&proxy, &partition, "owner");
+    owner.append(events(&["1"])).unwrap();
+    let sent = proxy.requests(ApiKey::Produce).pop().unwrap();
+    let known = || world.client.producers(&partition);
+    leftfold_kafka_testing::admin::poll(PATIENCE, known, Vec::is_empty).unwrap();
+    // The broker appends it a second time.
+    assert_eq!(proxy.replay_produce(&sent).unwrap().base_offset, 2);
+    assert_eq!(verdicts(world, &partition)[2], Verdict::Void(Why::Repeat));
+    assert_eq!(counting(world, &partition), ["1"]);
+}
+
+#[test]
+fn an_append_in_doubt_is_found_in_the_log_or_ruled_out_by_the_next_claim() {
+    let world = one();
+    let fates = [(Treatment::LoseAnswers, Fate::Landed(1)), (Treatment::Drop, Fate::Never)];
+    for (treatment, expected) in fates {
+        let partition = world.topic();
+        let leader = world.client.leader(&partition).unwrap();
+        let proxy = world.proxy(&partition);
+        let impatient = Connection::open(proxy.address(), Duration::from_millis(500)).unwrap();
+        let (mut owner, _) = try_claim(&impatient, &partition, "owner").unwrap();
+        let first = owner.next();
+        proxy.treat(ApiKey::Produce, treatment);
+        let doubt = owner.append(events(&["1"]));
+        assert!(matches!(doubt, Err(OwnerError::Doubt(_))), "{doubt:?}");
+        let before = Owner::fate(&leader, &partition, first).unwrap();
+        let open = if expected == Fate::Never { Fate::Open } else { expected };
+        assert_eq!(before, open);
+        let _next = claim(world, &partition, "next");
+        assert_eq!(Owner::fate(&leader, &partition, first).unwrap(), expected);
+    }
+}
+
+/// Each event says how many its writer believed to be there before it: if one was accepted that
+/// rests on less than was there, the numbers show it.
+#[test]
+fn owners_that_nobody_fences_lose_no_acknowledged_event_and_accept_no_conflicting_one() {
+    const OWNERS: usize = 4;
+    const EACH_CLAIMS: usize = 12;
+    let world = one();
+    let partition = world.topic();
+    let acknowledged = std::thread::scope(|threads| {
+        let run = |name: usize| {
+            let partition = &partition;
+            threads.spawn(move || {
+                (0..EACH_CLAIMS).flat_map(|_| reign(world, partition, name)).collect::<Vec<_>>()
+            })
+        };
+        let all: Vec<_> = (0..OWNERS).map(run).collect();
+        all.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let end = world.end(&partition, Isolation::Uncommitted);
+    let leader = world.client.leader(&partition).unwrap();
+    let log = Follower::new(partition.clone()).read_to(&leader, end).unwrap();
+    let by_offset: BTreeMap<i64, String> =
+        log.iter().map(|stored| (stored.offset, text(&stored.record))).collect();
+    for (count, value) in by_offset.values().enumerate() {
+        assert_eq!(value.split(' ').next(), Some(count.to_string().as_str()), "a conflict");
+    }
+    for (offset, value) in &acknowledged {
+        assert_eq!(by_offset.get(offset), Some(value), "an acknowledged event was lost");
+    }
+    let void = verdicts(world, &partition);
+    let void = void.iter().filter(|verdict| matches!(verdict, Verdict::Void(_))).count();
+    println!("{} acknowledged, {} count, {void} void", acknowledged.len(), by_offset.len());
+    assert!(!acknowledged.is_empty() && void > 0);
+}
+
+/// One claim, then appends, three on their way at a time, until somebody else has claimed. Gives
+/// what was acknowledged.
+fn reign(world: &World, partition: &Partition, name: usize) -> Vec<(i64, String)> {
+    const MOST: usize = 30;
+    let (_, address) = world.client.locate(partition).unwrap();
+    let leader = Connection::open(address, PATIENCE).unwrap();
+    let (mut owner, before) = match try_claim(&leader, partition, &name.to_string()) {
+        Ok(claimed) => claimed,
+        Err(OwnerError::Overtaken) => return Vec::new(),
+        Err(error) => panic!("{error}"),
+    };
+    let mut count = before.len();
+    let mut acknowledged = Vec::new();
+    while count < before.len() + MOST {
+        let values: Vec<String> = (count..count + 3).map(|n| format!("{n} by {name}")).collect();
+        count += values.len();
+        let sent: Vec<_> =
+            values.iter().map(|value| owner.send(events(&[value])).unwrap()).collect();
+        for (value, sent) in values.into_iter().zip(sent) {
+            match owner.confirm(sent) {
+                Ok(offset) => acknowledged.push((offset, value)),
+                Err(_) => return acknowledged,
+            }
+        }
+    }
+    acknowledged
+}

@@ -1,0 +1,78 @@
+//! What readers see, and when.
+
+use leftfold_kafka_testing::wire::{End, EndVersion, Isolation};
+
+use crate::support::{Transactional, fresh, one, refused};
+use leftfold_kafka_testing::wire::ResponseError;
+
+#[test]
+fn one_open_transaction_hides_all_that_comes_after_it_from_readers_of_what_is_committed() {
+    let world = one();
+    let partition = world.topic();
+    let mut slow = Transactional::new(world, &partition, &fresh("slow"), EndVersion::New);
+    let mut quick = Transactional::new(world, &partition, &fresh("quick"), EndVersion::New);
+    slow.write("slow").unwrap();
+    quick.commit("quick").unwrap();
+    let mut claims = world.writer(&partition, &fresh("claims"));
+    claims.write("claim").unwrap();
+    assert_eq!(world.read(&partition, Isolation::Committed), [""; 0]);
+    let all = ["slow", "quick", "claim"];
+    assert_eq!(world.read(&partition, Isolation::Uncommitted), all);
+    slow.end(End::Abort).unwrap();
+    world.wait_until_stable(&partition);
+    assert_eq!(world.read(&partition, Isolation::Committed), ["quick", "claim"]);
+}
+
+#[test]
+fn a_transactions_end_takes_an_offset_of_its_own_and_batches_without_transactions_leave_no_gap() {
+    let world = one();
+    let (committed, claimed) = (world.topic(), world.topic());
+    let mut transactions = Transactional::new(world, &committed, &fresh("a"), EndVersion::New);
+    let mut claims = world.writer(&claimed, &fresh("b"));
+    let mut offsets = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        offsets.0.push(transactions.commit("x").unwrap());
+        offsets.1.push(claims.write("x").unwrap());
+    }
+    assert_eq!(offsets, (vec![0, 2, 4, 6], vec![0, 1, 2, 3]));
+    world.wait_until_stable(&committed);
+    let markers: Vec<_> = world.batches(&committed).iter().map(|batch| batch.marker).collect();
+    assert_eq!(markers, [None, Some(true)].repeat(4));
+}
+
+#[test]
+fn what_is_acknowledged_without_a_transaction_is_readable_at_once_by_everybody() {
+    let world = one();
+    let partition = world.topic();
+    let mut writer = world.writer(&partition, &fresh("owner"));
+    for n in 0..200 {
+        let at = writer.write(&n.to_string()).unwrap();
+        for isolation in [Isolation::Uncommitted, Isolation::Committed] {
+            assert_eq!(world.end(&partition, isolation), at + 1);
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_a_commit_may_come_before_readers_see_it() {
+    let world = one();
+    let partition = world.topic();
+    let mut owner = Transactional::new(world, &partition, &fresh("owner"), EndVersion::New);
+    let mut early = 0;
+    for n in 0..300 {
+        let at = owner.commit(&n.to_string()).unwrap();
+        early += usize::from(world.end(&partition, Isolation::Committed) <= at);
+        world.wait_until_stable(&partition);
+    }
+    println!("{early} of 300 commits were answered before they were readable");
+    assert!(early > 0);
+}
+
+#[test]
+fn a_producer_in_a_transaction_may_not_write_without_it() {
+    let world = one();
+    let partition = world.topic();
+    let mut owner = Transactional::new(world, &partition, &fresh("owner"), EndVersion::New);
+    owner.write("in").unwrap();
+    assert_eq!(refused(owner.writer.write("out")), ResponseError::InvalidTxnState);
+}
