@@ -1,6 +1,7 @@
 //! The project's own commands.
 
 mod fixture;
+mod kafka;
 mod mutations;
 
 use std::path::Path;
@@ -9,12 +10,17 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail};
 
 const HELP: &str = "\
-cargo xtask test            all tests, with the binary that the system tests run
-cargo xtask test --quick    without those that take long: system tests and the long simulation
+cargo xtask test            all tests, with the binary that the system tests run; those on Kafka
+                            need Java 17 and Maven
+cargo xtask test --quick    without those that take long: system tests, Kafka, the long simulation
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask bench replay    a history folded on one thread and on several
+cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
+cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
+cargo xtask kafka status    says what runs
+cargo xtask kafka down      ends it and deletes its data
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
@@ -32,6 +38,10 @@ fn main() -> ExitCode {
         ["soak", minutes] => bench("soak", &[minutes]),
         ["mutations"] => mutations::run(root()),
         ["simulate", seeds] => simulate(seeds),
+        ["kafka", "up"] => kafka::up(1),
+        ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
+        ["kafka", "status"] => kafka::status(),
+        ["kafka", "down"] => kafka::down(),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
         ["fixture", "generations"] => {
             fixture::write_generations(&root().join("tests/fixtures/generations"))
@@ -48,6 +58,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into)
 }
 
 fn root() -> &'static Path {
@@ -68,16 +82,21 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
 
 /// All tests. The system tests run the release binary, as users do.
 fn test() -> anyhow::Result<()> {
+    kafka::prepare().context("`cargo xtask test --quick` leaves the tests on Kafka out")?;
     cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into);
-    let binary = target.join("release/leftfold");
+    let binary = target().join("release/leftfold");
     let binary = binary.to_str().context("the path of the binary is not text")?;
     cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", binary)])
 }
 
 fn quick() -> anyhow::Result<()> {
-    cargo(&["test", "--workspace", "--exclude", "leftfold-tests"], &[("LEFTFOLD_SEEDS", "200")])?;
-    println!("left out: the system tests, and all but 200 seeds of the simulation");
+    let slow = ["leftfold-tests", "leftfold-kafka-broker", "leftfold-kafka-testing"];
+    let mut args = vec!["test", "--workspace"];
+    args.extend(slow.iter().flat_map(|package| ["--exclude", package]));
+    cargo(&args, &[("LEFTFOLD_SEEDS", "200")])?;
+    println!(
+        "left out: the system tests, the tests on Kafka, and all but 200 seeds of the simulation"
+    );
     Ok(())
 }
 

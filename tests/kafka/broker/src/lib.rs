@@ -37,3 +37,8 @@ pub use error::BrokerError;
 pub use jars::kafka_version;
 pub use node::Node;
 pub use options::{Options, Tuning};
+
+/// Looks for Java, and fetches the jars if they are not in the cache.
+pub fn prepare() -> Result<(), BrokerError> {
+    java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())
+}

@@ -1,5 +1,7 @@
 //! Brokers as the harness starts, pauses, kills and restarts them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::TcpStream;
 
 use leftfold_kafka_broker::{BrokerError, Cluster, Options};

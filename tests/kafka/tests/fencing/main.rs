@@ -3,6 +3,8 @@
 //! Each test asserts what was seen, welcome or not. What follows from it is written in
 //! `docs/cluster-fencing.md`, which names these tests.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod barrier;
 mod claims;
 mod delayed_end_txn;

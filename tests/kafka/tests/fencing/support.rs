@@ -227,8 +227,8 @@ impl Writer {
 }
 
 /// Kafka's code of a refusal.
-pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, WireError>) -> ResponseError {
-    let error = answer.expect_err("it was not refused");
+pub(crate) fn refused<T>(answer: Result<T, WireError>) -> ResponseError {
+    let error = answer.err().unwrap_or_else(|| panic!("it was not refused"));
     error.code().unwrap_or_else(|| panic!("not a refusal: {error}"))
 }
 
@@ -316,7 +316,7 @@ impl Transactional {
 }
 
 /// It must be refused because somebody else has taken over.
-pub(crate) fn fenced<T: std::fmt::Debug>(answer: Result<T, WireError>) {
-    let error = answer.expect_err("it was not refused");
+pub(crate) fn fenced<T>(answer: Result<T, WireError>) {
+    let error = answer.err().unwrap_or_else(|| panic!("it was not refused"));
     assert!(error.fenced(), "{error}");
 }
