@@ -10,7 +10,7 @@ use leftfold_kafka_testing::owner::{
 use leftfold_kafka_testing::proxy::{ApiKey, Proxy, Treatment};
 use leftfold_kafka_testing::wire::{Connection, Isolation, Partition, Record, StoredRecord};
 
-use crate::support::{PATIENCE, World, forgetful, fresh, one, text};
+use crate::support::{PATIENCE, World, forgetful, fresh, one, patiently, text, three};
 
 /// Claims with a producer that nobody has had before: no broker fences by it.
 fn try_claim(
@@ -18,7 +18,7 @@ fn try_claim(
     partition: &Partition,
     name: &str,
 ) -> Result<(Owner, Vec<StoredRecord>), OwnerError> {
-    let producer = leader.new_producer_id()?;
+    let producer = patiently(|| leader.new_producer_id())?;
     Owner::claim(leader, partition, Identity { name: name.to_owned(), producer })
 }
 
@@ -195,4 +195,42 @@ fn reign(world: &World, partition: &Partition, name: usize) -> Vec<(i64, String)
         }
     }
     acknowledged
+}
+
+#[test]
+fn no_acknowledged_event_is_lost_when_the_leader_is_killed() {
+    const BEFORE_THE_KILL: usize = 50;
+    let world = three();
+    let partition = world.topic();
+    world.client.wait_in_sync(&partition, 3).unwrap();
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..2 {
+        let (leader, _) = world.client.leader_id(&partition).unwrap();
+        let mut owner = claim(&world, &partition, "owner");
+        let (enough, reached) = oneshot::channel();
+        std::thread::scope(|threads| {
+            let killer = threads.spawn(|| {
+                reached.recv().unwrap();
+                world.cluster.broker(leader).unwrap().kill().unwrap();
+            });
+            let mut enough = Some(enough);
+            for n in 0.. {
+                let value = format!("{round}: {n}");
+                let Ok(_) = owner.append(events(&[&value])) else { break };
+                acknowledged.push(value);
+                if n == BEFORE_THE_KILL {
+                    enough.take().unwrap().send(()).unwrap();
+                }
+            }
+            killer.join().unwrap();
+        });
+        world.client.wait_for_leader_other_than(&partition, leader).unwrap();
+        let next = claim(&world, &partition, "next");
+        let found = counting(&world, &partition);
+        // What was in doubt may be there too.
+        let lost = acknowledged.iter().find(|value| !found.contains(value));
+        assert_eq!(lost, None, "of {} in term {}", acknowledged.len(), next.next().term);
+        world.cluster.broker(leader).unwrap().restart().unwrap();
+        world.client.wait_in_sync(&partition, 3).unwrap();
+    }
 }

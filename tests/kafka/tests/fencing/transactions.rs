@@ -124,3 +124,39 @@ fn a_leader_that_was_elected_after_a_kill_refuses_the_old_owner_too() {
         world.cluster.broker(leader).unwrap().restart().unwrap();
     }
 }
+
+#[test]
+fn a_broker_that_was_killed_and_restarted_refuses_the_old_owner_still() {
+    let world = three();
+    for protocol in [EndVersion::New, EndVersion::Old] {
+        let (partition, id) = (world.topic_on(&[2]), fresh("owner"));
+        let mut old = owner(&world, &partition, &id, protocol);
+        old.commit("old: 1").unwrap();
+        let _new = owner(&world, &partition, &id, protocol);
+        world.cluster.broker(2).unwrap().restart().unwrap();
+        world.wait_for_leader(&partition, 2);
+        old.writer.leader = world.client.leader(&partition).unwrap();
+        old.coordinator = world.client.coordinator(&id).unwrap();
+        fenced(old.commit("old: late"));
+        assert_eq!(world.read(&partition, Isolation::Committed), ["old: 1"]);
+    }
+}
+
+#[test]
+fn when_epochs_are_used_up_the_next_transaction_has_another_producer_and_the_old_one_is_refused() {
+    let world = one();
+    let (partition, id) = (world.topic(), fresh("owner"));
+    for _ in 0..i16::MAX - 3 {
+        world.take_over(&id);
+    }
+    let mut owner = owner(world, &partition, &id, EndVersion::New);
+    let (first, mut used_up) = (owner.writer.producer, owner.writer.producer);
+    while owner.writer.producer.id == first.id {
+        used_up = owner.writer.producer;
+        owner.commit("x").unwrap();
+    }
+    assert_eq!((used_up.epoch, owner.writer.producer.epoch), (i16::MAX - 1, 0));
+    owner.commit("x").unwrap();
+    owner.writer.producer = used_up;
+    fenced(owner.commit("late"));
+}
