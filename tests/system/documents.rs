@@ -87,3 +87,26 @@ fn the_readme_has_the_two_commands() {
     let head: String = readme.lines().take(30).collect::<Vec<_>>().join("\n");
     assert!(head.contains("cargo run --release -- demo") && head.contains("cargo xtask test"));
 }
+
+/// Every experiment that the page on fencing names is there under that name, or begins with it.
+#[test]
+fn every_experiment_that_is_named_exists() {
+    let mut paths = Vec::new();
+    files(&root().join("tests/kafka"), &mut paths);
+    let sources = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let sources: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let page = read("docs/cluster-fencing.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let named = quoted.map(|quoted| quoted.rsplit("::").next().unwrap().trim_end_matches('…'));
+    let is_name =
+        |name: &&str| name.matches('_').count() > 3 && !name.contains(|c: char| !is_word(c));
+    let named: Vec<&str> = named.filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}")), "there is no test {name}");
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c == '_' || c.is_ascii_lowercase()
+}

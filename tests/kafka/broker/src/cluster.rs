@@ -107,7 +107,7 @@ impl Cluster {
         let mut timings = Timings { format: started.elapsed(), ..Timings::default() };
         let started = Instant::now();
         let mut cluster = Cluster { brokers: nodes, controller, timings, directory, lifetime };
-        cluster.start_all()?;
+        cluster.start_all().inspect_err(|_| cluster.end())?;
         timings.ready = started.elapsed();
         cluster.timings = timings;
         Ok(cluster)
@@ -122,6 +122,13 @@ impl Cluster {
         self.nodes().try_for_each(Node::start)?;
         let all: Vec<i32> = self.brokers.iter().map(Node::id).collect();
         self.brokers.iter().try_for_each(|broker| broker.wait_until_it_knows(&all))
+    }
+
+    /// What can't be killed ends when the pipe to its shell closes, or by `kafka down`.
+    fn end(&self) {
+        for node in self.nodes() {
+            _ = node.kill();
+        }
     }
 
     fn nodes(&self) -> impl Iterator<Item = &Node> {
@@ -172,9 +179,8 @@ impl Drop for Cluster {
         if self.lifetime == Lifetime::Detached {
             return;
         }
+        self.end();
         for node in self.nodes() {
-            // The shell that stands between ends it otherwise.
-            _ = node.kill();
             _ = fs::remove_dir_all(node.directory().join("data"));
         }
     }

@@ -21,7 +21,7 @@ pub enum OwnerError {
     /// Another claim came first; read on and try again.
     #[error("another claim came first")]
     Overtaken,
-    /// Nothing was written.
+    /// No event was written; a claim may have been, which nobody will follow up.
     #[error(transparent)]
     Wire(#[from] WireError),
 }

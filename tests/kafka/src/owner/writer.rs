@@ -36,7 +36,7 @@ pub struct Owner {
 }
 
 /// An append on its way.
-#[must_use = "an append must be confirmed, in the order in which it was sent"]
+#[must_use = "an append that is not confirmed has an outcome that nobody knows"]
 #[derive(Debug)]
 pub struct Appending {
     reply: ProduceReply,
@@ -81,8 +81,7 @@ impl Owner {
         Ok((owner, counting))
     }
 
-    /// Sends one batch: all of it lands, or nothing. Several may be on their way; they are to be
-    /// confirmed in order.
+    /// Sends one batch: all of it lands, or nothing. Several may be on their way.
     pub fn send(&mut self, records: Vec<Record>) -> Result<Appending, OwnerError> {
         self.check_not_over()?;
         let (mut next, mut stamped) = (self.next, Vec::with_capacity(records.len()));
@@ -97,7 +96,8 @@ impl Owner {
         Ok(Appending { reply, records: batch.records, end: next })
     }
 
-    /// Waits until the oldest append that is on its way counts; gives the offset of its first record.
+    /// Waits until an append counts; gives the offset of its first record. They are best confirmed
+    /// in the order in which they were sent: any other costs a read.
     pub fn confirm(&mut self, appending: Appending) -> Result<i64, OwnerError> {
         match appending.reply.wait() {
             Ok(landed) => self.acknowledge(landed, &appending.records, appending.end),
@@ -131,7 +131,7 @@ impl Owner {
         if reached.term == self.term && reached >= end {
             return Ok(landed.base_offset);
         }
-        Err(self.deposed("a newer claim came before the append"))
+        Err(self.deposed("a newer claim, or a gap, lies before the append"))
     }
 
     /// Before a linearizable read, on clusters whose leader can't be cut off from the others: asks
