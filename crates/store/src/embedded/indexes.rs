@@ -90,6 +90,10 @@ impl Change {
     /// What a stored event says.
     pub(crate) fn of_recorded(event: &Recorded) -> Option<Change> {
         let name = event.stream().strip_prefix(CATEGORY)?.strip_prefix('-')?;
+        if event.is_lost() {
+            // It may have removed the index: one that is not whole must not be asked.
+            return Some(Change::Dropped(name.to_owned()));
+        }
         let data = event.data();
         Change::read(name, event.event_type(), std::str::from_utf8(&data).ok()?)
     }

@@ -80,8 +80,12 @@ pub(crate) fn open(
 /// file is missing. Gives the part that the writer goes on with.
 fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
     let files = core.log.other_files();
-    let mut rebuilt =
-        Rebuilt { keys: core.keys, checkpoints: BTreeMap::new(), named: BTreeMap::new() };
+    let mut rebuilt = Rebuilt {
+        keys: core.keys,
+        checkpoints: BTreeMap::new(),
+        named: BTreeMap::new(),
+        lost: false,
+    };
     let mut active = Arc::new(Active::new(1));
     // While every part so far is a file, indexes and checkpoints are read from the last of them.
     let mut last_file: Option<Arc<IndexFile>> = None;

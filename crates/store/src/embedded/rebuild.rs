@@ -42,6 +42,8 @@ pub(crate) struct Rebuilt {
     pub(crate) keys: Keys,
     pub(crate) checkpoints: BTreeMap<String, Cursor>,
     pub(crate) named: BTreeMap<String, Arc<Named>>,
+    /// Whether an event was lost by damage: it may have defined an index of which nothing is known.
+    pub(crate) lost: bool,
 }
 
 impl Rebuilt {
@@ -66,6 +68,7 @@ impl Rebuilt {
     /// Takes an event's postings, and what it defines.
     pub(crate) fn event(&mut self, event: &Recorded, adding: &mut impl Postings) {
         let (keys, position) = (self.keys, event.position());
+        self.lost |= event.is_lost();
         let stream = keys.of(Field::Stream, event.stream());
         let category = category_of(event.stream());
         adding.numbered(stream, position, event.version());

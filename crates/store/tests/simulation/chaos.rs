@@ -1,9 +1,10 @@
 //! What goes wrong: the power, the disk, the bytes.
 
+use std::sync::Arc;
 use std::task::Poll;
 
-use leftfold_io::fake::Crash;
-use leftfold_store::{EventStore, Query, Read};
+use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
+use leftfold_store::{EventStore, LostEvent, Query, Read, RepairMode, repair_on};
 
 use super::run::{Run, Waiting, poll};
 
@@ -91,6 +92,7 @@ impl Run<'_> {
         let name = &names[self.random.below(names.len() as u64) as usize];
         let len = disk.bytes(name).map_or(0, |bytes| bytes.len() as u64);
         disk.rot(name, self.random.below(len), 1 << self.random.below(8));
+        self.repair(&disk.after(Crash::Keeps));
         let Ok((store, mut manual)) = self.open_on(&disk) else {
             self.tally.rot_noticed += 1;
             return;
@@ -105,6 +107,29 @@ impl Run<'_> {
         noticed |= store.verify(|_, _| ()).wrong > 0;
         self.tally.rot_noticed += u64::from(noticed);
         self.tally.rot_harmless += u64::from(!noticed);
+    }
+
+    /// A repair leaves a store without damage that has all that is not told to be lost.
+    fn repair(&mut self, disk: &FakeDisk) {
+        let random = SeededRandom::new(self.seed);
+        let repaired =
+            repair_on(Arc::new(disk.clone()), &random, RepairMode::Quarantine, |_, _| {});
+        let Ok(report) = repaired else { return };
+        let (store, mut manual) = self.open_on(disk).unwrap();
+        while manual.upkeep() {}
+        let verified = store.verify(|_, _| ());
+        assert_eq!(verified.wrong, 0, "{:?} {report:?}", verified.findings);
+        self.tally.repaired += u64::from(!report.damaged.is_empty());
+        self.tally.lost += report.lost.len() as u64;
+        // Where one of the store's own events is lost, so is what it said is to be kept; where the
+        // last of a stream are, without an index, so is how far it went.
+        let is_known =
+            |event: &LostEvent| event.stream.is_some() && self.model.user(event.position).is_some();
+        if report.lost.iter().all(is_known) {
+            let mut expected = self.model.seen(&Query::All);
+            expected.retain(|at| report.lost.iter().all(|event| event.position != *at));
+            assert!(!self.read_what_is_left(&store, &Query::All, &expected), "{report:?}");
+        }
     }
 
     /// Reads until an error; what was read must be right, and nothing missing in between.

@@ -22,5 +22,5 @@ macro_rules! tally {
 tally! {
     written, repeated, refused, conflicts, tombstoned, crashes, torn, failed_disks, full_disks,
     unanswered_kept, unanswered_lost, reopened, indexes, upkeep, merged, crashed_upkeep, retentions, rules,
-    hidden, scavenged, backups, crashed_backups, restored, restored_older, delivered, resumed, rot_noticed, rot_harmless,
+    hidden, scavenged, backups, crashed_backups, restored, restored_older, repaired, lost, delivered, resumed, rot_noticed, rot_harmless,
 }

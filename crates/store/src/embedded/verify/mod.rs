@@ -178,6 +178,7 @@ impl<'a> Work<'a> {
     /// Each file must hold what its segments' events should have.
     fn compare(&self, done: Vec<Done>, verified: &mut Verified) {
         let (mut segments, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let mut first_lost = u64::MAX;
         let mut wrong_ordinals = Vec::new();
         for one in done {
             let (to, at, sum, part) = match one {
@@ -187,6 +188,9 @@ impl<'a> Work<'a> {
                     (&mut files, at, sum, part)
                 }
             };
+            if part.lost > 0 {
+                first_lost = first_lost.min(self.segments[at].first);
+            }
             let sound = part.wrong == 0 && self.changes.is_some();
             to.insert(at, sound.then_some(sum));
             verified.add(part);
@@ -201,8 +205,8 @@ impl<'a> Work<'a> {
             let inside = |segment: &SegmentInfo| {
                 range.contains(&segment.first) && range.contains(&segment.last)
             };
-            // It was made before a segment of it was damaged, and knows what that has lost.
-            if self.segments.iter().any(|segment| segment.repaired && inside(segment)) {
+            // It may know what was lost since it was made, or be of an index whose definition was.
+            if file.last() >= first_lost {
                 continue;
             }
             let numbered = self.segments.iter().enumerate();

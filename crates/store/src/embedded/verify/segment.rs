@@ -48,7 +48,7 @@ impl Work<'_> {
     /// The named indexes as they were before a position.
     fn named_before(&self, position: u64) -> Rebuilt {
         let (keys, checkpoints, named) = (self.core.keys, Default::default(), Default::default());
-        let mut rebuilt = Rebuilt { keys, checkpoints, named };
+        let mut rebuilt = Rebuilt { keys, checkpoints, named, lost: false };
         let before = self.changes.iter().flatten().take_while(|(at, _)| *at < position);
         before.for_each(|(at, change)| rebuilt.change(*at, change));
         rebuilt
