@@ -2,9 +2,9 @@
 //!
 //! A run opens a store on a fake disk, lets several callers append at a time, reads, defines and
 //! drops indexes, seals segments, closes and reopens, and cuts the power in the middle of any
-//! write or sync. Now and then it is backed up to a second disk, which loses its power too, and in
-//! the end a bit rots, the store is repaired, and the last whole backup is restored. Every answer is compared to a model that is a plain
-//! list of events.
+//! write or sync. Now and then it is backed up to a second disk, which loses its power too. In the
+//! end a bit rots, the store is repaired, and the last whole backup is restored. Every answer is
+//! compared to a model that is a plain list of events.
 //!
 //! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs so many.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
