@@ -69,7 +69,9 @@ const V2_POSITIONS: u64 = 20_000;
 
 type Lists = Vec<(Key, u64, Vec<u32>)>;
 
-/// What the fixture of version 2 holds: lists of every shape, with a table and without.
+/// What the fixture of version 2 holds: lists of every shape, with a table and without. It was
+/// written once, as `encode(head(2, 1, V2_POSITIONS), ..)` of this with the attachment
+/// `checkpoints`; a released format never changes.
 fn of_fixture() -> (Lists, Vec<(Key, u32)>) {
     let steps = [1, 2, 3, 5, 17, 300, 2_500, 9_999, 20_000];
     let jittered = |step: u32| {
@@ -106,16 +108,6 @@ fn a_released_file_of_version_2_is_read() {
             assert_eq!(set.nth(&key, n, u64::MAX).unwrap(), Some(*position));
         }
     }
-}
-
-/// Wrote the fixture, once: a released format never changes.
-#[test]
-#[ignore = "writes a file of the repository"]
-fn write_the_fixture_of_version_2() {
-    assert!(!std::fs::exists(V2).unwrap());
-    let (lists, singles) = of_fixture();
-    let source = Source { lists: &lists, singles: &singles, attachment: b"checkpoints" };
-    std::fs::write(V2, encode(head(2, 1, V2_POSITIONS), source)).unwrap();
 }
 
 #[test]
