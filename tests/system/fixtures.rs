@@ -59,6 +59,25 @@ fn a_store_with_generations_opens_reads_and_verifies() {
     let store = Embedded::open_existing(dir.path(), Options::default()).unwrap();
     let stat = store.stat().unwrap();
     assert!(stat.packed > 5 && stat.index_files < stat.sealed, "{stat:?}");
+    check_generations(&store);
+}
+
+/// What scavenging leaves of an event is all that its postings are made of.
+#[test]
+fn the_index_of_a_scavenged_store_is_made_again_from_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(GENERATIONS), dir.path());
+    for entry in fs::read_dir(dir.path().join("index")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let store = Embedded::open_existing(dir.path(), Options::default()).unwrap();
+    store.settle().unwrap();
+    check_generations(&store);
+    let stat = store.stat().unwrap();
+    assert!(stat.index_files < stat.sealed, "merged again: {stat:?}");
+}
+
+fn check_generations(store: &Embedded) {
     let hidden = |n: u32| {
         let deleted = n % 7 == 2 && n < 60;
         let all_but_three = n % 7 == 4 && n < 7 * 22 + 4 + 3;
