@@ -1,6 +1,7 @@
 //! The project's own commands.
 
 mod fixture;
+mod fuzz;
 mod kafka;
 mod mutations;
 
@@ -24,6 +25,8 @@ cargo xtask kafka down      ends it and deletes its data
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
+cargo xtask fuzz TARGET [SECONDS]
+                            a fuzz target under libFuzzer, a minute unless said otherwise
 cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it is there
 ";
 
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
+        ["fuzz", target] => fuzz::run(target, None),
+        ["fuzz", target, seconds] => fuzz::run(target, Some(seconds)),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
         ["fixture", "generations"] => {
             fixture::write_generations(&root().join("tests/fixtures/generations"))

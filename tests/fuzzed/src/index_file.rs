@@ -1,0 +1,108 @@
+//! An index file of any bytes, its checksums set right block by block.
+
+use std::sync::Arc;
+
+use leftfold_index::{
+    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Source, Toward,
+    encode,
+};
+use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
+use zerocopy::FromBytes;
+
+use crate::seal;
+
+const STORE_ID: [u8; 16] = [1; 16];
+const ID: u64 = 9;
+/// Keys that the seeds know.
+const KEYS: u64 = 12;
+/// Where a header tells what the file covers.
+const FIRST_AT: usize = 40;
+const LAST_AT: usize = 48;
+/// Where it tells of its sections of keys; each entry begins with its key.
+const LISTS_AT: usize = 104;
+const SINGLES_AT: usize = 136;
+
+fn key(n: u64) -> Key {
+    KeyHasher::new(&[7; 16]).key(Kind(1), &[&n.to_le_bytes()])
+}
+
+pub(crate) fn run(input: &[u8]) {
+    let mut bytes = input.to_vec();
+    // The fuzzer need not find out these by itself.
+    seal::put(&mut bytes, 0, b"LFINDEX\0\x01\0\0\0");
+    seal::put(&mut bytes, 16, &STORE_ID);
+    seal::put(&mut bytes, 32, &ID.to_le_bytes());
+    seal::index(&mut bytes, STORE_ID, ID);
+    let number = |at| seal::u64_at(&bytes, at).unwrap_or_default();
+    let head =
+        FileHead { store_id: STORE_ID, id: ID, first: number(FIRST_AT), last: number(LAST_AT) };
+    let disk = FakeDisk::new();
+    disk.open("index/9", OpenMode::Create).unwrap().write_at(&bytes, 0).unwrap();
+    let cache = Arc::new(IndexCache::new(1 << 20));
+    let Ok(file) = IndexFile::open(&disk, "index/9", head, cache) else { return };
+    _ = file.attachment();
+    _ = file.verify(|_, _, _| ());
+    ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
+    ask(&IndexSet::default().with_past(key(0), file), &keys(&bytes));
+}
+
+/// Keys that may be found.
+fn keys(bytes: &[u8]) -> Vec<Key> {
+    let of_entries = [LISTS_AT, SINGLES_AT].map(|at| {
+        // Blocks end with four bytes that sections do not count.
+        let at = seal::u64_at(bytes, at).unwrap_or_default();
+        let at = usize::try_from(at.saturating_add(at / 4092 * 4)).unwrap_or(usize::MAX);
+        let entry = bytes.get(at..).unwrap_or_default();
+        Key::read_from_prefix(entry).ok().map(|(key, _)| key)
+    });
+    (0..KEYS).map(key).chain(of_entries.into_iter().flatten()).collect()
+}
+
+fn ask(set: &IndexSet, keys: &[Key]) {
+    for key in keys {
+        _ = set.first(key, u64::MAX);
+        _ = set.last(key, u64::MAX);
+        _ = set.last_since(key, 50, 1);
+        for nth in [0, 1, 63, 64, 65, u64::MAX] {
+            _ = set.nth(key, nth, u64::MAX);
+        }
+        _ = set.count(key, 70);
+    }
+    let all: Vec<Expr> = keys.iter().map(|key| Expr::Key(*key)).collect();
+    let some = Expr::And(all.iter().take(2).cloned().collect());
+    for expr in [Expr::Or(all), some] {
+        for (toward, range) in [
+            (Toward::Later, [0, u64::MAX]),
+            (Toward::Earlier, [0, u64::MAX]),
+            (Toward::Later, [5, 90]),
+        ] {
+            go_through(set, &expr, range, toward);
+        }
+    }
+}
+
+fn go_through(set: &IndexSet, expr: &Expr, range: [u64; 2], toward: Toward) {
+    let Ok(mut matches) = set.matches(expr, range, toward) else { return };
+    let mut before = None;
+    while let Ok(Some(position)) = matches.next() {
+        let on = before.is_none_or(|before| match toward {
+            Toward::Later => before < position,
+            Toward::Earlier => before > position,
+        });
+        assert!(on && (range[0]..=range[1]).contains(&position), "{position} after {before:?}");
+        before = Some(position);
+    }
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mut lists: Vec<_> = (0..KEYS / 2)
+        .map(|n| (key(n), n * 10, (0..100u32).filter(|at| u64::from(*at) % (n + 1) == 0).collect()))
+        .collect();
+    let mut singles: Vec<_> = (KEYS / 2..KEYS).map(|n| (key(n), n as u32 * 7)).collect();
+    lists.sort_by_key(|(key, ..)| *key);
+    singles.sort_by_key(|(key, _)| *key);
+    let head = FileHead { store_id: STORE_ID, id: ID, first: 1, last: 100 };
+    let full = Source { lists: &lists, singles: &singles, attachment: b"note" };
+    let empty = Source { lists: &[], singles: &[], attachment: &[] };
+    vec![encode(head, full), encode(head, empty)]
+}
