@@ -325,6 +325,10 @@ impl Shared {
         let files = self.manifest.files();
         let (mut segments, mut next, mut commit_time) = (Vec::new(), 1, i64::MIN);
         for live in files.iter().filter(|file| file.kind == FileKind::SEGMENT) {
+            if live.first < next {
+                let why = format!("it names {} from {} on, too early", live.name(), live.first);
+                return Err(unusable(MANIFEST, why));
+            }
             let segment = match live.segment_state() {
                 Some(SegmentState::Sealed) if Packing::of(live.detail).is_some() => {
                     Segment::sealed(store_id, live)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use leftfold_io::{Disk, read_whole, write_atomically};
 use parking_lot::Mutex;
 
-use crate::format::{ManifestEntry, ManifestHeader};
+use crate::format::{LAST_POSITION, ManifestEntry, ManifestHeader};
 use crate::options::Packing;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
@@ -102,6 +102,35 @@ impl SegmentState {
     }
 }
 
+/// Segments follow each other, and the last of them, and no other, is open. What has the right
+/// checksum was written by us; a release with an error in it must not bring others down.
+fn check(files: &[LiveFile]) -> Result<(), &'static str> {
+    let segments: Vec<_> = files.iter().filter(|file| file.kind == FileKind::SEGMENT).collect();
+    let (mut id, mut next) = (0, 1);
+    for segment in &segments {
+        if segment.id <= id || segment.first < next || segment.first > LAST_POSITION {
+            return Err("its segments do not follow each other");
+        }
+        (id, next) = (segment.id, segment.first);
+        if segment.segment_state() == Some(SegmentState::Sealed) {
+            if segment.last < segment.first - 1 || segment.last > LAST_POSITION {
+                return Err("its segments do not follow each other");
+            }
+            next = segment.last + 1;
+        } else if segment.generation != 0 {
+            return Err("it names a segment as written again that was not sealed");
+        }
+    }
+    let open = |segment: &&LiveFile| segment.segment_state() == Some(SegmentState::Open);
+    if segments.is_empty() || segments.iter().position(open) != segments.len().checked_sub(1) {
+        return Err("its last segment, and no other, should be open");
+    }
+    if files.iter().any(|file| file.first > LAST_POSITION || file.last > LAST_POSITION) {
+        return Err("it names positions that make no sense");
+    }
+    Ok(())
+}
+
 /// The list of live files, replaced atomically. A file that it does not name is litter.
 pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
@@ -120,9 +149,10 @@ impl Manifest {
         store_id: [u8; 16],
     ) -> io::Result<Result<Self, &'static str>> {
         let bytes = read_whole(&*disk, MANIFEST, MANIFEST_LIMIT)?;
-        Ok(ManifestHeader::parse(&bytes, store_id).map(|(sequence, entries)| {
-            let files = entries.iter().map(LiveFile::read).collect();
-            Manifest { disk, store_id, current: Mutex::new((sequence, files)) }
+        Ok(ManifestHeader::parse(&bytes, store_id).and_then(|(sequence, entries)| {
+            let files: Vec<_> = entries.iter().map(LiveFile::read).collect();
+            check(&files)?;
+            Ok(Manifest { disk, store_id, current: Mutex::new((sequence, files)) })
         }))
     }
 
@@ -160,4 +190,46 @@ pub(crate) fn encode(store_id: [u8; 16], sequence: u64, files: &mut [LiveFile]) 
     files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
     let entries: Vec<_> = files.iter().map(LiveFile::entry).collect();
     ManifestHeader::encode(store_id, sequence, &entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_io::fake::FakeDisk;
+
+    use super::*;
+
+    fn segment(id: u64, state: SegmentState, [first, last]: [u64; 2]) -> LiveFile {
+        let (kind, state) = (FileKind::SEGMENT, state.code());
+        LiveFile { kind, state, id, generation: 0, first, last, length: 0, detail: 0 }
+    }
+
+    fn read(files: &[LiveFile]) -> Result<usize, &'static str> {
+        let disk: Arc<dyn Disk> = Arc::new(FakeDisk::new());
+        Manifest::empty(disk.clone(), [1; 16]).update(|all| all.extend_from_slice(files)).unwrap();
+        Manifest::read(disk, [1; 16]).unwrap().map(|manifest| manifest.files().len())
+    }
+
+    #[test]
+    fn a_manifest_whose_segments_do_not_follow_each_other_is_refused() {
+        use SegmentState::{Closed, Open, Sealed};
+        let sealed = |id, range| segment(id, Sealed, range);
+        let open = |id, first| segment(id, Open, [first, 0]);
+        let good =
+            [sealed(1, [1, 10]), sealed(2, [11, 10]), segment(4, Closed, [15, 0]), open(5, 15)];
+        assert_eq!(read(&good), Ok(4));
+        for bad in [
+            &[open(1, 0)][..],
+            &[open(1, u64::MAX)],
+            &[sealed(1, [1, u64::MAX]), open(2, 1)],
+            &[sealed(1, [1, 10]), open(2, 10)],
+            &[sealed(1, [5, 3]), open(2, 10)],
+            &[sealed(1, [1, 10]), sealed(1, [11, 12]), open(2, 13)],
+            &[sealed(1, [1, 10])],
+            &[LiveFile { generation: 1, ..open(1, 1) }],
+            &[open(1, 1), open(2, 1)],
+            &[],
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
 }

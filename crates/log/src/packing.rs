@@ -106,6 +106,12 @@ thread_local! {
     static UNPACKER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
+/// Whether a packed block says of itself that its content has so many bytes. Asked before memory is
+/// taken for it.
+pub(crate) fn is_of(stored: &[u8], content: u64) -> bool {
+    matches!(zstd::zstd_safe::get_frame_content_size(stored), Ok(Some(found)) if found == content)
+}
+
 /// Unpacks a block that must fill `to` exactly.
 pub(crate) fn unpack(
     stored: &[u8],
@@ -152,6 +158,8 @@ mod tests {
             let mut back = vec![0; content.len()];
             unpack(&packed, dictionary, &mut back).unwrap();
             assert_eq!(back, content);
+            assert!(is_of(&packed, content.len() as u64));
+            assert!(!is_of(&packed, content.len() as u64 + 1) && !is_of(&packed[..2], 1));
             assert!(unpack(&packed, dictionary, &mut vec![0; content.len() - 1]).is_err());
             assert!(unpack(&packed, dictionary, &mut vec![0; content.len() + 1]).is_err());
             assert!(unpack(&packed[..packed.len() - 1], dictionary, &mut back).is_err());

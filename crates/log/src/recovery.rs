@@ -47,6 +47,12 @@ pub(crate) fn examine(
     let bytes = read_all(&**file).map_err(|error| OpenError::io(&name, error))?;
     let header = SegmentHeader::parse(&bytes, store_id, live.id)
         .map_err(|what| damage(0, live.first, what))?;
+    if header.first_position.get() != live.first {
+        return Err(damage(0, live.first, "the segment's header names another first position"));
+    }
+    if header.generation.get() != live.generation {
+        return Err(damage(0, live.first, "the file is another generation of the segment"));
+    }
     let salt = salt_of(store_id, live.id);
     let frames_end = data_end.map_or(bytes.len(), |end| end as usize);
     let Some(data) = bytes.get(..frames_end) else {

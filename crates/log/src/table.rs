@@ -1,5 +1,6 @@
 //! Where a sealed segment's blocks lie, and how their content is got.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use zstd::zstd_safe::DDict;
 use crate::error::ReadError;
 use crate::format::{BlockEntry, MAX_RECORD, PackedEntry, SegmentFooter, SegmentHeader, crc_of};
 use crate::log::Shared;
-use crate::packing::unpack;
+use crate::packing::{is_of, unpack};
 use crate::segment::{Body, Segment};
 
 /// No block is longer than this: the bytes after which one is closed, and a longest record.
@@ -30,7 +31,11 @@ struct Packed {
 }
 
 impl Table {
-    fn new(footer: &SegmentFooter, bytes: &[u8]) -> Result<Self, &'static str> {
+    fn new(
+        footer: &SegmentFooter,
+        bytes: &[u8],
+        positions: RangeInclusive<u64>,
+    ) -> Result<Self, &'static str> {
         let tables = footer.parse_tables(bytes)?;
         let dictionary = match tables.dictionary {
             [] => None,
@@ -45,6 +50,10 @@ impl Table {
             bytes: bytes.len() + tables.dictionary.len(),
         };
         table.check(footer)?;
+        let mut firsts = table.blocks.iter().map(|block| block.first_position.get());
+        if !firsts.clone().is_sorted_by(|a, b| a < b) || !firsts.all(|at| positions.contains(&at)) {
+            return Err("the segment's blocks do not follow each other");
+        }
         Ok(table)
     }
 
@@ -81,6 +90,16 @@ impl Table {
 
     fn end_of(&self, block: usize) -> u64 {
         self.blocks.get(block + 1).map_or(self.data_end, |next| next.offset.get())
+    }
+
+    /// Bytes of a block's content.
+    fn length_of(&self, block: usize) -> u64 {
+        self.end_of(block) - self.blocks[block].offset.get()
+    }
+
+    fn damage(&self, segment: &Segment, packed: &Packed, block: usize, what: &str) -> ReadError {
+        let position = self.blocks[block].first_position.get();
+        ReadError::Damaged(segment.damage(packed.entries[block].stored_at.get(), position, what))
     }
 }
 
@@ -158,21 +177,20 @@ impl Shared {
         let stored_end = tail.stored_at.get() + u64::from(tail.stored_bytes.get());
         let mut stored = self.read_stored(segment, start, stored_end)?;
         let origin = table.blocks[first].offset.get();
+        let pieces = (first..end).zip(entries).map(|(block, entry)| {
+            let piece = stored.split_to(entry.stored_bytes.get() as usize);
+            match check_piece(&piece, entry.crc.get(), segment.salt, table.length_of(block)) {
+                Ok(()) => Ok((block, piece)),
+                Err(what) => Err(table.damage(segment, packed, block, what)),
+            }
+        });
+        let pieces: Vec<_> = pieces.collect::<Result<_, _>>()?;
         let mut content = vec![0; (table.end_of(end - 1) - origin) as usize];
         let mut rest = &mut content[..];
-        for (block, entry) in (first..end).zip(entries) {
-            let length = table.end_of(block) - table.blocks[block].offset.get();
-            let (to, later) = rest.split_at_mut(length as usize);
-            let piece = stored.split_to(entry.stored_bytes.get() as usize);
-            let done = match crc_of(segment.salt, &[&piece]) == entry.crc.get() {
-                true => unpack(&piece, packed.dictionary.as_ref(), to),
-                false => Err("a packed block's checksum does not match"),
-            };
-            done.map_err(|what| {
-                let position = table.blocks[block].first_position.get();
-                let offset = entry.stored_at.get();
-                ReadError::Damaged(segment.damage(offset, position, what))
-            })?;
+        for (block, piece) in pieces {
+            let (to, later) = rest.split_at_mut(table.length_of(block) as usize);
+            unpack(&piece, packed.dictionary.as_ref(), to)
+                .map_err(|what| table.damage(segment, packed, block, what))?;
             rest = later;
         }
         let content = Bytes::from(content);
@@ -183,7 +201,7 @@ impl Shared {
 
     /// The tables of a sealed segment.
     pub(crate) fn table(&self, segment: &Segment) -> Result<Arc<Table>, ReadError> {
-        let Body::Sealed { length, .. } = segment.body else {
+        let Body::Sealed { length, last_position } = segment.body else {
             return Err(damaged(segment, 0, "the segment is not sealed"));
         };
         let key = (segment.id, segment.generation);
@@ -194,10 +212,22 @@ impl Shared {
         let footer = SegmentFooter::parse(&self.read_stored(segment, at, length)?, segment.id)
             .map_err(|what| damaged(segment, at, what))?;
         let from = footer.tables_at();
-        let table = Table::new(&footer, &self.read_stored(segment, from, at)?);
+        let positions = segment.first_position..=last_position;
+        let table = Table::new(&footer, &self.read_stored(segment, from, at)?, positions);
         let table = Arc::new(table.map_err(|what| damaged(segment, from, what))?);
         self.tables.insert(key, table.clone());
         Ok(table)
+    }
+}
+
+/// What a packed block says is not believed before memory is taken for its content.
+fn check_piece(piece: &[u8], crc: u32, salt: u32, content: u64) -> Result<(), &'static str> {
+    if crc_of(salt, &[piece]) != crc {
+        return Err("a packed block's checksum does not match");
+    }
+    match is_of(piece, content) {
+        true => Ok(()),
+        false => Err("a packed block does not have the length that the segment's tables say"),
     }
 }
 

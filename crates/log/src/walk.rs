@@ -108,11 +108,14 @@ impl Walk {
     fn enter_frames(&mut self) -> Result<bool, &'static str> {
         while self.rest().starts_with(&FRAME_MAGIC) {
             let header = FrameHeader::parse(self.rest(), self.salt, self.offset())?;
-            self.at += header.to_records();
             if header.count.get() > 0 {
+                if header.first_position.get() < self.position {
+                    return Err("a frame's position comes after a later one");
+                }
                 self.position = header.first_position.get();
                 self.commit_time = header.commit_time.get();
             }
+            self.at += header.to_records();
         }
         Ok(!self.rest().is_empty())
     }

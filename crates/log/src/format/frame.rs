@@ -1,7 +1,7 @@
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::crc_of;
+use super::{LAST_POSITION, crc_of};
 
 /// The first four bytes of a frame. No record's length reads as this number.
 pub const FRAME_MAGIC: [u8; 4] = *b"LFRM";
@@ -91,6 +91,10 @@ impl FrameHeader {
         }
         if header.version != VERSION {
             return Err("a frame has a version that this release does not read");
+        }
+        let last = header.first_position.get().checked_add(header.count.get().into());
+        if last.is_none_or(|last| last > LAST_POSITION) {
+            return Err("a frame has positions that make no sense");
         }
         Ok(header)
     }
@@ -194,6 +198,17 @@ pub fn extensions(mut bytes: &[u8]) -> impl Iterator<Item = Extension<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_of_positions_that_no_log_reaches_is_refused() {
+        for (first, good) in [(LAST_POSITION - 1, true), (LAST_POSITION, false), (u64::MAX, false)]
+        {
+            let mut header = FrameHeader::new(first, 64, 1, 2);
+            header.count = 1.into();
+            header.seal(5, 100, &[]);
+            assert_eq!(FrameHeader::parse(header.as_bytes(), 5, 100).is_ok(), good, "{first}");
+        }
+    }
 
     #[test]
     fn a_frame_is_bound_to_its_segment_and_its_offset() {

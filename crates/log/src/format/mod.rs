@@ -21,6 +21,10 @@ pub use store::{CATEGORY_FIRST_DASH, FEATURE_GENERATIONS, StoreHeader};
 /// The version of the format that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// No position lies beyond, so nobody who counts on from one need fear an overflow. A million events
+/// a second take 290,000 years to come here.
+pub(crate) const LAST_POSITION: u64 = i64::MAX as u64;
+
 /// CRC-32C (Castagnoli) over several slices, as if they were one.
 pub(crate) fn crc_of(start: u32, parts: &[&[u8]]) -> u32 {
     parts.iter().fold(start, |crc, part| crc32c::crc32c_append(crc, part))
