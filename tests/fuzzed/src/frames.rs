@@ -49,10 +49,10 @@ pub(crate) fn run(input: &[u8]) {
     let forward = scan(&opened.log, Direction::Forward);
     let backward = scan(&opened.log, Direction::Backward);
     let mut frames = Vec::new();
-    let whole = opened.log.each_frame(1, |frame| frames.extend(frame.records)).is_ok();
+    let whole = opened.log.each_frame(1, |frame| frames.extend(frame.records));
     look_up(&opened.log, &forward.0);
     if how.state != SEALED {
-        assert!(whole, "the segment was opened");
+        assert!(whole.is_ok(), "the segment was opened: {whole:?}");
         let (mut backward, bad) = backward;
         backward.reverse();
         assert!(same(&forward, &(frames, false)) && same(&forward, &(backward, bad)));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leftfold_index::{
-    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Source, Toward,
-    encode,
+    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Source, Target,
+    Toward, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use zerocopy::FromBytes;
@@ -29,7 +29,7 @@ fn key(n: u64) -> Key {
 pub(crate) fn run(input: &[u8]) {
     let mut bytes = input.to_vec();
     // The fuzzer need not find out these by itself.
-    seal::put(&mut bytes, 0, b"LFINDEX\0\x01\0\0\0");
+    seal::put(&mut bytes, 0, b"LFINDEX\0");
     seal::put(&mut bytes, 16, &STORE_ID);
     seal::put(&mut bytes, 32, &ID.to_le_bytes());
     seal::index(&mut bytes, STORE_ID, ID);
@@ -42,8 +42,21 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(file) = IndexFile::open(&disk, "index/9", head, cache) else { return };
     _ = file.attachment();
     _ = file.verify(|_, _, _| ());
+    merge_it(&disk, &file);
     ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
     ask(&IndexSet::default().with_past(key(0), file), &keys(&bytes));
+}
+
+/// Writes it again as a merged file; what comes of that must be sound.
+fn merge_it(disk: &FakeDisk, file: &Arc<IndexFile>) {
+    let to = disk.open("index/10", OpenMode::Create).unwrap();
+    let head = FileHead { id: 10, store_id: STORE_ID, first: file.first(), last: file.last() };
+    let target = Target { file: &*to, name: "index/10", head };
+    if let Ok(Some(_)) = merge(&[file.clone()], target, &mut |_| true) {
+        let cache = Arc::new(IndexCache::new(1 << 20));
+        let merged = IndexFile::open(disk, "index/10", head, cache).unwrap();
+        merged.verify(|_, _, _| ()).unwrap();
+    }
 }
 
 /// Keys that may be found.
@@ -104,5 +117,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let head = FileHead { store_id: STORE_ID, id: ID, first: 1, last: 100 };
     let full = Source { lists: &lists, singles: &singles, attachment: b"note" };
     let empty = Source { lists: &[], singles: &[], attachment: &[] };
-    vec![encode(head, full), encode(head, empty)]
+    // A file of version 1, of another store: who it belongs to is written over.
+    let old = include_bytes!("../../fixtures/v1/index/0000000000000001.0.idx");
+    vec![encode(head, full), encode(head, empty), old.to_vec()]
 }
