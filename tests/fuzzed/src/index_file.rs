@@ -52,7 +52,7 @@ fn merge_it(disk: &FakeDisk, file: &Arc<IndexFile>) {
     let to = disk.open("index/10", OpenMode::Create).unwrap();
     let head = FileHead { id: 10, store_id: STORE_ID, first: file.first(), last: file.last() };
     let target = Target { file: &*to, name: "index/10", head };
-    if let Ok(Some(_)) = merge(&[file.clone()], target, &mut |_| true) {
+    if let Ok(Some(_)) = merge(std::slice::from_ref(file), target, &mut |_| true) {
         let cache = Arc::new(IndexCache::new(1 << 20));
         let merged = IndexFile::open(disk, "index/10", head, cache).unwrap();
         merged.verify(|_, _, _| ()).unwrap();

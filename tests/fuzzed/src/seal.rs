@@ -48,7 +48,7 @@ fn file(name: &str, bytes: &mut [u8], store_id: [u8; 16]) {
     match (name, numbers_of(name)) {
         ("STORE", _) => store(bytes),
         ("MANIFEST", _) => manifest(bytes),
-        (_, Some((kind, id, _))) if kind == 1 => segment(bytes, store_id, id),
+        (_, Some((1, id, _))) => segment(bytes, store_id, id),
         (_, Some((kind, id, generation))) => {
             index(bytes, store_id, kind << 56 ^ generation << 40 ^ id);
         }
