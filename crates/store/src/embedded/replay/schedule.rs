@@ -11,8 +11,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::replay::Replay;
 
-/// So many positions the first chunks cover.
-const FIRST_SPAN: u64 = 4_096;
+/// As large events are taken to be until some were read.
+const FIRST_EVENT_BYTES: usize = 256;
 /// So many chunks each thread may have ahead of what is applied, beside one that is being read.
 const AHEAD: usize = 2;
 
@@ -98,7 +98,7 @@ impl<S, T, E> Schedule<S, T, E> {
         let state = State {
             end,
             next: from,
-            span: FIRST_SPAN,
+            span: (replay.chunk_bytes / FIRST_EVENT_BYTES).max(1) as u64,
             chunk_bytes: replay.chunk_bytes,
             rests: BTreeMap::new(),
             chunks: BTreeMap::new(),
