@@ -21,6 +21,9 @@ impl FileKind {
     pub const SEGMENT: FileKind = FileKind(1);
 }
 
+/// No file comes near 4 TiB; so the lengths of a million can be added up.
+const LONGEST_FILE: u64 = 1 << 42;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SegmentState {
     Open,
@@ -125,8 +128,11 @@ fn check(files: &[LiveFile]) -> Result<(), &'static str> {
     if segments.is_empty() || segments.iter().position(open) != segments.len().checked_sub(1) {
         return Err("its last segment, and no other, should be open");
     }
-    if files.iter().any(|file| file.first > LAST_POSITION || file.last > LAST_POSITION) {
-        return Err("it names positions that make no sense");
+    let sane = |file: &LiveFile| {
+        file.first <= LAST_POSITION && file.last <= LAST_POSITION && file.length <= LONGEST_FILE
+    };
+    if !files.iter().all(sane) {
+        return Err("it names positions or lengths that make no sense");
     }
     Ok(())
 }
@@ -226,6 +232,8 @@ mod tests {
             &[sealed(1, [1, 10]), sealed(1, [11, 12]), open(2, 13)],
             &[sealed(1, [1, 10])],
             &[LiveFile { generation: 1, ..open(1, 1) }],
+            &[LiveFile { length: u64::MAX, ..open(1, 1) }],
+            &[open(1, 1), LiveFile { kind: FileKind(2), first: u64::MAX, ..open(1, 1) }],
             &[open(1, 1), open(2, 1)],
             &[],
         ] {
