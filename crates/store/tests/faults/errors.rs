@@ -202,3 +202,24 @@ fn checkpoints_and_indexes_are_counted() {
     let error = store.blocking().define_index("j", Query::All).unwrap_err();
     check(error, "too_many_indexes", "at most 1 are allowed");
 }
+
+#[test]
+fn verify_finds_nothing_wrong_with_long_lists_in_sealed_and_merged_files() {
+    let disk = FakeDisk::new();
+    let options = || {
+        let mut options = small();
+        options.log.segment_bytes = 200_000;
+        options
+    };
+    let store = open(&disk, options()).unwrap();
+    for n in 0..80 {
+        let events = (n * 100..(n + 1) * 100).map(|n| ("a", crate::support::event(n)));
+        let append =
+            events.fold(Append::new(), |append, (stream, event)| append.event(stream, event));
+        store.blocking().append(append).unwrap();
+    }
+    store.seal().unwrap();
+    assert!(store.stat().unwrap().index_files < store.stat().unwrap().sealed);
+    let verified = store.verify(|_, _| ());
+    assert_eq!((verified.wrong, verified.events), (0, 8_000), "{:?}", verified.findings);
+}
