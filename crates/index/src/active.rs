@@ -1,13 +1,18 @@
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::RwLock;
 
+use crate::expr::Expr;
 use crate::key::{Key, KeyMap};
 
 /// The postings of the open segment, in memory. Positions that are not durable yet may stand at
 /// the end of each list: who reads says up to which position it wants to know.
 pub struct Active {
     first: u64,
-    postings: RwLock<Postings>,
+    /// Each key has its place in one of them, so that whoever reads seldom meets whoever adds, and
+    /// a map that grows is a small one.
+    shards: [RwLock<Postings>; SHARDS],
 }
+
+const SHARDS: usize = 64;
 
 #[derive(Default)]
 struct Postings {
@@ -32,10 +37,9 @@ pub(crate) struct Extent {
     pub(crate) last: u32,
 }
 
-/// Adds postings under one lock.
+/// Adds postings. One at a time does so: positions must grow.
 pub struct Adding<'a> {
-    first: u64,
-    postings: RwLockWriteGuard<'a, Postings>,
+    active: &'a Active,
 }
 
 /// All keys in order, ready to be sealed. The postings are not copied: lists only grow, so a list
@@ -56,7 +60,7 @@ pub(crate) struct SealableList {
 impl Active {
     /// The postings of a segment that begins at this position.
     pub fn new(first: u64) -> Self {
-        Active { first, postings: RwLock::default() }
+        Active { first, shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
     /// The first position that can be in it.
@@ -64,16 +68,24 @@ impl Active {
         self.first
     }
 
-    /// Starts adding.
+    /// For the one who adds.
     pub fn add(&self) -> Adding<'_> {
-        Adding { first: self.first, postings: self.postings.write() }
+        Adding { active: self }
     }
 
     /// How many postings it holds.
     pub fn len(&self) -> u64 {
-        let postings = self.postings.read();
-        let lists: usize = postings.lists.values().map(|list| list.offsets.len()).sum();
-        (lists + postings.singles.len()) as u64
+        let count = |shard: &RwLock<Postings>| {
+            let postings = shard.read();
+            let lists: usize = postings.lists.values().map(|list| list.offsets.len()).sum();
+            (lists + postings.singles.len()) as u64
+        };
+        self.shards.iter().map(count).sum()
+    }
+
+    /// Maps take the first half of a key for their hash; this is of the other.
+    fn shard(&self, key: &Key) -> &RwLock<Postings> {
+        &self.shards[key.low() as usize % SHARDS]
     }
 
     /// Whether it holds none.
@@ -83,7 +95,7 @@ impl Active {
 
     pub(crate) fn extent(&self, key: &Key, upto: u64) -> Option<Extent> {
         let limit = u32::try_from(upto.checked_sub(self.first)?).unwrap_or(u32::MAX);
-        let postings = self.postings.read();
+        let postings = self.shard(key).read();
         if let Some(list) = postings.lists.get(key) {
             // What is asked about is near the end: the durable head is close behind the writer.
             let newer = list.offsets.iter().rev().take_while(|offset| **offset > limit).count();
@@ -97,7 +109,7 @@ impl Active {
 
     /// Copies offsets from an index on; at most as many as are asked for.
     pub(crate) fn copy(&self, key: &Key, from: usize, count: usize, to: &mut Vec<u32>) {
-        let postings = self.postings.read();
+        let postings = self.shard(key).read();
         if let Some(list) = postings.lists.get(key) {
             let rest = list.offsets.get(from..).unwrap_or_default();
             to.extend_from_slice(&rest[..rest.len().min(count)]);
@@ -108,7 +120,7 @@ impl Active {
 
     /// The offset at an index of a key's list.
     pub(crate) fn offset(&self, key: &Key, index: usize) -> Option<u32> {
-        let postings = self.postings.read();
+        let postings = self.shard(key).read();
         match postings.lists.get(key) {
             Some(list) => list.offsets.get(index).copied(),
             None => postings.singles.get(key).copied().filter(|_| index == 0),
@@ -117,15 +129,17 @@ impl Active {
 
     /// What is to be sealed of all keys, in order.
     pub(crate) fn sealable(&self) -> Sealable {
-        let postings = self.postings.read();
-        let list = |(key, list): (&Key, &Offsets)| SealableList {
-            key: *key,
-            ordinal: list.ordinal,
-            len: list.offsets.len(),
-        };
-        let mut lists: Vec<_> = postings.lists.iter().map(list).collect();
-        let mut singles: Vec<_> = postings.singles.iter().map(|(key, at)| (*key, *at)).collect();
-        drop(postings);
+        let (mut lists, mut singles) = (Vec::new(), Vec::new());
+        for shard in &self.shards {
+            let postings = shard.read();
+            let list = |(key, list): (&Key, &Offsets)| SealableList {
+                key: *key,
+                ordinal: list.ordinal,
+                len: list.offsets.len(),
+            };
+            lists.extend(postings.lists.iter().map(list));
+            singles.extend(postings.singles.iter().map(|(key, at)| (*key, *at)));
+        }
         lists.sort_unstable_by_key(|list| list.key);
         singles.sort_unstable_by_key(|single| single.0);
         Sealable { lists, singles }
@@ -136,13 +150,15 @@ impl Adding<'_> {
     /// Adds a posting. Positions of a key must grow.
     pub fn posting(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
-        self.postings.lists.entry(key).or_default().offsets.push(offset);
+        let mut postings = self.active.shard(&key).write();
+        postings.lists.entry(key).or_default().offsets.push(offset);
     }
 
     /// Adds a posting whose ordinal is known.
     pub fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
         let offset = self.offset(position);
-        let list = self.postings.lists.entry(key).or_default();
+        let mut postings = self.active.shard(&key).write();
+        let list = postings.lists.entry(key).or_default();
         if list.offsets.is_empty() {
             list.ordinal = Some(ordinal);
         }
@@ -152,23 +168,42 @@ impl Adding<'_> {
     /// Adds a posting of a key that has no other. The first that came stays.
     pub fn single(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
-        self.postings.singles.entry(key).or_insert(offset);
+        self.active.shard(&key).write().singles.entry(key).or_insert(offset);
     }
 
     /// Of a list whose ordinals are known: the ordinal and the position of its last posting.
     pub fn last(&self, key: &Key) -> Option<(u64, u64)> {
-        let list = self.postings.lists.get(key)?;
+        let postings = self.active.shard(key).read();
+        let list = postings.lists.get(key)?;
         let last = *list.offsets.last()?;
-        Some((list.ordinal? + list.offsets.len() as u64 - 1, self.first + u64::from(last)))
+        let ordinal = list.ordinal? + list.offsets.len() as u64 - 1;
+        Some((ordinal, self.active.first + u64::from(last)))
+    }
+
+    /// Whether a position after this one may belong to all that is asked for: if not, none does.
+    pub fn may_match_after(&self, expr: &Expr, position: u64) -> bool {
+        match expr {
+            Expr::Key(key) => self.newest(key).is_some_and(|newest| newest > position),
+            Expr::And(all) => all.iter().all(|expr| self.may_match_after(expr, position)),
+            Expr::Or(any) => any.iter().any(|expr| self.may_match_after(expr, position)),
+        }
+    }
+
+    fn newest(&self, key: &Key) -> Option<u64> {
+        let postings = self.active.shard(key).read();
+        let listed = postings.lists.get(key).and_then(|list| list.offsets.last());
+        let offset = listed.or_else(|| postings.singles.get(key))?;
+        Some(self.active.first + u64::from(*offset))
     }
 
     /// The position of a single.
     pub fn position_of_single(&self, key: &Key) -> Option<u64> {
-        self.postings.singles.get(key).map(|offset| self.first + u64::from(*offset))
+        let postings = self.active.shard(key).read();
+        postings.singles.get(key).map(|offset| self.active.first + u64::from(*offset))
     }
 
     /// A segment is closed long before it has so many positions: the log sees to it.
     fn offset(&self, position: u64) -> u32 {
-        u32::try_from(position - self.first).unwrap_or(u32::MAX)
+        u32::try_from(position - self.active.first).unwrap_or(u32::MAX)
     }
 }

@@ -63,23 +63,52 @@ impl KeyHasher {
 
     /// The key of a name of several parts; no two lists of parts look alike to it.
     pub fn key(&self, kind: Kind, parts: &[&[u8]]) -> Key {
-        let mut hasher = self.0;
-        hasher.write_u8(kind.0);
+        let mut said = Said::new(self.0, kind);
         for part in parts {
-            hasher.write(&(part.len() as u64).to_le_bytes());
-            hasher.write(part);
+            said.put(&(part.len() as u64).to_le_bytes());
+            said.put(part);
         }
-        Key(hasher.finish128().as_u128().to_be_bytes())
+        said.finish()
     }
 
     /// The key of a name of one part that comes in pieces: as if they had been joined.
     pub fn key_of_pieces(&self, kind: Kind, pieces: &[&[u8]]) -> Key {
-        let mut hasher = self.0;
-        hasher.write_u8(kind.0);
+        let mut said = Said::new(self.0, kind);
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        hasher.write(&(length as u64).to_le_bytes());
-        pieces.iter().for_each(|piece| hasher.write(piece));
-        Key(hasher.finish128().as_u128().to_be_bytes())
+        said.put(&(length as u64).to_le_bytes());
+        pieces.iter().for_each(|piece| said.put(piece));
+        said.finish()
+    }
+}
+
+/// What is to be hashed, gathered: one call for sixty bytes costs a third of one for each part.
+struct Said {
+    hasher: SipHasher24,
+    gathered: [u8; 128],
+    len: usize,
+}
+
+impl Said {
+    fn new(hasher: SipHasher24, kind: Kind) -> Self {
+        let mut gathered = [0; 128];
+        gathered[0] = kind.0;
+        Said { hasher, gathered, len: 1 }
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        if let Some(room) = self.gathered.get_mut(self.len..self.len + part.len()) {
+            room.copy_from_slice(part);
+            self.len += part.len();
+        } else {
+            self.hasher.write(&self.gathered[..self.len]);
+            self.hasher.write(part);
+            self.len = 0;
+        }
+    }
+
+    fn finish(mut self) -> Key {
+        self.hasher.write(&self.gathered[..self.len]);
+        Key(self.hasher.finish128().as_u128().to_be_bytes())
     }
 }
 
@@ -119,6 +148,23 @@ mod tests {
             assert!(!keys[..i].contains(key));
         }
         assert_eq!(hasher.key_of_pieces(Kind(1), &[b"a", b"", b"b"]), keys[0]);
+    }
+
+    #[test]
+    fn long_names_are_hashed_as_if_nothing_were_gathered() {
+        let hasher = KeyHasher::new(&[1; 16]);
+        for length in [1, 100, 118, 119, 120, 127, 128, 129, 1024] {
+            let name = vec![b'n'; length];
+            let mut all = vec![1];
+            all.extend_from_slice(&(length as u64).to_le_bytes());
+            all.extend_from_slice(&name);
+            let mut plain = SipHasher24::new_with_key(&[1; 16]);
+            plain.write(&all);
+            let plain = Key(plain.finish128().as_u128().to_be_bytes());
+            assert_eq!(hasher.key(Kind(1), &[&name]), plain);
+            let (head, tail) = name.split_at(length / 3);
+            assert_eq!(hasher.key_of_pieces(Kind(1), &[head, tail]), plain);
+        }
     }
 
     /// Frozen with the format: an index written today is asked for these keys for ever.

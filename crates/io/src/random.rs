@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+
 /// A source of random numbers.
 pub trait Random: Send + Sync + 'static {
     /// 128 bits that nobody can guess (in production) or that a seed decides (in a test).
@@ -8,15 +10,61 @@ pub trait Random: Send + Sync + 'static {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct OsRandom;
 
+/// The system is asked for so many bytes at once: a call for each number would cost more than all
+/// else that is done for a small event.
+const AT_ONCE: usize = 1024;
+
+/// What a thread has drawn; the last `left` bytes were not handed out yet.
+struct Supply {
+    drawn: [u8; AT_ONCE],
+    left: usize,
+}
+
+thread_local! {
+    static SUPPLY: RefCell<Supply> = const { RefCell::new(Supply { drawn: [0; AT_ONCE], left: 0 }) };
+}
+
+impl Supply {
+    fn next(&mut self) -> Option<u128> {
+        if self.left == 0 {
+            getrandom::fill(&mut self.drawn).ok()?;
+            self.left = AT_ONCE;
+        }
+        let (number, _) = self.drawn[AT_ONCE - self.left..].split_first_chunk()?;
+        self.left -= number.len();
+        Some(u128::from_le_bytes(*number))
+    }
+}
+
 impl Random for OsRandom {
     fn next_u128(&self) -> u128 {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            // No entropy source at all: fall back to what differs between calls and processes.
-            let stack = &raw const bytes as usize as u128;
-            let time = crate::Clock::now_micros(&crate::SystemClock) as u128;
-            return stack << 64 ^ time ^ (u128::from(std::process::id()) << 32);
-        }
-        u128::from_le_bytes(bytes)
+        // A number leaves the thread's supply when it is handed out: none is handed out twice.
+        let supplied = SUPPLY.try_with(|supply| supply.borrow_mut().next());
+        supplied.ok().flatten().unwrap_or_else(without_entropy)
+    }
+}
+
+/// No entropy source at all: what differs between calls and between processes.
+fn without_entropy() -> u128 {
+    let byte = 0_u8;
+    let stack = &raw const byte as usize as u128;
+    let time = crate::Clock::now_micros(&crate::SystemClock) as u128;
+    stack << 64 ^ time ^ (u128::from(std::process::id()) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_out_no_number_twice_on_any_thread() {
+        let draw = || (0..1_000).map(|_| OsRandom.next_u128()).collect::<Vec<_>>();
+        let mut all: Vec<u128> = std::thread::scope(|threads| {
+            let threads: Vec<_> = (0..4).map(|_| threads.spawn(draw)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 4_000);
     }
 }

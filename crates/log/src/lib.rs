@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backup;
+mod buffers;
 mod create;
 mod error;
 pub mod format;

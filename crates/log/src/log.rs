@@ -11,6 +11,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use zerocopy::IntoBytes;
 
+use crate::buffers::Buffers;
 use crate::create::{STORE, create_segment, open_manifest, read_header, unusable, write_header};
 use crate::error::{OpenError, WriteError};
 use crate::format::{FEATURE_GENERATIONS, SegmentHeader, StoreHeader};
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
     pub(crate) tables: Cache<(u64, u32), Arc<Table>, ByLength>,
     pub(crate) files: Cache<(u64, u32), Arc<dyn File>>,
+    pub(crate) buffers: Buffers,
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
     /// The incompatible features in use.
     features: Mutex<u64>,
@@ -129,6 +131,7 @@ impl Log {
             blocks: Cache::with_weighter((cache >> 14) as usize, cache, ByLength),
             tables: Cache::with_weighter(64, cache / 4, ByLength),
             files: Cache::new(options.open_files),
+            buffers: Buffers::default(),
             segments: ArcSwap::default(),
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),

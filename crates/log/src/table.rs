@@ -128,9 +128,8 @@ impl Shared {
         if to > file.len().map_err(failed)? || to < from {
             return Err(damaged(segment, from, "the file is cut short"));
         }
-        let mut bytes = vec![0; (to - from) as usize];
-        read_exact_at(&*file, &mut bytes, from).map_err(failed)?;
-        Ok(bytes.into())
+        let length = (to - from) as usize;
+        self.buffers.filled(length, |bytes| read_exact_at(&*file, bytes, from).map_err(failed))
     }
 
     pub(crate) fn header_of(&self, segment: &Segment) -> Result<SegmentHeader, ReadError> {
@@ -187,15 +186,16 @@ impl Shared {
             }
         });
         let pieces: Vec<_> = pieces.collect::<Result<_, _>>()?;
-        let mut content = vec![0; (table.end_of(end - 1) - origin) as usize];
-        let mut rest = &mut content[..];
-        for (block, piece) in pieces {
-            let (to, later) = rest.split_at_mut(table.length_of(block) as usize);
-            unpack(&piece, packed.dictionary.as_ref(), to)
-                .map_err(|what| table.damage(segment, packed, block, what))?;
-            rest = later;
-        }
-        let content = Bytes::from(content);
+        let length = (table.end_of(end - 1) - origin) as usize;
+        let content = self.buffers.filled(length, |mut rest| {
+            for (block, piece) in pieces {
+                let (to, later) = rest.split_at_mut(table.length_of(block) as usize);
+                unpack(&piece, packed.dictionary.as_ref(), to)
+                    .map_err(|what| table.damage(segment, packed, block, what))?;
+                rest = later;
+            }
+            Ok(())
+        })?;
         let from = (from - origin) as usize;
         let to = ((to - origin) as usize).clamp(from, content.len());
         Ok(content.slice(from..to))

@@ -2,7 +2,7 @@
 
 use crate::append::{Append, Appended, Expected};
 use crate::cursor::Cursor;
-use crate::embedded::{Embedded, LiveSubscription};
+use crate::embedded::{Embedded, Hand, LiveSubscription};
 use crate::error::{AppendError, ReadError};
 use crate::event_store::EventStore;
 use crate::query::Query;
@@ -23,7 +23,7 @@ impl<'a> Blocking<'a> {
 
     /// Writes all of an append, or nothing.
     pub fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        pollster::block_on(self.store.write(append))
+        pollster::block_on(self.store.write_by(append, Hand::Caller))
     }
 
     /// Reads one page.

@@ -60,6 +60,20 @@ impl EventHeader {
 
 /// Lays out an event whose version is not known yet.
 pub(crate) fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u8; 16]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(EventHeader::SIZE + encoded_len(stream, event));
+    encode_into(&mut out, stream, event, id, hash_key);
+    out
+}
+
+/// Lays out an event whose version is not known yet behind what is there.
+pub(crate) fn encode_into(
+    out: &mut Vec<u8>,
+    stream: &str,
+    event: &NewEvent,
+    id: [u8; 16],
+    hash_key: &[u8; 16],
+) {
+    let digest = digest_in(out, event, hash_key);
     let tags: usize = event.tags.iter().map(|(key, value)| 2 + key.len() + 1 + value.len()).sum();
     let json = event.content_type == JSON;
     let content_type = if json || event.content_type == BYTES { "" } else { &event.content_type };
@@ -70,7 +84,7 @@ pub(crate) fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u
     let header = EventHeader {
         version: U64::ZERO,
         id,
-        digest: digest(event, hash_key),
+        digest,
         flags: flags.into(),
         schema_version: event.schema_version.into(),
         codec: 0,
@@ -87,7 +101,6 @@ pub(crate) fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u
         metadata: (event.metadata.len() as u32).into(),
         data: (event.data.len() as u32).into(),
     };
-    let mut out = Vec::with_capacity(EventHeader::SIZE + encoded_len(stream, event));
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(stream.as_bytes());
     out.extend_from_slice(event.event_type.as_bytes());
@@ -102,7 +115,6 @@ pub(crate) fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u
     }
     out.extend_from_slice(&event.metadata);
     out.extend_from_slice(&event.data);
-    out
 }
 
 /// Lays out what stands in the place of a lost event: nothing of it is seen.
@@ -142,10 +154,26 @@ pub(crate) fn set_version(encoded: &mut [u8], version: u64) {
 /// A keyed digest of all that the caller said, so that a repeat can be told from another event
 /// with the same id. What the store adds (version, commit time) is not part of it.
 pub(crate) fn digest(event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
+    digest_in(&mut Vec::new(), event, hash_key)
+}
+
+/// Payloads up to so many bytes are gathered with what is said around them.
+const GATHERED: usize = 4096;
+
+/// The digest; what is to be hashed is gathered at the end of `scratch`, since one call for all of
+/// it costs a fraction of one for each part.
+fn digest_in(scratch: &mut Vec<u8>, event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(hash_key);
+    let start = scratch.len();
     let mut put = |bytes: &[u8]| {
-        hasher.write(&(bytes.len() as u64).to_le_bytes());
-        hasher.write(bytes);
+        scratch.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        if bytes.len() <= GATHERED {
+            scratch.extend_from_slice(bytes);
+        } else {
+            hasher.write(&scratch[start..]);
+            scratch.truncate(start);
+            hasher.write(bytes);
+        }
     };
     put(event.event_type.as_bytes());
     put(event.event_time.map_or(0, |time| time.0).to_le_bytes().as_slice());
@@ -160,7 +188,71 @@ pub(crate) fn digest(event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
     }
     put(&event.metadata);
     put(&event.data);
+    hasher.write(&scratch[start..]);
+    scratch.truncate(start);
     hasher.finish128().as_u128().to_le_bytes()
+}
+
+/// Copies an event that was laid out without metadata and data, behind what is there.
+pub(crate) fn copy_without_payload(encoded: &[u8], out: &mut Vec<u8>) {
+    let Ok((header, rest)) = EventHeader::read_from_prefix(encoded) else { return };
+    let payload = (header.metadata.get() + header.data.get()) as usize;
+    let names = &rest[..rest.len().saturating_sub(payload)];
+    let header = EventHeader { metadata: U32::ZERO, data: U32::ZERO, ..header };
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(names);
+}
+
+/// What a query looks at, of an event that this process has laid out itself. Nothing is checked.
+pub(crate) struct LaidOut<'a> {
+    header: &'a EventHeader,
+    rest: &'a [u8],
+}
+
+impl<'a> LaidOut<'a> {
+    /// An event's bytes; none if they are none.
+    pub(crate) fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = EventHeader::ref_from_prefix(bytes).ok()?;
+        Some(LaidOut { header, rest })
+    }
+
+    pub(crate) fn stream(&self) -> &'a str {
+        self.text(0, self.header.stream)
+    }
+
+    pub(crate) fn event_type(&self) -> &'a str {
+        self.text(usize::from(self.header.stream.get()), self.header.event_type)
+    }
+
+    pub(crate) fn correlation(&self) -> Option<&'a str> {
+        let before = [self.header.stream, self.header.event_type];
+        Some(self.text(length_of(&before), self.header.correlation)).filter(|id| !id.is_empty())
+    }
+
+    /// Tags as `key=value`.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let header = self.header;
+        let before = [
+            header.stream,
+            header.event_type,
+            header.correlation,
+            header.causation,
+            header.content_type,
+            header.subject,
+        ];
+        let start = length_of(&before);
+        let end = start + header.tag_bytes.get() as usize;
+        tags_in(self.rest.get(start..end).unwrap_or_default())
+    }
+
+    fn text(&self, start: usize, length: U16) -> &'a str {
+        let bytes = self.rest.get(start..start + usize::from(length.get())).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+fn length_of(parts: &[U16]) -> usize {
+    parts.iter().map(|part| usize::from(part.get())).sum()
 }
 
 /// Where the parts of an event lie in its record.

@@ -17,11 +17,13 @@ const NAMED: Kind = Kind(8);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
     hasher: KeyHasher,
+    starts: Key,
 }
 
 impl Keys {
     pub(crate) fn new(hash_key: &[u8; 16]) -> Self {
-        Keys { hasher: KeyHasher::new(hash_key) }
+        let hasher = KeyHasher::new(hash_key);
+        Keys { hasher, starts: hasher.key(STREAM_START, &[]) }
     }
 
     /// The key of a field's value.
@@ -43,7 +45,7 @@ impl Keys {
 
     /// The first events of all streams.
     pub(crate) fn starts(&self) -> Key {
-        self.hasher.key(STREAM_START, &[])
+        self.starts
     }
 
     /// The first events of a category's streams.

@@ -1,3 +1,4 @@
+use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::Slot;
@@ -16,7 +17,7 @@ pub struct FrameBuilder<'a> {
     append_id: u128,
     extensions: usize,
     /// Offset in the buffer, and time, of each record.
-    records: Vec<(usize, i64)>,
+    records: SmallVec<[(usize, i64); 4]>,
 }
 
 /// Where a buffer of frames will lie.
@@ -40,7 +41,7 @@ impl<'a> FrameBuilder<'a> {
             synced_mark: place.synced_mark,
             append_id: 0,
             extensions: 0,
-            records: Vec::new(),
+            records: SmallVec::new(),
         }
     }
 
@@ -59,11 +60,20 @@ impl<'a> FrameBuilder<'a> {
 
     /// Adds a record with its own time.
     pub fn record(&mut self, time: i64, bytes: &[u8]) {
+        self.record_with(time, bytes, |_| {});
+    }
+
+    /// Adds a record that is completed in its place: what it says may depend on where it stands.
+    pub fn record_with(&mut self, time: i64, bytes: &[u8], complete: impl FnOnce(&mut [u8])) {
         let position = self.slot.position + self.records.len() as u64;
-        let prefix = RecordPrefix::new(self.salt, position, time, bytes);
-        self.records.push((self.buffer.len(), time));
-        self.buffer.extend_from_slice(prefix.as_bytes());
+        let start = self.buffer.len();
+        self.records.push((start, time));
+        self.buffer.extend_from_slice(&[0; RecordPrefix::SIZE]);
         self.buffer.extend_from_slice(bytes);
+        let (prefix, record) = self.buffer[start..].split_at_mut(RecordPrefix::SIZE);
+        complete(record);
+        let whole = RecordPrefix::new(self.salt, position, time, record);
+        prefix.copy_from_slice(whole.as_bytes());
     }
 
     /// Throws the frame away.

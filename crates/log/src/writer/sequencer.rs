@@ -1,7 +1,6 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -12,8 +11,14 @@ use crate::error::WriteError;
 use crate::log::{Log, Opened};
 
 /// Hands drafts to the writer of a log. Dropping it lets the writer finish what it has taken.
+///
+/// The writer belongs to whoever holds its lock. Mostly that is a thread of its own, which takes
+/// drafts in turns; a caller that may block takes a turn itself when nobody else is at it, which
+/// saves the two hand-overs that cost as much as the write.
 pub struct Sequencer<A: Admit> {
     queue: Arc<Queue<Pending<A>>>,
+    /// None if whoever owns the pump gives the turns.
+    writer: Option<Arc<Mutex<Writer<A>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -26,7 +31,7 @@ struct Gone<A: Admit> {
 impl<A: Admit> Drop for Gone<A> {
     fn drop(&mut self) {
         self.queue.close();
-        while let Taken::Items(items) = self.queue.take(Duration::ZERO) {
+        while let Taken::Items(items) = self.queue.take() {
             drop(items);
         }
         self.log.shared.head.close(None);
@@ -45,16 +50,22 @@ pub struct Waiting<A: Admit>(oneshot::Receiver<Outcome<A>>);
 impl<A: Admit> Sequencer<A> {
     /// Starts the writer on a thread of its own.
     pub fn start(opened: &Opened, admit: A) -> io::Result<Self> {
-        let (sequencer, mut pump) = Self::manual(opened, admit)?;
+        let (mut sequencer, pump) = Self::manual(opened, admit)?;
+        let writer = Arc::new(Mutex::new(pump.writer));
+        sequencer.writer = Some(writer.clone());
         let gone = Gone { queue: sequencer.queue.clone(), log: opened.log.clone() };
         let run = move || {
-            let _gone = gone;
+            let gone = gone;
+            let mut patience = writer.lock().patience();
             loop {
-                match pump.queue.take(pump.writer.patience()) {
-                    Taken::Items(items) => pump.writer.turn(items),
-                    Taken::Nothing => pump.writer.rest(),
-                    Taken::Closed => return pump.writer.close(),
+                gone.queue.wait(patience);
+                let mut writer = writer.lock();
+                match gone.queue.take() {
+                    Taken::Items(items) => writer.turn(items),
+                    Taken::Nothing => writer.rest(),
+                    Taken::Closed => return writer.close(),
                 }
+                patience = writer.patience();
             }
         };
         let thread = std::thread::Builder::new().name("leftfold-writer".to_owned()).spawn(run)?;
@@ -67,19 +78,46 @@ impl<A: Admit> Sequencer<A> {
         let shared = opened.log.shared.clone();
         let queue = Arc::new(Queue::new(shared.options.queue_bytes));
         let writer = Writer::new(shared, admit, opened.commit_time)?;
-        let sequencer = Sequencer { queue: queue.clone(), thread: Mutex::new(None) };
+        let sequencer = Sequencer { queue: queue.clone(), writer: None, thread: Mutex::new(None) };
         Ok((sequencer, Pump { writer, queue }))
     }
 
     /// Hands in a draft that will take about this many bytes; waits while the queue is full. The
     /// answer follows when the draft is refused, or written and (unless relaxed) synced.
     pub async fn submit(&self, draft: A::Draft, bytes: usize) -> Result<Waiting<A>, WriteError> {
-        let (answer, waiting) = oneshot::channel();
-        let pending = Pending { draft, bytes, answer };
+        let (pending, waiting) = pending(draft, bytes);
         match self.queue.push(pending, bytes).await {
-            Ok(()) => Ok(Waiting(waiting)),
+            Ok(()) => Ok(waiting),
             Err(_) => Err(WriteError::Closed),
         }
+    }
+
+    /// The same for a caller that may block: if nobody is writing, it writes itself.
+    pub async fn submit_here(
+        &self,
+        draft: A::Draft,
+        bytes: usize,
+    ) -> Result<Waiting<A>, WriteError> {
+        let Some(writer) = &self.writer else { return self.submit(draft, bytes).await };
+        let (pending, waiting) = pending(draft, bytes);
+        match self.queue.try_push_quietly(pending, bytes) {
+            Ok(()) => {}
+            Err((_, true)) => return Err(WriteError::Closed),
+            Err((pending, false)) => {
+                let pushed = self.queue.push(pending, bytes).await;
+                return pushed.map(|()| waiting).map_err(|_| WriteError::Closed);
+            }
+        }
+        let turn = writer.try_lock().map(|mut writer| {
+            if let Taken::Items(items) = self.queue.take() {
+                writer.turn(items);
+            }
+        });
+        // Whoever finds the writer busy leaves its draft to the thread; so does what came meanwhile.
+        if turn.is_none() || self.queue.is_filled() {
+            self.queue.wake();
+        }
+        Ok(waiting)
     }
 
     /// Takes no more drafts, and returns when all that were taken are answered.
@@ -90,6 +128,11 @@ impl<A: Admit> Sequencer<A> {
             _ = thread.join();
         }
     }
+}
+
+fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, Waiting<A>) {
+    let (answer, waiting) = oneshot::channel();
+    (Pending { draft, bytes, answer }, Waiting(waiting))
 }
 
 impl<A: Admit> Drop for Sequencer<A> {
@@ -108,7 +151,7 @@ impl<A: Admit> Waiting<A> {
 impl<A: Admit> Pump<A> {
     /// One turn with all that waits; false if nothing did.
     pub fn turn(&mut self) -> bool {
-        match self.queue.take(Duration::ZERO) {
+        match self.queue.take() {
             Taken::Items(items) => {
                 self.writer.turn(items);
                 true

@@ -8,6 +8,12 @@ use crate::segment::{OpenBody, Segment};
 /// bandwidth, and zeros would double what is written.
 const BULK: usize = 256 << 10;
 
+/// Zeros are written in pieces of so many bytes. The page cache of Linux keeps a large write in
+/// large folios, and each small write and sync in one walks over all of its buffers: after zeros
+/// that were written four megabytes at a time a small write with its sync takes 66 us, after pieces
+/// of 4 to 256 KiB 47.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// The end of the open segment.
 pub(super) struct Tail {
     pub(super) segment: Arc<Segment>,
@@ -18,15 +24,13 @@ pub(super) struct Tail {
     /// The file's length: zeros from `end` on.
     allocated: u64,
     preallocate: u64,
-    zeros: Vec<u8>,
 }
 
 impl Tail {
     pub(super) fn new(segment: Arc<Segment>, preallocate: u64) -> io::Result<Self> {
         let body = body_of(&segment)?;
         let (end, allocated) = (body.synced_end(), body.file.len()?);
-        let zeros = Vec::new();
-        Ok(Tail { segment, end, synced: end, allocated, preallocate, zeros })
+        Ok(Tail { segment, end, synced: end, allocated, preallocate })
     }
 
     /// Writes frames at the end. The zeros after them are written along, not merely reserved:
@@ -36,9 +40,11 @@ impl Tail {
         let end = self.end + bytes.len() as u64;
         if end > self.allocated {
             if bytes.len() < BULK && self.preallocate > 0 {
-                self.zeros.resize(self.preallocate as usize, 0);
-                file.write_at(&self.zeros, end)?;
                 self.allocated = end + self.preallocate;
+                for at in (end..self.allocated).step_by(ZEROS.len()) {
+                    let piece = ZEROS.len().min((self.allocated - at) as usize);
+                    file.write_at(&ZEROS[..piece], at)?;
+                }
             } else {
                 self.allocated = end;
             }

@@ -36,6 +36,8 @@ pub(super) struct Writer<A: Admit> {
     mark_due: bool,
     unsynced_since: Option<Instant>,
     failed: Option<WriteError>,
+    /// A turn has begun and not ended.
+    turning: bool,
 }
 
 impl<A: Admit> Writer<A> {
@@ -53,6 +55,7 @@ impl<A: Admit> Writer<A> {
             mark_due: shared.unmarked.load(Ordering::Acquire),
             unsynced_since: None,
             failed: None,
+            turning: false,
             shared,
             admit,
         })
@@ -60,6 +63,10 @@ impl<A: Admit> Writer<A> {
 
     /// One turn: admit all, write once, sync once, answer all.
     pub(super) fn turn(&mut self, items: VecDeque<Pending<A>>) {
+        if std::mem::replace(&mut self.turning, true) {
+            // A turn that did not end has panicked, halfway through who knows what.
+            self.fail(WriteError::Closed);
+        }
         for item in items {
             match self.failed.clone() {
                 Some(error) => self.answers.push((item.answer, Err(error))),
@@ -72,6 +79,7 @@ impl<A: Admit> Writer<A> {
             done.unwrap_or_else(|error| self.fail(error));
         }
         self.answer_all();
+        self.turning = false;
     }
 
     /// How long to wait for work before [`Writer::rest`] is due.
@@ -86,7 +94,7 @@ impl<A: Admit> Writer<A> {
     /// Nothing to do: sync what is not, and note down up to where the log is synced. A segment that
     /// is to be closed is closed.
     pub(super) fn rest(&mut self) {
-        if self.failed.is_none() {
+        if self.failed.is_none() && !self.turning {
             // What is synced is noted before the segment is left.
             let done = self.settle().and_then(|()| self.roll_if_told());
             done.unwrap_or_else(|error| self.fail(error));
@@ -105,7 +113,7 @@ impl<A: Admit> Writer<A> {
     }
 
     /// The last turn is over.
-    pub(super) fn close(mut self) {
+    pub(super) fn close(&mut self) {
         self.rest();
         self.shared.head.close(None);
     }

@@ -11,16 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leftfold_index::{Active, Adding, Key, Part};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
+use smallvec::SmallVec;
 
 use super::core::{Core, cursor_of};
-use super::draft::{Draft, DraftEvent, DraftStream};
+use super::draft::{Draft, DraftEvent, DraftStream, Guard};
 use super::indexes::Named;
 use super::rebuild::encode_moves;
-use super::recent::{Answer, Recent, Recents};
+use super::recent::{Answer, Recent, RecentAppend, Recents};
 use super::retention::StoreChange;
 use crate::append::{Appended, Expected, Versions};
 use crate::codec::set_version;
 use crate::cursor::Cursor;
+use crate::keys::Keys;
+use crate::names::category_of;
 
 /// So many recent events a condition may look at on the writer's thread at the first attempt;
 /// four times as many at each further one, so that it gets through in the end.
@@ -28,7 +31,7 @@ const FIRST_BUDGET: usize = 1_024;
 
 /// A draft that goes back to its caller.
 pub(crate) struct Bounce {
-    pub(crate) draft: Draft,
+    pub(crate) draft: Box<Draft>,
     /// Look again when so many frames are durable.
     pub(crate) until: u64,
 }
@@ -80,39 +83,48 @@ impl Admitter {
                 .checkpoints
                 .iter()
                 .all(|to| self.checkpoints.get(&to.name).copied() == to.expected)
-            && draft.guards.iter().all(|guard| {
-                let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
-                let answer = self.recents.none_after(&guard.expanded, guard.holds_upto, budget);
-                answer == Answer::Holds
-            })
+            && draft.guards.iter().all(|guard| self.guard_holds(draft, guard, adding))
     }
 
-    fn write(&mut self, draft: Draft, slot: Slot, frame: &mut FrameBuilder<'_>) -> Appended {
+    /// Nearly always the newest postings tell that nothing has come; else the events themselves do.
+    fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &Adding<'_>) -> bool {
+        let since = guard.holds_upto;
+        let may = guard.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
+        let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
+        !may || self.recents.none_after(&guard.expanded, since, budget) == Answer::Holds
+    }
+
+    fn write(
+        &mut self,
+        draft: Box<Draft>,
+        slot: Slot,
+        frame: &mut FrameBuilder<'_>,
+        adding: &mut Adding<'_>,
+    ) -> Appended {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
             frame.extension(EXTENSION_CHECKPOINTS, &encode_moves(&draft.checkpoints));
         }
-        let active = self.active.clone();
-        let mut adding = active.add();
-        let mut next: Vec<u64> =
-            draft.streams.iter().map(|stream| next_version(stream, &adding)).collect();
-        let versions = versions(&draft.streams, &next);
+        let mut next: SmallVec<[u64; 1]> =
+            draft.streams.iter().map(|stream| next_version(stream, adding)).collect();
+        let firsts = next.clone();
+        let mut recent = RecentAppend {
+            first: slot.position,
+            described: draft.described.clone(),
+            events: SmallVec::new(),
+        };
         let count = draft.events.len() as u64;
-        for (position, mut event) in (slot.position..).zip(draft.events) {
+        for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
-            set_version(&mut event.encoded, version);
             let micros = event.time.unwrap_or(slot.commit_time);
-            frame.record(micros, &event.encoded);
-            let stream = &draft.streams[event.stream];
-            index(&self.core, &mut adding, stream, &event, position, version);
-            let recent = Recent { position, micros, described: event.described };
-            for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
-                adding.posting(named.key, position);
-            }
-            self.recents.push(recent);
+            let encoded = &draft.encoded[event.encoded.clone()];
+            frame.record_with(micros, encoded, |record| set_version(record, version));
+            index(&self.core.keys, adding, &draft, event, [position, version]);
+            self.index_by_name(adding, &draft, event, position, micros);
+            recent.events.push((event.described.start, micros));
         }
-        drop(adding);
+        self.recents.push(recent);
         for to in draft.checkpoints {
             self.checkpoints.insert(to.name.clone(), to.to);
             self.moved.push((to.name, to.to));
@@ -126,8 +138,27 @@ impl Admitter {
         Appended {
             cursor: cursor_of(self.core.log.header().store_id, last),
             positions: (count > 0).then_some((slot.position, last)),
-            streams: versions,
+            streams: versions(draft.streams, &firsts),
             repeated: false,
+        }
+    }
+
+    fn index_by_name(
+        &self,
+        adding: &mut Adding<'_>,
+        draft: &Draft,
+        event: &DraftEvent,
+        position: u64,
+        micros: i64,
+    ) {
+        if self.named.is_empty() {
+            return;
+        }
+        let Some(recent) = Recent::of(&draft.described[event.described.clone()], micros) else {
+            return;
+        };
+        for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
+            adding.posting(named.key, position);
         }
     }
 
@@ -147,18 +178,20 @@ impl Admitter {
 }
 
 impl Admit for Admitter {
-    type Draft = Draft;
+    type Draft = Box<Draft>;
     type Receipt = Appended;
     type Refusal = Bounce;
 
     fn admit(
         &mut self,
-        draft: Draft,
+        draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
     ) -> Result<Appended, Bounce> {
-        if self.still_holds(&draft, &self.active.add()) {
-            Ok(self.write(draft, slot, frame))
+        let active = self.active.clone();
+        let mut adding = active.add();
+        if self.still_holds(&draft, &adding) {
+            Ok(self.write(draft, slot, frame, &mut adding))
         } else {
             Err(Bounce { draft, until: slot.ticket - 1 })
         }
@@ -208,10 +241,10 @@ fn next_version(stream: &DraftStream, adding: &Adding<'_>) -> u64 {
     last.map_or(0, |version| version + 1)
 }
 
-fn versions(streams: &[DraftStream], next: &[u64]) -> Vec<Versions> {
-    let streams = streams.iter().zip(next).filter(|(stream, _)| stream.events > 0);
-    let versions = |(stream, first): (&DraftStream, &u64)| Versions {
-        stream: stream.name.to_string(),
+fn versions(streams: SmallVec<[DraftStream; 1]>, firsts: &[u64]) -> Vec<Versions> {
+    let streams = streams.into_iter().zip(firsts).filter(|(stream, _)| stream.events > 0);
+    let versions = |(stream, first): (DraftStream, &u64)| Versions {
+        stream: stream.name,
         first: *first,
         last: first + stream.events - 1,
     };
@@ -219,20 +252,19 @@ fn versions(streams: &[DraftStream], next: &[u64]) -> Vec<Versions> {
 }
 
 fn index(
-    core: &Core,
+    keys: &Keys,
     adding: &mut Adding<'_>,
-    stream: &DraftStream,
+    draft: &Draft,
     event: &DraftEvent,
-    position: u64,
-    version: u64,
+    [position, version]: [u64; 2],
 ) {
+    let stream = &draft.streams[event.stream];
     adding.numbered(stream.key, position, version);
     adding.posting(stream.category, position);
     if version == 0 {
-        adding.posting(core.keys.starts(), position);
-        adding.posting(stream.starts_in_category, position);
+        adding.posting(keys.starts(), position);
+        adding.posting(keys.starts_in(category_of(&stream.name)), position);
     }
-    adding.posting(event.type_key, position);
-    event.other_keys.iter().for_each(|key| adding.posting(*key, position));
+    draft.keys[event.keys.clone()].iter().for_each(|key| adding.posting(*key, position));
     adding.single(event.id_key, position);
 }

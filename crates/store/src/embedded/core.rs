@@ -9,6 +9,7 @@ use leftfold_log::{Log, Packing};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
+use super::events::EventCache;
 use super::indexes::Named;
 use super::retention::{Kept, Rule};
 use super::upkeep::Upkeep;
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     /// Replaced as a whole when a part is added or sealed.
     pub(crate) index: ArcSwap<IndexSet>,
     pub(crate) index_cache: Arc<IndexCache>,
+    /// Events that were read one by one.
+    pub(crate) events: EventCache,
     /// Last versions of streams, and the last position that they take into account.
     pub(crate) heads: Cache<Key, (u64, u64)>,
     /// Durable checkpoints.

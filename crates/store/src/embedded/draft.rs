@@ -1,28 +1,35 @@
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use leftfold_index::Key;
+use bytes::Bytes;
+use leftfold_index::{Expr, Key};
 use leftfold_log::Head;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::core::Core;
 use super::limit_error;
-use super::recent::Described;
 use super::retention::StoreChange;
 use crate::append::{Append, CheckpointMove, Expected};
-use crate::codec;
+use crate::codec::{self, EventHeader};
 use crate::cursor::Cursor;
 use crate::error::Invalid;
 use crate::event::NewEvent;
 use crate::names::{self, category_of};
-use crate::query::{Field, Query};
+use crate::query::{Field, Query, plan};
 
 /// An append on its way: checked, laid out, its keys made.
 pub(crate) struct Draft {
     pub(crate) append_id: u128,
-    pub(crate) events: Vec<DraftEvent>,
+    pub(crate) events: SmallVec<[DraftEvent; 1]>,
+    /// All events, laid out one after the other.
+    pub(crate) encoded: Bytes,
+    /// What conditions of later appends will look at: the same, or without payloads that are large.
+    pub(crate) described: Bytes,
+    /// The keys of all events' types, correlations and tags.
+    pub(crate) keys: SmallVec<[Key; 4]>,
     /// Each stream that has events or an expectation, once.
-    pub(crate) streams: Vec<DraftStream>,
+    pub(crate) streams: SmallVec<[DraftStream; 1]>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) checkpoints: Vec<CheckpointMove>,
     /// What it changes beside the log, if it is the store's own.
@@ -33,30 +40,34 @@ pub(crate) struct Draft {
 }
 
 pub(crate) struct DraftStream {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: String,
     pub(crate) key: Key,
     pub(crate) category: Key,
-    pub(crate) starts_in_category: Key,
     pub(crate) expected: Expected,
     /// Its last version as far as its caller has checked.
     pub(crate) version: Option<u64>,
     /// How many events it gets.
     pub(crate) events: u64,
+    /// The first and the last of them, as numbers of the draft's events.
+    pub(crate) ends: Option<(usize, usize)>,
 }
 
 pub(crate) struct DraftEvent {
     /// Which of the draft's streams.
     pub(crate) stream: usize,
+    /// The number of its stream's next event in the draft.
+    pub(crate) next: Option<usize>,
     pub(crate) id: Uuid,
     /// Whether the caller gave the id: then it may be known already.
     pub(crate) id_given: bool,
     pub(crate) id_key: Key,
-    pub(crate) type_key: Key,
-    /// Of correlation and tags.
-    pub(crate) other_keys: Vec<Key>,
     pub(crate) time: Option<i64>,
-    pub(crate) described: Arc<Described>,
-    pub(crate) encoded: Vec<u8>,
+    /// Where it lies in `encoded`.
+    pub(crate) encoded: Range<usize>,
+    /// Where it lies in `described`.
+    pub(crate) described: Range<usize>,
+    /// Which of the draft's keys are its own.
+    pub(crate) keys: Range<usize>,
 }
 
 /// "No event after the cursor matches the query."
@@ -64,6 +75,8 @@ pub(crate) struct Guard {
     pub(crate) query: Query,
     /// The query with named indexes expanded.
     pub(crate) expanded: Query,
+    /// Postings that hold all that the query yields, if there are such.
+    pub(crate) postings: Option<Expr>,
     /// Known to hold up to here.
     pub(crate) holds_upto: u64,
 }
@@ -73,38 +86,55 @@ impl Draft {
     pub(crate) fn bytes(&self) -> usize {
         /// Around each event, and around each checkpoint move.
         const AROUND: usize = 64;
-        let events: usize = self.events.iter().map(|event| event.encoded.len() + AROUND).sum();
         let moves = self.checkpoints.iter().map(|to| to.name.len() + AROUND).sum::<usize>();
-        events + moves + AROUND
+        self.encoded.len() + self.events.len() * AROUND + moves + AROUND
     }
 
-    /// The digest that the event's record holds.
-    pub(crate) fn digest(event: &DraftEvent) -> Option<[u8; 16]> {
-        event.encoded.get(24..40)?.try_into().ok()
+    /// A stream's events, in order.
+    pub(crate) fn events_of(&self, at: usize) -> impl Iterator<Item = &DraftEvent> {
+        let first = self.streams[at].ends.map(|(first, _)| first);
+        let event = |number: Option<usize>| number.and_then(|number| self.events.get(number));
+        std::iter::successors(event(first), move |event_before| event(event_before.next))
+    }
+
+    /// The digest that an event's record holds.
+    pub(crate) fn digest(&self, event: &DraftEvent) -> Option<[u8; 16]> {
+        self.encoded.get(event.encoded.clone())?.get(24..40)?.try_into().ok()
     }
 }
 
 impl Core {
     /// Checks the form of an append and lays it out.
     pub(crate) fn draft(&self, append: Append) -> Result<Draft, Invalid> {
-        self.check_form(&append)?;
-        let mut streams = Vec::new();
-        let mut by_name = HashMap::new();
-        let mut events = Vec::with_capacity(append.events.len());
+        let bytes = self.check_form(&append)?;
+        let mut laying = Laying {
+            core: self,
+            millis: (self.clock.now_micros() / 1000).max(0) as u64,
+            events: SmallVec::with_capacity(append.events.len()),
+            encoded: Vec::with_capacity(bytes),
+            keys: SmallVec::new(),
+            streams: SmallVec::new(),
+            by_name: HashMap::new(),
+        };
         for (stream, event) in append.events {
-            let at = self.stream_of(&mut streams, &mut by_name, &stream);
-            streams[at].events += 1;
-            events.push(self.lay_out(at, &streams[at], event));
+            laying.event(stream, &event);
         }
         for (stream, expected) in append.expected {
-            let at = self.stream_of(&mut streams, &mut by_name, &stream);
-            streams[at].expected = expected;
+            let at = laying.stream(stream);
+            laying.streams[at].expected = expected;
         }
+        check_ids_twice(&laying.events, &laying.streams)?;
+        let Laying { mut events, encoded, keys, streams, .. } = laying;
+        let encoded = Bytes::from(encoded);
+        let described = describe(&mut events, &encoded);
         let guard = |(query, cursor)| self.guard(query, cursor);
         Ok(Draft {
             append_id: self.random.next_u128(),
-            change: append.system.then(|| StoreChange::of(&events, &self.keys)).flatten(),
+            change: append.system.then(|| StoreChange::of(&encoded, &self.keys)).flatten(),
             events,
+            encoded,
+            described,
+            keys,
             streams,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
             checkpoints: append.checkpoints,
@@ -113,62 +143,20 @@ impl Core {
         })
     }
 
-    fn stream_of(
-        &self,
-        streams: &mut Vec<DraftStream>,
-        by_name: &mut HashMap<Arc<str>, usize>,
-        name: &str,
-    ) -> usize {
-        if let Some(at) = by_name.get(name) {
-            return *at;
-        }
-        let (name, category): (Arc<str>, _) = (name.into(), category_of(name));
-        streams.push(DraftStream {
-            key: self.keys.of(Field::Stream, &name),
-            category: self.keys.of(Field::Category, category),
-            starts_in_category: self.keys.starts_in(category),
-            name: name.clone(),
-            expected: Expected::Any,
-            version: None,
-            events: 0,
-        });
-        by_name.insert(name, streams.len() - 1);
-        streams.len() - 1
-    }
-
-    fn lay_out(&self, at: usize, stream: &DraftStream, event: NewEvent) -> DraftEvent {
-        let id_given = event.id.is_some();
-        let id = event.id.unwrap_or_else(|| self.new_id());
-        let hash_key = &self.log.header().hash_key;
-        let encoded = codec::encode(&stream.name, &event, id.into_bytes(), hash_key);
-        let correlation = event.correlation.iter().map(|id| self.keys.of(Field::Correlation, id));
-        let tag = |(key, value): &(String, String)| self.keys.tag(key, value);
-        DraftEvent {
-            stream: at,
-            id,
-            id_given,
-            id_key: self.keys.event(&stream.key, id),
-            type_key: self.keys.of(Field::Type, &event.event_type),
-            other_keys: correlation.chain(event.tags.iter().map(tag)).collect(),
-            time: event.event_time.map(|time| time.0),
-            described: Arc::new(Described::new(stream.name.clone(), event)),
-            encoded,
-        }
-    }
-
     /// A version 7 UUID: sorts by time, for whoever keeps ids in a database.
-    fn new_id(&self) -> Uuid {
-        let millis = (self.clock.now_micros() / 1000).max(0) as u64;
+    fn new_id(&self, millis: u64) -> Uuid {
         let [random @ .., _, _, _, _, _, _] = self.random.next_u128().to_le_bytes();
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
     }
 
     fn guard(&self, query: Query, cursor: Cursor) -> Result<Guard, Invalid> {
         let expanded = self.expand(&query)?;
-        Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded })
+        let postings = plan(&expanded, &self.keys, &|_| None).postings;
+        Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded, postings })
     }
 
-    fn check_form(&self, append: &Append) -> Result<(), Invalid> {
+    /// Checks the form; gives how many bytes its events will take.
+    fn check_form(&self, append: &Append) -> Result<usize, Invalid> {
         let limits = &self.limits;
         if append.events.is_empty() && append.checkpoints.is_empty() {
             let message = "the append has neither events nor checkpoint moves: add one";
@@ -200,7 +188,7 @@ impl Core {
             names::check_new("checkpoint", &to.name)?;
             self.position_of(to.to)?;
         }
-        Ok(())
+        Ok(bytes + append.events.len() * EventHeader::SIZE)
     }
 
     /// Checks an event; gives its size.
@@ -234,22 +222,124 @@ impl Core {
     }
 }
 
-/// Nothing may be said twice of the same thing.
+/// An append being laid out.
+struct Laying<'a> {
+    core: &'a Core,
+    /// The time for new ids, in milliseconds since 1970.
+    millis: u64,
+    events: SmallVec<[DraftEvent; 1]>,
+    encoded: Vec<u8>,
+    keys: SmallVec<[Key; 4]>,
+    streams: SmallVec<[DraftStream; 1]>,
+    /// Where each stream is, once there are several.
+    by_name: HashMap<String, usize>,
+}
+
+impl Laying<'_> {
+    fn event(&mut self, stream: String, event: &NewEvent) {
+        let at = self.stream(stream);
+        self.link(at);
+        let (core, stream) = (self.core, &self.streams[at]);
+        let id = event.id.unwrap_or_else(|| core.new_id(self.millis));
+        let (start, first_key) = (self.encoded.len(), self.keys.len());
+        let hash_key = &core.log.header().hash_key;
+        codec::encode_into(&mut self.encoded, &stream.name, event, id.into_bytes(), hash_key);
+        self.keys.push(core.keys.of(Field::Type, &event.event_type));
+        self.keys.extend(event.correlation.iter().map(|id| core.keys.of(Field::Correlation, id)));
+        self.keys.extend(event.tags.iter().map(|(key, value)| core.keys.tag(key, value)));
+        let encoded = start..self.encoded.len();
+        self.events.push(DraftEvent {
+            stream: at,
+            next: None,
+            id,
+            id_given: event.id.is_some(),
+            id_key: core.keys.event(&stream.key, id),
+            time: event.event_time.map(|time| time.0),
+            described: encoded.clone(),
+            encoded,
+            keys: first_key..self.keys.len(),
+        });
+    }
+
+    /// Lets the event to come follow the last one of its stream.
+    fn link(&mut self, at: usize) {
+        let (stream, number) = (&mut self.streams[at], self.events.len());
+        stream.events += 1;
+        if let Some((_, last)) = stream.ends {
+            self.events[last].next = Some(number);
+        }
+        let first = stream.ends.map_or(number, |(first, _)| first);
+        stream.ends = Some((first, number));
+    }
+
+    /// The number of a stream; nearly always it is that of the last event.
+    fn stream(&mut self, name: String) -> usize {
+        let last = self.streams.len().checked_sub(1);
+        if let Some(last) = last.filter(|last| self.streams[*last].name == name) {
+            return last;
+        }
+        if let Some(at) = self.by_name.get(&name) {
+            return *at;
+        }
+        self.by_name.extend(last.map(|last| (self.streams[last].name.clone(), last)));
+        self.streams.push(DraftStream {
+            key: self.core.keys.of(Field::Stream, &name),
+            category: self.core.keys.of(Field::Category, category_of(&name)),
+            name,
+            expected: Expected::Any,
+            version: None,
+            events: 0,
+            ends: None,
+        });
+        self.streams.len() - 1
+    }
+}
+
+/// What conditions will look at. It stays in memory for a while, so that it is worth a copy to leave
+/// behind payloads that are large.
+fn describe(events: &mut [DraftEvent], encoded: &Bytes) -> Bytes {
+    /// On average an event may have so many bytes to be kept as it is.
+    const WHOLE: usize = 1024;
+    if encoded.len() <= events.len() * WHOLE {
+        return encoded.clone();
+    }
+    let mut described = Vec::new();
+    for event in events {
+        let start = described.len();
+        codec::copy_without_payload(&encoded[event.encoded.clone()], &mut described);
+        event.described = start..described.len();
+    }
+    described.into()
+}
+
+fn twice(what: &str, name: &str) -> Invalid {
+    Invalid::new("append_contradictory", format!("{what} {name} is given twice in one append"))
+}
+
+/// No stream may get the same event twice.
+fn check_ids_twice(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(), Invalid> {
+    if events.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity(events.len());
+    match events.iter().find(|event| event.id_given && !seen.insert((event.stream, event.id))) {
+        Some(event) => {
+            let stream = &streams[event.stream].name;
+            Err(twice(&format!("in stream {stream}, event id"), &event.id.to_string()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Nothing else may be said twice of the same thing.
 fn check_twice(append: &Append) -> Result<(), Invalid> {
-    let twice = |what: &str, name: &str| {
-        Invalid::new("append_contradictory", format!("{what} {name} is given twice in one append"))
-    };
-    let mut ids = std::collections::HashSet::new();
-    for (stream, event) in &append.events {
-        if let Some(id) = event.id.filter(|id| !ids.insert((stream, *id))) {
-            return Err(twice(&format!("in stream {stream}, event id"), &id.to_string()));
+    if append.expected.len() > 1 {
+        let mut streams = HashSet::new();
+        if let Some((stream, _)) = append.expected.iter().find(|(name, _)| !streams.insert(name)) {
+            return Err(twice("the expectation of stream", stream));
         }
     }
-    let mut streams = std::collections::HashSet::new();
-    if let Some((stream, _)) = append.expected.iter().find(|(name, _)| !streams.insert(name)) {
-        return Err(twice("the expectation of stream", stream));
-    }
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     match append.checkpoints.iter().find(|to| !names.insert(&to.name)) {
         Some(to) => Err(twice("the move of checkpoint", &to.name)),
         None => Ok(()),

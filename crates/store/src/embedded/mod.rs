@@ -6,6 +6,7 @@ mod check;
 mod core;
 mod draft;
 mod event_store;
+mod events;
 mod indexes;
 mod manual;
 mod open;
@@ -53,6 +54,15 @@ use upkeep::Upkeep;
 
 /// An append that others overtake so often is given back.
 const MAX_ATTEMPTS: u32 = 64;
+
+/// Whose thread writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// The writer's: the caller must not wait for a disk.
+    Writer,
+    /// The caller's own, if nobody else is writing.
+    Caller,
+}
 
 /// A store in a directory of this machine, opened by this process alone.
 pub struct Embedded {
@@ -158,7 +168,16 @@ impl Embedded {
 
     /// Waits until all of an append's writing is behind the durable head.
     pub(crate) async fn write(&self, append: Append) -> Result<Appended, AppendError> {
-        let mut draft = self.core.draft(append)?;
+        self.write_by(append, Hand::Writer).await
+    }
+
+    pub(crate) async fn write_by(
+        &self,
+        append: Append,
+        hand: Hand,
+    ) -> Result<Appended, AppendError> {
+        // In a box: it goes through several hands.
+        let mut draft = Box::new(self.core.draft(append)?);
         for attempt in 0..MAX_ATTEMPTS {
             draft.attempt = attempt;
             match self.core.check(&mut draft) {
@@ -175,7 +194,10 @@ impl Embedded {
                 Err(other) => return Err(other),
             }
             let bytes = draft.bytes();
-            let waiting = self.sequencer.submit(draft, bytes).await?;
+            let waiting = match hand {
+                Hand::Writer => self.sequencer.submit(draft, bytes).await?,
+                Hand::Caller => self.sequencer.submit_here(draft, bytes).await?,
+            };
             match waiting.outcome().await? {
                 Ok(appended) => return Ok(appended),
                 Err(bounce) => {

@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 
 use super::admit::Admitter;
 use super::core::Core;
+use super::events::EventCache;
 use super::options::Options;
 use super::rebuild::{Rebuilt, decode_moves};
 use super::upkeep::{Closed, Upkeep};
@@ -54,6 +55,7 @@ pub(crate) fn open(
         clock,
         index: ArcSwap::default(),
         index_cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
+        events: EventCache::new(options.event_cache_bytes),
         heads: Cache::new(options.head_cache),
         checkpoints: RwLock::default(),
         named: RwLock::default(),

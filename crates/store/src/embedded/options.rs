@@ -14,6 +14,8 @@ pub struct Options {
     /// In the background at most so many bytes a second are read to be written again (packed,
     /// scavenged, merged), so that those in the foreground have the disk to themselves.
     pub upkeep_bytes_per_second: u64,
+    /// Bytes of events kept in memory that were read one by one, as those of a stream are.
+    pub event_cache_bytes: u64,
     /// Bytes of index blocks kept in memory.
     pub index_cache_bytes: u64,
     /// How many streams' last versions are kept in memory beside those of the open segment.
@@ -31,6 +33,7 @@ impl Default for Options {
             log: LogOptions::default(),
             packing: Packing::default(),
             upkeep_bytes_per_second: 64 << 20,
+            event_cache_bytes: 32 << 20,
             index_cache_bytes: 64 << 20,
             head_cache: 100_000,
             read_threads: 2,

@@ -1,9 +1,10 @@
 use std::sync::atomic::Ordering;
 
 use leftfold_index::{Matches, Toward};
-use leftfold_log::{Direction, Fetcher, Record, Scan, ScanRange};
+use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
+use super::events::Cached;
 use super::retention::Kept;
 use crate::cursor::Cursor;
 use crate::error::{Failure, Invalid, ReadError};
@@ -17,27 +18,41 @@ const TO_COME: u64 = u64::MAX - 1;
 
 /// The events that a plan leads to, one after the other.
 pub(crate) enum Candidates {
-    Postings(Matches, Fetcher),
+    Postings(Matches, Fetcher, Cached),
     Scan(Scan),
 }
 
 impl Candidates {
     pub(crate) fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
-        let record = match self {
-            Candidates::Scan(scan) => scan.next()?,
-            Candidates::Postings(matches, fetcher) => match matches.next()? {
-                None => None,
-                Some(position) => match fetcher.get(position)? {
-                    None => {
-                        let what = "the index knows it, the log does not";
-                        return Err(Failure::Record { position, what }.into());
-                    }
-                    // Scattered events must not each keep a whole block in memory.
-                    found => found.map(Record::detached),
-                },
+        match self {
+            Candidates::Scan(scan) => Ok(scan.next()?.map(Recorded::new).transpose()?),
+            Candidates::Postings(matches, fetcher, cached) => match matches.next()? {
+                Some(position) => Ok(Some(fetch(position, fetcher, cached)?)),
+                None => Ok(None),
             },
-        };
-        Ok(record.map(Recorded::new).transpose()?)
+        }
+    }
+}
+
+fn fetch(position: u64, fetcher: &mut Fetcher, cached: &Cached) -> Result<Recorded, ReadError> {
+    // What lies beside the last one is as near as the cache.
+    let beside = fetcher.is_beside(position);
+    if !beside && let Some(event) = cached.get(position) {
+        return Ok(event);
+    }
+    match fetcher.get(position)? {
+        // Scattered events must not each keep a whole block in memory.
+        Some(record) => {
+            let event = Recorded::new(record.detached())?;
+            if !beside {
+                cached.keep(&event);
+            }
+            Ok(event)
+        }
+        None => {
+            let what = "the index knows it, the log does not";
+            Err(Failure::Record { position, what }.into())
+        }
     }
 }
 
@@ -53,7 +68,7 @@ impl Core {
         Ok(match &plan.postings {
             Some(postings) => {
                 let matches = self.index.load().matches(postings, [from, to], toward)?;
-                Candidates::Postings(matches, self.log.fetcher())
+                Candidates::Postings(matches, self.log.fetcher(), self.events.now())
             }
             None => {
                 let direction = match toward {

@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use crate::event::NewEvent;
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::codec::LaidOut;
 use crate::query::{Facts, Query};
 
 /// So many of the last events are kept for checking conditions in memory. A draft that was
@@ -11,60 +13,36 @@ const KEPT: usize = 16_384;
 /// And they take at most about so many bytes.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// What a condition can look at of an event.
-pub(crate) struct Described {
-    stream: Arc<str>,
-    event_type: String,
-    correlation: Option<String>,
-    tags: Vec<(String, String)>,
+/// An event that was written lately, durable or not, as its caller laid it out: perhaps without its
+/// payload, and without its version.
+pub(crate) struct Recent<'a> {
+    micros: i64,
+    laid_out: LaidOut<'a>,
 }
 
-impl Described {
-    pub(crate) fn new(stream: Arc<str>, event: NewEvent) -> Self {
-        let NewEvent { event_type, correlation, tags, .. } = event;
-        Described { stream, event_type, correlation, tags }
-    }
-
-    pub(crate) fn stream(&self) -> &str {
-        &self.stream
-    }
-
-    /// About how many bytes it takes.
-    fn size(&self) -> usize {
-        const AROUND: usize = 100;
-        let tags: usize =
-            self.tags.iter().map(|(key, value)| AROUND + key.len() + value.len()).sum();
-        let correlation = self.correlation.as_ref().map_or(0, String::len);
-        AROUND + self.event_type.len() + correlation + tags
-    }
-
-    pub(crate) fn event_type(&self) -> &str {
-        &self.event_type
+impl<'a> Recent<'a> {
+    /// An event by its bytes (more may follow) and its time; none if they are none.
+    pub(crate) fn of(bytes: &'a [u8], micros: i64) -> Option<Self> {
+        Some(Recent { micros, laid_out: LaidOut::of(bytes)? })
     }
 }
 
-/// An event that was written lately, durable or not.
-pub(crate) struct Recent {
-    pub(crate) position: u64,
-    pub(crate) micros: i64,
-    pub(crate) described: Arc<Described>,
-}
-
-impl Facts for Recent {
+impl Facts for Recent<'_> {
     fn stream(&self) -> &str {
-        &self.described.stream
+        self.laid_out.stream()
     }
 
     fn event_type(&self) -> &str {
-        &self.described.event_type
+        self.laid_out.event_type()
     }
 
     fn correlation(&self) -> Option<&str> {
-        self.described.correlation.as_deref()
+        self.laid_out.correlation()
     }
 
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
-        self.described.tags.iter().any(|(key, value)| test(key, value))
+        let tags = self.laid_out.tags().filter_map(|tag| tag.split_once('='));
+        tags.into_iter().any(|(key, value)| test(key, value))
     }
 
     fn event_micros(&self) -> i64 {
@@ -72,9 +50,39 @@ impl Facts for Recent {
     }
 }
 
+/// The events of an append that was written lately.
+pub(crate) struct RecentAppend {
+    /// The position of its first event.
+    pub(crate) first: u64,
+    pub(crate) described: Bytes,
+    /// Where each event begins in `described`, and its time.
+    pub(crate) events: SmallVec<[(usize, i64); 1]>,
+}
+
+impl RecentAppend {
+    /// Its events with their positions, the last one first; none where bytes are no event.
+    fn backward(&self) -> impl Iterator<Item = (u64, Option<Recent<'_>>)> {
+        self.events.iter().enumerate().rev().map(|(nth, (start, micros))| {
+            let bytes = self.described.get(*start..).unwrap_or_default();
+            (self.first + nth as u64, Recent::of(bytes, *micros))
+        })
+    }
+
+    fn last(&self) -> u64 {
+        self.first + self.events.len() as u64 - 1
+    }
+
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        const AROUND: usize = 64;
+        self.described.len() + AROUND * (1 + self.events.len())
+    }
+}
+
 /// The last events, in the order of the log.
 pub(crate) struct Recents {
-    events: VecDeque<Recent>,
+    appends: VecDeque<RecentAppend>,
+    events: usize,
     bytes: usize,
     /// All events after this position are here.
     since: u64,
@@ -91,18 +99,23 @@ pub(crate) enum Answer {
 
 impl Recents {
     pub(crate) fn since(position: u64) -> Self {
-        Recents { events: VecDeque::new(), bytes: 0, since: position }
+        Recents { appends: VecDeque::new(), events: 0, bytes: 0, since: position }
     }
 
-    pub(crate) fn push(&mut self, event: Recent) {
-        self.bytes += event.described.size();
-        while (self.events.len() >= KEPT || self.bytes > KEPT_BYTES)
-            && let Some(gone) = self.events.pop_front()
-        {
-            self.bytes -= gone.described.size();
-            self.since = gone.position;
+    pub(crate) fn push(&mut self, append: RecentAppend) {
+        if append.events.is_empty() {
+            return;
         }
-        self.events.push_back(event);
+        self.bytes += append.size();
+        self.events += append.events.len();
+        self.appends.push_back(append);
+        while (self.events > KEPT || self.bytes > KEPT_BYTES)
+            && let Some(gone) = self.appends.pop_front()
+        {
+            self.bytes -= gone.size();
+            self.events -= gone.events.len();
+            self.since = gone.last();
+        }
     }
 
     /// Whether no event after a position matches, looking at no more than so many.
@@ -110,9 +123,10 @@ impl Recents {
         if position < self.since {
             return Answer::Unsure;
         }
-        let newer = self.events.iter().rev().take_while(|event| event.position > position);
-        for (looked_at, event) in newer.enumerate() {
-            if looked_at == budget || query.matches(event) {
+        let newest_first = self.appends.iter().rev().flat_map(RecentAppend::backward);
+        let newer = newest_first.take_while(|(at, _)| *at > position);
+        for (looked_at, (_, event)) in newer.enumerate() {
+            if looked_at == budget || event.is_none_or(|event| query.matches(&event)) {
                 return Answer::Unsure;
             }
         }

@@ -22,7 +22,7 @@ pub(crate) struct Known {
 impl Known {
     /// One of the events as what stands in the way of the others.
     pub(crate) fn as_overlap(&self, draft: &Draft, at: usize) -> Overlap {
-        let id = draft.events.iter().find(|event| event.stream == at).map(|event| event.id);
+        let id = draft.events_of(at).next().map(|event| event.id);
         Overlap::Partial {
             stream: draft.streams[at].name.to_string(),
             id: id.unwrap_or_default(),
@@ -42,7 +42,7 @@ impl Core {
     ) -> Result<Known, Failure> {
         let key = &draft.streams[at].key;
         let mut found = Vec::new();
-        for (version, event) in (first..).zip(events_of(draft, at)) {
+        for (version, event) in (first..).zip(draft.events_of(at)) {
             let position = self.index.load().nth(key, version, upto)?;
             let stored = position.map(|position| self.event_at(position)).transpose()?;
             found.push((event, stored.filter(|stored| stored.id() == event.id)));
@@ -62,7 +62,7 @@ impl Core {
             return Ok(Known::default());
         }
         let mut found = Vec::new();
-        for event in events_of(draft, at) {
+        for event in draft.events_of(at) {
             let position = match event.id_given {
                 true => self.index.load().first(&event.id_key, upto)?,
                 false => None,
@@ -101,10 +101,6 @@ impl Core {
     }
 }
 
-fn events_of(draft: &Draft, at: usize) -> impl Iterator<Item = &DraftEvent> {
-    draft.events.iter().filter(move |event| event.stream == at)
-}
-
 fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) -> Known {
     let stream = || draft.streams[at].name.to_string();
     let partial = |id: Uuid, version| Overlap::Partial { stream: stream(), id, version };
@@ -113,7 +109,7 @@ fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) ->
     let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return known };
     for (event, stored) in found {
         if let Some(stored) = stored
-            && Draft::digest(event) != Some(stored.digest())
+            && draft.digest(event) != Some(stored.digest())
         {
             let (id, version) = (event.id, stored.version());
             known.overlap = Some(Overlap::Content { stream: stream(), id, version });

@@ -55,6 +55,11 @@ impl Span {
     }
 }
 
+/// What a tag `key=value` says of this key.
+fn value_of<'a>(tag: &'a str, key: &str) -> Option<&'a str> {
+    tag.strip_prefix(key)?.strip_prefix('=')
+}
+
 impl Value {
     fn is_in(&self, field: Field, event: &impl Facts) -> bool {
         match field {
@@ -74,11 +79,10 @@ impl Value {
     }
 
     fn is_tag(&self, key: &str, value: &str) -> bool {
-        let rest = |wanted: &'_ str| wanted.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
         match self {
-            Value::Exactly(wanted) => rest(wanted).is_some_and(|wanted| wanted == value),
+            Value::Exactly(wanted) => value_of(wanted, key).is_some_and(|wanted| wanted == value),
             Value::Prefix(prefix) if prefix.contains('=') => {
-                rest(prefix).is_some_and(|prefix| value.starts_with(&prefix))
+                value_of(prefix, key).is_some_and(|prefix| value.starts_with(prefix))
             }
             Value::Prefix(prefix) => key.starts_with(prefix.as_str()),
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use leftfold_index::Key;
 
 use super::rules::Rule;
-use crate::embedded::draft::DraftEvent;
+use crate::codec::{Field as Part, Layout};
 use crate::embedded::indexes;
 use crate::keys::Keys;
 use crate::query::Field;
@@ -33,13 +33,11 @@ pub(crate) enum StoreChange {
 
 impl StoreChange {
     /// What an append says: a change is an append of one event.
-    pub(crate) fn of(events: &[DraftEvent], keys: &Keys) -> Option<StoreChange> {
-        let event = events.first()?;
-        let (category, name) = event.described.stream().split_once('-')?;
-        let record = bytes::Bytes::copy_from_slice(&event.encoded);
-        let layout = crate::codec::Layout::read(&record).ok()?;
-        let text = layout.text(&record, crate::codec::Field::Data);
-        let event_type = event.described.event_type();
+    pub(crate) fn of(record: &bytes::Bytes, keys: &Keys) -> Option<StoreChange> {
+        let layout = Layout::read(record).ok()?;
+        let (category, name) = layout.text(record, Part::Stream).split_once('-')?;
+        let text = layout.text(record, Part::Data);
+        let event_type = layout.text(record, Part::EventType);
         match category {
             indexes::CATEGORY => {
                 indexes::Change::read(name, event_type, text).map(StoreChange::Index)

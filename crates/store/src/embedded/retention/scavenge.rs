@@ -161,6 +161,7 @@ impl Core {
         }
         match rewritten {
             Ok(rewritten) => {
+                self.events.outdate();
                 removed.file_bytes += rewritten.before.saturating_sub(rewritten.after);
                 *done = removed;
                 Ok(())
