@@ -1,6 +1,8 @@
 //! What the benchmarks share: a quiet machine, medians with their spread, and the bare loop that
 //! every durable number stands beside.
 
+pub mod micro;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod fuzz;
+mod instructions;
 mod kafka;
 mod mutations;
 
@@ -15,6 +16,7 @@ cargo xtask test            all tests, with the binary that the system tests run
                             need Java 17 and Maven
 cargo xtask test --quick    without those that take long: system tests, Kafka, the long simulation
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
+cargo xtask bench instructions   instructions of the smallest things, into bench/instructions.txt
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask bench replay    a history folded on one thread and on several
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["test", "--quick"] => quick(),
         ["bench"] => bench("store", &[]),
+        ["bench", "instructions"] => instructions::count(),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
         ["mutations"] => mutations::run(root()),

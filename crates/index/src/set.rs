@@ -300,13 +300,13 @@ impl IndexSet {
             exprs.iter().map(|expr| self.bind(part, expr, upto, toward)).collect()
         };
         Ok(match expr {
-            Expr::And(exprs) => Node::And(bind_all(exprs)?),
-            Expr::Or(exprs) => Node::Or(bind_all(exprs)?),
+            Expr::And(exprs) => Node::all_of(bind_all(exprs)?),
+            Expr::Or(exprs) => Node::any_of(bind_all(exprs)?),
             Expr::Key(key) => {
                 let mut lists = self.past_lists(key)?;
                 lists.extend(part.list(key, upto)?);
                 let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, toward)));
-                Node::Or(walkers.collect())
+                Node::any_of(walkers.collect())
             }
         })
     }

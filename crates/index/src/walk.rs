@@ -41,6 +41,26 @@ pub(crate) enum Node {
 }
 
 impl Node {
+    /// What all of some have. The shortest comes first: it says where the others have to look.
+    pub(crate) fn all_of(mut nodes: Vec<Node>) -> Node {
+        nodes.sort_by_key(Node::len);
+        if nodes.len() == 1 { nodes.remove(0) } else { Node::And(nodes) }
+    }
+
+    /// What any of some has.
+    pub(crate) fn any_of(mut nodes: Vec<Node>) -> Node {
+        if nodes.len() == 1 { nodes.remove(0) } else { Node::Or(nodes) }
+    }
+
+    /// At most so many positions come of it.
+    fn len(&self) -> usize {
+        match self {
+            Node::List(walker) => walker.len(),
+            Node::And(nodes) => nodes.iter().map(Node::len).min().unwrap_or(0),
+            Node::Or(nodes) => nodes.iter().map(Node::len).sum(),
+        }
+    }
+
     pub(crate) fn seek(
         &mut self,
         mut target: u64,
@@ -57,20 +77,23 @@ impl Node {
                 }
                 Ok(nearest)
             }
-            Node::And(nodes) => loop {
-                let mut furthest = target;
-                for node in nodes.iter_mut() {
-                    let Some(found) = node.seek(furthest, toward)? else { return Ok(None) };
-                    furthest = found;
+            Node::And(nodes) => {
+                let Some((shortest, others)) = nodes.split_first_mut() else { return Ok(None) };
+                'candidates: loop {
+                    let Some(candidate) = shortest.seek(target, toward)? else { return Ok(None) };
+                    for node in others.iter_mut() {
+                        match node.seek(candidate, toward)? {
+                            Some(found) if found == candidate => {}
+                            Some(beyond) => {
+                                target = beyond;
+                                continue 'candidates;
+                            }
+                            None => return Ok(None),
+                        }
+                    }
+                    return Ok(Some(candidate));
                 }
-                if nodes.is_empty() {
-                    return Ok(None);
-                }
-                if furthest == target {
-                    return Ok(Some(target));
-                }
-                target = furthest;
-            },
+            }
         }
     }
 }

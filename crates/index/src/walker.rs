@@ -18,6 +18,10 @@ impl Walker {
         Walker { list, toward, chunk: Vec::new(), number: None, at: 0 }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.list.len
+    }
+
     /// The first posting at or after `target` on the way. Targets must not go back.
     pub(crate) fn seek(&mut self, target: u64) -> Result<Option<u64>, IndexError> {
         let offset = match (self.toward, target.checked_sub(self.list.first)) {
@@ -45,9 +49,7 @@ impl Walker {
             }
         }
         let rest = self.chunk.get(self.at..).unwrap_or_default();
-        // Who reads one after the other finds it here.
-        let near = rest.iter().take(2).position(|offset| *offset >= target);
-        self.at += near.unwrap_or_else(|| rest.partition_point(|offset| *offset < target));
+        self.at += first_at_least(rest, target);
         Ok(self.chunk.get(self.at).copied())
     }
 
@@ -90,5 +92,32 @@ impl Walker {
             (self.number, self.at) = (Some(number), 0);
         }
         Ok(())
+    }
+}
+
+/// Where the first offset is that is at least `target`: near the beginning, mostly.
+fn first_at_least(offsets: &[u32], target: u32) -> usize {
+    let mut end = 1;
+    while offsets.get(end - 1).is_some_and(|offset| *offset < target) {
+        end *= 2;
+    }
+    let start = end / 2;
+    let between = offsets.get(start..end.min(offsets.len())).unwrap_or_default();
+    start.min(offsets.len()) + between.partition_point(|offset| *offset < target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_a_plain_search_finds() {
+        for length in 0..40_u32 {
+            let offsets: Vec<u32> = (0..length).map(|n| n * 3 + 1).collect();
+            for target in 0..length * 3 + 3 {
+                let plain = offsets.partition_point(|offset| *offset < target);
+                assert_eq!(first_at_least(&offsets, target), plain, "{target} in {length}");
+            }
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! How an event lies in a record of the log. `docs/format.md` draws the same.
 
-use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use std::ops::Range;
@@ -56,6 +55,23 @@ const _: () = assert!(std::mem::offset_of!(EventHeader, version) == 0);
 impl EventHeader {
     /// Bytes on disk.
     pub(crate) const SIZE: usize = 76;
+
+    /// The lengths of the parts that follow, in order.
+    #[inline]
+    fn lengths(&self) -> [u32; 10] {
+        [
+            u32::from(self.stream.get()),
+            u32::from(self.event_type.get()),
+            u32::from(self.correlation.get()),
+            u32::from(self.causation.get()),
+            u32::from(self.content_type.get()),
+            u32::from(self.subject.get()),
+            self.tag_bytes.get(),
+            self.extension_bytes.get(),
+            self.metadata.get(),
+            self.data.get(),
+        ]
+    }
 }
 
 /// Lays out an event whose version is not known yet.
@@ -207,74 +223,16 @@ fn digest_in(scratch: &mut Vec<u8>, event: &NewEvent, hash_key: &[u8; 16]) -> [u
     hasher.finish128().as_u128().to_le_bytes()
 }
 
-/// Copies an event that was laid out without metadata and data, behind what is there.
-pub(crate) fn copy_without_payload(encoded: &[u8], out: &mut Vec<u8>) {
-    let Ok((header, rest)) = EventHeader::read_from_prefix(encoded) else { return };
-    let payload = (header.metadata.get() + header.data.get()) as usize;
-    let names = &rest[..rest.len().saturating_sub(payload)];
-    let header = EventHeader { metadata: U32::ZERO, data: U32::ZERO, ..header };
-    out.extend_from_slice(header.as_bytes());
-    out.extend_from_slice(names);
+/// An event's bytes, seen as its parts. It is made anew whenever a part is asked for: adding up
+/// lengths is cheaper than carrying them around with every event.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    pub(crate) header: &'a EventHeader,
+    bytes: &'a [u8],
 }
 
-/// What a query looks at, of an event that this process has laid out itself. Nothing is checked.
-pub(crate) struct LaidOut<'a> {
-    header: &'a EventHeader,
-    rest: &'a [u8],
-}
-
-impl<'a> LaidOut<'a> {
-    /// An event's bytes; none if they are none.
-    pub(crate) fn of(bytes: &'a [u8]) -> Option<Self> {
-        let (header, rest) = EventHeader::ref_from_prefix(bytes).ok()?;
-        Some(LaidOut { header, rest })
-    }
-
-    pub(crate) fn stream(&self) -> &'a str {
-        self.text(0, self.header.stream)
-    }
-
-    pub(crate) fn event_type(&self) -> &'a str {
-        self.text(usize::from(self.header.stream.get()), self.header.event_type)
-    }
-
-    pub(crate) fn correlation(&self) -> Option<&'a str> {
-        let before = [self.header.stream, self.header.event_type];
-        Some(self.text(length_of(&before), self.header.correlation)).filter(|id| !id.is_empty())
-    }
-
-    /// Tags as `key=value`.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let header = self.header;
-        let before = [
-            header.stream,
-            header.event_type,
-            header.correlation,
-            header.causation,
-            header.content_type,
-            header.subject,
-        ];
-        let start = length_of(&before);
-        let end = start + header.tag_bytes.get() as usize;
-        tags_in(self.rest.get(start..end).unwrap_or_default())
-    }
-
-    fn text(&self, start: usize, length: U16) -> &'a str {
-        let bytes = self.rest.get(start..start + usize::from(length.get())).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-fn length_of(parts: &[U16]) -> usize {
-    parts.iter().map(|part| usize::from(part.get())).sum()
-}
-
-/// Where the parts of an event lie in its record.
-#[derive(Debug, Clone)]
-pub(crate) struct Layout {
-    pub(crate) header: EventHeader,
-    ends: [u32; 10],
-}
+/// The header of what is too short to have one.
+static NOTHING: [u8; EventHeader::SIZE] = [0; EventHeader::SIZE];
 
 /// The parts of an event after its header, in order.
 #[derive(Debug, Clone, Copy)]
@@ -292,38 +250,23 @@ pub(crate) enum Field {
     Data,
 }
 
-impl Layout {
+impl<'a> Layout<'a> {
     /// Reads the layout of a record, checking that all texts are texts.
-    pub(crate) fn read(record: &Bytes) -> Result<Self, &'static str> {
-        let Ok((header, rest)) = EventHeader::read_from_prefix(record) else {
+    pub(crate) fn read(record: &'a [u8]) -> Result<Self, &'static str> {
+        let Ok((header, _)) = EventHeader::ref_from_prefix(record) else {
             return Err("the record is shorter than an event's header");
         };
         if header.codec != 0 || header.flags.get() & !KNOWN_FLAGS != 0 {
             return Err("the event is written in a way that this release does not know");
         }
-        let lengths = [
-            u32::from(header.stream.get()),
-            u32::from(header.event_type.get()),
-            u32::from(header.correlation.get()),
-            u32::from(header.causation.get()),
-            u32::from(header.content_type.get()),
-            u32::from(header.subject.get()),
-            header.tag_bytes.get(),
-            header.extension_bytes.get(),
-            header.metadata.get(),
-            header.data.get(),
-        ];
-        let mut end = EventHeader::SIZE as u64;
-        let ends = lengths.map(|length| {
-            end += u64::from(length);
-            end as u32
-        });
-        if end != record.len() as u64 {
+        let parts = header.lengths().iter().map(|length| u64::from(*length)).sum::<u64>();
+        if EventHeader::SIZE as u64 + parts != record.len() as u64 {
             return Err("the event's parts do not add up to its record");
         }
-        let layout = Layout { header, ends };
-        let names = &rest[..layout.range(Field::Tags).start - EventHeader::SIZE];
-        let tags = record.get(layout.range(Field::Tags)).unwrap_or_default();
+        let layout = Layout { header, bytes: record };
+        let tags = layout.range(Field::Tags);
+        let names = record.get(EventHeader::SIZE..tags.start).unwrap_or_default();
+        let tags = record.get(tags).unwrap_or_default();
         let whole = tags_in(tags).map(|tag| 2 + tag.len()).sum::<usize>() == tags.len();
         if std::str::from_utf8(names).is_err() || !whole {
             return Err("the event's names are not text");
@@ -331,19 +274,28 @@ impl Layout {
         Ok(layout)
     }
 
-    pub(crate) fn range(&self, field: Field) -> Range<usize> {
-        let i = field as usize;
-        let start = i.checked_sub(1).map_or(EventHeader::SIZE, |before| self.ends[before] as usize);
-        start..self.ends[i] as usize
+    /// The layout of a record that was read before, or laid out by this process; more may follow it.
+    pub(crate) fn of(record: &'a [u8]) -> Self {
+        let whole = EventHeader::ref_from_prefix(record).map(|(header, _)| (header, record));
+        let (header, bytes) = whole.unwrap_or((zerocopy::transmute_ref!(&NOTHING), &NOTHING));
+        Layout { header, bytes }
     }
 
-    pub(crate) fn text<'a>(&self, record: &'a [u8], field: Field) -> &'a str {
-        let bytes = record.get(self.range(field)).unwrap_or_default();
+    pub(crate) fn range(&self, field: Field) -> Range<usize> {
+        let (at, lengths) = (field as usize, self.header.lengths());
+        let before = lengths[..at].iter().map(|length| *length as usize).sum::<usize>();
+        let start = EventHeader::SIZE + before;
+        start..start + lengths[at] as usize
+    }
+
+    pub(crate) fn text(&self, field: Field) -> &'a str {
+        let bytes = self.bytes.get(self.range(field)).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    pub(crate) fn tags<'a>(&self, record: &'a [u8]) -> impl Iterator<Item = &'a str> {
-        tags_in(record.get(self.range(Field::Tags)).unwrap_or_default())
+    /// Tags as `key=value`.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        tags_in(self.bytes.get(self.range(Field::Tags)).unwrap_or_default())
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -364,13 +316,20 @@ impl Layout {
 
     /// The record without metadata and data: what it was, where and when, and what it must not be
     /// confused with, all stay.
-    pub(crate) fn scavenged(&self, record: &[u8]) -> Vec<u8> {
-        let mut header = self.header;
-        header.flags = (header.flags.get() | FLAG_SCAVENGED).into();
-        (header.metadata, header.data) = (U32::ZERO, U32::ZERO);
-        let end = self.range(Field::Metadata).start;
-        let rest = record.get(EventHeader::SIZE..end).unwrap_or_default();
-        [header.as_bytes(), rest].concat()
+    pub(crate) fn scavenged(&self) -> Vec<u8> {
+        let flags = (self.header.flags.get() | FLAG_SCAVENGED).into();
+        self.without_payload(EventHeader { flags, ..*self.header })
+    }
+
+    /// The record without metadata and data, under the same header but for what that says of them.
+    pub(crate) fn described(&self) -> Vec<u8> {
+        self.without_payload(*self.header)
+    }
+
+    fn without_payload(&self, header: EventHeader) -> Vec<u8> {
+        let header = EventHeader { metadata: U32::ZERO, data: U32::ZERO, ..header };
+        let names = EventHeader::SIZE..self.range(Field::Metadata).start;
+        [header.as_bytes(), self.bytes.get(names).unwrap_or_default()].concat()
     }
 
     pub(crate) fn schema_version(&self) -> u16 {
@@ -390,6 +349,8 @@ fn tags_in(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn event() -> NewEvent {
@@ -400,9 +361,9 @@ mod tests {
     fn reads_back_what_was_laid_out_and_survives_any_cut_or_flip() {
         let record: Bytes = encode("order-1", &event(), [3; 16], &[1; 16]).into();
         let layout = Layout::read(&record).unwrap();
-        assert_eq!(layout.text(&record, Field::Stream), "order-1");
-        assert_eq!(layout.text(&record, Field::Correlation), "c");
-        assert_eq!(layout.tags(&record).collect::<Vec<_>>(), ["customer=42", "x="]);
+        assert_eq!(layout.text(Field::Stream), "order-1");
+        assert_eq!(layout.text(Field::Correlation), "c");
+        assert_eq!(layout.tags().collect::<Vec<_>>(), ["customer=42", "x="]);
         assert_eq!(&record[layout.range(Field::Data)], b"{\"a\":1}");
         assert!(layout.is_json() && !layout.time_was_given());
         for cut in 0..record.len() {
@@ -413,7 +374,7 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let flipped = Bytes::from(flipped);
             if let Ok(layout) = Layout::read(&flipped) {
-                _ = (layout.text(&flipped, Field::Stream), layout.tags(&flipped).count());
+                _ = (layout.text(Field::Stream), layout.tags().count());
             }
         }
     }

@@ -13,7 +13,6 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Recorded {
     record: Record,
-    layout: Layout,
 }
 
 impl fmt::Debug for Recorded {
@@ -31,7 +30,7 @@ impl fmt::Debug for Recorded {
 impl Recorded {
     pub(crate) fn new(record: Record) -> Result<Self, Failure> {
         match Layout::read(&record.bytes) {
-            Ok(layout) => Ok(Recorded { record, layout }),
+            Ok(_) => Ok(Recorded { record }),
             Err(what) => Err(Failure::Record { position: record.position, what }),
         }
     }
@@ -85,12 +84,12 @@ impl Recorded {
 
     /// Its number in its stream, from 0.
     pub fn version(&self) -> u64 {
-        self.layout.header.version.get()
+        self.layout().header.version.get()
     }
 
     /// Its id.
     pub fn id(&self) -> Uuid {
-        Uuid::from_bytes(self.layout.header.id)
+        Uuid::from_bytes(self.layout().header.id)
     }
 
     /// What kind of event it is.
@@ -105,7 +104,7 @@ impl Recorded {
 
     /// Whether the event time was given; if not, it is the commit time.
     pub fn event_time_given(&self) -> bool {
-        self.layout.time_was_given()
+        self.layout().time_was_given()
     }
 
     /// When it was stored; never earlier than that of an event before it.
@@ -125,13 +124,13 @@ impl Recorded {
 
     /// Its tags, in the order in which they were given.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.layout.tags(&self.record.bytes).filter_map(|tag| tag.split_once('='))
+        self.layout().tags().filter_map(|tag| tag.split_once('='))
     }
 
     /// Its media type.
     pub fn content_type(&self) -> &str {
         match self.text(Field::ContentType) {
-            "" if self.layout.is_json() => JSON,
+            "" if self.layout().is_json() => JSON,
             "" => BYTES,
             other => other,
         }
@@ -139,17 +138,17 @@ impl Recorded {
 
     /// The version of the data's shape.
     pub fn schema_version(&self) -> u16 {
-        self.layout.schema_version()
+        self.layout().schema_version()
     }
 
     /// Bytes about the event.
     pub fn metadata(&self) -> Bytes {
-        self.record.bytes.slice(self.layout.range(Field::Metadata))
+        self.record.bytes.slice(self.layout().range(Field::Metadata))
     }
 
     /// The event's own bytes.
     pub fn data(&self) -> Bytes {
-        self.record.bytes.slice(self.layout.range(Field::Data))
+        self.record.bytes.slice(self.layout().range(Field::Data))
     }
 
     /// Whether the digest that it holds is that of what it says; what was scavenged can't be asked.
@@ -171,32 +170,32 @@ impl Recorded {
     }
 
     pub(crate) fn digest(&self) -> [u8; 16] {
-        self.layout.header.digest
+        self.layout().header.digest
     }
 
     /// Whether its metadata and data were removed.
     pub(crate) fn is_scavenged(&self) -> bool {
-        self.layout.is_scavenged()
+        self.layout().is_scavenged()
     }
 
     /// Whether it stands in the place of an event that was lost by damage.
     pub(crate) fn is_lost(&self) -> bool {
-        self.layout.is_lost()
+        self.layout().is_lost()
     }
 
     /// Its record without metadata and data.
     pub(crate) fn scavenged(&self) -> Vec<u8> {
-        self.layout.scavenged(&self.record.bytes)
+        self.layout().scavenged()
     }
 
     /// Bytes of metadata and data.
     pub(crate) fn payload_bytes(&self) -> u64 {
-        (self.layout.range(Field::Metadata).len() + self.layout.range(Field::Data).len()) as u64
+        (self.layout().range(Field::Metadata).len() + self.layout().range(Field::Data).len()) as u64
     }
 
     /// Whether it belongs to somebody who may have to be forgotten.
     pub(crate) fn is_forgettable(&self) -> bool {
-        !self.layout.range(Field::Subject).is_empty()
+        !self.layout().range(Field::Subject).is_empty()
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -209,7 +208,11 @@ impl Recorded {
         self
     }
 
+    fn layout(&self) -> Layout<'_> {
+        Layout::of(&self.record.bytes)
+    }
+
     fn text(&self, field: Field) -> &str {
-        self.layout.text(&self.record.bytes, field)
+        self.layout().text(field)
     }
 }

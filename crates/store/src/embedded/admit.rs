@@ -154,9 +154,7 @@ impl Admitter {
         if self.named.is_empty() {
             return;
         }
-        let Some(recent) = Recent::of(&draft.described[event.described.clone()], micros) else {
-            return;
-        };
+        let recent = Recent::of(&draft.described[event.described.clone()], micros);
         for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
             adding.posting(named.key, position);
         }

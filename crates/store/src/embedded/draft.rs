@@ -11,7 +11,7 @@ use super::core::Core;
 use super::limit_error;
 use super::retention::StoreChange;
 use crate::append::{Append, CheckpointMove, Expected};
-use crate::codec::{self, EventHeader};
+use crate::codec::{self, EventHeader, Layout};
 use crate::cursor::Cursor;
 use crate::error::Invalid;
 use crate::event::NewEvent;
@@ -306,7 +306,8 @@ fn describe(events: &mut [DraftEvent], encoded: &Bytes) -> Bytes {
     let mut described = Vec::new();
     for event in events {
         let start = described.len();
-        codec::copy_without_payload(&encoded[event.encoded.clone()], &mut described);
+        let whole = Layout::of(&encoded[event.encoded.clone()]);
+        described.extend_from_slice(&whole.described());
         event.described = start..described.len();
     }
     described.into()

@@ -110,8 +110,10 @@ impl Core {
             return Ok((page, read.direction == Direction::Backward || range[0] <= head + 1));
         }
         let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
-        let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
         let limit = read.limit.min(self.limits.page_events);
+        // Whoever goes through the log wants a full page.
+        let expected = if plan.postings.is_none() { limit } else { 0 };
+        let (mut events, mut bytes, mut looked_at) = (Vec::with_capacity(expected), 0, 0);
         let mut sight = self.sight(head);
         let mut stopped = None;
         while let Some(event) = candidates.next()? {

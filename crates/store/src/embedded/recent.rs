@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::codec::LaidOut;
+use crate::codec::{Field, Layout};
 use crate::query::{Facts, Query};
 
 /// So many of the last events are kept for checking conditions in memory. A draft that was
@@ -17,32 +17,32 @@ const KEPT_BYTES: usize = 32 << 20;
 /// payload, and without its version.
 pub(crate) struct Recent<'a> {
     micros: i64,
-    laid_out: LaidOut<'a>,
+    layout: Layout<'a>,
 }
 
 impl<'a> Recent<'a> {
-    /// An event by its bytes (more may follow) and its time; none if they are none.
-    pub(crate) fn of(bytes: &'a [u8], micros: i64) -> Option<Self> {
-        Some(Recent { micros, laid_out: LaidOut::of(bytes)? })
+    /// An event by its bytes (more may follow) and its time.
+    pub(crate) fn of(bytes: &'a [u8], micros: i64) -> Self {
+        Recent { micros, layout: Layout::of(bytes) }
     }
 }
 
 impl Facts for Recent<'_> {
     fn stream(&self) -> &str {
-        self.laid_out.stream()
+        self.layout.text(Field::Stream)
     }
 
     fn event_type(&self) -> &str {
-        self.laid_out.event_type()
+        self.layout.text(Field::EventType)
     }
 
     fn correlation(&self) -> Option<&str> {
-        self.laid_out.correlation()
+        Some(self.layout.text(Field::Correlation)).filter(|id| !id.is_empty())
     }
 
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
-        let tags = self.laid_out.tags().filter_map(|tag| tag.split_once('='));
-        tags.into_iter().any(|(key, value)| test(key, value))
+        let mut tags = self.layout.tags().filter_map(|tag| tag.split_once('='));
+        tags.any(|(key, value)| test(key, value))
     }
 
     fn event_micros(&self) -> i64 {
@@ -60,8 +60,8 @@ pub(crate) struct RecentAppend {
 }
 
 impl RecentAppend {
-    /// Its events with their positions, the last one first; none where bytes are no event.
-    fn backward(&self) -> impl Iterator<Item = (u64, Option<Recent<'_>>)> {
+    /// Its events with their positions, the last one first.
+    fn backward(&self) -> impl Iterator<Item = (u64, Recent<'_>)> {
         self.events.iter().enumerate().rev().map(|(nth, (start, micros))| {
             let bytes = self.described.get(*start..).unwrap_or_default();
             (self.first + nth as u64, Recent::of(bytes, *micros))
@@ -126,7 +126,7 @@ impl Recents {
         let newest_first = self.appends.iter().rev().flat_map(RecentAppend::backward);
         let newer = newest_first.take_while(|(at, _)| *at > position);
         for (looked_at, (_, event)) in newer.enumerate() {
-            if looked_at == budget || event.is_none_or(|event| query.matches(&event)) {
+            if looked_at == budget || query.matches(&event) {
                 return Answer::Unsure;
             }
         }

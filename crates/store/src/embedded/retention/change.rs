@@ -35,9 +35,9 @@ impl StoreChange {
     /// What an append says: a change is an append of one event.
     pub(crate) fn of(record: &bytes::Bytes, keys: &Keys) -> Option<StoreChange> {
         let layout = Layout::read(record).ok()?;
-        let (category, name) = layout.text(record, Part::Stream).split_once('-')?;
-        let text = layout.text(record, Part::Data);
-        let event_type = layout.text(record, Part::EventType);
+        let (category, name) = layout.text(Part::Stream).split_once('-')?;
+        let text = layout.text(Part::Data);
+        let event_type = layout.text(Part::EventType);
         match category {
             indexes::CATEGORY => {
                 indexes::Change::read(name, event_type, text).map(StoreChange::Index)
