@@ -1,0 +1,5 @@
+//! The systems.
+
+pub(crate) mod bare;
+pub(crate) mod leftfold;
+pub(crate) mod postgres;
