@@ -48,7 +48,19 @@ fn main() -> anyhow::Result<()> {
             ("leftfold", _) => turn::run::<systems::leftfold::Leftfold>(&turn).await,
             ("bare", _) => turn::run::<systems::bare::Bare>(&turn).await,
             ("postgres", "load") => turn::load::<systems::postgres::Postgres>(&turn).await,
-            _ => turn::run::<systems::postgres::Postgres>(&turn).await,
+            ("postgres", _) => turn::run::<systems::postgres::Postgres>(&turn).await,
+            ("mdb", "load") => turn::load::<systems::message_db::MessageDb>(&turn).await,
+            ("mdb", _) => turn::run::<systems::message_db::MessageDb>(&turn).await,
+            ("uma", "load") => turn::load::<systems::umadb::UmaServer>(&turn).await,
+            ("uma", _) => turn::run::<systems::umadb::UmaServer>(&turn).await,
+            ("umacore", "load") => turn::load::<systems::umadb::UmaCore>(&turn).await,
+            ("umacore", _) => turn::run::<systems::umadb::UmaCore>(&turn).await,
+            ("sierra", "load") => turn::load::<systems::sierradb::SierraDb<systems::sierradb::Defaults>>(&turn).await,
+            ("sierra", _) => turn::run::<systems::sierradb::SierraDb<systems::sierradb::Defaults>>(&turn).await,
+            ("sierratuned", "load") => turn::load::<systems::sierradb::SierraDb<systems::sierradb::Tuned>>(&turn).await,
+            ("sierratuned", _) => turn::run::<systems::sierradb::SierraDb<systems::sierradb::Tuned>>(&turn).await,
+            ("nats", "load") => turn::load::<systems::nats::Nats>(&turn).await,
+            _ => turn::run::<systems::nats::Nats>(&turn).await,
         }
     })
 }

@@ -85,10 +85,10 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
     fn cannot(work: Work) -> Option<&'static str>;
 
     /// Opens it, which creates it if it is not there, and returns when it answers.
-    fn open(place: &Place) -> impl Future<Output = anyhow::Result<Self>> + Send;
+    fn open(place: &Place) -> impl Future<Output = anyhow::Result<Self>>;
 
     /// One more connection.
-    fn session(&self) -> impl Future<Output = anyhow::Result<Self::Session>> + Send;
+    fn session(&self) -> impl Future<Output = anyhow::Result<Self::Session>>;
 
     /// The first of its server's processes; none if it lives in this one.
     fn server(&self) -> Option<u32> {
@@ -111,7 +111,7 @@ pub(crate) trait System: Sized + Send + Sync + 'static {
     }
 
     /// Ends it in good order.
-    fn close(self) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn close(self) -> impl Future<Output = anyhow::Result<()>>;
 }
 
 /// What one appender or reader does. It waits for each answer before it asks again.

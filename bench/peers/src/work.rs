@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::system::{Event, Loaded};
 
@@ -178,6 +177,8 @@ pub(crate) fn appended(round: u64, work: u64, appender: u64, n: u64) -> Event {
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
+
+    use uuid::Uuid;
 
     use super::*;
 
