@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Usage};
+use crate::syncs::Counted;
 use crate::system::{Disk, Event, Mark, Place, Purpose, Session, System};
 use crate::systems::bare::{Bare, FRAME};
 use crate::work::{self, CATEGORY_STREAMS, HUNDRED, STREAMS, Scale, Work};
@@ -25,6 +26,8 @@ pub(crate) enum Line {
     Failed { work: Work, why: String },
     /// The most memory that was resident in the turn.
     Memory { bytes: u64 },
+    /// What one appender's appends were synced by.
+    Syncs(Counted),
 }
 
 /// What a work came to.
@@ -52,7 +55,7 @@ const HOT: usize = 10;
 /// Chunks that are written at a time while loading.
 const LOADERS: usize = 4;
 
-fn print(line: &Line) -> anyhow::Result<()> {
+pub(crate) fn print(line: &Line) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(line)?);
     Ok(())
 }
@@ -62,10 +65,10 @@ pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
     let place = Place { purpose: Purpose::Load, ..turn.place.clone() };
     let system = S::open(&place).await?;
     let started = Instant::now();
-    // What follows in a stream is another's chunk only in the interleaved half, a hundred chunks
-    // later; so a few at a time keep the order within each stream.
+    // The next events of a stream are as many chunks later as there are groups; so no more at a
+    // time, and each stream's events stay in order.
     let mut sessions = Vec::new();
-    for _ in 0..LOADERS {
+    for _ in 0..turn.scale.groups().clamp(1, LOADERS) {
         sessions.push(system.session().await?);
     }
     let mut chunks = turn.scale.chunks().peekable();
@@ -81,10 +84,11 @@ pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
 
 /// Does all works that the system can do.
 pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
-    if turn.place.data.exists() {
-        process::evict(&turn.place.data)?;
-    }
+    std::fs::create_dir_all(&turn.place.data)?;
+    process::evict(&turn.place.data)?;
     let system = S::open(&turn.place).await?;
+    // Again, because opening reads; what it has mapped stays.
+    process::evict(&turn.place.data)?;
     let (reads, appends): (Vec<Work>, Vec<Work>) =
         work::ALL.into_iter().filter(|work| S::cannot(*work).is_none()).partition(|work| !work.appends());
     for work in reads {
@@ -109,7 +113,7 @@ fn show(work: Work, done: anyhow::Result<Figure>) -> anyhow::Result<()> {
 /// The bare loop, for a moment.
 fn control(turn: &Turn) -> anyhow::Result<()> {
     let bare = Bare::create(&turn.beside)?.handle();
-    let (started, mut times) = (Instant::now(), 0);
+    let (started, mut times) = (Instant::now(), 0_u32);
     while started.elapsed() < CONTROL {
         bare.write(FRAME)?;
         times += 1;

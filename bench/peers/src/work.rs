@@ -110,6 +110,11 @@ impl Scale {
         (self.streams * HUNDRED / OWNED).max(1)
     }
 
+    /// Interleaved categories.
+    pub(crate) fn groups(&self) -> usize {
+        self.streams / HUNDRED
+    }
+
     /// The data set in the order in which it is written: the contiguous streams, then the
     /// interleaved ones. A chunk is one stream's hundred events, or an event of each of a hundred
     /// streams of one category.
@@ -118,7 +123,7 @@ impl Scale {
             let of = |version| self.loaded(Scale::contiguous(stream), stream, version);
             (0..HUNDRED).map(of).collect()
         });
-        let groups = self.streams / HUNDRED;
+        let groups = self.groups();
         let interleaved = (0..HUNDRED * groups).map(move |turn| {
             let (version, group) = (turn / groups, turn % groups);
             let of = |n| {

@@ -2,8 +2,10 @@
 
 use std::marker::PhantomData;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use rustix::process::Signal;
 use sierradb_client::{
@@ -30,6 +32,8 @@ min_bytes = 1
 compression = false
 ";
 const TYPE: &str = "Measured";
+/// The client gives up after half a second unless told; with its defaults an append takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which settings.
 pub(crate) trait Settings: Send + Sync + 'static {
@@ -93,7 +97,9 @@ impl<S: Settings> System for SierraDb<S> {
     }
 
     async fn session(&self) -> anyhow::Result<Connection> {
-        Ok(Connection(self.client.get_multiplexed_async_connection().await?))
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = self.client.get_multiplexed_async_connection_with_config(&patient);
+        Ok(Connection(connection.await?))
     }
 
     fn server(&self) -> Option<u32> {

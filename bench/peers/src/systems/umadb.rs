@@ -21,7 +21,8 @@ use umadb_dcb::{
 
 use crate::get;
 use crate::server::{Server, free_port};
-use crate::system::{Event, Loaded, Mark, Place, Seen, Session, System};
+use crate::process;
+use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
 use crate::work::Work;
 
 /// What makes its reads fastest; off unless said.
@@ -82,6 +83,10 @@ impl System for UmaServer {
         Some(self.server.id())
     }
 
+    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+        disk(place)
+    }
+
     async fn close(self) -> anyhow::Result<()> {
         drop(self.clients);
         self.server.close().await
@@ -122,10 +127,23 @@ impl System for UmaCore {
         Ok(Handle { core, requests: self.requests.clone() })
     }
 
+    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+        disk(place)
+    }
+
     async fn close(self) -> anyhow::Result<()> {
         self.requests.send(WriterThreadRequest::Shutdown).await.context("its writer has ended")?;
         self.writer.join().map_err(|_| anyhow!("its writer has panicked"))
     }
+}
+
+/// Its file grows by much at a time; what pages it has handed out is in its header.
+fn disk(place: &Place) -> anyhow::Result<Disk> {
+    let mvcc = Mvcc::new(false, options(&place.data))?;
+    let header = mvcc.get_latest_header_page()?;
+    let used = header.as_header_node()?.next_page_id.0 * mvcc.page_size as u64;
+    let all = process::allocated(&place.data)?;
+    Ok(Disk { data: used, reserve: all.saturating_sub(used) })
 }
 
 fn options(data: &Path) -> StorageOptions {
