@@ -75,7 +75,8 @@ pub(crate) fn message_db(cache: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(&home)?;
         let npm = &mut Command::new("npm");
         npm.args(["pack", "--silent", &format!("@eventide/message-db@{MESSAGE_DB}")]);
-        run(npm.current_dir(&home)).context("message-db's SQL comes from the npm registry: install npm")?;
+        run(npm.current_dir(&home))
+            .context("message-db's SQL comes from the npm registry: install npm")?;
         let archive = format!("eventide-message-db-{MESSAGE_DB}.tgz");
         run(Command::new("tar").args(["xzf", &archive]).current_dir(&home))?;
     }

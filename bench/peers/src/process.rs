@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -119,6 +120,31 @@ pub(crate) fn allocated(dir: &Path) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
+/// Bytes up to the last block of each file that is not all zeros: what is in use of files that are
+/// made larger than what they hold.
+pub(crate) fn used(dir: &Path) -> anyhow::Result<u64> {
+    const BLOCK: usize = 64 << 10;
+    let mut bytes = 0;
+    let mut block = vec![0; BLOCK];
+    each_file(dir, &mut |path| {
+        let mut file = fs::File::open(path)?;
+        let (mut at, mut last) = (0, 0);
+        loop {
+            let read = file.read(&mut block)?;
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
+            if block.iter().take(read).any(|byte| *byte != 0) {
+                last = at;
+            }
+        }
+        bytes += last;
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
 /// Takes a directory's files out of the page cache, as far as nobody has mapped them.
 pub(crate) fn evict(dir: &Path) -> anyhow::Result<()> {
     for _ in 0..PAGE_CACHE_PASSES {
@@ -132,10 +158,7 @@ pub(crate) fn evict(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn each_file(
-    dir: &Path,
-    act: &mut dyn FnMut(&Path) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+fn each_file(dir: &Path, act: &mut dyn FnMut(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -202,5 +225,14 @@ mod tests {
         let file = fs::File::create(dir.path().join("hole")).unwrap();
         file.set_len(1 << 30).unwrap();
         assert!(allocated(dir.path()).unwrap() < 1 << 20);
+    }
+
+    #[test]
+    fn zeros_behind_what_is_held_are_not_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = vec![0; 1 << 20];
+        bytes[70_000] = 1;
+        fs::write(dir.path().join("segment"), bytes).unwrap();
+        assert_eq!(used(dir.path()).unwrap(), 128 << 10);
     }
 }

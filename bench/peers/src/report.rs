@@ -119,7 +119,10 @@ impl Page<'_> {
             writeln!(self.text, "- The processors were idle before every turn.")?;
         } else {
             let busy = self.found.busy.join("; ");
-            writeln!(self.text, "- **Busy** processors after a minute of waiting: {busy}. Take those turns with care.")?;
+            writeln!(
+                self.text,
+                "- **Busy** processors after a minute of waiting: {busy}. Take those turns with care."
+            )?;
         }
         Ok(())
     }
@@ -149,7 +152,9 @@ impl Page<'_> {
         );
         self.title(
             "A stream of a hundred events",
-            &format!("Microseconds for each, one reader. Cold: first reads of streams far apart.{cold}"),
+            &format!(
+                "Microseconds for each, one reader. Cold: first reads of streams far apart.{cold}"
+            ),
         )?;
         self.table(&STREAM_READS, Show::Microseconds, false)?;
         self.ratios(&STREAM_READS)?;
@@ -188,7 +193,8 @@ impl Page<'_> {
                 let reserve = format!("{} MB", thousands(disk.reserve as f64 / 1e6));
                 (thousands(disk.data as f64 / events as f64), reserve)
             });
-            let peaks = of.rounds.iter().filter_map(|round| round.memory).map(|bytes| bytes as f64 / 1e6);
+            let peaks =
+                of.rounds.iter().filter_map(|round| round.memory).map(|bytes| bytes as f64 / 1e6);
             let memory = cell(spread(peaks.collect()));
             writeln!(self.text, "| {} | {data} | {reserve} | {memory} |", name.title())?;
         }
@@ -216,11 +222,15 @@ impl Page<'_> {
     }
 
     fn settings(&mut self) -> anyhow::Result<()> {
-        writeln!(self.text, "\n## Versions and settings\n\n| | version | settings and client |\n|---|---|---|")?;
+        writeln!(
+            self.text,
+            "\n## Versions and settings\n\n| | version | settings and client |\n|---|---|---|"
+        )?;
         for (name, of) in self.found.systems.iter() {
             writeln!(self.text, "| {} | {} | {} |", name.title(), of.version, name.settings())?;
         }
-        let failed: Vec<_> = self.found.systems.iter().filter(|(_, of)| !of.failures.is_empty()).collect();
+        let failed: Vec<_> =
+            self.found.systems.iter().filter(|(_, of)| !of.failures.is_empty()).collect();
         if !failed.is_empty() {
             writeln!(self.text, "\n## What failed\n")?;
         }
@@ -292,9 +302,7 @@ impl Page<'_> {
     /// How many times as fast ours is, round by round.
     fn ratios(&mut self, columns: &[Column]) -> anyhow::Result<()> {
         let Some(ours) = self.found.of(Name::Leftfold).cloned() else { return Ok(()) };
-        let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
-        writeln!(self.text, "\nLeftfold is so many times as fast, round by round:\n")?;
-        writeln!(self.text, "| as | {} |\n|---|{}", titles.join(" | "), "---|".repeat(columns.len()))?;
+        let mut rows = String::new();
         for (name, of) in self.measured() {
             if name == Name::Leftfold {
                 continue;
@@ -307,11 +315,16 @@ impl Page<'_> {
                 spread(ratios.collect())
             };
             let all: Vec<_> = columns.iter().map(|(_, work)| ratio(*work)).collect();
-            if all.iter().all(Option::is_none) {
-                continue;
+            if all.iter().any(Option::is_some) {
+                let cells: Vec<String> = all.into_iter().map(factor).collect();
+                writeln!(rows, "| {} | {} |", name.title(), cells.join(" | "))?;
             }
-            let cells: Vec<String> = all.into_iter().map(factor).collect();
-            writeln!(self.text, "| {} | {} |", name.title(), cells.join(" | "))?;
+        }
+        if !rows.is_empty() {
+            let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+            let (titles, lines) = (titles.join(" | "), "---|".repeat(columns.len()));
+            writeln!(self.text, "\nLeftfold is so many times as fast, round by round:\n")?;
+            writeln!(self.text, "| as | {titles} |\n|---|{lines}\n{rows}")?;
         }
         Ok(())
     }
@@ -344,9 +357,16 @@ fn thousands(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
-    let decimals = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.decimals$}");
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), ""), |(whole, rest)| (whole, rest));
+    let (whole, rest) =
+        text.split_once('.').map_or((text.as_str(), ""), |(whole, rest)| (whole, rest));
     let mut grouped = String::new();
     for (n, digit) in whole.chars().enumerate() {
         if n > 0 && (whole.len() - n) % 3 == 0 {
@@ -372,7 +392,8 @@ fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let after = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':')).map_or("?".to_owned(), |(_, rest)| rest.trim().to_owned())
+        line.and_then(|line| line.split_once(':'))
+            .map_or("?".to_owned(), |(_, rest)| rest.trim().to_owned())
     };
     let model = after(&read("/proc/cpuinfo"), "model name");
     let memory = after(&read("/proc/meminfo"), "MemTotal");
@@ -393,7 +414,8 @@ fn disk(mounts: &str) -> String {
     let mut best = BTreeMap::new();
     for line in mounts.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        let (Some(point), Some(dash)) = (fields.get(4), fields.iter().position(|one| *one == "-")) else {
+        let (Some(point), Some(dash)) = (fields.get(4), fields.iter().position(|one| *one == "-"))
+        else {
             continue;
         };
         if here.starts_with(point) {
@@ -447,8 +469,14 @@ mod tests {
             ..Found::default()
         };
         let text = page(&found, "a command").unwrap();
-        assert!(text.contains("| **Leftfold**, embedded | 1,000 (900 to 1,000) | failed"), "{text}");
-        assert!(text.contains("| NATS JetStream, sync always | **20.0** (9.00 to 20.0) |"), "{text}");
+        assert!(
+            text.contains("| **Leftfold**, embedded | 1,000 (900 to 1,000) | failed"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| NATS JetStream, sync always | **20.0** (9.00 to 20.0) |"),
+            "{text}"
+        );
         assert!(text.contains("2,500 (2,500 to 2,500)"), "{text}");
         assert!(text.contains("JetStream has subjects, no tags."), "{text}");
     }

@@ -13,8 +13,9 @@ use crate::turn::{self, Turn};
 use crate::work::Work;
 
 /// A system's name on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
 pub(crate) enum Name {
     Leftfold,
     Bare,
@@ -161,17 +162,21 @@ impl Name {
                 bare::BATCH_FRAME
             ),
             Name::Postgresql => {
-                let settings: Vec<String> =
-                    postgres::SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let settings: Vec<String> = postgres::SETTINGS
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 format!(
                     "{}; a unique index on (stream, version); tokio-postgres, prepared statements, \
                      one connection for each appender, unix socket",
                     settings.join(", ")
                 )
             }
-            Name::MessageDb => "the same server; `write_message` with expected version, batches as \
+            Name::MessageDb => {
+                "the same server; `write_message` with expected version, batches as \
                 one pipelined transaction; payloads are JSON of the same length"
-                .to_owned(),
+                    .to_owned()
+            }
             Name::Umadb => format!(
                 "`--read-method mmap --page-cache-max-mb {CACHE_MB}`, else defaults; umadb-client \
                  over loopback, a connection for 64 appenders; a stream is a tag"
@@ -180,11 +185,13 @@ impl Name {
                 "read method mmap, page cache {CACHE_MB} MB; its own writer thread with group \
                  commit, without gRPC; a stream is a tag"
             ),
-            Name::Sierradb => "as it comes; sierradb-client over loopback, one connection for each \
+            Name::Sierradb => {
+                "as it comes; sierradb-client over loopback, one connection for each \
                 appender; cluster address on loopback"
-                .to_owned(),
+                    .to_owned()
+            }
             Name::SierradbSynced => {
-                format!("the same, with {}", sierradb::TUNED.replace('\n', " ").trim())
+                format!("the same, with `{}{}`", sierradb::EACH, sierradb::PLAIN).replace('\n', " ")
             }
             Name::Nats => "`jetstream { sync_interval: always }`, one file stream; \
                 Nats-Expected-Last-Subject-Sequence and Nats-Msg-Id on each message, atomic \

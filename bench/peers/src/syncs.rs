@@ -93,9 +93,8 @@ fn traced(process: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
     threads.flatten().all(|thread| {
         let Ok(text) = fs::read_to_string(thread.path().join("status")) else { return true };
-        text.lines().any(|line| {
-            line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0")
-        })
+        text.lines()
+            .any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
     })
 }
 

@@ -141,10 +141,7 @@ pub(crate) trait Session: Send + 'static {
     ) -> impl Future<Output = anyhow::Result<Mark>> + Send;
 
     /// All events of a stream, in order.
-    fn read_stream(
-        &mut self,
-        stream: &str,
-    ) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    fn read_stream(&mut self, stream: &str) -> impl Future<Output = anyhow::Result<Seen>> + Send;
 
     /// All events of a category, in the order of the log.
     fn query_category(

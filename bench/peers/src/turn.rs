@@ -89,8 +89,10 @@ pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
     let system = S::open(&turn.place).await?;
     // Again, because opening reads; what it has mapped stays.
     process::evict(&turn.place.data)?;
-    let (reads, appends): (Vec<Work>, Vec<Work>) =
-        work::ALL.into_iter().filter(|work| S::cannot(*work).is_none()).partition(|work| !work.appends());
+    let (reads, appends): (Vec<Work>, Vec<Work>) = work::ALL
+        .into_iter()
+        .filter(|work| S::cannot(*work).is_none())
+        .partition(|work| !work.appends());
     for work in reads {
         show(work, read(&system, work, turn).await)?;
     }

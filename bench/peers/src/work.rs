@@ -83,7 +83,7 @@ pub(crate) struct Scale {
 
 impl Scale {
     pub(crate) const FULL: Scale =
-        Scale { append_seconds: 0.7, read_seconds: 0.35, cold_reads: 40, streams: 1_000 };
+        Scale { append_seconds: 0.7, read_seconds: 0.35, cold_reads: 40, streams: 500 };
     pub(crate) const QUICK: Scale =
         Scale { append_seconds: 0.1, read_seconds: 0.05, cold_reads: 5, streams: 100 };
 

@@ -63,7 +63,7 @@ impl System for Bare {
     fn cannot(work: Work) -> Option<&'static str> {
         match work {
             Work::Single(1) | Work::Batch(1) => None,
-            _ => Some("a loop of one thread, which keeps nothing to be found"),
+            _ => Some("A loop of one thread, which keeps nothing to be found"),
         }
     }
 

@@ -115,14 +115,16 @@ impl Connection {
     /// What the function answers: the version.
     async fn write(&self, stream: &str, expected: i64, event: &Event) -> anyhow::Result<Mark> {
         let (id, data) = (event.id.to_string(), json(&event.data)?);
-        let row = self.client.query_one(&self.write, &[&id, &stream, &TYPE, &data, &expected]).await?;
+        let row =
+            self.client.query_one(&self.write, &[&id, &stream, &TYPE, &data, &expected]).await?;
         Ok(Some(row.try_get::<_, i64>(0)? as u64))
     }
 
     /// Several in one transaction, sent without waiting for each answer.
     async fn write_all(&self, events: &[(&str, i64, &Event)]) -> anyhow::Result<Mark> {
         self.client.batch_execute("BEGIN").await?;
-        let writes = events.iter().map(|(stream, expected, event)| self.write(stream, *expected, event));
+        let writes =
+            events.iter().map(|(stream, expected, event)| self.write(stream, *expected, event));
         let written = futures::future::try_join_all(writes).await;
         let end = if written.is_ok() { "COMMIT" } else { "ROLLBACK" };
         self.client.batch_execute(end).await?;

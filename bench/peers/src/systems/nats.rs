@@ -195,8 +195,7 @@ impl Session for Connection {
                 continue;
             }
             headers.insert(BATCH_COMMIT, "1");
-            let answer =
-                self.client.request_with_headers(to.clone(), headers, event.data).await?;
+            let answer = self.client.request_with_headers(to.clone(), headers, event.data).await?;
             let ack: Ack = serde_json::from_slice(&answer.payload)?;
             if let Some(error) = ack.error {
                 bail!("the batch was refused: {error}");

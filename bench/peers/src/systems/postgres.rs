@@ -167,7 +167,7 @@ pub(crate) struct Connection {
     load: Statement,
 }
 
-const NO_TAGS: &str = "the table has no index on tags; with one every append would pay for it";
+const NO_TAGS: &str = "The table has no index on tags; with one every append would pay for it";
 
 impl System for Postgres {
     type Session = Connection;

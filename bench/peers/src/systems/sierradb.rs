@@ -14,8 +14,9 @@ use sierradb_client::{
 use uuid::Uuid;
 
 use crate::get;
+use crate::process;
 use crate::server::{Server, free_port};
-use crate::system::{Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
+use crate::system::{Disk, Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
 use crate::work::{HUNDRED, Work};
 
 /// Partitions of a new store.
@@ -23,34 +24,32 @@ const PARTITIONS: u16 = 32;
 /// Events that are asked for at a time in a replay.
 const PAGE: u64 = 1_000;
 /// What syncs each append; all else is as it comes.
-pub(crate) const TUNED: &str = "\
-[sync]
-max_batch_size = 1
-min_bytes = 1
-
-[segment]
-compression = false
-";
+pub(crate) const EACH: &str = "[sync]\nmax_batch_size = 1\nmin_bytes = 1\n";
+/// What spares the processor; nothing is gained by compressing random letters.
+pub(crate) const PLAIN: &str = "[segment]\ncompression = false\n";
 const TYPE: &str = "Measured";
 /// The client gives up after half a second unless told; with its defaults an append takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which settings.
 pub(crate) trait Settings: Send + Sync + 'static {
-    const TEXT: &'static str;
+    const SYNC: &'static str;
+    const SEGMENT: &'static str;
 }
 
 /// As it comes.
 pub(crate) struct Defaults;
-/// Syncs each append.
+/// Syncs each append, and does not compress.
 pub(crate) struct Tuned;
 
 impl Settings for Defaults {
-    const TEXT: &'static str = "";
+    const SYNC: &'static str = "";
+    const SEGMENT: &'static str = "";
 }
 
 impl Settings for Tuned {
-    const TEXT: &'static str = TUNED;
+    const SYNC: &'static str = EACH;
+    const SEGMENT: &'static str = PLAIN;
 }
 
 /// The server.
@@ -79,8 +78,8 @@ impl<S: Settings> System for SierraDb<S> {
         std::fs::create_dir_all(&place.data)?;
         let config = place.data.with_extension("toml");
         // Loading waits for syncs too; one for each batch is the quickest.
-        let text = if place.purpose == Purpose::Load { TUNED } else { S::TEXT };
-        std::fs::write(&config, text)?;
+        let sync = if place.purpose == Purpose::Load { EACH } else { S::SYNC };
+        std::fs::write(&config, format!("{sync}{}", S::SEGMENT))?;
         let port = free_port()?;
         let mut command = Command::new(program);
         command.args(["--cluster-address", "/ip4/127.0.0.1/tcp/0", "--log", "warn"]);
@@ -104,6 +103,12 @@ impl<S: Settings> System for SierraDb<S> {
 
     fn server(&self) -> Option<u32> {
         Some(self.server.id())
+    }
+
+    /// Its segments are as large as they will be from the first event on.
+    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+        let (used, all) = (process::used(&place.data)?, process::allocated(&place.data)?);
+        Ok(Disk { data: used, reserve: all.saturating_sub(used) })
     }
 
     async fn close(self) -> anyhow::Result<()> {

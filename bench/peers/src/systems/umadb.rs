@@ -20,8 +20,8 @@ use umadb_dcb::{
 };
 
 use crate::get;
-use crate::server::{Server, free_port};
 use crate::process;
+use crate::server::{Server, free_port};
 use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
 use crate::work::Work;
 
