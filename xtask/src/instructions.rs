@@ -16,8 +16,8 @@ const TIMES: [u64; 2] = [100, 300];
 
 pub(crate) fn count() -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "leftfold-bench", "--bin", "instructions"], &[])?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let program = Path::new(&target).join("release/instructions");
+    let target = crate::target();
+    let program = target.join("release/instructions");
     let names = Command::new(&program).output().context("running the benchmark")?;
     let before = std::fs::read_to_string(KEPT).unwrap_or_default();
     let mut now = String::from(

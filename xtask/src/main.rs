@@ -5,6 +5,7 @@ mod fuzz;
 mod instructions;
 mod kafka;
 mod mutations;
+mod peers;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -21,6 +22,8 @@ cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memor
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
+cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, into
+                            bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs
 cargo xtask kafka down      ends it and deletes its data
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => quick(),
         ["bench"] => bench("store", &[]),
         ["bench", "instructions"] => instructions::count(),
+        ["bench", "peers", rest @ ..] => peers::run(rest),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
         ["mutations"] => mutations::run(root()),

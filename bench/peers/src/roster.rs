@@ -1,0 +1,207 @@
+//! Who takes part: by which name, with which settings, in which version.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::get;
+use crate::syncs;
+use crate::system::System;
+use crate::systems::{bare, leftfold, message_db, nats, postgres, sierradb};
+use crate::turn::{self, Turn};
+use crate::work::Work;
+
+/// A system's name on the command line.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+pub(crate) enum Name {
+    Leftfold,
+    Bare,
+    Postgresql,
+    MessageDb,
+    Umadb,
+    UmadbCore,
+    Sierradb,
+    SierradbSynced,
+    Nats,
+}
+
+/// What is done with a system, whichever it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Task {
+    Load,
+    Measure,
+    CountSyncs,
+}
+
+/// Does something with a name's system as a type.
+macro_rules! with_system {
+    ($name:expr, $system:ident => $done:expr) => {
+        match $name {
+            Name::Leftfold => {
+                type $system = leftfold::Leftfold;
+                $done
+            }
+            Name::Bare => {
+                type $system = bare::Bare;
+                $done
+            }
+            Name::Postgresql => {
+                type $system = postgres::Postgres;
+                $done
+            }
+            Name::MessageDb => {
+                type $system = message_db::MessageDb;
+                $done
+            }
+            #[cfg(feature = "umadb")]
+            Name::Umadb => {
+                type $system = crate::systems::umadb::UmaServer;
+                $done
+            }
+            #[cfg(feature = "umadb")]
+            Name::UmadbCore => {
+                type $system = crate::systems::umadb::UmaCore;
+                $done
+            }
+            // Without its client there is nothing to be done with it; `have` says so before.
+            #[cfg(not(feature = "umadb"))]
+            Name::Umadb | Name::UmadbCore => {
+                type $system = bare::Bare;
+                $done
+            }
+            Name::Sierradb => {
+                type $system = sierradb::SierraDb<sierradb::Defaults>;
+                $done
+            }
+            Name::SierradbSynced => {
+                type $system = sierradb::SierraDb<sierradb::Tuned>;
+                $done
+            }
+            Name::Nats => {
+                type $system = nats::Nats;
+                $done
+            }
+        }
+    };
+}
+
+impl Name {
+    /// As a table has it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Name::Leftfold => "**Leftfold**, embedded",
+            Name::Bare => "bare loop (control)",
+            Name::Postgresql => "PostgreSQL, unique index",
+            Name::MessageDb => "PostgreSQL, message-db",
+            Name::Umadb => "UmaDB server",
+            Name::UmadbCore => "UmaDB core, embedded",
+            Name::Sierradb => "SierraDB, defaults",
+            Name::SierradbSynced => "SierraDB, each append synced",
+            Name::Nats => "NATS JetStream, sync always",
+        }
+    }
+
+    /// As files have it, and the command line.
+    pub(crate) fn file(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn cannot(self, work: Work) -> Option<&'static str> {
+        with_system!(self, S => S::cannot(work))
+    }
+
+    pub(crate) async fn perform(self, task: Task, turn: &Turn) -> anyhow::Result<()> {
+        with_system!(self, S => match task {
+            Task::Load => turn::load::<S>(turn).await,
+            Task::Measure => turn::run::<S>(turn).await,
+            Task::CountSyncs => syncs::count::<S>(turn).await,
+        })
+    }
+
+    /// Gets it if it is not there, and gives its version.
+    pub(crate) fn have(self, cache: &Path) -> anyhow::Result<String> {
+        Ok(match self {
+            Name::Leftfold => "this tree".to_owned(),
+            Name::Bare => "this program".to_owned(),
+            Name::Postgresql => get::version(&get::postgres_bin()?.join("postgres")),
+            Name::MessageDb => {
+                get::postgres_bin()?;
+                get::message_db(cache)?;
+                format!("message-db {} (npm)", get::MESSAGE_DB)
+            }
+            #[cfg(not(feature = "umadb"))]
+            Name::Umadb | Name::UmadbCore => anyhow::bail!(
+                "UmaDB's client is built with protoc, which was neither there nor to be had: \
+                 install Debian's package protobuf-compiler"
+            ),
+            #[cfg(feature = "umadb")]
+            Name::Umadb => {
+                get::umadb(cache)?;
+                format!("umadb {} (PyPI), umadb-client {0} (crates.io)", get::UMADB)
+            }
+            #[cfg(feature = "umadb")]
+            Name::UmadbCore => format!("umadb-core {} (crates.io)", get::UMADB),
+            Name::Sierradb | Name::SierradbSynced => {
+                get::version(&get::sierradb(cache)?) + " (crates.io)"
+            }
+            Name::Nats => get::version(&get::nats(cache)?) + " (Go module), async-nats 0.51",
+        })
+    }
+
+    /// Its settings and its client, in words.
+    pub(crate) fn settings(self) -> String {
+        match self {
+            Name::Leftfold => "default options, in the process that measures".to_owned(),
+            Name::Bare => format!(
+                "one thread; a file of zeros; writes of {} bytes (an event) and {} (a hundred), \
+                 fdatasync after each",
+                bare::FRAME,
+                bare::BATCH_FRAME
+            ),
+            Name::Postgresql => {
+                let settings: Vec<String> = postgres::SETTINGS
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                format!(
+                    "{}; a unique index on (stream, version); tokio-postgres, prepared statements, \
+                     one connection for each appender, unix socket",
+                    settings.join(", ")
+                )
+            }
+            Name::MessageDb => {
+                "the same server; `write_message` with expected version, batches as \
+                one pipelined transaction; payloads are JSON of the same length"
+                    .to_owned()
+            }
+            Name::Umadb => format!(
+                "`--read-method mmap --page-cache-max-mb {CACHE_MB}`, else defaults; umadb-client \
+                 over loopback, a connection for 64 appenders; a stream is a tag"
+            ),
+            Name::UmadbCore => format!(
+                "read method mmap, page cache {CACHE_MB} MB; its own writer thread with group \
+                 commit, without gRPC; a stream is a tag"
+            ),
+            Name::Sierradb => {
+                "as it comes; sierradb-client over loopback, one connection for each \
+                appender; cluster address on loopback"
+                    .to_owned()
+            }
+            Name::SierradbSynced => {
+                format!("the same, with `{}{}`", sierradb::EACH, sierradb::PLAIN).replace('\n', " ")
+            }
+            Name::Nats => "`jetstream { sync_interval: always }`, one file stream; \
+                Nats-Expected-Last-Subject-Sequence and Nats-Msg-Id on each message, atomic \
+                batches; reads by batched direct gets; a connection for 64 appenders"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(feature = "umadb")]
+use crate::systems::umadb::CACHE_MB;
+#[cfg(not(feature = "umadb"))]
+const CACHE_MB: usize = 0;

@@ -1,0 +1,241 @@
+//! NATS JetStream: one of its streams holds everything, a stream of ours is a subject in it.
+
+use std::process::Command;
+use std::sync::Mutex;
+
+use anyhow::{Context, anyhow, bail};
+use async_nats::jetstream::{self, stream};
+use async_nats::{Client, HeaderMap, Subscriber};
+use futures::StreamExt;
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use crate::get;
+use crate::server::{Server, free_port};
+use crate::system::{Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
+use crate::work::{HUNDRED, Work};
+
+const STREAM: &str = "events";
+const LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+const ID: &str = "Nats-Msg-Id";
+const BATCH: &str = "Nats-Batch-Id";
+const BATCH_NUMBER: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+/// Messages that are asked for at a time.
+const PAGE: usize = 1_000;
+/// Appenders that share a connection.
+const SHARED: usize = 64;
+
+/// The server, with the stream made.
+pub(crate) struct Nats {
+    server: Server,
+    url: String,
+    clients: Mutex<(Option<Client>, usize)>,
+}
+
+/// A handle on a shared connection.
+pub(crate) struct Connection {
+    client: Client,
+    context: jetstream::Context,
+}
+
+impl System for Nats {
+    type Session = Connection;
+
+    fn cannot(work: Work) -> Option<&'static str> {
+        match work {
+            Work::Tag | Work::OnTags(_) => Some("JetStream has subjects, no tags"),
+            _ => None,
+        }
+    }
+
+    async fn open(place: &Place) -> anyhow::Result<Self> {
+        let program = get::nats(&place.cache)?;
+        std::fs::create_dir_all(&place.data)?;
+        let config = place.data.with_extension("conf");
+        std::fs::write(&config, settings(place))?;
+        let port = free_port()?;
+        let mut command = Command::new(program);
+        command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        command.arg("--config").arg(config);
+        let mut server = Server::start(command, &place.data, Signal::INT)?;
+        server.listens(port).await?;
+        let url = format!("nats://127.0.0.1:{port}");
+        let client = async_nats::connect(&url).await?;
+        let wanted = stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec!["e.>".to_owned()],
+            storage: stream::StorageType::File,
+            allow_direct: true,
+            allow_atomic_publish: true,
+            ..stream::Config::default()
+        };
+        jetstream::new(client).get_or_create_stream(wanted).await?;
+        Ok(Nats { server, url, clients: Mutex::default() })
+    }
+
+    async fn session(&self) -> anyhow::Result<Connection> {
+        let shared = {
+            let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
+            clients.1 += 1;
+            clients.0.clone().filter(|_| clients.1 % SHARED != 1)
+        };
+        let client = match shared {
+            Some(client) => client,
+            None => async_nats::connect(&self.url).await?,
+        };
+        let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
+        clients.0 = Some(client.clone());
+        Ok(Connection { context: jetstream::new(client.clone()), client })
+    }
+
+    fn server(&self) -> Option<u32> {
+        Some(self.server.id())
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        self.server.close().await
+    }
+}
+
+/// Each write is synced, but while loading.
+fn settings(place: &Place) -> String {
+    let sync = if place.purpose == Purpose::Load { "2m" } else { "always" };
+    format!("jetstream {{ store_dir: {:?}, sync_interval: {sync} }}\n", place.data)
+}
+
+/// A name as a subject, so that its category is a token.
+fn subject(stream: &str) -> String {
+    let (category, rest) = stream.split_once('-').unwrap_or((stream, "0"));
+    format!("e.{category}.{rest}")
+}
+
+/// What a commit of a batch answers.
+#[derive(Deserialize)]
+struct Ack {
+    seq: Option<u64>,
+    error: Option<serde_json::Value>,
+}
+
+impl Connection {
+    /// All messages of a subject, or of many, in the order of the log: page by page by direct gets.
+    async fn get(&self, subject: &str, limit: u64) -> anyhow::Result<Seen> {
+        let mut seen = Seen::default();
+        let mut next = 1;
+        loop {
+            let inbox = self.client.new_inbox();
+            let mut answers = self.client.subscribe(inbox.clone()).await?;
+            let ask = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": PAGE });
+            let api = format!("$JS.API.DIRECT.GET.{STREAM}");
+            self.client.publish_with_reply(api, inbox, ask.to_string().into()).await?;
+            let (last, pending) = page(&mut answers, &mut seen).await?;
+            if pending == 0 || seen.events >= limit {
+                return Ok(seen);
+            }
+            next = last + 1;
+        }
+    }
+}
+
+/// One page of messages; the last one's sequence, and how many there are after it.
+async fn page(answers: &mut Subscriber, seen: &mut Seen) -> anyhow::Result<(u64, u64)> {
+    let (mut last, mut pending) = (0, 0);
+    while let Some(message) = answers.next().await {
+        let headers = message.headers.as_ref();
+        let header = |name: &str| {
+            let value = headers.and_then(|headers| headers.get(name));
+            value.and_then(|value| value.as_str().parse::<u64>().ok())
+        };
+        if let Some(status) = message.status {
+            match status.as_u16() {
+                204 => return Ok((last, pending)),
+                404 => return Ok((last, 0)),
+                other => bail!("a direct get was answered {other}: {:?}", message.description),
+            }
+        }
+        last = header("Nats-Sequence").context("a message without a sequence")?;
+        pending = header("Nats-Num-Pending").context("a page without its rest")?;
+        seen.add(message.payload.len());
+    }
+    bail!("the connection ended")
+}
+
+impl Session for Connection {
+    async fn append_single(
+        &mut self,
+        stream: &str,
+        expected: Mark,
+        event: Event,
+    ) -> anyhow::Result<Mark> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LAST, expected.unwrap_or(0).to_string());
+        headers.insert(ID, event.id.to_string());
+        let sent = self.context.publish_with_headers(subject(stream), headers, event.data);
+        Ok(Some(sent.await?.await?.sequence))
+    }
+
+    async fn append_batch(
+        &mut self,
+        stream: &str,
+        expected: Mark,
+        events: Vec<Event>,
+    ) -> anyhow::Result<Mark> {
+        let to = subject(stream);
+        let batch = events.first().context("an empty batch")?.id.to_string();
+        let last = events.len();
+        for (event, number) in events.into_iter().zip(1..) {
+            let mut headers = HeaderMap::new();
+            headers.insert(BATCH, batch.as_str());
+            headers.insert(BATCH_NUMBER, number.to_string());
+            if number == 1 {
+                headers.insert(LAST, expected.unwrap_or(0).to_string());
+            }
+            if number < last {
+                self.client.publish_with_headers(to.clone(), headers, event.data).await?;
+                continue;
+            }
+            headers.insert(BATCH_COMMIT, "1");
+            let answer = self.client.request_with_headers(to.clone(), headers, event.data).await?;
+            let ack: Ack = serde_json::from_slice(&answer.payload)?;
+            if let Some(error) = ack.error {
+                bail!("the batch was refused: {error}");
+            }
+            return Ok(Some(ack.seq.context("an answer without a sequence")?));
+        }
+        bail!("an empty batch")
+    }
+
+    async fn append_on_tags(&mut self, _: [&str; 2], _: Mark, _: Event) -> anyhow::Result<Mark> {
+        refused()
+    }
+
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+        self.get(&subject(stream), HUNDRED as u64).await
+    }
+
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
+        self.get(&format!("e.{category}.*"), u64::MAX).await
+    }
+
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+        refused()
+    }
+
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+        self.get("e.>", limit).await
+    }
+
+    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
+        let mut sent = Vec::new();
+        for one in chunk {
+            let mut headers = HeaderMap::new();
+            headers.insert(ID, one.event.id.to_string());
+            let to = subject(&one.stream);
+            sent.push(self.context.publish_with_headers(to, headers, one.event.data).await?);
+        }
+        for ack in sent {
+            ack.await?;
+        }
+        Ok(())
+    }
+}

