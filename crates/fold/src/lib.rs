@@ -6,9 +6,11 @@ extern crate self as leftfold;
 mod command;
 mod emit;
 mod event;
+mod execute;
 mod given;
 mod one;
 mod reads;
+mod snapshot;
 mod state;
 pub mod time;
 mod upcast;
@@ -19,9 +21,13 @@ pub mod __private;
 pub use command::{Command, Wait};
 pub use emit::{Emit, Fact};
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
+pub use execute::{
+    COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken, event_id,
+};
 pub use given::{Given, given};
 pub use leftfold_fold_derive::Event;
 pub use reads::{By, Over, Reads, Source, Unknown};
+pub use snapshot::{MemorySnapshots, RedbSnapshots, SnapshotError, Snapshots};
 pub use state::{Every, Kept, State};
 #[doc(hidden)]
 pub use {one::One, reads::Stored};
