@@ -22,7 +22,8 @@ pub use command::{Command, Wait};
 pub use emit::{Emit, Fact};
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
 pub use execute::{
-    COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken, event_id,
+    COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken,
+    event_id,
 };
 pub use given::{Given, given};
 pub use leftfold_fold_derive::Event;

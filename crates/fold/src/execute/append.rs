@@ -54,7 +54,8 @@ impl Decided {
 pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended, skip: u64) -> Vec<Done<E>> {
     let first = appended.positions.map_or(0, |(first, _)| first) + skip;
     let mut next: HashMap<&str, u64> = HashMap::new();
-    let versions = appended.streams.iter().map(|versions| (versions.stream.as_str(), versions.first));
+    let versions =
+        appended.streams.iter().map(|versions| (versions.stream.as_str(), versions.first));
     next.extend(versions);
     let mut all = Vec::with_capacity(emits.len());
     for (position, Emit { stream, event, .. }) in (first..).zip(emits) {

@@ -168,11 +168,8 @@ impl<T: EventStore> Decider<T> {
             {
                 return Ok(executed);
             }
-            let news = if loaded.places.len() > 1 {
-                loaded.catch_up(&self.store).await?
-            } else {
-                None
-            };
+            let news =
+                if loaded.places.len() > 1 { loaded.catch_up(&self.store).await? } else { None };
             match (news, refused) {
                 (Some(news), _) => last = Some(overtaken(Some(news), String::new())),
                 (None, Some(refused)) => return Err(refused),
@@ -208,9 +205,7 @@ impl<T: EventStore> Decider<T> {
                 {
                     Ok(Tried::Handled)
                 }
-                Conflict::Version { .. } | Conflict::Query { .. } => {
-                    Ok(Tried::Overtaken(conflict))
-                }
+                Conflict::Version { .. } | Conflict::Query { .. } => Ok(Tried::Overtaken(conflict)),
                 _ => Err(AppendError::Conflict(conflict).into()),
             },
             Err(other) => Err(other.into()),
@@ -277,7 +272,12 @@ impl<T: EventStore> Decider<T> {
                 found = true;
                 if let Some(event) = decode::<E>(stored)? {
                     let (position, version) = (stored.position(), stored.version());
-                    events.push(Done { position, stream: stored.stream().to_owned(), version, event });
+                    events.push(Done {
+                        position,
+                        stream: stored.stream().to_owned(),
+                        version,
+                        event,
+                    });
                 }
             }
             if !page.more {
@@ -288,8 +288,10 @@ impl<T: EventStore> Decider<T> {
     }
 }
 
-type Decision<C> =
-    Result<<<C as Command>::Reads as Reads>::Events<<C as Command>::Event>, ExecuteError<<C as Command>::Error>>;
+type Decision<C> = Result<
+    <<C as Command>::Reads as Reads>::Events<<C as Command>::Event>,
+    ExecuteError<<C as Command>::Error>,
+>;
 
 /// What the command says to these states.
 pub(crate) fn decided<C: Command>(

@@ -1,6 +1,6 @@
 //! What a command reads: loaded, and brought up to date.
 
-use leftfold_store::{Append, Cursor, Expected, EventStore, Page, Point, Query, Read, Recorded};
+use leftfold_store::{Append, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded};
 use leftfold_store::{ReadError, Timestamp};
 
 use super::error::FoldError;

@@ -31,3 +31,13 @@ pub struct SnapshotError {
     /// What went wrong.
     pub message: String,
 }
+
+impl<T: Snapshots + ?Sized> Snapshots for std::sync::Arc<T> {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, SnapshotError> {
+        (**self).load(key)
+    }
+
+    fn save(&self, key: &str, snapshot: &[u8]) -> Result<(), SnapshotError> {
+        (**self).save(key, snapshot)
+    }
+}
