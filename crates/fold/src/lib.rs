@@ -5,6 +5,7 @@ extern crate self as leftfold;
 
 mod command;
 mod emit;
+mod entity;
 mod event;
 mod execute;
 mod given;
@@ -20,6 +21,7 @@ pub mod __private;
 
 pub use command::{Command, Wait};
 pub use emit::{Emit, Fact};
+pub use entity::Entities;
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
 pub use execute::{
     COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken,

@@ -50,9 +50,9 @@ impl Decided {
     }
 }
 
-/// Where each event is, by the answer to the append that held them after `skip` others.
-pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended, skip: u64) -> Vec<Done<E>> {
-    let first = appended.positions.map_or(0, |(first, _)| first) + skip;
+/// Where each event is, by the answer to the append that held them.
+pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<Done<E>> {
+    let first = appended.positions.map_or(0, |(first, _)| first);
     let mut next: HashMap<&str, u64> = HashMap::new();
     let versions =
         appended.streams.iter().map(|versions| (versions.stream.as_str(), versions.first));

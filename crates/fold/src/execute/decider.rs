@@ -105,7 +105,7 @@ impl<T: EventStore> Decider<T> {
 
     /// What a command would be decided on: for looking at states.
     pub async fn load<R: Reads>(&self, reads: &R) -> Result<R::States, FoldError> {
-        let mut loaded = Loaded::load(reads, &self.store, self.snapshots.as_deref()).await?;
+        let mut loaded = self.loaded(reads).await?;
         self.keep(&mut loaded);
         Ok(loaded.states)
     }
@@ -125,13 +125,22 @@ impl<T: EventStore> Decider<T> {
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         let reads = command.reads();
-        let mut loaded = Loaded::load(&reads, &self.store, self.snapshots.as_deref()).await?;
+        let mut loaded = self.loaded(&reads).await?;
         let answer = self.decide(&issued, &command, &mut loaded).await;
         self.keep(&mut loaded);
         answer
     }
 
-    fn keep<R: Reads>(&self, loaded: &mut Loaded<R>) {
+    pub(crate) async fn loaded<R: Reads>(&self, reads: &R) -> Result<Loaded<R>, FoldError> {
+        Loaded::load(reads, &self.store, self.snapshots.as_deref()).await
+    }
+
+    /// So often a command is decided.
+    pub(crate) fn bound(&self) -> u32 {
+        self.attempts
+    }
+
+    pub(crate) fn keep<R: Reads>(&self, loaded: &mut Loaded<R>) {
         if let Some(snapshots) = &self.snapshots {
             loaded.keep(&**snapshots);
         }
@@ -193,7 +202,7 @@ impl<T: EventStore> Decider<T> {
         let append = Decided::new(&emits, id, issued)?.add_to(append, issued);
         match self.store.append(append).await {
             Ok(appended) => Ok(Tried::Done(Executed {
-                events: done(emits, &appended, 0),
+                events: done(emits, &appended),
                 cursor: appended.cursor,
                 attempts,
                 repeated: appended.repeated,
@@ -221,10 +230,7 @@ impl<T: EventStore> Decider<T> {
         let news = loaded.catch_up(&self.store).await?;
         Ok(match conflict {
             Conflict::Version { stream, actual, .. } => {
-                let of_stream = |it: &&mut super::load::Place| {
-                    it.source.stream.as_deref() == Some(stream.as_str())
-                };
-                loaded.places.iter_mut().filter(of_stream).for_each(|it| it.found_at(actual));
+                loaded.found_at(&stream, actual);
                 overtaken(news, stream)
             }
             Conflict::Query { position, stream, event_type, .. } => {
@@ -248,7 +254,7 @@ impl<T: EventStore> Decider<T> {
     }
 
     /// The answer to a command that is known to have been handled.
-    async fn first_answer<E: Event>(&self, id: Uuid) -> Result<Executed<E>, FoldError> {
+    pub(crate) async fn first_answer<E: Event>(&self, id: Uuid) -> Result<Executed<E>, FoldError> {
         match self.handled(id).await? {
             Some(executed) => Ok(executed),
             // Retention hides what was done.

@@ -1,6 +1,9 @@
 //! What a command reads: loaded, and brought up to date.
 
-use leftfold_store::{Append, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded};
+use leftfold_io::{Clock, SystemClock};
+use leftfold_store::{
+    Append, Appended, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded,
+};
 use leftfold_store::{ReadError, Timestamp};
 
 use super::error::FoldError;
@@ -144,6 +147,38 @@ impl<R: Reads> Loaded<R> {
         }
     }
 
+    /// After the last read.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.places.last().map_or(Cursor::START, |place| place.cursor)
+    }
+
+    /// The store says that a stream is at a version: what of that can't be seen, retention hides.
+    pub(crate) fn found_at(&mut self, stream: &str, actual: Option<u64>) {
+        let of_stream = |place: &&mut Place| place.source.stream.as_deref() == Some(stream);
+        let places = self.places.iter_mut().filter(of_stream);
+        places.for_each(|place| place.hidden = place.hidden.max(actual));
+    }
+
+    /// The one stream that is read has been appended to, by whom reads it: so many events with so
+    /// many bytes, the last with this id at this position.
+    pub(crate) fn has_written(
+        &mut self,
+        appended: &Appended,
+        [events, bytes]: [u64; 2],
+        last: Option<(uuid::Uuid, u64)>,
+    ) {
+        let Some(place) = self.places.first_mut() else { return };
+        place.cursor = appended.cursor;
+        let stream = place.source.stream.as_deref();
+        let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
+        if let (Some((id, position)), Some(versions)) = (last, versions) {
+            place.last = Some(Anchor { position, version: versions.last, id });
+            // When it was committed, the answer does not say; for a snapshot now is as good.
+            let now = Timestamp(SystemClock.now_micros());
+            place.since.add(events, bytes, now);
+        }
+    }
+
     /// An append that goes through only if nothing that was read has changed.
     pub(crate) fn guard(&self, mut append: Append) -> Append {
         let mut named: Vec<&str> = Vec::new();
@@ -180,18 +215,10 @@ impl Place {
         self.version().map_or(Expected::NoStream, Expected::Exactly)
     }
 
-    /// The store says that the stream is at a version: if that can't be seen, retention hides it.
-    pub(crate) fn found_at(&mut self, actual: Option<u64>) {
-        self.hidden = self.hidden.max(actual);
-    }
-
     fn seen(&mut self, event: &Recorded) {
         let (position, version, id) = (event.position(), event.version(), event.id());
         self.last = Some(Anchor { position, version, id });
-        self.since.events += 1;
-        self.since.bytes += event.data().len() as u64;
-        self.since.first.get_or_insert(event.commit_time());
-        self.since.last = Some(event.commit_time());
+        self.since.add(1, event.data().len() as u64, event.commit_time());
     }
 
     /// A page that begins with the event at an anchor; none if another one stands there.
@@ -221,8 +248,17 @@ impl Place {
 }
 
 impl Since {
+    fn add(&mut self, events: u64, bytes: u64, committed: Timestamp) {
+        self.events += events;
+        self.bytes += bytes;
+        self.first.get_or_insert(committed);
+        self.last = Some(committed);
+    }
+
     fn is_due(&self, every: Every) -> bool {
-        let time = self.first.zip(self.last).map(|(first, last)| last.micros() - first.micros());
+        let between =
+            |(first, last): (Timestamp, Timestamp)| last.micros().saturating_sub(first.micros());
+        let time = self.first.zip(self.last).map(between);
         let time = std::time::Duration::from_micros(u64::try_from(time.unwrap_or(0)).unwrap_or(0));
         self.events > 0
             && (self.events >= every.events || self.bytes >= every.bytes || time >= every.time)

@@ -12,8 +12,9 @@ mod issued;
 mod load;
 
 pub use answer::{Done, Executed};
-pub(crate) use append::{Decided, done};
+pub(crate) use append::Decided;
+pub(crate) use decider::decided;
 pub use decider::{Decider, Execute};
 pub use error::{ExecuteError, FoldError, Overtaken};
 pub use issued::{COMMAND_TAG, Issued, event_id};
-pub(crate) use load::Loaded;
+pub(crate) use load::{Loaded, handled};
