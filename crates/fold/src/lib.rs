@@ -4,6 +4,7 @@
 extern crate self as leftfold;
 
 mod command;
+pub mod commands;
 mod emit;
 mod entity;
 mod event;
@@ -20,6 +21,7 @@ mod upcast;
 pub mod __private;
 
 pub use command::{Command, Wait};
+pub use commands::{Commands, Outcome, Recordable};
 pub use emit::{Emit, Fact};
 pub use entity::Entities;
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
