@@ -10,6 +10,7 @@ mod entity;
 mod event;
 mod execute;
 mod given;
+pub mod golden;
 mod one;
 mod reads;
 mod snapshot;

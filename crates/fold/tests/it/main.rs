@@ -5,4 +5,5 @@ mod commands;
 mod entities;
 mod evolution;
 mod execute;
+mod golden;
 mod snapshots;
