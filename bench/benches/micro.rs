@@ -1,15 +1,12 @@
 //! Times the smallest things: `cargo bench -p leftfold-bench`.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 
-fn micro(criterion: &mut Criterion) {
-    match leftfold_bench::micro::all() {
-        Ok(all) => all.into_iter().for_each(|mut micro| {
-            criterion.bench_function(micro.name, |bencher| bencher.iter(|| (micro.run)()));
-        }),
-        Err(error) => eprintln!("nothing is timed: {error}"),
+fn main() -> anyhow::Result<()> {
+    let mut criterion = Criterion::default().configure_from_args();
+    for mut micro in leftfold_bench::micro::all()? {
+        criterion.bench_function(micro.name, |bencher| bencher.iter(|| (micro.run)()));
     }
+    criterion.final_summary();
+    Ok(())
 }
-
-criterion_group!(benches, micro);
-criterion_main!(benches);
