@@ -35,6 +35,12 @@ impl Facts for Recorded {
 }
 
 impl Query {
+    /// Whether an event is wanted. What a named index holds is known to its store alone: a query
+    /// that asks for one can't be asked here, and that part of it wants nothing.
+    pub fn wants(&self, event: &Recorded) -> bool {
+        self.matches(event)
+    }
+
     /// Whether an event is wanted. Named indexes must have been expanded: they match nothing here.
     pub(crate) fn matches(&self, event: &impl Facts) -> bool {
         match self {

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod reactor;
+mod text;
+pub mod time;
