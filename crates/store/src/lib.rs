@@ -34,7 +34,7 @@ pub use leftfold_log::repair::DamagedBytes;
 pub use leftfold_log::{Durability, Packing};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
-pub use query::{Field, Query, Span, Value};
+pub use query::{Facts, Field, Query, Span, Value};
 pub use read::{
     Delivery, Direction, From, IndexInfo, Page, Point, Read, StreamInfo, Streams, StreamsPage,
     Subscribe,

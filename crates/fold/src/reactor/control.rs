@@ -11,8 +11,8 @@ const SKIP: &str = "leftfold.SkipParked";
 /// The parked events of a reactor, whether or not it runs, in whatever process.
 ///
 /// ```no_run
-/// # async fn show(store: &impl leftfold_store::EventStore) -> Result<(), leftfold_fold::reactor::ReactorError> {
-/// use leftfold_fold::reactor::Parked;
+/// # async fn show(store: &impl leftfold_store::EventStore) -> Result<(), leftfold::reactor::ReactorError> {
+/// use leftfold::reactor::Parked;
 ///
 /// let parked = Parked::of("mails", store);
 /// for item in parked.list().await? {

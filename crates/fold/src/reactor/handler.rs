@@ -8,8 +8,8 @@ use super::{Cause, Results, Setback};
 /// and `E` is [`Setback`] or any error:
 ///
 /// ```
-/// use leftfold_fold::reactor::{Cause, Handler, Results, Setback};
-/// use leftfold_store::NewEvent;
+/// use leftfold::reactor::{Cause, Handler, Results, Setback};
+/// use leftfold::NewEvent;
 ///
 /// fn is_a_handler(_: impl Handler) {}
 ///

@@ -5,8 +5,8 @@
 //! otherwise) are handled one after the other, in the order of the log; lanes go on side by side.
 //!
 //! ```
-//! # use leftfold_fold::reactor::{Cause, Reactor, Results, Setback};
-//! # use leftfold_store::{EventStore, NewEvent, Query};
+//! # use leftfold::reactor::{Cause, Reactor, Results, Setback};
+//! # use leftfold::{EventStore, NewEvent, Query};
 //! # use std::sync::Arc;
 //! # fn show<S: EventStore<Subscription: 'static> + 'static>(store: Arc<S>) {
 //! let reactor = Reactor::new("validate", Query::event_type("ProductListed"), store, |cause: Cause| {

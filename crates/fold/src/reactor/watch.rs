@@ -33,7 +33,7 @@ impl Watch {
     pub(crate) fn met_by(&mut self, event: &Recorded) -> Vec<(String, u64)> {
         let mut met = Vec::new();
         let mut take = |waits: &mut Vec<Wait>| {
-            for wait in waits.extract_if(.., |wait| wait.query.wants(event)) {
+            for wait in waits.extract_if(.., |wait| wait.query.matches(event)) {
                 met.push((wait.lane, wait.turn));
             }
         };

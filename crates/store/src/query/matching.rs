@@ -3,12 +3,16 @@ use crate::names::category_of;
 use crate::recorded::Recorded;
 
 /// What a query looks at, of an event that is stored or about to be.
-pub(crate) trait Facts {
+pub trait Facts {
+    /// Its stream.
     fn stream(&self) -> &str;
+    /// What kind of event it is.
     fn event_type(&self) -> &str;
+    /// What it belongs to.
     fn correlation(&self) -> Option<&str>;
     /// Whether the test holds for a tag, as key and value.
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool;
+    /// When it happened, in microseconds since 1970.
     fn event_micros(&self) -> i64;
 }
 
@@ -35,14 +39,9 @@ impl Facts for Recorded {
 }
 
 impl Query {
-    /// Whether an event is wanted. What a named index holds is known to its store alone: a query
-    /// that asks for one can't be asked here, and that part of it wants nothing.
-    pub fn wants(&self, event: &Recorded) -> bool {
-        self.matches(event)
-    }
-
-    /// Whether an event is wanted. Named indexes must have been expanded: they match nothing here.
-    pub(crate) fn matches(&self, event: &impl Facts) -> bool {
+    /// Whether an event is wanted. A named index is known to its store alone: it matches nothing
+    /// here.
+    pub fn matches(&self, event: &impl Facts) -> bool {
         match self {
             Query::All => true,
             Query::Is(field, values) => values.iter().any(|value| value.is_in(*field, event)),

@@ -17,7 +17,7 @@ mod parse;
 mod plan;
 mod print;
 
-pub(crate) use matching::Facts;
+pub use matching::Facts;
 pub(crate) use plan::{Plan, plan};
 
 use crate::time::Timestamp;

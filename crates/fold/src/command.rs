@@ -1,0 +1,152 @@
+//! What is wanted, and the decision about it.
+
+use std::time::Duration;
+
+use crate::event::Event;
+use crate::reads::Reads;
+
+/// What somebody wants to happen, and how that is decided.
+///
+/// What a command reads is its consistency boundary: its events are appended only if nothing that
+/// it reads has changed in between. `decide` is pure and synchronous: it may be asked again with what
+/// has come.
+///
+/// # One stream
+///
+/// The classic aggregate reads one stream, and its events go there. Nothing need be said about it:
+///
+/// ```
+/// # use leftfold::{By, Command, Event, State, given};
+/// # #[derive(Debug, PartialEq, Event)]
+/// # enum Bank { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
+/// # #[derive(Default)]
+/// # struct Account { cents: u64 }
+/// # impl State for Account {
+/// #     type Event = Bank;
+/// #     fn apply(&mut self, event: &Bank) {
+/// #         match event {
+/// #             Bank::Deposited { cents } => self.cents += cents,
+/// #             Bank::Withdrawn { cents } => self.cents -= cents,
+/// #         }
+/// #     }
+/// # }
+/// # #[derive(Debug, PartialEq)]
+/// # enum Refused { Insufficient { cents: u64 } }
+/// struct Withdraw { account: String, cents: u64 }
+///
+/// impl Command for Withdraw {
+///     type Event = Bank;
+///     type Error = Refused;
+///     type Reads = By<Account>;
+///
+///     fn reads(&self) -> By<Account> {
+///         By::stream(format!("account-{}", self.account))
+///     }
+///
+///     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
+///         if account.cents < self.cents {
+///             return Err(Refused::Insufficient { cents: account.cents });
+///         }
+///         Ok(vec![Bank::Withdrawn { cents: self.cents }])
+///     }
+/// }
+/// # let withdraw = |cents| Withdraw { account: "1".into(), cents };
+/// assert_eq!(
+///     given([Bank::Deposited { cents: 10 }]).when(withdraw(11)),
+///     Err(Refused::Insufficient { cents: 10 }),
+/// );
+/// ```
+///
+/// # Several folds
+///
+/// A command that reads several folds, or one over a query, has no stream of its own. So each event
+/// says where it goes, and the compiler asks for it:
+///
+/// ```
+/// # use leftfold::{By, Command, Emit, Event, State, given};
+/// # #[derive(Debug, Clone, PartialEq, Event)]
+/// # enum Bank { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
+/// # #[derive(Default)]
+/// # struct Account { cents: u64 }
+/// # impl State for Account {
+/// #     type Event = Bank;
+/// #     fn apply(&mut self, event: &Bank) {
+/// #         match event {
+/// #             Bank::Deposited { cents } => self.cents += cents,
+/// #             Bank::Withdrawn { cents } => self.cents -= cents,
+/// #         }
+/// #     }
+/// # }
+/// # #[derive(Debug, PartialEq)]
+/// # enum Refused { Insufficient { cents: u64 } }
+/// struct Transfer { from: String, to: String, cents: u64 }
+///
+/// impl Command for Transfer {
+///     type Event = Bank;
+///     type Error = Refused;
+///     type Reads = (By<Account>, By<Account>);
+///
+///     fn reads(&self) -> Self::Reads {
+///         (By::stream(&self.from), By::stream(&self.to))
+///     }
+///
+///     fn decide(&self, (from, _to): &(Account, Account)) -> Result<Vec<Emit<Bank>>, Refused> {
+///         if from.cents < self.cents {
+///             return Err(Refused::Insufficient { cents: from.cents });
+///         }
+///         Ok(vec![
+///             Bank::Withdrawn { cents: self.cents }.to(&self.from),
+///             Bank::Deposited { cents: self.cents }.to(&self.to),
+///         ])
+///     }
+/// }
+/// # let transfer = |cents| Transfer { from: "account-1".into(), to: "account-2".into(), cents };
+/// let deposited = Bank::Deposited { cents: 10 }.to("account-1");
+/// assert!(given([deposited.clone()]).when(transfer(10)).is_ok());
+/// assert_eq!(given([deposited]).when(transfer(11)), Err(Refused::Insufficient { cents: 10 }));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command",
+    label = "nothing is decided by it",
+    note = "write `impl Command for {Self}`: what it reads, and `decide`"
+)]
+pub trait Command: Send + Sync {
+    /// The events that it may lead to.
+    type Event: Event;
+
+    /// Why it may be refused.
+    type Error: Send;
+
+    /// What it reads: [`By`](crate::By) a stream, [`Over`](crate::Over) a query, a tuple of up to
+    /// six of them, or `()` for a command that depends on nothing.
+    type Reads: Reads;
+
+    /// The streams and queries that it reads.
+    fn reads(&self) -> Self::Reads;
+
+    /// The events that it leads to, or why it is refused. No events: all is as it is wanted already.
+    fn decide(
+        &self,
+        states: &<Self::Reads as Reads>::States,
+    ) -> Result<<Self::Reads as Reads>::Events<Self::Event>, Self::Error>;
+
+    /// Whether it has to wait until the state allows it; asked before `decide`. Only a
+    /// [command stream](crate::commands) puts it aside; elsewhere it is answered that it waits.
+    fn waits(&self, _states: &<Self::Reads as Reads>::States) -> Option<Wait> {
+        None
+    }
+}
+
+/// A command can't be decided yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// How long it may wait, from its acceptance on.
+    pub at_most: Duration,
+}
+
+impl Wait {
+    /// At most so long, from its acceptance on; after that it has expired.
+    pub const fn at_most(time: Duration) -> Self {
+        Wait { at_most: time }
+    }
+}

@@ -1,0 +1,170 @@
+//! Decisions are tested without a store: given these events, when this is wanted, then that.
+
+use bytes::Bytes;
+use leftfold_store::{Facts, NewEvent};
+
+use crate::command::{Command, Wait};
+use crate::emit::Fact;
+use crate::event::{Reason, Undecodable};
+use crate::reads::{By, Reads, Source, Stored, Unknown};
+use crate::state::State;
+
+/// What has happened before a decision. For tests.
+///
+/// The events are written and read as a store would, so their shapes are tested too. An event
+/// without a stream is in whatever stream the command reads; for a command that reads queries, or
+/// several streams, say it: `event.to("account-1")`.
+///
+/// ```
+/// # use leftfold::{By, Command, Event, State, given};
+/// # #[derive(Debug, PartialEq, Event)]
+/// # enum Bank { Opened, Deposited { cents: u64 }, Withdrawn { cents: u64 } }
+/// # #[derive(Default)]
+/// # struct Account { cents: u64 }
+/// # impl State for Account {
+/// #     type Event = Bank;
+/// #     fn apply(&mut self, event: &Bank) {
+/// #         if let Bank::Deposited { cents } = event { self.cents += cents }
+/// #     }
+/// # }
+/// # #[derive(Debug, PartialEq)]
+/// # enum Refused { Insufficient { cents: u64 } }
+/// # struct Withdraw { cents: u64 }
+/// # impl Command for Withdraw {
+/// #     type Event = Bank;
+/// #     type Error = Refused;
+/// #     type Reads = By<Account>;
+/// #     fn reads(&self) -> By<Account> { By::stream("account-1") }
+/// #     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
+/// #         match account.cents < self.cents {
+/// #             true => Err(Refused::Insufficient { cents: account.cents }),
+/// #             false => Ok(vec![Bank::Withdrawn { cents: self.cents }]),
+/// #         }
+/// #     }
+/// # }
+/// # let (opened, deposited) = (Bank::Opened, Bank::Deposited { cents: 10 });
+/// # let withdraw = |cents| Withdraw { cents };
+/// assert_eq!(
+///     given([opened, deposited]).when(withdraw(11)),
+///     Err(Refused::Insufficient { cents: 10 }),
+/// );
+/// ```
+pub fn given<F: Fact>(events: impl IntoIterator<Item = F>) -> Given {
+    Given::default().and(events)
+}
+
+/// What has happened before a decision; see [`given`].
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    events: Vec<Past>,
+}
+
+/// An event of a test.
+#[derive(Debug, Clone)]
+struct Past {
+    stream: Option<String>,
+    event: NewEvent,
+}
+
+impl Given {
+    /// And these after them, maybe of another enum.
+    pub fn and<F: Fact>(mut self, events: impl IntoIterator<Item = F>) -> Self {
+        for fact in events {
+            let (stream, event) = must(fact.fact());
+            self.events.push(Past { stream, event });
+        }
+        self
+    }
+
+    /// What is decided then.
+    pub fn when<C: Command>(
+        &self,
+        command: C,
+    ) -> Result<<C::Reads as Reads>::Events<C::Event>, C::Error> {
+        command.decide(&self.states::<C::Reads>(&command.reads()))
+    }
+
+    /// Whether the command waits then.
+    pub fn waits<C: Command>(&self, command: C) -> Option<Wait> {
+        command.waits(&self.states::<C::Reads>(&command.reads()))
+    }
+
+    /// The state that all of them come to.
+    pub fn state<S: State>(&self) -> S {
+        let mut state = S::default();
+        for past in &self.events {
+            must(<By<S> as Reads>::apply(&mut state, 0, Unknown::Skip, past));
+        }
+        state
+    }
+
+    fn states<R: Reads>(&self, reads: &R) -> R::States {
+        let mut states = R::States::default();
+        let sources = reads.sources();
+        let alone = sources.len() == 1;
+        for past in &self.events {
+            for (nth, source) in sources.iter().enumerate().filter(|(_, it)| past.is_in(it, alone))
+            {
+                must(R::apply(&mut states, nth, source.unknown, past));
+            }
+        }
+        states
+    }
+}
+
+impl Past {
+    fn is_in(&self, source: &Source, alone: bool) -> bool {
+        (self.stream.is_none() && source.stream.is_some() && alone) || source.query.matches(self)
+    }
+}
+
+impl Facts for Past {
+    fn stream(&self) -> &str {
+        self.stream.as_deref().unwrap_or_default()
+    }
+
+    fn event_type(&self) -> &str {
+        &self.event.event_type
+    }
+
+    fn correlation(&self) -> Option<&str> {
+        self.event.correlation.as_deref()
+    }
+
+    fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
+        self.event.tags.iter().any(|(key, value)| test(key, value))
+    }
+
+    fn event_micros(&self) -> i64 {
+        self.event.event_time.map_or(0, |time| time.micros())
+    }
+}
+
+impl Stored for Past {
+    fn event_type(&self) -> &str {
+        &self.event.event_type
+    }
+
+    fn schema_version(&self) -> u16 {
+        self.event.schema_version
+    }
+
+    fn data(&self) -> Bytes {
+        self.event.data.clone()
+    }
+
+    fn undecodable(&self, reason: Reason) -> Undecodable {
+        Undecodable {
+            position: 0,
+            stream: self.stream.clone().unwrap_or_default(),
+            event_type: self.event.event_type.clone(),
+            reason,
+        }
+    }
+}
+
+/// A test that gives what can't be is wrong itself.
+#[expect(clippy::panic, reason = "for tests: an event that can't be written and read fails them")]
+fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("given: {error}"))
+}

@@ -1,0 +1,118 @@
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, LazyLock};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use leftfold_io::{Clock, SystemClock};
+use leftfold_store::Timestamp;
+use parking_lot::{Condvar, Mutex};
+
+use super::{Time, Waiting, time_until};
+
+/// The thread looks at the clock at least so often, since it may be set while it sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// The machine's time. One thread waits for all; it starts with the first wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemTime;
+
+/// Who is to be woken when, by a number that tells equal moments apart.
+#[derive(Default)]
+struct Waits {
+    wakers: Mutex<(u64, BTreeMap<(Timestamp, u64), Waker>)>,
+    added: Condvar,
+}
+
+static WAITS: LazyLock<Option<Arc<Waits>>> = LazyLock::new(|| {
+    let waits = Arc::new(Waits::default());
+    let of_thread = waits.clone();
+    let thread = thread::Builder::new().name("leftfold-time".to_owned());
+    thread.spawn(move || of_thread.run()).ok().map(|_| waits)
+});
+
+impl Waits {
+    fn run(&self) {
+        loop {
+            let mut wakers = self.wakers.lock();
+            let now = SystemTime.now();
+            let later = wakers.1.split_off(&(Timestamp(now.micros().saturating_add(1)), 0));
+            let due = std::mem::replace(&mut wakers.1, later);
+            if due.is_empty() {
+                let next = wakers.1.first_key_value().map(|((at, _), _)| time_until(now, *at));
+                let sleep = next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+                self.added.wait_until(&mut wakers, Instant::now() + sleep);
+            }
+            drop(wakers);
+            due.into_values().for_each(Waker::wake);
+        }
+    }
+
+    fn add(&self, at: Timestamp, waker: Waker) -> (Timestamp, u64) {
+        let mut wakers = self.wakers.lock();
+        wakers.0 += 1;
+        let key = (at, wakers.0);
+        wakers.1.insert(key, waker);
+        self.added.notify_one();
+        key
+    }
+}
+
+/// A place among the waits; given up when nobody waits any more.
+struct Place(Option<(Timestamp, u64)>);
+
+impl Place {
+    fn leave(&mut self) {
+        if let (Some(key), Some(waits)) = (self.0.take(), &*WAITS) {
+            waits.wakers.lock().1.remove(&key);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Time for SystemTime {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now_micros())
+    }
+
+    fn until(&self, at: Timestamp) -> Waiting {
+        let mut place = Place(None);
+        Box::pin(poll_fn(move |context| {
+            place.leave();
+            if SystemTime.now() >= at {
+                return Poll::Ready(());
+            }
+            match &*WAITS {
+                Some(waits) => place.0 = Some(waits.add(at, context.waker().clone())),
+                // Without a thread to wait in, whoever polls waits by polling.
+                None => context.waker().wake_by_ref(),
+            }
+            Poll::Pending
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_end_in_the_order_of_their_moments() {
+        let now = SystemTime.now();
+        let at = |millis| super::super::later(now, Duration::from_millis(millis));
+        pollster::block_on(async {
+            let late = SystemTime.until(at(60));
+            SystemTime.until(at(20)).await;
+            assert!(SystemTime.now() >= at(20));
+            drop(SystemTime.until(at(1_000_000)));
+            late.await;
+            assert!(SystemTime.now() >= at(60));
+        });
+    }
+}
