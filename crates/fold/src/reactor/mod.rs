@@ -51,7 +51,7 @@
 //!
 //! `leftfold.reactor-NAME` is its journal, `leftfold.control-NAME` holds what people asked of it,
 //! `leftfold.parked-NAME` tells what was parked. The checkpoint `reactor/NAME` says how far
-//! everything is finished. The first two are never delivered to reactors.
+//! everything is finished. The first two, and the store's own streams, are never delivered to reactors.
 
 mod cause;
 mod control;

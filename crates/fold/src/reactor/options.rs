@@ -128,9 +128,11 @@ impl Default for ReactorLimits {
     }
 }
 
-/// All but the reactors' own bookkeeping: they must not react to themselves.
+/// All but the bookkeeping of reactors and of the store itself: reactors must not react to what
+/// they cause by running.
 pub(crate) fn without_bookkeeping(query: Query) -> Query {
     let own = [super::JOURNAL, super::CONTROL];
     let own = own.map(|category| Value::Exactly(category.to_owned())).to_vec();
-    query.and(Query::Not(Box::new(Query::Is(Field::Category, own))))
+    let store = Query::Is(Field::Stream, vec![Value::Prefix("$".to_owned())]);
+    query.and(Query::Not(Box::new(Query::Is(Field::Category, own).or(store))))
 }

@@ -44,8 +44,9 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
         let store = self.store.clone();
         async move {
             let mut answer = patiently(&store, append).await;
-            if let Err(AppendError::Overlap(_)) = &answer
+            if let Err(AppendError::Overlap(overlap)) = &answer
                 && let [done] = &batch.done[..]
+                && stream_in(overlap) != Some(&journal)
             {
                 // Its own results, or somebody's ids? By themselves they tell.
                 let alone = patiently(&store, done.results.add_to(Append::new())).await;
@@ -86,6 +87,9 @@ impl Written {
             AppendError::Conflict(
                 Conflict::Version { stream, .. } | Conflict::Tombstoned { stream },
             ) if *stream == journal => return Err(overtaken()),
+            AppendError::Overlap(overlap) if stream_in(overlap) == Some(&journal) => {
+                return Err(overtaken());
+            }
             AppendError::Failure(_) => return Err(error.into()),
             _ => {}
         }
@@ -111,4 +115,11 @@ fn is_own(key: Uuid, overlap: &Overlap) -> bool {
         return false;
     };
     (0..MAX).any(|number| derived(key, number) == *id)
+}
+
+fn stream_in(overlap: &Overlap) -> Option<&String> {
+    match overlap {
+        Overlap::Partial { stream, .. } | Overlap::Content { stream, .. } => Some(stream),
+        _ => None,
+    }
 }

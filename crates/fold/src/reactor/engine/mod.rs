@@ -35,6 +35,7 @@ pub(crate) struct Engine<S: EventStore, H> {
     watching: Watching,
     /// Where the checkpoint is.
     checkpoint: Option<Cursor>,
+    /// Whether all that had come when it began was delivered.
     caught_up: bool,
     stopping: bool,
 }
@@ -169,10 +170,7 @@ where
 
     fn delivered(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Event(event, at) => {
-                self.caught_up = false;
-                self.core.admit(event, at);
-            }
+            Delivery::Event(event, at) => self.core.admit(event, at),
             Delivery::CaughtUp(_) => self.caught_up = true,
         }
     }
