@@ -131,7 +131,7 @@ pub trait Command: Send + Sync {
     ) -> Result<<Self::Reads as Reads>::Events<Self::Event>, Self::Error>;
 
     /// Whether it has to wait until the state allows it; asked before `decide`. Only a
-    /// [command stream](crate::commands) puts it aside; elsewhere it is answered that it waits.
+    /// command stream puts it aside; elsewhere it is answered that it waits.
     fn waits(&self, _states: &<Self::Reads as Reads>::States) -> Option<Wait> {
         None
     }

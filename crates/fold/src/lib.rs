@@ -5,11 +5,14 @@ extern crate self as leftfold;
 
 mod command;
 mod emit;
+mod entity;
 mod event;
+mod execute;
 mod given;
 mod one;
 pub mod reactor;
 mod reads;
+mod snapshot;
 mod state;
 mod text;
 pub mod time;
@@ -20,10 +23,16 @@ pub mod __private;
 
 pub use command::{Command, Wait};
 pub use emit::{Emit, Fact};
+pub use entity::Entities;
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
+pub use execute::{
+    COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken,
+    event_id,
+};
 pub use given::{Given, given};
 pub use leftfold_fold_derive::Event;
 pub use reads::{By, Over, Reads, Source, Unknown};
+pub use snapshot::{MemorySnapshots, RedbSnapshots, SnapshotError, Snapshots};
 pub use state::{Every, Kept, State};
 #[doc(hidden)]
 pub use {one::One, reads::Stored};

@@ -116,7 +116,14 @@ pub trait Reads: Send + Sync + one::Sealed {
 
     /// Each event and the stream that it goes into.
     #[doc(hidden)]
-    fn emits<E: Event>(sources: &[Source], events: Self::Events<E>) -> Vec<Emit<E>>;
+    fn emits<'a, E: Event>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: Self::Events<E>,
+    ) -> Vec<Emit<E>>;
+
+    /// Whether there are no events.
+    #[doc(hidden)]
+    fn is_nothing<E: Event>(events: &Self::Events<E>) -> bool;
 
     /// Takes an event of the n-th source in.
     #[doc(hidden)]
@@ -207,9 +214,16 @@ impl<S: State> Reads for By<S> {
         vec![self.source()]
     }
 
-    fn emits<E: Event>(sources: &[Source], events: Vec<E>) -> Vec<Emit<E>> {
-        let stream = sources.first().and_then(|source| source.stream.as_deref());
+    fn emits<'a, E: Event>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: Vec<E>,
+    ) -> Vec<Emit<E>> {
+        let stream = sources.into_iter().find_map(|source| source.stream.as_deref());
         events.into_iter().map(|event| event.to(stream.unwrap_or_default())).collect()
+    }
+
+    fn is_nothing<E: Event>(events: &Vec<E>) -> bool {
+        events.is_empty()
     }
 
     fn apply(
@@ -242,8 +256,15 @@ impl<S: State> Reads for Over<S> {
         vec![self.source()]
     }
 
-    fn emits<E: Event>(_: &[Source], events: Vec<Emit<E>>) -> Vec<Emit<E>> {
+    fn emits<'a, E: Event>(
+        _: impl IntoIterator<Item = &'a Source>,
+        events: Vec<Emit<E>>,
+    ) -> Vec<Emit<E>> {
         events
+    }
+
+    fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
+        events.is_empty()
     }
 
     fn apply(
@@ -276,8 +297,15 @@ impl Reads for () {
         Vec::new()
     }
 
-    fn emits<E: Event>(_: &[Source], events: Vec<Emit<E>>) -> Vec<Emit<E>> {
+    fn emits<'a, E: Event>(
+        _: impl IntoIterator<Item = &'a Source>,
+        events: Vec<Emit<E>>,
+    ) -> Vec<Emit<E>> {
         events
+    }
+
+    fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
+        events.is_empty()
     }
 
     fn apply(_: &mut (), _: usize, _: Unknown, _: &dyn Stored) -> Result<(), Undecodable> {
@@ -307,8 +335,15 @@ macro_rules! tuples {
                 vec![$(self.$nth.source()),+]
             }
 
-            fn emits<E: Event>(_: &[Source], events: Vec<Emit<E>>) -> Vec<Emit<E>> {
+            fn emits<'a, E: Event>(
+                _: impl IntoIterator<Item = &'a Source>,
+                events: Vec<Emit<E>>,
+            ) -> Vec<Emit<E>> {
                 events
+            }
+
+            fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
+                events.is_empty()
             }
 
             fn apply(

@@ -18,6 +18,7 @@ mod read;
 mod recorded;
 pub mod replay;
 mod retention;
+mod shared;
 mod time;
 
 pub use append::{Append, Appended, CheckpointMove, Expected, Versions};

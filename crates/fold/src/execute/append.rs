@@ -1,0 +1,69 @@
+//! A decision as an append, and what the store has answered, event by event.
+
+use std::collections::HashMap;
+
+use leftfold_store::{Append, Appended, Cursor, NewEvent};
+use uuid::Uuid;
+
+use super::answer::Done;
+use super::issued::{COMMAND_TAG, Issued, event_id};
+use super::load::handled;
+use crate::emit::Emit;
+use crate::event::{Event, Unencodable};
+
+/// Events with their streams, as the store takes them.
+pub(crate) struct Decided {
+    pub(crate) events: Vec<(String, NewEvent)>,
+}
+
+impl Decided {
+    /// A decision's events, with ids that derive from the command's.
+    pub(crate) fn new<E: Event>(
+        emits: &[Emit<E>],
+        command: Uuid,
+        issued: &Issued,
+    ) -> Result<Self, Unencodable> {
+        let mut events = Vec::with_capacity(emits.len());
+        for (nth, emit) in (0..).zip(emits) {
+            let mut event = emit.event.to_new()?;
+            event.id = Some(event_id(command, nth));
+            event.event_time = emit.event_time;
+            event.correlation.clone_from(&issued.correlation);
+            event.causation.clone_from(&issued.causation);
+            if issued.id.is_some() {
+                event.tags.push((COMMAND_TAG.to_owned(), command.to_string()));
+            }
+            events.push((emit.stream.clone(), event));
+        }
+        Ok(Decided { events })
+    }
+
+    /// Adds them to an append: on condition that they are not there, if the command's id was given.
+    pub(crate) fn add_to(self, mut append: Append, issued: &Issued) -> Append {
+        for (stream, event) in self.events {
+            append = append.event(stream, event);
+        }
+        match issued.id {
+            Some(id) => append.none_after(handled(id), Cursor::START),
+            None => append,
+        }
+    }
+}
+
+/// Where each event is, by the answer to the append that held them.
+pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<Done<E>> {
+    let first = appended.positions.map_or(0, |(first, _)| first);
+    let mut next: HashMap<&str, u64> = HashMap::new();
+    let versions =
+        appended.streams.iter().map(|versions| (versions.stream.as_str(), versions.first));
+    next.extend(versions);
+    let mut all = Vec::with_capacity(emits.len());
+    for (position, Emit { stream, event, .. }) in (first..).zip(emits) {
+        let version = next.get_mut(stream.as_str()).map_or(0, |next| {
+            *next += 1;
+            *next - 1
+        });
+        all.push(Done { position, stream, version, event });
+    }
+    all
+}

@@ -1,0 +1,122 @@
+//! Three answers that are not events: the domain says no, others were faster, the store is in trouble.
+
+use std::fmt;
+
+use leftfold_store::{AppendError, Coded, ReadError};
+use thiserror::Error;
+
+use crate::command::Wait;
+use crate::event::{Undecodable, Unencodable};
+
+/// Why a command has led to no events. Unless it is a failed write ([`FoldError::Append`] with a
+/// failure), nothing was written.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ExecuteError<R> {
+    /// The decision was no. It rests on durable facts, as they were together at one moment.
+    #[error("refused: {0}")]
+    Refused(R),
+    /// Others kept changing what the decision rests on. Try again.
+    #[error(transparent)]
+    Conflict(Overtaken),
+    /// The command has to wait, and nobody here can put it aside: send it to a command stream.
+    #[error("the state does not allow the command yet; it may wait for {:?}", .0.at_most)]
+    Waits(Wait),
+    /// The store or what is in it.
+    #[error(transparent)]
+    Store(#[from] FoldError),
+}
+
+/// Somebody else was faster, as often as it was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overtaken {
+    /// How often it was decided.
+    pub attempts: u32,
+    /// The stream in which something came in between.
+    pub stream: String,
+    /// The position and the type of the event that invalidated the last decision. None if retention
+    /// hides it already.
+    pub event: Option<(u64, String)>,
+}
+
+impl fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Overtaken { attempts, stream, event } = self;
+        write!(f, "the command was decided {attempts} times and each time overtaken, at last by ")?;
+        match event {
+            Some((at, what)) => write!(f, "{what} at position {at} in stream {stream}; try again"),
+            None => write!(f, "an event in stream {stream}; try again"),
+        }
+    }
+}
+
+impl std::error::Error for Overtaken {}
+
+/// The store is in trouble, or what it holds can't be read or written.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// A read failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An append failed, and not by what others did.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A stored event can't be read.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    /// A new event can't be written.
+    #[error(transparent)]
+    Unencodable(#[from] Unencodable),
+}
+
+impl PartialEq for FoldError {
+    /// Errors are one if they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.code() == other.code() && self.to_string() == other.to_string()
+    }
+}
+
+impl Coded for FoldError {
+    fn code(&self) -> &'static str {
+        match self {
+            FoldError::Read(error) => error.code(),
+            FoldError::Append(error) => error.code(),
+            FoldError::Undecodable(_) => "event_undecodable",
+            FoldError::Unencodable(_) => "event_unencodable",
+        }
+    }
+
+    fn can_retry(&self) -> bool {
+        match self {
+            FoldError::Read(error) => error.can_retry(),
+            FoldError::Append(error) => error.can_retry(),
+            FoldError::Undecodable(_) | FoldError::Unencodable(_) => false,
+        }
+    }
+}
+
+impl<R: fmt::Display> Coded for ExecuteError<R> {
+    fn code(&self) -> &'static str {
+        match self {
+            ExecuteError::Refused(_) => "command_refused",
+            ExecuteError::Conflict(_) => "command_overtaken",
+            ExecuteError::Waits(_) => "command_waits",
+            ExecuteError::Store(error) => error.code(),
+        }
+    }
+
+    fn can_retry(&self) -> bool {
+        match self {
+            ExecuteError::Refused(_) => false,
+            ExecuteError::Conflict(_) | ExecuteError::Waits(_) => true,
+            ExecuteError::Store(error) => error.can_retry(),
+        }
+    }
+}
+
+impl<R> From<ReadError> for ExecuteError<R> {
+    fn from(error: ReadError) -> Self {
+        FoldError::from(error).into()
+    }
+}

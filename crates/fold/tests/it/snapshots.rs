@@ -1,0 +1,147 @@
+//! Snapshots are memos: they save time, and nothing else depends on them.
+
+use std::sync::Arc;
+
+use leftfold::{By, Decider, Embedded, Execute, Kept, MemorySnapshots, RedbSnapshots, State};
+use leftfold_io::fake::FakeDisk;
+use pollster::block_on;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::bank::{Account, Bank, FOLDED, deposit, put, store, store_on, withdraw};
+
+fn account(decider: &Decider<Arc<Embedded>>) -> (Account, u64) {
+    let before = FOLDED.get();
+    let state = block_on(decider.load(&By::<Account>::stream("account-1"))).unwrap();
+    (state, FOLDED.get() - before)
+}
+
+fn fill(store: &Embedded, events: u64) {
+    for _ in 0..events {
+        put(store, "account-1", "Deposited", r#"{"cents":1}"#);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u64),
+    Withdraw(u64),
+    Load,
+    Damage(usize),
+    Foreign,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1u64..30).prop_map(Step::Put),
+        2 => (1u64..20).prop_map(Step::Withdraw),
+        3 => Just(Step::Load),
+        1 => any::<usize>().prop_map(Step::Damage),
+        1 => Just(Step::Foreign),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn snapshot_and_tail_are_the_full_replay(steps in prop::collection::vec(step(), 1..25)) {
+        let store = store();
+        let kept = Arc::new(MemorySnapshots::default());
+        let with = Decider::new(store.clone()).snapshots(kept.clone());
+        let without = Decider::new(store.clone());
+        for step in steps {
+            match step {
+                Step::Put(events) => fill(&store, events),
+                Step::Withdraw(cents) => {
+                    _ = block_on(with.execute(withdraw("account-1", cents)));
+                }
+                Step::Load => {}
+                Step::Damage(at) => kept.damage(|bytes| {
+                    let at = at % bytes.len();
+                    bytes[at] ^= 1;
+                }),
+                Step::Foreign => put(&store, "account-1", "Audited", "{}"),
+            }
+            prop_assert_eq!(account(&with).0, account(&without).0);
+        }
+    }
+}
+
+#[test]
+fn a_load_folds_only_what_came_after_the_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("snapshots.redb");
+    let store = store();
+    fill(&store, 95);
+    {
+        let decider = Decider::new(store.clone()).snapshots(RedbSnapshots::open(&path).unwrap());
+        assert_eq!(account(&decider).1, 95);
+        fill(&store, 3);
+        let (state, folded) = account(&decider);
+        assert_eq!((state.cents, state.events, folded), (98, 98, 3));
+    }
+    // Closed and opened again.
+    let decider = Decider::new(store).snapshots(RedbSnapshots::open(&path).unwrap());
+    assert_eq!(account(&decider).1, 3);
+}
+
+#[test]
+fn damaged_snapshots_are_made_anew() {
+    let store = store();
+    fill(&store, 50);
+    let kept = Arc::new(MemorySnapshots::default());
+    let decider = Decider::new(store).snapshots(kept.clone());
+    account(&decider);
+    kept.damage(|bytes| bytes.truncate(bytes.len() - 1));
+    assert_eq!(account(&decider), (Account { open: false, cents: 50, events: 50 }, 50));
+    assert_eq!(account(&decider).1, 0);
+}
+
+#[test]
+fn another_logic_version_ignores_and_replaces_them() {
+    /// As `Account`, with a bug mended.
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Mended {
+        cents: u64,
+        events: u64,
+        open: bool,
+    }
+    impl State for Mended {
+        type Event = Bank;
+        const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 2).every_events(10));
+        fn apply(&mut self, event: &Bank) {
+            if let Bank::Deposited { cents } = event {
+                self.cents += 2 * cents;
+            }
+        }
+    }
+    let store = store();
+    fill(&store, 50);
+    let kept = Arc::new(MemorySnapshots::default());
+    let decider = Decider::new(store).snapshots(kept.clone());
+    account(&decider);
+    let mended = block_on(decider.load(&By::<Mended>::stream("account-1"))).unwrap();
+    assert_eq!(mended.cents, 100);
+    assert_eq!(kept.count(), 1);
+    // The older program makes its own again.
+    assert_eq!(account(&decider).1, 50);
+}
+
+#[test]
+fn a_snapshot_of_another_history_is_not_believed() {
+    let kept = Arc::new(MemorySnapshots::default());
+    let one = store_on(FakeDisk::new());
+    fill(&one, 50);
+    account(&Decider::new(one).snapshots(kept.clone()));
+    // A store restored to an earlier state, which has gone on differently.
+    let other = store_on(FakeDisk::new());
+    for _ in 0..60 {
+        block_on(other.execute(deposit("account-1", 2))).unwrap();
+    }
+    let (state, folded) = account(&Decider::new(other).snapshots(kept.clone()));
+    assert_eq!((state.cents, folded), (120, 60));
+    let shorter = store_on(FakeDisk::new());
+    fill(&shorter, 5);
+    assert_eq!(account(&Decider::new(shorter).snapshots(kept)).0.cents, 5);
+}
