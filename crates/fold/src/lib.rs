@@ -9,13 +9,16 @@ mod entity;
 mod event;
 mod execute;
 mod given;
+pub mod message;
 mod one;
+pub mod process;
 pub mod reactor;
 mod reads;
 mod snapshot;
 mod state;
 mod text;
 pub mod time;
+pub mod timer;
 mod upcast;
 
 #[doc(hidden)]

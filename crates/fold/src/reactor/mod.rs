@@ -56,6 +56,7 @@
 mod cause;
 mod control;
 mod core;
+mod decide;
 mod engine;
 mod error;
 mod handler;

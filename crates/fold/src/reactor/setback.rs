@@ -16,6 +16,7 @@ pub struct Setback {
 pub(crate) enum Then {
     Retry,
     Park,
+    Later(Timestamp),
     Wait { query: Query, after: Option<Cursor>, until: Option<Timestamp> },
 }
 
@@ -28,6 +29,11 @@ impl Setback {
     /// No attempt can help: park at once.
     pub fn park(reason: impl Into<String>) -> Self {
         Setback { reason: reason.into(), then: Then::Park }
+    }
+
+    /// Its time has not come: not before then. That uses up no attempt.
+    pub fn later(when: Timestamp) -> Self {
+        Setback { reason: format!("waits until {when}"), then: Then::Later(when) }
     }
 
     /// Something is missing: try again as soon as there is an event that matches the query. It may

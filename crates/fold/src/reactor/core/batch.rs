@@ -9,7 +9,8 @@ use crate::reactor::cause::{Cause, derived};
 use crate::reactor::journal::{Head, JOURNAL, MOVED, Moved, PARKED, stream_of};
 use crate::reactor::results::Results;
 
-/// After so many facts of the journal, one tells all.
+/// After so many facts of the journal, or as many as there are held lanes, one tells all: so telling
+/// all costs no more than the facts themselves.
 const WHOLE_EVERY: u64 = 256;
 /// Results that are written at a time, unless one event has more: well below the store's limits.
 const MAX_EVENTS: usize = 4_000;
@@ -156,7 +157,8 @@ impl Core {
     /// The change, or once in a while all of it.
     fn perhaps_whole(&self, moved: Moved) -> Vec<Moved> {
         let since = self.journal.next_version() - self.journal.whole_since;
-        if since < WHOLE_EVERY && self.journal.version.is_some() {
+        let every = WHOLE_EVERY.max(self.journal.lanes.len() as u64);
+        if since < every && self.journal.version.is_some() {
             return vec![moved];
         }
         let mut after = self.journal.clone();

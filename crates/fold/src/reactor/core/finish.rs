@@ -34,6 +34,7 @@ impl Core {
                 let (query, until) = (query.to_string(), until.map(|time| time.micros()));
                 State::Waiting { query, after, until }
             }
+            Then::Later(when) => State::Retry { due: when.micros() },
             then => self.failed(key, then == Then::Park),
         };
         self.hold(key, state, reason);
