@@ -20,6 +20,7 @@ mod text;
 pub mod time;
 pub mod timer;
 mod upcast;
+pub mod view;
 
 #[doc(hidden)]
 pub mod __private;
