@@ -4,11 +4,13 @@
 extern crate self as leftfold;
 
 mod command;
+pub mod commands;
 mod emit;
 mod entity;
 mod event;
 mod execute;
 mod given;
+pub mod golden;
 pub mod message;
 mod one;
 pub mod process;
@@ -16,6 +18,8 @@ pub mod reactor;
 mod reads;
 mod snapshot;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 pub mod time;
 pub mod timer;
@@ -26,6 +30,7 @@ pub mod view;
 pub mod __private;
 
 pub use command::{Command, Wait};
+pub use commands::{Commands, Outcome, Recordable};
 pub use emit::{Emit, Fact};
 pub use entity::Entities;
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};

@@ -7,17 +7,11 @@ use crate::command::Command;
 use crate::emit::Emit;
 use crate::event::Event;
 use crate::execute::{
-    Decided, Done, ExecuteError, Executed, FoldError, Issued, Overtaken, decided,
+    Decided, DecisionOf, Done, ExecuteError, Executed, FoldError, Issued, OutcomeOf, Overtaken,
+    decided,
 };
 use crate::reads::By;
 use crate::state::State;
-
-/// What is written beside the events of a decision, in the same append: what came of the command.
-pub(crate) type OutcomeOf<C> = Box<dyn Fn(&DecisionOf<C>) -> Option<(String, NewEvent)> + Send>;
-
-/// What a command was decided to.
-pub(crate) type DecisionOf<C> =
-    Result<Vec<Emit<<C as Command>::Event>>, ExecuteError<<C as Command>::Error>>;
 
 /// What came of a batch, for one command of it.
 pub(crate) enum Outcome<'a, E> {
@@ -110,7 +104,7 @@ where
             Ok(emits)
         });
         let own = written.len();
-        written.extend(self.outcome.as_ref().and_then(|outcome| outcome(&decision)));
+        written.extend(self.outcome.iter().flat_map(|outcome| outcome(&decision)));
         self.decision = Some(decision);
         (written, own)
     }

@@ -23,11 +23,10 @@ mod work;
 use std::future::Future;
 use std::sync::Arc;
 
-pub(crate) use job::OutcomeOf;
 use leftfold_store::EventStore;
 
 use crate::command::Command;
-use crate::execute::{Decider, ExecuteError, Executed, Issued};
+use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeOf};
 use crate::reads::{By, Reads};
 use crate::state::State;
 use job::Pending;

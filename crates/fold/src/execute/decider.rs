@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use leftfold_store::{Append, AppendError, Conflict, Cursor, EventStore, Read};
+use leftfold_store::{Append, AppendError, Appended, Conflict, Cursor, EventStore, NewEvent, Read};
 use uuid::Uuid;
 
 use super::answer::{Done, Executed};
@@ -10,6 +10,7 @@ use super::error::{ExecuteError, FoldError, Overtaken};
 use super::issued::Issued;
 use super::load::{Loaded, News, handled};
 use crate::command::Command;
+use crate::emit::Emit;
 use crate::event::{Event, decode};
 use crate::reads::Reads;
 use crate::snapshot::Snapshots;
@@ -72,12 +73,19 @@ impl<T: EventStore> Execute for T {
 }
 
 /// What an append of a decision comes to.
-enum Tried<E> {
-    Done(Executed<E>),
+enum Tried {
+    Done(Appended),
     /// Something had come in between.
     Overtaken(Conflict),
     /// The command was handled before.
     Handled,
+}
+
+/// Whether a decision that writes nothing stands.
+enum Proof<E> {
+    Holds,
+    Handled(Executed<E>),
+    News(Overtaken),
 }
 
 impl<T: EventStore> Decider<T> {
@@ -124,9 +132,20 @@ impl<T: EventStore> Decider<T> {
         issued: Issued,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        self.execute_with(issued, command, None).await
+    }
+
+    /// The same, with what is to be written beside the events.
+    pub(crate) async fn execute_with<C: Command>(
+        &self,
+        issued: Issued,
+        command: C,
+        outcome: Option<OutcomeOf<C>>,
+    ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         let reads = command.reads();
         let mut loaded = self.loaded(&reads).await?;
-        let answer = self.decide(&issued, &command, &mut loaded).await;
+        let id = issued.id_or_new();
+        let answer = self.decide(&issued, id, &command, outcome.as_ref(), &mut loaded).await;
         self.keep(&mut loaded);
         answer
     }
@@ -149,64 +168,68 @@ impl<T: EventStore> Decider<T> {
     async fn decide<C: Command>(
         &self,
         issued: &Issued,
+        id: Uuid,
         command: &C,
+        outcome: Option<&OutcomeOf<C>>,
         loaded: &mut Loaded<C::Reads>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
-        let id = issued.id_or_new();
-        let mut last = None;
+        let mut last = Overtaken { attempts: 0, stream: String::new(), event: None };
         for attempt in 1..=self.attempts {
-            // What is written proves by its conditions that all that was read was so at one moment.
-            // What is not written has to be proved by reading again, if there was more than one read.
-            let refused = match decided(command, &loaded.states) {
-                Ok(events) if !C::Reads::is_nothing(&events) => {
-                    let tried = self.append::<C>(issued, id, loaded, events, attempt).await?;
-                    match tried {
-                        Tried::Done(executed) => return Ok(executed),
-                        Tried::Handled => return self.first_answer(id).await.map_err(Into::into),
-                        Tried::Overtaken(conflict) => {
-                            last = Some(self.refresh(loaded, conflict).await?);
-                            continue;
-                        }
-                    }
-                }
-                Ok(_) => None,
-                Err(refused) => Some(refused),
+            let sources = loaded.places.iter().map(|place| &place.source);
+            let decision =
+                decided(command, &loaded.states).map(|events| C::Reads::emits(sources, events));
+            let mut written = match &decision {
+                Ok(emits) => Decided::new(emits, id, issued).map_err(FoldError::from)?,
+                Err(_) => Decided { events: Vec::new() },
             };
-            if issued.id.is_some()
-                && let Some(executed) = self.handled(id).await?
-            {
-                return Ok(executed);
-            }
-            let news =
-                if loaded.places.len() > 1 { loaded.catch_up(&self.store).await? } else { None };
-            match (news, refused) {
-                (Some(news), _) => last = Some(overtaken(Some(news), String::new())),
-                (None, Some(refused)) => return Err(refused),
-                (None, None) => return Ok(self.nothing(loaded, attempt).await?),
-            }
+            written.events.extend(outcome.iter().flat_map(|outcome| outcome(&decision)));
+            // What is written proves by its conditions that all that was read was so at one moment.
+            // What is not written has to be proved by reading again.
+            last = if written.events.is_empty() {
+                match self.prove(issued, loaded).await? {
+                    Proof::Holds => return self.unwritten::<C>(decision, loaded, attempt).await,
+                    Proof::Handled(executed) => return Ok(executed),
+                    Proof::News(by) => by,
+                }
+            } else {
+                match self.append(issued, id, loaded, written).await? {
+                    Tried::Done(appended) => return written_as(decision, &appended, attempt),
+                    Tried::Handled => return Ok(self.first_answer(id).await?),
+                    Tried::Overtaken(conflict) => self.refresh(loaded, conflict).await?,
+                }
+            };
         }
-        let (stream, event) = last.map_or_else(Default::default, |last| (last.stream, last.event));
-        Err(ExecuteError::Conflict(Overtaken { attempts: self.attempts, stream, event }))
+        Err(ExecuteError::Conflict(Overtaken { attempts: self.attempts, ..last }))
     }
 
-    async fn append<C: Command>(
+    /// Whether a decision that writes nothing stands. With one read it does: that was of one moment.
+    async fn prove<E: Event, R: Reads>(
+        &self,
+        issued: &Issued,
+        loaded: &mut Loaded<R>,
+    ) -> Result<Proof<E>, FoldError> {
+        if let Some(id) = issued.id
+            && let Some(executed) = self.handled(id).await?
+        {
+            return Ok(Proof::Handled(executed));
+        }
+        let news = match loaded.places.len() {
+            0 | 1 => None,
+            _ => loaded.catch_up(&self.store).await?,
+        };
+        Ok(news.map_or(Proof::Holds, |news| Proof::News(overtaken(Some(news), String::new()))))
+    }
+
+    async fn append<R: Reads>(
         &self,
         issued: &Issued,
         id: Uuid,
-        loaded: &Loaded<C::Reads>,
-        events: <C::Reads as Reads>::Events<C::Event>,
-        attempts: u32,
-    ) -> Result<Tried<C::Event>, FoldError> {
-        let emits = C::Reads::emits(loaded.places.iter().map(|place| &place.source), events);
-        let append = loaded.guard(Append::new());
-        let append = Decided::new(&emits, id, issued)?.add_to(append, issued);
+        loaded: &Loaded<R>,
+        written: Decided,
+    ) -> Result<Tried, FoldError> {
+        let append = written.add_to(loaded.guard(Append::new()), issued);
         match self.store.append(append).await {
-            Ok(appended) => Ok(Tried::Done(Executed {
-                events: done(emits, &appended),
-                cursor: appended.cursor,
-                attempts,
-                repeated: appended.repeated,
-            })),
+            Ok(appended) => Ok(Tried::Done(appended)),
             Err(AppendError::Overlap(_)) if issued.id.is_some() => Ok(Tried::Handled),
             Err(AppendError::Conflict(conflict)) => match &conflict {
                 Conflict::Query { query, .. }
@@ -219,6 +242,21 @@ impl<T: EventStore> Decider<T> {
             },
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// The answer to a decision that writes nothing.
+    async fn unwritten<C: Command>(
+        &self,
+        decision: DecisionOf<C>,
+        loaded: &Loaded<C::Reads>,
+        attempts: u32,
+    ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        decision?;
+        let cursor = match loaded.places.is_empty() {
+            false => loaded.cursor(),
+            true => self.store.head().await?,
+        };
+        Ok(Executed { events: Vec::new(), cursor, attempts, repeated: false })
     }
 
     /// Brings what was read up to date after a conflict, and says what it was.
@@ -238,19 +276,6 @@ impl<T: EventStore> Decider<T> {
             }
             _ => overtaken(news, String::new()),
         })
-    }
-
-    /// The answer to a decision that everything is as it is wanted.
-    async fn nothing<E, R: Reads>(
-        &self,
-        loaded: &Loaded<R>,
-        attempts: u32,
-    ) -> Result<Executed<E>, FoldError> {
-        let cursor = match loaded.places.last() {
-            Some(place) => place.cursor,
-            None => self.store.head().await?,
-        };
-        Ok(Executed { events: Vec::new(), cursor, attempts, repeated: false })
     }
 
     /// The answer to a command that is known to have been handled.
@@ -294,20 +319,38 @@ impl<T: EventStore> Decider<T> {
     }
 }
 
-type Decision<C> = Result<
-    <<C as Command>::Reads as Reads>::Events<<C as Command>::Event>,
-    ExecuteError<<C as Command>::Error>,
->;
+/// What a command was decided to.
+pub(crate) type DecisionOf<C> =
+    Result<Vec<Emit<<C as Command>::Event>>, ExecuteError<<C as Command>::Error>>;
+
+/// What is written beside the events of a decision, in the same append: what came of the command.
+pub(crate) type OutcomeOf<C> = Box<dyn Fn(&DecisionOf<C>) -> Vec<(String, NewEvent)> + Send + Sync>;
+
+type EventsOf<C> = <<C as Command>::Reads as Reads>::Events<<C as Command>::Event>;
 
 /// What the command says to these states.
 pub(crate) fn decided<C: Command>(
     command: &C,
     states: &<C::Reads as Reads>::States,
-) -> Decision<C> {
+) -> Result<EventsOf<C>, ExecuteError<C::Error>> {
     match command.waits(states) {
         Some(wait) => Err(ExecuteError::Waits(wait)),
         None => command.decide(states).map_err(ExecuteError::Refused),
     }
+}
+
+/// The answer to a decision that was written.
+fn written_as<E, R>(
+    decision: Result<Vec<Emit<E>>, ExecuteError<R>>,
+    appended: &Appended,
+    attempts: u32,
+) -> Result<Executed<E>, ExecuteError<R>> {
+    Ok(Executed {
+        events: done(decision?, appended),
+        cursor: appended.cursor,
+        attempts,
+        repeated: appended.repeated,
+    })
 }
 
 fn overtaken(news: News, stream: String) -> Overtaken {

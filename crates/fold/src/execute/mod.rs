@@ -13,8 +13,8 @@ mod load;
 
 pub use answer::{Done, Executed};
 pub(crate) use append::Decided;
-pub(crate) use decider::decided;
 pub use decider::{Decider, Execute};
+pub(crate) use decider::{DecisionOf, OutcomeOf, decided};
 pub use error::{ExecuteError, FoldError, Overtaken};
 pub use issued::{COMMAND_TAG, Issued, event_id};
 pub(crate) use load::{Loaded, handled};

@@ -65,7 +65,7 @@ impl State for Accounts {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("only {cents} cents are left")]
     Insufficient { cents: u64 },
@@ -97,7 +97,7 @@ impl Command for Open {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Deposit {
     pub(crate) account: String,
     pub(crate) cents: u64,
@@ -117,7 +117,7 @@ impl Command for Deposit {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Withdraw {
     pub(crate) account: String,
     pub(crate) cents: u64,

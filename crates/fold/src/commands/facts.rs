@@ -1,0 +1,104 @@
+//! What a command stream writes beside the commands.
+
+use std::collections::BTreeMap;
+
+use leftfold_store::{NewEvent, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate as leftfold;
+use crate::event::{Event, Unencodable};
+use crate::execute::COMMAND_TAG;
+use crate::state::{Kept, State};
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, leftfold_fold_derive::Event)]
+#[event(crate = "leftfold")]
+pub(crate) enum OutcomeFact {
+    #[event(name = "CommandDone")]
+    Done { command: String },
+    #[event(name = "CommandRefused")]
+    Refused { command: String, error: Value },
+    #[event(name = "CommandExpired")]
+    Expired { command: String },
+    #[event(name = "CommandFailed")]
+    Failed { command: String, code: String, message: String },
+}
+
+/// A command was put aside, or is not any more.
+#[derive(Debug, Clone, PartialEq, leftfold_fold_derive::Event)]
+#[event(crate = "leftfold")]
+pub(crate) enum StashFact {
+    #[event(name = "CommandStashed")]
+    Stashed { command: String, stream: String, version: u64, deadline: i64 },
+    #[event(name = "CommandUnstashed")]
+    Unstashed { command: String },
+}
+
+/// An event about a command, with an id that derives from the command's.
+fn about(command: Uuid, what: &str, event: &impl Event) -> Result<NewEvent, Unencodable> {
+    let mut event = event.to_new()?.id(Uuid::new_v5(&command, what.as_bytes()));
+    event.causation = Some(command.to_string());
+    Ok(event)
+}
+
+impl OutcomeFact {
+    /// The fact as it is written: found by the command's id, and correlated as the command was.
+    pub(crate) fn event(
+        &self,
+        command: Uuid,
+        correlation: Option<&str>,
+    ) -> Result<NewEvent, Unencodable> {
+        let mut event = about(command, "outcome", self)?.tag(COMMAND_TAG, command.to_string());
+        event.correlation = correlation.map(str::to_owned);
+        Ok(event)
+    }
+}
+
+impl StashFact {
+    pub(crate) fn event(&self, command: Uuid) -> Result<NewEvent, Unencodable> {
+        let what = match self {
+            StashFact::Stashed { .. } => "stashed",
+            StashFact::Unstashed { .. } => "unstashed",
+        };
+        about(command, what, self)
+    }
+}
+
+/// What is put aside: by the command's id, where it was accepted and until when it may wait.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Stashed {
+    pub(crate) by_command: BTreeMap<String, Place>,
+}
+
+/// Where a command was accepted, and until when it may wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) stream: String,
+    pub(crate) version: u64,
+    deadline: i64,
+}
+
+impl Place {
+    pub(crate) fn deadline(&self) -> Timestamp {
+        Timestamp(self.deadline)
+    }
+}
+
+impl State for Stashed {
+    type Event = StashFact;
+
+    const KEPT: Option<Kept<Self>> = Some(Kept::json("leftfold.stashed", 1));
+
+    fn apply(&mut self, event: &StashFact) {
+        match event {
+            StashFact::Stashed { command, stream, version, deadline } => {
+                let place =
+                    Place { stream: stream.clone(), version: *version, deadline: *deadline };
+                self.by_command.insert(command.clone(), place);
+            }
+            StashFact::Unstashed { command } => _ = self.by_command.remove(command),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Who decides the commands of a stream.
+
+use std::future::Future;
+
+use leftfold_store::EventStore;
+
+use crate::command::Command;
+use crate::entity::Entities;
+use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeOf};
+use crate::reads::By;
+use crate::state::State;
+
+/// Decides the commands of a command stream: a [`Decider`] any, [`Entities`] those that read one
+/// stream, with the state at hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't handle the command `{C}`",
+    label = "does not decide it",
+    note = "a `Decider` decides any command; `Entities<S, _>` those with `Reads = By<S>` and the \
+            events of `S`"
+)]
+pub trait Handle<C: Command>: Send + Sync {
+    /// Decides a command and writes what came of it beside its events.
+    #[doc(hidden)]
+    fn handle(
+        &self,
+        issued: Issued,
+        command: C,
+        outcome: OutcomeOf<C>,
+    ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
+}
+
+impl<C: Command, T: EventStore> Handle<C> for Decider<T> {
+    async fn handle(
+        &self,
+        issued: Issued,
+        command: C,
+        outcome: OutcomeOf<C>,
+    ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        self.execute_with(issued, command, Some(outcome)).await
+    }
+}
+
+impl<S, C, T> Handle<C> for Entities<S, T>
+where
+    S: State,
+    C: Command<Event = S::Event, Reads = By<S>> + 'static,
+    C::Error: 'static,
+    T: EventStore + Clone + 'static,
+{
+    async fn handle(
+        &self,
+        issued: Issued,
+        command: C,
+        outcome: OutcomeOf<C>,
+    ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        self.send(issued, command, Some(outcome)).await
+    }
+}

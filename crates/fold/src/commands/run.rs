@@ -1,0 +1,283 @@
+//! The runner of a command stream.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use leftfold_store::{
+    AppendError, Conflict, Cursor, Delivery, EventStore, Point, Query, Read, ReadError, Subscribe,
+    Subscription, Timestamp,
+};
+use thiserror::Error;
+
+use super::facts::Stashed;
+use super::lane::{Entry, Lane};
+use super::progress::Progress;
+use super::step::{Context, Step, Stepped, reads};
+use super::{Commands, Handle, Recordable};
+use crate::execute::{Decider, FoldError};
+use crate::reads::Over;
+use crate::time::Time;
+
+/// So many keys are worked on at once.
+pub const PARALLEL: usize = 64;
+/// So many commands are in memory, waiting for their turn or behind one that is not done.
+pub const QUEUED: usize = 1_024;
+
+/// Why a runner has ended.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another runner works on this command stream and has moved its checkpoint.
+    #[error("another runner works on the command stream {name}: this one has ended")]
+    Replaced {
+        /// The command stream.
+        name: String,
+    },
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] FoldError),
+}
+
+impl From<ReadError> for RunError {
+    fn from(error: ReadError) -> Self {
+        FoldError::from(error).into()
+    }
+}
+
+impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
+    /// Handles what is accepted, until the store fails or another runner takes over. Spawn it, or poll
+    /// it beside other things; dropping it is as safe as a crash.
+    pub async fn run<H: Handle<C>>(
+        &self,
+        handler: H,
+        time: Arc<dyn Time>,
+    ) -> Result<Infallible, RunError> {
+        let context = Context { commands: self.clone(), handler, time };
+        let mut run = Run::start(&context).await?;
+        loop {
+            run.fill();
+            let Some(happened) = run.tasks.next().await else {
+                // There is always the subscription or a step that makes room for it.
+                return Err(RunError::Replaced { name: self.name.clone() });
+            };
+            run.take(happened?).await?;
+        }
+    }
+}
+
+/// What has happened.
+enum Happened<C, S> {
+    Delivered(S, Delivery),
+    Stepped(Stepped<C>),
+    /// The state or the time of what is put aside for a key has changed.
+    Woken {
+        key: String,
+        watched: Option<Query>,
+    },
+}
+
+type Task<'a, C, S> = Pin<Box<dyn Future<Output = Result<Happened<C, S>, FoldError>> + Send + 'a>>;
+
+struct Run<'a, C, T: EventStore, H> {
+    context: &'a Context<C, T, H>,
+    progress: Progress,
+    lanes: HashMap<String, Lane<C>>,
+    /// Keys whose lanes are to take a step.
+    ready: VecDeque<String>,
+    running: usize,
+    /// The subscription, while there is no room for more.
+    paused: Option<T::Subscription>,
+    tasks: FuturesUnordered<Task<'a, C, T::Subscription>>,
+}
+
+impl<'a, C, T, H> Run<'a, C, T, H>
+where
+    C: Recordable,
+    T: EventStore + Clone + 'static,
+    H: Handle<C>,
+{
+    async fn start(context: &'a Context<C, T, H>) -> Result<Self, RunError> {
+        let commands = &context.commands;
+        let progress = Progress::load(&commands.name, &commands.store).await?;
+        let sent = Query::category(format!("{}.sent", commands.name));
+        let subscribe = Subscribe::after(sent, progress.start());
+        let paused = Some(commands.store.subscribe(subscribe).await?);
+        let mut run = Run {
+            context,
+            progress,
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            running: 0,
+            paused,
+            tasks: FuturesUnordered::new(),
+        };
+        run.take_up_stash().await?;
+        Ok(run)
+    }
+
+    /// What was put aside before a restart, in the order of acceptance.
+    async fn take_up_stash(&mut self) -> Result<(), RunError> {
+        let commands = &self.context.commands;
+        let wait = Query::category(format!("{}.wait", commands.name));
+        let stashed: Stashed =
+            Decider::new(&commands.store).load(&Over::<Stashed>::query(wait)).await?;
+        let mut entries = Vec::new();
+        for (id, place) in stashed.by_command {
+            let read = Read::forward(Query::stream(&place.stream));
+            let read = read.including(Point::Version(place.version)).limit(1);
+            let page = commands.store.read(read).await?;
+            let accepted = page.events.first().map(Entry::<C>::read);
+            // What retention hides can't be handled any more.
+            let is_it = |entry: &Entry<C>| entry.id.to_string() == id;
+            if let Some(mut entry) = accepted.filter(is_it) {
+                entry.deadline = Some(place.deadline());
+                entries.push(entry);
+            }
+        }
+        entries.sort_by_key(|entry| entry.position);
+        for entry in entries {
+            let key = entry.key().to_owned();
+            self.set_timer(&key, entry.deadline);
+            let lane = self.lanes.entry(key.clone()).or_default();
+            lane.stash.push(entry);
+            lane.woken = true;
+            self.list(&key);
+        }
+        Ok(())
+    }
+
+    /// Begins what can be begun.
+    fn fill(&mut self) {
+        while self.running < PARALLEL
+            && let Some(key) = self.ready.pop_front()
+        {
+            self.begin_step(key);
+        }
+        if self.progress.open() < QUEUED
+            && let Some(mut subscription) = self.paused.take()
+        {
+            self.tasks.push(Box::pin(async move {
+                let delivery = subscription.next().await?;
+                Ok(Happened::Delivered(subscription, delivery))
+            }));
+        }
+    }
+
+    fn begin_step(&mut self, key: String) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        lane.listed = false;
+        let woken = std::mem::take(&mut lane.woken);
+        lane.busy = true;
+        let step = Step {
+            key,
+            stash: std::mem::take(&mut lane.stash),
+            seen: lane.seen,
+            woken,
+            next: lane.queue.pop_front(),
+        };
+        self.running += 1;
+        let context = self.context;
+        self.tasks.push(Box::pin(async move { context.step(step).await.map(Happened::Stepped) }));
+    }
+
+    /// Lists a lane among those that are to take a step, if there is one to take.
+    fn list(&mut self, key: &str) {
+        if let Some(lane) = self.lanes.get_mut(key)
+            && !lane.busy
+            && !lane.listed
+            && lane.has_work()
+        {
+            lane.listed = true;
+            self.ready.push_back(key.to_owned());
+        }
+    }
+
+    async fn take(&mut self, happened: Happened<C, T::Subscription>) -> Result<(), RunError> {
+        match happened {
+            Happened::Delivered(subscription, delivery) => {
+                self.paused = Some(subscription);
+                if let Delivery::Event(stored, cursor) = delivery {
+                    let entry = Entry::<C>::read(&stored);
+                    self.progress.delivered(entry.position, cursor);
+                    let key = entry.key().to_owned();
+                    self.lanes.entry(key.clone()).or_default().queue.push_back(entry);
+                    self.list(&key);
+                }
+            }
+            Happened::Stepped(stepped) => self.stepped(stepped).await?,
+            Happened::Woken { key, watched } => {
+                if let Some(lane) = self.lanes.get_mut(&key) {
+                    if watched.is_some() && lane.watched == watched {
+                        lane.watched = None;
+                    }
+                    lane.woken = true;
+                }
+                self.list(&key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn stepped(&mut self, stepped: Stepped<C>) -> Result<(), RunError> {
+        let Stepped { key, stash, position, seen } = stepped;
+        self.running -= 1;
+        if let Some(position) = position {
+            self.progress.done(position);
+            self.save().await?;
+        }
+        let new = stash.iter().find(|entry| Some(entry.position) == position);
+        self.set_timer(&key, new.and_then(|entry| entry.deadline));
+        let query = reads(&stash);
+        let Some(lane) = self.lanes.get_mut(&key) else { return Ok(()) };
+        lane.busy = false;
+        lane.seen = seen;
+        lane.stash = stash;
+        if lane.is_empty() {
+            self.lanes.remove(&key);
+            return Ok(());
+        }
+        if query.is_some() && lane.watched != query {
+            lane.watched.clone_from(&query);
+            self.watch(key.clone(), query.unwrap_or_default(), seen);
+        }
+        self.list(&key);
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), RunError> {
+        let commands = &self.context.commands;
+        match self.progress.save(&commands.store).await {
+            Ok(()) => Ok(()),
+            Err(AppendError::Conflict(Conflict::Checkpoint { .. })) => {
+                Err(RunError::Replaced { name: commands.name.clone() })
+            }
+            Err(other) => Err(FoldError::from(other).into()),
+        }
+    }
+
+    /// Wakes a lane when what is put aside has waited long enough.
+    fn set_timer(&mut self, key: &str, deadline: Option<Timestamp>) {
+        if let Some(deadline) = deadline {
+            let (key, until) = (key.to_owned(), self.context.time.until(deadline));
+            self.tasks.push(Box::pin(async move {
+                until.await;
+                Ok(Happened::Woken { key, watched: None })
+            }));
+        }
+    }
+
+    /// Wakes a lane when something comes that what is put aside reads.
+    fn watch(&mut self, key: String, query: Query, seen: Cursor) {
+        let context = self.context;
+        self.tasks.push(Box::pin(async move {
+            let subscribe = Subscribe::after(query.clone(), seen);
+            let mut news = context.commands.store.subscribe(subscribe).await?;
+            while let Delivery::CaughtUp(_) = news.next().await? {}
+            Ok(Happened::Woken { key, watched: Some(query) })
+        }));
+    }
+}

@@ -1,0 +1,219 @@
+//! Golden samples: a stored event is read for ever, so its shape may not change unnoticed.
+//!
+//! A test keeps a sample of every version of every event type in a file. It fails when an event is
+//! written in another shape than its version's sample, when an old sample can't be read any more, and
+//! when one is missing; and it says what to do.
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! # let golden = dir.path();
+//! use leftfold::Event;
+//!
+//! #[derive(Event)]
+//! enum Bank { Opened { owner: String }, Closed }
+//!
+//! let samples = || [Bank::Opened { owner: "Ann".into() }, Bank::Closed];
+//!
+//! // In a test, `leftfold::golden!("tests/golden", samples())` does this, with the package's
+//! // directory. The first time, and for each new version, run it with LEFTFOLD_GOLDEN=write.
+//! use leftfold::golden::{Missing, check};
+//! check(golden, &samples(), Missing::Write)?;
+//! check(golden, &samples(), Missing::Fail)?;
+//! assert!(golden.join("Opened.v1.json").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::event::{Event, Kind};
+
+/// Set to `write`, missing samples are written.
+pub const VARIABLE: &str = "LEFTFOLD_GOLDEN";
+
+/// What is done about a sample that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is written. One that is there is never changed.
+    Write,
+    /// The check fails.
+    Fail,
+}
+
+impl Missing {
+    /// As the environment says.
+    pub fn from_env() -> Self {
+        match std::env::var(VARIABLE).as_deref() {
+            Ok("write") => Missing::Write,
+            _ => Missing::Fail,
+        }
+    }
+}
+
+/// Checks events against the golden samples in a directory of the package, one sample of each event
+/// type given: `golden!("tests/golden", [Bank::Opened { .. }, ..])`. For tests: it panics with what is
+/// wrong and what to do. See [`golden`](crate::golden).
+#[macro_export]
+macro_rules! golden {
+    ($dir:literal, $samples:expr) => {
+        let dir = ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join($dir);
+        let missing = $crate::golden::Missing::from_env();
+        if let ::std::result::Result::Err(problems) =
+            $crate::golden::check(&dir, &$samples, missing)
+        {
+            ::std::panic!("{problems}");
+        }
+    };
+}
+
+/// Checks samples of all event types against those in a directory. The error is a list of sentences.
+pub fn check<E: Event>(dir: &Path, samples: &[E], missing: Missing) -> Result<(), String> {
+    let mut problems = Vec::new();
+    for kind in E::KINDS {
+        match samples.iter().find(|sample| sample.kind() == kind) {
+            Some(sample) => check_kind(dir, kind, sample, missing, &mut problems),
+            None => problems.push(format!(
+                "{} has no sample in the list of this test: add one with all its fields set",
+                kind.event_type
+            )),
+        }
+    }
+    problems.extend(strangers::<E>(dir));
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+fn check_kind<E: Event>(
+    dir: &Path,
+    kind: &Kind,
+    sample: &E,
+    missing: Missing,
+    problems: &mut Vec<String>,
+) {
+    let Kind { event_type, version } = kind;
+    let written = match sample.encode() {
+        Ok(data) => data,
+        Err(error) => return problems.push(format!("{event_type}: {error}")),
+    };
+    let now: Value = serde_json::from_slice(&written).unwrap_or_default();
+    if let Err(problem) = round_trip::<E>(kind, &written) {
+        problems.push(problem);
+    }
+    for past in 1..=*version {
+        let file = dir.join(format!("{event_type}.v{past}.json"));
+        let Ok(golden) = fs::read(&file) else {
+            problems.extend(absent(&file, kind, past, &now, missing));
+            continue;
+        };
+        if let Err(wrong) = E::decode(event_type, past, &golden) {
+            problems.push(format!(
+                "{event_type}: the golden sample of version {past} can't be read any more: {wrong}. \
+                 Stored events can't either. Take the change back, or mend the functions in \
+                 `upcast(...)`"
+            ));
+        }
+        let then: Value = serde_json::from_slice(&golden).unwrap_or_default();
+        let differences = differences(&then, &now);
+        if past == *version && !differences.is_empty() {
+            problems.push(format!(
+                "{event_type} has another shape than version {version} of it: {}. Stored events have \
+                 the old one. Take the change back, or make it version {}: set `#[event(version = \
+                 {1}, upcast(..))]` with a function from {version} to {1} added, and run this test \
+                 once with {VARIABLE}=write",
+                differences.join(", "),
+                version + 1,
+            ));
+        }
+    }
+}
+
+/// A sample is not there.
+fn absent(file: &Path, kind: &Kind, past: u16, now: &Value, missing: Missing) -> Option<String> {
+    let Kind { event_type, version } = kind;
+    if past < *version {
+        return Some(format!(
+            "{event_type}: the golden sample of version {past} is gone: take {} back from version \
+             control",
+            file.display()
+        ));
+    }
+    if missing == Missing::Fail {
+        return Some(format!(
+            "{event_type} has no golden sample of version {version}: if it is new, run this test \
+             once with {VARIABLE}=write and commit {}",
+            file.display()
+        ));
+    }
+    let text = serde_json::to_string_pretty(now).unwrap_or_default() + "\n";
+    let parent = file.parent().unwrap_or(Path::new("."));
+    let written = fs::create_dir_all(parent).and_then(|()| fs::write(file, text));
+    written.err().map(|error| format!("{}: {error}", file.display()))
+}
+
+fn round_trip<E: Event>(kind: &Kind, written: &[u8]) -> Result<(), String> {
+    let Kind { event_type, version } = kind;
+    let again = match E::decode(event_type, *version, written) {
+        Ok(Some(event)) => event.encode().map_err(|error| format!("{event_type}: {error}"))?,
+        Ok(None) => return Err(format!("{event_type} is not known to its own enum")),
+        Err(wrong) => return Err(format!("{event_type} can't read what it has written: {wrong}")),
+    };
+    match again == written {
+        true => Ok(()),
+        false => Err(format!("{event_type} is another event after it was written and read")),
+    }
+}
+
+/// Samples of event types that are not known any more.
+fn strangers<E: Event>(dir: &Path) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some((event_type, "json")) =
+            name.rsplit_once('.').and_then(|(rest, ext)| Some((rest.rsplit_once(".v")?.0, ext)))
+        {
+            names.insert(event_type.to_owned());
+        }
+    }
+    let known = |name: &String| E::KINDS.iter().any(|kind| kind.event_type == name);
+    names.retain(|name| !known(name));
+    let sentence = |name| {
+        format!(
+            "{name} has golden samples and is no event any more. If it was renamed, say \
+             `#[event(name = {name:?})]`; if no store holds one, delete the samples"
+        )
+    };
+    names.into_iter().map(sentence).collect()
+}
+
+/// What differs in shape: fields and the kinds of their values; not the values.
+fn differences(then: &Value, now: &Value) -> Vec<String> {
+    let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
+    shape("", then, &mut old);
+    shape("", now, &mut new);
+    let gone = old.difference(&new).map(|field| format!("{field} is gone"));
+    let added = new.difference(&old).map(|field| format!("{field} is new"));
+    gone.chain(added).collect()
+}
+
+fn shape(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    let mut leaf = |kind: &str| {
+        found.insert(format!("`{}` ({kind})", if path.is_empty() { "." } else { path }));
+    };
+    match value {
+        Value::Null => leaf("null"),
+        Value::Bool(_) => leaf("boolean"),
+        Value::Number(_) => leaf("number"),
+        Value::String(_) => leaf("text"),
+        Value::Array(items) => {
+            leaf("list");
+            items.iter().for_each(|item| shape(&format!("{path}[]"), item, found));
+        }
+        Value::Object(fields) => {
+            leaf("object");
+            let dot = if path.is_empty() { "" } else { "." };
+            fields.iter().for_each(|(name, it)| shape(&format!("{path}{dot}{name}"), it, found));
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! Command streams: handled once, refusals included; put aside, in order, for a time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+use event_listener::Event as Signal;
+use futures_util::future::{Either, select};
+use leftfold::commands::Handle;
+use leftfold::time::{FakeTime, Time};
+use leftfold::{
+    By, Command, Commands, Decider, Embedded, Entities, Event, Execute, Issued, Outcome, Query,
+    Read, Recordable, Recorded, State, Timestamp, Wait,
+};
+use pollster::block_on;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::bank::{Account, Bank, Deposit, Refused, Withdraw, deposit, put, store, withdraw};
+
+#[derive(Debug, Clone, PartialEq, Event)]
+enum Shop {
+    Created,
+    Added { item: String },
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Cart {
+    created: bool,
+    closed: bool,
+    items: Vec<String>,
+}
+
+impl State for Cart {
+    type Event = Shop;
+    fn apply(&mut self, event: &Shop) {
+        match event {
+            Shop::Created => self.created = true,
+            Shop::Added { item } => self.items.push(item.clone()),
+            Shop::Closed => self.closed = true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Closed;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Do {
+    Create,
+    Add(String),
+    Close,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct AtCart {
+    cart: String,
+    what: Do,
+}
+
+impl Command for AtCart {
+    type Event = Shop;
+    type Error = Closed;
+    type Reads = By<Cart>;
+
+    fn reads(&self) -> By<Cart> {
+        By::stream(&self.cart)
+    }
+
+    fn waits(&self, cart: &Cart) -> Option<Wait> {
+        let creates = matches!(self.what, Do::Create);
+        (!cart.created && !creates).then(|| Wait::at_most(Duration::from_secs(60)))
+    }
+
+    fn decide(&self, cart: &Cart) -> Result<Vec<Shop>, Closed> {
+        match &self.what {
+            _ if cart.closed => Err(Closed),
+            Do::Create if cart.created => Ok(vec![]),
+            Do::Create => Ok(vec![Shop::Created]),
+            Do::Add(item) => Ok(vec![Shop::Added { item: item.clone() }]),
+            Do::Close => Ok(vec![Shop::Closed]),
+        }
+    }
+}
+
+impl Recordable for AtCart {}
+impl Recordable for Deposit {}
+impl Recordable for Withdraw {}
+
+fn at(cart: &str, what: Do) -> AtCart {
+    AtCart { cart: cart.into(), what }
+}
+
+fn add(cart: &str, item: impl Into<String>) -> AtCart {
+    at(cart, Do::Add(item.into()))
+}
+
+fn id(nth: u128) -> Issued {
+    Issued::as_id(Uuid::from_u128(nth))
+}
+
+type Shared = Arc<Embedded>;
+
+/// As the store's clock in these tests.
+fn time() -> FakeTime {
+    FakeTime::at(Timestamp(1_000_000))
+}
+
+/// Runs a runner as long as something else takes.
+fn beside<C: Recordable, R: Send>(
+    commands: &Commands<C, Shared>,
+    handler: impl Handle<C>,
+    time: &FakeTime,
+    other: impl FnOnce() -> R,
+) -> R {
+    let stop = Signal::new();
+    let stopped = stop.listen();
+    thread::scope(|scope| {
+        let time: Arc<dyn Time> = Arc::new(time.clone());
+        let runner = scope.spawn(move || {
+            let run = pin!(commands.run(handler, time));
+            match block_on(select(run, stopped)) {
+                Either::Left((ended, _)) => panic!("{ended:?}"),
+                Either::Right(_) => {}
+            }
+        });
+        let answer = other();
+        stop.notify(usize::MAX);
+        runner.join().unwrap();
+        answer
+    })
+}
+
+fn all(store: &Embedded, query: Query) -> Vec<Recorded> {
+    store.blocking().read(Read::forward(query)).unwrap().events
+}
+
+fn types(store: &Embedded, query: Query) -> Vec<String> {
+    all(store, query).iter().map(|event| event.event_type().to_owned()).collect()
+}
+
+fn items(store: &Shared, cart: &str) -> Vec<String> {
+    block_on(Decider::new(store).load(&By::<Cart>::stream(cart))).unwrap().items
+}
+
+/// Waits until a query yields so many events.
+fn until(store: &Embedded, query: Query, count: usize) {
+    let mut subscription = store.blocking().subscribe(leftfold::Subscribe::to(query)).unwrap();
+    for _ in 0..count {
+        while let leftfold::Delivery::CaughtUp(_) = subscription.next_blocking().unwrap() {}
+    }
+}
+
+#[test]
+fn a_command_is_accepted_at_once_and_handled_later() {
+    let store = store();
+    let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    let accepted = block_on(deposits.accept(id(1), &deposit("account-1", 5))).unwrap();
+    assert!(!accepted.repeated);
+    assert_eq!(block_on(deposits.outcome_now(accepted.id)).unwrap(), None);
+    let outcome = beside(&deposits, Decider::new(store.clone()), &time(), || {
+        block_on(deposits.outcome(accepted.id)).unwrap()
+    });
+    let Outcome::Done(events) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((events[0].version, &events[0].event), (0, &Bank::Deposited { cents: 5 }));
+    assert_eq!(block_on(deposits.outcome_now(accepted.id)).unwrap(), Some(Outcome::Done(events)));
+    assert_eq!(types(&store, deposits.outcomes()), ["CommandDone"]);
+    let again = block_on(deposits.accept(id(1), &deposit("account-1", 5))).unwrap();
+    assert!(again.repeated);
+}
+
+#[test]
+fn a_refusal_is_an_outcome_like_others_and_stays_the_same() {
+    let store = store();
+    let withdrawals = Commands::<Withdraw, _>::new("withdrawals", store.clone()).unwrap();
+    let entities = || Entities::<Account, _>::new(Decider::new(store.clone()));
+    let refused = Outcome::Refused(Refused::Insufficient { cents: 0 });
+    let first = beside(&withdrawals, entities(), &time(), || {
+        block_on(withdrawals.execute(id(1), &withdraw("account-1", 5))).unwrap()
+    });
+    assert_eq!(first, refused);
+    // Now it would be granted: but this command was answered.
+    block_on(store.execute(deposit("account-1", 5))).unwrap();
+    let (again, other) = beside(&withdrawals, entities(), &time(), || {
+        let command = withdraw("account-1", 5);
+        let again = block_on(withdrawals.execute(id(1), &command)).unwrap();
+        (again, block_on(withdrawals.execute(id(2), &command)).unwrap())
+    });
+    assert_eq!(again, refused);
+    assert!(matches!(other, Outcome::Done(_)), "{other:?}");
+    assert_eq!(types(&store, withdrawals.outcomes()), ["CommandRefused", "CommandDone"]);
+}
+
+#[test]
+fn what_can_not_be_read_fails_and_holds_nobody_up() {
+    let store = store();
+    let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    put(&store, "deposits.sent-account-1", "CommandAccepted", r#"{"amount":"many"}"#);
+    put(&store, "account-2", "Deposited", r#"{"cents":"many"}"#);
+    let outcome = beside(&deposits, Decider::new(store.clone()), &time(), || {
+        let broken = block_on(deposits.execute(id(1), &deposit("account-2", 5))).unwrap();
+        let fine = block_on(deposits.execute(id(2), &deposit("account-1", 5))).unwrap();
+        (broken, fine)
+    });
+    let (Outcome::Failed { code, .. }, Outcome::Done(_)) = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(code, "event_undecodable");
+    let mut outcomes = types(&store, deposits.outcomes());
+    outcomes.sort();
+    assert_eq!(outcomes, ["CommandDone", "CommandFailed", "CommandFailed"]);
+}
+
+#[test]
+fn what_came_too_early_is_taken_up_in_its_order() {
+    let store = store();
+    let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
+    for nth in 0..5 {
+        block_on(carts.accept(id(nth), &add("cart-1", nth.to_string()))).unwrap();
+    }
+    let entities = || Entities::<Cart, _>::new(Decider::new(store.clone()));
+    // Put aside, and the process ends.
+    beside(&carts, entities(), &time(), || {
+        until(&store, Query::event_type("CommandStashed"), 5);
+    });
+    assert_eq!(items(&store, "cart-1"), [""; 0]);
+    beside(&carts, entities(), &time(), || {
+        block_on(carts.execute(id(10), &at("cart-1", Do::Create))).unwrap();
+        block_on(carts.execute(id(11), &add("cart-1", "5"))).unwrap();
+    });
+    assert_eq!(items(&store, "cart-1"), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(types(&store, Query::event_type("CommandUnstashed")).len(), 5);
+}
+
+#[test]
+fn what_waits_is_woken_by_an_event_of_another_process() {
+    let store = store();
+    let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
+    beside(&carts, Decider::new(store.clone()), &time(), || {
+        let accepted = block_on(carts.accept(id(1), &add("cart-1", "tea"))).unwrap();
+        until(&store, Query::event_type("CommandStashed"), 1);
+        put(&store, "cart-1", "Created", "{}");
+        let outcome = block_on(carts.outcome(accepted.id)).unwrap();
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    });
+    assert_eq!(items(&store, "cart-1"), ["tea"]);
+}
+
+#[test]
+fn a_command_that_waits_too_long_has_expired() {
+    let store = store();
+    let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
+    let time = time();
+    let handler = || Decider::new(store.clone());
+    beside(&carts, handler(), &time, || {
+        for nth in 0..2 {
+            block_on(carts.accept(id(nth), &add("cart-1", "tea"))).unwrap();
+        }
+        until(&store, Query::event_type("CommandStashed"), 2);
+        time.advance(Duration::from_secs(59));
+        let other = block_on(carts.execute(id(9), &at("cart-2", Do::Create))).unwrap();
+        assert!(matches!(other, Outcome::Done(_)));
+        assert_eq!(block_on(carts.outcome_now(Uuid::from_u128(0))).unwrap(), None);
+    });
+    // The deadline survives a restart.
+    beside(&carts, handler(), &time, || {
+        time.advance(Duration::from_secs(1));
+        assert_eq!(block_on(carts.outcome(Uuid::from_u128(0))).unwrap(), Outcome::Expired);
+        assert_eq!(block_on(carts.outcome(Uuid::from_u128(1))).unwrap(), Outcome::Expired);
+        block_on(carts.execute(id(10), &at("cart-1", Do::Create))).unwrap();
+    });
+    assert_eq!(items(&store, "cart-1"), [""; 0]);
+}
+
+#[test]
+fn the_stash_is_bounded() {
+    let store = store();
+    let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
+    for nth in 0..=leftfold::commands::STASH as u128 {
+        block_on(carts.accept(id(nth), &add("cart-1", "tea"))).unwrap();
+    }
+    let last = Uuid::from_u128(leftfold::commands::STASH as u128);
+    let outcome = beside(&carts, Decider::new(store.clone()), &time(), || {
+        block_on(carts.outcome(last)).unwrap()
+    });
+    let Outcome::Failed { code, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(code, "stash_full");
+}
+
+#[test]
+fn a_runner_that_was_replaced_ends() {
+    let store = store();
+    let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    let other: Arc<dyn Time> = Arc::new(time());
+    let handler = Decider::new(store.clone());
+    let mut old = Box::pin(deposits.run(handler, other));
+    let noop = &mut Context::from_waker(Waker::noop());
+    assert!(old.as_mut().poll(noop).is_pending());
+    beside(&deposits, Decider::new(store.clone()), &time(), || {
+        for nth in 0..200 {
+            block_on(deposits.execute(id(nth), &deposit(format!("account-{nth}"), 5))).unwrap();
+        }
+    });
+    let ended = block_on(old).unwrap_err();
+    assert!(ended.to_string().contains("another runner"), "{ended}");
+    assert_eq!(all(&store, deposits.outcomes()).len(), 200);
+    assert_eq!(all(&store, Query::event_type("Deposited")).len(), 200);
+}
+
+#[test]
+fn a_name_with_a_dash_is_refused() {
+    let refused = Commands::<Deposit, _>::new("my-deposits", store()).err().unwrap();
+    assert_eq!(refused.code, "name_invalid");
+}
+
+/// Polls a future so many times, then drops it: a crash between any two steps.
+fn poll_times(future: impl Future, times: usize) {
+    let mut future = pin!(future);
+    for _ in 0..times {
+        if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { nth: u128, cart: u8, what: u8 },
+    Run(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0u128..40, 0u8..3, 0u8..8).prop_map(|(nth, cart, what)| Step::Send { nth, cart, what }),
+        1 => (1usize..400).prop_map(Step::Run),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_command_has_one_outcome_whatever_crashes(steps in prop::collection::vec(step(), 5..60)) {
+        let store = store();
+        let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
+        let entities = || Entities::<Cart, _>::new(Decider::new(store.clone()));
+        let time = time();
+        let mut accepted: Vec<(u128, u8, u8)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Send { nth, cart, what } => {
+                    // The same id is the same command.
+                    let known = accepted.iter().find(|(known, ..)| *known == nth).copied();
+                    let (_, cart, what) = known.unwrap_or((nth, cart, what));
+                    let command = match what {
+                        0 => at(&format!("cart-{cart}"), Do::Create),
+                        1 => at(&format!("cart-{cart}"), Do::Close),
+                        _ => add(&format!("cart-{cart}"), nth.to_string()),
+                    };
+                    block_on(carts.accept(id(nth), &command)).unwrap();
+                    if known.is_none() {
+                        accepted.push((nth, cart, what));
+                    }
+                }
+                Step::Run(times) => {
+                    let time: Arc<dyn Time> = Arc::new(time.clone());
+                    poll_times(carts.run(entities(), time), times);
+                }
+            }
+        }
+        beside(&carts, entities(), &time, || {
+            for cart in 0..3 {
+                let create = at(&format!("cart-{cart}"), Do::Create);
+                block_on(carts.execute(id(100 + cart), &create)).unwrap();
+            }
+            for (nth, ..) in &accepted {
+                block_on(carts.outcome(Uuid::from_u128(*nth))).unwrap();
+            }
+        });
+        prop_assert_eq!(all(&store, carts.outcomes()).len(), accepted.len() + 3);
+        for cart in 0..3u8 {
+            let found = items(&store, &format!("cart-{cart}"));
+            let wanted: Vec<_> = accepted
+                .iter()
+                .filter(|(_, of, what)| *of == cart && *what > 1)
+                .map(|(nth, ..)| nth.to_string())
+                .filter(|item| found.contains(item))
+                .collect();
+            // Each at most once; in the order of acceptance.
+            prop_assert_eq!(&found, &wanted);
+            if !accepted.iter().any(|(_, of, what)| *of == cart && *what == 1) {
+                let adds = accepted.iter().filter(|(_, of, what)| *of == cart && *what > 1);
+                prop_assert_eq!(found.len(), adds.count());
+            }
+        }
+    }
+}
