@@ -150,6 +150,11 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         Ok(Commands { name: name.to_owned(), store, command: PhantomData })
     }
 
+    /// The store.
+    pub fn store(&self) -> &T {
+        &self.store
+    }
+
     /// Takes a command down. It is durable when this answers; it is handled later, once.
     ///
     /// The same id again is the same command: nothing is written, and the outcome is that of the

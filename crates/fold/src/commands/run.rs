@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use leftfold_store::{
     AppendError, Conflict, Cursor, Delivery, EventStore, Point, Query, Read, ReadError, Subscribe,
@@ -65,6 +66,21 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
                 return Err(RunError::Replaced { name: self.name.clone() });
             };
             run.take(happened?).await?;
+        }
+    }
+}
+
+impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
+    /// The same, until something else is ready: a signal to stop, for one.
+    pub async fn run_until<H: Handle<C>>(
+        &self,
+        handler: H,
+        time: Arc<dyn Time>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        match select(pin!(self.run(handler, time)), pin!(stop)).await {
+            Either::Left((Err(ended), _)) => Err(ended),
+            Either::Right(((), _)) => Ok(()),
         }
     }
 }

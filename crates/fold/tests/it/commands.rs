@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use event_listener::Event as Signal;
-use futures_util::future::{Either, select};
 use leftfold::commands::Handle;
 use leftfold::time::{FakeTime, Time};
 use leftfold::{
@@ -123,11 +122,7 @@ fn beside<C: Recordable, R: Send>(
     thread::scope(|scope| {
         let time: Arc<dyn Time> = Arc::new(time.clone());
         let runner = scope.spawn(move || {
-            let run = pin!(commands.run(handler, time));
-            match block_on(select(run, stopped)) {
-                Either::Left((ended, _)) => panic!("{ended:?}"),
-                Either::Right(_) => {}
-            }
+            block_on(commands.run_until(handler, time, stopped)).unwrap();
         });
         let answer = other();
         stop.notify(usize::MAX);

@@ -1,0 +1,93 @@
+//! A cart and what may be wished of it.
+
+use std::time::Duration;
+
+use leftfold::{By, Command, Event, Recordable, State, Wait};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What can happen to a cart.
+#[derive(Debug, Clone, PartialEq, Event)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Shop {
+    Created { customer: String },
+    ItemAdded { item: String },
+    CheckedOut,
+}
+
+/// A cart: what its stream comes to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Cart {
+    created: bool,
+    checked_out: bool,
+    /// What is in it.
+    pub items: Vec<String>,
+}
+
+impl State for Cart {
+    type Event = Shop;
+
+    fn apply(&mut self, event: &Shop) {
+        match event {
+            Shop::Created { .. } => self.created = true,
+            Shop::ItemAdded { item } => self.items.push(item.clone()),
+            Shop::CheckedOut => self.checked_out = true,
+        }
+    }
+}
+
+/// What is wished of a cart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Wish {
+    Create { customer: String },
+    AddItem { item: String },
+    CheckOut,
+}
+
+/// A wish, and of which cart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AtCart {
+    pub cart: String,
+    pub wish: Wish,
+}
+
+/// Why it is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum Refused {
+    /// Nothing can be added any more.
+    #[error("the cart is checked out")]
+    CheckedOut,
+}
+
+impl Command for AtCart {
+    type Event = Shop;
+    type Error = Refused;
+    type Reads = By<Cart>;
+
+    fn reads(&self) -> By<Cart> {
+        By::stream(&self.cart)
+    }
+
+    /// Everything but creating waits until there is a cart, for an hour.
+    fn waits(&self, cart: &Cart) -> Option<Wait> {
+        match self.wish {
+            Wish::Create { .. } => None,
+            _ if cart.created => None,
+            _ => Some(Wait::at_most(Duration::from_secs(3_600))),
+        }
+    }
+
+    fn decide(&self, cart: &Cart) -> Result<Vec<Shop>, Refused> {
+        match &self.wish {
+            _ if cart.checked_out => Err(Refused::CheckedOut),
+            Wish::Create { .. } if cart.created => Ok(vec![]),
+            Wish::Create { customer } => Ok(vec![Shop::Created { customer: customer.clone() }]),
+            Wish::AddItem { item } => Ok(vec![Shop::ItemAdded { item: item.clone() }]),
+            Wish::CheckOut => Ok(vec![Shop::CheckedOut]),
+        }
+    }
+}
+
+impl Recordable for AtCart {}
