@@ -109,7 +109,8 @@ pub struct ReactorLimits {
     /// Finished events whose progress is written at a time.
     pub batch: usize,
     /// How often results whose condition does not hold are made anew before that counts as a failed
-    /// attempt.
+    /// attempt. More than there are handlers at work, since these may all be after the same stream
+    /// and one of them gets through at a time.
     pub conflicts: u32,
 }
 
@@ -123,7 +124,7 @@ impl Default for ReactorLimits {
             window: 10_000,
             held_lanes: 100_000,
             batch: 256,
-            conflicts: 16,
+            conflicts: 128,
         }
     }
 }
