@@ -4,30 +4,34 @@
 //! they are in, and says what follows from each: events, and timers. It is pure and synchronous. What
 //! it says is written together with the progress past its cause: once, also if the process dies at any
 //! point.
+//!
+//! What it has said itself is a part of what it knows, if the query yields it: its events are folded
+//! right behind their cause, wherever they stand in the log. So what follows from an event depends on
+//! what came before it, and on nothing that came in between by chance.
 
-use std::collections::HashMap;
+mod history;
+
 use std::sync::Arc;
 
-use leftfold_store::{EventStore, Point, Query, Read};
-use parking_lot::Mutex;
+use leftfold_store::{EventStore, Query, Read, Recorded};
 
 use crate::event::decode;
 use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
 use crate::state::State;
+use history::History;
 
-/// States that are held in memory; when there are more, all are let go and read again.
-const CACHED: usize = 10_000;
-/// Events of a process that are read at a time.
-const PAGE: usize = 64;
+/// Events of one process. All of them are read for each: a process is a matter of tens of events.
+const LONGEST: usize = 10_000;
 
 /// What is known of one process, and what follows.
-pub trait Process: State + Clone {
+pub trait Process: State {
     /// What follows from an event, given all of the process up to it, itself included.
     fn react(&self, event: &Self::Event, cause: &Cause) -> Results;
 }
 
 /// Runs all processes of a kind: one for each key of the events that a query yields. Run it as any
-/// reactor. Events of other types than the process knows, and events without the key, are left alone.
+/// reactor. Events of other types than the process knows are left alone; those without the key belong
+/// to the process of their stream. A process of more than 10,000 events is parked.
 pub fn processes<P, S>(
     name: impl Into<String>,
     query: Query,
@@ -38,67 +42,55 @@ where
     P: Process,
     S: EventStore<Subscription: 'static> + 'static,
 {
-    let running = Arc::new(Running::<P, S> {
+    let name = name.into();
+    let running = Arc::new(Running {
+        reactor: name.clone(),
         store: store.clone(),
         query: query.clone(),
         key: key.clone(),
-        states: Mutex::default(),
     });
     let handler = move |cause: Cause| {
         let running = running.clone();
-        async move { running.react(cause).await }
+        async move { running.react::<P>(cause).await }
     };
     Reactor::new(name, query, store, handler).lanes(key)
 }
 
-struct Running<P, S> {
+struct Running<S> {
+    reactor: String,
     store: Arc<S>,
     query: Query,
     key: Lanes,
-    /// States, and the position of the last event in each.
-    states: Mutex<HashMap<String, (P, u64)>>,
 }
 
-impl<P: Process, S: EventStore> Running<P, S> {
-    async fn react(&self, cause: Cause) -> Result<Results, Setback> {
+impl<S: EventStore> Running<S> {
+    async fn react<P: Process>(&self, cause: Cause) -> Result<Results, Setback> {
         let Some(event) = decode::<P::Event>(&cause.event)? else { return Ok(Results::none()) };
-        let lane = self.key.of(&cause.event);
-        let position = cause.event.position();
-        let known = self.states.lock().remove(&lane).filter(|(_, last)| *last < position);
-        let state = self.load(&lane, known.unwrap_or_default(), position).await?;
-        let results = state.react(&event, &cause);
-        let mut states = self.states.lock();
-        if states.len() >= CACHED {
-            states.clear();
+        let mut state = P::default();
+        let events = self.events(&self.key.of(&cause.event)).await?;
+        for known in History::of(&self.reactor, &events).upto(cause.event.position()) {
+            if let Some(known) = decode::<P::Event>(known)? {
+                state.apply(&known);
+            }
         }
-        states.insert(lane, (state, position));
-        Ok(results)
+        Ok(state.react(&event, &cause))
     }
 
-    /// Folds the events of a process after the last that is known, up to a position.
-    async fn load(
-        &self,
-        lane: &str,
-        (mut state, mut last): (P, u64),
-        upto: u64,
-    ) -> Result<P, Setback> {
+    /// All of a process that is there.
+    async fn events(&self, lane: &str) -> Result<Vec<Recorded>, Setback> {
         let query = self.query.clone().and(self.key.query(lane));
-        let mut read = Read::forward(query.clone()).excluding(Point::Position(last));
-        while last < upto {
-            let page = self.store.read(read.limit(PAGE)).await?;
-            for stored in page.events.iter().filter(|event| event.position() <= upto) {
-                if self.key.of(stored) == lane
-                    && let Some(event) = decode::<P::Event>(stored)?
-                {
-                    state.apply(&event);
-                }
+        let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));
+        loop {
+            let page = self.store.read(read).await?;
+            events.extend(page.events.into_iter().filter(|event| self.key.of(event) == lane));
+            if events.len() > LONGEST {
+                let reason = format!("the process has more than {LONGEST} events");
+                return Err(Setback::park(reason));
             }
-            last = page.events.last().map_or(last, |event| event.position());
             if !page.more {
-                break;
+                return Ok(events);
             }
             read = Read::forward(query.clone()).after(page.cursor);
         }
-        Ok(state)
     }
 }

@@ -46,3 +46,17 @@ pub(crate) fn key_of(reactor: &str, event: &Recorded) -> Uuid {
 pub(crate) fn derived(key: Uuid, number: u32) -> Uuid {
     Uuid::new_v5(&key, &number.to_le_bytes())
 }
+
+/// Results of one cause that are told by their ids.
+const MOST_RESULTS: u32 = 100;
+
+/// Whether an event is what a reactor made because of another. Ids that its handler gave are not told.
+pub(crate) fn is_result_of(reactor: &str, cause: &Recorded, event: &Recorded) -> bool {
+    // Derived ids have version 5.
+    event.id().get_version_num() == 5 && is_derived(key_of(reactor, cause), event.id())
+}
+
+/// Whether an id is one that is derived from a key.
+pub(crate) fn is_derived(key: Uuid, id: Uuid) -> bool {
+    (0..MOST_RESULTS).any(|number| derived(key, number) == id)
+}

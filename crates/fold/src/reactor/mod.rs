@@ -71,6 +71,7 @@ mod window;
 
 pub use self::core::Counts;
 pub use cause::Cause;
+pub(crate) use cause::is_result_of;
 pub use control::{HeldEvent, Parked, Why};
 pub use error::ReactorError;
 pub use handler::Handler;

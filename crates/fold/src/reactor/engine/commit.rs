@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use crate::reactor::ReactorError;
-use crate::reactor::cause::derived;
+use crate::reactor::cause::is_derived;
 use crate::reactor::core::{Batch, Core};
 use crate::reactor::handler::Handler;
 use crate::reactor::journal::{JOURNAL, stream_of};
@@ -19,6 +19,8 @@ const ATTEMPTS: u32 = 8;
 pub(crate) struct Written {
     batch: Batch,
     answer: Result<Appended, AppendError>,
+    /// Whether the results by themselves are in the store.
+    known: bool,
 }
 
 /// What an answer means.
@@ -43,21 +45,20 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
         let next_version = self.core.journal().next_version();
         let store = self.store.clone();
         async move {
-            let mut answer = patiently(&store, append).await;
+            let (answer, mut known) = (patiently(&store, append).await, false);
             if let Err(AppendError::Overlap(overlap)) = &answer
                 && let [done] = &batch.done[..]
                 && stream_in(overlap) != Some(&journal)
             {
                 // Its own results, or somebody's ids? By themselves they tell.
-                let alone = patiently(&store, done.results.add_to(Append::new())).await;
-                answer = alone.err().map_or(answer, Err);
+                known = patiently(&store, done.results.add_to(Append::new())).await.is_ok();
             }
             if answer.is_ok() && batch.is_whole() {
                 // What the full account makes superfluous. Should it fail, the next one does it.
                 let kept = Retention::default().truncate_before(next_version);
                 _ = store.set_retention(&journal, kept).await;
             }
-            Written { batch, answer }
+            Written { batch, answer, known }
         }
     }
 }
@@ -77,7 +78,7 @@ async fn patiently<S: EventStore>(
 
 impl Written {
     pub(crate) fn judge(self, core: &Core) -> Result<Verdict, ReactorError> {
-        let Written { batch, answer } = self;
+        let Written { batch, answer, known } = self;
         let Err(error) = answer else { return Ok(Verdict::Committed(batch)) };
         let reactor = core.reactor();
         let journal = stream_of(JOURNAL, reactor);
@@ -98,7 +99,9 @@ impl Written {
             ([], _) => return Err(error.into()),
             ([_, _, ..], _) => Verdict::Split(batch),
             ([_], AppendError::Conflict(_)) => Verdict::Conflicted(batch, reason),
-            ([done], AppendError::Overlap(overlap)) if is_own(done.cause.key, overlap) => {
+            ([done], AppendError::Overlap(overlap))
+                if known || is_own(done.cause.key, overlap) =>
+            {
                 Verdict::Recognised(batch)
             }
             _ => Verdict::Refused(batch, reason),
@@ -109,12 +112,10 @@ impl Written {
 /// Whether what is known is what this cause has made before: then it is written, since all that a
 /// cause makes is written together.
 fn is_own(key: Uuid, overlap: &Overlap) -> bool {
-    /// Results of one cause that are looked at.
-    const MAX: u32 = 10_000;
-    let (Overlap::Partial { id, .. } | Overlap::Content { id, .. }) = overlap else {
-        return false;
-    };
-    (0..MAX).any(|number| derived(key, number) == *id)
+    match overlap {
+        Overlap::Partial { id, .. } | Overlap::Content { id, .. } => is_derived(key, *id),
+        _ => false,
+    }
 }
 
 fn stream_in(overlap: &Overlap) -> Option<&String> {
