@@ -1,5 +1,7 @@
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::cursor::Cursor;
 use crate::event::NewEvent;
 use crate::query::Query;
@@ -77,6 +79,33 @@ impl Append {
     pub fn checkpoint(mut self, to: CheckpointMove) -> Self {
         self.checkpoints.push(to);
         self
+    }
+
+    /// The events and their streams, in the order in which they are written.
+    pub fn events(&self) -> &[(String, NewEvent)] {
+        &self.events
+    }
+
+    /// What is expected of which stream.
+    pub fn expectations(&self) -> &[(String, Expected)] {
+        &self.expected
+    }
+
+    /// Which queries must yield nothing after which cursors.
+    pub fn conditions(&self) -> &[(Query, Cursor)] {
+        &self.none_after
+    }
+
+    /// The checkpoint moves.
+    pub fn moves(&self) -> &[CheckpointMove] {
+        &self.checkpoints
+    }
+
+    /// Gives an id to each event that has none: then a repeat of the append is known.
+    pub fn fill_ids(&mut self, mut make: impl FnMut() -> Uuid) {
+        for (_, event) in &mut self.events {
+            event.id.get_or_insert_with(&mut make);
+        }
     }
 }
 

@@ -118,6 +118,20 @@ pub(crate) fn lost(stream: &str, version: u64, position: u64) -> Vec<u8> {
     out
 }
 
+/// Whether the lengths of an event's parts can be written.
+pub(crate) fn fits(stream: &str, event: &NewEvent) -> bool {
+    let short = |text: &str| text.len() <= usize::from(u16::MAX);
+    let texts = [&event.correlation, &event.causation];
+    let tags = event.tags.iter().map(|(key, value)| key.len() + 1 + value.len());
+    short(stream)
+        && short(&event.event_type)
+        && short(&event.content_type)
+        && texts.iter().all(|text| text.as_deref().is_none_or(short))
+        && event.tags.len() <= usize::from(u16::MAX)
+        && tags.clone().all(|length| length <= usize::from(u16::MAX))
+        && u32::try_from(encoded_len(stream, event) + EventHeader::SIZE).is_ok()
+}
+
 /// Bytes that an event takes without its header.
 pub(crate) fn encoded_len(stream: &str, event: &NewEvent) -> usize {
     let text = |text: &Option<String>| text.as_deref().unwrap_or_default().len();

@@ -18,7 +18,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// Input that can't be taken, with a code of [`CODES`](crate::CODES) and a sentence.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Invalid { code, message: message.into() }
     }
 }
@@ -58,6 +59,16 @@ pub enum Failure {
         /// What the system said.
         message: String,
     },
+    /// A server says so, or it can't be asked.
+    #[error("{message}")]
+    Remote {
+        /// A stable code, of [`CODES`](crate::CODES).
+        code: &'static str,
+        /// What is wrong.
+        message: String,
+        /// Whether the same call may succeed later without anything being repaired.
+        can_retry: bool,
+    },
 }
 
 impl From<leftfold_log::RewriteError> for Failure {
@@ -81,13 +92,18 @@ impl Failure {
             Failure::Write(WriteError::Closed) => "store_closed",
             Failure::Write(_) => "write_failed",
             Failure::Busy { .. } => "store_busy",
+            Failure::Remote { code, .. } => code,
             Failure::Log(_) | Failure::Index(_) | Failure::Disk { .. } => "disk_failed",
         }
     }
 
     /// Whether the same call may succeed later without anything being repaired.
     pub fn can_retry(&self) -> bool {
-        matches!(self, Failure::Busy { .. })
+        match self {
+            Failure::Busy { .. } => true,
+            Failure::Remote { can_retry, .. } => *can_retry,
+            _ => false,
+        }
     }
 }
 

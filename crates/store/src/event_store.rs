@@ -109,6 +109,12 @@ pub trait Subscription: Send {
     /// The next delivery; waits for it.
     fn next(&mut self) -> impl Future<Output = Result<Delivery, ReadError>> + Send;
 
+    /// A delivery that is already here, without waiting or reading; none says nothing of what is to
+    /// come. For whoever hands on many at once.
+    fn ready(&mut self) -> Option<Delivery> {
+        None
+    }
+
     /// How far it is: also past events that the query does not want.
     fn cursor(&self) -> Cursor;
 }

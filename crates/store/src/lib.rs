@@ -3,6 +3,7 @@
 mod append;
 pub mod blocking;
 mod codec;
+mod codes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cursor;
@@ -21,6 +22,7 @@ mod retention;
 mod time;
 
 pub use append::{Append, Appended, CheckpointMove, Expected, Versions};
+pub use codes::{CODES, code};
 pub use cursor::Cursor;
 pub use embedded::{
     BackedUp, BackupError, BackupInfo, Embedded, Finding, LiveSubscription, LostEvent, Manual,

@@ -36,6 +36,43 @@ impl Recorded {
         }
     }
 
+    /// An event as [`Recorded::record`] gave it, for a store that has it from elsewhere; times in
+    /// microseconds since 1970. An error if it makes no sense.
+    pub fn from_record(
+        position: u64,
+        event_time: Timestamp,
+        commit_time: Timestamp,
+        record: Bytes,
+    ) -> Result<Self, Failure> {
+        let (time, commit_time) = (event_time.0, commit_time.0);
+        Recorded::new(Record { position, commit_time, time, bytes: record })
+    }
+
+    /// An event made of its parts, for a store that has it from elsewhere. An event without an id
+    /// gets that of zeros; without an event time, its commit time. An error if a name is longer
+    /// than a record can hold.
+    pub fn from_parts(
+        stream: &str,
+        version: u64,
+        position: u64,
+        commit_time: Timestamp,
+        event: &NewEvent,
+    ) -> Result<Self, Failure> {
+        if !crate::codec::fits(stream, event) {
+            return Err(Failure::Record { position, what: "a name is too long for a record" });
+        }
+        let id = event.id.unwrap_or_default().into_bytes();
+        let mut bytes = crate::codec::encode(stream, event, id, &[0; 16]);
+        crate::codec::set_version(&mut bytes, version);
+        let event_time = event.event_time.unwrap_or(commit_time);
+        Recorded::from_record(position, event_time, commit_time, bytes.into())
+    }
+
+    /// The event as it lies in the log, without position and times: `docs/format.md` draws it.
+    pub fn record(&self) -> &Bytes {
+        &self.record.bytes
+    }
+
     /// Its place in the log, from 1.
     pub fn position(&self) -> u64 {
         self.record.position

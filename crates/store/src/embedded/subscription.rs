@@ -76,7 +76,7 @@ impl LiveSubscription {
     }
 
     /// What can be delivered without reading or waiting.
-    fn ready(&mut self) -> Option<Delivery> {
+    fn held(&mut self) -> Option<Delivery> {
         if let Some(event) = self.page.pop_front() {
             self.cursor = self.core.cursor(event.position());
             return Some(Delivery::Event(event, self.cursor));
@@ -105,7 +105,7 @@ impl LiveSubscription {
     /// The next delivery; waits for it on the caller's thread.
     pub fn next_blocking(&mut self) -> Result<Delivery, ReadError> {
         loop {
-            if let Some(delivery) = self.ready() {
+            if let Some(delivery) = self.held() {
                 return Ok(delivery);
             }
             pollster::block_on(self.wait_for_more())?;
@@ -116,19 +116,19 @@ impl LiveSubscription {
 
     /// What has come, without waiting; none if that is nothing.
     pub fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
-        if let Some(delivery) = self.ready() {
+        if let Some(delivery) = self.held() {
             return Ok(Some(delivery));
         }
         let page = self.core.read_from(&self.next_page())?;
         self.arrive(page);
-        Ok(self.ready())
+        Ok(self.held())
     }
 }
 
 impl Subscription for LiveSubscription {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
-            if let Some(delivery) = self.ready() {
+            if let Some(delivery) = self.held() {
                 return Ok(delivery);
             }
             self.wait_for_more().await?;
@@ -142,6 +142,10 @@ impl Subscription for LiveSubscription {
             };
             self.arrive(page);
         }
+    }
+
+    fn ready(&mut self) -> Option<Delivery> {
+        self.held()
     }
 
     fn cursor(&self) -> Cursor {
