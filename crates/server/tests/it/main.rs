@@ -8,4 +8,6 @@
 mod conformance;
 mod errors;
 mod events;
+mod limits;
+mod secure;
 mod support;
