@@ -6,6 +6,7 @@
 )]
 
 mod conformance;
+mod documents;
 mod errors;
 mod events;
 mod limits;
