@@ -10,10 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use leftfold_store::Embedded;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::Access;
@@ -28,7 +28,6 @@ pub struct Server;
 /// A server that runs. Dropping it begins its shutdown and does not wait for it.
 pub struct Running {
     local_addr: SocketAddr,
-    closing: watch::Sender<bool>,
     ended: JoinHandle<()>,
     state: Arc<State>,
     certificate: Option<Arc<Certificate>>,
@@ -69,7 +68,19 @@ impl StartError {
     }
 }
 
+fn routes(state: &Arc<State>) -> Router {
+    let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+    router.fallback(http::path_unknown)
+}
+
 impl Server {
+    /// The routes of all protocols without a port, for whoever has a server of their own. They are
+    /// open to whoever reaches them, and without the limits that are a connection's: its requests
+    /// in flight, its rate, its idle time.
+    pub fn router(config: Config, store: Arc<Embedded>) -> Router {
+        routes(&Arc::new(State::new(config, store, Access::local())))
+    }
+
     /// Starts a server of a store on the runtime that this is called on, without users.
     ///
     /// # Errors
@@ -89,16 +100,14 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let (closing, closes) = watch::channel(false);
-        let state = Arc::new(State::new(config, store, access, closes));
-        let router = http::router(state.clone()).merge(grpc::router(state.clone()));
-        let router = router.fallback(http::path_unknown);
+        let state = Arc::new(State::new(config, store, access));
+        let router = routes(&state);
         let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
         });
-        Ok(Running { local_addr, closing, ended, state, certificate, follow })
+        Ok(Running { local_addr, ended, state, certificate, follow })
     }
 }
 
@@ -124,7 +133,7 @@ impl Running {
     /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
     /// subscriptions, and returns when all of it is done.
     pub async fn shutdown(self) {
-        _ = self.closing.send(true);
+        self.state.close();
         self.finished().await;
     }
 
@@ -140,6 +149,6 @@ impl Drop for Running {
         if let Some(follow) = &self.follow {
             follow.abort();
         }
-        _ = self.closing.send(true);
+        self.state.close();
     }
 }
