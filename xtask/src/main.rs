@@ -6,6 +6,7 @@ mod instructions;
 mod kafka;
 mod mutations;
 mod peers;
+mod schemathesis;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -14,7 +15,7 @@ use anyhow::{Context, bail};
 
 const HELP: &str = "\
 cargo xtask test            all tests, with the binary that the system tests run; those on Kafka
-                            need Java 17 and Maven
+                            need Java 17 and Maven, those of the server's OpenAPI document Python 3
 cargo xtask test --quick    without those that take long: system tests, Kafka, the long simulation
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench instructions   instructions of the smallest things, into bench/instructions.txt
@@ -25,6 +26,7 @@ cargo xtask bench folds     commands beside bare appends, entities' memory, load
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, into
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
+cargo xtask schemathesis    requests made from the server's OpenAPI document, against the release binary
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs
 cargo xtask kafka down      ends it and deletes its data
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
+        ["schemathesis"] => api(),
         ["fuzz", target] => fuzz::run(target, None),
         ["fuzz", target, seconds] => fuzz::run(target, Some(seconds)),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
@@ -96,10 +99,23 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
 /// All tests. The system tests run the release binary, as users do.
 fn test() -> anyhow::Result<()> {
     kafka::prepare().context("`cargo xtask test --quick` leaves the tests on Kafka out")?;
+    schemathesis::prepare().context("`cargo xtask test --quick` leaves it out")?;
+    let binary = release_binary()?;
+    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", &binary)])?;
+    schemathesis::run(&binary)
+}
+
+/// Holds the release binary's server to its OpenAPI document.
+fn api() -> anyhow::Result<()> {
+    schemathesis::prepare()?;
+    let binary = release_binary()?;
+    schemathesis::run(&binary)
+}
+
+fn release_binary() -> anyhow::Result<String> {
     cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
     let binary = target().join("release/leftfold");
-    let binary = binary.to_str().context("the path of the binary is not text")?;
-    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", binary)])
+    Ok(binary.to_str().context("the path of the binary is not text")?.to_owned())
 }
 
 fn quick() -> anyhow::Result<()> {
@@ -108,7 +124,8 @@ fn quick() -> anyhow::Result<()> {
     args.extend(slow.iter().flat_map(|package| ["--exclude", package]));
     cargo(&args, &[("LEFTFOLD_SEEDS", "200")])?;
     println!(
-        "left out: the system tests, the tests on Kafka, and all but 200 seeds of the simulation"
+        "left out: the system tests, the tests on Kafka, schemathesis, and all but 200 seeds of the \
+         simulation"
     );
     Ok(())
 }

@@ -1,3 +1,5 @@
+mod settings;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -5,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
 use uuid::Uuid;
+
+pub(crate) use settings::Settings;
 
 /// An event-sourcing database in one binary.
 ///
@@ -88,6 +92,14 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  leftfold --data new-shop restore --from /backups/shop\n\n\
                             The directory given with --data must be empty.")]
     Restore(Restore),
+    /// Serve the store over HTTP and gRPC.
+    #[command(after_help = "Example:\n  leftfold --data shop serve --listen 127.0.0.1:2113")]
+    Serve(Settings),
+    /// Make a CA and a certificate for development.
+    #[command(after_help = "Example:\n  leftfold cert --to certificates --name localhost")]
+    Cert(Certificate),
+    /// Print the server's settings, and where each was said.
+    Config(Settings),
 }
 
 const INGEST_HELP: &str = "\
@@ -344,6 +356,16 @@ pub(crate) enum RetentionAction {
     },
     /// List the rules.
     List,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Certificate {
+    /// The directory for ca.pem, server.pem and server-key.pem.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// A name or an address of the server; may be given several times.
+    #[arg(long, default_values = ["localhost", "127.0.0.1", "::1"])]
+    pub(crate) name: Vec<String>,
 }
 
 /// What is kept.

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use leftfold::reactor::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
+use leftfold_server::{CertificateError, ConfigError, StartError};
 
 /// Says on standard error what went wrong: its stable code, and a sentence.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -24,7 +25,12 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
         let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
         let reactor = || cause.downcast_ref::<ReactorError>().map(Coded::code);
-        append.or_else(read).or_else(open).or_else(invalid).or_else(backup).or_else(reactor)
+        let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
+        let start = || cause.downcast_ref::<StartError>().map(StartError::code);
+        let made = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
+        let served = || config().or_else(start).or_else(made);
+        let stored = append.or_else(read).or_else(open).or_else(invalid).or_else(backup);
+        stored.or_else(reactor).or_else(served)
     })
 }
 

@@ -1,0 +1,208 @@
+//! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use super::guard::{Activity, Guarded, InFlight};
+use super::request_id::RequestId;
+use super::stall::Stall;
+use crate::http::Problem;
+use crate::state::{LongLived, State};
+
+/// What an HTTP/2 connection may hold of answers that its client has not taken.
+const SEND_BUFFER: usize = 256 << 10;
+/// An HTTP/2 client is asked after so long whether it is there.
+const PING: Duration = Duration::from_secs(20);
+
+/// What all connections share.
+pub(super) struct Connections {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    state: Arc<State>,
+    requests: Arc<Semaphore>,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, tls: Option<TlsAcceptor>, state: Arc<State>) -> Self {
+        let requests = Arc::new(Semaphore::new(state.config.requests));
+        let builder = builder(&state);
+        Connections { router, tls, state, requests, builder }
+    }
+
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Answers are written whole: to wait for more to send with them only delays them.
+        _ = stream.set_nodelay(true);
+        let stream = Stall::new(stream, self.state.config.write_time);
+        let Some(tls) = &self.tls else { return self.drive(stream, peer).await };
+        match tokio::time::timeout(self.state.config.header_time, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.drive(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
+            Err(_) => tracing::debug!(%peer, "TLS took too long"),
+        }
+    }
+
+    async fn drive(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
+        let activity = Arc::new(Activity::new());
+        let (this, active) = (self.clone(), activity.clone());
+        let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut closes = pin!(self.state.closed());
+        let mut is_leaving = false;
+        let (header_time, idle_time) = (self.state.config.header_time, self.state.config.idle_time);
+        let mut patience = header_time;
+        loop {
+            let since = activity.idle_since();
+            let until = since.unwrap_or_else(Instant::now) + patience;
+            tokio::select! {
+                done = connection.as_mut() => {
+                    if let Err(error) = done {
+                        tracing::debug!(%peer, %error, "a connection ended");
+                    }
+                    return;
+                }
+                () = closes.as_mut(), if !is_leaving => {
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(until) => {
+                    let now = Instant::now();
+                    let is_idle = |since: Instant| now.duration_since(since) >= patience;
+                    if activity.idle_since().is_some_and(is_idle) {
+                        if is_leaving {
+                            return;
+                        }
+                        // Said to the client, who may have a request on its way meanwhile.
+                        is_leaving = true;
+                        connection.as_mut().graceful_shutdown();
+                        patience += header_time;
+                    } else {
+                        patience = idle_time;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        activity: Arc<Activity>,
+        peer: SocketAddr,
+    ) -> Result<Response<Guarded>, Infallible> {
+        let id = RequestId::of(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::info_span!("request", %id, %peer, %method, path);
+        let mut response = self.admit(request, &activity).instrument(span).await;
+        response.headers_mut().insert(RequestId::HEADER, id.into_value());
+        Ok(response)
+    }
+
+    /// Serves a request, if that is within the limits.
+    async fn admit(
+        &self,
+        request: Request<Incoming>,
+        activity: &Arc<Activity>,
+    ) -> Response<Guarded> {
+        let started = Instant::now();
+        let admitted = self.places(activity);
+        let (response, places) = match admitted {
+            Ok(places) => (self.route(request).await, Some(places)),
+            Err(problem) => (problem.into_response(), None),
+        };
+        let status = response.status().as_u16();
+        self.state.metrics.answered(status);
+        tracing::debug!(status, micros = started.elapsed().as_micros() as u64, "answered");
+        let lasts = response.extensions().get::<LongLived>().is_some();
+        let (in_flight, permit) = places.unzip();
+        let permit = permit.filter(|_| !lasts);
+        response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit })
+    }
+
+    fn places(
+        &self,
+        activity: &Arc<Activity>,
+    ) -> Result<(InFlight, OwnedSemaphorePermit), Problem> {
+        let config = &self.state.config;
+        if !activity.may_begin(config.connection_rate) {
+            let rate = config.connection_rate;
+            let message = format!("this connection began more than {rate} requests in a second");
+            return Err(Problem::new("rate_limited", message));
+        }
+        let overloaded = |what: &str, most: usize| {
+            let message = format!("{most} requests of {what} are in flight, which is the limit");
+            Problem::new("server_overloaded", message)
+        };
+        let most = config.connection_requests;
+        let gauge = &self.state.metrics.in_flight;
+        let in_flight = activity.begin(most, gauge);
+        let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
+        let permit = self.requests.clone().try_acquire_owned();
+        Ok((in_flight, permit.map_err(|_| overloaded("all connections", config.requests))?))
+    }
+
+    /// Serves a request. A mistake of ours that panics costs this request alone.
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut answer = pin!(self.router.clone().oneshot(request.map(Body::new)));
+        let answer = poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| answer.as_mut().poll(context));
+            match catch_unwind(poll) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+                Ok(Poll::Ready(Err(never))) => match never {},
+                Err(_) => Poll::Ready(
+                    Problem::new("internal_error", "the server made a mistake").into_response(),
+                ),
+            }
+        });
+        answer.await
+    }
+}
+
+fn builder(state: &State) -> auto::Builder<TokioExecutor> {
+    let config = &state.config;
+    let header_bytes = u32::try_from(config.header_bytes.0).unwrap_or(u32::MAX);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_time)
+        .max_buf_size(config.header_bytes.get())
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(header_bytes)
+        .max_concurrent_streams(u32::try_from(config.connection_requests).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(config.write_time);
+    builder
+}

@@ -1,0 +1,154 @@
+//! The server itself: the port, its connections, and their end.
+
+mod accept;
+mod connection;
+mod guard;
+mod request_id;
+mod stall;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use leftfold_store::Embedded;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::state::State;
+use crate::tls::{Certificate, TlsError};
+use crate::{grpc, http};
+
+/// A server to be started.
+pub struct Server;
+
+/// A server that runs. Dropping it begins its shutdown and does not wait for it.
+pub struct Running {
+    local_addr: SocketAddr,
+    ended: JoinHandle<()>,
+    state: Arc<State>,
+    certificate: Option<Arc<Certificate>>,
+    follow: Option<AbortHandle>,
+}
+
+/// Why a server can't be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It would be open to everybody.
+    #[error(
+        "{0} can be reached from elsewhere: give tls.certificate and tls.key and add users, or say \
+         --insecure if whoever reaches it may do everything"
+    )]
+    Exposed(SocketAddr),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl StartError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StartError::Exposed(_) => "listen_insecure",
+            StartError::Listen { .. } => "listen_failed",
+            StartError::Tls(_) => TlsError::CODE,
+        }
+    }
+}
+
+fn routes(state: &Arc<State>) -> Router {
+    let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+    router.fallback(http::path_unknown)
+}
+
+impl Server {
+    /// The routes of all protocols without a port, for whoever has a server of their own. They are
+    /// open to whoever reaches them, and without the limits that are a connection's: its requests
+    /// in flight, its rate, its idle time.
+    pub fn router(config: Config, store: Arc<Embedded>) -> Router {
+        routes(&Arc::new(State::new(config, store, Access::local())))
+    }
+
+    /// Starts a server of a store on the runtime that this is called on, without users.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or would be open to everybody.
+    pub async fn start(config: Config, store: Arc<Embedded>) -> Result<Running, StartError> {
+        let access = Access::local();
+        let address = config.listen;
+        let is_guarded = config.has_tls() && access.has_users();
+        if !address.ip().is_loopback() && !is_guarded && !config.insecure {
+            return Err(StartError::Exposed(address));
+        }
+        let certificate = match (&config.tls_certificate, &config.tls_key) {
+            (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
+            _ => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let state = Arc::new(State::new(config, store, access));
+        let router = routes(&state);
+        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
+        let follow = certificate.clone().map(|certificate| {
+            // Aborted with the server; there is nothing to end in between.
+            tokio::spawn(certificate.follow()).abort_handle()
+        });
+        Ok(Running { local_addr, ended, state, certificate, follow })
+    }
+}
+
+impl Running {
+    /// Where it listens; tells the port if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What its protocols share.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Reads the certificate and its key again; what can't be used leaves the old ones in use.
+    ///
+    /// # Errors
+    /// `tls_invalid`.
+    pub fn reload_certificate(&self) -> Result<(), TlsError> {
+        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload())
+    }
+
+    /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
+    /// subscriptions, and returns when all of it is done.
+    pub async fn shutdown(self) {
+        self.state.close();
+        self.finished().await;
+    }
+
+    /// Returns when the server has ended.
+    pub async fn finished(mut self) {
+        // The task ends by itself; if it panicked, that was reported where it happened.
+        _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(follow) = &self.follow {
+            follow.abort();
+        }
+        self.state.close();
+    }
+}
