@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")
+        .codec_path("crate::WireCodec")
         // Written by hand: events go into it without being copied first.
         .extern_path(".leftfold.v1.PackedEvents", "crate::PackedEvents")
         .compile_fds(descriptors)?;

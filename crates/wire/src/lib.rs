@@ -9,10 +9,12 @@
 
 mod admin;
 mod append;
+mod codec;
 mod event;
 mod invalid;
 mod manage;
 mod packed;
+mod pipeline;
 mod place;
 mod problem;
 mod query;
@@ -20,8 +22,10 @@ mod read;
 mod subscribe;
 
 pub use append::{answer, result};
+pub use codec::{WireCodec, WireDecoder, WireEncoder};
 pub use event::recorded;
 pub use packed::PackedEvents;
+pub use pipeline::{APPEND_MANY, EncodedAppend, PipelineCodec, encode};
 pub use place::{cursor, cursors, optional_cursor};
 pub use problem::{from_status, to_status};
 pub use read::{append_page, page_part};
