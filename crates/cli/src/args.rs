@@ -1,3 +1,5 @@
+mod settings;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -5,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
 use uuid::Uuid;
+
+pub(crate) use settings::Settings;
 
 /// An event-sourcing database in one binary.
 ///
@@ -85,6 +89,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  leftfold --data new-shop restore --from /backups/shop\n\n\
                             The directory given with --data must be empty.")]
     Restore(Restore),
+    /// Serve the store over HTTP and gRPC.
+    #[command(after_help = "Example:\n  leftfold --data shop serve --listen 127.0.0.1:2113")]
+    Serve(Settings),
+    /// Print the server's settings, and where each was said.
+    Config(Settings),
 }
 
 const INGEST_HELP: &str = "\

@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
+use leftfold_server::{ConfigError, StartError};
 
 /// Says on standard error what went wrong: its stable code, and a sentence.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -22,7 +23,10 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let open = || cause.downcast_ref::<OpenError>().map(Coded::code);
         let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
         let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
-        append.or_else(read).or_else(open).or_else(invalid).or_else(backup)
+        let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
+        let start = || cause.downcast_ref::<StartError>().map(StartError::code);
+        let served = || config().or_else(start);
+        append.or_else(read).or_else(open).or_else(invalid).or_else(backup).or_else(served)
     })
 }
 

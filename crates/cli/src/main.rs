@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         Command::Backup(backup) => commands::backup::run(&args.place, &backup),
         Command::Restore(restore) => commands::backup::run_restore(&args.place, &restore),
         Command::Repair(repair) => commands::repair::run(&args.place, &repair),
+        Command::Serve(settings) => commands::serve::run(&settings),
+        Command::Config(settings) => commands::serve::config(&settings),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -68,8 +68,10 @@ impl Pump {
             let fault = match part {
                 Ok(Some(part)) => match append_page(&mut events, part) {
                     Ok(None) => continue,
-                    Ok(Some(page)) if self.hand_on(page).await => continue,
-                    Ok(Some(_)) => return,
+                    Ok(Some(page)) => match self.hand_on(page).await {
+                        true => continue,
+                        false => return,
+                    },
                     Err(error) => {
                         _ = self.pages.send(Err(error)).await;
                         return;

@@ -10,6 +10,7 @@ pub(crate) mod read;
 pub(crate) mod repair;
 pub(crate) mod retention;
 pub(crate) mod scavenge;
+pub(crate) mod serve;
 pub(crate) mod stat;
 pub(crate) mod streams;
 pub(crate) mod subscribe;

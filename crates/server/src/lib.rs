@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod access;
+pub mod codes;
+mod config;
+mod grpc;
+mod http;
+mod server;
+mod state;
+
+pub use config::{
+    Bytes, Config, ConfigError, Effective, Given, LogFormat, Origin, Setting, Sources, Value,
+    document,
+};
+pub use server::{Running, Server, StartError};
+pub use state::{LongLived, State};

@@ -1,0 +1,135 @@
+//! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::guard::{Activity, Guarded};
+use super::stall::Stall;
+use crate::state::{LongLived, State};
+
+/// What an HTTP/2 connection may hold of answers that its client has not taken.
+const SEND_BUFFER: usize = 256 << 10;
+/// An HTTP/2 client is asked after so long whether it is there.
+const PING: Duration = Duration::from_secs(20);
+
+/// What all connections share.
+pub(super) struct Connections {
+    router: Router,
+    state: Arc<State>,
+    requests: Arc<Semaphore>,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, state: Arc<State>) -> Self {
+        let requests = Arc::new(Semaphore::new(state.config.requests));
+        let builder = builder(&state);
+        Connections { router, state, requests, builder }
+    }
+
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Answers are written whole: to wait for more to send with them only delays them.
+        _ = stream.set_nodelay(true);
+        let stream = Stall::new(stream, self.state.config.write_time);
+        self.drive(stream, peer).await;
+    }
+
+    async fn drive(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
+        let activity = Arc::new(Activity::new());
+        let (this, active) = (self.clone(), activity.clone());
+        let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut closes = pin!(self.state.closed());
+        let mut is_leaving = false;
+        let (header_time, idle_time) = (self.state.config.header_time, self.state.config.idle_time);
+        let mut patience = header_time;
+        loop {
+            let since = activity.idle_since();
+            let until = since.unwrap_or_else(Instant::now) + patience;
+            tokio::select! {
+                done = connection.as_mut() => {
+                    if let Err(error) = done {
+                        tracing::debug!(%peer, %error, "a connection ended");
+                    }
+                    return;
+                }
+                () = closes.as_mut(), if !is_leaving => {
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(until) => {
+                    let now = Instant::now();
+                    let is_idle = |since: Instant| now.duration_since(since) >= patience;
+                    if activity.idle_since().is_some_and(is_idle) {
+                        if is_leaving {
+                            return;
+                        }
+                        // Said to the client, who may have a request on its way meanwhile.
+                        is_leaving = true;
+                        connection.as_mut().graceful_shutdown();
+                        patience += header_time;
+                    } else {
+                        patience = idle_time;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        activity: Arc<Activity>,
+        _peer: SocketAddr,
+    ) -> Result<Response<Guarded>, std::convert::Infallible> {
+        let in_flight = activity.begin(self.state.config.connection_requests);
+        let permit = self.requests.clone().try_acquire_owned().ok();
+        let response = match self.router.clone().oneshot(request.map(Body::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let permit = permit.filter(|_| response.extensions().get::<LongLived>().is_none());
+        Ok(response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit }))
+    }
+}
+
+fn builder(state: &State) -> auto::Builder<TokioExecutor> {
+    let config = &state.config;
+    let header_bytes = u32::try_from(config.header_bytes.0).unwrap_or(u32::MAX);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_time)
+        .max_buf_size(config.header_bytes.get())
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(header_bytes)
+        .max_concurrent_streams(u32::try_from(config.connection_requests).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(config.write_time);
+    builder
+}

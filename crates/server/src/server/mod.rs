@@ -1,0 +1,116 @@
+//! The server itself: the port, its connections, and their end.
+
+mod accept;
+mod connection;
+mod guard;
+mod stall;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use leftfold_store::Embedded;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::state::State;
+use crate::{grpc, http};
+
+/// A server to be started.
+pub struct Server;
+
+/// A server that runs. Dropping it begins its shutdown and does not wait for it.
+pub struct Running {
+    local_addr: SocketAddr,
+    closing: watch::Sender<bool>,
+    ended: JoinHandle<()>,
+    state: Arc<State>,
+}
+
+/// Why a server can't be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It would be open to everybody.
+    #[error(
+        "{0} can be reached from elsewhere: give tls.certificate and tls.key and add users, or say \
+         --insecure if whoever reaches it may do everything"
+    )]
+    Exposed(SocketAddr),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StartError::Exposed(_) => "listen_insecure",
+            StartError::Listen { .. } => "listen_failed",
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server of a store on the runtime that this is called on, without users.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or would be open to everybody.
+    pub async fn start(config: Config, store: Arc<Embedded>) -> Result<Running, StartError> {
+        let access = Access::local();
+        let address = config.listen;
+        let is_guarded = config.has_tls() && access.has_users();
+        if !address.ip().is_loopback() && !is_guarded && !config.insecure {
+            return Err(StartError::Exposed(address));
+        }
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let (closing, closes) = watch::channel(false);
+        let state = Arc::new(State::new(config, store, access, closes));
+        let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+        let ended = tokio::spawn(accept::run(listener, router, state.clone()));
+        Ok(Running { local_addr, closing, ended, state })
+    }
+}
+
+impl Running {
+    /// Where it listens; tells the port if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What its protocols share.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
+    /// subscriptions, and returns when all of it is done.
+    pub async fn shutdown(self) {
+        _ = self.closing.send(true);
+        self.finished().await;
+    }
+
+    /// Returns when the server has ended.
+    pub async fn finished(mut self) {
+        // The task ends by itself; if it panicked, that was reported where it happened.
+        _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.closing.send(true);
+    }
+}
