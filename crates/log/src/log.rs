@@ -16,6 +16,7 @@ use crate::error::{OpenError, WriteError};
 use crate::format::{FEATURE_GENERATIONS, SegmentHeader, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, REPAIRED, SCAVENGED, SegmentState};
+use crate::meters::{Metered, Meters};
 use crate::options::{Durability, LogOptions, Packing};
 use crate::recovery::{self, Found};
 use crate::segment::{Blocks, Segment};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
     pub(crate) head: HeadCell,
     pub(crate) next_position: AtomicU64,
+    pub(crate) meters: Meters,
     /// Whether the open segment ends behind its last mark.
     pub(crate) unmarked: AtomicBool,
     /// Whether the writer is to close the open segment though it is not full.
@@ -132,6 +134,7 @@ impl Log {
             segments: ArcSwap::default(),
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),
+            meters: Meters::default(),
             unmarked: AtomicBool::new(false),
             closing_segment: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -158,6 +161,21 @@ impl Log {
     /// Why the writer has stopped, if it failed.
     pub fn failure(&self) -> Option<WriteError> {
         self.shared.head.failure()
+    }
+
+    /// Appends of each turn of the writer, which one write and one sync serve.
+    pub fn batches(&self) -> Metered {
+        self.shared.meters.batch.look()
+    }
+
+    /// Microseconds of each sync.
+    pub fn syncs(&self) -> Metered {
+        self.shared.meters.sync.look()
+    }
+
+    /// How many blocks were asked for and found in memory, and how many were not.
+    pub fn cache_hits_and_misses(&self) -> (u64, u64) {
+        (self.shared.blocks.hits(), self.shared.blocks.misses())
     }
 
     /// Whether acknowledgements may come before the sync.

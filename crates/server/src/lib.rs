@@ -5,12 +5,15 @@ pub mod codes;
 mod config;
 mod grpc;
 mod http;
+mod metrics;
 mod server;
 mod state;
+mod subscriptions;
 
 pub use config::{
     Bytes, Config, ConfigError, Effective, Given, LogFormat, Origin, Setting, Sources, Value,
     document,
 };
+pub use metrics::Metrics;
 pub use server::{Running, Server, StartError};
-pub use state::{LongLived, State};
+pub use state::{LongLived, State, Subscribed, Subscriptions};

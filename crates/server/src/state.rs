@@ -1,10 +1,16 @@
 use std::sync::Arc;
 
 use leftfold_store::Embedded;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::metrics::Metrics;
+
+pub use crate::subscriptions::{Subscribed, Subscriptions};
+
+/// Memory for bodies is given out in so many bytes.
+pub(crate) const BODY_UNIT: usize = 16 << 10;
 
 /// What all protocols share.
 pub struct State {
@@ -14,13 +20,19 @@ pub struct State {
     pub access: Access,
     /// The settings.
     pub config: Config,
-    /// One permit for each subscription, of all protocols and connections.
-    pub subscriptions: Arc<Semaphore>,
+    /// The subscriptions of all protocols and connections.
+    pub subscriptions: Arc<Subscriptions>,
+    /// What was done.
+    pub metrics: Metrics,
+    /// Memory for bodies, in units.
+    pub(crate) bodies: Arc<Semaphore>,
+    /// Held by what scavenges or backs up: one at a time.
+    pub(crate) administration: Arc<Mutex<()>>,
     closing: watch::Receiver<bool>,
 }
 
-/// An extension of an answer that goes on and on: it counts as a subscription (and must hold one of
-/// [`State::subscriptions`]), not as a request in flight.
+/// An extension of an answer that goes on and on: it counts as a subscription (and must hold a
+/// [`Subscribed`]), not as a request in flight.
 #[derive(Debug, Clone, Copy)]
 pub struct LongLived;
 
@@ -31,8 +43,12 @@ impl State {
         access: Access,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        let subscriptions = Arc::new(Semaphore::new(config.subscriptions));
-        State { store, access, config, subscriptions, closing }
+        let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
+        let metrics = Metrics::new(store.clone(), subscriptions.clone());
+        let units = config.bodies_bytes.get() / BODY_UNIT;
+        let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
+        let administration = Arc::default();
+        State { store, access, config, subscriptions, metrics, bodies, administration, closing }
     }
 
     /// Returns when the server is shutting down: what lasts, such as a subscription, ends then.

@@ -26,14 +26,14 @@ pub use codes::{CODES, code};
 pub use cursor::Cursor;
 pub use embedded::{
     BackedUp, BackupError, BackupInfo, Embedded, Finding, LiveSubscription, LostEvent, Manual,
-    Options, RepairMode, RepairReport, Scavenged, Stat, Verified, repair, repair_on, restore,
-    restore_on, verify_backup, verify_backup_on,
+    Meters, Options, RepairMode, RepairReport, Scavenged, Stat, Verified, repair, repair_on,
+    restore, restore_on, verify_backup, verify_backup_on,
 };
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, OpenError, Overlap, ReadError};
 pub use event::{BYTES, JSON, NewEvent};
 pub use event_store::{EventStore, Subscription};
 pub use leftfold_log::repair::DamagedBytes;
-pub use leftfold_log::{Durability, Packing};
+pub use leftfold_log::{Durability, Metered, Packing};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use query::{Field, Query, Span, Value};

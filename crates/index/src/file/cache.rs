@@ -31,6 +31,11 @@ impl IndexCache {
         IndexCache { blocks, files: AtomicU64::new(0) }
     }
 
+    /// How many blocks were asked for and found in memory, and how many were not.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.blocks.hits(), self.blocks.misses())
+    }
+
     /// A number for a newly opened file.
     pub(super) fn enter(&self) -> u64 {
         self.files.fetch_add(1, Ordering::Relaxed)

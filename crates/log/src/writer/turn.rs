@@ -60,6 +60,7 @@ impl<A: Admit> Writer<A> {
 
     /// One turn: admit all, write once, sync once, answer all.
     pub(super) fn turn(&mut self, items: VecDeque<Pending<A>>) {
+        let before = self.ticket;
         for item in items {
             match self.failed.clone() {
                 Some(error) => self.answers.push((item.answer, Err(error))),
@@ -70,6 +71,9 @@ impl<A: Admit> Writer<A> {
             let done = self.write().and_then(|()| self.sync_if_due());
             let done = done.and_then(|()| self.roll_if_told());
             done.unwrap_or_else(|error| self.fail(error));
+        }
+        if self.ticket > before {
+            self.shared.meters.batch.add(self.ticket - before);
         }
         self.answer_all();
     }
@@ -185,7 +189,10 @@ impl<A: Admit> Writer<A> {
     }
 
     fn sync(&mut self) -> Result<(), WriteError> {
+        let started = Instant::now();
         self.tail.sync().map_err(|error| WriteError::io("syncing the log", error))?;
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.meters.sync.add(micros);
         self.unsynced_since = None;
         self.mark_due = true;
         let head = Head { position: self.next_position - 1, ticket: self.ticket };

@@ -1,13 +1,77 @@
-//! HTTP with JSON.
+//! HTTP with JSON: one file for what belongs together, and `openapi.rs` for its description.
+
+mod admin;
+mod append;
+mod errors;
+mod extract;
+mod health;
+mod json;
+mod named;
+mod openapi;
+mod page;
+mod place;
+mod problem;
+mod read;
+mod streams;
+mod subscribe;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use problem::Problem;
 
 use crate::state::State;
 
 /// All routes of HTTP.
 pub(crate) fn router(state: Arc<State>) -> Router {
-    Router::new().route("/health/live", get(async || "live\n")).with_state(state)
+    let (router, api) = OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(append::append, read::read))
+        .routes(routes!(append::append_to_stream, read::read_stream))
+        .routes(routes!(read::read_event))
+        .routes(routes!(read::read_version))
+        .routes(routes!(subscribe::subscribe))
+        .routes(routes!(streams::list))
+        .routes(routes!(streams::describe, streams::delete))
+        .routes(routes!(streams::set_retention))
+        .routes(routes!(named::list_rules))
+        .routes(routes!(named::set_rule, named::drop_rule))
+        .routes(routes!(named::list_indexes))
+        .routes(routes!(named::define_index, named::drop_index))
+        .routes(routes!(named::get_checkpoint, append::move_checkpoint))
+        .routes(routes!(admin::head))
+        .routes(routes!(admin::stat))
+        .routes(routes!(admin::scavenge))
+        .routes(routes!(admin::back_up))
+        .routes(routes!(admin::metrics))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .split_for_parts();
+    let document = openapi::finish(&api);
+    let described = ([(header::CONTENT_TYPE, "application/json")], document);
+    router
+        .route("/openapi.json", get(async move || described.clone()))
+        .route("/errors", get(async || axum::response::Html(errors::page())))
+        .method_not_allowed_fallback(method_unknown)
+        .with_state(state)
+}
+
+async fn method_unknown(method: axum::http::Method, uri: Uri) -> Problem {
+    Problem::new("method_unknown", format!("{} has no method {method}", uri.path()))
+}
+
+/// What no route takes, of any protocol.
+pub(crate) async fn path_unknown(headers: HeaderMap, uri: Uri) -> Response {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
+        let headers = [(header::CONTENT_TYPE, "application/grpc")];
+        // gRPC's "unimplemented": its errors travel in answers that HTTP calls good.
+        return (StatusCode::OK, headers, [("grpc-status", "12")], ()).into_response();
+    }
+    Problem::new("path_unknown", format!("there is no {}", uri.path())).into_response()
 }

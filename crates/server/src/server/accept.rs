@@ -29,8 +29,11 @@ pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>
             (accepted, place) = next => match accepted {
                 Ok((stream, peer)) => {
                     let connections = connections.clone();
+                    let count = state.metrics.connections.clone();
                     tasks.spawn(async move {
+                        count.inc();
                         connections.serve(stream, peer).await;
+                        count.dec();
                         drop(place);
                     });
                 }

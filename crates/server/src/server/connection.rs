@@ -1,12 +1,17 @@
 //! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
 
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -14,12 +19,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt;
+use tracing::Instrument;
 
-use super::guard::{Activity, Guarded};
+use super::guard::{Activity, Guarded, InFlight};
+use super::request_id::RequestId;
 use super::stall::Stall;
+use crate::http::Problem;
 use crate::state::{LongLived, State};
 
 /// What an HTTP/2 connection may hold of answers that its client has not taken.
@@ -100,16 +108,74 @@ impl Connections {
         self: Arc<Self>,
         request: Request<Incoming>,
         activity: Arc<Activity>,
-        _peer: SocketAddr,
-    ) -> Result<Response<Guarded>, std::convert::Infallible> {
-        let in_flight = activity.begin(self.state.config.connection_requests);
-        let permit = self.requests.clone().try_acquire_owned().ok();
-        let response = match self.router.clone().oneshot(request.map(Body::new)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        peer: SocketAddr,
+    ) -> Result<Response<Guarded>, Infallible> {
+        let id = RequestId::of(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::info_span!("request", %id, %peer, %method, path);
+        let mut response = self.admit(request, &activity).instrument(span).await;
+        response.headers_mut().insert(RequestId::HEADER, id.into_value());
+        Ok(response)
+    }
+
+    /// Serves a request, if that is within the limits.
+    async fn admit(
+        &self,
+        request: Request<Incoming>,
+        activity: &Arc<Activity>,
+    ) -> Response<Guarded> {
+        let started = Instant::now();
+        let admitted = self.places(activity);
+        let (response, places) = match admitted {
+            Ok(places) => (self.route(request).await, Some(places)),
+            Err(problem) => (problem.into_response(), None),
         };
-        let permit = permit.filter(|_| response.extensions().get::<LongLived>().is_none());
-        Ok(response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit }))
+        let status = response.status().as_u16();
+        self.state.metrics.answered(status);
+        tracing::debug!(status, micros = started.elapsed().as_micros() as u64, "answered");
+        let lasts = response.extensions().get::<LongLived>().is_some();
+        let (in_flight, permit) = places.unzip();
+        let permit = permit.filter(|_| !lasts);
+        response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit })
+    }
+
+    fn places(
+        &self,
+        activity: &Arc<Activity>,
+    ) -> Result<(InFlight, OwnedSemaphorePermit), Problem> {
+        let config = &self.state.config;
+        if !activity.may_begin(config.connection_rate) {
+            let rate = config.connection_rate;
+            let message = format!("this connection began more than {rate} requests in a second");
+            return Err(Problem::new("rate_limited", message));
+        }
+        let overloaded = |what: &str, most: usize| {
+            let message = format!("{most} requests of {what} are in flight, which is the limit");
+            Problem::new("server_overloaded", message)
+        };
+        let most = config.connection_requests;
+        let gauge = &self.state.metrics.in_flight;
+        let in_flight = activity.begin(most, gauge);
+        let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
+        let permit = self.requests.clone().try_acquire_owned();
+        Ok((in_flight, permit.map_err(|_| overloaded("all connections", config.requests))?))
+    }
+
+    /// Serves a request. A mistake of ours that panics costs this request alone.
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut answer = pin!(self.router.clone().oneshot(request.map(Body::new)));
+        let answer = poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| answer.as_mut().poll(context));
+            match catch_unwind(poll) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+                Ok(Poll::Ready(Err(never))) => match never {},
+                Err(_) => Poll::Ready(
+                    Problem::new("internal_error", "the server made a mistake").into_response(),
+                ),
+            }
+        });
+        answer.await
     }
 }
 

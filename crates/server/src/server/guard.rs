@@ -1,21 +1,28 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
 pub(super) struct Activity {
     inner: Mutex<(usize, Instant)>,
+    /// A second, and how many requests began in it.
+    rate: Mutex<(Instant, usize)>,
 }
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Activity { inner: Mutex::new((0, Instant::now())) }
+        let now = Instant::now();
+        Activity { inner: Mutex::new((0, now)), rate: Mutex::new((now, 0)) }
     }
 
     /// Since when nothing has been in flight; none if something is.
@@ -24,24 +31,40 @@ impl Activity {
         (in_flight == 0).then_some(since)
     }
 
+    /// Whether a request more is within so many a second; 0 is any number.
+    pub(super) fn may_begin(&self, most: usize) -> bool {
+        if most == 0 {
+            return true;
+        }
+        let mut rate = self.rate.lock();
+        if rate.0.elapsed() >= SECOND {
+            *rate = (Instant::now(), 0);
+        }
+        rate.1 += 1;
+        rate.1 <= most
+    }
+
     /// A request more, unless there are so many already.
-    pub(super) fn begin(self: &Arc<Self>, most: usize) -> Option<InFlight> {
+    pub(super) fn begin(self: &Arc<Self>, most: usize, gauge: &Gauge) -> Option<InFlight> {
         let mut inner = self.inner.lock();
         if inner.0 >= most {
             return None;
         }
         inner.0 += 1;
-        Some(InFlight { activity: self.clone() })
+        gauge.inc();
+        Some(InFlight { activity: self.clone(), gauge: gauge.clone() })
     }
 }
 
 /// A request in flight: until its answer is sent, or nobody waits for it any more.
 pub(super) struct InFlight {
     activity: Arc<Activity>,
+    gauge: Gauge,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.gauge.dec();
         let mut inner = self.activity.inner.lock();
         *inner = (inner.0 - 1, Instant::now());
     }

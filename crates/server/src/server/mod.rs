@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod guard;
+mod request_id;
 mod stall;
 
 use std::io;
@@ -79,6 +80,7 @@ impl Server {
         let (closing, closes) = watch::channel(false);
         let state = Arc::new(State::new(config, store, access, closes));
         let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+        let router = router.fallback(http::path_unknown);
         let ended = tokio::spawn(accept::run(listener, router, state.clone()));
         Ok(Running { local_addr, closing, ended, state })
     }

@@ -34,7 +34,7 @@ pub use manual::Manual;
 pub use options::Options;
 pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};
 pub use retention::Scavenged;
-pub use stat::Stat;
+pub use stat::{Meters, Stat};
 pub use subscription::LiveSubscription;
 pub use verify::{Finding, Verified};
 
@@ -107,6 +107,16 @@ impl Embedded {
     /// The store's size and state.
     pub fn stat(&self) -> Result<Stat, ReadError> {
         stat::stat(&self.core)
+    }
+
+    /// What the store has done since it was opened.
+    pub fn meters(&self) -> Meters {
+        stat::meters(&self.core)
+    }
+
+    /// Why nothing is written any more, if a write or a sync has failed.
+    pub fn failure(&self) -> Option<Failure> {
+        self.core.log.failure().map(Failure::Write)
     }
 
     /// Reads everything and checks it against everything, on as many threads as the machine has

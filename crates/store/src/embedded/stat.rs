@@ -1,4 +1,4 @@
-use leftfold_log::Packing;
+use leftfold_log::{Metered, Packing};
 
 use super::core::Core;
 use crate::error::{Failure, ReadError};
@@ -33,6 +33,31 @@ pub struct Stat {
     pub index_files: u64,
     /// What went wrong in the background, if anything did.
     pub upkeep_failure: Option<Failure>,
+}
+
+/// What a store has done since it was opened.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    /// Appends of each turn of the writer, which one write and one sync serve.
+    pub batches: Metered,
+    /// Microseconds of each sync.
+    pub syncs: Metered,
+    /// Blocks of the log that were found in memory, and those that were not.
+    pub log_cache: (u64, u64),
+    /// Blocks of the index that were found in memory, and those that were not.
+    pub index_cache: (u64, u64),
+    /// The last durable position.
+    pub position: u64,
+}
+
+pub(crate) fn meters(core: &Core) -> Meters {
+    Meters {
+        batches: core.log.batches(),
+        syncs: core.log.syncs(),
+        log_cache: core.log.cache_hits_and_misses(),
+        index_cache: core.index_cache.hits_and_misses(),
+        position: core.log.head().position,
+    }
 }
 
 pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {

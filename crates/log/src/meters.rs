@@ -1,0 +1,67 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Values up to 2^40 are told apart by powers of two; what is larger counts with the last.
+const BUCKETS: usize = 41;
+
+/// Counts values by their powers of two. One thread adds, any thread looks.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    sum: AtomicU64,
+    counts: [AtomicU64; BUCKETS],
+}
+
+/// What a meter has counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metered {
+    /// The sum of all values.
+    pub sum: u64,
+    /// How many values are at most 2 to the power of the place in this list and more than the
+    /// power before.
+    pub counts: Vec<u64>,
+}
+
+/// What the writer counts.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    /// Appends of a turn: what one write and one sync serve.
+    pub(crate) batch: Meter,
+    /// Microseconds of a sync.
+    pub(crate) sync: Meter,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Meter { sum: AtomicU64::new(0), counts: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
+}
+
+impl Meter {
+    pub(crate) fn add(&self, value: u64) {
+        let power = value.checked_next_power_of_two().map_or(BUCKETS, |next| next.ilog2() as usize);
+        self.sum.fetch_add(value, Ordering::Relaxed);
+        if let Some(count) = self.counts.get(power.min(BUCKETS - 1)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn look(&self) -> Metered {
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        Metered { sum: self.sum.load(Ordering::Relaxed), counts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_values_apart_by_powers_of_two() {
+        let meter = Meter::default();
+        for value in [0, 1, 2, 3, 4, 5, 1 << 50, u64::MAX >> 1] {
+            meter.add(value);
+        }
+        let Metered { counts, .. } = meter.look();
+        assert_eq!((&counts[..4], counts[40]), (&[2, 1, 2, 1][..], 2));
+        assert_eq!(counts.iter().sum::<u64>(), 8);
+    }
+}

@@ -1,0 +1,89 @@
+//! Appends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use leftfold_store::{Append, EventStore};
+
+use super::extract::{Body, By, Named};
+use super::json::answer::AppendedAnswer;
+use super::json::request::{AppendRequest, MoveTo, StreamAppendRequest};
+use super::problem::Problem;
+use crate::access::Scope;
+use crate::state::State;
+
+type Written = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
+
+async fn write(state: &State, append: Append) -> Written {
+    let (started, events) = (Instant::now(), append.events().len());
+    let appended = state.store.append(append).await;
+    state.metrics.appended(started, events, appended.is_ok());
+    let appended = appended?;
+    let status = if appended.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(appended.into())))
+}
+
+/// Append events to one or many streams, under conditions, and move checkpoints: all of it happens,
+/// or none. The answer comes when it is durable. The same event ids again get the first answer.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events", operation_id = "append",
+    request_body = AppendRequest,
+    responses(
+        (status = 201, description = "Written", body = AppendedAnswer),
+        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
+    )
+)]
+pub(super) async fn append(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    body: Body<AppendRequest>,
+) -> Written {
+    let append = body.content.append()?;
+    caller.may_append(&append)?;
+    write(&state, append).await
+}
+
+/// Append events to one stream, as `POST /v1/events` does.
+#[utoipa::path(
+    post, path = "/v1/streams/{stream}/events", tag = "events", operation_id = "append_to_stream",
+    params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1")),
+    request_body = StreamAppendRequest,
+    responses(
+        (status = 201, description = "Written", body = AppendedAnswer),
+        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
+    )
+)]
+pub(super) async fn append_to_stream(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(stream): Named<String>,
+    body: Body<StreamAppendRequest>,
+) -> Written {
+    let append = body.content.append(&stream)?;
+    caller.may_append(&append)?;
+    write(&state, append).await
+}
+
+/// Move a checkpoint, if it is where it is expected.
+#[utoipa::path(
+    put, path = "/v1/checkpoints/{checkpoint}", tag = "checkpoints", operation_id = "move_checkpoint",
+    params(("checkpoint" = String, Path, description = "The checkpoint", min_length = 1)),
+    request_body = MoveTo,
+    responses(
+        (status = 201, description = "Moved", body = AppendedAnswer),
+    )
+)]
+pub(super) async fn move_checkpoint(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+    body: Body<MoveTo>,
+) -> Written {
+    caller.may_manage(Scope::Checkpoint(&name))?;
+    let append = Append::new().checkpoint(body.content.of(name).checkpoint()?);
+    caller.may_append(&append)?;
+    write(&state, append).await
+}

@@ -1,0 +1,151 @@
+//! What requests say, each part with an error of ours if it can't be read.
+
+use std::sync::Arc;
+
+use axum::body::Body as RawBody;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query as QueryString, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::problem::Problem;
+use crate::access::{Caller, Credentials};
+use crate::state::{BODY_UNIT, State};
+
+/// The one who asks.
+pub(super) struct By(pub(super) Caller);
+
+impl FromRequestParts<Arc<State>> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
+        let header = parts.headers.get(header::AUTHORIZATION);
+        let credentials = header.map(|value| Credentials::from_header(value.as_bytes()));
+        Ok(By(state.access.authenticate(credentials.transpose()?.as_ref()).await?))
+    }
+}
+
+/// Parameters behind the `?`.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<State>> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Self, Problem> {
+        let read = QueryString::<T>::try_from_uri(&parts.uri);
+        read.map(|QueryString(params)| Params(params))
+            .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
+    }
+}
+
+/// Names in the path, percent-decoded.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<State>> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(names)| Named(names))
+            .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
+    }
+}
+
+/// A body of JSON. What it takes of memory is counted until the request is over.
+pub(super) struct Body<T> {
+    pub(super) content: T,
+    pub(super) _memory: Memory,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let message = "the body must be JSON: say content-type: application/json";
+            return Err(Problem::new("media_type_unsupported", message));
+        }
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        if length > state.config.body_bytes.0 {
+            return Err(too_large(state));
+        }
+        let within = state.config.body_time;
+        let (bytes, memory) = tokio::time::timeout(within, collect(request.into_body(), state))
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("the body did not come within {within:?}");
+                Err(Problem::new("body_late", message))
+            })?;
+        let content = serde_json::from_slice(&bytes)
+            .map_err(|wrong| Problem::new("body_invalid", format!("the body: {wrong}")))?;
+        Ok(Body { content, _memory: memory })
+    }
+}
+
+/// A share of the memory for bodies.
+pub(super) type Memory = Vec<OwnedSemaphorePermit>;
+
+async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Problem> {
+    let (mut bytes, mut memory, mut taken) = (BytesMut::new(), Memory::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::new("body_invalid", format!("the body could not be received: {error}"))
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        if (bytes.len() + data.len()) as u64 > state.config.body_bytes.0 {
+            return Err(too_large(state));
+        }
+        let units = (bytes.len() + data.len()).div_ceil(BODY_UNIT) - taken;
+        if units > 0 {
+            // Twice as much again, so that a large body takes few shares.
+            let units = units.max(taken);
+            memory.push(share(state, units)?);
+            taken += units;
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok((bytes.freeze(), memory))
+}
+
+fn share(state: &State, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    state.bodies.clone().try_acquire_many_owned(units).map_err(|_| {
+        let message = "the bodies of the requests in flight take all memory there is for them";
+        Problem::new("server_overloaded", message)
+    })
+}
+
+fn too_large(state: &State) -> Problem {
+    let most = state.config.body_bytes.0;
+    Problem::new("body_too_large", format!("the body has more than {most} bytes, which is allowed"))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    is_json_type(value)
+}
+
+/// Whether a media type is JSON's, or one that is written in JSON.
+pub(super) fn is_json_type(media_type: &str) -> bool {
+    let name = media_type.split(';').next().unwrap_or("").trim();
+    name.eq_ignore_ascii_case("application/json") || name.to_ascii_lowercase().ends_with("+json")
+}
+
+/// Whether the client takes an answer of a media type.
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut said = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kind = media_type.split('/').next().unwrap_or("");
+    let takes = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or("");
+        let refused = parts.any(|part| part.replace(' ', "").trim_end_matches(['0', '.']) == "q=");
+        let whole_kind = name.strip_suffix("/*") == Some(kind);
+        !refused && (name == "*/*" || whole_kind || name.eq_ignore_ascii_case(media_type))
+    };
+    !headers.contains_key(header::ACCEPT) || said.any(|value| value.split(',').any(takes))
+}

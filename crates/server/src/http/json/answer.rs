@@ -1,0 +1,299 @@
+//! What answers bring.
+
+use leftfold_store::{
+    Appended, BackedUp, IndexInfo, Retention, RetentionRule, Scavenged, Stat, StreamInfo,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where an append was written.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AppendedAnswer {
+    /// After its last event: a read with `at_least` of it sees it.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    cursor: String,
+    /// The positions of its events; null if it has none.
+    positions: Option<Positions>,
+    /// The versions that its events got, by stream.
+    streams: Vec<Versions>,
+    /// Whether it had been written before: this is what was answered then.
+    repeated: bool,
+}
+
+/// A run of positions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Positions {
+    /// The first.
+    #[schema(minimum = 1)]
+    first: u64,
+    /// The last.
+    #[schema(minimum = 1)]
+    last: u64,
+}
+
+/// The versions of a stream's new events.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Versions {
+    /// The stream.
+    stream: String,
+    /// The first.
+    first: u64,
+    /// The last.
+    last: u64,
+}
+
+impl From<Appended> for AppendedAnswer {
+    fn from(appended: Appended) -> Self {
+        let streams = appended.streams.into_iter();
+        AppendedAnswer {
+            cursor: appended.cursor.to_string(),
+            positions: appended.positions.map(|(first, last)| Positions { first, last }),
+            streams: streams
+                .map(|v| Versions { stream: v.stream, first: v.first, last: v.last })
+                .collect(),
+            repeated: appended.repeated,
+        }
+    }
+}
+
+/// A cursor.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CursorAnswer {
+    /// The cursor.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    pub(crate) cursor: String,
+}
+
+/// What is kept; what is not there is not limited.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Kept {
+    /// The newest so many events of a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max_count: Option<u64>,
+    /// Events of so many microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max_age_micros: Option<u64>,
+    /// Events from this version on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    truncate_before: Option<u64>,
+}
+
+impl From<Retention> for Kept {
+    fn from(retention: Retention) -> Self {
+        let micros = |age: std::time::Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        Kept {
+            max_count: retention.max_count,
+            max_age_micros: retention.max_age.map(micros),
+            truncate_before: retention.truncate_before,
+        }
+    }
+}
+
+/// A stream, as it is now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamAnswer {
+    /// Its name.
+    stream: String,
+    /// The version of its last event.
+    version: u64,
+    /// The position of its first event.
+    #[schema(minimum = 1)]
+    first_position: u64,
+    /// The position of its last event.
+    #[schema(minimum = 1)]
+    last_position: u64,
+    /// What of it is kept; without the rules that it falls under.
+    retention: Kept,
+    /// Whether its events so far were deleted.
+    deleted: bool,
+    /// Whether it was closed for ever.
+    tombstoned: bool,
+}
+
+impl From<StreamInfo> for StreamAnswer {
+    fn from(info: StreamInfo) -> Self {
+        StreamAnswer {
+            deleted: info.is_deleted(),
+            stream: info.name,
+            version: info.version,
+            first_position: info.first_position,
+            last_position: info.last_position,
+            retention: info.retention.into(),
+            tombstoned: info.tombstoned,
+        }
+    }
+}
+
+/// Some streams, in the order in which they began.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamsAnswer {
+    /// The streams.
+    pub(crate) streams: Vec<StreamAnswer>,
+    /// Where to go on.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    pub(crate) cursor: String,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
+/// A rule of retention.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RuleAnswer {
+    /// Its name.
+    rule: String,
+    /// Which events.
+    query: String,
+    /// What is kept of them.
+    retention: Kept,
+}
+
+impl From<RetentionRule> for RuleAnswer {
+    fn from(rule: RetentionRule) -> Self {
+        let query = rule.query.to_string();
+        RuleAnswer { rule: rule.name, query, retention: rule.retention.into() }
+    }
+}
+
+/// The rules of retention, by name.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RulesAnswer {
+    /// The rules.
+    pub(crate) rules: Vec<RuleAnswer>,
+}
+
+/// A named index.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IndexAnswer {
+    /// Its name.
+    index: String,
+    /// The query that defines it.
+    query: String,
+    /// Whether it holds all that it should; until then it can't be asked.
+    ready: bool,
+    /// How many events it holds.
+    events: u64,
+}
+
+impl From<IndexInfo> for IndexAnswer {
+    fn from(info: IndexInfo) -> Self {
+        let query = info.query.to_string();
+        IndexAnswer { index: info.name, query, ready: info.ready, events: info.events }
+    }
+}
+
+/// The named indexes, by name.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IndexesAnswer {
+    /// The indexes.
+    pub(crate) indexes: Vec<IndexAnswer>,
+}
+
+/// The store's size and state.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StatAnswer {
+    /// Names the store for ever.
+    store: String,
+    /// When it was created.
+    #[schema(format = "date-time")]
+    created: String,
+    /// The last position.
+    events: u64,
+    /// Streams.
+    streams: u64,
+    /// Checkpoints.
+    checkpoints: u64,
+    /// Named indexes.
+    indexes: u64,
+    /// Segments of the log.
+    segments: u64,
+    /// Those that are sealed.
+    sealed_segments: u64,
+    /// Those that are packed.
+    packed_segments: u64,
+    /// Bytes of the log.
+    log_bytes: u64,
+    /// Bytes of index files.
+    index_bytes: u64,
+    /// Index files.
+    index_files: u64,
+    /// What went wrong in the background, if anything did.
+    upkeep_failure: Option<String>,
+}
+
+impl From<Stat> for StatAnswer {
+    fn from(stat: Stat) -> Self {
+        StatAnswer {
+            store: format!("{:032x}", stat.store_id),
+            created: stat.created.to_string(),
+            events: stat.events,
+            streams: stat.streams,
+            checkpoints: stat.checkpoints,
+            indexes: stat.indexes,
+            segments: stat.segments,
+            sealed_segments: stat.sealed,
+            packed_segments: stat.packed,
+            log_bytes: stat.log_bytes,
+            index_bytes: stat.index_bytes,
+            index_files: stat.index_files,
+            upkeep_failure: stat.upkeep_failure.map(|failure| failure.to_string()),
+        }
+    }
+}
+
+/// What scavenging removed, or would remove.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ScavengedAnswer {
+    /// Segments that were looked at.
+    segments: u64,
+    /// Events that lost their payloads.
+    events: u64,
+    /// Bytes of these payloads, before compression.
+    payload_bytes: u64,
+    /// By how much the files became shorter.
+    file_bytes: u64,
+}
+
+impl From<Scavenged> for ScavengedAnswer {
+    fn from(done: Scavenged) -> Self {
+        let Scavenged { segments, events, payload_bytes, file_bytes } = done;
+        ScavengedAnswer { segments, events, payload_bytes, file_bytes }
+    }
+}
+
+/// What a backup came to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BackupAnswer {
+    /// Which backup in its directory it is, from 1.
+    #[schema(minimum = 1)]
+    number: u64,
+    /// The last event in it.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    head: String,
+    /// Files that were copied.
+    files_copied: u64,
+    /// Their bytes.
+    bytes_copied: u64,
+    /// Files that the backup before had copied.
+    files_kept: u64,
+    /// Their bytes.
+    bytes_kept: u64,
+    /// Index files that can't be read; they are made again when the backup is restored.
+    files_left_out: u64,
+}
+
+impl From<BackedUp> for BackupAnswer {
+    fn from(done: BackedUp) -> Self {
+        BackupAnswer {
+            number: done.number,
+            head: done.head.to_string(),
+            files_copied: done.files_copied,
+            bytes_copied: done.bytes_copied,
+            files_kept: done.files_kept,
+            bytes_kept: done.bytes_kept,
+            files_left_out: done.files_left_out,
+        }
+    }
+}

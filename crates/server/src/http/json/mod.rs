@@ -1,0 +1,5 @@
+//! The shapes of JSON that requests and answers have.
+
+pub(super) mod answer;
+pub(super) mod event;
+pub(super) mod request;

@@ -1,0 +1,395 @@
+//! What requests bring.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use leftfold_store::{
+    Append, BYTES, CheckpointMove, Cursor, Expected, JSON, NewEvent, Query, Retention, Timestamp,
+};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::http::extract::is_json_type;
+use crate::http::problem::Problem;
+
+/// Reads a value that is there, null among them.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
+}
+
+macro_rules! event_to_append {
+    ($(#[doc = $doc:literal])+ $name:ident $(, $stream:ident)?) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $(
+                /// The stream.
+                #[schema(min_length = 1, max_length = 1024, example = "order-1")]
+                $stream: String,
+            )?
+            /// What kind of event it is.
+            #[schema(min_length = 1, max_length = 1024, example = "OrderPlaced")]
+            r#type: String,
+            /// Names it within its stream for ever: the same id again changes nothing. Made by the
+            /// server if not given.
+            #[schema(nullable = false)]
+            id: Option<Uuid>,
+            /// The event's own JSON, kept as it is written.
+            #[serde(default, deserialize_with = "there")]
+            #[schema(value_type = Option<serde_json::Value>, example = json!({"total": "9.90"}))]
+            data: Option<Box<RawValue>>,
+            /// The event's own bytes in base64, instead of `data`.
+            #[schema(nullable = false, example = "aGVsbG8=")]
+            data_base64: Option<String>,
+            /// The media type: `application/json` where there is `data`, else
+            /// `application/octet-stream`, unless it is given.
+            #[schema(nullable = false, max_length = 1024, example = "application/json")]
+            content_type: Option<String>,
+            /// JSON about the event.
+            #[serde(default, deserialize_with = "there")]
+            #[schema(value_type = Option<serde_json::Value>)]
+            metadata: Option<Box<RawValue>>,
+            /// Bytes about the event in base64, instead of `metadata`.
+            #[schema(nullable = false)]
+            metadata_base64: Option<String>,
+            /// Pairs to find it by, each `key=value`.
+            #[serde(default)]
+            #[schema(max_items = 100, example = json!(["customer=42"]))]
+            tags: Vec<String>,
+            /// What it belongs to: a conversation, a process.
+            #[schema(nullable = false, min_length = 1, max_length = 1024)]
+            correlation: Option<String>,
+            /// What caused it.
+            #[schema(nullable = false, min_length = 1, max_length = 1024)]
+            causation: Option<String>,
+            /// When it happened, such as `2026-03-01T12:00:00Z`; if not given, when it is stored.
+            #[schema(nullable = false, format = "date-time")]
+            event_time: Option<String>,
+            /// The version of the data's shape.
+            #[serde(default)]
+            schema_version: u16,
+        }
+
+        impl $name {
+            fn event(self) -> Result<NewEvent, Problem> {
+                let has_json = self.data.is_some();
+                let content_type = match self.content_type {
+                    Some(other) if has_json && !is_json_type(&other) => {
+                        let message =
+                            format!("data is JSON: give what is {other} as data_base64");
+                        return Err(Problem::new("body_invalid", message));
+                    }
+                    Some(given) => given,
+                    None => if has_json { JSON } else { BYTES }.to_owned(),
+                };
+                let tags = self.tags.iter().map(|tag| pair(tag)).collect::<Result<_, _>>()?;
+                Ok(NewEvent {
+                    id: self.id,
+                    event_type: self.r#type,
+                    event_time: self.event_time.as_deref().map(str::parse::<Timestamp>).transpose()?,
+                    correlation: self.correlation,
+                    causation: self.causation,
+                    tags,
+                    content_type,
+                    schema_version: self.schema_version,
+                    metadata: content("metadata", self.metadata, self.metadata_base64)?,
+                    data: content("data", self.data, self.data_base64)?,
+                })
+            }
+        }
+    };
+}
+
+event_to_append! {
+    /// An event yet to be appended.
+    EventToAppend, stream
+}
+event_to_append! {
+    /// An event yet to be appended to the stream of the path.
+    EventOfStream
+}
+
+fn pair(tag: &str) -> Result<(String, String), Problem> {
+    let parts = tag.split_once('=').ok_or_else(|| {
+        Problem::new("tag_invalid", format!("tag {tag:?}: a tag is written key=value"))
+    })?;
+    Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
+fn content(
+    name: &str,
+    json: Option<Box<RawValue>>,
+    base64: Option<String>,
+) -> Result<Bytes, Problem> {
+    match (json, base64) {
+        (None, None) => Ok(Bytes::new()),
+        (Some(json), None) => Ok(Bytes::from(String::from(Box::<str>::from(json)))),
+        (None, Some(text)) => STANDARD.decode(text).map(Bytes::from).map_err(|wrong| {
+            Problem::new("body_invalid", format!("{name}_base64 is not base64: {wrong}"))
+        }),
+        (Some(_), Some(_)) => {
+            let message = format!("give {name} or {name}_base64, not both");
+            Err(Problem::new("body_invalid", message))
+        }
+    }
+}
+
+/// Where a stream is expected to be: `any`, `no-stream`, `exists`, or its last version.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected any, no-stream, exists, or a version such as 3")]
+pub(crate) enum Expectation {
+    /// Its last version.
+    #[schema(title = "version")]
+    Version(u64),
+    /// Without a version.
+    #[schema(title = "word")]
+    Word(ExpectationWord),
+}
+
+/// Where a stream is expected to be, without a version.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ExpectationWord {
+    /// Anywhere.
+    Any,
+    /// It has no events.
+    NoStream,
+    /// It has events.
+    Exists,
+}
+
+impl From<Expectation> for Expected {
+    fn from(expectation: Expectation) -> Self {
+        match expectation {
+            Expectation::Version(version) => Expected::Exactly(version),
+            Expectation::Word(ExpectationWord::Any) => Expected::Any,
+            Expectation::Word(ExpectationWord::NoStream) => Expected::NoStream,
+            Expectation::Word(ExpectationWord::Exists) => Expected::Exists,
+        }
+    }
+}
+
+/// An expectation's text in a path's parameters.
+pub(crate) fn expected(text: Option<&str>) -> Result<Expected, Problem> {
+    Ok(match text {
+        None | Some("any") => Expected::Any,
+        Some("no-stream") => Expected::NoStream,
+        Some("exists") => Expected::Exists,
+        Some(version) => Expected::Exactly(version.parse().map_err(|_| {
+            let message =
+                format!("expected={version}: it takes any, no-stream, exists, or a version");
+            Problem::new("parameter_invalid", message)
+        })?),
+    })
+}
+
+/// An expectation of a stream, whether or not events are added to it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamExpectation {
+    /// The stream.
+    #[schema(min_length = 1, max_length = 1024, example = "order-1")]
+    stream: String,
+    /// Where it is expected.
+    expected: Expectation,
+}
+
+/// A condition: no event after the cursor matches the query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoneAfter {
+    /// The query.
+    #[schema(max_length = 65536, example = "tag:customer=42")]
+    query: String,
+    /// The cursor; not given means from the beginning.
+    #[schema(nullable = false, pattern = "^[0-9a-f]{26}$")]
+    cursor: Option<String>,
+}
+
+/// A checkpoint's move from where it is expected.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Move {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 1024)]
+    name: String,
+    /// Where it is expected; null, or not given, for not yet set.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    expected: Option<String>,
+    /// Where it goes.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    to: String,
+}
+
+/// A checkpoint's move; its name is in the path.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MoveTo {
+    /// Where it is expected; null, or not given, for not yet set.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    expected: Option<String>,
+    /// Where it goes.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    to: String,
+}
+
+impl MoveTo {
+    pub(crate) fn of(self, name: String) -> Move {
+        Move { name, expected: self.expected, to: self.to }
+    }
+}
+
+/// What is to be written, and on what conditions: all of it happens, or none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppendRequest {
+    /// The events, in the order in which they are written.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    events: Vec<EventToAppend>,
+    /// Where streams are expected. A stream that is not named is expected anywhere.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    expect: Vec<StreamExpectation>,
+    /// Queries that no event after a cursor may match.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    none_after: Vec<NoneAfter>,
+    /// Checkpoints that move along.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    checkpoints: Vec<Move>,
+}
+
+/// What is to be appended to one stream, and on what conditions.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamAppendRequest {
+    /// The events, in the order in which they are written.
+    #[schema(max_items = 10000)]
+    events: Vec<EventOfStream>,
+    /// Where the stream is expected; anywhere, if not given.
+    #[schema(nullable = false)]
+    expected: Option<Expectation>,
+    /// Queries that no event after a cursor may match.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    none_after: Vec<NoneAfter>,
+    /// Checkpoints that move along.
+    #[serde(default)]
+    #[schema(max_items = 10000)]
+    checkpoints: Vec<Move>,
+}
+
+fn conditions(
+    append: Append,
+    none_after: Vec<NoneAfter>,
+    checkpoints: Vec<Move>,
+) -> Result<Append, Problem> {
+    let mut append = append;
+    for condition in none_after {
+        let cursor = condition.cursor.map(|text| text.parse()).transpose()?;
+        let query: Query = condition.query.parse()?;
+        append = append.none_after(query, cursor.unwrap_or(Cursor::START));
+    }
+    for to in checkpoints {
+        append = append.checkpoint(to.checkpoint()?);
+    }
+    Ok(append)
+}
+
+impl Move {
+    pub(crate) fn checkpoint(self) -> Result<CheckpointMove, Problem> {
+        let expected = self.expected.map(|text| text.parse()).transpose()?;
+        Ok(CheckpointMove { name: self.name, expected, to: self.to.parse()? })
+    }
+}
+
+impl AppendRequest {
+    pub(crate) fn append(self) -> Result<Append, Problem> {
+        let mut append = Append::new();
+        for mut event in self.events {
+            let stream = std::mem::take(&mut event.stream);
+            append = append.event(stream, event.event()?);
+        }
+        for expectation in self.expect {
+            append = append.expect(expectation.stream, expectation.expected.into());
+        }
+        conditions(append, self.none_after, self.checkpoints)
+    }
+}
+
+impl StreamAppendRequest {
+    pub(crate) fn append(self, stream: &str) -> Result<Append, Problem> {
+        let mut append = Append::new();
+        for event in self.events {
+            append = append.event(stream, event.event()?);
+        }
+        if let Some(expected) = self.expected {
+            append = append.expect(stream, expected.into());
+        }
+        conditions(append, self.none_after, self.checkpoints)
+    }
+}
+
+/// What is kept of a stream; what is not given is not limited.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamRetention {
+    /// The newest so many events are kept.
+    #[schema(nullable = false, minimum = 1)]
+    max_count: Option<u64>,
+    /// Events are kept for so many microseconds after they were stored.
+    #[schema(nullable = false)]
+    max_age_micros: Option<u64>,
+    /// Events before this version are dropped.
+    #[schema(nullable = false)]
+    truncate_before: Option<u64>,
+}
+
+/// What is kept of all that a query yields.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// The query. With `max_count` it must select whole streams: by name, prefix or category.
+    #[schema(max_length = 65536, example = "tag:level=debug")]
+    pub(crate) query: String,
+    /// The newest so many events of each stream are kept.
+    #[schema(nullable = false, minimum = 1)]
+    max_count: Option<u64>,
+    /// Events are kept for so many microseconds after they were stored.
+    #[schema(nullable = false)]
+    max_age_micros: Option<u64>,
+}
+
+fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
+    Retention {
+        max_count: count,
+        max_age: age_micros.map(std::time::Duration::from_micros),
+        truncate_before: before,
+    }
+}
+
+impl StreamRetention {
+    pub(crate) fn retention(&self) -> Retention {
+        kept(self.max_count, self.max_age_micros, self.truncate_before)
+    }
+}
+
+impl Rule {
+    pub(crate) fn retention(&self) -> Retention {
+        kept(self.max_count, self.max_age_micros, None)
+    }
+}
+
+/// What defines a named index.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IndexDefinition {
+    /// The query.
+    #[schema(max_length = 65536, example = "type:OrderPaid")]
+    pub(crate) query: String,
+}

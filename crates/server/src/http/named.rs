@@ -1,0 +1,130 @@
+//! What has a name of its own: rules of retention, named indexes, checkpoints.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use leftfold_store::{EventStore, Query, RetentionRule};
+
+use super::extract::{Body, By, Named};
+use super::json::answer::{CursorAnswer, IndexAnswer, IndexesAnswer, RuleAnswer, RulesAnswer};
+use super::json::request::{IndexDefinition, Rule};
+use super::problem::Problem;
+use crate::access::Scope;
+use crate::state::State;
+
+/// List the rules of retention.
+#[utoipa::path(
+    get, path = "/v1/retention-rules", tag = "retention", operation_id = "list_rules",
+    responses((status = 200, description = "The rules, by name", body = RulesAnswer))
+)]
+pub(super) async fn list_rules(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+) -> Result<Json<RulesAnswer>, Problem> {
+    caller.may_manage(Scope::Rules)?;
+    let rules = state.store.retention_rules().await?;
+    Ok(Json(RulesAnswer { rules: rules.into_iter().map(RuleAnswer::from).collect() }))
+}
+
+/// Define a rule of retention, in the place of the one of its name.
+#[utoipa::path(
+    put, path = "/v1/retention-rules/{rule}", tag = "retention", operation_id = "set_rule",
+    params(("rule" = String, Path, description = "Its name", min_length = 1)), request_body = Rule,
+    responses((status = 204, description = "It holds from now on"))
+)]
+pub(super) async fn set_rule(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+    body: Body<Rule>,
+) -> Result<StatusCode, Problem> {
+    caller.may_manage(Scope::Rules)?;
+    let query = body.content.query.parse()?;
+    let rule = RetentionRule { name, query, retention: body.content.retention() };
+    state.store.set_retention_rule(rule).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forget a rule. What it has hidden is seen again, unless it was scavenged.
+#[utoipa::path(
+    delete, path = "/v1/retention-rules/{rule}", tag = "retention", operation_id = "drop_rule",
+    params(("rule" = String, Path, description = "Its name", min_length = 1)),
+    responses((status = 204, description = "Forgotten"))
+)]
+pub(super) async fn drop_rule(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+) -> Result<StatusCode, Problem> {
+    caller.may_manage(Scope::Rules)?;
+    state.store.drop_retention_rule(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the named indexes.
+#[utoipa::path(
+    get, path = "/v1/indexes", tag = "indexes", operation_id = "list_indexes",
+    responses((status = 200, description = "The indexes, by name", body = IndexesAnswer))
+)]
+pub(super) async fn list_indexes(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+) -> Result<Json<IndexesAnswer>, Problem> {
+    caller.may_read(&Query::All)?;
+    let indexes = state.store.indexes().await?;
+    Ok(Json(IndexesAnswer { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
+}
+
+/// Define a named index. The answer comes when it holds all past events.
+#[utoipa::path(
+    put, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "define_index",
+    params(("index" = String, Path, description = "Its name", min_length = 1)),
+    request_body = IndexDefinition,
+    responses((status = 204, description = "Defined, and ready to be read"))
+)]
+pub(super) async fn define_index(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+    body: Body<IndexDefinition>,
+) -> Result<StatusCode, Problem> {
+    caller.may_manage(Scope::Indexes)?;
+    let query: Query = body.content.query.parse()?;
+    state.store.define_index(&name, query).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forget a named index; its name is free again.
+#[utoipa::path(
+    delete, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "drop_index",
+    params(("index" = String, Path, description = "Its name", min_length = 1)),
+    responses((status = 204, description = "Forgotten"))
+)]
+pub(super) async fn drop_index(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+) -> Result<StatusCode, Problem> {
+    caller.may_manage(Scope::Indexes)?;
+    state.store.drop_index(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Say where a checkpoint is.
+#[utoipa::path(
+    get, path = "/v1/checkpoints/{checkpoint}", tag = "checkpoints", operation_id = "get_checkpoint",
+    params(("checkpoint" = String, Path, description = "The checkpoint", min_length = 1)),
+    responses((status = 200, description = "Where it is", body = CursorAnswer))
+)]
+pub(super) async fn get_checkpoint(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+) -> Result<Json<CursorAnswer>, Problem> {
+    caller.may_manage(Scope::Checkpoint(&name))?;
+    let cursor = state.store.checkpoint(&name).await?;
+    let unknown = || Problem::new("checkpoint_unknown", format!("checkpoint {name} was never set"));
+    Ok(Json(CursorAnswer { cursor: cursor.ok_or_else(unknown)?.to_string() }))
+}

@@ -1,0 +1,80 @@
+//! The OpenAPI document: made of the routes, completed with what all of them have in common.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::{Info, OpenApi, Paths, Tag};
+use utoipa::{OpenApi as _, PartialSchema};
+
+use super::problem::{MEDIA_TYPE, Problem};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(Problem)))]
+struct Shapes;
+
+const DESCRIPTION: &str = "\
+An event-sourcing database. Errors are problem documents with stable codes, each described at \
+`/errors`. Cursors are opaque: they resume a query exactly.";
+
+/// What stands before the paths.
+pub(super) fn head() -> OpenApi {
+    let mut api = Shapes::openapi();
+    api.info = Info::new("Leftfold", env!("CARGO_PKG_VERSION"));
+    api.info.description = Some(DESCRIPTION.to_owned());
+    api.paths = Paths::new();
+    let tags = ["events", "streams", "retention", "indexes", "checkpoints", "store", "server"];
+    api.tags = Some(tags.map(Tag::new).to_vec());
+    _ = Problem::schema();
+    api
+}
+
+/// The errors that an operation may answer with, by what kind of operation it is.
+fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
+    if path.starts_with("/health/live") {
+        return vec![500];
+    }
+    if path.starts_with("/health") {
+        return vec![500, 503];
+    }
+    let mut statuses = vec![400, 401, 403, 409, 413, 429, 500, 503];
+    let reads_place = path.contains('{') || path == "/v1/events" || path == "/v1/subscribe";
+    if reads_place {
+        statuses.push(404);
+    }
+    if method == "get" && path.contains("{version}") || path.contains("{position}") {
+        statuses.push(406);
+    }
+    if has_body {
+        statuses.extend([408, 415]);
+    }
+    if method != "get" {
+        statuses.push(507);
+    }
+    statuses
+}
+
+fn problem(status: u16) -> Value {
+    let title = axum::http::StatusCode::from_u16(status).ok();
+    let title = title.and_then(|status| status.canonical_reason()).unwrap_or("Error");
+    let content = json!({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}});
+    json!({"description": title, "content": content})
+}
+
+/// The document's text.
+pub(super) fn finish(api: &OpenApi) -> String {
+    let mut document = serde_json::to_value(api).unwrap_or_default();
+    let none = &mut Map::new();
+    for (path, item) in document["paths"].as_object_mut().unwrap_or(none) {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let has_body = operation.get("requestBody").is_some();
+            for status in statuses(path, method, has_body) {
+                operation["responses"][status.to_string()] = problem(status);
+            }
+        }
+    }
+    let schemes = json!({
+        "basic": {"type": "http", "scheme": "basic"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    });
+    document["components"]["securitySchemes"] = schemes;
+    document["security"] = json!([{}, {"basic": []}, {"bearer": []}]);
+    document.to_string()
+}

@@ -1,0 +1,74 @@
+//! A page's JSON, written as its client takes it: a large page is never in memory as a whole text.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use http_body::Frame;
+use leftfold_store::{Page, Recorded};
+
+use super::json::event;
+use super::problem::Problem;
+
+/// So much is written at once; a page that is no longer has a length.
+const CHUNK: usize = 64 << 10;
+
+struct Pages {
+    events: std::vec::IntoIter<Recorded>,
+    begun: bool,
+    ended: bool,
+    chunk: Vec<u8>,
+}
+
+impl Pages {
+    /// Writes events until there is enough for a chunk, or the page ends.
+    fn fill(&mut self) -> serde_json::Result<()> {
+        while self.chunk.len() < CHUNK && !self.ended {
+            match self.events.next() {
+                Some(event) => {
+                    if std::mem::replace(&mut self.begun, true) {
+                        self.chunk.push(b',');
+                    }
+                    event::write(&event, &mut self.chunk)?;
+                }
+                None => {
+                    self.chunk.extend_from_slice(b"]}\n");
+                    self.ended = true;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl http_body::Body for Pages {
+    type Data = Bytes;
+    type Error = serde_json::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, serde_json::Error>>> {
+        let this = self.get_mut();
+        if let Err(error) = this.fill() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let chunk = std::mem::take(&mut this.chunk);
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk.into()))))
+    }
+}
+
+/// The answer that brings a page.
+pub(super) fn page_body(page: Page) -> Result<Response, Problem> {
+    let mut chunk = Vec::with_capacity(4 << 10);
+    chunk.extend_from_slice(b"{\"cursor\":\"");
+    chunk.extend_from_slice(page.cursor.to_string().as_bytes());
+    chunk.extend_from_slice(if page.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
+    chunk.extend_from_slice(b",\"events\":[");
+    let mut pages = Pages { events: page.events.into_iter(), begun: false, ended: false, chunk };
+    pages.fill().map_err(|error| Problem::new("internal_error", error.to_string()))?;
+    let body = if pages.ended { Body::from(pages.chunk) } else { Body::new(pages) };
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}

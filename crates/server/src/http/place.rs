@@ -1,0 +1,37 @@
+//! Where a read begins, as parameters say it.
+
+use leftfold_store::{From, Point};
+
+use super::problem::Problem;
+
+const ALLOWED: &str = "a place is written cursor:..., position:17, version:3, ordinal:3 or \
+                       time:2026-03-01T12:00:00Z; a cursor may be written alone";
+
+/// A point from its text.
+pub(super) fn point(text: &str) -> Result<Point, Problem> {
+    let wrong = || Problem::new("parameter_invalid", format!("{text:?}: {ALLOWED}"));
+    let Some((kind, at)) = text.split_once(':') else {
+        return Ok(Point::Cursor(text.parse()?));
+    };
+    let number = || at.parse::<u64>().map_err(|_| wrong());
+    Ok(match kind {
+        "cursor" => Point::Cursor(at.parse()?),
+        "position" => Point::Position(number()?),
+        "version" => Point::Version(number()?),
+        "ordinal" => Point::Ordinal(number()?),
+        "time" => Point::CommitTime(at.parse()?),
+        _ => return Err(wrong()),
+    })
+}
+
+/// Where to begin: what is at `from` is included, what is at `after` is not.
+pub(super) fn place(from: Option<&str>, after: Option<&str>) -> Result<From, Problem> {
+    match (from, after) {
+        (None, None) => Ok(From::Outermost),
+        (Some(from), None) => Ok(From::Including(point(from)?)),
+        (None, Some(after)) => Ok(From::Excluding(point(after)?)),
+        (Some(_), Some(_)) => {
+            Err(Problem::new("parameter_invalid", "give from or after, not both"))
+        }
+    }
+}

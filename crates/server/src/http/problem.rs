@@ -1,0 +1,222 @@
+//! Errors as problem documents (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use leftfold_store::{
+    AppendError, BackupError, Coded, Conflict, Cursor, Expected, Invalid, Overlap, ReadError,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::access::Denied;
+use crate::codes;
+
+/// What problem documents are served as.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+/// Who meets a limit that is shared with others may try again after so many seconds.
+const RETRY_AFTER: &str = "1";
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Where the code is described.
+    #[schema(example = "/errors#wrong_version")]
+    r#type: String,
+    /// The same for every problem with this code.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, and what is allowed.
+    detail: String,
+    /// A stable code.
+    #[schema(example = "wrong_version")]
+    pub(crate) code: &'static str,
+    /// Whether the same request may succeed later without anything being changed.
+    can_retry: bool,
+    /// What a condition met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    found: Option<Found>,
+}
+
+/// What was found in the place of what was expected. Which of these are there depends on the code.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Found {
+    /// The stream that the condition is about, or whose event matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    stream: Option<String>,
+    /// Where a stream or a checkpoint was expected, as it is written in requests; null for a
+    /// checkpoint that was not expected to be set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    expected: Option<serde_json::Value>,
+    /// Where it is: a stream's last version or a checkpoint's cursor; null for nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    actual: Option<serde_json::Value>,
+    /// The query that an event matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    query: Option<String>,
+    /// The first matching event's position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    position: Option<u64>,
+    /// The first matching event's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event_type: Option<String>,
+    /// The checkpoint's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    checkpoint: Option<String>,
+    /// The event id that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// The version of the event that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<u64>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
+        let known = codes::find(code);
+        Problem {
+            r#type: format!("/errors#{}", known.code),
+            title: known.title,
+            status: known.http,
+            detail: detail.into(),
+            code: known.code,
+            can_retry: matches!(known.http, 429 | 503),
+            found: None,
+        }
+    }
+
+    fn of(error: &impl Coded, found: Option<Found>) -> Self {
+        let can_retry = error.can_retry();
+        Problem { can_retry, found, ..Problem::new(error.code(), error.to_string()) }
+    }
+
+    /// Its JSON, for where it is not an answer of its own.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// An expectation as requests write it.
+fn written(expected: Expected) -> serde_json::Value {
+    match expected {
+        Expected::Any => "any".into(),
+        Expected::NoStream => "no-stream".into(),
+        Expected::Exists => "exists".into(),
+        Expected::Exactly(version) => version.into(),
+    }
+}
+
+fn cursor(cursor: Option<Cursor>) -> serde_json::Value {
+    cursor.map(|cursor| cursor.to_string()).into()
+}
+
+impl Found {
+    fn by(conflict: &Conflict) -> Self {
+        let nothing = Found::default();
+        match conflict.clone() {
+            Conflict::Version { stream, expected, actual } => Found {
+                stream: Some(stream),
+                expected: Some(written(expected)),
+                actual: Some(actual.into()),
+                ..nothing
+            },
+            Conflict::Query { query, position, stream, event_type } => Found {
+                stream: Some(stream),
+                query: Some(query),
+                position: Some(position),
+                event_type: Some(event_type),
+                ..nothing
+            },
+            Conflict::Checkpoint { name, expected, actual } => Found {
+                checkpoint: Some(name),
+                expected: Some(cursor(expected)),
+                actual: Some(cursor(actual)),
+                ..nothing
+            },
+            Conflict::Tombstoned { stream } => Found { stream: Some(stream), ..nothing },
+            _ => nothing,
+        }
+    }
+
+    fn of_overlap(overlap: &Overlap) -> Self {
+        match overlap.clone() {
+            Overlap::Partial { stream, id, version } | Overlap::Content { stream, id, version } => {
+                Found {
+                    stream: Some(stream),
+                    id: Some(id.to_string()),
+                    version: Some(version),
+                    ..Found::default()
+                }
+            }
+            _ => Found::default(),
+        }
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        let found = match &error {
+            AppendError::Conflict(conflict) => Some(Found::by(conflict)),
+            AppendError::Overlap(overlap) => Some(Found::of_overlap(overlap)),
+            _ => None,
+        };
+        Problem::of(&error, found)
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Problem::of(&error, None)
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        Problem::of(&error, None)
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Problem::new(invalid.code, invalid.message)
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Problem::new(denied.code(), denied.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or_default();
+        if status.is_server_error() {
+            tracing::warn!(code = self.code, detail = %self.detail, "a request failed");
+        }
+        let (code, can_retry) = (self.code, self.can_retry || self.status == 429);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if can_retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        if code == "unauthenticated" {
+            let ways = HeaderValue::from_static("Basic realm=\"leftfold\", Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, ways);
+        }
+        response
+    }
+}

@@ -1,0 +1,241 @@
+//! Reads.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use leftfold_store::{Direction, EventStore, Point, Query, Read, Recorded};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{By, Named, Params, accepts};
+use super::json::event::{self, Event};
+use super::page::page_body;
+use super::place::place;
+use super::problem::Problem;
+use crate::access::Caller;
+use crate::state::State;
+
+/// Events of a page, where the request does not say how many.
+const PAGE: usize = 100;
+
+/// Which way a read goes.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    /// From old to new.
+    #[default]
+    Forward,
+    /// From new to old.
+    Backward,
+}
+
+/// What of a query's events is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReadParams {
+    /// Which events; nothing means all.
+    #[param(example = "category:order type:OrderPlaced", max_length = 65536)]
+    query: Option<String>,
+    /// Begin here, what is there included: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
+    /// `time:2026-03-01`.
+    from: Option<String>,
+    /// Begin beyond here, what is there excluded.
+    after: Option<String>,
+    /// Which way.
+    #[param(inline)]
+    direction: Option<Way>,
+    /// At most so many events; 100 if not given.
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+    /// A cursor: waits until the store is at least there.
+    at_least: Option<String>,
+}
+
+/// The same, of one stream.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StreamReadParams {
+    /// Begin here, what is there included: `cursor:...`, `position:17`, `version:3` or
+    /// `time:2026-03-01`.
+    from: Option<String>,
+    /// Begin beyond here, what is there excluded.
+    after: Option<String>,
+    /// Which way.
+    #[param(inline)]
+    direction: Option<Way>,
+    /// At most so many events; 100 if not given.
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+    /// A cursor: waits until the store is at least there.
+    at_least: Option<String>,
+}
+
+/// One page of what a query yields.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is written piece by piece; this is its shape")]
+pub(super) struct Page<'a> {
+    /// Where to go on, as `after`.
+    #[schema(pattern = "^[0-9a-f]{26}$")]
+    cursor: String,
+    /// Whether there may be more. A page may have no events and yet more may follow: it looks at a
+    /// bounded number of them.
+    more: bool,
+    /// The events, in the direction of the read.
+    events: Vec<Event<'a>>,
+}
+
+impl From<StreamReadParams> for ReadParams {
+    fn from(params: StreamReadParams) -> Self {
+        let StreamReadParams { from, after, direction, limit, at_least } = params;
+        ReadParams { query: None, from, after, direction, limit, at_least }
+    }
+}
+
+async fn page(
+    state: &State,
+    caller: &Caller,
+    query: Query,
+    params: &ReadParams,
+) -> Result<Response, Problem> {
+    caller.may_read(&query)?;
+    let read = Read {
+        query,
+        from: place(params.from.as_deref(), params.after.as_deref())?,
+        direction: match params.direction.unwrap_or_default() {
+            Way::Forward => Direction::Forward,
+            Way::Backward => Direction::Backward,
+        },
+        limit: params.limit.unwrap_or(PAGE),
+        at_least: params.at_least.as_deref().map(str::parse).transpose()?,
+    };
+    let page = state.store.read(read).await?;
+    state.metrics.read(page.events.len());
+    page_body(page)
+}
+
+/// Read a page of what a query yields, forward or backward. Always a prefix of the truth.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events", operation_id = "read", params(ReadParams),
+    responses((status = 200, description = "A page", body = inline(Page<'_>)))
+)]
+pub(super) async fn read(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Params(params): Params<ReadParams>,
+) -> Result<Response, Problem> {
+    let query = params.query.as_deref().unwrap_or("*").parse()?;
+    page(&state, &caller, query, &params).await
+}
+
+/// Read a page of a stream. A stream without events yields an empty page.
+#[utoipa::path(
+    get, path = "/v1/streams/{stream}/events", tag = "events", operation_id = "read_stream",
+    params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1"),
+           StreamReadParams),
+    responses((status = 200, description = "A page", body = inline(Page<'_>)))
+)]
+pub(super) async fn read_stream(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(stream): Named<String>,
+    Params(params): Params<StreamReadParams>,
+) -> Result<Response, Problem> {
+    page(&state, &caller, Query::stream(stream), &params.into()).await
+}
+
+/// Read the event at a position.
+#[utoipa::path(
+    get, path = "/v1/events/{position}", tag = "events", operation_id = "read_event",
+    params(("position" = u64, Path, description = "Its position, from 1")),
+    responses((status = 200, description = "The event, or its bare bytes", content(
+        (Event<'_> = "application/json"), (Vec<u8> = "application/octet-stream"),
+    )))
+)]
+pub(super) async fn read_event(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    headers: HeaderMap,
+    Named(position): Named<u64>,
+) -> Result<Response, Problem> {
+    let unknown = || {
+        Problem::new(
+            "event_unknown",
+            format!("there is no event to be read at position {position}"),
+        )
+    };
+    let read = Read::forward(Query::All).including(Point::Position(position)).limit(1);
+    let found = state.store.read(read).await?.events.into_iter().next();
+    let event = found.filter(|event| event.position() == position).ok_or_else(unknown)?;
+    caller.may_read(&Query::stream(event.stream())).map_err(|_| unknown())?;
+    one(&event, &headers)
+}
+
+/// Read the event of a version of a stream.
+#[utoipa::path(
+    get, path = "/v1/streams/{stream}/events/{version}", tag = "events",
+    operation_id = "read_version",
+    params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1"),
+           ("version" = u64, Path, description = "Its version, from 0")),
+    responses((status = 200, description = "The event, or its bare bytes", content(
+        (Event<'_> = "application/json"), (Vec<u8> = "application/octet-stream"),
+    )))
+)]
+pub(super) async fn read_version(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    headers: HeaderMap,
+    Named((stream, version)): Named<(String, u64)>,
+) -> Result<Response, Problem> {
+    let query = Query::stream(stream.clone());
+    caller.may_read(&query)?;
+    let read = Read::forward(query).including(Point::Version(version)).limit(1);
+    let found = state.store.read(read).await?.events.into_iter().next();
+    let event = found.filter(|event| event.version() == version).ok_or_else(|| {
+        let message =
+            format!("there is no event to be read of version {version} in stream {stream}");
+        Problem::new("event_unknown", message)
+    })?;
+    one(&event, &headers)
+}
+
+/// An event as JSON, or its bare bytes if nothing else is taken or they are asked for by name.
+fn one(recorded: &Recorded, headers: &HeaderMap) -> Result<Response, Problem> {
+    const RAW: &str = "application/octet-stream";
+    let said = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if said.contains(RAW) && accepts(headers, RAW) {
+        return Ok(raw(recorded));
+    }
+    if !accepts(headers, "application/json") {
+        let message = "an event is application/json or, its bare bytes, application/octet-stream";
+        return Err(Problem::new("not_acceptable", message));
+    }
+    let mut body = Vec::new();
+    event::write(recorded, &mut body)
+        .map_err(|error| Problem::new("internal_error", error.to_string()))?;
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The bytes alone; what else is to be known is in headers. Never as the type that the event claims
+/// to be: a browser would run what somebody stored.
+fn raw(event: &Recorded) -> Response {
+    let text = |text: &str| {
+        let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static(""))
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+        (HeaderName::from_static("leftfold-position"), event.position().into()),
+        (HeaderName::from_static("leftfold-stream"), text(event.stream())),
+        (HeaderName::from_static("leftfold-version"), event.version().into()),
+        (HeaderName::from_static("leftfold-type"), text(event.event_type())),
+        (HeaderName::from_static("leftfold-content-type"), text(event.content_type())),
+    ];
+    (headers, event.data()).into_response()
+}

@@ -1,0 +1,98 @@
+//! What the server and its store have done, for Prometheus.
+
+mod store;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use leftfold_store::Embedded;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::state::Subscriptions;
+
+/// What the text is served as.
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+/// Counters of a server. Every protocol adds to them.
+pub struct Metrics {
+    registry: Registry,
+    append_seconds: Histogram,
+    append_failures: Counter,
+    appended_events: Counter,
+    read_events: Counter,
+    requests: Family<Status, Counter>,
+    /// Requests in flight.
+    pub(crate) in_flight: Gauge,
+    /// Connections.
+    pub(crate) connections: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(store: Arc<Embedded>, subscriptions: Arc<Subscriptions>) -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("leftfold"),
+            // From a tenth of a millisecond to about 13 seconds.
+            append_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
+            append_failures: Counter::default(),
+            appended_events: Counter::default(),
+            read_events: Counter::default(),
+            requests: Family::default(),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        metrics.register();
+        let collector = store::Collected::new(store, subscriptions);
+        metrics.registry.register_collector(Box::new(collector));
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let seconds = self.append_seconds.clone();
+        registry.register("append_seconds", "Time from an append to its answer", seconds);
+        let failures = self.append_failures.clone();
+        registry.register("append_failures", "Appends that were refused or failed", failures);
+        registry.register("appended_events", "Events appended", self.appended_events.clone());
+        registry.register("read_events", "Events read", self.read_events.clone());
+        registry.register("requests", "Requests answered, by HTTP status", self.requests.clone());
+        registry.register("requests_in_flight", "Requests in flight", self.in_flight.clone());
+        registry.register("connections", "Connections", self.connections.clone());
+    }
+
+    /// An append was answered.
+    pub fn appended(&self, started: Instant, events: usize, is_written: bool) {
+        if is_written {
+            self.append_seconds.observe(started.elapsed().as_secs_f64());
+            self.appended_events.inc_by(events as u64);
+        } else {
+            self.append_failures.inc();
+        }
+    }
+
+    /// A page was read.
+    pub fn read(&self, events: usize) {
+        self.read_events.inc_by(events as u64);
+    }
+
+    pub(crate) fn answered(&self, status: u16) {
+        self.requests.get_or_create(&Status { status }).inc();
+    }
+
+    /// All of it, in the text form of OpenMetrics.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

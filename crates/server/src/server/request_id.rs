@@ -1,0 +1,37 @@
+use std::fmt;
+
+use axum::http::{HeaderName, HeaderValue, Request};
+use uuid::Uuid;
+
+/// The longest id that is taken from a request.
+const LONGEST: usize = 128;
+
+/// Names a request in logs and in its answer: the client's own, if it sent one that fits.
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let given = request.headers().get(Self::HEADER);
+        let fits = |value: &&HeaderValue| {
+            let bytes = value.as_bytes();
+            (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        };
+        let made = || {
+            let text = Uuid::new_v4().simple().to_string();
+            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
+        };
+        RequestId(given.filter(fits).cloned().unwrap_or_else(made))
+    }
+
+    pub(super) fn into_value(self) -> HeaderValue {
+        self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
