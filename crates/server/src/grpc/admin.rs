@@ -15,12 +15,12 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Admin for Service {
     async fn stat(&self, request: Request<v1::StatRequest>) -> Answer<v1::StatResponse> {
         let request = self.manage(request).await?;
-        let stat = self.blocking(move |store| {
-            let stat = store.stat().map_err(status::read)?;
-            let reclaimable = request.reclaimable.then(|| store.reclaimable()).transpose();
-            Ok(v1::StatResponse::new(&stat, reclaimable.map_err(status::read)?))
-        });
-        Ok(Response::new(stat.await?))
+        let stat = self.blocking(|store| store.stat().map_err(status::read)).await?;
+        let reclaimable = match request.reclaimable {
+            true => Some(self.alone(|store| store.reclaimable().map_err(status::read)).await?),
+            false => None,
+        };
+        Ok(Response::new(v1::StatResponse::new(&stat, reclaimable)))
     }
 
     async fn scavenge(
@@ -28,7 +28,7 @@ impl Admin for Service {
         request: Request<v1::ScavengeRequest>,
     ) -> Answer<v1::ScavengeResponse> {
         let request = self.manage(request).await?;
-        let scavenged = self.blocking(move |store| match request.dry_run {
+        let scavenged = self.alone(move |store| match request.dry_run {
             true => store.reclaimable().map_err(status::read),
             false => store.scavenge(|_, _| ()).map_err(status::read),
         });
@@ -38,14 +38,14 @@ impl Admin for Service {
 
     async fn pack(&self, request: Request<v1::PackRequest>) -> Answer<v1::PackResponse> {
         self.manage(request).await?;
-        self.blocking(|store| store.seal().map_err(|failure| status::read(failure.into()))).await?;
+        self.alone(|store| store.seal().map_err(|failure| status::read(failure.into()))).await?;
         Ok(Response::new(v1::PackResponse {}))
     }
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<v1::BackupResponse> {
         let request = self.manage(request).await?;
         let to = self.backup_directory(&request.directory)?;
-        let done = self.blocking(move |store| {
+        let done = self.alone(move |store| {
             store.backup(&to, |_, _| ()).map_err(|error| status::backup(&error))
         });
         Ok(Response::new(done.await?.into()))
@@ -58,6 +58,22 @@ impl Service {
         let (caller, request) = self.ask(request).await?;
         caller.may_manage(Scope::Store).map_err(status::denied)?;
         Ok(request)
+    }
+
+    /// Work that reads or writes much: one at a time.
+    async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let alone = self.state.administration.clone().try_lock_owned().map_err(|_| {
+            status::overloaded("other work that reads or writes much is under way")
+        })?;
+        self.blocking(move |store| {
+            let done = work(store);
+            drop(alone);
+            done
+        })
+        .await
     }
 
     /// Runs on a thread that may wait for the disk.

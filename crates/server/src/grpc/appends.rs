@@ -3,21 +3,19 @@ use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
 use futures_util::{FutureExt, Stream};
-use leftfold_store::{Append, AppendError, Appended, EventStore};
-use leftfold_wire::{answer, v1};
+use leftfold_store::{Append, AppendError, Appended};
+use leftfold_wire::{answer, from_status, v1};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::{Closing, closing, permit, status};
-use crate::access::{Caller, Denied};
-use crate::state::State;
+use super::{Closing, append, begin, closing, memory, status, weight};
+use crate::access::Caller;
+use crate::state::{State, Subscribed};
 
 /// Appends of one call that are being worked on at the same time.
 const MOST: usize = 1_024;
 /// Bytes of them; one more append may go beyond.
 const MOST_BYTES: usize = 64 << 20;
-/// Bytes that an event is counted for beside its metadata and data.
-const EVENT_BYTES: usize = 512;
 
 /// An append on its way: its answer, and the bytes that it was counted for.
 type OnItsWay = Pin<Box<dyn Future<Output = (v1::NumberedAnswer, usize)> + Send>>;
@@ -34,7 +32,7 @@ pub(super) struct Appends {
     bytes: usize,
     /// Whether no request will come any more.
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _begun: Subscribed,
 }
 
 impl Appends {
@@ -43,7 +41,8 @@ impl Appends {
         caller: Caller,
         requests: Streaming<v1::NumberedAppend>,
     ) -> Result<Self, Status> {
-        let (permit, closing) = (permit(&state)?, closing(&state));
+        let (begun, closing) = (begin(&state)?, closing(&state));
+        begun.is_caught_up();
         Ok(Appends {
             state,
             caller,
@@ -52,7 +51,7 @@ impl Appends {
             on_their_way: FuturesUnordered::new(),
             bytes: 0,
             ended: false,
-            _permit: permit,
+            _begun: begun,
         })
     }
 
@@ -89,41 +88,47 @@ impl Appends {
     }
 
     fn take(&mut self, request: v1::NumberedAppend) {
-        let (number, append) = (request.number, request.append.unwrap_or_default());
-        let sizes = append.events.iter().map(|event| event.metadata.len() + event.data.len());
-        let bytes = EVENT_BYTES + sizes.map(|size| size + EVENT_BYTES).sum::<usize>();
+        let (number, request) = (request.number, request.append.unwrap_or_default());
+        let bytes = weight(&request);
         self.bytes += bytes;
-        let done = match self.check(append) {
-            Ok(append) => {
-                let store = self.state.store.clone();
-                let append = async move { store.append(append).await };
-                append.map(move |outcome| (answer(number, outcome), bytes)).boxed()
+        let done = match self.check(request, bytes) {
+            Ok((sent, memory)) => {
+                let done = append(self.state.clone(), sent);
+                let answer = move |outcome| {
+                    drop(memory);
+                    (answer(number, outcome), bytes)
+                };
+                done.map(answer).boxed()
             }
             Err(refused) => std::future::ready((refused.answer(number), bytes)).boxed(),
         };
         self.on_their_way.push(done);
     }
 
-    fn check(&self, request: v1::AppendRequest) -> Result<Append, Refused> {
-        let append = Append::try_from(request)
-            .map_err(|invalid| Refused::Append(invalid.into()))?;
-        self.caller.may_append(&append).map_err(Refused::Denied)?;
-        Ok(append)
+    fn check(
+        &self,
+        request: v1::AppendRequest,
+        bytes: usize,
+    ) -> Result<(Append, Option<OwnedSemaphorePermit>), Refused> {
+        let memory = memory(&self.state, bytes).map_err(Refused::Status)?;
+        let append = Append::try_from(request).map_err(|wrong| Refused::Append(wrong.into()))?;
+        self.caller.may_append(&append).map_err(|no| Refused::Status(status::denied(no)))?;
+        Ok((append, memory))
     }
 }
 
 /// An append that does not reach the store.
 enum Refused {
     Append(AppendError),
-    Denied(Denied),
+    Status(Status),
 }
 
 impl Refused {
     fn answer(self, number: u64) -> v1::NumberedAnswer {
         match self {
             Refused::Append(error) => answer(number, Err::<Appended, _>(error)),
-            Refused::Denied(denied) => {
-                let is = Some(v1::numbered_answer::Is::Problem(status::problem_of(&denied)));
+            Refused::Status(status) => {
+                let is = from_status(&status).map(v1::numbered_answer::Is::Problem);
                 v1::NumberedAnswer { number, is }
             }
         }

@@ -14,16 +14,19 @@ mod subscription;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use futures_util::Stream;
+use leftfold_store::{Append, AppendError, Appended, EventStore};
+use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use crate::access::{Caller, Credentials};
-use crate::state::{LongLived, State};
+use crate::state::{BODY_UNIT, LongLived, State, Subscribed};
 
 /// The routes of the gRPC services.
 pub(crate) fn router(state: Arc<State>) -> Router {
@@ -35,6 +38,9 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route_service("/leftfold.v1.Store/{method}", store.max_encoding_message_size(usize::MAX))
         .route_service("/leftfold.v1.Admin/{method}", admin)
 }
+
+/// Bytes that an event is counted for beside its metadata and data.
+const EVENT_BYTES: usize = 512;
 
 /// Both services.
 #[derive(Clone)]
@@ -67,12 +73,36 @@ fn closing(state: &Arc<State>) -> Closing {
 }
 
 /// Leave for something that lasts.
-fn permit(state: &State) -> Result<OwnedSemaphorePermit, Status> {
-    let permit = state.subscriptions.clone().try_acquire_owned();
-    permit.map_err(|_| status::overloaded("too many subscriptions"))
+fn begin(state: &State) -> Result<Subscribed, Status> {
+    let begun = state.subscriptions.begin(None);
+    begun.ok_or_else(|| status::overloaded("there are too many subscriptions"))
 }
 
-/// An answer that goes on and on; it must hold a permit.
+/// The bytes that an append takes while it is worked on, about.
+fn weight(append: &v1::AppendRequest) -> usize {
+    let sizes = append.events.iter().map(|event| event.metadata.len() + event.data.len());
+    EVENT_BYTES + sizes.map(|size| size + EVENT_BYTES).sum::<usize>()
+}
+
+/// A share of the memory for bodies; none for what is small: so much a connection may have besides.
+fn memory(state: &State, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Status> {
+    let units = u32::try_from(bytes / BODY_UNIT).unwrap_or(u32::MAX);
+    if units == 0 {
+        return Ok(None);
+    }
+    let share = state.bodies.clone().try_acquire_many_owned(units).map(Some);
+    share.map_err(|_| status::overloaded("the appends in flight take all memory there is for them"))
+}
+
+/// An append, and what is told of it.
+async fn append(state: Arc<State>, append: Append) -> Result<Appended, AppendError> {
+    let (started, events) = (Instant::now(), append.events().len());
+    let appended = state.store.append(append).await;
+    state.metrics.appended(started, events, appended.is_ok());
+    appended
+}
+
+/// An answer that goes on and on; it must hold what [`begin`] gives.
 fn lasting<T, S>(messages: S) -> Response<Messages<T>>
 where
     S: Stream<Item = Result<T, Status>> + Send + 'static,

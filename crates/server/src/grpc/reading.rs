@@ -58,6 +58,7 @@ impl Reading {
         let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
         let read = Read { limit, ..self.read.clone() };
         let page = self.state.store.read(read).await.map_err(status::read)?;
+        self.state.metrics.read(page.events.len());
         if self.all_pages {
             self.read.limit = self.read.limit.saturating_sub(page.events.len());
         }

@@ -24,16 +24,12 @@ pub(super) fn invalid(invalid: Invalid) -> Status {
 }
 
 pub(super) fn denied(denied: Denied) -> Status {
-    problem(problem_of(&denied))
-}
-
-pub(super) fn problem_of(denied: &Denied) -> v1::Problem {
-    v1::Problem {
+    problem(v1::Problem {
         kind: v1::Kind::Denied as i32,
         code: denied.code().to_owned(),
         message: denied.to_string(),
         ..v1::Problem::default()
-    }
+    })
 }
 
 pub(super) fn backup(error: &BackupError) -> Status {

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::appends::Appends;
 use super::reading::Reading;
 use super::subscription::Delivering;
-use super::{Messages, Service, lasting, status};
+use super::{Messages, Service, lasting, memory, status, weight};
 use crate::access::Scope;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -23,9 +23,10 @@ impl Store for Service {
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
         let (caller, request) = self.ask(request).await?;
+        let _memory = memory(&self.state, weight(&request))?;
         let append = Append::try_from(request).map_err(status::invalid)?;
         caller.may_append(&append).map_err(status::denied)?;
-        let appended = self.state.store.append(append).await.map_err(status::append)?;
+        let appended = super::append(self.state.clone(), append).await.map_err(status::append)?;
         Ok(Response::new(appended.into()))
     }
 

@@ -6,11 +6,10 @@ use leftfold_store::{
     Cursor, Delivery, EventStore, LiveSubscription, ReadError, Recorded, Subscribe, Subscription,
 };
 use leftfold_wire::{MESSAGE_BYTES, PackedEvents, delivery_part, v1};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
-use super::{Closing, closing, permit, status};
-use crate::state::State;
+use super::{Closing, begin, closing, status};
+use crate::state::{State, Subscribed};
 
 /// A subscription, sent in parts as the client takes them. While it does not, nothing is read: what
 /// comes waits in the log.
@@ -22,7 +21,8 @@ pub(super) struct Delivering {
     /// Where the client knows it to be; none before it was told where it begins.
     told: Option<Cursor>,
     failed: bool,
-    _permit: OwnedSemaphorePermit,
+    /// How far it is, for whoever watches.
+    progress: Subscribed,
 }
 
 /// What comes next.
@@ -39,11 +39,11 @@ impl Delivering {
         subscribe: Subscribe,
         form: v1::Form,
     ) -> Result<Self, Status> {
-        let permit = permit(&state)?;
+        let progress = begin(&state)?;
         let subscription = state.store.subscribe(subscribe).await.map_err(status::read)?;
         let closing = closing(&state);
         let (told, failed) = (None, false);
-        Ok(Delivering { state, closing, subscription, form, told, failed, _permit: permit })
+        Ok(Delivering { state, closing, subscription, form, told, failed, progress })
     }
 
     /// The parts.
@@ -106,6 +106,11 @@ impl Delivering {
     fn part(&mut self, events: Vec<(Recorded, Cursor)>, caught_up: bool) -> v1::SubscribeResponse {
         let cursor = self.subscription.cursor();
         self.told = Some(cursor);
+        match events.last() {
+            _ if caught_up => self.progress.is_caught_up(),
+            Some((event, _)) => self.progress.is_at(event.position()),
+            None => {}
+        }
         delivery_part(events, self.form, cursor, caught_up)
     }
 }
