@@ -67,14 +67,15 @@ fn expected() -> impl Strategy<Value = Expected> {
 }
 
 fn query() -> impl Strategy<Value = Query> {
-    let fields = [Field::Stream, Field::Category, Field::Type, Field::Correlation, Field::Tag];
+    const FIELDS: [Field; 5] =
+        [Field::Stream, Field::Category, Field::Type, Field::Correlation, Field::Tag];
     let value = prop_oneof![
         ".{0,6}".prop_map(Value::Exactly),
         ".{0,6}".prop_map(Value::Prefix),
     ];
     let leaf = prop_oneof![
         Just(Query::All),
-        (proptest::sample::select(&fields[..]), vec(value, 0..3))
+        (proptest::sample::select(&FIELDS[..]), vec(value, 0..3))
             .prop_map(|(field, values)| Query::Is(field, values)),
         (of(any::<i64>()), of(any::<i64>())).prop_map(|(from, to)| {
             Query::During(Span { from: from.map(Timestamp), to: to.map(Timestamp) })
