@@ -1,8 +1,12 @@
 use std::marker::PhantomData;
 
+use bytes::Buf;
+use leftfold_store::ReadError;
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use crate::{guard, to_status, v1};
 
 /// Bytes that a call takes while it has nothing to say: ten thousand idle subscriptions are to cost
 /// little.
@@ -69,15 +73,22 @@ impl<U> Default for WireDecoder<U> {
     }
 }
 
-impl<U: Message + Default> Decoder for WireDecoder<U> {
+/// Reads a message, unless it would take much more memory than it has bytes.
+pub fn decode<U: Message + Default + 'static>(bytes: impl Buf) -> Result<U, Status> {
+    guard::check::<U>(bytes.chunk()).map_err(|invalid| {
+        to_status(tonic::Code::InvalidArgument, v1::Problem::from(&ReadError::from(invalid)))
+    })?;
+    U::decode(bytes)
+        .map_err(|error| Status::invalid_argument(format!("the message can't be read: {error}")))
+}
+
+impl<U: Message + Default + 'static> Decoder for WireDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let message = U::decode(buf).map_err(|error| {
-            Status::invalid_argument(format!("the message can't be read: {error}"))
-        })?;
-        Ok(Some(message))
+        // Received messages lie in one piece.
+        decode(buf).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

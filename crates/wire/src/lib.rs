@@ -11,6 +11,7 @@ mod admin;
 mod append;
 mod codec;
 mod event;
+mod guard;
 mod invalid;
 mod manage;
 mod packed;
@@ -22,7 +23,7 @@ mod read;
 mod subscribe;
 
 pub use append::{answer, result};
-pub use codec::{WireCodec, WireDecoder, WireEncoder};
+pub use codec::{WireCodec, WireDecoder, WireEncoder, decode};
 pub use event::recorded;
 pub use packed::PackedEvents;
 pub use pipeline::{APPEND_MANY, EncodedAppend, PipelineCodec, encode};

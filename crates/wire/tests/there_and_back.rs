@@ -372,6 +372,26 @@ fn what_no_message_can_mean_is_refused_by_name() {
 }
 
 #[test]
+fn a_message_that_would_take_much_more_memory_than_its_bytes_is_refused_unread() {
+    let refused = |bytes: &[u8]| {
+        let status = leftfold_wire::decode::<v1::AppendRequest>(bytes).unwrap_err();
+        from_status(&status).unwrap().code
+    };
+    assert_eq!(refused(&[0x0a, 0].repeat(200_000)), "too_many_events");
+    assert_eq!(refused(&[0x12, 0].repeat(200_000)), "too_many_conditions");
+    let tags = v1::NewEvent { tags: vec![v1::Tag::default(); 1 << 20], ..v1::NewEvent::default() };
+    let request = |event| v1::AppendRequest { events: vec![event], ..v1::AppendRequest::default() };
+    let mut bytes = request(tags).encode_to_vec();
+    assert!(leftfold_wire::decode::<v1::AppendRequest>(&bytes[..]).is_ok());
+    bytes.extend(request(v1::NewEvent { tags: vec![v1::Tag::default()], ..Default::default() }).encode_to_vec());
+    assert_eq!(refused(&bytes), "too_many_tags");
+    let numbered = [&[0x12, 0x80, 0x88, 0x18][..], &[0x0a, 0].repeat(197_120)].concat();
+    assert!(leftfold_wire::decode::<v1::NumberedAppend>(&numbered[..]).is_err());
+    let query = vec![0; 2 << 20];
+    assert!(leftfold_wire::decode::<v1::ReadRequest>(&query[..]).is_err());
+}
+
+#[test]
 fn a_status_has_room_for_what_is_long() {
     let query = "x".repeat(60_000);
     let (stream, event_type) = ("s".repeat(1024), "t".repeat(1024));

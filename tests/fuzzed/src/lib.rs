@@ -15,6 +15,7 @@ mod disk;
 mod frames;
 mod index_file;
 mod manifest;
+mod message;
 mod query;
 pub mod seal;
 mod small_store;
@@ -43,12 +44,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds },
     Target { name: "index_file", run: index_file::run, seeds: index_file::seeds },
     Target { name: "manifest", run: manifest::run, seeds: manifest::seeds },
     Target { name: "directory", run: directory::run, seeds: directory::seeds },
     Target { name: "query", run: query::run, seeds: query::seeds },
+    Target { name: "message", run: message::run, seeds: message::seeds },
 ];
 
 /// The target of a name, if there is one.
