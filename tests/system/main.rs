@@ -7,3 +7,4 @@ mod documents;
 mod fixtures;
 mod ingest;
 mod killed;
+mod served;

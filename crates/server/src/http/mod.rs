@@ -21,6 +21,7 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use leftfold_store::MAX_NAME;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -73,5 +74,13 @@ pub(crate) async fn path_unknown(headers: HeaderMap, uri: Uri) -> Response {
         // gRPC's "unimplemented": its errors travel in answers that HTTP calls good.
         return (StatusCode::OK, headers, [("grpc-status", "12")], ()).into_response();
     }
-    Problem::new("path_unknown", format!("there is no {}", uri.path())).into_response()
+    let path = uri.path();
+    if path.starts_with("/v1/") && (path.ends_with('/') || path.contains("//")) {
+        let message = format!(
+            "a name in {path} is not a name: it is empty; a name has 1 to {MAX_NAME} bytes of \
+             UTF-8 without control characters"
+        );
+        return Problem::new("name_invalid", message).into_response();
+    }
+    Problem::new("path_unknown", format!("there is no {path}")).into_response()
 }

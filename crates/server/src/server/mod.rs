@@ -14,11 +14,12 @@ use leftfold_store::Embedded;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::Access;
 use crate::config::Config;
 use crate::state::State;
+use crate::tls::{Certificate, TlsError};
 use crate::{grpc, http};
 
 /// A server to be started.
@@ -30,6 +31,8 @@ pub struct Running {
     closing: watch::Sender<bool>,
     ended: JoinHandle<()>,
     state: Arc<State>,
+    certificate: Option<Arc<Certificate>>,
+    follow: Option<AbortHandle>,
 }
 
 /// Why a server can't be started.
@@ -50,6 +53,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl StartError {
@@ -58,6 +64,7 @@ impl StartError {
         match self {
             StartError::Exposed(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
+            StartError::Tls(_) => TlsError::CODE,
         }
     }
 }
@@ -74,6 +81,11 @@ impl Server {
         if !address.ip().is_loopback() && !is_guarded && !config.insecure {
             return Err(StartError::Exposed(address));
         }
+        let certificate = match (&config.tls_certificate, &config.tls_key) {
+            (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
+            _ => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
@@ -81,8 +93,12 @@ impl Server {
         let state = Arc::new(State::new(config, store, access, closes));
         let router = http::router(state.clone()).merge(grpc::router(state.clone()));
         let router = router.fallback(http::path_unknown);
-        let ended = tokio::spawn(accept::run(listener, router, state.clone()));
-        Ok(Running { local_addr, closing, ended, state })
+        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
+        let follow = certificate.clone().map(|certificate| {
+            // Aborted with the server; there is nothing to end in between.
+            tokio::spawn(certificate.follow()).abort_handle()
+        });
+        Ok(Running { local_addr, closing, ended, state, certificate, follow })
     }
 }
 
@@ -95,6 +111,14 @@ impl Running {
     /// What its protocols share.
     pub fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    /// Reads the certificate and its key again; what can't be used leaves the old ones in use.
+    ///
+    /// # Errors
+    /// `tls_invalid`.
+    pub fn reload_certificate(&self) -> Result<(), TlsError> {
+        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload())
     }
 
     /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
@@ -113,6 +137,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Some(follow) = &self.follow {
+            follow.abort();
+        }
         _ = self.closing.send(true);
     }
 }

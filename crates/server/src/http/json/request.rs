@@ -55,10 +55,10 @@ macro_rules! event_to_append {
             /// Bytes about the event in base64, instead of `metadata`.
             #[schema(nullable = false)]
             metadata_base64: Option<String>,
-            /// Pairs to find it by, each `key=value`.
+            /// Pairs to find it by, each `key=value` or `[key, value]`.
             #[serde(default)]
             #[schema(max_items = 100, example = json!(["customer=42"]))]
-            tags: Vec<String>,
+            tags: Vec<Tag>,
             /// What it belongs to: a conversation, a process.
             #[schema(nullable = false, min_length = 1, max_length = 1024)]
             correlation: Option<String>,
@@ -85,7 +85,7 @@ macro_rules! event_to_append {
                     Some(given) => given,
                     None => if has_json { JSON } else { BYTES }.to_owned(),
                 };
-                let tags = self.tags.iter().map(|tag| pair(tag)).collect::<Result<_, _>>()?;
+                let tags = self.tags.into_iter().map(Tag::pair).collect::<Result<_, _>>()?;
                 Ok(NewEvent {
                     id: self.id,
                     event_type: self.r#type,
@@ -112,11 +112,31 @@ event_to_append! {
     EventOfStream
 }
 
-fn pair(tag: &str) -> Result<(String, String), Problem> {
-    let parts = tag.split_once('=').ok_or_else(|| {
-        Problem::new("tag_invalid", format!("tag {tag:?}: a tag is written key=value"))
-    })?;
-    Ok((parts.0.to_owned(), parts.1.to_owned()))
+/// A tag.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected a tag: \"key=value\" or [\"key\", \"value\"]")]
+enum Tag {
+    /// As one text.
+    #[schema(title = "text")]
+    Text(String),
+    /// Its key and its value.
+    #[schema(title = "pair")]
+    Pair([String; 2]),
+}
+
+impl Tag {
+    fn pair(self) -> Result<(String, String), Problem> {
+        match self {
+            Tag::Pair([key, value]) => Ok((key, value)),
+            Tag::Text(tag) => match tag.split_once('=') {
+                Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+                None => {
+                    let message = format!("tag {tag:?}: a tag is written key=value");
+                    Err(Problem::new("tag_invalid", message))
+                }
+            },
+        }
+    }
 }
 
 fn content(
@@ -363,6 +383,8 @@ pub(crate) struct Rule {
     /// Events are kept for so many microseconds after they were stored.
     #[schema(nullable = false)]
     max_age_micros: Option<u64>,
+    /// Not for rules: versions are a stream's own. Refused, unless it is null.
+    truncate_before: Option<u64>,
 }
 
 fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
@@ -381,7 +403,7 @@ impl StreamRetention {
 
 impl Rule {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, None)
+        kept(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 

@@ -1,0 +1,286 @@
+//! Every error that a request can meet, provoked over HTTP.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::support::{Served, config, json, served, served_by};
+
+const ID: &str = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
+
+/// A problem document with this code and status, which gives what else is said.
+async fn problem(response: Response, status: u16, code: &str) -> Value {
+    let what = format!("{code} of {}", response.url());
+    assert_eq!(response.headers()["content-type"], "application/problem+json", "{what}");
+    assert_eq!(response.status(), status, "{what}");
+    assert!(response.headers().contains_key("x-request-id"), "{what}");
+    let problem = json(response).await;
+    assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{problem}");
+    assert_eq!(problem["type"], format!("/errors#{code}"));
+    assert!(!problem["detail"].as_str().unwrap().is_empty() && problem["title"].is_string());
+    problem
+}
+
+async fn posts(served: &Served, body: Value, status: u16, code: &str) -> Value {
+    problem(served.send(Method::POST, "/v1/events", body).await, status, code).await
+}
+
+async fn gets(served: &Served, path: &str, status: u16, code: &str) -> Value {
+    problem(served.get(path).await, status, code).await
+}
+
+fn event() -> Value {
+    json!({"stream": "a", "type": "T", "id": ID, "data": 1})
+}
+
+#[tokio::test]
+async fn conditions_say_what_they_found() {
+    let served = served().await;
+    served.post("/v1/events", json!({"events": [event()]})).await;
+    let to = served.json("/v1/head").await["cursor"].clone();
+
+    let body = json!({"events": [{"stream": "a", "type": "T"}],
+                      "expect": [{"stream": "a", "expected": 7}]});
+    let found = posts(&served, body, 409, "wrong_version").await;
+    assert_eq!(found["found"], json!({"stream": "a", "expected": 7, "actual": 0}));
+    assert_eq!(found["can_retry"], json!(false));
+
+    let body =
+        json!({"events": [{"stream": "b", "type": "T"}], "none_after": [{"query": "type:T"}]});
+    let found = posts(&served, body, 409, "query_matched").await;
+    let expected = json!({"query": "type:T", "position": 1, "stream": "a", "event_type": "T"});
+    assert_eq!(found["found"], expected);
+
+    let path = "/v1/checkpoints/c";
+    let moved = served.send(Method::PUT, path, json!({"to": to})).await;
+    assert_eq!(moved.status(), 201);
+    let again = served.send(Method::PUT, path, json!({"to": to})).await;
+    let found = problem(again, 409, "checkpoint_moved").await;
+    assert_eq!(found["found"], json!({"checkpoint": "c", "expected": null, "actual": to}));
+
+    let mut other = event();
+    other["data"] = json!(2);
+    let found = posts(&served, json!({"events": [other]}), 409, "event_id_reused").await;
+    assert_eq!(found["found"], json!({"stream": "a", "id": ID, "version": 0}));
+    let partial = json!({"events": [event(), {"stream": "a", "type": "T"}]});
+    posts(&served, partial, 409, "partial_repeat").await;
+
+    let path = "/v1/streams/a?tombstone=true&expected=0";
+    let gone = served.client.delete(served.url(path)).send().await.unwrap();
+    assert_eq!(gone.status(), 204);
+    let more = json!({"events": [{"stream": "a", "type": "T"}]});
+    let found = posts(&served, more, 409, "stream_tombstoned").await;
+    assert_eq!(found["found"], json!({"stream": "a"}));
+}
+
+#[tokio::test]
+async fn bad_appends_are_refused_by_code() {
+    let served = served().await;
+    let with = |name: &str, value: Value| {
+        let mut event = event();
+        event[name] = value;
+        json!({ "events": [event] })
+    };
+    for (body, status, code) in [
+        (with("stream", json!("")), 400, "name_invalid"),
+        (with("stream", json!("$x")), 400, "name_reserved"),
+        (with("tags", json!(["plain"])), 400, "tag_invalid"),
+        (with("tags", json!([["a=b", "c"]])), 400, "tag_invalid"),
+        (
+            with("tags", json!((0..101).map(|n| format!("t={n}")).collect::<Vec<_>>())),
+            400,
+            "too_many_tags",
+        ),
+        (with("event_time", json!("noon")), 400, "time_invalid"),
+        (with("data_base64", json!("aGk=")), 400, "body_invalid"),
+        (with("metadata_base64", json!("!")), 400, "body_invalid"),
+        (with("content_type", json!("text/plain")), 400, "body_invalid"),
+        (with("id", json!("17")), 400, "body_invalid"),
+        (with("colour", json!("red")), 400, "body_invalid"),
+        (with("data", json!("x".repeat(17 << 20))), 413, "event_too_large"),
+        (json!({}), 400, "append_empty"),
+        (json!({"events": [event(), event()]}), 400, "append_contradictory"),
+        (
+            json!({"events": vec![json!({"stream": "a", "type": "T"}); 10_001]}),
+            413,
+            "too_many_events",
+        ),
+        (
+            json!({"events": [event()], "expect": (0..10_001).map(|n| json!({"stream": n.to_string(), "expected": "any"})).collect::<Vec<_>>()}),
+            413,
+            "too_many_conditions",
+        ),
+        (
+            json!({"events": [event()], "expect": [{"stream": "a", "expected": "often"}]}),
+            400,
+            "body_invalid",
+        ),
+        (json!({"events": [event()], "none_after": [{"query": "color:red"}]}), 400, "query_syntax"),
+        (
+            json!({"events": [event()], "none_after": [{"query": "*", "cursor": "1"}]}),
+            400,
+            "cursor_invalid",
+        ),
+        (
+            json!({"events": [event()], "none_after": [{"query": "x ".repeat(40_000)}]}),
+            413,
+            "query_too_large",
+        ),
+        (json!({"events": [event()], "none_after": [{"query": "index:i"}]}), 404, "index_unknown"),
+        (json!([1]), 400, "body_invalid"),
+    ] {
+        posts(&served, body, status, code).await;
+    }
+    let head = served.json("/v1/head").await;
+    assert_eq!(head["cursor"], "01".to_owned() + &"0".repeat(24), "nothing was written");
+}
+
+#[tokio::test]
+async fn bad_reads_are_refused_by_code() {
+    let served = served().await;
+    served.post("/v1/events", json!({"events": [event()]})).await;
+    let cursor = served.json("/v1/head").await["cursor"].as_str().unwrap().to_owned();
+    let ahead = format!("{}ff", &cursor[..24]);
+    let foreign = format!("01{}{}", if &cursor[2..4] == "aa" { "bb" } else { "aa" }, &cursor[4..]);
+    for (path, status, code) in [
+        ("/v1/events?limit=0", 400, "limit_invalid"),
+        ("/v1/events?limit=x", 400, "parameter_invalid"),
+        ("/v1/events?limits=3", 400, "parameter_invalid"),
+        ("/v1/events?limit=1&limit=2", 400, "parameter_invalid"),
+        ("/v1/events?direction=up", 400, "parameter_invalid"),
+        ("/v1/events?from=position:1&after=position:1", 400, "parameter_invalid"),
+        ("/v1/events?from=place:1", 400, "parameter_invalid"),
+        ("/v1/events?from=position:x", 400, "parameter_invalid"),
+        ("/v1/events?from=time:noon", 400, "time_invalid"),
+        ("/v1/events?from=version:0", 400, "version_needs_stream"),
+        ("/v1/events?from=ordinal:0", 400, "ordinal_needs_index"),
+        ("/v1/events?query=color:red", 400, "query_syntax"),
+        ("/v1/events?query=index:none", 404, "index_unknown"),
+        ("/v1/events?after=17", 400, "cursor_invalid"),
+        (&format!("/v1/events?after={ahead}"), 409, "cursor_ahead"),
+        (&format!("/v1/events?at_least={foreign}"), 400, "cursor_foreign"),
+        (&format!("/v1/subscribe?after={ahead}"), 409, "cursor_ahead"),
+        ("/v1/subscribe?query=(", 400, "query_syntax"),
+        ("/v1/events/9", 404, "event_unknown"),
+        ("/v1/events/x", 400, "parameter_invalid"),
+        ("/v1/streams/a/events/9", 404, "event_unknown"),
+        ("/v1/streams/none", 404, "stream_unknown"),
+        ("/v1/streams/%FF", 400, "parameter_invalid"),
+        ("/v1/streams/%00", 400, "name_invalid"),
+        ("/v1/streams/", 400, "name_invalid"),
+        ("/v1/streams?limit=0", 400, "limit_invalid"),
+        ("/v1/checkpoints/none", 404, "checkpoint_unknown"),
+        ("/v1/nothing", 404, "path_unknown"),
+    ] {
+        gets(&served, path, status, code).await;
+    }
+    let request = served.client.get(served.url("/v1/subscribe")).header("last-event-id", "x");
+    problem(request.send().await.unwrap(), 400, "cursor_invalid").await;
+    let wrong = served.client.patch(served.url("/v1/events")).send().await.unwrap();
+    assert_eq!(wrong.headers()["allow"], "POST,GET,HEAD");
+    problem(wrong, 405, "method_unknown").await;
+}
+
+#[tokio::test]
+async fn bad_definitions_are_refused_by_code() {
+    let served = served().await;
+    let put = async |path: &str, body: Value, status: u16, code: &str| {
+        problem(served.send(Method::PUT, path, body).await, status, code).await
+    };
+    put("/v1/indexes/i", json!({"query": "("}), 400, "query_syntax").await;
+    let made = served.send(Method::PUT, "/v1/indexes/i", json!({"query": "type:T"})).await;
+    assert_eq!(made.status(), 204);
+    put("/v1/indexes/i", json!({"query": "type:U"}), 409, "index_exists").await;
+    put("/v1/indexes/j", json!({"query": "not index:i"}), 400, "index_of_index").await;
+    put("/v1/streams/a/retention", json!({"max_count": 0}), 400, "retention_invalid").await;
+    put("/v1/retention-rules/r", json!({"query": "*"}), 400, "retention_invalid").await;
+    for n in 0..100 {
+        let path = format!("/v1/retention-rules/r{n}");
+        let body = json!({"query": "type:T", "max_age_micros": 1_000_000});
+        assert_eq!(served.send(Method::PUT, &path, body).await.status(), 204);
+    }
+    let body = json!({"query": "type:T", "max_age_micros": 1});
+    put("/v1/retention-rules/one-more", body, 409, "too_many_rules").await;
+    let delete = async |path: &str, status: u16, code: &str| {
+        let response = served.client.delete(served.url(path)).send().await.unwrap();
+        problem(response, status, code).await
+    };
+    delete("/v1/retention-rules/none", 404, "rule_unknown").await;
+    delete("/v1/indexes/none", 404, "index_unknown").await;
+    delete("/v1/streams/a?expected=often", 400, "parameter_invalid").await;
+    delete("/v1/streams/a?expected=3", 409, "wrong_version").await;
+    for (path, status, code) in [("/v1/backups/nightly", 403, "backups_off")] {
+        let response = served.send(Method::POST, path, Value::Null).await;
+        problem(response, status, code).await;
+    }
+}
+
+#[tokio::test]
+async fn backups_stay_inside_their_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.backups = Some(dir.path().join("backups"));
+    let served = served_by(config).await;
+    for name in ["..", "%2E%2E%2Fx", "a%2Fb", ".hidden", "a%5Cb", "%00"] {
+        let path = format!("/v1/backups/{name}");
+        let response = served.send(Method::POST, &path, Value::Null).await;
+        assert!([400, 404, 405].contains(&response.status().as_u16()), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    std::fs::create_dir_all(dir.path().join("backups/mine")).unwrap();
+    std::fs::write(dir.path().join("backups/mine/file"), "precious").unwrap();
+    let response = served.send(Method::POST, "/v1/backups/mine", Value::Null).await;
+    problem(response, 409, "backup_foreign").await;
+}
+
+#[tokio::test]
+async fn bodies_and_credentials_are_checked() {
+    let mut config = config();
+    config.body_bytes.0 = 1_000;
+    config.body_time = Duration::from_millis(100);
+    let served = served_by(config).await;
+    let url = served.url("/v1/events");
+    let plain = served.client.post(&url).body("{}").send().await.unwrap();
+    problem(plain, 415, "media_type_unsupported").await;
+    posts(&served, json!({"x": "x".repeat(1_000)}), 413, "body_too_large").await;
+    let cut = served.text(Method::POST, "/v1/events", "{\"events\": [".to_owned()).await;
+    problem(cut, 400, "body_invalid").await;
+    let unknown = served.client.get(&url).basic_auth("ann", Some("secret"));
+    let unknown = unknown.send().await.unwrap();
+    assert_eq!(unknown.headers()["www-authenticate"], "Basic realm=\"leftfold\", Bearer");
+    problem(unknown, 401, "unauthenticated").await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_with_a_time_to_try_again() {
+    let mut limited = config();
+    limited.subscriptions = 0;
+    let response = served_by(limited).await.get("/v1/subscribe").await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    problem(response, 503, "server_overloaded").await;
+
+    let mut limited = config();
+    limited.bodies_bytes.0 = 0;
+    let served = served_by(limited).await;
+    posts(&served, json!({"events": [event()]}), 503, "server_overloaded").await;
+
+    let mut limited = config();
+    limited.connection_rate = 2;
+    let served = served_by(limited).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(served.get("/health/live").await.status().as_u16());
+    }
+    assert!(statuses.contains(&429) && statuses[..2] == [200, 200], "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let served = served().await;
+    let path = served.json("/v1/head").await;
+    assert!(path["cursor"].is_string());
+    // The type of a problem leads to its description.
+    let page = served.get("/errors").await.text().await.unwrap();
+    assert!(page.contains("<dt id=\"wrong_version\">"));
+}

@@ -1,0 +1,14 @@
+//! A served store, asked over HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
+
+mod conformance;
+mod documents;
+mod errors;
+mod events;
+mod limits;
+mod secure;
+mod support;
