@@ -112,11 +112,10 @@ impl Lanes {
     /// Begins another call: gives what it is to send first, in the order in which it was given.
     fn begin(&mut self) -> (u64, Vec<EncodedAppend>) {
         self.call += 1;
-        let item = |(number, job): (&u64, &mut Job)| {
-            job.sent = true;
+        let item = |(number, job): (&u64, &Job)| {
             EncodedAppend { number: *number, append: job.append.clone() }
         };
-        let mut again: Vec<_> = self.pending.iter_mut().map(item).collect();
+        let mut again: Vec<_> = self.pending.iter().map(item).collect();
         // From the last to the first: it is taken from the end.
         again.sort_unstable_by_key(|item| std::cmp::Reverse(item.number));
         (self.call, again)
@@ -147,12 +146,16 @@ impl Stream for Outgoing {
     type Item = EncodedAppend;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EncodedAppend>> {
-        if let Some(item) = self.again.pop() {
-            return Poll::Ready(Some(item));
-        }
+        let again = self.again.pop();
         let mut lanes = self.lanes.lock();
         if lanes.call != self.call {
             return Poll::Ready(None);
+        }
+        if let Some(item) = again {
+            if let Some(job) = lanes.pending.get_mut(&item.number) {
+                job.sent = true;
+            }
+            return Poll::Ready(Some(item));
         }
         lanes.received.poll_recv(context).map(|job| Some(lanes.take(job?, true)))
     }
