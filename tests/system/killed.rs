@@ -75,10 +75,10 @@ fn write(address: &str, writer: u64, load: &Load) -> u64 {
     while !load.stop.load(Ordering::SeqCst) {
         let count = 1 + next % 4;
         let expected = next.checked_sub(1).map_or(Expected::NoStream, Expected::Exactly);
-        let append = (next..next + count).fold(
-            Append::new().expect(&stream, expected),
-            |append, n| append.event(&stream, event(writer, n)),
-        );
+        let append = (next..next + count)
+            .fold(Append::new().expect(&stream, expected), |append, n| {
+                append.event(&stream, event(writer, n))
+            });
         let done = block_on(client.append(append)).unwrap();
         let versions = &done.streams[0];
         assert_eq!((versions.first, versions.last), (next, next + count - 1), "{stream}");

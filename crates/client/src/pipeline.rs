@@ -69,12 +69,7 @@ impl Pipeline {
     }
 
     /// Sends an append, and waits for what it comes to.
-    pub(crate) async fn send(
-        &self,
-        append: Bytes,
-        repeatable: bool,
-        deadline: Instant,
-    ) -> Outcome {
+    pub(crate) async fn send(&self, append: Bytes, repeatable: bool, deadline: Instant) -> Outcome {
         let gone = || Outcome::Fault(Fault::Lost("the client's runtime has ended".to_owned()));
         let kib = (append.len() / 1024 + 1).min(MOST_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
@@ -112,8 +107,9 @@ impl Lanes {
     /// Begins another call: gives what it is to send first, in the order in which it was given.
     fn begin(&mut self) -> (u64, Vec<EncodedAppend>) {
         self.call += 1;
-        let item = |(number, job): (&u64, &Job)| {
-            EncodedAppend { number: *number, append: job.append.clone() }
+        let item = |(number, job): (&u64, &Job)| EncodedAppend {
+            number: *number,
+            append: job.append.clone(),
         };
         let mut again: Vec<_> = self.pending.iter().map(item).collect();
         // From the last to the first: it is taken from the end.
@@ -145,7 +141,10 @@ struct Outgoing {
 impl Stream for Outgoing {
     type Item = EncodedAppend;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EncodedAppend>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<EncodedAppend>> {
         let again = self.again.pop();
         let mut lanes = self.lanes.lock();
         if lanes.call != self.call {
@@ -249,10 +248,7 @@ impl Driver {
     }
 }
 
-async fn open(
-    calls: Calls,
-    outgoing: Outgoing,
-) -> Result<Streaming<v1::NumberedAnswer>, Fault> {
+async fn open(calls: Calls, outgoing: Outgoing) -> Result<Streaming<v1::NumberedAnswer>, Fault> {
     let mut grpc = Grpc::new(calls.channel)
         .max_encoding_message_size(MAX_MESSAGE)
         .max_decoding_message_size(MAX_MESSAGE);

@@ -69,10 +69,7 @@ fn expected() -> impl Strategy<Value = Expected> {
 fn query() -> impl Strategy<Value = Query> {
     const FIELDS: [Field; 5] =
         [Field::Stream, Field::Category, Field::Type, Field::Correlation, Field::Tag];
-    let value = prop_oneof![
-        ".{0,6}".prop_map(Value::Exactly),
-        ".{0,6}".prop_map(Value::Prefix),
-    ];
+    let value = prop_oneof![".{0,6}".prop_map(Value::Exactly), ".{0,6}".prop_map(Value::Prefix),];
     let leaf = prop_oneof![
         Just(Query::All),
         (proptest::sample::select(&FIELDS[..]), vec(value, 0..3))
@@ -334,12 +331,10 @@ proptest! {
 
 #[test]
 fn a_query_that_is_deep_travels_as_text_and_one_that_is_too_large_is_refused() {
-    let deep = |depth: usize| {
-        (0..depth).fold(Query::stream("a"), |query, _| Query::Not(Box::new(query)))
-    };
-    let understood = |query: Query| {
-        Subscribe::try_from(sent(v1::SubscribeRequest::from(&Subscribe::to(query))))
-    };
+    let deep =
+        |depth: usize| (0..depth).fold(Query::stream("a"), |query, _| Query::Not(Box::new(query)));
+    let understood =
+        |query: Query| Subscribe::try_from(sent(v1::SubscribeRequest::from(&Subscribe::to(query))));
     assert_eq!(understood(deep(31)).unwrap().query, deep(31));
     let text = v1::Query::from(&deep(50));
     assert!(matches!(text.is, Some(v1::query::Is::Text(_))));
@@ -383,7 +378,10 @@ fn a_message_that_would_take_much_more_memory_than_its_bytes_is_refused_unread()
     let request = |event| v1::AppendRequest { events: vec![event], ..v1::AppendRequest::default() };
     let mut bytes = request(tags).encode_to_vec();
     assert!(leftfold_wire::decode::<v1::AppendRequest>(&bytes[..]).is_ok());
-    bytes.extend(request(v1::NewEvent { tags: vec![v1::Tag::default()], ..Default::default() }).encode_to_vec());
+    bytes.extend(
+        request(v1::NewEvent { tags: vec![v1::Tag::default()], ..Default::default() })
+            .encode_to_vec(),
+    );
     assert_eq!(refused(&bytes), "too_many_tags");
     let numbered = [&[0x12, 0x80, 0x88, 0x18][..], &[0x0a, 0].repeat(197_120)].concat();
     assert!(leftfold_wire::decode::<v1::NumberedAppend>(&numbered[..]).is_err());

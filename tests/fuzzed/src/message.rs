@@ -1,7 +1,9 @@
 //! Messages of gRPC: what can be read means something or is refused; what is understood says the same
 //! when it is sent again.
 
-use leftfold_store::{Append, AppendError, Coded, Read, ReadError, RetentionRule, Streams, Subscribe};
+use leftfold_store::{
+    Append, AppendError, Coded, Read, ReadError, RetentionRule, Streams, Subscribe,
+};
 use leftfold_wire::{append_page, decode, deliveries, recorded, result, v1};
 use prost::Message;
 
@@ -86,7 +88,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let packed = v1::Form::Packed;
     let page = leftfold_wire::page_part(vec![event.clone()], packed, Some((start, true)));
     let part = leftfold_wire::delivery_part(vec![(event.clone(), start)], packed, start, true);
-    let refused = AppendError::from(leftfold_store::Conflict::Tombstoned { stream: "a".to_owned() });
+    let refused =
+        AppendError::from(leftfold_store::Conflict::Tombstoned { stream: "a".to_owned() });
     let of = |kind: u8, message: Vec<u8>| [vec![kind], message].concat();
     vec![
         of(0, append.encode_to_vec()),

@@ -71,7 +71,10 @@ fn pages_go_through_all_of_it_up_to_their_limit() {
     let served = Served::fresh();
     for n in 0..5 {
         let thousand = (0..1_000).fold(Append::new(), |append, m| {
-            append.event("many", NewEvent::new("Put", "x".repeat(300)).id(Uuid::from_u128(n << 64 | m)))
+            append.event(
+                "many",
+                NewEvent::new("Put", "x".repeat(300)).id(Uuid::from_u128(n << 64 | m)),
+            )
         });
         block_on(served.append(thousand)).unwrap();
     }
@@ -88,8 +91,7 @@ fn pages_go_through_all_of_it_up_to_their_limit() {
             assert_eq!(next - 1, limit.min(5_000) as u64);
         });
     }
-    let wrong = block_on(served.pages(Read::forward(Query::index("none")))).map(|mut pages| {
-        block_on(pages.next()).unwrap_err()
-    });
+    let wrong = block_on(served.pages(Read::forward(Query::index("none"))))
+        .map(|mut pages| block_on(pages.next()).unwrap_err());
     assert_eq!(wrong.unwrap_or_else(|error| error).code(), "index_unknown");
 }

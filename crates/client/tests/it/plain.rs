@@ -46,7 +46,10 @@ fn appends_and_reads_fields() {
         assert_eq!(part.events.len(), 2);
         let event = &part.events[1];
         assert_eq!((&*event.stream, event.version, &*event.r#type), ("a-1", 1, "Put"));
-        assert_eq!((&event.data[..], &*event.content_type), (&b"{}"[..], "application/octet-stream"));
+        assert_eq!(
+            (&event.data[..], &*event.content_type),
+            (&b"{}"[..], "application/octet-stream")
+        );
         assert_eq!((event.id.len(), event.event_time), (16, None));
         assert!(parts.message().await.unwrap().is_none());
 

@@ -11,7 +11,8 @@ use crate::served::{RUNTIME, store};
 fn trusts_the_ca_that_it_is_given_and_no_other() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let [made, _other] = [&dirs[0], &dirs[1]].map(|dir| make_certificate(dir.path(), &names).unwrap());
+    let [made, _other] =
+        [&dirs[0], &dirs[1]].map(|dir| make_certificate(dir.path(), &names).unwrap());
     let [ca, other_ca] = [&dirs[0], &dirs[1]].map(|dir| dir.path().join("ca.pem"));
     let mut config = Config::default();
     config.listen = "127.0.0.1:0".parse().unwrap();
@@ -37,7 +38,8 @@ fn says_who_asks() {
     let running = crate::served::serve(&store(), 0);
     let url = format!("http://{}", running.local_addr());
     // A server without users takes no credentials: that they arrive is seen by its refusal.
-    for builder in [Client::builder(&url).basic("ann", "secret"), Client::builder(&url).token("t")] {
+    for builder in [Client::builder(&url).basic("ann", "secret"), Client::builder(&url).token("t")]
+    {
         let refused = block_on(builder.clone().connect()).err().unwrap();
         assert_eq!(refused.code(), "unauthenticated");
         let client = builder.connect_lazily().unwrap();
