@@ -62,7 +62,9 @@ impl Load {
     fn wait_for(&self, events: u64) {
         let acknowledged = self.acknowledged.lock().unwrap();
         let few = |acknowledged: &mut u64| *acknowledged < events;
-        let (_, late) = self.more.wait_timeout_while(acknowledged, DEADLINE, few).unwrap();
+        let (acknowledged, late) =
+            self.more.wait_timeout_while(acknowledged, DEADLINE, few).unwrap();
+        drop(acknowledged);
         assert!(!late.timed_out(), "the clients do not go on");
     }
 }
@@ -71,7 +73,7 @@ impl Load {
 /// acknowledged. Every append must be acknowledged in the end, at the version where it belongs.
 fn write(address: &str, writer: u64, load: &Load) -> u64 {
     let (client, stream) = (client(address), format!("writer-{writer}"));
-    let mut next = 0;
+    let mut next: u64 = 0;
     while !load.stop.load(Ordering::SeqCst) {
         let count = 1 + next % 4;
         let expected = next.checked_sub(1).map_or(Expected::NoStream, Expected::Exactly);

@@ -50,7 +50,7 @@ fn id(writer: u64, n: u64) -> String {
 async fn write(load: Arc<Load>, writer: u64) -> u64 {
     let client = Client::builder().timeout(DEADLINE).build().unwrap();
     let url = format!("{}/v1/streams/load-{writer}/events", load.base);
-    let mut n = 0;
+    let mut n = 0_u64;
     while !load.done.load(Ordering::Relaxed) {
         let expected = n.checked_sub(1).map_or(json!("no-stream"), |last| json!(last));
         let event = json!({"type": "Counted", "id": id(writer, n), "data": n});
