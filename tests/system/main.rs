@@ -6,5 +6,6 @@ mod commands;
 mod documents;
 mod fixtures;
 mod ingest;
+mod killed;
 mod parked;
 mod served;

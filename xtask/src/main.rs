@@ -26,6 +26,7 @@ cargo xtask bench folds     commands beside bare appends, entities' memory, load
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, into
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
+cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
 cargo xtask schemathesis    requests made from the server's OpenAPI document, against the release binary
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs

@@ -37,6 +37,21 @@ pub(crate) struct Place {
     /// How full segments are stored: off (as they are), fast, or small.
     #[arg(long, global = true, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = packing)]
     pub(crate) packing: Packing,
+    /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113.
+    #[arg(long, global = true, env = "LEFTFOLD_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A PEM file with the CAs that the server's certificate may come from; else the system's.
+    #[arg(long, global = true, env = "LEFTFOLD_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The user whom the server knows; the password comes from LEFTFOLD_PASSWORD.
+    #[arg(long, global = true, env = "LEFTFOLD_USER", value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Best from the environment: others can read what is on a command line.
+    #[arg(long, env = "LEFTFOLD_PASSWORD", hide = true, hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// A service's token, in the place of user and password.
+    #[arg(long, env = "LEFTFOLD_TOKEN", hide = true, hide_env_values = true)]
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "client")]
+#[doc(inline)]
+pub use leftfold_client as client;
 pub use leftfold_fold::*;
 pub use leftfold_store::*;

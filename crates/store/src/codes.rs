@@ -51,14 +51,39 @@ pub const CODES: &[&str] = &[
     "backup_damaged",
     "backup_locked",
     "restore_not_empty",
+    "unauthenticated",
+    "forbidden",
+    "body_invalid",
+    "body_too_large",
+    "body_late",
+    "media_type_unsupported",
+    "not_acceptable",
+    "parameter_invalid",
+    "path_unknown",
+    "method_unknown",
+    "stream_unknown",
+    "event_unknown",
+    "checkpoint_unknown",
+    "backups_off",
+    "rate_limited",
+    "server_overloaded",
+    "server_closing",
+    "request_invalid",
+    "internal_error",
+    "url_invalid",
     "server_unreachable",
-    "server_busy",
     "timed_out",
     "outcome_unknown",
     "protocol_error",
     "not_over_network",
-    "unauthenticated",
-    "forbidden",
+    "listen_insecure",
+    "listen_failed",
+    "tls_invalid",
+    "certificate_exists",
+    "setting_unknown",
+    "setting_invalid",
+    "config_unreadable",
+    "config_syntax",
 ];
 
 /// The code that is written so; `protocol_error` if this release does not know it.
@@ -69,4 +94,17 @@ pub const CODES: &[&str] = &[
 /// ```
 pub fn code(text: &str) -> &'static str {
     CODES.iter().find(|code| **code == text).copied().unwrap_or("protocol_error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_code_is_known_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<Vec<_>>(), CODES);
+    }
 }

@@ -16,6 +16,7 @@ mod frames;
 mod http;
 mod index_file;
 mod manifest;
+mod message;
 mod query;
 pub mod seal;
 mod small_store;
@@ -51,6 +52,7 @@ pub const TARGETS: [Target; 6] = [
     Target { name: "directory", run: directory::run, seeds: directory::seeds },
     Target { name: "query", run: query::run, seeds: query::seeds },
     Target { name: "http", run: http::run, seeds: http::seeds },
+    Target { name: "message", run: message::run, seeds: message::seeds },
 ];
 
 /// The target of a name, if there is one.

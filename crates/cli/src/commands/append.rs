@@ -2,11 +2,13 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use leftfold::{Append, NewEvent};
+use leftfold::{Append, EventStore, NewEvent};
+use pollster::block_on;
 use serde_json::{json, value::RawValue};
 
 use crate::args::{self, Place};
 use crate::output::for_people;
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place, args: args::Append) -> anyhow::Result<ExitCode> {
     let bytes = match args.data_text.as_str() {
@@ -27,7 +29,7 @@ pub(crate) fn run(place: &Place, args: args::Append) -> anyhow::Result<ExitCode>
     event.causation = args.causation;
     event.metadata = args.metadata.into();
     let append = Append::new().event(&args.stream, event).expect(&args.stream, args.expect);
-    let appended = super::open(place)?.blocking().append(append)?;
+    let appended = block_on(Store::open(place)?.append(append))?;
     let (position, version) =
         (appended.positions.map(|p| p.0), appended.streams.first().map(|v| v.first));
     let (position, version) = (position.unwrap_or_default(), version.unwrap_or_default());

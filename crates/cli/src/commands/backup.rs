@@ -2,11 +2,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::ProgressBar;
-use leftfold::{BackupInfo, Embedded, Options, restore, verify_backup};
+use leftfold::{BackedUp, BackupInfo, Embedded, Options, restore, verify_backup};
+use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{self, Place};
 use crate::output::{for_people, progress, thousands};
+use crate::store::{Store, only_here, options};
 
 pub(crate) fn run(place: &Place, args: &args::Backup) -> anyhow::Result<ExitCode> {
     match (&args.to, &args.verify) {
@@ -17,12 +19,10 @@ pub(crate) fn run(place: &Place, args: &args::Backup) -> anyhow::Result<ExitCode
 }
 
 fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
-    // Nobody else has the store open: there is nobody to leave the disk to.
-    let options = Options { upkeep_bytes_per_second: u64::MAX, ..super::options(place) };
-    let store = Embedded::open_existing(&place.data, options)?;
-    let bar = bar()?;
-    let done = store.backup(to, |done, total| set(&bar, done, total))?;
-    bar.finish_and_clear();
+    let done = match &place.server {
+        Some(_) => there(place, to)?,
+        None => here(place, to)?,
+    };
     if for_people() {
         let [files, bytes] = [done.files_copied, done.bytes_copied].map(thousands);
         println!("backup {} in {}: up to cursor {}", done.number, to.display(), done.head);
@@ -48,6 +48,24 @@ fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn here(place: &Place, to: &Path) -> anyhow::Result<BackedUp> {
+    // Nobody else has the store open: there is nobody to leave the disk to.
+    let options = Options { upkeep_bytes_per_second: u64::MAX, ..options(place) };
+    let store = Embedded::open_existing(&place.data, options)?;
+    let bar = bar()?;
+    let done = store.backup(to, |done, total| set(&bar, done, total))?;
+    bar.finish_and_clear();
+    Ok(done)
+}
+
+/// Into a directory of the server's machine, named below the one that it has for backups.
+fn there(place: &Place, to: &Path) -> anyhow::Result<BackedUp> {
+    match Store::existing(place)? {
+        Store::There(client) => Ok(block_on(client.backup(&to.to_string_lossy()))?),
+        Store::Here(_) => here(place, to),
+    }
+}
+
 fn verify(dir: &Path) -> anyhow::Result<ExitCode> {
     let bar = bar()?;
     let checked = verify_backup(dir, |done, total| set(&bar, done, total))?;
@@ -60,6 +78,7 @@ fn verify(dir: &Path) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) fn run_restore(place: &Place, args: &args::Restore) -> anyhow::Result<ExitCode> {
+    only_here(place, "restore")?;
     let bar = bar()?;
     let restored = restore(&args.from, &place.data, |done, total| set(&bar, done, total))?;
     bar.finish_and_clear();

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use leftfold::Embedded;
+use leftfold::EventStore;
 use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest};
 use serde_json::json;
 
 use crate::args::{self, Place};
 use crate::output::thousands;
+use crate::store::Store;
 
 /// The exit code that says: done, but some records were rejected.
 const SOME_REJECTED: u8 = 3;
@@ -24,7 +25,7 @@ pub(crate) fn run(place: &Place, args: &args::Ingest) -> anyhow::Result<ExitCode
     for file in &args.files {
         std::fs::metadata(file).with_context(|| file.display().to_string())?;
     }
-    let store = super::open(place)?;
+    let store = Store::open(place)?;
     let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
     println!("{}", summary(sum));
     let clean = sum.rejected == 0 && complete;
@@ -56,7 +57,7 @@ fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
 /// Ingests files one after the other, telling about each; says also whether all were read to
 /// their ends.
 pub(crate) fn ingest_all(
-    store: &Embedded,
+    store: &impl EventStore,
     mapping: &Mapping,
     files: &[PathBuf],
     rejects: &mut Rejects,
@@ -90,7 +91,7 @@ pub(crate) fn ingest_all(
 }
 
 fn ingest_one(
-    store: &Embedded,
+    store: &impl EventStore,
     mapping: &Mapping,
     file: &Path,
     rejects: &mut Rejects,

@@ -17,20 +17,13 @@ pub(crate) mod streams;
 pub(crate) mod subscribe;
 pub(crate) mod verify;
 
-use leftfold::{Embedded, Options};
+use leftfold::Embedded;
 
 use crate::args::Place;
+use crate::store::{only_here, options};
 
-/// The store that is there.
-fn existing(place: &Place) -> anyhow::Result<Embedded> {
+/// The store in the directory, for a command that works on its files.
+fn files(place: &Place, command: &str) -> anyhow::Result<Embedded> {
+    only_here(place, command)?;
     Ok(Embedded::open_existing(&place.data, options(place))?)
-}
-
-/// The store that is there, or a new one.
-fn open(place: &Place) -> anyhow::Result<Embedded> {
-    Ok(Embedded::open(&place.data, options(place))?)
-}
-
-fn options(place: &Place) -> Options {
-    Options { packing: place.packing, ..Options::default() }
 }

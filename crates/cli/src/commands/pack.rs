@@ -1,10 +1,12 @@
 use std::process::ExitCode;
 
 use crate::args::Place;
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
-    store.seal()?;
-    drop(store);
+    match Store::existing(place)? {
+        Store::Here(store) => store.seal()?,
+        Store::There(client) => pollster::block_on(client.pack())?,
+    }
     super::stat::run(place)
 }

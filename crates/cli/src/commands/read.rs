@@ -1,16 +1,18 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use leftfold::{Cursor, Direction, Embedded, From, Point, Read, Recorded};
+use leftfold::{Cursor, Direction, EventStore, From, Point, Read, Recorded};
+use pollster::block_on;
 
 use crate::args::{self, Place};
 use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
+use crate::store::Store;
 
 /// Rows of a table, whose columns are laid out together.
 const ROWS: usize = 1_000;
 
 pub(crate) fn run(place: &Place, args: &args::Read) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = Store::existing(place)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
     let first = Read { from: args.begin.place(), direction, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
@@ -39,14 +41,14 @@ pub(crate) fn run(place: &Place, args: &args::Read) -> anyhow::Result<ExitCode> 
 
 /// Reads page after page, up to a limit.
 pub(crate) fn pages(
-    store: &Embedded,
+    store: &impl EventStore,
     first: Read,
     mut limit: usize,
     mut show: impl FnMut(&[Recorded]) -> std::io::Result<()>,
 ) -> anyhow::Result<Cursor> {
     let mut read = Read { limit: limit.min(ROWS), ..first.clone() };
     loop {
-        let page = store.blocking().read(read)?;
+        let page = block_on(store.read(read))?;
         if !page.events.is_empty() {
             show(&page.events)?;
         }

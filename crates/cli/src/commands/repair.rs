@@ -5,8 +5,10 @@ use serde_json::json;
 
 use crate::args::{self, Place};
 use crate::output::{for_people, progress, table, thousands};
+use crate::store::only_here;
 
 pub(crate) fn run(place: &Place, args: &args::Repair) -> anyhow::Result<ExitCode> {
+    only_here(place, "repair")?;
     let bar = progress("step {pos} of {len}  {elapsed}  {eta} left")?;
     let mode = if args.quarantine { RepairMode::Quarantine } else { RepairMode::Report };
     let report = repair(&place.data, mode, |done, total| {

@@ -1,34 +1,36 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leftfold::{Retention, RetentionRule};
+use leftfold::{EventStore, Retention, RetentionRule};
+use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{Delete, Kept, Place, RetentionAction};
 use crate::output::{for_people, table, thousands};
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place, action: RetentionAction) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = Store::existing(place)?;
     match action {
         RetentionAction::Set { stream, kept, truncate_before } => {
             let retention = Retention { truncate_before, ..retention(&kept) };
-            store.blocking().set_retention(&stream, retention)?;
+            block_on(store.set_retention(&stream, retention))?;
         }
         RetentionAction::Rule { name, query, kept } => {
             let retention = retention(&kept);
-            store.blocking().set_retention_rule(RetentionRule { name, query, retention })?;
+            block_on(store.set_retention_rule(RetentionRule { name, query, retention }))?;
         }
-        RetentionAction::Drop { name } => store.blocking().drop_retention_rule(&name)?,
-        RetentionAction::List => list(&store.blocking().retention_rules()?),
+        RetentionAction::Drop { name } => block_on(store.drop_retention_rule(&name))?,
+        RetentionAction::List => list(&block_on(store.retention_rules())?),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn delete(place: &Place, args: &Delete) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = Store::existing(place)?;
     match args.tombstone {
-        true => store.blocking().tombstone_stream(&args.stream, args.expect)?,
-        false => store.blocking().delete_stream(&args.stream, args.expect)?,
+        true => block_on(store.tombstone_stream(&args.stream, args.expect))?,
+        false => block_on(store.delete_stream(&args.stream, args.expect))?,
     }
     eprintln!("deleted; free the space with: leftfold scavenge");
     Ok(ExitCode::SUCCESS)

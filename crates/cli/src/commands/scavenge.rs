@@ -1,16 +1,19 @@
 use std::process::ExitCode;
 
+use pollster::block_on;
 use serde_json::json;
 
 use crate::args::Place;
 use crate::output::{for_people, progress, thousands};
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place, dry_run: bool) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = Store::existing(place)?;
     let bar = progress("segment {pos} of {len}  {elapsed}  {eta} left")?;
-    let scavenged = match dry_run {
-        true => store.reclaimable()?,
-        false => store.scavenge(|done, total| {
+    let scavenged = match (&store, dry_run) {
+        (Store::There(client), dry_run) => block_on(client.scavenge(dry_run))?,
+        (Store::Here(store), true) => store.reclaimable()?,
+        (Store::Here(store), false) => store.scavenge(|done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?,

@@ -4,10 +4,16 @@ use serde_json::json;
 
 use crate::args::Place;
 use crate::output::{for_people, table, thousands};
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
-    let (stat, reclaimable) = (store.stat()?, store.reclaimable()?);
+    let (stat, reclaimable) = match Store::existing(place)? {
+        Store::Here(store) => (store.stat()?, store.reclaimable()?),
+        Store::There(client) => {
+            let (stat, reclaimable) = pollster::block_on(client.stat(true))?;
+            (stat, reclaimable.unwrap_or_default())
+        }
+    };
     let numbers = [
         ("events", stat.events),
         ("streams", stat.streams),

@@ -1,19 +1,21 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use leftfold::{StreamInfo, Streams};
+use leftfold::{EventStore, StreamInfo, Streams};
+use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{self, Place};
 use crate::output::{for_people, table};
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place, args: &args::Streams) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = Store::existing(place)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut wanted =
         Streams { category: args.category.clone(), after: None, limit: left.min(1_000) };
     while left > 0 {
-        let page = store.blocking().streams(&wanted)?;
+        let page = block_on(store.streams(wanted.clone()))?;
         show(&page.streams)?;
         left -= page.streams.len().min(left);
         if !page.more {

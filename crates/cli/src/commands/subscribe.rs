@@ -1,19 +1,20 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use leftfold::{Delivery, Subscribe};
+use leftfold::{Delivery, EventStore, Subscribe, Subscription};
+use pollster::block_on;
 
 use crate::args::{self, Place};
 use crate::output::{for_people, row, write_json};
+use crate::store::Store;
 
 pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
-    let mut subscription = store
-        .blocking()
-        .subscribe(Subscribe { query: args.query.clone(), from: args.begin.place() })?;
+    let store = Store::existing(place)?;
+    let subscribe = Subscribe { query: args.query.clone(), from: args.begin.place() };
+    let mut subscription = block_on(store.subscribe(subscribe))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     loop {
-        match subscription.next_blocking()? {
+        match block_on(subscription.next())? {
             Delivery::Event(event, _) if for_people() => {
                 writeln!(out, "{}", row(&event).join("  "))?;
             }

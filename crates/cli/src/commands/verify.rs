@@ -6,7 +6,7 @@ use crate::args::Place;
 use crate::output::{for_people, progress, thousands};
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = super::files(place, "verify")?;
     let bar = progress("file {pos} of {len}  {elapsed}  {eta} left")?;
     let verified = store.verify(|done, total| {
         bar.set_length(total);

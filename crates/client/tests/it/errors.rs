@@ -1,0 +1,97 @@
+//! What the client says of a network that does not work.
+
+use std::time::Duration;
+
+use leftfold_client::Client;
+use leftfold_store::{
+    Append, CheckpointMove, Coded, Cursor, Delivery, EventStore, NewEvent, Query, Read, Subscribe,
+    Subscription,
+};
+use pollster::block_on;
+use uuid::Uuid;
+
+use crate::served::{Served, serve, url};
+
+fn put(n: u128) -> Append {
+    Append::new().event("a-1", NewEvent::new("Put", "").id(Uuid::from_u128(n)))
+}
+
+#[test]
+fn a_url_that_is_none_is_refused() {
+    for text in ["", "ftp://host:1", "http://", "http://a b", "host:port:9"] {
+        let refused = Client::builder(text).connect_lazily().err();
+        assert_eq!(refused.map(|error| error.code()), Some("url_invalid"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_within_the_time_given() {
+    let mut served = Served::fresh();
+    let address = served.address();
+    served.stop();
+    let client = Client::builder(url(address)).timeout(Duration::from_millis(400));
+    let client = client.connect_lazily().unwrap();
+    let unread = block_on(client.read(Read::forward(Query::All))).unwrap_err();
+    assert_eq!((unread.code(), unread.can_retry()), ("server_unreachable", true));
+    let unwritten = block_on(client.append(put(1))).unwrap_err();
+    assert_eq!((unwritten.code(), unwritten.can_retry()), ("server_unreachable", true));
+    let undefined = block_on(client.define_index("i", Query::All)).unwrap_err();
+    assert_eq!(undefined.code(), "server_unreachable");
+}
+
+#[test]
+fn everything_goes_on_when_the_server_comes_back() {
+    let mut served = Served::fresh();
+    let address = served.address();
+    let client = served.client.clone();
+    block_on(client.append(put(1))).unwrap();
+    let mut subscription = block_on(client.subscribe(Subscribe::to(Query::All))).unwrap();
+    assert!(matches!(block_on(subscription.next()).unwrap(), Delivery::Event(..)));
+    assert!(matches!(block_on(subscription.next()).unwrap(), Delivery::CaughtUp(_)));
+    served.stop();
+    let appended = std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| block_on(client.append(put(2))).unwrap());
+        let running = serve(&served.store, address.port());
+        let appended = waiting.join().unwrap();
+        let Delivery::Event(event, cursor) = block_on(subscription.next()).unwrap() else {
+            panic!("it was told to have caught up before");
+        };
+        assert_eq!((event.id(), cursor), (Uuid::from_u128(2), appended.cursor));
+        let to = CheckpointMove { name: "c".to_owned(), expected: None, to: cursor };
+        block_on(client.append(Append::new().checkpoint(to))).unwrap();
+        drop(running);
+        appended
+    });
+    assert_eq!(appended.streams[0].last, 1);
+    assert_ne!(appended.cursor, Cursor::START);
+}
+
+#[test]
+fn pages_go_through_all_of_it_up_to_their_limit() {
+    let served = Served::fresh();
+    for n in 0..5 {
+        let thousand = (0..1_000).fold(Append::new(), |append, m| {
+            append.event(
+                "many",
+                NewEvent::new("Put", "x".repeat(300)).id(Uuid::from_u128(n << 64 | m)),
+            )
+        });
+        block_on(served.append(thousand)).unwrap();
+    }
+    for limit in [1, 2_048, 4_999, usize::MAX] {
+        block_on(async {
+            let mut pages = served.pages(Read::forward(Query::All).limit(limit)).await.unwrap();
+            let mut next = 1;
+            while let Some(page) = pages.next().await.unwrap() {
+                for event in page.events {
+                    assert_eq!(event.position(), next);
+                    next += 1;
+                }
+            }
+            assert_eq!(next - 1, limit.min(5_000) as u64);
+        });
+    }
+    let wrong = block_on(served.pages(Read::forward(Query::index("none"))))
+        .map(|mut pages| block_on(pages.next()).unwrap_err());
+    assert_eq!(wrong.unwrap_or_else(|error| error).code(), "index_unknown");
+}

@@ -1,0 +1,86 @@
+//! The protocol as a client in any other language uses it.
+
+use leftfold_store::{AppendError, Conflict, Expected};
+use leftfold_wire::v1::store_client::StoreClient;
+use leftfold_wire::v1::{self, Form};
+use leftfold_wire::{CODE_TRAILER, from_status};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::served::{RUNTIME, Served, url};
+
+async fn client(served: &Served) -> StoreClient<Channel> {
+    let endpoint = Endpoint::from_shared(url(served.address())).unwrap();
+    StoreClient::new(endpoint.connect().await.unwrap())
+}
+
+fn append(expected: Expected) -> v1::AppendRequest {
+    let event = v1::NewEvent {
+        stream: Some("a-1".to_owned()),
+        r#type: "Put".to_owned(),
+        data: "{}".into(),
+        tags: vec![v1::Tag { key: "k".to_owned(), value: "v".to_owned() }],
+        ..v1::NewEvent::default()
+    };
+    let second = v1::NewEvent { stream: None, ..event.clone() };
+    let expected = Some(expected.into());
+    v1::AppendRequest {
+        events: vec![event, second],
+        expectations: vec![v1::Expectation { stream: "a-1".to_owned(), expected }],
+        ..v1::AppendRequest::default()
+    }
+}
+
+#[test]
+fn appends_and_reads_fields() {
+    let served = Served::fresh();
+    RUNTIME.block_on(async {
+        let mut client = client(&served).await;
+        let answer = client.append(append(Expected::NoStream)).await.unwrap().into_inner();
+        assert_eq!((answer.first_position, answer.last_position), (Some(1), Some(2)));
+        let query = Some(v1::Query { is: Some(v1::query::Is::Text("tag:k=v".to_owned())) });
+        let request = v1::ReadRequest { query, ..v1::ReadRequest::default() };
+        let mut parts = client.read(request).await.unwrap().into_inner();
+        let part = parts.message().await.unwrap().unwrap();
+        assert!(part.packed.is_none() && part.cursor.is_some() && !part.more);
+        assert_eq!(part.events.len(), 2);
+        let event = &part.events[1];
+        assert_eq!((&*event.stream, event.version, &*event.r#type), ("a-1", 1, "Put"));
+        assert_eq!(
+            (&event.data[..], &*event.content_type),
+            (&b"{}"[..], "application/octet-stream")
+        );
+        assert_eq!((event.id.len(), event.event_time), (16, None));
+        assert!(parts.message().await.unwrap().is_none());
+
+        let request = v1::SubscribeRequest { form: Form::Fields as i32, ..Default::default() };
+        let mut parts = client.subscribe(request).await.unwrap().into_inner();
+        let first = parts.message().await.unwrap().unwrap();
+        assert!(first.events.is_empty() && !first.cursor.is_empty());
+        let part = parts.message().await.unwrap().unwrap();
+        assert_eq!((part.events.len(), part.cursors.len(), part.caught_up), (2, 26, true));
+    });
+}
+
+#[test]
+fn a_refusal_is_a_status_with_code_and_what_was_found() {
+    let served = Served::fresh();
+    RUNTIME.block_on(async {
+        let mut client = client(&served).await;
+        client.append(append(Expected::NoStream)).await.unwrap();
+        let status = client.append(append(Expected::Exactly(7))).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(status.metadata().get(CODE_TRAILER).unwrap(), "wrong_version");
+        match from_status(&status).unwrap().into() {
+            AppendError::Conflict(Conflict::Version { actual, expected, .. }) => {
+                assert_eq!((actual, expected), (Some(1), Expected::Exactly(7)));
+            }
+            other => panic!("{other}"),
+        }
+        let query = Some(v1::Query { is: Some(v1::query::Is::Text("color:red".to_owned())) });
+        let request = v1::ReadRequest { query, ..v1::ReadRequest::default() };
+        let status = client.read(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.metadata().get(CODE_TRAILER).unwrap(), "query_syntax");
+    });
+}

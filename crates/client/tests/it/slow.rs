@@ -1,0 +1,42 @@
+//! Whoever does not read holds up nobody.
+
+use leftfold_store::{
+    Append, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription,
+};
+use pollster::block_on;
+
+use crate::served::Served;
+
+/// More than HTTP/2 has on its way for a subscription, and more than a connection would if all shared
+/// one window.
+const EVENTS: usize = 400;
+const BYTES: usize = 32 << 10;
+
+#[test]
+fn subscribers_that_do_not_read_hold_up_nobody_and_miss_nothing() {
+    let served = Served::fresh();
+    let subscribe = || block_on(served.subscribe(Subscribe::to(Query::category("slow")))).unwrap();
+    let mut slow: Vec<_> = (0..8).map(|_| subscribe()).collect();
+    for _ in 0..EVENTS {
+        let event = NewEvent::new("Put", vec![b'x'; BYTES]);
+        block_on(served.append(Append::new().event("slow-1", event))).unwrap();
+    }
+    // Over the same connection, while nobody takes what the subscriptions have on their way.
+    let page = block_on(served.read(Read::forward(Query::category("slow")).limit(3))).unwrap();
+    assert_eq!(page.events.len(), 3);
+    let mut quick = subscribe();
+    let see_all = |subscription: &mut dyn FnMut() -> Delivery| {
+        let mut versions = Vec::new();
+        while versions.len() < EVENTS {
+            if let Delivery::Event(event, _) = subscription() {
+                assert_eq!(event.data().len(), BYTES);
+                versions.push(event.version());
+            }
+        }
+        assert!(versions.iter().enumerate().all(|(n, version)| n as u64 == *version));
+    };
+    see_all(&mut || block_on(quick.next()).unwrap());
+    for subscription in &mut slow {
+        see_all(&mut || block_on(subscription.next()).unwrap());
+    }
+}
