@@ -175,7 +175,7 @@ impl Page<'_> {
         let memory = self.note(
             "VmHWM of the server's processes and of the one that asks, or of the one that holds \
              both; what PostgreSQL's processes share counts once. Mapped files count as far as they \
-             are resident. A turn has up to 512 connections.",
+             are resident.",
         );
         let indexes = self.note(
             "Leftfold and UmaDB hold and index the tags of these events, and Leftfold the categories, \
