@@ -99,7 +99,7 @@ impl Page<'_> {
                reads for {} s.\n\
              - **Control:** before and after its appends each turn runs the bare loop: write and \
                fdatasync into a file of zeros, {} bytes at a time.\n\
-             - **Events:** {PAYLOAD} bytes of random letters, ids given. Appends go to {STREAMS} streams \
+             - **Events:** {PAYLOAD} bytes of random letters, ids given. Appends go into an empty store, to {STREAMS} streams \
                in 64 categories, each under its expected version. Reads go to {} events in {} streams \
                of {HUNDRED}, half of them contiguous, half interleaved with 99 others.\n\
              - Leftfold runs in process, and so does UmaDB's core; all others are servers on the same \
