@@ -184,7 +184,7 @@ impl Page<'_> {
         self.title("Disk and memory", "")?;
         writeln!(
             self.text,
-            "| | bytes on disk for an event{indexes} | preallocated, or journal | peak memory, MB{memory} |\n\
+            "| | bytes on disk for an event{indexes} | preallocated, journal or catalogs | peak memory, MB{memory} |\n\
              |---|---|---|---|"
         )?;
         for (name, of) in self.measured() {

@@ -101,11 +101,18 @@ impl Cluster {
     }
 }
 
-/// The journal is written over again, whatever was stored.
+/// Files of tables and indexes have numbers for names, and those that were not there when the
+/// database was made begin at 16384. The journal is written over again, whatever was stored; the
+/// rest is catalogs, the same for any number of events.
 pub(crate) fn disk(place: &Place) -> anyhow::Result<Disk> {
-    let journal = process::allocated(&place.data.join("pg_wal"))?;
-    let base = process::allocated(&place.data.join("base"))?;
-    Ok(Disk { data: base, reserve: journal })
+    const FIRST_OWN: u64 = 16_384;
+    let own = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let number = name.as_deref().and_then(|name| name.split(['.', '_']).next());
+        number.and_then(|number| number.parse().ok()).is_some_and(|number: u64| number >= FIRST_OWN)
+    };
+    let data = process::allocated_by(&place.data.join("base"), own)?;
+    Ok(Disk { data, reserve: process::allocated(&place.data)?.saturating_sub(data) })
 }
 
 async fn connect(socket: &Path, database: &str) -> anyhow::Result<Client> {
