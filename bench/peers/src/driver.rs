@@ -92,7 +92,8 @@ impl Plan {
                 if of.failures.iter().any(|why| why.starts_with(OUT)) {
                     continue;
                 }
-                if !process::wait_for_idle(QUIET) {
+                // A quick run measures nothing, so it waits for nothing.
+                if !self.quick && !process::wait_for_idle(QUIET) {
                     found.busy.push(format!("round {}, {}", round + 1, name.file()));
                 }
                 self.turn(*name, of, round);
@@ -102,6 +103,9 @@ impl Plan {
         found.scale = Some(self.scale());
         self.count(&mut found);
         found.minutes = started.elapsed().as_secs_f64() / 60.0;
+        if found.systems.iter().all(|(_, of)| of.failures.is_empty()) {
+            fs::remove_dir_all(self.run_dir())?;
+        }
         Ok(found)
     }
 
@@ -150,7 +154,7 @@ impl Plan {
             Line::Control { rate } => now.control.push(rate),
             Line::Done { work, figure } => now.figures.push((work, figure)),
             Line::Failed { work, why } => failures.push(format!("{work:?}: {why}")),
-            Line::Memory { bytes } => now.memory = Some(bytes),
+            Line::Memory { bytes } => now.memory = now.memory.max(Some(bytes)),
             Line::Loaded { .. } | Line::Syncs(_) => {}
         });
         let seconds = started.elapsed().as_secs_f64();
@@ -233,6 +237,9 @@ const OUT: &str = "takes no part";
 impl Of {
     fn fail(&mut self, why: String, name: Name) {
         eprintln!("{}: {why}", name.file());
+        // The page of results is for other machines too.
+        let here = std::env::current_dir().unwrap_or_default();
+        let why = why.replace(&format!("{}/", here.display()), "");
         if !self.failures.contains(&why) {
             self.failures.push(why);
         }

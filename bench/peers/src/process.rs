@@ -112,9 +112,16 @@ impl Resident {
 
 /// Bytes that a directory's files take on disk; holes take none.
 pub(crate) fn allocated(dir: &Path) -> anyhow::Result<u64> {
+    allocated_by(dir, |_| true)
+}
+
+/// The same, of some of the files.
+pub(crate) fn allocated_by(dir: &Path, counts: impl Fn(&Path) -> bool) -> anyhow::Result<u64> {
     let mut bytes = 0;
     each_file(dir, &mut |path| {
-        bytes += fs::symlink_metadata(path)?.blocks() * 512;
+        if counts(path) {
+            bytes += fs::symlink_metadata(path)?.blocks() * 512;
+        }
         Ok(())
     })?;
     Ok(bytes)

@@ -99,7 +99,7 @@ impl Page<'_> {
                reads for {} s.\n\
              - **Control:** before and after its appends each turn runs the bare loop: write and \
                fdatasync into a file of zeros, {} bytes at a time.\n\
-             - **Events:** {PAYLOAD} bytes of random letters, ids given. Appends go to {STREAMS} streams \
+             - **Events:** {PAYLOAD} bytes of random letters, ids given. Appends go into an empty store, to {STREAMS} streams \
                in 64 categories, each under its expected version. Reads go to {} events in {} streams \
                of {HUNDRED}, half of them contiguous, half interleaved with 99 others.\n\
              - Leftfold runs in process, and so does UmaDB's core; all others are servers on the same \
@@ -175,7 +175,7 @@ impl Page<'_> {
         let memory = self.note(
             "VmHWM of the server's processes and of the one that asks, or of the one that holds \
              both; what PostgreSQL's processes share counts once. Mapped files count as far as they \
-             are resident. A turn has up to 512 connections.",
+             are resident.",
         );
         let indexes = self.note(
             "Leftfold and UmaDB hold and index the tags of these events, and Leftfold the categories, \
@@ -184,7 +184,7 @@ impl Page<'_> {
         self.title("Disk and memory", "")?;
         writeln!(
             self.text,
-            "| | bytes on disk for an event{indexes} | preallocated, or journal | peak memory, MB{memory} |\n\
+            "| | bytes on disk for an event{indexes} | preallocated, journal or catalogs | peak memory, MB{memory} |\n\
              |---|---|---|---|"
         )?;
         for (name, of) in self.measured() {

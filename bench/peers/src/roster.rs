@@ -168,8 +168,9 @@ impl Name {
                     .collect();
                 format!(
                     "{}; a unique index on (stream, version); tokio-postgres, prepared statements, \
-                     one connection for each appender, unix socket",
-                    settings.join(", ")
+                     one connection for each appender up to {} and shared beyond, unix socket",
+                    settings.join(", "),
+                    postgres::CONNECTIONS,
                 )
             }
             Name::MessageDb => {
@@ -179,7 +180,7 @@ impl Name {
             }
             Name::Umadb => format!(
                 "`--read-method mmap --page-cache-max-mb {CACHE_MB}`, else defaults; umadb-client \
-                 over loopback, a connection for 64 appenders; a stream is a tag"
+                 over loopback, up to 8 connections; a stream is a tag"
             ),
             Name::UmadbCore => format!(
                 "read method mmap, page cache {CACHE_MB} MB; its own writer thread with group \
@@ -195,7 +196,7 @@ impl Name {
             }
             Name::Nats => "`jetstream { sync_interval: always }`, one file stream; \
                 Nats-Expected-Last-Subject-Sequence and Nats-Msg-Id on each message, atomic \
-                batches; reads by batched direct gets; a connection for 64 appenders"
+                batches; reads by batched direct gets; up to 8 connections"
                 .to_owned(),
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -86,7 +87,70 @@ impl Drop for Server {
     }
 }
 
+/// Connections that many share when there are more who ask than connections do any good.
+pub(crate) struct Shared<T> {
+    most: usize,
+    /// Those that somebody holds, and how many were given out.
+    held: Mutex<(Vec<Weak<T>>, usize)>,
+}
+
+impl<T> Shared<T> {
+    /// At most so many at a time.
+    pub(crate) fn new(most: usize) -> Self {
+        Shared { most, held: Mutex::default() }
+    }
+
+    /// One of them: a new one, or, if there are as many as there may be, the next in turn.
+    pub(crate) async fn get(
+        &self,
+        make: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<Arc<T>> {
+        if let Some(held) = self.next() {
+            return Ok(held);
+        }
+        let made = Arc::new(make.await?);
+        self.lock().0.push(Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    fn next(&self) -> Option<Arc<T>> {
+        let mut held = self.lock();
+        let (all, given) = &mut *held;
+        all.retain(|one| one.strong_count() > 0);
+        if all.len() < self.most {
+            return None;
+        }
+        *given += 1;
+        all.get(*given % all.len())?.upgrade()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Vec<Weak<T>>, usize)> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A port that nobody uses now.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_shared_when_there_are_enough_and_end_with_their_last_holder() {
+        let shared = Shared::new(2);
+        let made = std::cell::Cell::new(0);
+        let get = || {
+            shared.get(async {
+                made.set(made.get() + 1);
+                Ok(made.get())
+            })
+        };
+        let held = [get().await.unwrap(), get().await.unwrap(), get().await.unwrap()];
+        assert_eq!(made.get(), 2);
+        drop(held);
+        assert_eq!(*get().await.unwrap(), 3);
+    }
 }

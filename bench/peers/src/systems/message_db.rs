@@ -1,11 +1,14 @@
 //! message-db: the SQL functions of that project on PostgreSQL. It has JSON for payloads, and a
 //! lock for each category, so that each category's events become visible in order.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use tokio_postgres::{Client, Statement};
 
-use super::postgres::{self, Cluster, json, rows};
+use super::postgres::{self, CONNECTIONS, Cluster, json, rows};
 use crate::get;
+use crate::server::Shared;
 use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System, refused};
 use crate::work::Work;
 
@@ -37,10 +40,16 @@ const PATH: &str = "ALTER ROLE leftfold SET search_path TO message_store, public
 const TYPE: &str = "Measured";
 
 /// The server with the functions installed.
-pub(crate) struct MessageDb(Cluster);
+pub(crate) struct MessageDb {
+    cluster: Cluster,
+    connections: Shared<Prepared>,
+}
+
+/// Its share of a connection. Who writes several at a time has one alone: so many never do.
+pub(crate) struct Connection(Arc<Prepared>);
 
 /// A connection with its statements prepared.
-pub(crate) struct Connection {
+pub(crate) struct Prepared {
     client: Client,
     write: Statement,
     stream: Statement,
@@ -70,36 +79,15 @@ impl System for MessageDb {
                 client.batch_execute(&text).await.with_context(|| format!("running {script}"))?;
             }
         }
-        Ok(MessageDb(cluster))
+        Ok(MessageDb { cluster, connections: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Connection> {
-        let client = self.0.connect("postgres").await?;
-        Ok(Connection {
-            write: client
-                .prepare(
-                    "SELECT write_message($1::varchar, $2::varchar, $3::varchar, \
-                     $4::text::jsonb, NULL::jsonb, $5::bigint)",
-                )
-                .await?,
-            stream: client
-                .prepare("SELECT * FROM get_stream_messages($1::varchar, 0::bigint, -1::bigint)")
-                .await?,
-            category: client
-                .prepare("SELECT * FROM get_category_messages($1::varchar, 1::bigint, -1::bigint)")
-                .await?,
-            replay: client
-                .prepare(
-                    "SELECT id, stream_name, type, position, global_position, data::varchar, time \
-                     FROM messages ORDER BY global_position LIMIT $1",
-                )
-                .await?,
-            client,
-        })
+        Ok(Connection(self.connections.get(prepare(&self.cluster)).await?))
     }
 
     fn server(&self) -> Option<u32> {
-        Some(self.0.id())
+        Some(self.cluster.id())
     }
 
     fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
@@ -107,11 +95,36 @@ impl System for MessageDb {
     }
 
     async fn close(self) -> anyhow::Result<()> {
-        self.0.close().await
+        self.cluster.close().await
     }
 }
 
-impl Connection {
+async fn prepare(cluster: &Cluster) -> anyhow::Result<Prepared> {
+    let client = cluster.connect("postgres").await?;
+    Ok(Prepared {
+        write: client
+            .prepare(
+                "SELECT write_message($1::varchar, $2::varchar, $3::varchar, \
+                 $4::text::jsonb, NULL::jsonb, $5::bigint)",
+            )
+            .await?,
+        stream: client
+            .prepare("SELECT * FROM get_stream_messages($1::varchar, 0::bigint, -1::bigint)")
+            .await?,
+        category: client
+            .prepare("SELECT * FROM get_category_messages($1::varchar, 1::bigint, -1::bigint)")
+            .await?,
+        replay: client
+            .prepare(
+                "SELECT id, stream_name, type, position, global_position, data::varchar, time \
+                 FROM messages ORDER BY global_position LIMIT $1",
+            )
+            .await?,
+        client,
+    })
+}
+
+impl Prepared {
     /// What the function answers: the version.
     async fn write(&self, stream: &str, expected: i64, event: &Event) -> anyhow::Result<Mark> {
         let (id, data) = (event.id.to_string(), json(&event.data)?);
@@ -144,7 +157,7 @@ impl Session for Connection {
         expected: Mark,
         event: Event,
     ) -> anyhow::Result<Mark> {
-        self.write(stream, version(expected), &event).await
+        self.0.write(stream, version(expected), &event).await
     }
 
     async fn append_batch(
@@ -156,7 +169,7 @@ impl Session for Connection {
         let first = version(expected);
         let all: Vec<_> =
             events.iter().zip(first..).map(|(event, expected)| (stream, expected, event)).collect();
-        self.write_all(&all).await
+        self.0.write_all(&all).await
     }
 
     async fn append_on_tags(&mut self, _: [&str; 2], _: Mark, _: Event) -> anyhow::Result<Mark> {
@@ -164,11 +177,11 @@ impl Session for Connection {
     }
 
     async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
-        rows(&self.client, &self.stream, &[&stream], "data").await
+        rows(&self.0.client, &self.0.stream, &[&stream], "data").await
     }
 
     async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
-        rows(&self.client, &self.category, &[&category], "data").await
+        rows(&self.0.client, &self.0.category, &[&category], "data").await
     }
 
     async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
@@ -176,14 +189,14 @@ impl Session for Connection {
     }
 
     async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
-        rows(&self.client, &self.replay, &[&(limit as i64)], "data").await
+        rows(&self.0.client, &self.0.replay, &[&(limit as i64)], "data").await
     }
 
     async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
         let expected = |one: &Loaded| one.version as i64 - 1;
         let all: Vec<_> =
             chunk.iter().map(|one| (one.stream.as_str(), expected(one), &one.event)).collect();
-        self.write_all(&all).await?;
+        self.0.write_all(&all).await?;
         Ok(())
     }
 }

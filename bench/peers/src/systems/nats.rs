@@ -1,9 +1,9 @@
 //! NATS JetStream: one of its streams holds everything, a stream of ours is a subject in it.
 
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, HeaderMap, Subscriber};
 use futures::StreamExt;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::get;
-use crate::server::{Server, free_port};
+use crate::server::{Server, Shared, free_port};
 use crate::system::{Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
 use crate::work::{HUNDRED, Work};
 
@@ -23,19 +23,19 @@ const BATCH_NUMBER: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// Messages that are asked for at a time.
 const PAGE: usize = 1_000;
-/// Appenders that share a connection.
-const SHARED: usize = 64;
+/// Connections that all appenders share.
+const CONNECTIONS: usize = 8;
 
 /// The server, with the stream made.
 pub(crate) struct Nats {
     server: Server,
     url: String,
-    clients: Mutex<(Option<Client>, usize)>,
+    clients: Shared<Client>,
 }
 
 /// A handle on a shared connection.
 pub(crate) struct Connection {
-    client: Client,
+    client: Arc<Client>,
     context: jetstream::Context,
 }
 
@@ -71,22 +71,13 @@ impl System for Nats {
             ..stream::Config::default()
         };
         jetstream::new(client).get_or_create_stream(wanted).await?;
-        Ok(Nats { server, url, clients: Mutex::default() })
+        Ok(Nats { server, url, clients: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Connection> {
-        let shared = {
-            let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
-            clients.1 += 1;
-            clients.0.clone().filter(|_| clients.1 % SHARED != 1)
-        };
-        let client = match shared {
-            Some(client) => client,
-            None => async_nats::connect(&self.url).await?,
-        };
-        let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
-        clients.0 = Some(client.clone());
-        Ok(Connection { context: jetstream::new(client.clone()), client })
+        let connect = async { Ok(async_nats::connect(&self.url).await?) };
+        let client = self.clients.get(connect).await?;
+        Ok(Connection { context: jetstream::new(client.as_ref().clone()), client })
     }
 
     fn server(&self) -> Option<u32> {

@@ -5,6 +5,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::get;
 use crate::process;
-use crate::server::Server;
+use crate::server::{Server, Shared};
 use crate::system::{Disk, Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
 use crate::work::Work;
 
@@ -32,10 +33,13 @@ pub(crate) const SETTINGS: [(&str, &str); 13] = [
     ("checkpoint_timeout", "1h"),
     ("shared_buffers", "512MB"),
     ("work_mem", "64MB"),
-    ("max_connections", "600"),
+    ("max_connections", "100"),
     ("listen_addresses", ""),
     ("timezone", "UTC"),
 ];
+/// Connections that all appenders share. More processes than that only get into each other's way;
+/// what comes in over one is committed one after the other.
+pub(crate) const CONNECTIONS: usize = 64;
 const USER: &str = "leftfold";
 const TABLE: &str = "
     CREATE TABLE events (
@@ -97,11 +101,18 @@ impl Cluster {
     }
 }
 
-/// The journal is written over again, whatever was stored.
+/// Files of tables and indexes have numbers for names, and those that were not there when the
+/// database was made begin at 16384. The journal is written over again, whatever was stored; the
+/// rest is catalogs, the same for any number of events.
 pub(crate) fn disk(place: &Place) -> anyhow::Result<Disk> {
-    let journal = process::allocated(&place.data.join("pg_wal"))?;
-    let base = process::allocated(&place.data.join("base"))?;
-    Ok(Disk { data: base, reserve: journal })
+    const FIRST_OWN: u64 = 16_384;
+    let own = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let number = name.as_deref().and_then(|name| name.split(['.', '_']).next());
+        number.and_then(|number| number.parse().ok()).is_some_and(|number: u64| number >= FIRST_OWN)
+    };
+    let data = process::allocated_by(&place.data.join("base"), own)?;
+    Ok(Disk { data, reserve: process::allocated(&place.data)?.saturating_sub(data) })
 }
 
 async fn connect(socket: &Path, database: &str) -> anyhow::Result<Client> {
@@ -154,10 +165,16 @@ impl Account {
 }
 
 /// One table and a unique index.
-pub(crate) struct Postgres(Cluster);
+pub(crate) struct Postgres {
+    cluster: Cluster,
+    connections: Shared<Prepared>,
+}
+
+/// Its share of a connection.
+pub(crate) struct Connection(Arc<Prepared>);
 
 /// A connection with its statements prepared.
-pub(crate) struct Connection {
+pub(crate) struct Prepared {
     client: Client,
     append: Statement,
     batch: Statement,
@@ -184,44 +201,15 @@ impl System for Postgres {
         if fresh {
             cluster.connect("postgres").await?.batch_execute(TABLE).await?;
         }
-        Ok(Postgres(cluster))
+        Ok(Postgres { cluster, connections: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Connection> {
-        let client = self.0.connect("postgres").await?;
-        let read = "SELECT position, stream, version, id, type, data FROM events";
-        Ok(Connection {
-            append: client
-                .prepare("INSERT INTO events (stream, version, id, type, data) VALUES ($1, $2, $3, $4, $5)")
-                .await?,
-            batch: client
-                .prepare(
-                    "INSERT INTO events (stream, version, id, type, data) \
-                     SELECT $1, $2 + n - 1, id, $3, data \
-                     FROM unnest($4::uuid[], $5::bytea[]) WITH ORDINALITY AS given (id, data, n)",
-                )
-                .await?,
-            stream: client.prepare(&format!("{read} WHERE stream = $1 ORDER BY version")).await?,
-            category: client
-                .prepare(&format!(
-                    "{read} WHERE stream >= $1 AND stream < $2 ORDER BY position"
-                ))
-                .await?,
-            replay: client.prepare(&format!("{read} ORDER BY position LIMIT $1")).await?,
-            load: client
-                .prepare(
-                    "INSERT INTO events (stream, version, id, type, data) \
-                     SELECT stream, version, id, $1, data \
-                     FROM unnest($2::text[], $3::bigint[], $4::uuid[], $5::bytea[]) \
-                     AS given (stream, version, id, data)",
-                )
-                .await?,
-            client,
-        })
+        Ok(Connection(self.connections.get(prepare(&self.cluster)).await?))
     }
 
     fn server(&self) -> Option<u32> {
-        Some(self.0.id())
+        Some(self.cluster.id())
     }
 
     fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
@@ -229,8 +217,41 @@ impl System for Postgres {
     }
 
     async fn close(self) -> anyhow::Result<()> {
-        self.0.close().await
+        self.cluster.close().await
     }
+}
+
+async fn prepare(cluster: &Cluster) -> anyhow::Result<Prepared> {
+    let client = cluster.connect("postgres").await?;
+    let read = "SELECT position, stream, version, id, type, data FROM events";
+    Ok(Prepared {
+        append: client
+            .prepare(
+                "INSERT INTO events (stream, version, id, type, data) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .await?,
+        batch: client
+            .prepare(
+                "INSERT INTO events (stream, version, id, type, data) \
+                 SELECT $1, $2 + n - 1, id, $3, data \
+                 FROM unnest($4::uuid[], $5::bytea[]) WITH ORDINALITY AS given (id, data, n)",
+            )
+            .await?,
+        stream: client.prepare(&format!("{read} WHERE stream = $1 ORDER BY version")).await?,
+        category: client
+            .prepare(&format!("{read} WHERE stream >= $1 AND stream < $2 ORDER BY position"))
+            .await?,
+        replay: client.prepare(&format!("{read} ORDER BY position LIMIT $1")).await?,
+        load: client
+            .prepare(
+                "INSERT INTO events (stream, version, id, type, data) \
+                 SELECT stream, version, id, $1, data \
+                 FROM unnest($2::text[], $3::bigint[], $4::uuid[], $5::bytea[]) \
+                 AS given (stream, version, id, data)",
+            )
+            .await?,
+        client,
+    })
 }
 
 /// Goes through all rows of an answer as they come.
@@ -266,8 +287,9 @@ impl Session for Connection {
         let version = next(expected);
         let data: &[u8] = &event.data;
         let written = self
+            .0
             .client
-            .execute(&self.append, &[&stream, &version, &event.id, &TYPE, &data])
+            .execute(&self.0.append, &[&stream, &version, &event.id, &TYPE, &data])
             .await?;
         anyhow::ensure!(written == 1, "one event gave {written} rows");
         Ok(Some(version as u64))
@@ -283,7 +305,7 @@ impl Session for Connection {
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         let data: Vec<&[u8]> = events.iter().map(|event| event.data.as_ref()).collect();
         let written =
-            self.client.execute(&self.batch, &[&stream, &first, &TYPE, &ids, &data]).await?;
+            self.0.client.execute(&self.0.batch, &[&stream, &first, &TYPE, &ids, &data]).await?;
         anyhow::ensure!(written == events.len() as u64, "a batch gave {written} rows");
         Ok(Some(first as u64 + written - 1))
     }
@@ -293,13 +315,13 @@ impl Session for Connection {
     }
 
     async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
-        rows(&self.client, &self.stream, &[&stream], "data").await
+        rows(&self.0.client, &self.0.stream, &[&stream], "data").await
     }
 
     async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
         // The names of a category's streams lie between "name-" and the character after the dash.
         let (first, end) = (format!("{category}-"), format!("{category}."));
-        rows(&self.client, &self.category, &[&first, &end], "data").await
+        rows(&self.0.client, &self.0.category, &[&first, &end], "data").await
     }
 
     async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
@@ -307,7 +329,7 @@ impl Session for Connection {
     }
 
     async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
-        rows(&self.client, &self.replay, &[&(limit as i64)], "data").await
+        rows(&self.0.client, &self.0.replay, &[&(limit as i64)], "data").await
     }
 
     async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
@@ -315,7 +337,7 @@ impl Session for Connection {
         let versions: Vec<i64> = chunk.iter().map(|one| one.version as i64).collect();
         let ids: Vec<Uuid> = chunk.iter().map(|one| one.event.id).collect();
         let data: Vec<&[u8]> = chunk.iter().map(|one| one.event.data.as_ref()).collect();
-        self.client.execute(&self.load, &[&TYPE, &streams, &versions, &ids, &data]).await?;
+        self.0.client.execute(&self.0.load, &[&TYPE, &streams, &versions, &ids, &data]).await?;
         Ok(())
     }
 }

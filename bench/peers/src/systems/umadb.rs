@@ -21,7 +21,7 @@ use umadb_dcb::{
 
 use crate::get;
 use crate::process;
-use crate::server::{Server, free_port};
+use crate::server::{Server, Shared, free_port};
 use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
 use crate::work::Work;
 
@@ -33,14 +33,14 @@ const FILE: &str = "uma.db";
 const COMMIT: usize = 2_048;
 /// Events that are asked for at a time in a replay of the core, which answers all at once.
 const PAGE: u32 = 10_000;
-/// Appenders that share a connection of HTTP/2.
-const SHARED: usize = 64;
+/// Connections of HTTP/2 that all appenders share.
+const CONNECTIONS: usize = 8;
 
 /// Its server.
 pub(crate) struct UmaServer {
     server: Server,
     url: String,
-    clients: std::sync::Mutex<(Option<Arc<AsyncUmaDbClient>>, usize)>,
+    clients: Shared<AsyncUmaDbClient>,
 }
 
 impl System for UmaServer {
@@ -61,22 +61,12 @@ impl System for UmaServer {
         let mut server = Server::start(command, &place.data, Signal::INT)?;
         server.listens(port).await?;
         let url = format!("http://127.0.0.1:{port}");
-        Ok(UmaServer { server, url, clients: std::sync::Mutex::default() })
+        Ok(UmaServer { server, url, clients: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Client> {
-        let shared = {
-            let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
-            clients.1 += 1;
-            clients.0.clone().filter(|_| clients.1 % SHARED != 1)
-        };
-        let client = match shared {
-            Some(client) => client,
-            None => Arc::new(UmaDbClient::new(self.url.clone()).connect_async().await?),
-        };
-        let mut clients = self.clients.lock().map_err(|_| anyhow!("a thread has panicked"))?;
-        clients.0 = Some(client.clone());
-        Ok(Client(client))
+        let connect = async { Ok(UmaDbClient::new(self.url.clone()).connect_async().await?) };
+        Ok(Client(self.clients.get(connect).await?))
     }
 
     fn server(&self) -> Option<u32> {
@@ -88,7 +78,6 @@ impl System for UmaServer {
     }
 
     async fn close(self) -> anyhow::Result<()> {
-        drop(self.clients);
         self.server.close().await
     }
 }
