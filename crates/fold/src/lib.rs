@@ -11,12 +11,20 @@ mod event;
 mod execute;
 mod given;
 pub mod golden;
+pub mod message;
 mod one;
+pub mod process;
+pub mod reactor;
 mod reads;
 mod snapshot;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
 pub mod time;
+pub mod timer;
 mod upcast;
+pub mod view;
 
 #[doc(hidden)]
 pub mod __private;

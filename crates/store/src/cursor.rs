@@ -18,6 +18,12 @@ impl Cursor {
     /// Before the first event of any store.
     pub const START: Cursor = Cursor { store: [0; 4], position: 0 };
 
+    /// Whether whoever is here has seen all that somebody at the other has seen. Cursors of
+    /// different stores say nothing about each other.
+    pub fn covers(&self, other: Cursor) -> bool {
+        other.position == 0 || (self.store == other.store && self.position >= other.position)
+    }
+
     /// The cursor's bytes, for keeping it in a database.
     pub fn to_bytes(&self) -> [u8; 13] {
         let mut bytes = [VERSION; 13];
@@ -67,6 +73,15 @@ impl FromStr for Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn covers_what_lies_before_it_in_the_same_store() {
+        let at = |store, position| Cursor { store: [store; 4], position };
+        assert!(at(1, 5).covers(at(1, 5)) && at(1, 5).covers(at(1, 4)));
+        assert!(!at(1, 5).covers(at(1, 6)) && !at(1, 5).covers(at(2, 4)));
+        assert!(Cursor::START.covers(Cursor::START) && at(1, 5).covers(Cursor::START));
+        assert!(!Cursor::START.covers(at(1, 1)));
+    }
 
     #[test]
     fn reads_what_it_prints_and_nothing_else() {

@@ -211,7 +211,7 @@ impl Place {
         self.last.map(|last| last.version).max(self.hidden)
     }
 
-    fn expected(&self) -> Expected {
+    pub(crate) fn expected(&self) -> Expected {
         self.version().map_or(Expected::NoStream, Expected::Exactly)
     }
 

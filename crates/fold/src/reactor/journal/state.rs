@@ -1,0 +1,124 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use leftfold_store::Cursor;
+use uuid::Uuid;
+
+use super::{Held, Low, Moved};
+
+/// Lanes and positions that one fact tells at most, so that no fact is too large for an event:
+/// names have up to 1,024 bytes, reasons are cut.
+const PART: usize = 500;
+
+/// What a reactor has done: the fold of its journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    /// The version of the last fact; none if there is none yet.
+    pub(crate) version: Option<u64>,
+    /// The version of the fact that the last full account begins with.
+    pub(crate) whole_since: u64,
+    pub(crate) low: Low,
+    /// Finished beyond `low`.
+    pub(crate) done: BTreeSet<u64>,
+    pub(crate) lanes: BTreeMap<String, Held>,
+    pub(crate) control: Cursor,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal {
+            version: None,
+            whole_since: 0,
+            low: Low::START,
+            done: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            control: Cursor::START,
+        }
+    }
+}
+
+impl Journal {
+    /// The version that the next fact will have.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.version.map_or(0, |version| version + 1)
+    }
+
+    pub(crate) fn apply(&mut self, moved: &Moved) {
+        let version = self.next_version();
+        if let Some((0, _)) = moved.whole {
+            *self = Journal { whole_since: version, ..Journal::default() };
+        }
+        self.version = Some(version);
+        self.low = moved.low;
+        self.done.extend(&moved.done);
+        self.done = self.done.split_off(&(moved.low.position + 1));
+        for (lane, held) in &moved.lanes {
+            match held {
+                Some(held) => _ = self.lanes.insert(lane.clone(), held.clone()),
+                None => _ = self.lanes.remove(lane),
+            }
+        }
+        if let Some(control) = moved.control {
+            self.control = control;
+        }
+    }
+
+    /// All of it, in facts that are to be appended together.
+    pub(crate) fn whole(&self, run: Uuid) -> Vec<Moved> {
+        let mut parts = vec![Moved { control: Some(self.control), ..self.part(run) }];
+        let done: Vec<u64> = self.done.iter().copied().collect();
+        parts.extend(done.chunks(PART).map(|done| Moved { done: done.to_vec(), ..self.part(run) }));
+        let held: Vec<_> =
+            self.lanes.iter().map(|(lane, held)| (lane.clone(), Some(held.clone()))).collect();
+        let held = held.chunks(PART);
+        parts.extend(held.map(|lanes| Moved { lanes: lanes.to_vec(), ..self.part(run) }));
+        let of = parts.len() as u32;
+        for (number, part) in (0..).zip(&mut parts) {
+            part.whole = Some((number, of));
+        }
+        parts
+    }
+
+    fn part(&self, run: Uuid) -> Moved {
+        let low = self.low;
+        Moved { run, low, done: Vec::new(), lanes: Vec::new(), control: None, whole: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::journal::State;
+
+    fn moved(low: u64, done: &[u64]) -> Moved {
+        let low = Low { cursor: Cursor::START, position: low };
+        let done = done.to_vec();
+        Moved { run: Uuid::nil(), low, done, lanes: Vec::new(), control: None, whole: None }
+    }
+
+    #[test]
+    fn what_is_below_the_low_mark_is_forgotten() {
+        let mut journal = Journal::default();
+        journal.apply(&moved(1, &[3, 5, 8]));
+        journal.apply(&moved(5, &[9]));
+        assert_eq!(journal.done, BTreeSet::from([8, 9]));
+        assert_eq!(journal.version, Some(1));
+    }
+
+    #[test]
+    fn a_full_account_folds_to_the_same_state() {
+        let mut journal = Journal::default();
+        journal.apply(&moved(7, &(9..2_000).collect::<Vec<_>>()));
+        let held = Held { after: Cursor::START, head: None, state: State::Behind };
+        let lanes = (0..1_200).map(|n| (format!("lane-{n}"), Some(held.clone()))).collect();
+        journal.apply(&Moved { lanes, ..moved(8, &[]) });
+        let mut again = Journal::default();
+        again.apply(&moved(1, &[2_500]));
+        for part in journal.whole(Uuid::nil()) {
+            let text = serde_json::to_string(&part).unwrap();
+            again.apply(&serde_json::from_str(&text).unwrap());
+        }
+        assert_eq!(again.low, journal.low);
+        assert_eq!(again.done, journal.done);
+        assert_eq!(again.lanes, journal.lanes);
+    }
+}

@@ -1,0 +1,177 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use leftfold_io::fake::SeededRandom;
+use leftfold_store::{
+    Append, AppendError, Appended, Cursor, Delivery, Embedded, EventStore, Expected, Failure,
+    IndexInfo, LiveSubscription, Page, Query, Read, ReadError, Recorded, Retention, RetentionRule,
+    StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+};
+
+/// A store that a seed drives: its answers take their time, some appends lose their answer, and
+/// deliveries are held up.
+pub struct SimStore {
+    embedded: Embedded,
+    random: Arc<SeededRandom>,
+}
+
+/// A subscription that delivers when the seed says so.
+pub struct SimSubscription {
+    inner: LiveSubscription,
+    random: Arc<SeededRandom>,
+}
+
+/// Out of so many appends one loses its answer.
+const LOST_ANSWER: u64 = 40;
+/// A call is held up at most so often.
+const HELD_UP: u64 = 4;
+
+impl SimStore {
+    pub(super) fn new(embedded: Embedded, random: Arc<SeededRandom>) -> Self {
+        SimStore { embedded, random }
+    }
+
+    pub(super) fn embedded(&self) -> &Embedded {
+        &self.embedded
+    }
+
+    /// All that a query yields now, durably; it takes no time. An empty answer if the disk is off.
+    pub fn look(&self, query: Query) -> Vec<Recorded> {
+        let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));
+        while let Ok(page) = self.embedded.blocking().read(read) {
+            events.extend(page.events);
+            if !page.more {
+                break;
+            }
+            read = Read::forward(query.clone()).after(page.cursor);
+        }
+        events
+    }
+
+    /// Lets others go on first, now and then.
+    async fn hold_up(&self) {
+        hold_up(&self.random).await;
+    }
+
+    async fn reached(&self, cursor: Cursor) {
+        poll_fn(|cx| {
+            if self.embedded.blocking().head().covers(cursor) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+async fn hold_up(random: &SeededRandom) {
+    let mut left = random.below(HELD_UP);
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Subscription for SimSubscription {
+    async fn next(&mut self) -> Result<Delivery, ReadError> {
+        hold_up(&self.random).await;
+        self.inner.next().await
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.inner.cursor()
+    }
+}
+
+impl EventStore for SimStore {
+    type Subscription = SimSubscription;
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.hold_up().await;
+        let answer = self.embedded.append(append).await;
+        self.hold_up().await;
+        if answer.is_ok() && self.random.one_in(LOST_ANSWER) {
+            // What a connection that breaks looks like: written, and nobody was told.
+            return Err(Failure::Busy { attempts: 0 }.into());
+        }
+        answer
+    }
+
+    async fn read(&self, read: Read) -> Result<Page, ReadError> {
+        self.hold_up().await;
+        if let Some(cursor) = read.at_least {
+            self.reached(cursor).await;
+        }
+        self.embedded.blocking().read(read)
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<SimSubscription, ReadError> {
+        self.hold_up().await;
+        let inner = self.embedded.blocking().subscribe(subscribe)?;
+        Ok(SimSubscription { inner, random: self.random.clone() })
+    }
+
+    async fn head(&self) -> Result<Cursor, ReadError> {
+        self.hold_up().await;
+        Ok(self.embedded.blocking().head())
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        self.hold_up().await;
+        self.embedded.blocking().stream(name)
+    }
+
+    async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
+        self.hold_up().await;
+        self.embedded.blocking().streams(&streams)
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        self.hold_up().await;
+        self.embedded.blocking().checkpoint(name)
+    }
+
+    async fn set_retention(&self, stream: &str, retention: Retention) -> Result<(), AppendError> {
+        self.embedded.set_retention(stream, retention).await
+    }
+
+    async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.embedded.delete_stream(stream, expected).await
+    }
+
+    async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.embedded.tombstone_stream(stream, expected).await
+    }
+
+    async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        self.embedded.set_retention_rule(rule).await
+    }
+
+    async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
+        self.embedded.drop_retention_rule(name).await
+    }
+
+    async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
+        self.embedded.retention_rules().await
+    }
+
+    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        self.embedded.define_index(name, query).await
+    }
+
+    async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
+        self.embedded.drop_index(name).await
+    }
+
+    async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        self.hold_up().await;
+        self.embedded.blocking().indexes()
+    }
+}

@@ -1,0 +1,130 @@
+use leftfold_store::{
+    Cursor, Delivery, EventStore, Invalid, Point, Query, Read, ReadError, Recorded, Subscribe,
+    Subscription,
+};
+
+use super::{Anchor, Backing, Saved, View, ViewError};
+
+/// Events that are committed at a time.
+const BATCH: usize = 512;
+/// Bytes of events that are committed at a time; one event is taken whatever its size.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Rows that are being kept up to date.
+pub(super) struct Following<'a, V, S: EventStore> {
+    view: &'a V,
+    rows: &'a dyn Backing,
+    subscription: S::Subscription,
+    saved: Option<Saved>,
+    batch: Vec<Recorded>,
+    bytes: usize,
+}
+
+pub(super) fn made_by<V: View>() -> String {
+    format!("{} {}", V::NAME, V::LOGIC)
+}
+
+impl<'a, V: View, S: EventStore> Following<'a, V, S> {
+    /// Goes on from where the rows are, if they are this view's of this store.
+    pub(super) async fn start(
+        view: &'a V,
+        store: &S,
+        rows: &'a dyn Backing,
+    ) -> Result<Self, ViewError> {
+        let saved = rows.saved()?;
+        if let Some(saved) = &saved {
+            check::<V>(store, saved).await?;
+        }
+        let cursor = saved.as_ref().map_or(Cursor::START, |saved| saved.cursor);
+        let subscription = match store.subscribe(Subscribe::after(view.query(), cursor)).await {
+            Ok(subscription) => subscription,
+            Err(error) => return Err(other_history::<V>(error, saved.as_ref())),
+        };
+        Ok(Following { view, rows, subscription, saved, batch: Vec::new(), bytes: 0 })
+    }
+
+    /// Takes the next events and commits them; says whether that was all there is.
+    pub(super) async fn step(&mut self) -> Result<bool, ViewError> {
+        match self.subscription.next().await? {
+            Delivery::Event(event, at) => {
+                self.bytes += event.data().len() + event.metadata().len();
+                self.batch.push(event);
+                if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
+                    self.commit(at)?;
+                }
+                Ok(false)
+            }
+            Delivery::CaughtUp(at) => {
+                self.commit(at)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Once caught up: each event is committed as it comes.
+    pub(super) async fn step_live(&mut self) -> Result<(), ViewError> {
+        match self.subscription.next().await? {
+            Delivery::Event(event, at) => {
+                self.batch.push(event);
+                self.commit(at)
+            }
+            Delivery::CaughtUp(at) => self.commit(at),
+        }
+    }
+
+    fn commit(&mut self, at: Cursor) -> Result<(), ViewError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        let last = batch.last().map(Anchor::of);
+        let anchor = last.or_else(|| self.saved.as_ref()?.anchor.clone());
+        let to = Saved { made_by: made_by::<V>(), cursor: at, anchor };
+        let mut change = |rows: &mut dyn super::Rows| {
+            batch.iter().try_for_each(|event| self.view.apply(rows, event))
+        };
+        if !self.rows.commit(self.saved.as_ref(), &to, &mut change)? {
+            return Err(ViewError::Overtaken { view: V::NAME.to_owned() });
+        }
+        self.saved = Some(to);
+        Ok(())
+    }
+}
+
+/// Whether rows are this view's, and made from what this store holds.
+async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), ViewError> {
+    if saved.made_by != made_by::<V>() {
+        let (found, wanted) = (saved.made_by.clone(), made_by::<V>());
+        return Err(ViewError::OtherLogic { found, wanted });
+    }
+    let Some(anchor) = &saved.anchor else { return Ok(()) };
+    let at = Read::forward(Query::All).including(Point::Position(anchor.position)).limit(1);
+    let page = match store.read(at).await {
+        Ok(page) => page,
+        Err(error) => return Err(other_history::<V>(error, Some(saved))),
+    };
+    // Retention may hide the event itself; then the next one stands there, later.
+    let is_same = |event: &Recorded| match event.position() == anchor.position {
+        true => event.id() == anchor.id && event.commit_time().micros() == anchor.commit_time,
+        false => true,
+    };
+    let ends_before = page.events.is_empty() && !page.more && !store.head().await?.covers(saved.cursor);
+    if ends_before || !page.events.first().is_none_or(is_same) {
+        return Err(gone::<V>(Some(saved)));
+    }
+    Ok(())
+}
+
+/// A cursor that this store does not know is one of another history.
+fn other_history<V: View>(error: ReadError, saved: Option<&Saved>) -> ViewError {
+    match error {
+        ReadError::Invalid(Invalid { code: "cursor_ahead" | "cursor_foreign", .. }) => {
+            gone::<V>(saved)
+        }
+        error => error.into(),
+    }
+}
+
+fn gone<V: View>(saved: Option<&Saved>) -> ViewError {
+    let anchor = saved.and_then(|saved| saved.anchor.as_ref());
+    let position = anchor.map_or(0, |anchor| anchor.position);
+    ViewError::OtherHistory { view: V::NAME.to_owned(), position }
+}

@@ -1,0 +1,102 @@
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+
+use super::{Backing, Row, Rows, Saved, ViewError};
+
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const SAVED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("saved");
+/// The key of what stands beside the rows.
+const SELF: &str = "view";
+
+/// Rows in one file, with the cursor in the same transaction.
+pub struct RedbRows {
+    database: Database,
+}
+
+impl RedbRows {
+    /// Opens the file, or makes it. If it is damaged beyond opening, delete it: it is made again from
+    /// the events.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ViewError> {
+        let database = Database::create(path).map_err(ViewError::rows)?;
+        let begun = database.begin_write().map_err(ViewError::rows)?;
+        begun.open_table(ROWS).map_err(ViewError::rows)?;
+        begun.open_table(SAVED).map_err(ViewError::rows)?;
+        begun.commit().map_err(ViewError::rows)?;
+        Ok(RedbRows { database })
+    }
+}
+
+struct Changes<'a>(Table<'a, &'static [u8], &'static [u8]>);
+
+impl Rows for Changes<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let found = self.0.get(key).map_err(ViewError::rows)?;
+        Ok(found.map(|found| found.value().to_vec()))
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), ViewError> {
+        self.0.insert(key, value).map(drop).map_err(ViewError::rows)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), ViewError> {
+        self.0.remove(key).map(drop).map_err(ViewError::rows)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Saved, ViewError> {
+    serde_json::from_slice(bytes).map_err(ViewError::rows)
+}
+
+impl Backing for RedbRows {
+    fn saved(&self) -> Result<Option<Saved>, ViewError> {
+        let begun = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = begun.open_table(SAVED).map_err(ViewError::rows)?;
+        let found = table.get(SELF).map_err(ViewError::rows)?;
+        found.map(|found| decode(found.value())).transpose()
+    }
+
+    fn commit(
+        &self,
+        expected: Option<&Saved>,
+        to: &Saved,
+        change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
+    ) -> Result<bool, ViewError> {
+        // A transaction that is not committed leaves nothing.
+        let begun = self.database.begin_write().map_err(ViewError::rows)?;
+        {
+            let mut beside = begun.open_table(SAVED).map_err(ViewError::rows)?;
+            let found = beside.get(SELF).map_err(ViewError::rows)?;
+            let found = found.map(|found| decode(found.value())).transpose()?;
+            if found.as_ref() != expected {
+                return Ok(false);
+            }
+            let saved = serde_json::to_vec(to).map_err(ViewError::rows)?;
+            beside.insert(SELF, &saved[..]).map_err(ViewError::rows)?;
+            change(&mut Changes(begun.open_table(ROWS).map_err(ViewError::rows)?))?;
+        }
+        begun.commit().map_err(ViewError::rows)?;
+        Ok(true)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let begun = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = begun.open_table(ROWS).map_err(ViewError::rows)?;
+        let found = table.get(key).map_err(ViewError::rows)?;
+        Ok(found.map(|found| found.value().to_vec()))
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        let begun = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = begun.open_table(ROWS).map_err(ViewError::rows)?;
+        let mut rows = Vec::new();
+        for row in table.range(from.max(prefix)..).map_err(ViewError::rows)? {
+            let (key, value) = row.map_err(ViewError::rows)?;
+            if rows.len() == limit || !key.value().starts_with(prefix) {
+                break;
+            }
+            rows.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(rows)
+    }
+}

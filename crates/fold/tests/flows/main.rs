@@ -1,0 +1,7 @@
+//! Timers, processes and messages: once, in order, across restarts.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod messages;
+mod processes;
+mod support;
+mod timers;

@@ -1,0 +1,9 @@
+//! Reactors: what happens once, in which order, and what becomes of what fails.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod crashes;
+mod order;
+mod parking;
+mod progress;
+mod support;
+mod waiting;

@@ -1,0 +1,55 @@
+//! The simulator finds what is wrong: a careless consumer is caught, and its seed fails again.
+
+use leftfold::testing::{Domain, Running, Simulation, World, running};
+use leftfold::{Append, CheckpointMove, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription};
+
+/// Answers first and moves its checkpoint afterwards, in an append of its own.
+struct Careless;
+
+async fn answer(store: std::sync::Arc<leftfold::testing::SimStore>) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut at = store.checkpoint("careless").await.map_err(|error| text(&error))?;
+    let from = at.unwrap_or(leftfold::Cursor::START);
+    let asked = Subscribe::after(Query::event_type("Asked"), from);
+    let mut asked = store.subscribe(asked).await.map_err(|error| text(&error))?;
+    loop {
+        let Delivery::Event(_, to) = asked.next().await.map_err(|error| text(&error))? else {
+            continue;
+        };
+        let answer = Append::new().event("answers", NewEvent::json("Answered", "1"));
+        store.append(answer).await.map_err(|error| text(&error))?;
+        let moved = CheckpointMove { name: "careless".to_owned(), expected: at, to };
+        let moved = Append::new().checkpoint(moved);
+        store.append(moved).await.map_err(|error| text(&error))?;
+        at = Some(to);
+    }
+}
+
+impl Domain for Careless {
+    fn runs(&self, world: &World) -> Vec<Running> {
+        vec![running(answer(world.store()))]
+    }
+
+    fn act(&self, world: &World, _: u64) -> Running {
+        let store = world.store();
+        let asked = Append::new().event("questions", NewEvent::json("Asked", "1"));
+        running(async move { store.append(asked).await })
+    }
+
+    fn check_at_rest(&self, world: &World) -> Result<(), String> {
+        let [asked, answered] =
+            ["Asked", "Answered"].map(|kind| world.read(Query::event_type(kind)).len());
+        match asked == answered {
+            true => Ok(()),
+            false => Err(format!("{asked} were asked, and {answered} answered")),
+        }
+    }
+}
+
+#[test]
+fn a_careless_consumer_is_caught_and_its_seed_fails_in_the_same_way_again() {
+    let failed = Simulation::of(|| Careless).seeds(100).run().unwrap_err();
+    let again = Simulation::of(|| Careless).seeds(100).run().unwrap_err();
+    assert_eq!(failed, again);
+    assert!(failed.to_string().contains("LEFTFOLD_SEED="), "{failed}");
+}

@@ -1,0 +1,224 @@
+//! Views: rows that are a function of the facts, and know how far they are.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leftfold::time::FakeTime;
+use leftfold::view::{Backing, Lag, MemoryRows, RedbRows, Rows, View, ViewError, Viewing};
+use leftfold::{
+    Append, Appended, Coded, Embedded, EventStore, NewEvent, Options, Query, Recorded, Timestamp,
+};
+use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
+
+fn open(disk: &FakeDisk) -> Arc<Embedded> {
+    let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(1)));
+    let disk = Arc::new(disk.clone());
+    Arc::new(Embedded::open_on(disk, clock, random, Options::default()).unwrap())
+}
+
+fn append(store: &Embedded, stream: &str, event_type: &str) -> Appended {
+    let event = NewEvent::json(event_type, "{}");
+    store.blocking().append(Append::new().event(stream, event)).unwrap()
+}
+
+/// How often each thing happened to each order.
+struct Counts;
+
+impl View for Counts {
+    const NAME: &'static str = "counts";
+
+    fn query(&self) -> Query {
+        Query::category("order")
+    }
+
+    fn apply(&self, rows: &mut dyn Rows, event: &Recorded) -> Result<(), ViewError> {
+        if event.event_type() == "Nonsense" {
+            return Err(ViewError::event("it makes no sense"));
+        }
+        let key = event.stream().as_bytes();
+        let count = rows.get(key)?.map_or(0, |value| value[0]);
+        rows.put(key, &[count + 1])
+    }
+}
+
+/// The same, counted by twos: another logic.
+struct Doubled;
+
+impl View for Doubled {
+    const NAME: &'static str = "counts";
+    const LOGIC: u32 = 2;
+
+    fn query(&self) -> Query {
+        Counts.query()
+    }
+
+    fn apply(&self, rows: &mut dyn Rows, event: &Recorded) -> Result<(), ViewError> {
+        Counts.apply(rows, event)?;
+        Counts.apply(rows, event)
+    }
+}
+
+fn all(rows: &dyn Backing) -> Vec<(String, u8)> {
+    let rows = rows.range(b"order-", b"", 100).unwrap();
+    rows.into_iter().map(|(key, value)| (String::from_utf8(key).unwrap(), value[0])).collect()
+}
+
+fn three_orders(store: &Embedded) {
+    for (stream, times) in [("order-1", 3), ("order-2", 1), ("customer-1", 5)] {
+        (0..times).for_each(|_| _ = append(store, stream, "Happened"));
+    }
+}
+
+fn expected(first: u8) -> Vec<(String, u8)> {
+    vec![("order-1".to_owned(), first), ("order-2".to_owned(), 1)]
+}
+
+#[test]
+fn rows_in_memory_and_in_a_file_are_the_same_and_a_file_goes_on_where_it_was() {
+    let store = open(&FakeDisk::new());
+    three_orders(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("counts.redb");
+    let memory = Viewing::new(Counts, store.clone(), MemoryRows::default());
+    pollster::block_on(memory.catch_up()).unwrap();
+    for first in [3, 4] {
+        let view = Viewing::new(Counts, store.clone(), RedbRows::open(&file).unwrap());
+        pollster::block_on(view.catch_up()).unwrap();
+        assert_eq!(all(&*view.rows()), expected(first));
+        append(&store, "order-1", "Happened");
+    }
+    pollster::block_on(memory.catch_up()).unwrap();
+    assert_eq!(all(&*memory.rows()), expected(5));
+    let some = memory.rows().range(b"order-", b"order-2", 1).unwrap();
+    assert_eq!(some, [(b"order-2".to_vec(), vec![1])]);
+}
+
+#[test]
+fn an_event_that_can_not_be_applied_changes_nothing_with_its_batch() {
+    let store = open(&FakeDisk::new());
+    let dir = tempfile::tempdir().unwrap();
+    let rows = RedbRows::open(dir.path().join("counts.redb")).unwrap();
+    let view = Viewing::new(Counts, store.clone(), rows);
+    pollster::block_on(view.catch_up()).unwrap();
+    three_orders(&store);
+    append(&store, "order-1", "Nonsense");
+    let error = pollster::block_on(view.catch_up()).unwrap_err();
+    assert_eq!(error.code(), "view_event_unusable");
+    assert_eq!(all(&*view.rows()), []);
+}
+
+#[test]
+fn who_has_written_can_wait_until_the_view_has_it() {
+    let store = open(&FakeDisk::new());
+    let time = FakeTime::at(Timestamp(0));
+    let view = Viewing::new(Counts, store.clone(), MemoryRows::default()).time(time.clone());
+    let order = append(&store, "order-1", "Happened");
+    // Something that the view does not want is no reason to wait longer.
+    let other = append(&store, "customer-1", "Happened");
+    assert_eq!(pollster::block_on(view.lag()).unwrap(), Lag::Since(Duration::ZERO));
+    let read = async {
+        assert_eq!(all(&*view.at_least(order.cursor).await.unwrap()).len(), 1);
+        view.at_least(other.cursor).await.unwrap();
+        let live = append(&store, "order-2", "Happened");
+        assert_eq!(all(&*view.at_least(live.cursor).await.unwrap()).len(), 2);
+    };
+    pollster::block_on(view.run_until(read)).unwrap();
+    assert_eq!(pollster::block_on(view.lag()).unwrap(), Lag::None);
+    // Nobody runs it now.
+    let late = append(&store, "order-3", "Happened");
+    time.advance(Duration::from_secs(7));
+    let waited = view.at_least_until(late.cursor, Timestamp(7_000_000));
+    assert_eq!(pollster::block_on(waited).err().unwrap().code(), "view_late");
+    assert_eq!(pollster::block_on(view.lag()).unwrap(), Lag::Since(Duration::from_secs(7)));
+}
+
+#[test]
+fn a_rebuilt_view_takes_the_old_ones_place_when_it_has_caught_up() {
+    let store = open(&FakeDisk::new());
+    three_orders(&store);
+    let view = Viewing::new(Counts, store.clone(), MemoryRows::default());
+    let rebuilt = async {
+        view.at_least(store.head().await.unwrap()).await.unwrap();
+        let before = view.rows();
+        view.rebuild(MemoryRows::default()).await.unwrap();
+        assert!(!Arc::ptr_eq(&before, &view.rows()));
+        assert_eq!(all(&*view.rows()), expected(3));
+        // Whoever runs it goes on with the new rows.
+        let live = append(&store, "order-1", "Happened");
+        assert_eq!(all(&*view.at_least(live.cursor).await.unwrap()), expected(4));
+        assert_eq!(all(&*before), expected(3));
+    };
+    pollster::block_on(view.run_until(rebuilt)).unwrap();
+}
+
+#[test]
+fn rows_of_another_logic_are_not_taken_up() {
+    let store = open(&FakeDisk::new());
+    three_orders(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["1.redb", "2.redb"].map(|name| dir.path().join(name));
+    let counts = Viewing::new(Counts, store.clone(), RedbRows::open(&old).unwrap());
+    pollster::block_on(counts.catch_up()).unwrap();
+    drop(counts);
+    let doubled = Viewing::new(Doubled, store.clone(), RedbRows::open(&old).unwrap());
+    let error = pollster::block_on(doubled.catch_up()).unwrap_err();
+    assert_eq!(error.code(), "view_of_other_logic");
+    // The old rows answer while the new ones are built.
+    assert_eq!(all(&*doubled.rows()), expected(3));
+    pollster::block_on(doubled.rebuild(RedbRows::open(&new).unwrap())).unwrap();
+    assert_eq!(all(&*doubled.rows())[0], ("order-1".to_owned(), 6));
+}
+
+/// The store was restored from an older state, and has gone another way since: as long as before, so
+/// that no cursor tells.
+#[test]
+fn a_view_of_another_history_is_refused() {
+    let disk = FakeDisk::new();
+    let store = open(&disk);
+    append(&store, "order-1", "Happened");
+    let older = disk.after(Crash::Keeps);
+    append(&store, "order-1", "Happened");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("counts.redb");
+    let view = Viewing::new(Counts, store, RedbRows::open(&file).unwrap());
+    pollster::block_on(view.catch_up()).unwrap();
+    drop(view);
+    let restored = open(&older);
+    for events in 0..3 {
+        let view = Viewing::new(Counts, restored.clone(), RedbRows::open(&file).unwrap());
+        let error = pollster::block_on(view.catch_up()).unwrap_err();
+        assert_eq!(error.code(), "view_of_other_history", "after {events} events");
+        append(&restored, "order-2", "Happened");
+    }
+    let view = Viewing::new(Counts, restored, MemoryRows::default());
+    pollster::block_on(view.catch_up()).unwrap();
+    assert_eq!(all(&*view.rows())[1], ("order-2".to_owned(), 3));
+}
+
+#[test]
+fn of_two_who_write_the_same_rows_one_stops() {
+    let store = open(&FakeDisk::new());
+    three_orders(&store);
+    let rows = Arc::new(MemoryRows::default());
+    let stopped = pollster::block_on(async {
+        let one = Viewing::new(Counts, store.clone(), rows.clone());
+        let two = Viewing::new(Counts, store.clone(), rows.clone());
+        let (one, two) = (one.run(), two.run());
+        let news = async {
+            append(&store, "order-1", "Happened");
+            std::future::pending::<()>().await;
+        };
+        let (one, two, news) = (std::pin::pin!(one), std::pin::pin!(two), std::pin::pin!(news));
+        let both = futures_util::future::select(one, two);
+        match futures_util::future::select(both, news).await {
+            futures_util::future::Either::Left((ended, _)) => match ended {
+                futures_util::future::Either::Left((ended, _)) => ended,
+                futures_util::future::Either::Right((ended, _)) => ended,
+            },
+            futures_util::future::Either::Right(_) => Ok(()),
+        }
+    });
+    assert_eq!(stopped.unwrap_err().code(), "view_overtaken");
+    assert_eq!(all(&*rows)[1], ("order-2".to_owned(), 1));
+}

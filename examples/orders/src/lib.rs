@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod aggregator;
+mod caller;
+mod checks;
+mod facts;
+mod inventory;
+mod running;
+mod story;
+
+pub use aggregator::{Order, aggregator};
+pub use caller::{NewOrder, outcome, place};
+pub use checks::{details, fraud};
+pub use facts::Shop;
+pub use inventory::{Stock, inventory, stock_of};
+pub use story::story;

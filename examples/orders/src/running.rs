@@ -1,0 +1,53 @@
+//! Services on threads of their own, each with its own store: embedded ones here, which are one; over
+//! the client they would be connections.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use event_listener::Event;
+use leftfold::reactor::{Handler, Reactor};
+use leftfold::timer::timers;
+use leftfold::{Embedded, EventStore};
+use pollster::block_on;
+
+use crate::{aggregator, details, fraud, inventory};
+
+/// Services that run until this is stopped.
+pub(crate) struct Services {
+    stop: Arc<Event>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Services {
+    /// Starts all of them.
+    pub(crate) fn start(store: &Arc<Embedded>) -> Self {
+        let mut services = Services { stop: Arc::default(), threads: Vec::new() };
+        services.run(inventory(store.clone()));
+        services.run(fraud(store.clone()));
+        services.run(details(store.clone()));
+        services.run(aggregator(store.clone()));
+        services.run(timers(store.clone()));
+        services
+    }
+
+    fn run<S, H>(&mut self, service: Reactor<S, H>)
+    where
+        S: EventStore<Subscription: 'static> + 'static,
+        H: Handler,
+    {
+        let stop = self.stop.listen();
+        self.threads.push(thread::spawn(move || {
+            block_on(service.run_until(stop))?;
+            Ok(())
+        }));
+    }
+
+    /// Stops all of them and waits for them.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify(usize::MAX);
+        for thread in self.threads {
+            thread.join().map_err(|_| anyhow::anyhow!("a service has panicked"))??;
+        }
+        Ok(())
+    }
+}

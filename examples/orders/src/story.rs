@@ -1,0 +1,93 @@
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use leftfold::{Append, Embedded, Event, Options};
+use pollster::block_on;
+
+use crate::running::Services;
+use crate::{NewOrder, Shop, outcome, place, stock_of};
+
+/// Customers at a time.
+const CALLERS: u64 = 4;
+
+fn order(id: impl Into<String>, item: &str) -> NewOrder {
+    let (item, address) = (item.to_owned(), "1 Long Lane".to_owned());
+    NewOrder { id: id.into(), item, count: 1, cents: 990, address }
+}
+
+fn told(outcome: Option<String>) -> String {
+    outcome.map_or("confirmed".to_owned(), |reason| format!("rejected: {reason}"))
+}
+
+/// Places an order and awaits its outcome.
+fn buy(store: &Embedded, order: &NewOrder) -> anyhow::Result<Option<String>> {
+    block_on(place(store, order))?;
+    block_on(outcome(store, &order.id))
+}
+
+fn deliver(store: &Embedded, item: &str, count: u64) -> anyhow::Result<()> {
+    let delivered = Shop::Delivered { count }.to_new()?;
+    store.blocking().append(Append::new().event(format!("stock-{item}"), delivered))?;
+    Ok(())
+}
+
+/// Tells the story of the README: opens a store in a directory and plays it.
+pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    deliver(&store, "lamp", 30)?;
+    deliver(&store, "chair", 5)?;
+    let services = Services::start(&store);
+    writeln!(out, "a chair: {}", told(buy(&store, &order("first", "chair"))?))?;
+    let yacht = NewOrder { cents: 9_900_000, ..order("dear", "chair") };
+    writeln!(out, "a chair of gold: {}", told(buy(&store, &yacht)?))?;
+    let nowhere = NewOrder { address: String::new(), ..order("nowhere", "chair") };
+    writeln!(out, "a chair for nowhere: {}", told(buy(&store, &nowhere)?))?;
+    let crowd = NewOrder { count: 6, ..order("crowd", "chair") };
+    writeln!(out, "six chairs: {}", told(buy(&store, &crowd)?))?;
+
+    let confirmed = rush(&store)?;
+    let left = block_on(stock_of(&*store, "lamp"))?.free;
+    writeln!(out, "50 orders for 30 lamps: {confirmed} confirmed, {left} left")?;
+    services.stop()?;
+
+    for number in 0..3 {
+        block_on(place(&*store, &order(format!("late-{number}"), "chair")))?;
+    }
+    writeln!(out, "all services are stopped, and three chairs are ordered")?;
+    let services = Services::start(&store);
+    for number in 0..3 {
+        let outcome = block_on(outcome(&*store, &format!("late-{number}")))?;
+        writeln!(out, "when they are back, order {number}: {}", told(outcome))?;
+    }
+    services.stop()?;
+    // Whatever was begun is done now, also the release of what was rejected.
+    let chairs = block_on(stock_of(&*store, "chair"))?.free;
+    writeln!(out, "{chairs} chair is left")?;
+    Ok(())
+}
+
+/// Fifty orders at a time; how many were confirmed.
+fn rush(store: &Arc<Embedded>) -> anyhow::Result<u64> {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let store = store.clone();
+            thread::spawn(move || -> anyhow::Result<u64> {
+                let mine = (0..50).filter(|number| number % CALLERS == caller);
+                let orders: Vec<_> =
+                    mine.map(|number| order(format!("rush-{number}"), "lamp")).collect();
+                let mut confirmed = 0;
+                for order in &orders {
+                    confirmed += u64::from(buy(&store, order)?.is_none());
+                }
+                Ok(confirmed)
+            })
+        })
+        .collect();
+    let mut confirmed = 0;
+    for caller in callers {
+        confirmed += caller.join().map_err(|_| anyhow::anyhow!("a caller has panicked"))??;
+    }
+    Ok(confirmed)
+}
