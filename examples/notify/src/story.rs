@@ -37,7 +37,8 @@ fn notifier(
 
 fn confirm(store: &Embedded, orders: std::ops::Range<u32>) -> anyhow::Result<()> {
     for order in orders {
-        let confirmed = NewEvent::json("OrderConfirmed", format!("{{\"to\":\"customer {order}\"}}"));
+        let confirmed =
+            NewEvent::json("OrderConfirmed", format!("{{\"to\":\"customer {order}\"}}"));
         store.blocking().append(Append::new().event(format!("order-{order}"), confirmed))?;
     }
     Ok(())
@@ -64,7 +65,11 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     at_most_once(&store, &time, out)
 }
 
-fn at_least_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut impl Write) -> anyhow::Result<()> {
+fn at_least_once(
+    store: &Arc<Embedded>,
+    time: &FakeTime,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let mails = Endpoint::open()?;
     let reactor = |dies| notifier("mails", store, time, mails.address(), dies);
     let mut told = |what: &str| -> anyhow::Result<()> {
@@ -88,7 +93,11 @@ fn at_least_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut impl Write) -
     told("and another one")
 }
 
-fn at_most_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut impl Write) -> anyhow::Result<()> {
+fn at_most_once(
+    store: &Arc<Embedded>,
+    time: &FakeTime,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let texts = Endpoint::open()?;
     let reactor = |dies| {
         let reactor = notifier("texts", store, time, texts.address(), dies);

@@ -37,7 +37,9 @@ impl State for Order {
             Shop::OrderPlaced { item, .. } => self.item.clone_from(item),
             Shop::Reserved { .. } => self.stock = said(true, ""),
             Shop::OutOfStock { .. } => self.stock = said(false, "it is out of stock"),
-            Shop::FraudChecked { suspicious } => self.fraud = said(!suspicious, "fraud is suspected"),
+            Shop::FraudChecked { suspicious } => {
+                self.fraud = said(!suspicious, "fraud is suspected")
+            }
             Shop::DetailsChecked { complete } => {
                 self.details = said(*complete, "the address is missing");
             }
@@ -86,9 +88,9 @@ impl Process for Order {
             None => return Results::none(),
         };
         match verdict.of_order(order) {
-            Ok(event) if is_answer && !self.decided => Results::none()
-                .event(stream, event.tag(ITEM, &self.item))
-                .cancel_timer(order),
+            Ok(event) if is_answer && !self.decided => {
+                Results::none().event(stream, event.tag(ITEM, &self.item)).cancel_timer(order)
+            }
             _ => Results::none(),
         }
     }

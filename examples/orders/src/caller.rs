@@ -1,8 +1,6 @@
 //! The caller: places an order and awaits what becomes of it.
 
-use leftfold::{
-    Append, Delivery, EventStore, Expected, Query, Subscribe, Subscription, decode,
-};
+use leftfold::{Append, Delivery, EventStore, Expected, Query, Subscribe, Subscription, decode};
 
 use crate::Shop;
 use crate::facts::ITEM;

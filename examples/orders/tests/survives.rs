@@ -46,9 +46,9 @@ impl Domain for Shopping {
         for placed in world.read(Query::event_type("OrderPlaced")) {
             let order = placed.correlation().unwrap_or_default().to_owned();
             let own = world.read(Query::stream(format!("order-{order}")));
-            let outcomes = own.iter().filter(|event| {
-                ["OrderConfirmed", "OrderRejected"].contains(&event.event_type())
-            });
+            let outcomes = own
+                .iter()
+                .filter(|event| ["OrderConfirmed", "OrderRejected"].contains(&event.event_type()));
             if outcomes.count() != 1 {
                 return Err(format!("order {order} has not one outcome: {own:?}"));
             }

@@ -19,12 +19,21 @@ const ISLANDS: [&str; 3] = ["island-north", "island-south", "island-west"];
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Island {
-    Delivered { crates: u64 },
-    Sold { order: u64 },
+    Delivered {
+        crates: u64,
+    },
+    Sold {
+        order: u64,
+    },
     /// An order that this island has no stock for: a neighbour is asked.
-    Asked { order: u64, tried: u64 },
+    Asked {
+        order: u64,
+        tried: u64,
+    },
     /// No island had any.
-    SoldOut { order: u64 },
+    SoldOut {
+        order: u64,
+    },
 }
 
 /// What an island has.
@@ -117,7 +126,8 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     tell("after the ferries", &store, out)?;
 
     let messages = store.blocking().read(Read::forward(Query::event_type("AskedNeighbour")))?;
-    let sent = |to: &str| messages.events.iter().filter(|event| receiver(event) == Some(to)).count();
+    let sent =
+        |to: &str| messages.events.iter().filter(|event| receiver(event) == Some(to)).count();
     writeln!(out, "messages: {} to south, {} to west", sent(ISLANDS[1]), sent(ISLANDS[2]))?;
     // The processes end, and all is gone through again.
     drop(store);
@@ -131,8 +141,10 @@ fn tell(when: &str, store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Resu
     let count = |kind: &str| -> anyhow::Result<usize> {
         Ok(store.blocking().read(Read::forward(Query::event_type(kind)))?.events.len())
     };
-    let left = ISLANDS.map(|island| block_on(Decider::new(store).load(&By::<Stock>::stream(island))));
-    let left: Vec<_> = left.into_iter().map(|stock| stock.map(|it| it.crates)).collect::<Result<_, _>>()?;
+    let left =
+        ISLANDS.map(|island| block_on(Decider::new(store).load(&By::<Stock>::stream(island))));
+    let left: Vec<_> =
+        left.into_iter().map(|stock| stock.map(|it| it.crates)).collect::<Result<_, _>>()?;
     let (sold, sold_out) = (count("Sold")?, count("SoldOut")?);
     writeln!(out, "{when}: {sold} sold, {sold_out} sold out, {left:?} crates left")?;
     Ok(())

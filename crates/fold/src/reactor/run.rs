@@ -4,11 +4,11 @@ use leftfold_io::{OsRandom, Random};
 use leftfold_store::{Cursor, EventStore, Query};
 use uuid::Uuid;
 
+use super::ReactorError;
 use super::core::{Counts, Setup};
 use super::engine::{End, Engine};
 use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
-use super::ReactorError;
 use crate::time::{SystemTime, Time};
 
 /// A query, and what is done about each event that it yields. See the [module](self).

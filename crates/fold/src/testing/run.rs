@@ -66,8 +66,9 @@ impl<'a, D: Domain> Run<'a, D> {
         options.log.segment_bytes = 4_096 << (self.seed % 6);
         let random = Arc::new(SeededRandom::new(self.random.next_u64()));
         let disk = Arc::new(self.disk.clone());
-        let (embedded, manual) = Embedded::open_manual(disk, self.clock.clone(), random, options)
-            .map_err(|error| format!("the store does not open after a crash: {error}"))?;
+        let (embedded, manual) =
+            Embedded::open_manual(disk, self.clock.clone(), random, options)
+                .map_err(|error| format!("the store does not open after a crash: {error}"))?;
         let store = Arc::new(SimStore::new(embedded, self.random.clone()));
         let time = FakeTime::at(Timestamp(self.now));
         let world = World { store, time, random: self.random.clone() };
@@ -238,4 +239,3 @@ impl Machine {
         }
     }
 }
-

@@ -106,7 +106,8 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         true => event.id() == anchor.id && event.commit_time().micros() == anchor.commit_time,
         false => true,
     };
-    let ends_before = page.events.is_empty() && !page.more && !store.head().await?.covers(saved.cursor);
+    let ends_before =
+        page.events.is_empty() && !page.more && !store.head().await?.covers(saved.cursor);
     if ends_before || !page.events.first().is_none_or(is_same) {
         return Err(gone::<V>(Some(saved)));
     }

@@ -53,9 +53,9 @@ mod redb;
 mod rows;
 mod viewing;
 
+pub use self::redb::RedbRows;
 pub use error::ViewError;
 pub use memory::MemoryRows;
-pub use self::redb::RedbRows;
 pub use rows::{Anchor, Backing, Row, Rows, Saved};
 pub use viewing::{Lag, Viewing};
 

@@ -56,10 +56,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         self.follow(&*rows).await.map(drop)
     }
 
-    async fn follow<'a>(
-        &'a self,
-        rows: &'a dyn Backing,
-    ) -> Result<Following<'a, V, S>, ViewError> {
+    async fn follow<'a>(&'a self, rows: &'a dyn Backing) -> Result<Following<'a, V, S>, ViewError> {
         let mut following = Following::start(&self.view, &*self.store, rows).await?;
         while !following.step().await? {
             self.moved.notify(usize::MAX);

@@ -1,8 +1,8 @@
 use std::convert::Infallible;
 
 use leftfold::message::{courier, to};
-use leftfold::{Append, By, Command, Event, Query, State};
 use leftfold::reactor::Parked;
+use leftfold::{Append, By, Command, Event, Query, State};
 
 use crate::support::World;
 

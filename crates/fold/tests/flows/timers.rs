@@ -50,10 +50,12 @@ fn a_running_clockwork_fires_when_the_time_comes() {
     let time = world.time.clone();
     let store = world.store.clone();
     let rings = async {
-        let mut bells =
-            leftfold::EventStore::subscribe(&*store, leftfold::Subscribe::to(Query::stream("bells")))
-                .await
-                .unwrap();
+        let mut bells = leftfold::EventStore::subscribe(
+            &*store,
+            leftfold::Subscribe::to(Query::stream("bells")),
+        )
+        .await
+        .unwrap();
         loop {
             let next = leftfold::Subscription::next(&mut bells).await.unwrap();
             match next {

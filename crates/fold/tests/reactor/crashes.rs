@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use leftfold::reactor::{Cause, Guarantee, Parked, ReactorLimits, Setback};
 use leftfold::Query;
+use leftfold::reactor::{Cause, Guarantee, Parked, ReactorLimits, Setback};
 
 use crate::support::{World, echo, of, poll_once};
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use leftfold::reactor::{Cause, Handler, Progress, Reactor, Results, Retry, Setback};
 use leftfold::time::FakeTime;
-use leftfold::{
-    Append, Embedded, EventStore, NewEvent, Options, Query, Read, Recorded, Timestamp,
-};
+use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Recorded, Timestamp};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use parking_lot::Mutex;
 
@@ -44,16 +42,9 @@ impl World {
         self.reactor_of(Query::category("o"), handler)
     }
 
-    pub(crate) fn reactor_of<H: Handler>(
-        &self,
-        query: Query,
-        handler: H,
-    ) -> Reactor<Embedded, H> {
-        let retry = Retry {
-            attempts: 3,
-            first: Duration::from_secs(1),
-            longest: Duration::from_secs(10),
-        };
+    pub(crate) fn reactor_of<H: Handler>(&self, query: Query, handler: H) -> Reactor<Embedded, H> {
+        let retry =
+            Retry { attempts: 3, first: Duration::from_secs(1), longest: Duration::from_secs(10) };
         Reactor::new("r", query, self.store.clone(), handler)
             .time(self.time.clone())
             .random(Arc::new(SeededRandom::new(7)))

@@ -73,9 +73,10 @@ impl Domain for Islands {
                 let sent: Vec<u64> = numbers(&world.read(Query::stream(&from)), |event, island| {
                     matches!(island, Island::Sent { .. }) && receiver(event) == Some(&whom)
                 });
-                let received: Vec<u64> = numbers(&world.read(Query::stream(&whom)), |_, island| {
-                    matches!(island, Island::Received { from: sender, .. } if *sender == from)
-                });
+                let received: Vec<u64> = numbers(
+                    &world.read(Query::stream(&whom)),
+                    |_, island| matches!(island, Island::Received { from: sender, .. } if *sender == from),
+                );
                 if sent != received {
                     return Err(format!("{from} to {whom}: {sent:?} arrived as {received:?}"));
                 }

@@ -36,9 +36,10 @@ impl Orders {
         let (store, random) = (world.store(), world.random());
         let handler = move |cause: Cause| {
             let stream = format!("echo-{}", cause.event.stream());
-            let done = store.look(Query::stream(&stream)).iter().any(|echo| {
-                echo.causation() == Some(cause.event.id().to_string().as_str())
-            });
+            let done = store
+                .look(Query::stream(&stream))
+                .iter()
+                .any(|echo| echo.causation() == Some(cause.event.id().to_string().as_str()));
             if done {
                 *wrong.lock() = Some(format!("{} was finished already", name(&cause.event)));
             }
@@ -97,15 +98,15 @@ impl Domain for Orders {
         if let Some(wrong) = self.wrong.lock().take() {
             return Err(wrong);
         }
-        let twice = self.announced.lock().iter().find(|(_, calls)| **calls > 1).map(|it| it.0.clone());
+        let twice =
+            self.announced.lock().iter().find(|(_, calls)| **calls > 1).map(|it| it.0.clone());
         twice.map_or(Ok(()), |twice| Err(format!("{twice} was announced twice")))
     }
 
     fn check_at_rest(&self, world: &World) -> Result<(), String> {
         self.check(world)?;
-        let data = |events: Vec<Recorded>| -> Vec<_> {
-            events.iter().map(|event| event.data()).collect()
-        };
+        let data =
+            |events: Vec<Recorded>| -> Vec<_> { events.iter().map(|event| event.data()).collect() };
         for n in 0..4 {
             let placed = data(world.read(Query::stream(format!("order-{n}"))));
             let echoed = data(world.read(Query::stream(format!("echo-order-{n}"))));
@@ -118,9 +119,9 @@ impl Domain for Orders {
         // Whatever was not announced waits for a person, or behind what does.
         let parked = pollster_on(Parked::of("announce", &*world.store()).list());
         for event in orders.iter().filter(|event| !announced.contains_key(&name(event))) {
-            let waits_behind = parked.iter().any(|parked| {
-                parked.stream == event.stream() && parked.version <= event.version()
-            });
+            let waits_behind = parked
+                .iter()
+                .any(|parked| parked.stream == event.stream() && parked.version <= event.version());
             if !waits_behind {
                 return Err(format!("{} was neither announced nor parked", name(event)));
             }
@@ -130,9 +131,7 @@ impl Domain for Orders {
 }
 
 /// Polls until it is ready: nothing here waits for anything but its turn.
-pub(crate) fn pollster_on<T, E: std::fmt::Debug>(
-    future: impl Future<Output = Result<T, E>>,
-) -> T {
+pub(crate) fn pollster_on<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T {
     pollster::block_on(future).unwrap()
 }
 

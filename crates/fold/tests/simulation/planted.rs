@@ -1,7 +1,9 @@
 //! The simulator finds what is wrong: a careless consumer is caught, and its seed fails again.
 
 use leftfold::testing::{Domain, Running, Simulation, World, running};
-use leftfold::{Append, CheckpointMove, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription};
+use leftfold::{
+    Append, CheckpointMove, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription,
+};
 
 /// Answers first and moves its checkpoint afterwards, in an append of its own.
 struct Careless;

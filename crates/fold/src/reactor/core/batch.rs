@@ -203,9 +203,11 @@ impl Core {
         let expected = self.journal.version.map_or(Expected::NoStream, Expected::Exactly);
         let to = batch.moved.last().map_or(self.journal.low, |moved| moved.low).cursor;
         let name = checkpoint_of(reactor);
-        append
-            .expect(journal, expected)
-            .checkpoint(CheckpointMove { name, expected: checkpoint, to })
+        append.expect(journal, expected).checkpoint(CheckpointMove {
+            name,
+            expected: checkpoint,
+            to,
+        })
     }
 }
 

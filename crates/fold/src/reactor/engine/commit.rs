@@ -63,10 +63,7 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
     }
 }
 
-async fn patiently<S: EventStore>(
-    store: &Arc<S>,
-    append: Append,
-) -> Result<Appended, AppendError> {
+async fn patiently<S: EventStore>(store: &Arc<S>, append: Append) -> Result<Appended, AppendError> {
     let mut attempt = 1;
     loop {
         match store.append(append.clone()).await {
@@ -99,9 +96,7 @@ impl Written {
             ([], _) => return Err(error.into()),
             ([_, _, ..], _) => Verdict::Split(batch),
             ([_], AppendError::Conflict(_)) => Verdict::Conflicted(batch, reason),
-            ([done], AppendError::Overlap(overlap))
-                if known || is_own(done.cause.key, overlap) =>
-            {
+            ([done], AppendError::Overlap(overlap)) if known || is_own(done.cause.key, overlap) => {
                 Verdict::Recognised(batch)
             }
             _ => Verdict::Refused(batch, reason),

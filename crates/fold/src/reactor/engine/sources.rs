@@ -4,11 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::FutureExt;
-use leftfold_store::{
-    Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp,
-};
+use futures_util::stream::{FuturesUnordered, Stream};
+use leftfold_store::{Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp};
 
 use super::commit::Written;
 use super::waiting::Watched;
@@ -22,8 +20,7 @@ use crate::reactor::setback::Setback;
 use crate::time::{Time, Waiting};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Next<S> =
-    (<S as EventStore>::Subscription, Result<Delivery, ReadError>);
+type Next<S> = (<S as EventStore>::Subscription, Result<Delivery, ReadError>);
 
 /// What an engine is woken by.
 pub(super) enum Happened {

@@ -7,10 +7,7 @@ use crate::reactor::ReactorError;
 const PAGE: usize = 256;
 
 /// Loads what a reactor has done: from its last full account on.
-pub(crate) async fn load(
-    store: &impl EventStore,
-    reactor: &str,
-) -> Result<Journal, ReactorError> {
+pub(crate) async fn load(store: &impl EventStore, reactor: &str) -> Result<Journal, ReactorError> {
     let stream = stream_of(JOURNAL, reactor);
     let mut read = Read::backward(Query::stream(&stream)).limit(PAGE);
     let mut facts: Vec<(u64, Moved)> = Vec::new();
