@@ -31,7 +31,7 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     let carts = Commands::new("carts", store.clone())?;
     while_running(&carts, &time, || then_the_cart(&carts, out))?;
     writeln!(out, "in the cart: {:?}", items(&store)?)?;
-    time.advance(Duration::from_secs(3_600));
+    time.advance(Duration::from_secs(2 * 3_600));
     while_running(&carts, &time, || {
         let outcome = block_on(carts.outcome(Uuid::from_u128(9)))?;
         writeln!(out, "for a cart that never came: {}", told(&outcome))?;

@@ -1,0 +1,38 @@
+use leftfold::{By, Command, Event, State};
+
+#[derive(Event)]
+enum Bank {
+    Deposited { cents: u64 },
+}
+
+#[derive(Event)]
+enum Shop {
+    Sold,
+}
+
+#[derive(Default)]
+struct Account;
+
+impl State for Account {
+    type Event = Bank;
+
+    fn apply(&mut self, _: &Bank) {}
+}
+
+struct Deposit;
+
+impl Command for Deposit {
+    type Event = Bank;
+    type Error = String;
+    type Reads = (By<Account>, By<Account>);
+
+    fn reads(&self) -> Self::Reads {
+        (By::stream("account-1"), By::stream("account-2"))
+    }
+
+    fn decide(&self, _: &Account) -> Result<Vec<Bank>, String> {
+        Ok(vec![])
+    }
+}
+
+fn main() {}
