@@ -58,6 +58,9 @@ pub(crate) enum Command {
     Streams(Streams),
     /// Define, drop and list named indexes.
     Index(Index),
+    /// List, replay and skip what reactors have parked.
+    #[command(after_help = PARKED_HELP)]
+    Parked(Parked),
     /// Say what is kept of streams and of what queries yield.
     #[command(after_help = RETENTION_HELP)]
     Retention(Retention),
@@ -256,6 +259,47 @@ pub(crate) enum IndexAction {
     },
     /// List the indexes.
     List,
+}
+
+const PARKED_HELP: &str = "\
+Examples:
+  leftfold parked list
+  leftfold parked list mails --all
+  leftfold parked replay mails order-17 3
+  leftfold parked skip mails order-17 3
+
+The reactor hears of it when it runs next, or at once if it runs.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Parked {
+    #[command(subcommand)]
+    pub(crate) action: ParkedAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParkedAction {
+    /// List what is parked, with the reasons.
+    List {
+        /// Only this reactor's.
+        reactor: Option<String>,
+        /// Also what waits for something, or for its next attempt.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Have an event tried again; what waits behind it follows.
+    Replay(ParkedEvent),
+    /// Have an event counted as handled; what waits behind it follows.
+    Skip(ParkedEvent),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ParkedEvent {
+    /// The reactor.
+    pub(crate) reactor: String,
+    /// The event's stream.
+    pub(crate) stream: String,
+    /// Its version.
+    pub(crate) version: u64,
 }
 
 const RETENTION_HELP: &str = "\

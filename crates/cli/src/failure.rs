@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use leftfold::reactor::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 
 /// Says on standard error what went wrong: its stable code, and a sentence.
@@ -22,7 +23,8 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let open = || cause.downcast_ref::<OpenError>().map(Coded::code);
         let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
         let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
-        append.or_else(read).or_else(open).or_else(invalid).or_else(backup)
+        let reactor = || cause.downcast_ref::<ReactorError>().map(Coded::code);
+        append.or_else(read).or_else(open).or_else(invalid).or_else(backup).or_else(reactor)
     })
 }
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Subscribe(subscribe) => commands::subscribe::run(&args.place, &subscribe),
         Command::Streams(streams) => commands::streams::run(&args.place, &streams),
         Command::Index(index) => commands::index::run(&args.place, index.action),
+        Command::Parked(parked) => commands::parked::run(&args.place, &parked.action),
         Command::Retention(retention) => commands::retention::run(&args.place, retention.action),
         Command::Delete(delete) => commands::retention::delete(&args.place, &delete),
         Command::Scavenge { dry_run } => commands::scavenge::run(&args.place, dry_run),

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod index;
 pub(crate) mod ingest;
 pub(crate) mod pack;
+pub(crate) mod parked;
 pub(crate) mod read;
 pub(crate) mod repair;
 pub(crate) mod retention;

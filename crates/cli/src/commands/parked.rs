@@ -1,0 +1,113 @@
+use std::process::ExitCode;
+
+use leftfold::reactor::{HeldEvent, Parked, Why};
+use leftfold::{Embedded, Invalid, Streams};
+use pollster::block_on;
+use serde_json::json;
+
+use crate::args::{ParkedAction, ParkedEvent, Place};
+use crate::output::{for_people, table};
+
+/// The category of the streams in which reactors keep what they have done.
+const JOURNALS: &str = "leftfold.reactor";
+
+pub(crate) fn run(place: &Place, action: &ParkedAction) -> anyhow::Result<ExitCode> {
+    let store = super::existing(place)?;
+    match action {
+        ParkedAction::List { reactor, all } => list(&store, reactor.as_deref(), *all)?,
+        ParkedAction::Replay(event) => {
+            block_on(Parked::of(&event.reactor, &store).replay(&find(&store, event)?))?;
+        }
+        ParkedAction::Skip(event) => {
+            block_on(Parked::of(&event.reactor, &store).skip(&find(&store, event)?))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(store: &Embedded, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
+    let reactors = match reactor {
+        Some(reactor) => vec![reactor.to_owned()],
+        None => reactors(store)?,
+    };
+    let mut rows = table(&["reactor", "stream", "version", "type", "attempts", "since", "why"]);
+    for reactor in reactors {
+        let parked = Parked::of(&reactor, store);
+        let held = if all { block_on(parked.list_held())? } else { block_on(parked.list())? };
+        for event in held {
+            match for_people() {
+                true => _ = rows.add_row(row(&reactor, &event)),
+                false => println!("{}", to_json(&reactor, &event)),
+            }
+        }
+    }
+    if for_people() {
+        println!("{rows}");
+    }
+    Ok(())
+}
+
+/// The reactors that have ever run on the store.
+fn reactors(store: &Embedded) -> anyhow::Result<Vec<String>> {
+    let mut streams = Streams { category: Some(JOURNALS.to_owned()), ..Streams::default() };
+    let mut reactors = Vec::new();
+    loop {
+        let page = store.blocking().streams(&streams)?;
+        let names = page.streams.iter().filter_map(|stream| stream.name.split_once('-'));
+        reactors.extend(names.map(|(_, reactor)| reactor.to_owned()));
+        if !page.more {
+            return Ok(reactors);
+        }
+        streams.after = Some(page.cursor);
+    }
+}
+
+fn find(store: &Embedded, wanted: &ParkedEvent) -> anyhow::Result<HeldEvent> {
+    let ParkedEvent { reactor, stream, version } = wanted;
+    let parked = block_on(Parked::of(reactor, store).list())?;
+    let is_it = |event: &HeldEvent| event.stream == *stream && event.version == *version;
+    let found = parked.into_iter().find(is_it);
+    Ok(found.ok_or_else(|| Invalid {
+        code: "event_not_parked",
+        message: format!(
+            "reactor {reactor} has not parked the event of version {version} in stream {stream}; \
+             `leftfold parked list {reactor}` says what it has"
+        ),
+    })?)
+}
+
+fn why(event: &HeldEvent) -> String {
+    match &event.why {
+        Why::Retry(due) => format!("{}; again at {due}", event.reason),
+        Why::Waiting(query, Some(until)) => format!("waits for {query} until {until}"),
+        Why::Waiting(query, None) => format!("waits for {query}"),
+        _ => event.reason.clone(),
+    }
+}
+
+fn row(reactor: &str, event: &HeldEvent) -> Vec<String> {
+    let HeldEvent { stream, version, event_type, attempts, since, .. } = event;
+    vec![
+        reactor.to_owned(),
+        stream.clone(),
+        version.to_string(),
+        event_type.clone(),
+        attempts.to_string(),
+        since.to_string(),
+        why(event),
+    ]
+}
+
+fn to_json(reactor: &str, event: &HeldEvent) -> serde_json::Value {
+    json!({
+        "reactor": reactor,
+        "stream": event.stream,
+        "version": event.version,
+        "position": event.position,
+        "type": event.event_type,
+        "attempts": event.attempts,
+        "since": event.since.to_string(),
+        "parked": event.why == Why::Parked,
+        "why": why(event),
+    })
+}
