@@ -192,14 +192,20 @@ fn appends(store: &Store, name: &str, count: u64, turns: u64) -> anyhow::Result<
 fn hot(accounts: &Accounts, name: &str, count: u64, turns: u64) -> anyhow::Result<f64> {
     callers(count, turns, |caller, _| {
         let done = accounts.execute(Deposit { account: format!("{name}-{caller}"), cents: 1 });
-        async move { Ok(drop(done.await?)) }
+        async move {
+            done.await?;
+            Ok(())
+        }
     })
 }
 
 fn cold(store: &Store, name: &str, count: u64, turns: u64) -> anyhow::Result<f64> {
     callers(count, turns, |caller, _| {
         let (store, account) = (store.clone(), format!("{name}-{caller}"));
-        async move { Ok(drop(store.execute(Deposit { account, cents: 1 }).await?)) }
+        async move {
+            store.execute(Deposit { account, cents: 1 }).await?;
+            Ok(())
+        }
     })
 }
 
@@ -220,7 +226,10 @@ fn one_entity(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
 fn hot_one(accounts: &Accounts, turns: u64) -> anyhow::Result<f64> {
     callers(1_024, turns, |_, _| {
         let done = accounts.execute(Deposit { account: "account-1".to_owned(), cents: 1 });
-        async move { Ok(drop(done.await?)) }
+        async move {
+            done.await?;
+            Ok(())
+        }
     })
 }
 
@@ -286,7 +295,10 @@ fn memory(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
                 _ => format!("cold-{}", part * cold / parts + nth / 2),
             };
             let done = accounts.execute(Deposit { account, cents: 1 });
-            async move { Ok(drop(done.await?)) }
+            async move {
+                done.await?;
+                Ok(())
+            }
         })?;
         let (count, bytes) = accounts.in_memory();
         println!(

@@ -1,6 +1,5 @@
 //! What `#[event(..)]` may say, on the enum, on a variant and on a field.
 
-use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, LitInt, LitStr, Path, Token};
 
@@ -63,11 +62,9 @@ impl OnVariant {
                 "name" => found.name = Some(meta.value()?.parse()?),
                 "version" => found.version = Some(meta.value()?.parse()?),
                 "upcast" => {
-                    let content: ParseStream<'_>;
-                    let inner;
-                    syn::parenthesized!(inner in meta.input);
-                    content = &inner;
-                    let list = Punctuated::<Expr, Token![,]>::parse_terminated(content)?;
+                    let content;
+                    syn::parenthesized!(content in meta.input);
+                    let list = Punctuated::<Expr, Token![,]>::parse_terminated(&content)?;
                     found.upcasts = list.into_iter().collect();
                 }
                 _ => return Ok(false),

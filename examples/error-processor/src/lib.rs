@@ -32,7 +32,7 @@ impl Mailroom {
         let (store, works) = (self.store.clone(), self.printer_works.clone());
         let file = move |cause: Cause| {
             let (store, works) = (store.clone(), works.clone());
-            async move { file(&*store, &works, &cause).await }
+            async move { file(&store, &works, &cause).await }
         };
         let (first, longest) = (Duration::from_secs(60), Duration::from_secs(3_600));
         Reactor::new("filing", Query::category("message"), self.store.clone(), file)

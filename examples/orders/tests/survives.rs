@@ -25,7 +25,7 @@ impl Domain for Shopping {
         let (store, random) = (world.store(), world.random());
         running(async move {
             let item = format!("item-{}", random.below(2));
-            if turn % 5 == 0 {
+            if turn.is_multiple_of(5) {
                 let delivered = Shop::Delivered { count: 1 + random.below(3) };
                 let append = delivered.to_new().map_err(|error| error.to_string())?;
                 let append = Append::new().event(format!("stock-{item}"), append);

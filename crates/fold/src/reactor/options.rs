@@ -88,7 +88,7 @@ impl Retry {
     }
 }
 
-/// What a reactor may hold in memory and do at a time.
+/// What a reactor may hold in memory and do at a time. Each is at least 1.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReactorLimits {
@@ -126,6 +126,22 @@ impl Default for ReactorLimits {
             batch: 256,
             conflicts: 128,
         }
+    }
+}
+
+impl ReactorLimits {
+    /// With at least one of everything: with less nothing would ever be done.
+    pub(crate) fn workable(mut self) -> Self {
+        let counts = [
+            &mut self.in_flight,
+            &mut self.queued,
+            &mut self.queued_per_lane,
+            &mut self.window,
+            &mut self.held_lanes,
+            &mut self.batch,
+        ];
+        counts.into_iter().for_each(|count| *count = (*count).max(1));
+        self
     }
 }
 

@@ -58,11 +58,6 @@ impl Watch {
         waits
     }
 
-    /// Takes one out.
-    pub(crate) fn remove(&mut self, lane: &str, turn: u64) {
-        self.retain(|wait| wait.turn != turn || wait.lane != lane);
-    }
-
     /// Takes out those that have ended otherwise.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Wait) -> bool) {
         self.others.retain(&keep);

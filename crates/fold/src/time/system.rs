@@ -18,11 +18,20 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemTime;
 
-/// Who is to be woken when, by a number that tells equal moments apart.
+/// When, and a number that tells equal moments apart.
+type Key = (Timestamp, u64);
+
 #[derive(Default)]
 struct Waits {
-    wakers: Mutex<(u64, BTreeMap<(Timestamp, u64), Waker>)>,
+    wakers: Mutex<Wakers>,
     added: Condvar,
+}
+
+/// Who is to be woken when.
+#[derive(Default)]
+struct Wakers {
+    count: u64,
+    by_moment: BTreeMap<Key, Waker>,
 }
 
 static WAITS: LazyLock<Option<Arc<Waits>>> = LazyLock::new(|| {
@@ -37,10 +46,12 @@ impl Waits {
         loop {
             let mut wakers = self.wakers.lock();
             let now = SystemTime.now();
-            let later = wakers.1.split_off(&(Timestamp(now.micros().saturating_add(1)), 0));
-            let due = std::mem::replace(&mut wakers.1, later);
+            let after = (Timestamp(now.micros().saturating_add(1)), 0);
+            let later = wakers.by_moment.split_off(&after);
+            let due = std::mem::replace(&mut wakers.by_moment, later);
             if due.is_empty() {
-                let next = wakers.1.first_key_value().map(|((at, _), _)| time_until(now, *at));
+                let first = wakers.by_moment.first_key_value();
+                let next = first.map(|((at, _), _)| time_until(now, *at));
                 let sleep = next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
                 self.added.wait_until(&mut wakers, Instant::now() + sleep);
             }
@@ -49,23 +60,23 @@ impl Waits {
         }
     }
 
-    fn add(&self, at: Timestamp, waker: Waker) -> (Timestamp, u64) {
+    fn add(&self, at: Timestamp, waker: Waker) -> Key {
         let mut wakers = self.wakers.lock();
-        wakers.0 += 1;
-        let key = (at, wakers.0);
-        wakers.1.insert(key, waker);
+        wakers.count += 1;
+        let key = (at, wakers.count);
+        wakers.by_moment.insert(key, waker);
         self.added.notify_one();
         key
     }
 }
 
 /// A place among the waits; given up when nobody waits any more.
-struct Place(Option<(Timestamp, u64)>);
+struct Place(Option<Key>);
 
 impl Place {
     fn leave(&mut self) {
         if let (Some(key), Some(waits)) = (self.0.take(), &*WAITS) {
-            waits.wakers.lock().1.remove(&key);
+            waits.wakers.lock().by_moment.remove(&key);
         }
     }
 }

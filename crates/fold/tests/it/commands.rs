@@ -11,8 +11,8 @@ use event_listener::Event as Signal;
 use leftfold::commands::Handle;
 use leftfold::time::{FakeTime, Time};
 use leftfold::{
-    By, Command, Commands, Decider, Embedded, Entities, Event, Execute, Issued, Outcome, Query,
-    Read, Recordable, Recorded, State, Timestamp, Wait,
+    By, Coded, Command, Commands, Decider, Embedded, Entities, Event, Execute, Issued, Outcome,
+    Query, Read, Recordable, Recorded, State, Timestamp, Wait,
 };
 use pollster::block_on;
 use proptest::prelude::*;
@@ -46,7 +46,8 @@ impl State for Cart {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("the cart is closed")]
 struct Closed;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -204,9 +205,69 @@ fn what_can_not_be_read_fails_and_holds_nobody_up() {
     });
     let (Outcome::Failed { code, .. }, Outcome::Done(_)) = &outcome else { panic!("{outcome:?}") };
     assert_eq!(code, "event_undecodable");
+    let unread = all(&store, Query::stream("deposits.sent-account-1"))[0].id();
+    let outcome = block_on(deposits.outcome(unread)).unwrap();
+    assert!(matches!(outcome, Outcome::Failed { code, .. } if code == "command_undecodable"));
     let mut outcomes = types(&store, deposits.outcomes());
     outcomes.sort();
     assert_eq!(outcomes, ["CommandDone", "CommandFailed", "CommandFailed"]);
+}
+
+#[test]
+fn a_command_that_waits_is_told_so_where_nobody_can_put_it_aside() {
+    let answer = block_on(store().execute(add("cart-1", "tea"))).unwrap_err();
+    assert_eq!((answer.code(), answer.can_retry()), ("command_waits", true));
+}
+
+/// A command that is always refused, in words that JSON may not have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Never {
+    pairs: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum No {
+    Plainly,
+    InPairs(std::collections::BTreeMap<(u8, u8), u8>),
+}
+
+impl std::fmt::Display for No {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no")
+    }
+}
+
+impl Command for Never {
+    type Event = Bank;
+    type Error = No;
+    type Reads = ();
+    fn reads(&self) {}
+    fn decide(&self, (): &()) -> Result<Vec<leftfold::Emit<Bank>>, No> {
+        Err(if self.pairs { No::InPairs([((1, 2), 3)].into()) } else { No::Plainly })
+    }
+}
+
+impl Recordable for Never {}
+
+#[test]
+fn a_refusal_that_can_not_be_written_or_read_is_said_to_be_so() {
+    let store = store();
+    let nevers = Commands::<Never, _>::new("nevers", store.clone()).unwrap();
+    let code = |outcome| match outcome {
+        Outcome::Failed { code, .. } => code,
+        other => panic!("{other:?}"),
+    };
+    beside(&nevers, Decider::new(store.clone()), &time(), || {
+        let unwritten = block_on(nevers.execute(id(1), &Never { pairs: true })).unwrap();
+        assert_eq!(code(unwritten), "refusal_unencodable");
+        let plain = block_on(nevers.execute(id(2), &Never { pairs: false })).unwrap();
+        assert!(matches!(plain, Outcome::Refused(No::Plainly)), "{plain:?}");
+    });
+    // A program whose refusals are of another type.
+    let others = Commands::<AtCart, _>::new("nevers", store.clone()).unwrap();
+    let unread = block_on(others.outcome_now(Uuid::from_u128(2))).unwrap().unwrap();
+    let Outcome::Failed { code, .. } = unread else { panic!("{unread:?}") };
+    assert_eq!(code, "refusal_undecodable");
 }
 
 #[test]

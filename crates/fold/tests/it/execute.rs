@@ -192,6 +192,28 @@ fn an_event_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn an_event_that_cannot_be_written_is_an_error() {
+    #[derive(Debug, Event)]
+    enum Pairs {
+        Paired { pairs: std::collections::BTreeMap<(u8, u8), u8> },
+    }
+    struct Pair;
+    impl Command for Pair {
+        type Event = Pairs;
+        type Error = Refused;
+        type Reads = ();
+        fn reads(&self) {}
+        fn decide(&self, (): &()) -> Result<Vec<leftfold::Emit<Pairs>>, Refused> {
+            Ok(vec![Pairs::Paired { pairs: [((1, 2), 3)].into() }.to("pairs-1")])
+        }
+    }
+    let store = store();
+    let answer = block_on(store.execute(Pair)).unwrap_err();
+    assert_eq!((answer.code(), answer.can_retry()), ("event_unencodable", false));
+    assert_eq!(store.blocking().stream("pairs-1").unwrap(), None);
+}
+
+#[test]
 fn a_stream_whose_events_are_hidden_goes_on() {
     let store = store();
     for cents in [10, 20] {

@@ -90,6 +90,17 @@ fn a_lane_that_falls_far_behind_keeps_its_order_and_loses_nothing() {
 }
 
 #[test]
+fn the_smallest_limits_are_slow_and_lose_nothing() {
+    let world = World::new();
+    world.place(3, 5);
+    let mut limits = ReactorLimits::default();
+    (limits.in_flight, limits.queued, limits.queued_per_lane) = (0, 0, 0);
+    (limits.window, limits.batch, limits.queued_bytes) = (0, 0, 0);
+    world.catch_up(&world.reactor(echo_async).limits(limits));
+    world.must_have_echoed(3, 5);
+}
+
+#[test]
 fn lanes_may_be_what_a_tag_says() {
     let world = World::new();
     for n in 0..40 {

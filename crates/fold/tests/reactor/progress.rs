@@ -219,3 +219,14 @@ fn a_handler_may_give_nothing_or_fail_with_any_error() {
     let progress = world.catch_up(&world.reactor(parse));
     assert_eq!((progress.counts.handled, progress.counts.failed), (1, 1));
 }
+
+#[test]
+fn a_journal_that_makes_no_sense_stops_the_reactor_and_says_where() {
+    let world = World::new();
+    world.place(1, 1);
+    world.append("leftfold.reactor-r", "leftfold.ReactorMoved", "nonsense");
+    let error = pollster::block_on(world.reactor(world.noting(echo)).catch_up()).unwrap_err();
+    assert_eq!(error.code(), "journal_unreadable");
+    assert!(error.to_string().contains("position 2"), "{error}");
+    assert_eq!(world.take_diary(), [""; 0]);
+}

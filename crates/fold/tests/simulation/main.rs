@@ -10,7 +10,7 @@ mod waits;
 use leftfold::testing::{Domain, Simulation, Tally};
 
 /// Runs in CI, for each domain.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 fn simulate<D: Domain>(make: impl Fn() -> D) -> Tally {
     let tally = Simulation::of(make).seeds(SEEDS).run();

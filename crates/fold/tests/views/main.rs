@@ -222,3 +222,11 @@ fn of_two_who_write_the_same_rows_one_stops() {
     assert_eq!(stopped.unwrap_err().code(), "view_overtaken");
     assert_eq!(all(&*rows)[1], ("order-2".to_owned(), 1));
 }
+
+#[test]
+fn a_file_that_holds_no_rows_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("counts.redb");
+    std::fs::write(&file, [7; 5_000]).unwrap();
+    assert_eq!(RedbRows::open(&file).err().unwrap().code(), "view_rows_failed");
+}

@@ -101,6 +101,7 @@ pub(crate) struct Wait {
 
 impl Core {
     pub(crate) fn new(setup: Setup, journal: Journal, now: Timestamp) -> Self {
+        let setup = Setup { limits: setup.limits.workable(), ..setup };
         let mut core = Core {
             setup,
             now,
@@ -274,8 +275,8 @@ impl Core {
 
     /// Whether a lane still waits for the reason of that turn.
     pub(crate) fn is_waiting(&self, key: &str, turn: u64) -> bool {
-        let hold = self.lanes.get(key).and_then(|lane| lane.hold.as_ref());
-        hold.is_some_and(|hold| hold.turn == turn)
+        let lane = self.lanes.get(key).filter(|lane| !lane.busy);
+        lane.and_then(|lane| lane.hold.as_ref()).is_some_and(|hold| hold.turn == turn)
     }
 
     /// Nothing is begun any more. What may happen once and was not begun has not happened.

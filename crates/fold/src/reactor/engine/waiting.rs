@@ -13,7 +13,8 @@ use crate::reactor::watch::{Watch, asks_an_index};
 
 /// Searches for dependencies at a time.
 const SEARCHES: usize = 32;
-/// Waits that have ended otherwise are cleared away when there are so many more than held lanes.
+/// Waits that have ended otherwise are cleared away when there are so many more than held lanes, or
+/// when half of all are known to have ended: so that clearing costs little for each.
 const SPARE: usize = 1_024;
 
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(super) struct Watching {
     /// Whether what comes is looked at.
     following: Following,
     searches: usize,
+    /// Waits that a search has ended.
+    ended: usize,
     /// How much had been handled when all was looked for last.
     searched_at: u64,
 }
@@ -58,6 +61,7 @@ impl Watching {
         if std::mem::replace(&mut self.searched_at, handled) == handled {
             return false;
         }
+        self.ended = 0;
         self.new.extend(self.watch.take());
         !self.new.is_empty()
     }
@@ -75,9 +79,7 @@ where
                 false => self.watching.new.push_back(wait),
             }
         }
-        if self.watching.watch.len() > 2 * self.core.held() + SPARE {
-            self.watching.watch.retain(|wait| self.core.is_waiting(&wait.lane, wait.turn));
-        }
+        self.clear_away();
         match self.watching.following {
             Following::Off if !self.watching.new.is_empty() => {
                 self.watching.following = Following::Starting;
@@ -92,6 +94,14 @@ where
                 self.sources.listen_to_what_comes();
             }
             Following::Off | Following::Starting => {}
+        }
+    }
+
+    fn clear_away(&mut self) {
+        let (all, ended) = (self.watching.watch.len(), self.watching.ended);
+        if all > 2 * self.core.held() + SPARE || (ended > 0 && ended * 2 >= all) {
+            self.watching.watch.retain(|wait| self.core.is_waiting(&wait.lane, wait.turn));
+            self.watching.ended = 0;
         }
     }
 
@@ -122,7 +132,7 @@ where
             Watched::Searched(lane, turn, found) => {
                 self.watching.searches -= 1;
                 if let Some(at) = found? {
-                    self.watching.watch.remove(&lane, turn);
+                    self.watching.ended += 1;
                     self.core.woken(&lane, turn, at);
                 }
             }
