@@ -55,7 +55,7 @@ impl Missing {
 
 /// Checks events against the golden samples in a directory of the package, one sample of each event
 /// type given: `golden!("tests/golden", [Bank::Opened { .. }, ..])`. For tests: it panics with what is
-/// wrong and what to do. See [`golden`](crate::golden).
+/// wrong and what to do. See [`golden`](mod@crate::golden).
 #[macro_export]
 macro_rules! golden {
     ($dir:literal, $samples:expr) => {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use leftfold::{
     Append, By, Coded, Decider, Embedded, Event, Execute, ExecuteError, Expected, Issued,
-    MemorySnapshots, Options,
+    MemorySnapshots, Options, Query, Read,
 };
 use pollster::block_on;
 use uuid::Uuid;
 
-use crate::{Account, Bank, Deposit, Open, Transfer, Withdraw};
+use crate::orders::transfers as process;
+use crate::{Account, Bank, Deposit, Open, Place, Transfer, Withdraw};
 
 const ACCOUNTS: u64 = 6;
 const TRANSFERS: u64 = 50;
@@ -21,7 +22,8 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     open_accounts(&store, out)?;
     two_writers(&store, out)?;
     once(&store, out)?;
-    transfers(&store, out)
+    transfers(&store, out)?;
+    orders(&store, out)
 }
 
 fn account(nth: u64) -> String {
@@ -87,12 +89,42 @@ fn transfers(store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Result<()> 
     for teller in tellers {
         teller.join().map_err(|_| anyhow::anyhow!("a teller has fainted"))??;
     }
+    writeln!(out, "after {} transfers {} cents are there", TELLERS * TRANSFERS, total(store)?)?;
+    Ok(())
+}
+
+fn total(store: &Embedded) -> anyhow::Result<u64> {
     let decider = Decider::new(store);
-    let mut total = 0;
+    (0..ACCOUNTS).try_fold(0, |total, nth| {
+        Ok(total + block_on(decider.load(&By::<Account>::stream(account(nth))))?.cents)
+    })
+}
+
+/// Orders are facts; a process carries them out, each step once. Run twice, it finds nothing to do.
+fn orders(store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Result<()> {
     for nth in 0..ACCOUNTS {
-        total += block_on(decider.load(&By::<Account>::stream(account(nth))))?.cents;
+        block_on(store.execute(Deposit { account: account(nth), cents: 1_000 }))?;
     }
-    writeln!(out, "after {} transfers {total} cents are there", TELLERS * TRANSFERS)?;
+    for nth in 0..20 {
+        let to = if nth % 5 == 4 { "account-99".to_owned() } else { account((nth + 1) % ACCOUNTS) };
+        let cents = if nth == 3 { 1_000_000 } else { 10 };
+        let order = Place { order: nth.to_string(), from: account(nth % ACCOUNTS), to, cents };
+        block_on(store.execute(order))?;
+    }
+    for _ in 0..2 {
+        block_on(process(store.clone()).catch_up())?;
+    }
+    let count = |event_type: &str| -> anyhow::Result<usize> {
+        Ok(store.blocking().read(Read::forward(Query::event_type(event_type)))?.events.len())
+    };
+    writeln!(
+        out,
+        "of 20 ordered transfers {} were completed, {} returned, {} refused; {} cents are there",
+        count("TransferCompleted")?,
+        count("TransferReturned")?,
+        count("TransferRefused")?,
+        total(store)?
+    )?;
     Ok(())
 }
 

@@ -121,38 +121,52 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
         if !draft.spans.iter().any(|(.., writes)| *writes) {
             return self.prove(jobs, loaded).await;
         }
-        match self.decider.store().append(draft.append).await {
+        let Draft { append, spans, ahead, own } = draft;
+        match self.decider.store().append(append).await {
             Ok(appended) => {
-                let written = Written { spans: draft.spans, appended };
-                if let Some(last) = jobs.last() {
-                    last.apply(&mut loaded.states);
-                }
-                let Own { count, bytes, last } = draft.own;
-                let first = written.appended.positions.map_or(0, |(first, _)| first);
-                let last = last.map(|(id, before)| (id, first + before));
-                loaded.has_written(&written.appended, [count, bytes], last);
-                self.decider.keep(&mut loaded);
-                self.loaded = Some(loaded);
-                self.answer(jobs, &written).await;
+                self.written(jobs, loaded, own, Written { spans, appended }).await;
                 Tried::Answered
             }
             Err(AppendError::Conflict(conflict)) => {
-                self.conflict(jobs, loaded, draft.ahead, conflict).await
+                self.conflict(jobs, loaded, ahead, conflict).await
             }
             Err(AppendError::Invalid(_) | AppendError::Overlap(_)) if jobs.len() > 1 => {
                 Tried::Apart(jobs)
             }
-            Err(AppendError::Overlap(overlap)) => match jobs.first().and_then(|job| job.given_id())
-            {
-                Some(id) => self.was_handled(jobs, id).await,
-                None => {
-                    fail(jobs, &AppendError::Overlap(overlap).into());
-                    Tried::Answered
+            Err(AppendError::Overlap(overlap)) => {
+                match jobs.first().and_then(|job| job.given_id()) {
+                    Some(id) => self.was_handled(jobs, id).await,
+                    None => fail(jobs, &AppendError::Overlap(overlap).into()),
                 }
-            },
-            Err(other) => {
-                fail(jobs, &other.into());
-                Tried::Answered
+            }
+            Err(other) => fail(jobs, &other.into()),
+        }
+    }
+
+    /// The state is where the log is again; everybody is answered.
+    async fn written(
+        &mut self,
+        jobs: Jobs<S>,
+        mut loaded: Loaded<By<S>>,
+        own: Own,
+        written: Written,
+    ) {
+        if let Some(last) = jobs.last() {
+            last.apply(&mut loaded.states);
+        }
+        let Own { count, bytes, last } = own;
+        let first = written.appended.positions.map_or(0, |(first, _)| first);
+        let last = last.map(|(id, before)| (id, first + before));
+        loaded.has_written(&written.appended, [count, bytes], last);
+        self.decider.keep(&mut loaded);
+        self.loaded = Some(loaded);
+        let appended = &written.appended;
+        for (job, (before, in_stream, writes)) in jobs.into_iter().zip(written.spans) {
+            match writes {
+                true => job.answer(Outcome::Written { appended, before, in_stream }),
+                false => {
+                    self.answer_one(job, Outcome::Proven { cursor: appended.cursor }).await;
+                }
             }
         }
     }
@@ -173,23 +187,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
                 let event = Some((position, event_type));
                 Tried::Again(jobs, Some(Overtaken { attempts: 0, stream, event }))
             }
-            Err(error) => {
-                fail(jobs, &error);
-                Tried::Answered
-            }
-        }
-    }
-
-    async fn answer(&self, jobs: Jobs<S>, written: &Written) {
-        let appended = &written.appended;
-        for (job, (before, in_stream, writes)) in jobs.into_iter().zip(&written.spans) {
-            let (before, in_stream) = (*before, *in_stream);
-            match writes {
-                true => job.answer(Outcome::Written { appended, before, in_stream }),
-                false => {
-                    self.answer_one(job, Outcome::Proven { cursor: appended.cursor }).await;
-                }
-            }
+            Err(error) => fail(jobs, &error),
         }
     }
 
@@ -209,49 +207,39 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn conflict(
         &mut self,
         jobs: Jobs<S>,
-        mut loaded: Loaded<By<S>>,
+        loaded: Loaded<By<S>>,
         ahead: bool,
         conflict: Conflict,
     ) -> Tried<S> {
-        let (actual, mut by) = match conflict {
-            Conflict::Version { stream, actual, .. } => {
-                (actual, Overtaken { attempts: 0, stream, event: None })
+        match &conflict {
+            Conflict::Version { actual, .. } => {
+                self.hidden = self.hidden.max(*actual);
+                self.refresh(jobs, loaded, ahead).await
             }
-            Conflict::Query { ref query, .. } => {
+            Conflict::Query { query, .. } => {
                 let of_query = |id: &uuid::Uuid| handled(*id).to_string() == *query;
                 let id = jobs.iter().find_map(|job| job.given_id().filter(of_query));
                 let Some(id) = id else {
-                    fail(jobs, &AppendError::Conflict(conflict).into());
-                    return Tried::Answered;
+                    return fail(jobs, &AppendError::Conflict(conflict).into());
                 };
-                if !ahead {
-                    self.loaded = Some(loaded);
-                }
-                return self.was_handled(jobs, id).await;
+                self.loaded = (!ahead).then_some(loaded);
+                self.was_handled(jobs, id).await
             }
-            other => {
-                fail(jobs, &AppendError::Conflict(other).into());
-                return Tried::Answered;
-            }
-        };
-        self.hidden = self.hidden.max(actual);
-        // What came in between is looked for either way: the answer names it.
-        match loaded.catch_up(self.decider.store()).await {
-            Ok(news) => {
-                if let Some((position, _, event_type)) = news {
-                    by.event = Some((position, event_type));
-                }
-                if !ahead {
-                    loaded.found_at(&self.stream, self.hidden);
-                    self.loaded = Some(loaded);
-                }
-                Tried::Again(jobs, Some(by))
-            }
-            Err(error) => {
-                fail(jobs, &error);
-                Tried::Answered
-            }
+            _ => fail(jobs, &AppendError::Conflict(conflict).into()),
         }
+    }
+
+    /// Somebody else has written to the stream. What came in between is looked for also if the state
+    /// is thrown away: the answer names it.
+    async fn refresh(&mut self, jobs: Jobs<S>, mut loaded: Loaded<By<S>>, ahead: bool) -> Tried<S> {
+        let news = match loaded.catch_up(self.decider.store()).await {
+            Ok(news) => news,
+            Err(error) => return fail(jobs, &error),
+        };
+        let event = news.map(|(position, _, event_type)| (position, event_type));
+        loaded.found_at(&self.stream, self.hidden);
+        self.loaded = (!ahead).then_some(loaded);
+        Tried::Again(jobs, Some(Overtaken { attempts: 0, stream: self.stream.clone(), event }))
     }
 
     /// Answers the command that had been handled before; the others go on without it.
@@ -306,6 +294,7 @@ fn draft<S: State>(jobs: &mut Jobs<S>, loaded: &mut Loaded<By<S>>, stream: &str)
     draft
 }
 
-fn fail<S: State>(jobs: Jobs<S>, error: &FoldError) {
+fn fail<S: State>(jobs: Jobs<S>, error: &FoldError) -> Tried<S> {
     jobs.into_iter().for_each(|job| job.answer(Outcome::Failed(error.clone())));
+    Tried::Answered
 }

@@ -269,3 +269,30 @@ impl Since {
 pub(crate) fn handled(command: uuid::Uuid) -> Query {
     Query::tag(super::COMMAND_TAG, &command.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_by_count_size_or_time_whichever_comes_first() {
+        let never = Every { events: u64::MAX, bytes: u64::MAX, time: Duration::MAX };
+        let mut since = Since::default();
+        assert!(!since.is_due(Every { events: 0, ..never }));
+        since.add(1, 100, Timestamp(5_000_000));
+        since.add(2, 50, Timestamp(9_000_000));
+        for (every, due) in [
+            (never, false),
+            (Every { events: 3, ..never }, true),
+            (Every { events: 4, ..never }, false),
+            (Every { bytes: 150, ..never }, true),
+            (Every { bytes: 151, ..never }, false),
+            (Every { time: Duration::from_secs(4), ..never }, true),
+            (Every { time: Duration::from_secs(5), ..never }, false),
+        ] {
+            assert_eq!(since.is_due(every), due, "{every:?}");
+        }
+    }
+}

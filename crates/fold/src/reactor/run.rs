@@ -11,7 +11,7 @@ use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
 use crate::time::{SystemTime, Time};
 
-/// A query, and what is done about each event that it yields. See the [module](super::reactor).
+/// A query, and what is done about each event that it yields. See the [module](crate::reactor).
 pub struct Reactor<S, H> {
     store: Arc<S>,
     handler: Arc<H>,

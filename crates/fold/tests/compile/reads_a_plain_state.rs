@@ -1,4 +1,4 @@
-use leftfold::{By, Command, Event, State};
+use leftfold::{Command, Event, State};
 
 #[derive(Event)]
 enum Bank {
