@@ -5,6 +5,7 @@
 mod islands;
 mod once;
 mod planted;
+mod stash;
 mod waits;
 
 use leftfold::testing::{Domain, Simulation, Tally};
