@@ -26,7 +26,9 @@ pub(crate) fn run(rest: &[&str]) -> anyhow::Result<()> {
         }
     }
     crate::cargo(&args, &env)?;
+    crate::cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
     let mut command = Command::new(build.join("release/leftfold-peers"));
+    command.env("LEFTFOLD_BINARY", std::path::absolute(crate::target().join("release/leftfold"))?);
     command.arg("bench").arg("--cache").arg(&cache);
     command.arg("--results").arg(crate::root().join("bench/RESULTS.md"));
     let status = command.args(rest).current_dir(crate::root()).status()?;

@@ -83,6 +83,10 @@ struct One {
     quick: bool,
 }
 
+/// What runs in this process, ours or a peer's, runs with the allocator that our binary has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     match Command::parse().what {
         What::Bench(bench) => run(&bench),

@@ -18,6 +18,7 @@ use crate::work::Work;
 )]
 pub(crate) enum Name {
     Leftfold,
+    LeftfoldServer,
     Bare,
     Postgresql,
     MessageDb,
@@ -42,6 +43,10 @@ macro_rules! with_system {
         match $name {
             Name::Leftfold => {
                 type $system = leftfold::Leftfold;
+                $done
+            }
+            Name::LeftfoldServer => {
+                type $system = leftfold::Served;
                 $done
             }
             Name::Bare => {
@@ -93,6 +98,7 @@ impl Name {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Name::Leftfold => "**Leftfold**, embedded",
+            Name::LeftfoldServer => "**Leftfold** server",
             Name::Bare => "bare loop (control)",
             Name::Postgresql => "PostgreSQL, unique index",
             Name::MessageDb => "PostgreSQL, message-db",
@@ -124,7 +130,7 @@ impl Name {
     /// Gets it if it is not there, and gives its version.
     pub(crate) fn have(self, cache: &Path) -> anyhow::Result<String> {
         Ok(match self {
-            Name::Leftfold => "this tree".to_owned(),
+            Name::Leftfold | Name::LeftfoldServer => "this tree".to_owned(),
             Name::Bare => "this program".to_owned(),
             Name::Postgresql => get::version(&get::postgres_bin()?.join("postgres")),
             Name::MessageDb => {
@@ -155,6 +161,9 @@ impl Name {
     pub(crate) fn settings(self) -> String {
         match self {
             Name::Leftfold => "default options, in the process that measures".to_owned(),
+            Name::LeftfoldServer => "`leftfold serve` with default settings, HTTP/2 on loopback; its \
+                Rust client over native gRPC, up to 8 connections, appends pipelined"
+                .to_owned(),
             Name::Bare => format!(
                 "one thread; a file of zeros; writes of {} bytes (an event) and {} (a hundred), \
                  fdatasync after each",

@@ -80,7 +80,7 @@ impl Client {
 /// Whether a failure that the server told may pass: then what was in the way.
 fn again(failure: Failure) -> Result<Fault, AppendError> {
     let error = ReadError::from(failure.clone());
-    let fault = Fault::Said((&error).into());
+    let fault = Fault::Said(Box::new((&error).into()));
     if fault.may_pass(true) { Ok(fault) } else { Err(failure.into()) }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Code, ConnectError, Status};
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// The server has answered, and this is what it said.
-    Said(v1::Problem),
+    Said(Box<v1::Problem>),
     /// There is no connection: nothing has reached the server.
     Unsent(String),
     /// The connection was lost: the call may have been done, and may yet be.
@@ -26,7 +26,7 @@ const PASSING: [&str; 3] = ["server_closing", "server_overloaded", "rate_limited
 impl From<Status> for Fault {
     fn from(status: Status) -> Self {
         if let Some(problem) = from_status(&status) {
-            return Fault::Said(problem);
+            return Fault::Said(Box::new(problem));
         }
         let words = words(&status);
         match status.code() {
@@ -42,9 +42,9 @@ impl From<Status> for Fault {
     }
 }
 
-fn denied(code: &str, message: String) -> v1::Problem {
+fn denied(code: &str, message: String) -> Box<v1::Problem> {
     let kind = v1::Kind::Denied as i32;
-    v1::Problem { kind, code: code.to_owned(), message, ..v1::Problem::default() }
+    Box::new(v1::Problem { kind, code: code.to_owned(), message, ..v1::Problem::default() })
 }
 
 /// What went wrong, down to its cause.
@@ -107,7 +107,7 @@ impl Fault {
     /// The failure of a call that only asks.
     fn of_question(self) -> Failure {
         let (code, message, can_retry) = match self {
-            Fault::Said(problem) => return said(problem),
+            Fault::Said(problem) => return said(*problem),
             Fault::Unsent(words) | Fault::Lost(words) => {
                 ("server_unreachable", format!("the server can't be reached: {words}"), true)
             }
@@ -139,7 +139,7 @@ fn said(problem: v1::Problem) -> Failure {
 impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Said(problem) => problem.into(),
+            Fault::Said(problem) => (*problem).into(),
             other => other.of_question().into(),
         }
     }
@@ -148,7 +148,7 @@ impl From<Fault> for ReadError {
 impl From<Fault> for AppendError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Said(problem) => problem.into(),
+            Fault::Said(problem) => (*problem).into(),
             other => other.of_change().into(),
         }
     }

@@ -13,6 +13,8 @@ const SMALL: usize = 1 << 20;
 const EVENTS: usize = 1 << 17;
 /// Tags of all of them.
 const TAGS: usize = 1 << 20;
+/// The number of the field of an event that holds a tag.
+const TAG: u64 = 7;
 /// Conditions and checkpoint moves of an append.
 const CONDITIONS: usize = 1 << 17;
 /// Bytes of the queries of an append.
@@ -56,7 +58,7 @@ impl Parts {
             match field {
                 1 => {
                     self.events += 1;
-                    self.tags += fields(content).filter(|(field, _)| *field == 6).count();
+                    self.tags += fields(content).filter(|(field, _)| *field == TAG).count();
                 }
                 3 => {
                     self.conditions += 1;

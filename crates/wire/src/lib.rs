@@ -45,6 +45,11 @@ pub const MESSAGE_BYTES: usize = 128 << 10;
 pub const MAX_MESSAGE: usize = 96 << 20;
 
 /// The messages and services.
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "made by a generator"
+)]
 pub mod v1 {
     tonic::include_proto!("leftfold.v1");
 }

@@ -71,7 +71,7 @@ impl v1::DeleteStreamRequest {
 
     /// Where the stream is expected.
     pub fn expectation(&self) -> Expected {
-        place::expected(self.expected.clone())
+        place::expected(self.expected)
     }
 }
 

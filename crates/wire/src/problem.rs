@@ -143,7 +143,7 @@ pub fn to_status(code: tonic::Code, problem: v1::Problem) -> tonic::Status {
         trailers.insert(CODE_TRAILER, code);
     }
     let value = problem.encode_to_vec();
-    let any = prost_types::Any { type_url: TYPE_URL.to_owned(), value: value.into() };
+    let any = prost_types::Any { type_url: TYPE_URL.to_owned(), value };
     let message = problem.message;
     let details = rpc::Status { code: code as i32, message: message.clone(), details: vec![any] };
     let details = Bytes::from(details.encode_to_vec());

@@ -1,27 +1,45 @@
-//! The embedded store.
+//! Our own store, twice: embedded, and its server with its client.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::Context;
+use leftfold_client::Client;
 use leftfold_store::{
     Append, Appended, Cursor, Embedded, EventStore, Expected, NewEvent, Options, Query, Read,
 };
+use rustix::process::Signal;
 
 use crate::process;
+use crate::server::{Server, Shared, free_port};
 use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
 use crate::work::Work;
 
 /// The store, in this process, with its default options.
 pub(crate) struct Leftfold(Arc<Embedded>);
 
+/// Its server, a process of its own, and the connections that appenders share.
+pub(crate) struct Served {
+    server: Server,
+    url: String,
+    clients: Shared<Client>,
+}
+
+/// Connections that all appenders share.
+const CONNECTIONS: usize = 8;
+
+/// Where the binary lies, which was built before.
+const PROGRAM: &str = "LEFTFOLD_BINARY";
+
 /// A handle. The last cursor of each pair of tags is in it, because a condition takes a cursor.
-pub(crate) struct Handle {
-    store: Arc<Embedded>,
+pub(crate) struct Handle<S> {
+    store: Arc<S>,
     cursors: Vec<Cursor>,
 }
 
 impl System for Leftfold {
-    type Session = Handle;
+    type Session = Handle<Embedded>;
 
     fn cannot(_: Work) -> Option<&'static str> {
         None
@@ -31,7 +49,7 @@ impl System for Leftfold {
         Ok(Leftfold(Arc::new(Embedded::open(&place.data, Options::default())?)))
     }
 
-    async fn session(&self) -> anyhow::Result<Handle> {
+    async fn session(&self) -> anyhow::Result<Handle<Embedded>> {
         Ok(Handle { store: self.0.clone(), cursors: Vec::new() })
     }
 
@@ -51,12 +69,50 @@ impl System for Leftfold {
     }
 }
 
-impl Handle {
-    fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<Seen> {
+impl System for Served {
+    type Session = Handle<Client>;
+
+    fn cannot(_: Work) -> Option<&'static str> {
+        None
+    }
+
+    async fn open(place: &Place) -> anyhow::Result<Self> {
+        let program = std::env::var_os(PROGRAM).context("no binary of leftfold was built")?;
+        let port = free_port()?;
+        let mut command = Command::new(Path::new(&program));
+        command.arg("serve").arg("--data").arg(&place.data);
+        command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        let mut server = Server::start(command, &place.data, Signal::INT)?;
+        server.listens(port).await?;
+        let url = format!("http://127.0.0.1:{port}");
+        Ok(Served { server, url, clients: Shared::new(CONNECTIONS) })
+    }
+
+    async fn session(&self) -> anyhow::Result<Handle<Client>> {
+        let connect = async { Ok(Client::connect(self.url.clone()).await?) };
+        Ok(Handle { store: self.clients.get(connect).await?, cursors: Vec::new() })
+    }
+
+    fn server(&self) -> Option<u32> {
+        Some(self.server.id())
+    }
+
+    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+        Leftfold::disk_bytes(place)
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        drop(self.clients);
+        self.server.close().await
+    }
+}
+
+impl<S: EventStore> Handle<S> {
+    async fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<Seen> {
         let mut seen = Seen::default();
         let mut read = Read::forward(query.clone());
         loop {
-            let page = self.store.blocking().read(read)?;
+            let page = self.store.read(read).await?;
             page.events.iter().for_each(|event| seen.add(event.data().len()));
             if !page.more || seen.events >= limit {
                 return Ok(seen);
@@ -66,7 +122,7 @@ impl Handle {
     }
 }
 
-impl Session for Handle {
+impl<S: EventStore + 'static> Session for Handle<S> {
     async fn append_single(
         &mut self,
         stream: &str,
@@ -111,19 +167,19 @@ impl Session for Handle {
     }
 
     async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
-        self.read_all(Query::stream(stream), u64::MAX)
+        self.read_all(Query::stream(stream), u64::MAX).await
     }
 
     async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
-        self.read_all(Query::category(category), u64::MAX)
+        self.read_all(Query::category(category), u64::MAX).await
     }
 
     async fn query_tags(&mut self, owner: &str) -> anyhow::Result<Seen> {
-        self.read_all(Query::tag("owner", owner), u64::MAX)
+        self.read_all(Query::tag("owner", owner), u64::MAX).await
     }
 
     async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
-        self.read_all(Query::All, limit)
+        self.read_all(Query::All, limit).await
     }
 
     async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
