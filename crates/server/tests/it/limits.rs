@@ -36,7 +36,7 @@ async fn until_closed(stream: &mut TcpStream) -> String {
         while let Ok(1..) = stream.read(&mut buffer).await.inspect(|n| said.extend(&buffer[..*n])) {
         }
     };
-    timeout(DEADLINE, read).await.expect("the server closes the connection");
+    timeout(DEADLINE, read).await.unwrap();
     String::from_utf8_lossy(&said).into_owned()
 }
 
