@@ -27,8 +27,9 @@ fn tool() -> PathBuf {
 
 /// Installs it, unless it is there.
 pub(crate) fn prepare() -> anyhow::Result<()> {
-    let asked = Command::new(tool()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    if { asked }.status().is_ok_and(|status| status.success()) {
+    let mut asked = Command::new(tool());
+    asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    if asked.status().is_ok_and(|status| status.success()) {
         return Ok(());
     }
     let dir = directory();

@@ -38,7 +38,7 @@ pub(crate) struct Problem {
     /// What a condition met.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    found: Option<Found>,
+    found: Option<Box<Found>>,
 }
 
 /// What was found in the place of what was expected. Which of these are there depends on the code.
@@ -99,6 +99,7 @@ impl Problem {
 
     fn of(error: &impl Coded, found: Option<Found>) -> Self {
         let can_retry = error.can_retry();
+        let found = found.map(Box::new);
         Problem { can_retry, found, ..Problem::new(error.code(), error.to_string()) }
     }
 

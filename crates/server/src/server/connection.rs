@@ -26,6 +26,7 @@ use tower::ServiceExt;
 use tracing::Instrument;
 
 use super::guard::{Activity, Guarded, InFlight};
+use super::heads::Heads;
 use super::request_id::RequestId;
 use super::stall::Stall;
 use crate::http::Problem;
@@ -72,15 +73,16 @@ impl Connections {
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
+        let stream = Heads::new(stream, activity.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closes = pin!(self.state.closed());
         let mut is_leaving = false;
-        let (header_time, idle_time) = (self.state.config.header_time, self.state.config.idle_time);
-        let mut patience = header_time;
+        let config = &self.state.config;
         loop {
-            let since = activity.idle_since();
-            let until = since.unwrap_or_else(Instant::now) + patience;
+            let due = activity.deadline(config);
+            let until = due.unwrap_or_else(|| Instant::now() + config.idle_time);
+            let until = if is_leaving { until + config.header_time } else { until };
             tokio::select! {
                 done = connection.as_mut() => {
                     if let Err(error) = done {
@@ -92,20 +94,17 @@ impl Connections {
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                () = activity.head_began.notified() => {}
                 () = tokio::time::sleep_until(until) => {
-                    let now = Instant::now();
-                    let is_idle = |since: Instant| now.duration_since(since) >= patience;
-                    if activity.idle_since().is_some_and(is_idle) {
-                        if is_leaving {
-                            return;
-                        }
-                        // Said to the client, who may have a request on its way meanwhile.
-                        is_leaving = true;
-                        connection.as_mut().graceful_shutdown();
-                        patience += header_time;
-                    } else {
-                        patience = idle_time;
+                    if activity.deadline(config).is_none_or(|due| due > Instant::now()) {
+                        continue;
                     }
+                    if is_leaving {
+                        return;
+                    }
+                    // Said to the client, who may have a request on its way meanwhile.
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
                 }
             }
         }
@@ -192,8 +191,8 @@ fn builder(state: &State) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_time)
+        // Its limit of a head's time would count idle time as well; `Activity` tells them apart.
+        .header_read_timeout(None)
         .max_buf_size(config.header_bytes.get())
         .half_close(false);
     builder

@@ -7,28 +7,60 @@ use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
+
+use crate::config::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
 pub(super) struct Activity {
-    inner: Mutex<(usize, Instant)>,
+    inner: Mutex<Inner>,
     /// A second, and how many requests began in it.
     rate: Mutex<(Instant, usize)>,
+    /// Told when a head begins: it is due sooner than what was waited for.
+    pub(super) head_began: Notify,
+}
+
+struct Inner {
+    in_flight: usize,
+    /// Since when nothing is.
+    idle_since: Instant,
+    /// Since when a head is on its way.
+    head_since: Option<Instant>,
+    /// Whether there has been a request.
+    has_begun: bool,
 }
 
 impl Activity {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Activity { inner: Mutex::new((0, now)), rate: Mutex::new((now, 0)) }
+        let (in_flight, head_since, has_begun) = (0, None, false);
+        let inner = Inner { in_flight, idle_since: now, head_since, has_begun };
+        let (inner, rate) = (Mutex::new(inner), Mutex::new((now, 0)));
+        Activity { inner, rate, head_began: Notify::new() }
     }
 
-    /// Since when nothing has been in flight; none if something is.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let (in_flight, since) = *self.inner.lock();
-        (in_flight == 0).then_some(since)
+    /// Bytes of HTTP/1.1 came: while nothing is in flight they begin a head, or go on with it.
+    pub(super) fn head_bytes(&self) {
+        let mut inner = self.inner.lock();
+        if inner.in_flight == 0 && inner.head_since.is_none() {
+            inner.head_since = Some(Instant::now());
+            self.head_began.notify_one();
+        }
+    }
+
+    /// When the connection is to be closed, unless something comes before; none while something is
+    /// in flight.
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        let inner = self.inner.lock();
+        match inner.head_since {
+            _ if inner.in_flight > 0 => None,
+            Some(since) => Some(since + config.header_time),
+            None if !inner.has_begun => Some(inner.idle_since + config.header_time),
+            None => Some(inner.idle_since + config.idle_time),
+        }
     }
 
     /// Whether a request more is within so many a second; 0 is any number.
@@ -47,10 +79,11 @@ impl Activity {
     /// A request more, unless there are so many already.
     pub(super) fn begin(self: &Arc<Self>, most: usize, gauge: &Gauge) -> Option<InFlight> {
         let mut inner = self.inner.lock();
-        if inner.0 >= most {
+        if inner.in_flight >= most {
             return None;
         }
-        inner.0 += 1;
+        inner.in_flight += 1;
+        (inner.head_since, inner.has_begun) = (None, true);
         gauge.inc();
         Some(InFlight { activity: self.clone(), gauge: gauge.clone() })
     }
@@ -66,7 +99,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.gauge.dec();
         let mut inner = self.activity.inner.lock();
-        *inner = (inner.0 - 1, Instant::now());
+        inner.in_flight -= 1;
+        inner.idle_since = Instant::now();
     }
 }
 

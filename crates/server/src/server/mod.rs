@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod guard;
+mod heads;
 mod request_id;
 mod stall;
 

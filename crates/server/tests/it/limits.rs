@@ -36,7 +36,7 @@ async fn until_closed(stream: &mut TcpStream) -> String {
         while let Ok(1..) = stream.read(&mut buffer).await.inspect(|n| said.extend(&buffer[..*n])) {
         }
     };
-    timeout(DEADLINE, read).await.expect("the server closes the connection");
+    timeout(DEADLINE, read).await.unwrap();
     String::from_utf8_lossy(&said).into_owned()
 }
 
@@ -131,6 +131,25 @@ async fn an_idle_connection_is_closed_and_a_subscription_is_not_idle() {
         assert_ne!(read, 0, "the subscription goes on");
         alive += String::from_utf8_lossy(&buffer[..read]).matches(": alive").count();
     }
+}
+
+/// Only a head that has begun is due within `header_time`; between two requests there is `idle_time`.
+#[tokio::test]
+async fn a_connection_may_rest_between_requests() {
+    let mut config = impatient();
+    config.idle_time = DEADLINE;
+    let served = served_by(config).await;
+    let mut stream = connect(&served).await;
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut buffer = [0; 4096];
+    for _ in 0..2 {
+        stream.write_all(request).await.unwrap();
+        let read = timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200 OK"));
+        assert!(timeout(3 * SHORT, stream.read(&mut buffer)).await.is_err(), "it stays open");
+    }
+    stream.write_all(b"GET /health").await.unwrap();
+    assert_eq!(timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0), 0);
 }
 
 /// Half a request, and then the client's side is closed; or a whole one, and it is closed before
