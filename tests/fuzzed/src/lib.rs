@@ -45,7 +45,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds },
     Target { name: "index_file", run: index_file::run, seeds: index_file::seeds },
     Target { name: "manifest", run: manifest::run, seeds: manifest::seeds },
