@@ -19,6 +19,7 @@ cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memor
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
+cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs
 cargo xtask kafka down      ends it and deletes its data

@@ -56,6 +56,7 @@ pub const CODES: &[&str] = &[
     "timed_out",
     "outcome_unknown",
     "protocol_error",
+    "request_invalid",
     "not_over_network",
     "unauthenticated",
     "forbidden",

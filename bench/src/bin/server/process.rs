@@ -1,0 +1,83 @@
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+use leftfold::client::Client;
+use tokio::runtime::Handle;
+
+/// Ticks of processor time a second, as Linux tells them.
+const TICKS: f64 = 100.0;
+
+/// A server, which is killed when it is dropped.
+pub(crate) struct Served {
+    child: Child,
+    url: String,
+}
+
+/// Processor time so far, in seconds: the client's and the server's.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu([f64; 2]);
+
+impl Cpu {
+    /// Microseconds an operation since then.
+    pub(crate) fn since(self, before: Cpu, operations: u64) -> [f64; 2] {
+        let each = |n: usize| (self.0[n] - before.0[n]) * 1e6 / operations as f64;
+        [each(0), each(1)]
+    }
+}
+
+impl Served {
+    /// Starts the binary beside this one.
+    pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+        let this = std::env::current_exe()?;
+        let binary = this.parent().context("this binary has no directory")?.join("leftfold");
+        let mut child = Command::new(&binary)
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", binary.display()))?;
+        let stdout = child.stdout.take().context("the server has no output")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let url = line.trim().strip_prefix("listening on ").context("the server did not start")?;
+        Ok(Served { url: url.to_owned(), child })
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::builder(&self.url).on(Handle::current()).connect().await?)
+    }
+
+    pub(crate) fn cpu(&self) -> Cpu {
+        Cpu([processor_time("self"), processor_time(&self.child.id().to_string())])
+    }
+
+    /// The server's memory, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn processor_time(process: &str) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold anything; after it come the fields from the third on.
+    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok());
+    (ticks(11).unwrap_or_default() + ticks(12).unwrap_or_default()) / TICKS
+}

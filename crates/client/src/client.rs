@@ -1,0 +1,36 @@
+use std::sync::Arc;
+
+use leftfold_store::ReadError;
+
+use crate::builder::Builder;
+use crate::calls::Calls;
+use crate::ids::Ids;
+use crate::pipeline::Pipeline;
+
+/// A store on a server. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) calls: Calls,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) ids: Arc<Ids>,
+}
+
+impl Client {
+    /// Connects to `http://host:port` or `https://host:port`, without credentials.
+    ///
+    /// # Errors
+    /// As those of [`Builder::connect`].
+    pub async fn connect(url: impl Into<String>) -> Result<Client, ReadError> {
+        Builder::new(url).connect().await
+    }
+
+    /// Says how to connect.
+    pub fn builder(url: impl Into<String>) -> Builder {
+        Builder::new(url)
+    }
+
+    pub(crate) fn new(calls: Calls, in_flight: usize) -> Self {
+        let pipeline = Pipeline::start(calls.clone(), in_flight);
+        Client { calls, pipeline, ids: Arc::new(Ids::new()) }
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod append;
+mod backoff;
+mod builder;
+mod calls;
+mod client;
+mod event_store;
+mod fault;
+mod ids;
+mod pages;
+mod pipeline;
+mod runtime;
+mod subscription;
+
+pub use builder::Builder;
+pub use client::Client;
+pub use pages::Pages;
+pub use subscription::RemoteSubscription;

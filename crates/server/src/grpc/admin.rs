@@ -1,0 +1,108 @@
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use leftfold_store::Embedded;
+use leftfold_wire::v1::admin_server::Admin;
+use leftfold_wire::v1::{self, Reclaimed};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Service, status};
+use crate::access::Scope;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl Admin for Service {
+    async fn stat(&self, request: Request<v1::StatRequest>) -> Answer<v1::StatResponse> {
+        let request = self.manage(request).await?;
+        let stat = self.blocking(|store| store.stat().map_err(status::read)).await?;
+        let reclaimable = match request.reclaimable {
+            true => Some(self.alone(|store| store.reclaimable().map_err(status::read)).await?),
+            false => None,
+        };
+        Ok(Response::new(v1::StatResponse::new(&stat, reclaimable)))
+    }
+
+    async fn scavenge(
+        &self,
+        request: Request<v1::ScavengeRequest>,
+    ) -> Answer<v1::ScavengeResponse> {
+        let request = self.manage(request).await?;
+        let scavenged = self.alone(move |store| match request.dry_run {
+            true => store.reclaimable().map_err(status::read),
+            false => store.scavenge(|_, _| ()).map_err(status::read),
+        });
+        let reclaimed = Some(Reclaimed::from(scavenged.await?));
+        Ok(Response::new(v1::ScavengeResponse { reclaimed }))
+    }
+
+    async fn pack(&self, request: Request<v1::PackRequest>) -> Answer<v1::PackResponse> {
+        self.manage(request).await?;
+        self.alone(|store| store.seal().map_err(|failure| status::read(failure.into()))).await?;
+        Ok(Response::new(v1::PackResponse {}))
+    }
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<v1::BackupResponse> {
+        let request = self.manage(request).await?;
+        let to = self.backup_directory(&request.directory)?;
+        let done = self.alone(move |store| {
+            store.backup(&to, |_, _| ()).map_err(|error| status::backup(&error))
+        });
+        Ok(Response::new(done.await?.into()))
+    }
+}
+
+impl Service {
+    /// What is asked, if whoever asks looks after the store.
+    async fn manage<T>(&self, request: Request<T>) -> Result<T, Status> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Store).map_err(status::denied)?;
+        Ok(request)
+    }
+
+    /// Work that reads or writes much: one at a time.
+    async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let alone = self.state.administration.clone().try_lock_owned().map_err(|_| {
+            status::overloaded("other work that reads or writes much is under way")
+        })?;
+        self.blocking(move |store| {
+            let done = work(store);
+            drop(alone);
+            done
+        })
+        .await
+    }
+
+    /// Runs on a thread that may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let store = self.state.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or_else(|_| {
+            let message = "the server made a mistake; its log tells more".to_owned();
+            Err(status::failure("internal_error", message, false))
+        })
+    }
+
+    /// A directory of its own below the one for backups: a name that leads nowhere else.
+    fn backup_directory(&self, name: &str) -> Result<PathBuf, Status> {
+        let Some(root) = &self.state.config.backups else {
+            let message = "this server has no directory for backups: set `backups`".to_owned();
+            return Err(status::failure("backups_off", message, false));
+        };
+        let path = Path::new(name);
+        let mut parts = path.components();
+        match (parts.next(), parts.next()) {
+            (Some(Component::Normal(_)), None) if path.is_relative() => Ok(root.join(path)),
+            _ => {
+                let message = format!("{name:?} is not the name of a directory below `backups`");
+                Err(status::invalid(leftfold_store::Invalid::new("request_invalid", message)))
+            }
+        }
+    }
+}

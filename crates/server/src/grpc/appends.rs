@@ -1,0 +1,136 @@
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
+use futures_util::{FutureExt, Stream};
+use leftfold_store::{Append, AppendError, Appended};
+use leftfold_wire::{answer, from_status, v1};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Status, Streaming};
+
+use super::{Closing, append, begin, closing, memory, status, weight};
+use crate::access::Caller;
+use crate::state::{State, Subscribed};
+
+/// Appends of one call that are being worked on at the same time.
+const MOST: usize = 1_024;
+/// Bytes of them; one more append may go beyond.
+const MOST_BYTES: usize = 64 << 20;
+
+/// An append on its way: its answer, and the bytes that it was counted for.
+type OnItsWay = Pin<Box<dyn Future<Output = (v1::NumberedAnswer, usize)> + Send>>;
+
+/// Many appends over one call: each is worked on as soon as it has come, and answered when it is
+/// durable. Nothing is taken from the client while so much is on its way, or while the client does
+/// not take its answers.
+pub(super) struct Appends {
+    state: Arc<State>,
+    caller: Caller,
+    requests: Streaming<v1::NumberedAppend>,
+    closing: Closing,
+    on_their_way: FuturesUnordered<OnItsWay>,
+    bytes: usize,
+    /// Whether no request will come any more.
+    ended: bool,
+    _begun: Subscribed,
+}
+
+impl Appends {
+    pub(super) fn start(
+        state: Arc<State>,
+        caller: Caller,
+        requests: Streaming<v1::NumberedAppend>,
+    ) -> Result<Self, Status> {
+        let (begun, closing) = (begin(&state)?, closing(&state));
+        begun.is_caught_up();
+        Ok(Appends {
+            state,
+            caller,
+            requests,
+            closing,
+            on_their_way: FuturesUnordered::new(),
+            bytes: 0,
+            ended: false,
+            _begun: begun,
+        })
+    }
+
+    /// The answers, as they are found.
+    pub(super) fn answers(self) -> impl Stream<Item = Result<v1::NumberedAnswer, Status>> + Send {
+        unfold(self, |mut appends| async move {
+            let answer = appends.next().await?;
+            Some((answer, appends))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<v1::NumberedAnswer, Status>> {
+        loop {
+            let takes_more =
+                !self.ended && self.on_their_way.len() < MOST && self.bytes < MOST_BYTES;
+            if self.ended && self.on_their_way.is_empty() {
+                return self.state.is_closing().then(|| Err(status::closing()));
+            }
+            let request = tokio::select! {
+                Some((answer, bytes)) = self.on_their_way.next() => {
+                    self.bytes -= bytes;
+                    return Some(Ok(answer));
+                }
+                request = self.requests.message(), if takes_more => request,
+                () = &mut self.closing, if !self.ended => Ok(None),
+            };
+            match request {
+                Ok(Some(request)) => self.take(request),
+                // Whoever can't be understood, or is gone, still has its appends done.
+                Err(error) if self.on_their_way.is_empty() => return Some(Err(error)),
+                Ok(None) | Err(_) => self.ended = true,
+            }
+        }
+    }
+
+    fn take(&mut self, request: v1::NumberedAppend) {
+        let (number, request) = (request.number, request.append.unwrap_or_default());
+        let bytes = weight(&request);
+        self.bytes += bytes;
+        let done = match self.check(request, bytes) {
+            Ok((sent, memory)) => {
+                let done = append(self.state.clone(), sent);
+                let answer = move |outcome| {
+                    drop(memory);
+                    (answer(number, outcome), bytes)
+                };
+                done.map(answer).boxed()
+            }
+            Err(refused) => std::future::ready((refused.answer(number), bytes)).boxed(),
+        };
+        self.on_their_way.push(done);
+    }
+
+    fn check(
+        &self,
+        request: v1::AppendRequest,
+        bytes: usize,
+    ) -> Result<(Append, Option<OwnedSemaphorePermit>), Refused> {
+        let memory = memory(&self.state, bytes).map_err(Refused::Status)?;
+        let append = Append::try_from(request).map_err(|wrong| Refused::Append(wrong.into()))?;
+        self.caller.may_append(&append).map_err(|no| Refused::Status(status::denied(no)))?;
+        Ok((append, memory))
+    }
+}
+
+/// An append that does not reach the store.
+enum Refused {
+    Append(AppendError),
+    Status(Status),
+}
+
+impl Refused {
+    fn answer(self, number: u64) -> v1::NumberedAnswer {
+        match self {
+            Refused::Append(error) => answer(number, Err::<Appended, _>(error)),
+            Refused::Status(status) => {
+                let is = from_status(&status).map(v1::numbered_answer::Is::Problem);
+                v1::NumberedAnswer { number, is }
+            }
+        }
+    }
+}

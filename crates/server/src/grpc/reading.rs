@@ -1,0 +1,85 @@
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use leftfold_store::{Cursor, EventStore, From, Page, Point, Read, Recorded};
+use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
+use tonic::Status;
+
+use super::status;
+use crate::state::State;
+
+/// Events of a page, where the client wants page after page: about a megabyte of small events, so
+/// that going to the store and back costs little for each, and a slow client holds no more.
+const PAGE: usize = 2_048;
+
+/// A read, sent in parts as the client takes them.
+pub(super) struct Reading {
+    state: Arc<State>,
+    read: Read,
+    form: v1::Form,
+    /// Whether page after page is wanted, and not one.
+    all_pages: bool,
+    /// What of a page is still to be sent, and its end.
+    page: Option<(IntoIter<Recorded>, (Cursor, bool))>,
+    ended: bool,
+}
+
+impl Reading {
+    pub(super) fn new(state: Arc<State>, read: Read, form: v1::Form, all_pages: bool) -> Self {
+        Reading { state, read, form, all_pages, page: None, ended: false }
+    }
+
+    /// The parts.
+    pub(super) fn parts(self) -> impl Stream<Item = Result<v1::ReadResponse, Status>> + Send {
+        unfold(self, |mut reading| async move {
+            let part = reading.next().await.transpose()?;
+            reading.ended |= part.is_err();
+            Some((part, reading))
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<v1::ReadResponse>, Status> {
+        if self.page.is_none() {
+            if self.ended {
+                return Ok(None);
+            }
+            if self.state.is_closing() {
+                return Err(status::closing());
+            }
+            let page = self.read_page().await?;
+            self.page = Some((page.events.into_iter(), (page.cursor, page.more)));
+        }
+        Ok(self.part())
+    }
+
+    async fn read_page(&mut self) -> Result<Page, Status> {
+        let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
+        let read = Read { limit, ..self.read.clone() };
+        let page = self.state.store.read(read).await.map_err(status::read)?;
+        self.state.metrics.read(page.events.len());
+        if self.all_pages {
+            self.read.limit = self.read.limit.saturating_sub(page.events.len());
+        }
+        self.read.from = From::Excluding(Point::Cursor(page.cursor));
+        self.read.at_least = None;
+        self.ended = !self.all_pages || !page.more || self.read.limit == 0;
+        Ok(page)
+    }
+
+    fn part(&mut self) -> Option<v1::ReadResponse> {
+        let (events, end) = self.page.as_mut()?;
+        let (mut part, mut bytes) = (Vec::with_capacity(events.len().min(512)), 0);
+        while bytes < MESSAGE_BYTES {
+            let Some(event) = events.next() else { break };
+            bytes += PackedEvents::bytes_of(&event);
+            part.push(event);
+        }
+        let end = (events.len() == 0).then_some(*end);
+        if end.is_some() {
+            self.page = None;
+        }
+        Some(page_part(part, self.form, end))
+    }
+}

@@ -1,0 +1,57 @@
+use leftfold_store::{AppendError, BackupError, Coded, Invalid, ReadError};
+use leftfold_wire::{to_status, v1};
+use tonic::{Code, Status};
+
+use crate::access::Denied;
+use crate::codes;
+
+/// The status of a problem.
+pub(super) fn problem(problem: v1::Problem) -> Status {
+    let code = codes::find(&problem.code).grpc;
+    to_status(Code::from(code as i32), problem)
+}
+
+pub(super) fn append(error: AppendError) -> Status {
+    problem(v1::Problem::from(&error))
+}
+
+pub(super) fn read(error: ReadError) -> Status {
+    problem(v1::Problem::from(&error))
+}
+
+pub(super) fn invalid(invalid: Invalid) -> Status {
+    read(invalid.into())
+}
+
+pub(super) fn denied(denied: Denied) -> Status {
+    problem(v1::Problem {
+        kind: v1::Kind::Denied as i32,
+        code: denied.code().to_owned(),
+        message: denied.to_string(),
+        ..v1::Problem::default()
+    })
+}
+
+pub(super) fn backup(error: &BackupError) -> Status {
+    failure(error.code(), error.to_string(), error.can_retry())
+}
+
+/// The server has too much to do.
+pub(super) fn overloaded(what: &str) -> Status {
+    failure("server_overloaded", format!("{what}; try again later"), true)
+}
+
+/// The server is shutting down.
+pub(super) fn closing() -> Status {
+    failure("server_closing", "the server is shutting down; connect again".to_owned(), true)
+}
+
+pub(super) fn failure(code: &str, message: String, can_retry: bool) -> Status {
+    problem(v1::Problem {
+        kind: v1::Kind::Failure as i32,
+        code: code.to_owned(),
+        message,
+        can_retry,
+        found: None,
+    })
+}

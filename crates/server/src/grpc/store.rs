@@ -1,0 +1,175 @@
+use leftfold_store::{Append, EventStore, Read, Streams, Subscribe};
+use leftfold_wire::v1::store_server::Store;
+use leftfold_wire::v1::{self, Done};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::appends::Appends;
+use super::reading::Reading;
+use super::subscription::Delivering;
+use super::{Messages, Service, lasting, memory, status, weight};
+use crate::access::Scope;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn done(_: ()) -> Response<Done> {
+    Response::new(Done {})
+}
+
+#[async_trait]
+impl Store for Service {
+    type AppendManyStream = Messages<v1::NumberedAnswer>;
+    type ReadStream = Messages<v1::ReadResponse>;
+    type SubscribeStream = Messages<v1::SubscribeResponse>;
+
+    async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
+        let (caller, request) = self.ask(request).await?;
+        let _memory = memory(&self.state, weight(&request))?;
+        let append = Append::try_from(request).map_err(status::invalid)?;
+        caller.may_append(&append).map_err(status::denied)?;
+        let appended = super::append(self.state.clone(), append).await.map_err(status::append)?;
+        Ok(Response::new(appended.into()))
+    }
+
+    async fn append_many(
+        &self,
+        request: Request<Streaming<v1::NumberedAppend>>,
+    ) -> Answer<Self::AppendManyStream> {
+        let (caller, requests) = self.ask(request).await?;
+        Ok(lasting(Appends::start(self.state.clone(), caller, requests)?.answers()))
+    }
+
+    async fn read(&self, request: Request<v1::ReadRequest>) -> Answer<Self::ReadStream> {
+        let (caller, request) = self.ask(request).await?;
+        let (all_pages, form) = (request.all_pages, request.form());
+        let read = Read::try_from(request).map_err(status::invalid)?;
+        caller.may_read(&read.query).map_err(status::denied)?;
+        let reading = Reading::new(self.state.clone(), read, form, all_pages);
+        Ok(Response::new(Box::pin(reading.parts())))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Answer<Self::SubscribeStream> {
+        let (caller, request) = self.ask(request).await?;
+        let form = request.form();
+        let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
+        caller.may_read(&subscribe.query).map_err(status::denied)?;
+        let delivering = Delivering::start(self.state.clone(), subscribe, form).await?;
+        Ok(lasting(delivering.parts()))
+    }
+
+    async fn head(&self, request: Request<v1::HeadRequest>) -> Answer<v1::HeadResponse> {
+        self.ask(request).await?;
+        let head = self.state.store.head().await.map_err(status::read)?;
+        Ok(Response::new(v1::HeadResponse { cursor: head.to_bytes().to_vec().into() }))
+    }
+
+    async fn get_stream(
+        &self,
+        request: Request<v1::GetStreamRequest>,
+    ) -> Answer<v1::GetStreamResponse> {
+        let (caller, request) = self.ask(request).await?;
+        let query = leftfold_store::Query::stream(&request.name);
+        caller.may_read(&query).map_err(status::denied)?;
+        let stream = self.state.store.stream(&request.name).await.map_err(status::read)?;
+        Ok(Response::new(v1::GetStreamResponse { stream: stream.map(v1::StreamInfo::from) }))
+    }
+
+    async fn list_streams(
+        &self,
+        request: Request<v1::ListStreamsRequest>,
+    ) -> Answer<v1::ListStreamsResponse> {
+        let (caller, request) = self.ask(request).await?;
+        let streams = Streams::try_from(request).map_err(status::invalid)?;
+        let query = match &streams.category {
+            Some(category) => leftfold_store::Query::category(category),
+            None => leftfold_store::Query::All,
+        };
+        caller.may_read(&query).map_err(status::denied)?;
+        let page = self.state.store.streams(streams).await.map_err(status::read)?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Answer<v1::GetCheckpointResponse> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Checkpoint(&request.name)).map_err(status::denied)?;
+        let cursor = self.state.store.checkpoint(&request.name).await.map_err(status::read)?;
+        let cursor = cursor.map(|cursor| cursor.to_bytes().to_vec().into());
+        Ok(Response::new(v1::GetCheckpointResponse { cursor }))
+    }
+
+    async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        let (stream, retention) = request.into_parts();
+        caller.may_manage(Scope::Stream(&stream)).map_err(status::denied)?;
+        let set = self.state.store.set_retention(&stream, retention).await;
+        set.map(done).map_err(status::append)
+    }
+
+    async fn delete_stream(&self, request: Request<v1::DeleteStreamRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        let (stream, expected) = (&request.stream, request.expectation());
+        caller.may_manage(Scope::Stream(stream)).map_err(status::denied)?;
+        let deleted = match request.tombstone {
+            true => self.state.store.tombstone_stream(stream, expected).await,
+            false => self.state.store.delete_stream(stream, expected).await,
+        };
+        deleted.map(done).map_err(status::append)
+    }
+
+    async fn set_rule(&self, request: Request<v1::SetRuleRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        let rule = request.into_rule().map_err(status::invalid)?;
+        let set = self.state.store.set_retention_rule(rule).await;
+        set.map(done).map_err(status::append)
+    }
+
+    async fn drop_rule(&self, request: Request<v1::DropRuleRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        let dropped = self.state.store.drop_retention_rule(&request.name).await;
+        dropped.map(done).map_err(status::append)
+    }
+
+    async fn list_rules(
+        &self,
+        request: Request<v1::ListRulesRequest>,
+    ) -> Answer<v1::ListRulesResponse> {
+        let (caller, _) = self.ask(request).await?;
+        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        let rules = self.state.store.retention_rules().await.map_err(status::read)?;
+        let rules = rules.iter().map(v1::Rule::from).collect();
+        Ok(Response::new(v1::ListRulesResponse { rules }))
+    }
+
+    async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        let (name, query) = request.into_parts().map_err(status::invalid)?;
+        let defined = self.state.store.define_index(&name, query).await;
+        defined.map(done).map_err(status::append)
+    }
+
+    async fn drop_index(&self, request: Request<v1::DropIndexRequest>) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        let dropped = self.state.store.drop_index(&request.name).await;
+        dropped.map(done).map_err(status::append)
+    }
+
+    async fn list_indexes(
+        &self,
+        request: Request<v1::ListIndexesRequest>,
+    ) -> Answer<v1::ListIndexesResponse> {
+        let (caller, _) = self.ask(request).await?;
+        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        let indexes = self.state.store.indexes().await.map_err(status::read)?;
+        let indexes = indexes.into_iter().map(v1::IndexInfo::from).collect();
+        Ok(Response::new(v1::ListIndexesResponse { indexes }))
+    }
+}

@@ -1,0 +1,103 @@
+use leftfold_store::{BackedUp, Failure, Invalid, Scavenged, Stat, Timestamp};
+
+use crate::place::{bytes, cursor};
+use crate::v1;
+
+impl v1::StatResponse {
+    /// A store's size and state, and what scavenging would remove if that was asked for.
+    pub fn new(stat: &Stat, reclaimable: Option<Scavenged>) -> Self {
+        v1::StatResponse {
+            store_id: bytes::Bytes::copy_from_slice(&stat.store_id.to_be_bytes()),
+            created: stat.created.0,
+            events: stat.events,
+            streams: stat.streams,
+            checkpoints: stat.checkpoints,
+            indexes: stat.indexes,
+            segments: stat.segments,
+            sealed: stat.sealed,
+            packed: stat.packed,
+            log_bytes: stat.log_bytes,
+            index_bytes: stat.index_bytes,
+            index_files: stat.index_files,
+            upkeep_failure: stat.upkeep_failure.as_ref().map(Failure::to_string),
+            reclaimable: reclaimable.map(v1::Reclaimed::from),
+        }
+    }
+
+    /// The store's size and state.
+    pub fn stat(&self) -> Stat {
+        let id = self.store_id.as_ref().try_into().map(u128::from_be_bytes);
+        let failure = |message: &String| Failure::Remote {
+            code: "disk_failed",
+            message: message.clone(),
+            can_retry: false,
+        };
+        Stat {
+            store_id: id.unwrap_or_default(),
+            created: Timestamp(self.created),
+            events: self.events,
+            streams: self.streams,
+            checkpoints: self.checkpoints,
+            indexes: self.indexes,
+            segments: self.segments,
+            sealed: self.sealed,
+            packed: self.packed,
+            log_bytes: self.log_bytes,
+            index_bytes: self.index_bytes,
+            index_files: self.index_files,
+            upkeep_failure: self.upkeep_failure.as_ref().map(failure),
+        }
+    }
+}
+
+impl From<Scavenged> for v1::Reclaimed {
+    fn from(scavenged: Scavenged) -> Self {
+        v1::Reclaimed {
+            segments: scavenged.segments,
+            events: scavenged.events,
+            payload_bytes: scavenged.payload_bytes,
+            file_bytes: scavenged.file_bytes,
+        }
+    }
+}
+
+impl From<v1::Reclaimed> for Scavenged {
+    fn from(reclaimed: v1::Reclaimed) -> Self {
+        Scavenged {
+            segments: reclaimed.segments,
+            events: reclaimed.events,
+            payload_bytes: reclaimed.payload_bytes,
+            file_bytes: reclaimed.file_bytes,
+        }
+    }
+}
+
+impl From<BackedUp> for v1::BackupResponse {
+    fn from(done: BackedUp) -> Self {
+        v1::BackupResponse {
+            number: done.number,
+            head: bytes(done.head),
+            files_copied: done.files_copied,
+            bytes_copied: done.bytes_copied,
+            files_kept: done.files_kept,
+            bytes_kept: done.bytes_kept,
+            files_left_out: done.files_left_out,
+        }
+    }
+}
+
+impl TryFrom<v1::BackupResponse> for BackedUp {
+    type Error = Invalid;
+
+    fn try_from(done: v1::BackupResponse) -> Result<Self, Invalid> {
+        Ok(BackedUp {
+            number: done.number,
+            head: cursor(&done.head)?,
+            files_copied: done.files_copied,
+            bytes_copied: done.bytes_copied,
+            files_kept: done.files_kept,
+            bytes_kept: done.bytes_kept,
+            files_left_out: done.files_left_out,
+        })
+    }
+}

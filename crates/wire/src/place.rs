@@ -1,0 +1,107 @@
+//! Cursors, points, and where things are expected.
+
+use bytes::Bytes;
+use leftfold_store::{Cursor, Expected, From as Begin, Invalid, Point, Timestamp};
+
+use crate::invalid::missing;
+use crate::v1;
+
+/// Bytes of a cursor.
+const CURSOR: usize = 13;
+
+/// Reads a cursor.
+pub fn cursor(bytes: &[u8]) -> Result<Cursor, Invalid> {
+    Cursor::from_bytes(bytes)
+}
+
+/// Reads a cursor that may be absent.
+pub fn optional_cursor(bytes: Option<Bytes>) -> Result<Option<Cursor>, Invalid> {
+    bytes.map(|bytes| cursor(&bytes)).transpose()
+}
+
+/// Reads so many cursors of equal length that lie side by side.
+pub fn cursors(bytes: &[u8], count: usize) -> Result<Vec<Cursor>, Invalid> {
+    if bytes.len() != count * CURSOR {
+        return Err(crate::invalid::request("there is not one cursor for each event"));
+    }
+    bytes.chunks(CURSOR).map(cursor).collect()
+}
+
+/// A cursor as bytes.
+pub(crate) fn bytes(cursor: Cursor) -> Bytes {
+    Bytes::copy_from_slice(&cursor.to_bytes())
+}
+
+impl From<Point> for v1::Point {
+    fn from(point: Point) -> Self {
+        use v1::point::Is;
+        let is = match point {
+            Point::Cursor(cursor) => Is::Cursor(bytes(cursor)),
+            Point::Position(position) => Is::Position(position),
+            Point::Version(version) => Is::Version(version),
+            Point::Ordinal(ordinal) => Is::Ordinal(ordinal),
+            Point::CommitTime(time) => Is::CommitTime(time.0),
+        };
+        v1::Point { is: Some(is) }
+    }
+}
+
+impl TryFrom<v1::Point> for Point {
+    type Error = Invalid;
+
+    fn try_from(point: v1::Point) -> Result<Self, Invalid> {
+        use v1::point::Is;
+        Ok(match point.is.ok_or_else(|| missing("point to begin at"))? {
+            Is::Cursor(bytes) => Point::Cursor(cursor(&bytes)?),
+            Is::Position(position) => Point::Position(position),
+            Is::Version(version) => Point::Version(version),
+            Is::Ordinal(ordinal) => Point::Ordinal(ordinal),
+            Is::CommitTime(time) => Point::CommitTime(Timestamp(time)),
+        })
+    }
+}
+
+/// Where a read begins, as a message; none is the outermost.
+pub(crate) fn begin(from: Begin) -> Option<v1::Begin> {
+    use v1::begin::At;
+    let at = match from {
+        Begin::Outermost => return None,
+        Begin::Including(point) => At::Including(point.into()),
+        Begin::Excluding(point) => At::Excluding(point.into()),
+    };
+    Some(v1::Begin { at: Some(at) })
+}
+
+/// Where a read begins.
+pub(crate) fn from(begin: Option<v1::Begin>) -> Result<Begin, Invalid> {
+    use v1::begin::At;
+    Ok(match begin.and_then(|begin| begin.at) {
+        None => Begin::Outermost,
+        Some(At::Including(point)) => Begin::Including(point.try_into()?),
+        Some(At::Excluding(point)) => Begin::Excluding(point.try_into()?),
+    })
+}
+
+impl From<Expected> for v1::Expected {
+    fn from(expected: Expected) -> Self {
+        use v1::expected::Is;
+        let is = match expected {
+            Expected::Any => Is::Any(v1::Everything {}),
+            Expected::NoStream => Is::NoStream(v1::Everything {}),
+            Expected::Exists => Is::Exists(v1::Everything {}),
+            Expected::Exactly(version) => Is::Exactly(version),
+        };
+        v1::Expected { is: Some(is) }
+    }
+}
+
+/// Where a stream is expected; absent is anywhere.
+pub(crate) fn expected(expected: Option<v1::Expected>) -> Expected {
+    use v1::expected::Is;
+    match expected.and_then(|expected| expected.is) {
+        None | Some(Is::Any(_)) => Expected::Any,
+        Some(Is::NoStream(_)) => Expected::NoStream,
+        Some(Is::Exists(_)) => Expected::Exists,
+        Some(Is::Exactly(version)) => Expected::Exactly(version),
+    }
+}
