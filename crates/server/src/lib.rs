@@ -15,5 +15,5 @@ pub use config::{
     document,
 };
 pub use metrics::Metrics;
-pub use server::{Running, Server, StartError};
+pub use server::{Beginning, Running, Server, StartError};
 pub use state::{LongLived, State, Subscribed, Subscriptions};

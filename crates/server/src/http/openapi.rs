@@ -20,7 +20,7 @@ pub(super) fn head() -> OpenApi {
     api.info = Info::new("Leftfold", env!("CARGO_PKG_VERSION"));
     api.info.description = Some(DESCRIPTION.to_owned());
     api.paths = Paths::new();
-    let tags = ["events", "streams", "retention", "indexes", "checkpoints", "store", "server"];
+    let tags = ["events", "streams", "retention", "indexes", "checkpoints", "accounts", "store", "server"];
     api.tags = Some(tags.map(Tag::new).to_vec());
     _ = Problem::schema();
     api

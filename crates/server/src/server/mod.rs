@@ -10,13 +10,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leftfold_store::Embedded;
+use leftfold_io::{Clock, SystemClock};
+use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::access::Access;
+use crate::access::{Access, Secret};
 use crate::config::Config;
 use crate::state::State;
 use crate::{grpc, http};
@@ -24,12 +25,29 @@ use crate::{grpc, http};
 /// A server to be started.
 pub struct Server;
 
+/// What a server begins with beside its settings.
+#[derive(Clone)]
+pub struct Beginning {
+    /// The password of the first user, `admin`, if there are no users yet: with it the server begins
+    /// with users.
+    pub admin_password: Option<Secret>,
+    /// By which tokens end.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Beginning {
+    fn default() -> Self {
+        Beginning { admin_password: None, clock: Arc::new(SystemClock) }
+    }
+}
+
 /// A server that runs. Dropping it begins its shutdown and does not wait for it.
 pub struct Running {
     local_addr: SocketAddr,
     closing: watch::Sender<bool>,
     ended: JoinHandle<()>,
     state: Arc<State>,
+    made_password: Option<Secret>,
 }
 
 /// Why a server can't be started.
@@ -38,8 +56,8 @@ pub struct Running {
 pub enum StartError {
     /// It would be open to everybody.
     #[error(
-        "{0} can be reached from elsewhere: give tls.certificate and tls.key and add users, or say \
-         --insecure if whoever reaches it may do everything"
+        "{0} can be reached from elsewhere: give tls.certificate and tls.key, or say --insecure if \
+         whoever reaches it may do everything"
     )]
     Exposed(SocketAddr),
     /// The address can't be listened on.
@@ -50,6 +68,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Who its users are can't be read, or the first can't be made.
+    #[error("the users: {0}")]
+    Users(#[from] AppendError),
 }
 
 impl StartError {
@@ -58,22 +79,43 @@ impl StartError {
         match self {
             StartError::Exposed(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
+            StartError::Users(error) => error.code(),
         }
     }
 }
 
 impl Server {
-    /// Starts a server of a store on the runtime that this is called on, without users.
+    /// Starts a server of a store on the runtime that this is called on.
     ///
     /// # Errors
-    /// The address can't be listened on, or would be open to everybody.
+    /// The address can't be listened on, or would be open to everybody; the store's users can't be
+    /// read.
     pub async fn start(config: Config, store: Arc<Embedded>) -> Result<Running, StartError> {
-        let access = Access::local();
+        Self::start_with(config, store, Beginning::default()).await
+    }
+
+    /// The same, with a first user's password or another clock.
+    ///
+    /// A server that can be reached from elsewhere, and is not `insecure`, makes its first user
+    /// itself; its password is then [`Running::made_password`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(
+        config: Config,
+        store: Arc<Embedded>,
+        beginning: Beginning,
+    ) -> Result<Running, StartError> {
         let address = config.listen;
-        let is_guarded = config.has_tls() && access.has_users();
-        if !address.ip().is_loopback() && !is_guarded && !config.insecure {
+        let is_exposed = !address.ip().is_loopback() && !config.insecure;
+        if is_exposed && !config.has_tls() {
             return Err(StartError::Exposed(address));
         }
+        let access = Access::open(store.clone(), beginning.clock).await?;
+        let made_password = match is_exposed || beginning.admin_password.is_some() {
+            true => access.begin(beginning.admin_password).await?,
+            false => None,
+        };
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
@@ -82,7 +124,7 @@ impl Server {
         let router = http::router(state.clone()).merge(grpc::router(state.clone()));
         let router = router.fallback(http::path_unknown);
         let ended = tokio::spawn(accept::run(listener, router, state.clone()));
-        Ok(Running { local_addr, closing, ended, state })
+        Ok(Running { local_addr, closing, ended, state, made_password })
     }
 }
 
@@ -90,6 +132,11 @@ impl Running {
     /// Where it listens; tells the port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The password that was made for the first user, `admin`: to be told once, and not kept.
+    pub fn made_password(&mut self) -> Option<Secret> {
+        self.made_password.take()
     }
 
     /// What its protocols share.

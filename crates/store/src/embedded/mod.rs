@@ -20,6 +20,7 @@ mod replay;
 mod retention;
 mod stat;
 mod subscription;
+mod system;
 mod upkeep;
 mod verify;
 
