@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +15,11 @@ const MADE: StatusCode = StatusCode::CREATED;
 const DONE: StatusCode = StatusCode::NO_CONTENT;
 
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-    String::deserialize(from).map(Secret::from)
+    // The error of another type would quote what was sent.
+    match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(text) => Ok(text.into()),
+        _ => Err(D::Error::custom("a password is text")),
+    }
 }
 
 fn maybe_secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
