@@ -6,3 +6,4 @@ mod commands;
 mod documents;
 mod fixtures;
 mod ingest;
+mod served;

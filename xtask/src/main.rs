@@ -4,6 +4,7 @@ mod fixture;
 mod fuzz;
 mod kafka;
 mod mutations;
+mod schemathesis;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -12,7 +13,7 @@ use anyhow::{Context, bail};
 
 const HELP: &str = "\
 cargo xtask test            all tests, with the binary that the system tests run; those on Kafka
-                            need Java 17 and Maven
+                            need Java 17 and Maven, those of the server's OpenAPI document Python 3
 cargo xtask test --quick    without those that take long: system tests, Kafka, the long simulation
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
@@ -20,6 +21,7 @@ cargo xtask bench history   10 million events in 1 million streams: bytes, openi
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
 cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
+cargo xtask schemathesis    requests made from the server's OpenAPI document, against the release binary
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs
 cargo xtask kafka down      ends it and deletes its data
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
+        ["schemathesis"] => api(),
         ["fuzz", target] => fuzz::run(target, None),
         ["fuzz", target, seconds] => fuzz::run(target, Some(seconds)),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
@@ -89,10 +92,23 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
 /// All tests. The system tests run the release binary, as users do.
 fn test() -> anyhow::Result<()> {
     kafka::prepare().context("`cargo xtask test --quick` leaves the tests on Kafka out")?;
+    schemathesis::prepare().context("`cargo xtask test --quick` leaves it out")?;
+    let binary = release_binary()?;
+    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", &binary)])?;
+    schemathesis::run(&binary)
+}
+
+/// Holds the release binary's server to its OpenAPI document.
+fn api() -> anyhow::Result<()> {
+    schemathesis::prepare()?;
+    let binary = release_binary()?;
+    schemathesis::run(&binary)
+}
+
+fn release_binary() -> anyhow::Result<String> {
     cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
     let binary = target().join("release/leftfold");
-    let binary = binary.to_str().context("the path of the binary is not text")?;
-    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", binary)])
+    Ok(binary.to_str().context("the path of the binary is not text")?.to_owned())
 }
 
 fn quick() -> anyhow::Result<()> {
@@ -101,7 +117,8 @@ fn quick() -> anyhow::Result<()> {
     args.extend(slow.iter().flat_map(|package| ["--exclude", package]));
     cargo(&args, &[("LEFTFOLD_SEEDS", "200")])?;
     println!(
-        "left out: the system tests, the tests on Kafka, and all but 200 seeds of the simulation"
+        "left out: the system tests, the tests on Kafka, schemathesis, and all but 200 seeds of the \
+         simulation"
     );
     Ok(())
 }

@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Serve the store over HTTP and gRPC.
     #[command(after_help = "Example:\n  leftfold --data shop serve --listen 127.0.0.1:2113")]
     Serve(Settings),
+    /// Make a CA and a certificate for development.
+    #[command(after_help = "Example:\n  leftfold cert --to certificates --name localhost")]
+    Cert(Certificate),
     /// Print the server's settings, and where each was said.
     Config(Settings),
 }
@@ -309,6 +312,16 @@ pub(crate) enum RetentionAction {
     },
     /// List the rules.
     List,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Certificate {
+    /// The directory for ca.pem, server.pem and server-key.pem.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// A name or an address of the server; may be given several times.
+    #[arg(long, default_values = ["localhost", "127.0.0.1", "::1"])]
+    pub(crate) name: Vec<String>,
 }
 
 /// What is kept.

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
-use leftfold_server::{ConfigError, StartError};
+use leftfold_server::{CertificateError, ConfigError, StartError};
 
 /// Says on standard error what went wrong: its stable code, and a sentence.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -25,7 +25,8 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
         let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
         let start = || cause.downcast_ref::<StartError>().map(StartError::code);
-        let served = || config().or_else(start);
+        let made = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
+        let served = || config().or_else(start).or_else(made);
         append.or_else(read).or_else(open).or_else(invalid).or_else(backup).or_else(served)
     })
 }

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Restore(restore) => commands::backup::run_restore(&args.place, &restore),
         Command::Repair(repair) => commands::repair::run(&args.place, &repair),
         Command::Serve(settings) => commands::serve::run(&settings),
+        Command::Cert(cert) => commands::serve::certificate(&cert),
         Command::Config(settings) => commands::serve::config(&settings),
     };
     done.unwrap_or_else(|error| failure::report(&error))

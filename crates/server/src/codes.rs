@@ -155,6 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_code_that_nobody_knows_is_the_servers_mistake() {
+        assert_eq!(find("from_the_future").code, "internal_error");
+        assert_eq!(find("wrong_version").http, 409);
+    }
+
+    #[test]
     fn every_documented_code_has_its_statuses_and_no_other() {
         let page =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md"));

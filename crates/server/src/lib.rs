@@ -1,19 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+mod certificate;
 pub mod codes;
 mod config;
 mod grpc;
 mod http;
+mod logs;
 mod metrics;
 mod server;
 mod state;
 mod subscriptions;
+mod tls;
 
+pub use certificate::{CertificateError, MadeCertificate, make_certificate};
 pub use config::{
     Bytes, Config, ConfigError, Effective, Given, LogFormat, Origin, Setting, Sources, Value,
     document,
 };
+pub use logs::init_logs;
 pub use metrics::Metrics;
 pub use server::{Beginning, Running, Server, StartError};
 pub use state::{LongLived, State, Subscribed, Subscriptions};
+pub use tls::TlsError;

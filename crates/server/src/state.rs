@@ -28,7 +28,7 @@ pub struct State {
     pub(crate) bodies: Arc<Semaphore>,
     /// Held by what scavenges or backs up: one at a time.
     pub(crate) administration: Arc<Mutex<()>>,
-    closing: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
 }
 
 /// An extension of an answer that goes on and on: it counts as a subscription (and must hold a
@@ -37,12 +37,8 @@ pub struct State {
 pub struct LongLived;
 
 impl State {
-    pub(crate) fn new(
-        config: Config,
-        store: Arc<Embedded>,
-        access: Access,
-        closing: watch::Receiver<bool>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, store: Arc<Embedded>, access: Access) -> Self {
+        let closing = watch::Sender::new(false);
         let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
         let metrics = Metrics::new(store.clone(), subscriptions.clone());
         let units = config.bodies_bytes.get() / BODY_UNIT;
@@ -53,8 +49,13 @@ impl State {
 
     /// Returns when the server is shutting down: what lasts, such as a subscription, ends then.
     pub async fn closed(&self) {
-        // An error says that the one who would tell is gone.
-        _ = self.closing.clone().wait_for(|closing| *closing).await;
+        // No error: the one who tells is held here.
+        _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// From now on the server is shutting down.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// Whether the server is shutting down.

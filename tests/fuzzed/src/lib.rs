@@ -13,6 +13,7 @@
 mod directory;
 mod disk;
 mod frames;
+mod http;
 mod index_file;
 mod manifest;
 mod query;
@@ -43,12 +44,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds },
     Target { name: "index_file", run: index_file::run, seeds: index_file::seeds },
     Target { name: "manifest", run: manifest::run, seeds: manifest::seeds },
     Target { name: "directory", run: directory::run, seeds: directory::seeds },
     Target { name: "query", run: query::run, seeds: query::seeds },
+    Target { name: "http", run: http::run, seeds: http::seeds },
 ];
 
 /// The target of a name, if there is one.

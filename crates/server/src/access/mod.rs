@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use leftfold_io::Clock;
-use leftfold_store::{AppendError, Embedded, Failure, Invalid, Query};
+use leftfold_io::{Clock, SystemClock};
+use leftfold_store::{AppendError, Embedded, Invalid, Query};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
@@ -75,27 +75,32 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
+    /// For a server without users, whatever the store says of them.
+    pub fn local(store: Arc<Embedded>) -> Self {
+        Access::new(store, Arc::new(SystemClock), Audit::new().0)
+    }
+
+    fn new(store: Arc<Embedded>, clock: Arc<dyn Clock>, audit: Audit) -> Self {
+        Access(Arc::new(Inner {
+            store,
+            clock,
+            accounts: ArcSwap::default(),
+            is_broken: AtomicBool::new(false),
+            following: Mutex::new(()),
+            changed: watch::channel(0).0,
+            passwords: Passwords::new(),
+            audit,
+            tasks: parking_lot::Mutex::default(),
+        }))
+    }
+
     /// What a store's accounts come to, followed from now on, on the runtime that this is called on.
     ///
     /// # Errors
     /// The accounts can't be read.
     pub async fn open(store: Arc<Embedded>, clock: Arc<dyn Clock>) -> Result<Self, AppendError> {
         let (audit, entries) = Audit::new();
-        let failed = |denied: Denied| {
-            let message = denied.to_string();
-            AppendError::from(Failure::Disk { what: "preparing passwords", message })
-        };
-        let access = Access(Arc::new(Inner {
-            store: store.clone(),
-            clock,
-            accounts: ArcSwap::default(),
-            is_broken: AtomicBool::new(false),
-            following: Mutex::new(()),
-            changed: watch::channel(0).0,
-            passwords: Passwords::new().map_err(failed)?,
-            audit,
-            tasks: parking_lot::Mutex::default(),
-        }));
+        let access = Access::new(store.clone(), clock, audit);
         let writing = tokio::spawn(audit::write(store, entries));
         access.0.tasks.lock().push(writing);
         access.catch_up(None).await?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use leftfold_io::{OsRandom, Random};
 use leftfold_store::Invalid;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -51,9 +52,10 @@ impl Hash {
     }
 
     /// One that no password has.
-    fn of_nobody() -> Result<Self, Denied> {
-        let (salt, hash) = (random_bytes()?, random_bytes()?);
-        Ok(Hash { algorithm: "argon2id".to_owned(), cost: COST, salt, hash })
+    fn of_nobody() -> Self {
+        let (salt, [first, last]) = (OsRandom.next_u128().to_le_bytes(), halves());
+        let hash = <[u8; 32]>::try_from([first, last].concat()).unwrap_or_default();
+        Hash { algorithm: "argon2id".to_owned(), cost: COST, salt, hash }
     }
 
     fn is_of(&self, password: &Secret) -> bool {
@@ -64,6 +66,10 @@ impl Hash {
         }
         run(password, &self.salt, self.cost).is_some_and(|hash| hash.ct_eq(&self.hash).into())
     }
+}
+
+fn halves() -> [[u8; 16]; 2] {
+    [OsRandom.next_u128().to_le_bytes(), OsRandom.next_u128().to_le_bytes()]
 }
 
 fn run(password: &Secret, salt: &[u8; 16], cost: (u32, u32, u32)) -> Option<[u8; 32]> {
@@ -84,23 +90,23 @@ pub(super) struct Passwords {
     nobody: Arc<Hash>,
     /// Under which what was verified is remembered: a dump of memory shows no password's hash that
     /// could be tried out elsewhere.
-    key: [u8; 32],
+    key: [[u8; 16]; 2],
     believed: Cache<[u8; 32], Instant>,
     runs: AtomicU64,
 }
 
 impl Passwords {
-    pub(super) fn new() -> Result<Self, Denied> {
+    pub(super) fn new() -> Self {
         // Half of the processors: whoever sends wrong passwords leaves the other half to others.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
-        Ok(Passwords {
+        Passwords {
             running: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(threads + WAITING)),
-            nobody: Arc::new(Hash::of_nobody()?),
-            key: random_bytes()?,
+            nobody: Arc::new(Hash::of_nobody()),
+            key: halves(),
             believed: Cache::new(BELIEVED.1),
             runs: AtomicU64::new(0),
-        })
+        }
     }
 
     /// How many hashes were computed.
@@ -167,7 +173,7 @@ impl Passwords {
 
     fn remembered_as(&self, user: &str, since: u64, password: &Secret) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.key);
+        hash.update(self.key.concat());
         hash.update(since.to_le_bytes());
         hash.update((user.len() as u64).to_le_bytes());
         hash.update(user.as_bytes());

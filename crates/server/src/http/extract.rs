@@ -101,7 +101,7 @@ async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Pr
         if (bytes.len() + data.len()) as u64 > state.config.body_bytes.0 {
             return Err(too_large(state));
         }
-        let units = (bytes.len() + data.len()).div_ceil(BODY_UNIT) - taken;
+        let units = (bytes.len() + data.len()).div_ceil(BODY_UNIT).saturating_sub(taken);
         if units > 0 {
             // Twice as much again, so that a large body takes few shares.
             let units = units.max(taken);

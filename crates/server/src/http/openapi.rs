@@ -28,13 +28,12 @@ pub(super) fn head() -> OpenApi {
 
 /// The errors that an operation may answer with, by what kind of operation it is.
 fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
-    if path.starts_with("/health/live") {
-        return vec![500];
-    }
+    // A head that is too long is refused before it is known what it asks for.
+    let mut statuses = vec![414, 429, 431, 500, 503];
     if path.starts_with("/health") {
-        return vec![500, 503];
+        return statuses;
     }
-    let mut statuses = vec![400, 401, 403, 409, 413, 429, 500, 503];
+    statuses.extend([400, 401, 403, 409, 413]);
     let reads_place = path.contains('{') || path == "/v1/events" || path == "/v1/subscribe";
     if reads_place {
         statuses.push(404);
@@ -67,6 +66,9 @@ pub(super) fn finish(api: &OpenApi) -> String {
             let has_body = operation.get("requestBody").is_some();
             for status in statuses(path, method, has_body) {
                 operation["responses"][status.to_string()] = problem(status);
+            }
+            for status in [414, 431] {
+                operation["responses"][status.to_string()]["content"] = json!({});
             }
         }
     }

@@ -6,6 +6,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connections;
 use crate::state::State;
@@ -14,9 +15,14 @@ use crate::state::State;
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Takes connections until the server closes, then waits for their end, within a bound.
-pub(super) async fn run(listener: TcpListener, router: Router, state: Arc<State>) {
+pub(super) async fn run(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    state: Arc<State>,
+) {
     let places = Arc::new(Semaphore::new(state.config.connections));
-    let connections = Arc::new(Connections::new(router, state.clone()));
+    let connections = Arc::new(Connections::new(router, tls, state.clone()));
     let mut closes = pin!(state.closed());
     let mut tasks = JoinSet::new();
     loop {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -39,23 +40,29 @@ const PING: Duration = Duration::from_secs(20);
 /// What all connections share.
 pub(super) struct Connections {
     router: Router,
+    tls: Option<TlsAcceptor>,
     state: Arc<State>,
     requests: Arc<Semaphore>,
     builder: auto::Builder<TokioExecutor>,
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, state: Arc<State>) -> Self {
+    pub(super) fn new(router: Router, tls: Option<TlsAcceptor>, state: Arc<State>) -> Self {
         let requests = Arc::new(Semaphore::new(state.config.requests));
         let builder = builder(&state);
-        Connections { router, state, requests, builder }
+        Connections { router, tls, state, requests, builder }
     }
 
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Answers are written whole: to wait for more to send with them only delays them.
         _ = stream.set_nodelay(true);
         let stream = Stall::new(stream, self.state.config.write_time);
-        self.drive(stream, peer).await;
+        let Some(tls) = &self.tls else { return self.drive(stream, peer).await };
+        match tokio::time::timeout(self.state.config.header_time, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.drive(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
+            Err(_) => tracing::debug!(%peer, "TLS took too long"),
+        }
     }
 
     async fn drive(

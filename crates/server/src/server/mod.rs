@@ -10,16 +10,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use leftfold_io::{Clock, SystemClock};
 use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
 use crate::state::State;
+use crate::tls::{Certificate, TlsError};
 use crate::{grpc, http};
 
 /// A server to be started.
@@ -44,10 +45,11 @@ impl Default for Beginning {
 /// A server that runs. Dropping it begins its shutdown and does not wait for it.
 pub struct Running {
     local_addr: SocketAddr,
-    closing: watch::Sender<bool>,
     ended: JoinHandle<()>,
     state: Arc<State>,
     made_password: Option<Secret>,
+    certificate: Option<Arc<Certificate>>,
+    follow: Option<AbortHandle>,
 }
 
 /// Why a server can't be started.
@@ -71,6 +73,9 @@ pub enum StartError {
     /// Who its users are can't be read, or the first can't be made.
     #[error("the users: {0}")]
     Users(#[from] AppendError),
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl StartError {
@@ -80,11 +85,24 @@ impl StartError {
             StartError::Exposed(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
             StartError::Users(error) => error.code(),
+            StartError::Tls(_) => TlsError::CODE,
         }
     }
 }
 
+fn routes(state: &Arc<State>) -> Router {
+    let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+    router.fallback(http::path_unknown)
+}
+
 impl Server {
+    /// The routes of all protocols without a port, for whoever has a server of their own. They are
+    /// open to whoever reaches them, and without the limits that are a connection's: its requests
+    /// in flight, its rate, its idle time.
+    pub fn router(config: Config, store: Arc<Embedded>) -> Router {
+        routes(&Arc::new(State::new(config, store.clone(), Access::local(store))))
+    }
+
     /// Starts a server of a store on the runtime that this is called on.
     ///
     /// # Errors
@@ -111,20 +129,27 @@ impl Server {
         if is_exposed && !config.has_tls() {
             return Err(StartError::Exposed(address));
         }
+        let certificate = match (&config.tls_certificate, &config.tls_key) {
+            (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
+            _ => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
         let access = Access::open(store.clone(), beginning.clock).await?;
         let made_password = match is_exposed || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,
             false => None,
         };
-        let failed = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let local_addr = listener.local_addr().map_err(failed)?;
-        let (closing, closes) = watch::channel(false);
-        let state = Arc::new(State::new(config, store, access, closes));
-        let router = http::router(state.clone()).merge(grpc::router(state.clone()));
-        let router = router.fallback(http::path_unknown);
-        let ended = tokio::spawn(accept::run(listener, router, state.clone()));
-        Ok(Running { local_addr, closing, ended, state, made_password })
+        let state = Arc::new(State::new(config, store, access));
+        let router = routes(&state);
+        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
+        let follow = certificate.clone().map(|certificate| {
+            // Aborted with the server; there is nothing to end in between.
+            tokio::spawn(certificate.follow()).abort_handle()
+        });
+        Ok(Running { local_addr, ended, state, certificate, follow, made_password })
     }
 }
 
@@ -144,10 +169,18 @@ impl Running {
         &self.state
     }
 
+    /// Reads the certificate and its key again; what can't be used leaves the old ones in use.
+    ///
+    /// # Errors
+    /// `tls_invalid`.
+    pub fn reload_certificate(&self) -> Result<(), TlsError> {
+        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload())
+    }
+
     /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
     /// subscriptions, and returns when all of it is done.
     pub async fn shutdown(self) {
-        _ = self.closing.send(true);
+        self.state.close();
         self.finished().await;
     }
 
@@ -160,6 +193,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        _ = self.closing.send(true);
+        if let Some(follow) = &self.follow {
+            follow.abort();
+        }
+        self.state.close();
     }
 }

@@ -61,7 +61,7 @@ async fn gives_one_event_as_json_or_as_its_bare_bytes() {
     assert_eq!(bytes.headers()["leftfold-content-type"], "image%2Fpng");
     assert_eq!(bytes.bytes().await.unwrap(), "hello");
     let bytes = raw("/v1/streams/order-1/events/0", "application/octet-stream;q=0.9").await;
-    assert_eq!(bytes.bytes().await.unwrap(), r#"{"total": 9.90}"#.replace(": ", ":"));
+    assert_eq!(bytes.bytes().await.unwrap(), r#"{"total":9.9}"#);
     let refused = raw("/v1/events/2", "image/png").await;
     assert_eq!(json(refused).await["code"], "not_acceptable");
 }
@@ -235,7 +235,7 @@ async fn administers_the_store() {
     let backup = served.post("/v1/backups/nightly", Value::Null).await;
     assert_eq!(backup["number"], 1);
     assert!(dir.path().join("nightly/BACKUP").exists());
-    assert_eq!(served.json("/v1/stat").await["streams"], 1);
+    assert_eq!(served.json("/v1/stat").await["indexes"], 1);
     assert_eq!(served.json("/health/ready").await["status"], "ready");
     let metrics = served.get("/metrics").await.text().await.unwrap();
     for name in [

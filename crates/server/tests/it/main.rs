@@ -6,6 +6,9 @@
 )]
 
 mod conformance;
+mod documents;
 mod errors;
 mod events;
+mod limits;
+mod secure;
 mod support;

@@ -383,6 +383,8 @@ pub(crate) struct Rule {
     /// Events are kept for so many microseconds after they were stored.
     #[schema(nullable = false)]
     max_age_micros: Option<u64>,
+    /// Not for rules: versions are a stream's own. Refused, unless it is null.
+    truncate_before: Option<u64>,
 }
 
 fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
@@ -401,7 +403,7 @@ impl StreamRetention {
 
 impl Rule {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, None)
+        kept(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 

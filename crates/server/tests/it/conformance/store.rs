@@ -3,8 +3,8 @@
 use leftfold_server::{Running, Server};
 use leftfold_store::{
     Append, AppendError, Appended, Cursor, Delivery, Direction, EventStore, Expected, From,
-    IndexInfo, Page, Point, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
-    StreamsPage, Subscribe, Subscription,
+    IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
+    Streams, StreamsPage, Subscribe, Subscription,
 };
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Deserialize;
@@ -220,6 +220,11 @@ impl EventStore for HttpStore {
     }
 
     async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+        // Such a query can only be built, not written; so no request can bring it.
+        if query.to_string().parse().as_ref() != Ok(&query) {
+            let message = "a query that has no text form";
+            return Err(Invalid::new("index_query_invalid", message).into());
+        }
         let path = format!("/v1/indexes/{}", segment(name));
         let body = json!({"query": query.to_string()});
         self.change(Method::PUT, &path, Some(body)).await.map(drop)

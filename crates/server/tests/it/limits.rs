@@ -1,0 +1,214 @@
+//! Clients that misbehave, over raw sockets: each is cut off, and others are served meanwhile.
+
+use std::time::Duration;
+
+use leftfold_server::Config;
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::support::{DEADLINE, Served, config, served_by};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Impatient enough for a test.
+fn impatient() -> Config {
+    let mut config = config();
+    config.header_time = SHORT;
+    config.body_time = SHORT;
+    config.write_time = SHORT;
+    config.idle_time = SHORT;
+    config
+}
+
+async fn connect(served: &Served) -> TcpStream {
+    TcpStream::connect(served.running.local_addr()).await.unwrap()
+}
+
+/// What the server says until it closes the connection.
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let read = async {
+        let mut buffer = [0; 4096];
+        // A reset is an end too.
+        while let Ok(1..) = stream.read(&mut buffer).await.inspect(|n| said.extend(&buffer[..*n])) {
+        }
+    };
+    timeout(DEADLINE, read).await.expect("the server closes the connection");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+async fn still_serves(served: &Served) {
+    assert_eq!(served.get("/health/ready").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut_off() {
+    let served = served_by(impatient()).await;
+    let mut stream = connect(&served).await;
+    assert_eq!(until_closed(&mut stream).await, "");
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_cut_off() {
+    let served = served_by(impatient()).await;
+    let mut stream = connect(&served).await;
+    let (mut read, mut write) = stream.split();
+    let drip = async {
+        for byte in b"GET /health/live HTTP/1.1\r\nx: ".iter().chain([b'y'; 100_000].iter()) {
+            if write.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut said = Vec::new();
+    let end = async { _ = read.read_to_end(&mut said).await };
+    let ended = async {
+        tokio::select! { () = drip => {}, () = end => {} }
+    };
+    let started = Instant::now();
+    timeout(DEADLINE, ended).await.unwrap();
+    assert!(started.elapsed() < DEADLINE / 2);
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let served = served_by(impatient()).await;
+    let mut stream = connect(&served).await;
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.contains("408 Request Timeout") && said.contains("body_late"), "{said}");
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_said_to_be_too_large_is_not_waited_for() {
+    let served = served_by(impatient()).await;
+    let mut stream = connect(&served).await;
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 99999999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.contains("413 Payload Too Large") && said.contains("body_too_large"), "{said}");
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let served = served_by(impatient()).await;
+    let mut stream = connect(&served).await;
+    let head =
+        format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    _ = stream.write_all(head.as_bytes()).await;
+    let said = until_closed(&mut stream).await;
+    assert!(said.is_empty() || said.contains("431"), "{said}");
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_a_subscription_is_not_idle() {
+    let mut config = impatient();
+    config.heartbeat = Duration::from_millis(50);
+    let served = served_by(config).await;
+    let mut subscriber = connect(&served).await;
+    let subscribe = "GET /v1/subscribe HTTP/1.1\r\nhost: x\r\n\r\n";
+    subscriber.write_all(subscribe.as_bytes()).await.unwrap();
+    let mut idle = connect(&served).await;
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let said = until_closed(&mut idle).await;
+    assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+    let mut alive = 0;
+    let mut buffer = [0; 4096];
+    while alive < 20 {
+        let read = timeout(DEADLINE, subscriber.read(&mut buffer)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "the subscription goes on");
+        alive += String::from_utf8_lossy(&buffer[..read]).matches(": alive").count();
+    }
+}
+
+/// Half a request, and then the client's side is closed; or a whole one, and it is closed before
+/// the answer is read.
+#[tokio::test]
+async fn a_half_closed_connection_is_let_go() {
+    let served = served_by(impatient()).await;
+    for half in ["GET /health/li", "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut stream = connect(&served).await;
+        stream.write_all(half.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        until_closed(&mut stream).await;
+    }
+    still_serves(&served).await;
+}
+
+/// A subscriber that never reads: the kernel's buffers fill up, then its subscription ends.
+#[tokio::test]
+async fn a_subscriber_that_never_reads_is_ended_and_holds_nothing() {
+    let served = served_by(impatient()).await;
+    let text = "x".repeat(64 << 10);
+    for _ in 0..20 {
+        let events: Vec<_> = (0..20).map(|_| json!({"type": "T", "data": text})).collect();
+        served.post("/v1/streams/a/events", json!({ "events": events })).await;
+    }
+    let mut stream = connect(&served).await;
+    stream.write_all(b"GET /v1/subscribe HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let subscriptions = &served.running.state().subscriptions;
+    let until = async |count: usize| {
+        let started = Instant::now();
+        while subscriptions.count() != count {
+            assert!(started.elapsed() < DEADLINE, "{} subscriptions", subscriptions.count());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    until(1).await;
+    until(0).await;
+    still_serves(&served).await;
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_the_next_waits_for_one() {
+    let mut config = config();
+    config.connections = 1;
+    let served = served_by(config).await;
+    let first = connect(&served).await;
+    let ask = served.get("/health/live");
+    let mut ask = std::pin::pin!(ask);
+    assert!(timeout(SHORT, ask.as_mut()).await.is_err(), "there is no place");
+    drop(first);
+    assert_eq!(ask.await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_requests_in_flight_end_and_is_bounded() {
+    let mut config = config();
+    config.shutdown_time = 10 * SHORT;
+    let served = served_by(config).await;
+    let mut stream = connect(&served).await;
+    let body = json!({"events": [{"stream": "a", "type": "T"}]}).to_string();
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                        content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Whoever never sends its body holds the shutdown up only so long.
+    let mut stuck = connect(&served).await;
+    stuck.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(served.send(Method::GET, "/health/ready", json!(null)).await.status(), 200);
+    let Served { running, .. } = served;
+    let address = running.local_addr();
+    let shutdown = tokio::spawn(running.shutdown());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 201 Created"), "{said}");
+    timeout(DEADLINE, shutdown).await.unwrap().unwrap();
+}

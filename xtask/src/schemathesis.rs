@@ -1,0 +1,79 @@
+//! Requests that the OpenAPI document allows, and many that it does not, made by schemathesis and
+//! sent to a server of an empty store: it must answer each as the document says.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::{root, target};
+
+const VERSION: &str = "schemathesis==4.32.5";
+/// Requests for each operation, beside those that the document's examples and edges make.
+const EXAMPLES: &str = "50";
+
+const NO_PYTHON: &str = "schemathesis needs Python 3.10 or newer with its venv module";
+const NOT_INSTALLED: &str =
+    "schemathesis could not be installed from PyPI into target/schemathesis";
+
+fn directory() -> PathBuf {
+    target().join("schemathesis")
+}
+
+fn tool() -> PathBuf {
+    directory().join("bin/schemathesis")
+}
+
+/// Installs it, unless it is there.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    let asked = Command::new(tool()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    if { asked }.status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let dir = directory();
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&dir).status();
+    if !made.is_ok_and(|status| status.success()) {
+        bail!(NO_PYTHON);
+    }
+    let mut pip = Command::new(dir.join("bin/pip"));
+    let installed = pip.args(["install", "--quiet", VERSION]).status();
+    if !installed.is_ok_and(|status| status.success()) {
+        bail!(NOT_INSTALLED);
+    }
+    Ok(())
+}
+
+/// Ends the server, however the run ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Runs it against a binary's server.
+pub(crate) fn run(binary: &str) -> anyhow::Result<()> {
+    let data = target().join("schemathesis-data");
+    _ = std::fs::remove_dir_all(&data);
+    let mut server = Command::new(binary);
+    server.arg("--data").arg(&data).args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = server.args(["--log-level", "error"]).stdout(Stdio::piped()).spawn();
+    let mut server = Ended(server.with_context(|| format!("starting {binary}"))?);
+    let mut line = String::new();
+    let out = server.0.stdout.take().context("the server has no output")?;
+    BufReader::new(out).read_line(&mut line)?;
+    let base = line.trim().strip_prefix("listening on ").context("the server did not start")?;
+    let mut tool = Command::new(tool());
+    tool.arg("--config-file").arg(root().join("tests/schemathesis.toml"));
+    // A subscription has no end, so nothing could be said of its answer.
+    tool.args(["run", "--exclude-operation-id", "subscribe", "--max-examples", EXAMPLES]);
+    let status = tool.arg(format!("{base}/openapi.json")).current_dir(target()).status();
+    if !status.context("starting schemathesis")?.success() {
+        bail!("the server does not answer as its OpenAPI document says");
+    }
+    drop(server);
+    Ok(std::fs::remove_dir_all(&data)?)
+}
