@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use leftfold_store::{
-    Cursor, Delivery, Embedded, EventStore, Failure, From, Point, Query, Read, ReadError,
+    Coded, Cursor, Delivery, Embedded, EventStore, Failure, From, Point, Query, Read, ReadError,
     Subscribe, Subscription,
 };
 
