@@ -196,7 +196,7 @@ pub(crate) fn no_system() -> Query {
 
 /// Whether the form of a query shows that it yields nothing of the store's own streams: their names
 /// and types begin with `$`, no other's do, and their events have no tags and no correlation.
-pub(crate) fn excludes_system(query: &Query) -> bool {
+fn excludes_system(query: &Query) -> bool {
     match query {
         Query::Is(Field::Correlation | Field::Tag, _) => true,
         Query::Is(_, values) => values.iter().all(|value| match value {

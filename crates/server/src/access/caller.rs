@@ -5,7 +5,7 @@ use std::time::Duration;
 use leftfold_store::{Append, Query, Recorded};
 
 use super::accounts::{Accounts, Allowed};
-use super::area::{Area, excludes_system, no_system};
+use super::area::{Area, no_system};
 use super::audit::Origin;
 use super::{Access, Denied};
 
@@ -130,8 +130,11 @@ impl Caller {
         let Some(allowed) = self.allowed("read", &|| query.to_string())? else { return Ok(()) };
         // An index that is not there yields nothing; the store will say so.
         let Ok(expanded) = self.access.expand(query) else { return Ok(()) };
-        let sees_system = allowed.manage.is_all() || excludes_system(&expanded);
-        if allowed.read.contains(&expanded) && sees_system {
+        let within = match allowed.manage.is_all() {
+            true => allowed.read.contains(&expanded),
+            false => allowed.read.holds(&expanded),
+        };
+        if within {
             return Ok(());
         }
         let within = if allowed.read.is_all() { no_system() } else { allowed.read.query() };

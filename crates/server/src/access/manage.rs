@@ -175,6 +175,29 @@ impl Access {
         Ok(made)
     }
 
+    /// Gives [`ADMIN`] this password and every right, whether or not it is there: for whoever has the
+    /// store's directory, and so may do everything anyway.
+    ///
+    /// # Errors
+    /// The password is too short or too long, or the store is in trouble.
+    pub async fn recover(&self, password: &Secret) -> Result<(), AppendError> {
+        password::check(password)?;
+        let failed = |denied: Denied| Failure::Disk {
+            what: "hashing a password",
+            message: denied.to_string(),
+        };
+        let hash = Some(self.0.passwords.hash(password).await.map_err(failed)?);
+        self.change(("whoever has the directory", &Origin::default()), |accounts| {
+            let (user, password) = (ADMIN.to_owned(), hash.clone());
+            let begins = match accounts.users.contains_key(ADMIN) {
+                true => Change::PasswordChanged { user, password },
+                false => Change::UserAdded { user, password },
+            };
+            Ok(std::iter::once(begins).chain(accounts.first(ADMIN)).collect())
+        })
+        .await
+    }
+
     /// Changes what accounts say, on the condition that nobody else does meanwhile.
     async fn change(
         &self,
