@@ -14,9 +14,10 @@ impl Client {
     /// Those of a read; `forbidden`.
     pub async fn stat(&self, reclaimable: bool) -> Result<(Stat, Option<Scavenged>), ReadError> {
         let request = v1::StatRequest { reclaimable };
-        let stat = self.calls.ask(Repeat::Safe, Patience::Endless, request, |calls, request| {
-            async move { calls.admin().stat(request).await }
-        });
+        let stat =
+            self.calls.ask(Repeat::Safe, Patience::Endless, request, |calls, request| async move {
+                calls.admin().stat(request).await
+            });
         let stat = stat.await?;
         Ok((stat.stat(), stat.reclaimable.map(Scavenged::from)))
     }
@@ -27,9 +28,12 @@ impl Client {
     /// Those of an append; `forbidden`. Doing it twice does no harm.
     pub async fn scavenge(&self, dry_run: bool) -> Result<Scavenged, ReadError> {
         let request = v1::ScavengeRequest { dry_run };
-        let done = self.calls.ask(Repeat::Unsafe, Patience::Endless, request, |calls, request| {
-            async move { calls.admin().scavenge(request).await }
-        });
+        let done = self.calls.ask(
+            Repeat::Unsafe,
+            Patience::Endless,
+            request,
+            |calls, request| async move { calls.admin().scavenge(request).await },
+        );
         Ok(done.await?.reclaimed.unwrap_or_default().into())
     }
 
@@ -39,9 +43,12 @@ impl Client {
     /// Those of an append; `forbidden`. Doing it twice does no harm.
     pub async fn pack(&self) -> Result<(), AppendError> {
         let request = v1::PackRequest {};
-        let done = self.calls.ask(Repeat::Unsafe, Patience::Endless, request, |calls, request| {
-            async move { calls.admin().pack(request).await }
-        });
+        let done = self.calls.ask(
+            Repeat::Unsafe,
+            Patience::Endless,
+            request,
+            |calls, request| async move { calls.admin().pack(request).await },
+        );
         Ok(done.await.map(|v1::PackResponse {}| ())?)
     }
 
@@ -52,10 +59,15 @@ impl Client {
     /// `backups_off`, `forbidden`, and those of a backup.
     pub async fn backup(&self, directory: &str) -> Result<BackedUp, AppendError> {
         let request = v1::BackupRequest { directory: directory.to_owned() };
-        let done = self.calls.ask(Repeat::Unsafe, Patience::Endless, request, |calls, request| {
-            async move { calls.admin().backup(request).await }
-        });
+        let done = self.calls.ask(
+            Repeat::Unsafe,
+            Patience::Endless,
+            request,
+            |calls, request| async move { calls.admin().backup(request).await },
+        );
         let done = done.await?;
-        Ok(done.try_into().map_err(|wrong: leftfold_store::Invalid| Fault::Strange(wrong.message))?)
+        Ok(done
+            .try_into()
+            .map_err(|wrong: leftfold_store::Invalid| Fault::Strange(wrong.message))?)
     }
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use leftfold_wire::v1::store_client::StoreClient;
-use leftfold_wire::v1::admin_client::AdminClient;
 use leftfold_wire::MAX_MESSAGE;
+use leftfold_wire::v1::admin_client::AdminClient;
+use leftfold_wire::v1::store_client::StoreClient;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -131,9 +131,8 @@ impl Calls {
 
     /// Pauses on the client's runtime, whatever the caller's is; false if the deadline forbids it.
     pub(crate) async fn pause(&self, mut backoff: Backoff, deadline: Instant) -> Option<Backoff> {
-        let paused = self.handle.spawn(async move {
-            backoff.pause(deadline).await.then_some(backoff)
-        });
+        let paused =
+            self.handle.spawn(async move { backoff.pause(deadline).await.then_some(backoff) });
         paused.await.ok().flatten()
     }
 }

@@ -69,12 +69,7 @@ impl Pipeline {
     }
 
     /// Sends an append, and waits for what it comes to.
-    pub(crate) async fn send(
-        &self,
-        append: Bytes,
-        repeatable: bool,
-        deadline: Instant,
-    ) -> Outcome {
+    pub(crate) async fn send(&self, append: Bytes, repeatable: bool, deadline: Instant) -> Outcome {
         let gone = || Outcome::Fault(Fault::Lost("the client's runtime has ended".to_owned()));
         let kib = (append.len() / 1024 + 1).min(MOST_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
@@ -146,7 +141,10 @@ struct Outgoing {
 impl Stream for Outgoing {
     type Item = EncodedAppend;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EncodedAppend>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<EncodedAppend>> {
         if let Some(item) = self.again.pop() {
             return Poll::Ready(Some(item));
         }
@@ -246,10 +244,7 @@ impl Driver {
     }
 }
 
-async fn open(
-    calls: Calls,
-    outgoing: Outgoing,
-) -> Result<Streaming<v1::NumberedAnswer>, Fault> {
+async fn open(calls: Calls, outgoing: Outgoing) -> Result<Streaming<v1::NumberedAnswer>, Fault> {
     let mut grpc = Grpc::new(calls.channel)
         .max_encoding_message_size(MAX_MESSAGE)
         .max_decoding_message_size(MAX_MESSAGE);

@@ -1,6 +1,4 @@
-use leftfold_store::{
-    Cursor, Delivery, From as Begin, Point, ReadError, Subscribe, Subscription,
-};
+use leftfold_store::{Cursor, Delivery, From as Begin, Point, ReadError, Subscribe, Subscription};
 use leftfold_wire::{cursor, deliveries, v1};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -30,10 +28,8 @@ impl RemoteSubscription {
         let (incoming, first) = open(&calls, &subscribe).await?;
         let cursor = cursor(&first.cursor)?;
         let (parts, received) = mpsc::channel(MESSAGES);
-        let by_cursor = matches!(
-            subscribe.from,
-            Begin::Outermost | Begin::Excluding(Point::Cursor(_))
-        );
+        let by_cursor =
+            matches!(subscribe.from, Begin::Outermost | Begin::Excluding(Point::Cursor(_)));
         let handle = calls.handle.clone();
         let pump = Pump { calls, subscribe, parts, at: cursor, by_cursor, live: false };
         handle.spawn(pump.run(incoming));

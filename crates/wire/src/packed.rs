@@ -125,9 +125,7 @@ impl prost::Message for PackedEvents {
     fn encoded_len(&self) -> usize {
         match self.len() {
             0 => 0,
-            length => {
-                encoding::key_len(1) + encoding::encoded_len_varint(length as u64) + length
-            }
+            length => encoding::key_len(1) + encoding::encoded_len_varint(length as u64) + length,
         }
     }
 

@@ -37,7 +37,8 @@ impl TryFrom<v1::ReadRequest> for Read {
             Ok(v1::Direction::Backward) => Direction::Backward,
             Err(_) => return Err(missing("direction that is known")),
         };
-        let limit = request.limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+        let limit =
+            request.limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
         Ok(Read {
             query: query::query(request.query)?,
             from: place::from(request.begin)?,

@@ -76,7 +76,8 @@ async fn main() -> anyhow::Result<()> {
     if wanted("append") {
         for in_flight in [1, 8, 64, 256] {
             let name = format!("append, expected version, {in_flight} in flight");
-            bench.row(&name, "/s", async |bench, round| rows::appends(bench, round, in_flight).await)
+            bench
+                .row(&name, "/s", async |bench, round| rows::appends(bench, round, in_flight).await)
                 .await?;
         }
     }

@@ -179,9 +179,7 @@ impl Part {
         match self {
             Part::All => Query::All.and(no_system()),
             Part::Stream(stream) => Query::stream(stream),
-            Part::Prefix(prefix) => {
-                Query::Is(Field::Stream, vec![Value::Prefix(prefix.clone())])
-            }
+            Part::Prefix(prefix) => Query::Is(Field::Stream, vec![Value::Prefix(prefix.clone())]),
             Part::Category(category) => Query::category(category),
             Part::Tag(pair) => tag(pair),
         }

@@ -4,6 +4,7 @@
 //! others are counted, and there is one append a second.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use leftfold_store::{Append, Embedded, EventStore, NewEvent, Query, Retention, RetentionRule};
@@ -63,6 +64,8 @@ fn is_none(number: &u64) -> bool {
 pub(super) struct Audit {
     entries: mpsc::Sender<Entry>,
     rate: Mutex<Rate>,
+    /// Whether records are events too: a server without users writes nothing of its own.
+    writes: AtomicBool,
 }
 
 /// A second, the denials told in it, and those that were not since the last that was.
@@ -102,7 +105,12 @@ impl Audit {
     pub(super) fn new() -> (Self, mpsc::Receiver<Entry>) {
         let (entries, taken) = mpsc::channel(WAITING);
         let rate = Rate { since: Instant::now(), told: 0, not_told: 0 };
-        (Audit { entries, rate: Mutex::new(rate) }, taken)
+        (Audit { entries, rate: Mutex::new(rate), writes: AtomicBool::new(false) }, taken)
+    }
+
+    /// From now on records are events, or are not.
+    pub(super) fn writes(&self, writes: bool) {
+        self.writes.store(writes, Ordering::Relaxed);
     }
 
     /// Somebody was denied something.
@@ -128,13 +136,15 @@ impl Audit {
             why: Some(why),
             not_told,
         };
-        _ = self.entries.try_send(entry);
+        if self.writes.load(Ordering::Relaxed) {
+            _ = self.entries.try_send(entry);
+        }
     }
 
     /// Somebody changed something.
     pub(super) fn managed(&self, who: &str, origin: &Origin, action: &str, what: &str) {
         let entry = Entry::managed(who, origin, action, what);
-        if self.entries.try_send(entry).is_err() {
+        if self.writes.load(Ordering::Relaxed) && self.entries.try_send(entry).is_err() {
             tracing::warn!(target: "audit", "a record was logged, but has no event: too many");
         }
     }

@@ -202,7 +202,8 @@ impl Caller {
             return Ok(());
         };
         for (stream, event) in append.events() {
-            let has = |key: &str, value: &str| event.tags.iter().any(|(k, v)| k == key && v == value);
+            let has =
+                |key: &str, value: &str| event.tags.iter().any(|(k, v)| k == key && v == value);
             // The store itself says that its own names can't be given.
             if !stream.starts_with('$') && !allowed.append.takes(stream, has) {
                 return Err(self.refuse_append(&allowed, "append this event to stream", stream));
@@ -247,9 +248,7 @@ impl Caller {
         let what = || scope.to_string();
         let Some(allowed) = self.allowed("manage", &what)? else { return Ok(()) };
         let within = match scope {
-            Scope::Stream(stream) => {
-                stream.starts_with('$') || allowed.manage.takes_stream(stream)
-            }
+            Scope::Stream(stream) => stream.starts_with('$') || allowed.manage.takes_stream(stream),
             _ => allowed.manage.is_all(),
         };
         if within {

@@ -55,6 +55,7 @@ impl Access {
         if is_new {
             accounts.settle();
         }
+        self.0.audit.writes(!accounts.is_open());
         self.0.accounts.store(Arc::new(accounts));
         if is_new {
             self.0.changed.send_modify(|number| *number += 1);

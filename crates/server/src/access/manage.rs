@@ -413,7 +413,8 @@ impl Caller {
         self.change(|accounts| {
             accounts.needs_user(user)?;
             if accounts.tokens.contains_key(token) {
-                let message = format!("there is a token {token}; revoke it, or choose another name");
+                let message =
+                    format!("there is a token {token}; revoke it, or choose another name");
                 return Err(invalid("token_exists", message));
             }
             room("tokens", accounts.tokens.len())?;

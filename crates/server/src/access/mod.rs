@@ -107,7 +107,8 @@ impl Access {
         if !access.0.accounts.load().is_open() {
             audit::limit_age(&access.0.store).await?;
         }
-        let following = tokio::spawn(follow::run(access.0.store.clone(), Arc::downgrade(&access.0)));
+        let following =
+            tokio::spawn(follow::run(access.0.store.clone(), Arc::downgrade(&access.0)));
         access.0.tasks.lock().push(following);
         Ok(access)
     }

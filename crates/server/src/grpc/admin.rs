@@ -74,9 +74,10 @@ impl Service {
         &self,
         work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let alone = self.state.administration.clone().try_lock_owned().map_err(|_| {
-            status::overloaded("other work that reads or writes much is under way")
-        })?;
+        let alone =
+            self.state.administration.clone().try_lock_owned().map_err(|_| {
+                status::overloaded("other work that reads or writes much is under way")
+            })?;
         self.blocking(move |store| {
             let done = work(store);
             drop(alone);

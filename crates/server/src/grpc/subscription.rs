@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use futures_util::{FutureExt, Stream};
 use futures_util::stream::unfold;
+use futures_util::{FutureExt, Stream};
 use leftfold_store::{
     Cursor, Delivery, EventStore, LiveSubscription, ReadError, Recorded, Subscribe, Subscription,
 };

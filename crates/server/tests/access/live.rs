@@ -1,7 +1,9 @@
 //! Changes reach whoever is connected.
 
 use leftfold_client::RemoteSubscription;
-use leftfold_store::{Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription};
+use leftfold_store::{
+    Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription,
+};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold_client::Client as Remote;
-use leftfold_io::fake::{ManualClock, FakeDisk, SeededRandom};
+use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_io::{Clock, SystemClock};
 use leftfold_server::access::Secret;
 use leftfold_server::{Beginning, Config, Running, Server};

@@ -26,7 +26,8 @@ impl Embedded {
                 return Err(Invalid::new("name_invalid", message));
             }
             if !of_system(&event.event_type) {
-                let message = format!("type {:?}: a system event's begins with $", event.event_type);
+                let message =
+                    format!("type {:?}: a system event's begins with $", event.event_type);
                 return Err(Invalid::new("name_invalid", message));
             }
             if !event.tags.is_empty() || event.correlation.is_some() {
