@@ -176,7 +176,7 @@ fn ask(service: &Service, method: Method, path: &[&str], body: Value) -> anyhow:
         request = request.basic_auth(user, Some(password.reveal()));
     }
     if !body.is_null() {
-        request = request.json(&body);
+        request = request.header("content-type", "application/json").body(body.to_string());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

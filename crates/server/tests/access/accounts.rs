@@ -15,7 +15,11 @@ async fn without_users_everybody_on_the_machine_may_do_everything_until_the_firs
     let response = served.request(Method::GET, "/v1/stat").send().await.unwrap();
     assert_eq!(response.status(), 200);
     let first = json!({"user": "ann", "password": PASSWORD});
-    let response = served.request(Method::POST, "/v1/users").json(&first).send().await.unwrap();
+    let response = served
+        .request(Method::POST, "/v1/users")
+        .header("content-type", "application/json")
+        .body(first.to_string())
+        .send().await.unwrap();
     assert_eq!(response.status(), 201);
     for path in ["/v1/stat", "/v1/events", "/v1/head", "/metrics", "/openapi.json", "/errors"] {
         let response = served.request(Method::GET, path).send().await.unwrap();
