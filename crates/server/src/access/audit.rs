@@ -51,13 +51,8 @@ pub(super) struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// Denials that were not told one by one, since the last record.
-    #[serde(skip_serializing_if = "is_none")]
-    not_told: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_none(number: &u64) -> bool {
-    *number == 0
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_told: Option<u64>,
 }
 
 /// Where records go.
@@ -96,7 +91,7 @@ impl Entry {
             action: action.to_owned(),
             what: cut(what),
             why: None,
-            not_told: 0,
+            not_told: None,
         }
     }
 }
@@ -134,7 +129,7 @@ impl Audit {
             action: action.to_owned(),
             what,
             why: Some(why),
-            not_told,
+            not_told: (not_told > 0).then_some(not_told),
         };
         if self.writes.load(Ordering::Relaxed) {
             _ = self.entries.try_send(entry);

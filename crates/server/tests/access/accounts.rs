@@ -19,7 +19,9 @@ async fn without_users_everybody_on_the_machine_may_do_everything_until_the_firs
         .request(Method::POST, "/v1/users")
         .header("content-type", "application/json")
         .body(first.to_string())
-        .send().await.unwrap();
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 201);
     for path in ["/v1/stat", "/v1/events", "/v1/head", "/metrics", "/openapi.json", "/errors"] {
         let response = served.request(Method::GET, path).send().await.unwrap();

@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Served, answer, served};
 
-const DIES: &str = "a row must be forbidden or not";
-
 /// What somebody does.
 #[derive(Debug, Clone, Copy)]
 enum Does {
@@ -204,7 +202,7 @@ async fn over_http(served: &Served, user: &str, does: Does) -> bool {
 }
 
 fn is_allowed(code: Option<&str>) -> bool {
-    assert_ne!(code, Some("unauthenticated"), "{DIES}");
+    assert_ne!(code, Some("unauthenticated"));
     code != Some("forbidden")
 }
 
