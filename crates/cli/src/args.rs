@@ -1,3 +1,4 @@
+mod accounts;
 mod settings;
 
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use clap::{Parser, Subcommand};
 use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
 use uuid::Uuid;
 
+pub(crate) use accounts::{
+    Grant, GrantAction, Group, GroupAction, Service, Token, TokenAction, User, UserAction,
+};
 pub(crate) use settings::Settings;
 
 /// An event-sourcing database in one binary.
@@ -113,6 +117,16 @@ pub(crate) enum Command {
     /// Make a CA and a certificate for development.
     #[command(after_help = "Example:\n  leftfold cert --to certificates --name localhost")]
     Cert(Certificate),
+    /// Add, change, remove and list a server's users.
+    #[command(after_help = accounts::HELP)]
+    User(User),
+    /// Put a server's users into groups.
+    Group(Group),
+    /// Make, revoke and list tokens for services.
+    Token(Token),
+    /// Say who may do what.
+    #[command(after_help = accounts::GRANTS)]
+    Grant(Grant),
     /// Print the server's settings, and where each was said.
     Config(Settings),
 }

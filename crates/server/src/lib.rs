@@ -20,6 +20,6 @@ pub use config::{
 };
 pub use logs::init_logs;
 pub use metrics::Metrics;
-pub use server::{Running, Server, StartError};
+pub use server::{Beginning, Running, Server, StartError};
 pub use state::{LongLived, State, Subscribed, Subscriptions};
 pub use tls::TlsError;

@@ -3,6 +3,8 @@ use crate::limits::MAX_NAME;
 
 /// Names that begin so belong to the store.
 pub(crate) const SYSTEM: char = '$';
+/// The category of what is written down of who did what: no fold rests on it.
+pub(crate) const AUDIT: &str = "$audit";
 
 /// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
 pub(crate) fn check(what: &str, name: &str) -> Result<(), Invalid> {

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod accounts;
 pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod demo;

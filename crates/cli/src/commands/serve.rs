@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use leftfold::Embedded;
-use leftfold_server::{Config, Effective, Running, Server, TlsError, init_logs, make_certificate};
+use leftfold_server::access::{ADMIN, Secret};
+use leftfold_server::{
+    Beginning, Config, Effective, Running, Server, TlsError, init_logs, make_certificate,
+};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Certificate, Settings};
 use crate::output::{for_people, table};
 
+/// The password of the first user, if a server has none yet.
+const ADMIN_PASSWORD: &str = "LEFTFOLD_ADMIN_PASSWORD";
 /// What still blocks a thread after the shutdown is given up after so long.
 const AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -33,7 +38,13 @@ async fn serve(config: Config, store: Arc<Embedded>) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     let scheme = if config.has_tls() { "https" } else { "http" };
-    let running: Running = Server::start(config, store).await?;
+    let admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::from);
+    let beginning = Beginning { admin_password, ..Beginning::default() };
+    let mut running: Running = Server::start_with(config, store, beginning).await?;
+    if let Some(made) = running.made_password() {
+        eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
+        eprintln!("it is told this once; change it with: leftfold user passwd {ADMIN}");
+    }
     println!("listening on {scheme}://{}", running.local_addr());
     loop {
         tokio::select! {

@@ -14,7 +14,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[async_trait]
 impl Admin for Service {
     async fn stat(&self, request: Request<v1::StatRequest>) -> Answer<v1::StatResponse> {
-        let request = self.manage(request).await?;
+        let request = self.manage(request, |_| None).await?;
         let stat = self.blocking(|store| store.stat().map_err(status::read)).await?;
         let reclaimable = match request.reclaimable {
             true => Some(self.alone(|store| store.reclaimable().map_err(status::read)).await?),
@@ -27,7 +27,8 @@ impl Admin for Service {
         &self,
         request: Request<v1::ScavengeRequest>,
     ) -> Answer<v1::ScavengeResponse> {
-        let request = self.manage(request).await?;
+        let does = |request: &v1::ScavengeRequest| (!request.dry_run).then_some("scavenge");
+        let request = self.manage(request, does).await?;
         let scavenged = self.alone(move |store| match request.dry_run {
             true => store.reclaimable().map_err(status::read),
             false => store.scavenge(|_, _| ()).map_err(status::read),
@@ -37,13 +38,13 @@ impl Admin for Service {
     }
 
     async fn pack(&self, request: Request<v1::PackRequest>) -> Answer<v1::PackResponse> {
-        self.manage(request).await?;
+        self.manage(request, |_| Some("pack")).await?;
         self.alone(|store| store.seal().map_err(|failure| status::read(failure.into()))).await?;
         Ok(Response::new(v1::PackResponse {}))
     }
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<v1::BackupResponse> {
-        let request = self.manage(request).await?;
+        let request = self.manage(request, |_| Some("back up")).await?;
         let to = self.backup_directory(&request.directory)?;
         let done = self.alone(move |store| {
             store.backup(&to, |_, _| ()).map_err(|error| status::backup(&error))
@@ -53,10 +54,18 @@ impl Admin for Service {
 }
 
 impl Service {
-    /// What is asked, if whoever asks looks after the store.
-    async fn manage<T>(&self, request: Request<T>) -> Result<T, Status> {
+    /// What is asked, if whoever asks looks after the store; `does` says what it changes.
+    async fn manage<T>(
+        &self,
+        request: Request<T>,
+        does: impl Fn(&T) -> Option<&'static str>,
+    ) -> Result<T, Status> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Store).map_err(status::denied)?;
+        match does(&request) {
+            Some(does) => caller.may_manage(Scope::Store, does),
+            None => caller.may_look_after(Scope::Store),
+        }
+        .map_err(status::denied)?;
         Ok(request)
     }
 

@@ -8,7 +8,7 @@ use leftfold_wire::{answer, from_status, v1};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::{Closing, append, begin, closing, memory, status, weight};
+use super::{Closing, Lost, append, begin, closing, memory, status, weight};
 use crate::access::Caller;
 use crate::state::{State, Subscribed};
 
@@ -28,10 +28,13 @@ pub(super) struct Appends {
     caller: Caller,
     requests: Streaming<v1::NumberedAppend>,
     closing: Closing,
+    lost: Lost,
     on_their_way: FuturesUnordered<OnItsWay>,
     bytes: usize,
     /// Whether no request will come any more.
     ended: bool,
+    /// Why none will be taken any more, if that is to be said.
+    refusal: Option<Status>,
     _begun: Subscribed,
 }
 
@@ -43,7 +46,10 @@ impl Appends {
     ) -> Result<Self, Status> {
         let (begun, closing) = (begin(&state)?, closing(&state));
         begun.is_caught_up();
+        let who = caller.clone();
+        let lost = Box::pin(async move { who.leaves().await });
         Ok(Appends {
+            lost,
             state,
             caller,
             requests,
@@ -51,6 +57,7 @@ impl Appends {
             on_their_way: FuturesUnordered::new(),
             bytes: 0,
             ended: false,
+            refusal: None,
             _begun: begun,
         })
     }
@@ -68,7 +75,8 @@ impl Appends {
             let takes_more =
                 !self.ended && self.on_their_way.len() < MOST && self.bytes < MOST_BYTES;
             if self.ended && self.on_their_way.is_empty() {
-                return self.state.is_closing().then(|| Err(status::closing()));
+                let closing = || self.state.is_closing().then(status::closing);
+                return self.refusal.take().or_else(closing).map(Err);
             }
             let request = tokio::select! {
                 Some((answer, bytes)) = self.on_their_way.next() => {
@@ -77,6 +85,10 @@ impl Appends {
                 }
                 request = self.requests.message(), if takes_more => request,
                 () = &mut self.closing, if !self.ended => Ok(None),
+                denied = &mut self.lost, if !self.ended => {
+                    self.refusal = Some(status::denied(denied));
+                    Ok(None)
+                }
             };
             match request {
                 Ok(Some(request)) => self.take(request),

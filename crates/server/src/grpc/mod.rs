@@ -25,7 +25,7 @@ use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
-use crate::access::{Caller, Credentials};
+use crate::access::{Caller, Credentials, Denied, Origin};
 use crate::state::{BODY_UNIT, LongLived, State, Subscribed};
 
 /// The routes of the gRPC services.
@@ -59,7 +59,8 @@ impl Service {
             .map(|header| Credentials::from_header(header.as_encoded_bytes()))
             .transpose()
             .map_err(status::denied)?;
-        let caller = self.state.access.authenticate(credentials.as_ref()).await;
+        let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+        let caller = self.state.access.authenticate(credentials.as_ref(), origin).await;
         Ok((caller.map_err(status::denied)?, request.into_inner()))
     }
 }
@@ -71,6 +72,9 @@ fn closing(state: &Arc<State>) -> Closing {
     let state = state.clone();
     Box::pin(async move { state.closed().await })
 }
+
+/// Comes true when whoever asked is known no more, or may not any more.
+type Lost = Pin<Box<dyn Future<Output = Denied> + Send>>;
 
 /// Leave for something that lasts.
 fn begin(state: &State) -> Result<Subscribed, Status> {

@@ -8,6 +8,7 @@ use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
+use crate::access::Caller;
 use crate::state::State;
 
 /// Events of a page, where the client wants page after page: about a megabyte of small events, so
@@ -17,6 +18,7 @@ const PAGE: usize = 2_048;
 /// A read, sent in parts as the client takes them.
 pub(super) struct Reading {
     state: Arc<State>,
+    caller: Caller,
     read: Read,
     form: v1::Form,
     /// Whether page after page is wanted, and not one.
@@ -27,8 +29,14 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(state: Arc<State>, read: Read, form: v1::Form, all_pages: bool) -> Self {
-        Reading { state, read, form, all_pages, page: None, ended: false }
+    pub(super) fn new(
+        state: Arc<State>,
+        caller: Caller,
+        read: Read,
+        form: v1::Form,
+        all_pages: bool,
+    ) -> Self {
+        Reading { state, caller, read, form, all_pages, page: None, ended: false }
     }
 
     /// The parts.
@@ -48,6 +56,7 @@ impl Reading {
             if self.state.is_closing() {
                 return Err(status::closing());
             }
+            self.caller.may_read(&self.read.query).map_err(status::denied)?;
             let page = self.read_page().await?;
             self.page = Some((page.events.into_iter(), (page.cursor, page.more)));
         }

@@ -28,6 +28,7 @@ pub(super) fn denied(denied: Denied) -> Status {
         kind: v1::Kind::Denied as i32,
         code: denied.code().to_owned(),
         message: denied.to_string(),
+        can_retry: denied.can_retry(),
         ..v1::Problem::default()
     })
 }

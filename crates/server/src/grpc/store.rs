@@ -43,7 +43,7 @@ impl Store for Service {
         let (all_pages, form) = (request.all_pages, request.form());
         let read = Read::try_from(request).map_err(status::invalid)?;
         caller.may_read(&read.query).map_err(status::denied)?;
-        let reading = Reading::new(self.state.clone(), read, form, all_pages);
+        let reading = Reading::new(self.state.clone(), caller, read, form, all_pages);
         Ok(Response::new(Box::pin(reading.parts())))
     }
 
@@ -55,7 +55,7 @@ impl Store for Service {
         let form = request.form();
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
         caller.may_read(&subscribe.query).map_err(status::denied)?;
-        let delivering = Delivering::start(self.state.clone(), subscribe, form).await?;
+        let delivering = Delivering::start(self.state.clone(), caller, subscribe, form).await?;
         Ok(lasting(delivering.parts()))
     }
 
@@ -82,11 +82,7 @@ impl Store for Service {
     ) -> Answer<v1::ListStreamsResponse> {
         let (caller, request) = self.ask(request).await?;
         let streams = Streams::try_from(request).map_err(status::invalid)?;
-        let query = match &streams.category {
-            Some(category) => leftfold_store::Query::category(category),
-            None => leftfold_store::Query::All,
-        };
-        caller.may_read(&query).map_err(status::denied)?;
+        caller.may_list(streams.category.as_deref()).map_err(status::denied)?;
         let page = self.state.store.streams(streams).await.map_err(status::read)?;
         Ok(Response::new(page.into()))
     }
@@ -96,7 +92,7 @@ impl Store for Service {
         request: Request<v1::GetCheckpointRequest>,
     ) -> Answer<v1::GetCheckpointResponse> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Checkpoint(&request.name)).map_err(status::denied)?;
+        caller.may_see_checkpoint(&request.name).map_err(status::denied)?;
         let cursor = self.state.store.checkpoint(&request.name).await.map_err(status::read)?;
         let cursor = cursor.map(|cursor| cursor.to_bytes().to_vec().into());
         Ok(Response::new(v1::GetCheckpointResponse { cursor }))
@@ -105,7 +101,7 @@ impl Store for Service {
     async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
         let (stream, retention) = request.into_parts();
-        caller.may_manage(Scope::Stream(&stream)).map_err(status::denied)?;
+        caller.may_manage(Scope::Stream(&stream), "set retention").map_err(status::denied)?;
         let set = self.state.store.set_retention(&stream, retention).await;
         set.map(done).map_err(status::append)
     }
@@ -113,7 +109,8 @@ impl Store for Service {
     async fn delete_stream(&self, request: Request<v1::DeleteStreamRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
         let (stream, expected) = (&request.stream, request.expectation());
-        caller.may_manage(Scope::Stream(stream)).map_err(status::denied)?;
+        let does = if request.tombstone { "tombstone" } else { "delete" };
+        caller.may_manage(Scope::Stream(stream), does).map_err(status::denied)?;
         let deleted = match request.tombstone {
             true => self.state.store.tombstone_stream(stream, expected).await,
             false => self.state.store.delete_stream(stream, expected).await,
@@ -123,7 +120,7 @@ impl Store for Service {
 
     async fn set_rule(&self, request: Request<v1::SetRuleRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        caller.may_manage(Scope::Rules, "set a rule").map_err(status::denied)?;
         let rule = request.into_rule().map_err(status::invalid)?;
         let set = self.state.store.set_retention_rule(rule).await;
         set.map(done).map_err(status::append)
@@ -131,7 +128,7 @@ impl Store for Service {
 
     async fn drop_rule(&self, request: Request<v1::DropRuleRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        caller.may_manage(Scope::Rules, "drop a rule").map_err(status::denied)?;
         let dropped = self.state.store.drop_retention_rule(&request.name).await;
         dropped.map(done).map_err(status::append)
     }
@@ -141,7 +138,7 @@ impl Store for Service {
         request: Request<v1::ListRulesRequest>,
     ) -> Answer<v1::ListRulesResponse> {
         let (caller, _) = self.ask(request).await?;
-        caller.may_manage(Scope::Rules).map_err(status::denied)?;
+        caller.may_look_after(Scope::Rules).map_err(status::denied)?;
         let rules = self.state.store.retention_rules().await.map_err(status::read)?;
         let rules = rules.iter().map(v1::Rule::from).collect();
         Ok(Response::new(v1::ListRulesResponse { rules }))
@@ -149,7 +146,7 @@ impl Store for Service {
 
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
         let (name, query) = request.into_parts().map_err(status::invalid)?;
         let defined = self.state.store.define_index(&name, query).await;
         defined.map(done).map_err(status::append)
@@ -157,7 +154,7 @@ impl Store for Service {
 
     async fn drop_index(&self, request: Request<v1::DropIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        caller.may_manage(Scope::Indexes, "drop an index").map_err(status::denied)?;
         let dropped = self.state.store.drop_index(&request.name).await;
         dropped.map(done).map_err(status::append)
     }
@@ -167,7 +164,7 @@ impl Store for Service {
         request: Request<v1::ListIndexesRequest>,
     ) -> Answer<v1::ListIndexesResponse> {
         let (caller, _) = self.ask(request).await?;
-        caller.may_manage(Scope::Indexes).map_err(status::denied)?;
+        caller.may_look_after(Scope::Indexes).map_err(status::denied)?;
         let indexes = self.state.store.indexes().await.map_err(status::read)?;
         let indexes = indexes.into_iter().map(v1::IndexInfo::from).collect();
         Ok(Response::new(v1::ListIndexesResponse { indexes }))

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{FutureExt, Stream};
 use leftfold_store::{
     Cursor, Delivery, EventStore, LiveSubscription, ReadError, Recorded, Subscribe, Subscription,
 };
 use leftfold_wire::{MESSAGE_BYTES, PackedEvents, delivery_part, v1};
 use tonic::Status;
 
-use super::{Closing, begin, closing, status};
+use super::{Closing, Lost, begin, closing, status};
+use crate::access::{Caller, Denied};
 use crate::state::{State, Subscribed};
 
 /// A subscription, sent in parts as the client takes them. While it does not, nothing is read: what
@@ -16,6 +17,8 @@ use crate::state::{State, Subscribed};
 pub(super) struct Delivering {
     state: Arc<State>,
     closing: Closing,
+    /// Comes true when the caller may not have it any more.
+    lost: Lost,
     subscription: LiveSubscription,
     form: v1::Form,
     /// Where the client knows it to be; none before it was told where it begins.
@@ -31,19 +34,23 @@ enum Next {
     /// Time to say how far it is.
     Heartbeat,
     Closing,
+    Lost(Denied),
 }
 
 impl Delivering {
     pub(super) async fn start(
         state: Arc<State>,
+        caller: Caller,
         subscribe: Subscribe,
         form: v1::Form,
     ) -> Result<Self, Status> {
         let progress = begin(&state)?;
+        let query = subscribe.query.clone();
         let subscription = state.store.subscribe(subscribe).await.map_err(status::read)?;
         let closing = closing(&state);
+        let lost = Box::pin(async move { caller.loses(&query).await });
         let (told, failed) = (None, false);
-        Ok(Delivering { state, closing, subscription, form, told, failed, progress })
+        Ok(Delivering { state, closing, lost, subscription, form, told, failed, progress })
     }
 
     /// The parts.
@@ -72,17 +79,23 @@ impl Delivering {
                 Next::Heartbeat if self.told == Some(self.subscription.cursor()) => {}
                 Next::Heartbeat => return Ok(self.part(Vec::new(), false)),
                 Next::Closing => return Err(status::closing()),
+                Next::Lost(denied) => return Err(status::denied(denied)),
             }
         }
     }
 
     async fn wait(&mut self) -> Next {
+        // Also while there is much to deliver.
+        if let Some(denied) = (&mut self.lost).now_or_never() {
+            return Next::Lost(denied);
+        }
         if let Some(delivery) = self.subscription.ready() {
             return Next::Delivery(Ok(delivery));
         }
         tokio::select! {
             delivery = self.subscription.next() => Next::Delivery(delivery),
             () = &mut self.closing => Next::Closing,
+            denied = &mut self.lost => Next::Lost(denied),
             () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn stat(
     Shared(state): Shared<Arc<State>>,
     By(caller): By,
 ) -> Result<Json<StatAnswer>, Problem> {
-    caller.may_manage(Scope::Store)?;
+    caller.may_look_after(Scope::Store)?;
     Ok(Json(state.store.stat()?.into()))
 }
 
@@ -82,8 +82,12 @@ pub(super) async fn scavenge(
     By(caller): By,
     Params(params): Params<ScavengeParams>,
 ) -> Result<Json<ScavengedAnswer>, Problem> {
-    caller.may_manage(Scope::Store)?;
-    let done = match params.dry_run.unwrap_or_default() {
+    let dry_run = params.dry_run.unwrap_or_default();
+    match dry_run {
+        true => caller.may_look_after(Scope::Store)?,
+        false => caller.may_manage(Scope::Store, "scavenge")?,
+    }
+    let done = match dry_run {
         true => alone(&state, |state| state.store.reclaimable()).await?,
         false => alone(&state, |state| state.store.scavenge(|_, _| {})).await?,
     };
@@ -102,7 +106,7 @@ pub(super) async fn back_up(
     By(caller): By,
     Named(name): Named<String>,
 ) -> Result<Json<BackupAnswer>, Problem> {
-    caller.may_manage(Scope::Store)?;
+    caller.may_manage(Scope::Store, "back up")?;
     let Some(backups) = &state.config.backups else {
         let message = "the server has no directory for backups; set `backups`";
         return Err(Problem::new("backups_off", message));
@@ -132,7 +136,7 @@ pub(super) async fn metrics(
     Shared(state): Shared<Arc<State>>,
     By(caller): By,
 ) -> Result<Response, Problem> {
-    caller.may_manage(Scope::Store)?;
+    caller.may_look_after(Scope::Store)?;
     let text = state.metrics.text();
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

@@ -12,7 +12,6 @@ use super::extract::{Body, By, Named};
 use super::json::answer::AppendedAnswer;
 use super::json::request::{AppendRequest, MoveTo, StreamAppendRequest};
 use super::problem::Problem;
-use crate::access::Scope;
 use crate::state::State;
 
 type Written = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
@@ -82,7 +81,6 @@ pub(super) async fn move_checkpoint(
     Named(name): Named<String>,
     body: Body<MoveTo>,
 ) -> Written {
-    caller.may_manage(Scope::Checkpoint(&name))?;
     let append = Append::new().checkpoint(body.content.of(name).checkpoint()?);
     caller.may_append(&append)?;
     write(&state, append).await

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
-use crate::access::{Caller, Credentials};
+use crate::access::{Caller, Credentials, Origin};
 use crate::state::{BODY_UNIT, State};
 
 /// The one who asks.
@@ -25,7 +25,8 @@ impl FromRequestParts<Arc<State>> for By {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
         let header = parts.headers.get(header::AUTHORIZATION);
         let credentials = header.map(|value| Credentials::from_header(value.as_bytes()));
-        Ok(By(state.access.authenticate(credentials.transpose()?.as_ref()).await?))
+        let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
+        Ok(By(state.access.authenticate(credentials.transpose()?.as_ref(), origin).await?))
     }
 }
 

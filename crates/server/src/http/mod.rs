@@ -1,5 +1,6 @@
 //! HTTP with JSON: one file for what belongs together, and `openapi.rs` for its description.
 
+mod accounts;
 mod admin;
 mod append;
 mod errors;
@@ -27,6 +28,7 @@ use utoipa_axum::routes;
 
 pub(crate) use problem::Problem;
 
+use self::extract::By;
 use crate::state::State;
 
 /// All routes of HTTP.
@@ -50,14 +52,24 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(admin::scavenge))
         .routes(routes!(admin::back_up))
         .routes(routes!(admin::metrics))
+        .routes(routes!(accounts::list_users, accounts::add_user))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(accounts::remove_user))
+        .routes(routes!(accounts::list_groups, accounts::add_group))
+        .routes(routes!(accounts::remove_group))
+        .routes(routes!(accounts::add_member, accounts::remove_member))
+        .routes(routes!(accounts::list_tokens, accounts::create_token))
+        .routes(routes!(accounts::revoke_token))
+        .routes(routes!(accounts::list_grants, accounts::add_grant))
+        .routes(routes!(accounts::remove_grant))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .split_for_parts();
     let document = openapi::finish(&api);
     let described = ([(header::CONTENT_TYPE, "application/json")], document);
     router
-        .route("/openapi.json", get(async move || described.clone()))
-        .route("/errors", get(async || axum::response::Html(errors::page())))
+        .route("/openapi.json", get(async move |_: By| described.clone()))
+        .route("/errors", get(async |_: By| axum::response::Html(errors::page())))
         .method_not_allowed_fallback(method_unknown)
         .with_state(state)
 }

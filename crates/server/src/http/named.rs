@@ -23,7 +23,7 @@ pub(super) async fn list_rules(
     Shared(state): Shared<Arc<State>>,
     By(caller): By,
 ) -> Result<Json<RulesAnswer>, Problem> {
-    caller.may_manage(Scope::Rules)?;
+    caller.may_look_after(Scope::Rules)?;
     let rules = state.store.retention_rules().await?;
     Ok(Json(RulesAnswer { rules: rules.into_iter().map(RuleAnswer::from).collect() }))
 }
@@ -40,7 +40,7 @@ pub(super) async fn set_rule(
     Named(name): Named<String>,
     body: Body<Rule>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Rules)?;
+    caller.may_manage(Scope::Rules, &format!("set a rule: {name}"))?;
     let query = body.content.query.parse()?;
     let rule = RetentionRule { name, query, retention: body.content.retention() };
     state.store.set_retention_rule(rule).await?;
@@ -58,7 +58,7 @@ pub(super) async fn drop_rule(
     By(caller): By,
     Named(name): Named<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Rules)?;
+    caller.may_manage(Scope::Rules, &format!("drop a rule: {name}"))?;
     state.store.drop_retention_rule(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -72,7 +72,7 @@ pub(super) async fn list_indexes(
     Shared(state): Shared<Arc<State>>,
     By(caller): By,
 ) -> Result<Json<IndexesAnswer>, Problem> {
-    caller.may_read(&Query::All)?;
+    caller.may_look_after(Scope::Indexes)?;
     let indexes = state.store.indexes().await?;
     Ok(Json(IndexesAnswer { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }
@@ -90,7 +90,7 @@ pub(super) async fn define_index(
     Named(name): Named<String>,
     body: Body<IndexDefinition>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Indexes)?;
+    caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
     let query: Query = body.content.query.parse()?;
     state.store.define_index(&name, query).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -107,7 +107,7 @@ pub(super) async fn drop_index(
     By(caller): By,
     Named(name): Named<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Indexes)?;
+    caller.may_manage(Scope::Indexes, &format!("drop an index: {name}"))?;
     state.store.drop_index(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -123,7 +123,7 @@ pub(super) async fn get_checkpoint(
     By(caller): By,
     Named(name): Named<String>,
 ) -> Result<Json<CursorAnswer>, Problem> {
-    caller.may_manage(Scope::Checkpoint(&name))?;
+    caller.may_see_checkpoint(&name)?;
     let cursor = state.store.checkpoint(&name).await?;
     let unknown = || Problem::new("checkpoint_unknown", format!("checkpoint {name} was never set"));
     Ok(Json(CursorAnswer { cursor: cursor.ok_or_else(unknown)?.to_string() }))

@@ -20,7 +20,8 @@ pub(super) fn head() -> OpenApi {
     api.info = Info::new("Leftfold", env!("CARGO_PKG_VERSION"));
     api.info.description = Some(DESCRIPTION.to_owned());
     api.paths = Paths::new();
-    let tags = ["events", "streams", "retention", "indexes", "checkpoints", "store", "server"];
+    let tags =
+        ["events", "streams", "retention", "indexes", "checkpoints", "accounts", "store", "server"];
     api.tags = Some(tags.map(Tag::new).to_vec());
     _ = Problem::schema();
     api
@@ -34,7 +35,11 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
         return statuses;
     }
     statuses.extend([400, 401, 403, 409, 413]);
-    let reads_place = path.contains('{') || path == "/v1/events" || path == "/v1/subscribe";
+    let reads_place = path.contains('{')
+        || path == "/v1/events"
+        || path == "/v1/subscribe"
+        || path == "/v1/tokens"
+        || path == "/v1/grants";
     if reads_place {
         statuses.push(404);
     }

@@ -9,7 +9,7 @@ use leftfold_store::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Denied;
+use crate::access::{Denied, Refused};
 use crate::codes;
 
 /// What problem documents are served as.
@@ -192,6 +192,15 @@ impl From<BackupError> for Problem {
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         Problem::new(invalid.code, invalid.message)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(denied) => denied.into(),
+            Refused::Append(error) => error.into(),
+        }
     }
 }
 

@@ -172,7 +172,7 @@ pub(super) async fn read_event(
     let read = Read::forward(Query::All).including(Point::Position(position)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.position() == position).ok_or_else(unknown)?;
-    caller.may_read(&Query::stream(event.stream())).map_err(|_| unknown())?;
+    caller.may_see(&event).map_err(|_| unknown())?;
     one(&event, &headers)
 }
 

@@ -55,8 +55,7 @@ pub(super) async fn list(
     By(caller): By,
     Params(params): Params<StreamsParams>,
 ) -> Result<Json<StreamsAnswer>, Problem> {
-    let query = params.category.clone().map_or(Query::All, Query::category);
-    caller.may_read(&query)?;
+    caller.may_list(params.category.as_deref())?;
     let limit = params.limit.unwrap_or(PAGE);
     if limit == 0 {
         return Err(Problem::new("limit_invalid", "a page of 0 streams: ask for at least 1"));
@@ -97,7 +96,7 @@ pub(super) async fn set_retention(
     Named(stream): Named<String>,
     body: Body<StreamRetention>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Stream(&stream))?;
+    caller.may_manage(Scope::Stream(&stream), "set retention")?;
     state.store.set_retention(&stream, body.content.retention()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -115,9 +114,11 @@ pub(super) async fn delete(
     Named(stream): Named<String>,
     Params(params): Params<DeleteParams>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Stream(&stream))?;
+    let tombstone = params.tombstone.unwrap_or_default();
+    let does = if tombstone { "tombstone" } else { "delete" };
+    caller.may_manage(Scope::Stream(&stream), does)?;
     let expected = expected(params.expected.as_deref())?;
-    if params.tombstone.unwrap_or_default() {
+    if tombstone {
         state.store.tombstone_stream(&stream, expected).await?;
     } else {
         state.store.delete_stream(&stream, expected).await?;

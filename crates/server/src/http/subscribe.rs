@@ -26,6 +26,7 @@ use super::extract::{By, Params};
 use super::json::event;
 use super::place::place;
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::state::{LongLived, State, Subscribed};
 
 /// So much is gathered before it is handed on, where there is so much.
@@ -78,9 +79,10 @@ pub(super) async fn subscribe(
         let message = format!("there are {most} subscriptions already, which is the limit");
         Problem::new("server_overloaded", message)
     })?;
-    let subscription = state.store.subscribe(Subscribe { query, from }).await?;
+    let subscription = state.store.subscribe(Subscribe { query: query.clone(), from }).await?;
     let (chunks, taken) = mpsc::channel(1);
-    tokio::spawn(Writer { state, subscribed, chunks, text: Vec::new() }.run(subscription));
+    let writer = Writer { state, caller, query, subscribed, chunks, text: Vec::new() };
+    tokio::spawn(writer.run(subscription));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -119,6 +121,8 @@ struct Left;
 
 struct Writer {
     state: Arc<State>,
+    caller: Caller,
+    query: Query,
     subscribed: Subscribed,
     chunks: mpsc::Sender<Bytes>,
     text: Vec<u8>,
@@ -132,6 +136,8 @@ impl Writer {
     async fn write_all(&mut self, subscription: &mut impl Subscription) -> Result<(), Left> {
         let (state, chunks) = (self.state.clone(), self.chunks.clone());
         let mut closes = std::pin::pin!(state.closed());
+        let (caller, query) = (self.caller.clone(), self.query.clone());
+        let mut lost = std::pin::pin!(caller.loses(&query));
         loop {
             let cursor = subscription.cursor();
             tokio::select! {
@@ -143,6 +149,7 @@ impl Writer {
                     // The id alone moves the place to resume from, past what was not wanted.
                     self.text.extend_from_slice(format!(": alive\nid: {cursor}\n\n").as_bytes());
                 }
+                denied = lost.as_mut() => return self.end(&denied.into()).await,
                 () = closes.as_mut() => {
                     let closing = Problem::new("server_closing", "the server is shutting down");
                     return self.end(&closing).await;

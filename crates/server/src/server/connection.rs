@@ -29,6 +29,7 @@ use super::guard::{Activity, Guarded, InFlight};
 use super::heads::Heads;
 use super::request_id::RequestId;
 use super::stall::Stall;
+use crate::access::Origin;
 use crate::http::Problem;
 use crate::state::{LongLived, State};
 
@@ -119,6 +120,9 @@ impl Connections {
         let id = RequestId::of(&request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let span = tracing::info_span!("request", %id, %peer, %method, path);
+        let mut request = request;
+        let origin = Origin { peer: peer.to_string(), request: id.to_string() };
+        request.extensions_mut().insert(origin);
         let mut response = self.admit(request, &activity).instrument(span).await;
         response.headers_mut().insert(RequestId::HEADER, id.into_value());
         Ok(response)

@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use leftfold_store::Embedded;
+use leftfold_io::{Clock, SystemClock};
+use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::access::Access;
+use crate::access::{Access, Secret};
 use crate::config::Config;
 use crate::state::State;
 use crate::tls::{Certificate, TlsError};
@@ -26,11 +27,28 @@ use crate::{grpc, http};
 /// A server to be started.
 pub struct Server;
 
+/// What a server begins with beside its settings.
+#[derive(Clone)]
+pub struct Beginning {
+    /// The password of the first user, `admin`, if there are no users yet: with it the server begins
+    /// with users.
+    pub admin_password: Option<Secret>,
+    /// By which tokens end.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Beginning {
+    fn default() -> Self {
+        Beginning { admin_password: None, clock: Arc::new(SystemClock) }
+    }
+}
+
 /// A server that runs. Dropping it begins its shutdown and does not wait for it.
 pub struct Running {
     local_addr: SocketAddr,
     ended: JoinHandle<()>,
     state: Arc<State>,
+    made_password: Option<Secret>,
     certificate: Option<Arc<Certificate>>,
     follow: Option<AbortHandle>,
 }
@@ -41,8 +59,8 @@ pub struct Running {
 pub enum StartError {
     /// It would be open to everybody.
     #[error(
-        "{0} can be reached from elsewhere: give tls.certificate and tls.key and add users, or say \
-         --insecure if whoever reaches it may do everything"
+        "{0} can be reached from elsewhere: give tls.certificate and tls.key, or say --insecure if \
+         whoever reaches it may do everything"
     )]
     Exposed(SocketAddr),
     /// The address can't be listened on.
@@ -53,6 +71,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Who its users are can't be read, or the first can't be made.
+    #[error("the users: {0}")]
+    Users(#[from] AppendError),
     /// The certificate or its key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -64,6 +85,7 @@ impl StartError {
         match self {
             StartError::Exposed(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
+            StartError::Users(error) => error.code(),
             StartError::Tls(_) => TlsError::CODE,
         }
     }
@@ -79,18 +101,33 @@ impl Server {
     /// open to whoever reaches them, and without the limits that are a connection's: its requests
     /// in flight, its rate, its idle time.
     pub fn router(config: Config, store: Arc<Embedded>) -> Router {
-        routes(&Arc::new(State::new(config, store, Access::local())))
+        routes(&Arc::new(State::new(config, store.clone(), Access::local(store))))
     }
 
-    /// Starts a server of a store on the runtime that this is called on, without users.
+    /// Starts a server of a store on the runtime that this is called on.
     ///
     /// # Errors
-    /// The address can't be listened on, or would be open to everybody.
+    /// The address can't be listened on, or would be open to everybody; the store's users can't be
+    /// read.
     pub async fn start(config: Config, store: Arc<Embedded>) -> Result<Running, StartError> {
-        let access = Access::local();
+        Self::start_with(config, store, Beginning::default()).await
+    }
+
+    /// The same, with a first user's password or another clock.
+    ///
+    /// A server that can be reached from elsewhere, and is not `insecure`, makes its first user
+    /// itself; its password is then [`Running::made_password`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(
+        config: Config,
+        store: Arc<Embedded>,
+        beginning: Beginning,
+    ) -> Result<Running, StartError> {
         let address = config.listen;
-        let is_guarded = config.has_tls() && access.has_users();
-        if !address.ip().is_loopback() && !is_guarded && !config.insecure {
+        let is_exposed = !address.ip().is_loopback() && !config.insecure;
+        if is_exposed && !config.has_tls() {
             return Err(StartError::Exposed(address));
         }
         let certificate = match (&config.tls_certificate, &config.tls_key) {
@@ -101,6 +138,11 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let access = Access::open(store.clone(), beginning.clock).await?;
+        let made_password = match is_exposed || beginning.admin_password.is_some() {
+            true => access.begin(beginning.admin_password).await?,
+            false => None,
+        };
         let state = Arc::new(State::new(config, store, access));
         let router = routes(&state);
         let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
@@ -108,7 +150,7 @@ impl Server {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
         });
-        Ok(Running { local_addr, ended, state, certificate, follow })
+        Ok(Running { local_addr, ended, state, certificate, follow, made_password })
     }
 }
 
@@ -116,6 +158,11 @@ impl Running {
     /// Where it listens; tells the port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The password that was made for the first user, `admin`: to be told once, and not kept.
+    pub fn made_password(&mut self) -> Option<Secret> {
+        self.made_password.take()
     }
 
     /// What its protocols share.

@@ -21,6 +21,7 @@ mod replay;
 mod retention;
 mod stat;
 mod subscription;
+mod system;
 mod upkeep;
 mod verify;
 

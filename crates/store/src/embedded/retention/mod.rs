@@ -10,7 +10,7 @@ mod scavenge;
 mod sight;
 mod streams;
 
-pub(crate) use change::StoreChange;
+pub(crate) use change::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS, StoreChange};
 pub(crate) use rules::Rule;
 pub use scavenge::Scavenged;
 pub(crate) use sight::Sight;

@@ -164,7 +164,8 @@ impl Core {
     }
 }
 
-/// The streams of the store itself have no retention.
+/// The streams of the store itself have no retention, but for what was only written down: who did
+/// what falls under rules as any stream does.
 pub(crate) fn is_kept_for_ever(stream: &str) -> bool {
-    stream.starts_with(names::SYSTEM)
+    stream.starts_with(names::SYSTEM) && names::category_of(stream) != names::AUDIT
 }

@@ -1,0 +1,218 @@
+//! Users, groups, tokens and grants of a server, over HTTP.
+
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use leftfold::Embedded;
+use leftfold_server::access::{ADMIN, Access, Secret};
+use reqwest::{Certificate, Client, Method, Url};
+use serde_json::{Value, json};
+
+use crate::args::{
+    Grant, GrantAction, Group, GroupAction, Place, Service, Token, TokenAction, User, UserAction,
+};
+use crate::output::{for_people, table};
+
+/// An answer must come within this time.
+const WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) fn user(place: &Place, args: &User) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+    match &args.action {
+        UserAction::Add { user, no_password: true } => {
+            ask(Method::POST, &["users"], json!({"user": user}))?;
+        }
+        UserAction::Add { user, no_password: false } => {
+            let password = new_password(user)?;
+            let body = json!({"user": user, "password": password.reveal()});
+            ask(Method::POST, &["users"], body)?;
+        }
+        UserAction::Passwd { user } => {
+            let body = json!({"password": new_password(user)?.reveal()});
+            ask(Method::PUT, &["users", user, "password"], body)?;
+        }
+        UserAction::Remove { user } => {
+            ask(Method::DELETE, &["users", user], Value::Null)?;
+        }
+        UserAction::List => {
+            let answer = ask(Method::GET, &["users"], Value::Null)?;
+            print(&answer["users"], &["user", "has_password", "groups"]);
+        }
+        UserAction::Recover => recover(place)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn group(args: &Group) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+    match &args.action {
+        GroupAction::Add { group, user: None } => {
+            ask(Method::POST, &["groups"], json!({"group": group}))?;
+        }
+        GroupAction::Add { group, user: Some(user) } => {
+            ask(Method::PUT, &["groups", group, "members", user], Value::Null)?;
+        }
+        GroupAction::Remove { group, user: None } => {
+            ask(Method::DELETE, &["groups", group], Value::Null)?;
+        }
+        GroupAction::Remove { group, user: Some(user) } => {
+            ask(Method::DELETE, &["groups", group, "members", user], Value::Null)?;
+        }
+        GroupAction::List => {
+            let answer = ask(Method::GET, &["groups"], Value::Null)?;
+            print(&answer["groups"], &["group", "members"]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn token(args: &Token) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+    match &args.action {
+        TokenAction::Create { token, user, until } => {
+            let mut body = json!({"token": token, "user": user});
+            if let Some(until) = until {
+                body["until"] = until.to_string().into();
+            }
+            let made = ask(Method::POST, &["tokens"], body)?;
+            println!("{}", made["secret"].as_str().unwrap_or_default());
+            eprintln!("keep it: it can't be shown again");
+        }
+        TokenAction::Revoke { token } => {
+            ask(Method::DELETE, &["tokens", token], Value::Null)?;
+        }
+        TokenAction::List => {
+            let answer = ask(Method::GET, &["tokens"], Value::Null)?;
+            print(&answer["tokens"], &["token", "user", "last", "until", "expired"]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn grant(args: &Grant) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+    match &args.action {
+        GrantAction::Add { user, group, action, scope } => {
+            let mut body = json!({"action": action.name(), "scope": scope.to_string()});
+            match (user, group) {
+                (Some(user), _) => body["user"] = user.as_str().into(),
+                (None, group) => body["group"] = group.as_deref().into(),
+            }
+            let made = ask(Method::POST, &["grants"], body)?;
+            println!("{made}");
+        }
+        GrantAction::Remove { grant } => {
+            ask(Method::DELETE, &["grants", &grant.to_string()], Value::Null)?;
+        }
+        GrantAction::List => {
+            let answer = ask(Method::GET, &["grants"], Value::Null)?;
+            print(&answer["grants"], &["grant", "user", "group", "action", "scope"]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows as a table for people, or as one JSON object a line.
+fn print(rows: &Value, columns: &[&str]) {
+    let mut shown = table(columns);
+    for row in rows.as_array().into_iter().flatten() {
+        if !for_people() {
+            println!("{row}");
+            continue;
+        }
+        shown.add_row(columns.iter().map(|column| match &row[*column] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Array(names) => {
+                names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+            }
+            other => other.to_string(),
+        }));
+    }
+    if for_people() {
+        println!("{shown}");
+    }
+}
+
+/// A secret from the terminal without echo, or one line of standard input.
+fn secret(prompt: &str) -> anyhow::Result<Secret> {
+    let text = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password(prompt).context("reading a password")?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).context("reading a password")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    Ok(text.into())
+}
+
+fn new_password(user: &str) -> anyhow::Result<Secret> {
+    let first = secret(&format!("new password of {user}: "))?;
+    if std::io::stdin().is_terminal() && secret("again: ")? != first {
+        bail!("these are two different passwords");
+    }
+    Ok(first)
+}
+
+/// Asks the server; an error is what it says.
+fn ask(service: &Service, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
+    let mut url = Url::parse(&service.server).context("--server takes http:// or https://")?;
+    let Ok(mut segments) = url.path_segments_mut() else {
+        bail!("--server takes http://HOST:PORT or https://HOST:PORT");
+    };
+    segments.clear().push("v1").extend(path);
+    drop(segments);
+    let mut request = client(service)?.request(method, url).timeout(WITHIN);
+    if let Ok(token) = std::env::var("LEFTFOLD_TOKEN") {
+        request = request.bearer_auth(token);
+    } else if let Some(user) = &service.user {
+        let password = match std::env::var("LEFTFOLD_PASSWORD") {
+            Ok(password) => password.into(),
+            Err(_) => secret(&format!("password of {user}: "))?,
+        };
+        request = request.basic_auth(user, Some(password.reveal()));
+    }
+    if !body.is_null() {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let response = request.send().await.context("asking the server")?;
+        let is_good = response.status().is_success();
+        let bytes = response.bytes().await.context("the server's answer")?;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if is_good {
+            return Ok(answer);
+        }
+        let said = |field: &str| answer[field].as_str().unwrap_or("?").to_owned();
+        bail!("the server says {}: {}", said("code"), said("detail"))
+    })
+}
+
+fn client(service: &Service) -> anyhow::Result<Client> {
+    // Another one that was chosen before is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = Client::builder();
+    if let Some(path) = &service.ca {
+        let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
+        client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
+    }
+    Ok(client.build()?)
+}
+
+/// In the store's directory, without a server.
+fn recover(place: &Place) -> anyhow::Result<()> {
+    let store: Arc<Embedded> = Arc::new(super::existing(place)?);
+    let password = new_password(ADMIN)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let access = Access::open(store.clone(), Arc::new(leftfold_io::SystemClock)).await?;
+        access.recover(&password).await
+    })?;
+    drop(runtime);
+    eprintln!("{ADMIN} has this password now, and may do everything");
+    Ok(())
+}

@@ -1,0 +1,539 @@
+//! Changes of accounts, and what is shown of them.
+
+use leftfold_store::{Append, AppendError, Conflict, Expected, Failure, Invalid, NewEvent, Query};
+
+use super::accounts::{Accounts, Action, Change, Grantee, MANAGERS, STREAM};
+use super::area::Area;
+use super::audit::{self, Entry, Origin};
+use super::password;
+use super::{ADMIN, Access, Caller, Denied, Scope, Secret};
+
+/// So many users, groups, tokens and grants there may be, of each.
+const MOST: usize = 10_000;
+/// Bytes of a name of a user, a group or a token.
+const NAME: usize = 128;
+/// A change that others overtake so often is given back.
+const ATTEMPTS: u32 = 16;
+
+/// A user, as it is shown.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct UserInfo {
+    /// Its name.
+    pub user: String,
+    /// Whether it has a password; one without can only be asked for by a token.
+    pub has_password: bool,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+}
+
+/// A group, as it is shown.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct GroupInfo {
+    /// Its name.
+    pub group: String,
+    /// Its users.
+    pub members: Vec<String>,
+}
+
+/// A token, as it is shown: what it is can't be found out any more.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct TokenInfo {
+    /// Its name.
+    pub token: String,
+    /// For whom it speaks.
+    pub user: String,
+    /// Its last characters.
+    pub last: String,
+    /// When it ends; null for never.
+    #[schema(format = "date-time")]
+    pub until: Option<String>,
+    /// Whether it has ended.
+    pub expired: bool,
+}
+
+/// A grant, as it is shown.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct GrantInfo {
+    /// Its number.
+    pub grant: u64,
+    /// To which user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub user: Option<String>,
+    /// To which group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub group: Option<String>,
+    /// What for.
+    pub action: Action,
+    /// Of what: a query.
+    pub scope: String,
+}
+
+fn invalid(code: &'static str, message: impl Into<String>) -> Invalid {
+    Invalid::new(code, message)
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), Invalid> {
+    let is_plain = |c: char| !c.is_control() && c != ':';
+    if (1..=NAME).contains(&name.len()) && name.chars().all(is_plain) && !name.starts_with('$') {
+        return Ok(());
+    }
+    let message = format!(
+        "{what} {:?} is not a name: it has 1 to {NAME} bytes, no colon, no control character, and \
+         does not begin with $",
+        name.chars().take(40).collect::<String>()
+    );
+    Err(invalid("name_invalid", message))
+}
+
+fn room(what: &str, there: usize) -> Result<(), Invalid> {
+    let message = || format!("{what}: there are {there}, which is the limit");
+    if there < MOST { Ok(()) } else { Err(invalid("too_many_accounts", message())) }
+}
+
+fn unknown(code: &'static str, what: &str, name: &str) -> Invalid {
+    invalid(code, format!("there is no {what} {name}"))
+}
+
+impl Accounts {
+    fn needs_user(&self, user: &str) -> Result<(), Invalid> {
+        let known = self.users.contains_key(user);
+        if known { Ok(()) } else { Err(unknown("user_unknown", "user", user)) }
+    }
+
+    fn needs_group(&self, group: &str) -> Result<(), Invalid> {
+        let known = self.groups.contains_key(group);
+        if known { Ok(()) } else { Err(unknown("group_unknown", "group", group)) }
+    }
+
+    /// With the first user come those who may do everything; it is one of them.
+    fn first(&self, user: &str) -> Vec<Change> {
+        let (group, number) = (MANAGERS.to_owned(), self.next_grant());
+        let to = Grantee::Group(group.clone());
+        let grants = [Action::Read, Action::Append, Action::Manage].into_iter().zip(number..);
+        let granted = grants.map(|(action, grant)| Change::Granted {
+            grant,
+            to: to.clone(),
+            action,
+            scope: "*".to_owned(),
+        });
+        let member = Change::MemberAdded { group: group.clone(), user: user.to_owned() };
+        [Change::GroupAdded { group }, member].into_iter().chain(granted).collect()
+    }
+
+    /// What changes come to, unless they leave nobody who may do everything.
+    fn check(&self, changes: &[Change]) -> Result<(), Invalid> {
+        let mut after = self.clone();
+        let not_understood = |wrong| invalid("grant_invalid", wrong);
+        for change in changes {
+            after.change(change.clone(), u64::MAX).map_err(not_understood)?;
+        }
+        after.settle();
+        // Without users there is nobody to keep out, and nothing to lose.
+        if after.has_manager() || (self.is_open() && after.is_open()) {
+            return Ok(());
+        }
+        let message = "nobody with a password would be left who may manage everything; give \
+                       somebody else that right first";
+        Err(invalid("last_manager", message))
+    }
+}
+
+impl Access {
+    /// Makes the first user, [`ADMIN`], if there are none: with this password, or with a random one
+    /// that is returned.
+    ///
+    /// # Errors
+    /// The password is too short or too long, or the store is in trouble.
+    pub async fn begin(&self, password: Option<Secret>) -> Result<Option<Secret>, AppendError> {
+        if self.has_users() {
+            return Ok(None);
+        }
+        let failed = |denied: Denied| Failure::Disk {
+            what: "making the first user",
+            message: denied.to_string(),
+        };
+        let (given, made) = match password {
+            Some(given) => (given, None),
+            None => {
+                let made = Secret::random("").map_err(failed)?;
+                (made.clone(), Some(made))
+            }
+        };
+        password::check(&given)?;
+        let hash = self.0.passwords.hash(&given).await.map_err(failed)?;
+        let user = Change::UserAdded { user: ADMIN.to_owned(), password: Some(hash) };
+        self.change(("the server", &Origin::default()), |accounts| match accounts.is_open() {
+            true => {
+                let first = accounts.first(ADMIN).into_iter();
+                Ok(std::iter::once(user.clone()).chain(first).collect())
+            }
+            false => Ok(Vec::new()),
+        })
+        .await?;
+        Ok(made)
+    }
+
+    /// Gives [`ADMIN`] this password and every right, whether or not it is there: for whoever has the
+    /// store's directory, and so may do everything anyway.
+    ///
+    /// # Errors
+    /// The password is too short or too long, or the store is in trouble.
+    pub async fn recover(&self, password: &Secret) -> Result<(), AppendError> {
+        password::check(password)?;
+        let failed = |denied: Denied| Failure::Disk {
+            what: "hashing a password",
+            message: denied.to_string(),
+        };
+        let hash = Some(self.0.passwords.hash(password).await.map_err(failed)?);
+        self.change(("whoever has the directory", &Origin::default()), |accounts| {
+            let (user, password) = (ADMIN.to_owned(), hash.clone());
+            let begins = match accounts.users.contains_key(ADMIN) {
+                true => Change::PasswordChanged { user, password },
+                false => Change::UserAdded { user, password },
+            };
+            Ok(std::iter::once(begins).chain(accounts.first(ADMIN)).collect())
+        })
+        .await
+    }
+
+    /// Changes what accounts say, on the condition that nobody else does meanwhile.
+    async fn change(
+        &self,
+        (who, origin): (&str, &Origin),
+        make: impl Fn(&Accounts) -> Result<Vec<Change>, Invalid>,
+    ) -> Result<(), AppendError> {
+        let _following = self.0.following.lock().await;
+        for _ in 0..ATTEMPTS {
+            self.take_over(None).await?;
+            let accounts = self.0.accounts.load_full();
+            let changes = make(&accounts)?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            accounts.check(&changes)?;
+            if accounts.version.is_none() {
+                audit::limit_age(&self.0.store).await?;
+            }
+            let expected = accounts.version.map_or(Expected::NoStream, Expected::Exactly);
+            let mut append = Append::new().expect(STREAM, expected);
+            for change in &changes {
+                let data = serde_json::to_vec(change).unwrap_or_default();
+                append = append.event(STREAM, NewEvent::json(change.event_type(), data));
+                let entry = Entry::managed(who, origin, change.event_type(), &change.about());
+                append = append.event(audit::STREAM, entry.event());
+            }
+            match self.0.store.append_system(append).await {
+                Ok(appended) => return Ok(self.take_over(Some(appended.cursor)).await?),
+                Err(AppendError::Conflict(Conflict::Version { .. })) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Failure::Busy { attempts: ATTEMPTS }.into())
+    }
+}
+
+/// What is asked by somebody who may manage accounts; a password of one's own is everybody's to
+/// change.
+impl Caller {
+    async fn change(
+        &self,
+        make: impl Fn(&Accounts) -> Result<Vec<Change>, Invalid>,
+    ) -> Result<(), Refused> {
+        self.may_look_after(Scope::Accounts)?;
+        Ok(self.access().change((&self.name(), self.origin()), make).await?)
+    }
+
+    fn shows(&self) -> Result<std::sync::Arc<Accounts>, Refused> {
+        self.may_look_after(Scope::Accounts)?;
+        Ok(self.access().accounts()?)
+    }
+
+    async fn hash(&self, password: Option<&Secret>) -> Result<Option<password::Hash>, Refused> {
+        self.is_known()?;
+        let Some(password) = password else { return Ok(None) };
+        password::check(password)?;
+        Ok(Some(self.access().0.passwords.hash(password).await?))
+    }
+
+    /// Adds a user; the first may do everything.
+    ///
+    /// # Errors
+    /// `name_invalid`, `password_invalid`, `user_exists`; the first needs a password.
+    pub async fn add_user(&self, user: &str, password: Option<&Secret>) -> Result<(), Refused> {
+        self.may_look_after(Scope::Accounts)?;
+        check_name("user", user)?;
+        let password = self.hash(password).await?;
+        self.change(|accounts| {
+            if accounts.users.contains_key(user) {
+                return Err(invalid("user_exists", format!("there is a user {user}")));
+            }
+            room("users", accounts.users.len())?;
+            let added = Change::UserAdded { user: user.to_owned(), password: password.clone() };
+            let first = accounts.is_open().then(|| accounts.first(user)).into_iter().flatten();
+            Ok(std::iter::once(added).chain(first).collect())
+        })
+        .await
+    }
+
+    /// Changes a password: one's own, or anybody's. Whoever is connected with the old one is cut
+    /// off.
+    ///
+    /// # Errors
+    /// `password_invalid`, `user_unknown`.
+    pub async fn change_password(&self, user: &str, password: &Secret) -> Result<(), Refused> {
+        if self.user() != Some(user) {
+            self.may_look_after(Scope::Accounts)?;
+        }
+        let password = self.hash(Some(password)).await?;
+        let make = |accounts: &Accounts| {
+            accounts.needs_user(user)?;
+            let (user, password) = (user.to_owned(), password.clone());
+            Ok(vec![Change::PasswordChanged { user, password }])
+        };
+        Ok(self.access().change((&self.name(), self.origin()), make).await?)
+    }
+
+    /// Removes a user, with its tokens, memberships and grants.
+    ///
+    /// # Errors
+    /// `user_unknown`; `last_manager`.
+    pub async fn remove_user(&self, user: &str) -> Result<(), Refused> {
+        self.change(|accounts| {
+            accounts.needs_user(user)?;
+            Ok(vec![Change::UserRemoved { user: user.to_owned() }])
+        })
+        .await
+    }
+
+    /// The users, by name.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn users(&self) -> Result<Vec<UserInfo>, Refused> {
+        let accounts = self.shows()?;
+        let groups = |user: &String| {
+            let of_user = accounts.groups.iter().filter(|(_, members)| members.contains(user));
+            of_user.map(|(group, _)| group.clone()).collect()
+        };
+        let users = accounts.users.iter().map(|(user, known)| UserInfo {
+            user: user.clone(),
+            has_password: known.password.is_some(),
+            groups: groups(user),
+        });
+        Ok(users.collect())
+    }
+
+    /// Adds a group.
+    ///
+    /// # Errors
+    /// `name_invalid`, `group_exists`.
+    pub async fn add_group(&self, group: &str) -> Result<(), Refused> {
+        check_name("group", group)?;
+        self.change(|accounts| {
+            if accounts.groups.contains_key(group) {
+                return Err(invalid("group_exists", format!("there is a group {group}")));
+            }
+            room("groups", accounts.groups.len())?;
+            Ok(vec![Change::GroupAdded { group: group.to_owned() }])
+        })
+        .await
+    }
+
+    /// Removes a group, with its grants.
+    ///
+    /// # Errors
+    /// `group_unknown`; `last_manager`.
+    pub async fn remove_group(&self, group: &str) -> Result<(), Refused> {
+        self.change(|accounts| {
+            accounts.needs_group(group)?;
+            Ok(vec![Change::GroupRemoved { group: group.to_owned() }])
+        })
+        .await
+    }
+
+    /// Adds a user to a group; nothing happens if it is there.
+    ///
+    /// # Errors
+    /// `group_unknown`, `user_unknown`.
+    pub async fn add_member(&self, group: &str, user: &str) -> Result<(), Refused> {
+        self.change(|accounts| {
+            accounts.needs_group(group)?;
+            accounts.needs_user(user)?;
+            let (group, user) = (group.to_owned(), user.to_owned());
+            Ok(vec![Change::MemberAdded { group, user }])
+        })
+        .await
+    }
+
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    /// `group_unknown`, `user_unknown`; `last_manager`.
+    pub async fn remove_member(&self, group: &str, user: &str) -> Result<(), Refused> {
+        self.change(|accounts| {
+            accounts.needs_group(group)?;
+            accounts.needs_user(user)?;
+            let (group, user) = (group.to_owned(), user.to_owned());
+            Ok(vec![Change::MemberRemoved { group, user }])
+        })
+        .await
+    }
+
+    /// The groups, by name.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn groups(&self) -> Result<Vec<GroupInfo>, Refused> {
+        let accounts = self.shows()?;
+        let groups = accounts.groups.iter().map(|(group, members)| GroupInfo {
+            group: group.clone(),
+            members: members.iter().cloned().collect(),
+        });
+        Ok(groups.collect())
+    }
+
+    /// Makes a token that speaks for a user, until a time in microseconds since 1970 or for ever.
+    /// It is told this once.
+    ///
+    /// # Errors
+    /// `name_invalid`, `token_exists`, `user_unknown`; `time_invalid` for a time that is past.
+    pub async fn create_token(
+        &self,
+        token: &str,
+        user: &str,
+        until: Option<i64>,
+    ) -> Result<Secret, Refused> {
+        check_name("token", token)?;
+        if until.is_some_and(|until| until <= self.access().now()) {
+            return Err(invalid("time_invalid", "a token can't end in the past").into());
+        }
+        let secret = Secret::token()?;
+        self.change(|accounts| {
+            accounts.needs_user(user)?;
+            if accounts.tokens.contains_key(token) {
+                let message =
+                    format!("there is a token {token}; revoke it, or choose another name");
+                return Err(invalid("token_exists", message));
+            }
+            room("tokens", accounts.tokens.len())?;
+            Ok(vec![Change::TokenCreated {
+                token: token.to_owned(),
+                user: user.to_owned(),
+                digest: secret.digest(),
+                last: secret.last(),
+                until,
+            }])
+        })
+        .await?;
+        Ok(secret)
+    }
+
+    /// Revokes a token. Whoever is connected with it is cut off.
+    ///
+    /// # Errors
+    /// `token_unknown`.
+    pub async fn revoke_token(&self, token: &str) -> Result<(), Refused> {
+        self.change(|accounts| {
+            if !accounts.tokens.contains_key(token) {
+                return Err(unknown("token_unknown", "token", token));
+            }
+            Ok(vec![Change::TokenRevoked { token: token.to_owned() }])
+        })
+        .await
+    }
+
+    /// The tokens, by name.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn tokens(&self) -> Result<Vec<TokenInfo>, Refused> {
+        let (accounts, now) = (self.shows()?, self.access().now());
+        let tokens = accounts.tokens.iter().map(|(token, known)| TokenInfo {
+            token: token.clone(),
+            user: known.user.clone(),
+            last: known.last.clone(),
+            until: known.until.map(|until| leftfold_store::Timestamp(until).to_string()),
+            expired: known.until.is_some_and(|until| until <= now),
+        });
+        Ok(tokens.collect())
+    }
+
+    /// Grants an action; returns the grant's number. What is granted already is not granted twice.
+    ///
+    /// # Errors
+    /// `user_unknown`, `group_unknown`, `grant_invalid` for a scope that can't be decided on.
+    pub async fn grant(&self, to: Grantee, action: Action, scope: &Query) -> Result<u64, Refused> {
+        Area::of(scope)?;
+        let scope = scope.to_string();
+        let number = std::sync::atomic::AtomicU64::new(0);
+        self.change(|accounts| {
+            match &to {
+                Grantee::User(user) => accounts.needs_user(user)?,
+                Grantee::Group(group) => accounts.needs_group(group)?,
+            }
+            let same = accounts.grants.iter().find(|(_, known)| {
+                (&known.to, known.action, &known.scope) == (&to, action, &scope)
+            });
+            let grant = same.map_or_else(|| accounts.next_grant(), |(number, _)| *number);
+            number.store(grant, std::sync::atomic::Ordering::Relaxed);
+            if same.is_some() {
+                return Ok(Vec::new());
+            }
+            room("grants", accounts.grants.len())?;
+            Ok(vec![Change::Granted { grant, to: to.clone(), action, scope: scope.clone() }])
+        })
+        .await?;
+        Ok(number.into_inner())
+    }
+
+    /// Takes a grant back.
+    ///
+    /// # Errors
+    /// `grant_unknown`; `last_manager`.
+    pub async fn remove_grant(&self, grant: u64) -> Result<(), Refused> {
+        self.change(|accounts| {
+            if !accounts.grants.contains_key(&grant) {
+                return Err(unknown("grant_unknown", "grant", &grant.to_string()));
+            }
+            Ok(vec![Change::GrantRemoved { grant }])
+        })
+        .await
+    }
+
+    /// The grants, by number.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn grants(&self) -> Result<Vec<GrantInfo>, Refused> {
+        let accounts = self.shows()?;
+        let grants = accounts.grants.iter().map(|(grant, known)| {
+            let (user, group) = match &known.to {
+                Grantee::User(user) => (Some(user.clone()), None),
+                Grantee::Group(group) => (None, Some(group.clone())),
+            };
+            let (action, scope) = (known.action, known.scope.clone());
+            GrantInfo { grant: *grant, user, group, action, scope }
+        });
+        Ok(grants.collect())
+    }
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// It can't be done.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl From<Invalid> for Refused {
+    fn from(invalid: Invalid) -> Self {
+        Refused::Append(invalid.into())
+    }
+}

@@ -1,0 +1,9 @@
+//! A server with users, asked over HTTP and over gRPC.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod accounts;
+mod audit;
+mod live;
+mod passwords;
+mod support;
+mod table;

@@ -1,0 +1,57 @@
+//! What a server keeps in the store beside its users' events. No protocol leads here.
+
+use super::Embedded;
+use super::indexes;
+use super::retention::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS};
+use crate::append::{Append, Appended};
+use crate::error::{AppendError, Invalid};
+use crate::names::{self, category_of};
+use crate::query::Query;
+use crate::recorded::Recorded;
+
+impl Embedded {
+    /// Writes events of a server's own to system streams, as [`append`](crate::EventStore::append)
+    /// does for users. Stream names and event types begin with `$`, and events have neither tags
+    /// nor a correlation: so whoever asks for users' types, tags or correlations never meets them.
+    ///
+    /// # Errors
+    /// Those of an append; `name_invalid` for a user's stream or type, or one of the store's own;
+    /// `tag_invalid` for a tag or a correlation.
+    pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
+        append.events.iter().try_for_each(|(stream, event)| {
+            let own = [indexes::CATEGORY, CATEGORY_OF_RULES, CATEGORY_OF_STREAMS];
+            let of_system = |name: &str| name.starts_with(names::SYSTEM);
+            if !of_system(stream) || own.contains(&category_of(stream)) {
+                let message = format!("stream {stream:?} is not a stream of a server's own");
+                return Err(Invalid::new("name_invalid", message));
+            }
+            if !of_system(&event.event_type) {
+                let message =
+                    format!("type {:?}: a system event's begins with $", event.event_type);
+                return Err(Invalid::new("name_invalid", message));
+            }
+            if !event.tags.is_empty() || event.correlation.is_some() {
+                let message = "a system event has neither tags nor a correlation";
+                return Err(Invalid::new("tag_invalid", message));
+            }
+            Ok(())
+        })?;
+        self.write(Append { system: true, ..append }).await
+    }
+
+    /// A query with every named index replaced by the query that defines it now.
+    ///
+    /// # Errors
+    /// An index is not there, or is not ready.
+    pub fn expand(&self, query: &Query) -> Result<Query, Invalid> {
+        self.core.expand(query)
+    }
+}
+
+impl Query {
+    /// Whether it wants an event. It is asked of one event at hand, so named indexes must have been
+    /// expanded: unexpanded they want nothing.
+    pub fn wants(&self, event: &Recorded) -> bool {
+        self.matches(event)
+    }
+}
