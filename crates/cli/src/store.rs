@@ -8,7 +8,6 @@ use leftfold::{
 use crate::args::Place;
 
 /// The store that a command works on.
-#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the command runs")]
 pub(crate) enum Store {
     /// In a directory of this machine.
     Here(Embedded),

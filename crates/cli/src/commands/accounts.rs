@@ -205,7 +205,7 @@ fn client(service: &Service) -> anyhow::Result<Client> {
 
 /// In the store's directory, without a server.
 fn recover(place: &Place) -> anyhow::Result<()> {
-    let store: Arc<Embedded> = Arc::new(super::existing(place)?);
+    let store: Arc<Embedded> = Arc::new(super::files(place, "user recover")?);
     let password = new_password(ADMIN)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

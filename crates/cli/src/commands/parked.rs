@@ -12,7 +12,7 @@ use crate::output::{for_people, table};
 const JOURNALS: &str = "leftfold.reactor";
 
 pub(crate) fn run(place: &Place, action: &ParkedAction) -> anyhow::Result<ExitCode> {
-    let store = super::existing(place)?;
+    let store = super::files(place, "parked")?;
     match action {
         ParkedAction::List { reactor, all } => list(&store, reactor.as_deref(), *all)?,
         ParkedAction::Replay(event) => {
