@@ -48,7 +48,7 @@ fn id(writer: u64, n: u64) -> String {
 /// Appends one event after the other under the version that it expects, each until it is answered.
 /// Gives how many were.
 async fn write(load: Arc<Load>, writer: u64) -> u64 {
-    let client = Client::builder().timeout(DEADLINE).build().unwrap();
+    let client = client();
     let url = format!("{}/v1/streams/load-{writer}/events", load.base);
     let mut n = 0_u64;
     while !load.done.load(Ordering::Relaxed) {
@@ -73,7 +73,7 @@ async fn write(load: Arc<Load>, writer: u64) -> u64 {
 
 /// Follows the load from its beginning, over every restart, until it has seen the last position.
 async fn follow(load: Arc<Load>, last: Arc<AtomicU64>) -> BTreeMap<u64, String> {
-    let client = Client::new();
+    let client = client();
     let (mut seen, mut cursor) = (BTreeMap::new(), String::new());
     let is_done = |seen: &BTreeMap<u64, String>| {
         let last = last.load(Ordering::Relaxed);
@@ -149,7 +149,7 @@ async fn killed_under_load_it_loses_and_doubles_nothing_over_http() {
     }
     load.done.store(true, Ordering::Relaxed);
     let answered: u64 = writers.join_all().await.into_iter().sum();
-    let head = Client::new().get(format!("{}/v1/events?direction=backward&limit=1", load.base));
+    let head = client().get(format!("{}/v1/events?direction=backward&limit=1", load.base));
     let head: Value =
         serde_json::from_slice(&head.send().await.unwrap().bytes().await.unwrap()).unwrap();
     last.store(head["events"][0]["position"].as_u64().unwrap(), Ordering::Relaxed);
@@ -177,7 +177,7 @@ async fn a_sigterm_ends_it_in_good_order() {
     let (mut server, address) = serve(dir.path(), "127.0.0.1:0");
     let url = format!("http://{address}/v1/streams/a/events");
     let body = json!({"events": [{"type": "T"}]}).to_string();
-    let request = Client::new().post(url).header("content-type", "application/json").body(body);
+    let request = client().post(url).header("content-type", "application/json").body(body);
     assert_eq!(request.send().await.unwrap().status(), 201);
     let kill = std::process::Command::new("kill").arg(server.0.id().to_string()).status();
     assert!(kill.unwrap().success());
@@ -207,4 +207,10 @@ fn says_its_settings_and_where_each_was_said() {
     assert!(wrong.starts_with("error[setting_invalid]: listen = \"everywhere\""), "{wrong}");
     let open = crate::binary::stderr(dir.path(), &["serve", "--listen", "0.0.0.0:0"]);
     assert!(open.starts_with("error[listen_insecure]:"), "{open}");
+}
+
+fn client() -> Client {
+    // Which provider of TLS there is when all crates are built together is not said.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(DEADLINE).build().unwrap()
 }

@@ -172,6 +172,8 @@ mod tests {
         let page =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md"));
         let page = page.unwrap();
+        // Those of the folds never come from a server.
+        let (page, _) = page.split_once("## A command leads to nothing").unwrap();
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         let documented: BTreeSet<_> = rows.collect();
         let known: BTreeSet<_> = CODES.iter().map(|code| code.code).collect();

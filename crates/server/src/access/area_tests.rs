@@ -149,7 +149,10 @@ fn events() -> impl Strategy<Value = Recorded> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig {
+        max_local_rejects: 1_000_000,
+        ..ProptestConfig::with_cases(20_000)
+    })]
 
     #[test]
     fn what_is_within_an_area_yields_nothing_beyond_it(

@@ -59,7 +59,7 @@ pub(crate) async fn serve(
     let admin_password = admin.map(|text| Secret::from(text.to_owned()));
     let beginning = Beginning { admin_password, clock };
     let running = Server::start_with(config(), store.clone(), beginning).await.unwrap();
-    Served { running, store, client: Client::builder().timeout(DEADLINE).build().unwrap() }
+    Served { running, store, client: client() }
 }
 
 impl Served {
@@ -129,4 +129,11 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl 
         }
     };
     assert!(tokio::time::timeout(DEADLINE, asked).await.is_ok(), "{what}");
+}
+
+/// A client that waits no longer than a test may take.
+pub(crate) fn client() -> Client {
+    // Which one it is when all crates are built together is not said; another is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(DEADLINE).build().unwrap()
 }

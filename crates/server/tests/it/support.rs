@@ -40,7 +40,7 @@ pub(crate) async fn served() -> Served {
 
 pub(crate) async fn served_by(config: Config) -> Served {
     let running = Server::start(config, store()).await.unwrap();
-    Served { running, client: Client::builder().timeout(DEADLINE).build().unwrap() }
+    Served { running, client: client() }
 }
 
 impl Served {
@@ -137,4 +137,11 @@ fn parts(block: &str) -> (Option<String>, String, String) {
         }
     }
     (kind, id, data.join("\n"))
+}
+
+/// A client that waits no longer than a test may take.
+pub(crate) fn client() -> Client {
+    // Which one it is when all crates are built together is not said; another is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(DEADLINE).build().unwrap()
 }

@@ -43,7 +43,7 @@ impl HttpStore {
         let start = Server::start(support::config(), support::store());
         let running = runtime.block_on(start).unwrap();
         let base = format!("http://{}", running.local_addr());
-        HttpStore { runtime, client: Client::new(), base, _running: running }
+        HttpStore { runtime, client: crate::support::client(), base, _running: running }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
