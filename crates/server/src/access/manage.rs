@@ -537,3 +537,14 @@ impl From<Invalid> for Refused {
         Refused::Append(invalid.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_limit_and_no_further() {
+        assert!(room("users", MOST - 1).is_ok());
+        assert_eq!(room("users", MOST).unwrap_err().code, "too_many_accounts");
+    }
+}
