@@ -1,5 +1,10 @@
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Far more than it takes to start a server.
+const STARTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The binary under test: what `cargo xtask test` has built.
 pub(crate) fn binary() -> PathBuf {
@@ -48,5 +53,27 @@ impl Drop for Killed {
     fn drop(&mut self) {
         _ = self.0.kill();
         _ = self.0.wait();
+    }
+}
+
+/// Starts a server on an address; port 0 takes a free one. Gives it and its address.
+pub(crate) fn serve(data: &Path, address: &str) -> (Killed, String) {
+    serve_as(data, address, |_| {})
+}
+
+/// Starts a server whose command is changed first.
+pub(crate) fn serve_as(data: &Path, address: &str, set: impl Fn(&mut Command)) -> (Killed, String) {
+    let started = Instant::now();
+    loop {
+        let mut serve = command(data, &["serve", "--listen", address, "--log-level", "error"]);
+        set(&mut serve);
+        let mut child = Killed(serve.stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if let Some(url) = line.trim().strip_prefix("listening on http://") {
+            return (child, url.to_owned());
+        }
+        // The port that the killed one had may be free a moment later only.
+        assert!(started.elapsed() < STARTED_WITHIN, "the server does not start");
     }
 }

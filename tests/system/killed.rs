@@ -2,9 +2,6 @@
 //! retry, and an independent tally finds nothing lost and nothing doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -14,7 +11,7 @@ use leftfold::{Append, Delivery, EventStore, Expected, NewEvent, Query, Subscrib
 use pollster::block_on;
 use serde_json::Value;
 
-use crate::binary::{Killed, command, stdout};
+use crate::binary::{serve, stdout};
 
 const WRITERS: u64 = 32;
 const SUBSCRIBERS: usize = 3;
@@ -23,22 +20,6 @@ const KILLS: u64 = 5;
 const BETWEEN: u64 = 400;
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Starts a server on an address; port 0 takes a free one. Gives it and its address.
-fn serve(data: &Path, address: &str) -> (Killed, String) {
-    let started = Instant::now();
-    loop {
-        let mut serve = command(data, &["serve", "--listen", address]);
-        let mut child = Killed(serve.stdout(Stdio::piped()).spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if let Some(url) = line.trim().strip_prefix("listening on http://") {
-            return (child, url.to_owned());
-        }
-        // The port that the killed one had may be free a moment later only.
-        assert!(started.elapsed() < DEADLINE, "the server does not start again");
-    }
-}
 
 fn client(address: &str) -> Client {
     let client = Client::builder(address).timeout(DEADLINE).patience(DEADLINE);

@@ -8,4 +8,5 @@ mod fixtures;
 mod ingest;
 mod killed;
 mod parked;
+mod remote;
 mod served;

@@ -2,9 +2,6 @@
 //! again: a tally that knows nothing of the store says that nothing was lost or doubled.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +10,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::binary::{Killed, command};
+use crate::binary::{command, serve};
 
 const WRITERS: u64 = 32;
 const SUBSCRIBERS: u64 = 4;
@@ -23,16 +20,6 @@ const BETWEEN_KILLS: u64 = 300;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A client tries again so much later.
 const AGAIN: Duration = Duration::from_millis(10);
-
-/// Starts the server, and waits until it says where it listens.
-fn serve(data: &Path, listen: &str) -> (Killed, String) {
-    let args = ["serve", "--listen", listen, "--log-level", "error"];
-    let mut server = Killed(command(data, &args).stdout(Stdio::piped()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
-    (server, address)
-}
 
 /// What all clients share.
 struct Load {

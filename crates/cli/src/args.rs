@@ -10,7 +10,7 @@ use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use accounts::{
-    Grant, GrantAction, Group, GroupAction, Service, Token, TokenAction, User, UserAction,
+    Grant, GrantAction, Group, GroupAction, Token, TokenAction, User, UserAction,
 };
 pub(crate) use settings::Settings;
 
@@ -48,8 +48,8 @@ pub(crate) struct Place {
     #[arg(long, global = true, env = "LEFTFOLD_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The user whom the server knows; the password comes from LEFTFOLD_PASSWORD.
-    #[arg(long, global = true, env = "LEFTFOLD_USER", value_name = "NAME")]
-    pub(crate) user: Option<String>,
+    #[arg(long = "as", global = true, env = "LEFTFOLD_USER", value_name = "USER")]
+    pub(crate) asking: Option<String>,
     /// Best from the environment: others can read what is on a command line.
     #[arg(long, env = "LEFTFOLD_PASSWORD", hide = true, hide_env_values = true)]
     pub(crate) password: Option<String>,

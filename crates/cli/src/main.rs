@@ -41,9 +41,9 @@ fn main() -> ExitCode {
         Command::Serve(settings) => commands::serve::run(&settings),
         Command::Cert(cert) => commands::serve::certificate(&cert),
         Command::User(user) => commands::accounts::user(&args.place, &user),
-        Command::Group(group) => commands::accounts::group(&group),
-        Command::Token(token) => commands::accounts::token(&token),
-        Command::Grant(grant) => commands::accounts::grant(&grant),
+        Command::Group(group) => commands::accounts::group(&args.place, &group),
+        Command::Token(token) => commands::accounts::token(&args.place, &token),
+        Command::Grant(grant) => commands::accounts::grant(&args.place, &grant),
         Command::Config(settings) => commands::serve::config(&settings),
     };
     done.unwrap_or_else(|error| failure::report(&error))

@@ -62,7 +62,7 @@ fn connect(place: &Place, url: &str) -> anyhow::Result<Store> {
     }
     if let Some(token) = &place.token {
         builder = builder.token(token);
-    } else if let Some(user) = &place.user {
+    } else if let Some(user) = &place.asking {
         builder = builder.basic(user, place.password.as_deref().unwrap_or_default());
     }
     Ok(Store::There(pollster::block_on(builder.connect())?))

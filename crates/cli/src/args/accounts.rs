@@ -1,7 +1,5 @@
 //! Users, groups, tokens and grants of a server.
 
-use std::path::PathBuf;
-
 use clap::{Subcommand, ValueEnum};
 use leftfold::{Query, Timestamp};
 
@@ -20,25 +18,8 @@ Examples:
   leftfold grant add --group clerks append 'stream:order-* or tag:desk=7'
   leftfold grant add --group managers manage '*'";
 
-/// Which server, and who asks.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Service {
-    /// The server.
-    #[arg(long, env = "LEFTFOLD_SERVER", default_value = "http://127.0.0.1:2113")]
-    pub(crate) server: String,
-    /// The user who asks; without one and without a token nobody is named, which a server without
-    /// users takes.
-    #[arg(long = "as", env = "LEFTFOLD_USER", value_name = "USER")]
-    pub(crate) user: Option<String>,
-    /// A CA beside those of the system: a PEM file.
-    #[arg(long, env = "LEFTFOLD_CA", value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct User {
-    #[command(flatten)]
-    pub(crate) service: Service,
     #[command(subcommand)]
     pub(crate) action: UserAction,
 }
@@ -72,8 +53,6 @@ pub(crate) enum UserAction {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Group {
-    #[command(flatten)]
-    pub(crate) service: Service,
     #[command(subcommand)]
     pub(crate) action: GroupAction,
 }
@@ -100,8 +79,6 @@ pub(crate) enum GroupAction {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Token {
-    #[command(flatten)]
-    pub(crate) service: Service,
     #[command(subcommand)]
     pub(crate) action: TokenAction,
 }
@@ -130,8 +107,6 @@ pub(crate) enum TokenAction {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Grant {
-    #[command(flatten)]
-    pub(crate) service: Service,
     #[command(subcommand)]
     pub(crate) action: GrantAction,
 }

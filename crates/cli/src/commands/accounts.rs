@@ -12,15 +12,17 @@ use reqwest::{Certificate, Client, Method, Url};
 use serde_json::{Value, json};
 
 use crate::args::{
-    Grant, GrantAction, Group, GroupAction, Place, Service, Token, TokenAction, User, UserAction,
+    Grant, GrantAction, Group, GroupAction, Place, Token, TokenAction, User, UserAction,
 };
 use crate::output::{for_people, table};
 
+/// Where a server is unless it is said.
+const SERVER: &str = "http://127.0.0.1:2113";
 /// An answer must come within this time.
 const WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) fn user(place: &Place, args: &User) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+    let ask = |method, path: &[&str], body| ask(place, method, path, body);
     match &args.action {
         UserAction::Add { user, no_password: true } => {
             ask(Method::POST, &["users"], json!({"user": user}))?;
@@ -46,8 +48,8 @@ pub(crate) fn user(place: &Place, args: &User) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn group(args: &Group) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+pub(crate) fn group(place: &Place, args: &Group) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(place, method, path, body);
     match &args.action {
         GroupAction::Add { group, user: None } => {
             ask(Method::POST, &["groups"], json!({"group": group}))?;
@@ -69,8 +71,8 @@ pub(crate) fn group(args: &Group) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn token(args: &Token) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+pub(crate) fn token(place: &Place, args: &Token) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(place, method, path, body);
     match &args.action {
         TokenAction::Create { token, user, until } => {
             let mut body = json!({"token": token, "user": user});
@@ -92,8 +94,8 @@ pub(crate) fn token(args: &Token) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn grant(args: &Grant) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(&args.service, method, path, body);
+pub(crate) fn grant(place: &Place, args: &Grant) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(place, method, path, body);
     match &args.action {
         GrantAction::Add { user, group, action, scope } => {
             let mut body = json!({"action": action.name(), "scope": scope.to_string()});
@@ -158,20 +160,20 @@ fn new_password(user: &str) -> anyhow::Result<Secret> {
 }
 
 /// Asks the server; an error is what it says.
-fn ask(service: &Service, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
-    let mut url = Url::parse(&service.server).context("--server takes http:// or https://")?;
+fn ask(place: &Place, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
+    let mut url = Url::parse(place.server.as_deref().unwrap_or(SERVER)).context("--server takes http:// or https://")?;
     let Ok(mut segments) = url.path_segments_mut() else {
         bail!("--server takes http://HOST:PORT or https://HOST:PORT");
     };
     segments.clear().push("v1").extend(path);
     drop(segments);
-    let mut request = client(service)?.request(method, url).timeout(WITHIN);
-    if let Ok(token) = std::env::var("LEFTFOLD_TOKEN") {
+    let mut request = client(place)?.request(method, url).timeout(WITHIN);
+    if let Some(token) = &place.token {
         request = request.bearer_auth(token);
-    } else if let Some(user) = &service.user {
-        let password = match std::env::var("LEFTFOLD_PASSWORD") {
-            Ok(password) => password.into(),
-            Err(_) => secret(&format!("password of {user}: "))?,
+    } else if let Some(user) = &place.asking {
+        let password = match &place.password {
+            Some(password) => password.clone().into(),
+            None => secret(&format!("password of {user}: "))?,
         };
         request = request.basic_auth(user, Some(password.reveal()));
     }
@@ -187,16 +189,17 @@ fn ask(service: &Service, method: Method, path: &[&str], body: Value) -> anyhow:
         if is_good {
             return Ok(answer);
         }
-        let said = |field: &str| answer[field].as_str().unwrap_or("?").to_owned();
-        bail!("the server says {}: {}", said("code"), said("detail"))
+        let said = |field: &str| answer[field].as_str().unwrap_or_default();
+        let (code, message) = (leftfold::code(said("code")), said("detail").to_owned());
+        Err(ReadError::from(Failure::Remote { code, message, can_retry: false }).into())
     })
 }
 
-fn client(service: &Service) -> anyhow::Result<Client> {
+fn client(place: &Place) -> anyhow::Result<Client> {
     // Another one that was chosen before is as good.
     _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = Client::builder();
-    if let Some(path) = &service.ca {
+    if let Some(path) = &place.ca {
         let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
         client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
     }

@@ -1,18 +1,19 @@
 use std::process::ExitCode;
 
 use leftfold::reactor::{HeldEvent, Parked, Why};
-use leftfold::{Embedded, Invalid, Streams};
+use leftfold::{EventStore, Invalid, Streams};
 use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{ParkedAction, ParkedEvent, Place};
 use crate::output::{for_people, table};
+use crate::store::Store;
 
 /// The category of the streams in which reactors keep what they have done.
 const JOURNALS: &str = "leftfold.reactor";
 
 pub(crate) fn run(place: &Place, action: &ParkedAction) -> anyhow::Result<ExitCode> {
-    let store = super::files(place, "parked")?;
+    let store = Store::existing(place)?;
     match action {
         ParkedAction::List { reactor, all } => list(&store, reactor.as_deref(), *all)?,
         ParkedAction::Replay(event) => {
@@ -25,7 +26,7 @@ pub(crate) fn run(place: &Place, action: &ParkedAction) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(store: &Embedded, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
+fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
     let reactors = match reactor {
         Some(reactor) => vec![reactor.to_owned()],
         None => reactors(store)?,
@@ -48,11 +49,11 @@ fn list(store: &Embedded, reactor: Option<&str>, all: bool) -> anyhow::Result<()
 }
 
 /// The reactors that have ever run on the store.
-fn reactors(store: &Embedded) -> anyhow::Result<Vec<String>> {
+fn reactors(store: &Store) -> anyhow::Result<Vec<String>> {
     let mut streams = Streams { category: Some(JOURNALS.to_owned()), ..Streams::default() };
     let mut reactors = Vec::new();
     loop {
-        let page = store.blocking().streams(&streams)?;
+        let page = block_on(store.streams(streams.clone()))?;
         let names = page.streams.iter().filter_map(|stream| stream.name.split_once('-'));
         reactors.extend(names.map(|(_, reactor)| reactor.to_owned()));
         if !page.more {
@@ -62,7 +63,7 @@ fn reactors(store: &Embedded) -> anyhow::Result<Vec<String>> {
     }
 }
 
-fn find(store: &Embedded, wanted: &ParkedEvent) -> anyhow::Result<HeldEvent> {
+fn find(store: &Store, wanted: &ParkedEvent) -> anyhow::Result<HeldEvent> {
     let ParkedEvent { reactor, stream, version } = wanted;
     let parked = block_on(Parked::of(reactor, store).list())?;
     let is_it = |event: &HeldEvent| event.stream == *stream && event.version == *version;

@@ -39,6 +39,20 @@ fn a_server_that_is_not_there_is_told_within_the_time_given() {
     assert_eq!(undefined.code(), "server_unreachable");
 }
 
+/// A server that takes connections and never says a word.
+#[test]
+fn what_is_not_answered_in_time_is_told_by_what_may_have_happened() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::builder(url(silent.local_addr().unwrap()));
+    let client = client.timeout(Duration::from_millis(300)).connect_lazily().unwrap();
+    let unread = block_on(client.read(Read::forward(Query::All))).unwrap_err();
+    assert_eq!((unread.code(), unread.can_retry()), ("timed_out", true));
+    let undefined = block_on(client.define_index("i", Query::All)).unwrap_err();
+    assert_eq!((undefined.code(), undefined.can_retry()), ("outcome_unknown", false));
+    let unwritten = block_on(client.append(put(1))).unwrap_err();
+    assert_eq!(unwritten.code(), "outcome_unknown");
+}
+
 #[test]
 fn everything_goes_on_when_the_server_comes_back() {
     let mut served = Served::fresh();

@@ -18,6 +18,9 @@ use commit::Written;
 use sources::{Happened, Sources};
 use waiting::Watching;
 
+/// A run that is overtaken while it takes over tries again so often.
+const TAKE_OVERS: u32 = 8;
+
 /// When an engine ends.
 pub(crate) enum End<'a> {
     /// When it is told to.
@@ -45,8 +48,26 @@ where
     S: EventStore<Subscription: 'static> + 'static,
     H: Handler,
 {
-    /// Takes over: from here on no other run of the reactor counts.
+    /// Takes over: from here on no other run of the reactor counts. What the run before it had
+    /// still under way may come between; then it takes over again, a few times.
     pub(crate) async fn start(
+        store: Arc<S>,
+        handler: Arc<H>,
+        time: Arc<dyn Time>,
+        setup: Setup,
+        start: Cursor,
+    ) -> Result<Self, ReactorError> {
+        let mut attempt = 1;
+        loop {
+            let (store, handler, time) = (store.clone(), handler.clone(), time.clone());
+            match Self::take_over(store, handler, time, setup.clone(), start).await {
+                Err(ReactorError::Overtaken { .. }) if attempt < TAKE_OVERS => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn take_over(
         store: Arc<S>,
         handler: Arc<H>,
         time: Arc<dyn Time>,
