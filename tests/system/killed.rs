@@ -2,9 +2,10 @@
 //! retry, and an independent tally finds nothing lost and nothing doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leftfold::client::Client;
 use leftfold::{Append, Delivery, EventStore, Expected, NewEvent, Query, Subscribe, Subscription};

@@ -151,8 +151,7 @@ fn users_groups_tokens_and_grants_from_the_command_line() {
     admin(&["grant", "add", "--group", "clerks", "append", "category:order"], "");
     admin(&["user", "add", "billing", "--no-password"], "");
     let until = ["--until", "2999-01-01"];
-    let token =
-        admin(&[&["token", "create", "b-1", "--for", "billing"], &until[..]].concat(), "");
+    let token = admin(&[&["token", "create", "b-1", "--for", "billing"], &until[..]].concat(), "");
 
     text(asked(&address, ann, &["append", "order-1", "Placed"], ""));
     assert_eq!(lines(&text(asked(&address, ann, &["read", "category:order"], ""))).len(), 1);
@@ -191,7 +190,9 @@ fn users_groups_tokens_and_grants_from_the_command_line() {
     assert!(refused.starts_with("error[unauthenticated]:"), "{refused}");
     drop(server);
     // No secret is in any file.
-    for file in fs::read_dir(data.join("log")).into_iter().flatten().chain(fs::read_dir(data).unwrap()) {
+    for file in
+        fs::read_dir(data.join("log")).into_iter().flatten().chain(fs::read_dir(data).unwrap())
+    {
         let bytes = fs::read(file.unwrap().path()).unwrap_or_default();
         for secret in [ADMIN, ann.1, "a newer password", token.trim()] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));

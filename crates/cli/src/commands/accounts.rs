@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use leftfold::Embedded;
+use leftfold::{Embedded, Failure, ReadError};
 use leftfold_server::access::{ADMIN, Access, Secret};
 use reqwest::{Certificate, Client, Method, Url};
 use serde_json::{Value, json};
@@ -161,7 +161,8 @@ fn new_password(user: &str) -> anyhow::Result<Secret> {
 
 /// Asks the server; an error is what it says.
 fn ask(place: &Place, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
-    let mut url = Url::parse(place.server.as_deref().unwrap_or(SERVER)).context("--server takes http:// or https://")?;
+    let mut url = Url::parse(place.server.as_deref().unwrap_or(SERVER))
+        .context("--server takes http:// or https://")?;
     let Ok(mut segments) = url.path_segments_mut() else {
         bail!("--server takes http://HOST:PORT or https://HOST:PORT");
     };
