@@ -168,6 +168,21 @@ impl IndexSet {
         Ok(None)
     }
 
+    /// The key's newest posting, if it lies after a position.
+    pub fn newest_after(&self, key: &Key, position: u64) -> Result<Option<u64>, IndexError> {
+        let mut end = u64::MAX;
+        for part in self.parts.iter().rev() {
+            if end <= position {
+                break;
+            }
+            end = part.first().saturating_sub(1);
+            if let Some((_, newest)) = part.last(key, u64::MAX)? {
+                return Ok((newest > position).then_some(newest));
+            }
+        }
+        Ok(None)
+    }
+
     /// The last posting in the first so many parts, and in the key's past.
     fn last_before(
         &self,

@@ -76,8 +76,12 @@ impl Delivering {
                     let (events, caught_up) = self.gather(first);
                     return Ok(self.part(events, caught_up));
                 }
-                Next::Heartbeat if self.told == Some(self.subscription.cursor()) => {}
-                Next::Heartbeat => return Ok(self.part(Vec::new(), false)),
+                Next::Heartbeat => {
+                    self.subscription.look().await.map_err(status::read)?;
+                    if self.told != Some(self.subscription.cursor()) {
+                        return Ok(self.part(Vec::new(), false));
+                    }
+                }
                 Next::Closing => return Err(status::closing()),
                 Next::Lost(denied) => return Err(status::denied(denied)),
             }

@@ -16,7 +16,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use leftfold_store::{Cursor, Delivery, EventStore, From, Point, Query, Subscribe, Subscription};
+use leftfold_store::{
+    Cursor, Delivery, EventStore, From, LiveSubscription, Point, Query, Subscribe, Subscription,
+};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -129,17 +131,16 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut subscription: impl Subscription) {
+    async fn run(mut self, mut subscription: LiveSubscription) {
         _ = self.write_all(&mut subscription).await;
     }
 
-    async fn write_all(&mut self, subscription: &mut impl Subscription) -> Result<(), Left> {
+    async fn write_all(&mut self, subscription: &mut LiveSubscription) -> Result<(), Left> {
         let (state, chunks) = (self.state.clone(), self.chunks.clone());
         let mut closes = std::pin::pin!(state.closed());
         let (caller, query) = (self.caller.clone(), self.query.clone());
         let mut lost = std::pin::pin!(caller.loses(&query));
         loop {
-            let cursor = subscription.cursor();
             tokio::select! {
                 next = subscription.next() => match next {
                     Ok(delivery) => self.deliver(delivery)?,
@@ -147,6 +148,10 @@ impl Writer {
                 },
                 () = tokio::time::sleep(state.config.heartbeat) => {
                     // The id alone moves the place to resume from, past what was not wanted.
+                    if let Err(error) = subscription.look().await {
+                        return self.end(&error.into()).await;
+                    }
+                    let cursor = subscription.cursor();
                     self.text.extend_from_slice(format!(": alive\nid: {cursor}\n\n").as_bytes());
                 }
                 denied = lost.as_mut() => return self.end(&denied.into()).await,

@@ -19,6 +19,7 @@ use super::indexes::Named;
 use super::rebuild::encode_moves;
 use super::recent::{Answer, Recent, RecentAppend, Recents};
 use super::retention::StoreChange;
+use super::wakes::Bell;
 use crate::append::{Appended, Expected, Versions};
 use crate::codec::set_version;
 use crate::cursor::Cursor;
@@ -51,6 +52,8 @@ pub(crate) struct Admitter {
     changed: Vec<(StoreChange, Option<Arc<Named>>)>,
     /// Streams that were closed with a tombstone since the open segment began.
     tombstoned: HashSet<Key>,
+    /// Who waits for what is not durable yet.
+    awaited: Vec<Arc<Bell>>,
     known: Arc<AtomicU64>,
 }
 
@@ -65,6 +68,7 @@ impl Admitter {
             named,
             changed: Vec::new(),
             tombstoned: HashSet::new(),
+            awaited: Vec::new(),
             known: core.known.clone(),
             core,
             active,
@@ -125,6 +129,9 @@ impl Admitter {
             recent.events.push((event.described.start, micros));
         }
         self.recents.push(recent);
+        let streams = draft.streams.iter().filter(|stream| stream.events > 0);
+        let streams = streams.flat_map(|stream| [stream.key, stream.category]);
+        self.core.wakes.find(streams.chain(draft.keys.iter().copied()), &mut self.awaited);
         for to in draft.checkpoints {
             self.checkpoints.insert(to.name.clone(), to.to);
             self.moved.push((to.name, to.to));
@@ -144,7 +151,7 @@ impl Admitter {
     }
 
     fn index_by_name(
-        &self,
+        &mut self,
         adding: &mut Adding<'_>,
         draft: &Draft,
         event: &DraftEvent,
@@ -157,6 +164,7 @@ impl Admitter {
         let recent = Recent::of(&draft.described[event.described.clone()], micros);
         for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
             adding.posting(named.key, position);
+            self.core.wakes.find(std::iter::once(named.key), &mut self.awaited);
         }
     }
 
@@ -196,15 +204,21 @@ impl Admit for Admitter {
     }
 
     fn synced(&mut self, _head: Head) {
+        self.awaited.drain(..).for_each(|bell| bell.ring());
         if !self.moved.is_empty() {
             self.core.checkpoints.write().extend(self.moved.drain(..));
         }
+        let has_changed = !self.changed.is_empty();
         for (change, defined) in self.changed.drain(..) {
             match change {
                 StoreChange::Index(change) => self.core.named_changed(&change, defined),
                 StoreChange::Rule(name, rule) => self.core.rule_changed(&name, rule),
                 StoreChange::Tombstone(_) | StoreChange::Stream => self.core.streams_are_limited(),
             }
+        }
+        if has_changed {
+            // A named index may be another one now.
+            self.core.wakes.ring_all();
         }
     }
 
@@ -219,6 +233,14 @@ impl Admit for Admitter {
 
     fn before_roll(&mut self) {
         self.core.upkeep.wait_for_room();
+    }
+}
+
+/// The writer has ended: whoever waits is to find that out.
+impl Drop for Admitter {
+    fn drop(&mut self) {
+        self.awaited.drain(..).for_each(|bell| bell.ring());
+        self.core.wakes.close();
     }
 }
 

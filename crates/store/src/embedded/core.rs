@@ -13,6 +13,7 @@ use super::events::EventCache;
 use super::indexes::Named;
 use super::retention::{Kept, Rule};
 use super::upkeep::Upkeep;
+use super::wakes::Wakes;
 use crate::cursor::Cursor;
 use crate::error::{Failure, Invalid, ReadError};
 use crate::keys::Keys;
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) known: Arc<AtomicU64>,
     /// The ticket of the last frame that was admitted.
     pub(crate) admitted: AtomicU64,
+    /// Subscriptions that wait for more.
+    pub(crate) wakes: Wakes,
     pub(crate) upkeep: Arc<Upkeep>,
     pub(crate) packing: Packing,
     /// Held while a segment is written again: one at a time.

@@ -24,6 +24,7 @@ mod subscription;
 mod system;
 mod upkeep;
 mod verify;
+mod wakes;
 
 use std::path::Path;
 use std::sync::Arc;

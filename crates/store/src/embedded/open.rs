@@ -17,6 +17,7 @@ use super::events::EventCache;
 use super::options::Options;
 use super::rebuild::{Rebuilt, decode_moves};
 use super::upkeep::{Closed, Upkeep};
+use super::wakes::Wakes;
 use crate::error::{Failure, OpenError, ReadError};
 use crate::keys::Keys;
 
@@ -64,6 +65,7 @@ pub(crate) fn open(
         kept: Cache::new(options.head_cache),
         known: Arc::new(AtomicU64::new(log.head().position)),
         admitted: AtomicU64::new(0),
+        wakes: Wakes::default(),
         upkeep: Arc::new(Upkeep::of(options.upkeep_bytes_per_second)),
         packing: options.packing,
         rewriting: Mutex::new(()),

@@ -1,10 +1,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use leftfold_index::Key;
+
 use super::core::Core;
 use super::pool::Pool;
+use super::wakes::needed;
 use crate::cursor::Cursor;
-use crate::error::ReadError;
+use crate::error::{Failure, ReadError};
 use crate::event_store::Subscription;
 use crate::query::Query;
 use crate::read::{Delivery, From, Page, Point, Read, Subscribe};
@@ -95,10 +98,55 @@ impl LiveSubscription {
     }
 
     async fn wait_for_more(&self) -> Result<(), ReadError> {
-        if !self.behind {
-            let seen = self.page_end.position;
-            self.core.wait(|head| head.position > seen).await?;
+        if self.behind {
+            return Ok(());
         }
+        let (core, seen) = (&self.core, self.page_end.position);
+        if self.waiting_at.is_none() {
+            // An index that is not there any more: the next read says so.
+            let Ok((_, plan)) = core.resolve(&self.query) else { return Ok(()) };
+            let keys = plan.postings.as_ref().and_then(needed);
+            if let Some(keys) = keys
+                && let Some(registered) = core.wakes.register(&keys)
+            {
+                return match self.under_way(&keys)? {
+                    Some(position) => Ok(core.wait(|head| head.position >= position).await?),
+                    None => Ok(registered.rung().await),
+                };
+            }
+        }
+        Ok(core.wait(|head| head.position > seen).await?)
+    }
+
+    /// The last position, durable or not, of what this one waits for and has not seen.
+    fn under_way(&self, keys: &[Key]) -> Result<Option<u64>, Failure> {
+        let (index, seen) = (self.core.index.load(), self.page_end.position);
+        let newest = |key| index.newest_after(key, seen);
+        let newest: Vec<_> = keys.iter().map(newest).collect::<Result<_, _>>()?;
+        Ok(newest.into_iter().flatten().max())
+    }
+
+    /// Looks again, though nothing may have come: so the cursor moves past what is not wanted.
+    pub async fn look(&mut self) -> Result<(), ReadError> {
+        if self.live && self.page.is_empty() {
+            self.read_on().await?;
+            if self.page.is_empty() {
+                self.cursor = self.page_end;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_on(&mut self) -> Result<(), ReadError> {
+        let (core, read) = (self.core.clone(), self.next_page());
+        let page = match &self.pool {
+            None => core.read_from(&read)?,
+            Some(pool) => match pool.run(move || core.read_from(&read)).await {
+                Some(page) => page?,
+                None => return Err(super::closed().into()),
+            },
+        };
+        self.arrive(page);
         Ok(())
     }
 
@@ -132,15 +180,7 @@ impl Subscription for LiveSubscription {
                 return Ok(delivery);
             }
             self.wait_for_more().await?;
-            let (core, read) = (self.core.clone(), self.next_page());
-            let page = match &self.pool {
-                None => core.read_from(&read)?,
-                Some(pool) => match pool.run(move || core.read_from(&read)).await {
-                    Some(page) => page?,
-                    None => return Err(super::closed().into()),
-                },
-            };
-            self.arrive(page);
+            self.read_on().await?;
         }
     }
 

@@ -5,3 +5,4 @@ mod crash;
 mod errors;
 mod support;
 mod waiting;
+mod waking;
