@@ -3,8 +3,9 @@ use std::io;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads for the network of all clients of the process.
-const THREADS: usize = 2;
+/// Threads for the network of all clients of the process. One: a call that goes from thread to thread
+/// costs more than it gains; who needs more gives a runtime.
+const THREADS: usize = 1;
 
 /// Never ends: a client may live as long as the process.
 static SHARED: Mutex<Option<Runtime>> = Mutex::new(None);

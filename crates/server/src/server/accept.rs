@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connections;
+use super::threads::Threads;
 use crate::state::State;
 
 /// After an accept failed (no file descriptors are left, as a rule) the next is tried so much later.
@@ -20,6 +21,7 @@ pub(super) async fn run(
     router: Router,
     tls: Option<TlsAcceptor>,
     state: Arc<State>,
+    threads: Threads,
 ) {
     let places = Arc::new(Semaphore::new(state.config.connections));
     let connections = Arc::new(Connections::new(router, tls, state.clone()));
@@ -36,12 +38,19 @@ pub(super) async fn run(
                 Ok((stream, peer)) => {
                     let connections = connections.clone();
                     let count = state.metrics.connections.clone();
-                    tasks.spawn(async move {
-                        count.inc();
-                        connections.serve(stream, peer).await;
-                        count.dec();
-                        drop(place);
-                    });
+                    // From the thread that accepts to the one that it lives on.
+                    if let (Ok(stream), Some(seat)) = (stream.into_std(), threads.seat()) {
+                        let thread = seat.handle.clone();
+                        let live = async move {
+                            if let Ok(stream) = TcpStream::from_std(stream) {
+                                count.inc();
+                                connections.serve(stream, peer).await;
+                                count.dec();
+                            }
+                            drop((place, seat));
+                        };
+                        tasks.spawn_on(live, &thread);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection can't be taken");

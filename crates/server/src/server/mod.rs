@@ -6,6 +6,7 @@ mod guard;
 mod heads;
 mod request_id;
 mod stall;
+mod threads;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use axum::Router;
 use leftfold_io::{Clock, SystemClock};
 use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
+use threads::Threads;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -138,6 +140,7 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let threads = Threads::start().map_err(failed)?;
         let access = Access::open(store.clone(), beginning.clock).await?;
         let made_password = match is_exposed || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,
@@ -145,7 +148,7 @@ impl Server {
         };
         let state = Arc::new(State::new(config, store, access));
         let router = routes(&state);
-        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone()));
+        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone(), threads));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
