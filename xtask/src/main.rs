@@ -21,6 +21,7 @@ cargo xtask bench           the store beside a bare write+fdatasync loop on the 
 cargo xtask bench instructions   instructions of the smallest things, into bench/instructions.txt
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
+cargo xtask bench streams   memory while streams grow to 10 million; reads of a cold stream
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench folds     commands beside bare appends, entities' memory, loads with snapshots
 cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims

@@ -100,6 +100,7 @@ pub const CODES: &[Code] = &[
     code("restore_not_empty", 409, FailedPrecondition, "The directory is not empty"),
     code("unauthenticated", 401, Unauthenticated, "Who asks is not known"),
     code("forbidden", 403, PermissionDenied, "Not allowed"),
+    code("host_refused", 421, PermissionDenied, "Meant for another host"),
     code("user_unknown", 404, NotFound, "No such user"),
     code("user_exists", 409, AlreadyExists, "The user exists"),
     code("group_unknown", 404, NotFound, "No such group"),

@@ -53,6 +53,7 @@ pub const CODES: &[&str] = &[
     "restore_not_empty",
     "unauthenticated",
     "forbidden",
+    "host_refused",
     "user_unknown",
     "user_exists",
     "group_unknown",

@@ -5,6 +5,7 @@ mod chaos;
 mod errors;
 mod plain;
 mod proxy;
+mod refusals;
 mod secure;
 mod served;
 mod slow;

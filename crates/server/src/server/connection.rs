@@ -27,6 +27,7 @@ use tracing::Instrument;
 
 use super::guard::{Activity, Guarded, InFlight};
 use super::heads::Heads;
+use super::host;
 use super::request_id::RequestId;
 use super::stall::Stall;
 use crate::access::Origin;
@@ -135,7 +136,7 @@ impl Connections {
         activity: &Arc<Activity>,
     ) -> Response<Guarded> {
         let started = Instant::now();
-        let admitted = self.places(activity);
+        let admitted = self.own(&request).and_then(|()| self.places(activity));
         let (response, places) = match admitted {
             Ok(places) => (self.route(request).await, Some(places)),
             Err(problem) => (problem.into_response(), None),
@@ -147,6 +148,17 @@ impl Connections {
         let (in_flight, permit) = places.unzip();
         let permit = permit.filter(|_| !lasts);
         response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit })
+    }
+
+    /// Refuses what was meant for somebody else, where whoever asks is not asked for more.
+    fn own(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        let State { config, access, .. } = &*self.state;
+        if config.insecure || access.has_users() || host::is_local(request) {
+            return Ok(());
+        }
+        let message = "a server without users answers to localhost and to addresses only, not to \
+                       other names: a web page could make such a name its own";
+        Err(Problem::new("host_refused", message))
     }
 
     fn places(

@@ -4,6 +4,7 @@ mod accept;
 mod connection;
 mod guard;
 mod heads;
+mod host;
 mod request_id;
 mod stall;
 mod threads;

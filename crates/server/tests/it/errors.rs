@@ -288,3 +288,19 @@ async fn a_closed_store_says_so() {
     let page = served.get("/errors").await.text().await.unwrap();
     assert!(page.contains("<dt id=\"wrong_version\">"));
 }
+
+/// A page in a browser whose name leads here asks by that name.
+#[tokio::test]
+async fn without_users_it_answers_to_no_foreign_name() {
+    let served = served().await;
+    let asked = |host: &'static str| {
+        let request = served.client.get(served.url("/v1/head")).header("host", host);
+        async move { request.send().await.unwrap() }
+    };
+    assert_eq!(asked("localhost:2113").await.status(), 200);
+    problem(asked("evil.example:2113").await, 421, "host_refused").await;
+    let body = json!({"user": "ann", "password": "ann's own password"});
+    assert!(served.send(Method::POST, "/v1/users", body).await.status().is_success());
+    // From now on who asks is known otherwise.
+    assert_eq!(asked("store.example:2113").await.status(), 401);
+}

@@ -1,0 +1,95 @@
+//! Memory while streams become many, and what a cold stream costs: `cargo xtask bench streams
+//! [MILLIONS]`.
+//!
+//! Every event begins a stream of its own, but for a hundred streams of a hundred events that are
+//! spread over the whole log. The log, once full, is opened again, and each of those is read once:
+//! the kernel counts the system calls that read.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use leftfold::{Append, Durability, Embedded, NewEvent, Options, Query, Read};
+use leftfold_bench::{machine, reads_of_files, spread};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MILLION: u64 = 1_000_000;
+const PER_APPEND: u64 = 1_000;
+/// Streams that are spread over the log, and their events.
+const SPREAD: u64 = 100;
+const EVENTS: u64 = 100;
+
+fn main() -> anyhow::Result<()> {
+    let millions = std::env::args().nth(1).map_or(Ok(10), |text| text.parse())?;
+    let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
+    println!("{}; relaxed durability, default options otherwise\n", machine());
+    grow(dir.path(), millions)?;
+    cold(dir.path())
+}
+
+fn options() -> Options {
+    let mut options = Options { upkeep_bytes_per_second: u64::MAX, ..Options::default() };
+    // What is measured here is not durable appends.
+    options.log.durability = Durability::Relaxed(Duration::from_secs(1));
+    options
+}
+
+fn event(n: u64) -> NewEvent {
+    let data = format!("{:0256}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    NewEvent::new("Opened", data)
+}
+
+fn grow(dir: &Path, millions: u64) -> anyhow::Result<()> {
+    let store = Embedded::open(dir, options())?;
+    let every = millions * MILLION / EVENTS;
+    println!("million streams   events/s   anonymous memory MB   segments");
+    for million in 1..=millions {
+        let started = Instant::now();
+        for first in ((million - 1) * MILLION..million * MILLION).step_by(PER_APPEND as usize) {
+            let mut append = Append::new();
+            for n in first..first + PER_APPEND {
+                append = append.event(format!("account-{n}"), event(n));
+            }
+            if first.is_multiple_of(every) {
+                for n in 0..SPREAD {
+                    append = append.event(format!("spread-{n}"), event(n));
+                }
+            }
+            store.blocking().append(append)?;
+        }
+        let rate = MILLION as f64 / started.elapsed().as_secs_f64();
+        store.settle()?;
+        let (memory, stat) = (anonymous_mb()?, store.stat()?);
+        println!("{million:>15} {rate:>10.0} {memory:>21.0} {:>10}", stat.segments);
+    }
+    Ok(())
+}
+
+fn cold(dir: &Path) -> anyhow::Result<()> {
+    let store = Embedded::open_existing(dir, options())?;
+    let segments = store.stat()?.segments.min(EVENTS);
+    let (mut reads, mut micros) = (Vec::new(), Vec::new());
+    for n in 0..SPREAD {
+        let (before, started) = (reads_of_files(), Instant::now());
+        let page = store.blocking().read(Read::forward(Query::stream(format!("spread-{n}"))))?;
+        micros.push(started.elapsed().as_secs_f64() * 1e6);
+        reads.push((reads_of_files() - before) as f64 / segments as f64);
+        anyhow::ensure!(page.events.len() as u64 == EVENTS);
+    }
+    let ([reads, fewest, most], [micros, ..]) = (spread(reads), spread(micros));
+    println!(
+        "\na cold stream of {EVENTS}, spread over {segments} segments: {reads:.2} reads for each \
+         segment that holds it ({fewest:.2} to {most:.2}), {micros:.0} us"
+    );
+    Ok(())
+}
+
+/// What the process holds beside mapped and cached files.
+fn anonymous_mb() -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).context("no RssAnon")?;
+    let kilobytes: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kilobytes / 1e3)
+}
