@@ -5,6 +5,7 @@ mod caller;
 mod checks;
 mod facts;
 mod inventory;
+mod processes;
 mod running;
 mod story;
 
@@ -13,4 +14,5 @@ pub use caller::{NewOrder, outcome, place};
 pub use checks::{details, fraud};
 pub use facts::Shop;
 pub use inventory::{Stock, inventory, stock_of};
+pub use processes::{service, story_of_processes};
 pub use story::story;

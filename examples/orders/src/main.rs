@@ -2,7 +2,16 @@
 
 use std::io::stdout;
 
+use leftfold_example_orders::{service, story, story_of_processes};
+
 fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let dir = tempfile::tempdir()?;
-    leftfold_example_orders::story(dir.path(), &mut stdout())
+    match words.as_slice() {
+        [] => story_of_processes(dir.path(), &mut stdout()),
+        ["--one-process"] => story(dir.path(), &mut stdout()),
+        ["service", name, url] => service(name, url),
+        _ => anyhow::bail!("usage: [--one-process]"),
+    }
 }

@@ -1,5 +1,4 @@
-//! Services on threads of their own, each with its own store: embedded ones here, which are one; over
-//! the client they would be connections.
+//! Services on threads of their own, in one process.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,6 +9,7 @@ use leftfold::timer::timers;
 use leftfold::{Embedded, EventStore};
 use pollster::block_on;
 
+use crate::story::Crew;
 use crate::{aggregator, details, fraud, inventory};
 
 /// Services that run until this is stopped.
@@ -41,9 +41,11 @@ impl Services {
             Ok(())
         }));
     }
+}
 
-    /// Stops all of them and waits for them.
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+impl Crew for Services {
+    /// Lets them end what they have begun.
+    fn stop(self) -> anyhow::Result<()> {
         self.stop.notify(usize::MAX);
         for thread in self.threads {
             thread.join().map_err(|_| anyhow::anyhow!("a service has panicked"))??;
