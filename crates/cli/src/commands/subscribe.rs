@@ -14,7 +14,15 @@ pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitC
     let mut subscription = block_on(store.subscribe(subscribe))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     loop {
-        match block_on(subscription.next())? {
+        let delivery = match subscription.ready() {
+            Some(delivery) => delivery,
+            None => {
+                // Whoever follows sees each event when it comes.
+                out.flush()?;
+                block_on(subscription.next())?
+            }
+        };
+        match delivery {
             Delivery::Event(event, _) if for_people() => {
                 writeln!(out, "{}", row(&event).join("  "))?;
             }
