@@ -89,7 +89,9 @@ struct Table {
 
 impl Table {
     fn refused<T>(&mut self, code: &'static str, answer: Result<T, Status>) {
-        let Err(status) = answer else { panic!("{code} was not provoked") };
+        let status = answer.err();
+        assert!(status.is_some(), "{code} was not provoked");
+        let status = status.unwrap();
         let said = status.metadata().get(CODE_TRAILER).map(|code| code.to_str().unwrap());
         assert_eq!(said, Some(code), "{status}");
         assert_eq!(status.code() as i32, codes::find(code).grpc as i32, "{code}");

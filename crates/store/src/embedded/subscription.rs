@@ -109,10 +109,11 @@ impl LiveSubscription {
             if let Some(keys) = keys
                 && let Some(registered) = core.wakes.register(&keys)
             {
-                return match self.under_way(&keys)? {
-                    Some(position) => Ok(core.wait(|head| head.position >= position).await?),
-                    None => Ok(registered.rung().await),
-                };
+                match self.under_way(&keys)? {
+                    Some(position) => core.wait(|head| head.position >= position).await?,
+                    None => registered.rung().await,
+                }
+                return Ok(());
             }
         }
         Ok(core.wait(|head| head.position > seen).await?)
