@@ -183,6 +183,24 @@ impl IndexSet {
         Ok(None)
     }
 
+    /// Whether a position after this one may belong to all that is asked for: if not, none does.
+    pub fn may_match_after(&self, expr: &Expr, position: u64) -> Result<bool, IndexError> {
+        let (parts, one_is_enough) = match expr {
+            Expr::Key(key) => {
+                let newer = self.newest_after(key, position)?.is_some();
+                return Ok(newer || !self.past_lists(key)?.is_empty());
+            }
+            Expr::And(all) => (all, false),
+            Expr::Or(any) => (any, true),
+        };
+        for part in parts {
+            if self.may_match_after(part, position)? == one_is_enough {
+                return Ok(one_is_enough);
+            }
+        }
+        Ok(!one_is_enough)
+    }
+
     /// The last posting in the first so many parts, and in the key's past.
     fn last_before(
         &self,

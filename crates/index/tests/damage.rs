@@ -64,6 +64,7 @@ fn ask(file: &Arc<IndexFile>, key: Key) -> Result<(), IndexError> {
         set.first(&key, upto)?;
         set.last(&key, upto)?;
         set.last_since(&key, upto, 7)?;
+        set.newest_after(&key, upto)?;
         set.nth(&key, upto, u64::MAX)?;
     }
     set.nth(&key, 300, u64::MAX)?;

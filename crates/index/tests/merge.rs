@@ -186,6 +186,16 @@ fn check_key(built: &Built, set: &IndexSet, key: &Key, upto: u64, since: u64) {
     }
 }
 
+/// Whether each key that is needed has a posting after a position, or one that it got afterwards.
+fn may_match(built: &Built, expr: &Expr, since: u64) -> bool {
+    match expr {
+        Expr::Key(key) if *key == common::key(1, 0) => true,
+        Expr::Key(key) => built.lists.get(key).and_then(|list| list.last()) > Some(&since),
+        Expr::And(all) => all.iter().all(|expr| may_match(built, expr, since)),
+        Expr::Or(any) => any.iter().any(|expr| may_match(built, expr, since)),
+    }
+}
+
 fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
     let some = |numbers: &mut Numbers| numbers.below(built.end + 2);
     for k in 0..=plan.keys.len() as u64 {
@@ -205,6 +215,10 @@ fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
     let keys: Vec<_> = (0..3).map(|k| Expr::Key(key(1, k))).collect();
     let or = Expr::Or(vec![Expr::And(keys[..2].to_vec()), keys[2].clone()]);
     for expr in [Expr::And(keys.clone()), Expr::Or(keys), or] {
+        let since = some(numbers);
+        let may = set.may_match_after(&expr, since).unwrap();
+        assert!(may || all(set, &expr, [since + 1, built.end], Toward::Later).is_empty());
+        assert_eq!(may, may_match(&built, &expr, since));
         for toward in [Toward::Later, Toward::Earlier] {
             let range = [some(numbers).max(1), some(numbers)];
             assert_eq!(all(set, &expr, range, toward), all(&built.set, &expr, range, toward));

@@ -80,7 +80,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
 async fn a_body_that_does_not_come_is_given_up() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
-    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     let said = until_closed(&mut stream).await;
@@ -92,7 +92,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 async fn a_body_that_is_said_to_be_too_large_is_not_waited_for() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
-    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 99999999999\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let said = until_closed(&mut stream).await;
@@ -104,8 +104,10 @@ async fn a_body_that_is_said_to_be_too_large_is_not_waited_for() {
 async fn a_head_that_is_too_large_is_refused() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
-    let head =
-        format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    let head = format!(
+        "GET /health/live HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
+        "y".repeat(100_000)
+    );
     _ = stream.write_all(head.as_bytes()).await;
     let said = until_closed(&mut stream).await;
     assert!(said.is_empty() || said.contains("431"), "{said}");
@@ -118,10 +120,10 @@ async fn an_idle_connection_is_closed_and_a_subscription_is_not_idle() {
     config.heartbeat = Duration::from_millis(50);
     let served = served_by(config).await;
     let mut subscriber = connect(&served).await;
-    let subscribe = "GET /v1/subscribe HTTP/1.1\r\nhost: x\r\n\r\n";
+    let subscribe = "GET /v1/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n";
     subscriber.write_all(subscribe.as_bytes()).await.unwrap();
     let mut idle = connect(&served).await;
-    idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let said = until_closed(&mut idle).await;
     assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
     let mut alive = 0;
@@ -140,7 +142,7 @@ async fn a_connection_may_rest_between_requests() {
     config.idle_time = DEADLINE;
     let served = served_by(config).await;
     let mut stream = connect(&served).await;
-    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut buffer = [0; 4096];
     for _ in 0..2 {
         stream.write_all(request).await.unwrap();
@@ -157,7 +159,7 @@ async fn a_connection_may_rest_between_requests() {
 #[tokio::test]
 async fn a_half_closed_connection_is_let_go() {
     let served = served_by(impatient()).await;
-    for half in ["GET /health/li", "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"] {
+    for half in ["GET /health/li", "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let mut stream = connect(&served).await;
         stream.write_all(half.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -176,7 +178,7 @@ async fn a_subscriber_that_never_reads_is_ended_and_holds_nothing() {
         served.post("/v1/streams/a/events", json!({ "events": events })).await;
     }
     let mut stream = connect(&served).await;
-    stream.write_all(b"GET /v1/subscribe HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let subscriptions = &served.running.state().subscriptions;
     let until = async |count: usize| {
         let started = Instant::now();
@@ -211,7 +213,7 @@ async fn a_shutdown_lets_requests_in_flight_end_and_is_bounded() {
     let mut stream = connect(&served).await;
     let body = json!({"events": [{"stream": "a", "type": "T"}]}).to_string();
     let head = format!(
-        "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                         content-length: {}\r\n\r\n",
         body.len()
     );

@@ -93,7 +93,8 @@ impl Admitter {
     /// Nearly always the newest postings tell that nothing has come; else the events themselves do.
     fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &Adding<'_>) -> bool {
         let since = guard.holds_upto;
-        let may = guard.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
+        let may =
+            guard.plan.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
         let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
         !may || self.recents.none_after(&guard.expanded, since, budget) == Answer::Holds
     }

@@ -4,12 +4,12 @@
 use leftfold_index::Toward;
 
 use super::core::Core;
-use super::draft::{Draft, DraftStream};
+use super::draft::{Draft, DraftStream, Guard};
 use super::repeat::Known;
 use super::retention::Kept;
 use crate::append::Appended;
 use crate::error::{AppendError, Conflict, Failure, Overlap, ReadError};
-use crate::query::plan;
+use crate::recorded::Recorded;
 
 /// What the caller's half comes to.
 pub(crate) enum Verdict {
@@ -117,7 +117,7 @@ impl Core {
         for guard in &mut draft.guards {
             if guard.holds_upto < upto {
                 let range = [guard.holds_upto + 1, upto];
-                if let Some(found) = self.first_match(&guard.expanded, range)? {
+                if let Some(found) = self.first_match(guard, range)? {
                     return Err(Conflict::Query {
                         query: guard.query.to_string(),
                         position: found.position(),
@@ -132,15 +132,14 @@ impl Core {
         Ok(())
     }
 
-    fn first_match(
-        &self,
-        expanded: &crate::Query,
-        range: [u64; 2],
-    ) -> Result<Option<crate::Recorded>, ReadError> {
-        // A named index may be dropped or defined anew while this append is tried again: what it
-        // stood for at first counts.
-        let plan = plan(expanded, &self.keys, &|_| None);
-        let mut candidates = self.candidates(&plan, expanded, range, Toward::Later)?;
+    fn first_match(&self, guard: &Guard, range: [u64; 2]) -> Result<Option<Recorded>, ReadError> {
+        let Guard { plan, expanded, .. } = guard;
+        if let Some(postings) = &plan.postings
+            && !self.index.load().may_match_after(postings, range[0] - 1)?
+        {
+            return Ok(None);
+        }
+        let mut candidates = self.candidates(plan, expanded, range, Toward::Later)?;
         while let Some(event) = candidates.next()? {
             // Nobody knows any more whether a lost event matched: the condition must not pass.
             if plan.exact || event.is_lost() || expanded.matches(&event) {

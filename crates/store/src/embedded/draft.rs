@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use bytes::Bytes;
-use leftfold_index::{Expr, Key};
+use leftfold_index::Key;
 use leftfold_log::Head;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::cursor::Cursor;
 use crate::error::Invalid;
 use crate::event::NewEvent;
 use crate::names::{self, category_of};
-use crate::query::{Field, Query, plan};
+use crate::query::{Field, Plan, Query, plan};
 
 /// An append on its way: checked, laid out, its keys made.
 pub(crate) struct Draft {
@@ -75,8 +75,9 @@ pub(crate) struct Guard {
     pub(crate) query: Query,
     /// The query with named indexes expanded.
     pub(crate) expanded: Query,
-    /// Postings that hold all that the query yields, if there are such.
-    pub(crate) postings: Option<Expr>,
+    /// How it is looked for. A named index may be dropped or defined anew while the append is tried
+    /// again: what it stood for at first counts.
+    pub(crate) plan: Plan,
     /// Known to hold up to here.
     pub(crate) holds_upto: u64,
 }
@@ -151,8 +152,8 @@ impl Core {
 
     fn guard(&self, query: Query, cursor: Cursor) -> Result<Guard, Invalid> {
         let expanded = self.expand(&query)?;
-        let postings = plan(&expanded, &self.keys, &|_| None).postings;
-        Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded, postings })
+        let plan = plan(&expanded, &self.keys, &|_| None);
+        Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded, plan })
     }
 
     /// Checks the form; gives how many bytes its events will take.

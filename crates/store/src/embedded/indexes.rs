@@ -39,6 +39,9 @@ pub(crate) struct Named {
     changed: Event,
 }
 
+/// The named indexes that a query asks for.
+type Found = BTreeMap<String, Arc<Named>>;
+
 /// What happens to a named index.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
@@ -223,13 +226,26 @@ impl Core {
 
     /// The query with all named indexes expanded; an error if one of them can't be asked.
     pub(crate) fn expand(&self, query: &Query) -> Result<Query, Invalid> {
-        Ok(self.resolve(query)?.0)
+        self.expand_by(query, &self.indexes_in(query)?)
     }
 
     /// The query with all named indexes expanded, and its plan: both from one look at what is
     /// defined now.
     pub(crate) fn resolve(&self, query: &Query) -> Result<(Query, Plan), Invalid> {
-        let mut found = BTreeMap::new();
+        let found = self.indexes_in(query)?;
+        let expanded = self.expand_by(query, &found)?;
+        let key = |name: &str| found.get(name).map(|named| Expr::Key(named.key));
+        Ok((expanded, plan(query, &self.keys, &key)))
+    }
+
+    fn expand_by(&self, query: &Query, found: &Found) -> Result<Query, Invalid> {
+        let define = |name: &str| found.get(name).map(|named| named.query.clone());
+        query.expand(&define).map_err(|name| self.unknown_index(&name))
+    }
+
+    /// The named indexes that a query asks for.
+    fn indexes_in(&self, query: &Query) -> Result<Found, Invalid> {
+        let mut found = Found::new();
         let mut wrong = None;
         query.each(&mut |part| {
             if let Query::Index(name) = part {
@@ -239,11 +255,7 @@ impl Core {
                 }
             }
         });
-        wrong.map_or(Ok(()), Err)?;
-        let define = |name: &str| found.get(name).map(|named| named.query.clone());
-        let expanded = query.expand(&define).map_err(|name| self.unknown_index(&name))?;
-        let key = |name: &str| found.get(name).map(|named| Expr::Key(named.key));
-        Ok((expanded, plan(query, &self.keys, &key)))
+        wrong.map_or(Ok(found), Err)
     }
 
     fn ready_index(&self, name: &str) -> Result<Arc<Named>, Invalid> {

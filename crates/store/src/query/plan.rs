@@ -31,8 +31,11 @@ fn is(field: Field, values: &[Value], keys: &Keys) -> Plan {
         Value::Exactly(text) => Some(Expr::Key(keys.of(field, text))),
         Value::Prefix(_) => None,
     };
-    let postings: Option<Vec<_>> = values.iter().map(key).collect();
-    Plan { exact: postings.is_some(), postings: postings.map(Expr::Or) }
+    let postings = match values {
+        [value] => key(value),
+        values => values.iter().map(key).collect::<Option<_>>().map(Expr::Or),
+    };
+    Plan { exact: postings.is_some(), postings }
 }
 
 /// The parts that have postings narrow the search; the others are looked for in what they yield.
