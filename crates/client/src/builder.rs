@@ -124,7 +124,7 @@ impl Builder {
     }
 
     /// Runs the network on this runtime. It must be one with its I/O and time enabled, must not be
-    /// blocked, and must outlive the client. Without it all clients of the process share two threads.
+    /// blocked, and must outlive the client. Without it all clients of the process share one thread.
     #[must_use]
     pub fn on(mut self, handle: Handle) -> Self {
         self.handle = Some(handle);
