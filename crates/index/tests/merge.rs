@@ -218,7 +218,7 @@ fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
         let since = some(numbers);
         let may = set.may_match_after(&expr, since).unwrap();
         assert!(may || all(set, &expr, [since + 1, built.end], Toward::Later).is_empty());
-        assert_eq!(may, may_match(&built, &expr, since));
+        assert_eq!(may, may_match(built, &expr, since));
         for toward in [Toward::Later, Toward::Earlier] {
             let range = [some(numbers).max(1), some(numbers)];
             assert_eq!(all(set, &expr, range, toward), all(&built.set, &expr, range, toward));

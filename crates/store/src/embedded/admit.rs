@@ -37,6 +37,13 @@ pub(crate) struct Bounce {
     pub(crate) until: u64,
 }
 
+/// What was written, with what is left of its draft: that goes back to the thread that it was made
+/// on, where it is cheaper to free.
+pub(crate) struct Written {
+    pub(crate) appended: Appended,
+    _draft: Box<Draft>,
+}
+
 /// The store's side of the log's writer.
 pub(crate) struct Admitter {
     core: Arc<Core>,
@@ -96,16 +103,16 @@ impl Admitter {
         let may =
             guard.plan.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
         let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
-        !may || self.recents.none_after(&guard.expanded, since, budget) == Answer::Holds
+        !may || self.recents.none_after(guard.wanted(), since, budget) == Answer::Holds
     }
 
     fn write(
         &mut self,
-        draft: Box<Draft>,
+        mut draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
         adding: &mut Adding<'_>,
-    ) -> Appended {
+    ) -> Written {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
             frame.extension(EXTENSION_CHECKPOINTS, &encode_moves(&draft.checkpoints));
@@ -133,22 +140,23 @@ impl Admitter {
         let streams = draft.streams.iter().filter(|stream| stream.events > 0);
         let streams = streams.flat_map(|stream| [stream.key, stream.category]);
         self.core.wakes.find(streams.chain(draft.keys.iter().copied()), &mut self.awaited);
-        for to in draft.checkpoints {
+        for to in draft.checkpoints.drain(..) {
             self.checkpoints.insert(to.name.clone(), to.to);
             self.moved.push((to.name, to.to));
         }
-        if let Some(change) = draft.change {
+        if let Some(change) = draft.change.take() {
             self.change(change, slot.position);
         }
         let last = slot.position + count - 1;
         self.known.fetch_max(last, Ordering::AcqRel);
         self.core.admitted.store(slot.ticket, Ordering::Release);
-        Appended {
+        let appended = Appended {
             cursor: cursor_of(self.core.log.header().store_id, last),
             positions: (count > 0).then_some((slot.position, last)),
-            streams: versions(draft.streams, &firsts),
+            streams: versions(std::mem::take(&mut draft.streams), &firsts),
             repeated: false,
-        }
+        };
+        Written { appended, _draft: draft }
     }
 
     fn index_by_name(
@@ -186,7 +194,7 @@ impl Admitter {
 
 impl Admit for Admitter {
     type Draft = Box<Draft>;
-    type Receipt = Appended;
+    type Receipt = Written;
     type Refusal = Bounce;
 
     fn admit(
@@ -194,7 +202,7 @@ impl Admit for Admitter {
         draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-    ) -> Result<Appended, Bounce> {
+    ) -> Result<Written, Bounce> {
         let active = self.active.clone();
         let mut adding = active.add();
         if self.still_holds(&draft, &adding) {

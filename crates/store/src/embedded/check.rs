@@ -133,16 +133,16 @@ impl Core {
     }
 
     fn first_match(&self, guard: &Guard, range: [u64; 2]) -> Result<Option<Recorded>, ReadError> {
-        let Guard { plan, expanded, .. } = guard;
+        let (plan, wanted) = (&guard.plan, guard.wanted());
         if let Some(postings) = &plan.postings
             && !self.index.load().may_match_after(postings, range[0] - 1)?
         {
             return Ok(None);
         }
-        let mut candidates = self.candidates(plan, expanded, range, Toward::Later)?;
+        let mut candidates = self.candidates(plan, wanted, range, Toward::Later)?;
         while let Some(event) = candidates.next()? {
             // Nobody knows any more whether a lost event matched: the condition must not pass.
-            if plan.exact || event.is_lost() || expanded.matches(&event) {
+            if plan.exact || event.is_lost() || wanted.matches(&event) {
                 return Ok(Some(event));
             }
         }

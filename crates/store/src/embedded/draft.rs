@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -73,13 +74,20 @@ pub(crate) struct DraftEvent {
 /// "No event after the cursor matches the query."
 pub(crate) struct Guard {
     pub(crate) query: Query,
-    /// The query with named indexes expanded.
-    pub(crate) expanded: Query,
+    /// The query with named indexes expanded, if it has any.
+    expanded: Option<Query>,
     /// How it is looked for. A named index may be dropped or defined anew while the append is tried
     /// again: what it stood for at first counts.
     pub(crate) plan: Plan,
     /// Known to hold up to here.
     pub(crate) holds_upto: u64,
+}
+
+impl Guard {
+    /// What is looked for: no named index is in it.
+    pub(crate) fn wanted(&self) -> &Query {
+        self.expanded.as_ref().unwrap_or(&self.query)
+    }
 }
 
 impl Draft {
@@ -151,8 +159,11 @@ impl Core {
     }
 
     fn guard(&self, query: Query, cursor: Cursor) -> Result<Guard, Invalid> {
-        let expanded = self.expand(&query)?;
-        let plan = plan(&expanded, &self.keys, &|_| None);
+        let expanded = match self.expand(&query)? {
+            Cow::Owned(expanded) => Some(expanded),
+            Cow::Borrowed(_) => None,
+        };
+        let plan = plan(expanded.as_ref().unwrap_or(&query), &self.keys, &|_| None);
         Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded, plan })
     }
 

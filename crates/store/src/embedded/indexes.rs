@@ -4,6 +4,7 @@
 //! to the index as it gives it to any key; the past, up to that position, is found by the query
 //! itself and kept in files of its own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -225,22 +226,25 @@ impl Core {
     }
 
     /// The query with all named indexes expanded; an error if one of them can't be asked.
-    pub(crate) fn expand(&self, query: &Query) -> Result<Query, Invalid> {
+    pub(crate) fn expand<'q>(&self, query: &'q Query) -> Result<Cow<'q, Query>, Invalid> {
         self.expand_by(query, &self.indexes_in(query)?)
     }
 
     /// The query with all named indexes expanded, and its plan: both from one look at what is
     /// defined now.
-    pub(crate) fn resolve(&self, query: &Query) -> Result<(Query, Plan), Invalid> {
+    pub(crate) fn resolve<'q>(&self, query: &'q Query) -> Result<(Cow<'q, Query>, Plan), Invalid> {
         let found = self.indexes_in(query)?;
         let expanded = self.expand_by(query, &found)?;
         let key = |name: &str| found.get(name).map(|named| Expr::Key(named.key));
         Ok((expanded, plan(query, &self.keys, &key)))
     }
 
-    fn expand_by(&self, query: &Query, found: &Found) -> Result<Query, Invalid> {
+    fn expand_by<'q>(&self, query: &'q Query, found: &Found) -> Result<Cow<'q, Query>, Invalid> {
+        if found.is_empty() {
+            return Ok(Cow::Borrowed(query));
+        }
         let define = |name: &str| found.get(name).map(|named| named.query.clone());
-        query.expand(&define).map_err(|name| self.unknown_index(&name))
+        query.expand(&define).map(Cow::Owned).map_err(|name| self.unknown_index(&name))
     }
 
     /// The named indexes that a query asks for.

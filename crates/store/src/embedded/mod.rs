@@ -211,7 +211,7 @@ impl Embedded {
                 Hand::Caller => self.sequencer.submit_here(draft, bytes).await?,
             };
             match waiting.outcome().await? {
-                Ok(appended) => return Ok(appended),
+                Ok(written) => return Ok(written.appended),
                 Err(bounce) => {
                     self.core.durable_frames(bounce.until).await?;
                     draft = bounce.draft;

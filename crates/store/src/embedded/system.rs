@@ -1,5 +1,7 @@
 //! What a server keeps in the store beside its users' events. No protocol leads here.
 
+use std::borrow::Cow;
+
 use super::Embedded;
 use super::indexes;
 use super::retention::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS};
@@ -44,7 +46,7 @@ impl Embedded {
     /// # Errors
     /// An index is not there, or is not ready.
     pub fn expand(&self, query: &Query) -> Result<Query, Invalid> {
-        self.core.expand(query)
+        self.core.expand(query).map(Cow::into_owned)
     }
 }
 

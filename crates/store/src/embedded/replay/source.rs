@@ -37,6 +37,7 @@ impl<'a> Source<'a> {
         let (expanded, plan) = core.resolve(&replay.query)?;
         let chunk_bytes = replay.chunk_bytes;
         let range = [core.position_of(replay.after)? + 1, head];
+        let expanded = expanded.into_owned();
         Ok(Source { core, expanded, plan, range, sight: core.sight(head), chunk_bytes })
     }
 
