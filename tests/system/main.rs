@@ -9,4 +9,5 @@ mod ingest;
 mod killed;
 mod parked;
 mod remote;
+mod scenarios;
 mod served;

@@ -4,7 +4,6 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 use leftfold::client::Client;
-use tokio::runtime::Handle;
 
 /// Ticks of processor time a second, as Linux tells them.
 const TICKS: f64 = 100.0;
@@ -49,7 +48,7 @@ impl Served {
 
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::builder(&self.url).on(Handle::current()).connect().await?)
+        Ok(Client::connect(&self.url).await?)
     }
 
     pub(crate) fn cpu(&self) -> Cpu {
