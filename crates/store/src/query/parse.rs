@@ -106,6 +106,8 @@ impl<'a> Parser<'a> {
                 self.at = here;
                 break;
             }
+            // A space says the same.
+            self.word("and");
             all.push(self.part()?);
         }
         Ok(one_or(all, Query::And))
@@ -282,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn a_space_says_and() {
+        let parse = |text: &str| text.parse::<Query>().unwrap();
+        let said = parse("type:A and not stream:b and (tag:x=1 or tag:x=2)");
+        assert_eq!(said, parse("type:A not stream:b (tag:x=1 or tag:x=2)"));
+        assert_eq!(parse("(type:and) and(type:B) or type:C"), parse("type:and type:B or type:C"));
+    }
+
+    #[test]
     fn errors_point_at_the_place() {
         for (text, column, words) in [
             ("stream:", 8, "a value is missing"),
@@ -294,6 +304,9 @@ mod tests {
             ("tag:red", 5, "a tag is written key=value"),
             ("type:A*B", 8, "can't stand here"),
             ("type:A or", 10, "expected stream:"),
+            ("type:A and", 11, "expected stream:"),
+            ("and type:A", 1, "expected stream:"),
+            ("type:A and and type:B", 12, "expected stream:"),
             ("not", 4, "expected stream:"),
             ("time:today", 6, "FROM..TO"),
             ("time:x..", 6, "is not a time"),
