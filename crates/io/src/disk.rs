@@ -1,6 +1,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::memory;
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -57,8 +59,10 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
-/// Fills `buf` from `offset`, or fails with [`io::ErrorKind::UnexpectedEof`].
+/// Fills `buf` from `offset`, or fails with [`io::ErrorKind::UnexpectedEof`]; inside
+/// [`from_memory`](crate::from_memory) with [`io::ErrorKind::WouldBlock`].
 pub fn read_exact_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    memory::may_read()?;
     if file.read_at(buf, offset)? == buf.len() {
         Ok(())
     } else {

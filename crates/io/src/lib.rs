@@ -9,10 +9,12 @@ mod clock;
 mod disk;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod memory;
 mod random;
 mod real;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, File, Lock, OpenMode, read_exact_at, read_whole, write_atomically};
+pub use memory::from_memory;
 pub use random::{OsRandom, Random};
 pub use real::RealDisk;

@@ -18,6 +18,9 @@ impl EventStore for Embedded {
         if let Some(cursor) = read.at_least {
             self.core.durable_cursor(cursor).await?;
         }
+        if let Some(page) = self.core.read_from_memory(&read) {
+            return page;
+        }
         self.on_pool(move |core| core.read(&read)).await
     }
 

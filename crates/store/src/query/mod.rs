@@ -157,6 +157,11 @@ impl Query {
         })
     }
 
+    /// Whether it asks for what a single list of postings has.
+    pub(crate) fn is_one_key(&self) -> bool {
+        matches!(self, Query::Is(_, values) if matches!(values[..], [Value::Exactly(_)]))
+    }
+
     /// The query and all that it is made of.
     pub(crate) fn each(&self, visit: &mut impl FnMut(&Query)) {
         visit(self);

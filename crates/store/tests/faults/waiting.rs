@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::support::{append, event, manual, open, poll};
+use crate::support::{append, event, manual, open, poll, small};
 use leftfold_io::fake::FakeDisk;
 use leftfold_store::{
-    Append, AppendError, Conflict, Cursor, Durability, Embedded, EventStore, Expected, NewEvent,
-    Options, Query, Read, Subscribe,
+    Append, AppendError, Coded, Conflict, Cursor, Durability, Embedded, EventStore, Expected,
+    NewEvent, Options, Page, Query, Read, Recorded, Subscribe,
 };
 
 /// A writer that is stuck in its sync, and everybody who would like to know how it ended.
@@ -234,4 +234,47 @@ fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
         }
     }
     assert_eq!(delivered, [2], "what lies before its cursor is not delivered again");
+}
+
+/// Whoever asks for a few events that are in memory has them at once; whoever asks for others waits
+/// on another thread than its own, and gets all of them.
+#[test]
+fn a_short_read_from_memory_waits_for_nobody() {
+    let disk = FakeDisk::new();
+    let mut options = small();
+    options.log.segment_bytes = 20_000;
+    let store = open(&disk, options.clone()).unwrap();
+    for n in 0..300 {
+        let both = Append::new().event("a-1", event(n)).event(format!("b-{}", n % 7), event(n));
+        store.blocking().append(both).unwrap();
+    }
+    drop(store);
+    let store = open(&disk, options).unwrap();
+    let (log, index) = (disk.reads_of(".seg"), disk.reads_of(".idx"));
+    let positions =
+        |page: &Page| -> Vec<u64> { page.events.iter().map(Recorded::position).collect() };
+    let read = |stream: &str, limit| {
+        Box::pin(store.read(Read::forward(Query::stream(stream)).limit(limit)))
+    };
+    for (stream, count) in [("a-1", 100), ("b-3", 43)] {
+        [log, index].iter().for_each(|gate| gate.shut());
+        let mut cold = read(stream, 100);
+        assert!(poll(&mut cold).is_pending());
+        [log, index].iter().for_each(|gate| gate.open());
+        let cold = pollster::block_on(cold).unwrap();
+        assert_eq!(cold.events.len(), count);
+        [log, index].iter().for_each(|gate| gate.shut());
+        let Poll::Ready(Ok(hot)) = poll(&mut read(stream, 100)) else {
+            panic!("{stream} is in memory")
+        };
+        assert_eq!((positions(&hot), hot.cursor), (positions(&cold), cold.cursor));
+        assert_eq!(hot.more, cold.more);
+        [log, index].iter().for_each(|gate| gate.open());
+    }
+    let whole = pollster::block_on(read("a-1", 1_000)).unwrap();
+    assert_eq!((whole.events.len(), whole.more), (300, false));
+    let again = pollster::block_on(read("a-1", 1_000)).unwrap();
+    assert_eq!((positions(&again), again.cursor), (positions(&whole), whole.cursor));
+    let nothing = pollster::block_on(read("c-1", 0)).unwrap_err();
+    assert_eq!(nothing.code(), "limit_invalid");
 }
