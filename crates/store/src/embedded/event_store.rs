@@ -19,7 +19,7 @@ impl EventStore for Embedded {
             self.core.durable_cursor(cursor).await?;
         }
         if let Some(page) = self.core.read_from_memory(&read) {
-            return page;
+            return Ok(page);
         }
         self.on_pool(move |core| core.read(&read)).await
     }

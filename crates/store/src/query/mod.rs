@@ -157,9 +157,15 @@ impl Query {
         })
     }
 
-    /// Whether it asks for what a single list of postings has.
-    pub(crate) fn is_one_key(&self) -> bool {
-        matches!(self, Query::Is(_, values) if matches!(values[..], [Value::Exactly(_)]))
+    /// The field and the text, if it asks for what a single list of postings has.
+    pub(crate) fn one_key(&self) -> Option<(Field, &str)> {
+        match self {
+            Query::Is(field, values) => match &values[..] {
+                [Value::Exactly(text)] => Some((*field, text)),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The query and all that it is made of.
