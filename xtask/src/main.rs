@@ -10,6 +10,7 @@ mod schemathesis;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
@@ -28,7 +29,9 @@ cargo xtask bench kafka     what an append to Kafka costs: plain, in transaction
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, into
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
 cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
-cargo xtask schemathesis    requests made from the server's OpenAPI document, against the release binary
+cargo xtask schemathesis [SEED]
+                            requests made from the server's OpenAPI document, against the release
+                            binary; other ones each time, unless a seed is given
 cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
 cargo xtask kafka status    says what runs
 cargo xtask kafka down      ends it and deletes its data
@@ -57,7 +60,8 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
-        ["schemathesis"] => api(),
+        ["schemathesis"] => api(None),
+        ["schemathesis", seed] => api(Some(seed)),
         ["fuzz", target] => fuzz::run(target, None),
         ["fuzz", target, seconds] => fuzz::run(target, Some(seconds)),
         ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
@@ -104,14 +108,19 @@ fn test() -> anyhow::Result<()> {
     schemathesis::prepare().context("`cargo xtask test --quick` leaves it out")?;
     let binary = release_binary()?;
     cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", &binary)])?;
-    schemathesis::run(&binary)
+    // The same requests each time: a change is not blamed for what chance finds.
+    schemathesis::run(&binary, 1)
 }
 
 /// Holds a binary's server to its OpenAPI document: the release's, or the one that is named.
-fn api() -> anyhow::Result<()> {
+fn api(seed: Option<&str>) -> anyhow::Result<()> {
     schemathesis::prepare()?;
     let binary = std::env::var("LEFTFOLD_BIN").or_else(|_| release_binary())?;
-    schemathesis::run(&binary)
+    let seed = match seed {
+        Some(seed) => seed.parse().context("the seed is a number")?,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    };
+    schemathesis::run(&binary, seed)
 }
 
 fn release_binary() -> anyhow::Result<String> {

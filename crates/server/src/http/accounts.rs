@@ -35,7 +35,7 @@ pub(super) struct NewUser {
     user: String,
     /// Its password; without one it can only be spoken for by tokens.
     #[serde(default, deserialize_with = "maybe_secret")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 8, max_length = 1024)]
+    #[schema(value_type = Option<String>, min_length = 8, max_length = 1024)]
     password: Option<Secret>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct NewToken {
     #[schema(min_length = 1, max_length = 128, example = "billing")]
     user: String,
     /// When it ends, such as `2027-01-01T00:00:00Z`; never, if not given.
-    #[schema(nullable = false, format = "date-time")]
+    #[schema(format = "date-time")]
     until: Option<String>,
 }
 
@@ -87,13 +87,12 @@ pub(super) struct MadeToken {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewGrant {
     /// To which user.
-    #[schema(nullable = false, min_length = 1, example = "ann")]
+    #[schema(min_length = 1, example = "ann")]
     user: Option<String>,
     /// To which group.
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     group: Option<String>,
     /// What for.
-    #[schema(inline)]
     action: Action,
     /// Of what: `*`, or streams, prefixes, categories and tags joined by `or`.
     #[schema(max_length = 65536, example = "category:order")]

@@ -118,6 +118,27 @@ async fn the_same_append_again_gets_the_first_answer() {
     assert_eq!(first["positions"], again["positions"]);
 }
 
+/// Serializers write what is absent as null. Only `data` and `metadata` can be null themselves.
+#[tokio::test]
+async fn null_says_that_an_option_is_not_given() {
+    let served = served().await;
+    let event = json!({"type": "T", "id": null, "data": null, "data_base64": null,
+                       "content_type": null, "correlation": null, "event_time": null});
+    let append = json!({"events": [event], "expected": null});
+    served.post("/v1/streams/a/events", append).await;
+    let event = served.json("/v1/streams/a/events/0").await;
+    assert_eq!(event.get("data"), Some(&Value::Null));
+    assert_eq!(event.get("correlation"), None);
+    let condition = json!({"query": "stream:a", "cursor": null});
+    let append = json!({"events": [{"stream": "a", "type": "T"}], "none_after": [condition]});
+    let refused = served.send(Method::POST, "/v1/events", append).await;
+    assert_eq!(json(refused).await["code"], "query_matched");
+    let document = served.json("/openapi.json").await;
+    let retention = &document["components"]["schemas"]["StreamRetention"]["properties"];
+    assert_eq!(retention["max_count"]["type"], json!(["integer", "null"]));
+    assert_eq!(retention["max_count"]["format"], "uint64");
+}
+
 async fn subscribe(served: &Served, path: &str, last_event_id: &str) -> Messages {
     let request = served.client.get(served.url(path)).header("last-event-id", last_event_id);
     Messages::of(request.send().await.unwrap())

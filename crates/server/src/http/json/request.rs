@@ -35,38 +35,36 @@ macro_rules! event_to_append {
             r#type: String,
             /// Names it within its stream for ever: the same id again changes nothing. Made by the
             /// server if not given.
-            #[schema(nullable = false)]
             id: Option<Uuid>,
             /// The event's own JSON, kept as it is written.
             #[serde(default, deserialize_with = "there")]
             #[schema(value_type = Option<serde_json::Value>, example = json!({"total": "9.90"}))]
             data: Option<Box<RawValue>>,
             /// The event's own bytes in base64, instead of `data`.
-            #[schema(nullable = false, example = "aGVsbG8=")]
+            #[schema(example = "aGVsbG8=")]
             data_base64: Option<String>,
             /// The media type: `application/json` where there is `data`, else
             /// `application/octet-stream`, unless it is given.
-            #[schema(nullable = false, max_length = 1024, example = "application/json")]
+            #[schema(max_length = 1024, example = "application/json")]
             content_type: Option<String>,
             /// JSON about the event.
             #[serde(default, deserialize_with = "there")]
             #[schema(value_type = Option<serde_json::Value>)]
             metadata: Option<Box<RawValue>>,
             /// Bytes about the event in base64, instead of `metadata`.
-            #[schema(nullable = false)]
             metadata_base64: Option<String>,
             /// Pairs to find it by, each `key=value` or `[key, value]`.
             #[serde(default)]
             #[schema(max_items = 100, example = json!(["customer=42"]))]
             tags: Vec<Tag>,
             /// What it belongs to: a conversation, a process.
-            #[schema(nullable = false, min_length = 1, max_length = 1024)]
+            #[schema(min_length = 1, max_length = 1024)]
             correlation: Option<String>,
             /// What caused it.
-            #[schema(nullable = false, min_length = 1, max_length = 1024)]
+            #[schema(min_length = 1, max_length = 1024)]
             causation: Option<String>,
             /// When it happened, such as `2026-03-01T12:00:00Z`; if not given, when it is stored.
-            #[schema(nullable = false, format = "date-time")]
+            #[schema(format = "date-time")]
             event_time: Option<String>,
             /// The version of the data's shape.
             #[serde(default)]
@@ -225,7 +223,7 @@ pub(crate) struct NoneAfter {
     #[schema(max_length = 65536, example = "tag:customer=42")]
     query: String,
     /// The cursor; not given means from the beginning.
-    #[schema(nullable = false, pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^[0-9a-f]{26}$")]
     cursor: Option<String>,
 }
 
@@ -292,7 +290,6 @@ pub(crate) struct StreamAppendRequest {
     #[schema(max_items = 10000)]
     events: Vec<EventOfStream>,
     /// Where the stream is expected; anywhere, if not given.
-    #[schema(nullable = false)]
     expected: Option<Expectation>,
     /// Queries that no event after a cursor may match.
     #[serde(default)]
@@ -360,13 +357,11 @@ impl StreamAppendRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamRetention {
     /// The newest so many events are kept.
-    #[schema(nullable = false, minimum = 1)]
+    #[schema(minimum = 1)]
     max_count: Option<u64>,
     /// Events are kept for so many microseconds after they were stored.
-    #[schema(nullable = false)]
     max_age_micros: Option<u64>,
     /// Events before this version are dropped.
-    #[schema(nullable = false)]
     truncate_before: Option<u64>,
 }
 
@@ -378,10 +373,9 @@ pub(crate) struct Rule {
     #[schema(max_length = 65536, example = "tag:level=debug")]
     pub(crate) query: String,
     /// The newest so many events of each stream are kept.
-    #[schema(nullable = false, minimum = 1)]
+    #[schema(minimum = 1)]
     max_count: Option<u64>,
     /// Events are kept for so many microseconds after they were stored.
-    #[schema(nullable = false)]
     max_age_micros: Option<u64>,
     /// Not for rules: versions are a stream's own. Refused, unless it is null.
     truncate_before: Option<u64>,
