@@ -62,9 +62,26 @@ fn problem(status: u16) -> Value {
     json!({"description": title, "content": content})
 }
 
+/// Gives formats their registered names: the generator writes `u-int64` for `uint64`.
+fn name_formats(document: &mut Value) {
+    match document {
+        Value::Object(members) => {
+            if let Some(Value::String(format)) = members.get_mut("format")
+                && let Some(bits) = format.strip_prefix("u-int")
+            {
+                *format = format!("uint{bits}");
+            }
+            members.values_mut().for_each(name_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_formats),
+        _ => {}
+    }
+}
+
 /// The document's text.
 pub(super) fn finish(api: &OpenApi) -> String {
     let mut document = serde_json::to_value(api).unwrap_or_default();
+    name_formats(&mut document);
     let none = &mut Map::new();
     for (path, item) in document["paths"].as_object_mut().unwrap_or(none) {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
