@@ -22,8 +22,11 @@ pub(crate) struct Served {
 
 /// A store without events on a fake disk.
 pub(crate) fn store() -> Arc<Embedded> {
+    store_on(Arc::new(FakeDisk::new()))
+}
+
+fn store_on(disk: Arc<FakeDisk>) -> Arc<Embedded> {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
-    let disk = Arc::new(FakeDisk::new());
     let mut options = Options::default();
     options.log.preallocate = 4096;
     Arc::new(Embedded::open_on(disk, clock, random, options).unwrap())
@@ -43,7 +46,14 @@ pub(crate) fn url(address: SocketAddr) -> String {
 
 impl Served {
     pub(crate) fn fresh() -> Self {
-        let store = store();
+        Served::of(store())
+    }
+
+    pub(crate) fn on(disk: Arc<FakeDisk>) -> Self {
+        Served::of(store_on(disk))
+    }
+
+    fn of(store: Arc<Embedded>) -> Self {
         let running = serve(&store, 0);
         let client = Client::connect(url(running.local_addr()));
         let client = pollster::block_on(client).unwrap();

@@ -1,11 +1,17 @@
 //! Whoever does not read holds up nobody.
 
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use leftfold_client::Client;
+use leftfold_io::fake::FakeDisk;
 use leftfold_store::{
     Append, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription,
 };
 use pollster::block_on;
 
-use crate::served::Served;
+use crate::served::{Served, url};
 
 /// More than HTTP/2 has on its way for a subscription, and more than a connection would if all shared
 /// one window.
@@ -39,4 +45,33 @@ fn subscribers_that_do_not_read_hold_up_nobody_and_miss_nothing() {
     for subscription in &mut slow {
         see_all(&mut || block_on(subscription.next()).unwrap());
     }
+}
+
+/// A client that always waits for its answer has its appends written by its connection's thread.
+#[test]
+fn a_sync_that_hangs_holds_up_only_whoever_waits_for_it() {
+    let disk = Arc::new(FakeDisk::new());
+    let served = Served::on(disk.clone());
+    let append = |client: &Client| {
+        block_on(client.append(Append::new().event("a", NewEvent::new("Put", "{}")))).unwrap()
+    };
+    for version in 0..50 {
+        assert_eq!(append(&served).streams[0].last, version);
+    }
+    disk.syncs().shut();
+    let (said, heard) = mpsc::channel();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| append(&served).streams[0].last);
+        disk.syncs().wait_for_someone();
+        let address = served.address();
+        scope.spawn(move || {
+            let other = block_on(Client::connect(url(address))).unwrap();
+            let page = block_on(other.read(Read::forward(Query::stream("a")))).unwrap();
+            said.send(page.events.len()).unwrap();
+        });
+        let events = heard.recv_timeout(Duration::from_secs(60));
+        disk.syncs().open();
+        assert_eq!(events, Ok(50));
+        assert_eq!(waiting.join().unwrap(), 50);
+    });
 }

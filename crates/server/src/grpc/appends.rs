@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
 use futures_util::{FutureExt, Stream};
@@ -10,6 +11,7 @@ use tonic::{Status, Streaming};
 
 use super::{Closing, Lost, append, begin, closing, memory, status, weight};
 use crate::access::Caller;
+use crate::server::AtWork;
 use crate::state::{State, Subscribed};
 
 /// Appends of one call that are being worked on at the same time.
@@ -31,6 +33,7 @@ pub(super) struct Appends {
     lost: Lost,
     on_their_way: FuturesUnordered<OnItsWay>,
     bytes: usize,
+    pace: Pace,
     /// Whether no request will come any more.
     ended: bool,
     /// Why none will be taken any more, if that is to be said.
@@ -56,6 +59,7 @@ impl Appends {
             closing,
             on_their_way: FuturesUnordered::new(),
             bytes: 0,
+            pace: Pace::new(),
             ended: false,
             refusal: None,
             _begun: begun,
@@ -81,6 +85,7 @@ impl Appends {
             let request = tokio::select! {
                 Some((answer, bytes)) = self.on_their_way.next() => {
                     self.bytes -= bytes;
+                    self.pace.answered(Instant::now());
                     return Some(Ok(answer));
                 }
                 request = self.requests.message(), if takes_more => request,
@@ -105,9 +110,11 @@ impl Appends {
         self.bytes += bytes;
         let done = match self.check(request, bytes) {
             Ok((sent, memory)) => {
-                let done = append(self.state.clone(), sent);
+                let at_work = AtWork::begin();
+                let here = self.pace.take(at_work.is_only(), Instant::now());
+                let done = append(self.state.clone(), sent, here);
                 let answer = move |outcome| {
-                    drop(memory);
+                    drop((memory, at_work));
                     (answer(number, outcome), bytes)
                 };
                 done.map(answer).boxed()
@@ -129,6 +136,46 @@ impl Appends {
     }
 }
 
+/// Decides whose thread writes. To wake the writer, and be woken by it, takes about as long as a quick
+/// disk's sync: a client that always waits for its answer is better served by its connection's thread.
+struct Pace {
+    /// Appends in a row that came when the thread had nothing else to do; below nothing while it is
+    /// not to be blocked.
+    alone: i32,
+    /// Since when this thread writes.
+    began: Option<Instant>,
+}
+
+impl Pace {
+    /// After so many the client is taken for one that waits for each answer.
+    const PATIENCE: i32 = 8;
+    /// A write that takes longer is not to block a thread again soon.
+    const SLOW: Duration = Duration::from_micros(500);
+    /// Soon is so many appends.
+    const AFTER_SLOW: i32 = 256;
+
+    fn new() -> Self {
+        Pace { alone: 0, began: None }
+    }
+
+    /// Whether this thread is to write what has come.
+    fn take(&mut self, is_only: bool, now: Instant) -> bool {
+        let here = is_only && self.alone >= Self::PATIENCE;
+        self.alone = match is_only {
+            true => (self.alone + 1).min(Self::PATIENCE),
+            false => self.alone.min(0),
+        };
+        self.began = here.then_some(now);
+        here
+    }
+
+    fn answered(&mut self, now: Instant) {
+        if self.began.take().is_some_and(|began| now - began > Self::SLOW) {
+            self.alone = -Self::AFTER_SLOW;
+        }
+    }
+}
+
 /// An append that does not reach the store.
 enum Refused {
     Append(AppendError),
@@ -144,5 +191,31 @@ impl Refused {
                 v1::NumberedAnswer { number, is }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_writes_for_whoever_waits_for_each_answer() {
+        let (mut pace, now) = (Pace::new(), Instant::now());
+        let first = (0..20).position(|_| pace.take(true, now));
+        assert_eq!(first, Some(Pace::PATIENCE as usize));
+        assert!(!pace.take(false, now));
+        let next = (0..20).position(|_| pace.take(true, now));
+        assert_eq!(next, Some(Pace::PATIENCE as usize));
+    }
+
+    #[test]
+    fn a_slow_disk_does_not_block_it_again_soon() {
+        let (mut pace, now) = (Pace::new(), Instant::now());
+        while !pace.take(true, now) {}
+        pace.answered(now + Pace::SLOW);
+        assert!(pace.take(true, now));
+        pace.answered(now + 2 * Pace::SLOW);
+        let next = (0..1_000).position(|_| pace.take(true, now));
+        assert_eq!(next, Some((Pace::AFTER_SLOW + Pace::PATIENCE) as usize));
     }
 }

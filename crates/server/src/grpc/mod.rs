@@ -98,10 +98,13 @@ fn memory(state: &State, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, S
     share.map_err(|_| status::overloaded("the appends in flight take all memory there is for them"))
 }
 
-/// An append, and what is told of it.
-async fn append(state: Arc<State>, append: Append) -> Result<Appended, AppendError> {
+/// An append, and what is told of it; on this thread, if it may be blocked.
+async fn append(state: Arc<State>, append: Append, here: bool) -> Result<Appended, AppendError> {
     let (started, events) = (Instant::now(), append.events().len());
-    let appended = state.store.append(append).await;
+    let appended = match here {
+        true => state.store.append_here(append).await,
+        false => state.store.append(append).await,
+    };
     state.metrics.appended(started, events, appended.is_ok());
     appended
 }

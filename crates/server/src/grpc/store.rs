@@ -26,7 +26,8 @@ impl Store for Service {
         let _memory = memory(&self.state, weight(&request))?;
         let append = Append::try_from(request).map_err(status::invalid)?;
         caller.may_append(&append).map_err(status::denied)?;
-        let appended = super::append(self.state.clone(), append).await.map_err(status::append)?;
+        let appended =
+            super::append(self.state.clone(), append, false).await.map_err(status::append)?;
         Ok(Response::new(appended.into()))
     }
 

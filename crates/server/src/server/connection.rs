@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::Instrument;
 
+use super::AtWork;
 use super::guard::{Activity, Guarded, InFlight};
 use super::heads::Heads;
 use super::host;
@@ -145,9 +146,9 @@ impl Connections {
         self.state.metrics.answered(status);
         tracing::debug!(status, micros = started.elapsed().as_micros() as u64, "answered");
         let lasts = response.extensions().get::<LongLived>().is_some();
-        let (in_flight, permit) = places.unzip();
-        let permit = permit.filter(|_| !lasts);
-        response.map(|body| Guarded { body, _in_flight: in_flight, _permit: permit })
+        let (in_flight, place) = places.unzip();
+        let place = place.filter(|_| !lasts);
+        response.map(|body| Guarded { body, _in_flight: in_flight, _place: place })
     }
 
     /// Refuses what was meant for somebody else, where whoever asks is not asked for more.
@@ -164,7 +165,7 @@ impl Connections {
     fn places(
         &self,
         activity: &Arc<Activity>,
-    ) -> Result<(InFlight, OwnedSemaphorePermit), Problem> {
+    ) -> Result<(InFlight, (OwnedSemaphorePermit, AtWork)), Problem> {
         let config = &self.state.config;
         if !activity.may_begin(config.connection_rate) {
             let rate = config.connection_rate;
@@ -180,7 +181,8 @@ impl Connections {
         let in_flight = activity.begin(most, gauge);
         let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
         let permit = self.requests.clone().try_acquire_owned();
-        Ok((in_flight, permit.map_err(|_| overloaded("all connections", config.requests))?))
+        let permit = permit.map_err(|_| overloaded("all connections", config.requests))?;
+        Ok((in_flight, (permit, AtWork::begin())))
     }
 
     /// Serves a request. A mistake of ours that panics costs this request alone.

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
+use super::AtWork;
 use crate::config::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -108,7 +109,7 @@ impl Drop for InFlight {
 pub(super) struct Guarded {
     pub(super) body: Body,
     pub(super) _in_flight: Option<InFlight>,
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) _place: Option<(OwnedSemaphorePermit, AtWork)>,
 }
 
 impl http_body::Body for Guarded {

@@ -17,6 +17,7 @@ use axum::Router;
 use leftfold_io::{Clock, SystemClock};
 use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
+pub(crate) use threads::AtWork;
 use threads::Threads;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};

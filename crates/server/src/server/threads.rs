@@ -1,6 +1,7 @@
 //! The threads that connections live on. A connection stays on one of them with all of its requests:
 //! what it wakes is there already, and no processor is woken for it.
 
+use std::cell::OnceCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +10,57 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// One thread for each processor.
+thread_local! {
+    /// What the thread has to do, if it is one of these.
+    static LOAD: OnceCell<Arc<Load>> = const { OnceCell::new() };
+}
+
+/// What a thread has to do.
+#[derive(Default)]
+struct Load {
+    connections: AtomicUsize,
+    /// Pieces of work.
+    work: AtomicUsize,
+}
+
+/// A piece of work, until it is dropped: a request that does not last, or one append of many.
+pub(crate) struct AtWork {
+    load: Option<Arc<Load>>,
+    is_only: bool,
+}
+
+impl AtWork {
+    /// Begins a piece of work on the calling thread.
+    pub(crate) fn begin() -> Self {
+        let load = LOAD.with(|load| load.get().cloned());
+        let is_only = load.as_ref().is_some_and(|load| {
+            let before = load.work.fetch_add(1, Ordering::Relaxed);
+            before == 0 && load.connections.load(Ordering::Relaxed) == 1
+        });
+        AtWork { load, is_only }
+    }
+
+    /// Whether it began as the only work of the thread's only connection: nobody else waits while the
+    /// thread is blocked.
+    pub(crate) fn is_only(&self) -> bool {
+        self.is_only
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(load) = &self.load {
+            load.work.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One thread for each processor; two at least, so that one may be blocked for a moment.
 pub(super) struct Threads(Vec<Thread>);
 
 struct Thread {
     handle: Handle,
-    connections: Arc<AtomicUsize>,
+    load: Arc<Load>,
     /// Dropped to end the thread.
     _running: oneshot::Sender<()>,
 }
@@ -22,27 +68,27 @@ struct Thread {
 /// A connection's place on a thread.
 pub(super) struct Seat {
     pub(super) handle: Handle,
-    connections: Arc<AtomicUsize>,
+    load: Arc<Load>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.load.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Threads {
     pub(super) fn start() -> io::Result<Self> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
         (0..processors).map(|_| Thread::start()).collect::<io::Result<_>>().map(Threads)
     }
 
     /// A place on the thread that has the fewest connections; none if there are no threads.
     pub(super) fn seat(&self) -> Option<Seat> {
-        let thread =
-            self.0.iter().min_by_key(|thread| thread.connections.load(Ordering::Relaxed))?;
-        thread.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { handle: thread.handle.clone(), connections: thread.connections.clone() })
+        let connections = |thread: &&Thread| thread.load.connections.load(Ordering::Relaxed);
+        let thread = self.0.iter().min_by_key(connections)?;
+        thread.load.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Seat { handle: thread.handle.clone(), load: thread.load.clone() })
     }
 }
 
@@ -51,12 +97,15 @@ impl Thread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, ended) = oneshot::channel::<()>();
+        let load = Arc::<Load>::default();
+        let own = load.clone();
         thread::Builder::new().name("leftfold-net".to_owned()).spawn(move || {
+            LOAD.with(|load| _ = load.set(own));
             // Ends when the other side is dropped: nothing is ever sent.
             _ = runtime.block_on(ended);
             runtime.shutdown_background();
         })?;
-        Ok(Thread { handle, connections: Arc::default(), _running: running })
+        Ok(Thread { handle, load, _running: running })
     }
 }
 
@@ -69,14 +118,28 @@ mod tests {
         let threads = Threads::start().unwrap();
         let count = threads.0.len();
         let seats: Vec<Seat> = (0..3 * count).filter_map(|_| threads.seat()).collect();
-        let loads = || -> Vec<usize> {
-            threads.0.iter().map(|thread| thread.connections.load(Ordering::Relaxed)).collect()
-        };
+        let connections = |thread: &Thread| thread.load.connections.load(Ordering::Relaxed);
+        let loads = || -> Vec<usize> { threads.0.iter().map(connections).collect() };
         assert_eq!(loads(), vec![3; count]);
         drop(seats);
         assert_eq!(loads(), vec![0; count]);
-        let ran =
-            threads.seat().unwrap().handle.spawn(async { thread::current().name().is_some() });
-        assert!(pollster::block_on(ran).unwrap());
+    }
+
+    #[test]
+    fn work_knows_whether_anybody_else_may_wait() {
+        let thread = Thread::start().unwrap();
+        let threads = Threads(vec![thread]);
+        let first = threads.seat().unwrap();
+        let is_only = || -> [bool; 2] {
+            let work = async { [AtWork::begin(), AtWork::begin()].map(|work| work.is_only()) };
+            pollster::block_on(first.handle.spawn(work)).unwrap()
+        };
+        assert_eq!(is_only(), [true, false]);
+        assert_eq!(is_only(), [true, false]);
+        let second = threads.seat().unwrap();
+        assert_eq!(is_only(), [false, false]);
+        drop(second);
+        assert_eq!(is_only(), [true, false]);
+        assert!(!AtWork::begin().is_only());
     }
 }

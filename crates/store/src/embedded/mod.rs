@@ -178,6 +178,13 @@ impl Embedded {
         self.pool.run(move || work(&core)).await.unwrap_or_else(|| Err(closed().into()))
     }
 
+    /// [`append`](crate::EventStore::append) for a task that has its thread to itself: unless somebody
+    /// else is writing, the thread writes and syncs, and no other is woken for it. It is blocked for as
+    /// long as that takes.
+    pub async fn append_here(&self, append: Append) -> Result<Appended, AppendError> {
+        self.write_by(append, Hand::Caller).await
+    }
+
     /// Waits until all of an append's writing is behind the durable head.
     pub(crate) async fn write(&self, append: Append) -> Result<Appended, AppendError> {
         self.write_by(append, Hand::Writer).await
