@@ -45,6 +45,11 @@ pub trait Lock: Send + Sync {}
 pub trait File: Send + Sync {
     /// Reads at an offset; fewer bytes than asked only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Says that so many bytes at an offset will be read soon, so that the system may begin with it
+    /// already; returns without them.
+    fn will_read(&self, offset: u64, len: u64) {
+        _ = (offset, len);
+    }
     /// Writes all bytes at an offset, extending the file where needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes all that was written last (fdatasync).

@@ -1,5 +1,7 @@
 use std::fs;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,6 +123,14 @@ impl File for RealFile {
             }
         }
         Ok(done)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn will_read(&self, offset: u64, len: u64) {
+        use rustix::fs::{Advice, fadvise};
+
+        // Only an advice: whoever can't take it reads later.
+        _ = fadvise(&self.0, offset, NonZero::new(len), Advice::WillNeed);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

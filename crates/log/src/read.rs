@@ -22,6 +22,13 @@ pub(crate) struct BlockAt {
     pub(crate) complete: bool,
 }
 
+impl BlockAt {
+    /// What it is known by in memory.
+    fn key(&self) -> (u64, u32, u32) {
+        (self.segment.id, self.segment.generation, self.index as u32)
+    }
+}
+
 impl Log {
     /// Calls `visit` with every durable frame of a segment, in order, all checksums checked.
     pub fn each_frame(
@@ -63,7 +70,7 @@ impl Log {
 
     /// Fetches records by position.
     pub fn fetcher(&self) -> Fetcher {
-        Fetcher { log: self.clone(), current: None }
+        Fetcher { log: self.clone(), current: None, misses: 0, announced: None }
     }
 }
 
@@ -71,9 +78,37 @@ impl Log {
 pub struct Fetcher {
     log: Log,
     current: Option<(BlockAt, Walk)>,
+    /// Blocks that had to be read from files.
+    misses: u32,
+    /// The segment and the number of the block that was announced last.
+    announced: Option<(u64, usize)>,
 }
 
 impl Fetcher {
+    /// How many blocks beyond the next one are worth announcing: none while all is in memory, and the
+    /// more the longer it is not.
+    pub fn ahead(&self) -> usize {
+        /// The queue of a common disk; more blocks read no faster.
+        const MOST: u32 = 4;
+        if self.misses == 0 { 0 } else { 1 << self.misses.min(MOST) }
+    }
+
+    /// Says that a position will be fetched soon, so that the system begins to read its block; whether
+    /// it is another block than the last one. What is in the way is told when it is fetched.
+    pub fn announce(&mut self, position: u64) -> bool {
+        let shared = &self.log.shared;
+        let Ok(Some(block)) = shared.block_with(position) else { return false };
+        let place = Some((block.segment.id, block.index));
+        if self.announced == place {
+            return false;
+        }
+        self.announced = place;
+        if !shared.blocks.contains_key(&block.key()) {
+            _ = shared.announce(&block);
+        }
+        true
+    }
+
     /// Whether a position comes a few records after the one that was fetched last.
     pub fn is_beside(&self, position: u64) -> bool {
         /// Stepping over so many records costs about as much as finding another block.
@@ -95,8 +130,15 @@ impl Fetcher {
             return Ok(Some(record));
         }
         self.current = None;
-        let Some(block) = self.log.shared.block_with(position)? else { return Ok(None) };
-        let mut walk = self.log.shared.walk(&block)?;
+        let shared = &self.log.shared;
+        let Some(block) = shared.block_with(position)? else { return Ok(None) };
+        let mut walk = match shared.walk_in_memory(&block) {
+            Some(walk) => walk,
+            None => {
+                self.misses = self.misses.saturating_add(1);
+                shared.walk(&block)?
+            }
+        };
         let record = step(&block, &mut walk, position)?;
         self.current = Some((block, walk));
         Ok(record.filter(|record| record.position == position))
@@ -174,18 +216,18 @@ impl Shared {
 
     /// A walk over a block, from memory where possible.
     pub(crate) fn walk(&self, block: &BlockAt) -> Result<Walk, ReadError> {
-        let key = (block.segment.id, block.segment.generation, block.index as u32);
-        let bytes = match self.blocks.get(&key) {
-            Some(bytes) => bytes,
-            None => {
-                let bytes = self.read(&block.segment, block.entry.offset.get(), block.end)?;
-                if block.complete && bytes.len() <= CACHED_BLOCK_LIMIT {
-                    self.blocks.insert(key, bytes.clone());
-                }
-                bytes
-            }
-        };
+        if let Some(walk) = self.walk_in_memory(block) {
+            return Ok(walk);
+        }
+        let bytes = self.read(&block.segment, block.entry.offset.get(), block.end)?;
+        if block.complete && bytes.len() <= CACHED_BLOCK_LIMIT {
+            self.blocks.insert(block.key(), bytes.clone());
+        }
         Ok(walk_of(block, bytes))
+    }
+
+    fn walk_in_memory(&self, block: &BlockAt) -> Option<Walk> {
+        self.blocks.get(&block.key()).map(|bytes| walk_of(block, bytes))
     }
 
     /// A walk over several blocks of a segment, read at once.

@@ -11,6 +11,7 @@ use crate::error::ReadError;
 use crate::format::{BlockEntry, MAX_RECORD, PackedEntry, SegmentFooter, SegmentHeader, crc_of};
 use crate::log::Shared;
 use crate::packing::{is_of, unpack};
+use crate::read::BlockAt;
 use crate::segment::{Body, Segment};
 
 /// No block is longer than this: the bytes after which one is closed, and a longest record.
@@ -159,6 +160,22 @@ impl Shared {
             }
         }
         self.read_stored(segment, from, to)
+    }
+
+    /// Says that a block will be read soon.
+    pub(crate) fn announce(&self, block: &BlockAt) -> Result<(), ReadError> {
+        let (segment, offset) = (&block.segment, block.entry.offset.get());
+        let mut stored = (offset, block.end.saturating_sub(offset));
+        if segment.open_body().is_none()
+            && let Some(packed) = &self.table(segment)?.packed
+        {
+            let entry = packed.entries.get(block.index);
+            let place =
+                |entry: &PackedEntry| (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
+            stored = entry.map_or((0, 0), place);
+        }
+        self.file_of(segment)?.will_read(stored.0, stored.1);
+        Ok(())
     }
 
     fn read_packed(

@@ -297,6 +297,10 @@ impl File for FakeFile {
         Ok(n)
     }
 
+    fn will_read(&self, _offset: u64, _len: u64) {
+        self.disk.faults.announcing();
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let size_after = self.used_with(offset + bytes.len() as u64);
         self.write(size_after, |content| content.write(offset as usize, bytes))

@@ -9,6 +9,8 @@ pub struct Counts {
     pub reads: u64,
     /// Bytes read.
     pub bytes_read: u64,
+    /// Reads that were announced.
+    pub announced: u64,
     /// Writes to a file.
     pub writes: u64,
     /// Syncs of a file.
@@ -71,6 +73,10 @@ impl Faults {
         state.counts.reads += 1;
         state.counts.bytes_read += bytes as u64;
         Ok(())
+    }
+
+    pub(super) fn announcing(&self) {
+        self.state.lock().counts.announced += 1;
     }
 
     pub(super) fn changing(&self) -> io::Result<Fate> {

@@ -57,6 +57,11 @@ impl Cached {
         (epoch == self.epoch).then_some(event)
     }
 
+    /// Whether an event is here, unless it is outdated.
+    pub(crate) fn has(&self, position: u64) -> bool {
+        self.cache.events.contains_key(&position)
+    }
+
     /// Keeps an event that does not keep its block alive.
     pub(crate) fn keep(&self, event: &Recorded) {
         self.cache.events.insert(event.position(), (self.epoch, event.clone()));

@@ -1,6 +1,7 @@
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use leftfold_index::{Matches, Toward};
+use leftfold_index::{IndexError, Matches, Toward};
 use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
@@ -18,7 +19,7 @@ const TO_COME: u64 = u64::MAX - 1;
 
 /// The events that a plan leads to, one after the other.
 pub(crate) enum Candidates {
-    Postings(Matches, Fetcher, Cached),
+    Postings(Listed),
     Scan(Scan),
 }
 
@@ -26,10 +27,61 @@ impl Candidates {
     pub(crate) fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         match self {
             Candidates::Scan(scan) => Ok(scan.next()?.map(Recorded::new).transpose()?),
-            Candidates::Postings(matches, fetcher, cached) => match matches.next()? {
-                Some(position) => Ok(Some(fetch(position, fetcher, cached)?)),
-                None => Ok(None),
-            },
+            Candidates::Postings(listed) => listed.next(),
+        }
+    }
+}
+
+/// Events by position. Once one had to be read from a file, those that come next are announced, so that
+/// the disk reads them at the same time and not one after the other.
+pub(crate) struct Listed {
+    matches: Matches,
+    fetcher: Fetcher,
+    cached: Cached,
+    /// What was taken from the matches already, and whether it is in another block than the one before.
+    ahead: VecDeque<(Result<u64, IndexError>, bool)>,
+    /// How many of those are.
+    blocks: usize,
+    /// Whether the matches have no more.
+    ended: bool,
+}
+
+impl Listed {
+    /// Positions that are looked at ahead.
+    const MOST: usize = 64;
+
+    fn new(matches: Matches, fetcher: Fetcher, cached: Cached) -> Self {
+        Listed { matches, fetcher, cached, ahead: VecDeque::new(), blocks: 0, ended: false }
+    }
+
+    fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
+        let position = match self.ahead.pop_front() {
+            Some((position, is_new)) => {
+                self.blocks -= usize::from(is_new);
+                Some(position?)
+            }
+            None if self.ended => None,
+            None => self.matches.next()?,
+        };
+        let Some(position) = position else { return Ok(None) };
+        self.look_ahead();
+        fetch(position, &mut self.fetcher, &self.cached).map(Some)
+    }
+
+    fn look_ahead(&mut self) {
+        while self.blocks < self.fetcher.ahead() && self.ahead.len() < Self::MOST && !self.ended {
+            match self.matches.next() {
+                Ok(Some(position)) => {
+                    let is_new = !self.cached.has(position) && self.fetcher.announce(position);
+                    self.blocks += usize::from(is_new);
+                    self.ahead.push_back((Ok(position), is_new));
+                }
+                Ok(None) => self.ended = true,
+                Err(error) => {
+                    self.ahead.push_back((Err(error), false));
+                    self.ended = true;
+                }
+            }
         }
     }
 }
@@ -68,7 +120,7 @@ impl Core {
         Ok(match &plan.postings {
             Some(postings) => {
                 let matches = self.index.load().matches(postings, [from, to], toward)?;
-                Candidates::Postings(matches, self.log.fetcher(), self.events.now())
+                Candidates::Postings(Listed::new(matches, self.log.fetcher(), self.events.now()))
             }
             None => {
                 let direction = match toward {

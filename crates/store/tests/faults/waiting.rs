@@ -8,7 +8,7 @@ use crate::support::{append, event, manual, open, poll, small};
 use leftfold_io::fake::FakeDisk;
 use leftfold_store::{
     Append, AppendError, Coded, Conflict, Cursor, Durability, Embedded, EventStore, Expected,
-    NewEvent, Options, Page, Query, Read, Recorded, Subscribe,
+    NewEvent, Options, Packing, Page, Query, Read, Recorded, Subscribe,
 };
 
 /// A writer that is stuck in its sync, and everybody who would like to know how it ended.
@@ -250,26 +250,28 @@ fn a_short_read_from_memory_waits_for_nobody() {
     }
     drop(store);
     let store = open(&disk, options).unwrap();
-    let (log, index) = (disk.reads_of(".seg"), disk.reads_of(".idx"));
+    // A segment that is packed meanwhile is another file, with nothing of it in memory.
+    store.settle().unwrap();
+    let files = disk.reads_of("");
     let positions =
         |page: &Page| -> Vec<u64> { page.events.iter().map(Recorded::position).collect() };
     let read = |stream: &str, limit| {
         Box::pin(store.read(Read::forward(Query::stream(stream)).limit(limit)))
     };
     for (stream, count) in [("a-1", 100), ("b-3", 43)] {
-        [log, index].iter().for_each(|gate| gate.shut());
+        files.shut();
         let mut cold = read(stream, 100);
         assert!(poll(&mut cold).is_pending());
-        [log, index].iter().for_each(|gate| gate.open());
+        files.open();
         let cold = pollster::block_on(cold).unwrap();
         assert_eq!(cold.events.len(), count);
-        [log, index].iter().for_each(|gate| gate.shut());
+        files.shut();
         let Poll::Ready(Ok(hot)) = poll(&mut read(stream, 100)) else {
             panic!("{stream} is in memory")
         };
         assert_eq!((positions(&hot), hot.cursor), (positions(&cold), cold.cursor));
         assert_eq!(hot.more, cold.more);
-        [log, index].iter().for_each(|gate| gate.open());
+        files.open();
     }
     let whole = pollster::block_on(read("a-1", 1_000)).unwrap();
     assert_eq!((whole.events.len(), whole.more), (300, false));
@@ -277,4 +279,39 @@ fn a_short_read_from_memory_waits_for_nobody() {
     assert_eq!((positions(&again), again.cursor), (positions(&whole), whole.cursor));
     let nothing = pollster::block_on(read("c-1", 0)).unwrap_err();
     assert_eq!(nothing.code(), "limit_invalid");
+}
+
+#[test]
+fn scattered_events_are_announced_to_the_disk_before_they_are_read_one_by_one() {
+    for (packing, segment_bytes) in
+        [(Packing::Off, 1 << 30), (Packing::Off, 200_000), (Packing::Fast, 200_000)]
+    {
+        let disk = FakeDisk::new();
+        let mut options = small();
+        options.log.segment_bytes = segment_bytes;
+        options.packing = packing;
+        let store = open(&disk, options.clone()).unwrap();
+        for n in 0..50 {
+            let beside = NewEvent::new("T", vec![b'x'; 40_000]);
+            let append = Append::new().event("a-1", event(n)).event("b-1", beside);
+            store.blocking().append(append).unwrap();
+        }
+        store.settle().unwrap();
+        drop(store);
+        let store = open(&disk, options).unwrap();
+        let read = |limit, backward| {
+            let query = Query::stream("a-1");
+            let read = if backward { Read::backward(query) } else { Read::forward(query) };
+            let before = disk.counts();
+            let page = store.blocking().read(read.limit(limit)).unwrap();
+            let after = disk.counts();
+            assert_eq!(page.events.len(), limit);
+            (after.announced - before.announced, after.reads - before.reads)
+        };
+        // Nothing is known of what one event is followed by.
+        assert_eq!(read(1, false).0, 0);
+        let (announced, reads) = read(50, true);
+        assert!(reads >= 40 && announced >= 40 && announced <= reads, "{announced} {reads}");
+        assert_eq!(read(50, false), (0, 0));
+    }
 }
