@@ -103,7 +103,8 @@ pub(crate) fn run(binary: &str, seed: u64) -> anyhow::Result<()> {
     ask(&base, seed, &chosen)?;
     let mut still = Command::new("curl");
     still.args(["--silent", "--fail", "--output", "/dev/null", "--header", CREDENTIALS]);
-    if !still.arg(format!("{base}/v1/users")).status()?.success() {
+    let status = still.arg(format!("{base}/v1/users")).status();
+    if !status.context("starting curl; install it, as by `apt install curl`")?.success() {
         bail!("the run took its own rights away: exclude what did it");
     }
     drop(server);

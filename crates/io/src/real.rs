@@ -129,8 +129,10 @@ impl File for RealFile {
     fn will_read(&self, offset: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
 
+        // A length of 0 would mean all that follows.
+        let Some(len) = NonZero::new(len) else { return };
         // Only an advice: whoever can't take it reads later.
-        _ = fadvise(&self.0, offset, NonZero::new(len), Advice::WillNeed);
+        _ = fadvise(&self.0, offset, Some(len), Advice::WillNeed);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

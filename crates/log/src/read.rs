@@ -88,9 +88,9 @@ impl Fetcher {
     /// How many blocks beyond the next one are worth announcing: none while all is in memory, and the
     /// more the longer it is not.
     pub fn ahead(&self) -> usize {
-        /// The queue of a common disk; more blocks read no faster.
-        const MOST: u32 = 4;
-        if self.misses == 0 { 0 } else { 1 << self.misses.min(MOST) }
+        /// More blocks at a time were read no faster.
+        const MOST: usize = 16;
+        if self.misses == 0 { 0 } else { MOST.min(1 << self.misses.min(MOST.ilog2())) }
     }
 
     /// Says that a position will be fetched soon, so that the system begins to read its block; whether

@@ -169,10 +169,8 @@ impl Shared {
         if segment.open_body().is_none()
             && let Some(packed) = &self.table(segment)?.packed
         {
-            let entry = packed.entries.get(block.index);
-            let place =
-                |entry: &PackedEntry| (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
-            stored = entry.map_or((0, 0), place);
+            let Some(entry) = packed.entries.get(block.index) else { return Ok(()) };
+            stored = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
         }
         self.file_of(segment)?.will_read(stored.0, stored.1);
         Ok(())

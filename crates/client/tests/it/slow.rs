@@ -1,4 +1,4 @@
-//! Whoever does not read holds up nobody.
+//! Whoever does not read, or waits for a slow disk, holds up nobody.
 
 use std::sync::{Arc, mpsc};
 use std::thread;

@@ -136,8 +136,9 @@ impl Appends {
     }
 }
 
-/// Decides whose thread writes. To wake the writer, and be woken by it, takes about as long as a quick
-/// disk's sync: a client that always waits for its answer is better served by its connection's thread.
+/// Decides whose thread writes. To wake the writer, and be woken by it, takes tens of microseconds each,
+/// as a quick disk's sync does: a client that always waits for its answer is better served by its
+/// connection's thread.
 struct Pace {
     /// Appends in a row that came when the thread had nothing else to do; below nothing while it is
     /// not to be blocked.
