@@ -28,10 +28,12 @@ pub(crate) fn write_v1(dir: &Path) -> anyhow::Result<()> {
         }
         store.blocking().append(append)?;
         if n == 30 {
-            store.blocking().define_index("thirds", Query::tag("third", "1"))?;
+            store
+                .blocking()
+                .define_index(leftfold::IndexDefinition::new("thirds", Query::tag("third", "1")))?;
         }
         if n == 40 {
-            store.blocking().define_index("gone", Query::All)?;
+            store.blocking().define_index(leftfold::IndexDefinition::new("gone", Query::All))?;
             store.blocking().drop_index("gone")?;
         }
     }

@@ -250,7 +250,8 @@ fn write(store: &Embedded, seed: u64, writer: u64) -> anyhow::Result<()> {
 
 fn subscribe(store: &Embedded, after: u64) -> anyhow::Result<()> {
     let from = From::Excluding(Point::Position(after));
-    let mut subscription = store.blocking().subscribe(Subscribe { query: subscribed()?, from })?;
+    let mut subscription =
+        store.blocking().subscribe(Subscribe { from, ..Subscribe::to(subscribed()?) })?;
     loop {
         if let Delivery::Event(event, _) = subscription.next_blocking()? {
             say(&format!("got {}", event.position()))?;
@@ -266,7 +267,7 @@ fn administer(store: &Embedded, seed: u64) -> anyhow::Result<()> {
         ensure!(page.events.iter().all(|event| event.event_type() == "Kept"), "a wrong answer");
         match store.blocking().indexes()?.iter().any(|index| index.name == "mod") {
             true => store.blocking().drop_index("mod")?,
-            false => store.blocking().define_index("mod", query)?,
+            false => store.blocking().define_index(leftfold::IndexDefinition::new("mod", query))?,
         }
         store.scavenge(|_, _| {})?;
     }

@@ -232,7 +232,7 @@ pub(crate) struct Begin {
 
 impl Begin {
     pub(crate) fn place(&self) -> From {
-        match (self.from, self.after) {
+        match (self.from.clone(), self.after.clone()) {
             (Some(point), _) => From::Including(point),
             (None, Some(point)) => From::Excluding(point),
             (None, None) => From::Outermost,

@@ -1,8 +1,8 @@
 use leftfold::client::{Client, RemoteSubscription};
 use leftfold::{
-    Append, AppendError, Appended, Cursor, Delivery, Embedded, EventStore, Expected, IndexInfo,
-    Invalid, LiveSubscription, Options, Page, Query, Read, ReadError, Retention, RetentionRule,
-    StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, Cursor, Delivery, Embedded, EventStore, Expected, From,
+    IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options, Page, Query, Read, ReadError,
+    Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 
 use crate::args::Place;
@@ -136,12 +136,20 @@ impl EventStore for Store {
         either!(self, retention_rules())
     }
 
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        either!(self, define_index(name, query))
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        either!(self, ordinal(query, from))
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        either!(self, define_index(definition))
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
         either!(self, drop_index(name))
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        either!(self, index(name))
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

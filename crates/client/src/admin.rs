@@ -1,4 +1,4 @@
-use leftfold_store::{AppendError, BackedUp, ReadError, Scavenged, Stat};
+use leftfold_api::{AppendError, BackupReport, ReadError, Scavenged, Stat};
 use leftfold_wire::v1;
 
 use crate::calls::{Patience, Repeat};
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # Errors
     /// `backups_off`, `forbidden`, and those of a backup.
-    pub async fn backup(&self, directory: &str) -> Result<BackedUp, AppendError> {
+    pub async fn backup(&self, directory: &str) -> Result<BackupReport, AppendError> {
         let request = v1::BackupRequest { directory: directory.to_owned() };
         let done = self.calls.ask(
             Repeat::Unsafe,
@@ -66,8 +66,6 @@ impl Client {
             |calls, request| async move { calls.admin().backup(request).await },
         );
         let done = done.await?;
-        Ok(done
-            .try_into()
-            .map_err(|wrong: leftfold_store::Invalid| Fault::Strange(wrong.message))?)
+        Ok(done.try_into().map_err(|wrong: leftfold_api::Invalid| Fault::Strange(wrong.message))?)
     }
 }

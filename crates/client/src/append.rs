@@ -1,4 +1,4 @@
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Conflict, EventStore, Failure, Invalid,
     ReadError,
 };
@@ -68,12 +68,18 @@ impl Client {
         conflict: Conflict,
     ) -> Result<Appended, AppendError> {
         for to in moves {
-            if self.checkpoint(&to.name).await? != Some(to.to) {
+            if self.checkpoint(&to.name).await? != Some(to.to.clone()) {
                 return Err(conflict.into());
             }
         }
         let cursor = self.head().await?;
-        Ok(Appended { cursor, positions: None, streams: Vec::new(), repeated: true })
+        Ok(Appended {
+            cursor,
+            positions: None,
+            streams: Vec::new(),
+            repeated: true,
+            ordinals: Vec::new(),
+        })
     }
 }
 

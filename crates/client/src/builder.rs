@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leftfold_store::{EventStore, Failure, Invalid, ReadError};
+use leftfold_api::{EventStore, Failure, Invalid, ReadError};
 use tokio::runtime::Handle;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold_store::ReadError;
+use leftfold_api::ReadError;
 
 use crate::builder::Builder;
 use crate::calls::Calls;

@@ -1,6 +1,7 @@
-use leftfold_store::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, IndexInfo, Page, Query, Read,
-    ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe,
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
+    Invalid, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
+    StreamsPage, Subscribe,
 };
 use leftfold_wire::{append_page, cursor, optional_cursor, v1};
 use tonic::Status;
@@ -113,14 +114,22 @@ impl EventStore for Client {
         Ok(rules.into_iter().map(RetentionRule::try_from).collect::<Result<_, _>>()?)
     }
 
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        let query = Some(v1::Query::from(&query));
-        let request = v1::DefineIndexRequest { name: name.to_owned(), query };
+    async fn ordinal(&self, _query: Query, _from: From) -> Result<u64, ReadError> {
+        Err(Invalid::new("not_over_network", "ordinals are not asked for over the network").into())
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let query = Some(v1::Query::from(&definition.query));
+        let request = v1::DefineIndexRequest { name: definition.name, query };
         change!(self, define_index, Endless, request)
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
         change!(self, drop_index, Usual, v1::DropIndexRequest { name: name.to_owned() })
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        Ok(self.indexes().await?.into_iter().find(|index| index.name == name))
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use leftfold_store::{AppendError, Failure, ReadError};
+use leftfold_api::{AppendError, Failure, ReadError};
 use leftfold_wire::{from_status, v1};
 use tonic::{Code, ConnectError, Status};
 
@@ -132,7 +132,7 @@ pub(crate) fn unknown(words: &str, can_retry: bool) -> Failure {
 }
 
 fn said(problem: v1::Problem) -> Failure {
-    let code = leftfold_store::code(&problem.code);
+    let code = leftfold_api::code(&problem.code);
     Failure::Remote { code, message: problem.message, can_retry: problem.can_retry }
 }
 

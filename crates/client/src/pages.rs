@@ -1,4 +1,4 @@
-use leftfold_store::{From as Begin, Page, Point, Read, ReadError};
+use leftfold_api::{From as Begin, Page, Point, Read, ReadError};
 use leftfold_wire::{append_page, v1};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ impl Pump {
     /// Hands a page on; false if it was the last, or nobody wants it.
     async fn hand_on(&mut self, page: Page) -> bool {
         self.read.limit = self.read.limit.saturating_sub(page.events.len());
-        self.read.from = Begin::Excluding(Point::Cursor(page.cursor));
+        self.read.from = Begin::Excluding(Point::Cursor(page.cursor.clone()));
         let more = page.more && self.read.limit > 0;
         self.pages.send(Ok(page)).await.is_ok() && more
     }

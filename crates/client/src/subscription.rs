@@ -1,4 +1,4 @@
-use leftfold_store::{Cursor, Delivery, From as Begin, Point, ReadError, Subscribe, Subscription};
+use leftfold_api::{Cursor, Delivery, From as Begin, Point, ReadError, Subscribe, Subscription};
 use leftfold_wire::{cursor, deliveries, v1};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ impl RemoteSubscription {
         let by_cursor =
             matches!(subscribe.from, Begin::Outermost | Begin::Excluding(Point::Cursor(_)));
         let handle = calls.handle.clone();
-        let pump = Pump { calls, subscribe, parts, at: cursor, by_cursor, live: false };
+        let pump = Pump { calls, subscribe, parts, at: cursor.clone(), by_cursor, live: false };
         handle.spawn(pump.run(incoming));
         Ok(RemoteSubscription { parts: received, here: None, cursor, failed: None })
     }
@@ -69,9 +69,11 @@ impl Subscription for RemoteSubscription {
         let (deliveries, end) = self.here.as_mut()?;
         let delivery = deliveries.next();
         match &delivery {
-            Some(Delivery::Event(_, cursor) | Delivery::CaughtUp(cursor)) => self.cursor = *cursor,
+            Some(Delivery::Event(_, cursor) | Delivery::CaughtUp(cursor)) => {
+                self.cursor = cursor.clone()
+            }
             None => {
-                self.cursor = *end;
+                self.cursor = end.clone();
                 self.here = None;
             }
         }
@@ -79,7 +81,7 @@ impl Subscription for RemoteSubscription {
     }
 
     fn cursor(&self) -> Cursor {
-        self.cursor
+        self.cursor.clone()
     }
 }
 
@@ -161,10 +163,10 @@ impl Pump {
         let deadline = Instant::now() + self.calls.patience;
         let mut backoff = Backoff::new();
         let from = match self.by_cursor {
-            true => Begin::Excluding(Point::Cursor(self.at)),
-            false => self.subscribe.from,
+            true => Begin::Excluding(Point::Cursor(self.at.clone())),
+            false => self.subscribe.from.clone(),
         };
-        let subscribe = Subscribe { query: self.subscribe.query.clone(), from };
+        let subscribe = Subscribe { from, ..self.subscribe.clone() };
         loop {
             if !fault.may_pass(true) && !matches!(fault, Fault::Late(_))
                 || !backoff.pause(deadline).await

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use leftfold_store::{AppendError, EventStore};
+use leftfold_api::{AppendError, EventStore};
 
 use crate::item::{IngestError, Item, ReadSummary, Reject};
 use crate::mapping::Mapping;

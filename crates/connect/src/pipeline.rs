@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use leftfold_store::{Append, AppendError, Appended, EventStore, NewEvent, Timestamp};
+use leftfold_api::{Append, AppendError, Appended, EventStore, NewEvent, Timestamp};
 use uuid::Uuid;
 
 use crate::item::{Draft, Item, Reject};

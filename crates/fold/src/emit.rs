@@ -1,6 +1,6 @@
 //! An event and where it goes.
 
-use leftfold_store::{NewEvent, Timestamp};
+use leftfold_api::{NewEvent, Timestamp};
 
 use crate::event::{Event, Unencodable};
 

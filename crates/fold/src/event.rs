@@ -1,6 +1,6 @@
 //! Events as a program knows them: the variants of an enum.
 
-use leftfold_store::{NewEvent, Recorded};
+use leftfold_api::{NewEvent, Recorded};
 use thiserror::Error;
 
 use crate::emit::Emit;

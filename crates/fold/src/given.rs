@@ -1,7 +1,7 @@
 //! Decisions are tested without a store: given these events, when this is wanted, then that.
 
 use bytes::Bytes;
-use leftfold_store::{Facts, NewEvent};
+use leftfold_api::{Facts, NewEvent};
 
 use crate::command::{Command, Wait};
 use crate::emit::Fact;
@@ -133,6 +133,10 @@ impl Facts for Past {
 
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
         self.event.tags.iter().any(|(key, value)| test(key, value))
+    }
+
+    fn each_tag(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.event.tags.iter().for_each(|(key, value)| visit(key, value));
     }
 
     fn event_micros(&self) -> i64 {

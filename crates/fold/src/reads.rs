@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use leftfold_store::{Query, Recorded};
+use leftfold_api::{Query, Recorded};
 
 use crate::emit::Emit;
 use crate::event::{Event, Reason, Undecodable, undecodable};

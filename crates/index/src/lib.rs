@@ -3,6 +3,7 @@
 mod active;
 mod error;
 mod expr;
+mod failure;
 mod file;
 mod key;
 mod list;

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::active::Active;
@@ -32,7 +33,7 @@ pub struct Posting {
 #[derive(Clone, Default)]
 pub struct IndexSet {
     parts: Vec<Part>,
-    past: Vec<(Key, Arc<IndexFile>)>,
+    past: Arc<HashMap<Key, Vec<Arc<IndexFile>>>>,
 }
 
 impl Part {
@@ -75,7 +76,7 @@ impl Part {
 impl IndexSet {
     /// A set of parts, in the order of the log.
     pub fn new(parts: Vec<Part>) -> Self {
-        IndexSet { parts, past: Vec::new() }
+        IndexSet { parts, past: Arc::default() }
     }
 
     /// The parts, in the order of the log.
@@ -119,16 +120,18 @@ impl IndexSet {
         self.parts.iter().position(same)
     }
 
-    /// The same set with a key's past: postings before all that the parts hold of it.
-    pub fn with_past(&self, key: Key, file: Arc<IndexFile>) -> Self {
-        let mut set = self.clone();
-        set.past.push((key, file));
-        set
+    /// Returns the same set with a file of the past of keys: postings before all that the parts hold
+    /// of them.
+    pub fn with_past(&self, keys: &[Key], file: &Arc<IndexFile>) -> Self {
+        let mut past = HashMap::clone(&self.past);
+        for key in keys {
+            past.entry(*key).or_default().push(file.clone());
+        }
+        IndexSet { parts: self.parts.clone(), past: Arc::new(past) }
     }
 
-    fn past_of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Arc<IndexFile>> {
-        let key = *key;
-        self.past.iter().filter(move |(of, _)| *of == key).map(|(_, file)| file)
+    fn past_of(&self, key: &Key) -> impl Iterator<Item = &Arc<IndexFile>> {
+        self.past.get(key).into_iter().flatten()
     }
 
     fn past_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {

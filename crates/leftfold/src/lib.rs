@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub use leftfold_api::*;
 #[cfg(feature = "client")]
 #[doc(inline)]
 pub use leftfold_client as client;

@@ -4,6 +4,7 @@ pub mod backup;
 mod buffers;
 mod create;
 mod error;
+mod failure;
 pub mod format;
 mod frames;
 mod head;

@@ -156,6 +156,12 @@ impl Log {
         Ok(Opened { log: Log { shared: Arc::new(shared) }, commit_time, created })
     }
 
+    /// Notes in the store's header that it uses a feature which older releases do not know. Writes
+    /// the header the first time only.
+    pub fn use_feature(&self, feature: u64) -> std::io::Result<()> {
+        self.shared.use_features(feature)
+    }
+
     /// Lets others open the log. For whoever has stopped the writer; reads go on.
     pub fn unlock(&self) {
         self.shared.lock.lock().take();

@@ -1,3 +1,4 @@
+pub use leftfold_api::Metered;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Values up to 2^40 are told apart by powers of two; what is larger counts with the last.
@@ -8,16 +9,6 @@ const BUCKETS: usize = 41;
 pub(crate) struct Meter {
     sum: AtomicU64,
     counts: [AtomicU64; BUCKETS],
-}
-
-/// What a meter has counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metered {
-    /// The sum of all values.
-    pub sum: u64,
-    /// How many values are at most 2 to the power of the place in this list and more than the
-    /// power before.
-    pub counts: Vec<u64>,
 }
 
 /// What the writer counts.

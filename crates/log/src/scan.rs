@@ -7,14 +7,7 @@ use crate::walk::{Record, Walk};
 /// Neighbouring blocks are read together up to this many bytes.
 const READ_AHEAD: u64 = 256 << 10;
 
-/// Which way a read goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// From old to new.
-    Forward,
-    /// From new to old.
-    Backward,
-}
+pub use leftfold_api::Direction;
 
 /// What a scan covers.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold_store::Embedded;
+use leftfold_api::Engine;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::access::Access;
@@ -15,7 +15,7 @@ pub(crate) const BODY_UNIT: usize = 16 << 10;
 /// What all protocols share.
 pub struct State {
     /// The store. What `EventStore` has is asked through that trait; the rest is administration.
-    pub store: Arc<Embedded>,
+    pub store: Arc<dyn Engine>,
     /// Who may do what.
     pub access: Access,
     /// The settings.
@@ -37,7 +37,7 @@ pub struct State {
 pub struct LongLived;
 
 impl State {
-    pub(crate) fn new(config: Config, store: Arc<Embedded>, access: Access) -> Self {
+    pub(crate) fn new(config: Config, store: Arc<dyn Engine>, access: Access) -> Self {
         let closing = watch::Sender::new(false);
         let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
         let metrics = Metrics::new(store.clone(), subscriptions.clone());

@@ -1,13 +1,11 @@
 //! The calls of a store for callers that are not async: they run on the caller's thread.
 
-use crate::append::{Append, Appended, Expected};
-use crate::cursor::Cursor;
 use crate::embedded::{Embedded, Hand, LiveSubscription};
-use crate::error::{AppendError, ReadError};
-use crate::event_store::EventStore;
-use crate::query::Query;
-use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
-use crate::retention::{Retention, RetentionRule};
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
+    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Subscribe,
+};
 
 /// An embedded store, without async. Each call means what it means in
 /// [`EventStore`].
@@ -28,7 +26,7 @@ impl<'a> Blocking<'a> {
 
     /// Reads one page.
     pub fn read(&self, read: Read) -> Result<Page, ReadError> {
-        if let Some(cursor) = read.at_least {
+        if let Some(cursor) = &read.at_least {
             pollster::block_on(self.store.core.durable_cursor(cursor))?;
         }
         self.store.core.read(&read)
@@ -89,9 +87,14 @@ impl<'a> Blocking<'a> {
         pollster::block_on(EventStore::retention_rules(self.store))
     }
 
-    /// Defines a named index over a query, and returns when it holds all past events.
-    pub fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        pollster::block_on(self.store.define(name, query))
+    /// Returns the ordinal of the first event that a forward read would yield from there.
+    pub fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        self.store.core.ordinal(query, from)
+    }
+
+    /// Defines a named index, and returns when it lists all past events.
+    pub fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        pollster::block_on(self.store.define(definition))
     }
 
     /// Forgets a named index.
@@ -99,8 +102,13 @@ impl<'a> Blocking<'a> {
         pollster::block_on(self.store.undefine(name))
     }
 
+    /// A named index, or none of this name.
+    pub fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        self.store.core.index_info(name)
+    }
+
     /// The named indexes, by name.
     pub fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.store.core.indexes()
+        self.store.core.index_infos()
     }
 }

@@ -1,7 +1,7 @@
-use leftfold_index::{Key, KeyHasher, Kind};
+use leftfold_index::{Adding, Key, KeyHasher, Kind};
 use uuid::Uuid;
 
-use crate::query::Field;
+use leftfold_api::{Facts, Field, category_of};
 
 // The kinds of key. Frozen: their numbers are part of what is hashed.
 const STREAM: Kind = Kind(1);
@@ -12,6 +12,7 @@ const CORRELATION: Kind = Kind(5);
 const TAG: Kind = Kind(6);
 const EVENT_ID: Kind = Kind(7);
 const NAMED: Kind = Kind(8);
+const NAMED_PARTITION: Kind = Kind(9);
 
 /// Makes the keys under which events are found.
 #[derive(Debug, Clone, Copy)]
@@ -63,5 +64,88 @@ impl Keys {
     /// another.
     pub(crate) fn named(&self, name: &str, defined_at: u64) -> Key {
         self.hasher.key(NAMED, &[name.as_bytes(), &defined_at.to_le_bytes()])
+    }
+
+    /// The key of a partition of a named index.
+    pub(crate) fn partition(&self, name: &str, defined_at: u64, partition: u32) -> Key {
+        let pieces = [name.as_bytes(), &defined_at.to_le_bytes(), &partition.to_le_bytes()];
+        self.hasher.key(NAMED_PARTITION, &pieces)
+    }
+
+    /// Adds the keys of what an event says beside its stream: its type, correlation and tags.
+    pub(crate) fn facts(&self, event: &impl Facts, keys: &mut impl Extend<Key>) {
+        keys.extend([self.of(Field::Type, event.event_type())]);
+        keys.extend(event.correlation().map(|id| self.of(Field::Correlation, id)));
+        event.each_tag(&mut |key, value| keys.extend([self.tag(key, value)]));
+    }
+}
+
+/// The keys of a stream and of its category.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamKeys {
+    pub(crate) stream: Key,
+    pub(crate) category: Key,
+}
+
+impl StreamKeys {
+    pub(crate) fn new(keys: &Keys, stream: &str) -> Self {
+        StreamKeys {
+            stream: keys.of(Field::Stream, stream),
+            category: keys.of(Field::Category, category_of(stream)),
+        }
+    }
+}
+
+/// All that an event is found by. What lies in the log, what the writer adds and what is rebuilt all
+/// get their postings here, so that they get the same.
+pub(crate) struct EventPostings<'a> {
+    pub(crate) position: u64,
+    pub(crate) version: u64,
+    pub(crate) stream: &'a str,
+    pub(crate) stream_keys: StreamKeys,
+    /// The keys of [`Keys::facts`].
+    pub(crate) facts: &'a [Key],
+    /// The keys of named indexes and their partitions.
+    pub(crate) indexes: &'a [Key],
+    /// The key of the event's id in its stream.
+    pub(crate) id: Key,
+}
+
+impl EventPostings<'_> {
+    pub(crate) fn add_to(&self, keys: &Keys, postings: &mut impl Postings) {
+        let position = self.position;
+        postings.numbered(self.stream_keys.stream, position, self.version);
+        postings.posting(self.stream_keys.category, position);
+        if self.version == 0 {
+            postings.posting(keys.starts(), position);
+            postings.posting(keys.starts_in(category_of(self.stream)), position);
+        }
+        let lists = self.facts.iter().chain(self.indexes);
+        lists.for_each(|key| postings.posting(*key, position));
+        postings.single(self.id, position);
+    }
+}
+
+/// Takes postings.
+pub(crate) trait Postings {
+    /// Adds a posting to a key's list.
+    fn posting(&mut self, key: Key, position: u64);
+    /// Adds a posting whose ordinal is known.
+    fn numbered(&mut self, key: Key, position: u64, ordinal: u64);
+    /// Adds the only posting of a key.
+    fn single(&mut self, key: Key, position: u64);
+}
+
+impl Postings for Adding<'_> {
+    fn posting(&mut self, key: Key, position: u64) {
+        self.posting(key, position);
+    }
+
+    fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+        self.numbered(key, position, ordinal);
+    }
+
+    fn single(&mut self, key: Key, position: u64) {
+        self.single(key, position);
     }
 }

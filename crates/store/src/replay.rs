@@ -12,11 +12,8 @@
 
 use thiserror::Error;
 
-use crate::cursor::Cursor;
-use crate::error::{Coded, Invalid, ReadError};
-use crate::names;
-use crate::query::Query;
-use crate::recorded::Recorded;
+use leftfold_api::names;
+use leftfold_api::{Coded, Cursor, Invalid, Query, ReadError, Recorded};
 
 /// As many threads are made use of.
 const MAX_THREADS: usize = 256;

@@ -21,25 +21,25 @@ fn fresh(segment_bytes: u64, packing: Packing) -> Embedded {
 /// All in the open segment.
 mod in_one_segment {
     use leftfold_store::Packing;
-    leftfold_store::conformance_suite!(|| Box::new(super::fresh(64 << 20, Packing::Fast)));
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(64 << 20, Packing::Fast)));
 }
 
 /// Nearly every event in a segment of its own, most of them sealed.
 mod in_many_segments {
     use leftfold_store::Packing;
-    leftfold_store::conformance_suite!(|| Box::new(super::fresh(300, Packing::Off)));
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Packing::Off)));
 }
 
 /// The same, packed in the background.
 mod in_many_packed_segments {
     use leftfold_store::Packing;
-    leftfold_store::conformance_suite!(|| Box::new(super::fresh(300, Packing::Small)));
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Packing::Small)));
 }
 
 /// The same, scavenged before every call: no answer may depend on whether that was done.
 mod scavenged_before_every_call {
     use leftfold_store::Packing;
-    leftfold_store::conformance_suite!(|| {
+    leftfold_api::conformance_suite!(|| {
         Box::new(super::scavenging::Scavenging(super::fresh(300, Packing::Fast)))
     });
 }

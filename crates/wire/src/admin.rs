@@ -1,4 +1,4 @@
-use leftfold_store::{BackedUp, Failure, Invalid, Scavenged, Stat, Timestamp};
+use leftfold_api::{BackupReport, Failure, Invalid, Scavenged, Stat, Timestamp};
 
 use crate::place::{bytes, cursor};
 use crate::v1;
@@ -72,8 +72,8 @@ impl From<v1::Reclaimed> for Scavenged {
     }
 }
 
-impl From<BackedUp> for v1::BackupResponse {
-    fn from(done: BackedUp) -> Self {
+impl From<BackupReport> for v1::BackupResponse {
+    fn from(done: BackupReport) -> Self {
         v1::BackupResponse {
             number: done.number,
             head: bytes(done.head),
@@ -86,11 +86,11 @@ impl From<BackedUp> for v1::BackupResponse {
     }
 }
 
-impl TryFrom<v1::BackupResponse> for BackedUp {
+impl TryFrom<v1::BackupResponse> for BackupReport {
     type Error = Invalid;
 
     fn try_from(done: v1::BackupResponse) -> Result<Self, Invalid> {
-        Ok(BackedUp {
+        Ok(BackupReport {
             number: done.number,
             head: cursor(&done.head)?,
             files_copied: done.files_copied,

@@ -1,4 +1,4 @@
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Cursor, Failure, Invalid, Versions,
 };
 
@@ -21,7 +21,7 @@ impl From<&Append> for v1::AppendRequest {
         };
         let condition = |(query, cursor): &(_, Cursor)| v1::NoneAfter {
             query: Some(v1::Query::from(query)),
-            cursor: bytes(*cursor),
+            cursor: bytes(cursor.clone()),
         };
         v1::AppendRequest {
             events: events.collect(),
@@ -66,8 +66,8 @@ fn start_if_empty(bytes: &[u8]) -> Result<Cursor, Invalid> {
 
 impl From<&CheckpointMove> for v1::CheckpointMove {
     fn from(to: &CheckpointMove) -> Self {
-        let expected = to.expected.map(bytes);
-        v1::CheckpointMove { name: to.name.clone(), expected, to: bytes(to.to) }
+        let expected = to.expected.clone().map(bytes);
+        v1::CheckpointMove { name: to.name.clone(), expected, to: bytes(to.to.clone()) }
     }
 }
 
@@ -111,6 +111,7 @@ impl TryFrom<v1::AppendResponse> for Appended {
             positions: response.first_position.zip(response.last_position),
             streams: response.streams.into_iter().map(versions).collect(),
             repeated: response.repeated,
+            ordinals: Vec::new(),
         })
     }
 }

@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 
 use bytes::Buf;
-use leftfold_store::ReadError;
+use leftfold_api::ReadError;
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};

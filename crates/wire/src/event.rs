@@ -1,4 +1,4 @@
-use leftfold_store::{BYTES, Failure, Invalid, NewEvent, Recorded, Timestamp};
+use leftfold_api::{BYTES, Failure, Invalid, NewEvent, Recorded, Timestamp};
 use uuid::Uuid;
 
 use crate::invalid::{answer, missing, request};

@@ -3,7 +3,7 @@
 
 use std::any::TypeId;
 
-use leftfold_store::Invalid;
+use leftfold_api::Invalid;
 
 use crate::v1;
 

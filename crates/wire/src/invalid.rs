@@ -1,4 +1,4 @@
-use leftfold_store::Invalid;
+use leftfold_api::Invalid;
 
 /// A message that says what none can mean.
 pub(crate) fn request(what: impl Into<String>) -> Invalid {
@@ -11,8 +11,8 @@ pub(crate) fn missing(what: &str) -> Invalid {
 }
 
 /// The other side says what it should not.
-pub(crate) fn answer(what: &str) -> leftfold_store::Failure {
-    leftfold_store::Failure::Remote {
+pub(crate) fn answer(what: &str) -> leftfold_api::Failure {
+    leftfold_api::Failure::Remote {
         code: "protocol_error",
         message: format!("the server's answer can't be understood: {what}"),
         can_retry: false,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use leftfold_store::{Expected, Invalid, Retention, RetentionRule};
+use leftfold_api::{Expected, Invalid, Retention, RetentionRule};
 
 use crate::invalid::missing;
 use crate::{place, query, v1};
@@ -78,7 +78,7 @@ impl v1::DeleteStreamRequest {
 impl v1::DefineIndexRequest {
     /// The index's name and query. Without a query it is refused: an index of all events is most
     /// likely a mistake, and can be asked for by saying so.
-    pub fn into_parts(self) -> Result<(String, leftfold_store::Query), Invalid> {
+    pub fn into_parts(self) -> Result<(String, leftfold_api::Query), Invalid> {
         let wanted = self.query.ok_or_else(|| missing("query"))?;
         Ok((self.name, query::query(Some(wanted))?))
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes};
-use leftfold_store::{Failure, Recorded, Timestamp};
+use leftfold_api::{Failure, Recorded, Timestamp};
 use prost::DecodeError;
 use prost::encoding::{self, DecodeContext, WireType};
 

@@ -39,7 +39,7 @@ impl EncodedAppend {
 }
 
 /// Encodes an append.
-pub fn encode(append: &leftfold_store::Append) -> Bytes {
+pub fn encode(append: &leftfold_api::Append) -> Bytes {
     v1::AppendRequest::from(append).encode_to_vec().into()
 }
 
@@ -87,9 +87,9 @@ mod tests {
 
     #[test]
     fn writes_what_the_generated_message_would() {
-        let append = leftfold_store::Append::new()
-            .event("a-1", leftfold_store::NewEvent::new("Counted", "1"))
-            .expect("a-1", leftfold_store::Expected::NoStream);
+        let append = leftfold_api::Append::new()
+            .event("a-1", leftfold_api::NewEvent::new("Counted", "1"))
+            .expect("a-1", leftfold_api::Expected::NoStream);
         for number in [0, 1, 300, u64::MAX] {
             let ours = EncodedAppend { number, append: encode(&append) };
             let mut bytes = Vec::new();

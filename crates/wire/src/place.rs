@@ -1,13 +1,10 @@
 //! Cursors, points, and where things are expected.
 
 use bytes::Bytes;
-use leftfold_store::{Cursor, Expected, From as Begin, Invalid, Point, Timestamp};
+use leftfold_api::{Cursor, Expected, From as Begin, Invalid, Point, Timestamp};
 
 use crate::invalid::missing;
 use crate::v1;
-
-/// Bytes of a cursor.
-const CURSOR: usize = 13;
 
 /// Reads a cursor.
 pub fn cursor(bytes: &[u8]) -> Result<Cursor, Invalid> {
@@ -19,12 +16,17 @@ pub fn optional_cursor(bytes: Option<Bytes>) -> Result<Option<Cursor>, Invalid> 
     bytes.map(|bytes| cursor(&bytes)).transpose()
 }
 
-/// Reads so many cursors of equal length that lie side by side.
-pub fn cursors(bytes: &[u8], count: usize) -> Result<Vec<Cursor>, Invalid> {
-    if bytes.len() != count * CURSOR {
-        return Err(crate::invalid::request("there is not one cursor for each event"));
+/// Reads a number of cursors that lie side by side.
+pub fn cursors(mut bytes: &[u8], count: usize) -> Result<Vec<Cursor>, Invalid> {
+    let wrong = || crate::invalid::request("there is not one cursor for each event");
+    // A cursor has at least 13 bytes: what is reserved is bounded by what came.
+    let mut cursors = Vec::with_capacity(count.min(bytes.len() / 13));
+    while !bytes.is_empty() {
+        let (cursor, rest) = Cursor::split_first(bytes).ok_or_else(wrong)?;
+        cursors.push(cursor);
+        bytes = rest;
     }
-    bytes.chunks(CURSOR).map(cursor).collect()
+    if cursors.len() == count { Ok(cursors) } else { Err(wrong()) }
 }
 
 /// A cursor as bytes.

@@ -1,7 +1,7 @@
 //! Errors, there and back.
 
 use bytes::Bytes;
-use leftfold_store::{
+use leftfold_api::{
     AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError, code as known,
 };
 use prost::Message;

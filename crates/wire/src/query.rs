@@ -1,6 +1,6 @@
 //! Queries: the language's text, or the tree that it stands for.
 
-use leftfold_store::{Field, Invalid, Query, Span, Timestamp, Value};
+use leftfold_api::{Field, Invalid, Query, Span, Timestamp, Value};
 
 use crate::invalid::{missing, request};
 use crate::v1::{self, query::Is};
@@ -40,6 +40,7 @@ fn tree(query: &Query) -> v1::Query {
             Is::During(v1::Span { from: micros(from), to: micros(to) })
         }
         Query::Index(name) => Is::Index(name.clone()),
+        Query::Partition(_) => Is::Text(query.to_string()),
         Query::And(queries) => Is::And(all(queries)),
         Query::Or(queries) => Is::Or(all(queries)),
         Query::Not(query) => Is::Not(Box::new(tree(query))),

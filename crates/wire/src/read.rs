@@ -1,4 +1,4 @@
-use leftfold_store::{
+use leftfold_api::{
     Direction, IndexInfo, Invalid, Page, Query, Read, ReadError, Recorded, StreamInfo, Streams,
     StreamsPage, Subscribe,
 };
@@ -18,10 +18,10 @@ impl From<&Read> for v1::ReadRequest {
         };
         v1::ReadRequest {
             query: Some(v1::Query::from(&read.query)),
-            begin: place::begin(read.from),
+            begin: place::begin(read.from.clone()),
             direction: direction as i32,
             limit: (read.limit != usize::MAX).then_some(read.limit as u64),
-            at_least: read.at_least.map(bytes),
+            at_least: read.at_least.clone().map(bytes),
             all_pages: false,
             form: v1::Form::Packed as i32,
         }
@@ -45,6 +45,7 @@ impl TryFrom<v1::ReadRequest> for Read {
             direction,
             limit,
             at_least: optional_cursor(request.at_least)?,
+            with_ordinals: false,
         })
     }
 }
@@ -54,7 +55,7 @@ impl From<&Subscribe> for v1::SubscribeRequest {
     fn from(subscribe: &Subscribe) -> Self {
         v1::SubscribeRequest {
             query: Some(v1::Query::from(&subscribe.query)),
-            begin: place::begin(subscribe.from),
+            begin: place::begin(subscribe.from.clone()),
             form: v1::Form::Packed as i32,
         }
     }
@@ -65,7 +66,7 @@ impl TryFrom<v1::SubscribeRequest> for Subscribe {
 
     fn try_from(request: v1::SubscribeRequest) -> Result<Self, Invalid> {
         let query = query::query(request.query)?;
-        Ok(Subscribe { query, from: place::from(request.begin)? })
+        Ok(Subscribe { from: place::from(request.begin)?, ..Subscribe::to(query) })
     }
 }
 
@@ -99,10 +100,11 @@ pub(crate) fn out_of_form(
 pub fn page_part(
     events: Vec<Recorded>,
     form: v1::Form,
-    end: Option<(leftfold_store::Cursor, bool)>,
+    end: Option<(leftfold_api::Cursor, bool)>,
 ) -> v1::ReadResponse {
     let (events, packed) = in_form(events, form);
-    let (cursor, more) = (end.map(|(cursor, _)| bytes(cursor)), end.is_some_and(|(_, more)| more));
+    let (cursor, more) =
+        (end.clone().map(|(cursor, _)| bytes(cursor)), end.is_some_and(|(_, more)| more));
     v1::ReadResponse { events, packed, cursor, more }
 }
 
@@ -146,7 +148,7 @@ impl From<&Streams> for v1::ListStreamsRequest {
     fn from(streams: &Streams) -> Self {
         v1::ListStreamsRequest {
             category: streams.category.clone(),
-            after: streams.after.map(bytes),
+            after: streams.after.clone().map(bytes),
             limit: streams.limit as u64,
         }
     }
@@ -189,6 +191,12 @@ impl TryFrom<v1::IndexInfo> for IndexInfo {
 
     fn try_from(info: v1::IndexInfo) -> Result<Self, Invalid> {
         let query: Query = query::query(info.query)?;
-        Ok(IndexInfo { name: info.name, query, ready: info.ready, events: info.events })
+        Ok(IndexInfo {
+            name: info.name,
+            query,
+            partitioning: None,
+            ready: info.ready,
+            events: info.events,
+        })
     }
 }

@@ -1,5 +1,5 @@
 use bytes::{BufMut, BytesMut};
-use leftfold_store::{Cursor, Delivery, ReadError, Recorded};
+use leftfold_api::{Cursor, Delivery, ReadError, Recorded};
 
 use crate::place::{self, bytes, cursors};
 use crate::read::{in_form, out_of_form};
@@ -27,6 +27,6 @@ pub fn deliveries(
     let cursors = cursors(&part.cursors, events.len())?;
     let end = place::cursor(&part.cursor)?;
     let events = events.into_iter().zip(cursors);
-    let caught_up = part.caught_up.then_some(Delivery::CaughtUp(end));
+    let caught_up = part.caught_up.then_some(Delivery::CaughtUp(end.clone()));
     Ok((events.map(|(event, cursor)| Delivery::Event(event, cursor)).chain(caught_up), end))
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Coded, Conflict, Cursor, Delivery, Direction,
     Expected, Failure, Field, From as Begin, IndexInfo, Invalid, NewEvent, Overlap, Point, Query,
     Read, ReadError, Recorded, Retention, RetentionRule, Span, StreamInfo, Streams, StreamsPage,
@@ -183,7 +183,7 @@ proptest! {
     ) {
         let versions = |(stream, first, last)| Versions { stream, first, last };
         let streams = streams.into_iter().map(versions).collect();
-        let appended = Appended { cursor, positions, streams, repeated };
+        let appended = Appended { cursor, positions, streams, repeated, ordinals: Vec::new() };
         let understood = sent(answer(number, Ok(appended.clone())));
         prop_assert_eq!(understood.number, number);
         prop_assert_eq!(result(understood).unwrap(), appended);
@@ -207,7 +207,7 @@ proptest! {
     fn errors_of_reads(message in ".{0,9}", is_invalid in any::<bool>()) {
         let error: ReadError = match is_invalid {
             true => Invalid::new("cursor_ahead", message).into(),
-            false => Failure::Disk { what: "reading", message }.into(),
+            false => Failure::Disk { what: "reading".to_owned(), message }.into(),
         };
         let understood = ReadError::from(sent(v1::Problem::from(&error)));
         prop_assert_eq!(understood.code(), error.code());
@@ -224,10 +224,10 @@ proptest! {
         at_least in of(cursor()),
     ) {
         let direction = if is_forward { Direction::Forward } else { Direction::Backward };
-        let read = Read { query: query.clone(), from, direction, limit, at_least };
+        let read = Read { query: query.clone(), from: from.clone(), direction, limit, at_least, with_ordinals: false };
         let understood = Read::try_from(sent(v1::ReadRequest::from(&read))).unwrap();
         prop_assert_eq!(format!("{understood:?}"), format!("{read:?}"));
-        let subscribe = Subscribe { query, from };
+        let subscribe = Subscribe { query, from, with_ordinals: false };
         let understood = Subscribe::try_from(sent(v1::SubscribeRequest::from(&subscribe))).unwrap();
         prop_assert_eq!(format!("{understood:?}"), format!("{subscribe:?}"));
     }
@@ -244,7 +244,7 @@ proptest! {
         let mut got = Vec::new();
         let part = sent(page_part(first.to_vec(), form, None));
         prop_assert!(append_page(&mut got, part).unwrap().is_none());
-        let part = sent(page_part(rest.to_vec(), form, Some((cursor, more))));
+        let part = sent(page_part(rest.to_vec(), form, Some((cursor.clone(), more))));
         let page = append_page(&mut got, part).unwrap().unwrap();
         prop_assert_eq!((page.cursor, page.more), (cursor, more));
         prop_assert_eq!(page.events.len(), events.len());
@@ -260,10 +260,10 @@ proptest! {
         packed in any::<bool>(),
     ) {
         let form = if packed { Form::Packed } else { Form::Fields };
-        let part = sent(delivery_part(events.clone(), form, end, caught_up));
+        let part = sent(delivery_part(events.clone(), form, end.clone(), caught_up));
         let (got, after) = deliveries(part).unwrap();
         let got: Vec<_> = got.collect();
-        prop_assert_eq!(after, end);
+        prop_assert_eq!(after, end.clone());
         prop_assert_eq!(got.len(), events.len() + usize::from(caught_up));
         for (delivery, (event, cursor)) in got.iter().zip(&events) {
             let Delivery::Event(got, at) = delivery else { panic!("{delivery:?}") };
@@ -291,14 +291,15 @@ proptest! {
             retention,
             tombstoned: flag,
         };
-        let page = StreamsPage { streams: vec![stream.clone(), stream], cursor, more: flag };
+        let page = StreamsPage { streams: vec![stream.clone(), stream], cursor: cursor.clone(), more: flag };
         let got = StreamsPage::try_from(sent(v1::ListStreamsResponse::from(page.clone()))).unwrap();
-        prop_assert_eq!((got.streams, got.cursor, got.more), (page.streams, cursor, flag));
+        prop_assert_eq!((got.streams, got.cursor, got.more), (page.streams, cursor.clone(), flag));
         let category = flag.then(|| names[1].clone());
         let wanted = Streams { category, after: Some(cursor), limit: numbers[3] as usize };
         let got = Streams::try_from(sent(v1::ListStreamsRequest::from(&wanted))).unwrap();
         prop_assert_eq!(format!("{got:?}"), format!("{wanted:?}"));
         let index = IndexInfo {
+            partitioning: None,
             name: names[2].clone(),
             query: query.clone(),
             ready: flag,

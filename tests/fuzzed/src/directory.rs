@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use leftfold_api::{Append, NewEvent, Query, Read, ReadError, Recorded};
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Append, Embedded, Manual, NewEvent, Query, Read, ReadError, Recorded};
+use leftfold_store::{Embedded, Manual};
 
 use crate::disk::{self, Files};
 use crate::seal;
@@ -127,7 +128,7 @@ fn compare(answers: &[(Vec<Seen>, Result<(), ReadError>)]) {
 /// Whatever was found, an append answers.
 fn write_on(store: &Embedded, manual: &mut Manual) {
     let append = Append::new().event("a-1", NewEvent::new("Counted", "again"));
-    let call = leftfold_store::EventStore::append(store, append);
+    let call = leftfold_api::EventStore::append(store, append);
     drive(manual, async { Ok::<_, ()>(call.await.is_ok()) });
     _ = read(store, "stream:a-1");
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Uri, header};
+use leftfold_api::{Append, EventStore, NewEvent};
 use leftfold_io::fake::FakeDisk;
 use leftfold_server::{Config, Server};
-use leftfold_store::{Append, Embedded, EventStore, NewEvent};
+use leftfold_store::Embedded;
 use tower::ServiceExt;
 
 use crate::disk;

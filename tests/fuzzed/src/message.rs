@@ -1,7 +1,7 @@
 //! Messages of gRPC: what can be read means something or is refused; what is understood says the same
 //! when it is sent again.
 
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Coded, Read, ReadError, RetentionRule, Streams, Subscribe,
 };
 use leftfold_wire::{append_page, decode, deliveries, recorded, result, v1};
@@ -30,13 +30,13 @@ fn append(bytes: &[u8]) {
     assert_eq!(format!("{again:?}"), format!("{append:?}"));
 }
 
-fn question<M, T>(bytes: &[u8], understand: impl Fn(M) -> Result<T, leftfold_store::Invalid>)
+fn question<M, T>(bytes: &[u8], understand: impl Fn(M) -> Result<T, leftfold_api::Invalid>)
 where
     M: Message + Default + 'static,
 {
     let Ok(request) = decode::<M>(bytes) else { return };
     if let Err(invalid) = understand(request) {
-        assert_eq!(leftfold_store::code(invalid.code), invalid.code);
+        assert_eq!(leftfold_api::code(invalid.code), invalid.code);
     }
 }
 
@@ -60,7 +60,7 @@ fn delivered(bytes: &[u8]) {
 fn answer(bytes: &[u8]) {
     let Ok(answer) = decode::<v1::NumberedAnswer>(bytes) else { return };
     if let Err(error) = result(answer) {
-        assert_eq!(leftfold_store::code(error.code()), error.code());
+        assert_eq!(leftfold_api::code(error.code()), error.code());
     }
     let Ok(problem) = decode::<v1::Problem>(bytes) else { return };
     drop(AppendError::from(problem.clone()).to_string());
@@ -68,28 +68,28 @@ fn answer(bytes: &[u8]) {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let event = leftfold_store::NewEvent::json("Paid", "{}").tag("a", "b").correlation("c");
-    let query: leftfold_store::Query = "category:order not (type:A or tag:x=1)".parse().unwrap();
-    let to = leftfold_store::CheckpointMove {
+    let event = leftfold_api::NewEvent::json("Paid", "{}").tag("a", "b").correlation("c");
+    let query: leftfold_api::Query = "category:order not (type:A or tag:x=1)".parse().unwrap();
+    let to = leftfold_api::CheckpointMove {
         name: "c".to_owned(),
         expected: None,
-        to: leftfold_store::Cursor::START,
+        to: leftfold_api::Cursor::START,
     };
     let append = Append::new()
         .event("a-1", event.clone())
         .event("a-1", event.clone())
-        .expect("a-1", leftfold_store::Expected::NoStream)
-        .none_after(query.clone(), leftfold_store::Cursor::START)
+        .expect("a-1", leftfold_api::Expected::NoStream)
+        .none_after(query.clone(), leftfold_api::Cursor::START)
         .checkpoint(to);
     let append = v1::NumberedAppend { number: 7, append: Some((&append).into()) };
-    let time = leftfold_store::Timestamp(1);
-    let event = leftfold_store::Recorded::from_parts("a-1", 0, 1, time, &event).unwrap();
-    let start = leftfold_store::Cursor::START;
+    let time = leftfold_api::Timestamp(1);
+    let event = leftfold_api::Recorded::from_parts("a-1", 0, 1, time, &event).unwrap();
+    let start = leftfold_api::Cursor::START;
     let packed = v1::Form::Packed;
-    let page = leftfold_wire::page_part(vec![event.clone()], packed, Some((start, true)));
-    let part = leftfold_wire::delivery_part(vec![(event.clone(), start)], packed, start, true);
-    let refused =
-        AppendError::from(leftfold_store::Conflict::Tombstoned { stream: "a".to_owned() });
+    let page = leftfold_wire::page_part(vec![event.clone()], packed, Some((start.clone(), true)));
+    let part =
+        leftfold_wire::delivery_part(vec![(event.clone(), start.clone())], packed, start, true);
+    let refused = AppendError::from(leftfold_api::Conflict::Tombstoned { stream: "a".to_owned() });
     let of = |kind: u8, message: Vec<u8>| [vec![kind], message].concat();
     vec![
         of(0, append.encode_to_vec()),

@@ -1,6 +1,6 @@
 //! A query's text: what is read is printed and read again as the same.
 
-use leftfold_store::Query;
+use leftfold_api::Query;
 
 pub(crate) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };

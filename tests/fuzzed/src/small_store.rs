@@ -3,10 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use leftfold_api::{Append, CheckpointMove, Cursor, NewEvent, Query, Retention};
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{
-    Append, CheckpointMove, Cursor, Embedded, Manual, NewEvent, Options, Packing, Query, Retention,
-};
+use leftfold_store::{Embedded, Manual, Options, Packing};
 
 use crate::disk::{self, Files};
 use crate::seal::put;
@@ -54,11 +53,17 @@ fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
         drive(&mut manual, store_append(&store, n));
         if n == 10 {
             let retention = Retention::default().max_count(3);
-            drive(&mut manual, leftfold_store::EventStore::set_retention(&store, "a-1", retention));
+            drive(&mut manual, leftfold_api::EventStore::set_retention(&store, "a-1", retention));
         }
         if n == 12 {
             let query = Query::tag("third", "1");
-            drive(&mut manual, leftfold_store::EventStore::define_index(&store, "thirds", query));
+            drive(
+                &mut manual,
+                leftfold_api::EventStore::define_index(
+                    &store,
+                    leftfold_api::IndexDefinition::new("thirds", query),
+                ),
+            );
         }
     }
     while manual.upkeep() {}
@@ -68,7 +73,7 @@ fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
     manual.close();
 }
 
-async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_store::AppendError> {
+async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_api::AppendError> {
     let event = NewEvent::json("Counted", format!(r#"{{"n":{n},"text":"some words"}}"#))
         .id(uuid::Uuid::from_u128(n + 1))
         .tag("third", (n % 3).to_string())
@@ -78,7 +83,7 @@ async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_store::A
         let name = "reader".to_owned();
         append = append.checkpoint(CheckpointMove { name, expected: None, to: Cursor::START });
     }
-    leftfold_store::EventStore::append(store, append).await.map(drop)
+    leftfold_api::EventStore::append(store, append).await.map(drop)
 }
 
 /// Runs a call to its end, giving the writer and the upkeep a turn whenever it waits.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use leftfold_client::Client;
-use leftfold_store::{
-    Append, Appended, Cursor, Embedded, EventStore, Expected, NewEvent, Options, Query, Read,
-};
+use leftfold_api::{Append, Appended, Cursor, EventStore, Expected, NewEvent, Query, Read};
+use leftfold_store::{Embedded, Options};
 use rustix::process::Signal;
 
 use crate::process;

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::ProgressBar;
-use leftfold::{BackedUp, BackupInfo, Embedded, Options, restore, verify_backup};
+use leftfold::{BackupInfo, BackupReport, Embedded, Options, restore, verify_backup};
 use pollster::block_on;
 use serde_json::json;
 
@@ -48,7 +48,7 @@ fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn here(place: &Place, to: &Path) -> anyhow::Result<BackedUp> {
+fn here(place: &Place, to: &Path) -> anyhow::Result<BackupReport> {
     // Nobody else has the store open: there is nobody to leave the disk to.
     let options = Options { upkeep_bytes_per_second: u64::MAX, ..options(place) };
     let store = Embedded::open_existing(&place.data, options)?;
@@ -59,7 +59,7 @@ fn here(place: &Place, to: &Path) -> anyhow::Result<BackedUp> {
 }
 
 /// Into a directory of the server's machine, named below the one that it has for backups.
-fn there(place: &Place, to: &Path) -> anyhow::Result<BackedUp> {
+fn there(place: &Place, to: &Path) -> anyhow::Result<BackupReport> {
     match Store::existing(place)? {
         Store::There(client) => Ok(block_on(client.backup(&to.to_string_lossy()))?),
         Store::Here(_) => here(place, to),

@@ -12,7 +12,7 @@ pub(crate) fn run(place: &Place, action: IndexAction) -> anyhow::Result<ExitCode
     let store = Store::existing(place)?;
     match action {
         IndexAction::Define { name, query } => {
-            block_on(store.define_index(&name, query))?;
+            block_on(store.define_index(leftfold::IndexDefinition::new(&name, query)))?;
             eprintln!("defined; read it with: leftfold read index:{name}");
         }
         IndexAction::Drop { name } => block_on(store.drop_index(&name))?,

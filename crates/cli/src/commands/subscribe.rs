@@ -10,7 +10,7 @@ use crate::store::Store;
 
 pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
     let store = Store::existing(place)?;
-    let subscribe = Subscribe { query: args.query.clone(), from: args.begin.place() };
+    let subscribe = Subscribe { from: args.begin.place(), ..Subscribe::to(args.query.clone()) };
     let mut subscription = block_on(store.subscribe(subscribe))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     loop {

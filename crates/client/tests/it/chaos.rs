@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leftfold_client::Client;
-use leftfold_store::{
+use leftfold_api::{
     Append, CheckpointMove, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read,
     Subscribe, Subscription,
 };
+use leftfold_client::Client;
 use uuid::Uuid;
 
 use crate::proxy::Proxy;
@@ -44,9 +44,9 @@ fn write(client: &Client, writer: u128) -> Vec<Uuid> {
 fn move_checkpoint(client: &Client, cursors: &[Cursor]) {
     let mut at = None;
     for to in cursors {
-        let step = CheckpointMove { name: "reader".to_owned(), expected: at, to: *to };
+        let step = CheckpointMove { name: "reader".to_owned(), expected: at, to: to.clone() };
         pollster::block_on(client.append(Append::new().checkpoint(step))).unwrap();
-        at = Some(*to);
+        at = Some(to.clone());
     }
     assert_eq!(pollster::block_on(client.checkpoint("reader")).unwrap(), at);
 }

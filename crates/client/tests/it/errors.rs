@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use leftfold_client::Client;
-use leftfold_store::{
+use leftfold_api::{
     Append, CheckpointMove, Coded, Cursor, Delivery, EventStore, NewEvent, Query, Read, Subscribe,
     Subscription,
 };
+use leftfold_client::Client;
 use pollster::block_on;
 use uuid::Uuid;
 
@@ -35,7 +35,9 @@ fn a_server_that_is_not_there_is_told_within_the_time_given() {
     assert_eq!((unread.code(), unread.can_retry()), ("server_unreachable", true));
     let unwritten = block_on(client.append(put(1))).unwrap_err();
     assert_eq!((unwritten.code(), unwritten.can_retry()), ("server_unreachable", true));
-    let undefined = block_on(client.define_index("i", Query::All)).unwrap_err();
+    let undefined =
+        block_on(client.define_index(leftfold_api::IndexDefinition::new("i", Query::All)))
+            .unwrap_err();
     assert_eq!(undefined.code(), "server_unreachable");
 }
 
@@ -47,7 +49,9 @@ fn what_is_not_answered_in_time_is_told_by_what_may_have_happened() {
     let client = client.timeout(Duration::from_millis(300)).connect_lazily().unwrap();
     let unread = block_on(client.read(Read::forward(Query::All))).unwrap_err();
     assert_eq!((unread.code(), unread.can_retry()), ("timed_out", true));
-    let undefined = block_on(client.define_index("i", Query::All)).unwrap_err();
+    let undefined =
+        block_on(client.define_index(leftfold_api::IndexDefinition::new("i", Query::All)))
+            .unwrap_err();
     assert_eq!((undefined.code(), undefined.can_retry()), ("outcome_unknown", false));
     let unwritten = block_on(client.append(put(1))).unwrap_err();
     assert_eq!(unwritten.code(), "outcome_unknown");
@@ -70,7 +74,7 @@ fn everything_goes_on_when_the_server_comes_back() {
         let Delivery::Event(event, cursor) = block_on(subscription.next()).unwrap() else {
             panic!("it was told to have caught up before");
         };
-        assert_eq!((event.id(), cursor), (Uuid::from_u128(2), appended.cursor));
+        assert_eq!((event.id(), cursor.clone()), (Uuid::from_u128(2), appended.cursor.clone()));
         let to = CheckpointMove { name: "c".to_owned(), expected: None, to: cursor };
         block_on(client.append(Append::new().checkpoint(to))).unwrap();
         drop(running);

@@ -12,5 +12,5 @@ mod slow;
 
 /// Every promise of a store holds for one at the other end of a network.
 mod conformance {
-    leftfold_store::conformance_suite!(crate::served::Served::fresh);
+    leftfold_api::conformance_suite!(crate::served::Served::fresh);
 }

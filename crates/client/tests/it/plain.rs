@@ -1,6 +1,6 @@
 //! The protocol as a client in any other language uses it.
 
-use leftfold_store::{AppendError, Conflict, Expected};
+use leftfold_api::{AppendError, Conflict, Expected};
 use leftfold_wire::v1::store_client::StoreClient;
 use leftfold_wire::v1::{self, Form};
 use leftfold_wire::{CODE_TRAILER, from_status};

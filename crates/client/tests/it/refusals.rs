@@ -1,7 +1,7 @@
 //! Every code over gRPC: what is asked wrongly, with the status and the code that it comes to.
 
+use leftfold_api::{CheckpointMove, Cursor, EventStore, Expected, NewEvent, Query};
 use leftfold_server::codes;
-use leftfold_store::{CheckpointMove, Cursor, EventStore, Expected, NewEvent, Query};
 use leftfold_wire::v1::admin_client::AdminClient;
 use leftfold_wire::v1::store_client::StoreClient;
 use leftfold_wire::{CODE_TRAILER, from_status, v1};
@@ -19,16 +19,18 @@ const KNOWN: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
 fn prepared() -> Served {
     let served = Served::fresh();
     let put = |id| NewEvent::new("Put", "1").id(id).tag("k", "v");
-    let append = KNOWN
-        .iter()
-        .fold(leftfold_store::Append::new(), |append, id| append.event("a-1", put(*id)));
+    let append =
+        KNOWN.iter().fold(leftfold_api::Append::new(), |append, id| append.event("a-1", put(*id)));
     let cursor = block_on(served.append(append)).unwrap().cursor;
-    let gone = leftfold_store::Append::new().event("gone-1", NewEvent::new("Put", ""));
+    let gone = leftfold_api::Append::new().event("gone-1", NewEvent::new("Put", ""));
     block_on(served.append(gone)).unwrap();
     block_on(served.tombstone_stream("gone-1", Expected::Any)).unwrap();
-    block_on(served.define_index("puts", Query::event_type("Put"))).unwrap();
+    block_on(
+        served.define_index(leftfold_api::IndexDefinition::new("puts", Query::event_type("Put"))),
+    )
+    .unwrap();
     let to = CheckpointMove { name: "c".to_owned(), expected: None, to: cursor };
-    block_on(served.append(leftfold_store::Append::new().checkpoint(to))).unwrap();
+    block_on(served.append(leftfold_api::Append::new().checkpoint(to))).unwrap();
     served
 }
 

@@ -1,8 +1,8 @@
 //! TLS, with a CA of one's own.
 
+use leftfold_api::{Append, Coded, EventStore, NewEvent};
 use leftfold_client::Client;
 use leftfold_server::{Config, Server, make_certificate};
-use leftfold_store::{Append, Coded, EventStore, NewEvent};
 use pollster::block_on;
 
 use crate::served::{RUNTIME, store};

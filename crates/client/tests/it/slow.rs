@@ -4,11 +4,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use leftfold_api::{Append, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription};
 use leftfold_client::Client;
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{
-    Append, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription,
-};
 use pollster::block_on;
 
 use crate::served::{Served, url};

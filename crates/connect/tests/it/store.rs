@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use leftfold_api::{Query, Read};
 use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest, sample};
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
-use leftfold_store::{Embedded, Options, Query, Read};
+use leftfold_store::{Embedded, Options};
 
 const ROWS: &str = r#"
 name = "rows"

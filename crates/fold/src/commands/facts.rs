@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leftfold_store::{NewEvent, Timestamp};
+use leftfold_api::{NewEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use leftfold_store::EventStore;
+use leftfold_api::EventStore;
 
 use crate::command::Command;
 use crate::entity::Entities;

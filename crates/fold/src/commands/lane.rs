@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use leftfold_store::{Cursor, Query, Recorded, Timestamp};
+use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 use uuid::Uuid;
 
 use crate::execute::Issued;

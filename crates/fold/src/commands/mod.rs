@@ -37,7 +37,7 @@ mod step;
 
 use std::marker::PhantomData;
 
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Coded, Cursor, Delivery, EventStore, Invalid, NewEvent, Query, Read,
     ReadError, Subscribe, Subscription,
 };
@@ -90,7 +90,7 @@ impl<C, T: Clone> Clone for Commands<C, T> {
 }
 
 /// A command that is durable, and will be handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Its id: what its outcome is asked by.
     pub id: Uuid,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use leftfold_store::{Append, AppendError, CheckpointMove, Cursor, EventStore};
+use leftfold_api::{Append, AppendError, CheckpointMove, Cursor, EventStore};
 
 /// The checkpoint moves after so many commands.
 pub const CHECKPOINT_EVERY: usize = 64;
@@ -27,12 +27,12 @@ impl Progress {
     ) -> Result<Self, crate::FoldError> {
         let saved = store.checkpoint(name).await?;
         let (name, open) = (name.to_owned(), VecDeque::new());
-        Ok(Progress { name, saved, reached: saved, open, since: 0 })
+        Ok(Progress { name, saved: saved.clone(), reached: saved, open, since: 0 })
     }
 
     /// Where to begin.
     pub(crate) fn start(&self) -> Cursor {
-        self.saved.unwrap_or(Cursor::START)
+        self.saved.clone().unwrap_or(Cursor::START)
     }
 
     /// How many are delivered and not known to be behind the checkpoint.
@@ -51,7 +51,7 @@ impl Progress {
             *done = true;
         }
         while let Some((_, cursor, true)) = self.open.front() {
-            self.reached = Some(*cursor);
+            self.reached = Some(cursor.clone());
             self.since += 1;
             self.open.pop_front();
         }
@@ -59,11 +59,13 @@ impl Progress {
 
     /// Moves the checkpoint, if it is time. A conflict: another runner has moved it.
     pub(crate) async fn save(&mut self, store: &impl EventStore) -> Result<(), AppendError> {
-        let (Some(to), true) = (self.reached, self.since >= CHECKPOINT_EVERY) else {
+        let (Some(to), true) = (self.reached.clone(), self.since >= CHECKPOINT_EVERY) else {
             return Ok(());
         };
-        let (name, expected) = (self.name.clone(), self.saved);
-        store.append(Append::new().checkpoint(CheckpointMove { name, expected, to })).await?;
+        let (name, expected) = (self.name.clone(), self.saved.clone());
+        store
+            .append(Append::new().checkpoint(CheckpointMove { name, expected, to: to.clone() }))
+            .await?;
         self.saved = Some(to);
         self.since = 0;
         Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use leftfold_store::{
+use leftfold_api::{
     AppendError, Conflict, Cursor, Delivery, EventStore, Point, Query, Read, ReadError, Subscribe,
     Subscription, Timestamp,
 };
@@ -191,7 +191,7 @@ where
         let step = Step {
             key,
             stash: std::mem::take(&mut lane.stash),
-            seen: lane.seen,
+            seen: lane.seen.clone(),
             woken,
             next: lane.queue.pop_front(),
         };
@@ -250,7 +250,7 @@ where
         let query = reads(&stash);
         let Some(lane) = self.lanes.get_mut(&key) else { return Ok(()) };
         lane.busy = false;
-        lane.seen = seen;
+        lane.seen = seen.clone();
         lane.stash = stash;
         if lane.is_empty() {
             self.lanes.remove(&key);

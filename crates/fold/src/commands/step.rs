@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Coded, Conflict, Cursor, EventStore, NewEvent, Query, Read,
 };
 
@@ -91,7 +91,7 @@ where
     /// Whether anything has come of what the stashed commands read since they were tried.
     async fn has_news(&self, stash: &Stash<C>) -> Result<bool, FoldError> {
         let Some(query) = reads(&stash.entries) else { return Ok(false) };
-        let read = Read::forward(query).after(stash.seen).limit(1);
+        let read = Read::forward(query).after(stash.seen.clone()).limit(1);
         let page = self.commands.store.read(read).await?;
         Ok(page.more || !page.events.is_empty())
     }

@@ -1,6 +1,6 @@
 //! A command in a mailbox. A mailbox holds commands of many types; what it needs of each is here.
 
-use leftfold_store::{Appended, Cursor, NewEvent};
+use leftfold_api::{Appended, Cursor, NewEvent};
 use uuid::Uuid;
 
 use crate::command::Command;
@@ -127,7 +127,7 @@ where
             (Outcome::Written { appended, before, in_stream }, decision) => {
                 let emits = decision.and_then(Result::ok).unwrap_or_default();
                 let events = done(emits, appended, before, in_stream);
-                Ok(executed(appended.cursor, events, appended.repeated))
+                Ok(executed(appended.cursor.clone(), events, appended.repeated))
             }
         };
         // Whoever has gone does not want to know.

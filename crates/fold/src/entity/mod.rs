@@ -23,7 +23,7 @@ mod work;
 use std::future::Future;
 use std::sync::Arc;
 
-use leftfold_store::EventStore;
+use leftfold_api::EventStore;
 
 use crate::command::Command;
 use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeOf};

@@ -4,7 +4,7 @@
 //! decided. So if the append fails, a state that has run ahead is thrown away and loaded again; a state
 //! that has not (a batch of one command) is brought up to date.
 
-use leftfold_store::{Append, AppendError, Appended, Conflict, EventStore};
+use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore};
 
 use super::job::{Job, Outcome};
 use super::mailbox::Work;
@@ -165,7 +165,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
             match writes {
                 true => job.answer(Outcome::Written { appended, before, in_stream }),
                 false => {
-                    self.answer_one(job, Outcome::Proven { cursor: appended.cursor }).await;
+                    self.answer_one(job, Outcome::Proven { cursor: appended.cursor.clone() }).await;
                 }
             }
         }
@@ -178,7 +178,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
                 let cursor = loaded.cursor();
                 self.loaded = Some(loaded);
                 for job in jobs {
-                    self.answer_one(job, Outcome::Proven { cursor }).await;
+                    self.answer_one(job, Outcome::Proven { cursor: cursor.clone() }).await;
                 }
                 Tried::Answered
             }
@@ -279,7 +279,7 @@ fn draft<S: State>(jobs: &mut Jobs<S>, loaded: &mut Loaded<By<S>>, stream: &str)
         }
         draft.spans.push((before, draft.own.count, !events.is_empty()));
         if let (Some(id), false) = (job.given_id(), events.is_empty()) {
-            draft.append = draft.append.none_after(handled(id), leftfold_store::Cursor::START);
+            draft.append = draft.append.none_after(handled(id), leftfold_api::Cursor::START);
         }
         draft.own.count += own as u64;
         for (nth, (stream, event)) in events.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-use leftfold_store::Cursor;
+use leftfold_api::Cursor;
 
 /// What a command has led to. All of it is durable.
 #[derive(Debug, Clone, PartialEq)]

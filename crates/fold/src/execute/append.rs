@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use leftfold_store::{Append, Appended, Cursor, NewEvent};
+use leftfold_api::{Append, Appended, Cursor, NewEvent};
 use uuid::Uuid;
 
 use super::answer::Done;

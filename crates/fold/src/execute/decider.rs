@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use leftfold_store::{Append, AppendError, Appended, Conflict, Cursor, EventStore, NewEvent, Read};
+use leftfold_api::{Append, AppendError, Appended, Conflict, Cursor, EventStore, NewEvent, Read};
 use uuid::Uuid;
 
 use super::answer::{Done, Executed};
@@ -347,7 +347,7 @@ fn written_as<E, R>(
 ) -> Result<Executed<E>, ExecuteError<R>> {
     Ok(Executed {
         events: done(decision?, appended),
-        cursor: appended.cursor,
+        cursor: appended.cursor.clone(),
         attempts,
         repeated: appended.repeated,
     })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leftfold_store::{AppendError, Coded, ReadError};
+use leftfold_api::{AppendError, Coded, ReadError};
 use thiserror::Error;
 
 use crate::command::Wait;

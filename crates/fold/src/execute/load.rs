@@ -1,10 +1,10 @@
 //! What a command reads: loaded, and brought up to date.
 
-use leftfold_io::{Clock, SystemClock};
-use leftfold_store::{
+use leftfold_api::{
     Append, Appended, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded,
 };
-use leftfold_store::{ReadError, Timestamp};
+use leftfold_api::{ReadError, Timestamp};
+use leftfold_io::{Clock, SystemClock};
 
 use super::error::FoldError;
 use crate::reads::{Reads, Source};
@@ -110,7 +110,7 @@ impl<R: Reads> Loaded<R> {
     ) -> Result<(), FoldError> {
         loop {
             let place = &self.places[nth];
-            let read = Read::forward(place.source.query.clone()).after(place.cursor);
+            let read = Read::forward(place.source.query.clone()).after(place.cursor.clone());
             let page = store.read(read).await?;
             for event in &page.events {
                 if news.as_ref().is_none_or(|(first, ..)| event.position() < *first) {
@@ -149,7 +149,7 @@ impl<R: Reads> Loaded<R> {
 
     /// After the last read.
     pub(crate) fn cursor(&self) -> Cursor {
-        self.places.last().map_or(Cursor::START, |place| place.cursor)
+        self.places.last().map_or(Cursor::START, |place| place.cursor.clone())
     }
 
     /// The store says that a stream is at a version: what of that can't be seen, retention hides.
@@ -168,7 +168,7 @@ impl<R: Reads> Loaded<R> {
         last: Option<(uuid::Uuid, u64)>,
     ) {
         let Some(place) = self.places.first_mut() else { return };
-        place.cursor = appended.cursor;
+        place.cursor = appended.cursor.clone();
         let stream = place.source.stream.as_deref();
         let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
         if let (Some((id, position)), Some(versions)) = (last, versions) {
@@ -189,7 +189,9 @@ impl<R: Reads> Loaded<R> {
                     named.push(stream);
                     append = append.expect(stream, place.expected());
                 }
-                None => append = append.none_after(place.source.query.clone(), place.cursor),
+                None => {
+                    append = append.none_after(place.source.query.clone(), place.cursor.clone())
+                }
             }
         }
         append

@@ -12,7 +12,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use leftfold_store::{EventStore, NewEvent, Query, Recorded};
+use leftfold_api::{EventStore, NewEvent, Query, Recorded};
 
 use crate::command::Command;
 use crate::reactor::{Cause, Handler, Reactor, Setback};

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use leftfold_store::Recorded;
+use leftfold_api::Recorded;
 
 use crate::reactor::is_result_of;
 

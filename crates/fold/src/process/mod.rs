@@ -13,7 +13,7 @@ mod history;
 
 use std::sync::Arc;
 
-use leftfold_store::{EventStore, Query, Read, Recorded};
+use leftfold_api::{EventStore, Query, Read, Recorded};
 
 use crate::event::decode;
 use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};

@@ -1,4 +1,4 @@
-use leftfold_store::{Recorded, Timestamp};
+use leftfold_api::{Recorded, Timestamp};
 use uuid::Uuid;
 
 /// The root of all ids that are derived from causes.

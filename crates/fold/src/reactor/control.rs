@@ -1,9 +1,9 @@
-use leftfold_store::{EventStore, NewEvent, Recorded};
+use leftfold_api::{EventStore, NewEvent, Recorded};
 use serde::{Deserialize, Serialize};
 
 use super::ReactorError;
 use super::journal::{CONTROL, Held, State, load, stream_of};
-use leftfold_store::{Append, Appended, Timestamp};
+use leftfold_api::{Append, Appended, Timestamp};
 
 const REPLAY: &str = "leftfold.ReplayParked";
 const SKIP: &str = "leftfold.SkipParked";
@@ -11,7 +11,7 @@ const SKIP: &str = "leftfold.SkipParked";
 /// The parked events of a reactor, whether or not it runs, in whatever process.
 ///
 /// ```no_run
-/// # async fn show(store: &impl leftfold_store::EventStore) -> Result<(), leftfold::reactor::ReactorError> {
+/// # async fn show(store: &impl leftfold_api::EventStore) -> Result<(), leftfold::reactor::ReactorError> {
 /// use leftfold::reactor::Parked;
 ///
 /// let parked = Parked::of("mails", store);

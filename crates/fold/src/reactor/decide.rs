@@ -1,4 +1,4 @@
-use leftfold_store::EventStore;
+use leftfold_api::EventStore;
 
 use super::{Cause, Results, Setback};
 use crate::command::Command;
@@ -49,7 +49,7 @@ fn conditional<C: Command>(
         results = match &place.source.stream {
             Some(stream) if !named.insert(stream) => results,
             Some(stream) => results.expect(stream, place.expected()),
-            None => results.none_after(place.source.query.clone(), place.cursor),
+            None => results.none_after(place.source.query.clone(), place.cursor.clone()),
         };
     }
     Ok(results)

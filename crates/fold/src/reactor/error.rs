@@ -1,4 +1,4 @@
-use leftfold_store::{AppendError, Coded, Invalid, ReadError};
+use leftfold_api::{AppendError, Coded, Invalid, ReadError};
 use thiserror::Error;
 
 /// Why a reactor does not go on. What its handlers meet is none of these: that is tried again,

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use leftfold_store::{Cursor, Recorded, Timestamp};
+use leftfold_api::{Cursor, Recorded, Timestamp};
 
 use super::journal::{Head, Held, Low, State};
 
@@ -59,7 +59,8 @@ impl Lane {
         let front = self.queue.front();
         match (&self.hold, front) {
             (hold, Some(front)) if self.begun => {
-                let after = hold.as_ref().map_or(front.before, |hold| hold.held.after);
+                let after =
+                    hold.as_ref().map_or(front.before.clone(), |hold| hold.held.after.clone());
                 Some(Held { after, head: Some(self.head(front, now)), state: State::Begun })
             }
             (Some(hold), _) => Some(hold.held.clone()),
@@ -70,13 +71,13 @@ impl Lane {
     /// What is to be known of its first event.
     pub(crate) fn head(&self, front: &Item, now: Timestamp) -> Head {
         let since = self.since.unwrap_or(now);
-        Head { attempts: self.attempts, ..Head::of(&front.event, front.at, since) }
+        Head { attempts: self.attempts, ..Head::of(&front.event, front.at.clone(), since) }
     }
 
     /// What is said of it once its first event is finished.
     pub(crate) fn fact_when_done(&self) -> Option<Held> {
         let hold = self.hold.as_ref()?;
-        let after = self.queue.front().map_or(hold.held.after, |front| front.at);
+        let after = self.queue.front().map_or(hold.held.after.clone(), |front| front.at.clone());
         Some(Held { after, head: None, state: State::Behind })
     }
 
@@ -84,7 +85,7 @@ impl Lane {
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
         if let Some(hold) = &mut self.hold {
-            hold.held = Held { after: item.at, head: None, state: State::Behind };
+            hold.held = Held { after: item.at.clone(), head: None, state: State::Behind };
         }
         (self.begun, self.attempts, self.conflicts) = (false, 0, 0);
         (self.woken, self.since) = (None, None);

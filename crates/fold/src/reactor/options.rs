@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use leftfold_api::{Field, Query, Recorded, Value};
 use leftfold_io::Random;
-use leftfold_store::{Field, Query, Recorded, Value};
 
 /// How often an effect may happen. Results are written exactly once either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

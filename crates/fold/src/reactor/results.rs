@@ -1,4 +1,4 @@
-use leftfold_store::{Append, Cursor, Expected, NewEvent, Query};
+use leftfold_api::{Append, Cursor, Expected, NewEvent, Query};
 
 use super::cause::{Cause, derived};
 
@@ -79,7 +79,7 @@ impl Results {
             append = append.expect(stream, *expected);
         }
         for (query, cursor) in &self.none_after {
-            append = append.none_after(query.clone(), *cursor);
+            append = append.none_after(query.clone(), cursor.clone());
         }
         append
     }

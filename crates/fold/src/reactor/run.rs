@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_io::{OsRandom, Random};
-use leftfold_store::{Cursor, EventStore, Query};
 use uuid::Uuid;
 
 use super::ReactorError;
@@ -123,6 +123,6 @@ where
         let run = uuid::Builder::from_random_bytes(self.setup.random.next_u128().to_le_bytes());
         let setup = Setup { run: run.into_uuid(), ..self.setup.clone() };
         let (store, handler) = (self.store.clone(), self.handler.clone());
-        Engine::start(store, handler, self.time.clone(), setup, self.start).await
+        Engine::start(store, handler, self.time.clone(), setup, self.start.clone()).await
     }
 }

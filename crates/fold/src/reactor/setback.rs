@@ -1,6 +1,6 @@
 use std::fmt;
 
-use leftfold_store::{Cursor, Query, Timestamp};
+use leftfold_api::{Cursor, Query, Timestamp};
 
 /// Why a handler could not do its work now, and what is to be done about it.
 ///

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use leftfold_store::{Field, Query, Recorded, Value};
+use leftfold_api::{Field, Query, Recorded, Value};
 
 use super::core::Wait;
 
@@ -85,7 +85,7 @@ fn term(query: &Query) -> Option<(Field, &str)> {
 fn terms(event: &Recorded) -> Vec<(&'static str, String)> {
     let mut terms = vec![
         (Field::Stream.name(), event.stream().to_owned()),
-        (Field::Category.name(), leftfold_store::category_of(event.stream()).to_owned()),
+        (Field::Category.name(), leftfold_api::category_of(event.stream()).to_owned()),
         (Field::Type.name(), event.event_type().to_owned()),
     ];
     terms.extend(event.correlation().map(|id| (Field::Correlation.name(), id.to_owned())));

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use leftfold_store::Cursor;
+use leftfold_api::Cursor;
 
 use super::journal::Low;
 
@@ -41,7 +41,7 @@ impl Window {
     /// How far all is settled.
     pub(crate) fn low(&self) -> Low {
         let settled = self.entries.iter().take_while(|entry| entry.settled);
-        settled.last().map_or(self.low, |entry| entry.low)
+        settled.last().map_or(self.low.clone(), |entry| entry.low.clone())
     }
 
     /// Forgets what is settled up to here: that is durable now.

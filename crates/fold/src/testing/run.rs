@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use leftfold_api::Timestamp;
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Manual, Options, Timestamp};
+use leftfold_store::{Embedded, Manual, Options};
 
 use super::store::SimStore;
 use super::{Domain, Running, Tally, World};
@@ -212,7 +213,7 @@ impl<'a, D: Domain> Run<'a, D> {
         if ended { self.end_process() } else { Ok(()) }
     }
 
-    fn head(&self) -> Option<leftfold_store::Cursor> {
+    fn head(&self) -> Option<leftfold_api::Cursor> {
         self.machine.as_ref().map(|machine| machine.world.store.embedded().blocking().head())
     }
 }

@@ -2,12 +2,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use leftfold_io::fake::SeededRandom;
-use leftfold_store::{
-    Append, AppendError, Appended, Cursor, Delivery, Embedded, EventStore, Expected, Failure,
-    IndexInfo, LiveSubscription, Page, Query, Read, ReadError, Recorded, Retention, RetentionRule,
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, Delivery, EventStore, Expected, Failure, From,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Recorded, Retention, RetentionRule,
     StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
+use leftfold_io::fake::SeededRandom;
+use leftfold_store::{Embedded, LiveSubscription};
 
 /// A store that a seed drives: its answers take their time, some appends lose their answer, and
 /// deliveries are held up.
@@ -56,7 +57,7 @@ impl SimStore {
 
     async fn reached(&self, cursor: Cursor) {
         poll_fn(|cx| {
-            if self.embedded.blocking().head().covers(cursor) {
+            if self.embedded.blocking().head().covers(&cursor) {
                 return Poll::Ready(());
             }
             cx.waker().wake_by_ref();
@@ -106,7 +107,7 @@ impl EventStore for SimStore {
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
         self.hold_up().await;
-        if let Some(cursor) = read.at_least {
+        if let Some(cursor) = read.at_least.clone() {
             self.reached(cursor).await;
         }
         self.embedded.blocking().read(read)
@@ -162,12 +163,20 @@ impl EventStore for SimStore {
         self.embedded.retention_rules().await
     }
 
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        self.embedded.define_index(name, query).await
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        self.embedded.ordinal(query, from).await
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        self.embedded.define_index(definition).await
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
         self.embedded.drop_index(name).await
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        self.embedded.index(name).await
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

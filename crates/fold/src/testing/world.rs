@@ -1,8 +1,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use leftfold_api::{Query, Recorded};
 use leftfold_io::fake::SeededRandom;
-use leftfold_store::{Query, Recorded};
 
 use super::SimStore;
 use crate::reactor::{Handler, Reactor};

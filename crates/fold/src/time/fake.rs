@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_listener::Event;
-use leftfold_store::Timestamp;
+use leftfold_api::Timestamp;
 use parking_lot::Mutex;
 
 use super::{Time, Waiting, later};

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use fake::FakeTime;
-use leftfold_store::Timestamp;
+use leftfold_api::Timestamp;
 pub use system::SystemTime;
 
 #[cfg(feature = "tokio")]

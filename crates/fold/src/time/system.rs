@@ -5,8 +5,8 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use leftfold_api::Timestamp;
 use leftfold_io::{Clock, SystemClock};
-use leftfold_store::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use super::{Time, Waiting, time_until};

@@ -1,4 +1,4 @@
-use leftfold_store::Timestamp;
+use leftfold_api::Timestamp;
 
 use super::{SystemTime, Time, Waiting, time_until};
 

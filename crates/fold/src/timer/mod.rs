@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use leftfold_store::{EventStore, Expected, NewEvent, Query, Recorded, Timestamp};
+use leftfold_api::{EventStore, Expected, NewEvent, Query, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};

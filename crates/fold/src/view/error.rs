@@ -1,4 +1,4 @@
-use leftfold_store::{Coded, Cursor, ReadError, Timestamp};
+use leftfold_api::{Coded, Cursor, ReadError, Timestamp};
 use thiserror::Error;
 
 /// Why a view does not go on, or can't answer.

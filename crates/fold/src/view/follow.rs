@@ -1,4 +1,4 @@
-use leftfold_store::{
+use leftfold_api::{
     Cursor, Delivery, EventStore, Invalid, Point, Query, Read, ReadError, Recorded, Subscribe,
     Subscription,
 };
@@ -35,7 +35,7 @@ impl<'a, V: View, S: EventStore> Following<'a, V, S> {
         if let Some(saved) = &saved {
             check::<V>(store, saved).await?;
         }
-        let cursor = saved.as_ref().map_or(Cursor::START, |saved| saved.cursor);
+        let cursor = saved.as_ref().map_or(Cursor::START, |saved| saved.cursor.clone());
         let subscription = match store.subscribe(Subscribe::after(view.query(), cursor)).await {
             Ok(subscription) => subscription,
             Err(error) => return Err(other_history::<V>(error, saved.as_ref())),
@@ -107,7 +107,7 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         false => true,
     };
     let ends_before =
-        page.events.is_empty() && !page.more && !store.head().await?.covers(saved.cursor);
+        page.events.is_empty() && !page.more && !store.head().await?.covers(&saved.cursor);
     if ends_before || !page.events.first().is_none_or(is_same) {
         return Err(gone::<V>(Some(saved)));
     }

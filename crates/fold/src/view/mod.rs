@@ -59,7 +59,7 @@ pub use memory::MemoryRows;
 pub use rows::{Anchor, Backing, Row, Rows, Saved};
 pub use viewing::{Lag, Viewing};
 
-use leftfold_store::{Query, Recorded};
+use leftfold_api::{Query, Recorded};
 
 /// A fold over what a query yields, into rows.
 pub trait View: Send + Sync + 'static {

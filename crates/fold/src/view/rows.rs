@@ -1,4 +1,4 @@
-use leftfold_store::{Cursor, Recorded};
+use leftfold_api::{Cursor, Recorded};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ impl Anchor {
 impl Saved {
     /// Up to where the rows are.
     pub fn cursor(&self) -> Cursor {
-        self.cursor
+        self.cursor.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
-use leftfold_store::{Cursor, EventStore, Read, Timestamp};
+use leftfold_api::{Cursor, EventStore, Read, Timestamp};
 use parking_lot::RwLock;
 
 use super::follow::Following;
@@ -121,7 +121,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         loop {
             let moved = self.moved.listen();
             let rows = self.rows();
-            if self.has(&*rows, cursor).await? {
+            if self.has(&*rows, cursor.clone()).await? {
                 return Ok(rows);
             }
             moved.await;
@@ -134,7 +134,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         cursor: Cursor,
         deadline: Timestamp,
     ) -> Result<Arc<dyn Backing>, ViewError> {
-        match select(pin!(self.at_least(cursor)), self.time.until(deadline)).await {
+        match select(pin!(self.at_least(cursor.clone())), self.time.until(deadline)).await {
             Either::Left((rows, _)) => rows,
             Either::Right(_) => Err(ViewError::Late { cursor, deadline }),
         }
@@ -143,9 +143,9 @@ impl<V: View, S: EventStore> Viewing<V, S> {
     /// Whether rows have all of the view's events up to a cursor.
     async fn has(&self, rows: &dyn Backing, cursor: Cursor) -> Result<bool, ViewError> {
         let mut at = rows.saved()?.map_or(Cursor::START, |saved| saved.cursor());
-        while !at.covers(cursor) {
+        while !at.covers(&cursor) {
             // What lies between may be nothing that the view wants.
-            let next = Read::forward(self.view.query()).after(at).at_least(cursor).limit(1);
+            let next = Read::forward(self.view.query()).after(at).at_least(cursor.clone()).limit(1);
             let page = self.store.read(next).await?;
             if !page.events.is_empty() {
                 // It may lie beyond the cursor: then the view is waited for a little longer.

@@ -11,7 +11,7 @@ struct Careless;
 async fn answer(store: std::sync::Arc<leftfold::testing::SimStore>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut at = store.checkpoint("careless").await.map_err(|error| text(&error))?;
-    let from = at.unwrap_or(leftfold::Cursor::START);
+    let from = at.clone().unwrap_or(leftfold::Cursor::START);
     let asked = Subscribe::after(Query::event_type("Asked"), from);
     let mut asked = store.subscribe(asked).await.map_err(|error| text(&error))?;
     loop {
@@ -20,7 +20,7 @@ async fn answer(store: std::sync::Arc<leftfold::testing::SimStore>) -> Result<()
         };
         let answer = Append::new().event("answers", NewEvent::json("Answered", "1"));
         store.append(answer).await.map_err(|error| text(&error))?;
-        let moved = CheckpointMove { name: "careless".to_owned(), expected: at, to };
+        let moved = CheckpointMove { name: "careless".to_owned(), expected: at, to: to.clone() };
         let moved = Append::new().checkpoint(moved);
         store.append(moved).await.map_err(|error| text(&error))?;
         at = Some(to);

@@ -21,6 +21,8 @@ const HELD_LIMIT: u64 = 64 << 20;
 pub struct Restored {
     /// The store's id.
     pub store_id: [u8; 16],
+    /// The incarnation that the restored store is.
+    pub incarnation: [u8; 16],
     /// Which backup it was.
     pub number: u64,
     /// The last position in it.
@@ -56,13 +58,14 @@ pub fn restore(
         _ => BackupError::io(&dir, LOCK, error),
     })?;
     refuse_full(to)?;
+    let reborn = header.reborn(random.next_u128());
     let done = copy_all(from, to, &list, &mut progress).and_then(|()| {
         let put = |name: &str, bytes: &[u8]| {
             write_atomically(to, "", name, bytes)
                 .map_err(|error| BackupError::io(&dir, name, error))
         };
         put(MANIFEST, &manifest)?;
-        put(STORE, header.reborn(random.next_u128()).as_bytes())
+        put(STORE, reborn.as_bytes())
     });
     if let Err(error) = done {
         clear(to, &list);
@@ -70,6 +73,7 @@ pub fn restore(
     }
     Ok(Restored {
         store_id: list.store_id,
+        incarnation: reborn.incarnation,
         number: list.number,
         head: list.head,
         time: list.time,

@@ -9,6 +9,8 @@ use super::target::existing;
 pub struct Checked {
     /// The store's id.
     pub store_id: [u8; 16],
+    /// The incarnation of the store that made the backup.
+    pub incarnation: [u8; 16],
     /// Which backup in its directory it is, from 1.
     pub number: u64,
     /// The last position in it.
@@ -28,7 +30,8 @@ pub struct Checked {
 pub fn verify(dir: &dyn Disk, mut progress: impl FnMut(u64, u64)) -> Result<Checked, BackupError> {
     let (list, _reading) = existing(dir)?;
     let (store_id, number, head, time) = (list.store_id, list.number, list.head, list.time);
-    let mut checked = Checked { store_id, number, head, time, ..Checked::default() };
+    let incarnation = list.incarnation;
+    let mut checked = Checked { store_id, incarnation, number, head, time, ..Checked::default() };
     let total = list.files.iter().map(|file| file.length).sum();
     let mut done = 0;
     for file in &list.files {

@@ -12,6 +12,12 @@ pub const CATEGORY_FIRST_DASH: u8 = 1;
 /// may cover several segments. Set when the first of them is written.
 pub const FEATURE_GENERATIONS: u64 = 1;
 
+/// Checkpoints may be cursors with an incarnation and several positions, and definitions of named
+/// indexes may have partitions.
+pub const FEATURE_CURSORS: u64 = 2;
+
+const KNOWN_FEATURES: u64 = FEATURE_GENERATIONS | FEATURE_CURSORS;
+
 /// The file `STORE`: who this store is. Written when the store is created, and again when it begins
 /// to use a feature that older releases do not know.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -83,7 +89,7 @@ impl StoreHeader {
         if header.crc.get() != header.checksum() {
             return Err("its checksum does not match".to_owned());
         }
-        let unknown = header.incompatible_features.get() & !FEATURE_GENERATIONS;
+        let unknown = header.incompatible_features.get() & !KNOWN_FEATURES;
         if unknown != 0 || header.category_rule != CATEGORY_FIRST_DASH {
             return Err("it uses features that this release does not know".to_owned());
         }

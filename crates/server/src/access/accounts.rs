@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use leftfold_store::{Cursor, Query, Recorded};
+use leftfold_api::{Cursor, Query, Recorded};
 use serde::{Deserialize, Serialize};
 
 use super::area::Area;

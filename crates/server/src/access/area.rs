@@ -4,7 +4,7 @@
 //! its form shows that it yields nothing else. What the form does not show is refused, though it
 //! might yield nothing else: so the answer to a query never depends on what is stored.
 
-use leftfold_store::{Field, Invalid, Query, Value, category_of};
+use leftfold_api::{Field, Invalid, Query, Value, category_of};
 
 /// Streams that begin so belong to the store.
 const SYSTEM: char = '$';
@@ -87,7 +87,11 @@ impl Area {
             }
             Query::And(queries) => queries.iter().any(|query| self.contains(query)),
             Query::Or(queries) => queries.iter().all(|query| self.contains(query)),
-            Query::All | Query::During(_) | Query::Index(_) | Query::Not(_) => false,
+            Query::All
+            | Query::During(_)
+            | Query::Index(_)
+            | Query::Partition(_)
+            | Query::Not(_) => false,
         }
     }
 
@@ -204,7 +208,7 @@ fn excludes_system(query: &Query) -> bool {
         Query::And(queries) => queries.iter().any(excludes_system),
         Query::Or(queries) => queries.iter().all(excludes_system),
         Query::Not(query) => covers_system(query),
-        Query::All | Query::During(_) | Query::Index(_) => false,
+        Query::All | Query::During(_) | Query::Index(_) | Query::Partition(_) => false,
     }
 }
 
@@ -219,7 +223,7 @@ fn covers_system(query: &Query) -> bool {
         Query::And(queries) => queries.iter().all(covers_system),
         Query::Or(queries) => queries.iter().any(covers_system),
         Query::Not(query) => excludes_system(query),
-        Query::Is(..) | Query::During(_) | Query::Index(_) => false,
+        Query::Is(..) | Query::During(_) | Query::Index(_) | Query::Partition(_) => false,
     }
 }
 

@@ -1,4 +1,4 @@
-use leftfold_store::{NewEvent, Recorded, Span, Timestamp};
+use leftfold_api::{NewEvent, Recorded, Span, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -165,10 +165,10 @@ proptest! {
         prop_assert!(area.holds(&narrowed), "{} in {}", narrowed, granted);
         for event in events {
             let is_system = event.stream().starts_with('$');
-            let granted_event = granted.wants(&event) && !is_system;
+            let granted_event = granted.matches(&event) && !is_system;
             let has = |key: &str, value: &str| event.tags().any(|tag| tag == (key, value));
             prop_assert_eq!(area.takes(event.stream(), has), granted_event);
-            if area.holds(&query) && query.wants(&event) {
+            if area.holds(&query) && query.matches(&event) {
                 prop_assert!(granted_event, "{} yields {:?} beyond {}", query, event, granted);
             }
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use leftfold_store::{Append, Embedded, EventStore, NewEvent, Query, Retention, RetentionRule};
+use leftfold_api::Engine;
+use leftfold_api::{Append, EventStore, NewEvent, Query, Retention, RetentionRule};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -160,7 +161,7 @@ impl Audit {
 }
 
 /// Writes records, one append a second at most.
-pub(super) async fn write(store: Arc<Embedded>, mut entries: mpsc::Receiver<Entry>) {
+pub(super) async fn write(store: Arc<dyn Engine>, mut entries: mpsc::Receiver<Entry>) {
     let mut batch = Vec::with_capacity(WAITING);
     while entries.recv_many(&mut batch, WAITING).await > 0 {
         let all = batch.drain(..);
@@ -173,7 +174,7 @@ pub(super) async fn write(store: Arc<Embedded>, mut entries: mpsc::Receiver<Entr
 }
 
 /// Limits the age of records, if there are none yet: later whoever manages decides.
-pub(super) async fn limit_age(store: &Embedded) -> Result<(), leftfold_store::AppendError> {
+pub(super) async fn limit_age(store: &dyn Engine) -> Result<(), leftfold_api::AppendError> {
     if store.stream(STREAM).await?.is_some() {
         return Ok(());
     }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leftfold_store::{Append, Query, Recorded};
+use leftfold_api::{Append, Query, Recorded};
 
 use super::accounts::{Accounts, Allowed};
 use super::area::{Area, no_system};

@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use leftfold_store::{
-    Coded, Cursor, Delivery, Embedded, EventStore, Failure, From, Point, Query, Read, ReadError,
-    Subscribe, Subscription,
+use leftfold_api::Engine;
+use leftfold_api::{
+    Coded, Cursor, Delivery, EventStore, Failure, From, Point, Query, Read, ReadError, Subscribe,
+    Subscription,
 };
 
 use super::accounts::{Accounts, STREAM};
@@ -30,9 +31,9 @@ impl Access {
         let before = accounts.version;
         loop {
             let read = Read {
-                at_least,
+                at_least: at_least.clone(),
                 ..Read::forward(Query::stream(STREAM))
-                    .excluding(Point::Cursor(accounts.cursor))
+                    .excluding(Point::Cursor(accounts.cursor.clone()))
                     .limit(PAGE)
             };
             let page = self.0.store.read(read).await?;
@@ -65,14 +66,14 @@ impl Access {
 }
 
 /// Follows the stream for as long as somebody needs it.
-pub(super) async fn run(store: Arc<Embedded>, inner: Weak<Inner>) {
+pub(super) async fn run(store: Arc<dyn Engine>, inner: Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
-        let cursor = strong.accounts.load().cursor;
+        let cursor = strong.accounts.load().cursor.clone();
         drop(strong);
         let from = From::Excluding(Point::Cursor(cursor));
-        let subscribe = Subscribe { query: Query::stream(STREAM), from };
-        if let Err(error) = follow(&store, subscribe, &inner).await {
+        let subscribe = Subscribe { from, ..Subscribe::to(Query::stream(STREAM)) };
+        if let Err(error) = follow(&*store, subscribe, &inner).await {
             if error.code() == "store_closed" {
                 return;
             }
@@ -83,7 +84,7 @@ pub(super) async fn run(store: Arc<Embedded>, inner: Weak<Inner>) {
 }
 
 async fn follow(
-    store: &Embedded,
+    store: &dyn Engine,
     subscribe: Subscribe,
     inner: &Weak<Inner>,
 ) -> Result<(), ReadError> {

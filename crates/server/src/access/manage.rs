@@ -1,6 +1,6 @@
 //! Changes of accounts, and what is shown of them.
 
-use leftfold_store::{Append, AppendError, Conflict, Expected, Failure, Invalid, NewEvent, Query};
+use leftfold_api::{Append, AppendError, Conflict, Expected, Failure, Invalid, NewEvent, Query};
 
 use super::accounts::{Accounts, Action, Change, Grantee, MANAGERS, STREAM};
 use super::area::Area;
@@ -151,7 +151,7 @@ impl Access {
             return Ok(None);
         }
         let failed = |denied: Denied| Failure::Disk {
-            what: "making the first user",
+            what: "making the first user".to_owned(),
             message: denied.to_string(),
         };
         let (given, made) = match password {
@@ -183,7 +183,7 @@ impl Access {
     pub async fn recover(&self, password: &Secret) -> Result<(), AppendError> {
         password::check(password)?;
         let failed = |denied: Denied| Failure::Disk {
-            what: "hashing a password",
+            what: "hashing a password".to_owned(),
             message: denied.to_string(),
         };
         let hash = Some(self.0.passwords.hash(password).await.map_err(failed)?);
@@ -214,7 +214,7 @@ impl Access {
             }
             accounts.check(&changes)?;
             if accounts.version.is_none() {
-                audit::limit_age(&self.0.store).await?;
+                audit::limit_age(&*self.0.store).await?;
             }
             let expected = accounts.version.map_or(Expected::NoStream, Expected::Exactly);
             let mut append = Append::new().expect(STREAM, expected);
@@ -454,7 +454,7 @@ impl Caller {
             token: token.clone(),
             user: known.user.clone(),
             last: known.last.clone(),
-            until: known.until.map(|until| leftfold_store::Timestamp(until).to_string()),
+            until: known.until.map(|until| leftfold_api::Timestamp(until).to_string()),
             expired: known.until.is_some_and(|until| until <= now),
         });
         Ok(tokens.collect())

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use leftfold_api::Engine;
+use leftfold_api::{AppendError, Invalid, Query};
 use leftfold_io::{Clock, SystemClock};
-use leftfold_store::{AppendError, Embedded, Invalid, Query};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
@@ -49,7 +50,7 @@ pub const ADMIN: &str = "admin";
 pub struct Access(Arc<Inner>);
 
 struct Inner {
-    store: Arc<Embedded>,
+    store: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     accounts: ArcSwap<Accounts>,
     /// Whether an event was met that is not understood: then nobody is let in.
@@ -76,11 +77,11 @@ impl fmt::Debug for Access {
 
 impl Access {
     /// For a server without users, whatever the store says of them.
-    pub fn local(store: Arc<Embedded>) -> Self {
+    pub fn local(store: Arc<dyn Engine>) -> Self {
         Access::new(store, Arc::new(SystemClock), Audit::new().0)
     }
 
-    fn new(store: Arc<Embedded>, clock: Arc<dyn Clock>, audit: Audit) -> Self {
+    fn new(store: Arc<dyn Engine>, clock: Arc<dyn Clock>, audit: Audit) -> Self {
         Access(Arc::new(Inner {
             store,
             clock,
@@ -98,14 +99,14 @@ impl Access {
     ///
     /// # Errors
     /// The accounts can't be read.
-    pub async fn open(store: Arc<Embedded>, clock: Arc<dyn Clock>) -> Result<Self, AppendError> {
+    pub async fn open(store: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Result<Self, AppendError> {
         let (audit, entries) = Audit::new();
         let access = Access::new(store.clone(), clock, audit);
         let writing = tokio::spawn(audit::write(store, entries));
         access.0.tasks.lock().push(writing);
         access.catch_up(None).await?;
         if !access.0.accounts.load().is_open() {
-            audit::limit_age(&access.0.store).await?;
+            audit::limit_age(&*access.0.store).await?;
         }
         let following =
             tokio::spawn(follow::run(access.0.store.clone(), Arc::downgrade(&access.0)));

@@ -1,7 +1,6 @@
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
-use leftfold_store::Embedded;
+use leftfold_api::Administration;
 use leftfold_wire::v1::admin_server::Admin;
 use leftfold_wire::v1::{self, Reclaimed};
 use tonic::{Request, Response, Status, async_trait};
@@ -31,7 +30,7 @@ impl Admin for Service {
         let request = self.manage(request, does).await?;
         let scavenged = self.alone(move |store| match request.dry_run {
             true => store.reclaimable().map_err(status::read),
-            false => store.scavenge(|_, _| ()).map_err(status::read),
+            false => store.scavenge(&mut |_, _| ()).map_err(status::read),
         });
         let reclaimed = Some(Reclaimed::from(scavenged.await?));
         Ok(Response::new(v1::ScavengeResponse { reclaimed }))
@@ -47,7 +46,7 @@ impl Admin for Service {
         let request = self.manage(request, |_| Some("back up")).await?;
         let to = self.backup_directory(&request.directory)?;
         let done = self.alone(move |store| {
-            store.backup(&to, |_, _| ()).map_err(|error| status::backup(&error))
+            store.backup(&to, &mut |_, _| ()).map_err(|error| status::administration(&error))
         });
         Ok(Response::new(done.await?.into()))
     }
@@ -72,7 +71,7 @@ impl Service {
     /// Work that reads or writes much: one at a time.
     async fn alone<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
+        work: impl FnOnce(&dyn Administration) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let alone =
             self.state.administration.clone().try_lock_owned().map_err(|_| {
@@ -89,10 +88,10 @@ impl Service {
     /// Runs on a thread that may wait for the disk.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Embedded>) -> Result<T, Status> + Send + 'static,
+        work: impl FnOnce(&dyn Administration) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let store = self.state.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let done = tokio::task::spawn_blocking(move || work(store.administration())).await;
         done.unwrap_or_else(|_| {
             let message = "the server made a mistake; its log tells more".to_owned();
             Err(status::failure("internal_error", message, false))
@@ -111,7 +110,7 @@ impl Service {
             (Some(Component::Normal(_)), None) if path.is_relative() => Ok(root.join(path)),
             _ => {
                 let message = format!("{name:?} is not the name of a directory below `backups`");
-                Err(status::invalid(leftfold_store::Invalid::new("request_invalid", message)))
+                Err(status::invalid(leftfold_api::Invalid::new("request_invalid", message)))
             }
         }
     }

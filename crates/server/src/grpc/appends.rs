@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
 use futures_util::{FutureExt, Stream};
-use leftfold_store::{Append, AppendError, Appended};
+use leftfold_api::{Append, AppendError, Appended};
 use leftfold_wire::{answer, from_status, v1};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use axum::Router;
 use futures_util::Stream;
-use leftfold_store::{Append, AppendError, Appended, EventStore};
+use leftfold_api::{Append, AppendError, Appended, EventStore};
 use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;

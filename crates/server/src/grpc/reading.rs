@@ -3,7 +3,7 @@ use std::vec::IntoIter;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use leftfold_store::{Cursor, EventStore, From, Page, Point, Read, Recorded};
+use leftfold_api::{Cursor, EventStore, From, Page, Point, Read, Recorded};
 use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
@@ -71,7 +71,7 @@ impl Reading {
         if self.all_pages {
             self.read.limit = self.read.limit.saturating_sub(page.events.len());
         }
-        self.read.from = From::Excluding(Point::Cursor(page.cursor));
+        self.read.from = From::Excluding(Point::Cursor(page.cursor.clone()));
         self.read.at_least = None;
         self.ended = !self.all_pages || !page.more || self.read.limit == 0;
         Ok(page)
@@ -85,7 +85,7 @@ impl Reading {
             bytes += PackedEvents::bytes_of(&event);
             part.push(event);
         }
-        let end = (events.len() == 0).then_some(*end);
+        let end = (events.len() == 0).then_some(end.clone());
         if end.is_some() {
             self.page = None;
         }

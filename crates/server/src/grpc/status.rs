@@ -1,4 +1,4 @@
-use leftfold_store::{AppendError, BackupError, Coded, Invalid, ReadError};
+use leftfold_api::{AdministrationError, AppendError, Coded, Invalid, ReadError};
 use leftfold_wire::{to_status, v1};
 use tonic::{Code, Status};
 
@@ -33,7 +33,7 @@ pub(super) fn denied(denied: Denied) -> Status {
     })
 }
 
-pub(super) fn backup(error: &BackupError) -> Status {
+pub(super) fn administration(error: &AdministrationError) -> Status {
     failure(error.code(), error.to_string(), error.can_retry())
 }
 

@@ -1,4 +1,4 @@
-use leftfold_store::{Append, EventStore, Read, Streams, Subscribe};
+use leftfold_api::{Append, EventStore, Read, Streams, Subscribe};
 use leftfold_wire::v1::store_server::Store;
 use leftfold_wire::v1::{self, Done};
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -71,7 +71,7 @@ impl Store for Service {
         request: Request<v1::GetStreamRequest>,
     ) -> Answer<v1::GetStreamResponse> {
         let (caller, request) = self.ask(request).await?;
-        let query = leftfold_store::Query::stream(&request.name);
+        let query = leftfold_api::Query::stream(&request.name);
         caller.may_read(&query).map_err(status::denied)?;
         let stream = self.state.store.stream(&request.name).await.map_err(status::read)?;
         Ok(Response::new(v1::GetStreamResponse { stream: stream.map(v1::StreamInfo::from) }))
@@ -149,7 +149,8 @@ impl Store for Service {
         let (caller, request) = self.ask(request).await?;
         caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
         let (name, query) = request.into_parts().map_err(status::invalid)?;
-        let defined = self.state.store.define_index(&name, query).await;
+        let defined =
+            self.state.store.define_index(leftfold_api::IndexDefinition::new(&name, query)).await;
         defined.map(done).map_err(status::append)
     }
 

@@ -2,9 +2,8 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use futures_util::{FutureExt, Stream};
-use leftfold_store::{
-    Cursor, Delivery, EventStore, LiveSubscription, ReadError, Recorded, Subscribe, Subscription,
-};
+use leftfold_api::DynSubscription;
+use leftfold_api::{Cursor, Delivery, EventStore, ReadError, Recorded, Subscribe, Subscription};
 use leftfold_wire::{MESSAGE_BYTES, PackedEvents, delivery_part, v1};
 use tonic::Status;
 
@@ -19,7 +18,7 @@ pub(super) struct Delivering {
     closing: Closing,
     /// Comes true when the caller may not have it any more.
     lost: Lost,
-    subscription: LiveSubscription,
+    subscription: DynSubscription,
     form: v1::Form,
     /// Where the client knows it to be; none before it was told where it begins.
     told: Option<Cursor>,
@@ -77,7 +76,7 @@ impl Delivering {
                     return Ok(self.part(events, caught_up));
                 }
                 Next::Heartbeat => {
-                    self.subscription.look().await.map_err(status::read)?;
+                    self.subscription.advance().await.map_err(status::read)?;
                     if self.told != Some(self.subscription.cursor()) {
                         return Ok(self.part(Vec::new(), false));
                     }
@@ -122,7 +121,7 @@ impl Delivering {
 
     fn part(&mut self, events: Vec<(Recorded, Cursor)>, caught_up: bool) -> v1::SubscribeResponse {
         let cursor = self.subscription.cursor();
-        self.told = Some(cursor);
+        self.told = Some(cursor.clone());
         match events.last() {
             _ if caught_up => self.progress.is_caught_up(),
             Some((event, _)) => self.progress.is_at(event.position()),

@@ -265,7 +265,7 @@ pub(super) async fn create_token(
     body: Body<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let NewToken { token, user, until } = body.content;
-    let until = until.as_deref().map(str::parse::<leftfold_store::Timestamp>).transpose()?;
+    let until = until.as_deref().map(str::parse::<leftfold_api::Timestamp>).transpose()?;
     let made = caller.create_token(&token, &user, until.map(|until| until.0)).await?;
     Ok((MADE, Json(MadeToken { token, secret: made.reveal().to_owned() })))
 }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use leftfold_store::EventStore;
+use leftfold_api::EventStore;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -59,7 +59,7 @@ pub(super) async fn stat(
     By(caller): By,
 ) -> Result<Json<StatAnswer>, Problem> {
     caller.may_look_after(Scope::Store)?;
-    Ok(Json(state.store.stat()?.into()))
+    Ok(Json(state.store.administration().stat()?.into()))
 }
 
 /// How to scavenge.
@@ -88,8 +88,10 @@ pub(super) async fn scavenge(
         false => caller.may_manage(Scope::Store, "scavenge")?,
     }
     let done = match dry_run {
-        true => alone(&state, |state| state.store.reclaimable()).await?,
-        false => alone(&state, |state| state.store.scavenge(|_, _| {})).await?,
+        true => alone(&state, |state| state.store.administration().reclaimable()).await?,
+        false => {
+            alone(&state, |state| state.store.administration().scavenge(&mut |_, _| {})).await?
+        }
     };
     Ok(Json(done.into()))
 }
@@ -122,7 +124,8 @@ pub(super) async fn back_up(
         return Err(Problem::new("name_invalid", message));
     }
     let to = backups.join(name);
-    let done = alone(&state, move |state| state.store.backup(to, |_, _| {})).await?;
+    let done = alone(&state, move |state| state.store.administration().backup(&to, &mut |_, _| {}))
+        .await?;
     Ok(Json(done.into()))
 }
 

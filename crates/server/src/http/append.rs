@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use leftfold_store::{Append, EventStore};
+use leftfold_api::{Append, EventStore};
 
 use super::extract::{Body, By, Named};
 use super::json::answer::AppendedAnswer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use leftfold_store::EventStore;
+use leftfold_api::EventStore;
 use serde::Serialize;
 use utoipa::ToSchema;
 

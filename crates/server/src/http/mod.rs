@@ -22,7 +22,7 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use leftfold_store::MAX_NAME;
+use leftfold_api::MAX_NAME;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

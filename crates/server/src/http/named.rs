@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use leftfold_store::{EventStore, Query, RetentionRule};
+use leftfold_api::{EventStore, Query, RetentionRule};
 
 use super::extract::{Body, By, Named};
 use super::json::answer::{CursorAnswer, IndexAnswer, IndexesAnswer, RuleAnswer, RulesAnswer};
@@ -92,7 +92,7 @@ pub(super) async fn define_index(
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
     let query: Query = body.content.query.parse()?;
-    state.store.define_index(&name, query).await?;
+    state.store.define_index(leftfold_api::IndexDefinition::new(&name, query)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

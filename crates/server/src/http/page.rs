@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use leftfold_store::{Page, Recorded};
+use leftfold_api::{Page, Recorded};
 
 use super::json::event;
 use super::problem::Problem;

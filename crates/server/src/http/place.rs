@@ -1,6 +1,6 @@
 //! Where a read begins, as parameters say it.
 
-use leftfold_store::{From, Point};
+use leftfold_api::{From, Point};
 
 use super::problem::Problem;
 

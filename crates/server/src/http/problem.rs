@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use leftfold_store::{
-    AppendError, BackupError, Coded, Conflict, Cursor, Expected, Invalid, Overlap, ReadError,
+use leftfold_api::{
+    AdministrationError, AppendError, Coded, Conflict, Cursor, Expected, Invalid, Overlap,
+    ReadError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -97,7 +98,7 @@ impl Problem {
         }
     }
 
-    fn of(error: &impl Coded, found: Option<Found>) -> Self {
+    fn of(error: &(impl Coded + ?Sized), found: Option<Found>) -> Self {
         let can_retry = error.can_retry();
         let found = found.map(Box::new);
         Problem { can_retry, found, ..Problem::new(error.code(), error.to_string()) }
@@ -183,9 +184,9 @@ impl From<ReadError> for Problem {
     }
 }
 
-impl From<BackupError> for Problem {
-    fn from(error: BackupError) -> Self {
-        Problem::of(&error, None)
+impl From<AdministrationError> for Problem {
+    fn from(error: AdministrationError) -> Self {
+        Problem::of(&*error, None)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State as Shared;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use leftfold_store::{Direction, EventStore, Point, Query, Read, Recorded};
+use leftfold_api::{Direction, EventStore, Point, Query, Read, Recorded};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -105,6 +105,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     caller.may_read(&query)?;
     let read = Read {
+        with_ordinals: false,
         query,
         from: place(params.from.as_deref(), params.after.as_deref())?,
         direction: match params.direction.unwrap_or_default() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use leftfold_store::{EventStore, Query, Streams};
+use leftfold_api::{EventStore, Query, Streams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

@@ -16,9 +16,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use leftfold_store::{
-    Cursor, Delivery, EventStore, From, LiveSubscription, Point, Query, Subscribe, Subscription,
-};
+use leftfold_api::DynSubscription;
+use leftfold_api::{Cursor, Delivery, EventStore, From, Point, Query, Subscribe, Subscription};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -81,7 +80,8 @@ pub(super) async fn subscribe(
         let message = format!("there are {most} subscriptions already, which is the limit");
         Problem::new("server_overloaded", message)
     })?;
-    let subscription = state.store.subscribe(Subscribe { query: query.clone(), from }).await?;
+    let subscription =
+        state.store.subscribe(Subscribe { from, ..Subscribe::to(query.clone()) }).await?;
     let (chunks, taken) = mpsc::channel(1);
     let writer = Writer { state, caller, query, subscribed, chunks, text: Vec::new() };
     tokio::spawn(writer.run(subscription));
@@ -131,11 +131,11 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut subscription: LiveSubscription) {
+    async fn run(mut self, mut subscription: DynSubscription) {
         _ = self.write_all(&mut subscription).await;
     }
 
-    async fn write_all(&mut self, subscription: &mut LiveSubscription) -> Result<(), Left> {
+    async fn write_all(&mut self, subscription: &mut DynSubscription) -> Result<(), Left> {
         let (state, chunks) = (self.state.clone(), self.chunks.clone());
         let mut closes = std::pin::pin!(state.closed());
         let (caller, query) = (self.caller.clone(), self.query.clone());
@@ -148,7 +148,7 @@ impl Writer {
                 },
                 () = tokio::time::sleep(state.config.heartbeat) => {
                     // The id alone moves the place to resume from, past what was not wanted.
-                    if let Err(error) = subscription.look().await {
+                    if let Err(error) = subscription.advance().await {
                         return self.end(&error.into()).await;
                     }
                     let cursor = subscription.cursor();

@@ -5,7 +5,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Instant;
 
-use leftfold_store::Embedded;
+use leftfold_api::Engine;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,7 +38,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Arc<Embedded>, subscriptions: Arc<Subscriptions>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Engine>, subscriptions: Arc<Subscriptions>) -> Self {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("leftfold"),
             // From a tenth of a millisecond to about 13 seconds.

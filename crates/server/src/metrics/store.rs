@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use leftfold_store::{Embedded, Metered};
+use leftfold_api::{Engine, Metered};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -14,7 +14,7 @@ use crate::state::Subscriptions;
 
 /// Asks the store and the subscriptions.
 pub(super) struct Collected {
-    store: Arc<Embedded>,
+    store: Arc<dyn Engine>,
     subscriptions: Arc<Subscriptions>,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Debug for Collected {
 }
 
 impl Collected {
-    pub(super) fn new(store: Arc<Embedded>, subscriptions: Arc<Subscriptions>) -> Self {
+    pub(super) fn new(store: Arc<dyn Engine>, subscriptions: Arc<Subscriptions>) -> Self {
         Collected { store, subscriptions }
     }
 }
@@ -43,7 +43,7 @@ impl Collector for Collected {
         counters(out, "cache_hits", "Blocks that were found in memory", "cache", &hits)?;
         counters(out, "cache_misses", "Blocks that were read", "cache", &misses)?;
         gauge(out, "position", "The last durable position", meters.position)?;
-        if let Ok(stat) = self.store.stat() {
+        if let Ok(stat) = self.store.administration().stat() {
             gauge(out, "streams", "Streams", stat.streams)?;
             gauge(out, "checkpoints", "Checkpoints", stat.checkpoints)?;
             gauge(out, "indexes", "Named indexes", stat.indexes)?;

@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use leftfold_api::Engine;
+use leftfold_api::{AppendError, Coded};
 use leftfold_io::{Clock, SystemClock};
-use leftfold_store::{AppendError, Coded, Embedded};
 use thiserror::Error;
 pub(crate) use threads::AtWork;
 use threads::Threads;
@@ -104,7 +105,7 @@ impl Server {
     /// The routes of all protocols without a port, for whoever has a server of their own. They are
     /// open to whoever reaches them, and without the limits that are a connection's: its requests
     /// in flight, its rate, its idle time.
-    pub fn router(config: Config, store: Arc<Embedded>) -> Router {
+    pub fn router(config: Config, store: Arc<dyn Engine>) -> Router {
         routes(&Arc::new(State::new(config, store.clone(), Access::local(store))))
     }
 
@@ -113,7 +114,7 @@ impl Server {
     /// # Errors
     /// The address can't be listened on, or would be open to everybody; the store's users can't be
     /// read.
-    pub async fn start(config: Config, store: Arc<Embedded>) -> Result<Running, StartError> {
+    pub async fn start(config: Config, store: Arc<dyn Engine>) -> Result<Running, StartError> {
         Self::start_with(config, store, Beginning::default()).await
     }
 
@@ -126,7 +127,7 @@ impl Server {
     /// As [`Server::start`].
     pub async fn start_with(
         config: Config,
-        store: Arc<Embedded>,
+        store: Arc<dyn Engine>,
         beginning: Beginning,
     ) -> Result<Running, StartError> {
         let address = config.listen;

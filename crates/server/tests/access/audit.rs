@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leftfold_store::{EventStore, Query, Read};
+use leftfold_api::{EventStore, Query, Read};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::{PASSWORD, Served, served, until};
 
 async fn records(served: &Served) -> Vec<(String, Value)> {
     let page = served.store.read(Read::forward(Query::stream("$audit"))).await.unwrap();
-    let record = |event: &leftfold_store::Recorded| {
+    let record = |event: &leftfold_api::Recorded| {
         (event.event_type().to_owned(), serde_json::from_slice(&event.data()).unwrap())
     };
     page.events.iter().map(record).collect()

@@ -1,9 +1,7 @@
 //! Changes reach whoever is connected.
 
+use leftfold_api::{Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription};
 use leftfold_client::RemoteSubscription;
-use leftfold_store::{
-    Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription,
-};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -40,7 +38,8 @@ async fn rest(mut response: Response) -> String {
 async fn over_grpc(served: &Served) -> RemoteSubscription {
     let remote = served.remote("ann", PASSWORD).await;
     let (query, from) = (Query::category("order"), From::Outermost);
-    let mut subscription = remote.subscribe(Subscribe { query, from }).await.unwrap();
+    let mut subscription =
+        remote.subscribe(Subscribe { from, ..Subscribe::to(query) }).await.unwrap();
     assert!(matches!(subscription.next().await, Ok(Delivery::CaughtUp(_))));
     subscription
 }

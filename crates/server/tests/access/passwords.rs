@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
+use leftfold_api::{EventStore, Query, Read};
 use leftfold_server::access::Secret;
-use leftfold_store::{EventStore, Query, Read};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
 //! Who may do what: each row is asked over HTTP and over gRPC.
 
-use leftfold_client::Client as Remote;
-use leftfold_store::{
+use leftfold_api::{
     AppendError, CheckpointMove, Coded, Cursor, EventStore, Expected, NewEvent, Query, ReadError,
     Retention, RetentionRule, Streams,
 };
+use leftfold_client::Client as Remote;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -219,13 +219,20 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Does) -> bool {
     let append = |stream: &str, tag: Option<(&str, &str)>| {
         let mut event = NewEvent::json("T", "1");
         event.tags.extend(tag.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        leftfold_store::Append::new().event(stream, event)
+        leftfold_api::Append::new().event(stream, event)
     };
     match does {
-        Read(text) => reads(remote.read(leftfold_store::Read::forward(query(text))).await),
+        Read(text) => reads(remote.read(leftfold_api::Read::forward(query(text))).await),
         Subscribe(text) => {
-            let from = leftfold_store::From::Outermost;
-            reads(remote.subscribe(leftfold_store::Subscribe { query: query(text), from }).await)
+            let from = leftfold_api::From::Outermost;
+            reads(
+                remote
+                    .subscribe(leftfold_api::Subscribe {
+                        from,
+                        ..leftfold_api::Subscribe::to(query(text))
+                    })
+                    .await,
+            )
         }
         Describe(stream) => reads(remote.stream(stream).await),
         List(category) => {
@@ -241,7 +248,7 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Does) -> bool {
         }
         Move(name) => {
             let to = CheckpointMove { name: name.to_owned(), expected: None, to: head };
-            writes(remote.append(leftfold_store::Append::new().checkpoint(to)).await)
+            writes(remote.append(leftfold_api::Append::new().checkpoint(to)).await)
         }
         SeeCheckpoint(name) => reads(remote.checkpoint(name).await),
         SetRetention(stream) => {
@@ -255,7 +262,9 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Does) -> bool {
                 RetentionRule { name: "x".to_owned(), query: query("category:x"), retention };
             writes(remote.set_retention_rule(rule).await)
         }
-        DefineIndex => writes(remote.define_index("x", query("type:X")).await),
+        DefineIndex => writes(
+            remote.define_index(leftfold_api::IndexDefinition::new("x", query("type:X"))).await,
+        ),
         ListIndexes => reads(remote.indexes().await),
         Stat => reads(remote.stat(false).await),
     }
@@ -275,7 +284,7 @@ async fn every_row_holds_over_grpc() {
     let head = served.store.head().await.unwrap();
     for (user, does, allowed) in TABLE {
         let remote = served.remote(user, PASSWORD).await;
-        assert_eq!(over_grpc(&remote, head, *does).await, *allowed, "{user} {does:?}");
+        assert_eq!(over_grpc(&remote, head.clone(), *does).await, *allowed, "{user} {does:?}");
     }
 }
 

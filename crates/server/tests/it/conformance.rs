@@ -5,4 +5,4 @@ mod store;
 
 use std::sync::Arc;
 
-leftfold_store::conformance_suite!(|| Arc::new(store::HttpStore::fresh()));
+leftfold_api::conformance_suite!(|| Arc::new(store::HttpStore::fresh()));

@@ -13,18 +13,16 @@ use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 use smallvec::SmallVec;
 
-use super::core::{Core, cursor_of};
+use super::core::Core;
 use super::draft::{Draft, DraftEvent, DraftStream, Guard};
-use super::indexes::Named;
+use super::indexes::{IndexList, Named};
 use super::rebuild::encode_moves;
 use super::recent::{Answer, Recent, RecentAppend, Recents};
 use super::retention::StoreChange;
 use super::wakes::Bell;
-use crate::append::{Appended, Expected, Versions};
-use crate::codec::set_version;
-use crate::cursor::Cursor;
-use crate::keys::Keys;
-use crate::names::category_of;
+use crate::keys::EventPostings;
+use leftfold_api::record::set_version;
+use leftfold_api::{Appended, Cursor, Expected, Versions};
 
 /// So many recent events a condition may look at on the writer's thread at the first attempt;
 /// four times as many at each further one, so that it gets through in the end.
@@ -41,7 +39,7 @@ pub(crate) struct Bounce {
 /// on, where it is cheaper to free.
 pub(crate) struct Written {
     pub(crate) appended: Appended,
-    _draft: Box<Draft>,
+    pub(crate) draft: Box<Draft>,
 }
 
 /// The store's side of the log's writer.
@@ -54,7 +52,7 @@ pub(crate) struct Admitter {
     /// Checkpoint moves that are not durable yet.
     moved: Vec<(String, Cursor)>,
     /// Named indexes, durable or not.
-    named: Vec<Arc<Named>>,
+    indexes: Arc<IndexList>,
     /// Changes that are not durable yet; of named indexes with what they define.
     changed: Vec<(StoreChange, Option<Arc<Named>>)>,
     /// Streams that were closed with a tombstone since the open segment began.
@@ -67,12 +65,12 @@ pub(crate) struct Admitter {
 impl Admitter {
     pub(crate) fn new(core: Arc<Core>, active: Arc<Active>) -> Self {
         let checkpoints = core.checkpoints.read().clone();
-        let named = core.named.read().values().cloned().collect();
+        let indexes = core.indexes.admitted();
         Admitter {
             recents: Recents::since(core.log.head().position),
             checkpoints,
             moved: Vec::new(),
-            named,
+            indexes,
             changed: Vec::new(),
             tombstoned: HashSet::new(),
             awaited: Vec::new(),
@@ -89,11 +87,14 @@ impl Admitter {
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
             && draft.events.iter().all(|event| !became_known(draft, event, adding))
             && (self.tombstoned.is_empty()
-                || draft.streams.iter().all(|stream| !self.tombstoned.contains(&stream.key)))
+                || draft
+                    .streams
+                    .iter()
+                    .all(|stream| !self.tombstoned.contains(&stream.keys.stream)))
             && draft
                 .checkpoints
                 .iter()
-                .all(|to| self.checkpoints.get(&to.name).copied() == to.expected)
+                .all(|to| self.checkpoints.get(&to.name) == to.expected.as_ref())
             && draft.guards.iter().all(|guard| self.guard_holds(draft, guard, adding))
     }
 
@@ -126,22 +127,34 @@ impl Admitter {
             events: SmallVec::new(),
         };
         let count = draft.events.len() as u64;
+        let listed = Listed::new(&draft, &self.indexes);
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
             let micros = event.time.unwrap_or(slot.commit_time);
             let encoded = &draft.encoded[event.encoded.clone()];
             frame.record_with(micros, encoded, |record| set_version(record, version));
-            index(&self.core.keys, adding, &draft, event, [position, version]);
-            self.index_by_name(adding, &draft, event, position, micros);
+            let stream = &draft.streams[event.stream];
+            let listed = listed.keys_of(&draft, event, micros);
+            let postings = EventPostings {
+                position,
+                version,
+                stream: &stream.name,
+                stream_keys: stream.keys,
+                facts: &draft.keys[event.keys.clone()],
+                indexes: &listed,
+                id: event.id_key,
+            };
+            postings.add_to(&self.core.keys, adding);
+            self.core.wakes.find(listed.iter().copied(), &mut self.awaited);
             recent.events.push((event.described.start, micros));
         }
         self.recents.push(recent);
         let streams = draft.streams.iter().filter(|stream| stream.events > 0);
-        let streams = streams.flat_map(|stream| [stream.key, stream.category]);
+        let streams = streams.flat_map(|stream| [stream.keys.stream, stream.keys.category]);
         self.core.wakes.find(streams.chain(draft.keys.iter().copied()), &mut self.awaited);
         for to in draft.checkpoints.drain(..) {
-            self.checkpoints.insert(to.name.clone(), to.to);
+            self.checkpoints.insert(to.name.clone(), to.to.clone());
             self.moved.push((to.name, to.to));
         }
         if let Some(change) = draft.change.take() {
@@ -151,39 +164,23 @@ impl Admitter {
         self.known.fetch_max(last, Ordering::AcqRel);
         self.core.admitted.store(slot.ticket, Ordering::Release);
         let appended = Appended {
-            cursor: cursor_of(self.core.log.header().store_id, last),
+            cursor: self.core.cursor(last),
             positions: (count > 0).then_some((slot.position, last)),
             streams: versions(std::mem::take(&mut draft.streams), &firsts),
             repeated: false,
+            ordinals: Vec::new(),
         };
-        Written { appended, _draft: draft }
-    }
-
-    fn index_by_name(
-        &mut self,
-        adding: &mut Adding<'_>,
-        draft: &Draft,
-        event: &DraftEvent,
-        position: u64,
-        micros: i64,
-    ) {
-        if self.named.is_empty() {
-            return;
-        }
-        let recent = Recent::of(&draft.described[event.described.clone()], micros);
-        for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
-            adding.posting(named.key, position);
-            self.core.wakes.find(std::iter::once(named.key), &mut self.awaited);
-        }
+        Written { appended, draft }
     }
 
     fn change(&mut self, change: StoreChange, position: u64) {
         let mut defined = None;
         match &change {
             StoreChange::Index(change) => {
-                defined = change.defined_at(position, &self.core.keys);
-                self.named.retain(|named| named.name != change.name());
-                self.named.extend(defined.clone());
+                let keys = &self.core.keys;
+                defined = change.defined_at(position, keys);
+                self.indexes = Arc::new(self.indexes.with(change.name(), defined.clone(), keys));
+                self.core.indexes.admit(self.indexes.clone());
             }
             StoreChange::Tombstone(stream) => _ = self.tombstoned.insert(*stream),
             StoreChange::Rule(..) | StoreChange::Stream => {}
@@ -255,7 +252,7 @@ impl Drop for Admitter {
 
 /// Whether the expectation of a stream holds now as it did for the caller.
 fn stream_holds(stream: &DraftStream, adding: &Adding<'_>) -> bool {
-    let now = adding.last(&stream.key).map(|(version, _)| version).or(stream.version);
+    let now = adding.last(&stream.keys.stream).map(|(version, _)| version).or(stream.version);
     now == stream.version || stream.expected.holds(now)
 }
 
@@ -266,7 +263,7 @@ fn became_known(draft: &Draft, event: &DraftEvent, adding: &Adding<'_>) -> bool 
 }
 
 fn next_version(stream: &DraftStream, adding: &Adding<'_>) -> u64 {
-    let last = adding.last(&stream.key).map(|(version, _)| version).or(stream.version);
+    let last = adding.last(&stream.keys.stream).map(|(version, _)| version).or(stream.version);
     last.map_or(0, |version| version + 1)
 }
 
@@ -280,20 +277,34 @@ fn versions(streams: SmallVec<[DraftStream; 1]>, firsts: &[u64]) -> Vec<Versions
     streams.map(versions).collect()
 }
 
-fn index(
-    keys: &Keys,
-    adding: &mut Adding<'_>,
-    draft: &Draft,
-    event: &DraftEvent,
-    [position, version]: [u64; 2],
-) {
-    let stream = &draft.streams[event.stream];
-    adding.numbered(stream.key, position, version);
-    adding.posting(stream.category, position);
-    if version == 0 {
-        adding.posting(keys.starts(), position);
-        adding.posting(keys.starts_in(category_of(&stream.name)), position);
+/// The named indexes that list a draft's events, as the writer knows them.
+struct Listed<'a> {
+    indexes: &'a IndexList,
+    /// Whether the caller knew the same indexes.
+    is_current: bool,
+}
+
+impl<'a> Listed<'a> {
+    fn new(draft: &Draft, indexes: &'a Arc<IndexList>) -> Self {
+        Listed { indexes, is_current: Arc::ptr_eq(&draft.indexes, indexes) }
     }
-    draft.keys[event.keys.clone()].iter().for_each(|key| adding.posting(*key, position));
-    adding.single(event.id_key, position);
+
+    /// The keys of an event. Nearly always its caller has found them; what is left for the writer's
+    /// thread are indexes that were defined or removed since, and those that ask for the time of an
+    /// event whose time is its commit time.
+    fn keys_of(&self, draft: &Draft, event: &DraftEvent, micros: i64) -> SmallVec<[Key; 4]> {
+        let recent = || Recent::of(&draft.described[event.described.clone()], micros);
+        if !self.is_current {
+            let (mut keys, stream) = (SmallVec::new(), draft.streams[event.stream].keys);
+            let facts = &draft.keys[event.keys.clone()];
+            self.indexes.keys_of(&recent(), stream, facts, &mut keys);
+            return keys;
+        }
+        let mut keys = SmallVec::from_slice(&draft.index_keys[event.index_keys.clone()]);
+        if event.time.is_none() && !self.indexes.timed().is_empty() {
+            let recent = recent();
+            self.indexes.timed().iter().for_each(|named| named.keys_of(&recent, &mut keys));
+        }
+        keys
+    }
 }

@@ -3,37 +3,16 @@
 use std::path::Path;
 
 use leftfold_io::{Disk, OsRandom, Random, RealDisk};
+use leftfold_log::LiveFile;
 use leftfold_log::backup::{self, Guide, Step};
-use leftfold_log::{LiveFile, ReadError};
 
 use super::Embedded;
-use super::core::{Core, cursor_of};
+use super::core::Core;
 use super::open::open_file;
 use super::upkeep::Pace;
-use crate::cursor::Cursor;
-use crate::time::Timestamp;
+use leftfold_api::{BackupReport, Cursor, Origin, Timestamp};
 
 pub use leftfold_log::backup::BackupError;
-
-/// What a backup came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackedUp {
-    /// Which backup in its directory it is, from 1.
-    pub number: u64,
-    /// The last event in it.
-    pub head: Cursor,
-    /// Files that were copied.
-    pub files_copied: u64,
-    /// Their bytes.
-    pub bytes_copied: u64,
-    /// Files that the backup before has copied already.
-    pub files_kept: u64,
-    /// Their bytes.
-    pub bytes_kept: u64,
-    /// Index files that are missing or damaged, and so are not in it: they are made again from the
-    /// log when the restored store is opened.
-    pub files_left_out: u64,
-}
 
 /// What checking or restoring a backup came to.
 #[derive(Debug, Clone)]
@@ -79,7 +58,7 @@ impl Embedded {
         &self,
         to: impl AsRef<Path>,
         progress: impl FnMut(u64, u64),
-    ) -> Result<BackedUp, BackupError> {
+    ) -> Result<BackupReport, BackupError> {
         let to = RealDisk::new(&to).map_err(|error| cannot_use(to.as_ref(), error))?;
         self.backup_on(&to, progress)
     }
@@ -89,7 +68,7 @@ impl Embedded {
         &self,
         to: &dyn Disk,
         progress: impl FnMut(u64, u64),
-    ) -> Result<BackedUp, BackupError> {
+    ) -> Result<BackupReport, BackupError> {
         self.core.backup(to, progress)
     }
 }
@@ -99,7 +78,7 @@ impl Core {
         &self,
         to: &dyn Disk,
         progress: impl FnMut(u64, u64),
-    ) -> Result<BackedUp, BackupError> {
+    ) -> Result<BackupReport, BackupError> {
         // Files that are replaced meanwhile stay while somebody holds a set of which they are part.
         // One that was taken into the manifest just now may be in the later set only.
         let earlier = self.index.load_full();
@@ -108,7 +87,7 @@ impl Core {
         let mut guide = Paced { core: self, pace: self.upkeep.pace(), progress };
         let taken = self.log.backup(to, &others, &mut guide)?;
         drop((earlier, later));
-        Ok(BackedUp {
+        Ok(BackupReport {
             number: taken.number,
             head: self.cursor(taken.head),
             files_copied: taken.files_copied,
@@ -143,7 +122,7 @@ pub fn restore_on(
     let restored = backup::restore(from, to, random, progress)?;
     Ok(BackupInfo {
         number: restored.number,
-        head: cursor_of(restored.store_id, restored.head),
+        head: Cursor::at(Origin::new(&restored.store_id, &restored.incarnation), restored.head),
         time: Timestamp(restored.time),
         files: restored.files,
         bytes: restored.bytes,
@@ -168,7 +147,7 @@ pub fn verify_backup_on(
     let checked = backup::verify(dir, progress)?;
     Ok(BackupInfo {
         number: checked.number,
-        head: cursor_of(checked.store_id, checked.head),
+        head: Cursor::at(Origin::new(&checked.store_id, &checked.incarnation), checked.head),
         time: Timestamp(checked.time),
         files: checked.files,
         bytes: checked.bytes,
@@ -185,23 +164,4 @@ fn existing(dir: &Path) -> Result<RealDisk, BackupError> {
 
 fn cannot_use(dir: &Path, source: std::io::Error) -> BackupError {
     BackupError::Io { file: dir.display().to_string(), source: source.into() }
-}
-
-/// The code of what went wrong with a backup.
-pub(crate) fn code_of(error: &BackupError) -> &'static str {
-    match error {
-        BackupError::Foreign { .. } => "backup_foreign",
-        BackupError::Missing(_) => "backup_missing",
-        BackupError::Damaged { .. } => "backup_damaged",
-        BackupError::Locked(_) => "backup_locked",
-        BackupError::NotEmpty { .. } => "restore_not_empty",
-        BackupError::Stopped => "store_closed",
-        BackupError::Read(ReadError::Damaged(_)) => "data_damaged",
-        BackupError::Io { source, .. } if is_full(source) => "disk_full",
-        _ => "disk_failed",
-    }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }

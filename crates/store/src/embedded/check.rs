@@ -7,9 +7,7 @@ use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
 use super::repeat::Known;
 use super::retention::Kept;
-use crate::append::Appended;
-use crate::error::{AppendError, Conflict, Failure, Overlap, ReadError};
-use crate::recorded::Recorded;
+use leftfold_api::{AppendError, Appended, Conflict, Failure, Overlap, ReadError, Recorded};
 
 /// What the caller's half comes to.
 pub(crate) enum Verdict {
@@ -52,7 +50,7 @@ impl Core {
     }
 
     fn look_at(&self, draft: &mut Draft, at: usize, upto: u64) -> Result<Finding, Failure> {
-        let version = self.version(&draft.streams[at].key, upto)?;
+        let version = self.version(&draft.streams[at].keys.stream, upto)?;
         draft.streams[at].version = version;
         let stream = &draft.streams[at];
         let holds = stream.expected.holds(version);
@@ -152,9 +150,9 @@ impl Core {
     fn check_checkpoints(&self, draft: &Draft) -> Result<(), AppendError> {
         let checkpoints = self.checkpoints.read();
         for to in &draft.checkpoints {
-            let actual = checkpoints.get(&to.name).copied();
+            let actual = checkpoints.get(&to.name).cloned();
             if actual != to.expected {
-                let (name, expected) = (to.name.clone(), to.expected);
+                let (name, expected) = (to.name.clone(), to.expected.clone());
                 return Err(Conflict::Checkpoint { name, expected, actual }.into());
             }
             let (count, allowed) = (checkpoints.len() + 1, self.limits.checkpoints);

@@ -5,24 +5,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use leftfold_index::{IndexCache, IndexSet, Key};
 use leftfold_io::Random;
+use leftfold_log::format::FEATURE_CURSORS;
 use leftfold_log::{Log, Packing};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
 use super::events::EventCache;
-use super::indexes::Named;
+use super::indexes::Indexes;
 use super::retention::{Kept, Rule};
 use super::upkeep::Upkeep;
 use super::wakes::Wakes;
-use crate::cursor::Cursor;
-use crate::error::{Failure, Invalid, ReadError};
 use crate::keys::Keys;
-use crate::limits::Limits;
-use crate::names;
+use leftfold_api::names;
+use leftfold_api::{Cursor, Failure, Invalid, Limits, Origin, ReadError};
 
 /// What all parts of an embedded store share.
 pub(crate) struct Core {
     pub(crate) log: Log,
+    /// The store and incarnation that its cursors belong to.
+    pub(crate) origin: Origin,
     pub(crate) keys: Keys,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn leftfold_io::Clock>,
@@ -36,8 +37,7 @@ pub(crate) struct Core {
     pub(crate) heads: Cache<Key, (u64, u64)>,
     /// Durable checkpoints.
     pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
-    /// Durable named indexes.
-    pub(crate) named: RwLock<BTreeMap<String, Arc<Named>>>,
+    pub(crate) indexes: Indexes,
     /// Durable rules of retention, by name.
     pub(crate) rules: ArcSwap<Vec<Arc<Rule>>>,
     /// Whether anything was ever said of what is kept of a stream.
@@ -57,8 +57,17 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Notes on disk, before the first of them is written, that the store holds cursors with
+    /// incarnations or partitioned indexes: an older release refuses it then.
+    pub(crate) fn use_current_form(&self) -> Result<(), Failure> {
+        self.log.use_feature(FEATURE_CURSORS).map_err(|error| Failure::Disk {
+            what: "writing STORE".to_owned(),
+            message: error.to_string(),
+        })
+    }
+
     pub(crate) fn cursor(&self, position: u64) -> Cursor {
-        cursor_of(self.log.header().store_id, position)
+        Cursor::at(self.origin, position)
     }
 
     pub(crate) fn head_cursor(&self) -> Cursor {
@@ -66,27 +75,28 @@ impl Core {
     }
 
     /// The position that a cursor stands for, if this store gave it and still knows it.
-    pub(crate) fn position_of(&self, cursor: Cursor) -> Result<u64, Invalid> {
-        if cursor.position == 0 {
+    pub(crate) fn position_of(&self, cursor: &Cursor) -> Result<u64, Invalid> {
+        if cursor.is_start() {
             return Ok(0);
         }
-        if cursor.store != self.cursor(1).store {
+        let ours = self.origin.store == cursor.origin().store;
+        let (true, Some(position)) = (ours, cursor.position()) else {
             let message = format!("cursor {cursor} was given by another store");
             return Err(Invalid::new("cursor_foreign", message));
-        }
+        };
         let known = self.known.load(Ordering::Acquire);
-        if cursor.position > known {
+        if position > known {
             let message = format!(
                 "cursor {cursor} lies ahead of the store: was the store restored from an older \
                  backup? Whatever keeps this cursor must be rebuilt"
             );
             return Err(Invalid::new("cursor_ahead", message));
         }
-        Ok(cursor.position)
+        Ok(position)
     }
 
     /// Waits until the store is durable up to a cursor.
-    pub(crate) async fn durable_cursor(&self, cursor: Cursor) -> Result<(), ReadError> {
+    pub(crate) async fn durable_cursor(&self, cursor: &Cursor) -> Result<(), ReadError> {
         let position = self.position_of(cursor)?;
         Ok(self.wait(|head| head.position >= position).await?)
     }
@@ -106,7 +116,7 @@ impl Core {
                 return Ok(());
             }
             if self.log.is_closed() {
-                return Err(self.log.failure().map_or_else(super::closed, Failure::Write));
+                return Err(self.log.failure().map_or(Failure::Closed, Failure::from));
             }
             moved.await;
         }
@@ -140,11 +150,6 @@ impl Core {
 
     pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         names::check("checkpoint", name)?;
-        Ok(self.checkpoints.read().get(name).copied())
+        Ok(self.checkpoints.read().get(name).cloned())
     }
-}
-
-pub(crate) fn cursor_of(store_id: [u8; 16], position: u64) -> Cursor {
-    let [a, b, c, d, ..] = store_id;
-    if position == 0 { Cursor::START } else { Cursor { store: [a, b, c, d], position } }
 }

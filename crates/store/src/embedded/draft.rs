@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use leftfold_index::Key;
@@ -9,15 +10,23 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::core::Core;
+use super::indexes::{IndexList, Named};
 use super::limit_error;
 use super::retention::StoreChange;
-use crate::append::{Append, CheckpointMove, Expected};
-use crate::codec::{self, EventHeader, Layout};
-use crate::cursor::Cursor;
-use crate::error::Invalid;
-use crate::event::NewEvent;
-use crate::names::{self, category_of};
-use crate::query::{Field, Plan, Query, plan};
+use crate::keys::{Keys, StreamKeys};
+use crate::plan::{Plan, plan};
+use leftfold_api::names;
+use leftfold_api::record::{self, EventHeader, Layout};
+use leftfold_api::{Append, CheckpointMove, Cursor, Expected, Facts, Invalid, NewEvent, Query};
+
+/// Who appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A caller, whose names do not begin with `$`.
+    Caller,
+    /// The store itself.
+    Store,
+}
 
 /// An append on its way: checked, laid out, its keys made.
 pub(crate) struct Draft {
@@ -27,8 +36,13 @@ pub(crate) struct Draft {
     pub(crate) encoded: Bytes,
     /// What conditions of later appends will look at: the same, or without payloads that are large.
     pub(crate) described: Bytes,
-    /// The keys of all events' types, correlations and tags.
+    /// The keys of all events' facts: types, correlations and tags.
     pub(crate) keys: SmallVec<[Key; 4]>,
+    /// The keys under which named indexes list the events, and the indexes that they are of.
+    pub(crate) index_keys: SmallVec<[Key; 4]>,
+    pub(crate) indexes: Arc<IndexList>,
+    /// The named index whose ordinals the caller asked for.
+    pub(crate) ordinals_in: Option<Arc<Named>>,
     /// Each stream that has events or an expectation, once.
     pub(crate) streams: SmallVec<[DraftStream; 1]>,
     pub(crate) guards: Vec<Guard>,
@@ -42,8 +56,7 @@ pub(crate) struct Draft {
 
 pub(crate) struct DraftStream {
     pub(crate) name: String,
-    pub(crate) key: Key,
-    pub(crate) category: Key,
+    pub(crate) keys: StreamKeys,
     pub(crate) expected: Expected,
     /// Its last version as far as its caller has checked.
     pub(crate) version: Option<u64>,
@@ -67,8 +80,10 @@ pub(crate) struct DraftEvent {
     pub(crate) encoded: Range<usize>,
     /// Where it lies in `described`.
     pub(crate) described: Range<usize>,
-    /// Which of the draft's keys are its own.
+    /// Where its facts' keys are in the draft's `keys`.
     pub(crate) keys: Range<usize>,
+    /// Where its keys in named indexes are in the draft's `index_keys`.
+    pub(crate) index_keys: Range<usize>,
 }
 
 /// "No event after the cursor matches the query."
@@ -114,10 +129,14 @@ impl Draft {
 
 impl Core {
     /// Checks the form of an append and lays it out.
-    pub(crate) fn draft(&self, append: Append) -> Result<Draft, Invalid> {
-        let bytes = self.check_form(&append)?;
+    pub(crate) fn draft(&self, append: Append, author: Author) -> Result<Draft, Invalid> {
+        let bytes = self.check_form(&append, author)?;
+        let append = append.into_parts();
+        let ordinals_in = append.ordinals_in.map(|name| self.ready_index(&name)).transpose()?;
         let mut laying = Laying {
             core: self,
+            indexes: self.indexes.admitted(),
+            index_keys: SmallVec::new(),
             millis: (self.clock.now_micros() / 1000).max(0) as u64,
             events: SmallVec::with_capacity(append.events.len()),
             encoded: Vec::with_capacity(bytes),
@@ -133,17 +152,20 @@ impl Core {
             laying.streams[at].expected = expected;
         }
         check_ids_twice(&laying.events, &laying.streams)?;
-        let Laying { mut events, encoded, keys, streams, .. } = laying;
+        let Laying { mut events, encoded, keys, streams, index_keys, indexes, .. } = laying;
         let encoded = Bytes::from(encoded);
         let described = describe(&mut events, &encoded);
         let guard = |(query, cursor)| self.guard(query, cursor);
         Ok(Draft {
             append_id: self.random.next_u128(),
-            change: append.system.then(|| StoreChange::of(&encoded, &self.keys)).flatten(),
+            change: change_of(author, &encoded, &self.keys),
             events,
             encoded,
             described,
             keys,
+            index_keys,
+            indexes,
+            ordinals_in,
             streams,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
             checkpoints: append.checkpoints,
@@ -164,48 +186,61 @@ impl Core {
             Cow::Borrowed(_) => None,
         };
         let plan = plan(expanded.as_ref().unwrap_or(&query), &self.keys, &|_| None);
-        Ok(Guard { holds_upto: self.position_of(cursor)?, query, expanded, plan })
+        Ok(Guard { holds_upto: self.position_of(&cursor)?, query, expanded, plan })
     }
 
     /// Checks the form; gives how many bytes its events will take.
-    fn check_form(&self, append: &Append) -> Result<usize, Invalid> {
+    fn check_form(&self, append: &Append, author: Author) -> Result<usize, Invalid> {
         let limits = &self.limits;
-        if append.events.is_empty() && append.checkpoints.is_empty() {
+        let (events, moves) = (append.events(), append.moves());
+        let (expected, conditions) = (append.expectations(), append.conditions());
+        if events.is_empty() && moves.is_empty() {
             let message = "the append has neither events nor checkpoint moves: add one";
             return Err(Invalid::new("append_empty", message));
         }
-        let (events, allowed) = (append.events.len(), limits.append_events);
-        if events > allowed {
-            return Err(limit_error("too_many_events", "events in one append", events, allowed));
+        let (count, allowed) = (events.len(), limits.append_events);
+        if count > allowed {
+            return Err(limit_error("too_many_events", "events in one append", count, allowed));
         }
-        let conditions = append.expected.len() + append.none_after.len() + append.checkpoints.len();
+        let conditions = expected.len() + conditions.len() + moves.len();
         if conditions > limits.append_conditions {
             let what = "conditions and checkpoint moves in one append";
             let allowed = limits.append_conditions;
             return Err(limit_error("too_many_conditions", what, conditions, allowed));
         }
         let mut bytes = 0;
-        for (stream, event) in &append.events {
-            let check = if append.system { names::check_system } else { names::check_new };
+        for (stream, event) in events {
+            let check = match author {
+                Author::Store => names::check_system,
+                Author::Caller => names::check_new,
+            };
             check("stream", stream)?;
-            bytes += self.check_event(stream, event, append.system)?;
+            bytes += self.check_event(stream, event, author)?;
         }
         if bytes > limits.append_bytes {
             let allowed = limits.append_bytes;
             return Err(limit_error("append_too_large", "bytes in one append", bytes, allowed));
         }
         check_twice(append)?;
-        append.expected.iter().try_for_each(|(stream, _)| names::check_system("stream", stream))?;
-        for to in &append.checkpoints {
+        expected.iter().try_for_each(|(stream, _)| names::check_system("stream", stream))?;
+        for to in moves {
             names::check_new("checkpoint", &to.name)?;
-            self.position_of(to.to)?;
+            self.position_of(&to.to)?;
         }
-        Ok(bytes + append.events.len() * EventHeader::SIZE)
+        Ok(bytes + events.len() * EventHeader::SIZE)
     }
 
     /// Checks an event; gives its size.
-    fn check_event(&self, stream: &str, event: &NewEvent, system: bool) -> Result<usize, Invalid> {
-        let check = if system { names::check } else { names::check_new };
+    fn check_event(
+        &self,
+        stream: &str,
+        event: &NewEvent,
+        author: Author,
+    ) -> Result<usize, Invalid> {
+        let check = match author {
+            Author::Store => names::check,
+            Author::Caller => names::check_new,
+        };
         check("event type", &event.event_type)?;
         names::check("content type", &event.content_type)?;
         event.correlation.iter().try_for_each(|id| names::check("correlation id", id))?;
@@ -226,11 +261,43 @@ impl Core {
                 return Err(Invalid::new("tag_invalid", message));
             }
         }
-        let (size, allowed) = (codec::encoded_len(stream, event), self.limits.event_bytes);
+        let (size, allowed) = (record::encoded_len(stream, event), self.limits.event_bytes);
         if size > allowed {
             return Err(limit_error("event_too_large", "bytes in one event", size, allowed));
         }
         Ok(size)
+    }
+}
+
+/// An event yet to be appended, to queries.
+struct NewFacts<'a> {
+    stream: &'a str,
+    event: &'a NewEvent,
+}
+
+impl Facts for NewFacts<'_> {
+    fn stream(&self) -> &str {
+        self.stream
+    }
+
+    fn event_type(&self) -> &str {
+        &self.event.event_type
+    }
+
+    fn correlation(&self) -> Option<&str> {
+        self.event.correlation.as_deref().filter(|id| !id.is_empty())
+    }
+
+    fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
+        self.event.tags.iter().any(|(key, value)| test(key, value))
+    }
+
+    fn each_tag(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.event.tags.iter().for_each(|(key, value)| visit(key, value));
+    }
+
+    fn event_micros(&self) -> i64 {
+        self.event.event_time.map_or(0, |time| time.0)
     }
 }
 
@@ -242,6 +309,8 @@ struct Laying<'a> {
     events: SmallVec<[DraftEvent; 1]>,
     encoded: Vec<u8>,
     keys: SmallVec<[Key; 4]>,
+    indexes: Arc<IndexList>,
+    index_keys: SmallVec<[Key; 4]>,
     streams: SmallVec<[DraftStream; 1]>,
     /// Where each stream is, once there are several.
     by_name: HashMap<String, usize>,
@@ -255,21 +324,27 @@ impl Laying<'_> {
         let id = event.id.unwrap_or_else(|| core.new_id(self.millis));
         let (start, first_key) = (self.encoded.len(), self.keys.len());
         let hash_key = &core.log.header().hash_key;
-        codec::encode_into(&mut self.encoded, &stream.name, event, id.into_bytes(), hash_key);
-        self.keys.push(core.keys.of(Field::Type, &event.event_type));
-        self.keys.extend(event.correlation.iter().map(|id| core.keys.of(Field::Correlation, id)));
-        self.keys.extend(event.tags.iter().map(|(key, value)| core.keys.tag(key, value)));
+        record::encode_into(&mut self.encoded, &stream.name, event, id.into_bytes(), hash_key);
+        let facts = NewFacts { stream: &stream.name, event };
+        core.keys.facts(&facts, &mut self.keys);
+        let first_index_key = self.index_keys.len();
+        let own = &self.keys[first_key..];
+        match event.event_time {
+            Some(_) => self.indexes.keys_of(&facts, stream.keys, own, &mut self.index_keys),
+            None => self.indexes.keys_of_untimed(&facts, stream.keys, own, &mut self.index_keys),
+        }
         let encoded = start..self.encoded.len();
         self.events.push(DraftEvent {
             stream: at,
             next: None,
             id,
             id_given: event.id.is_some(),
-            id_key: core.keys.event(&stream.key, id),
+            id_key: core.keys.event(&stream.keys.stream, id),
             time: event.event_time.map(|time| time.0),
             described: encoded.clone(),
             encoded,
             keys: first_key..self.keys.len(),
+            index_keys: first_index_key..self.index_keys.len(),
         });
     }
 
@@ -295,8 +370,7 @@ impl Laying<'_> {
         }
         self.by_name.extend(last.map(|last| (self.streams[last].name.clone(), last)));
         self.streams.push(DraftStream {
-            key: self.core.keys.of(Field::Stream, &name),
-            category: self.core.keys.of(Field::Category, category_of(&name)),
+            keys: StreamKeys::new(&self.core.keys, &name),
             name,
             expected: Expected::Any,
             version: None,
@@ -329,6 +403,10 @@ fn twice(what: &str, name: &str) -> Invalid {
     Invalid::new("append_contradictory", format!("{what} {name} is given twice in one append"))
 }
 
+fn change_of(author: Author, encoded: &Bytes, keys: &Keys) -> Option<StoreChange> {
+    (author == Author::Store).then(|| StoreChange::of(encoded, keys)).flatten()
+}
+
 /// No stream may get the same event twice.
 fn check_ids_twice(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(), Invalid> {
     if events.len() < 2 {
@@ -346,14 +424,16 @@ fn check_ids_twice(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(),
 
 /// Nothing else may be said twice of the same thing.
 fn check_twice(append: &Append) -> Result<(), Invalid> {
-    if append.expected.len() > 1 {
+    if append.expectations().len() > 1 {
         let mut streams = HashSet::new();
-        if let Some((stream, _)) = append.expected.iter().find(|(name, _)| !streams.insert(name)) {
+        if let Some((stream, _)) =
+            append.expectations().iter().find(|(name, _)| !streams.insert(name))
+        {
             return Err(twice("the expectation of stream", stream));
         }
     }
     let mut names = HashSet::new();
-    match append.checkpoints.iter().find(|to| !names.insert(&to.name)) {
+    match append.moves().iter().find(|to| !names.insert(&to.name)) {
         Some(to) => Err(twice("the move of checkpoint", &to.name)),
         None => Ok(()),
     }

@@ -1,11 +1,9 @@
 use super::{Embedded, LiveSubscription};
-use crate::append::{Append, Appended, Expected};
-use crate::cursor::Cursor;
-use crate::error::{AppendError, ReadError};
-use crate::event_store::EventStore;
-use crate::query::Query;
-use crate::read::{IndexInfo, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
-use crate::retention::{Retention, RetentionRule};
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
+    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Subscribe,
+};
 
 impl EventStore for Embedded {
     type Subscription = LiveSubscription;
@@ -15,7 +13,7 @@ impl EventStore for Embedded {
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        if let Some(cursor) = read.at_least {
+        if let Some(cursor) = &read.at_least {
             self.core.durable_cursor(cursor).await?;
         }
         if let Some(page) = self.core.read_from_memory(&read) {
@@ -71,15 +69,24 @@ impl EventStore for Embedded {
         Ok(self.core.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect())
     }
 
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        self.define(name, query).await
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        self.on_pool(move |core| core.ordinal(query, from)).await
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        self.define(definition).await
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
         self.undefine(name).await
     }
 
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        let name = name.to_owned();
+        self.on_pool(move |core| core.index_info(&name)).await
+    }
+
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.on_pool(|core| core.indexes()).await
+        self.on_pool(|core| core.index_infos()).await
     }
 }

@@ -7,7 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::recorded::Recorded;
+use leftfold_api::{Failure, Recorded, Timestamp};
+use leftfold_log::Record;
+
+/// Reads the event that a record of the log holds.
+pub(crate) fn recorded(record: Record) -> Result<Recorded, Failure> {
+    let (event_time, commit_time) = (Timestamp(record.time), Timestamp(record.commit_time));
+    Recorded::from_record(record.position, event_time, commit_time, record.bytes)
+}
 
 /// A cache of events by position, bounded in bytes.
 #[derive(Clone)]

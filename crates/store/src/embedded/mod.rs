@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod core;
 mod draft;
+mod engine;
 mod event_store;
 mod events;
 mod indexes;
@@ -29,26 +30,24 @@ mod wakes;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use backup::code_of as code_of_backup;
-pub use backup::{
-    BackedUp, BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on,
-};
+pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on};
 pub use manual::Manual;
 pub use options::Options;
 pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};
-pub use retention::Scavenged;
-pub use stat::{Meters, Stat};
 pub use subscription::LiveSubscription;
 pub use verify::{Finding, Verified};
 
-use crate::append::{Append, Appended};
 use crate::blocking::Blocking;
-use crate::error::{AppendError, Conflict, Failure, Invalid, OpenError, ReadError};
-use crate::names;
-use crate::query::Query;
+use crate::error::OpenError;
 use admit::Admitter;
 use check::Verdict;
 use core::Core;
+use draft::{Author, Draft};
+use leftfold_api::names;
+use leftfold_api::{
+    Append, AppendError, Appended, Conflict, Failure, IndexDefinition, Invalid, Meters, ReadError,
+    Scavenged, Stat,
+};
 use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
 use leftfold_log::Sequencer;
 use pool::Pool;
@@ -128,7 +127,7 @@ impl Embedded {
 
     /// Why nothing is written any more, if a write or a sync has failed.
     pub fn failure(&self) -> Option<Failure> {
-        self.core.log.failure().map(Failure::Write)
+        self.core.log.failure().map(Failure::from)
     }
 
     /// Reads everything and checks it against everything, on as many threads as the machine has
@@ -178,16 +177,21 @@ impl Embedded {
         self.pool.run(move || work(&core)).await.unwrap_or_else(|| Err(closed().into()))
     }
 
-    /// [`append`](crate::EventStore::append) for a task that has its thread to itself: unless somebody
+    /// [`append`](leftfold_api::EventStore::append) for a task that has its thread to itself: unless somebody
     /// else is writing, the thread writes and syncs, and no other is woken for it. It is blocked for as
     /// long as that takes.
     pub async fn append_here(&self, append: Append) -> Result<Appended, AppendError> {
         self.write_by(append, Hand::Caller).await
     }
 
-    /// Waits until all of an append's writing is behind the durable head.
+    /// Writes a caller's append on the writer's thread.
     pub(crate) async fn write(&self, append: Append) -> Result<Appended, AppendError> {
         self.write_by(append, Hand::Writer).await
+    }
+
+    /// Writes an append of the store's own, whose names may begin with `$`.
+    async fn write_own(&self, append: Append) -> Result<Appended, AppendError> {
+        self.write_draft(self.core.draft(append, Author::Store)?, Hand::Writer).await
     }
 
     pub(crate) async fn write_by(
@@ -195,13 +199,23 @@ impl Embedded {
         append: Append,
         hand: Hand,
     ) -> Result<Appended, AppendError> {
-        // In a box: it goes through several hands.
-        let mut draft = Box::new(self.core.draft(append)?);
+        self.write_draft(self.core.draft(append, Author::Caller)?, hand).await
+    }
+
+    async fn write_draft(&self, draft: Draft, hand: Hand) -> Result<Appended, AppendError> {
+        if !draft.checkpoints.is_empty() {
+            self.core.use_current_form()?;
+        }
+        // In a box: it is handed over several times.
+        let mut draft = Box::new(draft);
+        let ordinals_in = draft.ordinals_in.clone();
         for attempt in 0..MAX_ATTEMPTS {
             draft.attempt = attempt;
             match self.core.check(&mut draft) {
                 Ok(Verdict::Admissible) => {}
-                Ok(Verdict::Repeated(appended)) => return Ok(appended),
+                Ok(Verdict::Repeated(appended)) => {
+                    return self.core.with_ordinals(appended, &draft, ordinals_in.as_deref());
+                }
                 Err(AppendError::Conflict(conflict)) => {
                     // The caller may know of acknowledged events that are not durable yet; once
                     // they are, the answer may be another.
@@ -218,7 +232,10 @@ impl Embedded {
                 Hand::Caller => self.sequencer.submit_here(draft, bytes).await?,
             };
             match waiting.outcome().await? {
-                Ok(written) => return Ok(written.appended),
+                Ok(written) => {
+                    let (appended, draft) = (written.appended, &written.draft);
+                    return self.core.with_ordinals(appended, draft, ordinals_in.as_deref());
+                }
                 Err(bounce) => {
                     self.core.durable_frames(bounce.until).await?;
                     draft = bounce.draft;
@@ -228,10 +245,15 @@ impl Embedded {
         Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
     }
 
-    pub(crate) async fn define(&self, name: &str, query: Query) -> Result<(), AppendError> {
-        let defined = self.write(self.core.definition(name, &query)?).await;
+    pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let append = self.core.definition(&definition)?;
+        let name = &definition.name;
+        if definition.partitioning.is_some() {
+            self.core.use_current_form()?;
+        }
+        let defined = self.write_own(append).await;
         let defined = defined.map_err(|error| indexes::say_exists(name, error))?;
-        self.core.durable_cursor(defined.cursor).await?;
+        self.core.durable_cursor(&defined.cursor).await?;
         self.core.named_is_ready(name, defined.positions).await
     }
 
@@ -242,9 +264,9 @@ impl Embedded {
         make: impl Fn() -> Result<Append, AppendError>,
     ) -> Result<(), AppendError> {
         for _ in 0..MAX_ATTEMPTS {
-            match self.write(make()?).await {
+            match self.write_own(make()?).await {
                 // Whoever settles next must see it, even in a relaxed store.
-                Ok(appended) => return Ok(self.core.durable_cursor(appended.cursor).await?),
+                Ok(appended) => return Ok(self.core.durable_cursor(&appended.cursor).await?),
                 Err(AppendError::Conflict(Conflict::Version { stream, .. }))
                     if stream_may_move || stream.starts_with(names::SYSTEM) => {}
                 Err(other) => return Err(other),
@@ -254,7 +276,7 @@ impl Embedded {
     }
 
     pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
-        self.write(self.core.removal(name)?).await.map(drop)
+        self.write_own(self.core.removal(name)?).await.map(drop)
     }
 }
 
@@ -267,7 +289,7 @@ impl Drop for Embedded {
 }
 
 fn closed() -> Failure {
-    Failure::Write(leftfold_log::WriteError::Closed)
+    Failure::Closed
 }
 
 pub(crate) fn limit_error(code: &'static str, what: &str, found: usize, allowed: usize) -> Invalid {

@@ -14,12 +14,14 @@ use quick_cache::sync::Cache;
 use super::admit::Admitter;
 use super::core::Core;
 use super::events::EventCache;
+use super::indexes::{IndexList, Indexes};
 use super::options::Options;
 use super::rebuild::{Rebuilt, decode_moves};
 use super::upkeep::{Closed, Upkeep};
 use super::wakes::Wakes;
-use crate::error::{Failure, OpenError, ReadError};
+use crate::error::OpenError;
 use crate::keys::Keys;
+use leftfold_api::{Failure, Origin, ReadError};
 
 /// The index of a segment.
 pub(crate) const INDEX: FileKind = FileKind(2);
@@ -35,7 +37,7 @@ pub(crate) fn cannot_open(dir: &Path, source: io::Error) -> OpenError {
 }
 
 pub(crate) fn no_thread(source: io::Error) -> OpenError {
-    let (what, message) = ("starting a thread", source.to_string());
+    let (what, message) = ("starting a thread".to_owned(), source.to_string());
     Failure::Disk { what, message }.into()
 }
 
@@ -50,7 +52,10 @@ pub(crate) fn open(
         Log::open(disk, clock.clone(), random.clone(), options.log.clone(), options.create)?;
     let log = opened.log.clone();
     let keys = Keys::new(&log.header().hash_key);
+    let header = log.header();
+    let origin = Origin::new(&header.store_id, &header.incarnation);
     let core = Arc::new(Core {
+        origin,
         keys,
         random,
         clock,
@@ -59,7 +64,7 @@ pub(crate) fn open(
         events: EventCache::new(options.event_cache_bytes),
         heads: Cache::new(options.head_cache),
         checkpoints: RwLock::default(),
-        named: RwLock::default(),
+        indexes: Indexes::default(),
         rules: ArcSwap::default(),
         streams_limited: AtomicBool::new(false),
         kept: Cache::new(options.head_cache),
@@ -87,7 +92,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
     let mut rebuilt = Rebuilt {
         keys: core.keys,
         checkpoints: BTreeMap::new(),
-        named: BTreeMap::new(),
+        indexes: IndexList::default(),
         lost: false,
     };
     let mut active = Arc::new(Active::new(1));
@@ -131,7 +136,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         }
     }
     *core.checkpoints.write() = rebuilt.checkpoints;
-    *core.named.write() = rebuilt.named;
+    core.indexes.open_with(rebuilt.indexes);
     take_past(core, &files)?;
     Ok(active)
 }
@@ -177,7 +182,7 @@ pub(crate) fn id_of(live: &LiveFile) -> u64 {
 
 /// Binds what is known of the past of named indexes; what is not known is looked for again.
 fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
-    let named: Vec<_> = core.named.read().values().cloned().collect();
+    let named: Vec<_> = core.indexes.durable().iter().cloned().collect();
     for named in named {
         let of_it = files.iter().filter(|file| file.kind == PAST && file.id == named.defined_at);
         let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
@@ -195,19 +200,19 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
 impl Core {
     pub(crate) fn with_past(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
         self.index.rcu(|index| {
-            let with =
-                |index: IndexSet, file: &Arc<IndexFile>| index.with_past(named.key, file.clone());
+            let keys: Vec<_> = named.keys().collect();
+            let with = |index: IndexSet, file: &Arc<IndexFile>| index.with_past(&keys, file);
             past.iter().fold(IndexSet::clone(index), with)
         });
     }
 }
 
-/// What the store asks of itself is valid.
-fn as_failure(error: ReadError) -> Failure {
+/// Returns the failure of a read that the store makes for itself, whose input is valid.
+pub(crate) fn as_failure(error: ReadError) -> Failure {
     match error {
         ReadError::Failure(failure) => failure,
-        ReadError::Invalid(invalid) => {
-            Failure::Disk { what: "reading what is defined", message: invalid.message }
+        other => {
+            Failure::Disk { what: "reading definitions".to_owned(), message: other.to_string() }
         }
     }
 }
@@ -216,7 +221,7 @@ impl Rebuilt {
     /// Reads checkpoints and named indexes as they were at the end of a file.
     fn catch_up(&mut self, core: &Arc<Core>, file: &IndexFile) -> Result<(), OpenError> {
         self.checkpoints = decode_moves(&file.attachment()?).collect();
-        self.named.clear();
+        self.indexes = IndexList::default();
         let changes = core.index_changes(file.last()).map_err(as_failure)?;
         changes.iter().for_each(|(position, change)| self.change(*position, change));
         Ok(())

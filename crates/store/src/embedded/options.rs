@@ -1,6 +1,6 @@
 use leftfold_log::{LogOptions, Packing};
 
-use crate::limits::Limits;
+use leftfold_api::Limits;
 
 /// How a store is opened and how much memory it may use.
 #[derive(Debug, Clone)]

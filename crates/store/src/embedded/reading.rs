@@ -6,13 +6,15 @@ use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
 use super::events::Cached;
+use super::indexes::no_list;
 use super::retention::Kept;
-use crate::cursor::Cursor;
-use crate::error::{Failure, Invalid, ReadError};
-use crate::names;
-use crate::query::{Field, Plan, Query};
-use crate::read::{From, Page, Point, Read, StreamInfo, Streams, StreamsPage};
-use crate::recorded::Recorded;
+use crate::embedded::events::recorded;
+use crate::plan::Plan;
+use leftfold_api::names;
+use leftfold_api::{
+    Failure, Field, From, Invalid, Page, Point, Query, Read, ReadError, Recorded, StreamInfo,
+    Streams, StreamsPage,
+};
 
 /// Stands for the position of what is not there yet.
 const TO_COME: u64 = u64::MAX - 1;
@@ -26,7 +28,7 @@ pub(crate) enum Candidates {
 impl Candidates {
     pub(crate) fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         match self {
-            Candidates::Scan(scan) => Ok(scan.next()?.map(Recorded::new).transpose()?),
+            Candidates::Scan(scan) => Ok(scan.next()?.map(recorded).transpose()?),
             Candidates::Postings(listed) => listed.next(),
         }
     }
@@ -95,7 +97,7 @@ fn fetch(position: u64, fetcher: &mut Fetcher, cached: &Cached) -> Result<Record
     match fetcher.get(position)? {
         // Scattered events must not each keep a whole block in memory.
         Some(record) => {
-            let event = Recorded::new(record.detached())?;
+            let event = recorded(record.detached())?;
             if !beside {
                 cached.keep(&event);
             }
@@ -104,6 +106,26 @@ fn fetch(position: u64, fetcher: &mut Fetcher, cached: &Cached) -> Result<Record
         None => {
             let what = "the index knows it, the log does not";
             Err(Failure::Record { position, what }.into())
+        }
+    }
+}
+
+/// The ordinals of the events of a list, one after the other.
+enum Ordinals {
+    /// The next one.
+    Up(u64),
+    /// One more than the next one.
+    Down(u64),
+}
+
+impl Ordinals {
+    fn next(&mut self) -> u64 {
+        match self {
+            Ordinals::Up(next) => std::mem::replace(next, *next + 1),
+            Ordinals::Down(above) => {
+                *above = above.saturating_sub(1);
+                *above
+            }
         }
     }
 }
@@ -184,6 +206,7 @@ impl Core {
             return Ok((page, read.direction == Direction::Backward || range[0] <= head + 1));
         }
         let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
+        let mut ordinals = self.ordinals(read, range)?;
         let limit = read.limit.min(self.limits.page_events);
         // Whoever goes through the log wants a full page.
         let expected = if plan.postings.is_none() { limit } else { 0 };
@@ -193,6 +216,10 @@ impl Core {
         while let Some(event) = candidates.next()? {
             looked_at += 1;
             let position = event.position();
+            let event = match &mut ordinals {
+                Some(ordinals) => event.with_ordinal(ordinals.next()),
+                None => event,
+            };
             if (plan.exact || expanded.matches(&event)) && sight.sees(self, &event)? {
                 bytes += event.size();
                 // Of many that were looked at few may be kept: those must not keep the others.
@@ -205,6 +232,19 @@ impl Core {
             }
         }
         Ok((self.page(events, stopped, read.direction, head), true))
+    }
+
+    /// Counts the ordinals of what the read yields in a range, if it asks for them.
+    fn ordinals(&self, read: &Read, [from, to]: [u64; 2]) -> Result<Option<Ordinals>, ReadError> {
+        if !read.with_ordinals {
+            return Ok(None);
+        }
+        let key = self.list_of(&read.query)?.ok_or_else(no_list)?;
+        let index = self.index.load();
+        Ok(Some(match read.direction {
+            Direction::Forward => Ordinals::Up(index.count(&key, from - 1)?),
+            Direction::Backward => Ordinals::Down(index.count(&key, to)?),
+        }))
     }
 
     fn page(
@@ -222,9 +262,9 @@ impl Core {
         Page { events, cursor: self.cursor(stopped.unwrap_or(end)), more: stopped.is_some() }
     }
 
-    fn range(&self, read: &Read, head: u64) -> Result<[u64; 2], ReadError> {
-        let span = |point| self.span_of(point, &read.query, head);
-        Ok(match (read.direction, read.from) {
+    pub(crate) fn range(&self, read: &Read, head: u64) -> Result<[u64; 2], ReadError> {
+        let span = |point: &Point| self.span_of(point, &read.query, head);
+        Ok(match (read.direction, &read.from) {
             (_, From::Outermost) => [1, head],
             (Direction::Forward, From::Including(point)) => [span(point)?[0].max(1), head],
             (Direction::Forward, From::Excluding(point)) => {
@@ -238,10 +278,10 @@ impl Core {
     }
 
     /// The positions that a point stands for.
-    fn span_of(&self, point: Point, query: &Query, head: u64) -> Result<[u64; 2], ReadError> {
+    fn span_of(&self, point: &Point, query: &Query, head: u64) -> Result<[u64; 2], ReadError> {
         let one = |position: u64| Ok([position, position]);
-        match point {
-            Point::Cursor(cursor) => one(self.position_of(cursor)?),
+        match *point {
+            Point::Cursor(ref cursor) => one(self.position_of(cursor)?),
             Point::Position(position) => one(position),
             Point::Version(version) => {
                 let Some(stream) = query.as_stream() else {
@@ -251,15 +291,7 @@ impl Core {
                 one(self.index.load().nth(&key, version, head)?.unwrap_or(TO_COME))
             }
             Point::Ordinal(ordinal) => {
-                let key = match (query.as_stream(), query) {
-                    (Some(stream), _) => Some(self.keys.of(Field::Stream, stream)),
-                    (None, Query::Index(name)) => self.named.read().get(name).map(|n| n.key),
-                    _ => None,
-                };
-                let Some(key) = key else {
-                    let what = "one stream or one named index";
-                    return Err(needs_one("ordinal_needs_index", "an ordinal", what));
-                };
+                let key = self.list_of(query)?.ok_or_else(no_list)?;
                 one(self.index.load().nth(&key, ordinal, head)?.unwrap_or(TO_COME))
             }
             Point::CommitTime(time) => {
@@ -294,7 +326,7 @@ impl Core {
             None => self.keys.starts(),
         };
         let head = self.log.head().position;
-        let from = wanted.after.map_or(Ok(0), |after| self.position_of(after))? + 1;
+        let from = wanted.after.as_ref().map_or(Ok(0), |after| self.position_of(after))? + 1;
         let plan = Plan { postings: Some(leftfold_index::Expr::Key(key)), exact: true };
         let mut candidates = self.candidates(&plan, &Query::All, [from, head], Toward::Later)?;
         let asked = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
@@ -318,11 +350,4 @@ fn needs_one(code: &'static str, point: &str, what: &str) -> ReadError {
          nothing else; give a cursor, a position or a commit time"
     );
     Invalid::new(code, message).into()
-}
-
-/// The beginning, for whoever has no cursor yet.
-impl Default for Cursor {
-    fn default() -> Self {
-        Cursor::START
-    }
 }

@@ -1,47 +1,22 @@
 //! What is in memory is made again from the log when the store is opened.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use leftfold_index::{Active, Adding, Key};
+use leftfold_index::Active;
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
+use smallvec::SmallVec;
 
-use super::indexes::{Change, Named};
-use crate::append::CheckpointMove;
-use crate::cursor::Cursor;
-use crate::error::Failure;
-use crate::keys::Keys;
-use crate::names::category_of;
-use crate::query::Field;
-use crate::recorded::Recorded;
-
-/// What takes postings.
-pub(crate) trait Postings {
-    fn posting(&mut self, key: Key, position: u64);
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64);
-    fn single(&mut self, key: Key, position: u64);
-}
-
-impl Postings for Adding<'_> {
-    fn posting(&mut self, key: Key, position: u64) {
-        self.posting(key, position);
-    }
-
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
-        self.numbered(key, position, ordinal);
-    }
-
-    fn single(&mut self, key: Key, position: u64) {
-        self.single(key, position);
-    }
-}
+use super::indexes::{Change, IndexList};
+use crate::embedded::events::recorded;
+use crate::keys::{EventPostings, Keys, Postings, StreamKeys};
+use leftfold_api::{CheckpointMove, Cursor, Failure, Recorded};
 
 /// The state that frames build up, one after the other.
 pub(crate) struct Rebuilt {
     pub(crate) keys: Keys,
     pub(crate) checkpoints: BTreeMap<String, Cursor>,
-    pub(crate) named: BTreeMap<String, Arc<Named>>,
+    pub(crate) indexes: IndexList,
     /// Whether an event was lost by damage: it may have defined an index of which nothing is known.
     pub(crate) lost: bool,
 }
@@ -52,7 +27,7 @@ impl Rebuilt {
         self.moves(&frame);
         let mut adding = active.add();
         for record in frame.records {
-            self.event(&Recorded::new(record)?, &mut adding);
+            self.event(&recorded(record)?, &mut adding);
         }
         Ok(())
     }
@@ -69,25 +44,20 @@ impl Rebuilt {
     pub(crate) fn event(&mut self, event: &Recorded, adding: &mut impl Postings) {
         let (keys, position) = (self.keys, event.position());
         self.lost |= event.is_lost();
-        let stream = keys.of(Field::Stream, event.stream());
-        let category = category_of(event.stream());
-        adding.numbered(stream, position, event.version());
-        adding.posting(keys.of(Field::Category, category), position);
-        if event.version() == 0 {
-            adding.posting(keys.starts(), position);
-            adding.posting(keys.starts_in(category), position);
-        }
-        adding.posting(keys.of(Field::Type, event.event_type()), position);
-        if let Some(id) = event.correlation() {
-            adding.posting(keys.of(Field::Correlation, id), position);
-        }
-        for (key, value) in event.tags() {
-            adding.posting(keys.tag(key, value), position);
-        }
-        adding.single(keys.event(&stream, event.id()), position);
-        for named in self.named.values().filter(|named| named.query.matches(event)) {
-            adding.posting(named.key, position);
-        }
+        let stream_keys = StreamKeys::new(&keys, event.stream());
+        let (mut facts, mut indexes) = (SmallVec::<[_; 8]>::new(), SmallVec::<[_; 4]>::new());
+        keys.facts(event, &mut facts);
+        self.indexes.keys_of(event, stream_keys, &facts, &mut indexes);
+        let postings = EventPostings {
+            position,
+            version: event.version(),
+            stream: event.stream(),
+            stream_keys,
+            facts: &facts,
+            indexes: &indexes,
+            id: keys.event(&stream_keys.stream, event.id()),
+        };
+        postings.add_to(&keys, adding);
         if let Some(change) = Change::of_recorded(event) {
             self.change(position, &change);
         }
@@ -95,28 +65,26 @@ impl Rebuilt {
 
     /// A definition or removal at a position.
     pub(crate) fn change(&mut self, position: u64, change: &Change) {
-        self.named.remove(change.name());
-        if let Some(named) = change.defined_at(position, &self.keys) {
-            self.named.insert(named.name.clone(), named);
-        }
+        let defined = change.defined_at(position, &self.keys);
+        self.indexes = self.indexes.with(change.name(), defined, &self.keys);
     }
 }
 
-/// Checkpoint moves in a frame: for each the length of its name (2 bytes), its name, its cursor (13).
+/// Checkpoint moves in a frame: for each the length of its name (2 bytes), its name, its cursor.
 pub(crate) fn encode_moves(moves: &[CheckpointMove]) -> Vec<u8> {
     let mut out = Vec::new();
-    moves.iter().for_each(|to| encode_checkpoint(&to.name, to.to, &mut out));
+    moves.iter().for_each(|to| encode_checkpoint(&to.name, &to.to, &mut out));
     out
 }
 
 /// All checkpoints, as a sealed part of the index keeps them.
 pub(crate) fn encode_checkpoints(checkpoints: &BTreeMap<String, Cursor>) -> Vec<u8> {
     let mut out = Vec::new();
-    checkpoints.iter().for_each(|(name, cursor)| encode_checkpoint(name, *cursor, &mut out));
+    checkpoints.iter().for_each(|(name, cursor)| encode_checkpoint(name, cursor, &mut out));
     out
 }
 
-fn encode_checkpoint(name: &str, cursor: Cursor, out: &mut Vec<u8>) {
+fn encode_checkpoint(name: &str, cursor: &Cursor, out: &mut Vec<u8>) {
     out.extend_from_slice(&(name.len() as u16).to_le_bytes());
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&cursor.to_bytes());
@@ -127,8 +95,8 @@ pub(crate) fn decode_moves(mut bytes: &[u8]) -> impl Iterator<Item = (String, Cu
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<2>()?;
         let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (cursor, rest) = rest.split_at_checked(size_of::<[u8; 13]>())?;
+        let (cursor, rest) = Cursor::split_first(rest)?;
         bytes = rest;
-        Some((String::from_utf8(name.to_vec()).ok()?, Cursor::from_bytes(cursor).ok()?))
+        Some((String::from_utf8(name.to_vec()).ok()?, cursor))
     })
 }

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::codec::{Field, Layout};
-use crate::query::{Facts, Query};
+use leftfold_api::record::{Field, Layout};
+use leftfold_api::{Facts, Query};
 
 /// So many of the last events are kept for checking conditions in memory. A draft that was
 /// checked before the oldest of them goes back to its caller.
@@ -43,6 +43,11 @@ impl Facts for Recent<'_> {
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
         let mut tags = self.layout.tags().filter_map(|tag| tag.split_once('='));
         tags.any(|(key, value)| test(key, value))
+    }
+
+    fn each_tag(&self, visit: &mut dyn FnMut(&str, &str)) {
+        let tags = self.layout.tags().filter_map(|tag| tag.split_once('='));
+        tags.for_each(|(key, value)| visit(key, value));
     }
 
     fn event_micros(&self) -> i64 {

@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::core::Core;
 use super::draft::{Draft, DraftEvent};
-use crate::append::{Appended, Versions};
-use crate::error::{Failure, Overlap};
-use crate::recorded::Recorded;
+use super::indexes::Named;
+use super::recent::Recent;
+use crate::embedded::events::recorded;
+use leftfold_api::{AppendError, Appended, Failure, IndexOrdinal, Overlap, Recorded, Versions};
 
 /// What is known of a stream's events.
 #[derive(Default)]
@@ -40,7 +41,7 @@ impl Core {
         first: u64,
         upto: u64,
     ) -> Result<Known, Failure> {
-        let key = &draft.streams[at].key;
+        let key = &draft.streams[at].keys.stream;
         let mut found = Vec::new();
         for (version, event) in (first..).zip(draft.events_of(at)) {
             let position = self.index.load().nth(key, version, upto)?;
@@ -75,7 +76,7 @@ impl Core {
 
     pub(crate) fn event_at(&self, position: u64) -> Result<Recorded, Failure> {
         match self.log.fetcher().get(position)? {
-            Some(record) => Recorded::new(record),
+            Some(record) => recorded(record),
             None => {
                 let what = "the index knows it, the log does not";
                 Err(Failure::Record { position, what })
@@ -97,6 +98,7 @@ impl Core {
             positions: Some((first, last)),
             streams: repeats.iter().map(versions).collect(),
             repeated: true,
+            ordinals: Vec::new(),
         }
     }
 }
@@ -124,4 +126,33 @@ fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) ->
     known.first = Some(first.version());
     known.positions = (first.position(), last.position());
     known
+}
+
+impl Core {
+    /// Adds to an answer the places that an append's events have in a named index. The append is
+    /// durable or (in a relaxed store) admitted: what lies before an event in the index is known.
+    pub(crate) fn with_ordinals(
+        &self,
+        appended: Appended,
+        draft: &Draft,
+        named: Option<&Named>,
+    ) -> Result<Appended, AppendError> {
+        let (Some(named), Some((first, _))) = (named, appended.positions) else {
+            return Ok(appended);
+        };
+        let index = self.index.load();
+        let mut ordinals = Vec::with_capacity(draft.events.len());
+        for (position, event) in (first..).zip(&draft.events) {
+            let micros = event.time.unwrap_or_default();
+            let recent = Recent::of(&draft.described[event.described.clone()], micros);
+            let partition = named.definition.partitioning.as_ref();
+            let partition = partition.map_or(0, |partitioning| partitioning.partition_of(&recent));
+            let key = named.partitions.get(partition as usize).unwrap_or(&named.key);
+            let upto = index.count(key, position)?;
+            // An event that the index does not list adds nothing to the count.
+            let is_listed = upto > index.count(key, position - 1)?;
+            ordinals.push(is_listed.then(|| IndexOrdinal { partition, ordinal: upto - 1 }));
+        }
+        Ok(Appended { ordinals, ..appended })
+    }
 }

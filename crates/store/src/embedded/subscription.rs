@@ -6,12 +6,10 @@ use leftfold_index::Key;
 use super::core::Core;
 use super::pool::Pool;
 use super::wakes::needed;
-use crate::cursor::Cursor;
-use crate::error::{Failure, ReadError};
-use crate::event_store::Subscription;
-use crate::query::Query;
-use crate::read::{Delivery, From, Page, Point, Read, Subscribe};
-use crate::recorded::Recorded;
+use leftfold_api::{
+    Cursor, Delivery, Failure, From, Page, Point, Query, Read, ReadError, Recorded, Subscribe,
+    Subscription,
+};
 
 /// So many events a subscription reads at once, and holds at most.
 const BATCH: usize = 256;
@@ -23,11 +21,12 @@ pub struct LiveSubscription {
     core: Arc<Core>,
     pool: Option<Pool>,
     query: Query,
+    with_ordinals: bool,
     page: VecDeque<Recorded>,
-    /// Where the page ends.
-    page_end: Cursor,
-    /// Where the user is.
-    cursor: Cursor,
+    /// The position where the page ends.
+    page_end: u64,
+    /// The position behind the last delivery.
+    position: u64,
     /// Whether there was more behind the page when it was read.
     behind: bool,
     /// Whether the user was told to have caught up, and has not fallen behind since.
@@ -43,22 +42,21 @@ impl LiveSubscription {
         pool: Option<Pool>,
         subscribe: Subscribe,
     ) -> Result<Self, ReadError> {
-        let Subscribe { query, from } = subscribe;
-        let first = Read { from, ..Read::forward(query.clone()).limit(BATCH) };
+        let Subscribe { query, from, with_ordinals } = subscribe;
+        let first = Read { from, with_ordinals, ..Read::forward(query.clone()).limit(BATCH) };
         let (page, reached) = core.read_from(&first)?;
+        let end = position_of(&page);
         let mut subscription = LiveSubscription {
-            cursor: page
-                .events
-                .first()
-                .map_or(page.cursor, |event| core.cursor(event.position() - 1)),
-            page_end: page.cursor,
+            position: page.events.first().map_or(end, |event| event.position() - 1),
+            page_end: end,
             page: VecDeque::new(),
             behind: true,
             live: false,
-            waiting_at: (!reached).then_some(from),
+            waiting_at: (!reached).then_some(first.from),
             core,
             pool,
             query,
+            with_ordinals,
         };
         subscription.take(page);
         Ok(subscription)
@@ -74,34 +72,36 @@ impl LiveSubscription {
     fn take(&mut self, page: Page) {
         self.behind = page.more;
         self.live &= !page.more;
-        self.page_end = page.cursor;
+        self.page_end = position_of(&page);
         self.page = page.events.into();
     }
 
     /// What can be delivered without reading or waiting.
     fn held(&mut self) -> Option<Delivery> {
         if let Some(event) = self.page.pop_front() {
-            self.cursor = self.core.cursor(event.position());
-            return Some(Delivery::Event(event, self.cursor));
+            self.position = event.position();
+            return Some(Delivery::Event(event, self.core.cursor(self.position)));
         }
-        self.cursor = self.page_end;
+        self.position = self.page_end;
         if !self.behind && !self.live {
             self.live = true;
-            return Some(Delivery::CaughtUp(self.cursor));
+            return Some(Delivery::CaughtUp(self.core.cursor(self.position)));
         }
         None
     }
 
     fn next_page(&self) -> Read {
-        let from = self.waiting_at.unwrap_or(From::Excluding(Point::Cursor(self.page_end)));
-        Read { from, ..Read::forward(self.query.clone()).limit(BATCH) }
+        let next = || From::Excluding(Point::Position(self.page_end));
+        let from = self.waiting_at.clone().unwrap_or_else(next);
+        let with_ordinals = self.with_ordinals;
+        Read { from, with_ordinals, ..Read::forward(self.query.clone()).limit(BATCH) }
     }
 
     async fn wait_for_more(&self) -> Result<(), ReadError> {
         if self.behind {
             return Ok(());
         }
-        let (core, seen) = (&self.core, self.page_end.position);
+        let (core, seen) = (&self.core, self.page_end);
         if self.waiting_at.is_none() {
             // An index that is not there any more: the next read says so.
             let Ok((_, plan)) = core.resolve(&self.query) else { return Ok(()) };
@@ -121,25 +121,19 @@ impl LiveSubscription {
 
     /// The last position, durable or not, of what this one waits for and has not seen.
     fn under_way(&self, keys: &[Key]) -> Result<Option<u64>, Failure> {
-        let (index, seen) = (self.core.index.load(), self.page_end.position);
+        let (index, seen) = (self.core.index.load(), self.page_end);
         let newest = |key| index.newest_after(key, seen);
         let newest: Vec<_> = keys.iter().map(newest).collect::<Result<_, _>>()?;
         Ok(newest.into_iter().flatten().max())
     }
 
-    /// Looks again, though nothing may have come: so the cursor moves past what is not wanted.
-    pub async fn look(&mut self) -> Result<(), ReadError> {
-        if self.live && self.page.is_empty() {
-            self.read_on().await?;
-            if self.page.is_empty() {
-                self.cursor = self.page_end;
-            }
-        }
-        Ok(())
-    }
-
     async fn read_on(&mut self) -> Result<(), ReadError> {
         let (core, read) = (self.core.clone(), self.next_page());
+        // What came just now is in memory, as a rule: another thread would take longer to be woken.
+        if let Some(Ok(page)) = leftfold_io::from_memory(|| core.read_from(&read)) {
+            self.arrive(page);
+            return Ok(());
+        }
         let page = match &self.pool {
             None => core.read_from(&read)?,
             Some(pool) => match pool.run(move || core.read_from(&read)).await {
@@ -189,7 +183,22 @@ impl Subscription for LiveSubscription {
         self.held()
     }
 
-    fn cursor(&self) -> Cursor {
-        self.cursor
+    async fn advance(&mut self) -> Result<(), ReadError> {
+        if self.live && self.page.is_empty() {
+            self.read_on().await?;
+            if self.page.is_empty() {
+                self.position = self.page_end;
+            }
+        }
+        Ok(())
     }
+
+    fn cursor(&self) -> Cursor {
+        self.core.cursor(self.position)
+    }
+}
+
+/// Returns the position where a page of this store ends.
+fn position_of(page: &Page) -> u64 {
+    page.cursor.position().unwrap_or_default()
 }

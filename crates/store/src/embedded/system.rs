@@ -1,18 +1,13 @@
 //! What a server keeps in the store beside its users' events. No protocol leads here.
 
-use std::borrow::Cow;
-
 use super::Embedded;
 use super::indexes;
 use super::retention::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS};
-use crate::append::{Append, Appended};
-use crate::error::{AppendError, Invalid};
-use crate::names::{self, category_of};
-use crate::query::Query;
-use crate::recorded::Recorded;
+use leftfold_api::names::{self, category_of};
+use leftfold_api::{Append, AppendError, Appended, Invalid};
 
 impl Embedded {
-    /// Writes events of a server's own to system streams, as [`append`](crate::EventStore::append)
+    /// Writes events of a server's own to system streams, as [`append`](leftfold_api::EventStore::append)
     /// does for users. Stream names and event types begin with `$`, and events have neither tags
     /// nor a correlation: so whoever asks for users' types, tags or correlations never meets them.
     ///
@@ -20,7 +15,7 @@ impl Embedded {
     /// Those of an append; `name_invalid` for a user's stream or type, or one of the store's own;
     /// `tag_invalid` for a tag or a correlation.
     pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
-        append.events.iter().try_for_each(|(stream, event)| {
+        append.events().iter().try_for_each(|(stream, event)| {
             let own = [indexes::CATEGORY, CATEGORY_OF_RULES, CATEGORY_OF_STREAMS];
             let of_system = |name: &str| name.starts_with(names::SYSTEM);
             if !of_system(stream) || own.contains(&category_of(stream)) {
@@ -38,22 +33,6 @@ impl Embedded {
             }
             Ok(())
         })?;
-        self.write(Append { system: true, ..append }).await
-    }
-
-    /// A query with every named index replaced by the query that defines it now.
-    ///
-    /// # Errors
-    /// An index is not there, or is not ready.
-    pub fn expand(&self, query: &Query) -> Result<Query, Invalid> {
-        self.core.expand(query).map(Cow::into_owned)
-    }
-}
-
-impl Query {
-    /// Whether it wants an event. It is asked of one event at hand, so named indexes must have been
-    /// expanded: unexpanded they want nothing.
-    pub fn wants(&self, event: &Recorded) -> bool {
-        self.matches(event)
+        self.write_own(append).await
     }
 }

@@ -1,10 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use leftfold_api::{Append, Coded, EventStore, Query, Read, Retention};
 use leftfold_io::Disk;
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{
-    Append, Coded, EventStore, Query, Read, Retention, restore, verify_backup, verify_backup_on,
-};
+use leftfold_store::{restore, verify_backup, verify_backup_on};
 
 use super::support::{append, back_up, drive, event, events, open, open_with_threads, restored};
 
@@ -19,10 +18,14 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
         let (embedded, manual) = &mut store;
         match round % 6 {
             1 => while manual.upkeep() {},
-            2 => {
-                drive(manual, embedded.define_index(&format!("i{round}"), Query::event_type("T1")))
-                    .unwrap()
-            }
+            2 => drive(
+                manual,
+                embedded.define_index(leftfold_api::IndexDefinition::new(
+                    &format!("i{round}"),
+                    Query::event_type("T1"),
+                )),
+            )
+            .unwrap(),
             3 => {
                 let retention = Retention::default().max_count(5);
                 drive(manual, embedded.set_retention("s-1", retention)).unwrap();
@@ -109,7 +112,11 @@ fn an_index_file_that_is_missing_or_damaged_is_left_out_and_made_again() {
     let disk = FakeDisk::new();
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..100);
-    drive(&mut store.1, store.0.define_index("old", Query::event_type("T1"))).unwrap();
+    drive(
+        &mut store.1,
+        store.0.define_index(leftfold_api::IndexDefinition::new("old", Query::event_type("T1"))),
+    )
+    .unwrap();
     while store.1.upkeep() {}
     let names = disk.names();
     let segment = names.iter().find(|name| name.ends_with(".idx")).unwrap();

@@ -1,7 +1,7 @@
 //! The power goes at every change of a run, in five ways each.
 
+use leftfold_api::Coded;
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::Coded;
 
 use super::support::{Opened, append, back_up, events, open, restore, restored};
 

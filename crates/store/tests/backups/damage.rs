@@ -1,5 +1,6 @@
+use leftfold_api::Coded;
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Coded, verify_backup_on};
+use leftfold_store::verify_backup_on;
 
 use super::support::{append, back_up, events, open, restore, restored};
 

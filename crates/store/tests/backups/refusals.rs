@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use leftfold_api::Coded;
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_io::{Disk, OpenMode};
-use leftfold_store::{Coded, Embedded, Options, verify_backup_on};
+use leftfold_store::{Embedded, Options, verify_backup_on};
 
 use super::support::{append, back_up, events, open, restore, restored};
 

@@ -5,11 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use leftfold_api::{Append, BackupReport, EventStore, Expected, NewEvent, Query, Read};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{
-    Append, BackedUp, BackupError, BackupInfo, Embedded, EventStore, Expected, Manual, NewEvent,
-    OpenError, Options, Query, Read, restore_on,
-};
+use leftfold_store::{BackupError, BackupInfo, Embedded, Manual, OpenError, Options, restore_on};
 
 pub(crate) type Opened = (Embedded, Manual);
 
@@ -58,7 +56,7 @@ pub(crate) fn append((store, manual): &mut Opened, numbers: impl Iterator<Item =
     }
 }
 
-pub(crate) fn back_up((store, _): &Opened, to: &FakeDisk) -> Result<BackedUp, BackupError> {
+pub(crate) fn back_up((store, _): &Opened, to: &FakeDisk) -> Result<BackupReport, BackupError> {
     store.backup_on(to, |done, total| assert!(done <= total))
 }
 

@@ -1,10 +1,9 @@
 //! The power goes at every write and every sync of a scripted run, in four ways each.
 
 use crate::support::{append, drive, event, manual, settle, small};
+use leftfold_api::{Append, CheckpointMove, Cursor, EventStore, Expected, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{
-    Append, CheckpointMove, Cursor, Embedded, EventStore, Expected, Manual, OpenError, Query, Read,
-};
+use leftfold_store::{Embedded, Manual, OpenError};
 
 /// What the run has been promised before the power went.
 #[derive(Default)]
@@ -34,7 +33,8 @@ fn run(
         promised.events += 1;
         let name = "reader".to_owned();
         let to = store.blocking().head();
-        let checkpoint = CheckpointMove { name, expected: promised.checkpoint, to };
+        let checkpoint =
+            CheckpointMove { name, expected: promised.checkpoint.clone(), to: to.clone() };
         let three = (1..4).fold(Append::new().checkpoint(checkpoint), |append, n| {
             append.event(format!("t-{n}"), event(10 * round + n))
         });
@@ -42,7 +42,13 @@ fn run(
         promised.events += 3;
         promised.checkpoint = Some(to);
         if round == 4 {
-            drive(manual, store.define_index("third", "tag:n=3 or stream:t-3".parse()?))?;
+            drive(
+                manual,
+                store.define_index(leftfold_api::IndexDefinition::new(
+                    "third",
+                    "tag:n=3 or stream:t-3".parse()?,
+                )),
+            )?;
             promised.events += 1;
             promised.index = true;
         }
@@ -66,8 +72,8 @@ fn check(disk: &FakeDisk, promised: &Promised) -> Result<(), OpenError> {
     let count = |n| events.iter().filter(|event| event.stream() == format!("t-{n}")).count();
     assert!(count(1) == count(2) && count(2) == count(3));
     let checkpoint = store.blocking().checkpoint("reader").unwrap();
-    let moved =
-        checkpoint.map(|cursor| cursor.to_string()) >= promised.checkpoint.map(|c| c.to_string());
+    let moved = checkpoint.clone().map(|cursor| cursor.to_string())
+        >= promised.checkpoint.clone().map(|c| c.to_string());
     assert!(moved, "{checkpoint:?} {:?}", promised.checkpoint);
     if promised.index {
         let found = store.blocking().read(Read::forward(Query::index("third"))).unwrap();

@@ -3,10 +3,9 @@
 use std::task::Poll;
 
 use crate::support::{append, drive, manual, open, poll, settle, small};
+use leftfold_api::{Append, CheckpointMove, Coded, EventStore, Expected, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{
-    Append, CheckpointMove, Coded, Embedded, EventStore, Expected, Options, Query, Read,
-};
+use leftfold_store::{Embedded, Options};
 
 fn check(error: impl Coded, code: &str, words: &str) {
     assert_eq!(error.code(), code, "{error}");
@@ -103,7 +102,7 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_it_is_reopened() {
     let disk = FakeDisk::new();
     let store = filled(&disk);
     disk.set_capacity(Some(disk.used()));
-    let large = Append::new().event("a-1", leftfold_store::NewEvent::new("L", vec![1; 9_000]));
+    let large = Append::new().event("a-1", leftfold_api::NewEvent::new("L", vec![1; 9_000]));
     check(store.blocking().append(large).unwrap_err(), "disk_full", "free space, then open");
     let next = store.blocking().append(append("a-1", Expected::Any, 77)).unwrap_err();
     assert!(["disk_full", "store_closed"].contains(&next.code()));
@@ -135,7 +134,8 @@ fn a_disk_that_fails_beside_the_log_is_reported() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, small()).unwrap();
     drive(&mut manual, store.append(append("a", Expected::Any, 1))).unwrap();
-    let mut defining = Box::pin(store.define_index("i", Query::category("a")));
+    let mut defining =
+        Box::pin(store.define_index(leftfold_api::IndexDefinition::new("i", Query::category("a"))));
     assert!(poll(&mut defining).is_pending());
     manual.write();
     disk.fail_writes(1);
@@ -156,11 +156,11 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
     let to = |expected, to| {
         Append::new().checkpoint(CheckpointMove { name: "c".to_owned(), expected, to })
     };
-    drive(&mut manual, store.append(to(None, a))).unwrap();
+    drive(&mut manual, store.append(to(None, a.clone()))).unwrap();
     // Whenever it is checked the checkpoint is at a; whenever it is admitted, at b.
-    let mut overtaken = Box::pin(store.append(to(Some(a), b)));
+    let mut overtaken = Box::pin(store.append(to(Some(a.clone()), b.clone())));
     for _ in 0..100 {
-        let mut away = Box::pin(store.append(to(Some(a), b)));
+        let mut away = Box::pin(store.append(to(Some(a.clone()), b.clone())));
         assert!(poll(&mut away).is_pending());
         match poll(&mut overtaken) {
             Poll::Pending => {}
@@ -172,7 +172,7 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
         }
         manual.write();
         assert!(matches!(poll(&mut away), Poll::Ready(Ok(_))));
-        drive_only(&mut manual, &store, to(Some(b), a));
+        drive_only(&mut manual, &store, to(Some(b.clone()), a.clone()));
     }
     unreachable!("it has been tried a hundred times");
 }
@@ -191,15 +191,18 @@ fn checkpoints_and_indexes_are_counted() {
     let store = open(&disk, options).unwrap();
     let to = store.blocking().append(append("a", Expected::Any, 1)).unwrap().cursor;
     let checkpoint = |name: &str, expected| {
-        Append::new().checkpoint(CheckpointMove { name: name.to_owned(), expected, to })
+        Append::new().checkpoint(CheckpointMove { name: name.to_owned(), expected, to: to.clone() })
     };
     store.blocking().append(checkpoint("one", None)).unwrap();
     store.blocking().append(checkpoint("two", None)).unwrap();
     let error = store.blocking().append(checkpoint("three", None)).unwrap_err();
     check(error, "too_many_checkpoints", "at most 2 are allowed");
-    store.blocking().append(checkpoint("two", Some(to))).unwrap();
-    store.blocking().define_index("i", Query::All).unwrap();
-    let error = store.blocking().define_index("j", Query::All).unwrap_err();
+    store.blocking().append(checkpoint("two", Some(to.clone()))).unwrap();
+    store.blocking().define_index(leftfold_api::IndexDefinition::new("i", Query::All)).unwrap();
+    let error = store
+        .blocking()
+        .define_index(leftfold_api::IndexDefinition::new("j", Query::All))
+        .unwrap_err();
     check(error, "too_many_indexes", "at most 1 are allowed");
 }
 

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use leftfold_api::{Append, Expected, NewEvent};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Append, Embedded, Expected, Manual, NewEvent, OpenError, Options};
+use leftfold_store::{Embedded, Manual, OpenError, Options};
 
 /// Small segments, little preallocation.
 pub(crate) fn small() -> Options {

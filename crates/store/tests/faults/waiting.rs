@@ -5,11 +5,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::support::{append, event, manual, open, poll, small};
-use leftfold_io::fake::FakeDisk;
-use leftfold_store::{
-    Append, AppendError, Coded, Conflict, Cursor, Durability, Embedded, EventStore, Expected,
-    NewEvent, Options, Packing, Page, Query, Read, Recorded, Subscribe,
+use leftfold_api::{
+    Append, AppendError, Coded, Conflict, Cursor, EventStore, Expected, NewEvent, Page, Query,
+    Read, Recorded, Subscribe,
 };
+use leftfold_io::fake::FakeDisk;
+use leftfold_store::{Durability, Embedded, Options, Packing};
 
 /// A writer that is stuck in its sync, and everybody who would like to know how it ended.
 #[test]
@@ -197,11 +198,11 @@ fn a_slow_subscriber_falls_back_to_history() {
     let (mut events, mut caught_up) = (0u128, 0);
     while let Some(delivery) = subscription.try_next().unwrap() {
         match delivery {
-            leftfold_store::Delivery::Event(event, _) => {
+            leftfold_api::Delivery::Event(event, _) => {
                 assert_eq!(event.id().as_u128(), events);
                 events += 1;
             }
-            leftfold_store::Delivery::CaughtUp(_) => caught_up += 1,
+            leftfold_api::Delivery::CaughtUp(_) => caught_up += 1,
         }
     }
     assert_eq!((events, caught_up), (2_000, 2), "caught up, fallen behind, caught up again");
@@ -229,7 +230,7 @@ fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
     manual.rest();
     let mut delivered = Vec::new();
     while let Some(delivery) = subscription.try_next().unwrap() {
-        if let leftfold_store::Delivery::Event(event, _) = delivery {
+        if let leftfold_api::Delivery::Event(event, _) = delivery {
             delivered.push(event.id().as_u128());
         }
     }

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use crate::support::{open, small};
+use leftfold_api::{Append, Coded, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription};
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{
-    Append, Coded, Delivery, Embedded, EventStore, LiveSubscription, NewEvent, Options, Query,
-    Subscribe, Subscription,
-};
+use leftfold_store::{Embedded, LiveSubscription, Options};
 
 /// Counts how often somebody was woken.
 #[derive(Default)]
@@ -39,7 +37,10 @@ fn caught_up(store: &Embedded, query: &str) -> LiveSubscription {
 fn only_what_a_query_may_want_wakes_who_waits_for_it() {
     let disk = FakeDisk::new();
     let store = open(&disk, small()).unwrap();
-    pollster::block_on(store.define_index("bs", Query::event_type("B"))).unwrap();
+    pollster::block_on(
+        store.define_index(leftfold_api::IndexDefinition::new("bs", Query::event_type("B"))),
+    )
+    .unwrap();
     for (query, wanted) in [
         ("stream:a-1", ("a-1", "X")),
         ("category:b", ("b-7", "X")),
@@ -80,12 +81,12 @@ fn a_look_moves_the_cursor_past_what_is_not_wanted() {
     let mut subscription = caught_up(&store, "stream:a-1");
     put(&store, "b-1", "X");
     let before = subscription.cursor();
-    pollster::block_on(subscription.look()).unwrap();
+    pollster::block_on(subscription.advance()).unwrap();
     assert_ne!(subscription.cursor(), before);
     assert_eq!(subscription.cursor(), pollster::block_on(store.head()).unwrap());
     put(&store, "a-1", "X");
     let at = subscription.cursor();
-    pollster::block_on(subscription.look()).unwrap();
+    pollster::block_on(subscription.advance()).unwrap();
     assert_eq!(subscription.cursor(), at, "what was not delivered yet lies ahead of the cursor");
     assert!(matches!(subscription.next_blocking().unwrap(), Delivery::Event(..)));
     assert_ne!(subscription.cursor(), at);
@@ -95,7 +96,10 @@ fn a_look_moves_the_cursor_past_what_is_not_wanted() {
 fn who_waits_hears_that_the_store_was_closed_and_that_an_index_is_gone() {
     let disk = FakeDisk::new();
     let store = open(&disk, small()).unwrap();
-    pollster::block_on(store.define_index("bs", Query::event_type("B"))).unwrap();
+    pollster::block_on(
+        store.define_index(leftfold_api::IndexDefinition::new("bs", Query::event_type("B"))),
+    )
+    .unwrap();
     let mut indexed = caught_up(&store, "index:bs");
     let mut waiting = caught_up(&store, "stream:a-1");
     std::thread::scope(|threads| {
@@ -118,7 +122,10 @@ fn nobody_who_waits_is_forgotten() {
     options.log.segment_bytes = 40_000;
     options.log.preallocate = 1024;
     let store = open(&disk, options).unwrap();
-    pollster::block_on(store.define_index("ones", Query::event_type("T1"))).unwrap();
+    pollster::block_on(
+        store.define_index(leftfold_api::IndexDefinition::new("ones", Query::event_type("T1"))),
+    )
+    .unwrap();
     let missed = AtomicU64::new(0);
     std::thread::scope(|threads| {
         for query in [
@@ -143,7 +150,7 @@ fn nobody_who_waits_is_forgotten() {
                         seen.push(event.position());
                     }
                 }
-                let read = leftfold_store::Read::forward(query).limit(usize::MAX);
+                let read = leftfold_api::Read::forward(query).limit(usize::MAX);
                 let all = store.blocking().read(read).unwrap().events;
                 let upto = seen.last().copied().unwrap_or(0);
                 let all = all.iter().map(|event| event.position()).filter(|at| *at <= upto);

@@ -1,6 +1,7 @@
+use leftfold_api::Coded;
 use leftfold_io::Disk;
 use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
-use leftfold_store::{Coded, Packing, RepairMode};
+use leftfold_store::{Packing, RepairMode};
 
 use super::support::{check, filled, open, read, repair};
 
@@ -113,9 +114,9 @@ fn a_torn_tail_is_not_damage() {
         let (disk, mut truth) = filled(Packing::Fast);
         let (store, mut manual) = open(&disk, Packing::Fast).unwrap();
         disk.cut_power_at(disk.counts().changes + 2);
-        let append = leftfold_store::Append::new().event("s-1", super::support::event(200));
+        let append = leftfold_api::Append::new().event("s-1", super::support::event(200));
         assert!(
-            super::support::drive(&mut manual, leftfold_store::EventStore::append(&store, append))
+            super::support::drive(&mut manual, leftfold_api::EventStore::append(&store, append))
                 .is_err()
         );
         drop((store, manual));

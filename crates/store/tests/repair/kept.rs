@@ -1,8 +1,9 @@
-use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{
-    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected, Manual,
-    NewEvent, Packing, Query, Read, RepairMode, Retention, RetentionRule,
+use leftfold_api::{
+    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected, NewEvent,
+    Query, Read, Retention, RetentionRule,
 };
+use leftfold_io::fake::{Crash, FakeDisk};
+use leftfold_store::{Manual, Packing, RepairMode};
 
 use super::support::{bytes, drive, event, filled, open, repair};
 
@@ -71,13 +72,16 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
     for n in 0..12u64 {
         let to = store.blocking().head();
         let name = "reader".to_owned();
-        let moved = CheckpointMove { name, expected: checkpoint, to };
+        let moved = CheckpointMove { name, expected: checkpoint, to: to.clone() };
         let append = Append::new().event(format!("s-{}", n % 3), event(n)).checkpoint(moved);
         checkpoint = Some(to);
         drive(&mut manual, store.append(append)).unwrap();
         let retention = Retention::default().max_count(9);
         match n {
-            2 => drive_with_upkeep(&mut manual, store.define_index("odd", Query::tag("n", "1"))),
+            2 => drive_with_upkeep(
+                &mut manual,
+                store.define_index(leftfold_api::IndexDefinition::new("odd", Query::tag("n", "1"))),
+            ),
             4 => drive(&mut manual, store.set_retention("s-1", retention)),
             _ => Ok(()),
         }

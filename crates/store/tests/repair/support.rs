@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use leftfold_api::{Append, EventStore, Expected, NewEvent, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{
-    Append, Embedded, EventStore, Expected, Manual, NewEvent, OpenError, Options, Packing, Query,
-    Read, RepairMode, RepairReport, repair_on,
+    Embedded, Manual, OpenError, Options, Packing, RepairMode, RepairReport, repair_on,
 };
 
 /// What a store held: by position, the stream, the version, and the event as a line.

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 
-use leftfold_store::{
-    Cursor, Expected, NewEvent, Packing, Query, Replay, ReplayKey, Retention, RetentionRule,
-};
+use leftfold_api::{Cursor, Expected, NewEvent, Query, Retention, RetentionRule};
+use leftfold_store::{Packing, Replay, ReplayKey};
 use proptest::prelude::*;
 
 use crate::support::{DAY, Fixture, parallel, read, sequential, together};
@@ -123,18 +122,18 @@ proptest! {
         let before = read(store, &Query::All, Cursor::START);
         let after = before.get(after as usize).map_or(Cursor::START, |event| {
             let pages = store.blocking();
-            let read = leftfold_store::Read::forward(Query::All);
-            let point = leftfold_store::Point::Position(event.position());
+            let read = leftfold_api::Read::forward(Query::All);
+            let point = leftfold_api::Point::Position(event.position());
             pages.read(read.including(point).limit(1)).unwrap().cursor
         });
-        let replay = Replay::of(query.clone()).after(after).by(key.clone());
+        let replay = Replay::of(query.clone()).after(after.clone()).by(key.clone());
         let replay = replay.partitions(partitions).chunk_bytes(chunk_bytes);
-        let expected = sequential(store, &query, after, &key);
+        let expected = sequential(store, &query, after.clone(), &key);
         let in_order: Vec<_> =
             read(store, &query, after).iter().map(|event| event.position()).collect();
         let first = parallel(store, &replay.clone().threads(1));
         prop_assert_eq!(&together(first.0.clone()), &expected);
-        prop_assert_eq!(first.1, store.blocking().head());
+        prop_assert_eq!(first.1.clone(), store.blocking().head());
         for threads in 1..=8 {
             let replay = replay.clone().threads(threads);
             prop_assert_eq!(&parallel(store, &replay), &first, "{} threads", threads);
@@ -144,7 +143,7 @@ proptest! {
                 |event| Ok::<u64, Infallible>(event.position()),
                 |position| { met.push(position); Ok(()) },
             );
-            prop_assert_eq!(cursor.unwrap(), first.1);
+            prop_assert_eq!(cursor.unwrap(), first.1.clone());
             prop_assert_eq!(&met, &in_order);
         }
     }
@@ -156,8 +155,8 @@ fn a_replay_goes_on_from_the_cursor_of_the_one_before() {
     let replay = Replay::of(Query::tag("third", "1"));
     let (before, cursor) = parallel(&fixture.store, &replay);
     assert_eq!(cursor, fixture.store.blocking().head());
-    let (nothing, same) = parallel(&fixture.store, &replay.clone().after(cursor));
-    assert_eq!((together(nothing).len(), same), (0, cursor));
+    let (nothing, same) = parallel(&fixture.store, &replay.clone().after(cursor.clone()));
+    assert_eq!((together(nothing).len(), same), (0, cursor.clone()));
     for n in 100..130u32 {
         let event = NewEvent::new("Counted", n.to_string()).tag("third", (n % 3).to_string());
         fixture.append("stream-1", event);

@@ -4,11 +4,9 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use leftfold_api::{Append, Coded, NewEvent, Query, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{
-    Append, Coded, Embedded, NewEvent, Options, Packing, Query, Recorded, Replay, ReplayError,
-    ReplayKey,
-};
+use leftfold_store::{Embedded, Options, Packing, Replay, ReplayError, ReplayKey};
 
 use crate::support::Fixture;
 

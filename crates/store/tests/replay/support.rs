@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use leftfold_api::{Append, Cursor, NewEvent, Query, Read, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{
-    Append, Cursor, Embedded, NewEvent, Options, Packing, Query, Read, Recorded, Replay, ReplayKey,
-};
+use leftfold_store::{Embedded, Options, Packing, Replay, ReplayKey};
 
 pub(crate) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -48,7 +47,7 @@ impl Fixture {
 fn keys(event: &Recorded, key: &ReplayKey) -> Vec<Option<String>> {
     let found: Vec<String> = match key {
         ReplayKey::Stream => vec![event.stream().to_owned()],
-        ReplayKey::Category => vec![leftfold_store::category_of(event.stream()).to_owned()],
+        ReplayKey::Category => vec![leftfold_api::category_of(event.stream()).to_owned()],
         ReplayKey::Correlation => event.correlation().map(str::to_owned).into_iter().collect(),
         ReplayKey::Tag(name) => {
             event.tags().filter(|(key, _)| key == name).map(|(_, value)| value.to_owned()).collect()

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 
-use leftfold_store::{
-    Append, AppendError, Appended, Cursor, Embedded, EventStore, Expected, IndexInfo,
-    LiveSubscription, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
-    StreamsPage, Subscribe,
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
+    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Subscribe,
 };
+use leftfold_store::{Embedded, LiveSubscription};
 
 pub(crate) struct Scavenging(pub(crate) Embedded);
 
@@ -42,7 +43,9 @@ passed_on! {
     set_retention_rule(rule: RetentionRule) -> Result<(), AppendError>;
     drop_retention_rule(name: &str) -> Result<(), AppendError>;
     retention_rules() -> Result<Vec<RetentionRule>, ReadError>;
-    define_index(name: &str, query: Query) -> Result<(), AppendError>;
+    ordinal(query: Query, from: From) -> Result<u64, ReadError>;
+    define_index(definition: IndexDefinition) -> Result<(), AppendError>;
     drop_index(name: &str) -> Result<(), AppendError>;
+    index(name: &str) -> Result<Option<IndexInfo>, ReadError>;
     indexes() -> Result<Vec<IndexInfo>, ReadError>;
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use leftfold_api::Coded;
 use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
-use leftfold_store::{Coded, restore_on};
+use leftfold_store::restore_on;
 
 use super::model::Model;
 use super::run::Run;

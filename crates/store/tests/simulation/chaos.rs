@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use leftfold_api::{EventStore, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
-use leftfold_store::{EventStore, LostEvent, Query, Read, RepairMode, repair_on};
+use leftfold_store::{LostEvent, RepairMode, repair_on};
 
 use super::run::{Run, Waiting, poll};
 
@@ -161,11 +162,11 @@ impl Run<'_> {
 
 /// A page, if it can be had.
 trait BlockingRead {
-    fn page(&self, read: Read) -> Option<leftfold_store::Page>;
+    fn page(&self, read: Read) -> Option<leftfold_api::Page>;
 }
 
 impl BlockingRead for leftfold_store::Embedded {
-    fn page(&self, read: Read) -> Option<leftfold_store::Page> {
+    fn page(&self, read: Read) -> Option<leftfold_api::Page> {
         self.blocking().read(read).ok()
     }
 }

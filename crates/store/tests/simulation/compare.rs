@@ -1,6 +1,6 @@
 //! The store beside the model: everything that can be read.
 
-use leftfold_store::{Coded, Point, Query, Read, Streams};
+use leftfold_api::{Coded, Point, Query, Read, Streams};
 
 use super::model::{Kept, Stored};
 use super::run::Run;
@@ -18,7 +18,7 @@ impl Run<'_> {
             (after, before)
         };
         let at = Point::Position(from);
-        self.same_pages(Read::forward(query.clone()).excluding(at).limit(limit), &forward);
+        self.same_pages(Read::forward(query.clone()).excluding(at.clone()).limit(limit), &forward);
         if from <= self.model.head() {
             self.same_pages(Read::backward(query).excluding(at).limit(limit), &backward);
         }
@@ -78,7 +78,7 @@ impl Run<'_> {
                 break;
             }
             read = Read {
-                from: leftfold_store::From::Excluding(Point::Cursor(page.cursor)),
+                from: leftfold_api::From::Excluding(Point::Cursor(page.cursor)),
                 ..first.clone()
             };
         }

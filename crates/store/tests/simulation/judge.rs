@@ -1,6 +1,6 @@
 //! Whether what the store answered, and what it kept through a crash, is what the model allows.
 
-use leftfold_store::{AppendError, Appended, Coded};
+use leftfold_api::{AppendError, Appended, Coded};
 
 use super::model::{Model, Op, Outcome};
 use super::run::Run;

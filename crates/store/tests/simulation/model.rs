@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leftfold_store::{
+use leftfold_api::{
     Append, CheckpointMove, Cursor, Expected, Field, NewEvent, Query, Recorded, Retention,
     RetentionRule, Value,
 };
@@ -244,6 +244,7 @@ impl Model {
             Query::And(all) => all.iter().all(|query| self.wants(query, event)),
             Query::Or(any) => any.iter().any(|query| self.wants(query, event)),
             Query::Not(query) => !self.wants(query, event),
+            Query::Partition(_) => false,
             Query::Index(name) => {
                 self.indexes.get(name).is_some_and(|query| self.wants(query, event))
             }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use leftfold_store::{AppendError, Coded, EventStore, Expected};
+use leftfold_api::{AppendError, Coded, EventStore, Expected};
 
 use super::model::{Kept, Stored};
 use super::run::{Run, poll};

@@ -3,10 +3,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use leftfold_api::{AppendError, Appended, Cursor, EventStore};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{
-    AppendError, Appended, Cursor, Embedded, EventStore, Manual, OpenError, Options, Packing,
-};
+use leftfold_store::{Embedded, Manual, OpenError, Options, Packing};
 
 use super::backup::Backups;
 use super::model::{Model, Stored};
@@ -161,7 +160,10 @@ impl Run<'_> {
             let mut change: Pin<Box<dyn Future<Output = Result<(), AppendError>> + '_>> =
                 match known {
                     true => Box::pin(store.drop_index(&name)),
-                    false => Box::pin(store.define_index(&name, query.clone())),
+                    false => Box::pin(
+                        store
+                            .define_index(leftfold_api::IndexDefinition::new(&name, query.clone())),
+                    ),
                 };
             while poll(&mut change).is_pending() {
                 manual.write();

@@ -1,6 +1,6 @@
 //! What happens next, drawn from the seed.
 
-use leftfold_store::{Expected, Query, Retention, RetentionRule};
+use leftfold_api::{Expected, Query, Retention, RetentionRule};
 
 use super::model::{Event, Op};
 use super::run::Run;

@@ -1,6 +1,7 @@
 //! A subscriber that outlives crashes: it keeps its cursor and nothing else.
 
-use leftfold_store::{Cursor, Delivery, LiveSubscription, Query, Subscribe};
+use leftfold_api::{Cursor, Delivery, Query, Subscribe};
+use leftfold_store::LiveSubscription;
 
 use super::run::Run;
 
@@ -30,7 +31,7 @@ impl Run<'_> {
             Some(running) => running,
             None => {
                 let query = self.subscriber.query.clone();
-                let subscribe = match self.subscriber.cursor {
+                let subscribe = match self.subscriber.cursor.clone() {
                     None => Subscribe::to(query),
                     Some(cursor) => Subscribe::after(query, cursor),
                 };
@@ -51,7 +52,7 @@ impl Run<'_> {
                     self.tally.delivered += 1;
                 }
                 Some(Delivery::CaughtUp(cursor)) => {
-                    self.subscriber.cursor = Some(cursor);
+                    self.subscriber.cursor = Some(cursor.clone());
                     // What has come since the last page was read is still to come.
                     let upto = u64::from_str_radix(&cursor.to_string()[10..], 16).unwrap();
                     let mut found = self.model.found(&self.subscriber.query);

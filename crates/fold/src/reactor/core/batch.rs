@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, VecDeque};
 
-use leftfold_store::{Append, CheckpointMove, Cursor, Expected, NewEvent};
+use leftfold_api::{Append, CheckpointMove, Cursor, Expected, NewEvent};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -150,7 +150,7 @@ impl Core {
             (key.clone(), held)
         };
         let lanes = batch.lanes.iter().map(fact).collect();
-        let (run, control) = (self.setup.run, batch.control);
+        let (run, control) = (self.setup.run, batch.control.clone());
         Moved { run, low, done, lanes, control, whole: None }
     }
 
@@ -201,7 +201,8 @@ impl Core {
             append = append.event(&journal, NewEvent::json(MOVED, data).id(id));
         }
         let expected = self.journal.version.map_or(Expected::NoStream, Expected::Exactly);
-        let to = batch.moved.last().map_or(self.journal.low, |moved| moved.low).cursor;
+        let to =
+            batch.moved.last().map_or(self.journal.low.clone(), |moved| moved.low.clone()).cursor;
         let name = checkpoint_of(reactor);
         append.expect(journal, expected).checkpoint(CheckpointMove {
             name,

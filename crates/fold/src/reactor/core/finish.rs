@@ -1,4 +1,4 @@
-use leftfold_store::Cursor;
+use leftfold_api::Cursor;
 
 use super::batch::Done;
 use super::{Batch, Core};
@@ -30,7 +30,8 @@ impl Core {
         let reason = shortened(setback.reason);
         let state = match setback.then {
             Then::Wait { query, after, until } => {
-                let after = after.or_else(|| self.lanes.get(key)?.woken).unwrap_or(Cursor::START);
+                let after =
+                    after.or_else(|| self.lanes.get(key)?.woken.clone()).unwrap_or(Cursor::START);
                 let (query, until) = (query.to_string(), until.map(|time| time.micros()));
                 State::Waiting { query, after, until }
             }
@@ -56,7 +57,7 @@ impl Core {
     /// An append of the reactor is durable.
     pub(crate) fn committed(&mut self, batch: Batch) {
         batch.moved.iter().for_each(|moved| self.journal.apply(moved));
-        self.window.drop_upto(self.journal.low);
+        self.window.drop_upto(self.journal.low.clone());
         for done in &batch.done {
             self.counts.handled += 1;
             self.go_on(&done.lane);
@@ -132,7 +133,7 @@ impl Core {
         self.pending.lanes.extend(batch.lanes);
         self.pending.parked.extend(batch.parked);
         self.pending.skipped.extend(batch.skipped);
-        self.pending.control = self.pending.control.or(batch.control);
+        self.pending.control = self.pending.control.clone().or(batch.control);
         batch.done
     }
 }

@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 
-use leftfold_store::{Cursor, Query, Recorded, Timestamp};
+use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 
 use super::{Core, Wait};
 use crate::reactor::journal::{Head, Held, Low, State};
@@ -27,7 +27,7 @@ impl Core {
             }
             let turn = self.next_turn();
             let lane = self.lanes.entry(key.clone()).or_default();
-            lane.hold = Some(Hold { held, upto: self.last, turn });
+            lane.hold = Some(Hold { held, upto: self.last.clone(), turn });
             self.held += 1;
             self.schedule(&key);
         }
@@ -60,18 +60,18 @@ impl Core {
     /// A lane's first event can't be handled now: the lane answers for itself from here, and what
     /// it had in memory is read again when it goes on.
     pub(super) fn hold(&mut self, key: &str, state: State, reason: String) {
-        let (turn, now, last) = (self.next_turn(), self.now, self.last);
+        let (turn, now, last) = (self.next_turn(), self.now, self.last.clone());
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(front) = lane.queue.front() else { return };
         let since = *lane.since.get_or_insert(now);
         let head = Head { reason, since: since.micros(), ..lane.head(front, now) };
         let (after, newly) = match &lane.hold {
-            Some(hold) => (hold.held.after, false),
-            None => (front.before, true),
+            Some(hold) => (hold.held.after.clone(), false),
+            None => (front.before.clone(), true),
         };
         let held = Held { after, head: Some(head.clone()), state };
         // All of the lane that has come lies at or before what has come at all.
-        let upto = lane.hold.as_ref().map_or(last, |hold| hold.upto);
+        let upto = lane.hold.as_ref().map_or(last, |hold| hold.upto.clone());
         lane.hold = Some(Hold { held, upto, turn });
         (lane.busy, lane.begun) = (false, false);
         let queue = std::mem::take(&mut lane.queue);
@@ -184,10 +184,10 @@ impl Core {
         self.fetching -= 1;
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(hold) = &mut lane.hold else { return };
-        let mut before = hold.held.after;
+        let mut before = hold.held.after.clone();
         for (event, at) in page.events {
             if self.setup.lanes.of(&event) == key {
-                let item = Item { event, before, at, number: None };
+                let item = Item { event, before, at: at.clone(), number: None };
                 before = at;
                 self.queued += 1;
                 self.queued_bytes += item.bytes();

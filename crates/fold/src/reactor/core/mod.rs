@@ -9,8 +9,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 use leftfold_io::Random;
-use leftfold_store::{Cursor, Query, Recorded, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use batch::{Batch, checkpoint_of};
@@ -105,8 +105,8 @@ impl Core {
         let mut core = Core {
             setup,
             now,
-            window: Window::at(journal.low),
-            last: journal.low,
+            window: Window::at(journal.low.clone()),
+            last: journal.low.clone(),
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             fetches: VecDeque::new(),
@@ -178,8 +178,8 @@ impl Core {
     /// The next event of the query, and the cursor after it.
     pub(crate) fn admit(&mut self, event: Recorded, at: Cursor) {
         let position = event.position();
-        let before = std::mem::replace(&mut self.last, Low { cursor: at, position }).cursor;
-        let number = self.window.admit(position, at);
+        let before = std::mem::replace(&mut self.last, Low { cursor: at.clone(), position }).cursor;
+        let number = self.window.admit(position, at.clone());
         if self.journal.done.contains(&position) {
             self.counts.recognised += 1;
             return self.window.settle(number, true);
@@ -189,7 +189,7 @@ impl Core {
         let item = Item { event, before, at, number: Some(number) };
         let lane = self.lanes.entry(key.clone()).or_default();
         if let Some(hold) = &mut lane.hold {
-            hold.upto = self.last;
+            hold.upto = self.last.clone();
             return self.window.settle(number, true);
         }
         if lane.queue.len() >= per_lane {
@@ -206,10 +206,10 @@ impl Core {
 
     /// A lane has so much in memory that the rest is read later: from now on it answers for itself.
     fn fall_behind(&mut self, key: &str) {
-        let (turn, upto) = (self.next_turn(), self.last);
+        let (turn, upto) = (self.next_turn(), self.last.clone());
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(front) = lane.queue.front() else { return };
-        let held = Held { after: front.before, head: None, state: State::Behind };
+        let held = Held { after: front.before.clone(), head: None, state: State::Behind };
         lane.hold = Some(Hold { held, upto, turn });
         for item in &mut lane.queue {
             if let Some(number) = item.number.take() {
@@ -254,7 +254,7 @@ impl Core {
         let key = self.fetches.pop_front()?;
         let hold = self.lanes.get(&key)?.hold.as_ref()?;
         self.fetching += 1;
-        Some(Fetch { after: hold.held.after, upto: hold.upto, lane: key })
+        Some(Fetch { after: hold.held.after.clone(), upto: hold.upto.clone(), lane: key })
     }
 
     /// Whether there is room for what lanes read. What is there for them must not wait for what

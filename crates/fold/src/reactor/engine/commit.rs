@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, Coded, Conflict, EventStore, Overlap, Retention,
 };
 use uuid::Uuid;
@@ -40,7 +40,7 @@ pub(crate) enum Verdict {
 impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
     /// Writes results and progress.
     pub(super) fn write(&self, batch: Batch) -> impl Future<Output = Written> + Send + use<S, H> {
-        let append = self.core.append_of(&batch, self.checkpoint);
+        let append = self.core.append_of(&batch, self.checkpoint.clone());
         let journal = stream_of(JOURNAL, self.core.reactor());
         let next_version = self.core.journal().next_version();
         let store = self.store.clone();

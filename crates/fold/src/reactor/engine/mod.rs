@@ -7,7 +7,7 @@ mod waiting;
 
 use std::sync::Arc;
 
-use leftfold_store::{Cursor, Delivery, EventStore, Query, Subscribe, Timestamp};
+use leftfold_api::{Cursor, Delivery, EventStore, Query, Subscribe, Timestamp};
 
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
@@ -60,7 +60,7 @@ where
         let mut attempt = 1;
         loop {
             let (store, handler, time) = (store.clone(), handler.clone(), time.clone());
-            match Self::take_over(store, handler, time, setup.clone(), start).await {
+            match Self::take_over(store, handler, time, setup.clone(), start.clone()).await {
                 Err(ReactorError::Overtaken { .. }) if attempt < TAKE_OVERS => attempt += 1,
                 answer => return answer,
             }
@@ -81,9 +81,9 @@ where
         }
         let checkpoint = store.checkpoint(&checkpoint_of(&reactor)).await?;
         let query = setup.query.clone();
-        let events = store.subscribe(Subscribe::after(query, journal.low.cursor)).await?;
+        let events = store.subscribe(Subscribe::after(query, journal.low.cursor.clone())).await?;
         let requests = Query::stream(stream_of(CONTROL, &reactor));
-        let requests = store.subscribe(Subscribe::after(requests, journal.control)).await?;
+        let requests = store.subscribe(Subscribe::after(requests, journal.control.clone())).await?;
         let mut core = Core::new(setup, journal, time.now());
         let first = core.takes_over();
         let mut engine = Engine {
@@ -171,7 +171,7 @@ where
     }
 
     fn progress(&self) -> Progress {
-        let (cursor, counts) = (self.core.journal().low.cursor, self.core.counts());
+        let (cursor, counts) = (self.core.journal().low.cursor.clone(), self.core.counts());
         Progress { cursor, held_lanes: self.core.held(), counts }
     }
 
@@ -201,7 +201,7 @@ where
             if let Some(request) = control::read(event) {
                 self.core.resolve(&request.stream, request.version, request.skip);
             }
-            self.core.heard(*at);
+            self.core.heard(at.clone());
         }
     }
 
@@ -209,7 +209,7 @@ where
         match written.judge(&self.core)? {
             commit::Verdict::Committed(batch) => {
                 self.core.committed(batch);
-                self.checkpoint = Some(self.core.journal().low.cursor);
+                self.checkpoint = Some(self.core.journal().low.cursor.clone());
             }
             commit::Verdict::Split(batch) => self.core.split(batch),
             commit::Verdict::Conflicted(batch, reason) => self.core.conflicted(batch, &reason),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream};
-use leftfold_store::{Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp};
+use leftfold_api::{Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp};
 
 use super::commit::Written;
 use super::waiting::Watched;
@@ -225,12 +225,12 @@ async fn page(
     fetch: &Fetch,
     most: usize,
 ) -> Result<Page, ReadError> {
-    let mut subscription = store.subscribe(Subscribe::after(query, fetch.after)).await?;
-    let mut page = Page { events: Vec::new(), cursor: fetch.after, reached: false };
+    let mut subscription = store.subscribe(Subscribe::after(query, fetch.after.clone())).await?;
+    let mut page = Page { events: Vec::new(), cursor: fetch.after.clone(), reached: false };
     while page.events.len() < most {
         match subscription.next().await? {
             Delivery::Event(event, at) if event.position() <= fetch.upto.position => {
-                page.cursor = at;
+                page.cursor = at.clone();
                 page.events.push((event, at));
             }
             Delivery::Event(..) => {

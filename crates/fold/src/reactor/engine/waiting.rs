@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use leftfold_store::{Cursor, Delivery, EventStore, Query, Read, ReadError};
+use leftfold_api::{Cursor, Delivery, EventStore, Query, Read, ReadError};
 
 use super::{Engine, Happened};
 use crate::reactor::ReactorError;
@@ -112,7 +112,8 @@ where
             if !self.core.is_waiting(&wait.lane, wait.turn) {
                 continue;
             }
-            let (store, query, after) = (self.store.clone(), wait.query.clone(), wait.after);
+            let (store, query, after) =
+                (self.store.clone(), wait.query.clone(), wait.after.clone());
             let (lane, turn) = (wait.lane.clone(), wait.turn);
             self.watching.watch.add(wait);
             self.watching.searches += 1;
@@ -139,7 +140,7 @@ where
             Watched::Came(delivery) => {
                 if let Delivery::Event(event, at) = delivery? {
                     for (lane, turn) in self.watching.watch.met_by(&event) {
-                        self.core.woken(&lane, turn, at);
+                        self.core.woken(&lane, turn, at.clone());
                     }
                 }
             }

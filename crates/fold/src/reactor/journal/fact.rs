@@ -1,4 +1,4 @@
-use leftfold_store::{Cursor, Recorded, Timestamp};
+use leftfold_api::{Cursor, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub(crate) struct Moved {
 }
 
 /// How far all is finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Low {
     /// To go on from.
     #[serde(with = "as_text")]

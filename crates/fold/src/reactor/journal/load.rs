@@ -1,4 +1,4 @@
-use leftfold_store::{EventStore, Query, Read, Recorded};
+use leftfold_api::{EventStore, Query, Read, Recorded};
 
 use super::{JOURNAL, Journal, MOVED, Moved, stream_of};
 use crate::reactor::ReactorError;

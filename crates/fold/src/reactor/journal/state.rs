@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use leftfold_store::Cursor;
+use leftfold_api::Cursor;
 use uuid::Uuid;
 
 use super::{Held, Low, Moved};
@@ -48,7 +48,7 @@ impl Journal {
             *self = Journal { whole_since: version, ..Journal::default() };
         }
         self.version = Some(version);
-        self.low = moved.low;
+        self.low = moved.low.clone();
         self.done.extend(&moved.done);
         self.done = self.done.split_off(&(moved.low.position + 1));
         for (lane, held) in &moved.lanes {
@@ -57,14 +57,14 @@ impl Journal {
                 None => _ = self.lanes.remove(lane),
             }
         }
-        if let Some(control) = moved.control {
+        if let Some(control) = moved.control.clone() {
             self.control = control;
         }
     }
 
     /// All of it, in facts that are to be appended together.
     pub(crate) fn whole(&self, run: Uuid) -> Vec<Moved> {
-        let mut parts = vec![Moved { control: Some(self.control), ..self.part(run) }];
+        let mut parts = vec![Moved { control: Some(self.control.clone()), ..self.part(run) }];
         let done: Vec<u64> = self.done.iter().copied().collect();
         parts.extend(done.chunks(PART).map(|done| Moved { done: done.to_vec(), ..self.part(run) }));
         let held: Vec<_> =
@@ -79,7 +79,7 @@ impl Journal {
     }
 
     fn part(&self, run: Uuid) -> Moved {
-        let low = self.low;
+        let low = self.low.clone();
         Moved { run, low, done: Vec::new(), lanes: Vec::new(), control: None, whole: None }
     }
 }

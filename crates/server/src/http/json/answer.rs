@@ -1,7 +1,7 @@
 //! What answers bring.
 
-use leftfold_store::{
-    Appended, BackedUp, IndexInfo, Retention, RetentionRule, Scavenged, Stat, StreamInfo,
+use leftfold_api::{
+    Appended, BackupReport, IndexInfo, Retention, RetentionRule, Scavenged, Stat, StreamInfo,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -284,8 +284,8 @@ pub(crate) struct BackupAnswer {
     files_left_out: u64,
 }
 
-impl From<BackedUp> for BackupAnswer {
-    fn from(done: BackedUp) -> Self {
+impl From<BackupReport> for BackupAnswer {
+    fn from(done: BackupReport) -> Self {
         BackupAnswer {
             number: done.number,
             head: done.head.to_string(),

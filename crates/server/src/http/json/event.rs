@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leftfold_store::Recorded;
+use leftfold_api::Recorded;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use leftfold_store::{
+use leftfold_api::{
     Append, BYTES, CheckpointMove, Cursor, Expected, JSON, NewEvent, Query, Retention, Timestamp,
 };
 use serde::{Deserialize, Deserializer};

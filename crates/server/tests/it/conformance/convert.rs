@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Conflict, Cursor, Expected, Failure, From,
     IndexInfo, Invalid, NewEvent, Overlap, Point, ReadError, Recorded, Retention, RetentionRule,
     StreamInfo, Versions,
@@ -67,7 +67,7 @@ pub(super) fn append(append: &Append) -> Value {
     let expectation =
         |(stream, is): &(String, Expected)| json!({"stream": stream, "expected": expected(*is)});
     let checkpoint = |to: &CheckpointMove| {
-        let expected = to.expected.map(|cursor| cursor.to_string());
+        let expected = to.expected.clone().map(|cursor| cursor.to_string());
         json!({"name": to.name, "expected": expected, "to": to.to.to_string()})
     };
     json!({
@@ -88,6 +88,7 @@ pub(super) fn appended(value: &Value) -> Appended {
     };
     let positions = &value["positions"];
     Appended {
+        ordinals: Vec::new(),
         cursor: cursor(&value["cursor"]),
         positions: positions
             .is_object()
@@ -179,6 +180,7 @@ pub(super) fn rule(value: &Value) -> RetentionRule {
 
 pub(super) fn index(value: &Value) -> IndexInfo {
     IndexInfo {
+        partitioning: None,
         name: text(&value["index"]),
         query: text(&value["query"]).parse().unwrap(),
         ready: value["ready"].as_bool().unwrap(),
@@ -254,7 +256,7 @@ pub(super) fn append_error(status: u16, problem: &Value) -> AppendError {
         assert_eq!(overlap.to_string(), message);
         return overlap.into();
     }
-    let code = leftfold_store::code(&code);
+    let code = leftfold_api::code(&code);
     if status < 500 {
         return Invalid { code, message }.into();
     }

@@ -1,11 +1,11 @@
 //! An `EventStore` at the other end of HTTP: for tests, and as a reading of the API's document.
 
-use leftfold_server::{Running, Server};
-use leftfold_store::{
+use leftfold_api::{
     Append, AppendError, Appended, Cursor, Delivery, Direction, EventStore, Expected, From,
-    IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
-    Streams, StreamsPage, Subscribe, Subscription,
+    IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention,
+    RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
+use leftfold_server::{Running, Server};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -127,7 +127,7 @@ impl EventStore for HttpStore {
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<HttpSubscription, ReadError> {
-        let params = begin(&subscribe.query, subscribe.from);
+        let params = begin(&subscribe.query, subscribe.from.clone());
         let request = self.request(Method::GET, "/v1/subscribe").query(&params);
         let (send, messages) = mpsc::channel(1);
         let started = self.runtime.spawn(async move {
@@ -219,9 +219,18 @@ impl EventStore for HttpStore {
         Ok(rules["rules"].as_array().unwrap().iter().map(convert::rule).collect())
     }
 
-    async fn define_index(&self, name: &str, query: Query) -> Result<(), AppendError> {
+    async fn ordinal(&self, _query: Query, _from: From) -> Result<u64, ReadError> {
+        unimplemented!("until the protocol has it")
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        Ok(self.indexes().await?.into_iter().find(|index| index.name == name))
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let (name, query) = (&definition.name, &definition.query);
         // Such a query can only be built, not written; so no request can bring it.
-        if query.to_string().parse().as_ref() != Ok(&query) {
+        if query.to_string().parse::<Query>().as_ref() != Ok(query) {
             let message = "a query that has no text form";
             return Err(Invalid::new("index_query_invalid", message).into());
         }
@@ -258,16 +267,16 @@ impl Subscription for HttpSubscription {
             self.cursor = id.parse().unwrap();
             match kind.as_deref() {
                 Some("comment") => {}
-                Some("caught_up") => return Ok(Delivery::CaughtUp(self.cursor)),
+                Some("caught_up") => return Ok(Delivery::CaughtUp(self.cursor.clone())),
                 _ => {
                     let event = RawValue::from_string(data).unwrap();
-                    return Ok(Delivery::Event(convert::recorded(&event), self.cursor));
+                    return Ok(Delivery::Event(convert::recorded(&event), self.cursor.clone()));
                 }
             }
         }
     }
 
     fn cursor(&self) -> Cursor {
-        self.cursor
+        self.cursor.clone()
     }
 }

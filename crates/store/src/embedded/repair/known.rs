@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use leftfold_index::Key;
 
 use crate::keys::Keys;
-use crate::query::Field;
+use leftfold_api::Field;
 
 /// What index files know of lost positions: keys are hashes, so a stream's name is known only by
 /// meeting another event of it.

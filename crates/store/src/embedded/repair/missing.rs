@@ -5,8 +5,7 @@ use leftfold_index::Key;
 
 use super::LOST_STREAM;
 use crate::keys::Keys;
-use crate::query::Field;
-use crate::recorded::Recorded;
+use leftfold_api::{Field, Recorded};
 
 /// Versions that are missing between the events of a stream, where positions were lost that no
 /// index tells of.

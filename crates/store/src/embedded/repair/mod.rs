@@ -20,11 +20,12 @@ use leftfold_log::LiveFile;
 use leftfold_log::repair::{DamagedBytes, IndexOf, Repair, Replacements, Salvaged};
 
 use super::open::{INDEX, cannot_open, id_of};
-use crate::codec::lost;
-use crate::error::{Failure, OpenError};
+use crate::embedded::events::recorded;
+use crate::error::OpenError;
 use crate::keys::Keys;
-use crate::recorded::Recorded;
 use known::Known;
+use leftfold_api::Failure;
+use leftfold_api::record::lost;
 use missing::Missing;
 
 /// The stream of lost events whose own is not known.
@@ -103,7 +104,7 @@ pub fn repair_on(
         each_segment(&repair, |done, salvaged| {
             progress(files.len() as u64 + done, steps);
             for record in salvaged.records() {
-                if let Ok(event) = Recorded::new(record.clone()) {
+                if let Ok(event) = recorded(record.clone()) {
                     looked.known.meet(&keys, event.stream());
                     missing.meet(&keys, &event);
                 }
@@ -283,5 +284,5 @@ fn replace(
 }
 
 fn failed(what: &'static str, error: &io::Error) -> OpenError {
-    Failure::Disk { what, message: error.to_string() }.into()
+    Failure::Disk { what: what.to_owned(), message: error.to_string() }.into()
 }

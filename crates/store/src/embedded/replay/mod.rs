@@ -15,11 +15,9 @@ use std::panic::resume_unwind;
 use zerocopy::IntoBytes;
 
 use super::Embedded;
-use crate::cursor::Cursor;
 use crate::keys::Keys;
-use crate::query::Field;
-use crate::recorded::Recorded;
 use crate::replay::{Replay, ReplayError, ReplayKey, Replayed};
+use leftfold_api::{Cursor, Field, Recorded};
 use schedule::{Failed, Schedule, Task};
 use source::Source;
 

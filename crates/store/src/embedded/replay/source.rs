@@ -6,10 +6,9 @@ use super::schedule::{Failed, Filled};
 use crate::embedded::core::Core;
 use crate::embedded::reading::Candidates;
 use crate::embedded::retention::Sight;
-use crate::error::ReadError;
-use crate::query::{Plan, Query};
-use crate::recorded::Recorded;
+use crate::plan::Plan;
 use crate::replay::{Replay, ReplayError};
+use leftfold_api::{Query, ReadError, Recorded};
 
 /// What is read, seen from one moment: every thread sees the same.
 pub(super) struct Source<'a> {
@@ -36,7 +35,7 @@ impl<'a> Source<'a> {
         let head = core.log.head().position;
         let (expanded, plan) = core.resolve(&replay.query)?;
         let chunk_bytes = replay.chunk_bytes;
-        let range = [core.position_of(replay.after)? + 1, head];
+        let range = [core.position_of(&replay.after)? + 1, head];
         let expanded = expanded.into_owned();
         Ok(Source { core, expanded, plan, range, sight: core.sight(head), chunk_bytes })
     }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use leftfold_index::Key;
 
-use super::rules::Rule;
-use crate::codec::{Field as Part, Layout};
+use super::rules::{Rule, read_change};
 use crate::embedded::indexes;
 use crate::keys::Keys;
-use crate::query::Field;
+use leftfold_api::Field;
+use leftfold_api::record::{Field as Part, Layout};
 
 /// Each stream whose retention was set has a stream of this category.
 pub(crate) const CATEGORY_OF_STREAMS: &str = "$stream";
@@ -42,7 +42,7 @@ impl StoreChange {
             indexes::CATEGORY => {
                 indexes::Change::read(name, event_type, text).map(StoreChange::Index)
             }
-            CATEGORY_OF_RULES => Rule::change(name, event_type, text)
+            CATEGORY_OF_RULES => read_change(name, event_type, text)
                 .map(|rule| StoreChange::Rule(name.to_owned(), rule)),
             CATEGORY_OF_STREAMS if event_type == STREAM_TOMBSTONED => {
                 Some(StoreChange::Tombstone(keys.of(Field::Stream, name)))

@@ -12,6 +12,5 @@ mod streams;
 
 pub(crate) use change::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS, StoreChange};
 pub(crate) use rules::Rule;
-pub use scavenge::Scavenged;
 pub(crate) use sight::Sight;
 pub(crate) use streams::Kept;

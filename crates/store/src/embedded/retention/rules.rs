@@ -5,71 +5,59 @@ use std::sync::Arc;
 use leftfold_index::Toward;
 
 use super::change::{CATEGORY_OF_RULES, RULE_DEFINED, RULE_DROPPED};
-use crate::append::{Append, Expected};
 use crate::embedded::core::Core;
 use crate::embedded::limit_error;
-use crate::error::{AppendError, Invalid, ReadError};
-use crate::event::NewEvent;
-use crate::names;
-use crate::query::{Facts, Field, Query};
-use crate::retention::{Retention, RetentionRule};
+use leftfold_api::names;
+use leftfold_api::{
+    Append, AppendError, Expected, Facts, Field, Invalid, NewEvent, Query, ReadError, RetentionRule,
+};
 
 /// A rule that is in force.
 pub(crate) type Rule = RetentionRule;
 
-impl RetentionRule {
-    fn stream(name: &str) -> String {
-        format!("{CATEGORY_OF_RULES}-{name}")
+/// Reads the change that an event of a rule's stream makes: a new rule, or its removal. `None` if the
+/// event makes none.
+pub(crate) fn read_change(name: &str, event_type: &str, text: &str) -> Option<Option<Arc<Rule>>> {
+    match event_type {
+        RULE_DROPPED => Some(None),
+        RULE_DEFINED => {
+            let (query, retention) = text.split_once('\n')?;
+            let (query, retention) = (query.parse().ok()?, retention.parse().ok()?);
+            Some(Some(Arc::new(Rule { name: name.to_owned(), query, retention })))
+        }
+        _ => None,
     }
+}
 
-    /// As it stands in the log: the query on the first line, the retention after it.
-    fn to_text(&self) -> String {
-        format!("{}\n{}", self.query, self.retention)
-    }
+/// Whether a rule selects a stream as a whole.
+pub(crate) fn selects(rule: &Rule, stream: &str) -> bool {
+    rule.query.matches(&Whole(stream))
+}
 
-    /// What an event of a rule's stream says; none if it says nothing that is understood.
-    pub(crate) fn change(name: &str, event_type: &str, text: &str) -> Option<Option<Arc<Rule>>> {
-        match event_type {
-            RULE_DROPPED => Some(None),
-            RULE_DEFINED => {
-                let (query, retention) = text.split_once('\n')?;
-                let (query, retention) = (query.parse().ok()?, retention.parse().ok()?);
-                Some(Some(Arc::new(Rule { name: name.to_owned(), query, retention })))
-            }
-            _ => None,
-        }
+fn check(rule: &Rule) -> Result<(), Invalid> {
+    names::check_new("retention rule", &rule.name)?;
+    rule.retention.check()?;
+    let wrong = |message: &str| {
+        Err(Invalid::new("retention_invalid", format!("rule {}: {message}", rule.name)))
+    };
+    if rule.retention.truncate_before.is_some() {
+        return wrong("truncating before a version is for a single stream");
     }
-
-    /// Whether it selects a stream as a whole.
-    pub(crate) fn selects(&self, stream: &str) -> bool {
-        self.query.matches(&Whole(stream))
+    if rule.retention.keeps_all() {
+        return wrong("it drops nothing; give a maximal age or count");
     }
-
-    fn check(&self) -> Result<(), Invalid> {
-        names::check_new("retention rule", &self.name)?;
-        self.retention.check()?;
-        let wrong = |message: &str| {
-            Err(Invalid::new("retention_invalid", format!("rule {}: {message}", self.name)))
-        };
-        if self.retention.truncate_before.is_some() {
-            return wrong("truncating before a version is for a single stream");
-        }
-        if self.retention.keeps_all() {
-            return wrong("it drops nothing; give a maximal age or count");
-        }
-        if self.retention.max_count.is_some() && !selects_streams(&self.query) {
-            return wrong(
-                "a maximal count is counted by stream: its query may ask for streams and \
-                 categories only",
-            );
-        }
-        let mut of_index = false;
-        self.query.each(&mut |part| of_index |= matches!(part, Query::Index(_)));
-        if of_index || self.query.to_string().parse::<Query>().as_ref() != Ok(&self.query) {
-            return wrong("its query must have a text form and ask for no named index");
-        }
-        Ok(())
+    if rule.retention.max_count.is_some() && !selects_streams(&rule.query) {
+        return wrong(
+            "a maximal count is counted by stream: its query may ask for streams and categories \
+             only",
+        );
     }
+    let mut of_index = false;
+    rule.query.each(&mut |part| of_index |= matches!(part, Query::Index(_) | Query::Partition(_)));
+    if of_index || rule.query.to_string().parse::<Query>().as_ref() != Ok(&rule.query) {
+        return wrong("its query must have a text form and ask for no named index");
+    }
+    Ok(())
 }
 
 /// A stream as a whole, to queries that ask for nothing but streams.
@@ -92,6 +80,8 @@ impl Facts for Whole<'_> {
         false
     }
 
+    fn each_tag(&self, _: &mut dyn FnMut(&str, &str)) {}
+
     fn event_micros(&self) -> i64 {
         0
     }
@@ -104,24 +94,24 @@ fn selects_streams(query: &Query) -> bool {
         Query::Is(field, _) => matches!(field, Field::Stream | Field::Category),
         Query::And(queries) | Query::Or(queries) => queries.iter().all(selects_streams),
         Query::Not(query) => selects_streams(query),
-        Query::During(_) | Query::Index(_) => false,
+        Query::During(_) | Query::Index(_) | Query::Partition(_) => false,
     }
 }
 
 impl Core {
     /// The append that defines a rule.
     pub(crate) fn rule_definition(&self, rule: &RetentionRule) -> Result<Append, AppendError> {
-        rule.check()?;
+        check(rule)?;
         let (rules, allowed) = (self.rules.load(), self.limits.retention_rules);
         if rules.len() >= allowed && rules.iter().all(|known| known.name != rule.name) {
             let found = rules.len() + 1;
             let error = limit_error("too_many_rules", "retention rules", found, allowed);
             return Err(error.into());
         }
-        let event = NewEvent {
-            content_type: "text/plain".to_owned(),
-            ..NewEvent::new(RULE_DEFINED, rule.to_text())
-        };
+        // The query on the first line, the retention after it.
+        let text = format!("{}\n{}", rule.query, rule.retention);
+        let event =
+            NewEvent { content_type: "text/plain".to_owned(), ..NewEvent::new(RULE_DEFINED, text) };
         self.rule_append(&rule.name, event)
     }
 
@@ -135,11 +125,11 @@ impl Core {
     }
 
     fn rule_append(&self, name: &str, event: NewEvent) -> Result<Append, AppendError> {
-        let stream = RetentionRule::stream(name);
+        let stream = format!("{CATEGORY_OF_RULES}-{name}");
         let version =
             self.version(&self.keys.of(Field::Stream, &stream), self.log.head().position)?;
         let expected = version.map_or(Expected::NoStream, Expected::Exactly);
-        Ok(Append { system: true, ..Append::new().event(&stream, event).expect(stream, expected) })
+        Ok(Append::new().event(&stream, event).expect(stream, expected))
     }
 
     /// A definition or removal has become durable.
@@ -160,17 +150,10 @@ impl Core {
             let (data, stream) = (event.data(), event.stream());
             let name = stream.split_once('-').map_or("", |(_, name)| name);
             let text = std::str::from_utf8(&data).unwrap_or_default();
-            if let Some(rule) = Rule::change(name, event.event_type(), text) {
+            if let Some(rule) = read_change(name, event.event_type(), text) {
                 self.rule_changed(name, rule);
             }
         }
         Ok(())
-    }
-}
-
-impl Retention {
-    /// Whether it is counted by stream.
-    pub(crate) fn counts(&self) -> bool {
-        self.max_count.is_some()
     }
 }

@@ -8,22 +8,9 @@ use leftfold_log::{Edit, Edited, Record, RewriteError, SegmentInfo};
 
 use super::sight::Sight;
 use crate::embedded::core::Core;
+use crate::embedded::events::recorded;
 use crate::embedded::upkeep::{Pace, may_train};
-use crate::error::{Failure, ReadError};
-use crate::recorded::Recorded;
-
-/// What scavenging removed, or could remove.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scavenged {
-    /// Segments that were looked at.
-    pub segments: u64,
-    /// Events that lost their payloads.
-    pub events: u64,
-    /// Bytes of these payloads, before compression.
-    pub payload_bytes: u64,
-    /// By how much the files became shorter; 0 where nothing was written.
-    pub file_bytes: u64,
-}
+use leftfold_api::{Failure, ReadError, Recorded, Scavenged};
 
 /// Removes payloads from what is written again.
 struct Scavenger<'a> {
@@ -42,7 +29,7 @@ impl Scavenger<'_> {
 
 impl Edit for Scavenger<'_> {
     fn edit(&mut self, record: &Record) -> Edited {
-        let event = Recorded::new(record.clone());
+        let event = recorded(record.clone());
         match event.and_then(|event| Ok((self.drops(&event)?, event))) {
             Ok((true, event)) => {
                 self.removed.events += 1;
@@ -101,7 +88,7 @@ impl Core {
         let mut failed: Result<(), Failure> = Ok(());
         self.log.each_frame(segment.id, |frame| {
             for record in frame.records {
-                let one = Recorded::new(record).and_then(|event| {
+                let one = recorded(record).and_then(|event| {
                     if !event.is_scavenged() && !sight.sees(self, &event)? {
                         found.events += 1;
                         found.payload_bytes += event.payload_bytes();

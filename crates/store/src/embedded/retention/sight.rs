@@ -2,12 +2,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::rules::Rule;
+use super::rules::{Rule, selects};
 use super::streams::{Kept, is_kept_for_ever};
 use crate::embedded::core::Core;
-use crate::error::Failure;
-use crate::query::Field;
-use crate::recorded::Recorded;
+use leftfold_api::{Failure, Field, Recorded};
 
 /// So many streams' answers are remembered while a page is read.
 const REMEMBERED: usize = 10_000;
@@ -84,10 +82,11 @@ impl Sight {
         let Kept::Only(kept) = core.stream_state(name, self.head)?.kept else {
             return Ok(nothing);
         };
-        let of_stream = |rule: &&Arc<Rule>| rule.retention.counts() && rule.selects(name);
+        let of_stream =
+            |rule: &&Arc<Rule>| rule.retention.max_count.is_some() && selects(rule, name);
         let counting: Vec<_> = self.rules.iter().filter(of_stream).collect();
         let mut first_kept = kept.truncate_before.unwrap_or(0);
-        if kept.counts() || !counting.is_empty() {
+        if kept.max_count.is_some() || !counting.is_empty() {
             let key = core.keys.of(Field::Stream, name);
             let last = core.version(&key, self.head)?.unwrap_or(0);
             let all = counting.iter().map(|rule| rule.retention).chain([kept]);

@@ -5,14 +5,11 @@ use std::sync::atomic::Ordering;
 use leftfold_index::Key;
 
 use super::change::{CATEGORY_OF_STREAMS, STREAM_RETENTION, STREAM_TOMBSTONED};
-use crate::append::{Append, Expected};
 use crate::embedded::core::Core;
-use crate::error::{AppendError, Conflict, Failure};
-use crate::event::NewEvent;
-use crate::names;
-use crate::query::Field;
-use crate::recorded::Recorded;
-use crate::retention::Retention;
+use leftfold_api::names;
+use leftfold_api::{
+    Append, AppendError, Conflict, Expected, Failure, Field, NewEvent, Recorded, Retention,
+};
 
 /// What was said last of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +143,7 @@ impl Core {
         let about = stream_about(stream);
         let expected = state.version.map_or(Expected::NoStream, Expected::Exactly);
         let event = NewEvent { content_type: "text/plain".to_owned(), ..event };
-        Ok(Append { system: true, ..Append::new().event(&about, event).expect(about, expected) })
+        Ok(Append::new().event(&about, event).expect(about, expected))
     }
 
     /// From now on streams must be asked what is kept of them.

@@ -4,7 +4,7 @@ use leftfold_io::{File, OpenMode};
 use leftfold_log::{FileKind, LiveFile};
 
 use crate::embedded::core::Core;
-use crate::error::Failure;
+use leftfold_api::Failure;
 
 impl Core {
     /// Writes a file that nothing knows of yet, and makes it last. `write` gives its length, or
@@ -64,5 +64,5 @@ pub(super) fn live_file(
 }
 
 pub(super) fn failed(what: &'static str, error: &io::Error) -> Failure {
-    Failure::Disk { what, message: error.to_string() }
+    Failure::Disk { what: what.to_owned(), message: error.to_string() }
 }

@@ -12,7 +12,7 @@ use leftfold_log::LiveFile;
 use super::files::{failed, live_file};
 use crate::embedded::core::Core;
 use crate::embedded::open::{INDEX, head_of, open_file, segments_of};
-use crate::error::Failure;
+use leftfold_api::Failure;
 
 /// So many files become one.
 const FAN_IN: usize = 8;

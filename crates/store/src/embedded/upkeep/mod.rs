@@ -24,8 +24,7 @@ pub(crate) use pack::may_train;
 use super::core::Core;
 use super::indexes::Named;
 use super::rebuild::encode_checkpoints;
-use crate::cursor::Cursor;
-use crate::error::Failure;
+use leftfold_api::{Cursor, Failure};
 
 /// The writer waits before it closes a segment while so many are not sealed yet: their postings
 /// are in memory.
@@ -248,7 +247,10 @@ impl Upkeep {
         };
         // Whoever waits for the job must hear of its end, whatever that is.
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            Err(Failure::Disk { what: "work in the background", message: "it panicked".to_owned() })
+            Err(Failure::Disk {
+                what: "work in the background".to_owned(),
+                message: "it panicked".to_owned(),
+            })
         });
         if let Job::Fill(named) = &job {
             named.filled(outcome.clone());

@@ -2,8 +2,8 @@ use leftfold_log::{Edit, Edited, Record, RewriteError, SegmentInfo};
 
 use super::pace::Pace;
 use crate::embedded::core::Core;
-use crate::error::Failure;
-use crate::recorded::Recorded;
+use crate::embedded::events::recorded;
+use leftfold_api::Failure;
 
 impl Core {
     /// Writes a sealed segment again, packed.
@@ -42,5 +42,5 @@ impl Edit for Unchanged<'_> {
 
 /// No dictionary may hold pieces of what can be forgotten later.
 pub(crate) fn may_train(record: &Record) -> bool {
-    Recorded::new(record.clone()).is_ok_and(|event| !event.is_forgettable())
+    recorded(record.clone()).is_ok_and(|event| !event.is_forgettable())
 }

@@ -5,7 +5,7 @@ use super::Closed;
 use super::files::{failed, live_file};
 use crate::embedded::core::Core;
 use crate::embedded::open::{INDEX, covers, head_of, open_file};
-use crate::error::Failure;
+use leftfold_api::Failure;
 
 impl Core {
     /// Writes a closed segment's index file, then seals the segment. Should the power go between

@@ -174,7 +174,7 @@ impl<'a> Work<'a> {
     }
 
     fn has_past(&self, key: &Key) -> bool {
-        self.core.named.read().values().any(|named| named.key == *key)
+        self.core.indexes.durable().iter().any(|named| named.keys().any(|of| of == *key))
     }
 
     /// Each file must hold what its segments' events should have.
@@ -229,7 +229,8 @@ impl<'a> Work<'a> {
     /// Checks the files of named indexes' pasts that are in use.
     fn check_pasts(&self, verified: &mut Verified) {
         let core = self.core;
-        let ready: Vec<_> = core.named.read().values().filter(|n| n.is_ready()).cloned().collect();
+        let ready: Vec<_> =
+            core.indexes.durable().iter().filter(|n| n.is_ready()).cloned().collect();
         let of_ready = |id| ready.iter().any(|named| named.defined_at == id);
         for live in core.log.other_files().iter().filter(|f| f.kind == PAST && of_ready(f.id)) {
             verified.index_files += 1;

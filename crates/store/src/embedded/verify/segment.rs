@@ -3,9 +3,11 @@ use leftfold_log::SegmentInfo;
 use super::sum::{Adder, Sum};
 use super::{Verified, Work};
 use crate::embedded::core::Core;
+use crate::embedded::events::recorded;
+use crate::embedded::indexes::IndexList;
 use crate::embedded::rebuild::Rebuilt;
-use crate::query::Field;
-use crate::recorded::Recorded;
+use leftfold_api::{Field, Recorded};
+use std::collections::BTreeMap;
 
 impl Work<'_> {
     /// Checks every frame and event of a segment; adds up the postings that it should have.
@@ -25,7 +27,7 @@ impl Work<'_> {
                 }
                 next = record.position + 1;
                 verified.events += 1;
-                match Recorded::new(record) {
+                match recorded(record) {
                     Ok(event) => {
                         // What the index knows of a lost event may be more than what stands in its
                         // place.
@@ -47,8 +49,8 @@ impl Work<'_> {
 
     /// The named indexes as they were before a position.
     fn named_before(&self, position: u64) -> Rebuilt {
-        let (keys, checkpoints, named) = (self.core.keys, Default::default(), Default::default());
-        let mut rebuilt = Rebuilt { keys, checkpoints, named, lost: false };
+        let (keys, indexes) = (self.core.keys, IndexList::default());
+        let mut rebuilt = Rebuilt { keys, checkpoints: BTreeMap::new(), indexes, lost: false };
         let before = self.changes.iter().flatten().take_while(|(at, _)| *at < position);
         before.for_each(|(at, change)| rebuilt.change(*at, change));
         rebuilt

@@ -6,7 +6,7 @@ use leftfold_index::Key;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use zerocopy::IntoBytes;
 
-use crate::embedded::rebuild::Postings;
+use crate::keys::Postings;
 
 /// A number for a set of postings, whatever their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

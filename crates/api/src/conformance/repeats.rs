@@ -1,0 +1,189 @@
+//! An append that was written before: idempotence by stream and event id.
+
+use super::helpers::{append, done, event, found, put, refused};
+use crate::{Append, Appended, CheckpointMove, Cursor, EventStore, Expected, NewEvent, Query};
+
+/// Appends the same again: the answer is the first one's, and nothing is written.
+async fn again(store: &impl EventStore, first: Appended, append: Append) {
+    let head = store.head().await.unwrap();
+    let second = done(store, append).await;
+    assert_eq!(second, Appended { repeated: true, ..first });
+    assert_eq!(store.head().await.unwrap(), head);
+}
+
+async fn repeated(store: &impl EventStore, expected: Expected, append_of: &[u128]) {
+    let same = append("a-1", expected, append_of);
+    let first = done(store, same.clone()).await;
+    again(store, first, same).await;
+}
+
+async fn in_part(store: &impl EventStore, expected: Expected) {
+    done(store, append("a-1", expected, &[7, 8])).await;
+    let error = refused(store, append("a-1", expected, &[7, 8, 9]), "partial_repeat").await;
+    assert!(error.to_string().contains("repeats only a part"), "{error}");
+}
+
+async fn other_content(store: &impl EventStore, expected: Expected) {
+    done(store, append("a-1", expected, &[7])).await;
+    let other = NewEvent { data: "other".into(), ..event(7) };
+    let other = Append::new().event("a-1", other).expect("a-1", expected);
+    let error = refused(store, other, "event_id_reused").await;
+    assert!(error.to_string().contains("with other content"), "{error}");
+}
+
+#[expect(missing_docs, reason = "the names say it")]
+mod promises {
+    use super::*;
+
+    pub async fn any_repeated_answers_as_the_first_time(store: &impl EventStore) {
+        repeated(store, Expected::Any, &[1, 2]).await;
+        put(store, "a-1", &[3]).await;
+        let third = done(store, append("a-1", Expected::Any, &[1, 2])).await;
+        assert_eq!((third.positions, third.repeated), (Some((1, 2)), true));
+    }
+
+    pub async fn exists_repeated_answers_as_the_first_time(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        repeated(store, Expected::Exists, &[2, 3]).await;
+    }
+
+    pub async fn no_stream_repeated_answers_as_the_first_time(store: &impl EventStore) {
+        repeated(store, Expected::NoStream, &[1, 2]).await;
+    }
+
+    pub async fn exactly_repeated_answers_as_the_first_time(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        repeated(store, Expected::Exactly(0), &[2, 3]).await;
+    }
+
+    pub async fn exactly_repeated_after_others_answers_as_the_first_time(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        let same = append("a-1", Expected::Exactly(0), &[2, 3]);
+        let first = done(store, same.clone()).await;
+        put(store, "a-1", &[4]).await;
+        put(store, "a-2", &[5]).await;
+        again(store, first, same).await;
+    }
+
+    pub async fn any_repeated_in_part_is_refused(store: &impl EventStore) {
+        in_part(store, Expected::Any).await;
+        refused(store, append("a-1", Expected::Any, &[6, 7]), "partial_repeat").await;
+    }
+
+    pub async fn exists_repeated_in_part_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        in_part(store, Expected::Exists).await;
+    }
+
+    pub async fn no_stream_repeated_in_part_is_refused(store: &impl EventStore) {
+        in_part(store, Expected::NoStream).await;
+    }
+
+    pub async fn exactly_repeated_in_part_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        in_part(store, Expected::Exactly(0)).await;
+    }
+
+    pub async fn any_with_a_known_id_and_other_content_is_refused(store: &impl EventStore) {
+        other_content(store, Expected::Any).await;
+    }
+
+    pub async fn exists_with_a_known_id_and_other_content_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        other_content(store, Expected::Exists).await;
+    }
+
+    pub async fn no_stream_with_a_known_id_and_other_content_is_refused(store: &impl EventStore) {
+        other_content(store, Expected::NoStream).await;
+    }
+
+    pub async fn exactly_with_a_known_id_and_other_content_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        other_content(store, Expected::Exactly(0)).await;
+    }
+
+    pub async fn any_repeated_in_another_order_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2]).await;
+        refused(store, append("a-1", Expected::Any, &[2, 1]), "partial_repeat").await;
+        put(store, "a-1", &[3]).await;
+        refused(store, append("a-1", Expected::Any, &[1, 3]), "partial_repeat").await;
+        let appended = done(store, append("a-1", Expected::Any, &[2, 3])).await;
+        assert!(appended.repeated, "side by side in this order, though appended apart");
+    }
+
+    pub async fn exactly_that_holds_does_not_ask_for_ids(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2]).await;
+        let appended = done(store, append("a-1", Expected::Exactly(1), &[1])).await;
+        assert!(!appended.repeated);
+        assert_eq!(found(store, "stream:a-1").await, [1, 2, 1]);
+        let repeated = done(store, append("a-1", Expected::Any, &[1])).await;
+        assert_eq!(repeated.streams[0].first, 0, "the first of that id answers");
+    }
+
+    pub async fn the_same_id_in_another_stream_is_another_event(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        assert!(!put(store, "a-2", &[1]).await.repeated);
+        assert_eq!(found(store, "*").await, [1, 1]);
+    }
+
+    pub async fn events_without_ids_are_never_repeats(store: &impl EventStore) {
+        for n in 0..3 {
+            let append = Append::new().event("a-1", NewEvent::new("Ticked", "same"));
+            let appended = done(store, append).await;
+            assert_eq!((appended.streams[0].first, appended.repeated), (n, false));
+        }
+        let ids = found(store, "stream:a-1").await;
+        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+    }
+
+    pub async fn none_after_does_not_meet_its_own_first_time(store: &impl EventStore) {
+        let same =
+            append("a-1", Expected::Any, &[1]).none_after(Query::category("a"), Cursor::START);
+        let first = done(store, same.clone()).await;
+        again(store, first, same).await;
+    }
+
+    pub async fn a_checkpoint_move_is_not_made_twice(store: &impl EventStore) {
+        let to = put(store, "in", &[1]).await.cursor;
+        let later = put(store, "in", &[2]).await.cursor;
+        let checkpoint = |expected, to| CheckpointMove { name: "reader".into(), expected, to };
+        let same = append("a-1", Expected::Any, &[3]).checkpoint(checkpoint(None, to.clone()));
+        let first = done(store, same.clone()).await;
+        done(store, Append::new().checkpoint(checkpoint(Some(to), later.clone()))).await;
+        again(store, first, same).await;
+        assert_eq!(store.checkpoint("reader").await.unwrap(), Some(later));
+    }
+
+    pub async fn several_streams_repeated_answer_as_the_first_time(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        let same = Append::new()
+            .event("a-1", event(2))
+            .event("b-1", event(3))
+            .event("c-1", event(4))
+            .event("a-1", event(5))
+            .expect("a-1", Expected::Exactly(0))
+            .expect("b-1", Expected::NoStream)
+            .expect("d-1", Expected::NoStream);
+        let first = done(store, same.clone()).await;
+        put(store, "d-1", &[6]).await;
+        again(store, first, same).await;
+    }
+
+    pub async fn several_streams_of_which_one_repeats_are_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        let append = Append::new().event("a-1", event(1)).event("b-1", event(2));
+        refused(store, append.clone(), "partial_repeat").await;
+        refused(store, append.expect("b-1", Expected::Exists), "partial_repeat").await;
+    }
+
+    pub async fn a_repeat_is_known_by_what_was_said_not_by_when(store: &impl EventStore) {
+        let same = Append::new().event("a-1", event(1));
+        let first = done(store, same.clone()).await;
+        // No event time was given: it is the commit time, which the repeat would not have.
+        again(store, first, same).await;
+        let timed = Append::new().event("a-1", event(1).event_time(crate::Timestamp(5)));
+        refused(store, timed, "event_id_reused").await;
+    }
+}
+
+pub use promises::*;

@@ -1,0 +1,100 @@
+//! History, then what comes.
+
+use super::helpers::put;
+use crate::{Cursor, Delivery, EventStore, From, Point, Query, Subscribe, Subscription};
+
+/// The next deliveries: numbers of events, or none for having caught up.
+async fn next(subscription: &mut impl Subscription, count: usize) -> Vec<Option<u128>> {
+    let mut found = Vec::new();
+    for _ in 0..count {
+        found.push(match subscription.next().await.unwrap() {
+            Delivery::Event(event, cursor) => {
+                assert_eq!(subscription.cursor(), cursor);
+                Some(event.id().as_u128())
+            }
+            Delivery::CaughtUp(_) => None,
+        });
+    }
+    found
+}
+
+async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Subscription {
+    store.subscribe(Subscribe::after(query.parse().unwrap(), cursor)).await.unwrap()
+}
+
+#[expect(missing_docs, reason = "the names say it")]
+mod promises {
+    use super::*;
+
+    pub async fn delivers_history_then_says_so_then_what_comes(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2]).await;
+        let mut subscription = store.subscribe(Subscribe::to(Query::All)).await.unwrap();
+        put(store, "a-1", &[3]).await;
+        let (mut events, mut caught_up) = (Vec::new(), 0);
+        put(store, "a-1", &[4]).await;
+        while events.len() < 4 || caught_up == 0 {
+            match next(&mut subscription, 1).await[0] {
+                Some(event) => events.push(event),
+                None => caught_up += 1,
+            }
+        }
+        assert_eq!(events, [1, 2, 3, 4]);
+        put(store, "a-1", &[5]).await;
+        assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
+    }
+
+    pub async fn resumes_exactly_where_its_cursor_is(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2, 3, 4, 5]).await;
+        let mut cursor = Cursor::START;
+        for n in 1..=5 {
+            let mut subscription = after(store, "*", cursor).await;
+            assert_eq!(next(&mut subscription, 1).await, [Some(n)]);
+            cursor = subscription.cursor().to_string().parse().unwrap();
+        }
+        assert_eq!(next(&mut after(store, "*", cursor).await, 1).await, [None]);
+    }
+
+    pub async fn resumes_a_filtered_query_behind_what_it_does_not_want(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        put(store, "Integration-1", &[2, 3, 4]).await;
+        let query = "not stream:Integration*";
+        let mut subscription = after(store, query, Cursor::START).await;
+        assert_eq!(next(&mut subscription, 2).await, [Some(1), None]);
+        // Having seen that the others are not wanted is progress too.
+        assert_eq!(subscription.cursor(), store.head().await.unwrap());
+        put(store, "a-2", &[5]).await;
+        assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
+    }
+
+    pub async fn begins_where_it_was_told_though_that_is_still_to_come(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2]).await;
+        let subscribe = async |query, from| {
+            store.subscribe(Subscribe { from, ..Subscribe::to(query) }).await.unwrap()
+        };
+        let mut position = subscribe(Query::All, From::Excluding(Point::Position(3))).await;
+        let mut version = subscribe(Query::stream("a-1"), From::Including(Point::Version(3))).await;
+        assert_eq!(next(&mut position, 1).await, [None]);
+        assert_eq!(next(&mut version, 1).await, [None]);
+        for n in 3..=5 {
+            put(store, "a-1", &[n]).await;
+        }
+        assert_eq!(next(&mut position, 2).await, [Some(4), Some(5)]);
+        assert_eq!(next(&mut version, 2).await, [Some(4), Some(5)]);
+    }
+
+    pub async fn waits_for_what_comes(store: &impl EventStore) {
+        let mut subscription = store.subscribe(Subscribe::to(Query::category("a"))).await.unwrap();
+        assert_eq!(next(&mut subscription, 1).await, [None]);
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| pollster::block_on(next(&mut subscription, 2)));
+            pollster::block_on(async {
+                put(store, "b-1", &[1]).await;
+                put(store, "a-1", &[2]).await;
+                put(store, "a-1", &[3]).await;
+            });
+            assert_eq!(waiting.join().unwrap(), [Some(2), Some(3)]);
+        });
+    }
+}
+
+pub use promises::*;

@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+mod append;
+mod codes;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod cursor;
+mod engine;
+mod erased;
+mod error;
+mod event;
+mod event_store;
+mod index;
+mod limits;
+pub mod names;
+mod query;
+mod read;
+pub mod record;
+mod recorded;
+mod retention;
+mod shared;
+mod time;
+
+pub use append::{Append, Appended, CheckpointMove, Expected, IndexOrdinal, Parts, Versions};
+pub use codes::{CODES, code};
+pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
+pub use engine::{
+    Administration, AdministrationError, BackupReport, Engine, Metered, Meters, Progress,
+    Scavenged, Stat,
+};
+pub use erased::{BoxFuture, DynSubscription, ErasedStore, ErasedSubscription};
+pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};
+pub use event::{BYTES, JSON, NewEvent};
+pub use event_store::{EventStore, Subscription};
+pub use index::{
+    IndexDefinition, IndexInfo, MAX_INDEX_PARTITIONS, PartitionKey, Partitioning, murmur2,
+};
+pub use limits::{Limits, MAX_NAME};
+pub use names::category_of;
+pub use query::{Facts, Field, IndexPartition, Query, Span, Value};
+pub use read::{
+    Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+};
+pub use recorded::Recorded;
+pub use retention::{Retention, RetentionRule};
+pub use time::Timestamp;

@@ -1,0 +1,61 @@
+/// What one event, append, name or page may hold. Larger input is refused by name, never cut.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of an event: its names, tags, metadata and data together.
+    pub event_bytes: usize,
+    /// Bytes of all events of an append.
+    pub append_bytes: usize,
+    /// Events of an append.
+    pub append_events: usize,
+    /// Conditions and checkpoint moves of an append.
+    pub append_conditions: usize,
+    /// Tags of an event.
+    pub tags: usize,
+    /// Events of a page.
+    pub page_events: usize,
+    /// Bytes of the events of a page (its first event is given whatever its size).
+    pub page_bytes: usize,
+    /// Events that one page looks at, where no index leads to those it wants.
+    pub page_scanned: usize,
+    /// Names of checkpoints.
+    pub checkpoints: usize,
+    /// Named indexes.
+    pub indexes: usize,
+    /// Rules of retention: every event that is read is held against each.
+    pub retention_rules: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            event_bytes: 16 << 20,
+            append_bytes: 64 << 20,
+            append_events: 10_000,
+            append_conditions: 10_000,
+            tags: 100,
+            page_events: 10_000,
+            page_bytes: 16 << 20,
+            page_scanned: 200_000,
+            checkpoints: 100_000,
+            indexes: 1_000,
+            retention_rules: 100,
+        }
+    }
+}
+
+/// Bytes of a name: of a stream, type, tag, correlation, checkpoint or index.
+pub const MAX_NAME: usize = 1024;
+
+impl Limits {
+    /// No larger than what the format can hold.
+    pub fn within_format(mut self) -> Self {
+        const EVENT: usize = 64 << 20;
+        const APPEND: usize = 1 << 30;
+        self.event_bytes = self.event_bytes.min(EVENT);
+        self.append_bytes = self.append_bytes.min(APPEND);
+        self.append_events = self.append_events.min(1 << 20);
+        self.tags = self.tags.min(10_000);
+        self
+    }
+}

@@ -1,0 +1,86 @@
+//! Names of streams, types, tags and indexes, and the rules for them.
+
+use crate::error::Invalid;
+use crate::limits::MAX_NAME;
+
+/// Names that begin so belong to the store.
+pub const SYSTEM: char = '$';
+/// The category of what is written down of who did what: no fold rests on it.
+pub const AUDIT: &str = "$audit";
+
+/// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
+pub fn check(what: &str, name: &str) -> Result<(), Invalid> {
+    // Nearly every name is plain ASCII: no need to look at its characters one by one.
+    let plain = name.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if plain && (1..=MAX_NAME).contains(&name.len()) {
+        return Ok(());
+    }
+    let wrong = match name {
+        "" => "it is empty".to_owned(),
+        _ if name.len() > MAX_NAME => format!("it has {} bytes", name.len()),
+        _ => match name.chars().find(|c| c.is_control()) {
+            Some(c) => format!("it holds the control character {c:?}"),
+            None => return Ok(()),
+        },
+    };
+    let start: String = name.chars().take(40).collect();
+    Err(Invalid::new(
+        "name_invalid",
+        format!(
+            "{what} {start:?} is not a name: {wrong}; a name has 1 to {MAX_NAME} bytes of UTF-8 \
+             without control characters"
+        ),
+    ))
+}
+
+/// Checks a name that the store itself makes of a user's: it may be longer by a prefix.
+pub fn check_system(what: &str, name: &str) -> Result<(), Invalid> {
+    match name.split_once('-') {
+        Some((prefix, rest)) if prefix.starts_with(SYSTEM) => check(what, rest),
+        _ => check(what, name),
+    }
+}
+
+/// Checks a tag as the name that it is, `key=value`.
+pub fn check_tag(key: &str, value: &str) -> Result<(), Invalid> {
+    let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if plain(key) && plain(value) && key.len() + value.len() < MAX_NAME {
+        return Ok(());
+    }
+    check("tag", &format!("{key}={value}"))
+}
+
+/// Checks a name that a user gives to something new.
+pub fn check_new(what: &str, name: &str) -> Result<(), Invalid> {
+    check(what, name)?;
+    if name.starts_with(SYSTEM) {
+        let message = format!("{what} {name:?} begins with $, which belongs to the store itself");
+        return Err(Invalid::new("name_reserved", message));
+    }
+    Ok(())
+}
+
+/// The category of a stream: its name up to the first `-`, or the whole name. Frozen by the
+/// category rule in the store's header.
+pub fn category_of(stream: &str) -> &str {
+    stream.split_once('-').map_or(stream, |(category, _)| category)
+}
+
+/// Returns what stands behind the category in a stream's name; the whole name if nothing does.
+pub fn id_of(stream: &str) -> &str {
+    stream.split_once('-').map_or(stream, |(_, id)| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_category_ends_at_the_first_dash() {
+        for (stream, category) in
+            [("order-1", "order"), ("order-a-b", "order"), ("order", "order"), ("-x", "")]
+        {
+            assert_eq!(category_of(stream), category);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the errors of the log mean to the caller of a store.
+
+use std::io;
+
+use leftfold_api::{AppendError, Coded, Failure, ReadError as StoreReadError};
+
+use crate::backup::BackupError;
+use crate::error::{ReadError, WriteError};
+use crate::rewrite::RewriteError;
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Failure::Damaged { message: damage.to_string() },
+            ReadError::Io { file, source } => {
+                Failure::Disk { what: file, message: source.to_string() }
+            }
+        }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        match error {
+            WriteError::DiskFull { .. } => Failure::DiskFull { message },
+            WriteError::Failed { .. } => Failure::Write { message },
+            WriteError::Closed => Failure::Closed,
+        }
+    }
+}
+
+impl From<RewriteError> for Failure {
+    fn from(error: RewriteError) -> Self {
+        let disk = |message| Failure::Disk { what: "writing a segment again".to_owned(), message };
+        match error {
+            RewriteError::Read(error) => error.into(),
+            RewriteError::Io(source) => disk(source.to_string()),
+            RewriteError::NotSealed(_) | RewriteError::Stopped => disk(error.to_string()),
+        }
+    }
+}
+
+macro_rules! through_failure {
+    ($($from:ty => $to:ty),*) => {$(
+        impl From<$from> for $to {
+            fn from(error: $from) -> Self {
+                Failure::from(error).into()
+            }
+        }
+    )*};
+}
+
+through_failure! {
+    ReadError => AppendError,
+    ReadError => StoreReadError,
+    WriteError => AppendError,
+    WriteError => StoreReadError
+}
+
+impl Coded for BackupError {
+    fn code(&self) -> &'static str {
+        match self {
+            BackupError::Foreign { .. } => "backup_foreign",
+            BackupError::Missing(_) => "backup_missing",
+            BackupError::Damaged { .. } => "backup_damaged",
+            BackupError::Locked(_) => "backup_locked",
+            BackupError::NotEmpty { .. } => "restore_not_empty",
+            BackupError::Stopped => "store_closed",
+            BackupError::Read(ReadError::Damaged(_)) => "data_damaged",
+            BackupError::Io { source, .. } if is_full(source) => "disk_full",
+            BackupError::Read(ReadError::Io { .. }) | BackupError::Io { .. } => "disk_failed",
+        }
+    }
+
+    fn can_retry(&self) -> bool {
+        matches!(self, BackupError::Locked(_))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
+}

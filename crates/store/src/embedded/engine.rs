@@ -1,0 +1,63 @@
+//! The embedded store, as a server asks it.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use leftfold_api::{
+    Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
+    Engine, Failure, Invalid, Meters, Progress, Query, ReadError, Scavenged, Stat,
+};
+
+use super::Embedded;
+
+impl Engine for Embedded {
+    fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(Embedded::append_here(self, append))
+    }
+
+    fn append_system(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(Embedded::append_system(self, append))
+    }
+
+    fn expand(&self, query: &Query) -> Result<Query, Invalid> {
+        self.core.expand(query).map(Cow::into_owned)
+    }
+
+    fn meters(&self) -> Meters {
+        Embedded::meters(self)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        Embedded::failure(self)
+    }
+
+    fn administration(&self) -> &dyn Administration {
+        self
+    }
+}
+
+impl Administration for Embedded {
+    fn stat(&self) -> Result<Stat, ReadError> {
+        Embedded::stat(self)
+    }
+
+    fn seal(&self) -> Result<(), Failure> {
+        Embedded::seal(self)
+    }
+
+    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError> {
+        Embedded::scavenge(self, progress)
+    }
+
+    fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+        Embedded::reclaimable(self)
+    }
+
+    fn backup(
+        &self,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<BackupReport, AdministrationError> {
+        Embedded::backup(self, to, progress).map_err(|error| Box::new(error) as AdministrationError)
+    }
+}

@@ -1,0 +1,108 @@
+//! How definitions of named indexes stand in the log.
+
+use std::sync::Arc;
+
+use leftfold_api::{IndexDefinition, PartitionKey, Partitioning, Recorded};
+
+use super::named::Named;
+use crate::keys::Keys;
+
+/// Definitions and removals are events of streams of this category, one stream for each name.
+pub(crate) const CATEGORY: &str = "$index";
+pub(super) const DEFINED: &str = "$IndexDefined";
+pub(super) const DROPPED: &str = "$IndexDropped";
+
+/// What happens to a named index.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Defined(IndexDefinition),
+    Dropped(String),
+}
+
+impl Change {
+    /// Reads the change that a stored event makes.
+    pub(crate) fn of_recorded(event: &Recorded) -> Option<Change> {
+        let name = event.stream().strip_prefix(CATEGORY)?.strip_prefix('-')?;
+        if event.is_lost() {
+            // It may have removed the index: one that is not whole must not be asked.
+            return Some(Change::Dropped(name.to_owned()));
+        }
+        let data = event.data();
+        Change::read(name, event.event_type(), std::str::from_utf8(&data).ok()?)
+    }
+
+    pub(crate) fn read(name: &str, event_type: &str, text: &str) -> Option<Change> {
+        match event_type {
+            DEFINED => parse_definition(name, text).map(Change::Defined),
+            DROPPED => Some(Change::Dropped(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Change::Defined(definition) => &definition.name,
+            Change::Dropped(name) => name,
+        }
+    }
+
+    /// The index, if this defines one.
+    pub(crate) fn defined_at(&self, position: u64, keys: &Keys) -> Option<Arc<Named>> {
+        match self {
+            Change::Defined(definition) => Some(Named::new(definition.clone(), position, keys)),
+            Change::Dropped(_) => None,
+        }
+    }
+}
+
+/// Prints a definition: the query on the first line; partitions, if there are any, on the second.
+pub(super) fn print_definition(definition: &IndexDefinition) -> String {
+    let Some(Partitioning { count, key }) = &definition.partitioning else {
+        return definition.query.to_string();
+    };
+    let key = match key {
+        PartitionKey::Stream => "stream".to_owned(),
+        PartitionKey::Tag(key) => format!("tag:{key}"),
+        // The only other one; the contract may grow.
+        _ => "stream_id".to_owned(),
+    };
+    format!("{}\npartitions={count} key={key}", definition.query)
+}
+
+fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
+    let (query, partitions) = match text.split_once('\n') {
+        Some((query, partitions)) => (query, Some(partitions)),
+        None => (text, None),
+    };
+    let definition = IndexDefinition::new(name, query.parse().ok()?);
+    let Some(partitions) = partitions else { return Some(definition) };
+    let (count, key) = partitions.strip_prefix("partitions=")?.split_once(" key=")?;
+    let key = match key {
+        "stream" => PartitionKey::Stream,
+        "stream_id" => PartitionKey::StreamId,
+        _ => PartitionKey::Tag(key.strip_prefix("tag:")?.to_owned()),
+    };
+    Some(definition.partitioned(count.parse().ok()?, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::Query;
+
+    use super::*;
+
+    #[test]
+    fn definitions_are_read_back_as_they_were_printed() {
+        let plain = IndexDefinition::new("i", Query::category("order"));
+        let keys =
+            [PartitionKey::Stream, PartitionKey::StreamId, PartitionKey::Tag("a key=b".into())];
+        let partitioned = keys.map(|key| plain.clone().partitioned(8, key));
+        for definition in partitioned.into_iter().chain([plain]) {
+            let text = print_definition(&definition);
+            assert_eq!(parse_definition("i", &text), Some(definition), "{text}");
+        }
+        for text in ["type:", "*\npartitions=8", "*\npartitions=x key=stream", "*\nkey=stream"] {
+            assert_eq!(parse_definition("i", text), None, "{text}");
+        }
+    }
+}
