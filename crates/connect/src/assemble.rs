@@ -2,7 +2,8 @@
 
 use crate::check::check;
 use crate::item::{Draft, Shown, cut};
-use crate::mapping::{EventType, Field, KeyPart, Kind, Mapping, Source, Template};
+use crate::plan::template::Template;
+use crate::plan::{EventType, Field, KeyPart, Kind, Plan, Source};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::json;
@@ -22,7 +23,7 @@ pub(crate) trait Lookup {
 }
 
 pub(crate) struct Assembler<'m> {
-    mapping: &'m Mapping,
+    plan: &'m Plan,
     /// Checked and normalised.
     clean: Values,
     made: String,
@@ -38,10 +39,10 @@ pub(crate) struct Assembler<'m> {
 }
 
 impl<'m> Assembler<'m> {
-    pub(crate) fn new(mapping: &'m Mapping) -> Self {
-        let fields = mapping.fields.len();
+    pub(crate) fn new(plan: &'m Plan) -> Self {
+        let fields = plan.fields.len();
         Assembler {
-            mapping,
+            plan,
             clean: Values::new(fields),
             made: String::new(),
             key: Vec::new(),
@@ -61,18 +62,18 @@ impl<'m> Assembler<'m> {
         input: &impl Lookup,
     ) -> Result<(), Problem> {
         self.clean.clear();
-        self.clean.write(self.mapping.index, |out| push_number(index, out));
+        self.clean.write(self.plan.index, |out| push_number(index, out));
         if let Some(part) = part {
-            self.clean.write(self.mapping.part, |out| push_number(part as u64, out));
+            self.clean.write(self.plan.part, |out| push_number(part as u64, out));
         }
-        for field in &self.mapping.order {
+        for field in &self.plan.order {
             self.check_field(*field, input)?;
         }
         Ok(())
     }
 
     fn check_field(&mut self, at: usize, input: &impl Lookup) -> Result<(), Problem> {
-        let field = &self.mapping.fields[at];
+        let field = &self.plan.fields[at];
         let complete = |template: &&Template| template.missing(&self.clean).is_none();
         let template = match &field.source {
             Source::Counted => return Ok(()),
@@ -101,7 +102,7 @@ impl<'m> Assembler<'m> {
     }
 
     fn accept(&mut self, at: usize, text: &str) -> Result<(), Problem> {
-        let field = &self.mapping.fields[at];
+        let field = &self.plan.fields[at];
         if !field.is_remembered() {
             return check(field, at, text, &mut self.clean);
         }
@@ -136,12 +137,12 @@ impl<'m> Assembler<'m> {
 
     /// The draft of the checked record.
     pub(crate) fn draft(&mut self, line: u64, raw: &str) -> Result<Draft, Problem> {
-        let mapping = self.mapping;
-        if let Some(field) = mapping.stream.missing(&self.clean) {
-            return Err(missing(&mapping.fields[field]));
+        let plan = self.plan;
+        if let Some(field) = plan.stream.missing(&self.clean) {
+            return Err(missing(&plan.fields[field]));
         }
         let mut stream = String::with_capacity(48);
-        mapping.stream.render(&self.clean, &mut stream);
+        plan.stream.render(&self.clean, &mut stream);
         Ok(Draft {
             stream,
             event_type: self.event_type()?.to_owned(),
@@ -155,11 +156,11 @@ impl<'m> Assembler<'m> {
     }
 
     fn event_type(&self) -> Result<&'m str, Problem> {
-        let (at, types) = match &self.mapping.event_type {
+        let (at, types) = match &self.plan.event_type {
             EventType::Always(constant) => return Ok(constant),
             EventType::By(at, types) => (*at, types),
         };
-        let field = &self.mapping.fields[at];
+        let field = &self.plan.fields[at];
         let value = self.clean.get(at).ok_or_else(|| missing(field))?;
         types.get(value).map(String::as_str).ok_or_else(|| {
             let known: Vec<&str> = types.keys().map(String::as_str).collect();
@@ -176,7 +177,7 @@ impl<'m> Assembler<'m> {
         let present = |key: &&Vec<KeyPart>| {
             key.iter().all(|part| part.optional || self.clean.get(part.field).is_some())
         };
-        let Some(key) = self.mapping.keys.iter().find(present) else {
+        let Some(key) = self.plan.keys.iter().find(present) else {
             let message = "No natural key is complete, so a repeat of this record could not be \
                            recognised; fill the fields of one of the keys in [id].";
             return Err(Problem::new(Reason::MissingKey, message));
@@ -184,18 +185,18 @@ impl<'m> Assembler<'m> {
         self.key.clear();
         for part in key {
             if let Some(value) = self.clean.get(part.field) {
-                push_key(&mut self.key, &self.mapping.fields[part.field].name);
+                push_key(&mut self.key, &self.plan.fields[part.field].name);
                 push_key(&mut self.key, value);
             }
         }
-        Ok(Uuid::new_v5(&self.mapping.namespace, &self.key))
+        Ok(Uuid::new_v5(&self.plan.namespace, &self.key))
     }
 
     fn event_time(&mut self) -> Result<i64, Problem> {
-        let times = &self.mapping.time;
+        let times = &self.plan.time;
         let Some(text) = times.iter().find_map(|field| self.clean.get(*field)) else {
             let names: Vec<&str> =
-                times.iter().map(|field| self.mapping.fields[*field].name.as_str()).collect();
+                times.iter().map(|field| self.plan.fields[*field].name.as_str()).collect();
             let names = names.join(" or ");
             let message = format!("The event time comes from {names}, which is missing.");
             return Err(Problem::new(Reason::MissingEventTime, message));
@@ -204,19 +205,17 @@ impl<'m> Assembler<'m> {
             return Ok(self.last_time.1);
         }
         let moment = Moment::parse(text, Shape::Either);
-        let micros =
-            moment.and_then(|moment| moment.micros(&self.mapping.zone)).ok_or_else(|| {
-                let message =
-                    format!("The event time '{text}' is outside the years -9999 to 9999.");
-                Problem::new(Reason::EventTimeOutOfRange, message)
-            })?;
+        let micros = moment.and_then(|moment| moment.micros(&self.plan.zone)).ok_or_else(|| {
+            let message = format!("The event time '{text}' is outside the years -9999 to 9999.");
+            Problem::new(Reason::EventTimeOutOfRange, message)
+        })?;
         self.last_time = (text.to_owned(), micros);
         Ok(micros)
     }
 
     fn tags(&self) -> Vec<(String, String)> {
-        let mut tags = Vec::with_capacity(self.mapping.tags.len());
-        for (name, template) in &self.mapping.tags {
+        let mut tags = Vec::with_capacity(self.plan.tags.len());
+        for (name, template) in &self.plan.tags {
             if template.missing(&self.clean).is_none() {
                 let mut value = String::with_capacity(32);
                 template.render(&self.clean, &mut value);
@@ -229,10 +228,10 @@ impl<'m> Assembler<'m> {
     fn data(&mut self) -> Bytes {
         let data = &mut self.text;
         data.clear();
-        for (lead, at) in &self.mapping.data {
+        for (lead, at) in &self.plan.data {
             let Some(value) = self.clean.get(*at) else { continue };
             data.extend_from_slice(lead);
-            match self.mapping.fields[*at] {
+            match self.plan.fields[*at] {
                 Field { kind: Kind::Integer | Kind::Boolean, .. }
                 | Field { source: Source::Counted, .. } => data.extend_from_slice(value.as_bytes()),
                 _ => json::string(value, data),

@@ -1,6 +1,6 @@
 //! The checks a value must pass, and the form it gets.
 
-use crate::mapping::{Decimal, Equals, Field, Kind, Pattern};
+use crate::plan::{Decimal, Equals, Field, Kind, Pattern};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{canonical, negate};

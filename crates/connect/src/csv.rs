@@ -6,8 +6,9 @@
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
 use crate::item::shown;
-use crate::mapping::{Field, Mapping, Source};
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::csv::{Binding, CsvPlan};
 use crate::reason::{Problem, Reason, too_large};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::borrow::Cow;
@@ -16,61 +17,22 @@ use std::io::{self, Read};
 /// A record with more columns than this is refused.
 const MAX_COLUMNS: usize = 65_536;
 
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) delimiter: u8,
-    pub(crate) quote: u8,
-    /// The columns' names; without them the first record holds them.
-    pub(crate) columns: Option<Vec<String>>,
-}
-
-/// For each field, the columns to try.
-type Binding = Vec<Vec<usize>>;
-
-impl Plan {
-    /// Finds the fields' columns; the error is the field and what is wrong with it.
-    pub(crate) fn bind(
-        &self,
-        fields: &[Field],
-        columns: &[String],
-    ) -> Result<Binding, (String, String)> {
-        let mut binding = vec![Vec::new(); fields.len()];
-        for (at, field) in fields.iter().enumerate() {
-            let Source::Input(names) = &field.source else { continue };
-            let places: Vec<usize> = names
-                .iter()
-                .filter_map(|name| columns.iter().position(|column| column == name))
-                .collect();
-            if places.is_empty() && field.default.is_none() {
-                let problem = format!(
-                    "there is no column {}; the columns are {}",
-                    names.join(" or "),
-                    columns.join(", ")
-                );
-                return Err((field.name.clone(), problem));
-            }
-            binding[at] = places;
-        }
-        Ok(binding)
-    }
-}
-
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    csv: &CsvPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let mut records = Records::new(plan, input, mapping.max_record_bytes);
-    let columns = match &plan.columns {
+    let mut records = Records::new(csv, input, plan.max_record_bytes);
+    let columns = match &csv.columns {
         Some(columns) => columns.clone(),
         None => header(&mut records)?,
     };
-    let binding = plan.bind(&mapping.fields, &columns).map_err(|(field, problem)| {
+    let binding = csv.bind(&plan.fields, &columns).map_err(|(field, problem)| {
         let message = format!("Field '{field}' cannot be read: {problem}.");
         Halt::Malformed { line: 1, message }
     })?;
-    let mut assembler = Assembler::new(mapping);
+    let mut assembler = Assembler::new(plan);
     let mut index = 0;
     while records.next()? {
         index += 1;
@@ -124,7 +86,7 @@ struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    fn new(plan: &Plan, input: R, limit: usize) -> Self {
+    fn new(plan: &CsvPlan, input: R, limit: usize) -> Self {
         Records {
             window: Window::new(input, limit),
             parser: ReaderBuilder::new().delimiter(plan.delimiter).quote(plan.quote).build(),

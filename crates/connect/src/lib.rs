@@ -10,6 +10,7 @@ mod mapping;
 mod ndjson;
 mod output;
 mod pipeline;
+mod plan;
 mod read;
 mod reason;
 mod record;

@@ -3,8 +3,9 @@
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
 use crate::item::shown;
-use crate::mapping::{Field, Mapping, Source};
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::ndjson::{NdjsonPlan, Node};
 use crate::reason::{Problem, Reason, too_large};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,77 +13,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The fields' JSON pointers as one tree.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    root: Node,
-    /// The slots of each field, in the order they are tried.
-    inputs: Vec<Vec<usize>>,
-    slots: usize,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    children: Vec<(String, Node)>,
-    slots: Vec<usize>,
-}
-
-impl Plan {
-    /// The error is the field and what is wrong with its path.
-    pub(crate) fn compile(fields: &[Field]) -> Result<Plan, (String, String)> {
-        let mut plan = Plan::default();
-        for field in fields {
-            let mut slots = Vec::new();
-            let pointers = match &field.source {
-                Source::Input(pointers) => pointers.as_slice(),
-                _ => &[],
-            };
-            for pointer in pointers {
-                let node = plan.root.at(pointer).map_err(|p| (field.name.clone(), p))?;
-                node.slots.push(plan.slots);
-                slots.push(plan.slots);
-                plan.slots += 1;
-            }
-            plan.inputs.push(slots);
-        }
-        Ok(plan)
-    }
-}
-
-impl Node {
-    fn at(&mut self, pointer: &str) -> Result<&mut Node, String> {
-        let Some(steps) = pointer.strip_prefix('/') else {
-            return Err(format!("'{pointer}' must be a JSON pointer such as /order/total"));
-        };
-        let mut node = self;
-        for step in steps.split('/') {
-            let name = step.replace("~1", "/").replace("~0", "~");
-            let found = node.children.iter().position(|(child, _)| *child == name);
-            let at = found.unwrap_or(node.children.len());
-            if found.is_none() {
-                node.children.push((name, Node::default()));
-            }
-            node = &mut node.children[at].1;
-        }
-        Ok(node)
-    }
-
-    fn child(&self, name: &str) -> Option<&Node> {
-        self.children.iter().find(|(child, _)| child == name).map(|(_, node)| node)
-    }
-}
-
 /// The values of one line, as JSON text.
 struct Found<'a>(Vec<Option<&'a str>>);
 
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    pointers: &NdjsonPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let mut window = Window::new(input, mapping.max_record_bytes);
-    let mut assembler = Assembler::new(mapping);
+    let mut window = Window::new(input, plan.max_record_bytes);
+    let mut assembler = Assembler::new(plan);
     let mut index = 0;
     while next_line(&mut window)? {
         if window.pinned().trim_ascii().is_empty() && !window.is_lost() {
@@ -93,8 +34,8 @@ pub(crate) fn read<R: Read, E>(
         let checked = if window.is_too_large() {
             Err(too_large(window.limit()))
         } else {
-            find(plan, window.pinned())
-                .and_then(|found| assembler.check(index, None, &Line { plan, found }))
+            find(pointers, window.pinned())
+                .and_then(|found| assembler.check(index, None, &Line { plan: pointers, found }))
         };
         let draft = checked.and_then(|()| assembler.draft(line, window.head().trim_end()));
         match draft {
@@ -123,7 +64,7 @@ fn next_line<R: Read>(window: &mut Window<R>) -> io::Result<bool> {
     }
 }
 
-fn find<'a>(plan: &Plan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
+fn find<'a>(plan: &NdjsonPlan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
     let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
     let text = std::str::from_utf8(line)
         .map_err(|error| malformed(format!("The line is not UTF-8: {error}.")))?;
@@ -138,7 +79,7 @@ fn find<'a>(plan: &Plan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
 
 /// One line's values as its fields see them.
 struct Line<'a> {
-    plan: &'a Plan,
+    plan: &'a NdjsonPlan,
     found: Found<'a>,
 }
 

@@ -2,8 +2,9 @@
 
 use crate::input::{Label, open};
 use crate::item::{IngestError, Item, ReadSummary};
-use crate::mapping::{Format, Mapping};
+use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::{Format, Plan};
 use crate::{csv, ndjson, xml};
 use std::cell::Cell;
 use std::io::BufRead;
@@ -53,18 +54,18 @@ pub fn read<E>(
 ) -> Result<ReadSummary, IngestError<E>> {
     let bytes = Cell::new(0);
     let mut out = Output::new(sink);
-    let ended = dispatch(mapping, input, &bytes, &mut out);
+    let ended = dispatch(mapping.plan(), input, &bytes, &mut out);
     out.summary.bytes = bytes.get();
     out.finish(ended)
 }
 
 fn dispatch<E>(
-    mapping: &Mapping,
+    plan: &Plan,
     input: impl BufRead,
     bytes: &Cell<u64>,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let label = match (&mapping.format, mapping.encoding) {
+    let label = match (&plan.format, plan.encoding) {
         (Format::Xml(_), _) => Label::Declared,
         (_, encoding) => Label::Given(encoding.unwrap_or(encoding_rs::UTF_8)),
     };
@@ -75,9 +76,9 @@ fn dispatch<E>(
         );
         Halt::Malformed { line: 1, message }
     })?;
-    match &mapping.format {
-        Format::Xml(plan) => xml::read(mapping, plan, input, out),
-        Format::Csv(plan) => csv::read(mapping, plan, input, out),
-        Format::Ndjson(plan) => ndjson::read(mapping, plan, input, out),
+    match &plan.format {
+        Format::Xml(xml) => xml::read(plan, xml, input, out),
+        Format::Csv(csv) => csv::read(plan, csv, input, out),
+        Format::Ndjson(ndjson) => ndjson::read(plan, ndjson, input, out),
     }
 }

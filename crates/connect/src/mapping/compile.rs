@@ -1,16 +1,23 @@
 //! From the file as written to a mapping that works.
 
 use super::error::MappingError;
-use super::field::{Equals, Field, Kind};
+use super::field::{compile_equals, compile_field};
 use super::file::{self, FormatName};
-use super::template::{Names, Template, resolve};
-use super::{EventType, Format, KeyPart, Mapping, NAMESPACE};
+use super::paths::{BalancePaths, Shape, compile_paths};
+use crate::plan::csv::CsvPlan;
+use crate::plan::ndjson::NdjsonPlan;
+use crate::plan::template::{Names, Template, resolve};
+use crate::plan::xml::{BalanceRule, SplitRule, XmlPlan};
+use crate::plan::{EventType, Field, Format, KeyPart, Kind, Plan};
 use crate::value::{decimal::Exponent, json};
-use crate::{csv, ndjson, xml};
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// The namespace of all ids made here: UUIDv5 of the mapping's name in it is the namespace of that
+/// mapping's records. Frozen; another value would make every file new.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_6d0e_52b7_4a39_9d84_1ef0_7c53_a6b2);
 
 /// Long enough for any entry of a bank statement seen so far by two orders of magnitude.
 const DEFAULT_RECORD_BYTES: usize = 1024 * 1024;
@@ -19,7 +26,8 @@ const LARGEST_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 type Result<T> = std::result::Result<T, MappingError>;
 
-pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
+/// Compiles a mapping as it is written.
+pub(super) fn compile(mut file: file::File) -> Result<Plan> {
     if file.name.trim().is_empty() {
         return Err(MappingError::at("name", "is empty; it becomes part of every id"));
     }
@@ -27,7 +35,7 @@ pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
     let names = names(&fields)?;
     let (index, part) = (fields.len(), fields.len() + 1);
     let fields = compile_fields(fields, file.format, &names)?;
-    Ok(Mapping {
+    Ok(Plan {
         namespace: Uuid::new_v5(&NAMESPACE, file.name.as_bytes()),
         format: format(&file, &fields, &names)?,
         zone: zone(&file.zone)?,
@@ -43,7 +51,6 @@ pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
         fields,
-        name: file.name,
     })
 }
 
@@ -74,7 +81,7 @@ fn compile_fields(
             let problem = "joins repeated XML elements; it needs format = \"xml\" and a path";
             return Err(MappingError::at(format!("field.{name}.join"), problem));
         }
-        fields.push(Field::compile(&name, file, exponent, names)?);
+        fields.push(compile_field(&name, file, exponent, names)?);
     }
     fields.push(Field::counted("index"));
     fields.push(Field::counted("part"));
@@ -95,13 +102,13 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
     match file.format {
         FormatName::Xml => xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan))),
         FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
-        FormatName::Ndjson => ndjson::Plan::compile(fields)
+        FormatName::Ndjson => NdjsonPlan::compile(fields)
             .map(Format::Ndjson)
             .map_err(|(field, problem)| path_error(&field, problem)),
     }
 }
 
-fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<csv::Plan> {
+fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<CsvPlan> {
     let absent = file::Csv::default();
     let section = section.unwrap_or(&absent);
     let byte = |key: &str, sign: char| match u8::try_from(sign) {
@@ -113,31 +120,31 @@ fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<csv::Plan> 
         return Err(MappingError::at("csv.quote", "must differ from csv.delimiter"));
     }
     let columns = section.columns.clone();
-    let plan = csv::Plan { delimiter, quote, columns };
+    let plan = CsvPlan { delimiter, quote, columns };
     if let Some(columns) = &plan.columns {
         plan.bind(fields, columns).map_err(|(field, problem)| path_error(&field, problem))?;
     }
     Ok(plan)
 }
 
-fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<xml::Plan> {
+fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<XmlPlan> {
     let Some(section) = &file.xml else {
         let problem = "is missing; an XML mapping needs [xml] with record = \"path/of/a/record\"";
         return Err(MappingError::at("xml", problem));
     };
-    let shape = xml::Shape {
+    let shape = Shape {
         record: &section.record,
         group: section.group.as_deref(),
         split: section.split.as_ref().map(|split| split.path.as_str()),
         balance: file.balance.as_ref().map(|balance| balance.element.as_str()),
     };
-    let balance_paths = file.balance.as_ref().map(|b| xml::BalancePaths {
+    let balance_paths = file.balance.as_ref().map(|b| BalancePaths {
         kind: &b.kind,
         amount: &b.amount,
         direction: &b.direction,
         currency: b.currency.as_deref(),
     });
-    let mut plan = xml::Plan::compile(&shape, balance_paths, fields)
+    let mut plan = compile_paths(&shape, balance_paths, fields)
         .map_err(|(place, problem)| MappingError::at(place, problem))?;
     if let Some(split) = &section.split {
         plan.split = Some(split_rule(split, fields, names)?);
@@ -148,7 +155,7 @@ fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<xml::P
     Ok(plan)
 }
 
-fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<xml::SplitRule> {
+fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<SplitRule> {
     let pair = |key: &str, [part, record]: &[String; 2]| {
         let place = format!("xml.split.{key}");
         Ok((name_at(&place, part, names)?, name_at(&place, record, names)?))
@@ -159,19 +166,15 @@ fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<xm
         must_be_decimal("xml.split.sum", &fields[total])?;
     }
     let same: Result<Vec<_>> = split.same.iter().map(|names| pair("same", names)).collect();
-    Ok(xml::SplitRule { sum, same: same? })
+    Ok(SplitRule { sum, same: same? })
 }
 
-fn balance_rule(
-    balance: &file::Balance,
-    fields: &[Field],
-    names: &Names,
-) -> Result<xml::BalanceRule> {
+fn balance_rule(balance: &file::Balance, fields: &[Field], names: &Names) -> Result<BalanceRule> {
     let entry = name_at("balance.entry", &balance.entry, names)?;
     must_be_decimal("balance.entry", &fields[entry])?;
     let currency = balance.entry_currency.as_ref();
     let when = balance.when.as_ref();
-    Ok(xml::BalanceRule {
+    Ok(BalanceRule {
         negative: balance.negative.clone(),
         opening: balance.opening.0.clone(),
         closing: balance.closing.0.clone(),
@@ -179,7 +182,7 @@ fn balance_rule(
         entry_currency: currency
             .map(|name| name_at("balance.entry_currency", name, names))
             .transpose()?,
-        when: when.map(|when| Equals::compile(when, "balance.when", names)).transpose()?,
+        when: when.map(|when| compile_equals(when, "balance.when", names)).transpose()?,
         subject: template("balance.subject", &balance.subject, names)?,
     })
 }

@@ -27,73 +27,27 @@ mod compile;
 mod error;
 mod field;
 mod file;
-mod template;
+mod paths;
 
 pub use error::MappingError;
-pub(crate) use field::{Decimal, Equals, Field, Kind, Pattern, Source};
-pub(crate) use template::Template;
 
-use crate::{csv, ndjson, xml};
-use encoding_rs::Encoding;
-use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
-use uuid::Uuid;
-
-/// The namespace of all ids made here: UUIDv5 of the mapping's name in it is the namespace of that
-/// mapping's records. Frozen; another value would make every file new.
-const NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_6d0e_52b7_4a39_9d84_1ef0_7c53_a6b2);
+use crate::plan::Plan;
 
 const CAMT_053: &str = include_str!("camt.053.toml");
 
 /// A parsed and validated mapping description.
 #[derive(Debug)]
 pub struct Mapping {
-    pub(crate) name: String,
-    pub(crate) namespace: Uuid,
-    pub(crate) format: Format,
-    pub(crate) zone: TimeZone,
-    pub(crate) encoding: Option<&'static Encoding>,
-    pub(crate) max_record_bytes: usize,
-    pub(crate) fields: Vec<Field>,
-    /// The fields, each behind those it depends on.
-    pub(crate) order: Vec<usize>,
-    /// The field that holds the record's number in its group.
-    pub(crate) index: usize,
-    /// The field that holds the part's number in its record.
-    pub(crate) part: usize,
-    pub(crate) stream: Template,
-    pub(crate) event_type: EventType,
-    pub(crate) time: Vec<usize>,
-    pub(crate) keys: Vec<Vec<KeyPart>>,
-    pub(crate) tags: Vec<(String, Template)>,
-    /// What precedes each value in the payload, such as `,"amount":`, and the field.
-    pub(crate) data: Vec<(Vec<u8>, usize)>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Format {
-    Xml(Box<xml::Plan>),
-    Csv(csv::Plan),
-    Ndjson(ndjson::Plan),
-}
-
-#[derive(Debug)]
-pub(crate) enum EventType {
-    Always(String),
-    By(usize, BTreeMap<String, String>),
-}
-
-#[derive(Debug)]
-pub(crate) struct KeyPart {
-    pub(crate) field: usize,
-    pub(crate) optional: bool,
+    name: String,
+    plan: Plan,
 }
 
 impl Mapping {
     /// Parses and validates a mapping file.
     pub fn parse(toml: &str) -> Result<Mapping, MappingError> {
-        let file = toml::from_str(toml).map_err(Box::new)?;
-        compile::compile(file)
+        let file: file::File = toml::from_str(toml).map_err(Box::new)?;
+        let name = file.name.clone();
+        Ok(Mapping { name, plan: compile::compile(file)? })
     }
 
     /// The built-in mapping called `name`, one of [`Mapping::builtin_names`].
@@ -121,7 +75,12 @@ impl Mapping {
 
     /// The same mapping for files whose local times are in another zone, such as `Europe/Berlin`.
     pub fn with_zone(mut self, zone: &str) -> Result<Mapping, MappingError> {
-        self.zone = compile::zone(zone)?;
+        self.plan.zone = compile::zone(zone)?;
         Ok(self)
+    }
+
+    /// Returns the compiled form, which the readers follow.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 }

@@ -1,8 +1,8 @@
 //! Whether a group's opening balance and its entries give its closing balance.
 
-use super::plan::{BalanceRule, BalanceSlots};
 use super::slots::Slots;
 use crate::output::{Halt, Output};
+use crate::plan::xml::{BalanceRule, BalanceSlots};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{Exact, Exponent, canonical};

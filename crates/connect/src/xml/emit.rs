@@ -1,18 +1,18 @@
 //! From a record that has ended to its drafts: one, or one for each of its parts.
 
 use super::balance::Balance;
-use super::plan::{Plan, SplitRule};
 use super::slots::Slots;
 use crate::assemble::{Assembler, Lookup};
 use crate::item::{Draft, shown};
-use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::xml::{SplitRule, XmlPlan};
 use crate::reason::{Problem, Reason};
 use crate::value::decimal::Exact;
 use std::borrow::Cow;
 
 pub(super) struct Emitter<'m> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     assembler: Assembler<'m>,
     pub(super) balance: Balance,
     /// How many records of the group have begun.
@@ -37,10 +37,10 @@ enum Fields {
 }
 
 impl<'m> Emitter<'m> {
-    pub(super) fn new(mapping: &'m Mapping, plan: &'m Plan) -> Self {
+    pub(super) fn new(plan: &'m Plan, xml: &'m XmlPlan) -> Self {
         Emitter {
-            plan,
-            assembler: Assembler::new(mapping),
+            plan: xml,
+            assembler: Assembler::new(plan),
             balance: Balance::default(),
             index: 0,
             group_line: 0,
@@ -213,7 +213,7 @@ enum Standing {
 
 /// A record's values as one of its drafts sees them.
 struct View<'a> {
-    plan: &'a Plan,
+    plan: &'a XmlPlan,
     slots: &'a Slots<'a>,
     text: &'a str,
     part: Option<usize>,

@@ -14,11 +14,9 @@ mod balance;
 mod emit;
 #[cfg(test)]
 mod oracle;
-mod plan;
 mod reader;
 mod slots;
 mod text;
 mod tokens;
 
-pub(crate) use plan::{BalancePaths, BalanceRule, Plan, Shape, SplitRule};
 pub(crate) use reader::read;

@@ -1,13 +1,13 @@
 //! Walks the document and the mapping's tree of paths side by side.
 
 use super::emit::Emitter;
-use super::plan::{NOWHERE, Plan, Role, Scope};
 use super::slots::{Piece, Slots};
 use super::text::attributes;
 use super::tokens::{Span, Stop, Token, Tokens, is_space};
 use crate::input::Window;
-use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::xml::{NOWHERE, Role, Scope, XmlPlan};
 use crate::reason::{Problem, Reason, too_large};
 use std::io::Read;
 
@@ -15,16 +15,16 @@ use std::io::Read;
 const MAX_DEPTH: usize = 128;
 
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    xml: &XmlPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
     let mut reader = Reader {
-        plan,
-        tokens: Tokens::new(Window::new(input, mapping.max_record_bytes)),
-        slots: Slots::new(plan),
-        emitter: Emitter::new(mapping, plan),
+        plan: xml,
+        tokens: Tokens::new(Window::new(input, plan.max_record_bytes)),
+        slots: Slots::new(xml),
+        emitter: Emitter::new(plan, xml),
         path: Vec::new(),
         group: None,
         record: None,
@@ -36,7 +36,7 @@ pub(crate) fn read<R: Read, E>(
 }
 
 struct Reader<'m, R> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     tokens: Tokens<R>,
     slots: Slots<'m>,
     emitter: Emitter<'m>,

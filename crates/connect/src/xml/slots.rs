@@ -4,9 +4,9 @@
 //! used. Values that must outlive the window (of the file and the group), and the few that are
 //! put together from several pieces, are strings that are reused from record to record.
 
-use super::plan::{Plan, Scope};
 use super::text::{UnknownEntity, unescape};
 use super::tokens::{Span, is_space};
+use crate::plan::xml::{Scope, XmlPlan};
 use crate::reason::{Problem, Reason};
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ struct Slot {
 }
 
 pub(crate) struct Slots<'m> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     slots: Vec<Slot>,
     built: Vec<String>,
     /// The slots of each scope.
@@ -55,7 +55,7 @@ pub(crate) struct Slots<'m> {
 }
 
 impl<'m> Slots<'m> {
-    pub(crate) fn new(plan: &'m Plan) -> Self {
+    pub(crate) fn new(plan: &'m XmlPlan) -> Self {
         let mut members: [Vec<usize>; 5] = Default::default();
         let mut part_places = vec![0; plan.scopes.len()];
         for (slot, scope) in plan.scopes.iter().enumerate() {
