@@ -1,7 +1,7 @@
-//! From a record's values to a draft, or to the reason why not. The same for every format.
+//! Turns a record's values into a draft or a reject, the same for every format.
 
 use crate::check::check;
-use crate::item::{Draft, Shown, cut};
+use crate::item::{Draft, RecordText, cut};
 use crate::plan::template::Template;
 use crate::plan::{EventType, Field, KeyPart, Kind, Plan, Source};
 use crate::reason::{Problem, Reason};
@@ -13,28 +13,29 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use uuid::Uuid;
 
-/// Bytes of payloads and raw texts that are allocated at once.
+/// Bytes per allocation of payloads and raw texts.
 const ARENA: usize = 64 << 10;
 
-/// Where an [`Assembler`] finds what the reader has read.
+/// Gives an [`Assembler`] the values of the record that the reader has read.
 pub(crate) trait Lookup {
-    /// The text of a field from the input, trimmed; `None` if it is absent or empty.
+    /// Returns the trimmed text of an input field, or `None` if it is absent or empty.
     fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem>;
 }
 
 pub(crate) struct Assembler<'m> {
     plan: &'m Plan,
-    /// Checked and normalised.
+    /// The checked values in normal form.
     clean: Values,
-    made: String,
+    /// The reused buffer of rendered templates.
+    rendered: String,
     key: Vec<u8>,
-    /// For each field the last text that passed as it was. Accounts, currencies and dates repeat
+    /// For each field the last text that passed unchanged. Accounts, currencies and dates repeat
     /// by the thousand, and comparing is much cheaper than checking.
     passed: Vec<String>,
     last_time: (String, i64),
-    /// The payload at hand.
+    /// The reused buffer of the payload.
     text: Vec<u8>,
-    /// Payloads and raw texts lie here, many in one allocation, until the last of them is gone.
+    /// Payloads and raw texts, several per allocation, which is freed with the last of them.
     arena: BytesMut,
 }
 
@@ -44,7 +45,7 @@ impl<'m> Assembler<'m> {
         Assembler {
             plan,
             clean: Values::new(fields),
-            made: String::new(),
+            rendered: String::new(),
             key: Vec::new(),
             passed: vec![String::new(); fields],
             last_time: (String::new(), 0),
@@ -53,8 +54,9 @@ impl<'m> Assembler<'m> {
         }
     }
 
-    /// Checks every field of a record and works out those that are made of others. It is the
-    /// `index`th record of its group, and the `part`th part of it if it was split.
+    /// Checks every field of a record and computes the fields that are made of others.
+    ///
+    /// The record is number `index` of its group, and part number `part` of a split record.
     pub(crate) fn check(
         &mut self,
         index: u64,
@@ -87,12 +89,12 @@ impl<'m> Assembler<'m> {
             }
         };
         if let Some(template) = template {
-            let mut made = std::mem::take(&mut self.made);
-            made.clear();
-            template.render(&self.clean, &mut made);
-            let accepted = self.accept(at, &made);
-            self.made = made;
-            return accepted;
+            let mut rendered = std::mem::take(&mut self.rendered);
+            rendered.clear();
+            template.render(&self.clean, &mut rendered);
+            let result = self.accept(at, &rendered);
+            self.rendered = rendered;
+            return result;
         }
         match &field.default {
             Some(text) => self.accept(at, text),
@@ -103,7 +105,7 @@ impl<'m> Assembler<'m> {
 
     fn accept(&mut self, at: usize, text: &str) -> Result<(), Problem> {
         let field = &self.plan.fields[at];
-        if !field.is_remembered() {
+        if !field.is_worth_caching() {
             return check(field, at, text, &mut self.clean);
         }
         let passed = &mut self.passed[at];
@@ -117,7 +119,7 @@ impl<'m> Assembler<'m> {
         Ok(())
     }
 
-    /// Renders a template from values as they are found, for messages.
+    /// Renders a template from unchecked values, for messages.
     pub(crate) fn render(&mut self, template: &Template, input: &impl Lookup) -> String {
         self.clean.clear();
         for field in template.fields() {
@@ -130,12 +132,12 @@ impl<'m> Assembler<'m> {
         text
     }
 
-    /// The checked values.
+    /// Returns the checked values.
     pub(crate) fn clean(&self) -> &Values {
         &self.clean
     }
 
-    /// The draft of the checked record.
+    /// Makes the draft of the checked record.
     pub(crate) fn draft(&mut self, line: u64, raw: &str) -> Result<Draft, Problem> {
         let plan = self.plan;
         if let Some(field) = plan.stream.missing(&self.clean) {
@@ -166,7 +168,7 @@ impl<'m> Assembler<'m> {
             let known: Vec<&str> = types.keys().map(String::as_str).collect();
             let known = known.join(", ");
             let message = format!(
-                "Field '{}' decides the event type and is '{value}'; the mapping knows {known}.",
+                "Field '{}' decides the event type and is '{value}'; the mapping has types for {known}.",
                 field.name
             );
             Problem::new(Reason::UnknownEventType, message)
@@ -246,11 +248,11 @@ impl<'m> Assembler<'m> {
         self.arena.split().freeze()
     }
 
-    fn raw(&mut self, text: &str) -> Shown {
+    fn raw(&mut self, text: &str) -> RecordText {
         let (head, mark) = cut(text);
         self.arena.extend_from_slice(head.as_bytes());
         self.arena.extend_from_slice(mark.as_bytes());
-        Shown(self.arena.split().freeze())
+        RecordText(self.arena.split().freeze())
     }
 }
 
@@ -259,8 +261,8 @@ fn push_number(number: u64, out: &mut String) {
     let _ = write!(out, "{number}");
 }
 
-/// Each name and value with its length before it: no two different keys become the same bytes. A
-/// value is part of a record, whose length fits into 32 bits.
+/// Appends a name or value with its length before it, so that different keys give different bytes.
+/// The length fits into 32 bits, because a value is part of a record.
 fn push_key(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&(text.len() as u32).to_le_bytes());
     key.extend_from_slice(text.as_bytes());

@@ -1,7 +1,7 @@
-//! CSV in constant memory, record by record.
+//! Reads CSV in constant memory, record by record.
 //!
-//! csv-core takes the fields apart; the window bounds the record and keeps its text. A quoted field
-//! may hold line breaks, so one that is never closed swallows what follows, up to the limit.
+//! csv-core parses the fields; the window bounds the record and keeps its text. A quoted field may
+//! hold line breaks, so an unclosed quote swallows the following lines, up to the limit.
 
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
@@ -79,7 +79,7 @@ fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> 
 struct Records<R> {
     window: Window<R>,
     parser: Reader,
-    /// The fields of the record one after the other, and where each ends.
+    /// The concatenated fields of the record, and the end of each.
     fields: Vec<u8>,
     ends: Vec<usize>,
     too_many: bool,
@@ -96,7 +96,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads the next record; false at the end.
+    /// Reads the next record; returns false at the end of the file.
     fn next(&mut self) -> io::Result<bool> {
         if !self.skip_blank_lines()? {
             return Ok(false);
@@ -110,7 +110,7 @@ impl<R: Read> Records<R> {
                     Fill::More => {}
                     Fill::End => ended = true,
                     Fill::Full => {
-                        self.window.let_go();
+                        self.window.drop_record();
                         continue;
                     }
                 }
@@ -136,8 +136,9 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Room for more of the record. What is beyond the limits is written over: the record will be
-    /// refused, only its end still has to be found.
+    /// Makes room for more of the record.
+    ///
+    /// Data beyond the limits is overwritten: the record will be refused, and only its end matters.
     fn make_room(&mut self, bytes: &mut usize, count: &mut usize) {
         if self.window.is_lost() {
             *bytes = 0;
@@ -155,7 +156,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Blank lines are no records; without them the position is where a record begins.
+    /// Skips blank lines, which are not records; returns false at the end of the file.
     fn skip_blank_lines(&mut self) -> io::Result<bool> {
         loop {
             let rest = self.window.rest();
@@ -181,7 +182,7 @@ impl<R: Read> Records<R> {
         head.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The record's fields, if it is one.
+    /// Returns the record's fields, or the problem if it is malformed.
     fn fields(&self, columns: usize) -> Result<Vec<&str>, Problem> {
         let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
         if self.window.is_too_large() {

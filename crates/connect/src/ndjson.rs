@@ -1,4 +1,4 @@
-//! NDJSON: one JSON value a line. Numbers are taken as they are written, never through a float.
+//! Reads NDJSON: one JSON value per line. Numbers are kept as written and never become floats.
 
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The values of one line, as JSON text.
-struct Found<'a>(Vec<Option<&'a str>>);
+/// The values of one line, as JSON text, by slot.
+struct RawValues<'a>(Vec<Option<&'a str>>);
 
 pub(crate) fn read<R: Read, E>(
     plan: &Plan,
@@ -46,7 +46,7 @@ pub(crate) fn read<R: Read, E>(
     Ok(())
 }
 
-/// Pins the next line; false at the end.
+/// Pins the next line; returns false at the end of the file.
 fn next_line<R: Read>(window: &mut Window<R>) -> io::Result<bool> {
     window.pin();
     loop {
@@ -59,16 +59,16 @@ fn next_line<R: Read>(window: &mut Window<R>) -> io::Result<bool> {
         match window.more()? {
             Fill::More => {}
             Fill::End => return Ok(window.is_lost() || window.offset() > 0),
-            Fill::Full => window.let_go(),
+            Fill::Full => window.drop_record(),
         }
     }
 }
 
-fn find<'a>(plan: &NdjsonPlan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
+fn find<'a>(plan: &NdjsonPlan, line: &'a [u8]) -> Result<RawValues<'a>, Problem> {
     let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
     let text = std::str::from_utf8(line)
         .map_err(|error| malformed(format!("The line is not UTF-8: {error}.")))?;
-    let mut found = Found(vec![None; plan.slots]);
+    let mut found = RawValues(vec![None; plan.slots]);
     let mut json = serde_json::Deserializer::from_str(text);
     Walk { node: &plan.root, found: &mut found }
         .deserialize(&mut json)
@@ -77,10 +77,10 @@ fn find<'a>(plan: &NdjsonPlan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
     Ok(found)
 }
 
-/// One line's values as its fields see them.
+/// Looks up the fields' values in one line.
 struct Line<'a> {
     plan: &'a NdjsonPlan,
-    found: Found<'a>,
+    found: RawValues<'a>,
 }
 
 impl Lookup for Line<'_> {
@@ -95,7 +95,7 @@ impl Lookup for Line<'_> {
     }
 }
 
-/// The text of a JSON string, number or boolean; `null` is empty.
+/// Returns the text of a JSON string, number or boolean; `null` is empty.
 fn scalar(raw: &str) -> Result<Cow<'_, str>, Problem> {
     match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw)
@@ -114,10 +114,10 @@ fn scalar(raw: &str) -> Result<Cow<'_, str>, Problem> {
     }
 }
 
-/// Descends only where a pointer leads; everything else is skipped.
+/// Descends only along the pointers and skips everything else.
 struct Walk<'p, 'f, 'a> {
     node: &'p Node,
-    found: &'f mut Found<'a>,
+    found: &'f mut RawValues<'a>,
 }
 
 impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
@@ -155,7 +155,7 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
                 continue;
             };
             if std::mem::replace(&mut seen[place], true) {
-                return Err(A::Error::custom(format!("the key '{key}' is there twice")));
+                return Err(A::Error::custom(format!("the key '{key}' occurs twice")));
             }
             let node = &self.node.children[place].1;
             map.next_value_seed(Walk { node, found: &mut *self.found })?;

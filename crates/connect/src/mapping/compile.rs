@@ -1,4 +1,4 @@
-//! From the file as written to a mapping that works.
+//! Compiles a mapping file into a plan.
 
 use super::error::MappingError;
 use super::field::{compile_equals, compile_field};
@@ -19,9 +19,9 @@ use uuid::Uuid;
 /// mapping's records. Frozen; another value would make every file new.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_6d0e_52b7_4a39_9d84_1ef0_7c53_a6b2);
 
-/// Long enough for any entry of a bank statement seen so far by two orders of magnitude.
+/// The default limit: two orders of magnitude above the longest known bank statement entry.
 const DEFAULT_RECORD_BYTES: usize = 1024 * 1024;
-/// A record is held in memory as a whole; more than this is not a record but a file.
+/// The largest limit, because a whole record is held in memory.
 const LARGEST_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 type Result<T> = std::result::Result<T, MappingError>;
@@ -58,8 +58,7 @@ fn names(fields: &BTreeMap<String, file::Field>) -> Result<Names> {
     let mut names: Names = fields.keys().cloned().zip(0..).collect();
     for (counted, at) in [("index", fields.len()), ("part", fields.len() + 1)] {
         if names.insert(counted.to_owned(), at).is_some() {
-            let problem =
-                "this name is taken: it is the counted position; call the field otherwise";
+            let problem = "this name is reserved for the counted position; rename the field";
             return Err(MappingError::at(format!("field.{counted}"), problem));
         }
     }
@@ -208,7 +207,8 @@ fn template(place: &str, text: &str, names: &Names) -> Result<Template> {
 
 pub(super) fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
-        let problem = format!("'{name}' is no time zone; write one such as Europe/Berlin or UTC");
+        let problem =
+            format!("'{name}' is not a time zone; write one such as Europe/Berlin or UTC");
         MappingError::at("zone", problem)
     })
 }
@@ -220,7 +220,7 @@ fn encoding(file: &file::File) -> Result<Option<&'static Encoding>> {
         return Err(MappingError::at("encoding", problem));
     }
     let unknown = || {
-        let problem = format!("'{label}' is no known encoding; one such is windows-1252");
+        let problem = format!("'{label}' is not a known encoding; write one such as windows-1252");
         MappingError::at("encoding", problem)
     };
     Encoding::for_label(label.as_bytes()).map(Some).ok_or_else(unknown)
@@ -236,7 +236,7 @@ fn record_bytes(given: Option<usize>) -> Result<usize> {
     }
 }
 
-/// Puts each field behind those it is made of; refuses circles.
+/// Orders the fields so that each comes after the fields it is made of; refuses cycles.
 fn order(fields: &[Field]) -> Result<Vec<usize>> {
     let depends: Vec<Vec<usize>> = fields.iter().map(Field::depends_on).collect();
     let mut order = Vec::with_capacity(fields.len());
@@ -262,7 +262,7 @@ fn event_type(event: &file::Event, names: &Names) -> Result<EventType> {
             Ok(EventType::By(field, event.types.clone()))
         }
         _ => {
-            let problem = "needs either type (always the same) or type_field and types (by a \
+            let problem = "needs either type (the same for all) or type_field and types (by a \
                            field's value)";
             Err(MappingError::at("event", problem))
         }
@@ -318,7 +318,7 @@ fn data(data: &[String], names: &Names) -> Result<Vec<(Vec<u8>, usize)>> {
         let (field, key) = (field.trim(), key.trim());
         let field = name_at("data", field, names)?;
         if keys.contains(&key) {
-            return Err(MappingError::at("data", format!("'{key}' is there twice")));
+            return Err(MappingError::at("data", format!("'{key}' occurs twice")));
         }
         keys.push(key);
         let mut lead = vec![b','];

@@ -1,8 +1,8 @@
-//! The mapping description: how a file's records become events.
+//! Parses a mapping: the rules that turn a file's records into events.
 //!
-//! A mapping is a TOML file; `docs-mapping.md` beside this crate is its reference. Parsing it here
-//! resolves every name and compiles every pattern and path, so that a mapping that parses works,
-//! and reading a million records looks nothing up by name.
+//! A mapping is a TOML file; `docs-mapping.md` beside this crate is its reference. Parsing resolves
+//! every name and compiles every pattern and path. So a mapping that parses works, and the readers
+//! look up no names.
 //!
 //! ```
 //! use leftfold_connect::Mapping;
@@ -50,7 +50,7 @@ impl Mapping {
         Ok(Mapping { name, plan: compile::compile(file)? })
     }
 
-    /// The built-in mapping called `name`, one of [`Mapping::builtin_names`].
+    /// Returns the built-in mapping called `name`, one of [`Mapping::builtin_names`].
     pub fn builtin(name: &str) -> Option<Mapping> {
         match name {
             "camt.053" => Mapping::parse(CAMT_053).ok(),
@@ -58,22 +58,22 @@ impl Mapping {
         }
     }
 
-    /// The names of the built-in mappings.
+    /// Returns the names of the built-in mappings.
     pub fn builtin_names() -> &'static [&'static str] {
         &["camt.053"]
     }
 
-    /// The text of a built-in mapping, as a start for one's own.
+    /// Returns the text of a built-in mapping, as a template for a new one.
     pub fn builtin_source(name: &str) -> Option<&'static str> {
         (name == "camt.053").then_some(CAMT_053)
     }
 
-    /// The mapping's name, which is part of every id made with it.
+    /// Returns the mapping's name, which is part of every id made with it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same mapping for files whose local times are in another zone, such as `Europe/Berlin`.
+    /// Returns the mapping with another zone for local times, such as `Europe/Berlin`.
     pub fn with_zone(mut self, zone: &str) -> Result<Mapping, MappingError> {
         self.plan.zone = compile::zone(zone)?;
         Ok(self)

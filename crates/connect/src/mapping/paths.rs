@@ -19,7 +19,7 @@ pub(super) struct BalancePaths<'a> {
     pub(super) currency: Option<&'a str>,
 }
 
-/// Which key of the mapping is wrong, and how.
+/// The wrong key of the mapping and a sentence about the mistake.
 type Wrong = (String, String);
 
 /// Compiles the paths of a mapping into a plan without its rules.
@@ -119,7 +119,7 @@ impl Builder {
         Ok(node)
     }
 
-    /// The node at `path` below `from`; refuses to walk into what is read on its own.
+    /// Returns the node at `path` below `from`; refuses paths into an element with a role.
     fn walk(&mut self, from: u32, path: &[&str]) -> Result<u32, String> {
         let mut node = from;
         for name in path {
@@ -155,7 +155,7 @@ impl Builder {
             }
             Some((other, _)) => {
                 return Err(format!(
-                    "'{other}:' is no scope; write file:, group: or part: before a path from \
+                    "'{other}:' is not a scope; write file:, group: or part: before a path from \
                      there, or nothing for a path from the record. Namespace prefixes are left out"
                 ));
             }
@@ -219,5 +219,5 @@ fn split_names(path: &str) -> Result<Vec<&str>, String> {
     if names.iter().all(good) {
         return Ok(names);
     }
-    Err(format!("'{path}' is no path; write element names with / between, as in Stmt/Ntry"))
+    Err(format!("'{path}' is not a path; write element names with / between, as in Stmt/Ntry"))
 }

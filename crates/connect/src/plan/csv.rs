@@ -1,4 +1,4 @@
-//! The plan of a CSV file: its signs and columns.
+//! The plan of a CSV file: delimiter, quote and columns.
 
 use super::field::{Field, Source};
 
@@ -6,7 +6,7 @@ use super::field::{Field, Source};
 pub(crate) struct CsvPlan {
     pub(crate) delimiter: u8,
     pub(crate) quote: u8,
-    /// The columns' names; without them the first record holds them.
+    /// The columns' names; if absent, the first record holds them.
     pub(crate) columns: Option<Vec<String>>,
 }
 
@@ -14,7 +14,7 @@ pub(crate) struct CsvPlan {
 pub(crate) type Binding = Vec<Vec<usize>>;
 
 impl CsvPlan {
-    /// Finds the fields' columns; the error is the field and what is wrong with it.
+    /// Finds the columns of each field; the error is the field's name and a sentence.
     pub(crate) fn bind(
         &self,
         fields: &[Field],

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) source: Source,
-    /// Between repeated elements; without it the first one counts.
+    /// The separator between repeated elements; without it the first element counts.
     pub(crate) join: Option<String>,
     pub(crate) kind: Kind,
     pub(crate) required: bool,
@@ -23,13 +23,13 @@ pub(crate) struct Field {
 
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The reader puts it: paths, columns or pointers, the first that is present.
+    /// The input: paths, columns or pointers, of which the first that is present counts.
     Input(Vec<String>),
     /// Other fields: the first template whose fields are all present.
     Value(Vec<Template>),
-    /// Another field decides which template it is.
+    /// The template that the value of another field selects.
     By(usize, BTreeMap<String, Template>),
-    /// The reader counts it.
+    /// A counter of the reader.
     Counted,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Pattern {
 }
 
 impl Field {
-    /// A field that the reader counts, such as the index of the record.
+    /// Returns a field that the reader counts, such as the index of the record.
     pub(crate) fn counted(name: &str) -> Field {
         Field {
             name: name.to_owned(),
@@ -81,9 +81,10 @@ impl Field {
         }
     }
 
-    /// Whether a text that passed once may pass again without being checked: it needs a check worth
-    /// saving, and must be kept as it is.
-    pub(crate) fn is_remembered(&self) -> bool {
+    /// Returns whether a text that passed once may pass again without a check.
+    ///
+    /// The check must be worth saving, and the value must stay as written.
+    pub(crate) fn is_worth_caching(&self) -> bool {
         let checked = self.pattern.is_some() || self.one_of.is_some() || self.lengths.is_some();
         match &self.kind {
             Kind::Text => checked && self.map.is_none(),
@@ -92,7 +93,7 @@ impl Field {
         }
     }
 
-    /// The fields that must be known before this one.
+    /// Returns the fields that must be computed before this one.
     pub(crate) fn depends_on(&self) -> Vec<usize> {
         let mut fields: Vec<usize> = match &self.source {
             Source::Value(templates) => templates.iter().flat_map(Template::fields).collect(),

@@ -1,6 +1,7 @@
-//! A compiled mapping: what the readers and the assembler follow, with every name resolved.
+//! A compiled mapping, with every name resolved and every path compiled.
 //!
-//! Plans know neither the mapping's file nor the readers. `mapping` makes them, the readers use them.
+//! Module `mapping` makes a plan from a mapping file; the readers and the assembler follow it. A
+//! plan knows neither of them.
 
 pub(crate) mod csv;
 mod field;
@@ -28,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) encoding: Option<&'static Encoding>,
     pub(crate) max_record_bytes: usize,
     pub(crate) fields: Vec<Field>,
-    /// The fields, each behind those it depends on.
+    /// The fields in the order of evaluation: each comes after the fields it depends on.
     pub(crate) order: Vec<usize>,
     /// The field that holds the record's number in its group.
     pub(crate) index: usize,
@@ -39,7 +40,7 @@ pub(crate) struct Plan {
     pub(crate) time: Vec<usize>,
     pub(crate) keys: Vec<Vec<KeyPart>>,
     pub(crate) tags: Vec<(String, Template)>,
-    /// What precedes each value in the payload, such as `,"amount":`, and the field.
+    /// The bytes before each value in the payload, such as `,"amount":`, and the field.
     pub(crate) data: Vec<(Vec<u8>, usize)>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Node {
 }
 
 impl NdjsonPlan {
-    /// The error is the field and what is wrong with its path.
+    /// Builds the tree of the fields' pointers; the error is the field's name and a sentence.
     pub(crate) fn compile(fields: &[Field]) -> Result<NdjsonPlan, (String, String)> {
         let mut plan = NdjsonPlan::default();
         for field in fields {

@@ -3,10 +3,10 @@
 use super::field::Equals;
 use super::template::Template;
 
-/// Stands for "no path of the mapping leads here".
+/// The node of an element that no path of the mapping reaches.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// What begins at an element.
+/// The structural meaning of an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Role {
     #[default]
@@ -18,13 +18,13 @@ pub(crate) enum Role {
 
 #[derive(Debug)]
 struct Child {
-    /// The first bytes of the name, which tell nearly all names apart.
+    /// The first bytes of the name, which distinguish nearly all names.
     start: u64,
     name: Box<[u8]>,
     node: u32,
 }
 
-/// The first eight bytes of a name as a number.
+/// Returns the first eight bytes of a name as a number.
 fn start(name: &[u8]) -> u64 {
     match name.first_chunk() {
         Some(chunk) => u64::from_le_bytes(*chunk),
@@ -35,9 +35,9 @@ fn start(name: &[u8]) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Node {
     children: Vec<Child>,
-    /// Who wants the text.
+    /// The slots that receive the element's text.
     pub(crate) slots: Vec<u32>,
-    /// Who wants which attribute.
+    /// The attributes to read and their slots.
     pub(crate) attributes: Vec<(Box<[u8]>, u32)>,
     pub(crate) role: Role,
 }
@@ -72,7 +72,7 @@ pub(crate) struct BalanceSlots {
     pub(crate) currency: Option<u32>,
 }
 
-/// Where a path begins. The order is the order of the slots.
+/// The start of a path. The order is the order of the slots.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(crate) enum Scope {
     File,
@@ -85,7 +85,7 @@ pub(crate) enum Scope {
 #[derive(Debug)]
 pub(crate) struct XmlPlan {
     pub(crate) nodes: Vec<Node>,
-    /// Where paths from the document's root element begin.
+    /// The node where paths from the document's root element begin.
     pub(crate) file: u32,
     /// The last names of the path to the group, or to the record if there are no groups.
     pub(crate) anchor: Vec<Box<[u8]>>,
@@ -93,9 +93,9 @@ pub(crate) struct XmlPlan {
     pub(crate) has_groups: bool,
     /// The scope of each slot.
     pub(crate) scopes: Vec<Scope>,
-    /// What joins repeated elements of each slot.
+    /// The separator between repeated elements of each slot.
     pub(crate) joins: Vec<Option<String>>,
-    /// The slots of each field, in the order they are tried; none for those made of others.
+    /// The slots of each field, in the order they are tried; empty for fields made of others.
     pub(crate) inputs: Vec<Vec<u32>>,
     pub(crate) split: Option<SplitRule>,
     pub(crate) balance: Option<BalanceSlots>,
@@ -108,7 +108,7 @@ impl XmlPlan {
         self.nodes.get(node as usize)
     }
 
-    /// Where the element `name` inside `node` leads.
+    /// Returns the node of the element `name` inside `node`, or [`NOWHERE`].
     #[inline]
     pub(crate) fn child(&self, node: u32, name: &[u8]) -> u32 {
         let Some(node) = self.nodes.get(node as usize) else { return NOWHERE };
