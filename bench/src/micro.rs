@@ -10,7 +10,7 @@ use bytes::Bytes;
 use leftfold::{
     Append, AppendError, EventStore, Expected, NewEvent, Options, Query, Read, Recorded, Timestamp,
 };
-use leftfold_index::{Active, Expr, IndexSet, Key, KeyHasher, Kind, Part, Toward};
+use leftfold_index::{ActivePart, Expr, IndexSet, Key, KeyHasher, Kind, Part, Toward};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{Embedded, Manual};
 
@@ -68,7 +68,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     let hasher = KeyHasher::new(&[1; 16]);
     let key = |name: &str| hasher.key(Kind(6), &[name.as_bytes()]);
     let (every, third, seldom) = (key("every"), key("third"), key("seldom"));
-    let active = Arc::new(Active::new(1));
+    let active = Arc::new(ActivePart::new(1));
     let mut adding = active.add();
     for position in 1..=POSITIONS {
         adding.posting(every, position);
@@ -91,7 +91,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     };
     anyhow::ensure!(count(&[every, seldom])? == 100 && count(&[every, third])? == 33_333);
     let both = count.clone();
-    let growing = Arc::new(Active::new(1));
+    let growing = Arc::new(ActivePart::new(1));
     let mut next = 0;
     Ok(vec![
         micro("hash the key of a tag", move || {

@@ -5,7 +5,7 @@ use crate::key::{Key, KeyMap};
 
 /// The postings of the open segment, in memory. Positions that are not durable yet may stand at
 /// the end of each list: who reads says up to which position it wants to know.
-pub struct Active {
+pub struct ActivePart {
     first: u64,
     /// Each key has its place in one of them, so that whoever reads seldom meets whoever adds, and
     /// a map that grows is a small one.
@@ -39,7 +39,7 @@ pub(crate) struct Extent {
 
 /// Adds postings. One at a time does so: positions must grow.
 pub struct Adding<'a> {
-    active: &'a Active,
+    active: &'a ActivePart,
 }
 
 /// All keys in order, ready to be sealed. The postings are not copied: lists only grow, so a list
@@ -57,10 +57,10 @@ pub(crate) struct SealableList {
     pub(crate) len: usize,
 }
 
-impl Active {
+impl ActivePart {
     /// The postings of a segment that begins at this position.
     pub fn new(first: u64) -> Self {
-        Active { first, shards: std::array::from_fn(|_| RwLock::default()) }
+        ActivePart { first, shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
     /// The first position that can be in it.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::active::Active;
+use crate::active::ActivePart;
 use crate::error::IndexError;
 use crate::file::{IndexFile, PIECE, PackedList};
 use crate::key::Key;
@@ -19,7 +19,7 @@ pub struct List {
 
 #[derive(Clone)]
 pub(crate) enum Origin {
-    Active(Arc<Active>, Key),
+    Active(Arc<ActivePart>, Key),
     /// In a file of version 1.
     Plain(Arc<IndexFile>, u32),
     Packed(PackedList),

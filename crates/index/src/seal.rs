@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::active::{Active, SealableList};
+use crate::active::{ActivePart, SealableList};
 use crate::error::IndexError;
 use crate::file::{Builder, Counts, FileHead, PIECE, Sink, Target};
 use crate::set::IndexSet;
@@ -9,7 +9,7 @@ impl IndexSet {
     /// Lays out the file of a part that is in memory; its older parts must all be in this set.
     pub fn encode_part(
         &self,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         head: FileHead,
         attachment: &[u8],
     ) -> Result<Vec<u8>, IndexError> {
@@ -20,7 +20,7 @@ impl IndexSet {
     /// this set. Gives the file's length; the caller syncs it.
     pub fn write_part(
         &self,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         target: Target<'_>,
         attachment: &[u8],
     ) -> Result<u64, IndexError> {
@@ -30,7 +30,7 @@ impl IndexSet {
     fn seal_part<S: Sink>(
         &self,
         sink: S,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         head: FileHead,
         attachment: &[u8],
     ) -> Result<(u64, S), IndexError> {

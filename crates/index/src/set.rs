@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::active::Active;
+use crate::active::ActivePart;
 use crate::error::IndexError;
 use crate::expr::Expr;
 use crate::file::IndexFile;
@@ -13,7 +13,7 @@ use crate::walker::Walker;
 #[derive(Clone)]
 pub enum Part {
     /// In memory.
-    Active(Arc<Active>),
+    Active(Arc<ActivePart>),
     /// In a file.
     File(Arc<IndexFile>),
 }
@@ -91,7 +91,7 @@ impl IndexSet {
     }
 
     /// The same set with a file in the place of a part that was in memory.
-    pub fn with_file(&self, active: &Arc<Active>, file: Arc<IndexFile>) -> Self {
+    pub fn with_file(&self, active: &Arc<ActivePart>, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
         if let Some(at) = set.place_of(active) {
             set.parts[at] = Part::File(file);
@@ -114,7 +114,7 @@ impl IndexSet {
 
     /// Several parts may begin at the same position, all but the last of them without postings: so
     /// a part is known by itself.
-    pub(crate) fn place_of(&self, active: &Arc<Active>) -> Option<usize> {
+    pub(crate) fn place_of(&self, active: &Arc<ActivePart>) -> Option<usize> {
         let same = |part: &Part| matches!(part, Part::Active(other) if Arc::ptr_eq(active, other));
         self.parts.iter().position(same)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{encode_version, file, head, key};
 use leftfold_index::{
-    Active, IndexCache, IndexFile, IndexSet, Key, Part, Source, Target, encode, merge,
+    ActivePart, IndexCache, IndexFile, IndexSet, Key, Part, Source, Target, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, RealDisk, fake::FakeDisk};
 
@@ -145,7 +145,7 @@ fn a_file_that_was_not_retired_stays_and_one_that_is_gone_already_is_no_failure(
 #[test]
 fn a_part_written_piece_by_piece_is_the_one_laid_out_in_memory() {
     let disk = FakeDisk::new();
-    let active = Arc::new(Active::new(1));
+    let active = Arc::new(ActivePart::new(1));
     for position in 1..=100_000u64 {
         let mut adding = active.add();
         adding.posting(key(1, position % 7), position);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{encode_version, file, head, key, name, open};
 use leftfold_index::{
-    Active, Expr, IndexError, IndexFile, IndexSet, Key, Part, Posting, Source, Target, Toward,
+    ActivePart, Expr, IndexError, IndexFile, IndexSet, Key, Part, Posting, Source, Target, Toward,
     merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
@@ -109,7 +109,7 @@ fn build(plan: &Plan) -> Built {
             past.1 = last;
         }
         let part = if n == plan.segments.len() {
-            let active = Active::new(first);
+            let active = ActivePart::new(first);
             for (key, (ordinal, offsets)) in &here {
                 for (i, offset) in (0..).zip(offsets) {
                     active.add().numbered(*key, first + u64::from(*offset), ordinal + i);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leftfold_index::{
-    Active, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Posting,
-    Source, Toward, encode,
+    ActivePart, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part,
+    Posting, Source, Toward, encode,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
     let mut actives = Vec::new();
     for (n, chunk) in events.chunks(size).enumerate() {
         let first = (n * size + 1) as u64;
-        let active = Arc::new(Active::new(first));
+        let active = Arc::new(ActivePart::new(first));
         for (i, keys) in chunk.iter().enumerate() {
             let position = first + i as u64;
             for k in (0..KEYS).filter(|k| keys >> k & 1 == 1) {

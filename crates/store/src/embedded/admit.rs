@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_index::{Active, Adding, Key, Part};
+use leftfold_index::{ActivePart, Adding, Key, Part};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 use smallvec::SmallVec;
@@ -47,7 +47,7 @@ pub(crate) struct Written {
 /// The store's side of the log's writer.
 pub(crate) struct Admitter {
     core: Arc<Core>,
-    active: Arc<Active>,
+    active: Arc<ActivePart>,
     recents: Recents,
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
@@ -65,7 +65,7 @@ pub(crate) struct Admitter {
 }
 
 impl Admitter {
-    pub(crate) fn new(core: Arc<Core>, active: Arc<Active>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, active: Arc<ActivePart>) -> Self {
         let checkpoints = core.checkpoints.read().clone();
         let named = core.named.read().values().cloned().collect();
         Admitter {
@@ -234,7 +234,7 @@ impl Admit for Admitter {
     fn rolled(&mut self, opened: SegmentInfo) {
         // What was checked before this segment is checked again anyway.
         self.tombstoned.clear();
-        let closed = std::mem::replace(&mut self.active, Arc::new(Active::new(opened.first)));
+        let closed = std::mem::replace(&mut self.active, Arc::new(ActivePart::new(opened.first)));
         let active = self.active.clone();
         self.core.index.rcu(|index| index.with_part(Part::Active(active.clone())));
         self.core.upkeep.closed(opened, closed, &self.checkpoints);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
-use leftfold_index::{Active, FileHead, IndexCache, IndexFile, IndexSet, Part};
+use leftfold_index::{ActivePart, FileHead, IndexCache, IndexFile, IndexSet, Part};
 use leftfold_io::{Clock, Disk, Random};
 use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
 use parking_lot::{Mutex, RwLock};
@@ -82,7 +82,7 @@ pub(crate) fn open(
 
 /// Puts the index together: files where they are, memory where the log is not sealed yet or a
 /// file is missing. Gives the part that the writer goes on with.
-fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
+fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
     let files = core.log.other_files();
     let mut rebuilt = Rebuilt {
         keys: core.keys,
@@ -90,7 +90,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         named: BTreeMap::new(),
         lost: false,
     };
-    let mut active = Arc::new(Active::new(1));
+    let mut active = Arc::new(ActivePart::new(1));
     // While every part so far is a file, indexes and checkpoints are read from the last of them.
     let mut last_file: Option<Arc<IndexFile>> = None;
     // The last segment that the file at hand covers.
@@ -116,7 +116,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         if let Some(file) = last_file.take() {
             rebuilt.catch_up(core, &file)?;
         }
-        active = Arc::new(Active::new(segment.first));
+        active = Arc::new(ActivePart::new(segment.first));
         let mut failed = None;
         core.log.each_frame(segment.id, |frame| {
             failed = failed.take().or(rebuilt.frame(frame, &active).err());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold_index::{Active, Adding, Key};
+use leftfold_index::{ActivePart, Adding, Key};
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 
@@ -48,7 +48,7 @@ pub(crate) struct Rebuilt {
 
 impl Rebuilt {
     /// Takes a frame into the state and its events into the postings.
-    pub(crate) fn frame(&mut self, frame: FrameView, active: &Active) -> Result<(), Failure> {
+    pub(crate) fn frame(&mut self, frame: FrameView, active: &ActivePart) -> Result<(), Failure> {
         self.moves(&frame);
         let mut adding = active.add();
         for record in frame.records {
