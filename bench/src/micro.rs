@@ -69,14 +69,14 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     let key = |name: &str| hasher.key(Kind(6), &[name.as_bytes()]);
     let (every, third, seldom) = (key("every"), key("third"), key("seldom"));
     let active = Arc::new(ActivePart::new(1));
-    let mut adding = active.add();
+    let mut adding = active.writer();
     for position in 1..=POSITIONS {
-        adding.posting(every, position);
+        adding.add_posting(every, position);
         if position % 3 == 0 {
-            adding.posting(third, position);
+            adding.add_posting(third, position);
         }
         if position % 1_000 == 0 {
-            adding.posting(seldom, position);
+            adding.add_posting(seldom, position);
         }
     }
     let set = IndexSet::new(vec![Part::Active(active)]);
@@ -99,7 +99,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
         }),
         micro("add a posting", move || {
             next += 1;
-            growing.add().posting(every, next);
+            growing.writer().add_posting(every, next);
         }),
         micro("intersect 100,000 postings with 100", move || {
             _ = black_box(count(&[every, seldom]))

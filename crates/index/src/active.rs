@@ -38,7 +38,7 @@ pub(crate) struct Extent {
 }
 
 /// Adds postings. One at a time does so: positions must grow.
-pub struct Adding<'a> {
+pub struct PostingWriter<'a> {
     active: &'a ActivePart,
 }
 
@@ -69,8 +69,8 @@ impl ActivePart {
     }
 
     /// For the one who adds.
-    pub fn add(&self) -> Adding<'_> {
-        Adding { active: self }
+    pub fn writer(&self) -> PostingWriter<'_> {
+        PostingWriter { active: self }
     }
 
     /// How many postings it holds.
@@ -146,16 +146,16 @@ impl ActivePart {
     }
 }
 
-impl Adding<'_> {
+impl PostingWriter<'_> {
     /// Adds a posting. Positions of a key must grow.
-    pub fn posting(&mut self, key: Key, position: u64) {
+    pub fn add_posting(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
         let mut postings = self.active.shard(&key).write();
         postings.lists.entry(key).or_default().offsets.push(offset);
     }
 
     /// Adds a posting whose ordinal is known.
-    pub fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+    pub fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64) {
         let offset = self.offset(position);
         let mut postings = self.active.shard(&key).write();
         let list = postings.lists.entry(key).or_default();
@@ -166,7 +166,7 @@ impl Adding<'_> {
     }
 
     /// Adds a posting of a key that has no other. The first that came stays.
-    pub fn single(&mut self, key: Key, position: u64) {
+    pub fn add_single(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
         self.active.shard(&key).write().singles.entry(key).or_insert(offset);
     }

@@ -11,7 +11,7 @@ mod set;
 mod walk;
 mod walker;
 
-pub use active::{ActivePart, Adding};
+pub use active::{ActivePart, PostingWriter};
 pub use error::IndexError;
 pub use expr::Expr;
 pub use file::{FileHead, IndexCache, IndexFile, Source, Target, encode, merge};

@@ -147,10 +147,10 @@ fn a_part_written_piece_by_piece_is_the_one_laid_out_in_memory() {
     let disk = FakeDisk::new();
     let active = Arc::new(ActivePart::new(1));
     for position in 1..=100_000u64 {
-        let mut adding = active.add();
-        adding.posting(key(1, position % 7), position);
-        adding.posting(key(1, 10 + position % 5000), position);
-        adding.single(key(2, position), position);
+        let mut adding = active.writer();
+        adding.add_posting(key(1, position % 7), position);
+        adding.add_posting(key(1, 10 + position % 5000), position);
+        adding.add_single(key(2, position), position);
     }
     let set = IndexSet::default().with_part(Part::Active(active.clone()));
     let out = disk.open("part", OpenMode::Create).unwrap();

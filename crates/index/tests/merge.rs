@@ -112,11 +112,11 @@ fn build(plan: &Plan) -> Built {
             let active = ActivePart::new(first);
             for (key, (ordinal, offsets)) in &here {
                 for (i, offset) in (0..).zip(offsets) {
-                    active.add().numbered(*key, first + u64::from(*offset), ordinal + i);
+                    active.writer().add_numbered(*key, first + u64::from(*offset), ordinal + i);
                 }
             }
             for (key, offset) in &single {
-                active.add().single(*key, first + u64::from(*offset));
+                active.writer().add_single(*key, first + u64::from(*offset));
             }
             Part::Active(Arc::new(active))
         } else {

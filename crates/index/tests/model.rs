@@ -44,11 +44,11 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
             let position = first + i as u64;
             for k in (0..KEYS).filter(|k| keys >> k & 1 == 1) {
                 let postings = model.entry(k).or_default();
-                let mut adding = active.add();
+                let mut adding = active.writer();
                 match k {
                     0 if n == 0 => {}
-                    1 => adding.numbered(key(1), position, postings.len() as u64),
-                    _ => adding.posting(key(k), position),
+                    1 => adding.add_numbered(key(1), position, postings.len() as u64),
+                    _ => adding.add_posting(key(k), position),
                 }
                 postings.push(position);
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_index::{ActivePart, Adding, Key, Part};
+use leftfold_index::{ActivePart, PostingWriter, Key, Part};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 use smallvec::SmallVec;
@@ -83,7 +83,7 @@ impl Admitter {
     }
 
     /// Whether the caller's check still says all there is to say.
-    fn still_holds(&self, draft: &Draft, adding: &Adding<'_>) -> bool {
+    fn still_holds(&self, draft: &Draft, adding: &PostingWriter<'_>) -> bool {
         // What the caller did not see must be in memory here, all of it.
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
@@ -98,7 +98,7 @@ impl Admitter {
     }
 
     /// Nearly always the newest postings tell that nothing has come; else the events themselves do.
-    fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &Adding<'_>) -> bool {
+    fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &PostingWriter<'_>) -> bool {
         let since = guard.holds_upto;
         let may =
             guard.plan.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
@@ -111,7 +111,7 @@ impl Admitter {
         mut draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-        adding: &mut Adding<'_>,
+        adding: &mut PostingWriter<'_>,
     ) -> Written {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
@@ -161,7 +161,7 @@ impl Admitter {
 
     fn index_by_name(
         &mut self,
-        adding: &mut Adding<'_>,
+        adding: &mut PostingWriter<'_>,
         draft: &Draft,
         event: &DraftEvent,
         position: u64,
@@ -172,7 +172,7 @@ impl Admitter {
         }
         let recent = Recent::of(&draft.described[event.described.clone()], micros);
         for named in self.named.iter().filter(|named| named.query.matches(&recent)) {
-            adding.posting(named.key, position);
+            adding.add_posting(named.key, position);
             self.core.wakes.find(std::iter::once(named.key), &mut self.awaited);
         }
     }
@@ -204,7 +204,7 @@ impl Admit for Admitter {
         frame: &mut FrameBuilder<'_>,
     ) -> Result<Written, Bounce> {
         let active = self.active.clone();
-        let mut adding = active.add();
+        let mut adding = active.writer();
         if self.still_holds(&draft, &adding) {
             Ok(self.write(draft, slot, frame, &mut adding))
         } else {
@@ -254,18 +254,18 @@ impl Drop for Admitter {
 }
 
 /// Whether the expectation of a stream holds now as it did for the caller.
-fn stream_holds(stream: &DraftStream, adding: &Adding<'_>) -> bool {
+fn stream_holds(stream: &DraftStream, adding: &PostingWriter<'_>) -> bool {
     let now = adding.last(&stream.key).map(|(version, _)| version).or(stream.version);
     now == stream.version || stream.expected.holds(now)
 }
 
 /// Whether an id that the caller did not find is there now.
-fn became_known(draft: &Draft, event: &DraftEvent, adding: &Adding<'_>) -> bool {
+fn became_known(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
     let anywhere = matches!(draft.streams[event.stream].expected, Expected::Any | Expected::Exists);
     anywhere && event.id_given && adding.position_of_single(&event.id_key).is_some()
 }
 
-fn next_version(stream: &DraftStream, adding: &Adding<'_>) -> u64 {
+fn next_version(stream: &DraftStream, adding: &PostingWriter<'_>) -> u64 {
     let last = adding.last(&stream.key).map(|(version, _)| version).or(stream.version);
     last.map_or(0, |version| version + 1)
 }
@@ -282,18 +282,18 @@ fn versions(streams: SmallVec<[DraftStream; 1]>, firsts: &[u64]) -> Vec<Versions
 
 fn index(
     keys: &Keys,
-    adding: &mut Adding<'_>,
+    adding: &mut PostingWriter<'_>,
     draft: &Draft,
     event: &DraftEvent,
     [position, version]: [u64; 2],
 ) {
     let stream = &draft.streams[event.stream];
-    adding.numbered(stream.key, position, version);
-    adding.posting(stream.category, position);
+    adding.add_numbered(stream.key, position, version);
+    adding.add_posting(stream.category, position);
     if version == 0 {
-        adding.posting(keys.starts(), position);
-        adding.posting(keys.starts_in(category_of(&stream.name)), position);
+        adding.add_posting(keys.starts(), position);
+        adding.add_posting(keys.starts_in(category_of(&stream.name)), position);
     }
-    draft.keys[event.keys.clone()].iter().for_each(|key| adding.posting(*key, position));
-    adding.single(event.id_key, position);
+    draft.keys[event.keys.clone()].iter().for_each(|key| adding.add_posting(*key, position));
+    adding.add_single(event.id_key, position);
 }

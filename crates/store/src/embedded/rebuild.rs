@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold_index::{ActivePart, Adding, Key};
+use leftfold_index::{ActivePart, PostingWriter, Key};
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 
@@ -18,22 +18,22 @@ use crate::recorded::Recorded;
 
 /// What takes postings.
 pub(crate) trait Postings {
-    fn posting(&mut self, key: Key, position: u64);
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64);
-    fn single(&mut self, key: Key, position: u64);
+    fn add_posting(&mut self, key: Key, position: u64);
+    fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64);
+    fn add_single(&mut self, key: Key, position: u64);
 }
 
-impl Postings for Adding<'_> {
-    fn posting(&mut self, key: Key, position: u64) {
-        self.posting(key, position);
+impl Postings for PostingWriter<'_> {
+    fn add_posting(&mut self, key: Key, position: u64) {
+        self.add_posting(key, position);
     }
 
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
-        self.numbered(key, position, ordinal);
+    fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+        self.add_numbered(key, position, ordinal);
     }
 
-    fn single(&mut self, key: Key, position: u64) {
-        self.single(key, position);
+    fn add_single(&mut self, key: Key, position: u64) {
+        self.add_single(key, position);
     }
 }
 
@@ -50,7 +50,7 @@ impl Rebuilt {
     /// Takes a frame into the state and its events into the postings.
     pub(crate) fn frame(&mut self, frame: FrameView, active: &ActivePart) -> Result<(), Failure> {
         self.moves(&frame);
-        let mut adding = active.add();
+        let mut adding = active.writer();
         for record in frame.records {
             self.event(&Recorded::new(record)?, &mut adding);
         }
@@ -71,22 +71,22 @@ impl Rebuilt {
         self.lost |= event.is_lost();
         let stream = keys.of(Field::Stream, event.stream());
         let category = category_of(event.stream());
-        adding.numbered(stream, position, event.version());
-        adding.posting(keys.of(Field::Category, category), position);
+        adding.add_numbered(stream, position, event.version());
+        adding.add_posting(keys.of(Field::Category, category), position);
         if event.version() == 0 {
-            adding.posting(keys.starts(), position);
-            adding.posting(keys.starts_in(category), position);
+            adding.add_posting(keys.starts(), position);
+            adding.add_posting(keys.starts_in(category), position);
         }
-        adding.posting(keys.of(Field::Type, event.event_type()), position);
+        adding.add_posting(keys.of(Field::Type, event.event_type()), position);
         if let Some(id) = event.correlation() {
-            adding.posting(keys.of(Field::Correlation, id), position);
+            adding.add_posting(keys.of(Field::Correlation, id), position);
         }
         for (key, value) in event.tags() {
-            adding.posting(keys.tag(key, value), position);
+            adding.add_posting(keys.tag(key, value), position);
         }
-        adding.single(keys.event(&stream, event.id()), position);
+        adding.add_single(keys.event(&stream, event.id()), position);
         for named in self.named.values().filter(|named| named.query.matches(event)) {
-            adding.posting(named.key, position);
+            adding.add_posting(named.key, position);
         }
         if let Some(change) = Change::of_recorded(event) {
             self.change(position, &change);
