@@ -10,7 +10,7 @@ use bytes::Bytes;
 use leftfold::{
     Append, AppendError, EventStore, Expected, NewEvent, Options, Query, Read, Recorded, Timestamp,
 };
-use leftfold_index::{ActivePart, Expr, IndexSet, Key, KeyHasher, Kind, Part, Toward};
+use leftfold_index::{ActivePart, Expr, IndexSet, Key, KeyHasher, Kind, Order, Part};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{Embedded, Manual};
 
@@ -82,7 +82,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     let set = IndexSet::new(vec![Part::Active(active)]);
     let count = move |of: &[Key]| -> anyhow::Result<u64> {
         let expr = Expr::And(of.iter().map(|key| Expr::Key(*key)).collect());
-        let mut found = set.matches(&expr, [1, POSITIONS], Toward::Later)?;
+        let mut found = set.matches(&expr, [1, POSITIONS], Order::Ascending)?;
         let mut n = 0;
         while found.next()?.is_some() {
             n += 1;

@@ -18,4 +18,4 @@ pub use file::{FileHead, IndexCache, IndexFile, Source, Target, encode, merge};
 pub use key::{Key, KeyHasher, Kind};
 pub use list::List;
 pub use set::{IndexSet, Part, Posting};
-pub use walk::{Matches, Toward};
+pub use walk::{Matches, Order};

@@ -6,7 +6,7 @@ use crate::expr::Expr;
 use crate::file::IndexFile;
 use crate::key::Key;
 use crate::list::{List, Origin};
-use crate::walk::{Matches, Node, Toward};
+use crate::walk::{Matches, Node, Order};
 use crate::walker::Walker;
 
 /// The postings of a stretch of the log.
@@ -301,36 +301,30 @@ impl IndexSet {
         &self,
         expr: &Expr,
         [from, to]: [u64; 2],
-        toward: Toward,
+        order: Order,
     ) -> Result<Matches, IndexError> {
         let mut parts = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let next = self.parts.get(at + 1).map_or(u64::MAX, Part::first);
             let (first, last) = (part.first().max(from), (next - 1).min(to));
             if first <= last {
-                parts.push((first, last, self.bind(part, expr, to, toward)?));
+                parts.push((first, last, self.bind(part, expr, to, order)?));
             }
         }
         // Parts are taken from the end.
-        let start = match toward {
-            Toward::Later => {
+        let start = match order {
+            Order::Ascending => {
                 parts.reverse();
                 from
             }
-            Toward::Earlier => to,
+            Order::Descending => to,
         };
-        Ok(Matches { parts, toward, at: Some(start) })
+        Ok(Matches { parts, order, at: Some(start) })
     }
 
-    fn bind(
-        &self,
-        part: &Part,
-        expr: &Expr,
-        upto: u64,
-        toward: Toward,
-    ) -> Result<Node, IndexError> {
+    fn bind(&self, part: &Part, expr: &Expr, upto: u64, order: Order) -> Result<Node, IndexError> {
         let bind_all = |exprs: &[Expr]| -> Result<Vec<Node>, IndexError> {
-            exprs.iter().map(|expr| self.bind(part, expr, upto, toward)).collect()
+            exprs.iter().map(|expr| self.bind(part, expr, upto, order)).collect()
         };
         Ok(match expr {
             Expr::And(exprs) => Node::all_of(bind_all(exprs)?),
@@ -338,7 +332,7 @@ impl IndexSet {
             Expr::Key(key) => {
                 let mut lists = self.past_lists(key)?;
                 lists.extend(part.list(key, upto)?);
-                let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, toward)));
+                let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, order)));
                 Node::any_of(walkers.collect())
             }
         })

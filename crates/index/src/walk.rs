@@ -3,19 +3,19 @@ use crate::walker::Walker;
 
 /// Which way a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Toward {
+pub enum Order {
     /// To higher positions.
-    Later,
+    Ascending,
     /// To lower positions.
-    Earlier,
+    Descending,
 }
 
-impl Toward {
+impl Order {
     /// Whether `a` comes before `b` on the way.
     fn before(self, a: u64, b: u64) -> bool {
         match self {
-            Toward::Later => a < b,
-            Toward::Earlier => a > b,
+            Order::Ascending => a < b,
+            Order::Descending => a > b,
         }
     }
 
@@ -27,8 +27,8 @@ impl Toward {
     /// The next position on the way.
     pub(crate) fn next(self, position: u64) -> Option<u64> {
         match self {
-            Toward::Later => position.checked_add(1),
-            Toward::Earlier => position.checked_sub(1),
+            Order::Ascending => position.checked_add(1),
+            Order::Descending => position.checked_sub(1),
         }
     }
 }
@@ -64,15 +64,15 @@ impl Node {
     pub(crate) fn seek(
         &mut self,
         mut target: u64,
-        toward: Toward,
+        order: Order,
     ) -> Result<Option<u64>, IndexError> {
         match self {
             Node::List(walker) => walker.seek(target),
             Node::Or(nodes) => {
                 let mut nearest = None;
                 for node in nodes {
-                    if let Some(found) = node.seek(target, toward)? {
-                        nearest = Some(nearest.map_or(found, |best| toward.nearer(best, found)));
+                    if let Some(found) = node.seek(target, order)? {
+                        nearest = Some(nearest.map_or(found, |best| order.nearer(best, found)));
                     }
                 }
                 Ok(nearest)
@@ -80,9 +80,9 @@ impl Node {
             Node::And(nodes) => {
                 let Some((shortest, others)) = nodes.split_first_mut() else { return Ok(None) };
                 'candidates: loop {
-                    let Some(candidate) = shortest.seek(target, toward)? else { return Ok(None) };
+                    let Some(candidate) = shortest.seek(target, order)? else { return Ok(None) };
                     for node in others.iter_mut() {
-                        match node.seek(candidate, toward)? {
+                        match node.seek(candidate, order)? {
                             Some(found) if found == candidate => {}
                             Some(beyond) => {
                                 target = beyond;
@@ -101,7 +101,7 @@ impl Node {
 /// The positions that an expression yields, over all parts, one after the other.
 pub struct Matches {
     pub(crate) parts: Vec<(u64, u64, Node)>,
-    pub(crate) toward: Toward,
+    pub(crate) order: Order,
     /// The next position that may be given.
     pub(crate) at: Option<u64>,
 }
@@ -111,14 +111,14 @@ impl Matches {
     #[expect(clippy::should_implement_trait, reason = "an error must not look like an item")]
     pub fn next(&mut self) -> Result<Option<u64>, IndexError> {
         while let (Some(target), Some((first, last, node))) = (self.at, self.parts.last_mut()) {
-            let target = match self.toward {
-                Toward::Later => target.max(*first),
-                Toward::Earlier => target.min(*last),
+            let target = match self.order {
+                Order::Ascending => target.max(*first),
+                Order::Descending => target.min(*last),
             };
             let inside = (*first..=*last).contains(&target);
-            let found = if inside { node.seek(target, self.toward)? } else { None };
+            let found = if inside { node.seek(target, self.order)? } else { None };
             if let Some(found) = found.filter(|found| (*first..=*last).contains(found)) {
-                self.at = self.toward.next(found);
+                self.at = self.order.next(found);
                 return Ok(Some(found));
             }
             self.parts.pop();

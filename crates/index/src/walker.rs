@@ -1,11 +1,11 @@
 use crate::error::IndexError;
 use crate::list::List;
-use crate::walk::Toward;
+use crate::walk::Order;
 
 /// Goes along one list, forward or backward, jumping where told.
 pub(crate) struct Walker {
     list: List,
-    toward: Toward,
+    order: Order,
     /// The chunk at hand, and its number; none before the first seek.
     chunk: Vec<u32>,
     number: Option<usize>,
@@ -14,8 +14,8 @@ pub(crate) struct Walker {
 }
 
 impl Walker {
-    pub(crate) fn new(list: List, toward: Toward) -> Self {
-        Walker { list, toward, chunk: Vec::new(), number: None, at: 0 }
+    pub(crate) fn new(list: List, order: Order) -> Self {
+        Walker { list, order, chunk: Vec::new(), number: None, at: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -24,15 +24,15 @@ impl Walker {
 
     /// The first posting at or after `target` on the way. Targets must not go back.
     pub(crate) fn seek(&mut self, target: u64) -> Result<Option<u64>, IndexError> {
-        let offset = match (self.toward, target.checked_sub(self.list.first)) {
-            (Toward::Later, offset) => match u32::try_from(offset.unwrap_or_default()) {
+        let offset = match (self.order, target.checked_sub(self.list.first)) {
+            (Order::Ascending, offset) => match u32::try_from(offset.unwrap_or_default()) {
                 Ok(offset) => self.later(offset)?,
                 Err(_) => None,
             },
-            (Toward::Earlier, Some(offset)) => {
+            (Order::Descending, Some(offset)) => {
                 self.earlier(u32::try_from(offset).unwrap_or(u32::MAX))?
             }
-            (Toward::Earlier, None) => None,
+            (Order::Descending, None) => None,
         };
         Ok(offset.map(|offset| self.list.first + u64::from(offset)))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{BLOCK, encode_version, head, in_blocks, key, payload_of, put};
 use leftfold_index::{
-    Expr, FileHead, IndexCache, IndexError, IndexFile, IndexSet, Key, Part, Source, Target, Toward,
+    Expr, FileHead, IndexCache, IndexError, IndexFile, IndexSet, Key, Order, Part, Source, Target,
     merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
@@ -68,15 +68,15 @@ fn ask(file: &Arc<IndexFile>, key: Key) -> Result<(), IndexError> {
         set.nth(&key, upto, u64::MAX)?;
     }
     set.nth(&key, 300, u64::MAX)?;
-    for toward in [Toward::Later, Toward::Earlier] {
+    for order in [Order::Ascending, Order::Descending] {
         let either = Expr::And(vec![Expr::Key(key), Expr::Key(common::key(1, 0))]);
         for expr in [Expr::Key(key), either] {
-            let mut matches = set.matches(&expr, [1, u64::MAX], toward)?;
+            let mut matches = set.matches(&expr, [1, u64::MAX], order)?;
             let mut last = None;
             while let Some(position) = matches.next()? {
-                let onward = match toward {
-                    Toward::Later => last < Some(position),
-                    Toward::Earlier => last.is_none_or(|last| last > position),
+                let onward = match order {
+                    Order::Ascending => last < Some(position),
+                    Order::Descending => last.is_none_or(|last| last > position),
                 };
                 assert!(onward, "{position} after {last:?}");
                 last = Some(position);

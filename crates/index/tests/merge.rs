@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{encode_version, file, head, key, name, open};
 use leftfold_index::{
-    ActivePart, Expr, IndexError, IndexFile, IndexSet, Key, Part, Posting, Source, Target, Toward,
+    ActivePart, Expr, IndexError, IndexFile, IndexSet, Key, Order, Part, Posting, Source, Target,
     merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
@@ -162,8 +162,8 @@ fn merged(disk: &FakeDisk, inputs: &[Arc<IndexFile>], id: u64) -> Arc<IndexFile>
     merged
 }
 
-fn all(set: &IndexSet, expr: &Expr, range: [u64; 2], toward: Toward) -> Vec<u64> {
-    let mut matches = set.matches(expr, range, toward).unwrap();
+fn all(set: &IndexSet, expr: &Expr, range: [u64; 2], order: Order) -> Vec<u64> {
+    let mut matches = set.matches(expr, range, order).unwrap();
     std::iter::from_fn(|| matches.next().unwrap()).collect()
 }
 
@@ -210,25 +210,25 @@ fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
             .copied()
             .filter(|position| (range[0]..=range[1]).contains(position))
             .collect();
-        assert_eq!(all(set, &Expr::Key(key(1, k)), range, Toward::Later), expected);
+        assert_eq!(all(set, &Expr::Key(key(1, k)), range, Order::Ascending), expected);
     }
     let keys: Vec<_> = (0..3).map(|k| Expr::Key(key(1, k))).collect();
     let or = Expr::Or(vec![Expr::And(keys[..2].to_vec()), keys[2].clone()]);
     for expr in [Expr::And(keys.clone()), Expr::Or(keys), or] {
         let since = some(numbers);
         let may = set.may_match_after(&expr, since).unwrap();
-        assert!(may || all(set, &expr, [since + 1, built.end], Toward::Later).is_empty());
+        assert!(may || all(set, &expr, [since + 1, built.end], Order::Ascending).is_empty());
         assert_eq!(may, may_match(built, &expr, since));
-        for toward in [Toward::Later, Toward::Earlier] {
+        for order in [Order::Ascending, Order::Descending] {
             let range = [some(numbers).max(1), some(numbers)];
-            assert_eq!(all(set, &expr, range, toward), all(&built.set, &expr, range, toward));
+            assert_eq!(all(set, &expr, range, order), all(&built.set, &expr, range, order));
         }
     }
     for (key, positions) in built.singles.iter().step_by(7) {
         assert_eq!(set.first(key, u64::MAX).unwrap(), positions.first().copied());
         let last = set.last(key, u64::MAX).unwrap().map(|last| last.position);
         assert_eq!(last, positions.last().copied());
-        assert_eq!(&all(set, &Expr::Key(*key), [1, built.end], Toward::Later), positions);
+        assert_eq!(&all(set, &Expr::Key(*key), [1, built.end], Order::Ascending), positions);
     }
 }
 

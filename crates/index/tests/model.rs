@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leftfold_index::{
-    ActivePart, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part,
-    Posting, Source, Toward, encode,
+    ActivePart, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Order, Part,
+    Posting, Source, encode,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
@@ -129,9 +129,9 @@ proptest! {
         let (from, to) = (bounds.0.max(1), bounds.1.min(head));
         let mut expected: Vec<u64> =
             (from..=to).filter(|position| holds(&expr, &model, *position)).collect();
-        for toward in [Toward::Later, Toward::Earlier] {
+        for order in [Order::Ascending, Order::Descending] {
             let mut found = Vec::new();
-            let mut matches = set.matches(&expr, [from, to], toward).unwrap();
+            let mut matches = set.matches(&expr, [from, to], order).unwrap();
             while let Some(position) = matches.next().unwrap() {
                 found.push(position);
             }
@@ -149,7 +149,7 @@ fn a_rare_key_is_met_in_a_common_one_by_seeking_not_by_reading_it() {
     let Built { set, disk, .. } = build(&events, 1, 1);
     let before = disk.counts().bytes_read;
     let expr = Expr::And(vec![Expr::Key(key(2)), Expr::Key(key(3))]);
-    let mut matches = set.matches(&expr, [1, 100_000], Toward::Later).unwrap();
+    let mut matches = set.matches(&expr, [1, 100_000], Order::Ascending).unwrap();
     assert_eq!(matches.next().unwrap(), Some(50_001));
     assert_eq!(matches.next().unwrap(), None);
     let read = disk.counts().bytes_read - before;

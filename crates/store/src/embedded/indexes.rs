@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event;
-use leftfold_index::{Expr, Key, Toward};
+use leftfold_index::{Expr, Key, Order};
 use parking_lot::Mutex;
 
 use super::core::Core;
@@ -301,7 +301,7 @@ impl Core {
     pub(crate) fn index_changes(&self, upto: u64) -> Result<Vec<(u64, Change)>, ReadError> {
         let plan = self.plan_of(&Query::category(CATEGORY));
         let mut changes = Vec::new();
-        let mut candidates = self.candidates(&plan, &Query::All, [1, upto], Toward::Later)?;
+        let mut candidates = self.candidates(&plan, &Query::All, [1, upto], Order::Ascending)?;
         while let Some(event) = candidates.next()? {
             changes.extend(Change::of_recorded(&event).map(|change| (event.position(), change)));
         }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use leftfold_index::{IndexError, Matches, Toward};
+use leftfold_index::{IndexError, Matches, Order};
 use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
@@ -115,17 +115,17 @@ impl Core {
         plan: &Plan,
         expanded: &Query,
         [from, to]: [u64; 2],
-        toward: Toward,
+        order: Order,
     ) -> Result<Candidates, ReadError> {
         Ok(match &plan.postings {
             Some(postings) => {
-                let matches = self.index.load().matches(postings, [from, to], toward)?;
+                let matches = self.index.load().matches(postings, [from, to], order)?;
                 Candidates::Postings(Listed::new(matches, self.log.fetcher(), self.events.now()))
             }
             None => {
-                let direction = match toward {
-                    Toward::Later => Direction::Forward,
-                    Toward::Earlier => Direction::Backward,
+                let direction = match order {
+                    Order::Ascending => Direction::Forward,
+                    Order::Descending => Direction::Backward,
                 };
                 let range = ScanRange { from, to, times: expanded.span() };
                 Candidates::Scan(self.log.scan(range, direction))
@@ -169,9 +169,9 @@ impl Core {
         let head = self.log.head().position;
         let (expanded, plan) = self.resolve(&read.query)?;
         let range = self.range(read, head)?;
-        let toward = match read.direction {
-            Direction::Forward => Toward::Later,
-            Direction::Backward => Toward::Earlier,
+        let order = match read.direction {
+            Direction::Forward => Order::Ascending,
+            Direction::Backward => Order::Descending,
         };
         if range[0] > range[1] {
             // The caller may be ahead of what is durable, in a relaxed store: it stays there.
@@ -183,7 +183,7 @@ impl Core {
             let page = self.page(Vec::new(), None, read.direction, start.unwrap_or(head));
             return Ok((page, read.direction == Direction::Backward || range[0] <= head + 1));
         }
-        let mut candidates = self.candidates(&plan, &expanded, range, toward)?;
+        let mut candidates = self.candidates(&plan, &expanded, range, order)?;
         let limit = read.limit.min(self.limits.page_events);
         // Whoever goes through the log wants a full page.
         let expected = if plan.postings.is_none() { limit } else { 0 };
@@ -296,7 +296,7 @@ impl Core {
         let head = self.log.head().position;
         let from = wanted.after.map_or(Ok(0), |after| self.position_of(after))? + 1;
         let plan = Plan { postings: Some(leftfold_index::Expr::Key(key)), exact: true };
-        let mut candidates = self.candidates(&plan, &Query::All, [from, head], Toward::Later)?;
+        let mut candidates = self.candidates(&plan, &Query::All, [from, head], Order::Ascending)?;
         let asked = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
         let limit = asked.min(self.limits.page_events);
         let (mut streams, mut cursor) = (Vec::new(), self.cursor(head));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold_index::{ActivePart, PostingWriter, Key};
+use leftfold_index::{ActivePart, Key, PostingWriter};
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 

@@ -1,4 +1,4 @@
-use leftfold_index::{Key, Source, Toward, encode};
+use leftfold_index::{Key, Order, Source, encode};
 use leftfold_log::LiveFile;
 
 use super::files::{failed, live_file};
@@ -29,7 +29,7 @@ impl Core {
     fn past_files(&self, named: &Named) -> Result<Vec<LiveFile>, ReadError> {
         let plan = self.plan_of(&named.query);
         let range = [1, named.defined_at];
-        let mut candidates = self.candidates(&plan, &named.query, range, Toward::Later)?;
+        let mut candidates = self.candidates(&plan, &named.query, range, Order::Ascending)?;
         let (mut files, mut first, mut offsets) = (Vec::new(), 1, Vec::new());
         while let Some(event) = candidates.next()? {
             if self.upkeep.is_closing() {
