@@ -46,7 +46,7 @@ impl IndexSet {
         for SealableList { key, ordinal, len } in sealable.lists {
             let ordinal = match ordinal {
                 Some(ordinal) => ordinal,
-                None => self.next_ordinal(&key, part)?.saturating_sub(self.past_len(&key)?),
+                None => self.next_ordinal(&key, part)?.saturating_sub(self.backfill_len(&key)?),
             };
             for from in (0..len).step_by(PIECE) {
                 chunk.clear();

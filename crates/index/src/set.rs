@@ -32,7 +32,7 @@ pub struct Posting {
 #[derive(Clone, Default)]
 pub struct IndexSet {
     parts: Vec<Part>,
-    past: Vec<(Key, Arc<IndexFile>)>,
+    backfills: Vec<(Key, Arc<IndexFile>)>,
 }
 
 impl Part {
@@ -75,7 +75,7 @@ impl Part {
 impl IndexSet {
     /// A set of parts, in the order of the log.
     pub fn new(parts: Vec<Part>) -> Self {
-        IndexSet { parts, past: Vec::new() }
+        IndexSet { parts, backfills: Vec::new() }
     }
 
     /// The parts, in the order of the log.
@@ -120,19 +120,19 @@ impl IndexSet {
     }
 
     /// The same set with a key's past: postings before all that the parts hold of it.
-    pub fn with_past(&self, key: Key, file: Arc<IndexFile>) -> Self {
+    pub fn with_backfill(&self, key: Key, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
-        set.past.push((key, file));
+        set.backfills.push((key, file));
         set
     }
 
-    fn past_of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Arc<IndexFile>> {
+    fn backfill_files<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Arc<IndexFile>> {
         let key = *key;
-        self.past.iter().filter(move |(of, _)| *of == key).map(|(_, file)| file)
+        self.backfills.iter().filter(move |(of, _)| *of == key).map(|(_, file)| file)
     }
 
-    fn past_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {
-        self.past_of(key).filter_map(|file| file.list(key).transpose()).collect()
+    fn backfill_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {
+        self.backfill_files(key).filter_map(|file| file.list(key).transpose()).collect()
     }
 
     /// The key's last posting at or before a position.
@@ -188,7 +188,7 @@ impl IndexSet {
         let (parts, one_is_enough) = match expr {
             Expr::Key(key) => {
                 let newer = self.newest_after(key, position)?.is_some();
-                return Ok(newer || !self.past_lists(key)?.is_empty());
+                return Ok(newer || !self.backfill_lists(key)?.is_empty());
             }
             Expr::And(all) => (all, false),
             Expr::Or(any) => (any, true),
@@ -212,7 +212,7 @@ impl IndexSet {
             let Some((ordinal, position)) = self.parts[at].last(key, upto)? else { continue };
             let before = match ordinal {
                 Some(ordinal) => {
-                    return Ok(Some(Posting { ordinal: ordinal + self.past_len(key)?, position }));
+                    return Ok(Some(Posting { ordinal: ordinal + self.backfill_len(key)?, position }));
                 }
                 None => self.next_ordinal(key, at)?,
             };
@@ -220,12 +220,12 @@ impl IndexSet {
             let len = list.map_or(Ok(0), |list| list.count_upto(upto))?;
             return Ok(Some(Posting { ordinal: before + len as u64 - 1, position }));
         }
-        self.last_of_past(key, upto)
+        self.last_in_backfill(key, upto)
     }
 
-    fn last_of_past(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
+    fn last_in_backfill(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
         let (mut before, mut last) = (0, None);
-        for list in self.past_lists(key)? {
+        for list in self.backfill_lists(key)? {
             if let Some(index) = list.count_upto(upto)?.checked_sub(1) {
                 let ordinal = before + index as u64;
                 last = list.position(index)?.map(|position| Posting { ordinal, position });
@@ -235,8 +235,8 @@ impl IndexSet {
         Ok(last)
     }
 
-    pub(crate) fn past_len(&self, key: &Key) -> Result<u64, IndexError> {
-        Ok(self.past_lists(key)?.iter().map(|list| list.len as u64).sum())
+    pub(crate) fn backfill_len(&self, key: &Key) -> Result<u64, IndexError> {
+        Ok(self.backfill_lists(key)?.iter().map(|list| list.len as u64).sum())
     }
 
     /// The ordinal that the key's first posting in a part has.
@@ -252,7 +252,7 @@ impl IndexSet {
     }
 
     fn nth_list(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
-        for list in self.past_lists(key)? {
+        for list in self.backfill_lists(key)? {
             if let Some(position) = list.position(0)? {
                 return Ok(Some(position));
             }
@@ -270,7 +270,7 @@ impl IndexSet {
     /// The position of the key's n-th posting, counted from 0, if it is at or before a position.
     pub fn nth(&self, key: &Key, ordinal: u64, upto: u64) -> Result<Option<u64>, IndexError> {
         let mut past = 0;
-        for list in self.past_lists(key)? {
+        for list in self.backfill_lists(key)? {
             if ordinal < past + list.len as u64 {
                 let position = list.position((ordinal - past) as usize)?;
                 return Ok(position.filter(|position| *position <= upto));
@@ -330,7 +330,7 @@ impl IndexSet {
             Expr::And(exprs) => Node::all_of(bind_all(exprs)?),
             Expr::Or(exprs) => Node::any_of(bind_all(exprs)?),
             Expr::Key(key) => {
-                let mut lists = self.past_lists(key)?;
+                let mut lists = self.backfill_lists(key)?;
                 lists.extend(part.list(key, upto)?);
                 let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, order)));
                 Node::any_of(walkers.collect())

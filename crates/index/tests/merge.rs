@@ -137,7 +137,7 @@ fn build(plan: &Plan) -> Built {
     let source = Source { lists: &of_key, singles: &[], attachment: b"" };
     let past =
         file(&disk, &encode_version(2 - u32::from(plan.plain & 1), past_head, source), past_head);
-    let set = set.with_past(key(1, 0), past);
+    let set = set.with_backfill(key(1, 0), past);
     Built { disk, set, lists, singles, end: first - 1 }
 }
 

@@ -69,7 +69,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
     let bytes = encode(head, Source { lists: &lists, singles: &[], attachment: b"note" });
     let past = file(&disk, &bytes, head);
     assert_eq!(past.attachment().unwrap(), b"note");
-    set = set.with_past(key(0), past);
+    set = set.with_backfill(key(0), past);
     for (id, (active, last)) in actives.iter().enumerate().take(sealed) {
         let head =
             FileHead { store_id: [1; 16], id: id as u64, first: active.first(), last: *last };

@@ -70,7 +70,7 @@ pub(crate) fn run(input: &[u8]) {
     _ = file.verify(|_, _, _| ());
     merge_it(&disk, &file);
     ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
-    ask(&IndexSet::default().with_past(key(0), file), &keys(&bytes));
+    ask(&IndexSet::default().with_backfill(key(0), file), &keys(&bytes));
 }
 
 /// Writes it again as a merged file; what comes of that must be sound.

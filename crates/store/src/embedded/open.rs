@@ -183,7 +183,7 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
         let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
         match past {
             Ok(past) if !past.is_empty() => {
-                core.with_past(&named, &past);
+                core.with_backfill(&named, &past);
                 named.filled(Ok(()));
             }
             _ => core.upkeep.named(Some(named), None),
@@ -193,10 +193,10 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
 }
 
 impl Core {
-    pub(crate) fn with_past(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
+    pub(crate) fn with_backfill(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
         self.index.rcu(|index| {
             let with =
-                |index: IndexSet, file: &Arc<IndexFile>| index.with_past(named.key, file.clone());
+                |index: IndexSet, file: &Arc<IndexFile>| index.with_backfill(named.key, file.clone());
             past.iter().fold(IndexSet::clone(index), with)
         });
     }

@@ -22,7 +22,7 @@ impl Core {
         })?;
         self.log.adopt(&files).map_err(|error| failed("adopting an index file", &error))?;
         let past: Result<Vec<_>, _> = files.iter().map(|live| open_file(self, live)).collect();
-        self.with_past(named, &past?);
+        self.with_backfill(named, &past?);
         Ok(())
     }
 
