@@ -141,7 +141,7 @@ impl IndexSet {
     }
 
     /// Up to where the parts are in files.
-    pub fn filed_upto(&self) -> u64 {
+    pub fn sealed_upto(&self) -> u64 {
         let in_memory = self.parts.iter().find(|part| matches!(part, Part::Active(_)));
         in_memory.map_or(u64::MAX, |part| part.first() - 1)
     }
