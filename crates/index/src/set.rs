@@ -5,11 +5,11 @@ use crate::error::IndexError;
 use crate::expr::Expr;
 use crate::file::IndexFile;
 use crate::key::Key;
-use crate::list::{List, Origin};
+use crate::list::{List, ListSource};
 use crate::walk::{Matches, Node, Order};
 use crate::walker::Walker;
 
-/// The postings of a stretch of the log.
+/// The postings of a range of the log.
 #[derive(Clone)]
 pub enum Part {
     /// In memory.
@@ -18,17 +18,19 @@ pub enum Part {
     File(Arc<IndexFile>),
 }
 
-/// A posting and its number in its key's list.
+/// A position in a key's list, with its ordinal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {
-    /// How many postings of the key come before it.
+    /// The number of the key's postings before this one.
     pub ordinal: u64,
-    /// Its position.
+    /// The position in the log.
     pub position: u64,
 }
 
-/// The parts of an index in the order of the log, and files that hold the past of single keys
-/// that were defined later. Never changes: a new part makes a new set.
+/// The parts of an index in the order of the log, and the backfills of keys that were defined late.
+///
+/// A set is immutable: a new part makes a new set. A backfill is a file with the postings of one
+/// key from before its definition.
 #[derive(Clone, Default)]
 pub struct IndexSet {
     parts: Vec<Part>,
@@ -36,7 +38,7 @@ pub struct IndexSet {
 }
 
 impl Part {
-    /// The first position that it covers.
+    /// Returns the first position that the part covers.
     pub fn first(&self) -> u64 {
         match self {
             Part::Active(active) => active.first(),
@@ -51,15 +53,15 @@ impl Part {
                 first: active.first(),
                 ordinal: extent.ordinal,
                 len: extent.len,
-                source: Origin::Active(active.clone(), *key),
+                source: ListSource::Active(active.clone(), *key),
             })),
         }
     }
 
-    /// The key's last posting up to a position, with its ordinal where the part knows it.
+    /// Returns the key's last posting up to a position, with its ordinal if the part knows it.
     fn last(&self, key: &Key, upto: u64) -> Result<Option<(Option<u64>, u64)>, IndexError> {
         if let Part::Active(active) = self {
-            // Asked with every append: no list is built for it.
+            // Every append calls this, so no list is built for it.
             return Ok(active.extent(key, upto).map(|extent| {
                 let ordinal = extent.ordinal.map(|first| first + extent.len as u64 - 1);
                 (ordinal, active.first() + u64::from(extent.last))
@@ -73,34 +75,35 @@ impl Part {
 }
 
 impl IndexSet {
-    /// A set of parts, in the order of the log.
+    /// Creates a set of parts, in the order of the log.
     pub fn new(parts: Vec<Part>) -> Self {
         IndexSet { parts, backfills: Vec::new() }
     }
 
-    /// The parts, in the order of the log.
+    /// Returns the parts, in the order of the log.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The same set with another part at the end.
+    /// Returns the set with another part at the end.
     pub fn with_part(&self, part: Part) -> Self {
         let mut set = self.clone();
         set.parts.push(part);
         set
     }
 
-    /// The same set with a file in the place of a part that was in memory.
+    /// Returns the set with a file instead of a part in memory.
     pub fn with_file(&self, active: &Arc<ActivePart>, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
-        if let Some(at) = set.place_of(active) {
+        if let Some(at) = set.index_of(active) {
             set.parts[at] = Part::File(file);
         }
         set
     }
 
-    /// The same set with one file in the place of those that it was merged from. If they are not
-    /// all there any more, side by side, the set stays as it is.
+    /// Returns the set with a merged file instead of its inputs.
+    ///
+    /// If the inputs are no longer adjacent parts of the set, the set stays unchanged.
     pub fn with_merged(&self, inputs: &[Arc<IndexFile>], merged: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
         let same = |(part, input): (&Part, &Arc<IndexFile>)| matches!(part, Part::File(file) if Arc::ptr_eq(file, input));
@@ -112,14 +115,15 @@ impl IndexSet {
         set
     }
 
-    /// Several parts may begin at the same position, all but the last of them without postings: so
-    /// a part is known by itself.
-    pub(crate) fn place_of(&self, active: &Arc<ActivePart>) -> Option<usize> {
+    /// Returns the index of a part in memory.
+    ///
+    /// Parts are compared by identity, because empty parts may begin at the same position.
+    pub(crate) fn index_of(&self, active: &Arc<ActivePart>) -> Option<usize> {
         let same = |part: &Part| matches!(part, Part::Active(other) if Arc::ptr_eq(active, other));
         self.parts.iter().position(same)
     }
 
-    /// The same set with a key's past: postings before all that the parts hold of it.
+    /// Returns the set with a backfill of a key: postings before all of the key's others.
     pub fn with_backfill(&self, key: Key, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
         set.backfills.push((key, file));
@@ -135,20 +139,21 @@ impl IndexSet {
         self.backfill_files(key).filter_map(|file| file.list(key).transpose()).collect()
     }
 
-    /// The key's last posting at or before a position.
+    /// Returns the key's last posting at or before a position.
     pub fn last(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
         self.last_before(key, upto, self.parts.len())
     }
 
-    /// Up to where the parts are in files.
+    /// Returns the last position before the first part in memory.
     pub fn sealed_upto(&self) -> u64 {
         let in_memory = self.parts.iter().find(|part| matches!(part, Part::Active(_)));
         in_memory.map_or(u64::MAX, |part| part.first() - 1)
     }
 
-    /// The key's last posting at or before a position, looked for only in the parts that reach
-    /// beyond another; for keys whose ordinals were known when they were added. A part that was
-    /// merged may reach beyond it and begin before: so what is found may lie before it, too.
+    /// Returns the key's last posting at or before `upto`, from the parts that end behind `since`.
+    ///
+    /// It works for keys whose ordinals were known when they were added. A merged part may begin
+    /// before `since` and end behind it, so the posting may lie before `since`.
     pub fn last_since(
         &self,
         key: &Key,
@@ -168,7 +173,7 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// The key's newest posting, if it lies after a position.
+    /// Returns the key's newest posting if it lies after a position.
     pub fn newest_after(&self, key: &Key, position: u64) -> Result<Option<u64>, IndexError> {
         let mut end = u64::MAX;
         for part in self.parts.iter().rev() {
@@ -183,7 +188,7 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// Whether a position after this one may belong to all that is asked for: if not, none does.
+    /// Returns whether a later position may match an expression; if false, none does.
     pub fn may_match_after(&self, expr: &Expr, position: u64) -> Result<bool, IndexError> {
         let (parts, one_is_enough) = match expr {
             Expr::Key(key) => {
@@ -201,7 +206,7 @@ impl IndexSet {
         Ok(!one_is_enough)
     }
 
-    /// The last posting in the first so many parts, and in the key's past.
+    /// Returns the last posting in the first `parts` parts and in the key's backfill.
     fn last_before(
         &self,
         key: &Key,
@@ -212,7 +217,10 @@ impl IndexSet {
             let Some((ordinal, position)) = self.parts[at].last(key, upto)? else { continue };
             let before = match ordinal {
                 Some(ordinal) => {
-                    return Ok(Some(Posting { ordinal: ordinal + self.backfill_len(key)?, position }));
+                    return Ok(Some(Posting {
+                        ordinal: ordinal + self.backfill_len(key)?,
+                        position,
+                    }));
                 }
                 None => self.next_ordinal(key, at)?,
             };
@@ -239,19 +247,19 @@ impl IndexSet {
         Ok(self.backfill_lists(key)?.iter().map(|list| list.len as u64).sum())
     }
 
-    /// The ordinal that the key's first posting in a part has.
+    /// Returns the ordinal of the key's first posting in a part.
     pub(crate) fn next_ordinal(&self, key: &Key, part: usize) -> Result<u64, IndexError> {
         let last = self.last_before(key, u64::MAX, part)?;
         Ok(last.map_or(0, |last| last.ordinal + 1))
     }
 
-    /// The key's first posting at or before a position.
+    /// Returns the key's first posting if it is at or before a position.
     pub fn first(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
-        let first = self.nth_list(key, upto)?;
+        let first = self.first_posting(key, upto)?;
         Ok(first.filter(|position| *position <= upto))
     }
 
-    fn nth_list(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
+    fn first_posting(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
         for list in self.backfill_lists(key)? {
             if let Some(position) = list.position(0)? {
                 return Ok(Some(position));
@@ -267,20 +275,20 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// The position of the key's n-th posting, counted from 0, if it is at or before a position.
+    /// Returns the position of the key's n-th posting, from 0, if it is at or before a position.
     pub fn nth(&self, key: &Key, ordinal: u64, upto: u64) -> Result<Option<u64>, IndexError> {
-        let mut past = 0;
+        let mut backfilled = 0;
         for list in self.backfill_lists(key)? {
-            if ordinal < past + list.len as u64 {
-                let position = list.position((ordinal - past) as usize)?;
+            if ordinal < backfilled + list.len as u64 {
+                let position = list.position((ordinal - backfilled) as usize)?;
                 return Ok(position.filter(|position| *position <= upto));
             }
-            past += list.len as u64;
+            backfilled += list.len as u64;
         }
         for at in (0..self.parts.len()).rev() {
             let Some(list) = self.parts[at].list(key, upto)? else { continue };
             let first = match list.ordinal {
-                Some(first) => first + past,
+                Some(first) => first + backfilled,
                 None => self.next_ordinal(key, at)?,
             };
             if let Some(index) = ordinal.checked_sub(first) {
@@ -291,12 +299,12 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// How many postings a key has up to a position.
+    /// Returns the number of a key's postings up to a position.
     pub fn count(&self, key: &Key, upto: u64) -> Result<u64, IndexError> {
         Ok(self.last(key, upto)?.map_or(0, |last| last.ordinal + 1))
     }
 
-    /// The positions that an expression yields between two (both included), on the way.
+    /// Returns the positions that match an expression between two positions, both inclusive.
     pub fn matches(
         &self,
         expr: &Expr,

@@ -1,30 +1,30 @@
 use crate::error::IndexError;
 use crate::walker::Walker;
 
-/// Which way a walk goes.
+/// The order in which positions are visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// To higher positions.
+    /// From low to high positions.
     Ascending,
-    /// To lower positions.
+    /// From high to low positions.
     Descending,
 }
 
 impl Order {
-    /// Whether `a` comes before `b` on the way.
-    fn before(self, a: u64, b: u64) -> bool {
+    /// Returns whether `a` comes before `b` in this order.
+    fn is_before(self, a: u64, b: u64) -> bool {
         match self {
             Order::Ascending => a < b,
             Order::Descending => a > b,
         }
     }
 
-    /// The nearer of two.
+    /// Returns the earlier of two positions in this order.
     fn nearer(self, a: u64, b: u64) -> u64 {
-        if self.before(b, a) { b } else { a }
+        if self.is_before(b, a) { b } else { a }
     }
 
-    /// The next position on the way.
+    /// Returns the next position in this order.
     pub(crate) fn next(self, position: u64) -> Option<u64> {
         match self {
             Order::Ascending => position.checked_add(1),
@@ -41,18 +41,18 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// What all of some have. The shortest comes first: it says where the others have to look.
+    /// Intersects nodes. The shortest comes first, because its candidates drive the others.
     pub(crate) fn all_of(mut nodes: Vec<Node>) -> Node {
         nodes.sort_by_key(Node::len);
         if nodes.len() == 1 { nodes.remove(0) } else { Node::And(nodes) }
     }
 
-    /// What any of some has.
+    /// Unites nodes.
     pub(crate) fn any_of(mut nodes: Vec<Node>) -> Node {
         if nodes.len() == 1 { nodes.remove(0) } else { Node::Or(nodes) }
     }
 
-    /// At most so many positions come of it.
+    /// Returns an upper bound of the number of positions.
     fn len(&self) -> usize {
         match self {
             Node::List(walker) => walker.len(),
@@ -98,16 +98,16 @@ impl Node {
     }
 }
 
-/// The positions that an expression yields, over all parts, one after the other.
+/// An iterator over the positions that match an expression, over all parts.
 pub struct Matches {
     pub(crate) parts: Vec<(u64, u64, Node)>,
     pub(crate) order: Order,
-    /// The next position that may be given.
+    /// The next position that may match.
     pub(crate) at: Option<u64>,
 }
 
 impl Matches {
-    /// The next position, or none at the end.
+    /// Returns the next position, or `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "an error must not look like an item")]
     pub fn next(&mut self) -> Result<Option<u64>, IndexError> {
         while let (Some(target), Some((first, last, node))) = (self.at, self.parts.last_mut()) {

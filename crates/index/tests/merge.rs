@@ -1,4 +1,4 @@
-//! Merged files answer as their inputs did.
+//! A merged file gives the same answers as its inputs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -14,7 +14,7 @@ use leftfold_index::{
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
 
-/// Numbers that look drawn.
+/// Pseudo-random numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -186,7 +186,7 @@ fn check_key(built: &Built, set: &IndexSet, key: &Key, upto: u64, since: u64) {
     }
 }
 
-/// Whether each key that is needed has a posting after a position, or one that it got afterwards.
+/// Returns whether each needed key has a posting after a position, or has a backfill.
 fn may_match(built: &Built, expr: &Expr, since: u64) -> bool {
     match expr {
         Expr::Key(key) if *key == common::key(1, 0) => true,
@@ -279,7 +279,7 @@ fn eight() -> Plan {
 }
 
 #[test]
-fn a_merge_that_is_told_to_stop_gives_nothing() {
+fn a_cancelled_merge_returns_no_file() {
     let built = build(&Plan { segments: vec![20_000; 4], ..eight() });
     let inputs = files(&built.set);
     let out = built.disk.open("index/out", OpenMode::Create).unwrap();
@@ -295,7 +295,7 @@ fn a_merge_that_is_told_to_stop_gives_nothing() {
 }
 
 #[test]
-fn files_that_do_not_follow_each_other_are_not_merged() {
+fn files_that_are_not_in_log_order_are_not_merged() {
     let built = build(&eight());
     let mut inputs = files(&built.set);
     let out = built.disk.open("index/out", OpenMode::Create).unwrap();
@@ -303,17 +303,17 @@ fn files_that_do_not_follow_each_other_are_not_merged() {
         let target = Target { name: "index/out", file: &*out, head: head(9, first, last) };
         merge(inputs, target, &mut |_| true)
     };
-    let unfit = |outcome| matches!(outcome, Err(IndexError::Unfit { .. }));
-    assert!(unfit(attempt(&inputs, 2, 8000)));
-    assert!(unfit(attempt(&inputs, 1, 7999)));
-    assert!(unfit(attempt(&inputs, 1, 1 << 33)));
+    let unwritable = |outcome| matches!(outcome, Err(IndexError::Unwritable { .. }));
+    assert!(unwritable(attempt(&inputs, 2, 8000)));
+    assert!(unwritable(attempt(&inputs, 1, 7999)));
+    assert!(unwritable(attempt(&inputs, 1, 1 << 33)));
     assert!(attempt(&inputs, 1, 9000).is_ok());
     inputs.swap(2, 3);
-    assert!(unfit(attempt(&inputs, 1, 8000)));
+    assert!(unwritable(attempt(&inputs, 1, 8000)));
 }
 
 #[test]
-fn a_set_that_changed_in_the_meantime_is_left_as_it_is() {
+fn a_set_without_the_adjacent_inputs_stays_unchanged() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let first = merged(&built.disk, &inputs[1..3], 100);
@@ -328,7 +328,7 @@ fn a_set_that_changed_in_the_meantime_is_left_as_it_is() {
 }
 
 #[test]
-fn merging_drives_nothing_out_of_the_cache() {
+fn merging_evicts_nothing_from_the_cache() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let read = || {
@@ -346,17 +346,17 @@ fn merging_drives_nothing_out_of_the_cache() {
 }
 
 #[test]
-fn merging_nothing_but_empty_files_gives_an_empty_file() {
+fn merging_empty_files_gives_an_empty_file() {
     let built = build(&Plan { segments: vec![0; 3], ..eight() });
     let merged = merged(&built.disk, &files(&built.set), 100);
     assert_eq!((merged.first(), merged.last()), (1, 0));
     merged.verify(|_, _, _| panic!("it should have no key")).unwrap();
 }
 
-/// A version that was looked up while the newest parts were in memory stays right when they are
-/// part of a merged file that begins before: they are still looked into.
+/// A version that was looked up while the newest parts were in memory stays valid when these become
+/// part of a merged file that begins earlier: `last_since` still searches that file.
 #[test]
-fn a_merged_part_is_looked_into_by_who_knows_only_its_beginning() {
+fn last_since_searches_a_merged_part_that_begins_earlier() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let merged = merged(&built.disk, &inputs, 100);

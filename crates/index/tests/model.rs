@@ -56,7 +56,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
         set = set.with_part(Part::Active(active.clone()));
         actives.push((active, first + chunk.len() as u64 - 1));
     }
-    // The past of key 0, as it is filled in later.
+    // The backfill of key 0.
     let past: Vec<u32> = model
         .get(&0)
         .into_iter()
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn answers_like_the_model(
+    fn the_index_agrees_with_the_model(
         events in prop::collection::vec(any::<u8>(), 0..400),
         segments in 1usize..6,
         sealed in 0usize..6,
@@ -142,7 +142,7 @@ proptest! {
 }
 
 #[test]
-fn a_rare_key_is_met_in_a_common_one_by_seeking_not_by_reading_it() {
+fn intersecting_a_rare_and_a_common_key_seeks_in_the_common_list() {
     let common = vec![0b100; 100_000];
     let mut events = common;
     events[50_000] |= 0b1000;
@@ -157,7 +157,7 @@ fn a_rare_key_is_met_in_a_common_one_by_seeking_not_by_reading_it() {
 }
 
 #[test]
-fn a_flipped_bit_is_never_served() {
+fn a_flipped_bit_is_reported_as_damage() {
     let events: Vec<u8> = (0..3000u32).map(|n| (n % 251) as u8).collect();
     let Built { disk, .. } = build(&events, 1, 1);
     let head = FileHead { store_id: [1; 16], id: 0, first: 1, last: 3000 };

@@ -195,8 +195,9 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
 impl Core {
     pub(crate) fn with_backfill(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
         self.index.rcu(|index| {
-            let with =
-                |index: IndexSet, file: &Arc<IndexFile>| index.with_backfill(named.key, file.clone());
+            let with = |index: IndexSet, file: &Arc<IndexFile>| {
+                index.with_backfill(named.key, file.clone())
+            };
             past.iter().fold(IndexSet::clone(index), with)
         });
     }
