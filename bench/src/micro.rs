@@ -10,7 +10,7 @@ use bytes::Bytes;
 use leftfold::{
     Append, AppendError, EventStore, Expected, NewEvent, Options, Query, Read, Recorded, Timestamp,
 };
-use leftfold_index::{Active, Expr, IndexSet, Key, KeyHasher, Kind, Part, Toward};
+use leftfold_index::{ActivePart, Expr, IndexSet, Key, KeyHasher, Kind, Order, Part};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{Embedded, Manual};
 
@@ -68,21 +68,21 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     let hasher = KeyHasher::new(&[1; 16]);
     let key = |name: &str| hasher.key(Kind(6), &[name.as_bytes()]);
     let (every, third, seldom) = (key("every"), key("third"), key("seldom"));
-    let active = Arc::new(Active::new(1));
-    let mut adding = active.add();
+    let active = Arc::new(ActivePart::new(1));
+    let mut adding = active.writer();
     for position in 1..=POSITIONS {
-        adding.posting(every, position);
+        adding.add_posting(every, position);
         if position % 3 == 0 {
-            adding.posting(third, position);
+            adding.add_posting(third, position);
         }
         if position % 1_000 == 0 {
-            adding.posting(seldom, position);
+            adding.add_posting(seldom, position);
         }
     }
     let set = IndexSet::new(vec![Part::Active(active)]);
     let count = move |of: &[Key]| -> anyhow::Result<u64> {
         let expr = Expr::And(of.iter().map(|key| Expr::Key(*key)).collect());
-        let mut found = set.matches(&expr, [1, POSITIONS], Toward::Later)?;
+        let mut found = set.matches(&expr, [1, POSITIONS], Order::Ascending)?;
         let mut n = 0;
         while found.next()?.is_some() {
             n += 1;
@@ -91,7 +91,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
     };
     anyhow::ensure!(count(&[every, seldom])? == 100 && count(&[every, third])? == 33_333);
     let both = count.clone();
-    let growing = Arc::new(Active::new(1));
+    let growing = Arc::new(ActivePart::new(1));
     let mut next = 0;
     Ok(vec![
         micro("hash the key of a tag", move || {
@@ -99,7 +99,7 @@ fn postings() -> anyhow::Result<Vec<Micro>> {
         }),
         micro("add a posting", move || {
             next += 1;
-            growing.add().posting(every, next);
+            growing.writer().add_posting(every, next);
         }),
         micro("intersect 100,000 postings with 100", move || {
             _ = black_box(count(&[every, seldom]))

@@ -1,4 +1,4 @@
-//! How fast camt.053 is read, without storing anything:
+//! Measures how fast camt.053 is read, without a store:
 //! `cargo run --release -p leftfold-connect --example parse_rate [megabytes | night]`.
 //!
 //! With a number, a dense file of that size is generated (900 bytes an event); with `night`, the
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-/// Repeated, and the best taken: what else runs on the machine only ever makes it slower.
+/// Repetitions; the best counts, because other load only makes a run slower.
 const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,8 +1,9 @@
-//! From a record's values to a draft, or to the reason why not. The same for every format.
+//! Turns a record's values into a draft or a reject, the same for every format.
 
 use crate::check::check;
-use crate::item::{Draft, Shown, cut};
-use crate::mapping::{EventType, Field, KeyPart, Kind, Mapping, Source, Template};
+use crate::item::{Draft, RecordText, cut};
+use crate::plan::template::Template;
+use crate::plan::{EventType, Field, KeyPart, Kind, Plan, Source};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::json;
@@ -12,38 +13,39 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use uuid::Uuid;
 
-/// Bytes of payloads and raw texts that are allocated at once.
+/// Bytes per allocation of payloads and raw texts.
 const ARENA: usize = 64 << 10;
 
-/// Where an [`Assembler`] finds what the reader has read.
+/// Gives an [`Assembler`] the values of the record that the reader has read.
 pub(crate) trait Lookup {
-    /// The text of a field from the input, trimmed; `None` if it is absent or empty.
+    /// Returns the trimmed text of an input field, or `None` if it is absent or empty.
     fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem>;
 }
 
 pub(crate) struct Assembler<'m> {
-    mapping: &'m Mapping,
-    /// Checked and normalised.
+    plan: &'m Plan,
+    /// The checked values in normal form.
     clean: Values,
-    made: String,
+    /// The reused buffer of rendered templates.
+    rendered: String,
     key: Vec<u8>,
-    /// For each field the last text that passed as it was. Accounts, currencies and dates repeat
+    /// For each field the last text that passed unchanged. Accounts, currencies and dates repeat
     /// by the thousand, and comparing is much cheaper than checking.
     passed: Vec<String>,
     last_time: (String, i64),
-    /// The payload at hand.
+    /// The reused buffer of the payload.
     text: Vec<u8>,
-    /// Payloads and raw texts lie here, many in one allocation, until the last of them is gone.
+    /// Payloads and raw texts, several per allocation, which is freed with the last of them.
     arena: BytesMut,
 }
 
 impl<'m> Assembler<'m> {
-    pub(crate) fn new(mapping: &'m Mapping) -> Self {
-        let fields = mapping.fields.len();
+    pub(crate) fn new(plan: &'m Plan) -> Self {
+        let fields = plan.fields.len();
         Assembler {
-            mapping,
+            plan,
             clean: Values::new(fields),
-            made: String::new(),
+            rendered: String::new(),
             key: Vec::new(),
             passed: vec![String::new(); fields],
             last_time: (String::new(), 0),
@@ -52,8 +54,9 @@ impl<'m> Assembler<'m> {
         }
     }
 
-    /// Checks every field of a record and works out those that are made of others. It is the
-    /// `index`th record of its group, and the `part`th part of it if it was split.
+    /// Checks every field of a record and computes the fields that are made of others.
+    ///
+    /// The record is number `index` of its group, and part number `part` of a split record.
     pub(crate) fn check(
         &mut self,
         index: u64,
@@ -61,18 +64,18 @@ impl<'m> Assembler<'m> {
         input: &impl Lookup,
     ) -> Result<(), Problem> {
         self.clean.clear();
-        self.clean.write(self.mapping.index, |out| push_number(index, out));
+        self.clean.write(self.plan.index, |out| push_number(index, out));
         if let Some(part) = part {
-            self.clean.write(self.mapping.part, |out| push_number(part as u64, out));
+            self.clean.write(self.plan.part, |out| push_number(part as u64, out));
         }
-        for field in &self.mapping.order {
+        for field in &self.plan.order {
             self.check_field(*field, input)?;
         }
         Ok(())
     }
 
     fn check_field(&mut self, at: usize, input: &impl Lookup) -> Result<(), Problem> {
-        let field = &self.mapping.fields[at];
+        let field = &self.plan.fields[at];
         let complete = |template: &&Template| template.missing(&self.clean).is_none();
         let template = match &field.source {
             Source::Counted => return Ok(()),
@@ -86,12 +89,12 @@ impl<'m> Assembler<'m> {
             }
         };
         if let Some(template) = template {
-            let mut made = std::mem::take(&mut self.made);
-            made.clear();
-            template.render(&self.clean, &mut made);
-            let accepted = self.accept(at, &made);
-            self.made = made;
-            return accepted;
+            let mut rendered = std::mem::take(&mut self.rendered);
+            rendered.clear();
+            template.render(&self.clean, &mut rendered);
+            let result = self.accept(at, &rendered);
+            self.rendered = rendered;
+            return result;
         }
         match &field.default {
             Some(text) => self.accept(at, text),
@@ -101,8 +104,8 @@ impl<'m> Assembler<'m> {
     }
 
     fn accept(&mut self, at: usize, text: &str) -> Result<(), Problem> {
-        let field = &self.mapping.fields[at];
-        if !field.is_remembered() {
+        let field = &self.plan.fields[at];
+        if !field.is_worth_caching() {
             return check(field, at, text, &mut self.clean);
         }
         let passed = &mut self.passed[at];
@@ -116,7 +119,7 @@ impl<'m> Assembler<'m> {
         Ok(())
     }
 
-    /// Renders a template from values as they are found, for messages.
+    /// Renders a template from unchecked values, for messages.
     pub(crate) fn render(&mut self, template: &Template, input: &impl Lookup) -> String {
         self.clean.clear();
         for field in template.fields() {
@@ -129,19 +132,19 @@ impl<'m> Assembler<'m> {
         text
     }
 
-    /// The checked values.
+    /// Returns the checked values.
     pub(crate) fn clean(&self) -> &Values {
         &self.clean
     }
 
-    /// The draft of the checked record.
+    /// Makes the draft of the checked record.
     pub(crate) fn draft(&mut self, line: u64, raw: &str) -> Result<Draft, Problem> {
-        let mapping = self.mapping;
-        if let Some(field) = mapping.stream.missing(&self.clean) {
-            return Err(missing(&mapping.fields[field]));
+        let plan = self.plan;
+        if let Some(field) = plan.stream.missing(&self.clean) {
+            return Err(missing(&plan.fields[field]));
         }
         let mut stream = String::with_capacity(48);
-        mapping.stream.render(&self.clean, &mut stream);
+        plan.stream.render(&self.clean, &mut stream);
         Ok(Draft {
             stream,
             event_type: self.event_type()?.to_owned(),
@@ -155,17 +158,17 @@ impl<'m> Assembler<'m> {
     }
 
     fn event_type(&self) -> Result<&'m str, Problem> {
-        let (at, types) = match &self.mapping.event_type {
+        let (at, types) = match &self.plan.event_type {
             EventType::Always(constant) => return Ok(constant),
             EventType::By(at, types) => (*at, types),
         };
-        let field = &self.mapping.fields[at];
+        let field = &self.plan.fields[at];
         let value = self.clean.get(at).ok_or_else(|| missing(field))?;
         types.get(value).map(String::as_str).ok_or_else(|| {
             let known: Vec<&str> = types.keys().map(String::as_str).collect();
             let known = known.join(", ");
             let message = format!(
-                "Field '{}' decides the event type and is '{value}'; the mapping knows {known}.",
+                "Field '{}' decides the event type and is '{value}'; the mapping has types for {known}.",
                 field.name
             );
             Problem::new(Reason::UnknownEventType, message)
@@ -176,7 +179,7 @@ impl<'m> Assembler<'m> {
         let present = |key: &&Vec<KeyPart>| {
             key.iter().all(|part| part.optional || self.clean.get(part.field).is_some())
         };
-        let Some(key) = self.mapping.keys.iter().find(present) else {
+        let Some(key) = self.plan.keys.iter().find(present) else {
             let message = "No natural key is complete, so a repeat of this record could not be \
                            recognised; fill the fields of one of the keys in [id].";
             return Err(Problem::new(Reason::MissingKey, message));
@@ -184,18 +187,18 @@ impl<'m> Assembler<'m> {
         self.key.clear();
         for part in key {
             if let Some(value) = self.clean.get(part.field) {
-                push_key(&mut self.key, &self.mapping.fields[part.field].name);
+                push_key(&mut self.key, &self.plan.fields[part.field].name);
                 push_key(&mut self.key, value);
             }
         }
-        Ok(Uuid::new_v5(&self.mapping.namespace, &self.key))
+        Ok(Uuid::new_v5(&self.plan.namespace, &self.key))
     }
 
     fn event_time(&mut self) -> Result<i64, Problem> {
-        let times = &self.mapping.time;
+        let times = &self.plan.time;
         let Some(text) = times.iter().find_map(|field| self.clean.get(*field)) else {
             let names: Vec<&str> =
-                times.iter().map(|field| self.mapping.fields[*field].name.as_str()).collect();
+                times.iter().map(|field| self.plan.fields[*field].name.as_str()).collect();
             let names = names.join(" or ");
             let message = format!("The event time comes from {names}, which is missing.");
             return Err(Problem::new(Reason::MissingEventTime, message));
@@ -204,19 +207,17 @@ impl<'m> Assembler<'m> {
             return Ok(self.last_time.1);
         }
         let moment = Moment::parse(text, Shape::Either);
-        let micros =
-            moment.and_then(|moment| moment.micros(&self.mapping.zone)).ok_or_else(|| {
-                let message =
-                    format!("The event time '{text}' is outside the years -9999 to 9999.");
-                Problem::new(Reason::EventTimeOutOfRange, message)
-            })?;
+        let micros = moment.and_then(|moment| moment.micros(&self.plan.zone)).ok_or_else(|| {
+            let message = format!("The event time '{text}' is outside the years -9999 to 9999.");
+            Problem::new(Reason::EventTimeOutOfRange, message)
+        })?;
         self.last_time = (text.to_owned(), micros);
         Ok(micros)
     }
 
     fn tags(&self) -> Vec<(String, String)> {
-        let mut tags = Vec::with_capacity(self.mapping.tags.len());
-        for (name, template) in &self.mapping.tags {
+        let mut tags = Vec::with_capacity(self.plan.tags.len());
+        for (name, template) in &self.plan.tags {
             if template.missing(&self.clean).is_none() {
                 let mut value = String::with_capacity(32);
                 template.render(&self.clean, &mut value);
@@ -229,10 +230,10 @@ impl<'m> Assembler<'m> {
     fn data(&mut self) -> Bytes {
         let data = &mut self.text;
         data.clear();
-        for (lead, at) in &self.mapping.data {
+        for (lead, at) in &self.plan.data {
             let Some(value) = self.clean.get(*at) else { continue };
             data.extend_from_slice(lead);
-            match self.mapping.fields[*at] {
+            match self.plan.fields[*at] {
                 Field { kind: Kind::Integer | Kind::Boolean, .. }
                 | Field { source: Source::Counted, .. } => data.extend_from_slice(value.as_bytes()),
                 _ => json::string(value, data),
@@ -247,11 +248,11 @@ impl<'m> Assembler<'m> {
         self.arena.split().freeze()
     }
 
-    fn raw(&mut self, text: &str) -> Shown {
+    fn raw(&mut self, text: &str) -> RecordText {
         let (head, mark) = cut(text);
         self.arena.extend_from_slice(head.as_bytes());
         self.arena.extend_from_slice(mark.as_bytes());
-        Shown(self.arena.split().freeze())
+        RecordText(self.arena.split().freeze())
     }
 }
 
@@ -260,8 +261,8 @@ fn push_number(number: u64, out: &mut String) {
     let _ = write!(out, "{number}");
 }
 
-/// Each name and value with its length before it: no two different keys become the same bytes. A
-/// value is part of a record, whose length fits into 32 bits.
+/// Appends a name or value with its length before it, so that different keys give different bytes.
+/// The length fits into 32 bits, because a value is part of a record.
 fn push_key(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&(text.len() as u32).to_le_bytes());
     key.extend_from_slice(text.as_bytes());

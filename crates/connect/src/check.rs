@@ -1,13 +1,13 @@
-//! The checks a value must pass, and the form it gets.
+//! Checks a field's value and writes its normal form.
 
-use crate::mapping::{Decimal, Equals, Field, Kind, Pattern};
+use crate::plan::{Decimal, Equals, Field, Kind, Pattern};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{canonical, negate};
 use crate::value::time::{Moment, Shape};
 use std::fmt::Display;
 
-/// No sentence shows more of a wrong value than this.
+/// The most characters of a wrong value that a message shows.
 const SHOWN_CHARS: usize = 80;
 
 /// Checks `text` for `field` and writes its normal form into `clean`.
@@ -70,13 +70,13 @@ fn check_decimal(
     }
 }
 
-/// The same number written with a point and without grouping.
+/// Rewrites a number with a decimal point and without grouping.
 fn with_points(text: &str, (point, grouping): (char, Option<char>)) -> String {
     let plain = text.chars().filter(|sign| Some(*sign) != grouping);
     plain
         .map(|sign| match sign {
             sign if sign == point => '.',
-            // With another decimal separator a point has no meaning left; it must not pass.
+            // With another decimal separator a point has no meaning and must be refused.
             '.' => '?',
             other => other,
         })
@@ -132,7 +132,7 @@ fn check_time(
     Ok(())
 }
 
-/// The checks on the normal form.
+/// Checks the normal form.
 fn check_form(field: &Field, text: &str) -> Result<(), Problem> {
     if let Some(Pattern { written, regex }) = &field.pattern
         && !regex.is_match(text)

@@ -1,13 +1,14 @@
-//! CSV in constant memory, record by record.
+//! Reads CSV in constant memory, record by record.
 //!
-//! csv-core takes the fields apart; the window bounds the record and keeps its text. A quoted field
-//! may hold line breaks, so one that is never closed swallows what follows, up to the limit.
+//! csv-core parses the fields; the window bounds the record and keeps its text. A quoted field may
+//! hold line breaks, so an unclosed quote swallows the following lines, up to the limit.
 
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
 use crate::item::shown;
-use crate::mapping::{Field, Mapping, Source};
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::csv::{Binding, CsvPlan};
 use crate::reason::{Problem, Reason, too_large};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::borrow::Cow;
@@ -16,61 +17,22 @@ use std::io::{self, Read};
 /// A record with more columns than this is refused.
 const MAX_COLUMNS: usize = 65_536;
 
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) delimiter: u8,
-    pub(crate) quote: u8,
-    /// The columns' names; without them the first record holds them.
-    pub(crate) columns: Option<Vec<String>>,
-}
-
-/// For each field, the columns to try.
-type Binding = Vec<Vec<usize>>;
-
-impl Plan {
-    /// Finds the fields' columns; the error is the field and what is wrong with it.
-    pub(crate) fn bind(
-        &self,
-        fields: &[Field],
-        columns: &[String],
-    ) -> Result<Binding, (String, String)> {
-        let mut binding = vec![Vec::new(); fields.len()];
-        for (at, field) in fields.iter().enumerate() {
-            let Source::Input(names) = &field.source else { continue };
-            let places: Vec<usize> = names
-                .iter()
-                .filter_map(|name| columns.iter().position(|column| column == name))
-                .collect();
-            if places.is_empty() && field.default.is_none() {
-                let problem = format!(
-                    "there is no column {}; the columns are {}",
-                    names.join(" or "),
-                    columns.join(", ")
-                );
-                return Err((field.name.clone(), problem));
-            }
-            binding[at] = places;
-        }
-        Ok(binding)
-    }
-}
-
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    csv: &CsvPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let mut records = Records::new(plan, input, mapping.max_record_bytes);
-    let columns = match &plan.columns {
+    let mut records = Records::new(csv, input, plan.max_record_bytes);
+    let columns = match &csv.columns {
         Some(columns) => columns.clone(),
         None => header(&mut records)?,
     };
-    let binding = plan.bind(&mapping.fields, &columns).map_err(|(field, problem)| {
+    let binding = csv.bind(&plan.fields, &columns).map_err(|(field, problem)| {
         let message = format!("Field '{field}' cannot be read: {problem}.");
         Halt::Malformed { line: 1, message }
     })?;
-    let mut assembler = Assembler::new(mapping);
+    let mut assembler = Assembler::new(plan);
     let mut index = 0;
     while records.next()? {
         index += 1;
@@ -117,14 +79,14 @@ fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> 
 struct Records<R> {
     window: Window<R>,
     parser: Reader,
-    /// The fields of the record one after the other, and where each ends.
+    /// The concatenated fields of the record, and the end of each.
     fields: Vec<u8>,
     ends: Vec<usize>,
     too_many: bool,
 }
 
 impl<R: Read> Records<R> {
-    fn new(plan: &Plan, input: R, limit: usize) -> Self {
+    fn new(plan: &CsvPlan, input: R, limit: usize) -> Self {
         Records {
             window: Window::new(input, limit),
             parser: ReaderBuilder::new().delimiter(plan.delimiter).quote(plan.quote).build(),
@@ -134,7 +96,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads the next record; false at the end.
+    /// Reads the next record; returns false at the end of the file.
     fn next(&mut self) -> io::Result<bool> {
         if !self.skip_blank_lines()? {
             return Ok(false);
@@ -148,7 +110,7 @@ impl<R: Read> Records<R> {
                     Fill::More => {}
                     Fill::End => ended = true,
                     Fill::Full => {
-                        self.window.let_go();
+                        self.window.drop_record();
                         continue;
                     }
                 }
@@ -174,8 +136,9 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Room for more of the record. What is beyond the limits is written over: the record will be
-    /// refused, only its end still has to be found.
+    /// Makes room for more of the record.
+    ///
+    /// Data beyond the limits is overwritten: the record will be refused, and only its end matters.
     fn make_room(&mut self, bytes: &mut usize, count: &mut usize) {
         if self.window.is_lost() {
             *bytes = 0;
@@ -193,7 +156,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Blank lines are no records; without them the position is where a record begins.
+    /// Skips blank lines, which are not records; returns false at the end of the file.
     fn skip_blank_lines(&mut self) -> io::Result<bool> {
         loop {
             let rest = self.window.rest();
@@ -219,7 +182,7 @@ impl<R: Read> Records<R> {
         head.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The record's fields, if it is one.
+    /// Returns the record's fields, or the problem if it is malformed.
     fn fields(&self, columns: usize) -> Result<Vec<&str>, Problem> {
         let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
         if self.window.is_too_large() {

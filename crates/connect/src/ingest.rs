@@ -1,98 +1,103 @@
-//! A file, whole: read on one thread, appended on another.
+//! Ingests a whole file: one thread reads it, another appends its records.
 
 use std::io::BufRead;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use leftfold_api::{AppendError, EventStore};
 
-use crate::item::{IngestError, Item, ReadSummary, Reject};
+use crate::item::{Item, ReadError, ReadSummary, Reject};
 use crate::mapping::Mapping;
 use crate::pipeline::{Pipeline, Tally};
 use crate::read::read;
 
-/// Items are handed over in groups: a wake-up for each would cost more than reading it.
+/// Items per message between the threads: a wake-up per item would cost more than reading it.
 const GROUP: usize = 128;
-/// Groups that wait to be appended. With the pipeline's batches this bounds the memory.
+/// Messages that may wait. With the pipeline's batches this bounds the memory.
 const GROUPS: usize = 8;
 
-/// What ingesting a file came to.
+/// The result of ingesting a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ingested {
-    /// What became of the records.
+pub struct IngestSummary {
+    /// Counts of the records by outcome.
     pub tally: Tally,
-    /// What was read.
+    /// Counts of what the reader found.
     pub read: ReadSummary,
 }
 
-/// Hears of what happens while a file is ingested.
-pub trait Watch: Send {
-    /// A record, a statement or the rest of the file was refused.
-    fn rejected(&mut self, reject: &Reject) -> std::io::Result<()>;
+/// Receives rejects and progress while a file is ingested.
+pub trait IngestObserver: Send {
+    /// Handles the refusal of a record, of a statement or of the rest of the file.
+    fn on_reject(&mut self, reject: &Reject) -> std::io::Result<()>;
 
-    /// So much has become of the records by now.
-    fn progressed(&mut self, tally: Tally) {
+    /// Handles progress: the counts of the records so far.
+    fn on_progress(&mut self, tally: Tally) {
         _ = tally;
     }
 }
 
-/// Why a file could not be ingested to its end. What was acknowledged before stays, and ingesting
-/// the file again adds nothing twice.
+/// Why a file could not be ingested to its end.
+///
+/// Records that were acknowledged before stay in the store. Ingesting the file again adds no
+/// record twice.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Stopped {
+pub enum IngestError {
     /// The file could not be read.
-    #[error("reading the file failed: {0}; ingest it again, nothing is added twice")]
+    #[error("reading the file failed: {0}; ingest it again, no record is added twice")]
     Input(std::io::Error),
-    /// The rejects could not be written down.
-    #[error("writing the rejects failed: {0}; ingest the file again, nothing is added twice")]
+    /// The observer could not write a reject.
+    #[error("writing the rejects failed: {0}; ingest the file again, no record is added twice")]
     Rejects(std::io::Error),
-    /// The store is in trouble.
-    #[error("{0}; then ingest the file again, nothing is added twice")]
+    /// The store failed.
+    #[error("{0}; then ingest the file again, no record is added twice")]
     Store(#[from] AppendError),
 }
 
-/// Reads a file as the mapping says and appends one event for each good record.
+/// Reads a file with a mapping and appends one event for each good record.
 ///
-/// Records that are in the store already, from this file or another, are recognised by their
-/// natural keys and left alone. Memory is bounded whatever the size of the file.
+/// A record that is already in the store, from this file or another, is recognised by its natural
+/// key and not appended again. Memory is bounded whatever the size of the file.
 pub fn ingest<S: EventStore>(
     store: &S,
     mapping: &Mapping,
     input: impl BufRead + Send,
-    watch: &mut dyn Watch,
-) -> Result<Ingested, Stopped> {
+    observer: &mut dyn IngestObserver,
+) -> Result<IngestSummary, IngestError> {
     std::thread::scope(|threads| {
         let (sender, receiver) = sync_channel::<Vec<Item>>(GROUPS);
         let name = "leftfold-ingest".to_owned();
         let reading = std::thread::Builder::new()
             .name(name)
             .spawn_scoped(threads, move || read_in_groups(mapping, input, &sender))
-            .map_err(Stopped::Input)?;
-        let appended: Result<Tally, Stopped> = pollster::block_on(async {
+            .map_err(IngestError::Input)?;
+        let appended: Result<Tally, IngestError> = pollster::block_on(async {
             let mut pipeline = Pipeline::new(store);
             for group in receiver {
                 for item in group {
-                    tell(watch, pipeline.take(item).await?)?;
+                    report_rejects(observer, pipeline.add_item(item).await?)?;
                 }
-                watch.progressed(pipeline.tally());
+                observer.on_progress(pipeline.tally());
             }
-            tell(watch, pipeline.finish().await?)?;
-            watch.progressed(pipeline.tally());
+            report_rejects(observer, pipeline.finish().await?)?;
+            observer.on_progress(pipeline.tally());
             Ok(pipeline.tally())
         });
-        // The receiver is gone by now: a reader that still has something to say stops.
+        // The receiver is dropped by now, so a reader that still sends fails and stops.
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let tally = appended?;
-        Ok(Ingested { tally, read: read.map_err(Stopped::Input)? })
+        Ok(IngestSummary { tally, read: read.map_err(IngestError::Input)? })
     })
 }
 
-fn tell(watch: &mut dyn Watch, rejects: Vec<Reject>) -> Result<(), Stopped> {
-    rejects.iter().try_for_each(|reject| watch.rejected(reject)).map_err(Stopped::Rejects)
+fn report_rejects(
+    observer: &mut dyn IngestObserver,
+    rejects: Vec<Reject>,
+) -> Result<(), IngestError> {
+    rejects.iter().try_for_each(|reject| observer.on_reject(reject)).map_err(IngestError::Rejects)
 }
 
-/// The one who appends has stopped listening.
-struct NobodyListens;
+/// The appending thread has dropped its receiver.
+struct ReceiverGone;
 
 fn read_in_groups(
     mapping: &Mapping,
@@ -106,15 +111,15 @@ fn read_in_groups(
             return Ok(());
         }
         let full = std::mem::replace(&mut group, Vec::with_capacity(GROUP));
-        sender.send(full).map_err(|_| NobodyListens)
+        sender.send(full).map_err(|_| ReceiverGone)
     });
     match done {
         Ok(summary) => {
-            // If nobody listens, the one who appends has its own error to tell.
+            // If the receiver is gone, the appending thread reports its own error.
             _ = sender.send(group);
             Ok(summary)
         }
-        Err(IngestError::Io(error)) => Err(error),
-        Err(IngestError::Sink(NobodyListens)) => Ok(ReadSummary::default()),
+        Err(ReadError::Io(error)) => Err(error),
+        Err(ReadError::Sink(ReceiverGone)) => Ok(ReadSummary::default()),
     }
 }

@@ -1,4 +1,4 @@
-//! What reading a file gives: drafts of events, refusals, and a summary.
+//! The output of a reader: drafts of events, rejects, and a summary.
 
 use crate::reason::Reason;
 use bytes::Bytes;
@@ -7,13 +7,13 @@ use std::io;
 use std::ops::Deref;
 use uuid::Uuid;
 
-/// The most of a record's text that a [`Draft`] or [`Reject`] carries along.
+/// The most bytes of a record's text that a [`Draft`] or [`Reject`] carries.
 ///
-/// Enough to recognise and repair any ordinary record; a bound so that a file of huge broken
-/// records does not become a rejects file of the same size.
+/// It is enough to recognise and repair an ordinary record. The bound keeps a file of huge broken
+/// records from becoming a rejects file of the same size.
 pub const MAX_SHOWN_BYTES: usize = 16 * 1024;
 
-/// What follows a record's text when it was cut at [`MAX_SHOWN_BYTES`].
+/// The mark behind a record's text that was cut at [`MAX_SHOWN_BYTES`].
 pub const CUT_MARK: &str = "... [cut]";
 
 /// One good record, ready to become an event.
@@ -23,26 +23,25 @@ pub struct Draft {
     pub stream: String,
     /// The event's type.
     pub event_type: String,
-    /// UUIDv5 of the record's natural key: the same record always gets the same id.
+    /// The event's id, a UUIDv5 of the record's natural key: the same record has the same id.
     pub id: Uuid,
-    /// When it happened, in microseconds since 1970-01-01T00:00:00Z.
+    /// The event time, in microseconds since 1970-01-01T00:00:00Z.
     pub event_time_micros: i64,
     /// Tags, ordered by name.
     pub tags: Vec<(String, String)>,
     /// The payload: one JSON object.
     pub data: Bytes,
-    /// The line of the file, counted from 1, where the record begins.
+    /// The line of the file, from 1, where the record begins.
     pub line: u64,
-    /// The record as it stood in the file, for a refusal that comes later; cut like
-    /// [`Reject::record`].
-    pub raw: Shown,
+    /// The record's text in the file, in case the store refuses it; cut like [`Reject::record`].
+    pub raw: RecordText,
 }
 
-/// A record's text, cut at [`MAX_SHOWN_BYTES`]; many of them share one piece of memory.
+/// A record's text, cut at [`MAX_SHOWN_BYTES`]. Several share one allocation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Shown(pub(crate) Bytes);
+pub struct RecordText(pub(crate) Bytes);
 
-impl Deref for Shown {
+impl Deref for RecordText {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -50,13 +49,13 @@ impl Deref for Shown {
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for RecordText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
 }
 
-impl PartialEq<&str> for Shown {
+impl PartialEq<&str> for RecordText {
     fn eq(&self, other: &&str) -> bool {
         &**self == *other
     }
@@ -65,35 +64,35 @@ impl PartialEq<&str> for Shown {
 /// One refused record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reject {
-    /// The line of the file, counted from 1, where the record begins.
+    /// The line of the file, from 1, where the record begins.
     pub line: u64,
     /// The stable reason.
     pub reason: Reason,
-    /// A sentence: which field, what is wrong with it, what is allowed.
+    /// A sentence that names the field, its value and what is allowed.
     pub message: String,
-    /// The record's text, at most [`MAX_SHOWN_BYTES`] of it and then [`CUT_MARK`]. Empty for a
-    /// [`Reason::BalanceMismatch`], which is about a whole statement.
+    /// The record's text: at most [`MAX_SHOWN_BYTES`], then [`CUT_MARK`] if it was cut. Empty for
+    /// a [`Reason::BalanceMismatch`], which concerns a whole statement.
     pub record: String,
 }
 
-/// What the reader hands to its caller, in the order of the file.
+/// One result of the reader, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// A good record.
     Record(Draft),
-    /// A refused one.
+    /// A refused record.
     Reject(Reject),
 }
 
-/// What was read.
+/// Counts of what the reader found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadSummary {
-    /// Bytes taken from the input, before any decoding.
+    /// Bytes read from the input, before decoding.
     pub bytes: u64,
     /// Drafts delivered.
     pub records: u64,
-    /// Rejects delivered, those about whole statements and the file included.
+    /// Rejects delivered, including those of whole statements and of the file.
     pub rejects: u64,
     /// Groups (statements) that ended.
     pub groups: u64,
@@ -104,15 +103,15 @@ pub struct ReadSummary {
     /// Groups with a balance rule that could not be checked: opening or closing balance missing,
     /// an entry refused, or sums beyond exact arithmetic.
     pub balances_unchecked: u64,
-    /// Whether the input was read to its end. If not, the last reject says why.
+    /// Whether the reader reached the end of the input. If not, the last reject says why.
     pub complete: bool,
 }
 
-/// Reading had to stop for a reason that lies outside the file's content.
+/// An error outside the file's content that stopped the reader.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum IngestError<E> {
-    /// The input failed. Ingesting the file again is safe: ids are the same every time.
+pub enum ReadError<E> {
+    /// The input failed. Ingesting the file again is safe, because the ids are the same.
     #[error("reading the input failed; check the file and ingest it again: {0}")]
     Io(#[from] io::Error),
     /// The caller's sink refused an item.
@@ -120,13 +119,13 @@ pub enum IngestError<E> {
     Sink(E),
 }
 
-/// `text` as it is shown in rejects.
+/// Returns `text` as rejects show it.
 pub(crate) fn shown(text: &str) -> String {
     let (head, mark) = cut(text);
     [head, mark].concat()
 }
 
-/// What is shown of `text`, and the mark behind it if that is not all.
+/// Returns the start of `text` that rejects show, and the mark if the text was cut.
 pub(crate) fn cut(text: &str) -> (&str, &str) {
     if text.len() <= MAX_SHOWN_BYTES {
         return (text, "");

@@ -10,6 +10,7 @@ mod mapping;
 mod ndjson;
 mod output;
 mod pipeline;
+mod plan;
 mod read;
 mod reason;
 mod record;
@@ -17,8 +18,10 @@ pub mod sample;
 mod value;
 mod xml;
 
-pub use ingest::{Ingested, Stopped, Watch, ingest};
-pub use item::{CUT_MARK, Draft, IngestError, Item, MAX_SHOWN_BYTES, ReadSummary, Reject, Shown};
+pub use ingest::{IngestError, IngestObserver, IngestSummary, ingest};
+pub use item::{
+    CUT_MARK, Draft, Item, MAX_SHOWN_BYTES, ReadError, ReadSummary, RecordText, Reject,
+};
 pub use mapping::{Mapping, MappingError};
 pub use pipeline::Tally;
 pub use read::read;

@@ -1,10 +1,11 @@
-//! NDJSON: one JSON value a line. Numbers are taken as they are written, never through a float.
+//! Reads NDJSON: one JSON value per line. Numbers are kept as written and never become floats.
 
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
 use crate::item::shown;
-use crate::mapping::{Field, Mapping, Source};
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::ndjson::{NdjsonPlan, Node};
 use crate::reason::{Problem, Reason, too_large};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,77 +13,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The fields' JSON pointers as one tree.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    root: Node,
-    /// The slots of each field, in the order they are tried.
-    inputs: Vec<Vec<usize>>,
-    slots: usize,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    children: Vec<(String, Node)>,
-    slots: Vec<usize>,
-}
-
-impl Plan {
-    /// The error is the field and what is wrong with its path.
-    pub(crate) fn compile(fields: &[Field]) -> Result<Plan, (String, String)> {
-        let mut plan = Plan::default();
-        for field in fields {
-            let mut slots = Vec::new();
-            let pointers = match &field.source {
-                Source::Input(pointers) => pointers.as_slice(),
-                _ => &[],
-            };
-            for pointer in pointers {
-                let node = plan.root.at(pointer).map_err(|p| (field.name.clone(), p))?;
-                node.slots.push(plan.slots);
-                slots.push(plan.slots);
-                plan.slots += 1;
-            }
-            plan.inputs.push(slots);
-        }
-        Ok(plan)
-    }
-}
-
-impl Node {
-    fn at(&mut self, pointer: &str) -> Result<&mut Node, String> {
-        let Some(steps) = pointer.strip_prefix('/') else {
-            return Err(format!("'{pointer}' must be a JSON pointer such as /order/total"));
-        };
-        let mut node = self;
-        for step in steps.split('/') {
-            let name = step.replace("~1", "/").replace("~0", "~");
-            let found = node.children.iter().position(|(child, _)| *child == name);
-            let at = found.unwrap_or(node.children.len());
-            if found.is_none() {
-                node.children.push((name, Node::default()));
-            }
-            node = &mut node.children[at].1;
-        }
-        Ok(node)
-    }
-
-    fn child(&self, name: &str) -> Option<&Node> {
-        self.children.iter().find(|(child, _)| child == name).map(|(_, node)| node)
-    }
-}
-
-/// The values of one line, as JSON text.
-struct Found<'a>(Vec<Option<&'a str>>);
+/// The values of one line, as JSON text, by slot.
+struct RawValues<'a>(Vec<Option<&'a str>>);
 
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    pointers: &NdjsonPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let mut window = Window::new(input, mapping.max_record_bytes);
-    let mut assembler = Assembler::new(mapping);
+    let mut window = Window::new(input, plan.max_record_bytes);
+    let mut assembler = Assembler::new(plan);
     let mut index = 0;
     while next_line(&mut window)? {
         if window.pinned().trim_ascii().is_empty() && !window.is_lost() {
@@ -93,8 +34,8 @@ pub(crate) fn read<R: Read, E>(
         let checked = if window.is_too_large() {
             Err(too_large(window.limit()))
         } else {
-            find(plan, window.pinned())
-                .and_then(|found| assembler.check(index, None, &Line { plan, found }))
+            find(pointers, window.pinned())
+                .and_then(|found| assembler.check(index, None, &Line { plan: pointers, found }))
         };
         let draft = checked.and_then(|()| assembler.draft(line, window.head().trim_end()));
         match draft {
@@ -105,7 +46,7 @@ pub(crate) fn read<R: Read, E>(
     Ok(())
 }
 
-/// Pins the next line; false at the end.
+/// Pins the next line; returns false at the end of the file.
 fn next_line<R: Read>(window: &mut Window<R>) -> io::Result<bool> {
     window.pin();
     loop {
@@ -118,16 +59,16 @@ fn next_line<R: Read>(window: &mut Window<R>) -> io::Result<bool> {
         match window.more()? {
             Fill::More => {}
             Fill::End => return Ok(window.is_lost() || window.offset() > 0),
-            Fill::Full => window.let_go(),
+            Fill::Full => window.drop_record(),
         }
     }
 }
 
-fn find<'a>(plan: &Plan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
+fn find<'a>(plan: &NdjsonPlan, line: &'a [u8]) -> Result<RawValues<'a>, Problem> {
     let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
     let text = std::str::from_utf8(line)
         .map_err(|error| malformed(format!("The line is not UTF-8: {error}.")))?;
-    let mut found = Found(vec![None; plan.slots]);
+    let mut found = RawValues(vec![None; plan.slots]);
     let mut json = serde_json::Deserializer::from_str(text);
     Walk { node: &plan.root, found: &mut found }
         .deserialize(&mut json)
@@ -136,10 +77,10 @@ fn find<'a>(plan: &Plan, line: &'a [u8]) -> Result<Found<'a>, Problem> {
     Ok(found)
 }
 
-/// One line's values as its fields see them.
+/// Looks up the fields' values in one line.
 struct Line<'a> {
-    plan: &'a Plan,
-    found: Found<'a>,
+    plan: &'a NdjsonPlan,
+    found: RawValues<'a>,
 }
 
 impl Lookup for Line<'_> {
@@ -154,7 +95,7 @@ impl Lookup for Line<'_> {
     }
 }
 
-/// The text of a JSON string, number or boolean; `null` is empty.
+/// Returns the text of a JSON string, number or boolean; `null` is empty.
 fn scalar(raw: &str) -> Result<Cow<'_, str>, Problem> {
     match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw)
@@ -173,10 +114,10 @@ fn scalar(raw: &str) -> Result<Cow<'_, str>, Problem> {
     }
 }
 
-/// Descends only where a pointer leads; everything else is skipped.
+/// Descends only along the pointers and skips everything else.
 struct Walk<'p, 'f, 'a> {
     node: &'p Node,
-    found: &'f mut Found<'a>,
+    found: &'f mut RawValues<'a>,
 }
 
 impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
@@ -214,7 +155,7 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
                 continue;
             };
             if std::mem::replace(&mut seen[place], true) {
-                return Err(A::Error::custom(format!("the key '{key}' is there twice")));
+                return Err(A::Error::custom(format!("the key '{key}' occurs twice")));
             }
             let node = &self.node.children[place].1;
             map.next_value_seed(Walk { node, found: &mut *self.found })?;

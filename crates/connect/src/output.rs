@@ -1,10 +1,10 @@
-//! Between the readers and the caller's sink: counts what passes, and why reading stops.
+//! Passes items from the readers to the caller's sink and counts them.
 
-use crate::item::{Draft, IngestError, Item, ReadSummary, Reject};
+use crate::item::{Draft, Item, ReadError, ReadSummary, Reject};
 use crate::reason::{Problem, Reason};
 use std::io;
 
-/// Why a reader cannot go on.
+/// Why a reader stops early.
 #[derive(Debug)]
 pub(crate) enum Halt<E> {
     Io(io::Error),
@@ -33,7 +33,7 @@ impl<'a, E> Output<'a, E> {
         (self.sink)(Item::Record(draft)).map_err(Halt::Sink)
     }
 
-    /// `record` is the text to show, already cut.
+    /// Passes a reject on; `record` is the text to show, already cut.
     pub(crate) fn reject(
         &mut self,
         line: u64,
@@ -45,12 +45,13 @@ impl<'a, E> Output<'a, E> {
         (self.sink)(Item::Reject(Reject { line, reason, message, record })).map_err(Halt::Sink)
     }
 
-    /// Turns the end of a reader into the caller's answer: content that cannot be read is one more
-    /// reject, everything else an error.
+    /// Turns the end of a reader into the caller's answer.
+    ///
+    /// Malformed content becomes one more reject; everything else is an error.
     pub(crate) fn finish(
         mut self,
         ended: Result<(), Halt<E>>,
-    ) -> Result<ReadSummary, IngestError<E>> {
+    ) -> Result<ReadSummary, ReadError<E>> {
         let ended = match ended {
             Err(Halt::Malformed { line, message }) => {
                 let problem = Problem::new(Reason::MalformedInput, message);
@@ -60,9 +61,9 @@ impl<'a, E> Output<'a, E> {
         };
         match ended {
             Ok(()) => Ok(self.summary),
-            Err(Halt::Sink(error)) => Err(IngestError::Sink(error)),
-            Err(Halt::Io(error)) => Err(IngestError::Io(error)),
-            Err(Halt::Malformed { message, .. }) => Err(IngestError::Io(io::Error::other(message))),
+            Err(Halt::Sink(error)) => Err(ReadError::Sink(error)),
+            Err(Halt::Io(error)) => Err(ReadError::Io(error)),
+            Err(Halt::Malformed { message, .. }) => Err(ReadError::Io(io::Error::other(message))),
         }
     }
 }

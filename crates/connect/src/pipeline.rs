@@ -1,10 +1,9 @@
-//! From drafts to events: batches, many of them under way at a time, each all or nothing.
+//! Appends drafts to a store in batches, each atomic.
 //!
-//! **How data flows.** The reader's drafts are gathered into batches; each batch is one append,
-//! handed to the store while the next is read, in the order of the file. The store answers that a
-//! batch is new, or that it was there before, whole. Where it was there in part (another file held
-//! some of its records), the batch's records are appended one by one, and each is new, repeated or
-//! refused by itself.
+//! **How data flows.** The pipeline collects drafts into batches, in the order of the file. Each
+//! batch is one append; while the store commits it, the next batch is read. The store answers that
+//! the whole batch is new or repeated. If only a part of it is in the store (from another file),
+//! the pipeline appends the batch's records one by one; each is new, repeated or refused.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,17 +16,17 @@ use uuid::Uuid;
 use crate::item::{Draft, Item, Reject};
 use crate::reason::Reason;
 
-/// Records of a batch.
+/// The most records of a batch.
 const BATCH_RECORDS: usize = 500;
-/// Bytes of a batch's payloads.
+/// The most payload bytes of a batch.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What became of the records so far.
+/// Counts of records by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records that are events now.
+    /// Records that became new events.
     pub ingested: u64,
-    /// Records that were events before.
+    /// Records whose events were already in the store.
     pub repeated: u64,
     /// Records that were refused.
     pub rejected: u64,
@@ -35,69 +34,70 @@ pub struct Tally {
 
 type Answer<'s> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send + 's>>;
 
-struct UnderWay<'s> {
+/// A batch that the store is committing.
+struct PendingBatch<'s> {
     answer: Answer<'s>,
     drafts: Vec<Draft>,
 }
 
-/// Feeds what a reader hands out into a store.
+/// Appends the items of a reader to a store.
 pub(crate) struct Pipeline<'s, S> {
     store: &'s S,
     batch: Vec<Draft>,
     bytes: usize,
-    /// Ids of the batch, and where they are in it.
+    /// The ids of the batch and their indexes in it.
     ids: HashMap<Uuid, Vec<usize>>,
-    /// The batch before: one at a time, so that a stream's events keep the order of the file.
-    under_way: Option<UnderWay<'s>>,
+    /// The previous batch. Only one is pending, so that a stream's events keep the file's order.
+    pending: Option<PendingBatch<'s>>,
     tally: Tally,
-    /// Records that only the store could refuse.
+    /// Rejects that the caller has not received yet.
     refused: Vec<Reject>,
 }
 
 impl<'s, S: EventStore> Pipeline<'s, S> {
-    /// A pipeline into this store.
+    /// Creates a pipeline into a store.
     pub(crate) fn new(store: &'s S) -> Self {
         Pipeline {
             store,
             batch: Vec::new(),
             bytes: 0,
             ids: HashMap::new(),
-            under_way: None,
+            pending: None,
             tally: Tally::default(),
             refused: Vec::new(),
         }
     }
 
-    /// Takes one item; gives those rejects that are known by now.
-    pub(crate) async fn take(&mut self, item: Item) -> Result<Vec<Reject>, AppendError> {
+    /// Adds one item; returns the rejects that are known so far.
+    pub(crate) async fn add_item(&mut self, item: Item) -> Result<Vec<Reject>, AppendError> {
         match item {
             Item::Reject(reject) => self.refuse(reject),
-            Item::Record(draft) => self.record(draft).await?,
+            Item::Record(draft) => self.add_draft(draft).await?,
         }
         Ok(std::mem::take(&mut self.refused))
     }
 
-    /// Waits until all that was taken is durable; gives the last rejects.
+    /// Waits until all items are durable; returns the last rejects.
     pub(crate) async fn finish(&mut self) -> Result<Vec<Reject>, AppendError> {
         self.send().await?;
         self.settle().await?;
         Ok(std::mem::take(&mut self.refused))
     }
 
-    /// What became of the records so far; those under way are not counted yet.
+    /// Returns the counts so far, without the batches that are not committed yet.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
-    async fn record(&mut self, draft: Draft) -> Result<(), AppendError> {
+    async fn add_draft(&mut self, draft: Draft) -> Result<(), AppendError> {
         let same_id = self.ids.entry(draft.id).or_default();
         let same = same_id.iter().map(|at| &self.batch[*at]).find(|b| b.stream == draft.stream);
         if let Some(before) = same {
-            match said(before) == said(&draft) {
+            match content(before) == content(&draft) {
                 true => self.tally.repeated += 1,
                 false => {
                     let message = format!(
-                        "the record has the same key as the one in line {}, and other content",
+                        "the record has the same key as the one in line {}, but other content",
                         before.line
                     );
                     self.refuse(reject(draft, Reason::IdReused, message));
@@ -123,46 +123,46 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         }
         self.settle().await?;
         let mut answer: Answer<'s> = Box::pin(self.store.append(append_of(&drafts)));
-        // Polled once, it is on its way to the writer while the next batch is read.
+        // The first poll hands the batch to the writer; it commits while the next batch is read.
         match poll_once(&mut answer).await {
-            Some(answered) => self.answered(answered, drafts).await,
+            Some(result) => self.handle_answer(result, drafts).await,
             None => {
-                self.under_way = Some(UnderWay { answer, drafts });
+                self.pending = Some(PendingBatch { answer, drafts });
                 Ok(())
             }
         }
     }
 
-    /// Waits for the batch before.
+    /// Waits for the previous batch.
     async fn settle(&mut self) -> Result<(), AppendError> {
-        match self.under_way.take() {
+        match self.pending.take() {
             None => Ok(()),
-            Some(UnderWay { answer, drafts }) => {
-                let answered = answer.await;
-                self.answered(answered, drafts).await
+            Some(PendingBatch { answer, drafts }) => {
+                let result = answer.await;
+                self.handle_answer(result, drafts).await
             }
         }
     }
 
-    async fn answered(
+    async fn handle_answer(
         &mut self,
-        answered: Result<Appended, AppendError>,
+        result: Result<Appended, AppendError>,
         drafts: Vec<Draft>,
     ) -> Result<(), AppendError> {
-        match answered {
+        match result {
             Ok(appended) => self.count(&appended, drafts.len()),
             Err(AppendError::Failure(failure)) => return Err(failure.into()),
             Err(_) => {
                 for draft in drafts {
-                    self.alone(draft).await?;
+                    self.append_single(draft).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// One record by itself: its batch was not taken as a whole.
-    async fn alone(&mut self, draft: Draft) -> Result<(), AppendError> {
+    /// Appends one record, because the store refused its batch.
+    async fn append_single(&mut self, draft: Draft) -> Result<(), AppendError> {
         match self.store.append(append_of(std::slice::from_ref(&draft))).await {
             Ok(appended) => self.count(&appended, 1),
             Err(AppendError::Failure(failure)) => return Err(failure.into()),
@@ -190,7 +190,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 }
 
-/// Polls a future once; its output, if it is ready already.
+/// Polls a future once; returns its output if it is ready.
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context: &mut Context<'_>| {
         Poll::Ready(match pin!(&mut *future).poll(context) {
@@ -201,8 +201,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-/// All that makes two records with the same id the same record.
-fn said(draft: &Draft) -> (&str, i64, &[(String, String)], &[u8]) {
+/// Returns the content of a record: two records with the same id and content are repeats.
+fn content(draft: &Draft) -> (&str, i64, &[(String, String)], &[u8]) {
     (&draft.event_type, draft.event_time_micros, &draft.tags, &draft.data)
 }
 

@@ -1,22 +1,22 @@
-//! The one entry: a mapping and a file in, drafts and rejects out.
+//! The entry point: reads a file with a mapping into drafts and rejects.
 
 use crate::input::{Label, open};
-use crate::item::{IngestError, Item, ReadSummary};
-use crate::mapping::{Format, Mapping};
+use crate::item::{Item, ReadError, ReadSummary};
+use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::{Format, Plan};
 use crate::{csv, ndjson, xml};
 use std::cell::Cell;
 use std::io::BufRead;
 
-/// Reads `input` as `mapping` says and hands every record to `sink`, good or refused, in the order
+/// Reads `input` with `mapping` and passes every record to `sink`, good or refused, in the order
 /// of the file.
 ///
-/// Memory is bounded by the mapping's `max_record_bytes`, whatever the input's size. What is wrong
-/// with the content never is an error: it becomes a [`Reject`](crate::Reject), the last of which
-/// says why reading ended early if [`ReadSummary::complete`] is false. Errors are the input's own
-/// and the sink's.
+/// Memory is bounded by the mapping's `max_record_bytes`, whatever the input's size. Bad content is
+/// not an error but a [`Reject`](crate::Reject). If [`ReadSummary::complete`] is false, the last
+/// reject says why reading ended early. Errors come only from the input and the sink.
 ///
-/// For progress, let `input` count the bytes that are taken from it.
+/// To show progress, let `input` count the bytes that are read from it.
 ///
 /// ```
 /// use leftfold_connect::{Item, Mapping, read};
@@ -50,34 +50,34 @@ pub fn read<E>(
     mapping: &Mapping,
     input: impl BufRead,
     sink: &mut dyn FnMut(Item) -> Result<(), E>,
-) -> Result<ReadSummary, IngestError<E>> {
+) -> Result<ReadSummary, ReadError<E>> {
     let bytes = Cell::new(0);
     let mut out = Output::new(sink);
-    let ended = dispatch(mapping, input, &bytes, &mut out);
+    let ended = dispatch(mapping.plan(), input, &bytes, &mut out);
     out.summary.bytes = bytes.get();
     out.finish(ended)
 }
 
 fn dispatch<E>(
-    mapping: &Mapping,
+    plan: &Plan,
     input: impl BufRead,
     bytes: &Cell<u64>,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
-    let label = match (&mapping.format, mapping.encoding) {
+    let label = match (&plan.format, plan.encoding) {
         (Format::Xml(_), _) => Label::Declared,
         (_, encoding) => Label::Given(encoding.unwrap_or(encoding_rs::UTF_8)),
     };
     let input = open(input, label, bytes)?.map_err(|unknown| {
         let message = format!(
-            "The file says that its encoding is '{unknown}', which is not known; convert it to \
+            "The file declares the encoding '{unknown}', which is unknown; convert the file to \
              UTF-8 and correct its first line."
         );
         Halt::Malformed { line: 1, message }
     })?;
-    match &mapping.format {
-        Format::Xml(plan) => xml::read(mapping, plan, input, out),
-        Format::Csv(plan) => csv::read(mapping, plan, input, out),
-        Format::Ndjson(plan) => ndjson::read(mapping, plan, input, out),
+    match &plan.format {
+        Format::Xml(xml) => xml::read(plan, xml, input, out),
+        Format::Csv(csv) => csv::read(plan, csv, input, out),
+        Format::Ndjson(ndjson) => ndjson::read(plan, ndjson, input, out),
     }
 }

@@ -1,26 +1,26 @@
-//! Why a record was refused: every reason code, in one place.
+//! The reason codes of rejects.
 
 use std::fmt;
 
 /// A stable reason for a refusal.
 ///
-/// The code ([`Reason::code`]) goes into rejects files and never changes its meaning; the sentence
-/// beside it is for people and may improve. [`Reason::ALL`] lists every one of them.
+/// The code ([`Reason::code`]) goes into rejects files and never changes its meaning. The sentence
+/// beside it is for people and may change. [`Reason::ALL`] lists all reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The file cannot be read further: not well-formed, cut short, or in an unknown encoding.
-    /// What came before stays; nothing after it was read.
+    /// The rest of the file cannot be read: not well-formed, cut short, or in an unknown encoding.
+    /// Records before this point were delivered.
     MalformedInput,
-    /// This CSV or NDJSON line cannot be taken apart: wrong number of columns, not JSON, not text.
+    /// The CSV or NDJSON line cannot be parsed: wrong number of columns, not JSON, not text.
     MalformedRecord,
     /// The record is longer than the mapping's `max_record_bytes`.
     RecordTooLarge,
     /// The record's elements are nested more than 128 deep.
     NestedTooDeep,
-    /// A value uses an entity other than the five of XML itself; entities are never expanded.
+    /// A value uses an entity other than XML's own five. Entities are never expanded.
     UnknownEntity,
-    /// A field that must be there is absent or empty.
+    /// A required field is absent or empty.
     MissingField,
     /// The field holds a JSON object or array where one value is needed.
     NotAScalar,
@@ -42,23 +42,22 @@ pub enum Reason {
     NotAllowed,
     /// The field is shorter than `min_length` or longer than `max_length`.
     BadLength,
-    /// The field that decides the event type has a value the mapping gives no type for.
+    /// The mapping has no event type for the value of its type field.
     UnknownEventType,
     /// None of the fields that may give the event time is present.
     MissingEventTime,
     /// The event time lies outside the years that can be represented.
     EventTimeOutOfRange,
-    /// None of the natural keys has all its fields, so repeats could not be recognised.
+    /// No natural key has all its fields, so a repeat could not be recognised.
     MissingKey,
     /// The parts of a batched record do not add up to the record.
     BatchSumMismatch,
-    /// A statement's opening balance and its entries do not give its closing balance. The entries
-    /// were delivered before this could be known, and stay.
+    /// A statement's opening balance plus its entries differs from its closing balance. The reader
+    /// finds this at the end of the statement, after it delivered the entries.
     BalanceMismatch,
-    /// An event with the record's key is in the store, with other content: only the store could
-    /// know.
+    /// The store holds an event with the record's key and other content.
     IdReused,
-    /// The store can't take the event: a name or a size is beyond its limits.
+    /// The store refuses the event: a name or a size exceeds its limits.
     Refused,
 }
 
@@ -91,7 +90,7 @@ impl Reason {
         Reason::Refused,
     ];
 
-    /// The stable code, in snake case.
+    /// Returns the stable code, in snake case.
     pub const fn code(self) -> &'static str {
         match self {
             Reason::MalformedInput => "malformed_input",
@@ -128,7 +127,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A reason with its sentence, before it is known which record it belongs to.
+/// A reason and its sentence, not yet attached to a record.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Problem {
     pub(crate) reason: Reason,
@@ -141,10 +140,10 @@ impl Problem {
     }
 }
 
-/// A record beyond the limit; the same in every format.
+/// Returns the problem of a record that exceeds the limit, the same in every format.
 pub(crate) fn too_large(limit: usize) -> Problem {
     let message = format!(
-        "The record is longer than {limit} bytes; if it is meant to be, raise max_record_bytes in \
+        "The record is longer than {limit} bytes; if that is intended, raise max_record_bytes in \
          the mapping."
     );
     Problem::new(Reason::RecordTooLarge, message)

@@ -1,5 +1,6 @@
 //! The values of one record, field by field, in one reused buffer.
 
+/// The text of each field that has a value.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     text: String,
@@ -27,7 +28,7 @@ impl Values {
         self.write(field, |out| out.push_str(text));
     }
 
-    /// Gives `field` what `write` appends.
+    /// Sets `field` to the text that `write` appends.
     #[inline]
     pub(crate) fn write(&mut self, field: usize, write: impl FnOnce(&mut String)) {
         let start = self.text.len();

@@ -3,12 +3,14 @@ use parking_lot::RwLock;
 use crate::expr::Expr;
 use crate::key::{Key, KeyMap};
 
-/// The postings of the open segment, in memory. Positions that are not durable yet may stand at
-/// the end of each list: who reads says up to which position it wants to know.
-pub struct Active {
+/// The postings of the open segment, in memory.
+///
+/// Each list may end with positions that are not durable yet, so every read names the last
+/// position that it wants.
+pub struct ActivePart {
     first: u64,
-    /// Each key has its place in one of them, so that whoever reads seldom meets whoever adds, and
-    /// a map that grows is a small one.
+    /// Each key belongs to one shard. So readers seldom wait for the writer, and only a small map
+    /// grows at a time.
     shards: [RwLock<Postings>; SHARDS],
 }
 
@@ -17,19 +19,19 @@ const SHARDS: usize = 64;
 #[derive(Default)]
 struct Postings {
     lists: KeyMap<Offsets>,
-    /// Keys that have one posting, as event ids do.
+    /// Keys with one posting, such as event ids.
     singles: KeyMap<u32>,
 }
 
 /// Positions, as offsets from the part's first.
 #[derive(Default)]
 struct Offsets {
-    /// The ordinal of the first, where whoever added it knew it.
+    /// The ordinal of the first posting, if the writer knew it.
     ordinal: Option<u64>,
     offsets: Vec<u32>,
 }
 
-/// What a key's list in a part looks like up to some position.
+/// The size and the end of a key's list in a part, up to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) ordinal: Option<u64>,
@@ -37,43 +39,44 @@ pub(crate) struct Extent {
     pub(crate) last: u32,
 }
 
-/// Adds postings. One at a time does so: positions must grow.
-pub struct Adding<'a> {
-    active: &'a Active,
+/// Adds postings to a part. There may be only one writer, because positions must grow.
+pub struct PostingWriter<'a> {
+    active: &'a ActivePart,
 }
 
-/// All keys in order, ready to be sealed. The postings are not copied: lists only grow, so a list
-/// up to its length of now stays what it is.
-pub(crate) struct Sealable {
-    pub(crate) lists: Vec<SealableList>,
+/// The keys of a part in order, ready to be sealed.
+///
+/// The postings are not copied: lists only grow, so the first `len` postings of a list are stable.
+pub(crate) struct PartSnapshot {
+    pub(crate) lists: Vec<ListExtent>,
     pub(crate) singles: Vec<(Key, u32)>,
 }
 
-/// A list to be sealed: its key, its ordinal, where known, and its length.
+/// The key, the ordinal (if known) and the length of a list to be sealed.
 #[derive(Clone, Copy)]
-pub(crate) struct SealableList {
+pub(crate) struct ListExtent {
     pub(crate) key: Key,
     pub(crate) ordinal: Option<u64>,
     pub(crate) len: usize,
 }
 
-impl Active {
-    /// The postings of a segment that begins at this position.
+impl ActivePart {
+    /// Creates the empty part of a segment that begins at this position.
     pub fn new(first: u64) -> Self {
-        Active { first, shards: std::array::from_fn(|_| RwLock::default()) }
+        ActivePart { first, shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
-    /// The first position that can be in it.
+    /// Returns the first position that the part covers.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// For the one who adds.
-    pub fn add(&self) -> Adding<'_> {
-        Adding { active: self }
+    /// Returns the writer of the part.
+    pub fn writer(&self) -> PostingWriter<'_> {
+        PostingWriter { active: self }
     }
 
-    /// How many postings it holds.
+    /// Returns the number of postings.
     pub fn len(&self) -> u64 {
         let count = |shard: &RwLock<Postings>| {
             let postings = shard.read();
@@ -83,12 +86,12 @@ impl Active {
         self.shards.iter().map(count).sum()
     }
 
-    /// Maps take the first half of a key for their hash; this is of the other.
+    /// Returns the shard of a key. It depends on the half of the key that the maps do not hash.
     fn shard(&self, key: &Key) -> &RwLock<Postings> {
         &self.shards[key.low() as usize % SHARDS]
     }
 
-    /// Whether it holds none.
+    /// Returns whether the part has no postings.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -97,7 +100,7 @@ impl Active {
         let limit = u32::try_from(upto.checked_sub(self.first)?).unwrap_or(u32::MAX);
         let postings = self.shard(key).read();
         if let Some(list) = postings.lists.get(key) {
-            // What is asked about is near the end: the durable head is close behind the writer.
+            // The limit is near the end, because the durable head is close behind the writer.
             let newer = list.offsets.iter().rev().take_while(|offset| **offset > limit).count();
             let len = list.offsets.len() - newer;
             let last = *list.offsets.get(len.checked_sub(1)?)?;
@@ -107,7 +110,7 @@ impl Active {
         Some(Extent { ordinal: None, len: 1, last })
     }
 
-    /// Copies offsets from an index on; at most as many as are asked for.
+    /// Appends at most `count` offsets of a key's list, starting at index `from`.
     pub(crate) fn copy(&self, key: &Key, from: usize, count: usize, to: &mut Vec<u32>) {
         let postings = self.shard(key).read();
         if let Some(list) = postings.lists.get(key) {
@@ -118,7 +121,7 @@ impl Active {
         }
     }
 
-    /// The offset at an index of a key's list.
+    /// Returns the offset at an index of a key's list.
     pub(crate) fn offset(&self, key: &Key, index: usize) -> Option<u32> {
         let postings = self.shard(key).read();
         match postings.lists.get(key) {
@@ -127,12 +130,12 @@ impl Active {
         }
     }
 
-    /// What is to be sealed of all keys, in order.
-    pub(crate) fn sealable(&self) -> Sealable {
+    /// Returns the keys in order, for sealing.
+    pub(crate) fn snapshot(&self) -> PartSnapshot {
         let (mut lists, mut singles) = (Vec::new(), Vec::new());
         for shard in &self.shards {
             let postings = shard.read();
-            let list = |(key, list): (&Key, &Offsets)| SealableList {
+            let list = |(key, list): (&Key, &Offsets)| ListExtent {
                 key: *key,
                 ordinal: list.ordinal,
                 len: list.offsets.len(),
@@ -142,20 +145,20 @@ impl Active {
         }
         lists.sort_unstable_by_key(|list| list.key);
         singles.sort_unstable_by_key(|single| single.0);
-        Sealable { lists, singles }
+        PartSnapshot { lists, singles }
     }
 }
 
-impl Adding<'_> {
+impl PostingWriter<'_> {
     /// Adds a posting. Positions of a key must grow.
-    pub fn posting(&mut self, key: Key, position: u64) {
+    pub fn add_posting(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
         let mut postings = self.active.shard(&key).write();
         postings.lists.entry(key).or_default().offsets.push(offset);
     }
 
     /// Adds a posting whose ordinal is known.
-    pub fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+    pub fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64) {
         let offset = self.offset(position);
         let mut postings = self.active.shard(&key).write();
         let list = postings.lists.entry(key).or_default();
@@ -165,13 +168,13 @@ impl Adding<'_> {
         list.offsets.push(offset);
     }
 
-    /// Adds a posting of a key that has no other. The first that came stays.
-    pub fn single(&mut self, key: Key, position: u64) {
+    /// Adds the only posting of a key; later ones are ignored.
+    pub fn add_single(&mut self, key: Key, position: u64) {
         let offset = self.offset(position);
         self.active.shard(&key).write().singles.entry(key).or_insert(offset);
     }
 
-    /// Of a list whose ordinals are known: the ordinal and the position of its last posting.
+    /// Returns the ordinal and the position of a list's last posting, if its ordinals are known.
     pub fn last(&self, key: &Key) -> Option<(u64, u64)> {
         let postings = self.active.shard(key).read();
         let list = postings.lists.get(key)?;
@@ -180,7 +183,7 @@ impl Adding<'_> {
         Some((ordinal, self.active.first + u64::from(last)))
     }
 
-    /// Whether a position after this one may belong to all that is asked for: if not, none does.
+    /// Returns whether a later position may match an expression; if false, none does.
     pub fn may_match_after(&self, expr: &Expr, position: u64) -> bool {
         match expr {
             Expr::Key(key) => self.newest(key).is_some_and(|newest| newest > position),
@@ -191,18 +194,18 @@ impl Adding<'_> {
 
     fn newest(&self, key: &Key) -> Option<u64> {
         let postings = self.active.shard(key).read();
-        let listed = postings.lists.get(key).and_then(|list| list.offsets.last());
-        let offset = listed.or_else(|| postings.singles.get(key))?;
+        let in_list = postings.lists.get(key).and_then(|list| list.offsets.last());
+        let offset = in_list.or_else(|| postings.singles.get(key))?;
         Some(self.active.first + u64::from(*offset))
     }
 
-    /// The position of a single.
+    /// Returns the position of a key with a single posting.
     pub fn position_of_single(&self, key: &Key) -> Option<u64> {
         let postings = self.active.shard(key).read();
         postings.singles.get(key).map(|offset| self.active.first + u64::from(*offset))
     }
 
-    /// A segment is closed long before it has so many positions: the log sees to it.
+    /// Returns the offset of a position. The log closes a segment long before 2^32 positions.
     fn offset(&self, position: u64) -> u32 {
         u32::try_from(position - self.active.first).unwrap_or(u32::MAX)
     }

@@ -3,21 +3,21 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Why the index can't answer.
+/// An error of the index.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The bytes of an index file are not what was written.
+    /// An index file does not hold the bytes that were written.
     #[error(
-        "{file} is damaged at offset {offset}: {what}; delete the file and open the store again: \
-         it is made again from the log"
+        "{file} is damaged at offset {offset}: {what}; delete the file and open the store again, \
+         which rebuilds it from the log"
     )]
     Damaged {
         /// The file.
         file: String,
         /// The offset in the file, in bytes.
         offset: u64,
-        /// What was found.
+        /// The defect.
         what: &'static str,
     },
     /// The disk failed.
@@ -25,15 +25,15 @@ pub enum IndexError {
     Io {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// What was asked for can't be written as one index file.
-    #[error("{file} can't be written: {what}")]
-    Unfit {
+    /// The postings cannot be written as one index file.
+    #[error("{file} cannot be written: {what}")]
+    Unwritable {
         /// The file.
         file: String,
-        /// What is in the way.
+        /// The obstacle.
         what: &'static str,
     },
 }

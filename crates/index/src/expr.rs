@@ -1,12 +1,12 @@
 use crate::key::Key;
 
-/// Which positions are wanted: those of a key, those common to several, those of any of several.
+/// A set of positions: those of a key, those of all of several, or those of any of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expr {
-    /// The postings of a key.
+    /// The positions of a key.
     Key(Key),
-    /// The postings that all have. Of nothing: none.
+    /// The positions in all operands; none if there are no operands.
     And(Vec<Expr>),
-    /// The postings that at least one has. Of nothing: none.
+    /// The positions in at least one operand; none if there are no operands.
     Or(Vec<Expr>),
 }

@@ -12,8 +12,8 @@ impl From<IndexError> for Failure {
             IndexError::Io { file, source } => {
                 Failure::Disk { what: file, message: source.to_string() }
             }
-            IndexError::Unfit { file, what } => {
-                Failure::Disk { what: file, message: format!("can't be written: {what}") }
+            IndexError::Unwritable { file, what } => {
+                Failure::Disk { what: file, message: format!("cannot be written: {what}") }
             }
         }
     }

@@ -4,13 +4,16 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What a key is about. Open-ended: whoever is above numbers its own kinds; the number is part of
-/// what is hashed, so it is frozen once it was written.
+/// The kind of thing that a key names.
+///
+/// The crate above assigns the numbers. A number is part of the hash, so it must not change once a
+/// key with it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(pub u8);
 
-/// A keyed 128-bit hash of a kind and a name, big-endian so that its bytes sort like the number.
-/// Nobody who does not know the store's hash key can make two names collide.
+/// A keyed 128-bit hash of a kind and a name, big-endian, so that its bytes sort like the number.
+///
+/// Without the store's hash key an attacker cannot find two names that collide.
 #[derive(
     Clone,
     Copy,
@@ -40,59 +43,59 @@ impl Hash for Key {
 }
 
 impl Key {
-    /// The first 64 bits: evenly spread, for directories.
+    /// Returns the first 64 bits: uniform, used by directories.
     pub(crate) fn high(&self) -> u64 {
         (u128::from_be_bytes(self.0) >> 64) as u64
     }
 
-    /// The last 64 bits: evenly spread and independent of the first, for filters.
+    /// Returns the last 64 bits: uniform and independent of the first, used by filters.
     pub(crate) fn low(&self) -> u64 {
         u128::from_be_bytes(self.0) as u64
     }
 }
 
-/// Makes keys with a store's hash key.
+/// Computes keys with a store's hash key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyHasher(SipHasher24);
 
 impl KeyHasher {
-    /// A hasher with this hash key.
+    /// Creates a hasher with this hash key.
     pub fn new(hash_key: &[u8; 16]) -> Self {
         KeyHasher(SipHasher24::new_with_key(hash_key))
     }
 
-    /// The key of a name of several parts; no two lists of parts look alike to it.
+    /// Returns the key of a name of several parts; different lists of parts are hashed differently.
     pub fn key(&self, kind: Kind, parts: &[&[u8]]) -> Key {
-        let mut said = Said::new(self.0, kind);
+        let mut input = HashInput::new(self.0, kind);
         for part in parts {
-            said.put(&(part.len() as u64).to_le_bytes());
-            said.put(part);
+            input.put(&(part.len() as u64).to_le_bytes());
+            input.put(part);
         }
-        said.finish()
+        input.finish()
     }
 
-    /// The key of a name of one part that comes in pieces: as if they had been joined.
+    /// Returns the key of a name of one part, given as pieces to concatenate.
     pub fn key_of_pieces(&self, kind: Kind, pieces: &[&[u8]]) -> Key {
-        let mut said = Said::new(self.0, kind);
+        let mut input = HashInput::new(self.0, kind);
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        said.put(&(length as u64).to_le_bytes());
-        pieces.iter().for_each(|piece| said.put(piece));
-        said.finish()
+        input.put(&(length as u64).to_le_bytes());
+        pieces.iter().for_each(|piece| input.put(piece));
+        input.finish()
     }
 }
 
-/// What is to be hashed, gathered: one call for sixty bytes costs a third of one for each part.
-struct Said {
+/// The bytes to hash, buffered: one call for sixty bytes costs a third of a call per part.
+struct HashInput {
     hasher: SipHasher24,
     gathered: [u8; 128],
     len: usize,
 }
 
-impl Said {
+impl HashInput {
     fn new(hasher: SipHasher24, kind: Kind) -> Self {
         let mut gathered = [0; 128];
         gathered[0] = kind.0;
-        Said { hasher, gathered, len: 1 }
+        HashInput { hasher, gathered, len: 1 }
     }
 
     fn put(&mut self, part: &[u8]) {
@@ -112,13 +115,13 @@ impl Said {
     }
 }
 
-/// Keys are hashes already; a map need not hash them again.
-pub(crate) type KeyMap<V> = std::collections::HashMap<Key, V, BuildHasherDefault<AsItIs>>;
+/// A map by key that does not hash the keys, because they are hashes.
+pub(crate) type KeyMap<V> = std::collections::HashMap<Key, V, BuildHasherDefault<IdentityHasher>>;
 
 #[derive(Default)]
-pub(crate) struct AsItIs(u64);
+pub(crate) struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn write(&mut self, _bytes: &[u8]) {}
 
     fn write_u64(&mut self, n: u64) {
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_hashed_as_if_nothing_were_gathered() {
+    fn buffering_does_not_change_the_hash_of_long_names() {
         let hasher = KeyHasher::new(&[1; 16]);
         for length in [1, 100, 118, 119, 120, 127, 128, 129, 1024] {
             let name = vec![b'n'; length];
@@ -167,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Frozen with the format: an index written today is asked for these keys for ever.
+    /// Frozen with the format: later releases must find the keys that this one writes.
     #[test]
     fn the_hash_is_siphash_2_4_with_128_bits() {
         let key = KeyHasher::new(&[0; 16]).key(Kind(1), &[b"order-1"]);

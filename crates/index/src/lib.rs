@@ -12,11 +12,11 @@ mod set;
 mod walk;
 mod walker;
 
-pub use active::{Active, Adding};
+pub use active::{ActivePart, PostingWriter};
 pub use error::IndexError;
 pub use expr::Expr;
 pub use file::{FileHead, IndexCache, IndexFile, Source, Target, encode, merge};
 pub use key::{Key, KeyHasher, Kind};
 pub use list::List;
 pub use set::{IndexSet, Part, Posting};
-pub use walk::{Matches, Toward};
+pub use walk::{Matches, Order};

@@ -1,25 +1,26 @@
 use std::sync::Arc;
 
-use crate::active::Active;
+use crate::active::ActivePart;
 use crate::error::IndexError;
 use crate::file::{IndexFile, PIECE, PackedList};
 use crate::key::Key;
 
-/// The postings of a key in one part of the index. They are met in chunks: the pieces of a packed
-/// list, and as many postings at once of one that is not packed.
+/// The postings of a key in one part of the index.
+///
+/// They are read in chunks: the pieces of a packed list, or the same number of postings of others.
 #[derive(Clone)]
 pub struct List {
-    /// What the offsets count from.
+    /// The position that offsets count from.
     pub(crate) first: u64,
-    /// The ordinal of its first posting, where the part knows it.
+    /// The ordinal of the first posting, if the part knows it.
     pub(crate) ordinal: Option<u64>,
     pub(crate) len: usize,
-    pub(crate) source: Origin,
+    pub(crate) source: ListSource,
 }
 
 #[derive(Clone)]
-pub(crate) enum Origin {
-    Active(Arc<Active>, Key),
+pub(crate) enum ListSource {
+    Active(Arc<ActivePart>, Key),
     /// In a file of version 1.
     Plain(Arc<IndexFile>, u32),
     Packed(PackedList),
@@ -31,7 +32,7 @@ impl List {
         self.len.div_ceil(PIECE)
     }
 
-    /// Puts the offsets of a chunk in the place of what was there.
+    /// Replaces the content of `to` with the offsets of a chunk.
     pub(crate) fn chunk(&self, number: usize, to: &mut Vec<u32>) -> Result<(), IndexError> {
         to.clear();
         let from = number * PIECE;
@@ -40,50 +41,50 @@ impl List {
             return Ok(());
         }
         match &self.source {
-            Origin::Active(active, key) => active.copy(key, from, count, to),
-            Origin::Plain(file, at) => return file.plain_chunk(*at, [from, count], to),
-            Origin::Packed(list) => return list.chunk(number, to),
-            Origin::Single(offset) => to.push(*offset),
+            ListSource::Active(active, key) => active.copy(key, from, count, to),
+            ListSource::Plain(file, at) => return file.plain_chunk(*at, [from, count], to),
+            ListSource::Packed(list) => return list.chunk(number, to),
+            ListSource::Single(offset) => to.push(*offset),
         }
         Ok(())
     }
 
-    /// The first offset of a chunk that is there.
+    /// Returns the first offset of an existing chunk.
     pub(crate) fn leader(&self, number: usize) -> Result<u32, IndexError> {
         let index = number * PIECE;
         match &self.source {
-            Origin::Active(active, key) => Ok(active.offset(key, index).unwrap_or(u32::MAX)),
-            Origin::Plain(file, at) => file.plain_offset(*at, index),
-            Origin::Packed(list) => list.leader(number),
-            Origin::Single(offset) => Ok(*offset),
+            ListSource::Active(active, key) => Ok(active.offset(key, index).unwrap_or(u32::MAX)),
+            ListSource::Plain(file, at) => file.plain_offset(*at, index),
+            ListSource::Packed(list) => list.leader(number),
+            ListSource::Single(offset) => Ok(*offset),
         }
     }
 
-    /// The position of the posting at an index.
+    /// Returns the position of the posting at an index.
     pub(crate) fn position(&self, index: usize) -> Result<Option<u64>, IndexError> {
         if index >= self.len {
             return Ok(None);
         }
         let offset = match &self.source {
-            Origin::Active(active, key) => active.offset(key, index),
-            Origin::Plain(file, at) => Some(file.plain_offset(*at, index)?),
-            Origin::Packed(list) if index == 0 => Some(list.first),
-            Origin::Packed(list) if index == self.len - 1 => Some(list.last),
-            Origin::Packed(list) => {
+            ListSource::Active(active, key) => active.offset(key, index),
+            ListSource::Plain(file, at) => Some(file.plain_offset(*at, index)?),
+            ListSource::Packed(list) if index == 0 => Some(list.first),
+            ListSource::Packed(list) if index == self.len - 1 => Some(list.last),
+            ListSource::Packed(list) => {
                 let mut chunk = Vec::with_capacity(PIECE);
                 list.chunk(index / PIECE, &mut chunk)?;
                 chunk.get(index % PIECE).copied()
             }
-            Origin::Single(offset) => Some(*offset),
+            ListSource::Single(offset) => Some(*offset),
         };
         Ok(offset.map(|offset| self.first + u64::from(offset)))
     }
 
-    /// How many postings lie at or before a position.
+    /// Returns the number of postings at or before a position.
     pub(crate) fn count_upto(&self, position: u64) -> Result<usize, IndexError> {
         let Some(limit) = position.checked_sub(self.first) else { return Ok(0) };
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        if matches!(&self.source, Origin::Packed(list) if list.last <= limit) {
+        if matches!(&self.source, ListSource::Packed(list) if list.last <= limit) {
             return Ok(self.len);
         }
         let Some(number) = self.last_led(limit, [0, self.chunks()])? else { return Ok(0) };
@@ -92,7 +93,7 @@ impl List {
         Ok(number * PIECE + chunk.partition_point(|offset| *offset <= limit))
     }
 
-    /// The last of some chunks whose first offset is at most `limit`.
+    /// Returns the last chunk of a range whose first offset is at most `limit`.
     pub(crate) fn last_led(
         &self,
         limit: u32,

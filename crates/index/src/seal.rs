@@ -1,26 +1,27 @@
 use std::sync::Arc;
 
-use crate::active::{Active, SealableList};
+use crate::active::{ActivePart, ListExtent};
 use crate::error::IndexError;
 use crate::file::{Builder, Counts, FileHead, PIECE, Sink, Target};
 use crate::set::IndexSet;
 
 impl IndexSet {
-    /// Lays out the file of a part that is in memory; its older parts must all be in this set.
+    /// Encodes the index file of a part in memory. All older parts must be in this set.
     pub fn encode_part(
         &self,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         head: FileHead,
         attachment: &[u8],
     ) -> Result<Vec<u8>, IndexError> {
         self.seal_part(Vec::new(), active, head, attachment).map(|(_, bytes)| bytes)
     }
 
-    /// Writes the file of a part that is in memory, piece by piece; its older parts must all be in
-    /// this set. Gives the file's length; the caller syncs it.
+    /// Writes the index file of a part in memory, block by block, and returns the file's length.
+    ///
+    /// All older parts must be in this set. The caller syncs the file.
     pub fn write_part(
         &self,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         target: Target<'_>,
         attachment: &[u8],
     ) -> Result<u64, IndexError> {
@@ -30,23 +31,23 @@ impl IndexSet {
     fn seal_part<S: Sink>(
         &self,
         sink: S,
-        active: &Arc<Active>,
+        active: &Arc<ActivePart>,
         head: FileHead,
         attachment: &[u8],
     ) -> Result<(u64, S), IndexError> {
-        let sealable = active.sealable();
-        let part = self.place_of(active).unwrap_or(self.parts().len());
-        let (lists, singles) = (sealable.lists.len() as u64, sealable.singles.len() as u64);
+        let snapshot = active.snapshot();
+        let part = self.index_of(active).unwrap_or(self.parts().len());
+        let (lists, singles) = (snapshot.lists.len() as u64, snapshot.singles.len() as u64);
         let mut builder = Builder::new(sink, head, Counts { lists, singles })?;
-        for (key, offset) in sealable.singles {
+        for (key, offset) in snapshot.singles {
             builder.single(key, offset)?;
         }
         builder.begin_lists(lists);
         let mut chunk = Vec::with_capacity(PIECE);
-        for SealableList { key, ordinal, len } in sealable.lists {
+        for ListExtent { key, ordinal, len } in snapshot.lists {
             let ordinal = match ordinal {
                 Some(ordinal) => ordinal,
-                None => self.next_ordinal(&key, part)?.saturating_sub(self.past_len(&key)?),
+                None => self.next_ordinal(&key, part)?.saturating_sub(self.backfill_len(&key)?),
             };
             for from in (0..len).step_by(PIECE) {
                 chunk.clear();

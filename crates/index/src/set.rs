@@ -1,43 +1,46 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::active::Active;
+use crate::active::ActivePart;
 use crate::error::IndexError;
 use crate::expr::Expr;
 use crate::file::IndexFile;
 use crate::key::Key;
-use crate::list::{List, Origin};
-use crate::walk::{Matches, Node, Toward};
+use crate::list::{List, ListSource};
+use crate::walk::{Matches, Node, Order};
 use crate::walker::Walker;
 
-/// The postings of a stretch of the log.
+/// The postings of a range of the log.
 #[derive(Clone)]
 pub enum Part {
     /// In memory.
-    Active(Arc<Active>),
+    Active(Arc<ActivePart>),
     /// In a file.
     File(Arc<IndexFile>),
 }
 
-/// A posting and its number in its key's list.
+/// A position in a key's list, with its ordinal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {
-    /// How many postings of the key come before it.
+    /// The number of the key's postings before this one.
     pub ordinal: u64,
-    /// Its position.
+    /// The position in the log.
     pub position: u64,
 }
 
-/// The parts of an index in the order of the log, and files that hold the past of single keys
-/// that were defined later. Never changes: a new part makes a new set.
+/// The parts of an index in the order of the log, and the backfills of keys that were defined late.
+///
+/// A set is immutable: a new part makes a new set. A backfill is a file with the postings of one
+/// key from before its definition.
 #[derive(Clone, Default)]
 pub struct IndexSet {
     parts: Vec<Part>,
-    past: Arc<HashMap<Key, Vec<Arc<IndexFile>>>>,
+    /// Files by the keys whose earliest postings they hold.
+    backfills: Arc<HashMap<Key, Vec<Arc<IndexFile>>>>,
 }
 
 impl Part {
-    /// The first position that it covers.
+    /// Returns the first position that the part covers.
     pub fn first(&self) -> u64 {
         match self {
             Part::Active(active) => active.first(),
@@ -52,15 +55,15 @@ impl Part {
                 first: active.first(),
                 ordinal: extent.ordinal,
                 len: extent.len,
-                source: Origin::Active(active.clone(), *key),
+                source: ListSource::Active(active.clone(), *key),
             })),
         }
     }
 
-    /// The key's last posting up to a position, with its ordinal where the part knows it.
+    /// Returns the key's last posting up to a position, with its ordinal if the part knows it.
     fn last(&self, key: &Key, upto: u64) -> Result<Option<(Option<u64>, u64)>, IndexError> {
         if let Part::Active(active) = self {
-            // Asked with every append: no list is built for it.
+            // Every append calls this, so no list is built for it.
             return Ok(active.extent(key, upto).map(|extent| {
                 let ordinal = extent.ordinal.map(|first| first + extent.len as u64 - 1);
                 (ordinal, active.first() + u64::from(extent.last))
@@ -74,34 +77,35 @@ impl Part {
 }
 
 impl IndexSet {
-    /// A set of parts, in the order of the log.
+    /// Creates a set of parts, in the order of the log.
     pub fn new(parts: Vec<Part>) -> Self {
-        IndexSet { parts, past: Arc::default() }
+        IndexSet { parts, backfills: Arc::default() }
     }
 
-    /// The parts, in the order of the log.
+    /// Returns the parts, in the order of the log.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The same set with another part at the end.
+    /// Returns the set with another part at the end.
     pub fn with_part(&self, part: Part) -> Self {
         let mut set = self.clone();
         set.parts.push(part);
         set
     }
 
-    /// The same set with a file in the place of a part that was in memory.
-    pub fn with_file(&self, active: &Arc<Active>, file: Arc<IndexFile>) -> Self {
+    /// Returns the set with a file instead of a part in memory.
+    pub fn with_file(&self, active: &Arc<ActivePart>, file: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
-        if let Some(at) = set.place_of(active) {
+        if let Some(at) = set.index_of(active) {
             set.parts[at] = Part::File(file);
         }
         set
     }
 
-    /// The same set with one file in the place of those that it was merged from. If they are not
-    /// all there any more, side by side, the set stays as it is.
+    /// Returns the set with a merged file instead of its inputs.
+    ///
+    /// If the inputs are no longer adjacent parts of the set, the set stays unchanged.
     pub fn with_merged(&self, inputs: &[Arc<IndexFile>], merged: Arc<IndexFile>) -> Self {
         let mut set = self.clone();
         let same = |(part, input): (&Part, &Arc<IndexFile>)| matches!(part, Part::File(file) if Arc::ptr_eq(file, input));
@@ -113,45 +117,46 @@ impl IndexSet {
         set
     }
 
-    /// Several parts may begin at the same position, all but the last of them without postings: so
-    /// a part is known by itself.
-    pub(crate) fn place_of(&self, active: &Arc<Active>) -> Option<usize> {
+    /// Returns the index of a part in memory.
+    ///
+    /// Parts are compared by identity, because empty parts may begin at the same position.
+    pub(crate) fn index_of(&self, active: &Arc<ActivePart>) -> Option<usize> {
         let same = |part: &Part| matches!(part, Part::Active(other) if Arc::ptr_eq(active, other));
         self.parts.iter().position(same)
     }
 
-    /// Returns the same set with a file of the past of keys: postings before all that the parts hold
-    /// of them.
-    pub fn with_past(&self, keys: &[Key], file: &Arc<IndexFile>) -> Self {
-        let mut past = HashMap::clone(&self.past);
+    /// Returns the set with a backfill of keys: postings before all others of these keys.
+    pub fn with_backfill(&self, keys: &[Key], file: &Arc<IndexFile>) -> Self {
+        let mut backfills = HashMap::clone(&self.backfills);
         for key in keys {
-            past.entry(*key).or_default().push(file.clone());
+            backfills.entry(*key).or_default().push(file.clone());
         }
-        IndexSet { parts: self.parts.clone(), past: Arc::new(past) }
+        IndexSet { parts: self.parts.clone(), backfills: Arc::new(backfills) }
     }
 
-    fn past_of(&self, key: &Key) -> impl Iterator<Item = &Arc<IndexFile>> {
-        self.past.get(key).into_iter().flatten()
+    fn backfill_files(&self, key: &Key) -> impl Iterator<Item = &Arc<IndexFile>> {
+        self.backfills.get(key).into_iter().flatten()
     }
 
-    fn past_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {
-        self.past_of(key).filter_map(|file| file.list(key).transpose()).collect()
+    fn backfill_lists(&self, key: &Key) -> Result<Vec<List>, IndexError> {
+        self.backfill_files(key).filter_map(|file| file.list(key).transpose()).collect()
     }
 
-    /// The key's last posting at or before a position.
+    /// Returns the key's last posting at or before a position.
     pub fn last(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
         self.last_before(key, upto, self.parts.len())
     }
 
-    /// Up to where the parts are in files.
-    pub fn filed_upto(&self) -> u64 {
+    /// Returns the last position before the first part in memory.
+    pub fn sealed_upto(&self) -> u64 {
         let in_memory = self.parts.iter().find(|part| matches!(part, Part::Active(_)));
         in_memory.map_or(u64::MAX, |part| part.first() - 1)
     }
 
-    /// The key's last posting at or before a position, looked for only in the parts that reach
-    /// beyond another; for keys whose ordinals were known when they were added. A part that was
-    /// merged may reach beyond it and begin before: so what is found may lie before it, too.
+    /// Returns the key's last posting at or before `upto`, from the parts that end behind `since`.
+    ///
+    /// It works for keys whose ordinals were known when they were added. A merged part may begin
+    /// before `since` and end behind it, so the posting may lie before `since`.
     pub fn last_since(
         &self,
         key: &Key,
@@ -171,7 +176,7 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// The key's newest posting, if it lies after a position.
+    /// Returns the key's newest posting if it lies after a position.
     pub fn newest_after(&self, key: &Key, position: u64) -> Result<Option<u64>, IndexError> {
         let mut end = u64::MAX;
         for part in self.parts.iter().rev() {
@@ -186,12 +191,12 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// Whether a position after this one may belong to all that is asked for: if not, none does.
+    /// Returns whether a later position may match an expression; if false, none does.
     pub fn may_match_after(&self, expr: &Expr, position: u64) -> Result<bool, IndexError> {
         let (parts, one_is_enough) = match expr {
             Expr::Key(key) => {
                 let newer = self.newest_after(key, position)?.is_some();
-                return Ok(newer || !self.past_lists(key)?.is_empty());
+                return Ok(newer || !self.backfill_lists(key)?.is_empty());
             }
             Expr::And(all) => (all, false),
             Expr::Or(any) => (any, true),
@@ -204,7 +209,7 @@ impl IndexSet {
         Ok(!one_is_enough)
     }
 
-    /// The last posting in the first so many parts, and in the key's past.
+    /// Returns the last posting in the first `parts` parts and in the key's backfill.
     fn last_before(
         &self,
         key: &Key,
@@ -215,7 +220,10 @@ impl IndexSet {
             let Some((ordinal, position)) = self.parts[at].last(key, upto)? else { continue };
             let before = match ordinal {
                 Some(ordinal) => {
-                    return Ok(Some(Posting { ordinal: ordinal + self.past_len(key)?, position }));
+                    return Ok(Some(Posting {
+                        ordinal: ordinal + self.backfill_len(key)?,
+                        position,
+                    }));
                 }
                 None => self.next_ordinal(key, at)?,
             };
@@ -223,12 +231,12 @@ impl IndexSet {
             let len = list.map_or(Ok(0), |list| list.count_upto(upto))?;
             return Ok(Some(Posting { ordinal: before + len as u64 - 1, position }));
         }
-        self.last_of_past(key, upto)
+        self.last_in_backfill(key, upto)
     }
 
-    fn last_of_past(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
+    fn last_in_backfill(&self, key: &Key, upto: u64) -> Result<Option<Posting>, IndexError> {
         let (mut before, mut last) = (0, None);
-        for list in self.past_lists(key)? {
+        for list in self.backfill_lists(key)? {
             if let Some(index) = list.count_upto(upto)?.checked_sub(1) {
                 let ordinal = before + index as u64;
                 last = list.position(index)?.map(|position| Posting { ordinal, position });
@@ -238,24 +246,24 @@ impl IndexSet {
         Ok(last)
     }
 
-    pub(crate) fn past_len(&self, key: &Key) -> Result<u64, IndexError> {
-        Ok(self.past_lists(key)?.iter().map(|list| list.len as u64).sum())
+    pub(crate) fn backfill_len(&self, key: &Key) -> Result<u64, IndexError> {
+        Ok(self.backfill_lists(key)?.iter().map(|list| list.len as u64).sum())
     }
 
-    /// The ordinal that the key's first posting in a part has.
+    /// Returns the ordinal of the key's first posting in a part.
     pub(crate) fn next_ordinal(&self, key: &Key, part: usize) -> Result<u64, IndexError> {
         let last = self.last_before(key, u64::MAX, part)?;
         Ok(last.map_or(0, |last| last.ordinal + 1))
     }
 
-    /// The key's first posting at or before a position.
+    /// Returns the key's first posting if it is at or before a position.
     pub fn first(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
-        let first = self.nth_list(key, upto)?;
+        let first = self.first_posting(key, upto)?;
         Ok(first.filter(|position| *position <= upto))
     }
 
-    fn nth_list(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
-        for list in self.past_lists(key)? {
+    fn first_posting(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
+        for list in self.backfill_lists(key)? {
             if let Some(position) = list.position(0)? {
                 return Ok(Some(position));
             }
@@ -270,20 +278,20 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// The position of the key's n-th posting, counted from 0, if it is at or before a position.
+    /// Returns the position of the key's n-th posting, from 0, if it is at or before a position.
     pub fn nth(&self, key: &Key, ordinal: u64, upto: u64) -> Result<Option<u64>, IndexError> {
-        let mut past = 0;
-        for list in self.past_lists(key)? {
-            if ordinal < past + list.len as u64 {
-                let position = list.position((ordinal - past) as usize)?;
+        let mut backfilled = 0;
+        for list in self.backfill_lists(key)? {
+            if ordinal < backfilled + list.len as u64 {
+                let position = list.position((ordinal - backfilled) as usize)?;
                 return Ok(position.filter(|position| *position <= upto));
             }
-            past += list.len as u64;
+            backfilled += list.len as u64;
         }
         for at in (0..self.parts.len()).rev() {
             let Some(list) = self.parts[at].list(key, upto)? else { continue };
             let first = match list.ordinal {
-                Some(first) => first + past,
+                Some(first) => first + backfilled,
                 None => self.next_ordinal(key, at)?,
             };
             if let Some(index) = ordinal.checked_sub(first) {
@@ -294,54 +302,48 @@ impl IndexSet {
         Ok(None)
     }
 
-    /// How many postings a key has up to a position.
+    /// Returns the number of a key's postings up to a position.
     pub fn count(&self, key: &Key, upto: u64) -> Result<u64, IndexError> {
         Ok(self.last(key, upto)?.map_or(0, |last| last.ordinal + 1))
     }
 
-    /// The positions that an expression yields between two (both included), on the way.
+    /// Returns the positions that match an expression between two positions, both inclusive.
     pub fn matches(
         &self,
         expr: &Expr,
         [from, to]: [u64; 2],
-        toward: Toward,
+        order: Order,
     ) -> Result<Matches, IndexError> {
         let mut parts = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let next = self.parts.get(at + 1).map_or(u64::MAX, Part::first);
             let (first, last) = (part.first().max(from), (next - 1).min(to));
             if first <= last {
-                parts.push((first, last, self.bind(part, expr, to, toward)?));
+                parts.push((first, last, self.bind(part, expr, to, order)?));
             }
         }
         // Parts are taken from the end.
-        let start = match toward {
-            Toward::Later => {
+        let start = match order {
+            Order::Ascending => {
                 parts.reverse();
                 from
             }
-            Toward::Earlier => to,
+            Order::Descending => to,
         };
-        Ok(Matches { parts, toward, at: Some(start) })
+        Ok(Matches { parts, order, at: Some(start) })
     }
 
-    fn bind(
-        &self,
-        part: &Part,
-        expr: &Expr,
-        upto: u64,
-        toward: Toward,
-    ) -> Result<Node, IndexError> {
+    fn bind(&self, part: &Part, expr: &Expr, upto: u64, order: Order) -> Result<Node, IndexError> {
         let bind_all = |exprs: &[Expr]| -> Result<Vec<Node>, IndexError> {
-            exprs.iter().map(|expr| self.bind(part, expr, upto, toward)).collect()
+            exprs.iter().map(|expr| self.bind(part, expr, upto, order)).collect()
         };
         Ok(match expr {
             Expr::And(exprs) => Node::all_of(bind_all(exprs)?),
             Expr::Or(exprs) => Node::any_of(bind_all(exprs)?),
             Expr::Key(key) => {
-                let mut lists = self.past_lists(key)?;
+                let mut lists = self.backfill_lists(key)?;
                 lists.extend(part.list(key, upto)?);
-                let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, toward)));
+                let walkers = lists.into_iter().map(|list| Node::List(Walker::new(list, order)));
                 Node::any_of(walkers.collect())
             }
         })

@@ -1,34 +1,34 @@
 use crate::error::IndexError;
 use crate::walker::Walker;
 
-/// Which way a walk goes.
+/// The order in which positions are visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Toward {
-    /// To higher positions.
-    Later,
-    /// To lower positions.
-    Earlier,
+pub enum Order {
+    /// From low to high positions.
+    Ascending,
+    /// From high to low positions.
+    Descending,
 }
 
-impl Toward {
-    /// Whether `a` comes before `b` on the way.
-    fn before(self, a: u64, b: u64) -> bool {
+impl Order {
+    /// Returns whether `a` comes before `b` in this order.
+    fn is_before(self, a: u64, b: u64) -> bool {
         match self {
-            Toward::Later => a < b,
-            Toward::Earlier => a > b,
+            Order::Ascending => a < b,
+            Order::Descending => a > b,
         }
     }
 
-    /// The nearer of two.
+    /// Returns the earlier of two positions in this order.
     fn nearer(self, a: u64, b: u64) -> u64 {
-        if self.before(b, a) { b } else { a }
+        if self.is_before(b, a) { b } else { a }
     }
 
-    /// The next position on the way.
+    /// Returns the next position in this order.
     pub(crate) fn next(self, position: u64) -> Option<u64> {
         match self {
-            Toward::Later => position.checked_add(1),
-            Toward::Earlier => position.checked_sub(1),
+            Order::Ascending => position.checked_add(1),
+            Order::Descending => position.checked_sub(1),
         }
     }
 }
@@ -41,18 +41,18 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// What all of some have. The shortest comes first: it says where the others have to look.
+    /// Intersects nodes. The shortest comes first, because its candidates drive the others.
     pub(crate) fn all_of(mut nodes: Vec<Node>) -> Node {
         nodes.sort_by_key(Node::len);
         if nodes.len() == 1 { nodes.remove(0) } else { Node::And(nodes) }
     }
 
-    /// What any of some has.
+    /// Unites nodes.
     pub(crate) fn any_of(mut nodes: Vec<Node>) -> Node {
         if nodes.len() == 1 { nodes.remove(0) } else { Node::Or(nodes) }
     }
 
-    /// At most so many positions come of it.
+    /// Returns an upper bound of the number of positions.
     fn len(&self) -> usize {
         match self {
             Node::List(walker) => walker.len(),
@@ -64,15 +64,15 @@ impl Node {
     pub(crate) fn seek(
         &mut self,
         mut target: u64,
-        toward: Toward,
+        order: Order,
     ) -> Result<Option<u64>, IndexError> {
         match self {
             Node::List(walker) => walker.seek(target),
             Node::Or(nodes) => {
                 let mut nearest = None;
                 for node in nodes {
-                    if let Some(found) = node.seek(target, toward)? {
-                        nearest = Some(nearest.map_or(found, |best| toward.nearer(best, found)));
+                    if let Some(found) = node.seek(target, order)? {
+                        nearest = Some(nearest.map_or(found, |best| order.nearer(best, found)));
                     }
                 }
                 Ok(nearest)
@@ -80,9 +80,9 @@ impl Node {
             Node::And(nodes) => {
                 let Some((shortest, others)) = nodes.split_first_mut() else { return Ok(None) };
                 'candidates: loop {
-                    let Some(candidate) = shortest.seek(target, toward)? else { return Ok(None) };
+                    let Some(candidate) = shortest.seek(target, order)? else { return Ok(None) };
                     for node in others.iter_mut() {
-                        match node.seek(candidate, toward)? {
+                        match node.seek(candidate, order)? {
                             Some(found) if found == candidate => {}
                             Some(beyond) => {
                                 target = beyond;
@@ -98,27 +98,27 @@ impl Node {
     }
 }
 
-/// The positions that an expression yields, over all parts, one after the other.
+/// An iterator over the positions that match an expression, over all parts.
 pub struct Matches {
     pub(crate) parts: Vec<(u64, u64, Node)>,
-    pub(crate) toward: Toward,
-    /// The next position that may be given.
+    pub(crate) order: Order,
+    /// The next position that may match.
     pub(crate) at: Option<u64>,
 }
 
 impl Matches {
-    /// The next position, or none at the end.
+    /// Returns the next position, or `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "an error must not look like an item")]
     pub fn next(&mut self) -> Result<Option<u64>, IndexError> {
         while let (Some(target), Some((first, last, node))) = (self.at, self.parts.last_mut()) {
-            let target = match self.toward {
-                Toward::Later => target.max(*first),
-                Toward::Earlier => target.min(*last),
+            let target = match self.order {
+                Order::Ascending => target.max(*first),
+                Order::Descending => target.min(*last),
             };
             let inside = (*first..=*last).contains(&target);
-            let found = if inside { node.seek(target, self.toward)? } else { None };
+            let found = if inside { node.seek(target, self.order)? } else { None };
             if let Some(found) = found.filter(|found| (*first..=*last).contains(found)) {
-                self.at = self.toward.next(found);
+                self.at = self.order.next(found);
                 return Ok(Some(found));
             }
             self.parts.pop();

@@ -1,50 +1,50 @@
 use crate::error::IndexError;
 use crate::list::List;
-use crate::walk::Toward;
+use crate::walk::Order;
 
-/// Goes along one list, forward or backward, jumping where told.
+/// Seeks in one list, in ascending or descending order.
 pub(crate) struct Walker {
     list: List,
-    toward: Toward,
-    /// The chunk at hand, and its number; none before the first seek.
+    order: Order,
+    /// The current chunk and its number; `None` before the first seek.
     chunk: Vec<u32>,
     number: Option<usize>,
-    /// Where in the chunk the last seek ended.
+    /// The index in the chunk where the last seek ended.
     at: usize,
 }
 
 impl Walker {
-    pub(crate) fn new(list: List, toward: Toward) -> Self {
-        Walker { list, toward, chunk: Vec::new(), number: None, at: 0 }
+    pub(crate) fn new(list: List, order: Order) -> Self {
+        Walker { list, order, chunk: Vec::new(), number: None, at: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.list.len
     }
 
-    /// The first posting at or after `target` on the way. Targets must not go back.
+    /// Returns the first posting at or behind `target` in this order. Targets must not go back.
     pub(crate) fn seek(&mut self, target: u64) -> Result<Option<u64>, IndexError> {
-        let offset = match (self.toward, target.checked_sub(self.list.first)) {
-            (Toward::Later, offset) => match u32::try_from(offset.unwrap_or_default()) {
+        let offset = match (self.order, target.checked_sub(self.list.first)) {
+            (Order::Ascending, offset) => match u32::try_from(offset.unwrap_or_default()) {
                 Ok(offset) => self.later(offset)?,
                 Err(_) => None,
             },
-            (Toward::Earlier, Some(offset)) => {
+            (Order::Descending, Some(offset)) => {
                 self.earlier(u32::try_from(offset).unwrap_or(u32::MAX))?
             }
-            (Toward::Earlier, None) => None,
+            (Order::Descending, None) => None,
         };
         Ok(offset.map(|offset| self.list.first + u64::from(offset)))
     }
 
-    /// The first offset that is at least `target`.
+    /// Returns the first offset that is at least `target`.
     fn later(&mut self, target: u32) -> Result<Option<u32>, IndexError> {
         if self.chunk.last().is_none_or(|last| *last < target) {
             let low = self.number.unwrap_or(0);
             let high = self.gallop_later(target, low)?;
             self.load(self.list.last_led(target, [low, high])?.unwrap_or(low))?;
             if self.chunk.last().is_some_and(|last| *last < target) {
-                // Between two chunks.
+                // The target lies between two chunks.
                 self.load(self.number.map_or(0, |number| number + 1))?;
             }
         }
@@ -53,7 +53,7 @@ impl Walker {
         Ok(self.chunk.get(self.at).copied())
     }
 
-    /// The last offset that is at most `target`.
+    /// Returns the last offset that is at most `target`.
     fn earlier(&mut self, target: u32) -> Result<Option<u32>, IndexError> {
         if self.chunk.first().is_none_or(|first| *first > target) {
             let high = self.number.unwrap_or(self.list.chunks());
@@ -65,8 +65,7 @@ impl Walker {
         Ok(n.checked_sub(1).and_then(|last| self.chunk.get(last).copied()))
     }
 
-    /// A chunk behind which the target does not lie: a jump over n chunks looks at about 2 log n
-    /// of them.
+    /// Returns a chunk at or behind the target; a jump over n chunks reads about 2 log n of them.
     fn gallop_later(&self, target: u32, low: usize) -> Result<usize, IndexError> {
         let (chunks, mut step) = (self.list.chunks(), 1);
         while low + step < chunks && self.list.leader(low + step)? <= target {
@@ -85,7 +84,7 @@ impl Walker {
 
     fn load(&mut self, number: usize) -> Result<(), IndexError> {
         if self.number != Some(number) {
-            // Until it is whole, there is none.
+            // If loading fails, there is no current chunk.
             self.number = None;
             self.chunk.clear();
             self.list.chunk(number, &mut self.chunk)?;
@@ -95,7 +94,7 @@ impl Walker {
     }
 }
 
-/// Where the first offset is that is at least `target`: near the beginning, mostly.
+/// Returns the index of the first offset that is at least `target`, usually near the beginning.
 fn first_at_least(offsets: &[u32], target: u32) -> usize {
     let mut end = 1;
     while offsets.get(end - 1).is_some_and(|offset| *offset < target) {
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_a_plain_search_finds() {
+    fn galloping_finds_what_a_binary_search_finds() {
         for length in 0..40_u32 {
             let offsets: Vec<u32> = (0..length).map(|n| n * 3 + 1).collect();
             for target in 0..length * 3 + 3 {

@@ -1,4 +1,4 @@
-//! Old files are read, files that are not needed any more go when nobody reads them.
+//! Released files stay readable; retired files are removed after their last reader.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{encode_version, file, head, key};
 use leftfold_index::{
-    Active, IndexCache, IndexFile, IndexSet, Key, Part, Source, Target, encode, merge,
+    ActivePart, IndexCache, IndexFile, IndexSet, Key, Part, Source, Target, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, RealDisk, fake::FakeDisk};
 
@@ -20,7 +20,7 @@ fn contents(file: &Arc<IndexFile>) -> Vec<(Key, u64, Vec<u64>)> {
     contents
 }
 
-/// The header of a file says whose it is.
+/// Opens a fixture with the identity in its header.
 fn fixture(name: &str) -> Arc<IndexFile> {
     let disk = RealDisk::existing(V1).unwrap();
     let mut bytes = [0; 56];
@@ -69,10 +69,11 @@ const V2_POSITIONS: u64 = 20_000;
 
 type Lists = Vec<(Key, u64, Vec<u32>)>;
 
-/// What the fixture of version 2 holds: lists of every shape, with a table and without. It was
-/// written once, as `encode(head(2, 1, V2_POSITIONS), ..)` of this with the attachment
-/// `checkpoints`; a released format never changes.
-fn of_fixture() -> (Lists, Vec<(Key, u32)>) {
+/// Returns the content of the fixture of version 2: lists of every shape, with a table and without.
+///
+/// The fixture was written once, by `encode(head(2, 1, V2_POSITIONS), ..)` of this content with the
+/// attachment `checkpoints`; a released format never changes.
+fn fixture_content() -> (Lists, Vec<(Key, u32)>) {
     let steps = [1, 2, 3, 5, 17, 300, 2_500, 9_999, 20_000];
     let jittered = |step: u32| {
         let offsets = (0..V2_POSITIONS as u32).step_by(step as usize);
@@ -93,7 +94,7 @@ fn of_fixture() -> (Lists, Vec<(Key, u32)>) {
 fn a_released_file_of_version_2_is_read() {
     let disk = FakeDisk::new();
     let opened = file(&disk, &std::fs::read(V2).unwrap(), head(2, 1, V2_POSITIONS));
-    let (lists, singles) = of_fixture();
+    let (lists, singles) = fixture_content();
     let positions = |offsets: Vec<u32>| offsets.iter().map(|o| u64::from(*o) + 1).collect();
     let lists = lists.into_iter().map(|(key, ordinal, list)| (key, ordinal, positions(list)));
     let singles = singles.into_iter().map(|(key, offset)| (key, 0, positions(vec![offset])));
@@ -111,7 +112,7 @@ fn a_released_file_of_version_2_is_read() {
 }
 
 #[test]
-fn a_retired_file_is_read_until_its_last_reader_lets_go_and_then_it_is_gone() {
+fn a_retired_file_is_removed_when_its_last_reader_drops_it() {
     let disk = FakeDisk::new();
     let lists = [(key(1, 1), 0, vec![0, 4])];
     let source = Source { lists: &lists, singles: &[], attachment: b"" };
@@ -130,7 +131,7 @@ fn a_retired_file_is_read_until_its_last_reader_lets_go_and_then_it_is_gone() {
 }
 
 #[test]
-fn a_file_that_was_not_retired_stays_and_one_that_is_gone_already_is_no_failure() {
+fn only_retired_files_are_removed_and_a_missing_file_is_no_error() {
     let disk = FakeDisk::new();
     let source = Source { lists: &[], singles: &[], attachment: b"" };
     let opened = file(&disk, &encode(head(3, 1, 9), source), head(3, 1, 9));
@@ -143,14 +144,14 @@ fn a_file_that_was_not_retired_stays_and_one_that_is_gone_already_is_no_failure(
 }
 
 #[test]
-fn a_part_written_piece_by_piece_is_the_one_laid_out_in_memory() {
+fn a_written_part_equals_the_encoded_one() {
     let disk = FakeDisk::new();
-    let active = Arc::new(Active::new(1));
+    let active = Arc::new(ActivePart::new(1));
     for position in 1..=100_000u64 {
-        let mut adding = active.add();
-        adding.posting(key(1, position % 7), position);
-        adding.posting(key(1, 10 + position % 5000), position);
-        adding.single(key(2, position), position);
+        let mut adding = active.writer();
+        adding.add_posting(key(1, position % 7), position);
+        adding.add_posting(key(1, 10 + position % 5000), position);
+        adding.add_single(key(2, position), position);
     }
     let set = IndexSet::default().with_part(Part::Active(active.clone()));
     let out = disk.open("part", OpenMode::Create).unwrap();
@@ -162,7 +163,7 @@ fn a_part_written_piece_by_piece_is_the_one_laid_out_in_memory() {
 }
 
 #[test]
-fn dense_and_sparse_lists_take_a_fraction_of_what_they_took() {
+fn lists_of_version_2_take_a_fraction_of_version_1() {
     let size = |version, step: usize| {
         let offsets: Vec<u32> = (0..2_000_000).step_by(step).map(|n| n + n % 5).collect();
         let count = offsets.len();

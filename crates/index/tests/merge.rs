@@ -1,4 +1,4 @@
-//! Merged files answer as their inputs did.
+//! A merged file gives the same answers as its inputs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use common::{encode_version, file, head, key, name, open};
 use leftfold_index::{
-    Active, Expr, IndexError, IndexFile, IndexSet, Key, Part, Posting, Source, Target, Toward,
+    ActivePart, Expr, IndexError, IndexFile, IndexSet, Key, Order, Part, Posting, Source, Target,
     merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
 
-/// Numbers that look drawn.
+/// Pseudo-random numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -109,14 +109,14 @@ fn build(plan: &Plan) -> Built {
             past.1 = last;
         }
         let part = if n == plan.segments.len() {
-            let active = Active::new(first);
+            let active = ActivePart::new(first);
             for (key, (ordinal, offsets)) in &here {
                 for (i, offset) in (0..).zip(offsets) {
-                    active.add().numbered(*key, first + u64::from(*offset), ordinal + i);
+                    active.writer().add_numbered(*key, first + u64::from(*offset), ordinal + i);
                 }
             }
             for (key, offset) in &single {
-                active.add().single(*key, first + u64::from(*offset));
+                active.writer().add_single(*key, first + u64::from(*offset));
             }
             Part::Active(Arc::new(active))
         } else {
@@ -137,7 +137,7 @@ fn build(plan: &Plan) -> Built {
     let source = Source { lists: &of_key, singles: &[], attachment: b"" };
     let past =
         file(&disk, &encode_version(2 - u32::from(plan.plain & 1), past_head, source), past_head);
-    let set = set.with_past(&[key(1, 0)], &past);
+    let set = set.with_backfill(&[key(1, 0)], &past);
     Built { disk, set, lists, singles, end: first - 1 }
 }
 
@@ -162,8 +162,8 @@ fn merged(disk: &FakeDisk, inputs: &[Arc<IndexFile>], id: u64) -> Arc<IndexFile>
     merged
 }
 
-fn all(set: &IndexSet, expr: &Expr, range: [u64; 2], toward: Toward) -> Vec<u64> {
-    let mut matches = set.matches(expr, range, toward).unwrap();
+fn all(set: &IndexSet, expr: &Expr, range: [u64; 2], order: Order) -> Vec<u64> {
+    let mut matches = set.matches(expr, range, order).unwrap();
     std::iter::from_fn(|| matches.next().unwrap()).collect()
 }
 
@@ -186,7 +186,7 @@ fn check_key(built: &Built, set: &IndexSet, key: &Key, upto: u64, since: u64) {
     }
 }
 
-/// Whether each key that is needed has a posting after a position, or one that it got afterwards.
+/// Returns whether each needed key has a posting after a position, or has a backfill.
 fn may_match(built: &Built, expr: &Expr, since: u64) -> bool {
     match expr {
         Expr::Key(key) if *key == common::key(1, 0) => true,
@@ -210,25 +210,25 @@ fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
             .copied()
             .filter(|position| (range[0]..=range[1]).contains(position))
             .collect();
-        assert_eq!(all(set, &Expr::Key(key(1, k)), range, Toward::Later), expected);
+        assert_eq!(all(set, &Expr::Key(key(1, k)), range, Order::Ascending), expected);
     }
     let keys: Vec<_> = (0..3).map(|k| Expr::Key(key(1, k))).collect();
     let or = Expr::Or(vec![Expr::And(keys[..2].to_vec()), keys[2].clone()]);
     for expr in [Expr::And(keys.clone()), Expr::Or(keys), or] {
         let since = some(numbers);
         let may = set.may_match_after(&expr, since).unwrap();
-        assert!(may || all(set, &expr, [since + 1, built.end], Toward::Later).is_empty());
+        assert!(may || all(set, &expr, [since + 1, built.end], Order::Ascending).is_empty());
         assert_eq!(may, may_match(built, &expr, since));
-        for toward in [Toward::Later, Toward::Earlier] {
+        for order in [Order::Ascending, Order::Descending] {
             let range = [some(numbers).max(1), some(numbers)];
-            assert_eq!(all(set, &expr, range, toward), all(&built.set, &expr, range, toward));
+            assert_eq!(all(set, &expr, range, order), all(&built.set, &expr, range, order));
         }
     }
     for (key, positions) in built.singles.iter().step_by(7) {
         assert_eq!(set.first(key, u64::MAX).unwrap(), positions.first().copied());
         let last = set.last(key, u64::MAX).unwrap().map(|last| last.position);
         assert_eq!(last, positions.last().copied());
-        assert_eq!(&all(set, &Expr::Key(*key), [1, built.end], Toward::Later), positions);
+        assert_eq!(&all(set, &Expr::Key(*key), [1, built.end], Order::Ascending), positions);
     }
 }
 
@@ -279,7 +279,7 @@ fn eight() -> Plan {
 }
 
 #[test]
-fn a_merge_that_is_told_to_stop_gives_nothing() {
+fn a_cancelled_merge_returns_no_file() {
     let built = build(&Plan { segments: vec![20_000; 4], ..eight() });
     let inputs = files(&built.set);
     let out = built.disk.open("index/out", OpenMode::Create).unwrap();
@@ -295,7 +295,7 @@ fn a_merge_that_is_told_to_stop_gives_nothing() {
 }
 
 #[test]
-fn files_that_do_not_follow_each_other_are_not_merged() {
+fn files_that_are_not_in_log_order_are_not_merged() {
     let built = build(&eight());
     let mut inputs = files(&built.set);
     let out = built.disk.open("index/out", OpenMode::Create).unwrap();
@@ -303,17 +303,17 @@ fn files_that_do_not_follow_each_other_are_not_merged() {
         let target = Target { name: "index/out", file: &*out, head: head(9, first, last) };
         merge(inputs, target, &mut |_| true)
     };
-    let unfit = |outcome| matches!(outcome, Err(IndexError::Unfit { .. }));
-    assert!(unfit(attempt(&inputs, 2, 8000)));
-    assert!(unfit(attempt(&inputs, 1, 7999)));
-    assert!(unfit(attempt(&inputs, 1, 1 << 33)));
+    let unwritable = |outcome| matches!(outcome, Err(IndexError::Unwritable { .. }));
+    assert!(unwritable(attempt(&inputs, 2, 8000)));
+    assert!(unwritable(attempt(&inputs, 1, 7999)));
+    assert!(unwritable(attempt(&inputs, 1, 1 << 33)));
     assert!(attempt(&inputs, 1, 9000).is_ok());
     inputs.swap(2, 3);
-    assert!(unfit(attempt(&inputs, 1, 8000)));
+    assert!(unwritable(attempt(&inputs, 1, 8000)));
 }
 
 #[test]
-fn a_set_that_changed_in_the_meantime_is_left_as_it_is() {
+fn a_set_without_the_adjacent_inputs_stays_unchanged() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let first = merged(&built.disk, &inputs[1..3], 100);
@@ -328,7 +328,7 @@ fn a_set_that_changed_in_the_meantime_is_left_as_it_is() {
 }
 
 #[test]
-fn merging_drives_nothing_out_of_the_cache() {
+fn merging_evicts_nothing_from_the_cache() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let read = || {
@@ -346,17 +346,17 @@ fn merging_drives_nothing_out_of_the_cache() {
 }
 
 #[test]
-fn merging_nothing_but_empty_files_gives_an_empty_file() {
+fn merging_empty_files_gives_an_empty_file() {
     let built = build(&Plan { segments: vec![0; 3], ..eight() });
     let merged = merged(&built.disk, &files(&built.set), 100);
     assert_eq!((merged.first(), merged.last()), (1, 0));
     merged.verify(|_, _, _| panic!("it should have no key")).unwrap();
 }
 
-/// A version that was looked up while the newest parts were in memory stays right when they are
-/// part of a merged file that begins before: they are still looked into.
+/// A version that was looked up while the newest parts were in memory stays valid when these become
+/// part of a merged file that begins earlier: `last_since` still searches that file.
 #[test]
-fn a_merged_part_is_looked_into_by_who_knows_only_its_beginning() {
+fn last_since_searches_a_merged_part_that_begins_earlier() {
     let built = build(&eight());
     let inputs = files(&built.set);
     let merged = merged(&built.disk, &inputs, 100);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leftfold_index::{
-    Active, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Posting,
-    Source, Toward, encode,
+    ActivePart, Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Order, Part,
+    Posting, Source, encode,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use proptest::prelude::*;
@@ -39,16 +39,16 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
     let mut actives = Vec::new();
     for (n, chunk) in events.chunks(size).enumerate() {
         let first = (n * size + 1) as u64;
-        let active = Arc::new(Active::new(first));
+        let active = Arc::new(ActivePart::new(first));
         for (i, keys) in chunk.iter().enumerate() {
             let position = first + i as u64;
             for k in (0..KEYS).filter(|k| keys >> k & 1 == 1) {
                 let postings = model.entry(k).or_default();
-                let mut adding = active.add();
+                let mut adding = active.writer();
                 match k {
                     0 if n == 0 => {}
-                    1 => adding.numbered(key(1), position, postings.len() as u64),
-                    _ => adding.posting(key(k), position),
+                    1 => adding.add_numbered(key(1), position, postings.len() as u64),
+                    _ => adding.add_posting(key(k), position),
                 }
                 postings.push(position);
             }
@@ -56,7 +56,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
         set = set.with_part(Part::Active(active.clone()));
         actives.push((active, first + chunk.len() as u64 - 1));
     }
-    // The past of key 0, as it is filled in later.
+    // The backfill of key 0.
     let past: Vec<u32> = model
         .get(&0)
         .into_iter()
@@ -69,7 +69,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
     let bytes = encode(head, Source { lists: &lists, singles: &[], attachment: b"note" });
     let past = file(&disk, &bytes, head);
     assert_eq!(past.attachment().unwrap(), b"note");
-    set = set.with_past(&[key(0)], &past);
+    set = set.with_backfill(&[key(0)], &past);
     for (id, (active, last)) in actives.iter().enumerate().take(sealed) {
         let head =
             FileHead { store_id: [1; 16], id: id as u64, first: active.first(), last: *last };
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn answers_like_the_model(
+    fn the_index_agrees_with_the_model(
         events in prop::collection::vec(any::<u8>(), 0..400),
         segments in 1usize..6,
         sealed in 0usize..6,
@@ -129,9 +129,9 @@ proptest! {
         let (from, to) = (bounds.0.max(1), bounds.1.min(head));
         let mut expected: Vec<u64> =
             (from..=to).filter(|position| holds(&expr, &model, *position)).collect();
-        for toward in [Toward::Later, Toward::Earlier] {
+        for order in [Order::Ascending, Order::Descending] {
             let mut found = Vec::new();
-            let mut matches = set.matches(&expr, [from, to], toward).unwrap();
+            let mut matches = set.matches(&expr, [from, to], order).unwrap();
             while let Some(position) = matches.next().unwrap() {
                 found.push(position);
             }
@@ -142,14 +142,14 @@ proptest! {
 }
 
 #[test]
-fn a_rare_key_is_met_in_a_common_one_by_seeking_not_by_reading_it() {
+fn intersecting_a_rare_and_a_common_key_seeks_in_the_common_list() {
     let common = vec![0b100; 100_000];
     let mut events = common;
     events[50_000] |= 0b1000;
     let Built { set, disk, .. } = build(&events, 1, 1);
     let before = disk.counts().bytes_read;
     let expr = Expr::And(vec![Expr::Key(key(2)), Expr::Key(key(3))]);
-    let mut matches = set.matches(&expr, [1, 100_000], Toward::Later).unwrap();
+    let mut matches = set.matches(&expr, [1, 100_000], Order::Ascending).unwrap();
     assert_eq!(matches.next().unwrap(), Some(50_001));
     assert_eq!(matches.next().unwrap(), None);
     let read = disk.counts().bytes_read - before;
@@ -157,7 +157,7 @@ fn a_rare_key_is_met_in_a_common_one_by_seeking_not_by_reading_it() {
 }
 
 #[test]
-fn a_flipped_bit_is_never_served() {
+fn a_flipped_bit_is_reported_as_damage() {
     let events: Vec<u8> = (0..3000u32).map(|n| (n % 251) as u8).collect();
     let Built { disk, .. } = build(&events, 1, 1);
     let head = FileHead { store_id: [1; 16], id: 0, first: 1, last: 3000 };

@@ -1,8 +1,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time, in microseconds since 1970-01-01T00:00:00Z.
+/// A source of the current time, in microseconds since 1970-01-01T00:00:00Z.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now. It may step backwards; whoever needs monotone times takes the maximum.
+    /// Returns the current time. It may step backwards, so callers make it monotone themselves.
     fn now_micros(&self) -> i64;
 }
 

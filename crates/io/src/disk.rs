@@ -3,71 +3,73 @@ use std::sync::Arc;
 
 use crate::memory;
 
-/// How a file is opened.
+/// The way in which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// An existing file, for reading only.
     Read,
     /// An existing file, for reading and writing.
     Write,
-    /// A new file; fails if the name is taken.
+    /// A new file; fails if the name exists.
     Create,
 }
 
 /// A directory of files. Names are relative and use `/`.
 ///
-/// What a call changed in a directory (a file created, renamed or removed) lasts through a power
-/// cut only after [`Disk::sync_dir`]; what was written to a file only after [`File::sync`].
+/// A change of a directory (a file created, renamed or removed) is durable only after
+/// [`Disk::sync_dir`]; bytes written to a file are durable only after [`File::sync`].
 pub trait Disk: Send + Sync + 'static {
     /// Opens or creates a file.
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>>;
-    /// The names of the files directly in a directory, sorted; none if it is missing.
+    /// Returns the sorted names of the files in a directory; none if the directory is missing.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
-    /// Creates a directory and its parents, and makes them last.
+    /// Creates a directory and its parents, durably.
     fn create_dir(&self, dir: &str) -> io::Result<()>;
     /// Renames a file over another, atomically.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes the changes in a directory last.
+    /// Makes the changes of a directory durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
-    /// Takes an exclusive lock on a file, created if missing, until the answer is dropped.
-    /// Fails with [`io::ErrorKind::WouldBlock`] while somebody else holds it.
+    /// Locks a file exclusively, creating it if missing, until the returned lock is dropped.
+    ///
+    /// Fails with [`io::ErrorKind::WouldBlock`] while another holder has the lock.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
-    /// Where the directory is, for messages.
+    /// Returns the path of the directory, for messages.
     fn describe(&self) -> String;
 }
 
-/// Holds a lock; dropping it lets go.
+/// A held lock; dropping it releases the lock.
 pub trait Lock: Send + Sync {}
 
-/// An open file, shared by readers and its one writer.
+/// An open file, shared by several readers and one writer.
 pub trait File: Send + Sync {
-    /// Reads at an offset; fewer bytes than asked only at the end of the file.
+    /// Reads at an offset; returns fewer bytes than requested only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Says that so many bytes at an offset will be read soon, so that the system may begin with it
-    /// already; returns without them.
-    fn will_read(&self, offset: u64, len: u64) {
+    /// Advises the system to start reading `len` bytes at `offset`, and returns at once.
+    fn prefetch(&self, offset: u64, len: u64) {
         _ = (offset, len);
     }
-    /// Writes all bytes at an offset, extending the file where needed.
+    /// Writes all bytes at an offset, extending the file if needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes all that was written last (fdatasync).
+    /// Makes all written bytes durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
-    /// The file's length in bytes.
+    /// Returns the file's length in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Whether the file has no bytes.
+    /// Returns whether the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Cuts or extends (with zeros) the file.
+    /// Truncates the file or extends it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
-/// Fills `buf` from `offset`, or fails with [`io::ErrorKind::UnexpectedEof`]; inside
-/// [`from_memory`](crate::from_memory) with [`io::ErrorKind::WouldBlock`].
+/// Fills `buf` from `offset`.
+///
+/// Fails with [`io::ErrorKind::UnexpectedEof`] at the end of the file, and with
+/// [`io::ErrorKind::WouldBlock`] inside [`from_memory`](crate::from_memory).
 pub fn read_exact_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<()> {
-    memory::may_read()?;
+    memory::check_read_allowed()?;
     if file.read_at(buf, offset)? == buf.len() {
         Ok(())
     } else {
@@ -82,7 +84,7 @@ pub fn read_whole(disk: &dyn Disk, name: &str, limit: u64) -> io::Result<Vec<u8>
     if len > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("{name} has {len} bytes, at most {limit} were expected"),
+            format!("{name} has {len} bytes, expected at most {limit}"),
         ));
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
@@ -90,8 +92,9 @@ pub fn read_whole(disk: &dyn Disk, name: &str, limit: u64) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Replaces a file's content so that a power cut leaves the old or the new, never a mixture:
-/// written beside, synced, renamed over, and the directory synced.
+/// Replaces a file's content so that a power cut leaves either the old or the new content.
+///
+/// It writes a temporary file, syncs it, renames it over the old one and syncs the directory.
 pub fn write_atomically(disk: &dyn Disk, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}.new");
     match disk.remove(&temporary) {

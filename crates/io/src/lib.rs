@@ -1,9 +1,9 @@
-//! What Leftfold asks of the machine, behind small traits: a [`Disk`] of named files, a [`Clock`]
-//! and a source of [`Random`] numbers.
+//! Small traits for the services of the machine: a [`Disk`] of named files, a [`Clock`] and a
+//! source of [`Random`] numbers.
 //!
-//! Everything above this crate reaches the outside world through these three, so a power cut, a
-//! full disk, a flipped bit or a slow sync is an ordinary fast test (see `fake`, behind the
-//! feature of that name), and one number replays a whole run.
+//! Every crate above uses the machine only through these traits. So a power cut, a full disk, a
+//! flipped bit or a slow sync is a fast, ordinary test (see `fake`, behind the feature of that
+//! name), and one seed replays a whole run.
 
 mod clock;
 mod disk;

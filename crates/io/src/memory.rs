@@ -2,43 +2,45 @@ use std::cell::Cell;
 use std::io;
 
 thread_local! {
-    static FILES: Cell<Files> = const { Cell::new(Files::MayBeRead) };
+    static ACCESS: Cell<FileAccess> = const { Cell::new(FileAccess::Allowed) };
 }
 
+/// Whether the current thread may read files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Files {
-    MayBeRead,
-    AreNotRead,
-    /// They are not read, and should have been.
-    AreMissed,
+enum FileAccess {
+    Allowed,
+    Forbidden,
+    /// Reads are forbidden, and at least one was attempted.
+    Attempted,
 }
 
-/// Does something that reads, but from memory alone: where this thread would have to wait for a file,
-/// there is no answer, and nothing has happened. For a caller that must not wait, before it asks
-/// another thread to do the same with files.
+/// Runs `work` without reading files; returns `None` if it tried to read one.
+///
+/// A caller that must not wait for a disk tries this first. On `None` it lets another thread do
+/// the same work with files.
 pub fn from_memory<T>(work: impl FnOnce() -> T) -> Option<T> {
-    /// Files may be read again afterwards, even if the work panics.
-    struct Before(Files);
+    /// Restores the previous access, even if the work panics.
+    struct Restore(FileAccess);
 
-    impl Drop for Before {
+    impl Drop for Restore {
         fn drop(&mut self) {
-            FILES.set(self.0);
+            ACCESS.set(self.0);
         }
     }
 
-    let before = Before(FILES.replace(Files::AreNotRead));
-    let answer = work();
-    let is_whole = FILES.get() == Files::AreNotRead;
-    drop(before);
-    is_whole.then_some(answer)
+    let restore = Restore(ACCESS.replace(FileAccess::Forbidden));
+    let result = work();
+    let read_no_file = ACCESS.get() == FileAccess::Forbidden;
+    drop(restore);
+    read_no_file.then_some(result)
 }
 
-/// Whether this thread may read files now: asked before each read.
-pub(crate) fn may_read() -> io::Result<()> {
-    match FILES.get() {
-        Files::MayBeRead => Ok(()),
-        Files::AreNotRead | Files::AreMissed => {
-            FILES.set(Files::AreMissed);
+/// Fails if this thread may not read files now; called before each read.
+pub(crate) fn check_read_allowed() -> io::Result<()> {
+    match ACCESS.get() {
+        FileAccess::Allowed => Ok(()),
+        FileAccess::Forbidden | FileAccess::Attempted => {
+            ACCESS.set(FileAccess::Attempted);
             Err(io::ErrorKind::WouldBlock.into())
         }
     }
@@ -49,18 +51,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_read_a_file_has_no_answer() {
+    fn work_that_tries_to_read_a_file_yields_nothing() {
         assert_eq!(from_memory(|| 1), Some(1));
-        // Whoever swallows the error is found out all the same.
-        assert_eq!(from_memory(|| may_read().is_ok()), None);
-        assert!(may_read().is_ok());
+        // The attempt counts even if the work ignores the error.
+        assert_eq!(from_memory(|| check_read_allowed().is_ok()), None);
+        assert!(check_read_allowed().is_ok());
         let panicked = std::panic::catch_unwind(|| from_memory(|| panic!("in the middle")));
-        assert!(panicked.is_err() && may_read().is_ok());
+        assert!(panicked.is_err() && check_read_allowed().is_ok());
     }
 
     #[test]
-    fn other_threads_read_meanwhile() {
-        let elsewhere = || std::thread::spawn(|| may_read().is_ok()).join().unwrap();
+    fn other_threads_may_read_files_meanwhile() {
+        let elsewhere = || std::thread::spawn(|| check_read_allowed().is_ok()).join().unwrap();
         assert_eq!(from_memory(elsewhere), Some(true));
     }
 }

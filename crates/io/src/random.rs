@@ -2,35 +2,34 @@ use std::cell::RefCell;
 
 /// A source of random numbers.
 pub trait Random: Send + Sync + 'static {
-    /// 128 bits that nobody can guess (in production) or that a seed decides (in a test).
+    /// Returns 128 bits: unpredictable in production, determined by a seed in a test.
     fn next_u128(&self) -> u128;
 }
 
-/// The operating system's generator.
+/// The operating system's random number generator.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct OsRandom;
 
-/// The system is asked for so many bytes at once: a call for each number would cost more than all
-/// else that is done for a small event.
+/// Bytes per system call: one call per number would cost more than all other work of a small event.
 const AT_ONCE: usize = 1024;
 
-/// What a thread has drawn; the last `left` bytes were not handed out yet.
+/// Random bytes of a thread; the last `left` bytes are unused.
 struct Supply {
-    drawn: [u8; AT_ONCE],
+    bytes: [u8; AT_ONCE],
     left: usize,
 }
 
 thread_local! {
-    static SUPPLY: RefCell<Supply> = const { RefCell::new(Supply { drawn: [0; AT_ONCE], left: 0 }) };
+    static SUPPLY: RefCell<Supply> = const { RefCell::new(Supply { bytes: [0; AT_ONCE], left: 0 }) };
 }
 
 impl Supply {
     fn next(&mut self) -> Option<u128> {
         if self.left == 0 {
-            getrandom::fill(&mut self.drawn).ok()?;
+            getrandom::fill(&mut self.bytes).ok()?;
             self.left = AT_ONCE;
         }
-        let (number, _) = self.drawn[AT_ONCE - self.left..].split_first_chunk()?;
+        let (number, _) = self.bytes[AT_ONCE - self.left..].split_first_chunk()?;
         self.left -= number.len();
         Some(u128::from_le_bytes(*number))
     }
@@ -38,13 +37,13 @@ impl Supply {
 
 impl Random for OsRandom {
     fn next_u128(&self) -> u128 {
-        // A number leaves the thread's supply when it is handed out: none is handed out twice.
+        // Each number uses up bytes of the thread's supply, so none is returned twice.
         let supplied = SUPPLY.try_with(|supply| supply.borrow_mut().next());
         supplied.ok().flatten().unwrap_or_else(without_entropy)
     }
 }
 
-/// No entropy source at all: what differs between calls and between processes.
+/// Returns a number without an entropy source, different between calls and processes.
 fn without_entropy() -> u128 {
     let byte = 0_u8;
     let stack = &raw const byte as usize as u128;
@@ -57,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hands_out_no_number_twice_on_any_thread() {
+    fn no_number_occurs_twice_on_any_thread() {
         let draw = || (0..1_000).map(|_| OsRandom.next_u128()).collect::<Vec<_>>();
         let mut all: Vec<u128> = std::thread::scope(|threads| {
             let threads: Vec<_> = (0..4).map(|_| threads.spawn(draw)).collect();

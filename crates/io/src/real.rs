@@ -20,14 +20,14 @@ impl RealDisk {
         let root = root.as_ref();
         if !root.is_dir() {
             fs::create_dir_all(root)?;
-            // The directory itself must last, too.
+            // The directory itself must be durable, too.
             let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
             fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
         Ok(RealDisk { root: root.to_path_buf() })
     }
 
-    /// Opens a directory that must be there.
+    /// Opens an existing directory.
     pub fn existing(root: impl AsRef<Path>) -> io::Result<Self> {
         if !fs::metadata(&root)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -104,7 +104,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// The lock goes with the open file.
+/// A lock that is released when the file is closed.
 struct RealLock(#[expect(dead_code, reason = "held for its Drop")] fs::File);
 
 impl Lock for RealLock {}
@@ -126,12 +126,12 @@ impl File for RealFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn will_read(&self, offset: u64, len: u64) {
+    fn prefetch(&self, offset: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
 
-        // A length of 0 would mean all that follows.
+        // A length of 0 would mean the rest of the file.
         let Some(len) = NonZero::new(len) else { return };
-        // Only an advice: whoever can't take it reads later.
+        // Advice only: if it fails, the later read takes longer.
         _ = fadvise(&self.0, offset, Some(len), Advice::WillNeed);
     }
 

@@ -172,7 +172,7 @@ impl Shared {
             let Some(entry) = packed.entries.get(block.index) else { return Ok(()) };
             stored = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
         }
-        self.file_of(segment)?.will_read(stored.0, stored.1);
+        self.file_of(segment)?.prefetch(stored.0, stored.1);
         Ok(())
     }
 

@@ -157,7 +157,7 @@ fn nothing_is_read_before_its_sync() {
     let sequencer = Sequencer::start(&opened, Plain).unwrap();
     disk.syncs().shut();
     let waiting = pollster::block_on(sequencer.submit(vec![b"x".to_vec()], 17)).unwrap();
-    disk.syncs().wait_for_someone();
+    disk.syncs().wait_until_blocked();
     assert_eq!(contents(&opened.log, Direction::Forward), []);
     disk.syncs().open();
     assert_eq!(pollster::block_on(waiting.outcome()).unwrap(), Ok(1));

@@ -1,4 +1,4 @@
-use leftfold_index::{Adding, Key, KeyHasher, Kind};
+use leftfold_index::{Key, KeyHasher, Kind, PostingWriter};
 use uuid::Uuid;
 
 use leftfold_api::{Facts, Field, category_of};
@@ -114,38 +114,38 @@ pub(crate) struct EventPostings<'a> {
 impl EventPostings<'_> {
     pub(crate) fn add_to(&self, keys: &Keys, postings: &mut impl Postings) {
         let position = self.position;
-        postings.numbered(self.stream_keys.stream, position, self.version);
-        postings.posting(self.stream_keys.category, position);
+        postings.add_numbered(self.stream_keys.stream, position, self.version);
+        postings.add_posting(self.stream_keys.category, position);
         if self.version == 0 {
-            postings.posting(keys.starts(), position);
-            postings.posting(keys.starts_in(category_of(self.stream)), position);
+            postings.add_posting(keys.starts(), position);
+            postings.add_posting(keys.starts_in(category_of(self.stream)), position);
         }
         let lists = self.facts.iter().chain(self.indexes);
-        lists.for_each(|key| postings.posting(*key, position));
-        postings.single(self.id, position);
+        lists.for_each(|key| postings.add_posting(*key, position));
+        postings.add_single(self.id, position);
     }
 }
 
 /// Takes postings.
 pub(crate) trait Postings {
     /// Adds a posting to a key's list.
-    fn posting(&mut self, key: Key, position: u64);
+    fn add_posting(&mut self, key: Key, position: u64);
     /// Adds a posting whose ordinal is known.
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64);
+    fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64);
     /// Adds the only posting of a key.
-    fn single(&mut self, key: Key, position: u64);
+    fn add_single(&mut self, key: Key, position: u64);
 }
 
-impl Postings for Adding<'_> {
-    fn posting(&mut self, key: Key, position: u64) {
-        self.posting(key, position);
+impl Postings for PostingWriter<'_> {
+    fn add_posting(&mut self, key: Key, position: u64) {
+        self.add_posting(key, position);
     }
 
-    fn numbered(&mut self, key: Key, position: u64, ordinal: u64) {
-        self.numbered(key, position, ordinal);
+    fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64) {
+        self.add_numbered(key, position, ordinal);
     }
 
-    fn single(&mut self, key: Key, position: u64) {
-        self.single(key, position);
+    fn add_single(&mut self, key: Key, position: u64) {
+        self.add_single(key, position);
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leftfold_index::{
-    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Part, Source, Target,
-    Toward, encode, merge,
+    Expr, FileHead, IndexCache, IndexFile, IndexSet, Key, KeyHasher, Kind, Order, Part, Source,
+    Target, encode, merge,
 };
 use leftfold_io::{Disk, OpenMode, fake::FakeDisk};
 use zerocopy::FromBytes;
@@ -70,7 +70,7 @@ pub(crate) fn run(input: &[u8]) {
     _ = file.verify(|_, _, _| ());
     merge_it(&disk, &file);
     ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
-    ask(&IndexSet::default().with_past(&[key(0)], &file), &keys(&bytes));
+    ask(&IndexSet::default().with_backfill(&[key(0)], &file), &keys(&bytes));
 }
 
 /// Writes it again as a merged file; what comes of that must be sound.
@@ -111,22 +111,22 @@ fn ask(set: &IndexSet, keys: &[Key]) {
     let some = Expr::And(all.iter().take(2).cloned().collect());
     for expr in [Expr::Or(all), some] {
         for (toward, range) in [
-            (Toward::Later, [0, u64::MAX]),
-            (Toward::Earlier, [0, u64::MAX]),
-            (Toward::Later, [5, 90]),
+            (Order::Ascending, [0, u64::MAX]),
+            (Order::Descending, [0, u64::MAX]),
+            (Order::Ascending, [5, 90]),
         ] {
             go_through(set, &expr, range, toward);
         }
     }
 }
 
-fn go_through(set: &IndexSet, expr: &Expr, range: [u64; 2], toward: Toward) {
+fn go_through(set: &IndexSet, expr: &Expr, range: [u64; 2], toward: Order) {
     let Ok(mut matches) = set.matches(expr, range, toward) else { return };
     let mut before = None;
     while let Ok(Some(position)) = matches.next() {
         let on = before.is_none_or(|before| match toward {
-            Toward::Later => before < position,
-            Toward::Earlier => before > position,
+            Order::Ascending => before < position,
+            Order::Descending => before > position,
         });
         assert!(on && (range[0]..=range[1]).contains(&position), "{position} after {before:?}");
         before = Some(position);

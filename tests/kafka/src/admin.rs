@@ -1,5 +1,4 @@
-//! What tests ask of a cluster besides reading and writing: topics, settings, leaders, and what
-//! brokers remember of producers.
+//! Administration of a cluster: topics, settings, leaders, and the producers that brokers remember.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::wire::{Client, Isolation, Partition, Place, ProducerId, ResponseError, WireError};
+use crate::wire::{Client, Isolation, OffsetSpec, Partition, ProducerId, ResponseError, WireError};
 
 const WITHIN_MILLIS: i32 = 20_000;
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
@@ -29,14 +28,14 @@ const SET: i8 = 0;
 const BROKERS: i8 = 4;
 const PREFERRED: i8 = 0;
 
-/// What a leader remembers of a producer that has written to a partition.
+/// The state that a leader remembers of a producer of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownProducer {
-    /// Who, in the newest incarnation that was seen.
+    /// The producer with its newest epoch.
     pub producer: ProducerId,
-    /// The number of its last record.
+    /// The sequence of its last record.
     pub last_sequence: i32,
-    /// Where its open transaction begins, if there is one.
+    /// The first offset of its open transaction, if there is one.
     pub open_from: Option<i64>,
 }
 
@@ -44,7 +43,7 @@ fn text(of: &str) -> StrBytes {
     StrBytes::from_string(of.to_owned())
 }
 
-/// Asks again until there is an answer of the wanted kind; gives the last one if time runs out.
+/// Asks repeatedly until `wanted` accepts the answer; returns the last answer on a timeout.
 pub fn poll<T>(
     patience: Duration,
     mut ask: impl FnMut() -> Result<T, WireError>,
@@ -88,14 +87,15 @@ impl Client {
             WireError::check("CreateTopicsRequest", topic.error_code, message)?;
         }
         let partition = Partition::first_of(name);
-        // The leader may hear of it later than others.
-        let ask =
-            || self.leader(&partition)?.offset(&partition, Place::Latest, Isolation::Uncommitted);
+        // The leader may learn of the topic later than other brokers.
+        let ask = || {
+            self.leader(&partition)?.offset(&partition, OffsetSpec::Latest, Isolation::Uncommitted)
+        };
         poll(Duration::from_secs(20), ask, |_| true)?;
         Ok(partition)
     }
 
-    /// Changes a setting of all brokers while they run.
+    /// Changes a dynamic setting of all brokers.
     pub fn set_on_brokers(&self, name: &str, value: &str) -> Result<(), WireError> {
         let config = AlterableConfig::default()
             .with_name(text(name))
@@ -111,13 +111,13 @@ impl Client {
         })
     }
 
-    /// The broker that leads a partition, and the number of its reign.
+    /// Returns the leader of a partition and the leader epoch.
     pub fn leader_id(&self, partition: &Partition) -> Result<(i32, i32), WireError> {
         let (found, _) = self.locate(partition)?;
         Ok((found.leader_id.0, found.leader_epoch))
     }
 
-    /// Waits until some other broker than this one leads the partition; gives its id.
+    /// Waits until another broker than `former` leads the partition; returns its id.
     pub fn wait_for_leader_other_than(
         &self,
         partition: &Partition,
@@ -126,20 +126,21 @@ impl Client {
         let ask = || self.leader_id(partition);
         let (leader, _) = poll(Duration::from_secs(30), ask, |(id, _)| *id != former)?;
         if leader == former {
-            return Err(WireError::Nobody(partition.to_string()));
+            return Err(WireError::NoBroker(partition.to_string()));
         }
         self.wait_until_led(partition)?;
         Ok(leader)
     }
 
-    /// Waits until the leader answers as such. It may hear of its office later than others.
+    /// Waits until the leader answers as leader. It may learn of its role later than other brokers.
     pub fn wait_until_led(&self, partition: &Partition) -> Result<(), WireError> {
-        let ask =
-            || self.leader(partition)?.offset(partition, Place::Latest, Isolation::Uncommitted);
+        let ask = || {
+            self.leader(partition)?.offset(partition, OffsetSpec::Latest, Isolation::Uncommitted)
+        };
         poll(Duration::from_secs(20), ask, |_| true).map(|_| ())
     }
 
-    /// Waits until all these brokers are in sync on the partition.
+    /// Waits until at least `count` replicas of the partition are in sync.
     pub fn wait_in_sync(&self, partition: &Partition, count: usize) -> Result<(), WireError> {
         let ask = || self.locate(partition);
         let (found, _) =
@@ -147,10 +148,10 @@ impl Client {
         if found.isr_nodes.len() >= count {
             return Ok(());
         }
-        Err(WireError::Nobody(format!("{partition}: in sync are {:?} only", found.isr_nodes)))
+        Err(WireError::NoBroker(format!("{partition}: in sync are {:?} only", found.isr_nodes)))
     }
 
-    /// Makes this broker, which must hold a replica, the leader, as an operator would.
+    /// Makes a broker with a replica the leader, as an operator would.
     pub fn move_leader(&self, partition: &Partition, to: i32) -> Result<(), WireError> {
         let (found, _) = self.locate(partition)?;
         let mut order = found.replica_nodes;
@@ -182,7 +183,7 @@ impl Client {
         WireError::check("ElectLeadersRequest", answer.error_code, None)
     }
 
-    /// What the partition's leader remembers of producers.
+    /// Returns the producers that the partition's leader remembers.
     pub fn producers(&self, partition: &Partition) -> Result<Vec<KnownProducer>, WireError> {
         let topic = TopicRequest::default()
             .with_name(partition.topic_name())
@@ -202,7 +203,9 @@ impl Client {
         Ok(known.collect())
     }
 
-    /// The state of a transactional id, such as `Ongoing`; none if its coordinator has forgotten it.
+    /// Returns the state of a transactional id, such as `Ongoing`.
+    ///
+    /// It is `None` if the coordinator has forgotten the id.
     pub fn transaction_state(&self, transactional_id: &str) -> Result<Option<String>, WireError> {
         let request = DescribeTransactionsRequest::default()
             .with_transactional_ids(vec![TransactionalId(text(transactional_id))]);

@@ -1,13 +1,13 @@
-//! What the experiments on Apache Kafka are made of.
+//! The tools of the experiments on Apache Kafka.
 //!
-//! - [`wire`]: a small client of Kafka's protocol that does exactly what it is told: this producer
-//!   id, this epoch, this sequence, this version of the request.
+//! - [`wire`]: a small client of Kafka's protocol whose caller chooses everything: the producer id,
+//!   the epoch, the sequence, the version of the request.
 //! - [`proxy`]: a TCP proxy between a client and a broker that holds, drops and replays requests.
-//! - [`admin`]: topics, settings, leaders, what a broker remembers of producers.
-//! - [`owner`]: one writer of one partition, in the way that `docs/cluster-fencing.md` chooses, and
-//!   the rule by which every reader finds out which records count.
+//! - [`admin`]: topics, settings, leaders, and the producers that a broker remembers.
+//! - [`owner`]: the only writer of a partition, as `docs/cluster-fencing.md` describes it, and the
+//!   rule by which every reader decides which records count.
 //!
-//! The brokers themselves come from `leftfold-kafka-broker`.
+//! The brokers come from `leftfold-kafka-broker`.
 
 pub mod admin;
 pub mod owner;

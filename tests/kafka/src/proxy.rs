@@ -1,9 +1,9 @@
-//! A TCP proxy in front of a broker that knows where a request begins and ends.
+//! A TCP proxy in front of a broker that works on whole requests.
 //!
-//! It passes everything until it is told otherwise for one kind of request: hold it back, drop it, or
-//! lose its answer. What is held is let go later, even if its sender has gone: so a test can deliver
-//! an old owner's bytes long after a newer one has taken over. Every request is remembered and can be
-//! sent again, byte for byte.
+//! It forwards all requests by default. For a kind of request, a test can make it hold or drop
+//! requests, or drop their answers. Held requests are forwarded later even if their client is gone.
+//! So a test can deliver an old owner's bytes long after a newer owner took over. The proxy records
+//! every request and can replay it byte for byte.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -18,29 +18,29 @@ use parking_lot::{Condvar, Mutex};
 
 pub use kafka_protocol::messages::ApiKey;
 
-use crate::wire::{Produced, WireError, replayed};
+use crate::wire::{ProduceResult, WireError, replayed};
 
-/// Longer requests end their connection.
+/// The most bytes of a request; a longer one ends its connection.
 const LARGEST: usize = 128 << 20;
-/// So many of the latest requests are remembered.
+/// The number of recorded requests; older ones are dropped.
 const REMEMBERED: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What happens to requests of one kind.
+/// The treatment of requests of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Treatment {
-    /// They go on to the broker.
+    /// The proxy forwards them.
     #[default]
     Pass,
-    /// They wait, and so does what comes behind them on the same connection.
+    /// The proxy holds them, and all later requests of the same connection.
     Hold,
-    /// They never arrive. This goes for what is held at the moment, too.
+    /// The proxy drops them, including those that it holds.
     Drop,
-    /// They go on, and their answers get lost.
+    /// The proxy forwards them and drops their answers.
     LoseAnswers,
 }
 
-/// Stands before one broker. Dropping it ends its connections.
+/// A proxy in front of one broker. Dropping it ends its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -59,24 +59,24 @@ struct State {
     treatments: HashMap<i16, Treatment>,
     held: usize,
     over: bool,
-    requests: VecDeque<Passed>,
+    requests: VecDeque<RecordedRequest>,
 }
 
-/// A request as it went by.
+/// A recorded request.
 #[derive(Debug, Clone)]
-pub struct Passed {
-    /// Its kind.
+pub struct RecordedRequest {
+    /// The kind of request.
     pub key: i16,
-    /// The version of its layout.
+    /// The version of the request.
     pub version: i16,
     frame: Bytes,
 }
 
-/// What is known of the requests of one connection: correlation id to kind.
-type Asked = Arc<Mutex<HashMap<i32, i16>>>;
+/// The kinds of the requests in flight on one connection, by correlation id.
+type RequestKinds = Arc<Mutex<HashMap<i32, i16>>>;
 
 impl Proxy {
-    /// Starts one on a free port.
+    /// Starts a proxy on a free port.
     pub fn before(broker: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -93,18 +93,18 @@ impl Proxy {
         Ok(Proxy { address, shared })
     }
 
-    /// Where clients go.
+    /// Returns the address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on, requests of this kind are treated so.
-    pub fn treat(&self, kind: ApiKey, treatment: Treatment) {
+    /// Sets the treatment of requests of this kind.
+    pub fn set_treatment(&self, kind: ApiKey, treatment: Treatment) {
         self.shared.state.lock().treatments.insert(kind as i16, treatment);
         self.shared.changed.notify_all();
     }
 
-    /// Waits until so many requests are held.
+    /// Waits until at least `count` requests are held.
     pub fn wait_until_held(&self, count: usize) -> io::Result<()> {
         let mut state = self.shared.state.lock();
         let waiting = |state: &mut State| state.held < count;
@@ -112,14 +112,14 @@ impl Proxy {
         if waited.timed_out() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
-    /// The requests of this kind that have come, held or not.
-    pub fn requests(&self, kind: ApiKey) -> Vec<Passed> {
+    /// Returns the recorded requests of this kind, including held ones.
+    pub fn requests(&self, kind: ApiKey) -> Vec<RecordedRequest> {
         let state = self.shared.state.lock();
         state.requests.iter().filter(|passed| passed.key == kind as i16).cloned().collect()
     }
 
-    /// Sends a request to the broker again, byte for byte, on a connection of its own.
-    pub fn replay<R: Request>(&self, request: &Passed) -> Result<R::Response, WireError> {
+    /// Sends a recorded request to the broker again, byte for byte, on a new connection.
+    pub fn replay<R: Request>(&self, request: &RecordedRequest) -> Result<R::Response, WireError> {
         let address = self.shared.broker;
         let failed = |source| WireError::Connect { address, source };
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
@@ -129,8 +129,8 @@ impl Proxy {
         replayed::answer::<R>(answer.slice(4..), request.version)
     }
 
-    /// Sends a Produce again.
-    pub fn replay_produce(&self, request: &Passed) -> Result<Produced, WireError> {
+    /// Sends a recorded Produce again.
+    pub fn replay_produce(&self, request: &RecordedRequest) -> Result<ProduceResult, WireError> {
         self.replay::<ProduceRequest>(request).and_then(replayed::produced)
     }
 }
@@ -139,18 +139,18 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.state.lock().over = true;
         self.shared.changed.notify_all();
-        // Wakes the one who accepts.
+        // This wakes the accepting thread.
         _ = TcpStream::connect(self.address);
     }
 }
 
 impl Shared {
-    /// Two threads for each connection, one for each direction.
+    /// Starts two threads for a connection, one for each direction.
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         let broker = TcpStream::connect(self.broker)?;
         client.set_nodelay(true)?;
         broker.set_nodelay(true)?;
-        let asked = Asked::default();
+        let asked = RequestKinds::default();
         let (shared, known) = (self.clone(), asked.clone());
         let (from, to) = (client.try_clone()?, broker.try_clone()?);
         let name = || std::thread::Builder::new().name("proxy".to_owned());
@@ -160,10 +160,10 @@ impl Shared {
         Ok(())
     }
 
-    fn forward_requests(&self, mut client: TcpStream, mut broker: TcpStream, asked: &Asked) {
+    fn forward_requests(&self, mut client: TcpStream, mut broker: TcpStream, asked: &RequestKinds) {
         while let Some(frame) = read_frame(&mut client) {
             let Some((key, version, correlation)) = header(&frame) else { break };
-            let passed = Passed { key, version, frame: frame.clone() };
+            let passed = RecordedRequest { key, version, frame: frame.clone() };
             if !self.admit(passed) {
                 continue;
             }
@@ -175,21 +175,21 @@ impl Shared {
         _ = broker.shutdown(Shutdown::Write);
     }
 
-    fn forward_answers(&self, mut broker: TcpStream, mut client: TcpStream, asked: &Asked) {
+    fn forward_answers(&self, mut broker: TcpStream, mut client: TcpStream, asked: &RequestKinds) {
         while let Some(frame) = read_frame(&mut broker) {
             let correlation = frame.get(4..8).and_then(|four| four.try_into().ok());
             let key = correlation.and_then(|id| asked.lock().remove(&i32::from_be_bytes(id)));
             let treatment = key.map_or(Treatment::Pass, |key| self.state.lock().treatment(key));
             if treatment != Treatment::LoseAnswers {
-                // A client that has gone does not stop the broker from answering.
+                // If the client is gone, the broker's answers are still read.
                 _ = client.write_all(&frame);
             }
         }
         _ = client.shutdown(Shutdown::Both);
     }
 
-    /// Whether the request goes on; waits while its kind is held.
-    fn admit(&self, passed: Passed) -> bool {
+    /// Records a request, waits while its kind is held, and returns whether to forward it.
+    fn admit(&self, passed: RecordedRequest) -> bool {
         let mut state = self.state.lock();
         let key = passed.key;
         state.requests.push_back(passed);
@@ -214,7 +214,7 @@ impl State {
     }
 }
 
-/// One request or answer, its length included.
+/// Reads one request or answer, including its length.
 fn read_frame(stream: &mut TcpStream) -> Option<Bytes> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).ok()?;
@@ -225,7 +225,7 @@ fn read_frame(stream: &mut TcpStream) -> Option<Bytes> {
     Some(frame.into())
 }
 
-/// Kind, version and correlation id of a request.
+/// Returns the kind, the version and the correlation id of a request.
 fn header(frame: &Bytes) -> Option<(i16, i16, i32)> {
     let key = i16::from_be_bytes(frame.get(4..6)?.try_into().ok()?);
     let version = i16::from_be_bytes(frame.get(6..8)?.try_into().ok()?);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use leftfold_kafka_testing::owner::{Appending, Identity, Owner};
+use leftfold_kafka_testing::owner::{Identity, Owner, PendingAppend};
 use leftfold_kafka_testing::wire::{
     Batch, Client, Connection, End, EndVersion, Partition, ProduceReply, ProducerId, Record,
     ResponseError, WireError,
@@ -44,7 +44,7 @@ pub(crate) struct Writing {
 enum Writer {
     Plain { leader: Connection, partition: Partition, sent: VecDeque<ProduceReply> },
     Transactions(Transactions),
-    Claims { owner: Box<Owner>, sent: VecDeque<Appending> },
+    Claims { owner: Box<Owner>, sent: VecDeque<PendingAppend> },
 }
 
 struct Transactions {

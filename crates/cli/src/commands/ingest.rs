@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use leftfold::EventStore;
-use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest};
+use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest};
 use serde_json::json;
 
 use crate::args::{self, Place};
@@ -65,7 +65,7 @@ pub(crate) fn ingest_all(
     let (mut sum, mut complete) = (Tally::default(), true);
     for file in files {
         let name = file.display().to_string();
-        let Ingested { tally, read } =
+        let IngestSummary { tally, read } =
             ingest_one(store, mapping, file, rejects).with_context(|| name.clone())?;
         sum.ingested += tally.ingested;
         sum.repeated += tally.repeated;
@@ -95,12 +95,12 @@ fn ingest_one(
     mapping: &Mapping,
     file: &Path,
     rejects: &mut Rejects,
-) -> anyhow::Result<Ingested> {
+) -> anyhow::Result<IngestSummary> {
     let input = File::open(file)?;
     let bar = bar(input.metadata()?.len())?;
     let input = bar.wrap_read(input);
-    let mut watch = Watching { file, rejects, bar: &bar };
-    let done = ingest(store, mapping, BufReader::with_capacity(READ_AHEAD, input), &mut watch);
+    let mut observer = Progress { file, rejects, bar: &bar };
+    let done = ingest(store, mapping, BufReader::with_capacity(READ_AHEAD, input), &mut observer);
     bar.finish_and_clear();
     Ok(done?)
 }
@@ -118,18 +118,18 @@ fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(bar)
 }
 
-struct Watching<'a> {
+struct Progress<'a> {
     file: &'a Path,
     rejects: &'a mut Rejects,
     bar: &'a ProgressBar,
 }
 
-impl Watch for Watching<'_> {
-    fn rejected(&mut self, reject: &Reject) -> std::io::Result<()> {
+impl IngestObserver for Progress<'_> {
+    fn on_reject(&mut self, reject: &Reject) -> std::io::Result<()> {
         self.rejects.write(self.file, reject)
     }
 
-    fn progressed(&mut self, tally: Tally) {
+    fn on_progress(&mut self, tally: Tally) {
         let records = tally.ingested + tally.repeated + tally.rejected;
         let rate = records as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
         let [rate, rejected] = [rate as u64, tally.rejected].map(thousands);

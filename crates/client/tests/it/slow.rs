@@ -60,7 +60,7 @@ fn a_sync_that_hangs_holds_up_only_whoever_waits_for_it() {
     let (said, heard) = mpsc::channel();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| append(&served).streams[0].last);
-        disk.syncs().wait_for_someone();
+        disk.syncs().wait_until_blocked();
         let address = served.address();
         scope.spawn(move || {
             let other = block_on(Client::connect(url(address))).unwrap();

@@ -1,4 +1,4 @@
-//! From whatever encoding the file has to UTF-8.
+//! Decodes a file to UTF-8.
 //!
 //! UTF-8, with or without a byte order mark, passes through untouched. A UTF-16 mark, the XML
 //! declaration, or the mapping's `encoding` choose a decoder.
@@ -11,7 +11,7 @@ use std::io::{self, Read};
 /// Enough for any XML declaration that a program writes.
 const PROLOGUE: usize = 1024;
 
-/// Where the file's encoding is named.
+/// The source of the file's encoding.
 #[derive(Clone, Copy)]
 pub(crate) enum Label {
     /// In the file's own XML declaration.
@@ -34,7 +34,7 @@ impl<R: Read> Read for Counting<'_, R> {
     }
 }
 
-/// `input` as UTF-8, or the encoding's name when nobody knows it.
+/// Returns `input` as UTF-8, or the encoding's name if it is unknown.
 pub(crate) fn open<'a>(
     input: impl Read + 'a,
     label: Label,
@@ -68,7 +68,7 @@ fn choose(label: Label, prologue: &[u8]) -> Result<&'static Encoding, String> {
     }
 }
 
-/// The encoding that the XML declaration names, if there is one.
+/// Returns the encoding that the XML declaration names, or `None`.
 fn declared(prologue: &[u8]) -> Option<&str> {
     let declaration = prologue.strip_prefix(b"<?xml")?;
     let end = memchr::memmem::find(declaration, b"?>")?;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn utf_8_passes_and_loses_its_mark() {
+    fn utf_8_passes_without_its_byte_order_mark() {
         assert_eq!(decoded("\u{feff}<a>ü</a>".as_bytes(), Label::Declared).unwrap(), "<a>ü</a>");
         assert_eq!(decoded("ü".as_bytes(), Label::Declared).unwrap(), "ü");
         assert_eq!(decoded(b"", Label::Declared).unwrap(), "");
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_is_known_by_its_mark() {
+    fn utf_16_is_recognised_by_its_byte_order_mark() {
         let wide: Vec<u8> = "\u{feff}<a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(decoded(&wide, Label::Declared).unwrap(), "<a/>");
     }
 
     #[test]
-    fn an_unknown_encoding_is_named() {
+    fn an_unknown_encoding_is_reported_by_name() {
         let strange = b"<?xml version='1.0' encoding='klingon'?><a/>";
         assert_eq!(decoded(strange, Label::Declared).unwrap_err(), "klingon");
     }

@@ -1,26 +1,24 @@
 //! A bounded window that slides over the input.
 //!
-//! A reader pins the place where a record begins, moves forward, and finds the whole record in
-//! one slice when it has reached the end: no copy, no allocation. When a record outgrows the limit
-//! the window lets go of it ([`Window::let_go`]), keeps its first bytes for the reject, and the
-//! reader goes on to the record's end. So no input, however made, takes more memory than the limit
-//! and one chunk.
+//! A reader pins the start of a record and moves forward. At the record's end the whole record is
+//! one slice, without a copy or an allocation. A record that exceeds the limit is dropped
+//! ([`Window::drop_record`]): the window keeps its first bytes for the reject, and the reader moves
+//! on to the record's end. So no input takes more memory than the limit and one chunk.
 
 use crate::item::MAX_SHOWN_BYTES;
 use std::io::{self, Read};
 
-/// How much is asked of the input at a time: large enough that the system call disappears, small
-/// enough to stay in the processor's second-level cache.
+/// Bytes per read: large enough to hide the system call, small enough for the second-level cache.
 const CHUNK: usize = 256 * 1024;
 
-/// What asking for more bytes gave.
+/// The outcome of reading more bytes.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Fill {
     /// There are more bytes behind the position.
     More,
     /// The input has ended.
     End,
-    /// The pinned bytes have reached the limit; let go of them first.
+    /// The pinned bytes have reached the limit; the reader must drop them first.
     Full,
 }
 
@@ -35,7 +33,7 @@ pub(crate) struct Window<R> {
     /// Line breaks before `buf[counted]`.
     breaks: u64,
     counted: usize,
-    /// The line of the pin at the time it was let go of.
+    /// The first line of the record, if it was dropped.
     lost: Option<u64>,
     head: Vec<u8>,
 }
@@ -57,23 +55,23 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// A new record begins here.
+    /// Pins the position as the start of a new record.
     pub(crate) fn pin(&mut self) {
         self.pin = self.pos;
         self.lost = None;
     }
 
-    /// From the pin to the position.
+    /// Returns the bytes from the pin to the position.
     pub(crate) fn pinned(&self) -> &[u8] {
         &self.buf[self.pin..self.pos]
     }
 
-    /// From the position on, as far as it is here already.
+    /// Returns the bytes behind the position that are already in memory.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.buf[self.pos..self.end]
     }
 
-    /// How far the position is behind the pin.
+    /// Returns the distance from the pin to the position.
     pub(crate) fn offset(&self) -> usize {
         self.pos - self.pin
     }
@@ -82,12 +80,12 @@ impl<R: Read> Window<R> {
         self.pos = (self.pos + bytes).min(self.end);
     }
 
-    /// Whether the record is longer than the limit.
+    /// Returns whether the record is longer than the limit.
     pub(crate) fn is_too_large(&self) -> bool {
         self.lost.is_some() || self.offset() > self.limit
     }
 
-    /// Whether the beginning of the record is gone.
+    /// Returns whether the start of the record was dropped.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_some()
     }
@@ -96,8 +94,9 @@ impl<R: Read> Window<R> {
         self.limit
     }
 
-    /// The beginning of the record, for showing it; a little more than will be shown, so that the
-    /// cut is noticed.
+    /// Returns the start of the record for a reject.
+    ///
+    /// It is a little longer than what a reject shows, so that the caller notices the cut.
     pub(crate) fn head(&self) -> String {
         let head = match self.lost {
             Some(_) => &self.head,
@@ -106,7 +105,7 @@ impl<R: Read> Window<R> {
         String::from_utf8_lossy(head).into_owned()
     }
 
-    /// The line, counted from 1, in which the record begins.
+    /// Returns the line, from 1, in which the record begins.
     pub(crate) fn line(&mut self) -> u64 {
         match self.lost {
             Some(line) => line,
@@ -114,7 +113,7 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// The line, counted from 1, of the position.
+    /// Returns the line, from 1, of the position.
     pub(crate) fn line_here(&mut self) -> u64 {
         self.line_at(self.pos)
     }
@@ -128,8 +127,8 @@ impl<R: Read> Window<R> {
         self.breaks - count_breaks(&self.buf[place..self.counted]) + 1
     }
 
-    /// Forgets the pinned bytes; the record goes on at the position, which is the new pin.
-    pub(crate) fn let_go(&mut self) {
+    /// Drops the pinned bytes; the record continues at the position, which is the new pin.
+    pub(crate) fn drop_record(&mut self) {
         if self.lost.is_none() {
             let line = self.line_at(self.pin);
             let shown = (self.pin + MAX_SHOWN_BYTES + 4).min(self.end);
@@ -140,7 +139,7 @@ impl<R: Read> Window<R> {
         self.pin = self.pos;
     }
 
-    /// Reads more bytes behind those that are here.
+    /// Reads more bytes behind those in memory.
     pub(crate) fn more(&mut self) -> io::Result<Fill> {
         if self.ended {
             return Ok(Fill::End);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_beyond_the_limit_is_let_go_but_keeps_its_head_and_line() {
+    fn a_record_beyond_the_limit_is_dropped_but_keeps_its_head_and_line() {
         let text = "x\n".repeat(CHUNK * 3);
         let mut window = Window::new(text.as_bytes(), 1000);
         window.more().unwrap();
@@ -215,7 +214,7 @@ mod tests {
             window.advance(usize::MAX / 2);
             match window.more().unwrap() {
                 Fill::More => {}
-                Fill::Full => window.let_go(),
+                Fill::Full => window.drop_record(),
                 Fill::End => break,
             }
         }

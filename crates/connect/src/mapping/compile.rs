@@ -1,25 +1,33 @@
-//! From the file as written to a mapping that works.
+//! Compiles a mapping file into a plan.
 
 use super::error::MappingError;
-use super::field::{Equals, Field, Kind};
+use super::field::{compile_equals, compile_field};
 use super::file::{self, FormatName};
-use super::template::{Names, Template, resolve};
-use super::{EventType, Format, KeyPart, Mapping, NAMESPACE};
+use super::paths::{BalancePaths, Shape, compile_paths};
+use crate::plan::csv::CsvPlan;
+use crate::plan::ndjson::NdjsonPlan;
+use crate::plan::template::{Names, Template, resolve};
+use crate::plan::xml::{BalanceRule, SplitRule, XmlPlan};
+use crate::plan::{EventType, Field, Format, KeyPart, Kind, Plan};
 use crate::value::{decimal::Exponent, json};
-use crate::{csv, ndjson, xml};
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Long enough for any entry of a bank statement seen so far by two orders of magnitude.
+/// The namespace of all ids made here: UUIDv5 of the mapping's name in it is the namespace of that
+/// mapping's records. Frozen; another value would make every file new.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_6d0e_52b7_4a39_9d84_1ef0_7c53_a6b2);
+
+/// The default limit: two orders of magnitude above the longest known bank statement entry.
 const DEFAULT_RECORD_BYTES: usize = 1024 * 1024;
-/// A record is held in memory as a whole; more than this is not a record but a file.
+/// The largest limit, because a whole record is held in memory.
 const LARGEST_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 type Result<T> = std::result::Result<T, MappingError>;
 
-pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
+/// Compiles a mapping as it is written.
+pub(super) fn compile(mut file: file::File) -> Result<Plan> {
     if file.name.trim().is_empty() {
         return Err(MappingError::at("name", "is empty; it becomes part of every id"));
     }
@@ -27,7 +35,7 @@ pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
     let names = names(&fields)?;
     let (index, part) = (fields.len(), fields.len() + 1);
     let fields = compile_fields(fields, file.format, &names)?;
-    Ok(Mapping {
+    Ok(Plan {
         namespace: Uuid::new_v5(&NAMESPACE, file.name.as_bytes()),
         format: format(&file, &fields, &names)?,
         zone: zone(&file.zone)?,
@@ -43,7 +51,6 @@ pub(super) fn compile(mut file: file::File) -> Result<Mapping> {
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
         fields,
-        name: file.name,
     })
 }
 
@@ -51,8 +58,7 @@ fn names(fields: &BTreeMap<String, file::Field>) -> Result<Names> {
     let mut names: Names = fields.keys().cloned().zip(0..).collect();
     for (counted, at) in [("index", fields.len()), ("part", fields.len() + 1)] {
         if names.insert(counted.to_owned(), at).is_some() {
-            let problem =
-                "this name is taken: it is the counted position; call the field otherwise";
+            let problem = "this name is reserved for the counted position; rename the field";
             return Err(MappingError::at(format!("field.{counted}"), problem));
         }
     }
@@ -74,7 +80,7 @@ fn compile_fields(
             let problem = "joins repeated XML elements; it needs format = \"xml\" and a path";
             return Err(MappingError::at(format!("field.{name}.join"), problem));
         }
-        fields.push(Field::compile(&name, file, exponent, names)?);
+        fields.push(compile_field(&name, file, exponent, names)?);
     }
     fields.push(Field::counted("index"));
     fields.push(Field::counted("part"));
@@ -95,13 +101,13 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
     match file.format {
         FormatName::Xml => xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan))),
         FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
-        FormatName::Ndjson => ndjson::Plan::compile(fields)
+        FormatName::Ndjson => NdjsonPlan::compile(fields)
             .map(Format::Ndjson)
             .map_err(|(field, problem)| path_error(&field, problem)),
     }
 }
 
-fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<csv::Plan> {
+fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<CsvPlan> {
     let absent = file::Csv::default();
     let section = section.unwrap_or(&absent);
     let byte = |key: &str, sign: char| match u8::try_from(sign) {
@@ -113,31 +119,31 @@ fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<csv::Plan> 
         return Err(MappingError::at("csv.quote", "must differ from csv.delimiter"));
     }
     let columns = section.columns.clone();
-    let plan = csv::Plan { delimiter, quote, columns };
+    let plan = CsvPlan { delimiter, quote, columns };
     if let Some(columns) = &plan.columns {
         plan.bind(fields, columns).map_err(|(field, problem)| path_error(&field, problem))?;
     }
     Ok(plan)
 }
 
-fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<xml::Plan> {
+fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<XmlPlan> {
     let Some(section) = &file.xml else {
         let problem = "is missing; an XML mapping needs [xml] with record = \"path/of/a/record\"";
         return Err(MappingError::at("xml", problem));
     };
-    let shape = xml::Shape {
+    let shape = Shape {
         record: &section.record,
         group: section.group.as_deref(),
         split: section.split.as_ref().map(|split| split.path.as_str()),
         balance: file.balance.as_ref().map(|balance| balance.element.as_str()),
     };
-    let balance_paths = file.balance.as_ref().map(|b| xml::BalancePaths {
+    let balance_paths = file.balance.as_ref().map(|b| BalancePaths {
         kind: &b.kind,
         amount: &b.amount,
         direction: &b.direction,
         currency: b.currency.as_deref(),
     });
-    let mut plan = xml::Plan::compile(&shape, balance_paths, fields)
+    let mut plan = compile_paths(&shape, balance_paths, fields)
         .map_err(|(place, problem)| MappingError::at(place, problem))?;
     if let Some(split) = &section.split {
         plan.split = Some(split_rule(split, fields, names)?);
@@ -148,7 +154,7 @@ fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<xml::P
     Ok(plan)
 }
 
-fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<xml::SplitRule> {
+fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<SplitRule> {
     let pair = |key: &str, [part, record]: &[String; 2]| {
         let place = format!("xml.split.{key}");
         Ok((name_at(&place, part, names)?, name_at(&place, record, names)?))
@@ -159,19 +165,15 @@ fn split_rule(split: &file::Split, fields: &[Field], names: &Names) -> Result<xm
         must_be_decimal("xml.split.sum", &fields[total])?;
     }
     let same: Result<Vec<_>> = split.same.iter().map(|names| pair("same", names)).collect();
-    Ok(xml::SplitRule { sum, same: same? })
+    Ok(SplitRule { sum, same: same? })
 }
 
-fn balance_rule(
-    balance: &file::Balance,
-    fields: &[Field],
-    names: &Names,
-) -> Result<xml::BalanceRule> {
+fn balance_rule(balance: &file::Balance, fields: &[Field], names: &Names) -> Result<BalanceRule> {
     let entry = name_at("balance.entry", &balance.entry, names)?;
     must_be_decimal("balance.entry", &fields[entry])?;
     let currency = balance.entry_currency.as_ref();
     let when = balance.when.as_ref();
-    Ok(xml::BalanceRule {
+    Ok(BalanceRule {
         negative: balance.negative.clone(),
         opening: balance.opening.0.clone(),
         closing: balance.closing.0.clone(),
@@ -179,7 +181,7 @@ fn balance_rule(
         entry_currency: currency
             .map(|name| name_at("balance.entry_currency", name, names))
             .transpose()?,
-        when: when.map(|when| Equals::compile(when, "balance.when", names)).transpose()?,
+        when: when.map(|when| compile_equals(when, "balance.when", names)).transpose()?,
         subject: template("balance.subject", &balance.subject, names)?,
     })
 }
@@ -205,7 +207,8 @@ fn template(place: &str, text: &str, names: &Names) -> Result<Template> {
 
 pub(super) fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
-        let problem = format!("'{name}' is no time zone; write one such as Europe/Berlin or UTC");
+        let problem =
+            format!("'{name}' is not a time zone; write one such as Europe/Berlin or UTC");
         MappingError::at("zone", problem)
     })
 }
@@ -217,7 +220,7 @@ fn encoding(file: &file::File) -> Result<Option<&'static Encoding>> {
         return Err(MappingError::at("encoding", problem));
     }
     let unknown = || {
-        let problem = format!("'{label}' is no known encoding; one such is windows-1252");
+        let problem = format!("'{label}' is not a known encoding; write one such as windows-1252");
         MappingError::at("encoding", problem)
     };
     Encoding::for_label(label.as_bytes()).map(Some).ok_or_else(unknown)
@@ -233,7 +236,7 @@ fn record_bytes(given: Option<usize>) -> Result<usize> {
     }
 }
 
-/// Puts each field behind those it is made of; refuses circles.
+/// Orders the fields so that each comes after the fields it is made of; refuses cycles.
 fn order(fields: &[Field]) -> Result<Vec<usize>> {
     let depends: Vec<Vec<usize>> = fields.iter().map(Field::depends_on).collect();
     let mut order = Vec::with_capacity(fields.len());
@@ -259,7 +262,7 @@ fn event_type(event: &file::Event, names: &Names) -> Result<EventType> {
             Ok(EventType::By(field, event.types.clone()))
         }
         _ => {
-            let problem = "needs either type (always the same) or type_field and types (by a \
+            let problem = "needs either type (the same for all) or type_field and types (by a \
                            field's value)";
             Err(MappingError::at("event", problem))
         }
@@ -315,7 +318,7 @@ fn data(data: &[String], names: &Names) -> Result<Vec<(Vec<u8>, usize)>> {
         let (field, key) = (field.trim(), key.trim());
         let field = name_at("data", field, names)?;
         if keys.contains(&key) {
-            return Err(MappingError::at("data", format!("'{key}' is there twice")));
+            return Err(MappingError::at("data", format!("'{key}' occurs twice")));
         }
         keys.push(key);
         let mut lead = vec![b','];

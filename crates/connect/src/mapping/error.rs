@@ -1,19 +1,19 @@
-//! What is wrong with a mapping, and where.
+//! The errors of a mapping file.
 
 /// A mapping that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MappingError {
-    /// Not TOML, or a key, a type or a value that mappings do not have. The message shows the
-    /// line and says what is allowed there.
+    /// The text is not TOML or has an unknown key, type or value. The message shows the line and
+    /// what is allowed there.
     #[error("the mapping cannot be read: {0}")]
     Syntax(#[from] Box<toml::de::Error>),
-    /// The parts do not fit together.
+    /// A key contradicts another key or names something that does not exist.
     #[error("{place}: {problem}")]
     Invalid {
         /// The key, such as `field.amount.pattern`.
         place: String,
-        /// What is wrong and what is allowed.
+        /// The mistake, and what is allowed.
         problem: String,
     },
 }

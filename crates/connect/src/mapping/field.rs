@@ -1,159 +1,57 @@
-//! One field: where it comes from and what it must be.
+//! Compiles the `[field.NAME]` sections of a mapping.
 
 use super::error::MappingError;
 use super::file;
-use super::template::{Names, Template, resolve};
+use crate::plan::template::{Names, Template, resolve};
+use crate::plan::{Decimal, Equals, Field, Kind, Pattern, Source};
 use crate::value::decimal::Exponent;
 use crate::value::time::Shape;
 use regex::Regex;
-use std::collections::BTreeMap;
 
-#[derive(Debug)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) source: Source,
-    /// Between repeated elements; without it the first one counts.
-    pub(crate) join: Option<String>,
-    pub(crate) kind: Kind,
-    pub(crate) required: bool,
-    pub(crate) default: Option<String>,
-    pub(crate) map: Option<BTreeMap<String, String>>,
-    pub(crate) one_of: Option<Vec<String>>,
-    pub(crate) pattern: Option<Pattern>,
-    pub(crate) lengths: Option<(usize, usize)>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// The reader puts it: paths, columns or pointers, the first that is present.
-    Input(Vec<String>),
-    /// Other fields: the first template whose fields are all present.
-    Value(Vec<Template>),
-    /// Another field decides which template it is.
-    By(usize, BTreeMap<String, Template>),
-    /// The reader counts it.
-    Counted,
-}
-
-#[derive(Debug)]
-pub(crate) enum Kind {
-    Text,
-    Decimal(Decimal),
-    Integer,
-    Boolean,
-    Time(Shape, Option<String>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Decimal {
-    pub(crate) max_scale: usize,
-    pub(crate) exponent: Exponent,
-    pub(crate) not_negative: bool,
-    pub(crate) separators: Option<(char, Option<char>)>,
-    pub(crate) negative_when: Option<Equals>,
-}
-
-/// A condition: the field has this value.
-#[derive(Debug)]
-pub(crate) struct Equals {
-    pub(crate) field: usize,
-    pub(crate) is: String,
-}
-
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    pub(crate) written: String,
-    pub(crate) regex: Regex,
-}
-
-impl Field {
-    /// A field that the reader counts, such as the index of the record.
-    pub(super) fn counted(name: &str) -> Field {
-        Field {
-            name: name.to_owned(),
-            source: Source::Counted,
-            join: None,
-            kind: Kind::Text,
-            required: false,
-            default: None,
-            map: None,
-            one_of: None,
-            pattern: None,
-            lengths: None,
-        }
+/// Compiles one `[field.NAME]` section.
+pub(super) fn compile_field(
+    name: &str,
+    mut file: file::Field,
+    exponent: Exponent,
+    names: &Names,
+) -> Result<Field, MappingError> {
+    let place = |key: &str| format!("field.{name}.{key}");
+    check_name(name)?;
+    check_keys(name, &file)?;
+    let kind = kind(name, &file, exponent, names)?;
+    let source = source(name, &mut file, names)?;
+    let pattern = file.pattern.map(|written| pattern(written, place("pattern"))).transpose()?;
+    let lengths = match (file.min_length, file.max_length) {
+        (None, None) => None,
+        (min, max) => Some((min.unwrap_or(0), max.unwrap_or(usize::MAX))),
+    };
+    if lengths.is_some_and(|(min, max)| min > max) {
+        let problem = "is greater than max_length, so no value could pass";
+        return Err(MappingError::at(place("min_length"), problem));
     }
-
-    pub(super) fn compile(
-        name: &str,
-        mut file: file::Field,
-        exponent: Exponent,
-        names: &Names,
-    ) -> Result<Field, MappingError> {
-        let place = |key: &str| format!("field.{name}.{key}");
-        check_name(name)?;
-        check_keys(name, &file)?;
-        let kind = kind(name, &file, exponent, names)?;
-        let source = source(name, &mut file, names)?;
-        let pattern = file.pattern.map(|written| pattern(written, place("pattern"))).transpose()?;
-        let lengths = match (file.min_length, file.max_length) {
-            (None, None) => None,
-            (min, max) => Some((min.unwrap_or(0), max.unwrap_or(usize::MAX))),
-        };
-        if lengths.is_some_and(|(min, max)| min > max) {
-            let problem = "is greater than max_length, so no value could pass";
-            return Err(MappingError::at(place("min_length"), problem));
-        }
-        Ok(Field {
-            name: name.to_owned(),
-            source,
-            join: file.join,
-            kind,
-            required: file.required,
-            default: file.default,
-            map: file.map,
-            one_of: file.one_of,
-            pattern,
-            lengths,
-        })
-    }
-
-    /// Whether a text that passed once may pass again without being checked: it needs a check worth
-    /// saving, and must be kept as it is.
-    pub(crate) fn is_remembered(&self) -> bool {
-        let checked = self.pattern.is_some() || self.one_of.is_some() || self.lengths.is_some();
-        match &self.kind {
-            Kind::Text => checked && self.map.is_none(),
-            Kind::Time(_, format) => format.is_none() && self.map.is_none(),
-            Kind::Decimal(_) | Kind::Integer | Kind::Boolean => false,
-        }
-    }
-
-    /// The fields that must be known before this one.
-    pub(super) fn depends_on(&self) -> Vec<usize> {
-        let mut fields: Vec<usize> = match &self.source {
-            Source::Value(templates) => templates.iter().flat_map(Template::fields).collect(),
-            Source::By(field, templates) => {
-                templates.values().flat_map(Template::fields).chain([*field]).collect()
-            }
-            Source::Input(_) | Source::Counted => Vec::new(),
-        };
-        if let Kind::Decimal(Decimal { negative_when: Some(when), .. }) = &self.kind {
-            fields.push(when.field);
-        }
-        fields
-    }
+    Ok(Field {
+        name: name.to_owned(),
+        source,
+        join: file.join,
+        kind,
+        required: file.required,
+        default: file.default,
+        map: file.map,
+        one_of: file.one_of,
+        pattern,
+        lengths,
+    })
 }
 
-impl Equals {
-    pub(super) fn compile(
-        file: &file::Equals,
-        place: &str,
-        names: &Names,
-    ) -> Result<Equals, MappingError> {
-        let field = resolve(&file.field, names)
-            .map_err(|problem| MappingError::at(format!("{place}.field"), problem))?;
-        Ok(Equals { field, is: file.is.clone() })
-    }
+/// Compiles a condition on a field's value.
+pub(super) fn compile_equals(
+    file: &file::Equals,
+    place: &str,
+    names: &Names,
+) -> Result<Equals, MappingError> {
+    let field = resolve(&file.field, names)
+        .map_err(|problem| MappingError::at(format!("{place}.field"), problem))?;
+    Ok(Equals { field, is: file.is.clone() })
 }
 
 fn check_name(name: &str) -> Result<(), MappingError> {
@@ -211,7 +109,7 @@ fn kind(
                 separators: separators
                     .then(|| (file.decimal_separator.unwrap_or('.'), file.group_separator)),
                 negative_when: negative_when
-                    .map(|when| Equals::compile(when, &place, names))
+                    .map(|when| compile_equals(when, &place, names))
                     .transpose()?,
             }))
         }

@@ -1,4 +1,4 @@
-//! The mapping file as it is written. Unknown keys are errors everywhere.
+//! The mapping file as deserialized from TOML. Unknown keys are errors everywhere.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor, value::SeqAccessDeserializer};
@@ -161,8 +161,7 @@ pub(super) enum KindName {
     DateOrDatetime,
 }
 
-/// A string, or a list of strings. Written out rather than derived so that a wrong value is told
-/// what is expected.
+/// A string or a list of strings. The hand-written `Deserialize` names both in its error.
 pub(super) struct OneOrMany(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMany {

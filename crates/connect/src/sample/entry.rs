@@ -1,4 +1,4 @@
-//! One entry of a statement, good or with a flaw.
+//! One entry of a statement, valid or with a flaw.
 
 use super::dialect::Dialect;
 use super::iban;
@@ -6,7 +6,7 @@ use super::people::{Payment, credit, debit};
 use super::rng::Rng;
 use super::xml::Xml;
 
-/// What is wrong with an entry.
+/// The defect of an entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Flaw {
     AmountWithComma,
@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub(super) is_credit: bool,
     pub(super) status: Status,
     is_reversal: bool,
-    /// The day it was booked, as `YYYY-MM-DD`, and a time in it.
+    /// The booking day, as `YYYY-MM-DD`.
     day: &'static str,
     time: String,
     servicer_reference: Option<String>,
@@ -66,8 +66,9 @@ pub(super) struct Part {
 }
 
 impl Entry {
-    /// The `number`th entry of a file, which makes its references unique; booked on the last of
-    /// `days`, or late on one of those before.
+    /// Makes entry number `number` of a file, which makes its references unique.
+    ///
+    /// It is booked on the last of `days`, or sometimes on an earlier one.
     pub(super) fn make(rng: &mut Rng, number: u64, days: &[&'static str; 3]) -> Entry {
         let is_credit = rng.percent(35);
         let first = if is_credit { credit(rng) } else { debit(rng) };
@@ -96,8 +97,8 @@ impl Entry {
         }
     }
 
-    /// The same entry with something wrong.
-    pub(super) fn spoil(&mut self, rng: &mut Rng, flaw: Flaw) {
+    /// Adds a flaw to the entry.
+    pub(super) fn add_flaw(&mut self, rng: &mut Rng, flaw: Flaw) {
         self.flaw = Some(flaw);
         if flaw == Flaw::BatchSum {
             let payment = if self.is_credit { credit(rng) } else { debit(rng) };
@@ -105,7 +106,7 @@ impl Entry {
         }
     }
 
-    /// What the entry adds to the balance, in cents.
+    /// Returns the entry's contribution to the balance, in cents.
     pub(super) fn signed_cents(&self) -> i64 {
         let cents = i64::try_from(self.cents).unwrap_or(i64::MAX);
         match (self.status, self.is_credit) {
@@ -115,7 +116,7 @@ impl Entry {
         }
     }
 
-    /// How many events it becomes.
+    /// Returns the number of events that the entry yields.
     pub(super) fn events(&self) -> u64 {
         if self.flaw.is_some() { 0 } else { self.parts.len() as u64 }
     }

@@ -1,7 +1,7 @@
-//! Sample files: a bank's night, and statements of any size.
+//! Sample files: a bank's nightly batch, and statements of any size.
 //!
-//! Everything follows from a seed, byte for byte, so tests and demonstrations can say beforehand
-//! what must come out. Names and accounts are invented; the IBANs' check digits are right.
+//! A seed determines every byte, so tests and demonstrations know the expected result. Names and
+//! accounts are invented; the IBANs' check digits are valid.
 
 mod dialect;
 mod entry;
@@ -14,4 +14,4 @@ mod stream;
 mod xml;
 
 pub use night::{Night, NightOptions, write_night};
-pub use stream::{Written, write_camt};
+pub use stream::{CamtSummary, write_camt};

@@ -1,4 +1,4 @@
-//! A bank's night: three files, a repeated one, and some records that are wrong.
+//! A bank's nightly batch: three files, a duplicate, and some malformed records.
 
 use super::dialect::{DIALECTS, Dialect};
 use super::entry::{Entry, Flaw};
@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 const DAYS: [&str; 3] = ["2026-03-29", "2026-03-30", "2026-03-31"];
 const FILES: usize = DIALECTS.len();
 
-/// How large a night is.
+/// The size of a nightly batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NightOptions {
-    /// Everything follows from this number.
+    /// The seed that determines every byte.
     pub seed: u64,
-    /// How many accounts have a statement; at least one for each file is made.
+    /// The number of accounts with a statement; at least one for each file.
     pub accounts: u64,
-    /// At least this many entries are written, shared unevenly among the accounts.
+    /// The least number of entries, distributed unevenly among the accounts.
     pub entries: u64,
-    /// How many of the entries are malformed, each kind of flaw in turn.
+    /// The number of malformed entries, each kind of flaw in turn.
     pub malformed: u64,
 }
 
@@ -33,33 +33,34 @@ impl Default for NightOptions {
     }
 }
 
-/// What [`write_night`] wrote, and what must come out when it is read.
+/// The files that [`write_night`] wrote, and the counts that a reader must find in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Night {
     /// The three files of the night, all different.
     pub files: Vec<PathBuf>,
-    /// A copy of the first under another name.
+    /// A copy of the first file under another name.
     pub duplicate: PathBuf,
-    /// Bytes of all four.
+    /// Bytes of all four files.
     pub bytes: u64,
     /// Statements in the three files.
     pub statements: u64,
-    /// Statements whose balance cannot be checked, as they hold a malformed entry; all others hold.
+    /// Statements whose balance cannot be checked, because they hold a malformed entry. The
+    /// balances of all others hold.
     pub unchecked_statements: u64,
-    /// Entries in the three files, the malformed ones included.
+    /// Entries in the three files, including malformed ones.
     pub entries: u64,
-    /// Events that the three files become.
+    /// Events that the three files yield.
     pub good: u64,
-    /// Entries of the three files that must be refused.
+    /// Entries of the three files that the reader must refuse.
     pub malformed: u64,
-    /// Events of the duplicate, all of them known already.
+    /// Events of the duplicate, which are all in the first file.
     pub duplicates: u64,
-    /// Entries of the duplicate that must be refused again.
+    /// Entries of the duplicate that the reader must refuse.
     pub duplicate_malformed: u64,
 }
 
-/// Writes the files of a night into the directory `dir`, which must exist.
+/// Writes the files of a nightly batch into the directory `dir`, which must exist.
 pub fn write_night(dir: &Path, options: &NightOptions) -> io::Result<Night> {
     let mut rng = Rng::new(options.seed);
     let accounts = options.accounts.max(FILES as u64);
@@ -82,9 +83,9 @@ pub fn write_night(dir: &Path, options: &NightOptions) -> io::Result<Night> {
 
 struct Plan {
     rng: Rng,
-    /// How many entries each account has.
+    /// The number of entries of each account.
     shares: Vec<u64>,
-    /// Every so many entries one is spoiled.
+    /// The distance between entries with a flaw.
     flaw_every: u64,
     flaws_left: u64,
     /// The number of the next entry.
@@ -93,7 +94,7 @@ struct Plan {
 
 impl Plan {
     fn new(rng: &mut Rng, accounts: u64, options: &NightOptions) -> Plan {
-        // A few accounts are far busier than the rest, as in life.
+        // A few accounts are far busier than the rest, as in a real bank.
         let weights: Vec<u64> = (0..accounts)
             .map(|_| if rng.percent(2) { 200 + rng.below(800) } else { 20 + rng.below(80) })
             .collect();
@@ -152,7 +153,7 @@ impl Plan {
         if self.number.is_multiple_of(self.flaw_every) && self.flaws_left > 0 {
             self.flaws_left -= 1;
             let flaw = Flaw::ALL[(self.flaws_left % Flaw::ALL.len() as u64) as usize];
-            entry.spoil(&mut self.rng, flaw);
+            entry.add_flaw(&mut self.rng, flaw);
         }
         self.number += 1;
         entry

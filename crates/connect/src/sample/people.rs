@@ -1,4 +1,4 @@
-//! Invented names, and what is written on their payments.
+//! Invented names, and the texts of their payments.
 
 use super::rng::Rng;
 
@@ -46,7 +46,7 @@ pub(super) struct Payment {
     pub(super) code: (&'static str, &'static str),
 }
 
-/// Money that goes out.
+/// Makes an outgoing payment.
 pub(super) fn debit(rng: &mut Rng) -> Payment {
     match rng.below(10) {
         0..=4 => Payment {
@@ -70,7 +70,7 @@ pub(super) fn debit(rng: &mut Rng) -> Payment {
     }
 }
 
-/// Money that comes in.
+/// Makes an incoming payment.
 pub(super) fn credit(rng: &mut Rng) -> Payment {
     if rng.percent(20) {
         return Payment {

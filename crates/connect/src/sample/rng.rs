@@ -1,4 +1,4 @@
-//! SplitMix64: small, good enough for samples, and the same everywhere and for ever.
+//! SplitMix64: small, good enough for samples, and stable on every platform.
 
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
@@ -16,9 +16,9 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `bound`, which must not be zero.
+    /// Returns a number less than `bound`, which must not be zero.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        // The bias of the remainder is far below what a sample could show.
+        // The bias of the remainder is too small to matter in a sample.
         self.next() % bound.max(1)
     }
 

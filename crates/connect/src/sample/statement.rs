@@ -42,7 +42,7 @@ impl Statement<'_> {
     }
 }
 
-/// What stands before the statements.
+/// Writes the XML before the statements.
 pub(super) fn begin(xml: &mut Xml, dialect: &Dialect, message: &str, day: &str) {
     xml.text.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
     xml.begin("Document", &dialect.namespace());
@@ -53,7 +53,7 @@ pub(super) fn begin(xml: &mut Xml, dialect: &Dialect, message: &str, day: &str) 
     });
 }
 
-/// What stands behind them.
+/// Writes the XML behind the statements.
 pub(super) fn end(xml: &mut Xml) {
     xml.end("BkToCstmrStmt");
     xml.end("Document");

@@ -1,4 +1,4 @@
-//! One valid file of any size.
+//! Writes one valid file of any size.
 
 use super::dialect::DIALECTS;
 use super::entry::Entry;
@@ -9,30 +9,30 @@ use super::xml::Xml;
 use std::io::{self, Write};
 
 const DAYS: [&str; 3] = ["2026-03-29", "2026-03-30", "2026-03-31"];
-/// Few enough to keep one statement in memory, enough to look like a busy account.
+/// Entries per statement: few enough for memory, enough for a busy account.
 const ENTRIES: u64 = 500;
 const ACCOUNTS: u64 = 1000;
 
-/// What [`write_camt`] wrote.
+/// Counts of what [`write_camt`] wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Written {
+pub struct CamtSummary {
     /// The size of the file.
     pub bytes: u64,
-    /// Statements in it; every balance holds.
+    /// Statements in the file; every balance holds.
     pub statements: u64,
-    /// Entries (`Ntry`) in it, all good.
+    /// Entries (`Ntry`) in the file, all valid.
     pub entries: u64,
-    /// Events that they become.
+    /// Events that the entries yield.
     pub events: u64,
 }
 
-/// Writes a camt.053.001.08 file of at least `bytes` bytes, a statement at a time.
-pub fn write_camt(mut out: impl Write, bytes: u64, seed: u64) -> io::Result<Written> {
+/// Writes a camt.053.001.08 file of at least `bytes` bytes, statement by statement.
+pub fn write_camt(mut out: impl Write, bytes: u64, seed: u64) -> io::Result<CamtSummary> {
     let dialect = &DIALECTS[1];
     let mut rng = Rng::new(seed);
     let mut xml = Xml::new(dialect.prefix, dialect.layout);
-    let mut written = Written::default();
+    let mut written = CamtSummary::default();
     statement::begin(&mut xml, dialect, &format!("STREAM-{seed}"), DAYS[2]);
     while written.bytes < bytes || written.statements == 0 {
         let account = written.statements % ACCOUNTS;
@@ -58,7 +58,7 @@ pub fn write_camt(mut out: impl Write, bytes: u64, seed: u64) -> io::Result<Writ
     Ok(written)
 }
 
-/// Writes what has gathered.
+/// Writes the buffered text and clears it.
 pub(super) fn flush(xml: &mut Xml, out: &mut impl Write, bytes: &mut u64) -> io::Result<()> {
     out.write_all(xml.text.as_bytes())?;
     *bytes += xml.text.len() as u64;

@@ -1,8 +1,8 @@
-//! Just enough XML writing for the samples.
+//! A small XML writer for the samples.
 
 use std::fmt::Write;
 
-/// Whether the document is made for eyes or for the wire.
+/// The white space of a document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Layout {
     Indented,
@@ -23,14 +23,14 @@ impl Xml {
         Xml { text: String::new(), prefix, layout, depth: 0 }
     }
 
-    /// An element with elements inside.
+    /// Writes an element that contains elements.
     pub(super) fn element(&mut self, name: &str, inside: impl FnOnce(&mut Xml)) {
         self.begin(name, "");
         inside(self);
         self.end(name);
     }
 
-    /// An element whose end comes later; `attributes` as they stand in the tag.
+    /// Writes a start tag; `attributes` is written unescaped.
     pub(super) fn begin(&mut self, name: &str, attributes: &str) {
         self.line(name);
         self.push(&["<", self.prefix, name, attributes, ">"]);
@@ -43,12 +43,12 @@ impl Xml {
         self.push(&["</", self.prefix, name, ">"]);
     }
 
-    /// An element with text.
+    /// Writes an element that contains text.
     pub(super) fn leaf(&mut self, name: &str, text: &str) {
         self.raw_leaf(name, "", &escaped(text));
     }
 
-    /// An element with text that is written as it is.
+    /// Writes an element that contains text, unescaped.
     pub(super) fn raw_leaf(&mut self, name: &str, attributes: &str, text: &str) {
         self.line("");
         self.push(&["<", self.prefix, name, attributes, ">", text, "</", self.prefix, name, ">"]);

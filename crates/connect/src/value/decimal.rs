@@ -1,23 +1,23 @@
-//! Decimals as text, and exact sums of them. Never a float.
+//! Decimals as text, and their exact sums. No value becomes a float.
 //!
-//! The canonical form is what goes into events: an optional minus, at least one digit and no
-//! needless zeros before the point, and the places after it exactly as written. `+007.50` becomes
-//! `7.50`, `.5` becomes `0.5`, `-0.00` becomes `0.00`.
+//! Events hold the canonical form: an optional minus, at least one digit before the point without
+//! leading zeros, and the places after the point as written. `+007.50` becomes `7.50`, `.5`
+//! becomes `0.5`, `-0.00` becomes `0.00`.
 
 use std::fmt;
 
-/// Further exponents than this only serve to blow a short text up.
+/// The largest exponent. A larger one would only turn a short text into a huge number.
 const MAX_EXPONENT: i32 = 64;
 
-/// Whether `1e3` is a decimal. In JSON it is; in XML and CSV it is more likely a spreadsheet's
-/// idea of an account number.
+/// Whether `1e3` is a decimal. In JSON it is one; in XML and CSV it is more likely an account
+/// number that a spreadsheet reformatted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Exponent {
     Allowed,
     Refused,
 }
 
-/// Appends the canonical form of `text` to `out` and gives the number of decimal places.
+/// Appends the canonical form of `text` to `out` and returns the number of decimal places.
 pub(crate) fn canonical(text: &str, exponent: Exponent, out: &mut String) -> Option<usize> {
     let (negative, digits) = split_sign(text);
     if let (Exponent::Allowed, Some((mantissa, power))) = (exponent, digits.split_once(['e', 'E']))
@@ -28,7 +28,7 @@ pub(crate) fn canonical(text: &str, exponent: Exponent, out: &mut String) -> Opt
     plain_form(negative, digits, out)
 }
 
-/// Negates the canonical decimal that stands in `out` from `start` on.
+/// Negates the canonical decimal that begins at `start` in `out`.
 pub(crate) fn negate(start: usize, out: &mut String) {
     let digits = &out[start..];
     if digits.starts_with('-') {
@@ -94,7 +94,7 @@ pub(crate) struct Exact {
 }
 
 impl Exact {
-    /// Reads a canonical decimal; `None` when it has more digits than 128 bits hold.
+    /// Parses a canonical decimal; `None` if it has more digits than 128 bits hold.
     pub(crate) fn parse(canonical: &str) -> Option<Exact> {
         let (negative, digits) = split_sign(canonical);
         let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
@@ -111,14 +111,14 @@ impl Exact {
         Exact { mantissa: -self.mantissa, ..self }
     }
 
-    /// The exact sum; `None` when 128 bits cannot hold it.
+    /// Returns the exact sum, or `None` if 128 bits cannot hold it.
     pub(crate) fn plus(self, other: Exact) -> Option<Exact> {
         let scale = self.scale.max(other.scale);
         let sum = self.at(scale)?.checked_add(other.at(scale)?)?;
         Some(Exact { mantissa: sum, scale })
     }
 
-    /// Whether both are the same number, `1.5` and `1.50` included.
+    /// Returns whether both are the same number; `1.5` equals `1.50`.
     pub(crate) fn same(self, other: Exact) -> Option<bool> {
         let scale = self.scale.max(other.scale);
         Some(self.at(scale)? == other.at(scale)?)
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_decimal() {
+    fn other_texts_are_not_decimals() {
         for text in ["", ".", "-", "1,5", "1e3", "0x1", "1.2.3", " 1", "--1", "NaN", "١"] {
             assert_eq!(form(text, Exponent::Refused), None, "{text}");
         }

@@ -1,4 +1,4 @@
-//! Writing JSON straight into bytes.
+//! Writes JSON directly into a byte buffer.
 
 use std::io::Write;
 
@@ -39,7 +39,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back(text in any::<String>()) {
+        fn any_text_survives_a_round_trip(text in any::<String>()) {
             let mut out = Vec::new();
             string(&text, &mut out);
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);

@@ -1,15 +1,15 @@
-//! Dates and times, and the microsecond they mean.
+//! Parses dates and times and converts them to microseconds.
 //!
-//! A text with an offset or `Z` means what it says. A local time means that time in the mapping's
-//! zone; where clocks are put back and it happens twice, the first one is meant, and where they
-//! are put forward and it never happens, it is moved on by the gap. A date means the first moment
-//! of that day in the zone, or in its own offset if it carries one.
+//! A text with an offset or `Z` is absolute. A local time is a time in the mapping's zone. Where
+//! clocks go back and it occurs twice, the first occurrence counts. Where clocks go forward and it
+//! does not occur, the gap is added. A date is the first moment of that day, in its own offset if
+//! it has one and in the zone otherwise.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime;
 use jiff::tz::{Offset, TimeZone};
 
-/// What a text may be.
+/// Which forms a text may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     Date,
@@ -44,10 +44,10 @@ impl Moment {
         Some(Moment { date, time, offset: parse_offset(&clock[end..])? })
     }
 
-    /// Reads a text in a `strptime` format of the mapping's.
+    /// Parses a text with the mapping's `strptime` format.
     pub(crate) fn parse_format(text: &str, format: &str, shape: Shape) -> Option<Moment> {
         let parts = strtime::parse(format, text).ok()?;
-        // A format without a clock would give midnight, which nobody wrote.
+        // A format without an hour would yield midnight, which the text does not say.
         let clock = if shape == Shape::Date { None } else { parts.hour() };
         let time = clock.and_then(|_| parts.to_time().ok());
         if shape == Shape::DateTime && time.is_none() {
@@ -56,7 +56,7 @@ impl Moment {
         Some(Moment { date: parts.to_date().ok()?, time, offset: parts.offset() })
     }
 
-    /// The ISO form, for moments that were written in another one.
+    /// Appends the ISO 8601 form, for moments that were written in another format.
     pub(crate) fn write_iso(&self, out: &mut String) {
         out.push_str(&self.date.to_string());
         if let Some(time) = self.time {
@@ -70,7 +70,7 @@ impl Moment {
         }
     }
 
-    /// Microseconds since 1970, or `None` at the very ends of the calendar.
+    /// Returns the microseconds since 1970, or `None` at the ends of the calendar.
     pub(crate) fn micros(&self, zone: &TimeZone) -> Option<i64> {
         let local = DateTime::from_parts(self.date, self.time.unwrap_or_default());
         let timestamp = match (self.offset, self.time) {
@@ -110,7 +110,7 @@ fn parse_time(text: &str) -> Option<Time> {
     Time::new(hour as i8, minute as i8, second as i8, nanos).ok()
 }
 
-/// The offset at the end of a text; `None` when what is there is none.
+/// Parses the offset at the end of a text; `None` if the text is not an offset.
 fn parse_offset(text: &str) -> Option<Option<Offset>> {
     let bytes = text.as_bytes();
     let sign = match bytes {
@@ -127,7 +127,7 @@ fn parse_offset(text: &str) -> Option<Option<Offset>> {
     Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok().map(Some)
 }
 
-/// The number that at most nine digits write; none at all write zero.
+/// Parses at most nine digits; no digits are zero.
 fn number(digits: &[u8]) -> Option<i32> {
     digits.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0'))
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_forms_are_refused() {
         for text in [
             "",
             "2024",

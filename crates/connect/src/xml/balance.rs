@@ -1,33 +1,33 @@
-//! Whether a group's opening balance and its entries give its closing balance.
+//! Checks that a group's opening balance plus its entries equals its closing balance.
 
-use super::plan::{BalanceRule, BalanceSlots};
 use super::slots::Slots;
 use crate::output::{Halt, Output};
+use crate::plan::xml::{BalanceRule, BalanceSlots};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{Exact, Exponent, canonical};
 
-/// What is known of the group that is being read.
+/// The balances and the sum of the current group.
 #[derive(Debug, Default)]
 pub(super) struct Balance {
-    /// The best opening balance so far, and its place in the list of kinds that may be one.
+    /// The best opening balance so far, with its rank in the rule's list of kinds.
     opening: Option<(usize, Exact)>,
     closing: Option<(usize, Exact)>,
     sum: Exact,
-    /// Of the first balance or entry; all others must have it too.
+    /// The currency of the first balance or entry; all others must have the same.
     currency: Option<String>,
-    /// The sum cannot be known: an entry was refused, or numbers beyond exact arithmetic.
+    /// Whether the sum is unknown: an entry was refused, or a number exceeds exact arithmetic.
     unknown: bool,
 }
 
 impl Balance {
-    /// An entry of the group was refused, so the sum cannot be known any more.
-    pub(super) fn give_up(&mut self) {
+    /// Marks the sum as unknown, because an entry of the group was refused.
+    pub(super) fn mark_unknown(&mut self) {
         self.unknown = true;
     }
 
     /// Adds a checked entry.
-    pub(super) fn entry(&mut self, rule: &BalanceRule, values: &Values) {
+    pub(super) fn add_entry(&mut self, rule: &BalanceRule, values: &Values) {
         if let Some(when) = &rule.when
             && values.get(when.field) != Some(&when.is)
         {
@@ -48,8 +48,8 @@ impl Balance {
         self.currency.get_or_insert_with(|| currency.to_owned()) == currency
     }
 
-    /// Takes note of a balance element that has ended.
-    pub(super) fn element(&mut self, rule: &BalanceRule, at: BalanceSlots, slots: &Slots<'_>) {
+    /// Adds a balance element at its end.
+    pub(super) fn add_balance(&mut self, rule: &BalanceRule, at: BalanceSlots, slots: &Slots<'_>) {
         let value = |slot| slots.value(slot, "", None).ok().flatten();
         let Some(kind) = value(at.kind) else { return };
         let rank = |kinds: &[String]| kinds.iter().position(|known| *known == *kind);
@@ -73,8 +73,8 @@ impl Balance {
         keep_best(&mut self.closing, closing, amount);
     }
 
-    /// The group has ended: judges it and starts afresh. `subject` names it.
-    pub(super) fn end<E>(
+    /// Checks the group at its end and resets the state; `subject` names the group.
+    pub(super) fn end_group<E>(
         &mut self,
         line: u64,
         subject: &str,
@@ -97,7 +97,7 @@ impl Balance {
                 let message = format!(
                     "The balance of {subject} does not hold: opening {opening} and entries of {} \
                      make {found}, but the closing balance is {closing}. Its good entries were \
-                     taken; ask the sender for a correct file.",
+                     delivered; ask the sender for a correct file.",
                     ended.sum
                 );
                 let problem = Problem::new(Reason::BalanceMismatch, message);

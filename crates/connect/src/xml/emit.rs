@@ -1,46 +1,46 @@
-//! From a record that has ended to its drafts: one, or one for each of its parts.
+//! Turns a complete record into drafts: one, or one for each of its parts.
 
 use super::balance::Balance;
-use super::plan::{Plan, SplitRule};
 use super::slots::Slots;
 use crate::assemble::{Assembler, Lookup};
 use crate::item::{Draft, shown};
-use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::xml::{SplitRule, XmlPlan};
 use crate::reason::{Problem, Reason};
 use crate::value::decimal::Exact;
 use std::borrow::Cow;
 
 pub(super) struct Emitter<'m> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     assembler: Assembler<'m>,
     pub(super) balance: Balance,
-    /// How many records of the group have begun.
+    /// The number of the current record in its group, from 1.
     index: u64,
     group_line: u64,
 }
 
-/// What becomes of a record.
+/// The number of drafts of a record.
 enum Division {
-    /// One draft; the assembler holds it, checked.
+    /// One draft, whose checked values the assembler holds.
     One,
-    /// This many, one for each part.
+    /// One draft for each of this many parts.
     Each(usize),
 }
 
-/// Which of a part's fields count.
+/// Which of a part's fields are visible.
 #[derive(Clone, Copy, PartialEq)]
 enum Fields {
     All,
-    /// Those that would make the part an event of its own are left out.
+    /// All but the fields that would make the part an event of its own.
     WithoutAmount,
 }
 
 impl<'m> Emitter<'m> {
-    pub(super) fn new(mapping: &'m Mapping, plan: &'m Plan) -> Self {
+    pub(super) fn new(plan: &'m Plan, xml: &'m XmlPlan) -> Self {
         Emitter {
-            plan,
-            assembler: Assembler::new(mapping),
+            plan: xml,
+            assembler: Assembler::new(plan),
             balance: Balance::default(),
             index: 0,
             group_line: 0,
@@ -60,13 +60,13 @@ impl<'m> Emitter<'m> {
     ) -> Result<(), Halt<E>> {
         out.summary.groups += 1;
         let Some(rule) = &self.plan.balance_rule else { return Ok(()) };
-        // Only values of the file and the group are left; a broken one leaves a gap in the name.
+        // Only values of the file and the group remain; a broken value renders as empty.
         let view = View { plan: self.plan, slots, text: "", part: None, fields: Fields::All };
         let subject = self.assembler.render(&rule.subject, &view);
-        self.balance.end(self.group_line, &subject, out)
+        self.balance.end_group(self.group_line, &subject, out)
     }
 
-    /// A record that cannot even be looked at.
+    /// Refuses a record without looking at its values.
     pub(super) fn refuse<E>(
         &mut self,
         line: u64,
@@ -75,11 +75,11 @@ impl<'m> Emitter<'m> {
         out: &mut Output<'_, E>,
     ) -> Result<(), Halt<E>> {
         self.index += 1;
-        self.balance.give_up();
+        self.balance.mark_unknown();
         out.reject(line, problem, shown(head))
     }
 
-    /// A whole record: all of it becomes drafts, or none.
+    /// Emits all drafts of a complete record, or one reject.
     pub(super) fn record<E>(
         &mut self,
         line: u64,
@@ -91,7 +91,7 @@ impl<'m> Emitter<'m> {
         let drafts = self.divide(slots, text).and_then(|division| match division {
             Division::One => self.assembler.draft(line, text).map(|draft| (draft, 0)),
             Division::Each(parts) => {
-                // The last is made first: when it is good, all are.
+                // Part 0 is made last and kept; the others are only checked here.
                 for part in (1..parts).rev() {
                     self.part(part, slots, text, line)?;
                 }
@@ -101,16 +101,16 @@ impl<'m> Emitter<'m> {
         let (first, parts) = match drafts {
             Ok(drafts) => drafts,
             Err(problem) => {
-                self.balance.give_up();
+                self.balance.mark_unknown();
                 return out.reject(line, problem, shown(text));
             }
         };
         if let Some(rule) = &self.plan.balance_rule {
-            self.balance.entry(rule, self.assembler.clean());
+            self.balance.add_entry(rule, self.assembler.clean());
         }
         out.record(first)?;
         for part in 1..parts {
-            // Cannot be refused any more, as it was made above; if it were, nothing is hidden.
+            // The part passed above, so it passes again; a reject would still be reported.
             match self.part(part, slots, text, line) {
                 Ok(draft) => out.record(draft)?,
                 Err(problem) => out.reject(line, problem, shown(text))?,
@@ -131,20 +131,20 @@ impl<'m> Emitter<'m> {
         self.assembler.draft(line, text)
     }
 
-    /// Decides between one draft and one for each part.
+    /// Decides between one draft per record and one draft per part.
     fn divide(&mut self, slots: &Slots<'_>, text: &str) -> Result<Division, Problem> {
         let parts = slots.part_count();
-        if parts > 1 && self.parts_stand_alone(slots, text)? {
+        if parts > 1 && self.are_parts_complete(slots, text)? {
             return Ok(Division::Each(parts));
         }
         let part = (parts == 1).then_some(0);
         let mut view = View { plan: self.plan, slots, text, part, fields: Fields::All };
         self.assembler.check(self.index, None, &view)?;
         if let (Some(rule), 1) = (&self.plan.split, parts) {
-            match self.standing(rule) {
-                Standing::Alone(amount) => self.check_sum(rule, amount, parts)?,
-                Standing::Silent => {}
-                Standing::Apart => {
+            match self.classify_part(rule) {
+                PartKind::Complete(amount) => self.check_sum(rule, amount, parts)?,
+                PartKind::WithoutAmount => {}
+                PartKind::Contradicting => {
                     view.fields = Fields::WithoutAmount;
                     self.assembler.check(self.index, None, &view)?;
                 }
@@ -153,34 +153,34 @@ impl<'m> Emitter<'m> {
         Ok(Division::One)
     }
 
-    /// Whether each part has all it needs to be an event; then they must add up to the record.
-    fn parts_stand_alone(&mut self, slots: &Slots<'_>, text: &str) -> Result<bool, Problem> {
+    /// Returns whether each part can be an event; then the parts must add up to the record.
+    fn are_parts_complete(&mut self, slots: &Slots<'_>, text: &str) -> Result<bool, Problem> {
         let Some(rule) = &self.plan.split else { return Ok(false) };
         let mut sum = Some(Exact::default());
         for part in 0..slots.part_count() {
             let view = View { plan: self.plan, slots, text, part: Some(part), fields: Fields::All };
             self.assembler.check(self.index, Some(part + 1), &view)?;
-            let Standing::Alone(amount) = self.standing(rule) else { return Ok(false) };
+            let PartKind::Complete(amount) = self.classify_part(rule) else { return Ok(false) };
             sum = sum.and_then(|sum| sum.plus(amount?));
         }
         self.check_sum(rule, sum, slots.part_count())?;
         Ok(true)
     }
 
-    /// How the part that was checked last relates to its record.
-    fn standing(&self, rule: &SplitRule) -> Standing {
+    /// Classifies the part that was checked last.
+    fn classify_part(&self, rule: &SplitRule) -> PartKind {
         let values = self.assembler.clean();
         let given = |(part, _): &(usize, usize)| values.get(*part).is_some();
         let differs =
             |pair: &(usize, usize)| given(pair) && values.get(pair.0) != values.get(pair.1);
         if rule.same.iter().any(differs) {
-            return Standing::Apart;
+            return PartKind::Contradicting;
         }
         match rule.sum {
-            None => Standing::Alone(Some(Exact::default())),
+            None => PartKind::Complete(Some(Exact::default())),
             Some((amount, _)) => match values.get(amount) {
-                Some(amount) => Standing::Alone(Exact::parse(amount)),
-                None => Standing::Silent,
+                Some(amount) => PartKind::Complete(Exact::parse(amount)),
+                None => PartKind::WithoutAmount,
             },
         }
     }
@@ -201,19 +201,19 @@ impl<'m> Emitter<'m> {
     }
 }
 
-/// How a part relates to its record.
-enum Standing {
-    /// It can be an event with this amount; `None` is one too large to add.
-    Alone(Option<Exact>),
-    /// It says nothing of amounts.
-    Silent,
-    /// What it says is of another currency or direction.
-    Apart,
+/// The relation of a part to its record.
+enum PartKind {
+    /// The part can be an event with this amount; `None` is too large to add.
+    Complete(Option<Exact>),
+    /// The part has no amount.
+    WithoutAmount,
+    /// The part has another currency or direction than the record.
+    Contradicting,
 }
 
 /// A record's values as one of its drafts sees them.
 struct View<'a> {
-    plan: &'a Plan,
+    plan: &'a XmlPlan,
     slots: &'a Slots<'a>,
     text: &'a str,
     part: Option<usize>,

@@ -1,4 +1,4 @@
-//! The scanner held against quick-xml: on any well-formed document both see the same.
+//! Compares the scanner with quick-xml: on any well-formed document both find the same tokens.
 
 use super::text::{attributes, unescape};
 use super::tokens::{Token, Tokens};
@@ -8,7 +8,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use std::io::Read;
 
-/// Tags, attributes and text, one a line; text that is cut into several tokens is put together.
+/// Tags, attributes and text, one per line; text in several tokens is joined.
 #[derive(Default, Debug, PartialEq)]
 struct Seen {
     lines: Vec<String>,

@@ -1,30 +1,30 @@
 //! Walks the document and the mapping's tree of paths side by side.
 
 use super::emit::Emitter;
-use super::plan::{NOWHERE, Plan, Role, Scope};
 use super::slots::{Piece, Slots};
 use super::text::attributes;
 use super::tokens::{Span, Stop, Token, Tokens, is_space};
 use crate::input::Window;
-use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::Plan;
+use crate::plan::xml::{NOWHERE, Role, Scope, XmlPlan};
 use crate::reason::{Problem, Reason, too_large};
 use std::io::Read;
 
-/// Deeper than this no record is meant to be read by anyone.
+/// The deepest nesting of a record; real records stay far below.
 const MAX_DEPTH: usize = 128;
 
 pub(crate) fn read<R: Read, E>(
-    mapping: &Mapping,
     plan: &Plan,
+    xml: &XmlPlan,
     input: R,
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
     let mut reader = Reader {
-        plan,
-        tokens: Tokens::new(Window::new(input, mapping.max_record_bytes)),
-        slots: Slots::new(plan),
-        emitter: Emitter::new(mapping, plan),
+        plan: xml,
+        tokens: Tokens::new(Window::new(input, plan.max_record_bytes)),
+        slots: Slots::new(xml),
+        emitter: Emitter::new(plan, xml),
         path: Vec::new(),
         group: None,
         record: None,
@@ -36,13 +36,13 @@ pub(crate) fn read<R: Read, E>(
 }
 
 struct Reader<'m, R> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     tokens: Tokens<R>,
     slots: Slots<'m>,
     emitter: Emitter<'m>,
-    /// Where each open element leads in the tree of paths.
+    /// The node of each open element in the tree of paths.
     path: Vec<u32>,
-    /// How many elements were open when the group, and the record in it, began.
+    /// The number of open elements at the start of the group and of the record in it.
     group: Option<usize>,
     record: Option<usize>,
     too_deep: bool,
@@ -50,7 +50,7 @@ struct Reader<'m, R> {
 }
 
 impl<R: Read> Reader<'_, R> {
-    /// Takes one token; false at the end of the document.
+    /// Handles one token; returns false at the end of the document.
     fn step<E>(&mut self, out: &mut Output<'_, E>) -> Result<bool, Halt<E>> {
         if self.record.is_none() {
             self.tokens.window.pin();
@@ -71,7 +71,7 @@ impl<R: Read> Reader<'_, R> {
     }
 
     fn malformed<T, E>(&mut self, message: String) -> Result<T, Halt<E>> {
-        let message = format!("{message} Reading stopped here; records before it were taken.");
+        let message = format!("{message} Reading stopped here; records before it were delivered.");
         Err(Halt::Malformed { line: self.tokens.window.line_here(), message })
     }
 
@@ -118,7 +118,7 @@ impl<R: Read> Reader<'_, R> {
         Ok(())
     }
 
-    /// Whether the last names of the path to here are those of the anchor.
+    /// Returns whether the last names of the current path are those of the anchor.
     fn at_anchor(&self, name: Span, empty: bool) -> bool {
         let Some((last, before)) = self.plan.anchor.split_last() else { return false };
         // An empty element was never opened, so its parent is the innermost one.
@@ -134,7 +134,7 @@ impl<R: Read> Reader<'_, R> {
         self.emitter.begin_group(self.tokens.window.line());
     }
 
-    /// Begins what begins at `node`, and reads its attributes.
+    /// Enters `node`: begins its record, part or balance, and reads its attributes.
     fn enter<E>(&mut self, node: u32, tag: Span) -> Result<(), Halt<E>> {
         let Some(node) = self.plan.node(node) else { return Ok(()) };
         match node.role {
@@ -196,7 +196,7 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    /// The element that leads to `node` has ended.
+    /// Leaves `node` at the end of its element.
     fn leave<E>(&mut self, node: u32, out: &mut Output<'_, E>) -> Result<(), Halt<E>> {
         if let Some(node) = self.plan.node(node) {
             for slot in &node.slots {
@@ -209,7 +209,7 @@ impl<R: Read> Reader<'_, R> {
                 Role::Part => self.slots.close_part(),
                 Role::Balance => {
                     if let (Some(rule), Some(at)) = (&self.plan.balance_rule, self.plan.balance) {
-                        self.emitter.balance.element(rule, at, &self.slots);
+                        self.emitter.balance.add_balance(rule, at, &self.slots);
                     }
                 }
             }

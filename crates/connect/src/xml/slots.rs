@@ -1,65 +1,67 @@
-//! Where the values are while a document passes.
+//! Collects the values of a document while the reader passes over it.
 //!
-//! A value inside a record is two positions in the record's bytes; nothing is copied until it is
-//! used. Values that must outlive the window (of the file and the group), and the few that are
-//! put together from several pieces, are strings that are reused from record to record.
+//! A value inside a record is a span of the record's bytes, which is copied only when it is used.
+//! Values of the file and the group outlive the window, and a few values consist of several pieces;
+//! these are strings that are reused from record to record.
 
-use super::plan::{Plan, Scope};
 use super::text::{UnknownEntity, unescape};
 use super::tokens::{Span, is_space};
+use crate::plan::xml::{Scope, XmlPlan};
 use crate::reason::{Problem, Reason};
 use std::borrow::Cow;
 
-/// How the text of a piece is to be read.
+/// The encoding of a piece of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Piece {
-    /// With references in it.
+    /// Text with references.
     #[default]
     Text,
-    /// As it stands.
+    /// Text without references.
     CData,
 }
 
+/// The storage of a slot's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Place {
+enum Storage {
     #[default]
     Absent,
+    /// A span of the record.
     Record(Piece),
-    /// In the slot's own string.
+    /// The slot's own string.
     Built,
-    /// In the strings of the parts.
+    /// A span of the parts' string.
     Parts,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    place: Place,
+    storage: Storage,
     span: Span,
-    /// The element has ended; further ones are ignored or joined.
+    /// The element has ended; further elements are ignored or joined.
     closed: bool,
     /// The value is the name of an entity that cannot be replaced.
     bad: bool,
 }
 
 pub(crate) struct Slots<'m> {
-    plan: &'m Plan,
+    plan: &'m XmlPlan,
     slots: Vec<Slot>,
     built: Vec<String>,
     /// The slots of each scope.
     members: [Vec<usize>; 5],
-    /// Where a part's slot is among the slots of its part.
-    part_places: Vec<usize>,
+    /// The index of each part slot among the slots of a part.
+    part_indexes: Vec<usize>,
     parts: Vec<Slot>,
     part_count: usize,
     part_text: String,
 }
 
 impl<'m> Slots<'m> {
-    pub(crate) fn new(plan: &'m Plan) -> Self {
+    pub(crate) fn new(plan: &'m XmlPlan) -> Self {
         let mut members: [Vec<usize>; 5] = Default::default();
-        let mut part_places = vec![0; plan.scopes.len()];
+        let mut part_indexes = vec![0; plan.scopes.len()];
         for (slot, scope) in plan.scopes.iter().enumerate() {
-            part_places[slot] = members[*scope as usize].len();
+            part_indexes[slot] = members[*scope as usize].len();
             members[*scope as usize].push(slot);
         }
         Slots {
@@ -67,14 +69,14 @@ impl<'m> Slots<'m> {
             slots: vec![Slot::default(); plan.scopes.len()],
             built: vec![String::new(); plan.scopes.len()],
             members,
-            part_places,
+            part_indexes,
             parts: Vec::new(),
             part_count: 0,
             part_text: String::new(),
         }
     }
 
-    /// Forgets the values of a scope, for the next of its kind.
+    /// Clears the values of a scope, for its next element.
     pub(crate) fn reset(&mut self, scope: Scope) {
         for slot in &self.members[scope as usize] {
             self.slots[*slot] = Slot::default();
@@ -87,35 +89,36 @@ impl<'m> Slots<'m> {
         }
     }
 
-    /// How many parts the record has.
+    /// Returns the number of parts of the record.
     pub(crate) fn part_count(&self) -> usize {
         self.part_count
     }
 
-    /// Keeps the values of the part that has ended.
+    /// Saves the values of a part at its end.
     pub(crate) fn close_part(&mut self) {
         for slot in &self.members[Scope::Part as usize] {
             let mut kept = self.slots[*slot];
-            if kept.place == Place::Built {
+            if kept.storage == Storage::Built {
                 let start = self.part_text.len();
                 self.part_text.push_str(&self.built[*slot]);
                 // Never longer than the record, which fits into u32.
                 kept.span = Span { start: start as u32, end: self.part_text.len() as u32 };
-                kept.place = Place::Parts;
+                kept.storage = Storage::Parts;
             }
             self.parts.push(kept);
         }
         self.part_count += 1;
     }
 
-    /// The element that fills `slot` has ended.
+    /// Marks the end of the element that fills `slot`.
     pub(crate) fn close(&mut self, slot: u32) {
         let slot = &mut self.slots[slot as usize];
-        slot.closed = slot.place != Place::Absent;
+        slot.closed = slot.storage != Storage::Absent;
     }
 
-    /// A piece of the element's text; `bytes` are the pinned ones. The error names the place of
-    /// text that is not UTF-8.
+    /// Adds a piece of an element's text; `bytes` are the pinned bytes.
+    ///
+    /// Fails if the text is not UTF-8.
     pub(crate) fn add(
         &mut self,
         at: u32,
@@ -126,17 +129,17 @@ impl<'m> Slots<'m> {
         let at = at as usize;
         let slot = self.slots[at];
         let ignored = slot.bad || (slot.closed && self.plan.joins[at].is_none());
-        let begins = slot.place == Place::Absent || slot.closed;
+        let begins = slot.storage == Storage::Absent || slot.closed;
         if ignored || (begins && span.of(bytes).iter().all(|byte| is_space(*byte))) {
             return Ok(());
         }
         let in_record = matches!(self.plan.scopes[at], Scope::Record | Scope::Part);
-        if in_record && slot.place == Place::Absent {
-            self.slots[at].place = Place::Record(piece);
+        if in_record && slot.storage == Storage::Absent {
+            self.slots[at].storage = Storage::Record(piece);
             self.slots[at].span = span;
             return Ok(());
         }
-        if let Place::Record(first) = slot.place {
+        if let Storage::Record(first) = slot.storage {
             self.append(at, std::str::from_utf8(slot.span.of(bytes))?, first);
         }
         let text = std::str::from_utf8(span.of(bytes))?;
@@ -155,7 +158,7 @@ impl<'m> Slots<'m> {
 
     fn append(&mut self, at: usize, text: &str, piece: Piece) {
         let slot = &mut self.slots[at];
-        slot.place = Place::Built;
+        slot.storage = Storage::Built;
         let text = if self.built[at].is_empty() { text.trim_start() } else { text };
         match read(text, piece) {
             Ok(text) => self.built[at].push_str(&text),
@@ -166,7 +169,7 @@ impl<'m> Slots<'m> {
         }
     }
 
-    /// The value of a slot; `record` is the whole record. Empty is absent.
+    /// Returns the value of a slot; `record` is the whole record. An empty value is absent.
     pub(crate) fn value<'a>(
         &'a self,
         at: u32,
@@ -178,16 +181,18 @@ impl<'m> Slots<'m> {
             (Scope::Part, None) => return Ok(None),
             (Scope::Part, Some(part)) => {
                 let stride = self.members[Scope::Part as usize].len();
-                &self.parts[part * stride + self.part_places[at]]
+                &self.parts[part * stride + self.part_indexes[at]]
             }
             _ => &self.slots[at],
         };
         let cut = |text: &'a str| text.get(slot.span.start as usize..slot.span.end as usize);
-        let text = match slot.place {
-            Place::Absent => return Ok(None),
-            Place::Record(piece) => read(cut(record).unwrap_or_default().trim_ascii(), piece),
-            Place::Built => Ok(Cow::Borrowed(self.built[at].trim_end())),
-            Place::Parts => Ok(Cow::Borrowed(cut(&self.part_text).unwrap_or_default().trim_end())),
+        let text = match slot.storage {
+            Storage::Absent => return Ok(None),
+            Storage::Record(piece) => read(cut(record).unwrap_or_default().trim_ascii(), piece),
+            Storage::Built => Ok(Cow::Borrowed(self.built[at].trim_end())),
+            Storage::Parts => {
+                Ok(Cow::Borrowed(cut(&self.part_text).unwrap_or_default().trim_end()))
+            }
         };
         match text {
             Ok(name) if slot.bad => Err(unknown_entity(&name)),

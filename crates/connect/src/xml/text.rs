@@ -1,13 +1,13 @@
-//! What stands in tags and text: attributes and references.
+//! Parses attributes and references.
 
 use super::tokens::{Span, is_space};
 use std::borrow::Cow;
 
-/// An entity that is not one of XML's own five; its name.
+/// The name of an entity that is not one of XML's own five.
 #[derive(Debug, PartialEq)]
 pub(crate) struct UnknownEntity(pub(crate) String);
 
-/// The text with its references replaced and its line breaks made one kind.
+/// Replaces the references of a text and normalises its line breaks.
 pub(crate) fn unescape(text: &str) -> Result<Cow<'_, str>, UnknownEntity> {
     let Some(first) = memchr::memchr2(b'&', b'\r', text.as_bytes()) else {
         return Ok(Cow::Borrowed(text));
@@ -30,7 +30,7 @@ pub(crate) fn unescape(text: &str) -> Result<Cow<'_, str>, UnknownEntity> {
     Ok(Cow::Owned(out))
 }
 
-/// Replaces one reference and gives what follows it.
+/// Replaces one reference and returns the text behind it.
 fn reference<'a>(text: &'a str, out: &mut String) -> Result<&'a str, UnknownEntity> {
     let unknown = |name: &str| UnknownEntity(name.chars().take(40).collect());
     let (name, rest) = text.split_once(';').ok_or_else(|| unknown(text))?;
@@ -55,8 +55,8 @@ fn numbered(digits: &str) -> Option<char> {
     char::from_u32(code).filter(|sign| *sign >= ' ' || matches!(sign, '\t' | '\n' | '\r'))
 }
 
-/// Calls `found` with the local name and the value of each attribute; stops where the tag no
-/// longer looks like attributes.
+/// Calls `found` with the local name and the value of each attribute; stops at the first malformed
+/// one.
 pub(crate) fn attributes(bytes: &[u8], span: Span, mut found: impl FnMut(&[u8], Span)) {
     let mut at = span.start as usize;
     let end = (span.end as usize).min(bytes.len());
@@ -67,7 +67,7 @@ pub(crate) fn attributes(bytes: &[u8], span: Span, mut found: impl FnMut(&[u8], 
     }
 }
 
-/// The attribute from `at` on: its name, its value, and where the next may begin.
+/// Parses the attribute at `at`: its name, its value, and the position behind it.
 fn attribute(bytes: &[u8], at: usize, end: usize) -> Option<(&[u8], Span, usize)> {
     let rest = bytes.get(at..end)?;
     let name = at + rest.iter().position(|byte| !is_space(*byte))?;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn other_entities_are_named_not_expanded() {
+    fn unknown_entities_are_reported_and_not_expanded() {
         for (text, name) in [("a&xxe;", "xxe"), ("&#0;", "#0"), ("&#xD800;", "#xD800"), ("&", "")] {
             assert_eq!(unescape(text).unwrap_err(), UnknownEntity(name.to_owned()));
         }

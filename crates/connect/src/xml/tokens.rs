@@ -1,17 +1,16 @@
-//! Tags and text, found in the window.
+//! Finds tags and text in the window.
 //!
-//! Positions are relative to the window's pin, so they stay right while the window slides. Only
-//! nesting is checked here; names and attributes are taken apart by whoever needs them.
+//! Positions are relative to the window's pin, so they stay valid while the window slides. Only
+//! nesting is checked here; the reader parses names and attributes.
 
 use crate::input::{Fill, Window};
 use memchr::{memchr, memchr3, memmem};
 use std::io::{self, Read};
 
-/// The names of all open elements together may take this much. Only a document made to exhaust
-/// memory needs more.
+/// The most bytes of the names of all open elements. Only an attack on memory needs more.
 const MAX_OPEN_NAME_BYTES: usize = 1024 * 1024;
 
-/// A stretch of the pinned bytes.
+/// A range of the pinned bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -32,7 +31,7 @@ impl Span {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Token {
-    /// A start tag: its name without prefix, what follows the name, and whether it is `<a/>`.
+    /// A start tag: its name without prefix, its attributes, and whether it is `<a/>`.
     Start { name: Span, attributes: Span, empty: bool },
     /// An end tag; it belongs to the innermost open element.
     End,
@@ -65,7 +64,7 @@ fn malformed<T>(message: impl Into<String>) -> Result<T, Stop> {
 
 pub(crate) struct Tokens<R> {
     pub(crate) window: Window<R>,
-    /// The full names of the open elements, one after the other, and where each begins.
+    /// The concatenated full names of the open elements, and the start of each.
     names: Vec<u8>,
     open: Vec<usize>,
 }
@@ -75,18 +74,18 @@ impl<R: Read> Tokens<R> {
         Tokens { window, names: Vec::new(), open: Vec::new() }
     }
 
-    /// How many elements are open.
+    /// Returns the number of open elements.
     pub(crate) fn depth(&self) -> usize {
         self.open.len()
     }
 
-    /// The innermost open element's name, for messages.
+    /// Returns the innermost open element's name, for messages.
     pub(crate) fn innermost(&self) -> String {
         let start = self.open.last().copied().unwrap_or_default();
         String::from_utf8_lossy(&self.names[start..]).into_owned()
     }
 
-    /// The local name of the open element that is `above` levels around the innermost one.
+    /// Returns the local name of the open element `above` levels outside the innermost one.
     pub(crate) fn local_name(&self, above: usize) -> Option<&[u8]> {
         let at = self.open.len().checked_sub(above + 1)?;
         let end = self.open.get(at + 1).copied().unwrap_or(self.names.len());
@@ -94,9 +93,9 @@ impl<R: Read> Tokens<R> {
         Some(name.iter().position(|byte| *byte == b':').map_or(name, |at| &name[at + 1..]))
     }
 
-    /// The next token. An empty element counts as closed at once: it has no `End`.
+    /// Returns the next token. An empty element has no `End`.
     pub(crate) fn next(&mut self) -> Result<Token, Stop> {
-        // The two tokens that most of a document consists of, if they are here as a whole.
+        // Fast path: the two most frequent tokens, if they are complete in the window.
         match self.window.rest() {
             [b'<', b'/', ..] => return self.end_tag(),
             [b'<', byte, ..] if is_name_start(*byte) => return self.start_tag(),
@@ -109,7 +108,7 @@ impl<R: Read> Tokens<R> {
         }
     }
 
-    /// The byte `offset` behind the position.
+    /// Returns the byte `offset` behind the position.
     fn byte(&mut self, offset: usize) -> Result<Option<u8>, Stop> {
         loop {
             if let Some(byte) = self.window.rest().get(offset) {
@@ -121,13 +120,13 @@ impl<R: Read> Tokens<R> {
         }
     }
 
-    /// More bytes for a tag, which must fit into the window; false at the end of the input.
+    /// Reads more bytes of a tag, which must fit into the window; returns false at the end.
     fn more(&mut self) -> Result<bool, Stop> {
         loop {
             match self.window.more()? {
                 Fill::More => return Ok(true),
                 Fill::End => return Ok(false),
-                Fill::Full if self.window.offset() > 0 => self.window.let_go(),
+                Fill::Full if self.window.offset() > 0 => self.window.drop_record(),
                 Fill::Full => {
                     let limit = self.window.limit();
                     return malformed(format!("A tag is longer than {limit} bytes."));
@@ -149,14 +148,14 @@ impl<R: Read> Tokens<R> {
                 Fill::End => return Ok(Token::Text(self.take(0, from, 0))),
                 Fill::Full => {
                     self.window.advance(from);
-                    self.window.let_go();
+                    self.window.drop_record();
                     from = 0;
                 }
             }
         }
     }
 
-    /// Moves behind `skip + length + tail` bytes and gives the span of the middle.
+    /// Moves behind `skip + length + tail` bytes and returns the span of the middle.
     fn take(&mut self, skip: usize, length: usize, tail: usize) -> Span {
         let start = self.window.offset() + skip;
         self.window.advance(skip + length + tail);
@@ -170,7 +169,7 @@ impl<R: Read> Tokens<R> {
             Some(b'!') => self.declaration(),
             Some(byte) if is_name_start(byte) => self.start_tag(),
             Some(byte) => malformed(format!(
-                "'<' is followed by '{}', which begins no tag; write &lt; for the sign itself.",
+                "'<' is followed by '{}', which does not begin a tag; write &lt; for a plain '<'.",
                 byte.escape_ascii()
             )),
             None => malformed("The file ends within a tag."),
@@ -196,8 +195,9 @@ impl<R: Read> Tokens<R> {
         Ok(true)
     }
 
-    /// Moves behind `sign`, wherever it is, and gives what was between. What does not fit into the
-    /// window is let go of.
+    /// Moves behind the next `sign` and returns the span before it.
+    ///
+    /// Bytes that do not fit into the window are dropped.
     fn until(&mut self, skip: usize, sign: &[u8]) -> Result<Span, Stop> {
         let (mut skip, mut from) = (skip, skip);
         loop {
@@ -212,14 +212,14 @@ impl<R: Read> Tokens<R> {
                 Fill::End => return malformed("The file ends within a comment or section."),
                 Fill::Full => {
                     self.window.advance(from);
-                    self.window.let_go();
+                    self.window.drop_record();
                     (skip, from) = (0, 0);
                 }
             }
         }
     }
 
-    /// Skips a document type with all it declares.
+    /// Skips a document type and its declarations.
     fn doctype(&mut self) -> Result<Token, Stop> {
         let (mut at, mut brackets, mut quote) = (2, 0_usize, None);
         loop {
@@ -256,7 +256,7 @@ impl<R: Read> Tokens<R> {
         Ok(Token::End)
     }
 
-    /// The length of an end tag with white space in it, or why it is wrong.
+    /// Returns the length of an end tag with white space in it, or its error.
     fn unusual_end_tag(&mut self, start: usize) -> Result<usize, Stop> {
         let length = self.tag_length()?;
         let found = self.window.rest()[2..length - 1].trim_ascii_end();
@@ -299,8 +299,7 @@ impl<R: Read> Tokens<R> {
         self.opened(length, local, name_end)
     }
 
-    /// Takes a start tag of `length` bytes whose local name stands from `local` to `name_end`
-    /// behind its `<`.
+    /// Consumes a start tag of `length` bytes whose local name is at `local..name_end` behind `<`.
     fn opened(&mut self, length: usize, local: usize, name_end: usize) -> Result<Token, Stop> {
         let tag = &self.window.rest()[1..length - 1];
         let empty = tag.last() == Some(&b'/');
@@ -310,7 +309,7 @@ impl<R: Read> Tokens<R> {
             self.names.extend_from_slice(&tag[..name_end]);
         }
         if self.names.len() > MAX_OPEN_NAME_BYTES {
-            return malformed("More elements are open than any real document needs.");
+            return malformed("The names of the open elements exceed 1 MiB; nest fewer elements.");
         }
         let base = self.window.offset() + 1;
         self.window.advance(length);
@@ -319,7 +318,7 @@ impl<R: Read> Tokens<R> {
         Ok(Token::Start { name, attributes, empty })
     }
 
-    /// The length of the tag here, up to the `>` that is not inside quotes.
+    /// Returns the length of the tag at the position, up to the first `>` outside quotes.
     fn tag_length(&mut self) -> Result<usize, Stop> {
         let (mut at, mut quote) = (1, None);
         loop {
@@ -348,7 +347,7 @@ impl<R: Read> Tokens<R> {
     }
 }
 
-/// Most tags are shorter than a vector search takes to start.
+/// Finds the end of a tag or a quote; short tags are searched without the vector search's cost.
 fn find_tag_sign(rest: &[u8]) -> Option<usize> {
     let near = rest.iter().take(16).position(|byte| matches!(byte, b'>' | b'"' | b'\''));
     near.or_else(|| memchr3(b'>', b'"', b'\'', rest))

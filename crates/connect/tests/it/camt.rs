@@ -137,7 +137,7 @@ fn a_reversal_keeps_its_sign_and_the_parties_of_the_payment() {
 }
 
 #[test]
-fn a_single_transaction_without_amount_has_the_entrys() {
+fn a_single_transaction_without_amount_takes_the_amount_of_its_entry() {
     let outcome = camt(&statement(&entry(&parts(&["<Refs><EndToEndId>E</EndToEndId></Refs>"]))));
     assert!(outcome.data(0).contains("\"amount\":\"12.50\""));
     assert!(outcome.data(0).contains("\"end_to_end_id\":\"E\""));
@@ -145,7 +145,7 @@ fn a_single_transaction_without_amount_has_the_entrys() {
 }
 
 #[test]
-fn a_batch_stays_whole_unless_every_part_stands_alone() {
+fn a_batch_is_split_only_if_every_part_has_its_own_amount() {
     let amount = |amount: &str, currency: &str| format!("<Amt Ccy=\"{currency}\">{amount}</Amt>");
     let (ten, rest) = (amount("10.00", "EUR"), amount("2.50", "EUR"));
     let events = |list: &[&str]| {
@@ -195,7 +195,7 @@ fn a_statement_whose_balance_does_not_hold_is_reported_and_its_entries_stay() {
 }
 
 #[test]
-fn a_balance_that_cannot_be_known_is_only_counted() {
+fn a_balance_that_cannot_be_checked_is_counted_and_not_rejected() {
     let closing = balance("CLBD", "112.51");
     let (opening, wrong) = (balance("OPBD", "100"), entry("").replace("12.50", "?"));
     for (text, rejects) in [

@@ -56,7 +56,7 @@ fn csv_lines_are_right_after_quoted_line_breaks_and_blank_lines() {
 }
 
 #[test]
-fn a_csv_header_without_a_column_says_which_there_are() {
+fn a_csv_header_without_a_column_lists_the_columns() {
     let outcome = csv("Day;Note;Total\n");
     assert_eq!(outcome.codes(), ["malformed_input"]);
     let message = &outcome.rejects[0].message;
@@ -237,11 +237,11 @@ fn a_tag_without_end_is_malformed_in_bounded_memory() {
     let text = format!("<l id='1'><shelf a=\"{}", "x".repeat(4_000_000));
     assert!(xml(&text).rejects[0].message.contains("A tag is longer than"));
     let names = format!("<l>{}", format!("<{}>", "x".repeat(1000)).repeat(3000));
-    assert!(xml(&names).rejects[0].message.contains("More elements are open"));
+    assert!(xml(&names).rejects[0].message.contains("names of the open elements exceed"));
 }
 
 #[test]
-fn keys_of_different_fields_never_meet() {
+fn keys_of_different_fields_give_different_ids() {
     let mapping = r#"
         name = "keys"
         format = "csv"
@@ -267,8 +267,8 @@ fn keys_of_different_fields_never_meet() {
 }
 
 #[test]
-fn a_sink_that_refuses_ends_the_reading() {
+fn an_error_of_the_sink_stops_the_reader() {
     let mapping = Mapping::parse(NDJSON).unwrap();
     let result = leftfold_connect::read(&mapping, &b"1\n2\n"[..], &mut |_| Err("full"));
-    assert!(matches!(result, Err(leftfold_connect::IngestError::Sink("full"))));
+    assert!(matches!(result, Err(leftfold_connect::ReadError::Sink("full"))));
 }

@@ -22,12 +22,12 @@ type = "date"
 "#;
 
 #[test]
-fn the_base_of_these_tests_is_good() {
+fn the_base_mapping_of_these_tests_parses() {
     Mapping::parse(GOOD).unwrap();
 }
 
 #[test]
-fn every_mistake_is_named_with_its_place() {
+fn each_mistake_in_a_mapping_is_reported_with_its_key() {
     for (from, to, sentences) in [
         ("path = \"a\"", "pth = \"a\"", &["line 14", "unknown field `pth`", "`path`"][..]),
         ("path = \"a\"", "path = 7", &["a string or a list of strings"]),
@@ -36,9 +36,13 @@ fn every_mistake_is_named_with_its_place() {
         ("name = \"m\"", "name = \"\"", &["name: is empty"]),
         ("s-{a}", "s-{b}", &["stream: there is no field 'b'; the fields are a, index, part, t"]),
         ("s-{a}", "s-{a", &["stream: ", "without its other half"]),
-        ("data = [\"a\"]", "data = [\"a as b\", \"t as b\"]", &["data: 'b' is there twice"]),
+        ("data = [\"a\"]", "data = [\"a as b\", \"t as b\"]", &["data: 'b' occurs twice"]),
         ("data = [\"a\"]", "data = [\"x\"]", &["data: there is no field 'x'"]),
-        ("data = [\"a\"]", "data = []\nzone = \"Nowhere\"", &["zone: 'Nowhere' is no time zone"]),
+        (
+            "data = [\"a\"]",
+            "data = []\nzone = \"Nowhere\"",
+            &["zone: 'Nowhere' is not a time zone"],
+        ),
         (
             "data = [\"a\"]",
             "data = []\nencoding = \"latin1\"",
@@ -54,7 +58,7 @@ fn every_mistake_is_named_with_its_place() {
         ("type = \"T\"", "type_field = \"a\"", &["event: needs either type"]),
         ("keys = [[\"a\"]]", "keys = [[\"a?\"]]", &["id.keys: ", "without '?'"]),
         ("keys = [[\"a\"]]", "keys = []", &["id.keys: needs at least one key"]),
-        ("list/row", "list//row", &["xml.record: 'list//row' is no path"]),
+        ("list/row", "list//row", &["xml.record: 'list//row' is not a path"]),
         (
             "record = \"list/row\"",
             "record = \"row\"\ngroup = \"list\"",
@@ -69,7 +73,7 @@ fn every_mistake_is_named_with_its_place() {
         ("[xml]", "[csv]\n[xml]", &["csv: this section belongs to another format"]),
         ("path = \"a\"", "path = \"group:a\"", &["field.a.path: 'group:a' needs xml.group"]),
         ("path = \"a\"", "path = \"part:a\"", &["field.a.path: 'part:a' needs xml.split.path"]),
-        ("path = \"a\"", "path = \"ns:a\"", &["'ns:' is no scope", "prefixes are left out"]),
+        ("path = \"a\"", "path = \"ns:a\"", &["'ns:' is not a scope", "prefixes are left out"]),
         ("path = \"a\"", "path = \"a\"\nvalue = \"x\"", &["field.a: needs exactly one source"]),
         ("path = \"a\"", "required = true", &["field.a: needs exactly one source"]),
         ("path = \"a\"", "value = \"{a}\"", &["field.a: is made of itself"]),
@@ -86,7 +90,7 @@ fn every_mistake_is_named_with_its_place() {
         (
             "[field.a]",
             "[field.index]\npath = \"x\"\n[field.a]",
-            &["field.index: this name is taken"],
+            &["field.index: this name is reserved"],
         ),
         (
             "[field.a]",
@@ -121,7 +125,7 @@ fn formats_check_their_own_keys() {
 }
 
 #[test]
-fn every_builtin_is_there() {
+fn every_builtin_mapping_parses() {
     for name in Mapping::builtin_names() {
         assert_eq!(Mapping::builtin(name).unwrap().name(), *name);
         assert!(Mapping::parse(Mapping::builtin_source(name).unwrap()).is_ok());

@@ -76,7 +76,7 @@ fn each_wrong_record_is_refused_with_its_code_and_a_sentence() {
         ("<size>l</size>", "not_allowed", "one of s;"),
         ("<name>x</name>", "bad_length", "2 to 4 characters, not 1"),
         ("<name>xxxxx</name>", "bad_length", "not 5"),
-        ("<kind>b</kind>", "unknown_event_type", "is 'b'; the mapping knows a"),
+        ("<kind>b</kind>", "unknown_event_type", "is 'b'; the mapping has types for a"),
         ("<part>1</part><part>2</part>", "batch_sum_mismatch", "add up to 3"),
     ] {
         let (found, message) = only_reject(&row(inside));
@@ -86,7 +86,7 @@ fn each_wrong_record_is_refused_with_its_code_and_a_sentence() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_value_is_reported_with_its_field() {
     for (gone, code, sentence) in [
         ("<id>1</id>", "missing_field", "Field 'id' is required and is missing or empty"),
         ("<key>k</key>", "missing_key", "No natural key is complete"),
@@ -127,7 +127,7 @@ fn a_file_that_cannot_be_read_further_is_one_reject_and_incomplete() {
         (format!("<list>{good}</list></list>"), 1, "never opened"),
         (format!("<list>{good}</list><list/>"), 1, "second root"),
         (format!("<list>{good}</list>text"), 1, "outside the root"),
-        (format!("<list>{good}< x"), 1, "begins no tag"),
+        (format!("<list>{good}< x"), 1, "does not begin a tag"),
         (format!("<list>{good}<!-- "), 1, "within a comment"),
         (format!("<list>{good}<x a='"), 1, "within a tag"),
         (String::new(), 0, "no XML element"),
@@ -143,7 +143,7 @@ fn a_file_that_cannot_be_read_further_is_one_reject_and_incomplete() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_end_the_reading() {
+fn invalid_utf_8_stops_the_reader() {
     let mapping = Mapping::parse(XML).unwrap();
     let text = row("<name>??</name>").replace("??", "\u{1}\u{2}");
     let bytes: Vec<u8> = text.bytes().map(|byte| if byte < 3 { 0xff } else { byte }).collect();
@@ -153,7 +153,7 @@ fn bytes_that_are_not_utf_8_end_the_reading() {
 }
 
 #[test]
-fn a_line_that_is_no_record_and_a_value_that_is_no_scalar() {
+fn malformed_lines_and_non_scalar_values_are_refused() {
     let mapping = Mapping::parse(
         r#"
         name = "lines"
@@ -181,7 +181,7 @@ fn a_long_record_is_shown_up_to_the_limit() {
 }
 
 #[test]
-fn every_reason_has_its_own_code_and_stands_in_the_reference() {
+fn every_reason_has_a_unique_code_and_is_documented() {
     let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     assert_eq!(codes.len(), Reason::ALL.len());
     let reference = include_str!("../../docs-mapping.md");

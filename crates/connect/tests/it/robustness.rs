@@ -96,18 +96,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn no_xml_panics(bytes in noise(XML_PIECES)) {
+    fn noisy_xml_does_not_panic(bytes in noise(XML_PIECES)) {
         ingest(&CAMT, &bytes);
     }
 
     #[test]
-    fn no_lines_panic(bytes in noise(LINE_PIECES)) {
+    fn noisy_lines_do_not_panic(bytes in noise(LINE_PIECES)) {
         ingest(&CSV, &bytes);
         ingest(&NDJSON, &bytes);
     }
 
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         ingest(&CAMT, &bytes);
         ingest(&CSV, &bytes);
         ingest(&NDJSON, &bytes);
@@ -129,7 +129,7 @@ impl Read for Dribble<'_> {
 }
 
 #[test]
-fn where_the_input_is_cut_into_reads_does_not_matter() {
+fn the_size_of_reads_does_not_change_the_result() {
     let text = include_bytes!("../fixtures/camt.053.001.02.xml");
     let whole = ingest(&CAMT, text);
     let mut items = Vec::new();
@@ -147,7 +147,7 @@ fn where_the_input_is_cut_into_reads_does_not_matter() {
 }
 
 #[test]
-fn a_file_cut_anywhere_keeps_what_was_whole() {
+fn a_truncated_file_yields_its_complete_records() {
     let mut file = Vec::new();
     sample::write_camt(&mut file, 1, 7).unwrap();
     let all = ingest(&CAMT, &file).drafts;

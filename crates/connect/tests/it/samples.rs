@@ -21,7 +21,7 @@ fn camt(path: &Path) -> Outcome {
 }
 
 #[test]
-fn a_night_gives_exactly_what_it_promises() {
+fn a_night_yields_the_counts_it_promises() {
     let (_dir, night) = night(&small());
     let outcomes: Vec<Outcome> = night.files.iter().map(|path| camt(path)).collect();
     let sum = |count: fn(&Outcome) -> u64| outcomes.iter().map(count).sum::<u64>();
@@ -62,7 +62,7 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_night_has_its_size_by_default() {
+fn a_default_night_has_a_hundred_thousand_entries() {
     let (_dir, night) = night(&NightOptions::default());
     assert!(night.entries >= 100_000 && night.statements == 1000);
 }

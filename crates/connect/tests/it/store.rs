@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold_api::{Query, Read};
-use leftfold_connect::{Ingested, Mapping, Reject, Tally, Watch, ingest, sample};
+use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest, sample};
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
 use leftfold_store::{Embedded, Options};
@@ -25,8 +25,8 @@ day = { path = "day", type = "date" }
 #[derive(Default)]
 struct Rejects(Vec<Reject>);
 
-impl Watch for Rejects {
-    fn rejected(&mut self, reject: &Reject) -> std::io::Result<()> {
+impl IngestObserver for Rejects {
+    fn on_reject(&mut self, reject: &Reject) -> std::io::Result<()> {
         self.0.push(reject.clone());
         Ok(())
     }
@@ -42,7 +42,8 @@ fn rows(store: &Embedded, rows: &[String]) -> (Tally, Vec<Reject>) {
     let text = format!("stream,n,what,day\n{}", rows.concat());
     let mut rejects = Rejects::default();
     let mapping = Mapping::parse(ROWS).unwrap();
-    let Ingested { tally, read } = ingest(store, &mapping, text.as_bytes(), &mut rejects).unwrap();
+    let IngestSummary { tally, read } =
+        ingest(store, &mapping, text.as_bytes(), &mut rejects).unwrap();
     assert!(read.complete);
     (tally, rejects.0)
 }
@@ -81,7 +82,7 @@ fn the_same_file_twice_adds_nothing() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_anywhere_is_completed_by_the_whole_one() {
+fn ingesting_the_whole_file_completes_a_truncated_one() {
     let file: Vec<_> = (0..1_400).map(|n| row(&format!("s-{}", n % 7), n, "x")).collect();
     let whole = store();
     rows(&whole, &file);
@@ -94,7 +95,7 @@ fn a_file_that_was_cut_off_anywhere_is_completed_by_the_whole_one() {
 }
 
 #[test]
-fn records_that_other_files_hold_too_are_added_once() {
+fn records_in_several_files_are_added_once() {
     let store = store();
     let all: Vec<_> = (0..1_000).map(|n| row("s", n, "x")).collect();
     let odd: Vec<_> = all.iter().skip(1).step_by(2).cloned().collect();
@@ -121,7 +122,7 @@ fn the_same_key_with_other_content_is_refused_in_the_file_and_in_the_store() {
 }
 
 #[test]
-fn what_the_store_can_not_take_is_refused_alone() {
+fn only_the_records_that_the_store_refuses_are_rejected() {
     let store = store();
     let long = "x".repeat(1_100);
     let file = [row("s", 1, "a"), row(&long, 2, "b"), row("$mine", 3, "c"), row("s", 4, "d")];
@@ -132,7 +133,7 @@ fn what_the_store_can_not_take_is_refused_alone() {
 }
 
 #[test]
-fn a_night_of_statements_comes_out_as_it_was_made() {
+fn a_night_of_statements_is_ingested_as_generated() {
     let dir = tempfile::tempdir().unwrap();
     let options =
         sample::NightOptions { accounts: 20, entries: 1_500, ..sample::NightOptions::default() };
@@ -142,7 +143,7 @@ fn a_night_of_statements_comes_out_as_it_was_made() {
     let mut rejects = Rejects::default();
     for file in night.files.iter().chain([&night.duplicate]) {
         let input = std::io::BufReader::new(std::fs::File::open(file).unwrap());
-        let Ingested { tally, .. } = ingest(&store, &mapping, input, &mut rejects).unwrap();
+        let IngestSummary { tally, .. } = ingest(&store, &mapping, input, &mut rejects).unwrap();
         sum.ingested += tally.ingested;
         sum.repeated += tally.repeated;
         sum.rejected += tally.rejected;

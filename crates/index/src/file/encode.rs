@@ -4,19 +4,18 @@ use super::run::Sink;
 use crate::error::IndexError;
 use crate::key::Key;
 
-/// What goes into a file, sorted by key.
+/// The content of an index file, sorted by key.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// Keys with the ordinal of their first posting, and offsets from the first position. Offsets
-    /// grow.
+    /// Keys with the ordinal of their first posting and growing offsets from the first position.
     pub lists: &'a [(Key, u64, Vec<u32>)],
     /// Keys with one posting.
     pub singles: &'a [(Key, u32)],
-    /// Bytes that the index keeps for whoever is above.
+    /// Bytes that the index stores for its caller.
     pub attachment: &'a [u8],
 }
 
-/// Lays out a whole file. Empty, which no file is, if one of 2^32 keys or a tebibyte were needed.
+/// Encodes a whole file. Returns no bytes if it would need 2^32 keys or a tebibyte of postings.
 pub fn encode(head: FileHead, source: Source<'_>) -> Vec<u8> {
     write(Vec::new(), head, source).map(|(_, bytes)| bytes).unwrap_or_default()
 }

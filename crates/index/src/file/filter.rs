@@ -1,40 +1,39 @@
-//! The filter says of most keys that are not in a file that they are not, at the price of one
-//! block.
+//! The filter rejects most absent keys after reading one block.
 
 use crate::key::Key;
 
-/// The filter is a row of such pieces; a key has all its bits in one.
+/// Bytes of a piece; a filter is a row of pieces, and all bits of a key are in one piece.
 pub(super) const PIECE: usize = 64;
-/// About 10.7 bits a key: one in a hundred absent keys is looked for in vain.
+/// About 10.7 bits per key give one false positive in a hundred absent keys.
 const KEYS_PER_PIECE: u64 = 48;
 const BITS_PER_KEY: u32 = 6;
-/// A filter that is begun before its keys are counted can be halved so often.
+/// How often a filter can be halved that was created before its keys were counted.
 const HALVINGS: u32 = 3;
 
-/// The piece that a key belongs to, and its bits in it.
+/// Returns the piece of a key, and its bits in that piece.
 pub(super) fn bits(key: &Key, pieces: u64) -> (u64, impl Iterator<Item = usize>) {
     let piece = ((u128::from(key.high()) * u128::from(pieces)) >> 64) as u64;
     let low = key.low();
     (piece, (0..BITS_PER_KEY).map(move |i| (low >> (i * 9)) as usize & 511))
 }
 
-/// Whether a piece has a bit.
+/// Returns whether a bit of a piece is set.
 pub(super) fn has(piece: &[u8; PIECE], bit: usize) -> bool {
     piece.get(bit / 8).is_some_and(|byte| byte & 1 << (bit % 8) != 0)
 }
 
-/// A filter in the making.
+/// A filter under construction.
 pub(super) struct Filter {
     bytes: Vec<u8>,
 }
 
 impl Filter {
-    /// For so many keys.
+    /// Creates a filter for exactly `keys` keys.
     pub(super) fn for_keys(keys: u64) -> Self {
         Filter { bytes: vec![0; (pieces_for(keys) * PIECE as u64) as usize] }
     }
 
-    /// For at most so many keys; how many it was is said at the end.
+    /// Creates a filter for at most `keys` keys; [`Filter::finish`] takes the final number.
     pub(super) fn for_at_most(keys: u64) -> Self {
         let pieces = pieces_for(keys).next_multiple_of(1 << HALVINGS);
         Filter { bytes: vec![0; (pieces * PIECE as u64) as usize] }
@@ -54,8 +53,10 @@ impl Filter {
         }
     }
 
-    /// The filter, halved while it is twice too wide. A key's piece is `high * pieces >> 64`; with
-    /// half the pieces, it is half of that: so each piece takes in its neighbour.
+    /// Returns the bytes of the filter, halved while it is at least twice too wide.
+    ///
+    /// A key's piece is `high * pieces >> 64`. With half the pieces its number is halved, so each
+    /// piece is united with its neighbour.
     pub(super) fn finish(mut self, keys: u64) -> Vec<u8> {
         let needed = pieces_for(keys);
         while self.pieces().is_multiple_of(2) && self.pieces() / 2 >= needed {
@@ -79,7 +80,7 @@ mod tests {
     use crate::key::{KeyHasher, Kind};
 
     #[test]
-    fn a_halved_filter_is_the_one_that_was_made_narrow() {
+    fn a_halved_filter_equals_a_filter_of_the_final_size() {
         let hasher = KeyHasher::new(&[3; 16]);
         let keys = (0..4 * 48u32).map(|n| hasher.key(Kind(1), &[&n.to_le_bytes()]));
         let mut wide = Filter::for_at_most(32 * 48);

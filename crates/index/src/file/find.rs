@@ -1,89 +1,89 @@
-//! How a file finds a key: the filter, the directory, then halving among a few entries.
+//! Finds a key in a file: by the filter, the directory, and a binary search of a few entries.
 
 use std::sync::Arc;
 
 use zerocopy::little_endian::U32;
 use zerocopy::{FromZeros, IntoBytes, transmute};
 
-use super::layout::{ListEntry, Listed, PLAIN, PlainEntry, Section, SingleEntry};
+use super::layout::{ListEntry, ListInfo, PLAIN, PlainEntry, Section, SingleEntry};
 use super::reader::IndexFile;
-use super::{PIECE, PackedList, filter, places};
+use super::{PIECE, PackedList, directory, filter};
 use crate::error::IndexError;
 use crate::key::Key;
-use crate::list::{List, Origin};
+use crate::list::{List, ListSource};
 
-/// More postings of one key there will never be; ordinals can be added without overflow.
+/// The most postings of a key. Ordinals below it can be added without overflow.
 const MOST_ORDINALS: u64 = 1 << 56;
 
 impl IndexFile {
-    /// The postings of a key.
+    /// Returns the postings of a key.
     pub(crate) fn list(self: &Arc<Self>, key: &Key) -> Result<Option<List>, IndexError> {
         if !self.may_hold(key)? {
             return Ok(None);
         }
-        let (places, entries) = (self.header.list_places, self.header.list_entries);
+        let (directory, entries) = (self.header.list_directory, self.header.list_entries);
         let size = size_of::<ListEntry>();
-        if let Some(at) = self.find([places, entries], size, key)? {
-            let listed = self.listed(at, |at, to| self.read(at, to))?;
-            return self.bind(&listed).map(Some);
+        if let Some(at) = self.find([directory, entries], size, key)? {
+            let info = self.read_list_info(at, |at, to| self.read(at, to))?;
+            return self.bind(&info).map(Some);
         }
-        let (places, entries) = (self.header.single_places, self.header.single_entries);
+        let (directory, entries) = (self.header.single_directory, self.header.single_entries);
         let size = size_of::<SingleEntry>();
-        let Some(at) = self.find([places, entries], size, key)? else { return Ok(None) };
+        let Some(at) = self.find([directory, entries], size, key)? else { return Ok(None) };
         let mut entry = SingleEntry::new_zeroed();
         self.read(at, entry.as_mut_bytes())?;
-        let source = Origin::Single(self.checked(entry.offset.get())?);
+        let source = ListSource::Single(self.checked(entry.offset.get())?);
         Ok(Some(List { first: self.first(), ordinal: Some(0), len: 1, source }))
     }
 
     /// Reads an entry of either version.
-    pub(super) fn listed(
+    pub(super) fn read_list_info(
         &self,
         at: u64,
         read: impl FnOnce(u64, &mut [u8]) -> Result<(), IndexError>,
-    ) -> Result<Listed, IndexError> {
+    ) -> Result<ListInfo, IndexError> {
         let mut bytes = [0; size_of::<ListEntry>()];
         read(at, &mut bytes)?;
-        let listed = match self.version() {
+        let info = match self.version() {
             PLAIN => {
                 let entry: PlainEntry = transmute!(bytes);
-                Listed::from(entry)
+                ListInfo::from(entry)
             }
             _ => {
                 let entry: ListEntry = transmute!(bytes);
-                Listed::from(entry)
+                ListInfo::from(entry)
             }
         };
-        let counts = u64::from(listed.count) <= self.positions() && listed.ordinal < MOST_ORDINALS;
-        if counts { Ok(listed) } else { Err(self.damaged(at, "a list is too long")) }
+        let counts = u64::from(info.count) <= self.positions() && info.ordinal < MOST_ORDINALS;
+        if counts { Ok(info) } else { Err(self.damaged(at, "a list is too long")) }
     }
 
-    fn bind(self: &Arc<Self>, listed: &Listed) -> Result<List, IndexError> {
-        let source = match (self.version(), listed.count) {
+    fn bind(self: &Arc<Self>, info: &ListInfo) -> Result<List, IndexError> {
+        let source = match (self.version(), info.count) {
             (PLAIN, _) => {
-                self.plain_section(listed)?;
-                Origin::Plain(self.clone(), listed.at as u32)
+                self.plain_section(info)?;
+                ListSource::Plain(self.clone(), info.at as u32)
             }
-            // Where there is no posting, none is asked for.
-            (_, 0) => Origin::Single(0),
-            (_, 1) => Origin::Single(self.checked_wide(listed.at)?),
-            _ => Origin::Packed(PackedList::open(self, listed)?),
+            // An empty list has no posting to read.
+            (_, 0) => ListSource::Single(0),
+            (_, 1) => ListSource::Single(self.checked_wide(info.at)?),
+            _ => ListSource::Packed(PackedList::open(self, info)?),
         };
-        let (ordinal, len) = (Some(listed.ordinal), listed.count as usize);
+        let (ordinal, len) = (Some(info.ordinal), info.count as usize);
         Ok(List { first: self.first(), ordinal, len, source })
     }
 
-    /// Where the postings of a list lie that is not packed.
-    pub(super) fn plain_section(&self, listed: &Listed) -> Result<Section, IndexError> {
+    /// Returns the section of a list of version 1.
+    pub(super) fn plain_section(&self, info: &ListInfo) -> Result<Section, IndexError> {
         let Section { at, length } = self.header.postings;
-        let section = Section::new(listed.at * 4, u64::from(listed.count) * 4);
+        let section = Section::new(info.at * 4, u64::from(info.count) * 4);
         match section.end_within(length.get()) {
-            Some(_) => Ok(Section::new(at.get() + listed.at * 4, section.length.get())),
+            Some(_) => Ok(Section::new(at.get() + info.at * 4, section.length.get())),
             None => Err(self.damaged(at.get(), "a list goes beyond the postings")),
         }
     }
 
-    /// Puts a chunk of a list that is not packed in the place of what was there.
+    /// Replaces the content of `to` with a chunk of a list of version 1.
     pub(crate) fn plain_chunk(
         &self,
         at: u32,
@@ -99,7 +99,7 @@ impl IndexFile {
         self.check_growing(to, start)
     }
 
-    /// A posting of a list that is not packed.
+    /// Returns a posting of a list of version 1.
     pub(crate) fn plain_offset(&self, at: u32, index: usize) -> Result<u32, IndexError> {
         let mut bytes = [0; 4];
         let start = self.header.postings.at.get() + (u64::from(at) + index as u64) * 4;
@@ -133,16 +133,16 @@ impl IndexFile {
         Ok(bits.all(|bit| filter::has(&piece, bit)))
     }
 
-    /// Where the entry of a key is, in payload. Every entry begins with its key.
+    /// Returns the position of a key's entry, in payload. Every entry begins with its key.
     fn find(
         &self,
-        [places, entries]: [Section; 2],
+        [directory, entries]: [Section; 2],
         size: usize,
         key: &Key,
     ) -> Result<Option<u64>, IndexError> {
-        let place = places::place_of(key, places::places_in(&places));
-        let at = places.at.get() + place * places::WIDTH;
-        let mut ends = [0; 2 * places::WIDTH as usize];
+        let bucket = directory::bucket_of(key, directory::buckets_in(&directory));
+        let at = directory.at.get() + bucket * directory::WIDTH;
+        let mut ends = [0; 2 * directory::WIDTH as usize];
         self.read(at, &mut ends)?;
         let ends: [U32; 2] = transmute!(ends);
         let [mut low, mut high] = ends.map(|end| u64::from(end.get()));

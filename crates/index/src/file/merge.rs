@@ -1,11 +1,11 @@
-//! Makes one file of several that follow each other in the log.
+//! Merges files of adjacent parts into one.
 //!
-//! The keys of all inputs are gone through twice, in order. First the keys that have one posting
-//! in one input are written, and the lists are counted; so it is known where the entries of the
-//! lists end and their postings begin, and then the lists are written. The second time the inputs'
-//! singles, which are most of their keys, are left out if none of them becomes part of a list.
-//! In memory are the filter (1.3 bytes a key), the directories (4 bytes for 32 keys), the table of
-//! the list at hand (8 bytes for 256 postings) and a window on each of the inputs' sections.
+//! The merge visits the keys of all inputs twice, in order. The first pass writes the keys with one
+//! posting in one input and counts the lists. The count fixes the end of the list entries and the
+//! start of the postings, and the second pass writes the lists. The second pass skips the inputs'
+//! singles, which are most of their keys, if none of them becomes part of a list.
+//! In memory are the filter (1.3 bytes per key), the directories (4 bytes per 32 keys), the table
+//! of the current list (8 bytes per 256 postings) and a window of each section of the inputs.
 
 use std::sync::Arc;
 
@@ -14,19 +14,21 @@ use super::layout::FileHead;
 use super::reader::IndexFile;
 use super::run::{Sink, Target};
 use super::scan::Postings;
-use super::streams::{Found, Group, Streams};
+use super::streams::{Group, KeyEntry, Streams};
 use crate::error::IndexError;
 
-/// Progress is told whenever so many keys and postings were gone through.
+/// Keys and postings between two calls of `progress`.
 const STEP: u64 = 1 << 16;
 
-/// Writes one file in the place of several, which lie one behind the other in the log, in this
-/// order; some may be empty. Each list begins with the ordinal that it has in the first of them. A
-/// key with one posting in several becomes a list. The attachment is the last one's.
+/// Merges the files of adjacent parts, given in the order of the log, into one file.
 ///
-/// `progress` is told how many bytes were written and says whether to go on; if not, there is no
-/// result, and what was written is litter. Otherwise the result is the file's length. The caller
-/// syncs the file. Nothing goes through the shared cache, and every checksum on the way is checked.
+/// Inputs may be empty. Each list begins with its ordinal in the first input that has it. A key
+/// with single postings in several inputs becomes a list. The attachment is that of the last input.
+///
+/// `progress` receives the number of bytes written and returns whether to continue. If it returns
+/// false, the result is `None`, and the caller removes the unfinished file. Otherwise the result is
+/// the file's length. The caller syncs the file. The merge checks every checksum and does not use
+/// the shared cache.
 pub fn merge(
     inputs: &[Arc<IndexFile>],
     target: Target<'_>,
@@ -44,12 +46,12 @@ pub fn merge(
     let counted = merger.write_singles().and_then(|counted| merger.write_lists(counted));
     match counted {
         Ok(()) => merger.builder.finish(&attachment).map(|(length, _)| Some(length)),
-        Err(Stop::Told) => Ok(None),
+        Err(Stop::Cancelled) => Ok(None),
         Err(Stop::Failed(error)) => Err(error),
     }
 }
 
-/// How far each input's offsets are from the new file's.
+/// Returns the distance of each input's offsets from those of the new file.
 fn shifts(inputs: &[Arc<IndexFile>], target: &Target<'_>) -> Result<Vec<u32>, IndexError> {
     let FileHead { first, .. } = target.head;
     let mut shifts = Vec::with_capacity(inputs.len());
@@ -57,21 +59,21 @@ fn shifts(inputs: &[Arc<IndexFile>], target: &Target<'_>) -> Result<Vec<u32>, In
     for input in inputs {
         let shift = input.first().checked_sub(next).map(|_| input.first() - first);
         let shift = shift.and_then(|shift| u32::try_from(shift).ok());
-        shifts.push(shift.ok_or_else(|| target.unfit("the files do not follow each other"))?);
+        shifts.push(shift.ok_or_else(|| target.unwritable("the files are not in log order"))?);
         next = input.last().saturating_add(1).max(next);
     }
     if next > target.head.last.saturating_add(1) {
-        return Err(target.unfit("the files go beyond what the new one is to cover"));
+        return Err(target.unwritable("the files end behind the last position of the new file"));
     }
     if target.head.positions() > 1 << 32 {
-        return Err(target.unfit("the files cover more than 2^32 positions"));
+        return Err(target.unwritable("the files cover more than 2^32 positions"));
     }
     Ok(shifts)
 }
 
-/// Why a merge ends before its end.
+/// The reason for an early end of a merge.
 enum Stop {
-    Told,
+    Cancelled,
     Failed(IndexError),
 }
 
@@ -81,7 +83,7 @@ impl From<IndexError> for Stop {
     }
 }
 
-/// What was found while the singles were written.
+/// The findings of the first pass.
 #[derive(Default)]
 struct Counted {
     lists: u64,
@@ -94,7 +96,7 @@ struct Merger<'a> {
     shifts: Vec<u32>,
     builder: Builder<Target<'a>>,
     progress: &'a mut dyn FnMut(u64) -> bool,
-    /// Keys and postings since progress was told.
+    /// Keys and postings since the last call of `progress`.
     steps: u64,
 }
 
@@ -135,18 +137,19 @@ impl Merger<'_> {
         for (input, found) in &group.members {
             let shift = self.shift(*input);
             match (found, postings.get_mut(*input)) {
-                (Found::List(listed), Some(postings)) => postings.each_chunk(listed, |chunk| {
+                (KeyEntry::List(info), Some(postings)) => postings.each_chunk(info, |chunk| {
                     self.builder.postings(chunk.iter().map(|offset| offset + shift))?;
                     self.step(chunk.len() as u64)
                 })?,
-                (Found::Single(offset), _) => self.builder.postings([offset + shift])?,
-                (Found::List(_), None) => {}
+                (KeyEntry::Single(offset), _) => self.builder.postings([offset + shift])?,
+                (KeyEntry::List(_), None) => {}
             }
         }
         Ok(self.builder.end_list(group.key, group.ordinal())?)
     }
 
-    /// An input's offsets and its shift lie in what the new file covers: their sum is an offset.
+    /// Returns the shift of an input. An offset of the input plus its shift is an offset of the new
+    /// file.
     fn shift(&self, input: usize) -> u32 {
         self.shifts.get(input).copied().unwrap_or_default()
     }
@@ -157,6 +160,6 @@ impl Merger<'_> {
             return Ok(());
         }
         self.steps = 0;
-        if (self.progress)(self.builder.written()) { Ok(()) } else { Err(Stop::Told) }
+        if (self.progress)(self.builder.written()) { Ok(()) } else { Err(Stop::Cancelled) }
     }
 }

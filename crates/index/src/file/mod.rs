@@ -1,8 +1,9 @@
-//! The file of a sealed part: written once, checked at every read.
+//! The index file of a sealed part: written once, checked at every read.
 
 mod build;
 mod cache;
 mod check;
+mod directory;
 mod encode;
 mod filter;
 mod find;
@@ -11,7 +12,6 @@ mod merge;
 mod packed;
 mod packer;
 mod piece;
-mod places;
 mod read_ahead;
 mod reader;
 mod run;

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::layout::{Listed, Section, TableEntry, TableHead};
+use super::layout::{ListInfo, Section, TableEntry, TableHead};
 use super::reader::IndexFile;
 use super::{piece, varint};
 use crate::error::IndexError;
 
-/// A packed list, found at any place by reading one entry of its table and one piece.
+/// A packed list. A posting is found by reading one entry of its table and one piece.
 #[derive(Clone)]
 pub(crate) struct PackedList {
     file: Arc<IndexFile>,
@@ -17,38 +17,38 @@ pub(crate) struct PackedList {
     pieces: Pieces,
 }
 
-/// All places are in payload.
+/// The pieces of a list. Offsets are in payload.
 #[derive(Clone, Copy)]
 enum Pieces {
-    /// Where the bits of the only piece begin.
+    /// The start of the bits of the only piece.
     One(u64),
-    /// Where the list and its table begin.
+    /// The starts of the list and of its table.
     Table { start: u64, table: u64 },
 }
 
-/// A piece's place.
+/// The bounds of a piece.
 #[derive(Clone, Copy)]
 struct Piece {
     first: u32,
-    /// The posting that it ends at, or before.
+    /// The last posting of the list's last piece, or the first posting of the next piece.
     end: u32,
     at: u64,
 }
 
 impl PackedList {
-    /// A list of two or more.
-    pub(super) fn open(file: &Arc<IndexFile>, listed: &Listed) -> Result<Self, IndexError> {
+    /// Opens a list of two or more postings.
+    pub(super) fn open(file: &Arc<IndexFile>, info: &ListInfo) -> Result<Self, IndexError> {
         let Section { at, length } = file.header.postings;
-        let count = listed.count as usize;
-        if listed.at > length.get() {
+        let count = info.count as usize;
+        if info.at > length.get() {
             return Err(file.damaged(at.get(), "a list goes beyond the postings"));
         }
-        let rest = length.get() - listed.at;
-        let at = at.get() + listed.at;
+        let rest = length.get() - info.at;
+        let at = at.get() + info.at;
         let (ends, pieces) = if count <= piece::MOST {
             open_one(file, at, rest)
         } else {
-            open_table(file, at, [rest, listed.at, count as u64])
+            open_table(file, at, [rest, info.at, count as u64])
         }?;
         let Some([first, last]) = ends.filter(|[_, last]| u64::from(*last) < file.positions())
         else {
@@ -57,7 +57,7 @@ impl PackedList {
         Ok(PackedList { file: file.clone(), first, last, count, pieces })
     }
 
-    /// The first posting of a piece.
+    /// Returns the first posting of a piece.
     pub(crate) fn leader(&self, number: usize) -> Result<u32, IndexError> {
         match self.pieces {
             Pieces::Table { table, .. } if number > 0 => {
@@ -69,7 +69,7 @@ impl PackedList {
         }
     }
 
-    /// Puts the postings of a piece in the place of what was there.
+    /// Replaces the content of `to` with the postings of a piece.
     pub(crate) fn chunk(&self, number: usize, to: &mut Vec<u32>) -> Result<(), IndexError> {
         to.clear();
         let Some(left) = self.count.checked_sub(number * piece::MOST) else { return Ok(()) };
@@ -84,7 +84,7 @@ impl PackedList {
         if whole && inside { Ok(()) } else { Err(self.file.damaged(at, "a list makes no sense")) }
     }
 
-    /// The postings of a piece that are in its bits.
+    /// Appends the postings of a piece that its bits hold; returns whether the bits are valid.
     fn inner(
         &self,
         [first, end]: [u32; 2],
@@ -123,16 +123,17 @@ impl PackedList {
     }
 }
 
-/// How many postings of a piece are in its bits, where so many of the list are left: all but its
-/// first and, in the last piece, the last.
+/// Returns the number of postings in a piece's bits, if `left` postings of the list remain.
+///
+/// The bits hold all postings but the piece's first and the list's last.
 pub(super) fn inner_count(left: usize) -> u32 {
     let inner = if left > piece::MOST { piece::MOST - 1 } else { left.saturating_sub(2) };
     inner as u32
 }
 
-type Opened = (Option<[u32; 2]>, Pieces);
+type ListHead = (Option<[u32; 2]>, Pieces);
 
-fn open_one(file: &IndexFile, at: u64, rest: u64) -> Result<Opened, IndexError> {
+fn open_one(file: &IndexFile, at: u64, rest: u64) -> Result<ListHead, IndexError> {
     let mut head = [0; 2 * varint::MOST_BYTES];
     let n = (head.len() as u64).min(rest) as usize;
     let head = head.get_mut(..n).unwrap_or_default();
@@ -147,12 +148,12 @@ fn open_one(file: &IndexFile, at: u64, rest: u64) -> Result<Opened, IndexError> 
     Ok((found.map(|(ends, _)| ends), Pieces::One(at + length)))
 }
 
-/// `rest` of the postings from the table on, `before` of them before it.
+/// Opens a list with a table. `rest` bytes of the postings follow its start, `before` precede it.
 fn open_table(
     file: &IndexFile,
     table: u64,
     [rest, before, count]: [u64; 3],
-) -> Result<Opened, IndexError> {
+) -> Result<ListHead, IndexError> {
     let mut head = (TableHead::new_zeroed(), TableEntry::new_zeroed());
     let length = count.div_ceil(piece::MOST as u64) * size_of::<TableEntry>() as u64;
     if length + size_of::<TableHead>() as u64 > rest {

@@ -1,41 +1,41 @@
-//! Lays out a list: its first posting, its pieces, and where it has several, a table of them.
+//! Encodes a list: its first posting, its pieces and, if there are several, a table of them.
 //!
 //! ```text
 //! first (varint), { width (varint), bits } of each piece [, table head, { first, at } of each ]
 //! ```
 //!
-//! A piece begins with a posting that stands in the table and has up to 255 more in its bits: so
-//! many out of the `width` positions between its first posting and the next piece's first, or, of
-//! the last piece, the list's last posting, which is not in its bits either. Whoever goes along
-//! the list needs no table. It comes behind, because a list may be as long as the log: it is never
-//! in memory as a whole while it is written.
+//! The first posting of a piece is in the table; its bits hold up to 255 more. The bits select
+//! positions among the `width` positions between the piece's first posting and the next piece's
+//! first one. For the last piece, the end is the list's last posting, which is not in the bits
+//! either. A sequential reader needs no table. The table follows the pieces, because a list may be
+//! as long as the log and is never in memory as a whole.
 
 use zerocopy::IntoBytes;
 
 use super::layout::{TableEntry, TableHead};
 use super::{piece, varint};
 
-/// A list in the making.
+/// A list under construction.
 #[derive(Default)]
 pub(super) struct Packer {
-    /// The postings of the piece at hand.
+    /// The postings of the current piece.
     piece: Vec<u32>,
-    /// What is laid out and was not taken yet.
+    /// Encoded bytes that the caller has not written yet.
     bytes: Vec<u8>,
-    taken: u64,
+    written: u64,
     table: Vec<TableEntry>,
     count: u64,
 }
 
-/// What the list's entry says of it.
-pub(super) struct Packed {
+/// The values of a list's entry.
+pub(super) struct ListSummary {
     pub(super) count: u64,
-    /// In bytes from the list's beginning; of a list of one, the posting.
+    /// The offset in bytes from the list's start; for a list of one posting, the posting.
     pub(super) at: u64,
 }
 
 impl Packer {
-    /// Adds a posting. One that does not lie behind the last is left out: a list is a set.
+    /// Adds a posting. A posting that is not behind the last one is ignored: a list is a set.
     pub(super) fn push(&mut self, offset: u32) {
         if self.piece.last().is_some_and(|last| *last >= offset) {
             return;
@@ -47,23 +47,23 @@ impl Packer {
         self.count += 1;
     }
 
-    /// What is laid out so far, to be written away.
+    /// Returns the encoded bytes that the caller has to write.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// It was written away.
-    pub(super) fn taken(&mut self) {
-        self.taken += self.bytes.len() as u64;
+    /// Drops the encoded bytes after the caller wrote them.
+    pub(super) fn clear_written(&mut self) {
+        self.written += self.bytes.len() as u64;
         self.bytes.clear();
     }
 
     fn position(&self) -> u64 {
-        self.taken + self.bytes.len() as u64
+        self.written + self.bytes.len() as u64
     }
 
-    /// Ends the list; its last bytes are to be taken, then the next can begin.
-    pub(super) fn finish(&mut self) -> Packed {
+    /// Ends the list. The caller writes its last bytes, then calls [`Packer::restart`].
+    pub(super) fn finish(&mut self) -> ListSummary {
         let count = std::mem::take(&mut self.count);
         let only = self.piece.first().copied().filter(|_| count == 1);
         let last = self.piece.last().copied().unwrap_or_default();
@@ -80,16 +80,16 @@ impl Packer {
         }
         self.piece.clear();
         self.table.clear();
-        Packed { count, at }
+        ListSummary { count, at }
     }
 
-    /// All of it was taken; the next list begins at its beginning.
+    /// Begins the next list.
     pub(super) fn restart(&mut self) {
         self.bytes.clear();
-        self.taken = 0;
+        self.written = 0;
     }
 
-    /// Lays out the piece at hand, which ends before `next` or is the last.
+    /// Encodes the current piece, which ends before `next` or is the last one.
     fn end_piece(&mut self, next: Option<u32>) {
         let piece = std::mem::take(&mut self.piece);
         if let [first, rest @ ..] = piece.as_slice() {

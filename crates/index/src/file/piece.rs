@@ -1,26 +1,26 @@
-//! The bits of a piece: some numbers out of a range, in order. The least of three shapes is taken;
-//! which one it is follows from how many numbers there are and how wide the range is, so nothing
-//! needs to say it.
+//! Encodes the bits of a piece: some numbers of a range, in order.
+//!
+//! Of three shapes the smallest is used. The count of numbers and the width of the range determine
+//! the shape, so it is not stored.
 //!
 //! - All numbers of the range, or none: no bits.
-//! - Many of them: one bit for each number of the range.
-//! - Few of them (Elias and Fano): the high part of each number in unary, then the low parts side
-//!   by side. That takes about 2 + log2(width / count) bits a number wherever the numbers lie,
-//!   half a bit more than the entropy of numbers drawn at random; one that lies far off costs the
-//!   others nothing.
+//! - Many numbers: one bit for each number of the range.
+//! - Few numbers (Elias-Fano): the high part of each number in unary, then the low parts. This
+//!   takes about 2 + log2(width / count) bits per number, wherever the numbers lie: half a bit more
+//!   than the entropy of random numbers. An outlier does not make the others longer.
 
-/// The most that can be in one piece.
+/// The most postings of a piece.
 pub(crate) const MOST: usize = 256;
 
-/// The longest that the bits of a piece can be: 255 numbers out of 2^32.
+/// The most bytes of a piece's bits: 255 numbers out of 2^32.
 pub(super) const MOST_BYTES: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// None, or all.
+    /// No number, or all numbers of the range.
     Plain,
     Bitmap,
-    /// So many low bits each, behind so many high bits together.
+    /// `high` bits for all high parts, then `low` bits for each low part.
     Split {
         low: u32,
         high: u64,
@@ -40,12 +40,12 @@ impl Shape {
     }
 }
 
-/// How many bytes so many numbers less than `width` take.
+/// Returns the bytes of `count` numbers less than `width`.
 pub(super) fn bytes_of(count: u32, width: u32) -> u64 {
     Shape::of(count, width).1
 }
 
-/// Appends numbers, less than `width` and growing.
+/// Encodes growing numbers less than `width` and appends the bits.
 pub(super) fn encode(numbers: impl ExactSizeIterator<Item = u32>, width: u32, to: &mut Vec<u8>) {
     let (shape, bytes) = Shape::of(numbers.len() as u32, width);
     let start = to.len();
@@ -64,8 +64,9 @@ pub(super) fn encode(numbers: impl ExactSizeIterator<Item = u32>, width: u32, to
     }
 }
 
-/// Appends the numbers, each with `base` added; nothing if the bits are not of so many growing
-/// numbers less than `width`.
+/// Decodes the numbers, adds `base` to each and appends them.
+///
+/// Returns false and appends nothing if the bits are not `count` growing numbers less than `width`.
 pub(super) fn decode(bits: &[u8], count: u32, width: u32, base: u32, to: &mut Vec<u32>) -> bool {
     if base.checked_add(width).is_none() || count > width {
         return false;
@@ -109,7 +110,7 @@ fn decode_split(
     i == u64::from(count)
 }
 
-/// Where the bits are set among the first so many.
+/// Iterates over the indexes of the set bits among the first `limit` bits.
 fn ones(bits: &[u8], limit: u64) -> impl Iterator<Item = u64> {
     let words = (0..limit).step_by(64).map(move |at| {
         let word = load(bits, (at / 8) as usize);
@@ -125,7 +126,7 @@ fn ones(bits: &[u8], limit: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// At least 57 bits from one on; behind the end there are zeros.
+/// Returns at least 57 bits from bit `at` on; bits behind the end are zero.
 fn word(bits: &[u8], at: u64) -> u64 {
     load(bits, (at / 8) as usize) >> (at % 8)
 }
@@ -143,8 +144,8 @@ fn set(bits: &mut [u8], at: u64, value: u64, count: u32) {
     let shift = (at % 8) as u32;
     let bytes = (value << shift).to_le_bytes();
     let touched = (shift + count).div_ceil(8) as usize;
-    let place = bits.get_mut((at / 8) as usize..).unwrap_or_default();
-    place.iter_mut().zip(&bytes).take(touched).for_each(|(to, from)| *to |= from);
+    let target = bits.get_mut((at / 8) as usize..).unwrap_or_default();
+    target.iter_mut().zip(&bytes).take(touched).for_each(|(to, from)| *to |= from);
 }
 
 #[cfg(test)]
@@ -162,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back((numbers, width) in numbers(), base in any::<u32>()) {
+        fn numbers_survive_a_round_trip((numbers, width) in numbers(), base in any::<u32>()) {
             let count = numbers.len() as u32;
             let base = base.min(u32::MAX - width);
             let mut bits = Vec::new();
@@ -175,7 +176,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bits_give_growing_numbers_or_none(
+        fn arbitrary_bits_decode_to_growing_numbers_or_fail(
             bits in prop::collection::vec(any::<u8>(), 0..300),
             count in 0u32..256,
             width in prop_oneof![0u32..2000, any::<u32>()],
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn dense_pieces_take_no_more_than_a_bit_for_each_number_of_the_range() {
+    fn dense_pieces_take_at_most_one_bit_per_number_of_the_range() {
         assert_eq!(bytes_of(255, 255), 0);
         assert_eq!(bytes_of(200, 255), 32);
         assert_eq!(bytes_of(255, 255 * 1000), (255u64 * 9 + 255 + 255 * 1000 / 512).div_ceil(8));

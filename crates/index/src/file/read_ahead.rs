@@ -2,21 +2,22 @@ use super::layout::{BLOCK, PAYLOAD};
 use super::reader::IndexFile;
 use crate::error::IndexError;
 
-/// So many blocks are read at once.
+/// Blocks per read.
 const BLOCKS: u64 = 32;
 
-/// Reads a file in order, far ahead and beside the shared cache: who reads a file once must not
-/// drive out what others read often.
+/// Reads a file sequentially with read-ahead and without the shared cache.
+///
+/// A file that is read once must not evict blocks that are read often.
 #[derive(Default)]
 pub(super) struct ReadAhead {
     /// Payload, without checksums.
     window: Vec<u8>,
-    /// Where the window begins, in payload.
+    /// The start of the window, in payload.
     start: u64,
 }
 
 impl ReadAhead {
-    /// Reads payload, always of the same file.
+    /// Reads payload. All calls must name the same file.
     pub(super) fn read(
         &mut self,
         file: &IndexFile,
@@ -40,7 +41,7 @@ impl ReadAhead {
     }
 
     fn load(&mut self, file: &IndexFile, block: u64) -> Result<(), IndexError> {
-        // At least one, so that reading behind the end fails.
+        // At least one block, so that a read behind the end fails.
         let blocks = file.blocks().saturating_sub(block).clamp(1, BLOCKS) as usize;
         self.start = block * PAYLOAD as u64;
         self.window.resize(blocks * BLOCK, 0);

@@ -10,23 +10,24 @@ use super::layout::{BLOCK, FileHead, Header, PAYLOAD, block_crc};
 use super::read_ahead::ReadAhead;
 use crate::error::IndexError;
 
-/// A sealed part. Holds nothing but its header in memory; the rest comes by block, through a
-/// cache that all files share.
+/// The index file of a sealed part.
+///
+/// Only its header is in memory. The rest is read by block, through a cache that all files share.
 pub struct IndexFile {
     name: String,
     number: u64,
     head: FileHead,
     pub(super) header: Header,
-    /// How many whole blocks it has.
+    /// The number of complete blocks.
     blocks: u64,
     file: Arc<dyn File>,
     cache: Arc<IndexCache>,
-    /// The disk to remove it from when nobody reads it any more.
+    /// The disk to remove the file from when its last reader drops it.
     retired: OnceLock<Arc<dyn Disk>>,
 }
 
 impl IndexFile {
-    /// Opens a file that must be this store's and this number's.
+    /// Opens a file; fails if its header does not match `head`.
     pub fn open(
         disk: &dyn Disk,
         name: &str,
@@ -38,7 +39,7 @@ impl IndexFile {
         let blocks = file.len().map_err(failed)? / BLOCK as u64;
         let mut opened = IndexFile {
             name: name.to_owned(),
-            number: cache.enter(),
+            number: cache.register_file(),
             head,
             header: Header::new_zeroed(),
             blocks,
@@ -49,47 +50,48 @@ impl IndexFile {
         let mut header = Header::new_zeroed();
         opened.read(0, header.as_mut_bytes())?;
         if !header.is_sound(&head, blocks * PAYLOAD as u64) {
-            return Err(opened.damaged(0, "its header is not the one that was expected"));
+            return Err(opened.damaged(0, "its header is not the expected one"));
         }
         opened.header = header;
         Ok(Arc::new(opened))
     }
 
-    /// What it is called on the disk.
+    /// Returns the file's name on the disk.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The first position that it covers.
+    /// Returns the first position that the file covers.
     pub fn first(&self) -> u64 {
         self.head.first
     }
 
-    /// The last position that it covers; one less than the first if it covers none.
+    /// Returns the last position that the file covers; one less than the first if it covers none.
     pub fn last(&self) -> u64 {
         self.head.last
     }
 
-    /// The bytes that it keeps for whoever is above.
+    /// Reads the bytes that the file stores for its caller.
     pub fn attachment(&self) -> Result<Vec<u8>, IndexError> {
         let section = self.header.attachment;
-        // It is not longer than the file: that was seen when the header was read.
+        // Opening checked that the section is not longer than the file.
         let mut bytes = vec![0; section.length.get() as usize];
         ReadAhead::default().read(self, section.at.get(), &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Says that nothing names the file any more: it is removed from the disk when the last that
-    /// holds it lets go, be it a reader or a backup. Until then it is read as ever. No other file
-    /// may get its name in the meantime. If it can't be removed, or the process ends before, it is
-    /// litter, which is removed at the next opening of the store; for the same reason the
-    /// directory is not synced.
+    /// Marks the file for removal when its last holder, a reader or a backup, drops it.
+    ///
+    /// The caller has removed all references to the file's name. Until the removal the file stays
+    /// readable, and no other file may take its name. If the removal fails, or the process ends
+    /// first, the file is an orphan, which the next opening of the store removes. So the directory
+    /// need not be synced.
     pub fn retire(&self, disk: Arc<dyn Disk>) {
-        // Whoever says it a second time says nothing new.
+        // A second call has no effect.
         _ = self.retired.set(disk);
     }
 
-    /// How many positions it covers: each offset is less.
+    /// Returns the number of positions that the file covers; each offset is less.
     pub(super) fn positions(&self) -> u64 {
         self.head.positions()
     }
@@ -126,7 +128,7 @@ impl IndexFile {
         Ok(block)
     }
 
-    /// Reads blocks from one on, not through the cache, and checks each.
+    /// Reads and checks consecutive blocks, without the cache.
     pub(super) fn read_blocks(&self, first: u64, to: &mut [u8]) -> Result<(), IndexError> {
         let offset = first.saturating_mul(BLOCK as u64);
         read_exact_at(&*self.file, to, offset).map_err(|source| match source.kind() {
@@ -143,7 +145,7 @@ impl IndexFile {
         Ok(())
     }
 
-    /// Checks the blocks of the whole file.
+    /// Checks all blocks of the file.
     pub(super) fn check_blocks(&self) -> Result<(), IndexError> {
         const AT_ONCE: u64 = 64;
         let len = self.file.len().map_err(|source| IndexError::io(&self.name, source))?;
@@ -156,7 +158,9 @@ impl IndexFile {
         Ok(())
     }
 
-    /// Something makes no sense though the checksums match; where is said in payload.
+    /// Returns the error of content that is invalid although its checksum matches.
+    ///
+    /// `at` counts payload, without checksums.
     pub(super) fn damaged(&self, at: u64, what: &'static str) -> IndexError {
         let payload = PAYLOAD as u64;
         self.damaged_at((at / payload).saturating_mul(BLOCK as u64) + at % payload, what)
@@ -170,7 +174,7 @@ impl IndexFile {
 impl Drop for IndexFile {
     fn drop(&mut self) {
         if let Some(disk) = self.retired.get() {
-            // There is nobody to tell, and nothing is lost: see `retire`.
+            // A failure is harmless, see `retire`.
             _ = disk.remove(&self.name);
         }
     }

@@ -1,30 +1,30 @@
-//! Writes payload in order, cut into blocks with their checksums, in large pieces.
+//! Writes payload in order, as blocks with checksums, in large writes.
 
 use leftfold_io::File;
 
 use super::layout::{BLOCK, FileHead, PAYLOAD, block_crc};
 use crate::error::IndexError;
 
-/// So much is written at once.
+/// Bytes per write.
 const PIECE: usize = 64 * BLOCK;
 
-/// A file that is to be written: an empty one, which the caller syncs afterwards.
+/// An empty file to be written, which the caller syncs afterwards.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
-    /// Its name, for messages.
+    /// The file's name, for messages.
     pub name: &'a str,
     /// The file.
     pub file: &'a dyn File,
-    /// Whose postings it will hold.
+    /// The identity of the new file.
     pub head: FileHead,
 }
 
-/// Where blocks go.
+/// A destination of blocks.
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8], offset: u64) -> Result<(), IndexError>;
 
-    /// What is wanted can't be written.
-    fn unfit(&self, what: &'static str) -> IndexError;
+    /// Returns the error of content that cannot be written.
+    fn unwritable(&self, what: &'static str) -> IndexError;
 }
 
 impl Sink for Target<'_> {
@@ -32,8 +32,8 @@ impl Sink for Target<'_> {
         self.file.write_at(bytes, offset).map_err(|source| IndexError::io(self.name, source))
     }
 
-    fn unfit(&self, what: &'static str) -> IndexError {
-        IndexError::Unfit { file: self.name.to_owned(), what }
+    fn unwritable(&self, what: &'static str) -> IndexError {
+        IndexError::Unwritable { file: self.name.to_owned(), what }
     }
 }
 
@@ -41,33 +41,33 @@ impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8], offset: u64) -> Result<(), IndexError> {
         let (start, end) = (offset as usize, offset as usize + bytes.len());
         self.resize(self.len().max(end), 0);
-        if let Some(place) = self.get_mut(start..end) {
-            place.copy_from_slice(bytes);
+        if let Some(target) = self.get_mut(start..end) {
+            target.copy_from_slice(bytes);
         }
         Ok(())
     }
 
-    fn unfit(&self, what: &'static str) -> IndexError {
-        IndexError::Unfit { file: "an index in memory".to_owned(), what }
+    fn unwritable(&self, what: &'static str) -> IndexError {
+        IndexError::Unwritable { file: "an index in memory".to_owned(), what }
     }
 }
 
-/// A row of blocks in the making.
+/// A run of consecutive blocks under construction.
 pub(super) struct Run {
     salt: u32,
-    /// Whole blocks, and the payload of one that is not whole.
+    /// Complete blocks, and the payload of an incomplete one.
     blocks: Vec<u8>,
-    /// The number of the first of them.
+    /// The number of the first block in `blocks`.
     number: u64,
 }
 
 impl Run {
-    /// From a block on.
+    /// Begins a run at a block.
     pub(super) fn new(salt: u32, number: u64) -> Self {
         Run { salt, blocks: Vec::new(), number }
     }
 
-    /// Where the next byte goes, in payload.
+    /// Returns the position of the next byte, in payload.
     pub(super) fn position(&self) -> u64 {
         let (whole, rest) = (self.blocks.len() / BLOCK, self.blocks.len() % BLOCK);
         (self.number + whole as u64) * PAYLOAD as u64 + rest as u64
@@ -93,7 +93,7 @@ impl Run {
         Ok(())
     }
 
-    /// Ends the run with zeros up to the end of a block; gives the number of the next block.
+    /// Pads the last block with zeros, writes it and returns the number of the next block.
     pub(super) fn finish(&mut self, sink: &mut impl Sink) -> Result<u64, IndexError> {
         let rest = self.blocks.len() % BLOCK;
         if rest > 0 {
@@ -120,7 +120,7 @@ impl Run {
         Ok(())
     }
 
-    /// How many blocks were written away.
+    /// Returns the number of blocks written since block `number`.
     pub(super) fn blocks_from(&self, number: u64) -> u64 {
         self.number - number
     }

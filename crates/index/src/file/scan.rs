@@ -1,10 +1,10 @@
-//! Goes through a whole file in the order of its keys.
+//! Reads a whole file in the order of its keys.
 
 use std::sync::Arc;
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::layout::{ListEntry, Listed, PLAIN, SingleEntry, TableEntry, TableHead};
+use super::layout::{ListEntry, ListInfo, PLAIN, SingleEntry, TableEntry, TableHead};
 use super::packed::inner_count;
 use super::read_ahead::ReadAhead;
 use super::reader::IndexFile;
@@ -25,19 +25,19 @@ impl Entries {
         Entries { file: file.clone(), ahead: ReadAhead::default(), next: 0, last: None }
     }
 
-    /// The next list.
-    pub(super) fn list(&mut self) -> Result<Option<Listed>, IndexError> {
+    /// Returns the next list entry.
+    pub(super) fn list(&mut self) -> Result<Option<ListInfo>, IndexError> {
         let header = &self.file.header;
         if self.next == header.lists.get() {
             return Ok(None);
         }
         let at = header.list_entries.at.get() + self.next * size_of::<ListEntry>() as u64;
-        let listed = self.file.listed(at, |at, to| self.ahead.read(&self.file, at, to))?;
-        self.pass(listed.key, at)?;
-        Ok(Some(listed))
+        let info = self.file.read_list_info(at, |at, to| self.ahead.read(&self.file, at, to))?;
+        self.pass(info.key, at)?;
+        Ok(Some(info))
     }
 
-    /// The next single.
+    /// Returns the next single.
     pub(super) fn single(&mut self) -> Result<Option<(Key, u32)>, IndexError> {
         let header = &self.file.header;
         if self.next == header.singles.get() {
@@ -64,7 +64,7 @@ impl Entries {
 pub(super) struct Postings {
     file: Arc<IndexFile>,
     ahead: ReadAhead,
-    /// Where the next packed list begins, in payload: they lie side by side.
+    /// The start of the next packed list, in payload; the lists are contiguous.
     at: u64,
     chunk: Vec<u32>,
 }
@@ -75,27 +75,27 @@ impl Postings {
         Postings { file: file.clone(), ahead, at, chunk: Vec::with_capacity(PIECE) }
     }
 
-    /// Gives the postings of the next list, at most [`PIECE`] at once.
+    /// Passes the postings of the next list to `visit`, at most [`PIECE`] per call.
     pub(super) fn each_chunk<E: From<IndexError>>(
         &mut self,
-        listed: &Listed,
+        info: &ListInfo,
         mut visit: impl FnMut(&[u32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        match (self.file.version(), listed.count) {
+        match (self.file.version(), info.count) {
             (_, 0) => Ok(()),
-            (PLAIN, _) => self.plain(listed, visit),
-            (_, 1) => visit(&[self.file.checked_wide(listed.at)?]),
-            _ => self.packed(listed, visit),
+            (PLAIN, _) => self.plain(info, visit),
+            (_, 1) => visit(&[self.file.checked_wide(info.at)?]),
+            _ => self.packed(info, visit),
         }
     }
 
     fn plain<E: From<IndexError>>(
         &mut self,
-        listed: &Listed,
+        info: &ListInfo,
         mut visit: impl FnMut(&[u32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let section = self.file.plain_section(listed)?;
-        let (mut at, mut left) = (section.at.get(), listed.count as usize);
+        let section = self.file.plain_section(info)?;
+        let (mut at, mut left) = (section.at.get(), info.count as usize);
         let mut last = None;
         while left > 0 {
             let mut bytes = [0; PIECE * 4];
@@ -116,10 +116,10 @@ impl Postings {
 
     fn packed<E: From<IndexError>>(
         &mut self,
-        listed: &Listed,
+        info: &ListInfo,
         mut visit: impl FnMut(&[u32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (start, count) = (self.at, listed.count as usize);
+        let (start, count) = (self.at, info.count as usize);
         let mut first = self.varint()?;
         let (mut left, mut table) = (count, Table::default());
         while left > 0 {
@@ -128,10 +128,13 @@ impl Postings {
             first = end;
             left = left.saturating_sub(PIECE);
         }
-        let listed_at = self.file.header.postings.at.get() + listed.at;
+        let listed_at = self.file.header.postings.at.get() + info.at;
         let found_at = if count > PIECE { self.at } else { start };
         if listed_at != found_at {
-            return Err(self.file.damaged(start, "a list is not where its key says").into());
+            return Err(self
+                .file
+                .damaged(start, "a list is not at the offset of its entry")
+                .into());
         }
         if count > PIECE {
             let last = self.chunk.last().copied().unwrap_or_default();
@@ -140,7 +143,7 @@ impl Postings {
         Ok(())
     }
 
-    /// Reads a piece; gives the posting that it ends at, or before.
+    /// Reads a piece; returns the first posting of the next piece, or the list's last posting.
     fn piece(
         &mut self,
         first: u32,
@@ -170,7 +173,7 @@ impl Postings {
         Ok(end)
     }
 
-    /// Passes a list's table, which must say what was found.
+    /// Reads a list's table, which must match the pieces.
     fn table(&mut self, start: u64, last: u32, expected: Table) -> Result<(), IndexError> {
         let before = self.at - start;
         let mut head = TableHead::new_zeroed();
@@ -216,7 +219,7 @@ impl Postings {
     }
 }
 
-/// What the table of a list should hold. It may be long, so only its checksum is kept.
+/// The expected table of a list. It may be long, so only its checksum is stored.
 #[derive(Default)]
 struct Table {
     entries: usize,

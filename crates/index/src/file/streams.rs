@@ -3,25 +3,25 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-use super::layout::Listed;
+use super::layout::ListInfo;
 use super::reader::IndexFile;
 use super::scan::Entries;
 use crate::error::IndexError;
 use crate::key::Key;
 
-/// What an input has of a key.
+/// The postings of a key in one input.
 #[derive(Clone, Copy)]
-pub(super) enum Found {
-    List(Listed),
+pub(super) enum KeyEntry {
+    List(ListInfo),
     Single(u32),
 }
 
-/// What all inputs have of a key, in their order.
+/// The postings of a key in all inputs, in their order.
 pub(super) struct Group {
     pub(super) key: Key,
-    /// Each with its input. An input's single that a list of its own hides is left out: nobody
-    /// finds it there, either.
-    pub(super) members: Vec<(usize, Found)>,
+    /// The entries with their inputs. If an input has a list and a single of the key, the single
+    /// is omitted, because look-ups in that input do not find it either.
+    pub(super) members: Vec<(usize, KeyEntry)>,
 }
 
 impl Default for Group {
@@ -31,65 +31,66 @@ impl Default for Group {
 }
 
 impl Group {
-    fn add(&mut self, input: usize, found: Found) {
-        let hidden = matches!(found, Found::Single(_))
+    fn add(&mut self, input: usize, found: KeyEntry) {
+        let hidden = matches!(found, KeyEntry::Single(_))
             && self.members.last().is_some_and(|(last, _)| *last == input);
         if !hidden {
             self.members.push((input, found));
         }
     }
 
-    /// The posting, if it is the only one and nobody says that it is a list.
+    /// Returns the posting if it is the only one and no input has a list of the key.
     pub(super) fn only_single(&self) -> Option<(usize, u32)> {
         match self.members.as_slice() {
-            [(input, Found::Single(offset))] => Some((*input, *offset)),
+            [(input, KeyEntry::Single(offset))] => Some((*input, *offset)),
             _ => None,
         }
     }
 
     pub(super) fn has_single(&self) -> bool {
-        self.members.iter().any(|(_, found)| matches!(found, Found::Single(_)))
+        self.members.iter().any(|(_, found)| matches!(found, KeyEntry::Single(_)))
     }
 
-    /// Whether there is no posting.
+    /// Returns whether there is no posting.
     pub(super) fn is_empty(&self) -> bool {
         self.members.iter().all(|(_, found)| found.count() == 0)
     }
 
-    /// The ordinal of the first posting.
+    /// Returns the ordinal of the first posting.
     pub(super) fn ordinal(&self) -> u64 {
         let first = self.members.iter().find(|(_, found)| found.count() > 0);
         first.map_or(0, |(_, found)| match found {
-            Found::List(listed) => listed.ordinal,
-            Found::Single(_) => 0,
+            KeyEntry::List(info) => info.ordinal,
+            KeyEntry::Single(_) => 0,
         })
     }
 }
 
-impl Found {
+impl KeyEntry {
     fn count(&self) -> u32 {
         match self {
-            Found::List(listed) => listed.count,
-            Found::Single(_) => 1,
+            KeyEntry::List(info) => info.count,
+            KeyEntry::Single(_) => 1,
         }
     }
 }
 
-/// The keys of several inputs, in order. Stream 2 i is the lists of input i, the one after it its
-/// singles.
+/// The keys of several inputs, in order.
+///
+/// Stream 2 i has the lists of input i, stream 2 i + 1 its singles.
 pub(super) struct Streams {
     streams: Vec<Stream>,
-    /// The least key comes first, and of those that are equal the first stream.
+    /// The smallest key comes first; equal keys come in the order of their streams.
     heap: BinaryHeap<Reverse<(Key, usize)>>,
 }
 
 struct Stream {
     entries: Entries,
-    head: Option<Found>,
+    head: Option<KeyEntry>,
 }
 
 impl Streams {
-    /// The lists, with the singles or without.
+    /// Opens the lists, and the singles if `singles` is set.
     pub(super) fn new(inputs: &[Arc<IndexFile>], singles: bool) -> Result<Self, IndexError> {
         let (mut streams, mut heap) = (Vec::new(), BinaryHeap::new());
         for input in inputs {
@@ -103,7 +104,7 @@ impl Streams {
         Ok(Streams { streams, heap })
     }
 
-    /// Finds the next key; false at the end.
+    /// Reads the next key; returns false at the end.
     pub(super) fn next(&mut self, group: &mut Group) -> Result<bool, IndexError> {
         group.members.clear();
         while let Some(mut least) = self.heap.peek_mut() {
@@ -128,9 +129,9 @@ impl Streams {
 impl Stream {
     fn next(&mut self, is_single: bool) -> Result<Option<Key>, IndexError> {
         let next = if is_single {
-            self.entries.single()?.map(|(key, offset)| (key, Found::Single(offset)))
+            self.entries.single()?.map(|(key, offset)| (key, KeyEntry::Single(offset)))
         } else {
-            self.entries.list()?.map(|listed| (listed.key, Found::List(listed)))
+            self.entries.list()?.map(|info| (info.key, KeyEntry::List(info)))
         };
         self.head = next.map(|(_, found)| found);
         Ok(next.map(|(key, _)| key))

@@ -1,6 +1,7 @@
-//! Numbers of 7 bits a byte, the lowest first; all bytes but the last have their highest bit set.
+//! Variable-length numbers: 7 bits per byte, lowest first; all bytes but the last have their
+//! highest bit set.
 
-/// The longest.
+/// The most bytes of a number.
 pub(super) const MOST_BYTES: usize = 5;
 
 pub(super) fn write(mut number: u32, to: &mut Vec<u8>) {
@@ -11,7 +12,7 @@ pub(super) fn write(mut number: u32, to: &mut Vec<u8>) {
     to.push(number as u8);
 }
 
-/// The number at the beginning, and how many bytes it has.
+/// Returns the number at the start of `bytes` and its length.
 pub(super) fn read(bytes: &[u8]) -> Option<(u32, usize)> {
     let mut number = 0;
     for (i, byte) in bytes.iter().enumerate().take(MOST_BYTES) {
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back_and_what_is_cut_off_does_not() {
+    fn complete_numbers_are_read_and_truncated_ones_refused() {
         for number in (0..32).flat_map(|bits| [1 << bits, (1 << bits) - 1, u32::MAX >> bits]) {
             let mut bytes = Vec::new();
             write(number, &mut bytes);

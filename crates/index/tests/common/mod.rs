@@ -1,4 +1,4 @@
-//! What several tests of the index need: keys, files, and the writer of version 1 as it was.
+//! Shared by the tests of the index: keys, files, and the writer of version 1.
 #![expect(dead_code, reason = "each test needs some of it")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -2,17 +2,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::Clock;
 
-/// A clock that moves only when told.
+/// A clock that only the test moves.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that shows this time, in microseconds since 1970.
+    /// Creates a clock that shows this time, in microseconds since 1970.
     pub fn at(micros: i64) -> Self {
         ManualClock(AtomicI64::new(micros))
     }
 
-    /// Moves the clock, backwards too.
+    /// Moves the clock forward, or backward by a negative number.
     pub fn advance(&self, micros: i64) {
         self.0.fetch_add(micros, Ordering::SeqCst);
     }

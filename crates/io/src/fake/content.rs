@@ -1,9 +1,9 @@
 use super::SeededRandom;
 
-/// What a disk writes whole or not at all.
+/// The unit that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// A change that no sync has made last yet.
+/// An unsynced change.
 #[derive(Debug, Clone)]
 enum Change {
     Write { offset: usize, bytes: Vec<u8> },
@@ -24,7 +24,7 @@ impl Change {
         }
     }
 
-    /// The sectors of a write, each of which reaches the platter on its own.
+    /// Splits a write into its sectors, each of which the disk writes independently.
     fn sectors(&self) -> Vec<Change> {
         let Change::Write { offset, bytes } = self else { return vec![self.clone()] };
         let mut parts = Vec::new();
@@ -39,17 +39,17 @@ impl Change {
     }
 }
 
-/// A file's bytes: what readers see now, and what a power cut would leave.
+/// A file's bytes: those that readers see, and those that survive a power cut.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Content {
-    seen: Vec<u8>,
-    lasting: Vec<u8>,
+    visible: Vec<u8>,
+    durable: Vec<u8>,
     pending: Vec<Change>,
 }
 
 impl Content {
-    pub(super) fn seen(&self) -> &[u8] {
-        &self.seen
+    pub(super) fn visible(&self) -> &[u8] {
+        &self.visible
     }
 
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
@@ -61,50 +61,50 @@ impl Content {
     }
 
     fn change(&mut self, change: Change) {
-        change.apply(&mut self.seen);
+        change.apply(&mut self.visible);
         self.pending.push(change);
     }
 
     pub(super) fn sync(&mut self) {
         for change in self.pending.drain(..) {
-            change.apply(&mut self.lasting);
+            change.apply(&mut self.durable);
         }
     }
 
     pub(super) fn flip(&mut self, offset: usize, mask: u8) {
-        for bytes in [&mut self.seen, &mut self.lasting] {
+        for bytes in [&mut self.visible, &mut self.durable] {
             if let Some(byte) = bytes.get_mut(offset) {
                 *byte ^= mask;
             }
         }
     }
 
-    /// After a power cut that lost all that was not synced.
-    pub(super) fn forgetting(&self) -> Content {
-        Content::settled(self.lasting.clone())
+    /// Returns the content after a power cut that lost all unsynced writes.
+    pub(super) fn without_unsynced(&self) -> Content {
+        Content::synced(self.durable.clone())
     }
 
-    /// After a power cut by which all writes happened to have reached the disk.
-    pub(super) fn keeping(&self) -> Content {
-        Content::settled(self.seen.clone())
+    /// Returns the content after a power cut at which all writes had reached the disk.
+    pub(super) fn with_unsynced(&self) -> Content {
+        Content::synced(self.visible.clone())
     }
 
-    /// After a power cut that kept some unsynced sectors, in any order.
-    pub(super) fn torn(&self, random: &SeededRandom) -> Content {
+    /// Returns the content after a power cut that kept some unsynced sectors, in any order.
+    pub(super) fn with_some_unsynced(&self, random: &SeededRandom) -> Content {
         let mut parts: Vec<Change> = self.pending.iter().flat_map(Change::sectors).collect();
         for i in (1..parts.len()).rev() {
             let other = random.below(i as u64 + 1) as usize;
             parts.swap(i, other);
         }
         let odds = random.below(5);
-        let mut bytes = self.lasting.clone();
+        let mut bytes = self.durable.clone();
         for part in parts.iter().filter(|_| random.below(4) < odds) {
             part.apply(&mut bytes);
         }
-        Content::settled(bytes)
+        Content::synced(bytes)
     }
 
-    fn settled(bytes: Vec<u8>) -> Content {
-        Content { seen: bytes.clone(), lasting: bytes, pending: Vec::new() }
+    fn synced(bytes: Vec<u8>) -> Content {
+        Content { visible: bytes.clone(), durable: bytes, pending: Vec::new() }
     }
 }

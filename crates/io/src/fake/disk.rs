@@ -5,25 +5,25 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::content::Content;
-use super::faults::{Counts, Fate, Faults, Gate, power_is_off};
+use super::faults::{Counts, Faults, Gate, Outcome, power_is_off};
 use super::random::SeededRandom;
 use crate::disk::{Disk, File, Lock, OpenMode};
 
 type Node = Arc<Mutex<Content>>;
 type Directory = BTreeMap<String, Node>;
 
-/// What a power cut does to what was not synced.
+/// The effect of a power cut on unsynced changes.
 #[derive(Debug, Clone, Copy)]
 pub enum Crash {
-    /// All of it is gone.
+    /// All unsynced changes are lost.
     Forgets,
-    /// All of it happened to reach the disk.
+    /// All unsynced changes had reached the disk.
     Keeps,
-    /// Some sectors reached the disk and some did not, in any order, as this seed decides.
+    /// The seed decides which sectors and names reached the disk.
     Tears(u64),
 }
 
-/// A disk in memory that a test can cut off, fail, fill, rot and stall.
+/// A disk in memory whose power a test can cut, and which a test can fail, fill, corrupt and stall.
 #[derive(Clone, Default)]
 pub struct FakeDisk {
     inner: Arc<Inner>,
@@ -41,8 +41,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Names {
-    seen: Directory,
-    lasting: Directory,
+    visible: Directory,
+    durable: Directory,
     pending: Vec<NameChange>,
 }
 
@@ -69,100 +69,100 @@ impl NameChange {
 
 impl Names {
     fn change(&mut self, change: NameChange) {
-        change.apply(&mut self.seen);
+        change.apply(&mut self.visible);
         self.pending.push(change);
     }
 }
 
 impl FakeDisk {
-    /// An empty disk.
+    /// Creates an empty disk.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The disk as it is found after a power cut.
+    /// Returns the disk as it is after a power cut.
     pub fn after(&self, crash: Crash) -> FakeDisk {
         let names = self.inner.names.lock();
         let random = SeededRandom::new(if let Crash::Tears(seed) = crash { seed } else { 0 });
-        let mut directory = names.lasting.clone();
-        // File systems journal changes of names in order: a prefix of them lasts.
-        let lasting = match crash {
+        let mut directory = names.durable.clone();
+        // File systems journal changes of names in order, so a prefix of them survives.
+        let surviving = match crash {
             Crash::Forgets => 0,
             Crash::Keeps => names.pending.len(),
             Crash::Tears(_) => random.below(names.pending.len() as u64 + 1) as usize,
         };
-        for change in &names.pending[..lasting] {
+        for change in &names.pending[..surviving] {
             change.apply(&mut directory);
         }
         let survive = |node: &Node| {
             let content = node.lock();
             Arc::new(Mutex::new(match crash {
-                Crash::Forgets => content.forgetting(),
-                Crash::Keeps => content.keeping(),
-                Crash::Tears(_) => content.torn(&random),
+                Crash::Forgets => content.without_unsynced(),
+                Crash::Keeps => content.with_unsynced(),
+                Crash::Tears(_) => content.with_some_unsynced(&random),
             }))
         };
         let found: Directory =
             directory.iter().map(|(name, node)| (name.clone(), survive(node))).collect();
         let after = FakeDisk::new();
         *after.inner.names.lock() =
-            Names { seen: found.clone(), lasting: found, pending: Vec::new() };
+            Names { visible: found.clone(), durable: found, pending: Vec::new() };
         after
     }
 
-    /// Cuts the power during the n-th change (counted from 1 since the disk was made).
+    /// Cuts the power during the n-th change, counted from 1 since the disk was created.
     pub fn cut_power_at(&self, change: u64) {
         self.inner.faults.cut_at(change);
     }
 
-    /// How often the disk was asked.
+    /// Returns the counts of operations since the disk was created.
     pub fn counts(&self) -> Counts {
         self.inner.faults.counts()
     }
 
-    /// Lets the next syncs fail.
+    /// Makes the next `times` syncs fail.
     pub fn fail_syncs(&self, times: u64) {
         self.inner.faults.fail_syncs(times);
     }
 
-    /// Lets the next writes fail.
+    /// Makes the next `times` writes fail.
     pub fn fail_writes(&self, times: u64) {
         self.inner.faults.fail_writes(times);
     }
 
-    /// Sets how many bytes fit in all files together; `None` is without end.
+    /// Sets the capacity of all files together; `None` is unlimited.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner.faults.set_capacity(bytes);
     }
 
-    /// The bytes of all files.
+    /// Returns the total length of all files, in bytes.
     pub fn used(&self) -> u64 {
         self.inner.used()
     }
 
-    /// Flips bits of one byte of a file, for ever.
+    /// Flips bits of one byte of a file, durably.
     pub fn rot(&self, name: &str, offset: u64, mask: u8) {
-        if let Some(node) = self.inner.names.lock().seen.get(name) {
+        if let Some(node) = self.inner.names.lock().visible.get(name) {
             node.lock().flip(offset as usize, mask);
         }
     }
 
-    /// A file's bytes as they are seen now.
+    /// Returns the bytes of a file that readers see now.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
-        self.inner.names.lock().seen.get(name).map(|node| node.lock().seen().to_vec())
+        self.inner.names.lock().visible.get(name).map(|node| node.lock().visible().to_vec())
     }
 
-    /// All files' names.
+    /// Returns the names of all files.
     pub fn names(&self) -> Vec<String> {
-        self.inner.names.lock().seen.keys().cloned().collect()
+        self.inner.names.lock().visible.keys().cloned().collect()
     }
 
-    /// The gate that every file sync passes.
+    /// Returns the gate that every sync of a file passes.
     pub fn syncs(&self) -> &Gate {
         &self.inner.sync_gate
     }
 
-    /// The gate that every read of a file whose name ends so passes.
+    /// Returns the gate that every read of a file passes whose name ends with `suffix`.
     pub fn reads_of(&self, suffix: &str) -> &Gate {
         *self.inner.gated_reads.lock() = Some(suffix.to_owned());
         &self.inner.read_gate
@@ -172,22 +172,22 @@ impl FakeDisk {
 impl Inner {
     fn used(&self) -> u64 {
         let names = self.names.lock();
-        names.seen.values().map(|node| node.lock().seen().len() as u64).sum()
+        names.visible.values().map(|node| node.lock().visible().len() as u64).sum()
     }
 
     fn change(&self, change: NameChange) -> io::Result<()> {
-        let fate = self.faults.changing()?;
+        let outcome = self.faults.start_change()?;
         self.names.lock().change(change);
-        match fate {
-            Fate::Works => Ok(()),
-            Fate::Cut => Err(power_is_off()),
+        match outcome {
+            Outcome::Success => Ok(()),
+            Outcome::PowerCut => Err(power_is_off()),
         }
     }
 }
 
 impl Disk for FakeDisk {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let found = self.inner.names.lock().seen.get(name).cloned();
+        let found = self.inner.names.lock().visible.get(name).cloned();
         let node = match (mode, found) {
             (OpenMode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (OpenMode::Create, None) => {
@@ -204,7 +204,7 @@ impl Disk for FakeDisk {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         let names = self.inner.names.lock();
-        let inside = names.seen.keys().filter_map(|name| name.strip_prefix(&prefix));
+        let inside = names.visible.keys().filter_map(|name| name.strip_prefix(&prefix));
         Ok(inside.filter(|rest| !rest.contains('/')).map(str::to_owned).collect())
     }
 
@@ -213,26 +213,26 @@ impl Disk for FakeDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        if !self.inner.names.lock().seen.contains_key(from) {
+        if !self.inner.names.lock().visible.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.inner.change(NameChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        if !self.inner.names.lock().seen.contains_key(name) {
+        if !self.inner.names.lock().visible.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.inner.change(NameChange::Remove(name.to_owned()))
     }
 
     fn sync_dir(&self, _dir: &str) -> io::Result<()> {
-        if let Fate::Cut = self.inner.faults.changing()? {
+        if let Outcome::PowerCut = self.inner.faults.start_change()? {
             return Err(power_is_off());
         }
         let mut names = self.inner.names.lock();
         let pending = std::mem::take(&mut names.pending);
-        pending.iter().for_each(|change| change.apply(&mut names.lasting));
+        pending.iter().for_each(|change| change.apply(&mut names.durable));
         Ok(())
     }
 
@@ -269,16 +269,16 @@ struct FakeFile {
 
 impl FakeFile {
     fn write(&self, size_after: u64, write: impl FnOnce(&mut Content)) -> io::Result<()> {
-        let fate = self.disk.faults.writing(size_after)?;
+        let outcome = self.disk.faults.start_write(size_after)?;
         write(&mut self.node.lock());
-        match fate {
-            Fate::Works => Ok(()),
-            Fate::Cut => Err(power_is_off()),
+        match outcome {
+            Outcome::Success => Ok(()),
+            Outcome::PowerCut => Err(power_is_off()),
         }
     }
 
     fn used_with(&self, end: u64) -> u64 {
-        let len = self.node.lock().seen().len() as u64;
+        let len = self.node.lock().visible().len() as u64;
         self.disk.used() + end.saturating_sub(len)
     }
 }
@@ -289,16 +289,16 @@ impl File for FakeFile {
         if gated.is_some_and(|suffix| self.name.ends_with(&suffix)) {
             self.disk.read_gate.pass();
         }
-        self.disk.faults.reading(buf.len())?;
+        self.disk.faults.start_read(buf.len())?;
         let content = self.node.lock();
-        let rest = content.seen().get(offset as usize..).unwrap_or_default();
+        let rest = content.visible().get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
         buf[..n].copy_from_slice(&rest[..n]);
         Ok(n)
     }
 
-    fn will_read(&self, _offset: u64, _len: u64) {
-        self.disk.faults.announcing();
+    fn prefetch(&self, _offset: u64, _len: u64) {
+        self.disk.faults.count_prefetch();
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -308,17 +308,17 @@ impl File for FakeFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.sync_gate.pass();
-        match self.disk.faults.syncing()? {
-            Fate::Works => {
+        match self.disk.faults.start_sync()? {
+            Outcome::Success => {
                 self.node.lock().sync();
                 Ok(())
             }
-            Fate::Cut => Err(power_is_off()),
+            Outcome::PowerCut => Err(power_is_off()),
         }
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.node.lock().seen().len() as u64)
+        Ok(self.node.lock().visible().len() as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -333,7 +333,7 @@ mod tests {
     use crate::{read_whole, write_atomically};
 
     #[test]
-    fn forgets_what_was_not_synced() {
+    fn a_power_cut_loses_unsynced_writes() {
         let disk = FakeDisk::new();
         let file = disk.open("a", OpenMode::Create).unwrap();
         disk.sync_dir("").unwrap();
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_atomic_replace_is_old_or_new_wherever_the_power_goes() {
+    fn an_atomic_replace_is_old_or_new_wherever_the_power_is_cut() {
         for cut in 1..10 {
             let disk = FakeDisk::new();
             write_atomically(&disk, "", "m", b"old").unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_up_and_fails_when_told() {
+    fn a_full_disk_refuses_writes_and_a_failing_sync_fails_once() {
         let disk = FakeDisk::new();
         let file = disk.open("a", OpenMode::Create).unwrap();
         disk.set_capacity(Some(4));

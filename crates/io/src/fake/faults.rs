@@ -2,20 +2,20 @@ use std::io;
 
 use parking_lot::{Condvar, Mutex};
 
-/// How often the disk was asked, since it was made.
+/// Counts of a disk's operations since it was created.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Reads of a file.
     pub reads: u64,
     /// Bytes read.
     pub bytes_read: u64,
-    /// Reads that were announced.
+    /// Prefetches of a file.
     pub announced: u64,
     /// Writes to a file.
     pub writes: u64,
     /// Syncs of a file.
     pub syncs: u64,
-    /// All that changes anything: the numbers at which [`super::FakeDisk::cut_power_at`] can cut.
+    /// Changes of any kind: the numbers at which [`super::FakeDisk::cut_power_at`] can cut.
     pub changes: u64,
 }
 
@@ -33,11 +33,11 @@ struct State {
     capacity: Option<u64>,
 }
 
-/// Whether an operation may go on.
-pub(super) enum Fate {
-    Works,
-    /// The power goes off during this very operation.
-    Cut,
+/// The outcome of an operation.
+pub(super) enum Outcome {
+    Success,
+    /// The power is cut during this operation.
+    PowerCut,
 }
 
 pub(super) fn power_is_off() -> io::Error {
@@ -65,9 +65,9 @@ impl Faults {
         self.state.lock().capacity = bytes;
     }
 
-    pub(super) fn reading(&self, bytes: usize) -> io::Result<()> {
+    pub(super) fn start_read(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.off() {
+        if state.is_off() {
             return Err(power_is_off());
         }
         state.counts.reads += 1;
@@ -75,20 +75,24 @@ impl Faults {
         Ok(())
     }
 
-    pub(super) fn announcing(&self) {
+    pub(super) fn count_prefetch(&self) {
         self.state.lock().counts.announced += 1;
     }
 
-    pub(super) fn changing(&self) -> io::Result<Fate> {
+    pub(super) fn start_change(&self) -> io::Result<Outcome> {
         let mut state = self.state.lock();
-        if state.off() {
+        if state.is_off() {
             return Err(power_is_off());
         }
         state.counts.changes += 1;
-        Ok(if state.cut_at == Some(state.counts.changes) { Fate::Cut } else { Fate::Works })
+        Ok(if state.cut_at == Some(state.counts.changes) {
+            Outcome::PowerCut
+        } else {
+            Outcome::Success
+        })
     }
 
-    pub(super) fn writing(&self, size_after: u64) -> io::Result<Fate> {
+    pub(super) fn start_write(&self, size_after: u64) -> io::Result<Outcome> {
         {
             let mut state = self.state.lock();
             state.counts.writes += 1;
@@ -100,10 +104,10 @@ impl Faults {
                 return Err(io::Error::other("this write fails (fake disk)"));
             }
         }
-        self.changing()
+        self.start_change()
     }
 
-    pub(super) fn syncing(&self) -> io::Result<Fate> {
+    pub(super) fn start_sync(&self) -> io::Result<Outcome> {
         {
             let mut state = self.state.lock();
             state.counts.syncs += 1;
@@ -112,17 +116,17 @@ impl Faults {
                 return Err(io::Error::other("this sync fails (fake disk)"));
             }
         }
-        self.changing()
+        self.start_change()
     }
 }
 
 impl State {
-    fn off(&self) -> bool {
+    fn is_off(&self) -> bool {
         self.cut_at.is_some_and(|cut| self.counts.changes >= cut)
     }
 }
 
-/// A gate that operations pass through: shut it, and they wait at it.
+/// A gate that blocks operations while it is shut.
 #[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<(bool, usize)>,
@@ -130,19 +134,19 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Lets nobody pass from now on.
+    /// Shuts the gate: operations block from now on.
     pub fn shut(&self) {
         self.state.lock().0 = true;
     }
 
-    /// Lets all who wait pass.
+    /// Opens the gate and releases all blocked operations.
     pub fn open(&self) {
         self.state.lock().0 = false;
         self.changed.notify_all();
     }
 
-    /// Waits until somebody waits at the gate.
-    pub fn wait_for_someone(&self) {
+    /// Waits until an operation is blocked at the gate.
+    pub fn wait_until_blocked(&self) {
         let mut state = self.state.lock();
         while state.1 == 0 {
             self.changed.wait(&mut state);

@@ -1,5 +1,7 @@
-//! Fakes for tests: a disk that forgets, tears and reorders what was not synced, and can fail,
-//! fill up, rot and stall; a clock that stands still until told; random numbers from a seed.
+//! Fakes for tests: a disk, a clock that only the test moves, and random numbers from a seed.
+//!
+//! The disk loses, tears and reorders unsynced writes at a power cut. It can also fail, fill up,
+//! corrupt bytes and stall.
 
 mod clock;
 mod content;

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Random;
 
-/// Random numbers that a seed decides (SplitMix64).
+/// Random numbers that a seed determines (SplitMix64).
 #[derive(Debug)]
 pub struct SeededRandom(AtomicU64);
 
@@ -12,7 +12,7 @@ impl SeededRandom {
         SeededRandom(AtomicU64::new(seed))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&self) -> u64 {
         let step = 0x9E37_79B9_7F4A_7C15_u64;
         let mut z = self.0.fetch_add(step, Ordering::SeqCst).wrapping_add(step);
@@ -21,12 +21,12 @@ impl SeededRandom {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, or 0 if `end` is 0.
+    /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next_u64() % end }
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` calls on average.
     pub fn one_in(&self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_index::{Active, Adding, Key, Part};
+use leftfold_index::{ActivePart, Key, Part, PostingWriter};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 use smallvec::SmallVec;
@@ -45,7 +45,7 @@ pub(crate) struct Written {
 /// The store's side of the log's writer.
 pub(crate) struct Admitter {
     core: Arc<Core>,
-    active: Arc<Active>,
+    active: Arc<ActivePart>,
     recents: Recents,
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
@@ -63,7 +63,7 @@ pub(crate) struct Admitter {
 }
 
 impl Admitter {
-    pub(crate) fn new(core: Arc<Core>, active: Arc<Active>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, active: Arc<ActivePart>) -> Self {
         let checkpoints = core.checkpoints.read().clone();
         let indexes = core.indexes.admitted();
         Admitter {
@@ -81,7 +81,7 @@ impl Admitter {
     }
 
     /// Whether the caller's check still says all there is to say.
-    fn still_holds(&self, draft: &Draft, adding: &Adding<'_>) -> bool {
+    fn still_holds(&self, draft: &Draft, adding: &PostingWriter<'_>) -> bool {
         // What the caller did not see must be in memory here, all of it.
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
@@ -99,7 +99,7 @@ impl Admitter {
     }
 
     /// Nearly always the newest postings tell that nothing has come; else the events themselves do.
-    fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &Adding<'_>) -> bool {
+    fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &PostingWriter<'_>) -> bool {
         let since = guard.holds_upto;
         let may =
             guard.plan.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
@@ -112,7 +112,7 @@ impl Admitter {
         mut draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-        adding: &mut Adding<'_>,
+        adding: &mut PostingWriter<'_>,
     ) -> Written {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
@@ -201,7 +201,7 @@ impl Admit for Admitter {
         frame: &mut FrameBuilder<'_>,
     ) -> Result<Written, Bounce> {
         let active = self.active.clone();
-        let mut adding = active.add();
+        let mut adding = active.writer();
         if self.still_holds(&draft, &adding) {
             Ok(self.write(draft, slot, frame, &mut adding))
         } else {
@@ -231,7 +231,7 @@ impl Admit for Admitter {
     fn rolled(&mut self, opened: SegmentInfo) {
         // What was checked before this segment is checked again anyway.
         self.tombstoned.clear();
-        let closed = std::mem::replace(&mut self.active, Arc::new(Active::new(opened.first)));
+        let closed = std::mem::replace(&mut self.active, Arc::new(ActivePart::new(opened.first)));
         let active = self.active.clone();
         self.core.index.rcu(|index| index.with_part(Part::Active(active.clone())));
         self.core.upkeep.closed(opened, closed, &self.checkpoints);
@@ -251,18 +251,18 @@ impl Drop for Admitter {
 }
 
 /// Whether the expectation of a stream holds now as it did for the caller.
-fn stream_holds(stream: &DraftStream, adding: &Adding<'_>) -> bool {
+fn stream_holds(stream: &DraftStream, adding: &PostingWriter<'_>) -> bool {
     let now = adding.last(&stream.keys.stream).map(|(version, _)| version).or(stream.version);
     now == stream.version || stream.expected.holds(now)
 }
 
 /// Whether an id that the caller did not find is there now.
-fn became_known(draft: &Draft, event: &DraftEvent, adding: &Adding<'_>) -> bool {
+fn became_known(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
     let anywhere = matches!(draft.streams[event.stream].expected, Expected::Any | Expected::Exists);
     anywhere && event.id_given && adding.position_of_single(&event.id_key).is_some()
 }
 
-fn next_version(stream: &DraftStream, adding: &Adding<'_>) -> u64 {
+fn next_version(stream: &DraftStream, adding: &PostingWriter<'_>) -> u64 {
     let last = adding.last(&stream.keys.stream).map(|(version, _)| version).or(stream.version);
     last.map_or(0, |version| version + 1)
 }

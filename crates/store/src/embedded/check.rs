@@ -1,7 +1,7 @@
 //! The caller's half of an append: checked against what is durable now, on the caller's thread,
 //! however much there is to look up.
 
-use leftfold_index::Toward;
+use leftfold_index::Order;
 
 use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
@@ -137,7 +137,7 @@ impl Core {
         {
             return Ok(None);
         }
-        let mut candidates = self.candidates(plan, wanted, range, Toward::Later)?;
+        let mut candidates = self.candidates(plan, wanted, range, Order::Ascending)?;
         while let Some(event) = candidates.next()? {
             // Nobody knows any more whether a lost event matched: the condition must not pass.
             if plan.exact || event.is_lost() || wanted.matches(&event) {

@@ -135,7 +135,7 @@ impl Core {
     /// A stream's last version at or before a position.
     pub(crate) fn version(&self, stream: &Key, upto: u64) -> Result<Option<u64>, Failure> {
         let index = self.index.load();
-        let filed = index.filed_upto();
+        let filed = index.sealed_upto();
         // Cached versions are of files: they are right for any position behind those.
         let cached = self.heads.get(stream).filter(|(_, covered)| *covered <= upto);
         let since = cached.map_or(0, |(_, covered)| covered);

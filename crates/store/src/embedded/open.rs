@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
-use leftfold_index::{Active, FileHead, IndexCache, IndexFile, IndexSet, Part};
+use leftfold_index::{ActivePart, FileHead, IndexCache, IndexFile, IndexSet, Part};
 use leftfold_io::{Clock, Disk, Random};
 use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
 use parking_lot::{Mutex, RwLock};
@@ -87,7 +87,7 @@ pub(crate) fn open(
 
 /// Puts the index together: files where they are, memory where the log is not sealed yet or a
 /// file is missing. Gives the part that the writer goes on with.
-fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
+fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
     let files = core.log.other_files();
     let mut rebuilt = Rebuilt {
         keys: core.keys,
@@ -95,7 +95,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         indexes: IndexList::default(),
         lost: false,
     };
-    let mut active = Arc::new(Active::new(1));
+    let mut active = Arc::new(ActivePart::new(1));
     // While every part so far is a file, indexes and checkpoints are read from the last of them.
     let mut last_file: Option<Arc<IndexFile>> = None;
     // The last segment that the file at hand covers.
@@ -121,7 +121,7 @@ fn fill(core: &Arc<Core>) -> Result<Arc<Active>, OpenError> {
         if let Some(file) = last_file.take() {
             rebuilt.catch_up(core, &file)?;
         }
-        active = Arc::new(Active::new(segment.first));
+        active = Arc::new(ActivePart::new(segment.first));
         let mut failed = None;
         core.log.each_frame(segment.id, |frame| {
             failed = failed.take().or(rebuilt.frame(frame, &active).err());
@@ -188,7 +188,7 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
         let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
         match past {
             Ok(past) if !past.is_empty() => {
-                core.with_past(&named, &past);
+                core.with_backfill(&named, &past);
                 named.filled(Ok(()));
             }
             _ => core.upkeep.named(Some(named), None),
@@ -198,10 +198,10 @@ fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
 }
 
 impl Core {
-    pub(crate) fn with_past(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
+    pub(crate) fn with_backfill(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
         self.index.rcu(|index| {
             let keys: Vec<_> = named.keys().collect();
-            let with = |index: IndexSet, file: &Arc<IndexFile>| index.with_past(&keys, file);
+            let with = |index: IndexSet, file: &Arc<IndexFile>| index.with_backfill(&keys, file);
             past.iter().fold(IndexSet::clone(index), with)
         });
     }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use leftfold_index::{IndexError, Matches, Toward};
+use leftfold_index::{IndexError, Matches, Order};
 use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
@@ -137,7 +137,7 @@ impl Core {
         plan: &Plan,
         expanded: &Query,
         [from, to]: [u64; 2],
-        toward: Toward,
+        toward: Order,
     ) -> Result<Candidates, ReadError> {
         Ok(match &plan.postings {
             Some(postings) => {
@@ -146,8 +146,8 @@ impl Core {
             }
             None => {
                 let direction = match toward {
-                    Toward::Later => Direction::Forward,
-                    Toward::Earlier => Direction::Backward,
+                    Order::Ascending => Direction::Forward,
+                    Order::Descending => Direction::Backward,
                 };
                 let range = ScanRange { from, to, times: expanded.span() };
                 Candidates::Scan(self.log.scan(range, direction))
@@ -192,8 +192,8 @@ impl Core {
         let (expanded, plan) = self.resolve(&read.query)?;
         let range = self.range(read, head)?;
         let toward = match read.direction {
-            Direction::Forward => Toward::Later,
-            Direction::Backward => Toward::Earlier,
+            Direction::Forward => Order::Ascending,
+            Direction::Backward => Order::Descending,
         };
         if range[0] > range[1] {
             // The caller may be ahead of what is durable, in a relaxed store: it stays there.
@@ -328,7 +328,7 @@ impl Core {
         let head = self.log.head().position;
         let from = wanted.after.as_ref().map_or(Ok(0), |after| self.position_of(after))? + 1;
         let plan = Plan { postings: Some(leftfold_index::Expr::Key(key)), exact: true };
-        let mut candidates = self.candidates(&plan, &Query::All, [from, head], Toward::Later)?;
+        let mut candidates = self.candidates(&plan, &Query::All, [from, head], Order::Ascending)?;
         let asked = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
         let limit = asked.min(self.limits.page_events);
         let (mut streams, mut cursor) = (Vec::new(), self.cursor(head));

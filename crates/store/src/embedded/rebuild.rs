@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leftfold_index::Active;
+use leftfold_index::ActivePart;
 use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use smallvec::SmallVec;
@@ -23,9 +23,9 @@ pub(crate) struct Rebuilt {
 
 impl Rebuilt {
     /// Takes a frame into the state and its events into the postings.
-    pub(crate) fn frame(&mut self, frame: FrameView, active: &Active) -> Result<(), Failure> {
+    pub(crate) fn frame(&mut self, frame: FrameView, active: &ActivePart) -> Result<(), Failure> {
         self.moves(&frame);
-        let mut adding = active.add();
+        let mut adding = active.writer();
         for record in frame.records {
             self.event(&recorded(record)?, &mut adding);
         }

@@ -28,7 +28,7 @@ fn no_answer_rests_on_an_append_before_its_sync() {
     disk.syncs().shut();
     std::thread::scope(|threads| {
         let writing = threads.spawn(|| manual.write());
-        disk.syncs().wait_for_someone();
+        disk.syncs().wait_until_blocked();
         assert!(poll(&mut winner).is_pending() && poll(&mut loser).is_pending());
         assert!(poll(&mut same).is_pending() && poll(&mut guarded).is_pending());
         assert!(store.blocking().read(Read::forward(Query::All)).unwrap().events.is_empty());
@@ -103,7 +103,7 @@ fn a_broad_condition_over_a_million_events_delays_nobody() {
     };
     std::thread::scope(|threads| {
         let checking = threads.spawn(|| store.blocking().append(guarded()));
-        reads.wait_for_someone();
+        reads.wait_until_blocked();
         for n in 2..1_002 {
             store.blocking().append(append("Busy", Expected::Any, n)).unwrap();
         }
@@ -136,7 +136,7 @@ fn a_cold_look_up_delays_nobody() {
     std::thread::scope(|threads| {
         let cold =
             threads.spawn(|| store.blocking().append(append("cold-3", Expected::Exactly(0), 500)));
-        reads.wait_for_someone();
+        reads.wait_until_blocked();
         let before = disk.counts().syncs;
         // A stream of the open segment needs no file.
         let hot = store.blocking().append(append("cold-99", Expected::Exactly(0), 501)).unwrap();

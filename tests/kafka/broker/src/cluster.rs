@@ -14,7 +14,7 @@ use crate::process::Lifetime;
 /// The node id of the controller, where it is a process of its own.
 pub(crate) const CONTROLLER: i32 = 100;
 
-/// So often other ports are tried if some program takes one between our look and the broker's.
+/// The attempts to start if another program takes a port between its reservation and its use.
 const ATTEMPTS: usize = 3;
 
 const LOG4J: &str = include_str!("../log4j2.properties");
@@ -29,18 +29,18 @@ pub struct Cluster {
     lifetime: Lifetime,
 }
 
-/// How long each step of a start took.
+/// The duration of each step of a start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timings {
-    /// Looking for the jars, and fetching them if they were not there.
+    /// Finding the jars, and fetching them if they were missing.
     pub jars: Duration,
     /// Formatting the data directories.
     pub format: Duration,
-    /// From the start of the processes until every broker knew all others.
+    /// From the start of the processes until every broker listed all others.
     pub ready: Duration,
 }
 
-/// What all nodes of a cluster have in common.
+/// The common settings of all nodes of a cluster.
 struct Common<'a> {
     options: &'a Options,
     lifetime: Lifetime,
@@ -51,12 +51,12 @@ struct Common<'a> {
 }
 
 impl Cluster {
-    /// Starts a cluster that ends with this process at the latest.
+    /// Starts a cluster that ends at the latest with this process.
     pub fn start(options: &Options) -> Result<Self, BrokerError> {
         Self::attempt(options, Lifetime::WithParent, Directory::create)
     }
 
-    /// Starts a cluster that lives on, in this directory.
+    /// Starts a cluster in this directory that outlives this process.
     pub fn start_detached(options: &Options, path: &Path) -> Result<Self, BrokerError> {
         Self::attempt(options, Lifetime::Detached, || Directory::at(path))
     }
@@ -121,10 +121,10 @@ impl Cluster {
     fn start_all(&self) -> Result<(), BrokerError> {
         self.nodes().try_for_each(Node::start)?;
         let all: Vec<i32> = self.brokers.iter().map(Node::id).collect();
-        self.brokers.iter().try_for_each(|broker| broker.wait_until_it_knows(&all))
+        self.brokers.iter().try_for_each(|broker| broker.wait_until_lists(&all))
     }
 
-    /// What can't be killed ends when the pipe to its shell closes, or by `kafka down`.
+    /// Kills all nodes. A node that cannot be killed ends when the pipe to its shell closes.
     fn end(&self) {
         for node in self.nodes() {
             _ = node.kill();
@@ -135,40 +135,40 @@ impl Cluster {
         self.controller.iter().chain(&self.brokers)
     }
 
-    /// The brokers' addresses, as clients want them.
+    /// Returns the brokers' addresses in the form that clients expect.
     pub fn bootstrap(&self) -> String {
         let all: Vec<String> = self.brokers.iter().map(|node| node.address().to_string()).collect();
         all.join(",")
     }
 
-    /// All brokers; their ids count from 1.
+    /// Returns all brokers; their ids count from 1.
     pub fn brokers(&self) -> &[Node] {
         &self.brokers
     }
 
-    /// The broker with this id.
+    /// Returns the broker with this id.
     pub fn broker(&self, id: i32) -> Result<&Node, BrokerError> {
         let found = self.brokers.iter().find(|node| node.id() == id);
         found.ok_or(BrokerError::NoSuchBroker(id))
     }
 
-    /// Resumes every node that is paused, and restarts every one that is dead.
+    /// Resumes every paused node and restarts every dead one.
     pub fn heal(&self) -> Result<(), BrokerError> {
         for node in self.nodes() {
             node.resume()?;
-            if !node.lives() {
+            if !node.is_alive() {
                 node.restart()?;
             }
         }
         Ok(())
     }
 
-    /// How long the start took.
+    /// Returns the durations of the start.
     pub fn timings(&self) -> Timings {
         self.timings
     }
 
-    /// Where settings, data and logs are.
+    /// Returns the directory of settings, data and logs.
     pub fn directory(&self) -> PathBuf {
         self.directory.path.clone()
     }

@@ -1,4 +1,4 @@
-//! Clusters that live on without the program that started them: `cargo xtask kafka`.
+//! Clusters that outlive the program that started them: `cargo xtask kafka`.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::error::BrokerError;
 use crate::options::Options;
 use crate::process;
 
-/// What runs, or has run, in a directory.
+/// A cluster that runs, or has run, in a directory.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct ClusterInfo {
     /// The brokers' addresses.
     pub bootstrap: String,
-    /// Each node's directory name, and its process if it lives.
+    /// Each node's directory name, and its process id if it is alive.
     pub nodes: Vec<(String, Option<i32>)>,
 }
 
@@ -35,8 +35,8 @@ pub fn up(directory: &Path, options: &Options) -> Result<(String, Timings), Brok
     Ok((bootstrap, cluster.timings()))
 }
 
-/// The cluster in this directory, if one was started there.
-pub fn find(directory: &Path) -> Option<Found> {
+/// Returns the cluster in this directory, or `None` if none was started there.
+pub fn find(directory: &Path) -> Option<ClusterInfo> {
     let bootstrap = fs::read_to_string(directory.join("bootstrap")).ok()?;
     let mut nodes: Vec<_> = node_directories(directory)
         .map(|node| {
@@ -45,7 +45,7 @@ pub fn find(directory: &Path) -> Option<Found> {
         })
         .collect();
     nodes.sort();
-    Some(Found { bootstrap, nodes })
+    Some(ClusterInfo { bootstrap, nodes })
 }
 
 /// Ends the cluster in this directory and deletes its data.
@@ -64,7 +64,7 @@ fn kill_all(directory: &Path) {
         while let Some(pid) = process::running_in(&node)
             && Instant::now() < deadline
         {
-            // It may have ended in this moment; the next look tells.
+            // A failure means that the process has just ended; the loop checks again.
             _ = kill_process(pid, Signal::KILL);
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,5 +1,7 @@
-//! Where clusters live: a directory each below the system's temporary one. A cluster holds a lock on
-//! its own; whatever is found unlocked was left by a process that is gone.
+//! The directories of clusters, below the system's temporary directory.
+//!
+//! A running cluster holds a lock on its directory. An unlocked directory was left by a process that
+//! is gone.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,10 +11,10 @@ use std::time::Duration;
 use crate::error::BrokerError;
 use crate::process;
 
-/// Logs of clusters that are gone are kept so long.
+/// The time for which logs of finished clusters are kept.
 const KEEP_LOGS: Duration = Duration::from_secs(24 * 3600);
 
-/// Held while a cluster lives.
+/// A cluster's directory, locked while the cluster runs.
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) path: PathBuf,
@@ -24,7 +26,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 impl Directory {
-    /// A fresh one, after clearing away what others left.
+    /// Creates a new directory, after cleaning up those of finished clusters.
     pub(crate) fn create() -> Result<Self, BrokerError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root = root();
@@ -33,7 +35,7 @@ impl Directory {
         Self::at(&root.join(format!("{}-{number}", std::process::id())))
     }
 
-    /// This one, made if it is not there.
+    /// Locks this directory, creating it if needed.
     pub(crate) fn at(path: &Path) -> Result<Self, BrokerError> {
         fs::create_dir_all(path).map_err(BrokerError::at(path))?;
         let lock = File::create(path.join("lock")).map_err(BrokerError::at(path))?;
@@ -42,8 +44,9 @@ impl Directory {
     }
 }
 
-/// Ends nodes whose cluster is gone and deletes their data, and after a day their logs. What can't
-/// be deleted is left for the next time.
+/// Kills nodes whose cluster is gone and deletes their data, and after a day their logs.
+///
+/// Files that cannot be deleted are left for the next time.
 fn sweep(root: &Path) {
     for cluster in entries(root) {
         let Ok(lock) = File::open(cluster.join("lock")) else { continue };
@@ -51,7 +54,7 @@ fn sweep(root: &Path) {
             continue;
         }
         for node in entries(&cluster) {
-            process::end_stale(&node);
+            process::kill_stale(&node);
             _ = fs::remove_dir_all(node.join("data"));
         }
         let age = lock.metadata().and_then(|found| found.modified()).map(|at| at.elapsed());

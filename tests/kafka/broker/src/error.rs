@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why there is no broker.
+/// The error of starting or controlling a broker.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// No Java, or one that is too old.
     #[error(
-        "Kafka's broker needs Java 17 or newer, and {found}; install one (Debian and Ubuntu: \
+        "Kafka's broker needs Java 17 or newer, but {found}; install it (Debian and Ubuntu: \
          apt-get install openjdk-17-jre-headless; macOS: brew install openjdk; or adoptium.net) and \
          put it on the PATH or into JAVA_HOME"
     )]
     Java {
-        /// What was found instead.
+        /// The Java that was found.
         found: String,
     },
     /// No Maven, and the jars are not in the cache.
@@ -25,55 +25,55 @@ pub enum BrokerError {
     )]
     Maven,
     /// Maven could not fetch the jars.
-    #[error("Maven could not fetch the broker's jars; it said (log: {log}):\n{tail}")]
+    #[error("Maven could not fetch the broker's jars; its last lines (log: {log}):\n{tail}")]
     Jars {
-        /// Where Maven's output is.
+        /// The file with Maven's output.
         log: PathBuf,
-        /// Its end.
+        /// The last lines of it.
         tail: String,
     },
     /// A node ended while it was starting.
     #[error("{node} ended while starting (log: {log}); its last lines:\n{tail}")]
     Ended {
-        /// Which.
+        /// The node.
         node: String,
-        /// Where its output is.
+        /// The file with its output.
         log: PathBuf,
-        /// Its end.
+        /// The last lines of it.
         tail: String,
     },
     /// A node did not become ready in time.
     #[error("{node} was not ready after {waited:?}: {why} (log: {log})")]
     NotReady {
-        /// Which.
+        /// The node.
         node: String,
-        /// How long it was waited for.
+        /// The time waited.
         waited: Duration,
-        /// What it last answered.
+        /// Its last answer.
         why: String,
-        /// Where its output is.
+        /// The file with its output.
         log: PathBuf,
     },
     /// There is no such broker.
     #[error("there is no broker {0} in this cluster")]
     NoSuchBroker(i32),
-    /// All ports of the range are taken.
+    /// All ports of the range are in use.
     #[error("no free port was found between {from} and {to}")]
     NoPort {
         /// The first port tried.
         from: u16,
-        /// The last.
+        /// The last port tried.
         to: u16,
     },
-    /// A cluster runs in this directory already.
-    #[error("a cluster runs already ({0}); take it down first")]
+    /// A cluster is already running in this directory.
+    #[error("a cluster is already running ({0}); take it down first")]
     Running(PathBuf),
-    /// The system refused something.
+    /// An operation of the system failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -88,7 +88,7 @@ impl BrokerError {
         Self::io(path.display().to_string())
     }
 
-    /// Whether another program took a port that was free a moment ago: other ports may do.
+    /// Returns whether another program took a reserved port, so that other ports may work.
     pub(crate) fn port_was_taken(&self) -> bool {
         matches!(self, BrokerError::Ended { tail, .. } if tail.contains("Address already in use"))
     }

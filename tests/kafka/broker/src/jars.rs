@@ -9,20 +9,20 @@ use crate::java::Java;
 
 const POM: &str = include_str!("../pom.xml");
 
-/// The version of Kafka that `pom.xml` pins.
+/// Returns the version of Kafka that `pom.xml` pins.
 pub fn kafka_version() -> &'static str {
     let rest = POM.split_once("<kafka.version>").map_or("", |(_, rest)| rest);
     rest.split_once('<').map_or("?", |(version, _)| version)
 }
 
-/// Where fetched things are kept: below `XDG_CACHE_HOME`, or `.cache` in the user's home.
+/// Returns the cache directory: below `XDG_CACHE_HOME`, or `.cache` in the user's home.
 fn cache() -> PathBuf {
     let named = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
     let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
     named.map_or_else(home, PathBuf::from).join("leftfold/kafka")
 }
 
-/// The directory with the jars; fetches them if they are not there.
+/// Returns the directory with the jars; fetches them if they are missing.
 pub(crate) fn directory(java: &Java) -> Result<PathBuf, BrokerError> {
     let cache = cache();
     fs::create_dir_all(&cache).map_err(BrokerError::at(&cache))?;
@@ -41,7 +41,7 @@ pub(crate) fn directory(java: &Java) -> Result<PathBuf, BrokerError> {
     Ok(jars)
 }
 
-/// Fetches beside the place where they belong and moves them there when they are complete.
+/// Fetches the jars into a work directory and moves them into place when they are complete.
 fn fetch(java: &Java, cache: &Path, name: &str) -> Result<(), BrokerError> {
     let work = cache.join(format!("{name}.work"));
     if work.exists() {
@@ -71,7 +71,7 @@ fn fetch(java: &Java, cache: &Path, name: &str) -> Result<(), BrokerError> {
     fs::remove_dir_all(&work).map_err(BrokerError::at(&work))
 }
 
-/// The last lines of a file, as far as it can be read.
+/// Returns the last lines of a file, or nothing if it cannot be read.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

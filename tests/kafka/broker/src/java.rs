@@ -5,7 +5,7 @@ use crate::error::BrokerError;
 
 const OLDEST: u32 = 17;
 
-/// The Java that brokers run on: that of `JAVA_HOME`, or the one on the `PATH`.
+/// The Java of the brokers: that of `JAVA_HOME`, or else the one on the `PATH`.
 #[derive(Debug, Clone)]
 pub(crate) struct Java {
     home: Option<PathBuf>,
@@ -34,7 +34,7 @@ impl Java {
     }
 }
 
-/// `openjdk version "17.0.15" 2025-04-15` is 17; `java version "1.8.0_202"` is 1.
+/// Parses the major version: `openjdk version "17.0.15"` is 17, `java version "1.8.0_202"` is 1.
 fn major(line: &str) -> Option<u32> {
     let quoted = line.split('"').nth(1)?;
     let digits: String = quoted.chars().take_while(char::is_ascii_digit).collect();

@@ -1,15 +1,14 @@
-//! Real Apache Kafka brokers, without a container: jars from Maven Central, one Java process a node,
-//! everything on 127.0.0.1.
+//! Real Apache Kafka brokers without containers: jars from Maven Central, one Java process per node,
+//! all on 127.0.0.1.
 //!
 //! [`Cluster::start`] fetches the jars that `pom.xml` pins (once, into the user's cache), formats a
-//! directory for each node, starts the nodes on free ports and waits until every broker, asked over
-//! its own protocol, knows all the others. With one broker, that process is the controller too. With
-//! several, the controller is a process of its own, so that any broker can be killed or paused and
-//! the cluster still elects leaders.
+//! directory for each node, starts the nodes on free ports, and waits until every broker lists all
+//! others. A single broker is also the controller. With several brokers the controller is a separate
+//! process, so the cluster still elects leaders when a broker is killed or paused.
 //!
-//! Each node can be killed (`SIGKILL`), paused (`SIGSTOP`), resumed and restarted on its old port and
-//! directory. Nodes end with the process that started them, however that one ends; only
-//! [`Cluster::start_detached`] starts nodes that live on, and [`detached`] finds them again.
+//! Each node can be killed (`SIGKILL`), paused (`SIGSTOP`), resumed and restarted with its port and
+//! directory. Nodes end with the process that started them, however it ends. Only
+//! [`Cluster::start_detached`] starts nodes that outlive it, and [`detached`] finds them again.
 //!
 //! ```no_run
 //! use leftfold_kafka_broker::{Cluster, Options};
@@ -20,7 +19,6 @@
 //! # Ok::<(), leftfold_kafka_broker::BrokerError>(())
 //! ```
 
-mod ask;
 mod cluster;
 pub mod detached;
 mod directory;
@@ -30,6 +28,7 @@ mod java;
 mod node;
 mod options;
 mod ports;
+mod probe;
 mod process;
 
 pub use cluster::{Cluster, Timings};
@@ -38,7 +37,7 @@ pub use jars::kafka_version;
 pub use node::Node;
 pub use options::{Options, Tuning};
 
-/// Looks for Java, and fetches the jars if they are not in the cache.
+/// Finds Java, and fetches the jars if they are not in the cache.
 pub fn prepare() -> Result<(), BrokerError> {
     java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())
 }

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ask;
 use crate::error::BrokerError;
 use crate::jars::tail;
 use crate::ports::Port;
+use crate::probe;
 use crate::process::{self, Lifetime, Process};
 
-/// How often a node that is starting is asked.
+/// The pause between two probes of a starting node.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
-/// One node of a cluster: a directory, a port, and a process that comes and goes.
+/// One node of a cluster: a directory, a port, and a process that can be restarted.
 #[derive(Debug)]
 pub struct Node {
     id: i32,
@@ -28,7 +28,7 @@ pub struct Node {
     process: Mutex<Option<Process>>,
 }
 
-/// What a node is made of.
+/// The settings of a node.
 pub(crate) struct Plan {
     pub(crate) id: i32,
     pub(crate) port: Port,
@@ -68,41 +68,41 @@ impl Node {
         Ok(Node { id, port, directory, java, lifetime, patience, process })
     }
 
-    /// Its node id.
+    /// Returns the node id.
     pub fn id(&self) -> i32 {
         self.id
     }
 
-    /// Where clients reach it.
+    /// Returns the address for clients.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number))
     }
 
-    /// Where its output goes.
+    /// Returns the file with the node's output.
     pub fn log(&self) -> PathBuf {
         self.directory.join("server.log")
     }
 
-    /// Kills it as a power failure of its process would: `SIGKILL`. Does nothing if it is dead.
+    /// Kills the process with `SIGKILL`. Does nothing if it is dead.
     pub fn kill(&self) -> Result<(), BrokerError> {
         self.process().take().map_or(Ok(()), Process::kill)
     }
 
-    /// Stops it in the middle of whatever it does; its connections stay open.
+    /// Pauses the process with `SIGSTOP`; its connections stay open.
     pub fn pause(&self) -> Result<(), BrokerError> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on where it was paused.
+    /// Resumes the paused process.
     pub fn resume(&self) -> Result<(), BrokerError> {
         self.signal(Signal::CONT)
     }
 
-    /// Kills it if it lives, starts it on its old port and data, and waits until it is ready.
+    /// Kills the process if it is alive, starts it with its port and data, and waits until it is ready.
     pub fn restart(&self) -> Result<(), BrokerError> {
         self.kill()?;
         self.start()?;
-        self.wait_until_it_knows(&[self.id])
+        self.wait_until_lists(&[self.id])
     }
 
     pub(crate) fn start(&self) -> Result<(), BrokerError> {
@@ -113,14 +113,14 @@ impl Node {
         Ok(())
     }
 
-    /// Asks until it lists all these brokers as alive.
-    pub(crate) fn wait_until_it_knows(&self, brokers: &[i32]) -> Result<(), BrokerError> {
+    /// Waits until the broker lists all these brokers as alive.
+    pub(crate) fn wait_until_lists(&self, brokers: &[i32]) -> Result<(), BrokerError> {
         let started = Instant::now();
         loop {
             self.check_alive()?;
-            let why = match ask::live_brokers(self.port.number) {
+            let why = match probe::live_brokers(self.port.number) {
                 Ok(known) if brokers.iter().all(|id| known.contains(id)) => return Ok(()),
-                Ok(known) => format!("it knows of brokers {known:?}, and {brokers:?} are awaited"),
+                Ok(known) => format!("it lists brokers {known:?}, expected {brokers:?}"),
                 Err(error) => error.to_string(),
             };
             let waited = started.elapsed();
@@ -140,13 +140,13 @@ impl Node {
         &self.directory
     }
 
-    /// Whether its process lives, paused or not.
-    pub fn lives(&self) -> bool {
+    /// Returns whether the process is alive, even if it is paused.
+    pub fn is_alive(&self) -> bool {
         self.process().as_mut().is_some_and(|process| process.ended().is_none())
     }
 
     fn check_alive(&self) -> Result<(), BrokerError> {
-        if self.lives() {
+        if self.is_alive() {
             return Ok(());
         }
         let log = self.log();

@@ -1,26 +1,26 @@
 use std::time::Duration;
 
-/// What kind of cluster is started.
+/// The options of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many brokers. One is controller too; several get a controller of its own.
+    /// The number of brokers. A single broker is also the controller; several get a separate one.
     pub brokers: u16,
-    /// Settings of every broker, on top of (or instead of) those that make a small, quick cluster.
+    /// Settings of every broker, which override those of a small, quick cluster.
     pub settings: Vec<(String, String)>,
-    /// Feature levels to format with, such as `("transaction.version", 0)`; the version's own if empty.
+    /// Feature levels to format with, such as `("transaction.version", 0)`; Kafka's defaults if empty.
     pub features: Vec<(String, u16)>,
-    /// What the Java processes are tuned for.
+    /// The tuning of the Java processes.
     pub tuning: Tuning,
-    /// How long each node may take to become ready.
+    /// The most time for each node to become ready.
     pub patience: Duration,
 }
 
-/// What a broker's Java process is tuned for.
+/// The tuning of a broker's Java process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tuning {
-    /// Quick to start, small: for tests.
+    /// Starts quickly and is small, for tests.
     Start,
-    /// Fast once it is warm: for measuring.
+    /// Is fast after a warm-up, for measurements.
     Speed,
 }
 
@@ -37,7 +37,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// So many brokers, else as by default.
+    /// Returns the default options with this number of brokers.
     pub fn brokers(brokers: u16) -> Self {
         Options { brokers, ..Options::default() }
     }
@@ -69,7 +69,7 @@ impl Options {
         }
     }
 
-    /// What makes the cluster small and quick; the caller's own settings come after.
+    /// Returns the settings of a small, quick cluster, overridden by the caller's settings.
     pub(crate) fn server_settings(&self) -> Vec<(String, String)> {
         let copies = self.brokers.min(3);
         let least = if copies == 3 { 2 } else { 1 };

@@ -4,24 +4,25 @@ use std::path::Path;
 
 use crate::error::BrokerError;
 
-/// Below the range from which systems take ports for outgoing connections, so that no connection
-/// can sit on a port while its broker is being restarted.
+/// The range lies below the ports of outgoing connections, so that no connection takes a port while
+/// its broker restarts.
 const FROM: u16 = 20_000;
 const TO: u16 = 29_999;
 
-/// A port that no other cluster of this machine's user takes while this lives. A broker keeps it
-/// over restarts.
+/// A reserved port: no other cluster of this user takes it while this value exists.
+///
+/// A broker keeps its port when it restarts.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
     _lock: File,
 }
 
-/// Reserves so many ports, by a lock on a file for each.
+/// Reserves `count` ports, by a lock on one file per port.
 pub(crate) fn reserve(root: &Path, count: usize) -> Result<Vec<Port>, BrokerError> {
     let locks = root.join("ports");
     fs::create_dir_all(&locks).map_err(BrokerError::at(&locks))?;
-    // Programs that start together begin their search at different places.
+    // Programs that start at the same time begin their search at different ports.
     let span = TO - FROM + 1;
     let start = (std::process::id() as u16).wrapping_mul(97) % span;
     let mut found = Vec::with_capacity(count);

@@ -1,8 +1,8 @@
-//! One Java process: how it is started, signalled, and made to end with its parent.
+//! Starts, signals and ends one Java process.
 //!
-//! A test program may be killed at any moment, and its brokers must not stay behind. So a small shell
-//! stands between: it holds the reading end of a pipe whose other end only the test program has, and
-//! kills Java when that pipe closes, however the program ended.
+//! A test program may be killed at any moment, and its brokers must not outlive it. So a small shell
+//! script, the watchdog, runs between them. It holds the reading end of a pipe whose other end only
+//! the test program has, and kills Java when that pipe closes, however the program ended.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -13,64 +13,64 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::BrokerError;
 
-/// Descriptor 3 is the pipe; Java must not have it. Java's own number is the only line printed.
-const LEASH: &str = r#"
+/// Descriptor 3 is the pipe; Java must not inherit it. The script prints only Java's process id.
+const WATCHDOG: &str = r#"
 exec 3<&0
 "$@" </dev/null >>"$LEFTFOLD_LOG" 2>&1 3<&- &
 java=$!
 echo "$java"
 exec >/dev/null
 ( read -r _ <&3; kill -9 "$java" ) 2>/dev/null &
-leash=$!
+watchdog=$!
 wait "$java"
 code=$?
-kill "$leash" 2>/dev/null
+kill "$watchdog" 2>/dev/null
 exit "$code"
 "#;
 
-/// How long a node lives.
+/// The lifetime of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     /// Until this process ends.
     WithParent,
-    /// Until it is taken down.
+    /// Until `kafka down`.
     Detached,
 }
 
-/// A running Java.
+/// A running Java process.
 #[derive(Debug)]
 pub(crate) struct Process {
     /// The shell, or Java itself if it is detached.
     child: Child,
     java: Pid,
-    _leash: Option<ChildStdin>,
+    _watchdog: Option<ChildStdin>,
 }
 
 impl Process {
-    /// Starts it, its output going to the end of `log`.
+    /// Starts Java and appends its output to `log`.
     pub(crate) fn start(
         java: &[String],
         log: &Path,
         lifetime: Lifetime,
     ) -> Result<Self, BrokerError> {
         let started = match lifetime {
-            Lifetime::WithParent => Self::leashed(java, log),
+            Lifetime::WithParent => Self::watched(java, log),
             Lifetime::Detached => Self::detached(java, log),
         };
         started.map_err(BrokerError::io("starting a broker"))
     }
 
-    fn leashed(java: &[String], log: &Path) -> std::io::Result<Self> {
+    fn watched(java: &[String], log: &Path) -> std::io::Result<Self> {
         let mut shell = Command::new("sh");
-        shell.args(["-c", LEASH, "leash"]).args(java).env("LEFTFOLD_LOG", log);
+        shell.args(["-c", WATCHDOG, "watchdog"]).args(java).env("LEFTFOLD_LOG", log);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = shell.spawn()?;
-        let leash = child.stdin.take();
+        let watchdog = child.stdin.take();
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        Ok(Process { child, java: pid(&line)?, _leash: leash })
+        Ok(Process { child, java: pid(&line)?, _watchdog: watchdog })
     }
 
     fn detached(java: &[String], log: &Path) -> std::io::Result<Self> {
@@ -81,14 +81,14 @@ impl Process {
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.process_group(0).spawn()?;
         let java = pid(&child.id().to_string())?;
-        Ok(Process { child, java, _leash: None })
+        Ok(Process { child, java, _watchdog: None })
     }
 
     pub(crate) fn number(&self) -> i32 {
         self.java.as_raw_nonzero().get()
     }
 
-    /// What it ended with, if it has ended.
+    /// Returns the exit status, or `None` if the process runs.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
@@ -98,7 +98,7 @@ impl Process {
         sent.map_err(BrokerError::io("signalling a broker"))
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Sends `SIGKILL` and waits for the end of the process.
     pub(crate) fn kill(mut self) -> Result<(), BrokerError> {
         if self.ended().is_none() {
             self.signal(Signal::KILL)?;
@@ -113,13 +113,14 @@ fn pid(text: &str) -> std::io::Result<Pid> {
     number.ok_or_else(|| std::io::Error::other("no process was started"))
 }
 
-/// Where a node's process number is noted.
+/// Returns the file that holds a node's process id.
 pub(crate) fn note(node: &Path) -> PathBuf {
     node.join("pid")
 }
 
-/// The process that runs in this node's directory, if it still does. Numbers are used again, so its
-/// command line must name the directory.
+/// Returns the process that runs in this node's directory, or `None`.
+///
+/// Process ids are reused, so the command line of the process must name the directory.
 pub(crate) fn running_in(node: &Path) -> Option<Pid> {
     let number = pid(&fs::read_to_string(note(node)).ok()?).ok()?;
     let raw = number.as_raw_nonzero().to_string();
@@ -133,10 +134,10 @@ pub(crate) fn running_in(node: &Path) -> Option<Pid> {
     String::from_utf8_lossy(&command).contains(&directory).then_some(number)
 }
 
-/// Kills what an earlier process left running in this node's directory.
-pub(crate) fn end_stale(node: &Path) {
+/// Kills a process that an earlier test program left running in this node's directory.
+pub(crate) fn kill_stale(node: &Path) {
     if let Some(stale) = running_in(node) {
-        // It may have ended in this moment.
+        // A failure means that it has just ended.
         _ = kill_process(stale, Signal::KILL);
     }
 }

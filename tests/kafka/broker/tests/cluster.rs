@@ -1,4 +1,4 @@
-//! Brokers as the harness starts, pauses, kills and restarts them.
+//! The harness starts, kills and restarts brokers, and ends them with their test program.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ const CHILD: &str = "LEFTFOLD_TEST_CHILD";
 #[test]
 fn brokers_end_with_a_process_that_is_killed() {
     if std::env::var_os(CHILD).is_some() {
-        // The process that is to be killed: this test, run by itself.
+        // The process to be killed is this test, run alone.
         let cluster = Cluster::start(&Options::default()).unwrap();
         println!("\nbroker at {}", cluster.bootstrap());
         loop {

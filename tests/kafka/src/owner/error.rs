@@ -2,26 +2,26 @@ use thiserror::Error;
 
 use crate::wire::WireError;
 
-/// Why an owner can't go on.
+/// An error that ends an owner's term.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OwnerError {
-    /// A newer claim is in the log, or the broker knows a newer epoch. What was not acknowledged may
-    /// have landed before that claim: the log tells.
+    /// A newer claim is in the log, or the broker knows a newer epoch. An append that was not
+    /// acknowledged may have landed before that claim; the log shows it.
     #[error("term {term} is over: {why}")]
     Deposed {
-        /// The term that was this owner's.
+        /// The owner's term.
         term: u64,
-        /// How it was noticed.
+        /// The evidence.
         why: String,
     },
-    /// An append may or may not have landed. Nothing more is written in this term.
-    #[error("it is not known whether the append landed: {0}; claim again and look it up")]
-    Doubt(WireError),
-    /// Another claim came first; read on and try again.
+    /// An append may or may not have landed. The owner writes nothing more in this term.
+    #[error("the outcome of the append is unknown: {0}; claim again and look it up")]
+    OutcomeUnknown(WireError),
+    /// Another claim came first; the caller reads on and tries again.
     #[error("another claim came first")]
     Overtaken,
-    /// No event was written; a claim may have been, which nobody will follow up.
+    /// No event was written. A claim without a follow-up may be in the log.
     #[error(transparent)]
     Wire(#[from] WireError),
 }

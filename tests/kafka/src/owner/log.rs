@@ -2,7 +2,7 @@ use crate::wire::{Connection, Partition, StoredBatch, StoredRecord, WireError};
 
 use super::ledger::{Ledger, Verdict};
 
-/// Reads a partition from its beginning and keeps what counts.
+/// Reads a partition from its beginning and returns the records that count.
 #[derive(Debug, Clone)]
 pub struct Follower {
     partition: Partition,
@@ -11,12 +11,12 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Has read nothing.
+    /// Creates a follower that has read nothing.
     pub fn new(partition: Partition) -> Self {
         Follower { partition, ledger: Ledger::default(), next_offset: 0 }
     }
 
-    /// Reads up to this offset, exclusive, and gives what counts of it.
+    /// Reads up to this offset, exclusive, and returns the new records that count.
     pub fn read_to(
         &mut self,
         leader: &Connection,
@@ -33,7 +33,7 @@ impl Follower {
                 continue;
             }
             self.next_offset = stored.offset + 1;
-            if self.ledger.see(&stored.record) == Verdict::Counts {
+            if self.ledger.apply(&stored.record) == Verdict::Counts {
                 counting.push(stored.clone());
             }
         }
@@ -41,23 +41,23 @@ impl Follower {
         counting
     }
 
-    /// Takes a record of one's own that is known to lie exactly here.
-    pub(super) fn knows(&mut self, record: &crate::wire::Record) -> Verdict {
+    /// Adds a record of the owner that is known to be at the next offset, without reading it.
+    pub(super) fn add_known(&mut self, record: &crate::wire::Record) -> Verdict {
         self.next_offset += 1;
-        self.ledger.see(record)
+        self.ledger.apply(record)
     }
 
-    /// Where it goes on.
+    /// Returns the offset behind the last record read.
     pub fn next_offset(&self) -> i64 {
         self.next_offset
     }
 
-    /// What it knows of terms.
+    /// Returns the state of the rule.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Which partition it reads.
+    /// Returns the partition.
     pub fn partition(&self) -> &Partition {
         &self.partition
     }

@@ -1,19 +1,18 @@
-//! One writer of one partition, in the way that `docs/cluster-fencing.md` chooses.
+//! The only writer of a partition, as `docs/cluster-fencing.md` describes it.
 //!
-//! **The log decides.** Every record says in which *term* it was written and which *number* it has in
-//! that term. A term begins with a claim, the record of number 0. [`Ledger`] is the rule by which
-//! every reader, in the order of the log, finds out what counts: a claim of a greater term than the
-//! last counts; any other record counts if it is the next one of the present term. Whatever else is
-//! in the partition is void, for every reader alike and for ever.
+//! **The log decides.** Every record carries its *term* and its *number* in that term. A term begins
+//! with a claim, the record of number 0. [`Ledger`] is the rule that every reader applies in the
+//! order of the log. A claim counts if its term is greater than the last one. Any other record counts
+//! if it is the next record of the current term. All other records are void for every reader.
 //!
-//! **The owner knows without reading.** It has read the partition up to its own claim. If each batch
-//! lands exactly behind what it knows, then nothing came between, and the batch counts. If not, it
-//! reads what came between before it acknowledges anything. So an acknowledgement never depends on a
-//! broker remembering who may write.
+//! **The owner need not read its own records.** It has read the partition up to its claim. If a batch
+//! lands at the next expected offset, no record came between, and the batch counts. Otherwise the
+//! owner reads the records between before it acknowledges the batch. So an acknowledgement does not
+//! depend on what a broker remembers of producers.
 //!
-//! **The broker fences too**: batches carry a producer id and epoch, so an old owner is refused at
-//! once as long as the broker remembers the newer epoch. That keeps void records rare and makes
-//! retries safe; it is not what the argument rests on.
+//! **The broker fences too.** Batches carry a producer id and epoch, so a broker that remembers a
+//! newer epoch refuses an old owner at once. This keeps void records rare and makes retries safe, but
+//! the safety argument does not need it.
 
 mod error;
 mod ledger;
@@ -21,6 +20,6 @@ mod log;
 mod writer;
 
 pub use error::OwnerError;
-pub use ledger::{Ledger, Stamp, Verdict, Why};
+pub use ledger::{Ledger, Stamp, Verdict, VoidReason};
 pub use log::Follower;
-pub use writer::{Appending, Fate, Identity, Owner};
+pub use writer::{AppendOutcome, Identity, Owner, PendingAppend};

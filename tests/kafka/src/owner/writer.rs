@@ -1,23 +1,23 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::wire::{
-    Batch, Connection, Isolation, Partition, Place, ProduceReply, Produced, ProducerId, Record,
-    StoredRecord, WireError,
+    Batch, Connection, Isolation, OffsetSpec, Partition, ProduceReply, ProduceResult, ProducerId,
+    Record, StoredRecord, WireError,
 };
 
 use super::error::OwnerError;
 use super::ledger::{Stamp, Verdict};
 use super::log::Follower;
 
-/// How long a leader may wait for its followers.
+/// The time that a leader may wait for its followers.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Who claims.
+/// The identity of a claiming owner.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// A name for people.
+    /// A readable name.
     pub name: String,
-    /// What the broker fences by, if it does.
+    /// The producer id and epoch by which brokers fence.
     pub producer: ProducerId,
 }
 
@@ -26,53 +26,54 @@ pub struct Identity {
 pub struct Owner {
     leader: Connection,
     identity: Identity,
-    /// What is known to be in the log.
+    /// The known part of the log.
     known: Follower,
     term: u64,
-    /// Stamp and sequence of the next record to be sent.
+    /// The stamp and the sequence of the next record to send.
     next: Stamp,
     sequence: i32,
     over: bool,
 }
 
-/// An append on its way.
-#[must_use = "an append that is not confirmed has an outcome that nobody knows"]
+/// An append that was sent and not confirmed yet.
+#[must_use = "the outcome of an append is unknown until it is confirmed"]
 #[derive(Debug)]
-pub struct Appending {
+pub struct PendingAppend {
     reply: ProduceReply,
     records: Vec<Record>,
     /// The stamp behind its last record.
     end: Stamp,
 }
 
-/// What became of an append that was in doubt.
+/// The outcome of an append whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It counts; its first record is here.
-    Landed(i64),
-    /// It never will count.
+pub enum AppendOutcome {
+    /// The append counts; this is the offset of its first record.
+    Counts(i64),
+    /// The append will never count.
     Never,
-    /// It may still land; the next claim decides.
+    /// The append may still land; the next claim decides.
     Open,
 }
 
 impl Owner {
-    /// Claims the partition: reads it to its end, writes a claim of the next term, reads up to that.
-    /// Gives the owner, and all that counts.
+    /// Claims the partition and returns the owner and all records that count.
+    ///
+    /// It reads the partition to its end, writes a claim of the next term, and reads up to the claim.
     pub fn claim(
         leader: &Connection,
         partition: &Partition,
         identity: Identity,
     ) -> Result<(Self, Vec<StoredRecord>), OwnerError> {
         let mut known = Follower::new(partition.clone());
-        let end = leader.offset(partition, Place::Latest, Isolation::Uncommitted)?;
+        let end = leader.offset(partition, OffsetSpec::Latest, Isolation::Uncommitted)?;
         let mut counting = known.read_to(leader, end)?;
         let term = known.ledger().term() + 1;
         let claim = Stamp::claim(term, &identity.name);
         let batch = Batch::of(now_millis(), [claim.clone()]).from(identity.producer, 0);
         let at = leader.produce(partition, batch.encode(), WITHIN)?.wait()?.base_offset;
         counting.extend(known.read_to(leader, at)?);
-        if known.knows(&claim) != Verdict::Claim {
+        if known.add_known(&claim) != Verdict::Claim {
             return Err(OwnerError::Overtaken);
         }
         let next = Stamp { term, number: 1 };
@@ -81,24 +82,25 @@ impl Owner {
         Ok((owner, counting))
     }
 
-    /// Sends one batch: all of it lands, or nothing. Several may be on their way.
-    pub fn send(&mut self, records: Vec<Record>) -> Result<Appending, OwnerError> {
+    /// Sends one atomic batch without waiting; several may be in flight.
+    pub fn send(&mut self, records: Vec<Record>) -> Result<PendingAppend, OwnerError> {
         self.check_not_over()?;
         let (mut next, mut stamped) = (self.next, Vec::with_capacity(records.len()));
         for record in records {
-            stamped.push(next.put_on(record));
+            stamped.push(next.add_to(record));
             next.number += 1;
         }
         let batch = Batch::of(now_millis(), stamped).from(self.identity.producer, self.sequence);
         let reply = self.leader.produce(self.known.partition(), batch.encode(), WITHIN)?;
         self.sequence = batch.next_sequence();
         self.next = next;
-        Ok(Appending { reply, records: batch.records, end: next })
+        Ok(PendingAppend { reply, records: batch.records, end: next })
     }
 
-    /// Waits until an append counts; gives the offset of its first record. They are best confirmed
-    /// in the order in which they were sent: any other costs a read.
-    pub fn confirm(&mut self, appending: Appending) -> Result<i64, OwnerError> {
+    /// Waits until an append counts and returns the offset of its first record.
+    ///
+    /// Confirm appends in the order in which they were sent; another order costs a read.
+    pub fn confirm(&mut self, appending: PendingAppend) -> Result<i64, OwnerError> {
         match appending.reply.wait() {
             Ok(landed) => self.acknowledge(landed, &appending.records, appending.end),
             Err(error) => Err(self.give_up(error)),
@@ -111,11 +113,12 @@ impl Owner {
         self.confirm(appending)
     }
 
-    /// The one place where something is acknowledged: it landed behind what is known, or what came
-    /// between is read first.
+    /// Acknowledges an append: it landed at the next known offset, or the gap is read first.
+    ///
+    /// No other code acknowledges appends.
     fn acknowledge(
         &mut self,
-        landed: Produced,
+        landed: ProduceResult,
         records: &[Record],
         end: Stamp,
     ) -> Result<i64, OwnerError> {
@@ -123,23 +126,24 @@ impl Owner {
             let read = self.known.read_to(&self.leader, landed.base_offset);
             read.map_err(|error| self.give_up(error))?;
         }
-        // A barrier may have read it already.
+        // A barrier may have read the records already.
         if landed.base_offset == self.known.next_offset() {
-            records.iter().for_each(|record| _ = self.known.knows(record));
+            records.iter().for_each(|record| _ = self.known.add_known(record));
         }
         let reached = self.known.ledger().next();
         if reached.term == self.term && reached >= end {
             return Ok(landed.base_offset);
         }
-        Err(self.deposed("a newer claim, or a gap, lies before the append"))
+        Err(self.deposed("a newer claim or a gap precedes the append"))
     }
 
-    /// Before a linearizable read, on clusters whose leader can't be cut off from the others: asks
-    /// the leader how far the log goes, and reads what is not known yet.
+    /// Makes a following read linearizable if the leader cannot be cut off from its followers.
+    ///
+    /// It asks the leader for the end of the log and reads the unknown records.
     pub fn barrier(&mut self) -> Result<(), OwnerError> {
         self.check_not_over()?;
         let partition = self.known.partition().clone();
-        let end = self.leader.offset(&partition, Place::Latest, Isolation::Uncommitted);
+        let end = self.leader.offset(&partition, OffsetSpec::Latest, Isolation::Uncommitted);
         let end = end.map_err(|error| self.give_up(error))?;
         if end > self.known.next_offset() {
             let read = self.known.read_to(&self.leader, end);
@@ -151,41 +155,43 @@ impl Owner {
         Err(self.deposed("a newer claim is in the log"))
     }
 
-    /// Before a linearizable read, on any cluster: a record that means nothing, which all in-sync
-    /// replicas must take. A leader that was deposed without knowing it can't get that done.
+    /// Makes a following read linearizable on any cluster.
+    ///
+    /// It appends an empty record, which all in-sync replicas must acknowledge. A leader that was
+    /// deposed without knowing it cannot achieve that.
     pub fn strict_barrier(&mut self) -> Result<(), OwnerError> {
         self.append(vec![Record::default()]).map(|_| ())
     }
 
-    /// What became of an append of this term, as far as the log tells by now.
-    pub fn fate(
+    /// Looks up in the log what became of an append of this term.
+    pub fn find_outcome(
         leader: &Connection,
         partition: &Partition,
         first: Stamp,
-    ) -> Result<Fate, OwnerError> {
+    ) -> Result<AppendOutcome, OwnerError> {
         let mut reader = Follower::new(partition.clone());
-        let end = leader.offset(partition, Place::Latest, Isolation::Uncommitted)?;
+        let end = leader.offset(partition, OffsetSpec::Latest, Isolation::Uncommitted)?;
         let counting = reader.read_to(leader, end)?;
         let found = counting.iter().find(|stored| Stamp::of(&stored.record) == Some(first));
         let over = reader.ledger().term() > first.term;
         Ok(match found {
-            Some(stored) => Fate::Landed(stored.offset),
-            None if over => Fate::Never,
-            None => Fate::Open,
+            Some(stored) => AppendOutcome::Counts(stored.offset),
+            None if over => AppendOutcome::Never,
+            None => AppendOutcome::Open,
         })
     }
 
-    /// The stamp that the next append begins with.
+    /// Returns the stamp of the next append's first record.
     pub fn next(&self) -> Stamp {
         self.next
     }
 
-    /// What it knows of the log.
+    /// Returns the known part of the log.
     pub fn known(&self) -> &Follower {
         &self.known
     }
 
-    /// Its producer, as the broker knows it.
+    /// Returns the owner's producer id and epoch.
     pub fn producer(&self) -> ProducerId {
         self.identity.producer
     }
@@ -194,12 +200,16 @@ impl Owner {
         if !self.over {
             return Ok(());
         }
-        Err(OwnerError::Deposed { term: self.term, why: "it has given up before".to_owned() })
+        Err(OwnerError::Deposed { term: self.term, why: "the owner gave up earlier".to_owned() })
     }
 
     fn give_up(&mut self, error: WireError) -> OwnerError {
         self.over = true;
-        if error.fenced() { self.deposed(&error.to_string()) } else { OwnerError::Doubt(error) }
+        if error.is_fenced() {
+            self.deposed(&error.to_string())
+        } else {
+            OwnerError::OutcomeUnknown(error)
+        }
     }
 
     fn deposed(&mut self, why: &str) -> OwnerError {
@@ -208,7 +218,7 @@ impl Owner {
     }
 }
 
-/// Brokers forget a producer by the time that its batches give, so it must be that of the clock.
+/// Returns the clock's time. Brokers expire producers by the timestamps of their batches.
 fn now_millis() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)

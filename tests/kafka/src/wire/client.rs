@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use super::error::WireError;
 
-/// A broker that takes longer to answer the smallest question is not the one to ask.
+/// The time within which a broker must answer a small request to be used.
 const SOON: Duration = Duration::from_secs(2);
 
 const COORDINATOR_OF_TRANSACTIONS: i8 = 1;
@@ -32,42 +32,45 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// Finds the broker that answers for something, and keeps a connection to each.
+/// Finds the leader or coordinator of something, and keeps one connection per broker.
 #[derive(Debug)]
 pub struct Client {
     bootstrap: Vec<SocketAddr>,
-    /// Which of them answered last.
+    /// The index of the bootstrap broker that answered last.
     answering: AtomicUsize,
     patience: Duration,
-    /// Where to go instead: brokers that are reached through a proxy.
+    /// Brokers that are reached through a proxy, with the proxy's address.
     detours: HashMap<SocketAddr, SocketAddr>,
     connections: Mutex<HashMap<SocketAddr, Connection>>,
 }
 
 impl Client {
-    /// Knows these brokers to begin with (`host:port,host:port`) and waits no longer than `patience`
-    /// for any answer. Connects when it must.
+    /// Creates a client with bootstrap brokers (`host:port,host:port`). It connects on demand.
+    ///
+    /// It waits at most `patience` for any answer.
     pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, WireError> {
         let resolve = |host: &str| {
             let found = host.trim().to_socket_addrs().ok().and_then(|mut all| all.next());
-            found.ok_or_else(|| WireError::Nobody(host.to_owned()))
+            found.ok_or_else(|| WireError::NoBroker(host.to_owned()))
         };
         let bootstrap = bootstrap.split(',').map(resolve).collect::<Result<_, _>>()?;
         let (answering, detours, connections) = Default::default();
         Ok(Client { bootstrap, answering, patience, detours, connections })
     }
 
-    /// Goes to `through` whenever it would go to `broker`.
+    /// Connects to `through` instead of `broker`.
     #[must_use]
     pub fn detour(mut self, broker: SocketAddr, through: SocketAddr) -> Self {
         self.detours.insert(broker, through);
         self
     }
 
-    /// A connection to some broker that answers. One that is paused still takes connections, so each
-    /// is asked something first, the one that answered last time before others.
+    /// Returns a connection to a broker that answers.
+    ///
+    /// A paused broker still accepts connections, so the client sends each a small request first. It
+    /// begins with the broker that answered last.
     pub fn any(&self) -> Result<Connection, WireError> {
-        let mut last = WireError::Nobody("the cluster".to_owned());
+        let mut last = WireError::NoBroker("the cluster".to_owned());
         let count = self.bootstrap.len();
         let first = self.answering.load(Ordering::Relaxed);
         for at in (0..count).map(|step| (first + step) % count.max(1)) {
@@ -83,7 +86,7 @@ impl Client {
         Err(last)
     }
 
-    /// A connection to the broker at this address; an open one is used again.
+    /// Returns a connection to the broker at this address; reuses an open one.
     pub fn at(&self, address: SocketAddr) -> Result<Connection, WireError> {
         let address = self.detours.get(&address).copied().unwrap_or(address);
         let known = self.connections.lock().get(&address).cloned();
@@ -95,12 +98,12 @@ impl Client {
         Ok(connection)
     }
 
-    /// Forgets all connections; clones of them stay open.
+    /// Drops all connections; their clones stay open.
     pub fn disconnect(&self) {
         self.connections.lock().clear();
     }
 
-    /// What some broker knows of a topic, from one that answers.
+    /// Asks any broker for the metadata of a topic.
     pub fn topic(
         &self,
         topic: &str,
@@ -109,33 +112,33 @@ impl Client {
         let wanted = MetadataRequestTopic::default().with_name(Some(name));
         let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
         let mut answer = self.any()?.call(&request)?;
-        let found = answer.topics.pop().ok_or_else(|| WireError::Nobody(topic.to_owned()))?;
+        let found = answer.topics.pop().ok_or_else(|| WireError::NoBroker(topic.to_owned()))?;
         WireError::check("MetadataRequest", found.error_code, None)?;
         Ok((answer, found))
     }
 
-    /// What some broker knows of a partition, and the address of its leader.
+    /// Asks any broker for the metadata of a partition and the address of its leader.
     pub fn locate(
         &self,
         partition: &Partition,
     ) -> Result<(MetadataResponsePartition, SocketAddr), WireError> {
         let (answer, topic) = self.topic(&partition.topic)?;
-        let nobody = || WireError::Nobody(partition.to_string());
+        let missing = || WireError::NoBroker(partition.to_string());
         let found =
             topic.partitions.into_iter().find(|found| found.partition_index == partition.number);
-        let found = found.ok_or_else(nobody)?;
+        let found = found.ok_or_else(missing)?;
         let leader = answer.brokers.iter().find(|broker| broker.node_id == found.leader_id);
-        let leader = leader.ok_or_else(nobody)?;
+        let leader = leader.ok_or_else(missing)?;
         Ok((found, address_of(&leader.host, leader.port)?))
     }
 
-    /// A connection to the partition's leader.
+    /// Returns a connection to the partition's leader.
     pub fn leader(&self, partition: &Partition) -> Result<Connection, WireError> {
         let (_, address) = self.locate(partition)?;
         self.at(address)
     }
 
-    /// A connection to the coordinator of a transactional id.
+    /// Returns a connection to the coordinator of a transactional id.
     pub fn coordinator(&self, transactional_id: &str) -> Result<Connection, WireError> {
         let request = FindCoordinatorRequest::default()
             .with_key(StrBytes::from_string(transactional_id.to_owned()))
@@ -147,20 +150,20 @@ impl Client {
     }
 }
 
-/// The connection, if its broker answers a small question soon.
+/// Returns the connection if its broker answers a small request soon.
 fn responsive(connection: Connection) -> Result<Connection, WireError> {
     connection.send(&ApiVersionsRequest::default())?.wait_for(SOON)?;
     Ok(connection)
 }
 
 fn address_of(host: &str, port: i32) -> Result<SocketAddr, WireError> {
-    let nobody = || WireError::Nobody(format!("{host}:{port}"));
-    let port = u16::try_from(port).map_err(|_| nobody())?;
-    (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(nobody)
+    let missing = || WireError::NoBroker(format!("{host}:{port}"));
+    let port = u16::try_from(port).map_err(|_| missing())?;
+    (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(missing)
 }
 
 impl Partition {
-    /// The first partition of a topic.
+    /// Returns the first partition of a topic.
     pub fn first_of(topic: &str) -> Self {
         Partition { topic: topic.into(), number: 0 }
     }

@@ -14,16 +14,16 @@ use parking_lot::Mutex;
 use super::error::WireError;
 use super::versions::{Versions, name};
 
-/// Answers that are longer are not read; a Fetch is bounded far below this.
+/// The most bytes of an answer; a Fetch is bounded far below this.
 const LARGEST_ANSWER: usize = 128 << 20;
-/// Requests that may wait for an answer at once.
+/// The most requests in flight.
 const MOST_IN_FLIGHT: usize = 1_024;
-/// How long a connection may take to come about, and a request to leave.
+/// The most time for connecting and for sending a request.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 const CLIENT_ID: &str = "leftfold";
 
-/// A connection to one broker. Clones share it; it ends with the last of them.
+/// A connection to one broker. Clones share it; the last clone closes it.
 #[derive(Debug, Clone)]
 pub struct Connection(Arc<Inner>);
 
@@ -32,22 +32,22 @@ struct Inner {
     address: SocketAddr,
     versions: Versions,
     patience: Duration,
-    outgoing: Mutex<Outgoing>,
-    waiting: Arc<Waiting>,
+    outgoing: Mutex<WriteHalf>,
+    waiting: Arc<PendingReplies>,
 }
 
 #[derive(Debug)]
-struct Outgoing {
+struct WriteHalf {
     stream: TcpStream,
     correlation: i32,
 }
 
-/// Who waits for which answer; nobody can once the connection is closed.
+/// The receivers of the pending answers by correlation id; `None` once the connection is closed.
 #[derive(Debug, Default)]
-struct Waiting(Mutex<Option<HashMap<i32, Sender<Bytes>>>>);
+struct PendingReplies(Mutex<Option<HashMap<i32, Sender<Bytes>>>>);
 
-/// An answer that is still to come.
-#[must_use = "an answer that nobody waits for is an outcome that nobody knows"]
+/// A pending answer.
+#[must_use = "the outcome of a request is unknown until its answer arrives"]
 #[derive(Debug)]
 pub struct Reply<R> {
     receiver: Receiver<Bytes>,
@@ -58,21 +58,22 @@ pub struct Reply<R> {
 }
 
 impl Connection {
-    /// Connects and asks which versions the broker speaks. No answer is waited for longer than
-    /// `patience`.
+    /// Connects and asks for the versions that the broker supports.
+    ///
+    /// The connection waits at most `patience` for any answer.
     pub fn open(address: SocketAddr, patience: Duration) -> Result<Self, WireError> {
         let failed = |source| WireError::Connect { address, source };
         let stream = TcpStream::connect_timeout(&address, CONNECT_PATIENCE).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         stream.set_write_timeout(Some(CONNECT_PATIENCE)).map_err(failed)?;
         let incoming = stream.try_clone().map_err(failed)?;
-        let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
+        let waiting = Arc::new(PendingReplies(Mutex::new(Some(HashMap::new()))));
         let readers = waiting.clone();
         let read = move || readers.serve(incoming);
         let thread = std::thread::Builder::new().name("leftfold-kafka".to_owned());
         thread.spawn(read).map_err(failed)?;
-        let outgoing = Mutex::new(Outgoing { stream, correlation: 0 });
-        // Version 0 of the first question is understood by every broker.
+        let outgoing = Mutex::new(WriteHalf { stream, correlation: 0 });
+        // Every broker supports version 0 of this first request.
         let versions = Versions([(ApiVersionsRequest::KEY, (0, 0))].into());
         let first = Inner { address, versions, patience, outgoing, waiting };
         let answer = first.send(0, &ApiVersionsRequest::default())?.wait()?;
@@ -80,15 +81,15 @@ impl Connection {
         let versions = answer.api_keys.iter();
         let versions = versions.map(|api| (api.api_key, (api.min_version, api.max_version)));
         let versions = Versions(versions.collect());
-        Ok(Connection(Arc::new(first.speaking(versions))))
+        Ok(Connection(Arc::new(first.with_versions(versions))))
     }
 
-    /// Whom it leads to.
+    /// Returns the broker's address.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 
-    /// Sends a request in the newest version that both sides know.
+    /// Sends a request in the newest version that both sides support.
     pub fn send<R: Request>(&self, request: &R) -> Result<Reply<R>, WireError> {
         self.0.send(self.0.versions.newest::<R>()?, request)
     }
@@ -108,14 +109,14 @@ impl Connection {
         self.send_at(version, request)?.wait()
     }
 
-    /// Whether answers can still come.
+    /// Returns whether the connection can still receive answers.
     pub fn is_open(&self) -> bool {
         self.0.waiting.0.lock().is_some()
     }
 }
 
 impl Inner {
-    fn speaking(mut self, versions: Versions) -> Self {
+    fn with_versions(mut self, versions: Versions) -> Self {
         self.versions = versions;
         self
     }
@@ -126,9 +127,9 @@ impl Inner {
         outgoing.correlation = outgoing.correlation.wrapping_add(1);
         let frame = encode(outgoing.correlation, version, request);
         let frame = frame.map_err(|why| WireError::Unencodable { request: name::<R>(), why })?;
-        self.waiting.enter(outgoing.correlation, sender, self.address)?;
+        self.waiting.add(outgoing.correlation, sender, self.address)?;
         if outgoing.stream.write_all(&frame).is_err() {
-            // Part of it may have left, so nothing that follows would be understood.
+            // A part of the request may have been sent, so the stream is unusable.
             self.waiting.close();
             _ = outgoing.stream.shutdown(Shutdown::Both);
             return Err(WireError::Closed(self.address));
@@ -138,18 +139,18 @@ impl Inner {
     }
 }
 
-impl Drop for Outgoing {
+impl Drop for WriteHalf {
     fn drop(&mut self) {
-        // The thread that reads ends with it.
+        // This ends the reading thread.
         _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-impl Waiting {
-    fn enter(&self, id: i32, sender: Sender<Bytes>, address: SocketAddr) -> Result<(), WireError> {
+impl PendingReplies {
+    fn add(&self, id: i32, sender: Sender<Bytes>, address: SocketAddr) -> Result<(), WireError> {
         let mut waiting = self.0.lock();
         let waiting = waiting.as_mut().ok_or(WireError::Closed(address))?;
-        // Whoever gave up waiting makes room for others.
+        // Drop the entries of callers that stopped waiting.
         if waiting.len() >= MOST_IN_FLIGHT {
             waiting.retain(|_, sender| !sender.is_closed());
         }
@@ -160,20 +161,20 @@ impl Waiting {
         Ok(())
     }
 
-    /// Hands out answers until the connection ends.
+    /// Delivers answers until the connection ends.
     fn serve(&self, stream: TcpStream) {
         let mut stream = BufReader::with_capacity(64 << 10, stream);
         while let Some((id, answer)) = read_answer(&mut stream) {
             let sender = self.0.lock().as_mut().and_then(|waiting| waiting.remove(&id));
             if let Some(sender) = sender {
-                // Whoever gave up does not want to know.
+                // A failure means that the caller stopped waiting.
                 _ = sender.send(answer);
             }
         }
         self.close();
     }
 
-    /// Whoever waits learns that no answer comes.
+    /// Closes the connection; all waiting callers get an error.
     fn close(&self) {
         drop(self.0.lock().take());
     }
@@ -216,7 +217,7 @@ impl<R: Request> Reply<R> {
         self.wait_for(patience)
     }
 
-    /// Waits so long for the answer.
+    /// Waits at most `patience` for the answer.
     pub fn wait_for(self, patience: Duration) -> Result<R::Response, WireError> {
         match self.receiver.recv_timeout(patience) {
             Ok(answer) => decode::<R>(answer, self.version),

@@ -5,27 +5,27 @@ use std::time::Duration;
 use kafka_protocol::error::ResponseError;
 use thiserror::Error;
 
-/// Why a request has no good answer.
+/// The error of a request.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// No connection was made, so nothing was asked.
+    /// No connection was made, so no request was sent.
     #[error("connecting to {address}: {source}")]
     Connect {
-        /// To whom.
+        /// The broker's address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The connection ended before the answer came.
     #[error("the connection to {0} ended before the answer came")]
     Closed(SocketAddr),
-    /// No answer in time. It may still come, to nobody.
+    /// No answer came in time. A later answer is dropped.
     #[error("no answer to {request} within {waited:?}")]
     Timeout {
         /// The kind of request.
         request: &'static str,
-        /// How long it was waited for.
+        /// The time waited.
         waited: Duration,
     },
     /// Too many requests wait for an answer on this connection; nothing was sent.
@@ -41,35 +41,35 @@ pub enum WireError {
         /// The newest.
         greatest: i16,
     },
-    /// The request can't be laid out; nothing was sent.
-    #[error("{request} can't be encoded: {why}")]
+    /// The request cannot be encoded; nothing was sent.
+    #[error("{request} cannot be encoded: {why}")]
     Unencodable {
         /// The kind of request.
         request: &'static str,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The answer is not what the protocol allows.
-    #[error("the answer to {request} can't be read: {why}")]
+    /// The answer violates the protocol.
+    #[error("the answer to {request} cannot be read: {why}")]
     Malformed {
         /// The kind of request.
         request: &'static str,
-        /// What is wrong with it.
+        /// The violation.
         why: String,
     },
-    /// The broker said no.
+    /// The broker refused the request.
     #[error("{request} was refused: {code}{}{message}", if .message.is_empty() { "" } else { ": " })]
     Refused {
         /// The kind of request.
         request: &'static str,
         /// Kafka's code.
         code: ResponseError,
-        /// What the broker adds to it.
+        /// The broker's message.
         message: String,
     },
-    /// Whoever should answer is not known yet: there is no leader, or no coordinator.
-    #[error("nobody answers for {0} at the moment")]
-    Nobody(String),
+    /// There is no leader or coordinator at the moment.
+    #[error("no broker is responsible for {0} at the moment; retry later")]
+    NoBroker(String),
 }
 
 impl WireError {
@@ -90,7 +90,7 @@ impl WireError {
         }
     }
 
-    /// Kafka's code, if the broker gave one.
+    /// Returns Kafka's code if the broker refused the request.
     pub fn code(&self) -> Option<ResponseError> {
         match self {
             WireError::Refused { code, .. } => Some(*code),
@@ -98,8 +98,8 @@ impl WireError {
         }
     }
 
-    /// Whether the request may have been carried out, now or later.
-    pub fn outcome_unknown(&self) -> bool {
+    /// Returns whether the broker may have executed the request, or may still execute it.
+    pub fn is_outcome_unknown(&self) -> bool {
         match self {
             WireError::Closed(_) | WireError::Timeout { .. } | WireError::Malformed { .. } => true,
             WireError::Refused { code, .. } => matches!(
@@ -116,8 +116,8 @@ impl WireError {
         }
     }
 
-    /// Whether a newer producer has taken over, as far as a broker can tell.
-    pub fn fenced(&self) -> bool {
+    /// Returns whether the broker refused the request because a newer producer took over.
+    pub fn is_fenced(&self) -> bool {
         matches!(
             self.code(),
             Some(

@@ -9,29 +9,29 @@ use super::client::Partition;
 use super::connection::Connection;
 use super::error::WireError;
 
-/// What a reader wants to see.
+/// The isolation level of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// All that the in-sync replicas have, whatever becomes of its transaction.
+    /// All records that the in-sync replicas have, including those of open transactions.
     Uncommitted,
-    /// Only what lies before the first open transaction; aborted records are to be left out.
+    /// Only records before the first open transaction; the reader omits aborted records.
     Committed,
 }
 
 const NOT_A_REPLICA: BrokerId = BrokerId(-1);
-/// So much is asked for at once. A first batch that is larger comes nevertheless.
+/// The most bytes per Fetch. A larger first batch is returned nevertheless.
 const MOST_BYTES: i32 = 8 << 20;
 
-/// What a Fetch found.
+/// The result of a Fetch.
 #[derive(Debug, Clone, Default)]
-pub struct Fetched {
-    /// Behind the last record that all in-sync replicas have.
+pub struct FetchResult {
+    /// The offset behind the last record that all in-sync replicas have.
     pub high_watermark: i64,
-    /// Before the first record of an open transaction.
+    /// The offset of the first record of an open transaction, or the high watermark.
     pub last_stable: i64,
-    /// Aborted transactions among the batches: producer id, and their first offset.
+    /// Aborted transactions among the batches: the producer id and the first offset of each.
     pub aborted: Vec<(i64, i64)>,
-    /// Whole batches; the first may begin before what was asked for.
+    /// Complete batches; the first may begin before the requested offset.
     pub batches: Vec<StoredBatch>,
 }
 
@@ -45,14 +45,14 @@ impl Isolation {
 }
 
 impl Connection {
-    /// Reads from this offset on; waits so long if there is nothing.
+    /// Reads from this offset on; waits at most `wait` if there is no record.
     pub fn fetch(
         &self,
         partition: &Partition,
         from: i64,
         isolation: Isolation,
         wait: Duration,
-    ) -> Result<Fetched, WireError> {
+    ) -> Result<FetchResult, WireError> {
         let mut answer = self.call(&request(partition, from, isolation, wait))?;
         WireError::check("FetchRequest", answer.error_code, None)?;
         let only = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
@@ -60,7 +60,7 @@ impl Connection {
         let only = only.ok_or_else(missing)?;
         WireError::check("FetchRequest", only.error_code, None)?;
         let aborted = only.aborted_transactions.unwrap_or_default();
-        Ok(Fetched {
+        Ok(FetchResult {
             high_watermark: only.high_watermark,
             last_stable: only.last_stable_offset,
             aborted: aborted.iter().map(|one| (one.producer_id.0, one.first_offset)).collect(),
@@ -68,7 +68,7 @@ impl Connection {
         })
     }
 
-    /// Reads all batches from this offset on up to `to`, which must not lie beyond the end.
+    /// Reads all batches from this offset up to `to`, which must not be behind the end.
     pub fn read_range(
         &self,
         partition: &Partition,
@@ -88,7 +88,7 @@ impl Connection {
     }
 }
 
-/// How long a read waits for records that must be there.
+/// The time that a read waits for records that must exist.
 const READ_WAIT: Duration = Duration::from_secs(5);
 
 fn request(partition: &Partition, from: i64, isolation: Isolation, wait: Duration) -> FetchRequest {
@@ -108,9 +108,8 @@ fn request(partition: &Partition, from: i64, isolation: Isolation, wait: Duratio
         .with_topics(vec![topic.with_partitions(vec![asked])])
 }
 
-impl Fetched {
-    /// The records for a reader: without markers, and, for one who wants only what was committed,
-    /// without what was aborted.
+impl FetchResult {
+    /// Returns the records without markers and, at isolation level Committed, without aborted ones.
     pub fn records(&self) -> Vec<&StoredRecord> {
         let mut begins = self.aborted.clone();
         begins.sort_by_key(|(_, first)| *first);

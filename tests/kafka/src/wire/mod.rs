@@ -1,15 +1,16 @@
-//! A small client of Kafka's wire protocol, for whoever needs to choose what clients usually hide:
-//! producer id, epoch and sequence of each batch, the version of each request, and when to retry.
+//! A small client of Kafka's wire protocol that exposes what clients usually hide.
 //!
-//! It lives here until the cluster crate takes it over, and is written for that: no runtime, a
-//! thread for each connection's answers, everything bounded, nothing retried behind its caller's back.
-//! A request is sent by [`Connection::send`], which returns at once, so many can be in flight; the
-//! answer is waited for on the [`Reply`].
+//! The caller chooses the producer id, epoch and sequence of each batch, the version of each request,
+//! and when to retry.
 //!
-//! **What an error leaves open** is the question that matters to a log: [`WireError::outcome_unknown`]
-//! says whether the request may have been carried out.
+//! The cluster crate will take this client over, so it is written for that: no runtime, one thread
+//! for each connection's answers, everything bounded, no hidden retries. [`Connection::send`] returns
+//! at once, so many requests can be in flight; [`Reply::wait`] waits for the answer.
 //!
-//! Produce and Fetch stop at version 12, the last ones that name topics instead of numbering them.
+//! After an error, [`WireError::is_outcome_unknown`] says whether the broker may have executed the
+//! request.
+//!
+//! Produce and Fetch stop at version 12, the last one that identifies topics by name.
 
 pub mod batch;
 mod client;
@@ -25,13 +26,13 @@ pub use batch::{Batch, ProducerId, Record, StoredBatch, StoredRecord};
 pub use client::{Client, Partition};
 pub use connection::{Connection, Reply};
 pub use error::WireError;
-pub use fetch::{Fetched, Isolation};
+pub use fetch::{FetchResult, Isolation};
 pub use kafka_protocol::error::ResponseError;
-pub use offsets::{OffsetReply, Place};
-pub use produce::{ProduceReply, Produced};
+pub use offsets::{OffsetReply, OffsetSpec};
+pub use produce::{ProduceReply, ProduceResult};
 pub use transactions::{End, EndReply, EndVersion};
 
-/// Reading answers to requests that somebody else has sent.
+/// Decodes answers to replayed requests.
 pub(crate) mod replayed {
     pub(crate) use super::connection::decode as answer;
     pub(crate) use super::produce::only_answer as produced;

@@ -6,34 +6,35 @@ use super::connection::{Connection, Reply};
 use super::error::WireError;
 use super::fetch::Isolation;
 
-/// Which end of a partition is asked for.
+/// An end of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The offset of its first record.
+pub enum OffsetSpec {
+    /// The offset of the first record.
     Earliest,
-    /// The offset behind its last record that may be read.
+    /// The offset behind the last readable record.
     Latest,
 }
 
 const NOT_A_REPLICA: BrokerId = BrokerId(-1);
 
-/// The answer to a question for an offset.
+/// The pending answer to a ListOffsets request.
 #[must_use]
 #[derive(Debug)]
 pub struct OffsetReply(Reply<ListOffsetsRequest>);
 
 impl Connection {
-    /// Asks a leader. With [`Isolation::Uncommitted`] the latest is the high watermark: what all
-    /// in-sync replicas have.
+    /// Asks a leader for an offset without waiting.
+    ///
+    /// With [`Isolation::Uncommitted`] the latest offset is the high watermark.
     pub fn ask_offset(
         &self,
         partition: &Partition,
-        place: Place,
+        place: OffsetSpec,
         isolation: Isolation,
     ) -> Result<OffsetReply, WireError> {
         let timestamp = match place {
-            Place::Earliest => -2,
-            Place::Latest => -1,
+            OffsetSpec::Earliest => -2,
+            OffsetSpec::Latest => -1,
         };
         let asked = ListOffsetsPartition::default()
             .with_partition_index(partition.number)
@@ -47,11 +48,11 @@ impl Connection {
         self.send(&request).map(OffsetReply)
     }
 
-    /// Asks a leader and waits for the answer.
+    /// Asks a leader for an offset and waits for the answer.
     pub fn offset(
         &self,
         partition: &Partition,
-        place: Place,
+        place: OffsetSpec,
         isolation: Isolation,
     ) -> Result<i64, WireError> {
         self.ask_offset(partition, place, isolation)?.wait()

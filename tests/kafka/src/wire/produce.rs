@@ -11,25 +11,24 @@ use super::error::WireError;
 
 const BY_ALL_IN_SYNC: i16 = -1;
 
-/// The newest Produce that leaves it to AddPartitionsToTxn to open a transaction.
+/// The newest version of Produce that does not open a transaction itself.
 const OLD_TRANSACTIONS: i16 = 11;
 
-/// Where a batch was appended.
+/// The result of a Produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Produced {
-    /// The offset of its first record. For a repeat of one of the producer's last five batches: the
-    /// offset it got the first time.
+pub struct ProduceResult {
+    /// The offset of the first record. For a repeat of one of the producer's last five batches, the
+    /// offset of the original.
     pub base_offset: i64,
 }
 
-/// The answer to a Produce.
-#[must_use = "an append that nobody waits for has an outcome that nobody knows"]
+/// The pending answer to a Produce.
+#[must_use = "the outcome of an append is unknown until its answer arrives"]
 #[derive(Debug)]
 pub struct ProduceReply(Reply<ProduceRequest>);
 
 impl Connection {
-    /// Sends encoded batches to be appended by all in-sync replicas. Brokers take one batch for a
-    /// partition and request.
+    /// Sends encoded batches with `acks=all`. Brokers accept one batch per partition and request.
     pub fn produce(
         &self,
         partition: &Partition,
@@ -39,7 +38,7 @@ impl Connection {
         self.send(&request(partition, batches, within)).map(ProduceReply)
     }
 
-    /// The same as part of a transaction, which it opens if it is not open (from Kafka 4.0 on).
+    /// Sends batches of a transaction; opens the transaction if needed (from Kafka 4.0 on).
     pub fn produce_in(
         &self,
         transactional_id: &str,
@@ -52,7 +51,7 @@ impl Connection {
         self.send(&request).map(ProduceReply)
     }
 
-    /// The same as part of a transaction that was opened before, as clients did until Kafka 4.0.
+    /// Sends batches of a transaction that is already open, as clients did until Kafka 4.0.
     pub fn produce_in_open(
         &self,
         transactional_id: &str,
@@ -81,23 +80,23 @@ pub(super) fn transactional(id: &str) -> TransactionalId {
 }
 
 impl ProduceReply {
-    /// Waits until all in-sync replicas have it, or it is refused.
-    pub fn wait(self) -> Result<Produced, WireError> {
+    /// Waits until all in-sync replicas have the batch, or the broker refuses it.
+    pub fn wait(self) -> Result<ProduceResult, WireError> {
         self.0.wait().and_then(only_answer)
     }
 
-    /// Waits so long.
-    pub fn wait_for(self, patience: Duration) -> Result<Produced, WireError> {
+    /// Waits at most `patience`.
+    pub fn wait_for(self, patience: Duration) -> Result<ProduceResult, WireError> {
         self.0.wait_for(patience).and_then(only_answer)
     }
 }
 
 pub(crate) fn only_answer(
     mut answer: kafka_protocol::messages::ProduceResponse,
-) -> Result<Produced, WireError> {
+) -> Result<ProduceResult, WireError> {
     let only = answer.responses.pop().and_then(|mut topic| topic.partition_responses.pop());
     let only =
         only.ok_or_else(|| WireError::malformed("ProduceRequest", "it names no partition"))?;
     WireError::check("ProduceRequest", only.error_code, only.error_message.as_deref())?;
-    Ok(Produced { base_offset: only.base_offset })
+    Ok(ProduceResult { base_offset: only.base_offset })
 }

@@ -12,38 +12,39 @@ use super::connection::{Connection, Reply};
 use super::error::WireError;
 use super::produce::transactional;
 
-/// How a transaction ends.
+/// The end of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its records count.
+    /// The transaction's records become readable.
     Commit,
-    /// They do not.
+    /// The transaction's records are discarded.
     Abort,
 }
 
-/// Which protocol ends a transaction.
+/// The protocol that ends a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndVersion {
-    /// The producer's epoch stays (until Kafka 4.0).
+    /// The producer keeps its epoch (until Kafka 4.0).
     Old,
-    /// Each end raises the epoch, so that what is late can't meet the next transaction (KIP-890).
+    /// Each end raises the epoch, so a delayed request cannot affect the next transaction (KIP-890).
     New,
 }
 
-/// The answer to the end of a transaction.
+/// The pending answer to the end of a transaction.
 #[must_use]
 #[derive(Debug)]
 pub struct EndReply(Reply<EndTxnRequest>, ProducerId, EndVersion);
 
 impl Connection {
-    /// A producer id without a transactional id: nobody else ever gets it.
+    /// Returns a new, unique producer id without a transactional id.
     pub fn new_producer_id(&self) -> Result<ProducerId, WireError> {
         let request = InitProducerIdRequest::default().with_transactional_id(None);
         self.init(request.with_transaction_timeout_ms(i32::MAX))
     }
 
-    /// Takes a transactional id over: the next epoch, after whatever transaction was open is aborted.
-    /// To be asked of its coordinator.
+    /// Takes a transactional id over: aborts its open transaction and returns the next epoch.
+    ///
+    /// The connection must lead to the id's coordinator.
     pub fn take_over(
         &self,
         transactional_id: &str,
@@ -108,14 +109,15 @@ impl Connection {
 }
 
 impl EndReply {
-    /// Waits until the end is decided, and gives the producer of the next transaction. Its records
-    /// become readable a little later: when the markers are written.
+    /// Waits until the end is decided and returns the producer of the next transaction.
+    ///
+    /// The records become readable a little later, when the markers are written.
     pub fn wait(self) -> Result<ProducerId, WireError> {
         let EndReply(reply, producer, version) = self;
         next_producer(reply.wait()?, producer, version)
     }
 
-    /// Waits so long.
+    /// Waits at most `patience`.
     pub fn wait_for(self, patience: Duration) -> Result<ProducerId, WireError> {
         let EndReply(reply, producer, version) = self;
         next_producer(reply.wait_for(patience)?, producer, version)

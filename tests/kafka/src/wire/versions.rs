@@ -5,29 +5,29 @@ use kafka_protocol::protocol::Request;
 
 use super::error::WireError;
 
-/// The newest version of a request that this client sends unless told otherwise.
+/// Returns the newest version of a request that this client sends by default.
 fn newest_wanted(key: i16) -> i16 {
     match ApiKey::try_from(key) {
-        // From the next one on, topics are numbered.
+        // The next version identifies topics by id instead of name.
         Ok(ApiKey::Produce | ApiKey::Fetch | ApiKey::Metadata) => 12,
-        // From the next one on, requests are for many at once.
+        // The next version batches several keys in one request.
         Ok(ApiKey::FindCoordinator | ApiKey::AddPartitionsToTxn) => 3,
         _ => i16::MAX,
     }
 }
 
-/// Which versions of each request a broker understands.
+/// The range of versions of each request that a broker supports.
 #[derive(Debug, Default)]
 pub(super) struct Versions(pub(super) BTreeMap<i16, (i16, i16)>);
 
 impl Versions {
-    /// The newest version that both sides want.
+    /// Returns the newest version that both sides support.
     pub(super) fn newest<R: Request>(&self) -> Result<i16, WireError> {
         let least = R::VERSIONS.min;
         self.within::<R>(least, R::VERSIONS.max.min(newest_wanted(R::KEY)))
     }
 
-    /// Exactly this version.
+    /// Returns this version if both sides support it.
     pub(super) fn exactly<R: Request>(&self, version: i16) -> Result<i16, WireError> {
         self.within::<R>(version.max(R::VERSIONS.min), version.min(R::VERSIONS.max))
     }
@@ -42,7 +42,7 @@ impl Versions {
     }
 }
 
-/// The request's name, as in `ProduceRequest`.
+/// Returns the request's name, such as `ProduceRequest`.
 pub(super) fn name<R>() -> &'static str {
     let full = std::any::type_name::<R>();
     full.rsplit("::").next().unwrap_or(full)

@@ -1,13 +1,16 @@
-//! (b) Idempotent batches without transactions, fenced by the epoch of a transactional id: the new
-//! owner takes the id over and writes a claim.
+//! Variant (b): idempotent batches without transactions, fenced by the epoch of a transactional id.
+//!
+//! The new owner takes the id over and writes a claim.
 
 use leftfold_kafka_testing::proxy::{ApiKey, Treatment};
 use leftfold_kafka_testing::wire::{Isolation, ProducerId, ResponseError, WireError};
 
-use crate::support::{WITHIN, World, Writer, fresh, now, old, one, refused, three};
+use crate::support::{
+    TestCluster, WITHIN, Writer, fresh, now, old_transactions, one_broker, refused, three_brokers,
+};
 
-/// An old and a new owner's writers, before the claim.
-fn two(world: &World) -> (Writer, Writer) {
+/// Returns the writers of an old and a new owner, before the claim.
+fn two(world: &TestCluster) -> (Writer, Writer) {
     let (partition, id) = (world.topic(), fresh("owner"));
     let mut first = world.writer(&partition, &id);
     first.write("old: claim").unwrap();
@@ -20,7 +23,7 @@ fn two(world: &World) -> (Writer, Writer) {
 
 #[test]
 fn a_producer_with_a_transactional_id_may_write_without_a_transaction() {
-    for world in [one(), old()] {
+    for world in [one_broker(), old_transactions()] {
         let (_, mut new) = two(world);
         assert_eq!(new.write("new: claim").unwrap(), 2);
     }
@@ -28,7 +31,7 @@ fn a_producer_with_a_transactional_id_may_write_without_a_transaction() {
 
 #[test]
 fn a_request_takes_one_batch_for_a_partition() {
-    let (_, mut new) = two(one());
+    let (_, mut new) = two(one_broker());
     let first = new.batch("a").encode();
     new.sequence += 1;
     let both = [first, new.batch("b").encode()].concat();
@@ -37,8 +40,8 @@ fn a_request_takes_one_batch_for_a_partition() {
 }
 
 #[test]
-fn taking_the_id_over_fences_nobody_until_the_claim_is_written() {
-    for world in [one(), old()] {
+fn a_takeover_fences_the_old_owner_only_after_the_claim_is_written() {
+    for world in [one_broker(), old_transactions()] {
         let (mut old, mut new) = two(world);
         assert_eq!(old.write("old: 2").unwrap(), 2);
         assert_eq!(new.write("new: claim").unwrap(), 3);
@@ -53,22 +56,22 @@ fn taking_the_id_over_fences_nobody_until_the_claim_is_written() {
 
 #[test]
 fn a_write_that_was_delayed_on_its_way_is_refused_after_the_claim() {
-    let world = one();
+    let world = one_broker();
     let (old, mut new) = two(world);
     let proxy = world.proxy(&old.partition);
     let mut old = old.through(&proxy);
-    proxy.treat(ApiKey::Produce, Treatment::Hold);
+    proxy.set_treatment(ApiKey::Produce, Treatment::Hold);
     let late = old.send("old: late");
     proxy.wait_until_held(1).unwrap();
     new.write("new: claim").unwrap();
-    proxy.treat(ApiKey::Produce, Treatment::Pass);
+    proxy.set_treatment(ApiKey::Produce, Treatment::Pass);
     assert_eq!(refused(late.wait()), ResponseError::InvalidProducerEpoch);
     assert_eq!(world.end(&new.partition, Isolation::Uncommitted), 3);
 }
 
 #[test]
 fn replayed_bytes_are_answered_with_the_first_offset_until_the_claim_and_refused_after_it() {
-    let world = one();
+    let world = one_broker();
     let (old, mut new) = two(world);
     let proxy = world.proxy(&old.partition);
     let mut old = old.through(&proxy);
@@ -83,7 +86,7 @@ fn replayed_bytes_are_answered_with_the_first_offset_until_the_claim_and_refused
 
 #[test]
 fn a_broker_knows_a_repeat_among_the_last_five_batches_and_refuses_older_ones() {
-    let world = one();
+    let world = one_broker();
     let (old, _) = two(world);
     let proxy = world.proxy(&old.partition);
     let mut old = old.through(&proxy);
@@ -97,7 +100,7 @@ fn a_broker_knows_a_repeat_among_the_last_five_batches_and_refuses_older_ones() 
 
 #[test]
 fn a_leader_that_an_operator_chose_refuses_the_old_owner_too() {
-    let world = three();
+    let world = three_brokers();
     let (old, mut new) = two(&world);
     new.write("new: claim").unwrap();
     let (leader, _) = world.client.leader_id(&new.partition).unwrap();
@@ -110,7 +113,7 @@ fn a_leader_that_an_operator_chose_refuses_the_old_owner_too() {
 
 #[test]
 fn a_leader_that_was_elected_after_a_kill_refuses_the_old_owner_too() {
-    let world = three();
+    let world = three_brokers();
     let (old, mut new) = two(&world);
     new.write("new: claim").unwrap();
     let (leader, _) = world.client.leader_id(&new.partition).unwrap();
@@ -122,9 +125,9 @@ fn a_leader_that_was_elected_after_a_kill_refuses_the_old_owner_too() {
     world.cluster.broker(leader).unwrap().restart().unwrap();
 }
 
-/// A claim, then `kill -9` and restart of the only replica; the old owner writes again.
+/// Claims, kills and restarts the only replica, and then writes as the old owner.
 fn old_write_after_a_restart(
-    world: &World,
+    world: &TestCluster,
     settings: &[(&str, &str)],
     time: i64,
 ) -> Result<i64, WireError> {
@@ -143,16 +146,16 @@ fn old_write_after_a_restart(
 
 #[test]
 fn a_broker_that_was_killed_and_restarted_refuses_the_old_owner_still() {
-    let world = three();
+    let world = three_brokers();
     let late = old_write_after_a_restart(&world, &[], now());
     assert_eq!(refused(late), ResponseError::InvalidProducerEpoch);
 }
 
 #[test]
 fn a_restarted_broker_forgets_producers_whose_batches_give_an_old_time() {
-    let world = three();
+    let world = three_brokers();
     let two_days_ago = now() - 2 * 24 * 3_600_000;
-    // The hole. Event times must never become the times of batches.
+    // The gap in the fence: so event times must never become the timestamps of batches.
     assert_eq!(old_write_after_a_restart(&world, &[], two_days_ago).unwrap(), 2);
     let own_time = [("message.timestamp.type", "LogAppendTime")];
     let late = old_write_after_a_restart(&world, &own_time, two_days_ago);
@@ -160,18 +163,18 @@ fn a_restarted_broker_forgets_producers_whose_batches_give_an_old_time() {
 }
 
 #[test]
-fn another_producer_id_fences_nobody_until_the_former_one_is_sealed_with_the_greatest_epoch() {
-    let world = one();
+fn another_producer_id_fences_the_former_one_only_after_a_seal_with_the_greatest_epoch() {
+    let world = one_broker();
     let partition = world.topic();
     let mut old = world.writer(&partition, &fresh("owner"));
     old.write("old: claim").unwrap();
-    // What a coordinator gives when it has forgotten the id, or when its epochs are used up.
+    // A coordinator gives another id when it has forgotten the id, or when its epochs are used up.
     let mut new = world.writer(&partition, &fresh("owner"));
     assert_ne!(new.producer.id, old.producer.id);
     new.write("new: claim").unwrap();
-    // The hole.
+    // The gap in the fence.
     assert_eq!(old.write("old: late").unwrap(), 2);
-    // The new owner, who has read the old one's id in the log, writes once in its name.
+    // The new owner has read the old producer id in the log and writes one batch with it.
     let mut seal = world.writer_as(&partition, ProducerId { epoch: i16::MAX, ..old.producer });
     assert_eq!(seal.write("seal").unwrap(), 3);
     assert_eq!(refused(old.write("old: later")), ResponseError::InvalidProducerEpoch);

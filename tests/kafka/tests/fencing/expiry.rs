@@ -1,27 +1,27 @@
-//! What brokers forget: producers that have not written for a day (`producer.id.expiration.ms`),
-//! transactional ids that were not used for a week (`transactional.id.expiration.ms`), and epochs that
-//! are used up.
+//! State that brokers lose: producers that have not written for a day (`producer.id.expiration.ms`),
+//! transactional ids unused for a week (`transactional.id.expiration.ms`), and used-up epochs.
 
 use leftfold_kafka_testing::admin::poll;
 use leftfold_kafka_testing::wire::{EndVersion, Isolation, Partition, ProducerId, ResponseError};
 
 use crate::support::{
-    PATIENCE, Transactional, World, Writer, fenced, forgetful, fresh, now, one, refused,
+    PATIENCE, TestCluster, Transactional, Writer, fenced, forgetful_broker, fresh, now, one_broker,
+    refused,
 };
 
-fn wait_until_forgotten(world: &World, partition: &Partition) {
+fn wait_until_forgotten(world: &TestCluster, partition: &Partition) {
     let known = poll(PATIENCE, || world.client.producers(partition), Vec::is_empty).unwrap();
     assert_eq!(known, []);
 }
 
-fn wait_until_id_is_forgotten(world: &World, id: &str) {
+fn wait_until_id_is_forgotten(world: &TestCluster, id: &str) {
     let state = poll(PATIENCE, || world.client.transaction_state(id), Option::is_none).unwrap();
     assert_eq!(state, None);
 }
 
 #[test]
 fn claims_a_leader_that_has_forgotten_the_claim_lets_the_old_owner_write_at_any_sequence() {
-    let world = forgetful();
+    let world = forgetful_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     let mut old = world.writer(&partition, &id);
     old.write("old: claim").unwrap();
@@ -29,7 +29,7 @@ fn claims_a_leader_that_has_forgotten_the_claim_lets_the_old_owner_write_at_any_
     new.write("new: claim").unwrap();
     assert_eq!(refused(old.write("old: late")), ResponseError::InvalidProducerEpoch);
     wait_until_forgotten(world, &partition);
-    // The hole.
+    // The gap in the fence.
     old.sequence = 77;
     assert_eq!(old.write("old: later").unwrap(), 2);
     // The new owner's next batch is refused: its sequence is not zero, though its epoch is newer.
@@ -38,13 +38,13 @@ fn claims_a_leader_that_has_forgotten_the_claim_lets_the_old_owner_write_at_any_
 
 #[test]
 fn claims_a_heartbeat_keeps_the_claim_but_not_the_transactional_id() {
-    let world = forgetful();
+    let world = forgetful_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     let mut old = world.writer(&partition, &id);
     old.write("old: claim").unwrap();
     let mut new = world.writer(&partition, &id);
     new.write("new: claim").unwrap();
-    // Somebody else's producer measures the time: when it is forgotten, so would be the claim.
+    // Another producer measures the time: when the broker forgets it, it would forget the claim too.
     let other = world.topic();
     for _ in 0..2 {
         world.writer(&other, &fresh("clock")).write("tick").unwrap();
@@ -62,7 +62,7 @@ fn claims_a_heartbeat_keeps_the_claim_but_not_the_transactional_id() {
 
 #[test]
 fn transactions_are_refused_by_the_coordinator_when_the_leader_has_forgotten() {
-    let world = forgetful();
+    let world = forgetful_broker();
     for protocol in [EndVersion::New, EndVersion::Old] {
         let (partition, id) = (world.topic(), fresh("owner"));
         let mut old = Transactional::new(world, &partition, &id, protocol);
@@ -77,8 +77,9 @@ fn transactions_are_refused_by_the_coordinator_when_the_leader_has_forgotten() {
 }
 
 #[test]
-fn claims_a_coordinator_that_has_forgotten_the_id_gives_another_producer_which_fences_nobody() {
-    let world = forgetful();
+fn claims_a_coordinator_that_has_forgotten_the_id_gives_another_producer_which_does_not_fence_the_old_owner()
+ {
+    let world = forgetful_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     let mut old = world.writer(&partition, &id);
     old.write("old: claim").unwrap();
@@ -87,13 +88,13 @@ fn claims_a_coordinator_that_has_forgotten_the_id_gives_another_producer_which_f
     assert_ne!(new.producer.id, old.producer.id);
     assert_eq!(new.producer.epoch, 0);
     new.write("new: claim").unwrap();
-    // The hole.
+    // The gap in the fence.
     assert_eq!(old.write("old: late").unwrap(), 2);
 }
 
 #[test]
 fn transactions_of_an_id_that_was_forgotten_and_taken_again_are_refused() {
-    let world = forgetful();
+    let world = forgetful_broker();
     for protocol in [EndVersion::New, EndVersion::Old] {
         let (partition, id) = (world.topic(), fresh("owner"));
         let mut old = Transactional::new(world, &partition, &id, protocol);
@@ -108,8 +109,8 @@ fn transactions_of_an_id_that_was_forgotten_and_taken_again_are_refused() {
 }
 
 #[test]
-fn claims_any_epoch_is_believed_up_to_the_greatest_which_nothing_can_follow() {
-    let world = one();
+fn claims_a_broker_accepts_any_epoch_up_to_the_greatest_which_nothing_can_follow() {
+    let world = one_broker();
     let partition = world.topic();
     let mut last = world.writer(&partition, &fresh("owner"));
     last.write("claim").unwrap();
@@ -122,17 +123,18 @@ fn claims_any_epoch_is_believed_up_to_the_greatest_which_nothing_can_follow() {
     assert_eq!(refused(below.write("late")), ResponseError::InvalidProducerEpoch);
 }
 
-fn jump(world: &World, writer: Writer, epoch: i16) -> Writer {
+fn jump(world: &TestCluster, writer: Writer, epoch: i16) -> Writer {
     world.writer_as(&writer.partition, ProducerId { epoch, ..writer.producer })
 }
 
 #[test]
-fn claims_a_coordinator_whose_epochs_are_used_up_gives_another_producer_which_fences_nobody() {
-    let world = one();
+fn claims_a_coordinator_whose_epochs_are_used_up_gives_another_producer_which_does_not_fence_the_old_owner()
+ {
+    let world = one_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     let first = world.take_over(&id);
     let mut last = first;
-    // Really so many takeovers; they take ten seconds.
+    // These takeovers take ten seconds.
     for _ in 0..i16::MAX - 1 {
         last = world.take_over(&id);
     }
@@ -143,6 +145,6 @@ fn claims_a_coordinator_whose_epochs_are_used_up_gives_another_producer_which_fe
     assert_ne!(new.producer.id, old.producer.id);
     assert_eq!(new.producer.epoch, 0);
     new.write("new: claim").unwrap();
-    // The hole.
+    // The gap in the fence.
     assert_eq!(old.write("old: late").unwrap(), 2);
 }

@@ -1,7 +1,7 @@
-//! The experiments: who may write to a partition, and what a reader sees, on live brokers.
+//! Experiments on live brokers: which producer may write to a partition, and what readers see.
 //!
-//! Each test asserts what was seen, welcome or not. What follows from it is written in
-//! `docs/cluster-fencing.md`, which names these tests.
+//! Each test asserts the observed behaviour, even if it is undesirable. `docs/cluster-fencing.md`
+//! draws the conclusions and names these tests.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,28 +1,30 @@
-//! The chosen way: the log decides which records count, and an owner acknowledges only what it knows
-//! to count. Shown where the broker's own fence has a hole, and without any such fence.
+//! The chosen variant: the log decides which records count, and an owner acknowledges only records
+//! that it knows to count. The tests cover the gaps of the broker's fence, and owners without it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leftfold_kafka_testing::owner::{
-    Fate, Follower, Identity, Ledger, Owner, OwnerError, Verdict, Why,
+    AppendOutcome, Follower, Identity, Ledger, Owner, OwnerError, Verdict, VoidReason,
 };
 use leftfold_kafka_testing::proxy::{ApiKey, Proxy, Treatment};
 use leftfold_kafka_testing::wire::{Connection, Isolation, Partition, Record, StoredRecord};
 
-use crate::support::{PATIENCE, World, forgetful, fresh, one, patiently, text, three};
+use crate::support::{
+    PATIENCE, TestCluster, forgetful_broker, fresh, one_broker, retry, text, three_brokers,
+};
 
-/// Claims with a producer that nobody has had before: no broker fences by it.
+/// Claims with a new producer id, so that no broker fences the owner.
 fn try_claim(
     leader: &Connection,
     partition: &Partition,
     name: &str,
 ) -> Result<(Owner, Vec<StoredRecord>), OwnerError> {
-    let producer = patiently(|| leader.new_producer_id())?;
+    let producer = retry(|| leader.new_producer_id())?;
     Owner::claim(leader, partition, Identity { name: name.to_owned(), producer })
 }
 
-fn claim(world: &World, partition: &Partition, name: &str) -> Owner {
+fn claim(world: &TestCluster, partition: &Partition, name: &str) -> Owner {
     try_claim(&world.client.leader(partition).unwrap(), partition, name).unwrap().0
 }
 
@@ -35,57 +37,57 @@ fn events(values: &[&str]) -> Vec<Record> {
     values.iter().map(|value| Record::new(value.to_string())).collect()
 }
 
-/// What counts, for somebody who reads the partition from its beginning.
-fn counting(world: &World, partition: &Partition) -> Vec<String> {
+/// Returns the values that count for a reader of the whole partition.
+fn counted_values(world: &TestCluster, partition: &Partition) -> Vec<String> {
     let end = world.end(partition, Isolation::Uncommitted);
     let leader = world.client.leader(partition).unwrap();
     let found = Follower::new(partition.clone()).read_to(&leader, end).unwrap();
     found.iter().map(|stored| text(&stored.record)).collect()
 }
 
-/// What each record comes to.
-fn verdicts(world: &World, partition: &Partition) -> Vec<Verdict> {
+/// Returns the verdict on each record.
+fn verdicts(world: &TestCluster, partition: &Partition) -> Vec<Verdict> {
     let mut ledger = Ledger::default();
     let batches = world.batches(partition);
     let records = batches.iter().flat_map(|batch| &batch.records);
-    records.map(|stored| ledger.see(&stored.record)).collect()
+    records.map(|stored| ledger.apply(&stored.record)).collect()
 }
 
 #[test]
 fn a_late_write_that_no_broker_refuses_is_void_for_every_reader_and_never_acknowledged() {
-    let world = one();
+    let world = one_broker();
     let partition = world.topic();
     let proxy = world.proxy(&partition);
     let mut old = claim_through(&proxy, &partition, "old");
     old.append(events(&["old: 1"])).unwrap();
-    proxy.treat(ApiKey::Produce, Treatment::Hold);
+    proxy.set_treatment(ApiKey::Produce, Treatment::Hold);
     let late = old.send(events(&["old: late"])).unwrap();
     proxy.wait_until_held(1).unwrap();
     let mut new = claim(world, &partition, "new");
     new.append(events(&["new: 1"])).unwrap();
-    proxy.treat(ApiKey::Produce, Treatment::Pass);
+    proxy.set_treatment(ApiKey::Produce, Treatment::Pass);
     assert!(matches!(old.confirm(late), Err(OwnerError::Deposed { term: 1, .. })));
-    // It has landed, and the new owner goes on behind it.
+    // The late batch has landed, and the new owner continues behind it.
     let next = new.append(events(&["new: 2"])).unwrap();
     assert_eq!(world.end(&partition, Isolation::Uncommitted), next + 1);
-    assert!(verdicts(world, &partition).contains(&Verdict::Void(Why::Term)));
-    assert_eq!(counting(world, &partition), ["old: 1", "new: 1", "new: 2"]);
+    assert!(verdicts(world, &partition).contains(&Verdict::Void(VoidReason::WrongTerm)));
+    assert_eq!(counted_values(world, &partition), ["old: 1", "new: 1", "new: 2"]);
 }
 
 #[test]
 fn an_append_that_is_overtaken_by_a_claim_on_its_way_is_not_acknowledged() {
-    let world = one();
+    let world = one_broker();
     let partition = world.topic();
     let mut old = claim(world, &partition, "old");
     let _new = claim(world, &partition, "new");
     assert!(matches!(old.append(events(&["late"])), Err(OwnerError::Deposed { .. })));
     assert!(matches!(old.append(events(&["later"])), Err(OwnerError::Deposed { .. })));
-    assert_eq!(counting(world, &partition), [""; 0]);
+    assert_eq!(counted_values(world, &partition), [""; 0]);
 }
 
 #[test]
-fn records_of_strangers_neither_count_nor_stop_the_owner() {
-    let world = one();
+fn records_of_other_producers_are_void_and_do_not_stop_the_owner() {
+    let world = one_broker();
     let partition = world.topic();
     let mut owner = claim(world, &partition, "owner");
     let mut stranger = world.writer(&partition, &fresh("stranger"));
@@ -93,12 +95,12 @@ fn records_of_strangers_neither_count_nor_stop_the_owner() {
         stranger.write("noise").unwrap();
         assert_eq!(owner.append(events(&["event"])).unwrap(), 2 + 2 * n);
     }
-    assert_eq!(counting(world, &partition), ["event"; 3]);
+    assert_eq!(counted_values(world, &partition), ["event"; 3]);
 }
 
 #[test]
 fn bytes_replayed_after_the_broker_has_forgotten_their_producer_are_void() {
-    let world = forgetful();
+    let world = forgetful_broker();
     let partition = world.topic();
     let proxy = world.proxy(&partition);
     let mut owner = claim_through(&proxy, &partition, "owner");
@@ -106,16 +108,19 @@ fn bytes_replayed_after_the_broker_has_forgotten_their_producer_are_void() {
     let sent = proxy.requests(ApiKey::Produce).pop().unwrap();
     let known = || world.client.producers(&partition);
     leftfold_kafka_testing::admin::poll(PATIENCE, known, Vec::is_empty).unwrap();
-    // The broker appends it a second time.
+    // The broker appends the batch a second time.
     assert_eq!(proxy.replay_produce(&sent).unwrap().base_offset, 2);
-    assert_eq!(verdicts(world, &partition)[2], Verdict::Void(Why::Repeat));
-    assert_eq!(counting(world, &partition), ["1"]);
+    assert_eq!(verdicts(world, &partition)[2], Verdict::Void(VoidReason::Repeat));
+    assert_eq!(counted_values(world, &partition), ["1"]);
 }
 
 #[test]
-fn an_append_in_doubt_is_found_in_the_log_or_ruled_out_by_the_next_claim() {
-    let world = one();
-    let fates = [(Treatment::LoseAnswers, Fate::Landed(1)), (Treatment::Drop, Fate::Never)];
+fn an_append_with_an_unknown_outcome_is_found_in_the_log_or_excluded_by_the_next_claim() {
+    let world = one_broker();
+    let fates = [
+        (Treatment::LoseAnswers, AppendOutcome::Counts(1)),
+        (Treatment::Drop, AppendOutcome::Never),
+    ];
     for (treatment, expected) in fates {
         let partition = world.topic();
         let leader = world.client.leader(&partition).unwrap();
@@ -123,30 +128,30 @@ fn an_append_in_doubt_is_found_in_the_log_or_ruled_out_by_the_next_claim() {
         let impatient = Connection::open(proxy.address(), Duration::from_millis(500)).unwrap();
         let (mut owner, _) = try_claim(&impatient, &partition, "owner").unwrap();
         let first = owner.next();
-        proxy.treat(ApiKey::Produce, treatment);
+        proxy.set_treatment(ApiKey::Produce, treatment);
         let doubt = owner.append(events(&["1"]));
-        assert!(matches!(doubt, Err(OwnerError::Doubt(_))), "{doubt:?}");
-        let before = Owner::fate(&leader, &partition, first).unwrap();
-        let open = if expected == Fate::Never { Fate::Open } else { expected };
+        assert!(matches!(doubt, Err(OwnerError::OutcomeUnknown(_))), "{doubt:?}");
+        let before = Owner::find_outcome(&leader, &partition, first).unwrap();
+        let open = if expected == AppendOutcome::Never { AppendOutcome::Open } else { expected };
         assert_eq!(before, open);
         let _next = claim(world, &partition, "next");
-        assert_eq!(Owner::fate(&leader, &partition, first).unwrap(), expected);
+        assert_eq!(Owner::find_outcome(&leader, &partition, first).unwrap(), expected);
     }
 }
 
-/// Each event says how many its writer believed to be there before it: if one was accepted that
-/// rests on less than was there, the numbers show it.
+/// Each event holds the number of events that its writer knew. If an event was accepted although its
+/// writer had missed one, the numbers show it.
 #[test]
-fn owners_that_nobody_fences_lose_no_acknowledged_event_and_accept_no_conflicting_one() {
+fn unfenced_owners_lose_no_acknowledged_event_and_accept_no_conflicting_one() {
     const OWNERS: usize = 4;
     const EACH_CLAIMS: usize = 12;
-    let world = one();
+    let world = one_broker();
     let partition = world.topic();
     let acknowledged = std::thread::scope(|threads| {
         let run = |name: usize| {
             let partition = &partition;
             threads.spawn(move || {
-                (0..EACH_CLAIMS).flat_map(|_| reign(world, partition, name)).collect::<Vec<_>>()
+                (0..EACH_CLAIMS).flat_map(|_| run_term(world, partition, name)).collect::<Vec<_>>()
             })
         };
         let all: Vec<_> = (0..OWNERS).map(run).collect();
@@ -169,9 +174,10 @@ fn owners_that_nobody_fences_lose_no_acknowledged_event_and_accept_no_conflictin
     assert!(!acknowledged.is_empty() && void > 0);
 }
 
-/// One claim, then appends, three on their way at a time, until somebody else has claimed. Gives
-/// what was acknowledged.
-fn reign(world: &World, partition: &Partition, name: usize) -> Vec<(i64, String)> {
+/// Claims, then appends, three in flight at a time, until another owner has claimed.
+///
+/// Returns the acknowledged events.
+fn run_term(world: &TestCluster, partition: &Partition, name: usize) -> Vec<(i64, String)> {
     const MOST: usize = 30;
     let (_, address) = world.client.locate(partition).unwrap();
     let leader = Connection::open(address, PATIENCE).unwrap();
@@ -200,7 +206,7 @@ fn reign(world: &World, partition: &Partition, name: usize) -> Vec<(i64, String)
 #[test]
 fn no_acknowledged_event_is_lost_when_the_leader_is_killed() {
     const BEFORE_THE_KILL: usize = 50;
-    let world = three();
+    let world = three_brokers();
     let partition = world.topic();
     world.client.wait_in_sync(&partition, 3).unwrap();
     let mut acknowledged: Vec<String> = Vec::new();
@@ -226,8 +232,8 @@ fn no_acknowledged_event_is_lost_when_the_leader_is_killed() {
         });
         world.client.wait_for_leader_other_than(&partition, leader).unwrap();
         let next = claim(&world, &partition, "next");
-        let found = counting(&world, &partition);
-        // What was in doubt may be there too.
+        let found = counted_values(&world, &partition);
+        // An append with an unknown outcome may be there too.
         let lost = acknowledged.iter().find(|value| !found.contains(value));
         assert_eq!(lost, None, "of {} in term {}", acknowledged.len(), next.next().term);
         world.cluster.broker(leader).unwrap().restart().unwrap();

@@ -1,12 +1,12 @@
-//! What readers see, and when.
+//! Which records readers see, and when.
 
 use leftfold_kafka_testing::wire::{End, EndVersion, Isolation, ResponseError};
 
-use crate::support::{Transactional, fresh, one, refused};
+use crate::support::{Transactional, fresh, one_broker, refused};
 
 #[test]
-fn one_open_transaction_hides_all_that_comes_after_it_from_readers_of_what_is_committed() {
-    let world = one();
+fn one_open_transaction_hides_all_later_records_from_read_committed() {
+    let world = one_broker();
     let partition = world.topic();
     let mut slow = Transactional::new(world, &partition, &fresh("slow"), EndVersion::New);
     let mut quick = Transactional::new(world, &partition, &fresh("quick"), EndVersion::New);
@@ -24,7 +24,7 @@ fn one_open_transaction_hides_all_that_comes_after_it_from_readers_of_what_is_co
 
 #[test]
 fn a_transactions_end_takes_an_offset_of_its_own_and_batches_without_transactions_leave_no_gap() {
-    let world = one();
+    let world = one_broker();
     let (committed, claimed) = (world.topic(), world.topic());
     let mut transactions = Transactional::new(world, &committed, &fresh("a"), EndVersion::New);
     let mut claims = world.writer(&claimed, &fresh("b"));
@@ -40,8 +40,8 @@ fn a_transactions_end_takes_an_offset_of_its_own_and_batches_without_transaction
 }
 
 #[test]
-fn what_is_acknowledged_without_a_transaction_is_readable_at_once_by_everybody() {
-    let world = one();
+fn records_acknowledged_without_a_transaction_are_readable_at_once() {
+    let world = one_broker();
     let partition = world.topic();
     let mut writer = world.writer(&partition, &fresh("owner"));
     for n in 0..200 {
@@ -55,7 +55,7 @@ fn what_is_acknowledged_without_a_transaction_is_readable_at_once_by_everybody()
 #[test]
 fn the_answer_to_a_commit_may_come_before_readers_see_it() {
     const MOST: usize = 5_000;
-    let world = one();
+    let world = one_broker();
     let partition = world.topic();
     let mut owner = Transactional::new(world, &partition, &fresh("owner"), EndVersion::New);
     let early = (0..MOST).find(|_| {
@@ -69,7 +69,7 @@ fn the_answer_to_a_commit_may_come_before_readers_see_it() {
 
 #[test]
 fn a_producer_in_a_transaction_may_not_write_without_it() {
-    let world = one();
+    let world = one_broker();
     let partition = world.topic();
     let mut owner = Transactional::new(world, &partition, &fresh("owner"), EndVersion::New);
     owner.write("in").unwrap();

@@ -1,17 +1,30 @@
-//! (a) Transactions of one transactional id: the new owner takes the id over, which aborts what the
-//! old one has left open. With both protocols: the one of Kafka 4 (KIP-890) and the one before.
+//! Variant (a): transactions of one transactional id, with the protocols before and since Kafka 4.
+//!
+//! The new owner takes the id over, which aborts the old owner's open transaction.
 
 use leftfold_kafka_testing::proxy::{ApiKey, Treatment};
 use leftfold_kafka_testing::wire::{End, EndVersion, Isolation, Partition, ResponseError};
 
-use crate::support::{Transactional, World, fenced, fresh, old, one, patiently, refused, three};
+use crate::support::{
+    TestCluster, Transactional, fenced, fresh, old_transactions, one_broker, refused, retry,
+    three_brokers,
+};
 
-/// A broker, and a protocol that it speaks.
-fn both() -> [(&'static World, EndVersion); 3] {
-    [(one(), EndVersion::New), (one(), EndVersion::Old), (old(), EndVersion::Old)]
+/// Returns pairs of a broker and a protocol that it supports.
+fn both() -> [(&'static TestCluster, EndVersion); 3] {
+    [
+        (one_broker(), EndVersion::New),
+        (one_broker(), EndVersion::Old),
+        (old_transactions(), EndVersion::Old),
+    ]
 }
 
-fn owner(world: &World, partition: &Partition, id: &str, protocol: EndVersion) -> Transactional {
+fn owner(
+    world: &TestCluster,
+    partition: &Partition,
+    id: &str,
+    protocol: EndVersion,
+) -> Transactional {
     Transactional::new(world, partition, id, protocol)
 }
 
@@ -43,7 +56,7 @@ fn a_takeover_of_an_idle_owner_refuses_its_next_transaction() {
         world.wait_until_stable(&partition);
         let end = world.end(&partition, Isolation::Uncommitted);
         let _new = owner(world, &partition, &id, protocol);
-        // Nobody has told the partition's leader yet: it asks the coordinator.
+        // The partition's leader does not know of the takeover yet; it asks the coordinator.
         fenced(old.commit("old: late"));
         assert_eq!(world.end(&partition, Isolation::Uncommitted), end);
     }
@@ -58,12 +71,12 @@ fn a_write_that_was_delayed_on_its_way_is_refused_after_the_takeover() {
         old.write("old: open").unwrap();
         let proxy = world.proxy(&partition);
         let mut old = old.through(&proxy);
-        proxy.treat(ApiKey::Produce, Treatment::Hold);
+        proxy.set_treatment(ApiKey::Produce, Treatment::Hold);
         let late = old.send("old: late");
         proxy.wait_until_held(1).unwrap();
         let mut new = owner(world, &partition, &id, protocol);
         new.commit("new: 1").unwrap();
-        proxy.treat(ApiKey::Produce, Treatment::Pass);
+        proxy.set_treatment(ApiKey::Produce, Treatment::Pass);
         assert_eq!(refused(late.wait()), ResponseError::InvalidProducerEpoch);
         world.wait_until_readable(&partition, "new: 1");
         assert_eq!(world.read(&partition, Isolation::Committed), ["new: 1"]);
@@ -88,16 +101,16 @@ fn replayed_bytes_are_refused_after_the_takeover() {
 }
 
 #[test]
-fn a_leader_without_verification_lets_a_late_write_in_and_readers_hang_behind_it() {
-    let world = old();
+fn a_leader_without_verification_accepts_a_late_write_and_readers_hang_behind_it() {
+    let world = old_transactions();
     world.client.set_on_brokers("transaction.partition.verification.enable", "false").unwrap();
     let (partition, id) = (world.topic(), fresh("owner"));
     let mut old = owner(world, &partition, &id, EndVersion::Old);
     old.commit("old: 1").unwrap();
     let mut new = owner(world, &partition, &id, EndVersion::Old);
     // Without a request to the coordinator, as a write that was delayed since the last transaction.
-    let late = patiently(|| old.send("old: late").wait());
-    // The hole, as before Kafka 3.6.
+    let late = retry(|| old.send("old: late").wait());
+    // The gap in the fence, as before Kafka 3.6.
     assert!(late.is_ok(), "{late:?}");
     new.writer.sequence = 0;
     new.begin().unwrap();
@@ -108,7 +121,7 @@ fn a_leader_without_verification_lets_a_late_write_in_and_readers_hang_behind_it
 
 #[test]
 fn a_leader_that_was_elected_after_a_kill_refuses_the_old_owner_too() {
-    let world = three();
+    let world = three_brokers();
     for protocol in [EndVersion::New, EndVersion::Old] {
         let (partition, id) = (world.topic(), fresh("owner"));
         let mut old = owner(&world, &partition, &id, protocol);
@@ -127,7 +140,7 @@ fn a_leader_that_was_elected_after_a_kill_refuses_the_old_owner_too() {
 
 #[test]
 fn a_broker_that_was_killed_and_restarted_refuses_the_old_owner_still() {
-    let world = three();
+    let world = three_brokers();
     for protocol in [EndVersion::New, EndVersion::Old] {
         let (partition, id) = (world.topic_on(&[2]), fresh("owner"));
         let mut old = owner(&world, &partition, &id, protocol);
@@ -144,7 +157,7 @@ fn a_broker_that_was_killed_and_restarted_refuses_the_old_owner_still() {
 
 #[test]
 fn when_epochs_are_used_up_the_next_transaction_has_another_producer_and_the_old_one_is_refused() {
-    let world = one();
+    let world = one_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     for _ in 0..i16::MAX - 3 {
         world.take_over(&id);

@@ -16,7 +16,7 @@ use leftfold_api::{
     Append, AppendError, Conflict, Expected, Field, From, IndexDefinition, IndexInfo,
     IndexPartition, Invalid, NewEvent, Point, Query, Read, ReadError, names,
 };
-use leftfold_index::{Expr, Key, Toward};
+use leftfold_index::{Expr, Key, Order};
 
 use super::core::Core;
 use crate::plan::{Plan, plan};
@@ -211,7 +211,7 @@ impl Core {
     pub(crate) fn index_changes(&self, upto: u64) -> Result<Vec<(u64, Change)>, ReadError> {
         let plan = self.plan_of(&Query::category(CATEGORY));
         let mut changes = Vec::new();
-        let mut candidates = self.candidates(&plan, &Query::All, [1, upto], Toward::Later)?;
+        let mut candidates = self.candidates(&plan, &Query::All, [1, upto], Order::Ascending)?;
         while let Some(event) = candidates.next()? {
             changes.extend(Change::of_recorded(&event).map(|change| (event.position(), change)));
         }

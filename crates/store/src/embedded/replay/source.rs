@@ -1,6 +1,6 @@
 //! Reads a chunk: what the query yields of it and retention has not dropped.
 
-use leftfold_index::Toward;
+use leftfold_index::Order;
 
 use super::schedule::{Failed, Filled};
 use crate::embedded::core::Core;
@@ -96,7 +96,7 @@ impl Reader<'_> {
 
     fn candidates(&self, range: [u64; 2]) -> Result<Candidates, ReadError> {
         let Source { core, plan, expanded, .. } = self.source;
-        core.candidates(plan, expanded, range, Toward::Later)
+        core.candidates(plan, expanded, range, Order::Ascending)
     }
 
     fn wanted(&mut self, event: Recorded) -> Result<Option<Recorded>, ReadError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leftfold_index::Toward;
+use leftfold_index::Order;
 
 use super::change::{CATEGORY_OF_RULES, RULE_DEFINED, RULE_DROPPED};
 use crate::embedded::core::Core;
@@ -145,7 +145,7 @@ impl Core {
     pub(crate) fn load_rules(&self) -> Result<(), ReadError> {
         let plan = self.plan_of(&Query::category(CATEGORY_OF_RULES));
         let range = [1, self.log.head().position];
-        let mut events = self.candidates(&plan, &Query::All, range, Toward::Later)?;
+        let mut events = self.candidates(&plan, &Query::All, range, Order::Ascending)?;
         while let Some(event) = events.next()? {
             let (data, stream) = (event.data(), event.stream());
             let name = stream.split_once('-').map_or("", |(_, name)| name);

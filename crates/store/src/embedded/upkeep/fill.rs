@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use leftfold_index::{Key, Source, Toward, encode};
+use leftfold_index::{Key, Order, Source, encode};
 use leftfold_log::LiveFile;
 
 use super::files::{failed, live_file};
@@ -19,7 +19,7 @@ impl Core {
         let files = self.past_files(named).map_err(as_failure)?;
         self.log.adopt(&files).map_err(|error| failed("adopting an index file", &error))?;
         let past: Result<Vec<_>, _> = files.iter().map(|live| open_file(self, live)).collect();
-        self.with_past(named, &past?);
+        self.with_backfill(named, &past?);
         Ok(())
     }
 
@@ -27,7 +27,7 @@ impl Core {
         let query = &named.definition.query;
         let plan = self.plan_of(query);
         let range = [1, named.defined_at];
-        let mut candidates = self.candidates(&plan, query, range, Toward::Later)?;
+        let mut candidates = self.candidates(&plan, query, range, Order::Ascending)?;
         let (mut files, mut first, mut past) = (Vec::new(), 1, Past::new(named));
         while let Some(event) = candidates.next()? {
             if self.upkeep.is_closing() {

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use leftfold_index::Active;
+use leftfold_index::ActivePart;
 use leftfold_log::SegmentInfo;
 use parking_lot::{Condvar, Mutex};
 
@@ -75,7 +75,7 @@ enum Job {
 /// A closed segment whose postings are in memory.
 pub(crate) struct Closed {
     segment: SegmentInfo,
-    active: Arc<Active>,
+    active: Arc<ActivePart>,
     /// The checkpoints at its end, encoded.
     checkpoints: Vec<u8>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Closed {
 impl Closed {
     pub(crate) fn new(
         segment: SegmentInfo,
-        active: Arc<Active>,
+        active: Arc<ActivePart>,
         checkpoints: &BTreeMap<String, Cursor>,
     ) -> Self {
         Closed { segment, active, checkpoints: encode_checkpoints(checkpoints) }
@@ -156,7 +156,7 @@ impl Upkeep {
     pub(crate) fn closed(
         &self,
         opened: SegmentInfo,
-        active: Arc<Active>,
+        active: Arc<ActivePart>,
         checkpoints: &BTreeMap<String, Cursor>,
     ) {
         let (id, first, last) = (opened.id - 1, active.first(), opened.first - 1);

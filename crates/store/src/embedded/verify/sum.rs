@@ -54,15 +54,15 @@ pub(super) struct Adder {
 }
 
 impl Postings for Adder {
-    fn posting(&mut self, key: Key, position: u64) {
+    fn add_posting(&mut self, key: Key, position: u64) {
         self.sum.add(&key, position);
     }
 
-    fn numbered(&mut self, key: Key, position: u64, _: u64) {
+    fn add_numbered(&mut self, key: Key, position: u64, _: u64) {
         self.sum.add(&key, position);
     }
 
-    fn single(&mut self, key: Key, position: u64) {
+    fn add_single(&mut self, key: Key, position: u64) {
         if self.singles.insert(key) {
             self.sum.add(&key, position);
         }

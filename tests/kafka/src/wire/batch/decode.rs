@@ -8,8 +8,9 @@ use super::{
 use crate::wire::WireError;
 
 impl StoredBatch {
-    /// All batches that lie one behind the other. A last one that is not whole is left out: a broker
-    /// cuts its answer where it is long enough.
+    /// Decodes consecutive batches.
+    ///
+    /// An incomplete last batch is omitted, because brokers truncate their answers.
     pub fn decode_all(mut bytes: Bytes) -> Result<Vec<StoredBatch>, WireError> {
         let mut batches = Vec::new();
         while let Some(length) = whole_length(&bytes)? {
@@ -23,7 +24,7 @@ fn broken(why: &str) -> WireError {
     WireError::malformed("FetchRequest", why)
 }
 
-/// The length of the first batch, if all of it is there.
+/// Returns the length of the first batch if it is complete.
 fn whole_length(bytes: &Bytes) -> Result<Option<usize>, WireError> {
     let Some(length) = bytes.get(8..BEFORE_LENGTH_COUNTS).and_then(|four| four.try_into().ok())
     else {
@@ -87,7 +88,7 @@ fn decode_record(bytes: &mut Bytes, base_offset: i64) -> Option<StoredRecord> {
     Some(StoredRecord { offset, record: Record { key, value, headers } })
 }
 
-/// The key of a transaction's end: a version, then 0 for abort and 1 for commit.
+/// Parses the key of a transaction's marker: a version, then 0 for abort and 1 for commit.
 fn is_commit(records: &[StoredRecord]) -> bool {
     let key = records.first().and_then(|stored| stored.record.key.as_ref());
     key.and_then(|key| key.get(2..4)) == Some(&[0, 1])

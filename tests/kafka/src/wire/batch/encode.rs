@@ -4,7 +4,7 @@ use super::varint::{put, put_bytes};
 use super::{BEFORE_LENGTH_COUNTS, Batch, CRC_AT, CRC_FROM, HEADER, Record, TRANSACTIONAL};
 
 impl Batch {
-    /// The batch as it travels. Base offset and leader epoch are filled in by the leader.
+    /// Encodes the batch. The leader fills in the base offset and the leader epoch.
     pub fn encode(&self) -> Bytes {
         let mut buffer = BytesMut::with_capacity(HEADER + 320 * self.records.len());
         let count = self.records.len() as i32;

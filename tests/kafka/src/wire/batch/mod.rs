@@ -1,7 +1,7 @@
-//! A record batch (version 2), as it travels and as it lies in a partition.
+//! A record batch (version 2), on the wire and in a partition.
 //!
-//! One batch is what a broker appends or refuses as a whole. Its header carries who wrote it, which
-//! is why a reader of batches can tell writers apart where a reader of records cannot.
+//! A broker appends or refuses a batch as a whole. Its header names the producer, so a reader of
+//! batches can distinguish producers where a reader of records cannot.
 //!
 //! ```
 //! use leftfold_kafka_testing::wire::{Batch, ProducerId, Record, StoredBatch};
@@ -22,9 +22,9 @@ use bytes::Bytes;
 
 /// Bytes of a batch before its records.
 const HEADER: usize = 61;
-/// What lies before the part that the length counts: base offset and length.
+/// Bytes that the batch length does not count: base offset and length.
 const BEFORE_LENGTH_COUNTS: usize = 12;
-/// Where the checksum lies, and where what it covers begins.
+/// The offset of the checksum, and the start of the bytes that it covers.
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
 
@@ -32,16 +32,16 @@ const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 const COMPRESSION: i16 = 0b111;
 
-/// A producer as brokers know it: a number, and which of its incarnations.
+/// The id and the epoch of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId {
-    /// Given by a transaction coordinator.
+    /// The id, assigned by a transaction coordinator.
     pub id: i64,
-    /// Brokers refuse smaller ones than the greatest they have seen.
+    /// The epoch. Brokers refuse an epoch below the greatest that they remember.
     pub epoch: i16,
 }
 
-/// A record to be written.
+/// A record to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// The key.
@@ -52,77 +52,78 @@ pub struct Record {
     pub headers: Vec<(Bytes, Bytes)>,
 }
 
-/// A batch to be written.
+/// A batch to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Who writes it; no check is made for nobody.
+    /// The producer. Without one the broker checks neither epoch nor sequence.
     pub producer: Option<ProducerId>,
-    /// The number of its first record among all of this incarnation in this partition.
+    /// The sequence of the first record, per producer, epoch and partition.
     pub sequence: i32,
-    /// Whether it waits for a transaction's end.
+    /// Whether the batch belongs to a transaction.
     pub transactional: bool,
-    /// The time of all its records, in milliseconds since 1970.
+    /// The timestamp of all records, in milliseconds since 1970.
     pub timestamp: i64,
-    /// Never empty.
+    /// The records; never empty.
     pub records: Vec<Record>,
 }
 
-/// A batch as it was found in a partition.
+/// A batch in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBatch {
-    /// The offset of its first record.
+    /// The offset of the first record.
     pub base_offset: i64,
-    /// The offset of its last.
+    /// The offset of the last record.
     pub last_offset: i64,
-    /// Who wrote it, if that was said.
+    /// The producer, if the batch names one.
     pub producer: Option<ProducerId>,
-    /// The number of its first record, or -1.
+    /// The sequence of the first record, or -1.
     pub sequence: i32,
-    /// Whether it belongs to a transaction.
+    /// Whether the batch belongs to a transaction.
     pub transactional: bool,
-    /// If it is the end of a transaction: whether that was a commit.
+    /// For the marker at the end of a transaction: whether it is a commit.
     pub marker: Option<bool>,
-    /// Its records.
+    /// The records.
     pub records: Vec<StoredRecord>,
 }
 
-/// A record as it was found in a partition.
+/// A record in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Where.
+    /// The offset.
     pub offset: i64,
-    /// What.
+    /// The record.
     pub record: Record,
 }
 
 impl Record {
-    /// A record with this payload.
+    /// Creates a record with this payload.
     pub fn new(value: impl Into<Bytes>) -> Self {
         Record { value: Some(value.into()), ..Record::default() }
     }
 
-    /// With this header too.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The last header of this name.
+    /// Returns the last header of this name.
     pub fn find_header(&self, name: &[u8]) -> Option<&Bytes> {
         self.headers.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 }
 
 impl Batch {
-    /// A batch of nobody in particular, written at this time (in milliseconds since 1970). Brokers
-    /// count from it until they forget the producer: one of long ago is forgotten at once.
+    /// Creates a batch without a producer, with this timestamp in milliseconds since 1970.
+    ///
+    /// Brokers expire producers by this timestamp: a producer with an old one is forgotten at once.
     pub fn of(timestamp: i64, records: impl IntoIterator<Item = Record>) -> Self {
         let records = records.into_iter().collect();
         Batch { producer: None, sequence: -1, transactional: false, timestamp, records }
     }
 
-    /// Written by this producer, its first record being the one of this number.
+    /// Sets the producer and the sequence of the first record.
     #[must_use]
     pub fn from(mut self, producer: ProducerId, sequence: i32) -> Self {
         self.producer = Some(producer);
@@ -130,27 +131,27 @@ impl Batch {
         self
     }
 
-    /// As part of the producer's open transaction.
+    /// Makes the batch part of the producer's open transaction.
     #[must_use]
     pub fn in_transaction(mut self) -> Self {
         self.transactional = true;
         self
     }
 
-    /// The number that the next batch of the same producer begins with.
+    /// Returns the sequence of the same producer's next batch.
     pub fn next_sequence(&self) -> i32 {
         advance(self.sequence, self.records.len())
     }
 }
 
 impl StoredBatch {
-    /// The number of its last record; meaningless if it has none.
+    /// Returns the sequence of the last record; meaningless if the batch has no sequence.
     pub fn last_sequence(&self) -> i32 {
         advance(self.sequence, usize::try_from(self.last_offset - self.base_offset).unwrap_or(0))
     }
 }
 
-/// Numbers go from the greatest to zero.
+/// Advances a sequence; after the greatest it wraps to zero.
 fn advance(sequence: i32, by: usize) -> i32 {
     let wide = i64::from(sequence) + by as i64;
     (wide % (i64::from(i32::MAX) + 1)) as i32
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn a_batch_survives_encoding_and_decoding() {
         let batch = rich();
         let stored = StoredBatch::decode_all(batch.encode()).unwrap();
         assert_eq!(stored.len(), 1);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_was_cut_off_by_a_fetch_is_left_out() {
+    fn a_truncated_last_batch_is_omitted() {
         let mut bytes = rich().encode().to_vec();
         let whole = bytes.len();
         bytes.extend_from_within(..whole - 1);
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_behind_the_checksum_is_noticed() {
+    fn every_flipped_bit_behind_the_checksum_is_detected() {
         let bytes = rich().encode();
         for at in CRC_AT..bytes.len() {
             let mut bent = bytes.to_vec();

@@ -1,6 +1,6 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Small numbers, negative ones too, in few bytes.
+/// Appends a number in zigzag encoding with a variable length.
 pub(super) fn put(buffer: &mut BytesMut, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest >= 0x80 {
@@ -22,7 +22,7 @@ pub(super) fn get(bytes: &mut Bytes) -> Option<i64> {
     None
 }
 
-/// A length and so many bytes; none for a negative length.
+/// Appends a length and the bytes; the length is -1 for `None`.
 pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: Option<&Bytes>) {
     put(buffer, bytes.map_or(-1, |bytes| bytes.len() as i64));
     buffer.extend_from_slice(bytes.map_or(&[], |bytes| bytes));
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back() {
+    fn numbers_survive_a_round_trip() {
         for value in [0, -1, 1, 63, 64, -64, -65, 300, i64::MAX, i64::MIN] {
             let mut buffer = BytesMut::new();
             put(&mut buffer, value);

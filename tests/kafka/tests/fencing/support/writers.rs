@@ -1,4 +1,4 @@
-//! Writers that do exactly what they are told.
+//! Writers whose tests choose every detail of their requests.
 
 use bytes::Bytes;
 use leftfold_kafka_testing::proxy::Proxy;
@@ -7,20 +7,20 @@ use leftfold_kafka_testing::wire::{
     WireError,
 };
 
-use super::{PATIENCE, WITHIN, World, patiently};
+use super::{PATIENCE, TestCluster, WITHIN, retry};
 
-/// Writes batches of one record in its own name, without a transaction.
+/// Writes batches of one record, without a transaction.
 pub(crate) struct Writer {
     pub(crate) leader: Connection,
     pub(crate) partition: Partition,
     pub(crate) producer: ProducerId,
     pub(crate) sequence: i32,
-    /// What its batches give as their time.
+    /// The timestamp of its batches.
     pub(crate) time: i64,
 }
 
 impl Writer {
-    /// The same, over this proxy.
+    /// Connects the writer through this proxy.
     pub(crate) fn through(mut self, proxy: &Proxy) -> Self {
         self.leader = Connection::open(proxy.address(), PATIENCE).unwrap();
         self
@@ -42,7 +42,7 @@ impl Writer {
     }
 }
 
-/// An owner that writes by transactions.
+/// An owner that writes in transactions.
 pub(crate) struct Transactional {
     pub(crate) writer: Writer,
     pub(crate) coordinator: Connection,
@@ -51,9 +51,9 @@ pub(crate) struct Transactional {
 }
 
 impl Transactional {
-    /// Takes the id over, which aborts what its predecessor has left open.
+    /// Takes the id over, which aborts its predecessor's open transaction.
     pub(crate) fn new(
-        world: &World,
+        world: &TestCluster,
         partition: &Partition,
         id: &str,
         protocol: EndVersion,
@@ -63,20 +63,20 @@ impl Transactional {
         Transactional { writer, coordinator, id: id.to_owned(), protocol }
     }
 
-    /// Over this proxy, for writes and ends.
+    /// Connects the owner through this proxy, for writes and ends.
     pub(crate) fn through(mut self, proxy: &Proxy) -> Self {
         self.writer = self.writer.through(proxy);
         self.coordinator = self.writer.leader.clone();
         self
     }
 
-    /// Opens a transaction, where that takes a request of its own.
+    /// Opens a transaction, if the protocol needs a separate request for it.
     pub(crate) fn begin(&self) -> Result<(), WireError> {
         if self.protocol == EndVersion::New {
             return Ok(());
         }
         let Writer { producer, partition, .. } = &self.writer;
-        patiently(|| self.coordinator.add_to_transaction(&self.id, *producer, partition))
+        retry(|| self.coordinator.add_to_transaction(&self.id, *producer, partition))
     }
 
     pub(crate) fn send(&mut self, value: &str) -> ProduceReply {
@@ -93,7 +93,7 @@ impl Transactional {
     /// Writes into the open transaction.
     pub(crate) fn write(&mut self, value: &str) -> Result<i64, WireError> {
         let sequence = self.writer.sequence;
-        let landed = patiently(|| {
+        let landed = retry(|| {
             self.writer.sequence = sequence;
             self.send(value).wait()
         });
@@ -106,9 +106,9 @@ impl Transactional {
         sent.unwrap()
     }
 
-    /// Ends the open transaction, and goes on in the next epoch if the answer says so.
+    /// Ends the open transaction and continues in the epoch of the answer.
     pub(crate) fn end(&mut self, end: End) -> Result<(), WireError> {
-        let producer = patiently(|| self.send_end(end).wait())?;
+        let producer = retry(|| self.send_end(end).wait())?;
         if producer != self.writer.producer {
             self.writer.sequence = 0;
         }
@@ -116,7 +116,7 @@ impl Transactional {
         Ok(())
     }
 
-    /// A transaction of one record.
+    /// Commits a transaction of one record.
     pub(crate) fn commit(&mut self, value: &str) -> Result<i64, WireError> {
         self.begin()?;
         let at = self.write(value)?;

@@ -3,7 +3,7 @@
 use crate::record::Values;
 use std::collections::BTreeMap;
 
-/// Where each field's name leads.
+/// The index of each field by name.
 pub(crate) type Names = BTreeMap<String, usize>;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Parses `text`; the error says what is wrong with it.
+    /// Parses `text`; the error is a sentence about what is wrong.
     pub(crate) fn parse(text: &str, names: &Names) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -55,12 +55,12 @@ impl Template {
         })
     }
 
-    /// The first field that is absent, if one is.
+    /// Returns the first absent field, or `None`.
     pub(crate) fn missing(&self, values: &Values) -> Option<usize> {
         self.fields().find(|field| values.get(*field).is_none())
     }
 
-    /// Appends the text; an absent field is nothing.
+    /// Appends the rendered text; an absent field renders as empty.
     pub(crate) fn render(&self, values: &Values, out: &mut String) {
         for piece in &self.pieces {
             match piece {
@@ -71,7 +71,7 @@ impl Template {
     }
 }
 
-/// The field called `name`, or a sentence with the names there are.
+/// Returns the index of the field `name`, or a sentence that lists the fields.
 pub(crate) fn resolve(name: &str, names: &Names) -> Result<usize, String> {
     names.get(name).copied().ok_or_else(|| {
         let known: Vec<&str> = names.keys().map(String::as_str).collect();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_mistake() {
         for (text, expected) in [
             ("{c}", "there is no field 'c'; the fields are a, b"),
             ("{a", "a brace without its other half"),

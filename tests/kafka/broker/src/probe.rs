@@ -1,5 +1,6 @@
-//! The two questions that tell whether a broker is ready, in as few bytes as the protocol has for
-//! them. (The wire client is not used here: it would make this crate slow to compile.)
+//! Asks a broker whether it is ready, with a minimal Metadata request.
+//!
+//! The wire client is not used here, because it would make this crate slow to compile.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -9,7 +10,7 @@ const METADATA: i16 = 3;
 const METADATA_VERSION: i16 = 1;
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// The ids of the brokers that the one on this port takes for alive.
+/// Returns the ids of the brokers that the broker on this port lists as alive.
 pub(crate) fn live_brokers(port: u16) -> io::Result<Vec<i32>> {
     let patience = Duration::from_secs(2);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -34,7 +35,7 @@ pub(crate) fn live_brokers(port: u16) -> io::Result<Vec<i32>> {
     broker_ids(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-/// Behind the correlation id: a list of id, host, port, rack.
+/// Parses the answer: behind the correlation id there is a list of id, host, port and rack.
 fn broker_ids(answer: &[u8]) -> Option<Vec<i32>> {
     let mut rest = answer.get(4..)?;
     let count = take_i32(&mut rest)?;
@@ -52,7 +53,7 @@ fn take_i32(rest: &mut &[u8]) -> Option<i32> {
     rest.split_off(..4)?.try_into().ok().map(i32::from_be_bytes)
 }
 
-/// A length of two bytes, negative for none, and so many bytes.
+/// Skips a string: a length of two bytes, negative for null, and the bytes.
 fn skip_string(rest: &mut &[u8]) -> Option<()> {
     let length = rest.split_off(..2)?.try_into().ok().map(i16::from_be_bytes)?;
     rest.split_off(..usize::try_from(length).unwrap_or(0)).map(|_| ())

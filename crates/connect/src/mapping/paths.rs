@@ -1,166 +1,53 @@
-//! The paths of a mapping as one tree, walked along with the document.
+//! Compiles the paths of an XML mapping into one tree.
 
-use crate::mapping::{Equals, Field, Source, Template};
-
-/// Stands for "no path of the mapping leads here".
-pub(crate) const NOWHERE: u32 = u32::MAX;
-
-/// What begins at an element.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Role {
-    #[default]
-    None,
-    Record,
-    Part,
-    Balance,
-}
-
-#[derive(Debug)]
-struct Child {
-    /// The first bytes of the name, which tell nearly all names apart.
-    start: u64,
-    name: Box<[u8]>,
-    node: u32,
-}
-
-/// The first eight bytes of a name as a number.
-fn start(name: &[u8]) -> u64 {
-    match name.first_chunk() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => name.iter().rev().fold(0, |start, byte| start << 8 | u64::from(*byte)),
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Node {
-    children: Vec<Child>,
-    /// Who wants the text.
-    pub(crate) slots: Vec<u32>,
-    /// Who wants which attribute.
-    pub(crate) attributes: Vec<(Box<[u8]>, u32)>,
-    pub(crate) role: Role,
-}
+use crate::plan::xml::{BalanceSlots, NOWHERE, Node, Role, Scope, XmlPlan};
+use crate::plan::{Field, Source};
 
 /// The paths of the elements that structure the document.
-pub(crate) struct Shape<'a> {
-    pub(crate) record: &'a str,
-    pub(crate) group: Option<&'a str>,
-    pub(crate) split: Option<&'a str>,
-    pub(crate) balance: Option<&'a str>,
+pub(super) struct Shape<'a> {
+    pub(super) record: &'a str,
+    pub(super) group: Option<&'a str>,
+    pub(super) split: Option<&'a str>,
+    pub(super) balance: Option<&'a str>,
 }
 
 /// The paths inside a balance element.
-pub(crate) struct BalancePaths<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) amount: &'a str,
-    pub(crate) direction: &'a str,
-    pub(crate) currency: Option<&'a str>,
+pub(super) struct BalancePaths<'a> {
+    pub(super) kind: &'a str,
+    pub(super) amount: &'a str,
+    pub(super) direction: &'a str,
+    pub(super) currency: Option<&'a str>,
 }
 
-/// When the parts of a record become events of their own.
-#[derive(Debug)]
-pub(crate) struct SplitRule {
-    /// The part's amount and the record's, which the parts must add up to.
-    pub(crate) sum: Option<(usize, usize)>,
-    /// Fields of a part that, if present, must equal a field of the record.
-    pub(crate) same: Vec<(usize, usize)>,
-}
-
-/// How a group's balances are checked.
-#[derive(Debug)]
-pub(crate) struct BalanceRule {
-    pub(crate) negative: String,
-    pub(crate) opening: Vec<String>,
-    pub(crate) closing: Vec<String>,
-    pub(crate) entry: usize,
-    pub(crate) entry_currency: Option<usize>,
-    pub(crate) when: Option<Equals>,
-    pub(crate) subject: Template,
-}
-
-/// The slots of a balance element's values.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BalanceSlots {
-    pub(crate) kind: u32,
-    pub(crate) amount: u32,
-    pub(crate) direction: u32,
-    pub(crate) currency: Option<u32>,
-}
-
-/// Where a path begins. The order is the order of the slots.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(crate) enum Scope {
-    File,
-    Group,
-    Balance,
-    Record,
-    Part,
-}
-
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) nodes: Vec<Node>,
-    /// Where paths from the document's root element begin.
-    pub(crate) file: u32,
-    /// The last names of the path to the group, or to the record if there are no groups.
-    pub(crate) anchor: Vec<Box<[u8]>>,
-    pub(crate) anchor_node: u32,
-    pub(crate) has_groups: bool,
-    /// The scope of each slot.
-    pub(crate) scopes: Vec<Scope>,
-    /// What joins repeated elements of each slot.
-    pub(crate) joins: Vec<Option<String>>,
-    /// The slots of each field, in the order they are tried; none for those made of others.
-    pub(crate) inputs: Vec<Vec<u32>>,
-    pub(crate) split: Option<SplitRule>,
-    pub(crate) balance: Option<BalanceSlots>,
-    pub(crate) balance_rule: Option<BalanceRule>,
-}
-
-/// Which key of the mapping is wrong, and how.
+/// The wrong key of the mapping and a sentence about the mistake.
 type Wrong = (String, String);
 
-impl Plan {
-    pub(crate) fn compile(
-        shape: &Shape<'_>,
-        balance: Option<BalancePaths<'_>>,
-        fields: &[Field],
-    ) -> Result<Plan, Wrong> {
-        let mut builder = Builder::new(shape)?;
-        for field in fields {
-            let mut slots = Vec::new();
-            if let Source::Input(paths) = &field.source {
-                let place = || format!("field.{}.path", field.name);
-                for path in paths {
-                    let slot = builder.field_path(path, &field.join);
-                    slots.push(slot.map_err(|problem| (place(), problem))?);
-                }
+/// Compiles the paths of a mapping into a plan without its rules.
+pub(super) fn compile_paths(
+    shape: &Shape<'_>,
+    balance: Option<BalancePaths<'_>>,
+    fields: &[Field],
+) -> Result<XmlPlan, Wrong> {
+    let mut builder = Builder::new(shape)?;
+    for field in fields {
+        let mut slots = Vec::new();
+        if let Source::Input(paths) = &field.source {
+            let place = || format!("field.{}.path", field.name);
+            for path in paths {
+                let slot = builder.field_path(path, &field.join);
+                slots.push(slot.map_err(|problem| (place(), problem))?);
             }
-            builder.plan.inputs.push(slots);
         }
-        if let Some(paths) = balance {
-            builder.plan.balance = Some(builder.balance(&paths)?);
-        }
-        Ok(builder.plan)
+        builder.plan.inputs.push(slots);
     }
-
-    #[inline]
-    pub(crate) fn node(&self, node: u32) -> Option<&Node> {
-        self.nodes.get(node as usize)
+    if let Some(paths) = balance {
+        builder.plan.balance = Some(builder.balance(&paths)?);
     }
-
-    /// Where the element `name` inside `node` leads.
-    #[inline]
-    pub(crate) fn child(&self, node: u32, name: &[u8]) -> u32 {
-        let Some(node) = self.nodes.get(node as usize) else { return NOWHERE };
-        let start = start(name);
-        let same = |child: &&Child| child.start == start && *child.name == *name;
-        node.children.iter().find(same).map_or(NOWHERE, |child| child.node)
-    }
+    Ok(builder.plan)
 }
 
 struct Builder {
-    plan: Plan,
+    plan: XmlPlan,
     record: u32,
     part: Option<u32>,
     balance: Option<u32>,
@@ -168,7 +55,7 @@ struct Builder {
 
 impl Builder {
     fn new(shape: &Shape<'_>) -> Result<Builder, Wrong> {
-        let plan = Plan {
+        let plan = XmlPlan {
             nodes: vec![Node::default(), Node::default()],
             file: 0,
             anchor: Vec::new(),
@@ -232,18 +119,13 @@ impl Builder {
         Ok(node)
     }
 
-    /// The node at `path` below `from`; refuses to walk into what is read on its own.
+    /// Returns the node at `path` below `from`; refuses paths into an element with a role.
     fn walk(&mut self, from: u32, path: &[&str]) -> Result<u32, String> {
         let mut node = from;
         for name in path {
             let found = self.plan.child(node, name.as_bytes());
             if found == NOWHERE {
-                let new = self.plan.nodes.len() as u32;
-                self.plan.nodes.push(Node::default());
-                let name = name.as_bytes();
-                let child = Child { start: start(name), name: name.into(), node: new };
-                self.plan.nodes[node as usize].children.push(child);
-                node = new;
+                node = self.plan.add_child(node, name.as_bytes());
                 continue;
             }
             node = found;
@@ -273,7 +155,7 @@ impl Builder {
             }
             Some((other, _)) => {
                 return Err(format!(
-                    "'{other}:' is no scope; write file:, group: or part: before a path from \
+                    "'{other}:' is not a scope; write file:, group: or part: before a path from \
                      there, or nothing for a path from the record. Namespace prefixes are left out"
                 ));
             }
@@ -337,5 +219,5 @@ fn split_names(path: &str) -> Result<Vec<&str>, String> {
     if names.iter().all(good) {
         return Ok(names);
     }
-    Err(format!("'{path}' is no path; write element names with / between, as in Stmt/Ntry"))
+    Err(format!("'{path}' is not a path; write element names with / between, as in Stmt/Ntry"))
 }
