@@ -17,7 +17,7 @@ const TRANSFERS: u64 = 50;
 const TELLERS: u64 = 4;
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     open_accounts(&store, out)?;
     two_writers(&store, out)?;
@@ -30,7 +30,7 @@ fn account(nth: u64) -> String {
     format!("account-{nth}")
 }
 
-fn open_accounts(store: &Embedded, out: &mut impl Write) -> anyhow::Result<()> {
+fn open_accounts(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     for nth in 0..ACCOUNTS {
         let owner = if nth < 3 { "ann" } else { "bob" };
         block_on(store.execute(Open { account: account(nth), owner: owner.into() }))?;
@@ -48,7 +48,7 @@ fn said(error: Option<ExecuteError<crate::bank::Refused>>) -> String {
 }
 
 /// Two processes have read version 1 and write version 2.
-fn two_writers(store: &Embedded, out: &mut impl Write) -> anyhow::Result<()> {
+fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     let withdraw = |id: u128| -> anyhow::Result<_> {
         let event = Bank::Withdrawn { cents: 800 }.to_new()?.id(Uuid::from_u128(id));
         Ok(Append::new().event(account(0), event).expect(account(0), Expected::Exactly(1)))
@@ -64,7 +64,7 @@ fn two_writers(store: &Embedded, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 /// A command with an id is handled once.
-fn once(store: &Embedded, out: &mut impl Write) -> anyhow::Result<()> {
+fn once(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     let id = Issued::as_id(Uuid::from_u128(17));
     let withdraw = || Withdraw { account: account(0), cents: 200 };
     let first = block_on(store.execute_as(id.clone(), withdraw()))?;
@@ -76,7 +76,7 @@ fn once(store: &Embedded, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 /// Many tellers move money between the same few accounts at once.
-fn transfers(store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Result<()> {
+fn transfers(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     let tellers: Vec<_> = (0..TELLERS)
         .map(|teller| {
             let store = store.clone();
@@ -101,7 +101,7 @@ fn total(store: &Embedded) -> anyhow::Result<u64> {
 }
 
 /// Orders are facts; a process carries them out, each step once. Run twice, it finds nothing to do.
-fn orders(store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Result<()> {
+fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     for nth in 0..ACCOUNTS {
         block_on(store.execute(Deposit { account: account(nth), cents: 1_000 }))?;
     }

@@ -18,7 +18,7 @@ use crate::cart::{AtCart, Cart, Wish};
 type Carts = Commands<AtCart, Arc<Embedded>>;
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let time = FakeTime::at(Timestamp(now()));
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
@@ -76,7 +76,7 @@ fn id(nth: u128) -> Issued {
 }
 
 /// Items come before their cart.
-fn too_early(store: &Embedded, carts: &Carts, out: &mut impl Write) -> anyhow::Result<()> {
+fn too_early(store: &Embedded, carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
     for (nth, item) in (0..).zip(["tea", "milk", "sugar"]) {
         block_on(carts.accept(id(nth), &add("cart-1", item)))?;
     }
@@ -93,7 +93,7 @@ fn too_early(store: &Embedded, carts: &Carts, out: &mut impl Write) -> anyhow::R
     Ok(())
 }
 
-fn then_the_cart(carts: &Carts, out: &mut impl Write) -> anyhow::Result<()> {
+fn then_the_cart(carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
     let create = wish("cart-1", Wish::Create { customer: "ann".to_owned() });
     let outcome = block_on(carts.execute(id(10), &create))?;
     writeln!(out, "create: {}", told(&outcome))?;

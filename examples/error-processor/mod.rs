@@ -55,7 +55,7 @@ impl Mailroom {
     }
 
     /// Works until nothing is left that can be done now; tells what was filed meanwhile.
-    fn work(&self, when: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    fn work(&self, when: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let before = self.filed()?.len();
         let held = block_on(self.filing().catch_up())?.held_lanes;
         let filed = self.filed()?.split_off(before).join(", ");
@@ -88,7 +88,7 @@ async fn file(
 }
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let time = FakeTime::at(Timestamp(1_700_000_000_000_000));
     let open = || -> anyhow::Result<Mailroom> {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
@@ -120,7 +120,7 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 /// What was parked is looked at by a person.
-fn decide(room: &Mailroom, out: &mut impl Write) -> anyhow::Result<()> {
+fn decide(room: &Mailroom, out: &mut dyn Write) -> anyhow::Result<()> {
     let parked = Parked::of("filing", &*room.store);
     for item in block_on(parked.list())? {
         let (stream, attempts, reason) = (&item.stream, item.attempts, &item.reason);

@@ -18,7 +18,7 @@ type Requests = Commands<Request, Arc<Embedded>>;
 const INVOICES: u128 = 100;
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         let requests = Commands::new("requests", store)?;
@@ -60,7 +60,7 @@ fn request(nth: u128, what: What) -> Request {
 }
 
 /// Takes requests down: for each invoice that it is issued, and a payment that is often too high.
-fn accept(requests: &Requests, out: &mut impl Write) -> anyhow::Result<()> {
+fn accept(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut repeated = 0;
     for nth in 0..INVOICES {
         let issue = What::Issue { customer: format!("{}", nth % 7), cents: 500 };
@@ -92,7 +92,7 @@ fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
 }
 
 /// The same with an answer: takes a request down and waits for what comes of it.
-fn wait_for_one(requests: &Requests, out: &mut impl Write) -> anyhow::Result<()> {
+fn wait_for_one(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
     for (id, what) in [(1_000, What::Pay { cents: 200 }), (1_001, What::Cancel)] {
         let id = Issued::as_id(Uuid::from_u128(id));
         match block_on(requests.execute(id, &request(0, what)))? {

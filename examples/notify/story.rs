@@ -58,7 +58,7 @@ fn kill_after_a_post<H: Handler>(reactor: Reactor<Embedded, H>, endpoint: &Endpo
 }
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let time = FakeTime::at(Timestamp(1_700_000_000_000_000));
     at_least_once(&store, &time, out)?;
@@ -68,7 +68,7 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
 fn at_least_once(
     store: &Arc<Embedded>,
     time: &FakeTime,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mails = Endpoint::open()?;
     let reactor = |dies| notifier("mails", store, time, mails.address(), dies);
@@ -93,11 +93,7 @@ fn at_least_once(
     told("and another one")
 }
 
-fn at_most_once(
-    store: &Arc<Embedded>,
-    time: &FakeTime,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn at_most_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut dyn Write) -> anyhow::Result<()> {
     let texts = Endpoint::open()?;
     let reactor = |dies| {
         let reactor = notifier("texts", store, time, texts.address(), dies);

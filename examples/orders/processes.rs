@@ -35,7 +35,7 @@ pub fn service(name: &str, url: &str) -> anyhow::Result<()> {
 }
 
 /// Tells the story of the README with a server, and each service in a process of its own.
-pub fn story_of_processes(dir: &Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+pub fn story_of_processes(dir: &Path, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut config = Config::default();

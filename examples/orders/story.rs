@@ -42,7 +42,7 @@ fn deliver(store: &impl EventStore, item: &str, count: u64) -> anyhow::Result<()
 }
 
 /// Tells the story of the README with a store in a directory, and all services in this process.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     play(&store, || Ok(Services::start(&store)), out)
 }
@@ -51,7 +51,7 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
 pub(crate) fn play<S: EventStore + 'static, C: Crew>(
     store: &Arc<S>,
     start: impl Fn() -> anyhow::Result<C>,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     deliver(store, "lamp", 30)?;
     deliver(store, "chair", 5)?;

@@ -57,7 +57,7 @@ fn verdicts(store: &Embedded) -> anyhow::Result<usize> {
 }
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let laboratory = Laboratory::default();
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
@@ -85,7 +85,7 @@ fn tell(
     what: &str,
     store: &Arc<Embedded>,
     laboratory: &Laboratory,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     block_on(service(store.clone(), laboratory.clone()).catch_up())?;
     let (examined, verdicts) = (laboratory.bill(), verdicts(store)?);

@@ -64,7 +64,7 @@ impl State for Count {
 const CALLERS: u64 = 16;
 
 /// Tells the story of the README: so many tweets into one stream of a store in a directory.
-pub fn story(dir: &Path, tweets: u64, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let parts = 4;
     let mut first = None;

@@ -108,7 +108,7 @@ fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
 }
 
 /// Tells the story of the README: opens a store in a directory and plays it.
-pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     for (island, crates) in ISLANDS.iter().zip([5, 20, 10]) {
         let delivered = Island::Delivered { crates }.to_new()?;
@@ -137,7 +137,7 @@ pub fn story(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     tell("after a replay", &store, out)
 }
 
-fn tell(when: &str, store: &Arc<Embedded>, out: &mut impl Write) -> anyhow::Result<()> {
+fn tell(when: &str, store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     let count = |kind: &str| -> anyhow::Result<usize> {
         Ok(store.blocking().read(Read::forward(Query::event_type(kind)))?.events.len())
     };

@@ -22,11 +22,25 @@ fn cache() -> PathBuf {
     named.map_or_else(home, PathBuf::from).join("leftfold/kafka")
 }
 
+/// The directory of this version's jars in the cache.
+fn name() -> String {
+    format!("{}-{:08x}", kafka_version(), crc32c::crc32c(POM.as_bytes()))
+}
+
+/// Looks for the jars, and if they are not there for Maven, which fetches them.
+pub(crate) fn check() -> Result<(), BrokerError> {
+    if cache().join(name()).is_dir() {
+        return Ok(());
+    }
+    let maven = Command::new("mvn").arg("--version").stdin(Stdio::null()).output();
+    maven.map(drop).map_err(|_| BrokerError::Maven)
+}
+
 /// The directory with the jars; fetches them if they are not there.
 pub(crate) fn directory(java: &Java) -> Result<PathBuf, BrokerError> {
     let cache = cache();
     fs::create_dir_all(&cache).map_err(BrokerError::at(&cache))?;
-    let name = format!("{}-{:08x}", kafka_version(), crc32c::crc32c(POM.as_bytes()));
+    let name = name();
     let jars = cache.join(&name);
     if jars.is_dir() {
         return Ok(jars);

@@ -38,6 +38,12 @@ pub use jars::kafka_version;
 pub use node::Node;
 pub use options::{Options, Tuning};
 
+/// Looks for what brokers need on this machine, and fetches nothing: Java, and Maven unless the jars are
+/// in the cache.
+pub fn check() -> Result<(), BrokerError> {
+    java::Java::find().and_then(|_| jars::check())
+}
+
 /// Looks for Java, and fetches the jars if they are not in the cache.
 pub fn prepare() -> Result<(), BrokerError> {
     java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())
