@@ -6,19 +6,9 @@ use std::time::{Duration, Instant};
 /// Far more than it takes to start a server.
 const STARTED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The binary under test: what `cargo xtask test` has built.
+/// The binary under test: the one that `LEFTFOLD_BIN` names, or the one that was built with the tests.
 pub(crate) fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("LEFTFOLD_BIN") {
-        return path.into();
-    }
-    let beside = std::env::current_exe().unwrap();
-    let path = beside.parent().and_then(Path::parent).unwrap().join("leftfold");
-    assert!(
-        path.exists(),
-        "{} is missing: build it with `cargo build -p leftfold-cli`, or run `cargo xtask test`",
-        path.display()
-    );
-    path
+    std::env::var_os("LEFTFOLD_BIN").unwrap_or(env!("CARGO_BIN_EXE_leftfold").into()).into()
 }
 
 pub(crate) fn command(data: &Path, args: &[&str]) -> Command {

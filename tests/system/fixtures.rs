@@ -7,7 +7,7 @@ use leftfold::{Embedded, Options, Point, Query, Read};
 
 /// A store of format version 1: 60 events in four segments (three sealed), a checkpoint, a named
 /// index, an open segment with a mark. `cargo xtask fixture` wrote it.
-const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1");
+const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/v1");
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -50,7 +50,7 @@ fn a_store_of_format_1_opens_reads_and_verifies() {
 }
 
 /// What was added to format 1: packed and scavenged segments, merged index files, retention.
-const GENERATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/generations");
+const GENERATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/generations");
 
 #[test]
 fn a_store_with_generations_opens_reads_and_verifies() {

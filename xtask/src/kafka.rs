@@ -49,6 +49,11 @@ pub(crate) fn down() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Looks for Java and Maven, and fetches nothing.
+pub(crate) fn check() -> anyhow::Result<()> {
+    Ok(leftfold_kafka_broker::check()?)
+}
+
 /// Looks for Java, and fetches the jars if they are not there.
 pub(crate) fn prepare() -> anyhow::Result<()> {
     Ok(leftfold_kafka_broker::prepare()?)

@@ -1,12 +1,13 @@
 //! The project's own commands.
 
-mod fixture;
 mod fuzz;
 mod instructions;
 mod kafka;
+mod locks;
 mod mutations;
 mod peers;
 mod schemathesis;
+mod testing;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -17,7 +18,9 @@ use anyhow::{Context, bail};
 const HELP: &str = "\
 cargo xtask test            all tests, with the binary that the system tests run; those on Kafka
                             need Java 17 and Maven, those of the server's OpenAPI document Python 3
-cargo xtask test --quick    without those that take long: system tests, Kafka, the long simulation
+cargo xtask test --quick    without those that take long: system tests, Kafka, OpenAPI, the long
+                            simulation
+cargo xtask locks           brings all lock files up to date; with --check it only looks
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench instructions   instructions of the smallest things, into bench/instructions.txt
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
@@ -47,8 +50,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["test"] => test(),
-        ["test", "--quick"] => quick(),
+        ["test"] => testing::run(testing::Extent::Whole),
+        ["test", "--quick"] => testing::run(testing::Extent::Quick),
+        ["locks"] => locks::update(),
+        ["locks", "--check"] => locks::check(),
         ["bench"] => bench("store", &[]),
         ["bench", "instructions"] => instructions::count(),
         ["bench", "peers", rest @ ..] => peers::run(rest),
@@ -64,10 +69,7 @@ fn main() -> ExitCode {
         ["schemathesis", seed] => api(Some(seed)),
         ["fuzz", target] => fuzz::run(target, None),
         ["fuzz", target, seconds] => fuzz::run(target, Some(seconds)),
-        ["fixture", "v1"] => fixture::write_v1(&root().join("tests/fixtures/v1")),
-        ["fixture", "generations"] => {
-            fixture::write_generations(&root().join("tests/fixtures/generations"))
-        }
+        ["fixture", name] => fixture(name),
         _ => {
             print!("{HELP}");
             return ExitCode::from(2);
@@ -102,16 +104,6 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All tests. The system tests run the release binary, as users do.
-fn test() -> anyhow::Result<()> {
-    kafka::prepare().context("`cargo xtask test --quick` leaves the tests on Kafka out")?;
-    schemathesis::prepare().context("`cargo xtask test --quick` leaves it out")?;
-    let binary = release_binary()?;
-    cargo(&["test", "--workspace", "--no-fail-fast"], &[("LEFTFOLD_BIN", &binary)])?;
-    // The same requests each time: a change is not blamed for what chance finds.
-    schemathesis::run(&binary, 1)
-}
-
 /// Holds a binary's server to its OpenAPI document: the release's, or the one that is named.
 fn api(seed: Option<&str>) -> anyhow::Result<()> {
     schemathesis::prepare()?;
@@ -129,18 +121,6 @@ fn release_binary() -> anyhow::Result<String> {
     Ok(binary.to_str().context("the path of the binary is not text")?.to_owned())
 }
 
-fn quick() -> anyhow::Result<()> {
-    let slow = ["leftfold-tests", "leftfold-kafka-broker", "leftfold-kafka-testing"];
-    let mut args = vec!["test", "--workspace"];
-    args.extend(slow.iter().flat_map(|package| ["--exclude", package]));
-    cargo(&args, &[("LEFTFOLD_SEEDS", "200")])?;
-    println!(
-        "left out: the system tests, the tests on Kafka, schemathesis, and all but 200 seeds of the \
-         simulation"
-    );
-    Ok(())
-}
-
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "leftfold-cli"], &[])?;
     let mut args = vec!["run", "--release", "--package", "leftfold-bench", "--bin", name, "--"];
@@ -148,16 +128,17 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     cargo(&args, &[])
 }
 
+/// The tests of all crates that have `simulation` as a module.
+const SIMULATION: &str = "simulation::";
+
 fn simulate(seeds: &str) -> anyhow::Result<()> {
-    let args = [
-        "test",
-        "--release",
-        "--package",
-        "leftfold-store",
-        "--test",
-        "simulation",
-        "--",
-        "--nocapture",
-    ];
-    cargo(&args, &[("LEFTFOLD_SEEDS", seeds)])
+    let args = ["test", "--release", "--package", "leftfold-store", "--test", "it", "--"];
+    cargo(&[&args[..], &[SIMULATION, "--nocapture"]].concat(), &[("LEFTFOLD_SEEDS", seeds)])
+}
+
+fn fixture(name: &str) -> anyhow::Result<()> {
+    let directory = root().join("tests/fixtures").join(name);
+    let directory = directory.to_str().context("the path of the fixtures is not text")?;
+    let args = ["run", "--package", "leftfold-bench", "--bin", "fixture", "--", name, directory];
+    cargo(&args, &[])
 }

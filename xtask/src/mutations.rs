@@ -10,6 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::SIMULATION;
+
 /// So many seeds must be enough: as many as at least run in CI.
 const SEEDS: u64 = 2_000;
 
@@ -151,7 +153,7 @@ fn test(root: &Path, copy: &Path, args: &[&str]) -> anyhow::Result<std::process:
 }
 
 fn caught_by(name: &str, root: &Path, copy: &Path) -> anyhow::Result<Option<String>> {
-    let output = test(root, copy, &["--package", "leftfold-log", "--test", "log", name])?;
+    let output = test(root, copy, &["--package", "leftfold-log", "--test", "it", name])?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(text.contains("running 1 test"), "there is no test {name}:\n{text}");
     Ok((!output.status.success()).then(|| format!("caught by {name}")))
@@ -159,7 +161,8 @@ fn caught_by(name: &str, root: &Path, copy: &Path) -> anyhow::Result<Option<Stri
 
 /// Runs the simulation; how many seeds it took, about: two threads go through half of them each.
 fn seeds_until_caught(root: &Path, copy: &Path) -> anyhow::Result<Option<String>> {
-    let simulation = ["--package", "leftfold-store", "--test", "simulation", "--", "--nocapture"];
+    let simulation =
+        ["--package", "leftfold-store", "--test", "it", "--", SIMULATION, "--nocapture"];
     let output = test(root, copy, &simulation)?;
     if output.status.success() {
         return Ok(None);

@@ -13,7 +13,11 @@ const VERSION: &str = "schemathesis==4.32.5";
 /// Requests for each operation, beside those that the document's examples and edges make.
 const EXAMPLES: &str = "50";
 
-const NO_PYTHON: &str = "schemathesis needs Python 3.10 or newer with its venv module";
+const NO_PYTHON: &str = "\
+schemathesis needs Python 3.10 or newer with its module venv; install it (Debian and Ubuntu: apt-get \
+install python3-venv; macOS: brew install python)";
+/// Fails where the version is older, or a module is missing.
+const IS_PYTHON: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
 const NOT_INSTALLED: &str =
     "schemathesis could not be installed from PyPI into target/schemathesis";
 
@@ -25,11 +29,25 @@ fn tool() -> PathBuf {
     directory().join("bin/schemathesis")
 }
 
-/// Installs it, unless it is there.
-pub(crate) fn prepare() -> anyhow::Result<()> {
+fn is_installed() -> bool {
     let mut asked = Command::new(tool());
     asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    if asked.status().is_ok_and(|status| status.success()) {
+    asked.status().is_ok_and(|status| status.success())
+}
+
+/// Looks for the tool, and if it is not there for Python, which installs it.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let mut python = Command::new("python3");
+    python.args(["-c", IS_PYTHON]).stderr(Stdio::null());
+    if !is_installed() && !python.status().is_ok_and(|status| status.success()) {
+        bail!(NO_PYTHON);
+    }
+    Ok(())
+}
+
+/// Installs it, unless it is there.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    if is_installed() {
         return Ok(());
     }
     let dir = directory();

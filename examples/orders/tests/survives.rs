@@ -4,7 +4,7 @@
 use leftfold::testing::{Domain, Running, Simulation, World, running};
 use leftfold::timer::timers;
 use leftfold::{Append, Event, EventStore, Query};
-use leftfold_example_orders::{
+use leftfold_examples::orders::{
     NewOrder, Shop, aggregator, details, fraud, inventory, place, stock_of,
 };
 

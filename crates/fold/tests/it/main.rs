@@ -3,8 +3,13 @@
 
 mod bank;
 mod commands;
+mod compile;
 mod entities;
 mod evolution;
 mod execute;
+mod flows;
 mod golden;
+mod reactor;
+mod simulation;
 mod snapshots;
+mod views;

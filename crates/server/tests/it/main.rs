@@ -1,10 +1,11 @@
-//! A served store, asked over HTTP.
+//! A served store, asked over HTTP and gRPC.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
+mod access;
 mod conformance;
 mod documents;
 mod errors;

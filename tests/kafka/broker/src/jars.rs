@@ -22,11 +22,25 @@ fn cache() -> PathBuf {
     named.map_or_else(home, PathBuf::from).join("leftfold/kafka")
 }
 
+/// Returns the name of this version's directory in the cache.
+fn name() -> String {
+    format!("{}-{:08x}", kafka_version(), crc32c::crc32c(POM.as_bytes()))
+}
+
+/// Checks that the jars are in the cache, or else that Maven can fetch them.
+pub(crate) fn check() -> Result<(), BrokerError> {
+    if cache().join(name()).is_dir() {
+        return Ok(());
+    }
+    let maven = Command::new("mvn").arg("--version").stdin(Stdio::null()).output();
+    maven.map(drop).map_err(|_| BrokerError::Maven)
+}
+
 /// Returns the directory with the jars; fetches them if they are missing.
 pub(crate) fn directory(java: &Java) -> Result<PathBuf, BrokerError> {
     let cache = cache();
     fs::create_dir_all(&cache).map_err(BrokerError::at(&cache))?;
-    let name = format!("{}-{:08x}", kafka_version(), crc32c::crc32c(POM.as_bytes()));
+    let name = name();
     let jars = cache.join(&name);
     if jars.is_dir() {
         return Ok(jars);

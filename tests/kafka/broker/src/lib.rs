@@ -37,6 +37,12 @@ pub use jars::kafka_version;
 pub use node::Node;
 pub use options::{Options, Tuning};
 
+/// Checks that the machine has what brokers need: Java, and Maven unless the jars are in the cache.
+/// Fetches nothing.
+pub fn check() -> Result<(), BrokerError> {
+    java::Java::find().and_then(|_| jars::check())
+}
+
 /// Finds Java, and fetches the jars if they are not in the cache.
 pub fn prepare() -> Result<(), BrokerError> {
     java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())

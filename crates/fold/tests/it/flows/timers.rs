@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use leftfold::timer::{Timer, timers};
+use leftfold::{NewEvent, Query, Timestamp};
+
+use crate::flows::support::World;
+
+const HOUR: i64 = 3_600_000_000;
+
+fn set(world: &World, name: &str, hours: i64) {
+    let rings = NewEvent::json("Rang", format!("{{\"hours\":{hours}}}")).tag("bell", name);
+    let (stream, event) = Timer::new(name, Timestamp(hours * HOUR), "bells", rings).set();
+    world.event(&stream, event);
+}
+
+fn run(world: &World) {
+    world.catch_up(timers(world.store.clone()));
+}
+
+fn rung(world: &World) -> Vec<String> {
+    let events = world.read(Query::stream("bells"));
+    events.iter().map(|event| String::from_utf8(event.data().to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn a_timer_fires_once_when_it_is_due_and_not_before() {
+    let world = World::new();
+    set(&world, "late", 5);
+    set(&world, "early", 2);
+    run(&world);
+    world.time.advance(Duration::from_secs(2 * 3600 - 1));
+    run(&world);
+    assert_eq!(rung(&world), [""; 0]);
+    world.time.advance(Duration::from_secs(1));
+    run(&world);
+    assert_eq!(rung(&world), ["{\"hours\":2}"]);
+    world.time.advance(Duration::from_secs(100 * 3600));
+    run(&world);
+    run(&world);
+    assert_eq!(rung(&world), ["{\"hours\":2}", "{\"hours\":5}"]);
+    let rang = &world.read(Query::tag("bell", "early"))[0];
+    assert_eq!(rang.event_time(), Timestamp(2 * HOUR));
+    assert_eq!(world.types("leftfold.timer-late"), ["leftfold.TimerSet", "leftfold.TimerFired"]);
+}
+
+#[test]
+fn a_running_clockwork_fires_when_the_time_comes() {
+    let world = World::new();
+    set(&world, "bell", 1);
+    let time = world.time.clone();
+    let store = world.store.clone();
+    let rings = async {
+        let mut bells = leftfold::EventStore::subscribe(
+            &*store,
+            leftfold::Subscribe::to(Query::stream("bells")),
+        )
+        .await
+        .unwrap();
+        loop {
+            let next = leftfold::Subscription::next(&mut bells).await.unwrap();
+            match next {
+                leftfold::Delivery::Event(..) => return,
+                leftfold::Delivery::CaughtUp(_) => time.advance(Duration::from_secs(3600)),
+            }
+        }
+    };
+    let clockwork = timers(world.store.clone()).time(world.time.clone());
+    pollster::block_on(clockwork.run_until(rings)).unwrap();
+    assert_eq!(rung(&world), ["{\"hours\":1}"]);
+}
+
+#[test]
+fn a_timer_that_is_set_again_fires_at_its_new_time_only() {
+    let world = World::new();
+    set(&world, "later", 1);
+    set(&world, "sooner", 9);
+    run(&world);
+    set(&world, "later", 3);
+    set(&world, "sooner", 2);
+    run(&world);
+    world.time.advance(Duration::from_secs(2 * 3600));
+    run(&world);
+    assert_eq!(rung(&world), ["{\"hours\":2}"]);
+    world.time.advance(Duration::from_secs(3600));
+    run(&world);
+    world.time.advance(Duration::from_secs(50 * 3600));
+    run(&world);
+    assert_eq!(rung(&world), ["{\"hours\":2}", "{\"hours\":3}"]);
+}
+
+#[test]
+fn a_cancelled_timer_never_fires() {
+    let world = World::new();
+    set(&world, "bell", 1);
+    run(&world);
+    let (stream, event) = Timer::cancel("bell");
+    world.event(&stream, event);
+    world.time.advance(Duration::from_secs(2 * 3600));
+    run(&world);
+    assert_eq!(rung(&world), [""; 0]);
+    // It can be set again.
+    set(&world, "bell", 3);
+    run(&world);
+    world.time.advance(Duration::from_secs(3600));
+    run(&world);
+    assert_eq!(rung(&world), ["{\"hours\":3}"]);
+}
+
+#[test]
+fn any_bytes_can_be_what_is_appended() {
+    let world = World::new();
+    let mut event = NewEvent::new("Raw", vec![0xff, 0, 1]).correlation("c-1");
+    event.schema_version = 4;
+    let (stream, event) = Timer::new("raw", Timestamp(0), "raw", event).set();
+    world.event(&stream, event);
+    run(&world);
+    let raw = &world.read(Query::stream("raw"))[0];
+    assert_eq!(raw.data(), vec![0xff, 0, 1]);
+    assert_eq!((raw.schema_version(), raw.correlation()), (4, Some("c-1")));
+    assert_eq!(raw.content_type(), leftfold::BYTES);
+}

@@ -1,0 +1,224 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use leftfold::reactor::{Cause, Guarantee, HeldEvent, Parked, Results, Setback, Why};
+use leftfold::{EventStore, Query};
+
+use crate::reactor::support::{World, echo, of, poll_once};
+
+fn parked(world: &World) -> Vec<HeldEvent> {
+    pollster::block_on(Parked::of("r", &*world.store).list()).unwrap()
+}
+
+/// A handler that fails for the second event of stream `o-1` until it is mended.
+fn failing(world: &World, mended: &Arc<AtomicBool>) -> impl leftfold::reactor::Handler + use<> {
+    let mended = mended.clone();
+    world.noting(move |cause| match of(cause, "o-1", 1) && !mended.load(Ordering::SeqCst) {
+        true => Err(Setback::retry("the till is closed")),
+        false => echo(cause),
+    })
+}
+
+#[test]
+fn a_failed_event_is_tried_again_later_and_only_its_stream_waits() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    let reactor = world.reactor(failing(&world, &mended));
+    let progress = world.catch_up(&reactor);
+    assert_eq!((progress.counts.handled, progress.held_lanes), (9, 1));
+    assert_eq!(world.echoes()["echo-o-1"], ["0"]);
+    // Not before its time, however often somebody looks.
+    world.take_diary();
+    world.catch_up(&reactor);
+    assert_eq!(world.take_diary(), [""; 0]);
+    mended.store(true, Ordering::SeqCst);
+    world.time.advance(Duration::from_secs(10));
+    world.catch_up(&reactor);
+    assert_eq!(world.take_diary(), ["o-1@1", "o-1@2", "o-1@3"]);
+    world.must_have_echoed(3, 4);
+}
+
+#[test]
+fn attempts_are_counted_across_restarts_and_then_it_is_parked_with_its_reason() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    for attempts in 1..=3 {
+        world.catch_up(&world.reactor(failing(&world, &mended)));
+        let held = pollster::block_on(Parked::of("r", &*world.store).list_held()).unwrap();
+        assert_eq!(held[0].attempts, attempts);
+        world.time.advance(Duration::from_secs(10));
+    }
+    let parked = parked(&world);
+    assert_eq!(parked.len(), 1);
+    let item = &parked[0];
+    assert_eq!((item.stream.as_str(), item.version), ("o-1", 1));
+    assert_eq!((item.reason.as_str(), &item.why), ("the till is closed", &Why::Parked));
+    // It stays parked, and what comes after it waits.
+    world.time.advance(Duration::from_secs(100_000));
+    world.take_diary();
+    world.append("o-1", "Placed", "4");
+    world.append("o-2", "Placed", "4");
+    world.catch_up(&world.reactor(failing(&world, &mended)));
+    assert_eq!(world.take_diary(), ["o-2@4"]);
+    // Somebody can subscribe to it.
+    assert_eq!(world.read(Query::event_type("leftfold.Parked")).len(), 1);
+}
+
+#[test]
+fn what_is_replayed_succeeds_and_the_others_follow_in_order() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    park_it(&world, &mended);
+    mended.store(true, Ordering::SeqCst);
+    pollster::block_on(Parked::of("r", &*world.store).replay(&parked(&world)[0])).unwrap();
+    world.take_diary();
+    world.catch_up(&world.reactor(failing(&world, &mended)));
+    assert_eq!(world.take_diary(), ["o-1@1", "o-1@2", "o-1@3"]);
+    assert_eq!(parked(&world), []);
+    world.must_have_echoed(3, 4);
+}
+
+#[test]
+fn what_is_replayed_and_fails_again_is_parked_again_and_an_old_request_counts_once() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    park_it(&world, &mended);
+    let item = parked(&world).remove(0);
+    pollster::block_on(Parked::of("r", &*world.store).replay(&item)).unwrap();
+    park_it(&world, &mended);
+    assert_eq!(parked(&world)[0].attempts, 3);
+    world.take_diary();
+    world.catch_up(&world.reactor(failing(&world, &mended)));
+    assert_eq!(world.take_diary(), [""; 0]);
+}
+
+#[test]
+fn what_is_skipped_is_never_handled_and_the_others_follow() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    park_it(&world, &mended);
+    pollster::block_on(Parked::of("r", &*world.store).skip(&parked(&world)[0])).unwrap();
+    world.take_diary();
+    for _ in 0..2 {
+        world.catch_up(&world.reactor(failing(&world, &mended)));
+    }
+    assert_eq!(world.take_diary(), ["o-1@2", "o-1@3"]);
+    assert_eq!(world.echoes()["echo-o-1"], ["0", "2", "3"]);
+}
+
+/// A running reactor hears of a request without being asked to look.
+#[test]
+fn a_running_reactor_hears_what_people_ask() {
+    let world = World::new();
+    world.place(3, 4);
+    let mended = Arc::new(AtomicBool::new(false));
+    park_it(&world, &mended);
+    mended.store(true, Ordering::SeqCst);
+    let item = parked(&world).remove(0);
+    let reactor = world.reactor(failing(&world, &mended));
+    let store = world.store.clone();
+    let replayed = async {
+        Parked::of("r", &*store).replay(&item).await.unwrap();
+        let query = Query::stream("echo-o-1");
+        let mut echoes = store.subscribe(leftfold::Subscribe::to(query)).await.unwrap();
+        let mut seen = 0;
+        while seen < 4 {
+            let next = leftfold::Subscription::next(&mut echoes).await.unwrap();
+            seen += u64::from(matches!(next, leftfold::Delivery::Event(..)));
+        }
+    };
+    pollster::block_on(reactor.run_until(replayed)).unwrap();
+    world.must_have_echoed(3, 4);
+}
+
+fn park_it(world: &World, mended: &Arc<AtomicBool>) {
+    let reactor = world.reactor(failing(world, mended));
+    for _ in 0..3 {
+        world.catch_up(&reactor);
+        world.time.advance(Duration::from_secs(10));
+    }
+    assert_eq!(parked(world).len(), 1);
+}
+
+#[test]
+fn a_handler_that_panics_is_parked_and_the_reactor_goes_on() {
+    let world = World::new();
+    world.place(2, 2);
+    let handler = world.noting(|cause| match of(cause, "o-0", 0) {
+        true => panic!("no such thing"),
+        false => echo(cause),
+    });
+    let reactor = world.reactor(handler);
+    for _ in 0..3 {
+        world.catch_up(&reactor);
+        world.time.advance(Duration::from_secs(10));
+    }
+    assert_eq!(parked(&world)[0].reason, "the handler panicked: no such thing");
+    assert_eq!(world.echoes()["echo-o-1"], ["0", "1"]);
+}
+
+#[test]
+fn what_can_not_be_helped_by_trying_is_parked_at_once() {
+    let world = World::new();
+    world.place(1, 1);
+    let handler = world.noting(|_| Err(Setback::park("no such product")));
+    world.catch_up(&world.reactor(handler));
+    assert_eq!((parked(&world)[0].attempts, world.take_diary().len()), (1, 1));
+}
+
+#[test]
+fn at_most_once_a_failed_effect_is_parked_and_not_repeated() {
+    let world = World::new();
+    world.place(2, 2);
+    let handler = world.noting(|cause| match of(cause, "o-0", 0) {
+        true => Err(Setback::retry("the mail server hung up")),
+        false => echo(cause),
+    });
+    let reactor = world.reactor(handler).guarantee(Guarantee::AtMostOnce);
+    for _ in 0..3 {
+        world.catch_up(&reactor);
+        world.time.advance(Duration::from_secs(100));
+    }
+    let diary = world.take_diary();
+    assert_eq!(diary.iter().filter(|entry| *entry == "o-0@0").count(), 1);
+    assert_eq!(diary.len(), 3);
+    assert_eq!(parked(&world)[0].reason, "the mail server hung up");
+}
+
+/// The process dies while an effect is at work: nobody knows what it has done, so somebody decides.
+#[test]
+fn at_most_once_a_cut_short_effect_is_parked_and_not_repeated() {
+    let world = World::new();
+    world.place(1, 2);
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = calls.clone();
+    let hanging = move |_: Cause| {
+        let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Setback>(Results::none())
+        }
+    };
+    let reactor = world.reactor(hanging).guarantee(Guarantee::AtMostOnce);
+    pollster::block_on(async {
+        let mut run = std::pin::pin!(reactor.catch_up());
+        while calls.load(Ordering::SeqCst) == 0 {
+            assert!(!poll_once(&mut run).await);
+            std::thread::yield_now();
+        }
+    });
+    world.catch_up(&reactor);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert!(parked(&world)[0].reason.contains("cut short"), "{:?}", parked(&world));
+    pollster::block_on(Parked::of("r", &*world.store).replay(&parked(&world)[0])).unwrap();
+    world.catch_up(&reactor);
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+}

@@ -1,0 +1,8 @@
+//! A bank: accounts, transfers, and two writers at one account.
+
+use std::io::stdout;
+
+fn main() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    leftfold_examples::bank::story(dir.path(), &mut stdout())
+}

@@ -1,8 +1,0 @@
-//! A bank: accounts, transfers, and two writers at one account.
-
-use std::io::stdout;
-
-fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_example_bank::story(dir.path(), &mut stdout())
-}

@@ -1,8 +1,0 @@
-//! Parents that come days later, and what is parked (S08).
-
-use std::io::stdout;
-
-fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_example_error_processor::story(dir.path(), &mut stdout())
-}

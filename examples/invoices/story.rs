@@ -1,0 +1,105 @@
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use event_listener::Event as Signal;
+use leftfold::time::SystemTime;
+use leftfold::{
+    Commands, Decider, Delivery, Embedded, Entities, Issued, Options, Outcome, Subscribe,
+};
+use pollster::block_on;
+use uuid::Uuid;
+
+use crate::invoices::{Invoice, Request, What};
+
+type Requests = Commands<Request, Arc<Embedded>>;
+
+const INVOICES: u128 = 100;
+
+/// Tells the story of the README: opens a store in a directory and plays it.
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    {
+        let store = Arc::new(Embedded::open(dir, Options::default())?);
+        let requests = Commands::new("requests", store)?;
+        accept(&requests, out)?;
+        // It ends in the middle of the work.
+        while_running(&requests, || follow(&requests, 30).map(drop))?;
+    }
+    writeln!(out, "-- the process ends in the middle, and another one begins --")?;
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    let requests = Commands::new("requests", store)?;
+    while_running(&requests, || {
+        // Those who are not sure send again.
+        accept(&requests, out)?;
+        let (done, refused) = follow(&requests, 2 * INVOICES)?;
+        writeln!(out, "followed: {done} done, {refused} refused, each once")?;
+        wait_for_one(&requests, out)
+    })
+}
+
+fn while_running(
+    requests: &Requests,
+    other: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stop = Signal::new();
+    let stopped = stop.listen();
+    thread::scope(|scope| {
+        let entities = Entities::<Invoice, _>::new(Decider::new(requests.store().clone()));
+        let time = Arc::new(SystemTime);
+        let runner = scope.spawn(move || block_on(requests.run_until(entities, time, stopped)));
+        let done = other();
+        stop.notify(usize::MAX);
+        runner.join().map_err(|_| anyhow::anyhow!("the runner has panicked"))??;
+        done
+    })
+}
+
+fn request(nth: u128, what: What) -> Request {
+    Request { invoice: format!("invoice-{nth}"), what }
+}
+
+/// Takes requests down: for each invoice that it is issued, and a payment that is often too high.
+fn accept(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut repeated = 0;
+    for nth in 0..INVOICES {
+        let issue = What::Issue { customer: format!("{}", nth % 7), cents: 500 };
+        let pay = What::Pay { cents: 400 + 25 * (nth as u64 % 8) };
+        for (id, what) in [(2 * nth, issue), (2 * nth + 1, pay)] {
+            let id = Issued::as_id(Uuid::from_u128(id));
+            let accepted = block_on(requests.accept(id, &request(nth, what)))?;
+            repeated += usize::from(accepted.repeated);
+        }
+    }
+    writeln!(out, "accepted: {} requests, {repeated} of them known", 2 * INVOICES)?;
+    Ok(())
+}
+
+/// Follows the outcomes from the first on: how many were done, how many refused.
+fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
+    let outcomes = Subscribe::to(requests.outcomes());
+    let mut outcomes = requests.store().blocking().subscribe(outcomes)?;
+    let (mut done, mut refused) = (0, 0);
+    while u128::from(done + refused) < count {
+        if let Delivery::Event(event, _) = outcomes.next_blocking()? {
+            match event.event_type() {
+                "CommandDone" => done += 1,
+                _ => refused += 1,
+            }
+        }
+    }
+    Ok((done, refused))
+}
+
+/// The same with an answer: takes a request down and waits for what comes of it.
+fn wait_for_one(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
+    for (id, what) in [(1_000, What::Pay { cents: 200 }), (1_001, What::Cancel)] {
+        let id = Issued::as_id(Uuid::from_u128(id));
+        match block_on(requests.execute(id, &request(0, what)))? {
+            Outcome::Done(events) => writeln!(out, "answered: {} event(s)", events.len())?,
+            Outcome::Refused(refused) => writeln!(out, "answered: refused: {refused}")?,
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+    Ok(())
+}

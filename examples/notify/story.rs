@@ -1,0 +1,114 @@
+use std::future::poll_fn;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use leftfold::reactor::{Cause, Guarantee, Handler, Parked, Reactor, Setback};
+use leftfold::time::FakeTime;
+use leftfold::{Append, Embedded, NewEvent, Options, Query, Timestamp};
+use pollster::block_on;
+
+use crate::notify::{Endpoint, post};
+
+/// Tells a customer of each confirmed order. If it dies, it does so when the post has been answered and
+/// nobody has noted that.
+fn notifier(
+    name: &str,
+    store: &Arc<Embedded>,
+    time: &FakeTime,
+    target: SocketAddr,
+    dies: bool,
+) -> Reactor<Embedded, impl Handler + use<>> {
+    let notify = move |cause: Cause| async move {
+        // Blocking is fine for one customer at a time; a busy service would use an async client.
+        post(target, &cause.key.to_string(), &cause.event.data())?;
+        if dies {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, Setback>(())
+    };
+    let confirmed = Query::event_type("OrderConfirmed");
+    Reactor::new(name, confirmed, store.clone(), notify).time(time.clone())
+}
+
+fn confirm(store: &Embedded, orders: std::ops::Range<u32>) -> anyhow::Result<()> {
+    for order in orders {
+        let confirmed =
+            NewEvent::json("OrderConfirmed", format!("{{\"to\":\"customer {order}\"}}"));
+        store.blocking().append(Append::new().event(format!("order-{order}"), confirmed))?;
+    }
+    Ok(())
+}
+
+/// Runs a reactor until the endpoint has heard of something, and kills it.
+fn kill_after_a_post<H: Handler>(reactor: Reactor<Embedded, H>, endpoint: &Endpoint) {
+    let before = endpoint.tally();
+    let mut run = pin!(reactor.run());
+    block_on(poll_fn(|cx| {
+        _ = run.as_mut().poll(cx);
+        match endpoint.tally() == before {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }));
+}
+
+/// Tells the story of the README: opens a store in a directory and plays it.
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    let time = FakeTime::at(Timestamp(1_700_000_000_000_000));
+    at_least_once(&store, &time, out)?;
+    at_most_once(&store, &time, out)
+}
+
+fn at_least_once(
+    store: &Arc<Embedded>,
+    time: &FakeTime,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mails = Endpoint::open()?;
+    let reactor = |dies| notifier("mails", store, time, mails.address(), dies);
+    let mut told = |what: &str| -> anyhow::Result<()> {
+        let (posts, sent) = mails.tally();
+        writeln!(out, "{what}: {posts} posts, {sent} mails sent")?;
+        Ok(())
+    };
+    confirm(store, 0..20)?;
+    mails.be_unwell(3, 2);
+    block_on(reactor(false).catch_up())?;
+    told("at least once, on a bad day")?;
+    time.advance(Duration::from_secs(60));
+    block_on(reactor(false).catch_up())?;
+    told("what failed was tried again")?;
+    confirm(store, 20..21)?;
+    kill_after_a_post(reactor(true), &mails);
+    told("killed after the post, before that was noted")?;
+    block_on(reactor(false).catch_up())?;
+    told("after a restart")?;
+    block_on(reactor(false).catch_up())?;
+    told("and another one")
+}
+
+fn at_most_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut dyn Write) -> anyhow::Result<()> {
+    let texts = Endpoint::open()?;
+    let reactor = |dies| {
+        let reactor = notifier("texts", store, time, texts.address(), dies);
+        reactor.guarantee(Guarantee::AtMostOnce)
+    };
+    texts.be_unwell(1, 0);
+    block_on(reactor(false).catch_up())?;
+    confirm(store, 21..22)?;
+    kill_after_a_post(reactor(true), &texts);
+    time.advance(Duration::from_secs(3_600));
+    block_on(reactor(false).catch_up())?;
+    let (posts, sent) = texts.tally();
+    writeln!(out, "at most once, for 22 orders: {posts} posts, {sent} texts sent")?;
+    for item in block_on(Parked::of("texts", &**store).list())? {
+        writeln!(out, "parked: {}: {}", item.stream, item.reason)?;
+    }
+    Ok(())
+}

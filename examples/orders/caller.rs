@@ -1,0 +1,42 @@
+//! The caller: places an order and awaits what becomes of it.
+
+use leftfold::{Append, Delivery, EventStore, Expected, Query, Subscribe, Subscription, decode};
+
+use crate::orders::Shop;
+use crate::orders::facts::ITEM;
+
+/// What a customer wants.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewOrder {
+    pub id: String,
+    pub item: String,
+    pub count: u64,
+    pub cents: u64,
+    pub address: String,
+}
+
+/// Places an order. Placed again, it is the same order.
+pub async fn place(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<()> {
+    let NewOrder { id, item, count, cents, address } = order.clone();
+    let placed = Shop::OrderPlaced { item: item.clone(), count, cents, address };
+    let placed = placed.of_order(&id)?.tag(ITEM, item);
+    let stream = format!("order-{id}");
+    store.append(Append::new().event(&stream, placed).expect(stream, Expected::NoStream)).await?;
+    Ok(())
+}
+
+/// Waits for the order's outcome: none if it is confirmed, or why it is not.
+pub async fn outcome(store: &impl EventStore, order: &str) -> anyhow::Result<Option<String>> {
+    let stream = Query::stream(format!("order-{order}"));
+    let mut events = store.subscribe(Subscribe::to(stream)).await?;
+    loop {
+        if let Delivery::Event(event, _) = events.next().await? {
+            match decode(&event)? {
+                Some(Shop::OrderConfirmed) => return Ok(None),
+                Some(Shop::OrderRejected { reason, .. }) => return Ok(Some(reason)),
+                _ => {}
+            }
+        }
+    }
+}

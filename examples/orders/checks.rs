@@ -1,0 +1,46 @@
+//! Two checks that need nothing but the order.
+
+use std::sync::Arc;
+
+use leftfold::reactor::{Cause, Handler, Reactor, Results, Setback};
+use leftfold::{EventStore, Query, decode};
+
+use crate::orders::Shop;
+
+/// Orders from here on are looked at twice.
+const SUSPICIOUS_CENTS: u64 = 100_000;
+
+/// The fraud service.
+pub fn fraud<S>(store: Arc<S>) -> Reactor<S, impl Handler>
+where
+    S: EventStore<Subscription: 'static> + 'static,
+{
+    check("fraud", store, |cents, _| Shop::FraudChecked { suspicious: cents >= SUSPICIOUS_CENTS })
+}
+
+/// The service that looks at an order's details.
+pub fn details<S>(store: Arc<S>) -> Reactor<S, impl Handler>
+where
+    S: EventStore<Subscription: 'static> + 'static,
+{
+    check("details", store, |_, address| Shop::DetailsChecked { complete: !address.is_empty() })
+}
+
+fn check<S>(
+    name: &'static str,
+    store: Arc<S>,
+    verdict: fn(u64, &str) -> Shop,
+) -> Reactor<S, impl Handler>
+where
+    S: EventStore<Subscription: 'static> + 'static,
+{
+    let handler = move |cause: Cause| async move {
+        let Some(Shop::OrderPlaced { cents, address, .. }) = decode(&cause.event)? else {
+            return Ok(Results::none());
+        };
+        let order = cause.event.correlation().unwrap_or_default();
+        let checked = verdict(cents, &address).of_order(order)?;
+        Ok::<_, Setback>(Results::none().event(format!("{name}-{order}"), checked))
+    };
+    Reactor::new(name, Query::event_type("OrderPlaced"), store, handler)
+}

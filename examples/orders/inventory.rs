@@ -1,0 +1,124 @@
+//! The inventory: an entity for each item, so that no two orders get the same piece.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use leftfold::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
+use leftfold::{By, Command, Decider, EventStore, FoldError, Query, State, decode};
+
+use crate::orders::Shop;
+use crate::orders::facts::ITEM;
+
+/// What is there of an item.
+#[derive(Debug, Default)]
+pub struct Stock {
+    /// Pieces that nobody has reserved.
+    pub free: u64,
+    reserved: BTreeMap<String, u64>,
+}
+
+impl State for Stock {
+    type Event = Shop;
+
+    fn apply(&mut self, event: &Shop) {
+        match event {
+            Shop::Delivered { count } => self.free += count,
+            Shop::Reserved { order, count } => {
+                self.free -= count;
+                self.reserved.insert(order.clone(), *count);
+            }
+            Shop::Released { order, count } => {
+                self.free += count;
+                self.reserved.remove(order);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn stream_of(item: &str) -> String {
+    format!("stock-{item}")
+}
+
+/// Pieces for an order.
+struct Reserve {
+    item: String,
+    order: String,
+    count: u64,
+}
+
+impl Command for Reserve {
+    type Event = Shop;
+    type Error = Infallible;
+    type Reads = By<Stock>;
+
+    fn reads(&self) -> By<Stock> {
+        By::stream(stream_of(&self.item))
+    }
+
+    fn decide(&self, stock: &Stock) -> Result<Vec<Shop>, Infallible> {
+        let (order, count) = (self.order.clone(), self.count);
+        Ok(vec![match stock.free >= count {
+            true => Shop::Reserved { order, count },
+            false => Shop::OutOfStock { order },
+        }])
+    }
+}
+
+/// What was reserved for an order is free again.
+struct Release {
+    item: String,
+    order: String,
+}
+
+impl Command for Release {
+    type Event = Shop;
+    type Error = Infallible;
+    type Reads = By<Stock>;
+
+    fn reads(&self) -> By<Stock> {
+        By::stream(stream_of(&self.item))
+    }
+
+    fn decide(&self, stock: &Stock) -> Result<Vec<Shop>, Infallible> {
+        let order = self.order.clone();
+        let reserved = stock.reserved.get(&order);
+        Ok(reserved.map(|count| Shop::Released { order, count: *count }).into_iter().collect())
+    }
+}
+
+/// The service: reserves for what is placed, releases what is rejected. Orders of one item are taken
+/// one after the other, so that they do not overtake each other all the time.
+pub fn inventory<S>(store: Arc<S>) -> Reactor<S, impl Handler>
+where
+    S: EventStore<Subscription: 'static> + 'static,
+{
+    let of_handler = store.clone();
+    let handler = move |cause: Cause| {
+        let store = of_handler.clone();
+        async move { handle(&*store, &cause).await }
+    };
+    let query = Query::event_type("OrderPlaced").or(Query::event_type("OrderRejected"));
+    Reactor::new("inventory", query, store, handler).lanes(Lanes::ByTag(ITEM.to_owned()))
+}
+
+async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback> {
+    let order = cause.event.correlation().unwrap_or_default().to_owned();
+    let decided = match decode::<Shop>(&cause.event)? {
+        Some(Shop::OrderPlaced { item, count, .. }) => {
+            cause.decide(store, Reserve { item, order, count }).await?
+        }
+        Some(Shop::OrderRejected { item, .. }) => {
+            cause.decide(store, Release { item, order }).await?
+        }
+        _ => return Ok(Results::none()),
+    };
+    let Ok(results) = decided;
+    Ok(results)
+}
+
+/// What is there of an item now.
+pub async fn stock_of(store: &impl EventStore, item: &str) -> Result<Stock, FoldError> {
+    Decider::new(store).load(&By::<Stock>::stream(stream_of(item))).await
+}

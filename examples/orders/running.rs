@@ -1,0 +1,55 @@
+//! Services on threads of their own, in one process.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use event_listener::Event;
+use leftfold::reactor::{Handler, Reactor};
+use leftfold::timer::timers;
+use leftfold::{Embedded, EventStore};
+use pollster::block_on;
+
+use crate::orders::story::Crew;
+use crate::orders::{aggregator, details, fraud, inventory};
+
+/// Services that run until this is stopped.
+pub(crate) struct Services {
+    stop: Arc<Event>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Services {
+    /// Starts all of them.
+    pub(crate) fn start(store: &Arc<Embedded>) -> Self {
+        let mut services = Services { stop: Arc::default(), threads: Vec::new() };
+        services.run(inventory(store.clone()));
+        services.run(fraud(store.clone()));
+        services.run(details(store.clone()));
+        services.run(aggregator(store.clone()));
+        services.run(timers(store.clone()));
+        services
+    }
+
+    fn run<S, H>(&mut self, service: Reactor<S, H>)
+    where
+        S: EventStore<Subscription: 'static> + 'static,
+        H: Handler,
+    {
+        let stop = self.stop.listen();
+        self.threads.push(thread::spawn(move || {
+            block_on(service.run_until(stop))?;
+            Ok(())
+        }));
+    }
+}
+
+impl Crew for Services {
+    /// Lets them end what they have begun.
+    fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify(usize::MAX);
+        for thread in self.threads {
+            thread.join().map_err(|_| anyhow::anyhow!("a service has panicked"))??;
+        }
+        Ok(())
+    }
+}

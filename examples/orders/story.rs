@@ -1,0 +1,122 @@
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use leftfold::{
+    Append, Delivery, Embedded, Event, EventStore, Options, Query, Subscribe, Subscription,
+};
+use pollster::block_on;
+
+use crate::orders::running::Services;
+use crate::orders::{NewOrder, Shop, outcome, place, stock_of};
+
+/// The services, running.
+pub(crate) trait Crew {
+    /// Ends all of them, and returns when they have ended.
+    fn stop(self) -> anyhow::Result<()>;
+}
+
+/// Customers at a time.
+const CALLERS: u64 = 4;
+
+fn order(id: impl Into<String>, item: &str) -> NewOrder {
+    let (item, address) = (item.to_owned(), "1 Long Lane".to_owned());
+    NewOrder { id: id.into(), item, count: 1, cents: 990, address }
+}
+
+fn told(outcome: Option<String>) -> String {
+    outcome.map_or("confirmed".to_owned(), |reason| format!("rejected: {reason}"))
+}
+
+/// Places an order and awaits its outcome.
+fn buy(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<Option<String>> {
+    block_on(place(store, order))?;
+    block_on(outcome(store, &order.id))
+}
+
+fn deliver(store: &impl EventStore, item: &str, count: u64) -> anyhow::Result<()> {
+    let delivered = Shop::Delivered { count }.to_new()?;
+    block_on(store.append(Append::new().event(format!("stock-{item}"), delivered)))?;
+    Ok(())
+}
+
+/// Tells the story of the README with a store in a directory, and all services in this process.
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    play(&store, || Ok(Services::start(&store)), out)
+}
+
+/// Plays the story with any store, and services however they run.
+pub(crate) fn play<S: EventStore + 'static, C: Crew>(
+    store: &Arc<S>,
+    start: impl Fn() -> anyhow::Result<C>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    deliver(store, "lamp", 30)?;
+    deliver(store, "chair", 5)?;
+    let services = start()?;
+    writeln!(out, "a chair: {}", told(buy(store, &order("first", "chair"))?))?;
+    let yacht = NewOrder { cents: 9_900_000, ..order("dear", "chair") };
+    writeln!(out, "a chair of gold: {}", told(buy(store, &yacht)?))?;
+    let nowhere = NewOrder { address: String::new(), ..order("nowhere", "chair") };
+    writeln!(out, "a chair for nowhere: {}", told(buy(store, &nowhere)?))?;
+    let crowd = NewOrder { count: 6, ..order("crowd", "chair") };
+    writeln!(out, "six chairs: {}", told(buy(store, &crowd)?))?;
+
+    let confirmed = rush(store)?;
+    let left = block_on(stock_of(&**store, "lamp"))?.free;
+    writeln!(out, "50 orders for 30 lamps: {confirmed} confirmed, {left} left")?;
+    services.stop()?;
+
+    for number in 0..3 {
+        block_on(place(&**store, &order(format!("late-{number}"), "chair")))?;
+    }
+    writeln!(out, "all services are stopped, and three chairs are ordered")?;
+    let services = start()?;
+    for number in 0..3 {
+        let outcome = block_on(outcome(&**store, &format!("late-{number}")))?;
+        writeln!(out, "when they are back, order {number}: {}", told(outcome))?;
+    }
+    // Two of those that were rejected had got a chair.
+    block_on(released(store, "chair", 2))?;
+    services.stop()?;
+    let chairs = block_on(stock_of(&**store, "chair"))?.free;
+    writeln!(out, "{chairs} chair is left")?;
+    Ok(())
+}
+
+/// Waits until so many reservations of an item were released.
+async fn released(store: &impl EventStore, item: &str, times: usize) -> anyhow::Result<()> {
+    let releases = Query::stream(format!("stock-{item}")).and(Query::event_type("Released"));
+    let mut events = store.subscribe(Subscribe::to(releases)).await?;
+    let mut seen = 0;
+    while seen < times {
+        seen += usize::from(matches!(events.next().await?, Delivery::Event(..)));
+    }
+    Ok(())
+}
+
+/// Fifty orders at a time; how many were confirmed.
+fn rush<S: EventStore + 'static>(store: &Arc<S>) -> anyhow::Result<u64> {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let store = store.clone();
+            thread::spawn(move || -> anyhow::Result<u64> {
+                let mine = (0..50).filter(|number| number % CALLERS == caller);
+                let orders: Vec<_> =
+                    mine.map(|number| order(format!("rush-{number}"), "lamp")).collect();
+                let mut confirmed = 0;
+                for order in &orders {
+                    confirmed += u64::from(buy(&store, order)?.is_none());
+                }
+                Ok(confirmed)
+            })
+        })
+        .collect();
+    let mut confirmed = 0;
+    for caller in callers {
+        confirmed += caller.join().map_err(|_| anyhow::anyhow!("a caller has panicked"))??;
+    }
+    Ok(confirmed)
+}

@@ -1,0 +1,8 @@
+//! A validation service that boots from zero (S07).
+
+use std::io::stdout;
+
+fn main() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    leftfold_examples::products::story(dir.path(), &mut stdout())
+}

@@ -1,0 +1,94 @@
+#![doc = include_str!("README.md")]
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leftfold::reactor::{Cause, Handler, Reactor, Results, Setback};
+use leftfold::{
+    Append, CheckpointMove, Cursor, Embedded, EventStore, Expected, NewEvent, Options, Query, Read,
+};
+use pollster::block_on;
+
+/// What the service does outside the store: it costs money each time.
+#[derive(Default, Clone)]
+struct Laboratory(Arc<AtomicU64>);
+
+impl Laboratory {
+    /// Whether a product is good.
+    fn examine(&self, product: &str) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        !product.ends_with('7')
+    }
+
+    fn bill(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// The validation service: each listed product is examined, and the verdict is a fact.
+fn service(store: Arc<Embedded>, laboratory: Laboratory) -> Reactor<Embedded, impl Handler> {
+    let validate = move |cause: Cause| {
+        let laboratory = laboratory.clone();
+        async move {
+            let product = cause.event.stream();
+            let verdict = match laboratory.examine(product) {
+                true => "ProductApproved",
+                false => "ProductRejected",
+            };
+            Ok::<_, Setback>(Results::none().event(product, NewEvent::json(verdict, "{}")))
+        }
+    };
+    Reactor::new("validation", Query::event_type("ProductListed"), store, validate)
+}
+
+fn list(store: &Embedded, products: std::ops::Range<u32>) -> anyhow::Result<()> {
+    for number in products {
+        let listed = NewEvent::json("ProductListed", "{}");
+        store.blocking().append(Append::new().event(format!("product-{number}"), listed))?;
+    }
+    Ok(())
+}
+
+fn verdicts(store: &Embedded) -> anyhow::Result<usize> {
+    let verdicts = Query::event_type("ProductApproved").or(Query::event_type("ProductRejected"));
+    Ok(store.blocking().read(Read::forward(verdicts))?.events.len())
+}
+
+/// Tells the story of the README: opens a store in a directory and plays it.
+pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let laboratory = Laboratory::default();
+    {
+        let store = Arc::new(Embedded::open(dir, Options::default())?);
+        list(&store, 0..100)?;
+        tell("the first start", &store, &laboratory, out)?;
+    }
+    // Another machine, with nothing but the store.
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    tell("a service that boots from nothing", &store, &laboratory, out)?;
+    list(&store, 100..110)?;
+    tell("ten more products", &store, &laboratory, out)?;
+
+    let checkpoint = block_on(store.checkpoint("reactor/validation"))?;
+    let name = "reactor/validation".to_owned();
+    let lost = CheckpointMove { name, expected: checkpoint, to: Cursor::START };
+    store.blocking().append(Append::new().checkpoint(lost))?;
+    tell("the checkpoint is set back to the beginning", &store, &laboratory, out)?;
+
+    store.blocking().delete_stream("leftfold.reactor-validation", Expected::Exists)?;
+    tell("even the service's journal is deleted", &store, &laboratory, out)
+}
+
+/// Runs the service until nothing is left to be done.
+fn tell(
+    what: &str,
+    store: &Arc<Embedded>,
+    laboratory: &Laboratory,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    block_on(service(store.clone(), laboratory.clone()).catch_up())?;
+    let (examined, verdicts) = (laboratory.bill(), verdicts(store)?);
+    writeln!(out, "{what}: {examined} examined, {verdicts} verdicts in the store")?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! Each example prints what its README shows.
+
+#[path = "bank/tests.rs"]
+mod bank;
+#[path = "cart/tests.rs"]
+mod cart;
+#[path = "error-processor/tests.rs"]
+mod error_processor;
+#[path = "invoices/tests.rs"]
+mod invoices;
+#[path = "notify/tests.rs"]
+mod notify;
+#[path = "orders/tests/mod.rs"]
+mod orders;
+#[path = "products/tests.rs"]
+mod products;
+#[path = "tutorial/tests.rs"]
+mod tutorial;
+#[path = "tweets/tests.rs"]
+mod tweets;
+#[path = "warehouse/tests.rs"]
+mod warehouse;

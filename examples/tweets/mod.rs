@@ -1,0 +1,120 @@
+#![doc = include_str!("README.md")]
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use leftfold::{
+    Command, Embedded, Emit, Event, Execute, Field, Options, Query, Read, State, Value,
+};
+use pollster::block_on;
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Event)]
+pub enum Feed {
+    /// Somebody has said something.
+    Tweeted {
+        /// Who.
+        #[event(tag)]
+        author: String,
+        /// What.
+        text: String,
+    },
+}
+
+/// Says something. It depends on nothing, so nothing is read.
+#[derive(Debug, Clone)]
+pub struct Tweet {
+    /// Who.
+    pub author: String,
+    /// What.
+    pub text: String,
+}
+
+impl Command for Tweet {
+    type Event = Feed;
+    type Error = Infallible;
+    type Reads = ();
+
+    fn reads(&self) {}
+
+    fn decide(&self, (): &()) -> Result<Vec<Emit<Feed>>, Infallible> {
+        let Tweet { author, text } = self.clone();
+        Ok(vec![Feed::Tweeted { author, text }.to("tweets")])
+    }
+}
+
+/// How many tweets there are, for those who want to know.
+#[derive(Debug, Default, PartialEq)]
+pub struct Count(u64);
+
+impl State for Count {
+    type Event = Feed;
+
+    fn apply(&mut self, _: &Feed) {
+        self.0 += 1;
+    }
+}
+
+/// Callers at once.
+const CALLERS: u64 = 16;
+
+/// Tells the story of the README: so many tweets into one stream of a store in a directory.
+pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()> {
+    let store = Arc::new(Embedded::open(dir, Options::default())?);
+    let parts = 4;
+    let mut first = None;
+    for part in 1..=parts {
+        let started = Instant::now();
+        say(&store, tweets / parts)?;
+        let rate = (tweets / parts) as f64 / started.elapsed().as_secs_f64();
+        let memory = resident_megabytes();
+        first.get_or_insert(memory);
+        let count = part * (tweets / parts);
+        writeln!(out, "{count} tweets in one stream: {rate:.0} a second, {memory} MB of memory")?;
+    }
+    let grown = resident_megabytes().saturating_sub(first.unwrap_or(0));
+    writeln!(out, "memory has grown by {grown} MB since the first quarter")?;
+    let of_one = Query::Is(Field::Tag, vec![Value::Exactly("author=7".to_owned())]);
+    let last = store.blocking().read(Read::backward(of_one).limit(3))?;
+    writeln!(out, "the last {} of one author are found by tag", last.events.len())?;
+    Ok(())
+}
+
+fn say(store: &Arc<Embedded>, tweets: u64) -> anyhow::Result<()> {
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    loop {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        if nth >= tweets {
+                            return Ok(());
+                        }
+                        let text = format!("This is the {nth}th thing that comes to my mind.");
+                        block_on(store.execute(Tweet { author: (nth % 100).to_string(), text }))?;
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            let done: anyhow::Result<()> =
+                caller.join().map_err(|_| anyhow::anyhow!("a caller has panicked"))?;
+            done?;
+        }
+        Ok(())
+    })
+}
+
+/// Resident memory of this process; 0 where the system does not tell.
+fn resident_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) / 1024
+}

@@ -1,0 +1,8 @@
+//! Islands with stock send each other messages (S14).
+
+use std::io::stdout;
+
+fn main() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    leftfold_examples::warehouse::story(dir.path(), &mut stdout())
+}

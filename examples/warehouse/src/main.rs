@@ -1,8 +1,0 @@
-//! Islands with stock send each other messages (S14).
-
-use std::io::stdout;
-
-fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_example_warehouse::story(dir.path(), &mut stdout())
-}

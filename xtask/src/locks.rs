@@ -1,0 +1,24 @@
+//! The lock files: the workspace has one, and so has each package outside it.
+
+use crate::cargo;
+
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "bench/peers/Cargo.toml", "fuzz/Cargo.toml"];
+
+/// Adds what is missing in the lock files, and removes what is not needed. Versions stay.
+pub(crate) fn update() -> anyhow::Result<()> {
+    each(&[])
+}
+
+/// Fails if a lock file is out of date.
+pub(crate) fn check() -> anyhow::Result<()> {
+    each(&["--locked"])
+        .map_err(|error| error.context("a lock file is out of date: run `cargo xtask locks`"))
+}
+
+fn each(options: &[&str]) -> anyhow::Result<()> {
+    for manifest in MANIFESTS {
+        let args = ["update", "--quiet", "--workspace", "--manifest-path", manifest];
+        cargo(&[&args[..], options].concat(), &[])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `cargo xtask test`: says what it needs, builds once, runs part after part, and prints the minutes of
+//! each.
+//!
+//! Every part selects the whole workspace and the same profile: so cargo compiles each crate once, with
+//! one set of features, and a part only chooses which of the programs it runs.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::{SIMULATION, cargo, kafka, schemathesis, target};
+
+/// How much is tested.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Without the parts that take long.
+    Quick,
+}
+
+/// Seeds of each simulation in a quick run.
+const QUICK_SEEDS: &str = "100";
+
+/// The same requests each time: a change is not blamed for what chance finds.
+const REQUESTS_SEED: u64 = 1;
+
+/// Something that must be installed.
+struct Need {
+    name: &'static str,
+    used_by: &'static str,
+    check: fn() -> anyhow::Result<()>,
+}
+
+const NEEDS: [Need; 3] = [
+    Need { name: "Java 17, Maven", used_by: "the tests on Kafka", check: kafka::check },
+    Need { name: "Python 3.10", used_by: "schemathesis", check: schemathesis::check },
+    Need { name: "curl", used_by: "schemathesis", check: curl },
+];
+
+fn curl() -> anyhow::Result<()> {
+    match Command::new("curl").arg("--version").stdout(Stdio::null()).status() {
+        Ok(_) => Ok(()),
+        Err(_) => bail!("curl is missing; install it (Debian and Ubuntu: apt-get install curl)"),
+    }
+}
+
+/// A part of a run.
+struct Part {
+    name: &'static str,
+    extent: Extent,
+    run: fn(Extent) -> anyhow::Result<()>,
+}
+
+const PARTS: [Part; 8] = [
+    Part { name: "build", extent: Extent::Quick, run: build },
+    Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&["--lib"]) },
+    Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
+    Part { name: "simulations", extent: Extent::Quick, run: simulations },
+    Part {
+        name: "examples in the documentation",
+        extent: Extent::Quick,
+        run: |_| test(&["--doc"]),
+    },
+    Part { name: "system tests", extent: Extent::Whole, run: |_| test(&["--test", "system"]) },
+    Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
+    Part { name: "schemathesis", extent: Extent::Whole, run: openapi },
+];
+
+pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
+    match extent {
+        Extent::Whole => check_needs()?,
+        Extent::Quick => println!(
+            "Quick: without the system tests, the tests on Kafka and schemathesis; {QUICK_SEEDS} \
+             seeds of each simulation. It needs nothing but cargo."
+        ),
+    }
+    let parts: Vec<&Part> =
+        PARTS.iter().filter(|part| extent == Extent::Whole || part.extent == extent).collect();
+    let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
+    println!("Parts: {}.", names.join(", "));
+    let started = Instant::now();
+    let (mut times, mut failed) = (Vec::new(), Vec::new());
+    for (n, part) in parts.iter().enumerate() {
+        println!(
+            "\n== {} of {}: {} (minute {:.1})",
+            n + 1,
+            parts.len(),
+            part.name,
+            minutes(started.elapsed())
+        );
+        let began = Instant::now();
+        let outcome = (part.run)(extent);
+        times.push((part.name, began.elapsed()));
+        if let Err(error) = outcome {
+            eprintln!("error: {}: {error:#}", part.name);
+            failed.push(part.name);
+            if n == 0 {
+                break;
+            }
+        }
+    }
+    println!("\nMinutes of each part:");
+    for (name, time) in times.into_iter().chain([("whole", started.elapsed())]) {
+        println!("{:>6.1}  {name}", minutes(time));
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn minutes(time: Duration) -> f64 {
+    time.as_secs_f64() / 60.0
+}
+
+/// Says of everything that is needed whether it is there, before anything takes time.
+fn check_needs() -> anyhow::Result<()> {
+    println!("Needed beside cargo:");
+    let mut missing = Vec::new();
+    for need in &NEEDS {
+        let outcome = (need.check)();
+        let found = if outcome.is_ok() { "found" } else { "MISSING" };
+        println!("  {:<15} for {:<19} {found}", need.name, need.used_by);
+        missing.extend(outcome.err().map(|error| format!("{error:#}")));
+    }
+    if !missing.is_empty() {
+        bail!("{}\n`cargo xtask test --quick` runs without them", missing.join("\n"));
+    }
+    Ok(())
+}
+
+/// Runs some tests of the workspace; all of them, though one fails.
+fn test(args: &[&str]) -> anyhow::Result<()> {
+    cargo(&[&["test", "--workspace", "--no-fail-fast"], args].concat(), &[])
+}
+
+/// Builds all tests, and the binaries that they start. It is what a cold run takes longest for.
+fn build(_: Extent) -> anyhow::Result<()> {
+    cargo(&["test", "--workspace", "--lib", "--test", "*", "--no-run"], &[])
+}
+
+fn crates(_: Extent) -> anyhow::Result<()> {
+    test(&["--test", "it", "--test", "corpora", "--", "--skip", SIMULATION])
+}
+
+fn simulations(extent: Extent) -> anyhow::Result<()> {
+    let args = ["test", "--workspace", "--no-fail-fast", "--test", "it", "--", SIMULATION];
+    match extent {
+        Extent::Whole => cargo(&args, &[]),
+        Extent::Quick => cargo(&args, &[("LEFTFOLD_SEEDS", QUICK_SEEDS)]),
+    }
+}
+
+fn kafka(_: Extent) -> anyhow::Result<()> {
+    kafka::prepare()?;
+    test(&["--test", "fencing", "--test", "cluster"])
+}
+
+/// Holds the server of the binary that the system tests have run to its OpenAPI document.
+fn openapi(_: Extent) -> anyhow::Result<()> {
+    schemathesis::prepare()?;
+    let binary = target().join("debug/leftfold");
+    schemathesis::run(&binary.to_string_lossy(), REQUESTS_SEED)
+}
