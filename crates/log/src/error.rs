@@ -118,6 +118,15 @@ pub enum WriteError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// Another writer owns the log. What was in flight is in its log or not.
+    #[error(
+        "another writer owns the log now ({reason}): the append may or may not be found there; send \
+         it again to the new owner, with the same event ids"
+    )]
+    OwnershipLost {
+        /// How this was noticed.
+        reason: String,
+    },
     /// The log was closed.
     #[error("the store is closed")]
     Closed,

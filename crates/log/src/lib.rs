@@ -34,4 +34,7 @@ pub use read::Fetcher;
 pub use rewrite::{Edit, Edited, RewriteError, Rewritten};
 pub use scan::{Direction, Scan, ScanRange};
 pub use walk::Record;
-pub use writer::{Admit, FrameBuilder, Outcome, Pump, Sequencer, Slot, Waiting};
+pub use writer::{
+    Admit, Batch, Commit, Confirmation, FrameBuilder, FsyncCommit, Outcome, Progress, Pump,
+    Sequencer, Slot, Tail, Waiting,
+};

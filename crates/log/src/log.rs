@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
     pub(crate) head: HeadCell,
     pub(crate) next_position: AtomicU64,
-    pub(crate) meters: Meters,
+    pub(crate) meters: Arc<Meters>,
     /// Whether the open segment ends behind its last mark.
     pub(crate) unmarked: AtomicBool,
     /// Whether the writer is to close the open segment though it is not full.
@@ -137,7 +137,7 @@ impl Log {
             segments: ArcSwap::default(),
             head: HeadCell::default(),
             next_position: AtomicU64::new(1),
-            meters: Meters::default(),
+            meters: Arc::default(),
             unmarked: AtomicBool::new(false),
             closing_segment: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),

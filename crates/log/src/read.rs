@@ -164,7 +164,7 @@ impl Shared {
     ) -> Result<T, ReadError> {
         Ok(match &segment.body {
             Body::Open(body) => {
-                let end = body.synced_end();
+                let end = body.durable_end();
                 look(&body.blocks.read().entries, end)
             }
             Body::Sealed { .. } => {

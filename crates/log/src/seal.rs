@@ -16,7 +16,7 @@ pub(crate) fn seal(shared: &Shared, id: u64) -> io::Result<()> {
     let Some(body) = segment.open_body().filter(|_| at + 1 < segments.len()) else {
         return Ok(());
     };
-    let (blocks, data_end) = (body.blocks.read().clone(), body.synced_end());
+    let (blocks, data_end) = (body.blocks.read().clone(), body.durable_end());
     let last_position = blocks.last_position.max(segment.first_position - 1);
     let totals = Totals {
         segment: id,

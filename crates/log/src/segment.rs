@@ -39,8 +39,8 @@ pub(crate) enum Body {
 pub(crate) struct OpenBody {
     pub(crate) file: Arc<dyn File>,
     pub(crate) blocks: RwLock<Blocks>,
-    /// Where the synced frames end.
-    pub(crate) synced_end: AtomicU64,
+    /// Where the durable frames end: readers see the file up to here.
+    pub(crate) durable_end: AtomicU64,
 }
 
 /// The blocks of a segment that is still in memory, unsynced ones at the end included.
@@ -118,12 +118,12 @@ impl Blocks {
 impl Segment {
     pub(crate) fn open(
         store_id: [u8; 16],
-        [id, first_position, synced_end]: [u64; 3],
+        [id, first_position, durable_end]: [u64; 3],
         file: Arc<dyn File>,
         blocks: Blocks,
     ) -> Self {
-        let synced_end = AtomicU64::new(synced_end);
-        let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), synced_end });
+        let durable_end = AtomicU64::new(durable_end);
+        let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), durable_end });
         let salt = salt_of(store_id, id);
         Segment {
             id,
@@ -169,7 +169,7 @@ impl Segment {
     /// Bytes of its file, without what is preallocated.
     pub(crate) fn length(&self) -> u64 {
         match &self.body {
-            Body::Open(body) => body.synced_end(),
+            Body::Open(body) => body.durable_end(),
             Body::Sealed { length, .. } => *length,
         }
     }
@@ -209,8 +209,8 @@ impl Drop for Segment {
 }
 
 impl OpenBody {
-    pub(crate) fn synced_end(&self) -> u64 {
-        self.synced_end.load(Ordering::Acquire)
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable_end.load(Ordering::Acquire)
     }
 }
 

@@ -146,7 +146,7 @@ impl Shared {
     /// Where a segment's durable frames end (before packing).
     pub(crate) fn data_end(&self, segment: &Segment) -> Result<u64, ReadError> {
         match &segment.body {
-            Body::Open(body) => Ok(body.synced_end()),
+            Body::Open(body) => Ok(body.durable_end()),
             Body::Sealed { .. } => Ok(self.table(segment)?.data_end),
         }
     }

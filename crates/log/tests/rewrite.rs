@@ -34,7 +34,7 @@ impl Admit for Plain {
         Ok(slot.position)
     }
 
-    fn synced(&mut self, _head: Head) {}
+    fn confirmed(&mut self, _head: Head) {}
     fn rolled(&mut self, _opened: SegmentInfo) {}
 }
 

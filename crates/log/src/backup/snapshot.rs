@@ -26,10 +26,10 @@ pub(super) fn segments(shared: &Shared) -> Vec<Pinned> {
                 (segment.live(SegmentState::Sealed, *last_position, *length), *length)
             }
             Body::Open(body) if at < last => {
-                let end = body.synced_end();
+                let end = body.durable_end();
                 (segment.live(SegmentState::Closed, segment.last_position(), end), end)
             }
-            Body::Open(body) => (segment.live(SegmentState::Open, 0, 0), body.synced_end()),
+            Body::Open(body) => (segment.live(SegmentState::Open, 0, 0), body.durable_end()),
         };
         Pinned { segment: segment.clone(), live, length }
     };

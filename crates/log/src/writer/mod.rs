@@ -1,6 +1,15 @@
-//! The writing side: a bounded queue, one writer, and what the one above must bring.
+//! The writing side: a bounded queue, one writer, and what the caller of this crate supplies.
+//!
+//! Drafts wait in the queue until the writer takes them; [`Admit`] refuses each, or lays it into a
+//! frame at a predicted position. At the end of a turn all new frames are written to the tail of the
+//! open segment and submitted, as one batch, to the [`Commit`], which confirms batches in their order:
+//! at once where a sync is all it takes, else later and from any thread. Only a confirmation moves
+//! something: the bytes, facts and head of that batch become visible, then its callers are answered.
 
 mod builder;
+mod commit;
+mod fsync;
+mod in_flight;
 mod queue;
 mod sequencer;
 mod tail;
@@ -8,13 +17,16 @@ mod turn;
 
 pub use builder::FrameBuilder;
 pub(crate) use builder::Place;
+pub use commit::{Batch, Commit, Confirmation, Progress};
+pub use fsync::FsyncCommit;
 pub use sequencer::{Pump, Sequencer, Waiting};
+pub use tail::Tail;
 
 use crate::error::WriteError;
 use crate::head::Head;
 use crate::log::SegmentInfo;
 
-/// The place that an append would get.
+/// The position and time that an append would get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// The position of its first record.
@@ -27,8 +39,8 @@ pub struct Slot {
 
 /// Decides on the writer's thread what is written. Implemented by the store.
 ///
-/// Whatever `admit` sees or changes is not durable yet: an answer that rests on it must wait for
-/// [`Admit::synced`].
+/// What `admit` sees or changes is not durable yet, and several batches of it may be in flight. An
+/// answer that rests on it must wait for the [`Admit::confirmed`] that covers its ticket.
 pub trait Admit: Send + 'static {
     /// What a caller hands in.
     type Draft: Send + 'static;
@@ -45,13 +57,21 @@ pub trait Admit: Send + 'static {
         frame: &mut FrameBuilder<'_>,
     ) -> Result<Self::Receipt, Self::Refusal>;
 
-    /// All that was admitted so far is durable; readers will see it as soon as this returns.
-    fn synced(&mut self, head: Head);
+    /// Publishes the facts of all that was admitted with a ticket up to that of the head, and of
+    /// nothing beyond. It is durable; readers see the head only after this returns, so here belongs
+    /// what a reader of that head must know.
+    fn confirmed(&mut self, head: Head);
 
-    /// A new segment was opened, nothing is in it yet.
+    /// Starts what reads up to the head: readers see it now.
+    fn published(&mut self, head: Head) {
+        _ = head;
+    }
+
+    /// A new segment was opened; nothing is in it yet, and nothing is in flight.
     fn rolled(&mut self, opened: SegmentInfo);
 
     /// Waits while too many closed segments are not sealed yet; must be bounded by their sealing.
+    /// Called on the writer's own thread only.
     fn before_roll(&mut self) {}
 }
 

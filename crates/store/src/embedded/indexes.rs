@@ -208,15 +208,18 @@ impl Core {
         }
     }
 
-    /// A definition or removal has become durable.
-    pub(crate) fn named_changed(&self, change: &Change, defined: Option<Arc<Named>>) {
+    /// Publishes a definition or removal that has become durable; returns the index that is gone.
+    pub(crate) fn named_changed(
+        &self,
+        change: &Change,
+        defined: Option<Arc<Named>>,
+    ) -> Option<Arc<Named>> {
         let mut all = self.named.write();
         let gone = all.remove(change.name());
-        if let Some(named) = &defined {
-            all.insert(named.name.clone(), named.clone());
+        if let Some(named) = defined {
+            all.insert(named.name.clone(), named);
         }
-        drop(all);
-        self.upkeep.named(defined, gone);
+        gone
     }
 
     fn unknown_index(&self, name: &str) -> Invalid {
