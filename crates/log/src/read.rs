@@ -47,11 +47,13 @@ impl Log {
         Ok(())
     }
 
-    /// The first position whose commit time is not earlier; one past the head if there is none.
+    /// Returns the first position whose commit time is not earlier, or one past the head.
     pub fn position_at_commit_time(&self, time: i64) -> Result<u64, ReadError> {
         let head = self.head().position;
         let segments = self.shared.segments.load_full();
-        for segment in segments.iter() {
+        let first = self.shared.segment_at_commit_time(&segments, time)?;
+        // What is in the first one may not be durable yet.
+        for segment in segments.iter().skip(first) {
             let found = self.shared.with_blocks(segment, |blocks, _| {
                 let found = blocks.partition_point(|block| block.commit_max.get() < time);
                 (found < blocks.len()).then_some(found)
@@ -177,6 +179,34 @@ impl Shared {
     /// The number of the last segment that begins at or before a position.
     pub(crate) fn segment_with(segments: &[Arc<Segment>], position: u64) -> Option<usize> {
         segments.partition_point(|segment| segment.first_position <= position).checked_sub(1)
+    }
+
+    /// The number of the first segment that ends at or after a commit time. Commit times never fall
+    /// from one segment to the next, so half of the segments are left out at each step.
+    fn segment_at_commit_time(
+        &self,
+        segments: &[Arc<Segment>],
+        time: i64,
+    ) -> Result<usize, ReadError> {
+        let (mut from, mut to) = (0, segments.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            // A segment without records has no times: the one before it decides.
+            let mut last = None;
+            for segment in segments[from..=middle].iter().rev() {
+                last = self.with_blocks(segment, |blocks, _| {
+                    blocks.last().map(|block| block.commit_max.get())
+                })?;
+                if last.is_some() {
+                    break;
+                }
+            }
+            match last.is_some_and(|last| last >= time) {
+                true => to = middle,
+                false => from = middle + 1,
+            }
+        }
+        Ok(from)
     }
 
     fn block_with(&self, position: u64) -> Result<Option<BlockAt>, ReadError> {

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use self::support::{Answer, Held, open};
 use leftfold_io::fake::SeededRandom;
 use leftfold_log::{Confirmation, Progress, WriteError};
-use support::{Answer, Held, open};
 
 fn lost() -> WriteError {
     WriteError::OwnershipLost { reason: "a newer claim is in the log".to_owned() }
