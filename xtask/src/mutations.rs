@@ -41,7 +41,7 @@ const MUTATIONS: [Mutation; 8] = [
     Mutation {
         what: "drop the marks",
         file: "crates/log/src/writer/turn.rs",
-        from: "synced_mark: self.tail.synced }",
+        from: "synced_mark: tail.synced }",
         to: "synced_mark: 0 }",
         by: By::Simulation,
     },

@@ -1,32 +1,38 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backup;
+mod blocks;
 mod buffers;
+mod catalog;
 mod create;
 mod error;
 pub mod format;
+mod frame_builder;
 mod frames;
 mod head;
 mod log;
 mod manifest;
 mod meters;
+mod opening;
 mod options;
 mod packing;
 mod read;
+mod reader;
 mod recovery;
 pub mod repair;
 mod rewrite;
 mod scan;
 mod seal;
 mod segment;
-mod table;
 mod walk;
 mod writer;
 
+pub use catalog::SegmentInfo;
 pub use error::{Damage, OpenError, ReadError, WriteError};
+pub use frame_builder::{FrameBuilder, Slot};
 pub use frames::FrameView;
 pub use head::Head;
-pub use log::{Log, Opened, SegmentInfo};
+pub use log::{Log, Opened};
 pub use manifest::{FileKind, LiveFile, REPAIRED, SCAVENGED};
 pub use meters::Metered;
 pub use options::{Durability, LogOptions, Packing};
@@ -35,6 +41,6 @@ pub use rewrite::{Edit, Edited, RewriteError, Rewritten};
 pub use scan::{Direction, Scan, ScanRange};
 pub use walk::Record;
 pub use writer::{
-    Admit, Batch, Commit, Confirmation, FrameBuilder, FsyncCommit, Outcome, Progress, Pump,
-    Sequencer, Slot, Tail, Waiting,
+    Admit, Batch, Commit, Confirmation, FsyncCommit, Outcome, Progress, Pump, Sequencer, Tail,
+    Waiting,
 };

@@ -9,6 +9,7 @@ use std::io;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, DDict};
 
+use crate::blocks::BLOCK_BYTES;
 use crate::options::Packing;
 
 /// Blocks are closed after so many bytes where they are to be small.
@@ -43,7 +44,7 @@ impl Packing {
 
     pub(crate) fn block_bytes(self) -> u64 {
         match self {
-            Packing::Off | Packing::Fast => crate::segment::BLOCK_BYTES,
+            Packing::Off | Packing::Fast => BLOCK_BYTES,
             Packing::Small => SMALL_BLOCK,
         }
     }

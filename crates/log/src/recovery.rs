@@ -11,17 +11,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leftfold_io::{File, read_exact_at};
 
+use crate::blocks::Blocks;
 use crate::error::{Damage, OpenError};
 use crate::format::{FRAME_MAGIC, FrameHeader, SegmentHeader};
 use crate::frames::Frames;
 use crate::manifest::LiveFile;
-use crate::segment::{Blocks, Segment, salt_of};
+use crate::segment::{Segment, salt_of};
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
 
 /// What was found in a segment that is not sealed.
-pub(crate) struct Found {
+pub(crate) struct Recovered {
     pub(crate) blocks: Blocks,
     /// Where the whole frames end.
     pub(crate) end: u64,
@@ -39,7 +40,7 @@ pub(crate) fn examine(
     live: &LiveFile,
     file: &Arc<dyn File>,
     data_end: Option<u64>,
-) -> Result<Found, OpenError> {
+) -> Result<Recovered, OpenError> {
     let name = live.name();
     let damage = |offset, position, what: &str| {
         OpenError::Damaged(Damage { file: name.clone(), offset, position, what: what.to_owned() })
@@ -66,7 +67,7 @@ pub(crate) fn examine(
         header.commit_floor.get(),
     );
     let (blocks, mark, what) = walk_frames(&mut frames);
-    let found = Found {
+    let found = Recovered {
         blocks,
         end: frames.offset(),
         next_position: frames.next_position(),
@@ -95,7 +96,7 @@ fn walk_frames(frames: &mut Frames) -> (Blocks, u64, &'static str) {
 }
 
 /// The furthest synced mark in any frame head after the end of the whole frames.
-fn mark_beyond(found: &Found, salt: u32) -> u64 {
+fn mark_beyond(found: &Recovered, salt: u32) -> u64 {
     let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
     memchr::memmem::find_iter(tail, &FRAME_MAGIC)
         .filter_map(|at| FrameHeader::parse(&tail[at..], salt, found.end + at as u64).ok())
@@ -111,7 +112,7 @@ fn mark_beyond(found: &Found, salt: u32) -> u64 {
 /// written again, not merely synced. And the tail becomes zeros: a frame of a torn batch that is
 /// still whole must not come back to life behind a new frame of the same length as the torn one
 /// before it.
-pub(crate) fn settle(file: &dyn File, found: &Found) -> std::io::Result<()> {
+pub(crate) fn settle(file: &dyn File, found: &Recovered) -> std::io::Result<()> {
     let unmarked = found.mark.max(SegmentHeader::SIZE).min(found.end);
     let frames = found.bytes.get(unmarked as usize..found.end as usize).unwrap_or_default();
     if !frames.is_empty() {
@@ -121,7 +122,7 @@ pub(crate) fn settle(file: &dyn File, found: &Found) -> std::io::Result<()> {
     file.sync()
 }
 
-fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
+fn clear_tail(file: &dyn File, found: &Recovered) -> std::io::Result<()> {
     let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
     let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
     let zeros = vec![0; ZEROS.min(last + 1)];
@@ -132,7 +133,7 @@ fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
     Ok(())
 }
 
-impl Found {
+impl Recovered {
     pub(crate) fn into_segment(
         self,
         store_id: [u8; 16],

@@ -12,19 +12,22 @@ use leftfold_io::{File, OpenMode};
 use thiserror::Error;
 use zerocopy::IntoBytes;
 
+use crate::blocks::{BLOCK_BYTES, Blocks};
+use crate::catalog::Catalog;
 use crate::error::ReadError;
 use crate::format::footer::{PackedTables, Totals};
 use crate::format::{
     BlockEntry, FEATURE_GENERATIONS, PackedEntry, SegmentFooter, SegmentHeader, crc_of,
 };
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::frames::FrameView;
-use crate::log::{Log, Shared};
+use crate::log::Log;
 use crate::manifest::{LiveFile, SCAVENGED, SegmentState};
 use crate::options::Packing;
 use crate::packing::{Packer, SAMPLE, SAMPLE_RECORD};
-use crate::segment::{Blocks, Segment};
+use crate::reader::SegmentReader;
+use crate::segment::Segment;
 use crate::walk::Record;
-use crate::writer::{FrameBuilder, Place, Slot};
 
 /// What becomes of a segment's records when it is written again.
 pub trait Edit {
@@ -90,70 +93,66 @@ impl Log {
         packing: Packing,
         edit: &mut dyn Edit,
     ) -> Result<Rewritten, RewriteError> {
-        let shared = &self.shared;
-        let segments = shared.segments.load_full();
-        let sealed = segments.iter().find(|found| found.id == segment);
-        let old = sealed.filter(|found| found.open_body().is_none());
-        let old = old.ok_or(RewriteError::NotSealed(segment))?;
-        let live = shared.manifest.files().into_iter().find(|file| file.name() == old.name());
+        let (catalog, reader) = (self.catalog(), self.reader());
+        let sealed = catalog.segment(segment).filter(|found| found.open_body().is_none());
+        let old = &sealed.ok_or(RewriteError::NotSealed(segment))?;
+        let live = catalog.manifest.files().into_iter().find(|file| file.name() == old.name());
         let live = live.ok_or(RewriteError::NotSealed(segment))?;
-        let mut new = Generation::start(shared, old, &live, packing, edit)?;
-        let mut frames = shared.frames_of(old)?;
+        let mut new = Generation::start(catalog, reader, old, &live, packing, edit)?;
+        let mut frames = reader.frames_of(old)?;
         while let Some(frame) = frames.next()? {
             new.frame(&frame, edit)?;
         }
         let replaced = new.replaced;
         let live = new.finish(old, &live)?;
         let before = old.length();
-        shared.swap(old, live)?;
+        swap(catalog, reader, old, live)?;
         Ok(Rewritten { replaced, before, after: live.length })
     }
 }
 
-impl Shared {
-    /// The new file takes the segment's place.
-    fn swap(&self, old: &Arc<Segment>, live: LiveFile) -> io::Result<()> {
-        self.use_features(FEATURE_GENERATIONS)?;
-        self.manifest.replace(live)?;
-        let new = Arc::new(Segment::sealed(self.header.store_id, &live));
-        self.segments.rcu(|segments| {
-            let mut segments = Vec::clone(segments);
-            if let Some(place) = segments.iter_mut().find(|segment| segment.id == live.id) {
-                *place = new.clone();
-            }
-            segments
-        });
-        self.files.remove(&(old.id, old.generation));
-        self.tables.remove(&(old.id, old.generation));
-        old.retire(self.disk.clone());
-        Ok(())
-    }
+/// Puts the new file in the segment's place.
+fn swap(
+    catalog: &Catalog,
+    reader: &SegmentReader,
+    old: &Segment,
+    live: LiveFile,
+) -> io::Result<()> {
+    catalog.use_features(FEATURE_GENERATIONS)?;
+    catalog.replace_with_sealed(live)?;
+    reader.forget(old);
+    old.retire(catalog.disk.clone());
+    Ok(())
+}
 
-    /// Records that a dictionary may be trained on, from all over the segment.
-    fn samples(&self, segment: &Arc<Segment>, edit: &dyn Edit) -> Result<Vec<Vec<u8>>, ReadError> {
-        let blocks = self.with_blocks(segment, |blocks, _| blocks.len())?;
-        let wanted = (SAMPLE as u64 / crate::segment::BLOCK_BYTES) as usize;
-        let (mut samples, mut bytes) = (Vec::new(), 0);
-        for index in (0..blocks).step_by((blocks / wanted).max(1)) {
-            let Some(block) = self.block(segment, index)? else { break };
-            let mut walk = self.walk_to(&block, block.end)?;
-            while let Some(record) = crate::read::step(&block, &mut walk, 0)? {
-                let fits = record.bytes.len() <= SAMPLE_RECORD && bytes < SAMPLE;
-                if fits && edit.may_train(&record) {
-                    bytes += record.bytes.len();
-                    samples.push(record.bytes.to_vec());
-                }
+/// Records that a dictionary may be trained on, from all over the segment.
+fn samples(
+    reader: &SegmentReader,
+    segment: &Arc<Segment>,
+    edit: &dyn Edit,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let blocks = reader.with_blocks(segment, |blocks, _| blocks.len())?;
+    let wanted = (SAMPLE as u64 / BLOCK_BYTES) as usize;
+    let (mut samples, mut bytes) = (Vec::new(), 0);
+    for index in (0..blocks).step_by((blocks / wanted).max(1)) {
+        let Some(block) = reader.block(segment, index)? else { break };
+        let mut walk = reader.walk_to(&block, block.end)?;
+        while let Some(record) = block.next_record(&mut walk, 0)? {
+            let fits = record.bytes.len() <= SAMPLE_RECORD && bytes < SAMPLE;
+            if fits && edit.may_train(&record) {
+                bytes += record.bytes.len();
+                samples.push(record.bytes.to_vec());
             }
         }
-        Ok(samples)
     }
+    Ok(samples)
 }
 
 /// A generation of a segment that is being written.
 struct Generation {
     file: Arc<dyn File>,
     name: String,
-    shared: GenerationOf,
+    of: GenerationOf,
     /// Content that is not stored yet.
     buffer: Vec<u8>,
     /// Where `buffer` begins, before packing.
@@ -176,36 +175,37 @@ struct GenerationOf {
 
 impl Generation {
     fn start(
-        shared: &Shared,
+        catalog: &Catalog,
+        reader: &SegmentReader,
         old: &Arc<Segment>,
         live: &LiveFile,
         packing: Packing,
         edit: &dyn Edit,
     ) -> Result<Self, RewriteError> {
         let number = old.generation + 1;
-        let header = shared.header_of(old)?;
+        let header = reader.header_of(old)?;
         let packer = match packing {
             Packing::Off => None,
             Packing::Fast => Some(Packer::new(packing, &[], 0)?),
             Packing::Small => {
-                let bytes = shared.data_end(old)?;
-                Some(Packer::new(packing, &shared.samples(old, edit)?, bytes)?)
+                let bytes = reader.data_end(old)?;
+                Some(Packer::new(packing, &samples(reader, old, edit)?, bytes)?)
             }
         };
         let name = LiveFile { generation: number, ..*live }.name();
         // Left over from an attempt that was cut short.
-        _ = shared.disk.remove(&name);
-        let file = shared.disk.open(&name, OpenMode::Create)?;
+        _ = catalog.disk.remove(&name);
+        let file = catalog.disk.open(&name, OpenMode::Create)?;
         let numbers = [old.id, old.first_position];
-        let store_id = shared.header.store_id;
+        let store_id = catalog.header.store_id;
         let header =
             SegmentHeader::of_generation(number, store_id, numbers, header.commit_floor.get());
         file.write_at(header.as_bytes(), 0)?;
-        let disk = shared.disk.clone();
+        let disk = catalog.disk.clone();
         Ok(Generation {
             file,
             name,
-            shared: GenerationOf { disk, number, packing, salt: old.salt },
+            of: GenerationOf { disk, number, packing, salt: old.salt },
             buffer: Vec::new(),
             base: SegmentHeader::SIZE,
             stored: SegmentHeader::SIZE,
@@ -225,8 +225,8 @@ impl Generation {
             ticket: 0,
             commit_time: frame.header.commit_time.get(),
         };
-        let place = Place { base: self.base, salt: self.shared.salt, synced_mark: 0 };
-        let mut builder = FrameBuilder::new(&mut self.buffer, place, slot);
+        let location = BufferLocation { base: self.base, salt: self.of.salt, synced_mark: 0 };
+        let mut builder = FrameBuilder::new(&mut self.buffer, location, slot);
         builder.append_id(u128::from_le_bytes(frame.header.append_id));
         for extension in frame.extensions() {
             builder.extension(extension.kind, extension.value);
@@ -246,7 +246,7 @@ impl Generation {
     }
 
     fn abandon(&self) -> RewriteError {
-        _ = self.shared.disk.remove(&self.name);
+        _ = self.of.disk.remove(&self.name);
         RewriteError::Stopped
     }
 
@@ -277,7 +277,7 @@ impl Generation {
         self.packed.push(PackedEntry {
             stored_at: self.stored.into(),
             stored_bytes: (stored.len() as u32).into(),
-            crc: crc_of(self.shared.salt, &[stored]).into(),
+            crc: crc_of(self.of.salt, &[stored]).into(),
         });
         self.stored += stored.len() as u64;
         Ok(())
@@ -295,7 +295,7 @@ impl Generation {
             records: self.blocks.records,
             frames: self.blocks.frames,
             commit_max: self.blocks.commit_max,
-            generation: self.shared.number,
+            generation: self.of.number,
         };
         let entries: &[BlockEntry] = &self.blocks.entries;
         let tables = self.packer.as_ref().map(|packer| PackedTables {
@@ -306,13 +306,13 @@ impl Generation {
         let footer = SegmentFooter::encode(totals, entries, tables);
         self.file.write_at(&footer, self.stored)?;
         self.file.sync()?;
-        self.shared.disk.sync_dir("log")?;
+        self.of.disk.sync_dir("log")?;
         let scavenged = if self.replaced > 0 { SCAVENGED } else { 0 };
         Ok(LiveFile {
             state: SegmentState::Sealed.code(),
-            generation: self.shared.number,
+            generation: self.of.number,
             length: self.stored + footer.len() as u64,
-            detail: live.with_packing(self.shared.packing) | scavenged,
+            detail: live.with_packing(self.of.packing) | scavenged,
             ..*live
         })
     }

@@ -1,7 +1,7 @@
 use crate::error::ReadError;
 use crate::format::BlockEntry;
-use crate::log::{Log, Shared};
-use crate::read::{BlockAt, step};
+use crate::log::Log;
+use crate::reader::{Block, segment_index};
 use crate::walk::{Record, Walk};
 
 /// Neighbouring blocks are read together up to this many bytes.
@@ -38,7 +38,7 @@ pub struct Scan {
 
 /// Neighbouring blocks that were read at once.
 struct Chunk {
-    first: BlockAt,
+    first: Block,
     walk: Walk,
     /// The first position after it that may hold something.
     next: u64,
@@ -70,7 +70,7 @@ impl Scan {
                 }
                 return Ok(None);
             };
-            if let Some(record) = step(&chunk.first, &mut chunk.walk, self.range.from)? {
+            if let Some(record) = chunk.first.next_record(&mut chunk.walk, self.range.from)? {
                 self.range.from = record.position + 1;
                 return Ok((record.position <= self.range.to).then_some(record));
             }
@@ -83,13 +83,12 @@ impl Scan {
     /// Reads the wanted blocks from `range.from` on, or moves on to the next segment; false where
     /// nothing follows.
     fn fill_forward(&mut self) -> Result<bool, ReadError> {
-        let shared = self.log.shared.clone();
-        let segments = shared.segments.load_full();
-        let Some(at) = Shared::segment_with(&segments, self.range.from) else { return Ok(false) };
+        let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
+        let Some(at) = segment_index(&segments, self.range.from) else { return Ok(false) };
         let after = segments.get(at + 1).map(|segment| segment.first_position);
-        let mut index = shared.block_index(&segments[at], self.range.from)?.unwrap_or(0);
+        let mut index = reader.block_index(&segments[at], self.range.from)?.unwrap_or(0);
         let first = loop {
-            match shared.block(&segments[at], index)? {
+            match reader.block(&segments[at], index)? {
                 Some(block) if self.wants(&block.entry) => break block,
                 Some(_) => index += 1,
                 None => {
@@ -99,7 +98,7 @@ impl Scan {
             }
         };
         let (mut end, mut next) = (first.end, after.unwrap_or(u64::MAX));
-        while let Some(block) = shared.block(&segments[at], index + 1)? {
+        while let Some(block) = reader.block(&segments[at], index + 1)? {
             let full = end - first.entry.offset.get() >= READ_AHEAD
                 || block.entry.first_position.get() > self.range.to;
             if full || !self.wants(&block.entry) {
@@ -108,7 +107,7 @@ impl Scan {
             }
             (end, index) = (block.end, index + 1);
         }
-        let walk = shared.walk_to(&first, end)?;
+        let walk = reader.walk_to(&first, end)?;
         self.forward = Some(Chunk { first, walk, next });
         Ok(true)
     }
@@ -133,12 +132,11 @@ impl Scan {
 
     /// Reads the blocks that end with `range.to`; false where there is nothing before it.
     fn fill_backward(&mut self) -> Result<bool, ReadError> {
-        let shared = self.log.shared.clone();
-        let segments = shared.segments.load_full();
-        let Some(at) = Shared::segment_with(&segments, self.range.to) else { return Ok(false) };
+        let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
+        let Some(at) = segment_index(&segments, self.range.to) else { return Ok(false) };
         let segment = &segments[at];
-        let last = shared.block_index(segment, self.range.to)?;
-        let Some(last) = last.map_or(Ok(None), |last| shared.block(segment, last))? else {
+        let last = reader.block_index(segment, self.range.to)?;
+        let Some(last) = last.map_or(Ok(None), |last| reader.block(segment, last))? else {
             self.range.to = segment.first_position - 1;
             return Ok(true);
         };
@@ -149,13 +147,13 @@ impl Scan {
         let end = last.end;
         let mut start = last;
         while start.index > 0 && end - start.entry.offset.get() < READ_AHEAD {
-            match shared.block(segment, start.index - 1)? {
+            match reader.block(segment, start.index - 1)? {
                 Some(block) if self.wants(&block.entry) => start = block,
                 _ => break,
             }
         }
-        let mut walk = shared.walk_to(&start, end)?;
-        while let Some(record) = step(&start, &mut walk, 0)? {
+        let mut walk = reader.walk_to(&start, end)?;
+        while let Some(record) = start.next_record(&mut walk, 0)? {
             if record.position <= self.range.to {
                 self.backward.push(record);
             }

@@ -8,9 +8,8 @@ use super::DIRECTORIES;
 use super::copy::read_checked;
 use super::error::BackupError;
 use super::target::{existing, first_file};
-use crate::create::STORE;
+use crate::create::{LOCK, STORE};
 use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader};
-use crate::log::LOCK;
 use crate::manifest::{LiveFile, MANIFEST};
 
 /// `STORE` and `MANIFEST` are held in memory: longer ones are not ours.

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use leftfold_io::File;
 
+use crate::catalog::Catalog;
 use crate::error::ReadError;
-use crate::log::Shared;
 use crate::manifest::{LiveFile, SegmentState};
+use crate::reader::SegmentReader;
 use crate::segment::{Body, Segment};
 
 /// A segment as it was at one moment; its file stays while this is held.
@@ -17,8 +18,8 @@ pub(super) struct Pinned {
 }
 
 /// The segments of one moment: what is open is open up to where it was synced then.
-pub(super) fn segments(shared: &Shared) -> Vec<Pinned> {
-    let segments = shared.segments.load_full();
+pub(super) fn segments(catalog: &Catalog) -> Vec<Pinned> {
+    let segments = catalog.segments();
     let last = segments.len().saturating_sub(1);
     let pin = |(at, segment): (usize, &Arc<Segment>)| {
         let (live, length) = match &segment.body {
@@ -46,15 +47,15 @@ impl Pinned {
         }
     }
 
-    pub(super) fn file(&self, shared: &Shared) -> Result<Arc<dyn File>, ReadError> {
-        shared.file_of(&self.segment)
+    pub(super) fn file(&self, reader: &SegmentReader) -> Result<Arc<dyn File>, ReadError> {
+        reader.file_of(&self.segment)
     }
 
     /// Checks every byte that is to be copied; gives the last position.
-    pub(super) fn check(&self, shared: &Shared) -> Result<u64, ReadError> {
+    pub(super) fn check(&self, reader: &SegmentReader) -> Result<u64, ReadError> {
         let mut frames = match &self.segment.body {
-            Body::Open(_) => shared.frames_upto(&self.segment, self.length)?,
-            Body::Sealed { .. } => shared.frames_of(&self.segment)?,
+            Body::Open(_) => reader.frames_upto(&self.segment, self.length)?,
+            Body::Sealed { .. } => reader.frames_of(&self.segment)?,
         };
         while frames.next()?.is_some() {}
         Ok(frames.next_position() - 1)

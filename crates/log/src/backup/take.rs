@@ -9,10 +9,12 @@ use super::error::BackupError;
 use super::snapshot::{self, Pinned};
 use super::target::Target;
 use super::{BACKUP, DIRECTORIES};
+use crate::catalog::Catalog;
 use crate::create::STORE;
 use crate::format::{BackupFile, BackupList, crc_of};
-use crate::log::{Log, Shared};
+use crate::log::Log;
 use crate::manifest::{self, LiveFile, MANIFEST};
+use crate::reader::SegmentReader;
 
 /// Whoever asks for a backup says how it goes on.
 pub trait Guide {
@@ -63,23 +65,25 @@ impl Log {
         others: &[LiveFile],
         guide: &mut dyn Guide,
     ) -> Result<Taken, BackupError> {
-        let shared = &self.shared;
-        let target = Target::open(target, &shared.header, self.head().position)?;
-        let segments = snapshot::segments(shared);
+        let catalog = &**self.catalog();
+        let target = Target::open(target, &catalog.header, self.head().position)?;
+        let segments = snapshot::segments(catalog);
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
-        let (number, time) = (target.last.number + 1, shared.clock.now_micros());
-        let (store_id, incarnation) = (shared.header.store_id, shared.header.incarnation);
+        let (number, time) = (target.last.number + 1, self.clock().now_micros());
+        let (store_id, incarnation) = (catalog.header.store_id, catalog.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
         let taken = Taken { number, ..Taken::default() };
-        let run = Run { shared, target, guide, list, live: Vec::new(), taken, done: 0, total };
+        let (reader, live) = (self.reader(), Vec::new());
+        let run = Run { catalog, reader, target, guide, list, live, taken, done: 0, total };
         run.take(segments, others)
     }
 }
 
 /// One run.
 struct Run<'a> {
-    shared: &'a Shared,
+    catalog: &'a Catalog,
+    reader: &'a SegmentReader,
     target: Target<'a>,
     guide: &'a mut dyn Guide,
     list: BackupList,
@@ -104,8 +108,8 @@ impl Run<'_> {
             self.segment(&segment, at == last)?;
         }
         self.others(others)?;
-        self.put(STORE, self.shared.header_now().as_bytes())?;
-        let sequence = self.shared.manifest.sequence();
+        self.put(STORE, self.catalog.header_now().as_bytes())?;
+        let sequence = self.catalog.manifest.sequence();
         let manifest = manifest::encode(self.list.store_id, sequence, &mut self.live);
         self.put(MANIFEST, &manifest)?;
         self.list.head = self.taken.head;
@@ -118,10 +122,10 @@ impl Run<'_> {
         let kept = self.keep(&wanted);
         // A backup never takes damage into itself, least of all in the place of what is whole.
         if last || !kept {
-            self.taken.head = pinned.check(self.shared)?;
+            self.taken.head = pinned.check(self.reader)?;
         }
         if !kept {
-            let file = pinned.file(self.shared)?;
+            let file = pinned.file(self.reader)?;
             self.copy(&*file, wanted)?;
         }
         self.live.push(pinned.live);
@@ -158,7 +162,7 @@ impl Run<'_> {
         if !self.guide.is_whole(file) {
             return Ok(None);
         }
-        let disk = &self.shared.disk;
+        let disk = &self.catalog.disk;
         match disk.open(&file.name(), OpenMode::Read) {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -193,7 +197,7 @@ impl Run<'_> {
 
     fn copy(&mut self, from: &dyn File, wanted: Wanted) -> Result<(), BackupError> {
         let (disk, stored) = (self.target.disk, self.free_name(&wanted));
-        let (dir, store) = (disk.describe(), self.shared.disk.describe());
+        let (dir, store) = (disk.describe(), self.catalog.disk.describe());
         let failed = |error| BackupError::io(&dir, &stored, error);
         let to = create(disk, &stored).map_err(failed)?;
         let (guide, done, total) = (&mut *self.guide, &mut self.done, self.total);

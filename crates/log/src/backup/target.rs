@@ -4,8 +4,8 @@ use leftfold_io::{Disk, Lock, read_whole, write_atomically};
 
 use super::error::BackupError;
 use super::{BACKUP, DIRECTORIES, LIST_LIMIT};
+use crate::create::LOCK;
 use crate::format::{BackupList, StoreHeader};
-use crate::log::LOCK;
 
 /// A directory that takes backups of a store, locked.
 pub(super) struct Target<'a> {

@@ -5,13 +5,14 @@ use zerocopy::IntoBytes;
 
 use super::salvage::Salvaged;
 use super::{DamagedBytes, QUARANTINE, Repair};
+use crate::blocks::Blocks;
 use crate::create::{STORE, create_segment};
 use crate::format::footer::Totals;
 use crate::format::{FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::manifest::{FileKind, LiveFile, REPAIRED, SegmentState};
 use crate::options::Packing;
-use crate::segment::{Blocks, salt_of};
-use crate::writer::{FrameBuilder, Place, Slot};
+use crate::segment::salt_of;
 
 /// Damaged bytes are copied in pieces of this size.
 const PIECE: u64 = 1 << 20;
@@ -50,7 +51,7 @@ impl Repair {
         let (mut buffer, mut blocks) = (Vec::new(), Blocks::default());
         for frame in &salvaged.frames {
             let (position, commit_time) = (frame.first, frame.commit_time);
-            let place = Place { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
+            let place = BufferLocation { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
             let slot = Slot { position, ticket: 0, commit_time };
             let mut builder = FrameBuilder::new(&mut buffer, place, slot);
             builder.append_id(frame.append_id);

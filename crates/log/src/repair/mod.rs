@@ -16,10 +16,9 @@ use std::sync::Arc;
 
 use leftfold_io::{Disk, Lock};
 
-use crate::create::{read_header, unusable};
+use crate::create::{lock_store, read_header, store_exists, unusable};
 use crate::error::{OpenError, ReadError};
 use crate::format::StoreHeader;
-use crate::log::{LOCK, exists};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest};
 
 pub use generation::{IndexOf, Replacements};
@@ -52,13 +51,10 @@ pub struct Repair {
 impl Repair {
     /// Locks the log and reads what it consists of.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        if !exists(&*disk)? {
+        if !store_exists(&*disk)? {
             return Err(OpenError::Missing(disk.describe()));
         }
-        let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
-            _ => OpenError::io(LOCK, error),
-        })?;
+        let lock = lock_store(&*disk)?;
         let header = read_header(&*disk)?;
         let manifest = Manifest::read(disk.clone(), header.store_id);
         let manifest = manifest.map_err(|error| match error.kind() {

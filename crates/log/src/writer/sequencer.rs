@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::admit::{Admit, Outcome};
 use super::commit::Commit;
 use super::fsync::FsyncCommit;
 use super::queue::{Content, Queue, WaitFor};
 use super::turn::{Pending, TurnOf, Writer};
-use super::{Admit, Outcome};
 use crate::error::WriteError;
-use crate::log::{Log, Opened};
+use crate::head::HeadCell;
+use crate::log::Opened;
 
 /// A writer that is closed waits this long for the confirmations of what is in flight.
 const CLOSING_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ pub struct Sequencer<A: Admit, C: Commit = FsyncCommit> {
 /// Ends all waiting for the writer when its thread ends, by a panic too.
 struct ThreadEnd<A: Admit> {
     queue: Arc<Queue<Pending<A>>>,
-    log: Log,
+    head: Arc<HeadCell>,
 }
 
 impl<A: Admit> Drop for ThreadEnd<A> {
@@ -42,7 +43,7 @@ impl<A: Admit> Drop for ThreadEnd<A> {
         while let Content::Items(items) = self.queue.take() {
             drop(items);
         }
-        self.log.shared.head.close(None);
+        self.head.close(None);
     }
 }
 
@@ -69,7 +70,7 @@ impl<A: Admit> Sequencer<A> {
 }
 
 fn fsync_commit(opened: &Opened) -> FsyncCommit {
-    FsyncCommit::new(opened.log.shared.options.durability)
+    FsyncCommit::new(opened.log.options().durability)
 }
 
 impl<A: Admit, C: Commit> Sequencer<A, C> {
@@ -78,7 +79,8 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
         let (mut sequencer, pump) = Self::manual_with(opened, admit, commit)?;
         let writer = Arc::new(Mutex::new(pump.writer));
         sequencer.writer = Some(writer.clone());
-        let end = ThreadEnd { queue: pump.queue, log: opened.log.clone() };
+        let head = opened.log.head_cell().clone();
+        let end = ThreadEnd { queue: pump.queue, head };
         let run = move || {
             let end = end;
             run(&end.queue, &writer);
@@ -91,10 +93,9 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
     /// Returns a writer without a thread; it works when it is pumped. Batches are durable when the
     /// commit confirms them.
     pub fn manual_with(opened: &Opened, admit: A, commit: C) -> io::Result<(Self, Pump<A, C>)> {
-        let shared = opened.log.shared.clone();
-        let queue = Arc::new(Queue::new(shared.options.queue_bytes));
+        let queue = Arc::new(Queue::new(opened.log.options().queue_bytes));
         let waker = Waker::from(queue.clone());
-        let writer = Writer::new(shared, admit, commit, opened.commit_time, waker)?;
+        let writer = Writer::new(opened, admit, commit, waker)?;
         let sequencer = Sequencer { queue: queue.clone(), writer: None, thread: Mutex::new(None) };
         Ok((sequencer, Pump { writer, queue }))
     }
@@ -235,13 +236,5 @@ impl<A: Admit, C: Commit> Pump<A, C> {
             while self.turn() {}
         }
         self.writer.close();
-    }
-}
-
-impl Log {
-    /// Seals a closed segment: its blocks and totals go behind its frames, and it never changes
-    /// again. Does nothing to a segment that is open or sealed.
-    pub fn seal(&self, segment: u64) -> io::Result<()> {
-        crate::seal::seal(&self.shared, segment)
     }
 }

@@ -74,9 +74,13 @@ impl Tail {
     /// Waits until the disk holds all that was written. Readers do not see it before the batch is
     /// confirmed.
     pub fn sync(&mut self) -> Result<(), WriteError> {
+        self.try_sync().map_err(|error| WriteError::io("syncing the log", error))
+    }
+
+    fn try_sync(&mut self) -> io::Result<()> {
+        let body = body_of(&self.segment)?;
         let started = Instant::now();
-        let synced = body_of(&self.segment).and_then(|body| body.file.sync());
-        synced.map_err(|error| WriteError::io("syncing the log", error))?;
+        body.file.sync()?;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.meters.sync.add(micros);
         self.synced = self.end;

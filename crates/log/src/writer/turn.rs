@@ -1,21 +1,24 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::builder::{FrameBuilder, Place};
+use leftfold_io::Clock;
+
+use super::admit::{Admit, Outcome};
 use super::commit::{Batch, Commit, Confirmation, Progress};
 use super::in_flight::{Confirmed, InFlight, Mismatch};
 use super::tail::{Tail, body_of};
-use super::{Admit, Outcome, Slot};
+use crate::catalog::{Catalog, SegmentInfo};
 use crate::error::WriteError;
 use crate::format::{FrameHeader, SegmentHeader};
-use crate::head::Head;
-use crate::log::{SegmentInfo, Shared};
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
+use crate::head::{Head, HeadCell};
+use crate::log::{Opened, RollRequest};
 use crate::manifest::SegmentState;
-use crate::options::Packing;
+use crate::meters::Meters;
+use crate::options::{LogOptions, Packing};
 
 /// A draft on its way to the writer, and its caller's answer channel.
 pub(super) struct Pending<A: Admit> {
@@ -38,7 +41,12 @@ pub(super) enum TurnOf {
 /// The one writer of a log. It has no thread of its own: its owner gives it turns, and it never
 /// waits for a commit that is in flight.
 pub(super) struct Writer<A: Admit, C: Commit> {
-    shared: Arc<Shared>,
+    options: LogOptions,
+    clock: Arc<dyn Clock>,
+    catalog: Arc<Catalog>,
+    head: Arc<HeadCell>,
+    meters: Arc<Meters>,
+    roll_request: Arc<RollRequest>,
     admit: A,
     commit: C,
     tail: Tail,
@@ -67,33 +75,33 @@ struct Submitted {
 }
 
 impl<A: Admit, C: Commit> Writer<A, C> {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        admit: A,
-        mut commit: C,
-        commit_time: i64,
-        waker: Waker,
-    ) -> io::Result<Self> {
-        let Some(segment) = shared.segments.load().last().cloned() else {
+    pub(super) fn new(opened: &Opened, admit: A, mut commit: C, waker: Waker) -> io::Result<Self> {
+        let (log, end) = (&opened.log, opened.end);
+        let Some(segment) = log.catalog().segments().last().cloned() else {
             return Err(io::Error::other("the log has no segment"));
         };
         commit.start(waker);
-        let next_position = shared.next_position.load(Ordering::Acquire);
+        let (options, next_position) = (log.options().clone(), end.next_position);
         Ok(Writer {
-            tail: Tail::new(segment, shared.options.preallocate, shared.meters.clone())?,
+            tail: Tail::new(segment, options.preallocate, log.meters().clone())?,
+            options,
+            clock: log.clock().clone(),
+            catalog: log.catalog().clone(),
+            head: log.head_cell().clone(),
+            meters: log.meters().clone(),
+            roll_request: log.roll_request().clone(),
+            admit,
+            commit,
             next_position,
             ticket: 0,
-            commit_time,
+            commit_time: opened.commit_time,
             backlog: VecDeque::new(),
             buffer: Vec::new(),
             in_flight: InFlight::new(),
             submitted: Submitted { number: 0, ticket: 0, next_position },
-            mark_due: shared.unmarked.load(Ordering::Acquire),
+            mark_due: end.is_unmarked,
             failed: None,
             turning: false,
-            shared,
-            admit,
-            commit,
         })
     }
 
@@ -125,7 +133,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
 
     /// Whether the open segment was told to be closed, which is not for a caller's turn.
     pub(super) fn is_told_to_roll(&self) -> bool {
-        self.shared.closing_segment.load(Ordering::Acquire)
+        self.roll_request.is_made()
     }
 
     /// Whether every draft so far is answered.
@@ -136,7 +144,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
 
     /// How long to wait for work before [`Writer::rest`] is due.
     pub(super) fn patience(&self) -> Duration {
-        let idle = self.shared.options.idle;
+        let idle = self.options.idle;
         self.commit.flush_within().map_or(idle, |within| within.min(idle))
     }
 
@@ -156,7 +164,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     /// The last turn is over.
     pub(super) fn close(&mut self) {
         self.rest();
-        self.shared.head.close(None);
+        self.head.close(None);
     }
 
     /// Fails all that is in flight, though it may be confirmed later: the log is being closed.
@@ -192,18 +200,18 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     fn is_full_for(&self, bytes: usize) -> bool {
         let room = bytes as u64 + FrameHeader::SIZE as u64;
         let end = self.tail.end + self.buffer.len() as u64;
-        end + room > self.shared.options.segment_bytes && end != SegmentHeader::SIZE
+        end + room > self.options.segment_bytes && end != SegmentHeader::SIZE
     }
 
     fn admit(&mut self, next: Pending<A>) -> Result<(), WriteError> {
-        self.commit_time = self.commit_time.max(self.shared.clock.now_micros());
+        self.commit_time = self.commit_time.max(self.clock.now_micros());
         let slot = Slot {
             position: self.next_position,
             ticket: self.ticket + 1,
             commit_time: self.commit_time,
         };
-        let place = self.place();
-        let mut frame = FrameBuilder::new(&mut self.buffer, place, slot);
+        let location = self.location();
+        let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
         let admitted = self.admit.admit(next.draft, slot, &mut frame);
         if admitted.is_ok() {
             match body_of(&self.tail.segment) {
@@ -230,7 +238,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             return self.learn_of_confirmations();
         }
         self.tail.write(&self.buffer)?;
-        let head = self.head();
+        let head = self.next_head();
         let before = self.submitted;
         let number = before.number + 1;
         let (ticket, next_position) = (self.ticket, self.next_position);
@@ -240,7 +248,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         let batch = Batch { number, first, head, frames: &self.buffer };
         let progress = self.commit.submit(&batch, &mut self.tail)?;
         self.buffer.clear();
-        self.shared.meters.batch.add(ticket - before.ticket);
+        self.meters.batch.add(ticket - before.ticket);
         self.proceed(progress).map(drop)
     }
 
@@ -289,13 +297,13 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         // then all that looks at it, then the callers, who may read what they have written.
         self.tail.publish(end)?;
         self.admit.confirmed(head);
-        self.shared.head.publish(head);
+        self.head.publish(head);
         self.admit.published(head);
         self.in_flight.take_answers(answers).for_each(answer::<A>);
         Ok(true)
     }
 
-    fn head(&self) -> Head {
+    fn next_head(&self) -> Head {
         Head { position: self.next_position - 1, ticket: self.ticket }
     }
 
@@ -312,10 +320,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     /// A mark says on the disk of this machine up to where the segment is synced. It is no part of a
     /// batch: nothing else rests on it.
     fn lay_mark(&mut self) -> Result<(), WriteError> {
-        let Head { position, ticket } = self.head();
+        let Head { position, ticket } = self.next_head();
         let slot = Slot { position: position + 1, ticket, commit_time: self.commit_time };
-        let place = self.place();
-        let frame = FrameBuilder::new(&mut self.buffer, place, slot);
+        let location = self.location();
+        let frame = FrameBuilder::new(&mut self.buffer, location, slot);
         if let Ok(body) = body_of(&self.tail.segment) {
             frame.finish(&mut body.blocks.write());
         }
@@ -325,8 +333,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         self.tail.publish(self.tail.end)
     }
 
-    fn place(&self) -> Place {
-        Place { base: self.tail.end, salt: self.tail.segment.salt, synced_mark: self.tail.synced }
+    fn location(&self) -> BufferLocation {
+        let tail = &self.tail;
+        BufferLocation { base: tail.end, salt: tail.segment.salt, synced_mark: tail.synced }
     }
 
     fn roll_if_told(&mut self) -> Result<(), WriteError> {
@@ -341,7 +350,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             }
         }
         // Before the new segment is visible: who sees that one may ask again.
-        self.shared.closing_segment.store(false, Ordering::Release);
+        self.roll_request.withdraw();
         if is_empty { Ok(()) } else { self.roll() }
     }
 
@@ -363,14 +372,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         let last = self.next_position - 1;
         let closed = full.live(SegmentState::Closed, last, self.tail.end);
         let numbers = [full.id + 1, self.next_position];
-        let opened = self.shared.new_segment(numbers, self.commit_time, Some(closed))?;
+        let opened = self.catalog.create_segment(numbers, self.commit_time, closed)?;
         self.tail = self.tail.of_next(opened.clone())?;
         self.mark_due = false;
-        self.shared.segments.rcu(|segments| {
-            let mut segments = Vec::clone(segments);
-            segments.push(opened.clone());
-            segments
-        });
+        self.catalog.push(&opened);
         self.admit.rolled(SegmentInfo {
             id: opened.id,
             first: opened.first_position,
@@ -382,7 +387,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             scavenged: false,
             repaired: false,
         });
-        self.shared.head.wake();
+        self.head.wake();
         Ok(())
     }
 
@@ -390,7 +395,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     fn fail(&mut self, error: WriteError) {
         self.failed = Some(error.clone());
         self.buffer.clear();
-        self.shared.head.close(Some(error));
+        self.head.close(Some(error));
     }
 
     /// Answers all drafts: those in flight, those that wait, and those of the turn that failed.

@@ -1,112 +1,68 @@
-//! Where a sealed segment's blocks lie, and how their content is got.
-
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leftfold_io::{File, OpenMode, read_exact_at};
-use zstd::zstd_safe::DDict;
+use leftfold_io::{Disk, File, OpenMode, read_exact_at};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
+use super::table::{Packed, Table};
+use crate::buffers::Buffers;
 use crate::error::ReadError;
-use crate::format::{BlockEntry, MAX_RECORD, PackedEntry, SegmentFooter, SegmentHeader, crc_of};
-use crate::log::Shared;
+use crate::format::{SegmentFooter, SegmentHeader, crc_of};
+use crate::options::LogOptions;
 use crate::packing::{is_of, unpack};
-use crate::read::BlockAt;
 use crate::segment::{Body, Segment};
 
-/// No block is longer than this: the bytes after which one is closed, and a longest record.
-const MAX_BLOCK: u64 = MAX_RECORD as u64 + (1 << 20);
-
-/// A sealed segment's tables.
-pub(crate) struct Table {
-    pub(crate) blocks: Vec<BlockEntry>,
-    /// Where the frames end (before packing).
-    pub(crate) data_end: u64,
-    packed: Option<Packed>,
-    bytes: usize,
+/// Reads the content of segments. It knows none by itself: its callers name them.
+pub(crate) struct SegmentReader {
+    disk: Arc<dyn Disk>,
+    store_id: [u8; 16],
+    /// Blocks by segment, generation and number.
+    pub(super) blocks: Cache<(u64, u32, u32), Bytes, ByLength>,
+    tables: Cache<(u64, u32), Arc<Table>, ByLength>,
+    files: Cache<(u64, u32), Arc<dyn File>>,
+    buffers: Buffers,
 }
 
-struct Packed {
-    entries: Vec<PackedEntry>,
-    dictionary: Option<DDict<'static>>,
-}
+#[derive(Clone)]
+pub(crate) struct ByLength;
 
-impl Table {
-    fn new(
-        footer: &SegmentFooter,
-        bytes: &[u8],
-        positions: RangeInclusive<u64>,
-    ) -> Result<Self, &'static str> {
-        let tables = footer.parse_tables(bytes)?;
-        let dictionary = match tables.dictionary {
-            [] => None,
-            bytes => Some(DDict::try_create(bytes).ok_or("the segment's dictionary is damaged")?),
-        };
-        let packed =
-            footer.is_packed().then(|| Packed { entries: tables.packed.to_vec(), dictionary });
-        let table = Table {
-            blocks: tables.blocks.to_vec(),
-            data_end: footer.data_end.get(),
-            packed,
-            bytes: bytes.len() + tables.dictionary.len(),
-        };
-        table.check(footer)?;
-        let mut firsts = table.blocks.iter().map(|block| block.first_position.get());
-        // A segment that has moves of checkpoints only has a block, and no position.
-        let inside = |at: u64| positions.contains(&at) || at == *positions.start();
-        if !firsts.clone().is_sorted_by(|a, b| a < b) || !firsts.all(inside) {
-            return Err("the segment's blocks do not follow each other");
-        }
-        Ok(table)
-    }
-
-    /// Blocks must follow each other, and packed ones be stored one after the other.
-    fn check(&self, footer: &SegmentFooter) -> Result<(), &'static str> {
-        let offsets = self.blocks.iter().map(|block| block.offset.get()).chain([self.data_end]);
-        let mut before = SegmentHeader::SIZE;
-        for offset in offsets {
-            if offset < before || (self.packed.is_some() && offset - before > MAX_BLOCK) {
-                return Err("the segment's blocks do not follow each other");
-            }
-            before = offset;
-        }
-        let Some(packed) = &self.packed else { return Ok(()) };
-        let mut stored = SegmentHeader::SIZE;
-        for entry in &packed.entries {
-            if entry.stored_at.get() != stored {
-                return Err("the segment's packed blocks do not follow each other");
-            }
-            stored += u64::from(entry.stored_bytes.get());
-        }
-        let starts_right =
-            self.blocks.first().is_none_or(|block| block.offset.get() == SegmentHeader::SIZE);
-        if stored != footer.tables_at() || !starts_right {
-            return Err("the segment's packed blocks are not all there");
-        }
-        Ok(())
-    }
-
-    /// Bytes in memory.
-    pub(crate) fn weight(&self) -> u64 {
-        self.bytes as u64
-    }
-
-    fn end_of(&self, block: usize) -> u64 {
-        self.blocks.get(block + 1).map_or(self.data_end, |next| next.offset.get())
-    }
-
-    /// Bytes of a block's content.
-    fn length_of(&self, block: usize) -> u64 {
-        self.end_of(block) - self.blocks[block].offset.get()
-    }
-
-    fn damage(&self, segment: &Segment, packed: &Packed, block: usize, what: &str) -> ReadError {
-        let position = self.blocks[block].first_position.get();
-        ReadError::Damaged(segment.damage(packed.entries[block].stored_at.get(), position, what))
+impl Weighter<(u64, u32, u32), Bytes> for ByLength {
+    fn weight(&self, _: &(u64, u32, u32), bytes: &Bytes) -> u64 {
+        bytes.len() as u64
     }
 }
 
-impl Shared {
+impl Weighter<(u64, u32), Arc<Table>> for ByLength {
+    fn weight(&self, _: &(u64, u32), table: &Arc<Table>) -> u64 {
+        table.weight()
+    }
+}
+
+impl SegmentReader {
+    pub(crate) fn new(disk: Arc<dyn Disk>, store_id: [u8; 16], options: &LogOptions) -> Self {
+        let cache = options.cache_bytes;
+        SegmentReader {
+            blocks: Cache::with_weighter((cache >> 14) as usize, cache, ByLength),
+            tables: Cache::with_weighter(64, cache / 4, ByLength),
+            files: Cache::new(options.open_files),
+            buffers: Buffers::default(),
+            disk,
+            store_id,
+        }
+    }
+
+    /// Returns how many blocks were asked for and found in memory, and how many were not.
+    pub(crate) fn cache_hits_and_misses(&self) -> (u64, u64) {
+        (self.blocks.hits(), self.blocks.misses())
+    }
+
+    /// Forgets the file and the tables of a segment that another generation has replaced.
+    pub(crate) fn forget(&self, segment: &Segment) {
+        self.files.remove(&(segment.id, segment.generation));
+        self.tables.remove(&(segment.id, segment.generation));
+    }
+
     pub(crate) fn file_of(&self, segment: &Segment) -> Result<Arc<dyn File>, ReadError> {
         if let Some(body) = segment.open_body() {
             return Ok(body.file.clone());
@@ -135,7 +91,7 @@ impl Shared {
 
     pub(crate) fn header_of(&self, segment: &Segment) -> Result<SegmentHeader, ReadError> {
         let bytes = self.read_stored(segment, 0, SegmentHeader::SIZE)?;
-        let header = SegmentHeader::parse(&bytes, self.header.store_id, segment.id);
+        let header = SegmentHeader::parse(&bytes, self.store_id, segment.id);
         match header {
             Ok(header) if header.generation.get() == segment.generation => Ok(header),
             Ok(_) => Err(damaged(segment, 0, "the file is another generation of the segment")),
@@ -160,20 +116,6 @@ impl Shared {
             }
         }
         self.read_stored(segment, from, to)
-    }
-
-    /// Says that a block will be read soon.
-    pub(crate) fn announce(&self, block: &BlockAt) -> Result<(), ReadError> {
-        let (segment, offset) = (&block.segment, block.entry.offset.get());
-        let mut stored = (offset, block.end.saturating_sub(offset));
-        if segment.open_body().is_none()
-            && let Some(packed) = &self.table(segment)?.packed
-        {
-            let Some(entry) = packed.entries.get(block.index) else { return Ok(()) };
-            stored = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
-        }
-        self.file_of(segment)?.will_read(stored.0, stored.1);
-        Ok(())
     }
 
     fn read_packed(

@@ -1,9 +1,19 @@
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
-use super::Slot;
+use crate::blocks::Blocks;
 use crate::format::{FLAG_MARK, FrameHeader, RecordPrefix, push_extension};
-use crate::segment::Blocks;
+
+/// The position and time that an append would get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The position of its first record.
+    pub position: u64,
+    /// The number of its frame since the log was opened.
+    pub ticket: u64,
+    /// When it is written, in microseconds since 1970.
+    pub commit_time: i64,
+}
 
 /// Lays one frame into the writer's buffer: first its extensions, then its records.
 pub struct FrameBuilder<'a> {
@@ -20,25 +30,28 @@ pub struct FrameBuilder<'a> {
     records: SmallVec<[(usize, i64); 4]>,
 }
 
-/// Where a buffer of frames will lie.
+/// Where a buffer of frames will be in a segment's file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct BufferLocation {
+    /// The offset of its first byte.
     pub(crate) base: u64,
+    /// The salt of the segment's checksums.
     pub(crate) salt: u32,
+    /// Up to where the segment is known to be synced.
     pub(crate) synced_mark: u64,
 }
 
 impl<'a> FrameBuilder<'a> {
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, place: Place, slot: Slot) -> Self {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, location: BufferLocation, slot: Slot) -> Self {
         let start = buffer.len();
         buffer.resize(start + FrameHeader::SIZE, 0);
         FrameBuilder {
             buffer,
             start,
-            base: place.base,
-            salt: place.salt,
+            base: location.base,
+            salt: location.salt,
             slot,
-            synced_mark: place.synced_mark,
+            synced_mark: location.synced_mark,
             append_id: 0,
             extensions: 0,
             records: SmallVec::new(),
