@@ -1,14 +1,14 @@
 use crate::format::{BlockEntry, RecordPrefix};
 use crate::frames::FrameView;
 
-/// A block is closed at the first record boundary after this many bytes: what a cold read of one
-/// record reads.
+/// A block is closed at the first record boundary after this many bytes. A cold read of one record
+/// reads one block.
 pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
 
-/// The blocks of a segment that is still in memory, unsynced ones at the end included.
+/// The blocks of a segment that is not sealed, including those at its end that are not durable yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Blocks {
-    /// A block is closed after so many bytes.
+    /// A block is closed after this many bytes.
     block_bytes: u64,
     pub(crate) entries: Vec<BlockEntry>,
     pub(crate) records: u64,
@@ -29,8 +29,8 @@ impl Blocks {
         Blocks { block_bytes, entries, records: 0, frames: 0, last_position, commit_max }
     }
 
-    /// Lets the first block begin here, with the frames before its first record, and be there even
-    /// if there are only such frames.
+    /// Lets the first block begin here, with the frames before its first record; adds one if there
+    /// are only such frames.
     pub(crate) fn begin_at(&mut self, offset: u64, position: u64, content: bool) {
         match self.entries.first_mut() {
             Some(first) => first.offset = offset.into(),
@@ -42,7 +42,7 @@ impl Blocks {
         }
     }
 
-    /// Notes a record whose block, should it open one, begins at this offset.
+    /// Adds a record. If it opens a block, that begins at this offset.
     pub(crate) fn note(&mut self, position: u64, offset: u64, commit: i64, time: i64) {
         self.records += 1;
         self.last_position = position;
@@ -63,7 +63,7 @@ impl Blocks {
         }
     }
 
-    /// Notes a whole frame.
+    /// Adds a whole frame.
     pub(crate) fn note_frame(&mut self, frame: &FrameView) {
         self.frames += 1;
         self.commit_max = frame.header.commit_time.get();

@@ -15,7 +15,7 @@ pub struct Slot {
     pub commit_time: i64,
 }
 
-/// Lays one frame into the writer's buffer: first its extensions, then its records.
+/// Builds one frame in the writer's buffer: first its extensions, then its records.
 pub struct FrameBuilder<'a> {
     buffer: &'a mut Vec<u8>,
     start: usize,
@@ -58,12 +58,12 @@ impl<'a> FrameBuilder<'a> {
         }
     }
 
-    /// Names the append.
+    /// Sets the id of the append.
     pub fn append_id(&mut self, id: u128) {
         self.append_id = id;
     }
 
-    /// Adds an extension; those that come after a record are lost.
+    /// Adds an extension; must come before the records, else it is ignored.
     pub fn extension(&mut self, kind: u16, value: &[u8]) {
         if self.records.is_empty() {
             push_extension(self.buffer, kind, value);
@@ -76,7 +76,7 @@ impl<'a> FrameBuilder<'a> {
         self.record_with(time, bytes, |_| {});
     }
 
-    /// Adds a record that is completed in its place: what it says may depend on where it stands.
+    /// Adds a record that `complete` may change in the buffer.
     pub fn record_with(&mut self, time: i64, bytes: &[u8], complete: impl FnOnce(&mut [u8])) {
         let position = self.slot.position + self.records.len() as u64;
         let start = self.buffer.len();
@@ -89,12 +89,12 @@ impl<'a> FrameBuilder<'a> {
         prefix.copy_from_slice(whole.as_bytes());
     }
 
-    /// Throws the frame away.
+    /// Removes the frame from the buffer.
     pub(crate) fn abandon(self) {
         self.buffer.truncate(self.start);
     }
 
-    /// Completes the frame and notes its records; says how many there are.
+    /// Completes the frame and adds its records to the blocks; returns how many there are.
     pub(crate) fn finish(self, blocks: &mut Blocks) -> u64 {
         let FrameBuilder { buffer, start, slot, records, .. } = self;
         let to_records = FrameHeader::SIZE + self.extensions;

@@ -8,7 +8,7 @@ use crate::walk::{Record, Walk};
 pub struct FrameView {
     /// Where it begins in its segment's file.
     pub offset: u64,
-    /// Its head.
+    /// Its header.
     pub header: FrameHeader,
     /// Its records, in order.
     pub records: Vec<Record>,
@@ -22,7 +22,7 @@ impl FrameView {
     }
 }
 
-/// Goes from frame to frame over the bytes of a segment and checks everything.
+/// Reads frame after frame from the bytes of a segment and checks everything.
 pub(crate) struct Frames {
     bytes: Bytes,
     /// Where `bytes` begin in the segment.
@@ -55,7 +55,7 @@ impl Frames {
         self.base + self.at as u64
     }
 
-    /// The next frame begins with these bytes.
+    /// Goes on with these bytes, in which the next frame begins.
     pub(crate) fn go_on_with(&mut self, bytes: Bytes) {
         (self.base, self.at, self.bytes) = (self.offset(), 0, bytes);
     }
@@ -68,7 +68,7 @@ impl Frames {
         self.commit_time
     }
 
-    /// The next frame, or why there is none that is whole.
+    /// Returns the next frame, or why it is not whole.
     pub(crate) fn next(&mut self) -> Result<FrameView, &'static str> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let header = FrameHeader::parse(rest, self.salt, self.offset())?;

@@ -4,6 +4,7 @@ pub mod backup;
 mod blocks;
 mod buffers;
 mod catalog;
+mod compression;
 mod create;
 mod error;
 pub mod format;
@@ -15,7 +16,6 @@ mod manifest;
 mod meters;
 mod opening;
 mod options;
-mod packing;
 mod read;
 mod reader;
 mod recovery;
@@ -37,10 +37,10 @@ pub use manifest::{FileKind, LiveFile, REPAIRED, SCAVENGED};
 pub use meters::Metered;
 pub use options::{Durability, LogOptions, Packing};
 pub use read::Fetcher;
-pub use rewrite::{Edit, Edited, RewriteError, Rewritten};
+pub use rewrite::{Edit, Edited, RewriteError, RewriteSummary};
 pub use scan::{Direction, Scan, ScanRange};
 pub use walk::Record;
 pub use writer::{
-    Admit, Batch, Commit, Confirmation, FsyncCommit, Outcome, Progress, Pump, Sequencer, Tail,
-    Waiting,
+    Admit, Batch, Commit, Confirmation, FsyncCommit, Outcome, PendingOutcome, Progress, Pump,
+    Sequencer, Tail,
 };

@@ -120,12 +120,12 @@ impl Log {
 
     /// Counts the appends of each batch, which one write and one sync serve.
     pub fn batches(&self) -> Metered {
-        self.shared.meters.batch.look()
+        self.shared.meters.batch.read()
     }
 
     /// Counts the microseconds of each sync.
     pub fn syncs(&self) -> Metered {
-        self.shared.meters.sync.look()
+        self.shared.meters.sync.read()
     }
 
     /// Returns how many blocks were asked for and found in memory, and how many were not.

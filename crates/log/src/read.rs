@@ -5,7 +5,7 @@ use crate::reader::Block;
 use crate::walk::{Record, Walk};
 
 impl Log {
-    /// Calls `visit` with every durable frame of a segment, in order, all checksums checked.
+    /// Calls `visit` with every durable frame of a segment, in order; checks all checksums.
     pub fn each_frame(
         &self,
         segment: u64,
@@ -42,7 +42,7 @@ impl Log {
         Ok(head + 1)
     }
 
-    /// Fetches records by position.
+    /// Returns a reader of records by position.
     pub fn fetcher(&self) -> Fetcher {
         Fetcher { log: self.clone(), current: None, misses: 0, announced: None }
     }
@@ -59,16 +59,16 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// How many blocks beyond the next one are worth announcing: none while all is in memory, and the
-    /// more the longer it is not.
+    /// Returns how many blocks beyond the next one to announce: none while all are in memory, then twice
+    /// as many with each that is not.
     pub fn ahead(&self) -> usize {
-        /// More blocks at a time were read no faster.
+        /// More blocks at a time were not read faster.
         const MOST: usize = 16;
         if self.misses == 0 { 0 } else { MOST.min(1 << self.misses.min(MOST.ilog2())) }
     }
 
-    /// Says that a position will be fetched soon, so that the system begins to read its block; whether
-    /// it is another block than the last one. What is in the way is told when it is fetched.
+    /// Announces that a position will be fetched soon, so that the system begins to read its block;
+    /// returns whether that is another block than the last one. Errors come when it is fetched.
     pub fn announce(&mut self, position: u64) -> bool {
         let block = self.log.reader().block_with(&self.log.catalog().segments(), position);
         let Ok(Some(block)) = block else { return false };
@@ -81,15 +81,15 @@ impl Fetcher {
         true
     }
 
-    /// Whether a position comes a few records after the one that was fetched last.
+    /// Whether a position is a few records after the one that was fetched last.
     pub fn is_beside(&self, position: u64) -> bool {
-        /// Stepping over so many records costs about as much as finding another block.
+        /// Stepping over this many records costs about as much as finding another block.
         const A_FEW: u64 = 8;
         let next = self.current.as_ref().map(|(_, walk)| walk.position());
         next.is_some_and(|next| (next..next + A_FEW).contains(&position))
     }
 
-    /// The record at a durable position, or none if there is none.
+    /// Returns the record at a durable position, or `None`.
     pub fn get(&mut self, position: u64) -> Result<Option<Record>, ReadError> {
         if position == 0 || position > self.log.head().position {
             return Ok(None);

@@ -1,9 +1,9 @@
-//! A sealed segment is written again: packed, or with records changed.
+//! Rewrites a sealed segment: compressed, or with records changed.
 //!
 //! The frames of the segment are read in order, each record is shown to an [`Edit`], and frames
 //! with the same positions, times, append ids and extensions are laid into a new file, block by
-//! block. The file becomes the segment when the manifest names it, in one step. Whoever reads the
-//! old file goes on: it is removed when the last reader lets go of it.
+//! block. The file becomes the segment when the manifest names it, in one step. Readers of the old
+//! file go on: it is removed when the last of them drops it.
 
 use std::io;
 use std::sync::Arc;
@@ -14,45 +14,46 @@ use zerocopy::IntoBytes;
 
 use crate::blocks::{BLOCK_BYTES, Blocks};
 use crate::catalog::Catalog;
+use crate::compression::{BlockCompressor, SAMPLE, SAMPLE_RECORD};
 use crate::error::ReadError;
-use crate::format::footer::{PackedTables, Totals};
+use crate::format::footer::{CompressedTables, Totals};
 use crate::format::{
-    BlockEntry, FEATURE_GENERATIONS, PackedEntry, SegmentFooter, SegmentHeader, crc_of,
+    BlockEntry, CompressedEntry, FEATURE_GENERATIONS, SegmentFooter, SegmentHeader, crc_of,
 };
 use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::frames::FrameView;
 use crate::log::Log;
 use crate::manifest::{LiveFile, SCAVENGED, SegmentState};
 use crate::options::Packing;
-use crate::packing::{Packer, SAMPLE, SAMPLE_RECORD};
 use crate::reader::SegmentReader;
 use crate::segment::Segment;
 use crate::walk::Record;
 
-/// What becomes of a segment's records when it is written again.
+/// Decides what becomes of the records of a segment that is rewritten.
 pub trait Edit {
-    /// What becomes of a record.
+    /// Decides what becomes of a record.
     fn edit(&mut self, record: &Record) -> Edited;
 
-    /// Whether what is packed may be likened to this record: its bytes may get into a dictionary.
+    /// Whether a compression dictionary may be trained on this record: its bytes may get into it.
     fn may_train(&self, record: &Record) -> bool;
 
-    /// Called after so many bytes of work; waits as it likes. If false, all is left as it was.
+    /// Called after this many bytes of work; may wait. If it returns false, the segment stays as it
+    /// was.
     fn go_on(&mut self, bytes: u64) -> bool;
 }
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edited {
-    /// It stays as it is.
+    /// The record stays as it is.
     Kept,
-    /// It gets this content.
+    /// The record gets this content.
     Replaced(Vec<u8>),
 }
 
-/// What writing a segment again came to.
+/// Counts of a rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rewritten {
+pub struct RewriteSummary {
     /// Records whose content was replaced.
     pub replaced: u64,
     /// The file's length before.
@@ -74,7 +75,7 @@ pub enum RewriteError {
     /// There is no sealed segment of this number.
     #[error("segment {0} is not sealed")]
     NotSealed(u64),
-    /// [`Edit::go_on`] said so.
+    /// [`Edit::go_on`] returned false.
     #[error("writing a segment again was stopped")]
     Stopped,
 }
@@ -86,13 +87,13 @@ impl From<io::Error> for RewriteError {
 }
 
 impl Log {
-    /// Writes a sealed segment again, as a new generation. Only one thread may do so at a time.
+    /// Rewrites a sealed segment as a new generation. Only one thread may do so at a time.
     pub fn rewrite(
         &self,
         segment: u64,
         packing: Packing,
         edit: &mut dyn Edit,
-    ) -> Result<Rewritten, RewriteError> {
+    ) -> Result<RewriteSummary, RewriteError> {
         let (catalog, reader) = (self.catalog(), self.reader());
         let sealed = catalog.segment(segment).filter(|found| found.open_body().is_none());
         let old = &sealed.ok_or(RewriteError::NotSealed(segment))?;
@@ -107,7 +108,7 @@ impl Log {
         let live = new.finish(old, &live)?;
         let before = old.length();
         swap(catalog, reader, old, live)?;
-        Ok(Rewritten { replaced, before, after: live.length })
+        Ok(RewriteSummary { replaced, before, after: live.length })
     }
 }
 
@@ -125,7 +126,7 @@ fn swap(
     Ok(())
 }
 
-/// Records that a dictionary may be trained on, from all over the segment.
+/// Samples records from the whole segment to train a dictionary on.
 fn samples(
     reader: &SegmentReader,
     segment: &Arc<Segment>,
@@ -148,25 +149,25 @@ fn samples(
     Ok(samples)
 }
 
-/// A generation of a segment that is being written.
+/// A generation of a segment while it is written.
 struct Generation {
     file: Arc<dyn File>,
     name: String,
-    of: GenerationOf,
-    /// Content that is not stored yet.
+    of: GenerationInfo,
+    /// Content that is not written to the file yet.
     buffer: Vec<u8>,
-    /// Where `buffer` begins, before packing.
+    /// Where `buffer` begins, before compression.
     base: u64,
     /// Where what is stored ends.
     stored: u64,
     blocks: Blocks,
-    packed: Vec<PackedEntry>,
-    packer: Option<Packer>,
+    compressed: Vec<CompressedEntry>,
+    compressor: Option<BlockCompressor>,
     replaced: u64,
 }
 
-/// Which generation it is, of what.
-struct GenerationOf {
+/// Describes the generation.
+struct GenerationInfo {
     disk: Arc<dyn leftfold_io::Disk>,
     number: u32,
     packing: Packing,
@@ -184,16 +185,16 @@ impl Generation {
     ) -> Result<Self, RewriteError> {
         let number = old.generation + 1;
         let header = reader.header_of(old)?;
-        let packer = match packing {
+        let compressor = match packing {
             Packing::Off => None,
-            Packing::Fast => Some(Packer::new(packing, &[], 0)?),
+            Packing::Fast => Some(BlockCompressor::new(packing, &[], 0)?),
             Packing::Small => {
                 let bytes = reader.data_end(old)?;
-                Some(Packer::new(packing, &samples(reader, old, edit)?, bytes)?)
+                Some(BlockCompressor::new(packing, &samples(reader, old, edit)?, bytes)?)
             }
         };
         let name = LiveFile { generation: number, ..*live }.name();
-        // Left over from an attempt that was cut short.
+        // An attempt that was cut short may have left it.
         _ = catalog.disk.remove(&name);
         let file = catalog.disk.open(&name, OpenMode::Create)?;
         let numbers = [old.id, old.first_position];
@@ -205,13 +206,13 @@ impl Generation {
         Ok(Generation {
             file,
             name,
-            of: GenerationOf { disk, number, packing, salt: old.salt },
+            of: GenerationInfo { disk, number, packing, salt: old.salt },
             buffer: Vec::new(),
             base: SegmentHeader::SIZE,
             stored: SegmentHeader::SIZE,
             blocks: Blocks::closed_after(packing.block_bytes()),
-            packed: Vec::new(),
-            packer,
+            compressed: Vec::new(),
+            compressor,
             replaced: 0,
         })
     }
@@ -250,11 +251,11 @@ impl Generation {
         RewriteError::Stopped
     }
 
-    /// Stores the blocks that nothing will be added to; at the end, all of them.
+    /// Writes the blocks that are complete; at the end, all of them.
     fn store_blocks(&mut self, all: bool) -> io::Result<()> {
         let mut done = 0;
         loop {
-            let next = self.packed.len();
+            let next = self.compressed.len();
             let following = self.blocks.entries.get(next + 1).map(|block| block.offset.get());
             let end = match following {
                 Some(offset) => (offset - self.base) as usize,
@@ -271,10 +272,11 @@ impl Generation {
 
     fn store(&mut self, from: usize, to: usize) -> io::Result<()> {
         let content = &self.buffer[from..to];
-        let packed = self.packer.as_mut().map(|packer| packer.pack(content)).transpose()?;
-        let stored = packed.as_deref().unwrap_or(content);
+        let compressed =
+            self.compressor.as_mut().map(|compressor| compressor.compress(content)).transpose()?;
+        let stored = compressed.as_deref().unwrap_or(content);
         self.file.write_at(stored, self.stored)?;
-        self.packed.push(PackedEntry {
+        self.compressed.push(CompressedEntry {
             stored_at: self.stored.into(),
             stored_bytes: (stored.len() as u32).into(),
             crc: crc_of(self.of.salt, &[stored]).into(),
@@ -283,7 +285,7 @@ impl Generation {
         Ok(())
     }
 
-    /// Completes the file and makes it last; it is nobody's yet.
+    /// Completes and syncs the file; the manifest does not name it yet.
     fn finish(mut self, old: &Segment, live: &LiveFile) -> Result<LiveFile, RewriteError> {
         self.blocks.begin_at(SegmentHeader::SIZE, old.first_position, !self.buffer.is_empty());
         self.store_blocks(true)?;
@@ -298,10 +300,10 @@ impl Generation {
             generation: self.of.number,
         };
         let entries: &[BlockEntry] = &self.blocks.entries;
-        let tables = self.packer.as_ref().map(|packer| PackedTables {
+        let tables = self.compressor.as_ref().map(|compressor| CompressedTables {
             at: self.stored,
-            entries: &self.packed,
-            dictionary: &packer.dictionary,
+            entries: &self.compressed,
+            dictionary: &compressor.dictionary,
         });
         let footer = SegmentFooter::encode(totals, entries, tables);
         self.file.write_at(&footer, self.stored)?;

@@ -7,7 +7,7 @@ use crate::walk::{Record, Walk};
 /// Neighbouring blocks are read together up to this many bytes.
 const READ_AHEAD: u64 = 256 << 10;
 
-/// Which way a read goes.
+/// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From old to new.
@@ -16,14 +16,14 @@ pub enum Direction {
     Backward,
 }
 
-/// What a scan covers.
+/// The range of a scan.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanRange {
     /// The first position.
     pub from: u64,
-    /// The last position; beyond the durable head it is the head of the moment.
+    /// The last position; at most the durable head of the moment when the scan begins.
     pub to: u64,
-    /// Blocks with no record time in this range (its end not included) may be passed over.
+    /// Blocks without a record time in this range (its end not included) may be skipped.
     pub times: Option<(i64, i64)>,
 }
 
@@ -40,7 +40,7 @@ pub struct Scan {
 struct Chunk {
     first: Block,
     walk: Walk,
-    /// The first position after it that may hold something.
+    /// The first position after it that may have a record.
     next: u64,
 }
 
@@ -53,7 +53,7 @@ impl Log {
 }
 
 impl Scan {
-    /// The next record, or none at the end.
+    /// Returns the next record, or `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "an error must not look like an item")]
     pub fn next(&mut self) -> Result<Option<Record>, ReadError> {
         match self.direction {
@@ -80,8 +80,8 @@ impl Scan {
         Ok(None)
     }
 
-    /// Reads the wanted blocks from `range.from` on, or moves on to the next segment; false where
-    /// nothing follows.
+    /// Reads the wanted blocks from `range.from` on, or moves on to the next segment; returns false if
+    /// none follows.
     fn fill_forward(&mut self) -> Result<bool, ReadError> {
         let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
         let Some(at) = segment_index(&segments, self.range.from) else { return Ok(false) };
@@ -130,7 +130,7 @@ impl Scan {
         }
     }
 
-    /// Reads the blocks that end with `range.to`; false where there is nothing before it.
+    /// Reads the blocks that end with `range.to`; returns false if there are none.
     fn fill_backward(&mut self) -> Result<bool, ReadError> {
         let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
         let Some(at) = segment_index(&segments, self.range.to) else { return Ok(false) };

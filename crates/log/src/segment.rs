@@ -11,16 +11,16 @@ use crate::manifest::{FileKind, LiveFile, SegmentState};
 
 /// A segment: a file of the log, open, closed or sealed.
 ///
-/// Whoever holds one can read its file: a generation that was replaced is removed from the disk
-/// when the last holder lets go.
+/// Its file is readable as long as a reader holds the segment: a generation that was replaced is
+/// removed from the disk when it is dropped.
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) generation: u32,
     pub(crate) first_position: u64,
-    /// Where the checksums of its frames and records begin.
+    /// The start value of the checksums of its frames and records.
     pub(crate) salt: u32,
     pub(crate) body: Body,
-    /// How it was written again.
+    /// How it was rewritten; see [`LiveFile::detail`].
     pub(crate) detail: u32,
     retired: OnceLock<Arc<dyn Disk>>,
 }
@@ -85,12 +85,12 @@ impl Segment {
         }
     }
 
-    /// Another generation has its place.
+    /// Lets its file be removed when the last reader drops it: another generation has replaced it.
     pub(crate) fn retire(&self, disk: Arc<dyn Disk>) {
         _ = self.retired.set(disk);
     }
 
-    /// Bytes of its file, without what is preallocated.
+    /// The length of its file in bytes, without what is preallocated.
     pub(crate) fn length(&self) -> u64 {
         match &self.body {
             Body::Open(body) => body.durable_end(),
@@ -109,8 +109,8 @@ impl Segment {
         }
     }
 
-    /// Its last position; before its first if it has none. For an open segment also what is
-    /// written and not yet synced.
+    /// Its last position; one less than its first if it has no record. Of an open segment, also if
+    /// it is not durable yet.
     pub(crate) fn last_position(&self) -> u64 {
         match &self.body {
             Body::Sealed { last_position, .. } => *last_position,
@@ -126,7 +126,7 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         if let Some(disk) = self.retired.get() {
-            // If that fails, the file is litter, and removed at the next opening.
+            // If that fails, the file is removed at the next opening.
             _ = disk.remove(&self.name());
         }
     }
@@ -138,8 +138,8 @@ impl OpenBody {
     }
 }
 
-/// The checksums of a segment start from its store and its number, so that bytes of another
-/// segment, or of a payload, never pass for its own.
+/// Returns the start value of a segment's checksums. It depends on the store and the number, so that
+/// bytes of another segment, or of a payload, are never valid in this one.
 pub(crate) fn salt_of(store_id: [u8; 16], segment: u64) -> u32 {
     crc_of(0, &[&store_id, &segment.to_le_bytes()])
 }

@@ -8,7 +8,7 @@ use crate::format::BlockEntry;
 use crate::segment::{Body, Segment};
 use crate::walk::{Record, Walk};
 
-/// Blocks longer than this (one huge record) are not kept in memory.
+/// Longer blocks (of one huge record) are not cached.
 const CACHED_BLOCK_LIMIT: usize = 1 << 20;
 
 /// One of a segment's blocks, ready to be read.
@@ -33,19 +33,19 @@ impl Block {
         })
     }
 
-    /// What it is known by in memory.
+    /// Its key in the cache.
     fn key(&self) -> (u64, u32, u32) {
         (self.segment.id, self.segment.generation, self.index as u32)
     }
 }
 
-/// The number of the last segment that begins at or before a position.
+/// Returns the index of the last segment that begins at or before a position.
 pub(crate) fn segment_index(segments: &[Arc<Segment>], position: u64) -> Option<usize> {
     segments.partition_point(|segment| segment.first_position <= position).checked_sub(1)
 }
 
 impl SegmentReader {
-    /// Looks at a segment's blocks as they are now, and at where its durable frames end.
+    /// Passes a segment's blocks of this moment to `look`, and where its durable frames end.
     pub(crate) fn with_blocks<T>(
         &self,
         segment: &Segment,
@@ -63,7 +63,7 @@ impl SegmentReader {
         })
     }
 
-    /// The number of the first segment that ends at or after a commit time. Commit times never fall
+    /// Returns the index of the first segment that ends at or after a commit time. Commit times never fall
     /// from one segment to the next, so half of the segments are left out at each step.
     pub(crate) fn segment_at_commit_time(
         &self,
@@ -103,7 +103,7 @@ impl SegmentReader {
         index.map_or(Ok(None), |index| self.block(segment, index))
     }
 
-    /// The number of the last block that begins at or before a position.
+    /// Returns the index of the last block that begins at or before a position.
     pub(crate) fn block_index(
         &self,
         segment: &Segment,
@@ -130,7 +130,7 @@ impl SegmentReader {
         })
     }
 
-    /// A walk over a block, from memory where possible.
+    /// Returns a walk over a block, from memory if it is there.
     pub(crate) fn walk(&self, block: &Block) -> Result<Walk, ReadError> {
         if let Some(walk) = self.walk_in_memory(block) {
             return Ok(walk);
@@ -146,7 +146,7 @@ impl SegmentReader {
         self.blocks.get(&block.key()).map(|bytes| walk_of(block, bytes))
     }
 
-    /// A walk over several blocks of a segment, read at once.
+    /// Returns a walk over several blocks of a segment, read at once.
     pub(crate) fn walk_to(&self, first: &Block, end: u64) -> Result<Walk, ReadError> {
         let bytes = self.read(&first.segment, first.entry.offset.get(), end)?;
         Ok(walk_of(first, bytes))
@@ -160,9 +160,9 @@ impl SegmentReader {
         let (segment, offset) = (&block.segment, block.entry.offset.get());
         let mut stored = (offset, block.end.saturating_sub(offset));
         if segment.open_body().is_none()
-            && let Some(packed) = &self.table(segment)?.packed
+            && let Some(compressed) = &self.table(segment)?.compressed
         {
-            let Some(entry) = packed.entries.get(block.index) else { return Ok(()) };
+            let Some(entry) = compressed.entries.get(block.index) else { return Ok(()) };
             stored = (entry.stored_at.get(), u64::from(entry.stored_bytes.get()));
         }
         self.file_of(segment)?.will_read(stored.0, stored.1);

@@ -25,7 +25,7 @@ impl SegmentReader {
         self.frames_upto(segment, self.data_end(segment)?)
     }
 
-    /// The frames before an offset at which one ends.
+    /// Returns the frames before an offset at which one ends.
     pub(crate) fn frames_upto(
         &self,
         segment: &Arc<Segment>,
@@ -46,7 +46,7 @@ impl SegmentReader {
 }
 
 impl SegmentFrames<'_> {
-    /// The next frame, all its checksums checked.
+    /// Returns the next frame; checks all its checksums.
     pub(crate) fn next(&mut self) -> Result<Option<FrameView>, ReadError> {
         while self.frames.offset() < self.end {
             match self.frames.next() {

@@ -5,12 +5,12 @@ use leftfold_io::{Disk, File, OpenMode, read_exact_at};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::table::{Packed, Table};
+use super::table::{CompressedBlocks, Table};
 use crate::buffers::Buffers;
+use crate::compression::{decompress, has_content_length};
 use crate::error::ReadError;
 use crate::format::{SegmentFooter, SegmentHeader, crc_of};
 use crate::options::LogOptions;
-use crate::packing::{is_of, unpack};
 use crate::segment::{Body, Segment};
 
 /// Reads the content of segments. It knows none by itself: its callers name them.
@@ -81,7 +81,7 @@ impl SegmentReader {
     fn read_stored(&self, segment: &Segment, from: u64, to: u64) -> Result<Bytes, ReadError> {
         let file = self.file_of(segment)?;
         let failed = |error| ReadError::io(&segment.name(), error);
-        // What a table says is not believed before memory is taken for it.
+        // A table may be damaged: its lengths are checked before memory is allocated.
         if to > file.len().map_err(failed)? || to < from {
             return Err(damaged(segment, from, "the file is cut short"));
         }
@@ -99,7 +99,7 @@ impl SegmentReader {
         }
     }
 
-    /// Where a segment's durable frames end (before packing).
+    /// Where a segment's durable frames end (before compression).
     pub(crate) fn data_end(&self, segment: &Segment) -> Result<u64, ReadError> {
         match &segment.body {
             Body::Open(body) => Ok(body.durable_end()),
@@ -107,27 +107,27 @@ impl SegmentReader {
         }
     }
 
-    /// The content of a segment between two offsets (before packing).
+    /// The content of a segment between two offsets (before compression).
     pub(crate) fn read(&self, segment: &Segment, from: u64, to: u64) -> Result<Bytes, ReadError> {
         if segment.open_body().is_none() {
             let table = self.table(segment)?;
-            if let Some(packed) = &table.packed {
-                return self.read_packed(segment, &table, packed, [from, to]);
+            if let Some(compressed) = &table.compressed {
+                return self.read_compressed(segment, &table, compressed, [from, to]);
             }
         }
         self.read_stored(segment, from, to)
     }
 
-    fn read_packed(
+    fn read_compressed(
         &self,
         segment: &Segment,
         table: &Table,
-        packed: &Packed,
+        compressed: &CompressedBlocks,
         [from, to]: [u64; 2],
     ) -> Result<Bytes, ReadError> {
         let upto = |offset| table.blocks.partition_point(|block| block.offset.get() <= offset);
         let (first, end) = (upto(from).saturating_sub(1), upto(to.saturating_sub(1)));
-        let entries = packed.entries.get(first..end).unwrap_or_default();
+        let entries = compressed.entries.get(first..end).unwrap_or_default();
         let (Some(head), Some(tail)) = (entries.first(), entries.last()) else {
             return Ok(Bytes::new());
         };
@@ -139,7 +139,7 @@ impl SegmentReader {
             let piece = stored.split_to(entry.stored_bytes.get() as usize);
             match check_piece(&piece, entry.crc.get(), segment.salt, table.length_of(block)) {
                 Ok(()) => Ok((block, piece)),
-                Err(what) => Err(table.damage(segment, packed, block, what)),
+                Err(what) => Err(table.damage(segment, compressed, block, what)),
             }
         });
         let pieces: Vec<_> = pieces.collect::<Result<_, _>>()?;
@@ -147,8 +147,8 @@ impl SegmentReader {
         let content = self.buffers.filled(length, |mut rest| {
             for (block, piece) in pieces {
                 let (to, later) = rest.split_at_mut(table.length_of(block) as usize);
-                unpack(&piece, packed.dictionary.as_ref(), to)
-                    .map_err(|what| table.damage(segment, packed, block, what))?;
+                decompress(&piece, compressed.dictionary.as_ref(), to)
+                    .map_err(|what| table.damage(segment, compressed, block, what))?;
                 rest = later;
             }
             Ok(())
@@ -179,14 +179,14 @@ impl SegmentReader {
     }
 }
 
-/// What a packed block says is not believed before memory is taken for its content.
+/// Checks a compressed block before memory is allocated for its content.
 fn check_piece(piece: &[u8], crc: u32, salt: u32, content: u64) -> Result<(), &'static str> {
     if crc_of(salt, &[piece]) != crc {
-        return Err("a packed block's checksum does not match");
+        return Err("a compressed block's checksum does not match");
     }
-    match is_of(piece, content) {
+    match has_content_length(piece, content) {
         true => Ok(()),
-        false => Err("a packed block does not have the length that the segment's tables say"),
+        false => Err("a compressed block has another length than the segment's tables say"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use zstd::zstd_safe::DDict;
 
 use crate::error::ReadError;
-use crate::format::{BlockEntry, MAX_RECORD, PackedEntry, SegmentFooter, SegmentHeader};
+use crate::format::{BlockEntry, CompressedEntry, MAX_RECORD, SegmentFooter, SegmentHeader};
 use crate::segment::Segment;
 
 /// No block is longer than this: the bytes after which one is closed, and a longest record.
@@ -14,15 +14,15 @@ const MAX_BLOCK: u64 = MAX_RECORD as u64 + (1 << 20);
 /// A sealed segment's tables.
 pub(crate) struct Table {
     pub(crate) blocks: Vec<BlockEntry>,
-    /// Where the frames end (before packing).
+    /// Where the frames end (before compression).
     pub(crate) data_end: u64,
-    pub(super) packed: Option<Packed>,
+    pub(super) compressed: Option<CompressedBlocks>,
     bytes: usize,
 }
 
 /// How the blocks of a compressed segment are stored.
-pub(super) struct Packed {
-    pub(super) entries: Vec<PackedEntry>,
+pub(super) struct CompressedBlocks {
+    pub(super) entries: Vec<CompressedEntry>,
     pub(super) dictionary: Option<DDict<'static>>,
 }
 
@@ -37,17 +37,18 @@ impl Table {
             [] => None,
             bytes => Some(DDict::try_create(bytes).ok_or("the segment's dictionary is damaged")?),
         };
-        let packed =
-            footer.is_packed().then(|| Packed { entries: tables.packed.to_vec(), dictionary });
+        let compressed = footer
+            .is_compressed()
+            .then(|| CompressedBlocks { entries: tables.compressed.to_vec(), dictionary });
         let table = Table {
             blocks: tables.blocks.to_vec(),
             data_end: footer.data_end.get(),
-            packed,
+            compressed,
             bytes: bytes.len() + tables.dictionary.len(),
         };
         table.check(footer)?;
         let mut firsts = table.blocks.iter().map(|block| block.first_position.get());
-        // A segment that has moves of checkpoints only has a block, and no position.
+        // A segment with checkpoint moves only has a block, but no position.
         let inside = |at: u64| positions.contains(&at) || at == *positions.start();
         if !firsts.clone().is_sorted_by(|a, b| a < b) || !firsts.all(inside) {
             return Err("the segment's blocks do not follow each other");
@@ -55,28 +56,28 @@ impl Table {
         Ok(table)
     }
 
-    /// Blocks must follow each other, and packed ones be stored one after the other.
+    /// Blocks must follow each other, and compressed ones be stored one after the other.
     fn check(&self, footer: &SegmentFooter) -> Result<(), &'static str> {
         let offsets = self.blocks.iter().map(|block| block.offset.get()).chain([self.data_end]);
         let mut before = SegmentHeader::SIZE;
         for offset in offsets {
-            if offset < before || (self.packed.is_some() && offset - before > MAX_BLOCK) {
+            if offset < before || (self.compressed.is_some() && offset - before > MAX_BLOCK) {
                 return Err("the segment's blocks do not follow each other");
             }
             before = offset;
         }
-        let Some(packed) = &self.packed else { return Ok(()) };
+        let Some(compressed) = &self.compressed else { return Ok(()) };
         let mut stored = SegmentHeader::SIZE;
-        for entry in &packed.entries {
+        for entry in &compressed.entries {
             if entry.stored_at.get() != stored {
-                return Err("the segment's packed blocks do not follow each other");
+                return Err("the segment's compressed blocks do not follow each other");
             }
             stored += u64::from(entry.stored_bytes.get());
         }
         let starts_right =
             self.blocks.first().is_none_or(|block| block.offset.get() == SegmentHeader::SIZE);
         if stored != footer.tables_at() || !starts_right {
-            return Err("the segment's packed blocks are not all there");
+            return Err("the segment's compressed blocks are not all there");
         }
         Ok(())
     }
@@ -98,11 +99,15 @@ impl Table {
     pub(super) fn damage(
         &self,
         segment: &Segment,
-        packed: &Packed,
+        compressed: &CompressedBlocks,
         block: usize,
         what: &str,
     ) -> ReadError {
         let position = self.blocks[block].first_position.get();
-        ReadError::Damaged(segment.damage(packed.entries[block].stored_at.get(), position, what))
+        ReadError::Damaged(segment.damage(
+            compressed.entries[block].stored_at.get(),
+            position,
+            what,
+        ))
     }
 }

@@ -18,5 +18,5 @@ mod turn;
 pub use admit::{Admit, Outcome};
 pub use commit::{Batch, Commit, Confirmation, Progress};
 pub use fsync::FsyncCommit;
-pub use sequencer::{Pump, Sequencer, Waiting};
+pub use sequencer::{PendingOutcome, Pump, Sequencer};
 pub use tail::Tail;

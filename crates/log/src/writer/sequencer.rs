@@ -53,8 +53,8 @@ pub struct Pump<A: Admit, C: Commit = FsyncCommit> {
     queue: Arc<Queue<Pending<A>>>,
 }
 
-/// The answer to a draft, to be awaited or waited for.
-pub struct Waiting<A: Admit>(oneshot::Receiver<Outcome<A>>);
+/// The outcome of a submitted draft, which follows later.
+pub struct PendingOutcome<A: Admit>(oneshot::Receiver<Outcome<A>>);
 
 impl<A: Admit> Sequencer<A> {
     /// Starts the writer on a thread of its own. Batches are durable when they are synced.
@@ -100,9 +100,13 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
         Ok((sequencer, Pump { writer, queue }))
     }
 
-    /// Hands in a draft that will take about this many bytes; waits while the queue is full. The
+    /// Submits a draft that will take about this many bytes; waits while the queue is full. The
     /// answer follows when the draft is refused, or written and (unless relaxed) synced.
-    pub async fn submit(&self, draft: A::Draft, bytes: usize) -> Result<Waiting<A>, WriteError> {
+    pub async fn submit(
+        &self,
+        draft: A::Draft,
+        bytes: usize,
+    ) -> Result<PendingOutcome<A>, WriteError> {
         let (pending, waiting) = pending(draft, bytes);
         match self.queue.push(pending, bytes).await {
             Ok(()) => Ok(waiting),
@@ -110,12 +114,12 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
         }
     }
 
-    /// The same for a caller that may block: if nobody is writing, it writes itself.
+    /// The same for a caller that may block for a sync: it writes itself unless the writer is busy.
     pub async fn submit_here(
         &self,
         draft: A::Draft,
         bytes: usize,
-    ) -> Result<Waiting<A>, WriteError> {
+    ) -> Result<PendingOutcome<A>, WriteError> {
         let Some(writer) = &self.writer else { return self.submit(draft, bytes).await };
         let (pending, waiting) = pending(draft, bytes);
         match self.queue.try_push_quietly(pending, bytes) {
@@ -146,7 +150,7 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
         Ok(waiting)
     }
 
-    /// Takes no more drafts, and returns when all that were taken are answered.
+    /// Refuses all further drafts, and returns when all accepted ones are answered.
     pub fn close(&self) {
         self.queue.close();
         if let Some(thread) = self.thread.lock().take() {
@@ -184,9 +188,9 @@ fn run<A: Admit, C: Commit>(queue: &Queue<Pending<A>>, writer: &Mutex<Writer<A, 
     }
 }
 
-fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, Waiting<A>) {
+fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, PendingOutcome<A>) {
     let (answer, waiting) = oneshot::channel();
-    (Pending { draft, bytes, answer }, Waiting(waiting))
+    (Pending { draft, bytes, answer }, PendingOutcome(waiting))
 }
 
 impl<A: Admit, C: Commit> Drop for Sequencer<A, C> {
@@ -195,8 +199,8 @@ impl<A: Admit, C: Commit> Drop for Sequencer<A, C> {
     }
 }
 
-impl<A: Admit> Waiting<A> {
-    /// Returns what became of the draft.
+impl<A: Admit> PendingOutcome<A> {
+    /// Waits for the outcome.
     pub async fn outcome(self) -> Outcome<A> {
         self.0.await.unwrap_or(Err(WriteError::Closed))
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
-    Admit, FrameBuilder, Head, Log, LogOptions, Opened, SegmentInfo, Sequencer, Slot, Waiting,
+    Admit, FrameBuilder, Head, Log, LogOptions, Opened, PendingOutcome, SegmentInfo, Sequencer,
+    Slot,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -72,7 +73,7 @@ fn open() -> (Opened, Sequencer<Gated>, Arc<Gate>) {
     (opened, sequencer, gate)
 }
 
-fn submit_here(sequencer: &Sequencer<Gated>) -> Waiting<Gated> {
+fn submit_here(sequencer: &Sequencer<Gated>) -> PendingOutcome<Gated> {
     pollster::block_on(sequencer.submit_here((), 816)).unwrap()
 }
 

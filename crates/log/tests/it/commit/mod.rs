@@ -219,7 +219,7 @@ fn a_segment_is_closed_only_when_no_batch_is_in_flight() {
 }
 
 #[test]
-fn closing_answers_everybody_though_nothing_is_confirmed() {
+fn closing_answers_every_draft_though_nothing_is_confirmed() {
     let mut held = Held::pumped();
     let mut answers: Vec<_> = (0..5).map(|n| held.batch(&n.to_string())).collect();
     answers.push(held.submit("still in the queue"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
     Admit, Batch, Commit, Confirmation, Direction, FrameBuilder, FrameView, Head, Log, LogOptions,
-    Opened, Outcome, Progress, Pump, ScanRange, SegmentInfo, Sequencer, Slot, Tail, Waiting,
+    Opened, Outcome, PendingOutcome, Progress, Pump, ScanRange, SegmentInfo, Sequencer, Slot, Tail,
     WriteError,
 };
 use parking_lot::{Condvar, Mutex};
@@ -219,7 +219,7 @@ fn facts(opened: &Opened) -> Facts {
 pub(crate) struct Answer(std::pin::Pin<Box<dyn Future<Output = Outcome<Facts>>>>);
 
 impl Answer {
-    fn new(waiting: Waiting<Facts>) -> Self {
+    fn new(waiting: PendingOutcome<Facts>) -> Self {
         Answer(Box::pin(waiting.outcome()))
     }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Wake, Waker};
 
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
-    Batch, Commit, Confirmation, Progress, Pump, Sequencer, Tail, Waiting, WriteError,
+    Batch, Commit, Confirmation, PendingOutcome, Progress, Pump, Sequencer, Tail, WriteError,
 };
 use parking_lot::Mutex;
 
@@ -90,7 +90,7 @@ impl Held {
     }
 
     /// Submits an append as a batch of its own.
-    fn batch(&mut self, append: Append) -> Waiting<Watched> {
+    fn batch(&mut self, append: Append) -> PendingOutcome<Watched> {
         let mut draft = Box::new(self.core.draft(append).unwrap());
         self.core.check(&mut draft).unwrap();
         let bytes = draft.bytes();
