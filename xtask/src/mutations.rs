@@ -43,7 +43,7 @@ const MUTATIONS: [Mutation; 8] = [
     Mutation {
         what: "drop the marks",
         file: "crates/log/src/writer/turn.rs",
-        from: "synced_mark: self.tail.synced }",
+        from: "synced_mark: tail.synced }",
         to: "synced_mark: 0 }",
         by: By::Simulation,
     },
@@ -71,7 +71,7 @@ const MUTATIONS: [Mutation; 8] = [
     Mutation {
         what: "do not clear the torn tail",
         file: "crates/log/src/recovery.rs",
-        from: "    clear_tail(file, found)?;\n",
+        from: "    clear_tail(file, recovered)?;\n",
         to: "",
         by: By::Test("recovers_from_a_torn_last_frame_and_never_revives_what_came_after_it"),
     },

@@ -1,30 +1,30 @@
-//! Buffers for reading far ahead, used again and again: fresh memory of this size comes from the
-//! system page by page, each to be cleared first, which costs as much as reading into it.
+//! Buffers for read-ahead, used again: fresh memory of this size comes from the system page by page,
+//! each cleared first, which costs as much as reading into it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// What is shorter comes from the allocator; so does what is longer.
+/// Shorter buffers come from the allocator; so do those longer than [`LENGTH`].
 const SHORTEST: usize = 128 << 10;
 /// Room for a read-ahead and the block that it ends with.
 const LENGTH: usize = 384 << 10;
-/// So many are kept while nobody uses them.
-const KEPT: usize = 8;
+/// At most this many unused buffers are held.
+const SPARE: usize = 8;
 
-/// A few buffers that nobody uses.
+/// The unused buffers.
 #[derive(Clone, Default)]
 pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
-/// A buffer in use; it goes back when nobody reads it any more.
-struct Lent {
+/// A buffer in use; it goes back when its last reader drops it.
+struct LentBuffer {
     bytes: Vec<u8>,
     home: Buffers,
 }
 
 impl Buffers {
-    /// Bytes of this length, filled by the caller; what they were before is anything.
+    /// Returns bytes of this length, filled by the caller. Before that they hold anything.
     pub(crate) fn filled<E>(
         &self,
         length: usize,
@@ -36,22 +36,22 @@ impl Buffers {
             return Ok(bytes.into());
         }
         let bytes = self.0.lock().pop().unwrap_or_else(|| vec![0; LENGTH]);
-        let mut lent = Lent { bytes, home: self.clone() };
+        let mut lent = LentBuffer { bytes, home: self.clone() };
         fill(&mut lent.bytes[..length])?;
         Ok(Bytes::from_owner(lent).slice(..length))
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for LentBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentBuffer {
     fn drop(&mut self) {
         let mut free = self.home.0.lock();
-        if free.len() < KEPT {
+        if free.len() < SPARE {
             free.push(std::mem::take(&mut self.bytes));
         }
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_used_again_only_when_nobody_reads_it() {
+    fn a_buffer_is_used_again_only_after_its_last_reader() {
         let buffers = Buffers::default();
         let fill = |with: u8| {
             move |bytes: &mut [u8]| -> Result<(), ()> {

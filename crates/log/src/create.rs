@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::Arc;
 
-use leftfold_io::{Clock, Disk, File, OpenMode, Random, read_whole, write_atomically};
+use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random, read_whole, write_atomically};
 use zerocopy::IntoBytes;
 
 use crate::error::OpenError;
@@ -9,9 +9,27 @@ use crate::format::{SegmentHeader, StoreHeader};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
 
 pub(crate) const STORE: &str = "STORE";
+pub(crate) const LOCK: &str = "LOCK";
 
 pub(crate) fn unusable(file: &str, why: impl Into<String>) -> OpenError {
     OpenError::Unusable { file: file.to_owned(), why: why.into() }
+}
+
+/// Whether a disk holds a store.
+pub(crate) fn store_exists(disk: &dyn Disk) -> Result<bool, OpenError> {
+    match disk.open(STORE, OpenMode::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(OpenError::io(STORE, error)),
+    }
+}
+
+/// Keeps other processes, and other handles in this one, from opening the store.
+pub(crate) fn lock_store(disk: &dyn Disk) -> Result<Box<dyn Lock>, OpenError> {
+    disk.lock(LOCK).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
+        _ => OpenError::io(LOCK, error),
+    })
 }
 
 pub(crate) fn read_header(disk: &dyn Disk) -> Result<StoreHeader, OpenError> {
@@ -35,8 +53,8 @@ pub(crate) fn write_header(
     Ok(header)
 }
 
-/// Reads the manifest. A store without one was cut off while it was being created, or was robbed:
-/// it is finished only if no segment holds anything.
+/// Reads the manifest. A store without one was cut off while it was being created, or has lost it:
+/// its creation is finished only if no segment holds anything.
 pub(crate) fn open_manifest(
     disk: &Arc<dyn Disk>,
     header: &StoreHeader,
@@ -45,14 +63,14 @@ pub(crate) fn open_manifest(
         Ok(Ok(manifest)) => Ok((manifest, false)),
         Ok(Err(why)) => Err(unusable(MANIFEST, why)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let manifest = found(disk, header)?;
+            let manifest = create_first_segment(disk, header)?;
             Ok((manifest, true))
         }
         Err(error) => Err(OpenError::io(MANIFEST, error)),
     }
 }
 
-fn found(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Manifest, OpenError> {
+fn create_first_segment(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Manifest, OpenError> {
     let failed = |error| OpenError::io("log", error);
     let first = LiveFile {
         kind: FileKind::SEGMENT,

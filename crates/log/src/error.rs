@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Bytes on disk that are not what was written.
+/// Bytes on disk that differ from what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
@@ -50,7 +50,7 @@ pub enum OpenError {
     Io {
         /// Which file.
         file: String,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
 }
@@ -65,7 +65,7 @@ impl OpenError {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The bytes are not what was written.
+    /// The bytes differ from what was written.
     #[error("{0}")]
     Damaged(Damage),
     /// The disk failed.
@@ -73,7 +73,7 @@ pub enum ReadError {
     Io {
         /// Which file.
         file: String,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
 }
@@ -106,8 +106,8 @@ pub enum WriteError {
         /// What was being done.
         what: String,
     },
-    /// A write or sync failed. It is never tried again: after a failed sync the system may have
-    /// thrown the data away.
+    /// A write or sync failed. The writer never retries it: after a failed sync the kernel may have
+    /// dropped the dirty pages.
     #[error(
         "writing failed ({what}: {source}): the append may or may not be found after reopening; \
          check the disk, then open the store again"
@@ -115,8 +115,17 @@ pub enum WriteError {
     Failed {
         /// What was being done.
         what: String,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
+    },
+    /// Another writer owns the log. What was in flight is in its log or not.
+    #[error(
+        "another writer owns the log now ({reason}): the append may or may not be found there; send \
+         it again to the new owner, with the same event ids"
+    )]
+    OwnershipLost {
+        /// How this was noticed.
+        reason: String,
     },
     /// The log was closed.
     #[error("the store is closed")]

@@ -24,7 +24,9 @@ impl From<WriteError> for Failure {
         let message = error.to_string();
         match error {
             WriteError::DiskFull { .. } => Failure::DiskFull { message },
-            WriteError::Failed { .. } => Failure::Write { message },
+            WriteError::Failed { .. } | WriteError::OwnershipLost { .. } => {
+                Failure::Write { message }
+            }
             WriteError::Closed => Failure::Closed,
         }
     }

@@ -1,22 +1,14 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use crate::error::ReadError;
-use crate::format::{Extension, FrameHeader, SegmentHeader, extensions};
-use crate::log::Shared;
-use crate::segment::Segment;
+use crate::format::{Extension, FrameHeader, extensions};
 use crate::walk::{Record, Walk};
-
-/// A segment is read in pieces of this size, or of the longest frame.
-const WINDOW: u64 = 1 << 20;
 
 /// A whole frame, every checksum checked.
 #[derive(Debug, Clone)]
 pub struct FrameView {
     /// Where it begins in its segment's file.
     pub offset: u64,
-    /// Its head.
+    /// Its header.
     pub header: FrameHeader,
     /// Its records, in order.
     pub records: Vec<Record>,
@@ -30,7 +22,7 @@ impl FrameView {
     }
 }
 
-/// Goes from frame to frame over the bytes of a segment and checks everything.
+/// Reads frame after frame from the bytes of a segment and checks everything.
 pub(crate) struct Frames {
     bytes: Bytes,
     /// Where `bytes` begin in the segment.
@@ -53,12 +45,17 @@ impl Frames {
         Frames { bytes, base: 0, salt, at: at as usize, next_position, commit_time }
     }
 
+    /// Goes over a segment of which no bytes are read yet; the first frame begins at `base`.
+    pub(crate) fn unread(base: u64, salt: u32, next_position: u64, commit_time: i64) -> Self {
+        Frames { bytes: Bytes::new(), base, salt, at: 0, next_position, commit_time }
+    }
+
     /// Where the next frame begins or would begin.
     pub(crate) fn offset(&self) -> u64 {
         self.base + self.at as u64
     }
 
-    /// The next frame begins with these bytes.
+    /// Goes on with these bytes, in which the next frame begins.
     pub(crate) fn go_on_with(&mut self, bytes: Bytes) {
         (self.base, self.at, self.bytes) = (self.offset(), 0, bytes);
     }
@@ -71,7 +68,7 @@ impl Frames {
         self.commit_time
     }
 
-    /// The next frame, or why there is none that is whole.
+    /// Returns the next frame, or why it is not whole.
     pub(crate) fn next(&mut self) -> Result<FrameView, &'static str> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let header = FrameHeader::parse(rest, self.salt, self.offset())?;
@@ -108,74 +105,5 @@ impl Frames {
         }
         let extensions = self.bytes.slice(self.at + FrameHeader::SIZE..start);
         Ok(FrameView { offset: self.offset(), header, records, extensions })
-    }
-}
-
-/// The durable frames of a segment, read piece by piece.
-pub(crate) struct SegmentFrames<'a> {
-    shared: &'a Shared,
-    segment: Arc<Segment>,
-    frames: Frames,
-    /// Up to where the segment has been read.
-    read: u64,
-    window: u64,
-    end: u64,
-}
-
-impl Shared {
-    pub(crate) fn frames_of(&self, segment: &Arc<Segment>) -> Result<SegmentFrames<'_>, ReadError> {
-        self.frames_upto(segment, self.data_end(segment)?)
-    }
-
-    /// The frames before an offset at which one ends.
-    pub(crate) fn frames_upto(
-        &self,
-        segment: &Arc<Segment>,
-        end: u64,
-    ) -> Result<SegmentFrames<'_>, ReadError> {
-        let header = self.header_of(segment)?;
-        let (first, floor) = (header.first_position.get(), header.commit_floor.get());
-        let mut frames = Frames::new(Bytes::new(), segment.salt, SegmentHeader::SIZE, first, floor);
-        (frames.base, frames.at) = (SegmentHeader::SIZE, 0);
-        Ok(SegmentFrames {
-            shared: self,
-            segment: segment.clone(),
-            frames,
-            read: SegmentHeader::SIZE,
-            window: WINDOW,
-            end,
-        })
-    }
-}
-
-impl SegmentFrames<'_> {
-    /// The next frame, all its checksums checked.
-    pub(crate) fn next(&mut self) -> Result<Option<FrameView>, ReadError> {
-        while self.frames.offset() < self.end {
-            match self.frames.next() {
-                Ok(frame) => return Ok(Some(frame)),
-                Err(what) if self.read >= self.end => {
-                    let (offset, position) = (self.frames.offset(), self.frames.next_position());
-                    return Err(ReadError::Damaged(self.segment.damage(offset, position, what)));
-                }
-                // It may only be cut short by what has been read.
-                Err(_) => self.read_on()?,
-            }
-        }
-        Ok(None)
-    }
-
-    /// The position behind the last record so far.
-    pub(crate) fn next_position(&self) -> u64 {
-        self.frames.next_position()
-    }
-
-    fn read_on(&mut self) -> Result<(), ReadError> {
-        let from = self.frames.offset();
-        let unread = self.read - from;
-        self.window = if unread >= self.window { self.window * 2 } else { WINDOW };
-        self.read = (from + self.window).min(self.end);
-        self.frames.go_on_with(self.shared.read(&self.segment, from, self.read)?);
-        Ok(())
     }
 }

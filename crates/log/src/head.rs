@@ -5,16 +5,16 @@ use parking_lot::Mutex;
 
 use crate::error::WriteError;
 
-/// How far the log is durable.
+/// The end of the durable log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
     /// The last durable position; 0 if there is none.
     pub position: u64,
-    /// Counts the frames since the log was opened: also those that have no position.
+    /// The number of frames since the log was opened, including those without a record.
     pub ticket: u64,
 }
 
-/// The durable head, watched by subscribers.
+/// The durable head, which readers watch.
 #[derive(Debug, Default)]
 pub(crate) struct HeadCell {
     position: AtomicU64,
@@ -24,7 +24,7 @@ pub(crate) struct HeadCell {
 }
 
 impl HeadCell {
-    /// The ticket is read first: all of its frames lie at or below the position.
+    /// Reads the ticket first, so that all of its frames are at or below the position.
     pub(crate) fn get(&self) -> Head {
         let ticket = self.ticket.load(Ordering::Acquire);
         Head { position: self.position.load(Ordering::Acquire), ticket }
@@ -36,12 +36,12 @@ impl HeadCell {
         self.changed.notify(usize::MAX);
     }
 
-    /// Something else has changed than the head.
+    /// Wakes the listeners though the head has not moved.
     pub(crate) fn wake(&self) {
         self.changed.notify(usize::MAX);
     }
 
-    /// The head will not move any more, because of this failure if there is one.
+    /// Notes that the head will not move any more, because of this failure if there is one.
     pub(crate) fn close(&self, failure: Option<WriteError>) {
         self.closed.lock().get_or_insert(failure);
         self.changed.notify(usize::MAX);

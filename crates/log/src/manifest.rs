@@ -9,10 +9,10 @@ use crate::options::Packing;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
-/// A manifest longer than this is not one of ours: a million files.
+/// A longer manifest is not of this program: it holds a million files.
 const MANIFEST_LIMIT: u64 = 64 << 20;
 
-/// What a live file is: 1 is a segment, the others belong to who uses the log.
+/// The kind of a live file: 1 is a segment, the others belong to the user of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileKind(pub u16);
 
@@ -34,13 +34,13 @@ pub(crate) enum SegmentState {
 /// A file that belongs to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveFile {
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// For a segment, its state.
     pub state: u16,
     /// Its number among its kind.
     pub id: u64,
-    /// Which rewriting of it this is.
+    /// Its generation: how often it was rewritten.
     pub generation: u32,
     /// The first position that it covers.
     pub first: u64,
@@ -48,15 +48,15 @@ pub struct LiveFile {
     pub last: u64,
     /// Its length in bytes (of a closed segment: where its frames end).
     pub length: u64,
-    /// Of a segment: how it was written again, see [`Packing`] and [`SCAVENGED`]. Of other files:
-    /// what those above make of it.
+    /// Of a segment: how it was rewritten, see [`Packing`] and [`SCAVENGED`]. Of other files: free for
+    /// the user of the log.
     pub detail: u32,
 }
 
 /// In a segment's [`LiveFile::detail`]: payloads were removed from it.
 pub const SCAVENGED: u32 = 1 << 8;
-/// In a segment's [`LiveFile::detail`]: it was damaged, what could be read was kept, and its index is
-/// the one that was made before: it knows more.
+/// In a segment's [`LiveFile::detail`]: it was damaged and repaired, and its index is the one from
+/// before, which knows more.
 pub const REPAIRED: u32 = 1 << 9;
 
 impl LiveFile {
@@ -105,8 +105,8 @@ impl SegmentState {
     }
 }
 
-/// Segments follow each other, and the last of them, and no other, is open. What has the right
-/// checksum was written by us; a release with an error in it must not bring others down.
+/// Checks that segments follow each other, and that the last of them, and no other, is open. A
+/// manifest with the right checksum may still be wrong: a release with an error may have written it.
 fn check(files: &[LiveFile]) -> Result<(), &'static str> {
     let segments: Vec<_> = files.iter().filter(|file| file.kind == FileKind::SEGMENT).collect();
     let (mut id, mut next) = (0, 1);
@@ -137,7 +137,7 @@ fn check(files: &[LiveFile]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The list of live files, replaced atomically. A file that it does not name is litter.
+/// The list of live files, replaced atomically. A file that it does not name is leftovers.
 pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
     store_id: [u8; 16],

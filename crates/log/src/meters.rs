@@ -1,22 +1,22 @@
 pub use leftfold_api::Metered;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Values up to 2^40 are told apart by powers of two; what is larger counts with the last.
+/// Values up to 2^40 are counted by powers of two; larger ones count with the last.
 const BUCKETS: usize = 41;
 
-/// Counts values by their powers of two. One thread adds, any thread looks.
+/// Counts values by powers of two. One thread adds, any thread reads.
 #[derive(Debug)]
 pub(crate) struct Meter {
     sum: AtomicU64,
     counts: [AtomicU64; BUCKETS],
 }
 
-/// What the writer counts.
+/// The meters of the writer.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
-    /// Appends of a turn: what one write and one sync serve.
+    /// Appends of a batch, which one write and one sync serve.
     pub(crate) batch: Meter,
-    /// Microseconds of a sync.
+    /// The microseconds of each sync.
     pub(crate) sync: Meter,
 }
 
@@ -35,7 +35,7 @@ impl Meter {
         }
     }
 
-    pub(crate) fn look(&self) -> Metered {
+    pub(crate) fn read(&self) -> Metered {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         Metered { sum: self.sum.load(Ordering::Relaxed), counts }
     }
@@ -46,12 +46,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_values_apart_by_powers_of_two() {
+    fn counts_values_by_powers_of_two() {
         let meter = Meter::default();
         for value in [0, 1, 2, 3, 4, 5, 1 << 50, u64::MAX >> 1] {
             meter.add(value);
         }
-        let Metered { counts, .. } = meter.look();
+        let Metered { counts, .. } = meter.read();
         assert_eq!((&counts[..4], counts[40]), (&[2, 1, 2, 1][..], 2));
         assert_eq!(counts.iter().sum::<u64>(), 8);
     }

@@ -6,9 +6,8 @@ pub enum Durability {
     /// After `fdatasync` returned. The default.
     #[default]
     Synced,
-    /// After the write; a sync follows within this time. A crash of the machine (not of the
-    /// process) may lose what was acknowledged in between. What is read is still only what is
-    /// synced.
+    /// After the write; a sync follows within this time. A crash of the machine (not of the process)
+    /// may lose appends that were acknowledged in between. Readers still see only what is synced.
     Relaxed(Duration),
 }
 
@@ -16,7 +15,7 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u32)]
 pub enum Packing {
-    /// As they were written: read fastest.
+    /// Not compressed: read fastest.
     Off = 0,
     /// Compressed quickly, in blocks of 16 KiB. The default.
     #[default]
@@ -25,7 +24,7 @@ pub enum Packing {
     Small = 2,
 }
 
-/// How a log is laid out and how much it may hold in memory.
+/// The layout of a log and its limits on memory.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
     /// A segment is closed when the next append would make it longer than this, in bytes.
@@ -35,7 +34,7 @@ pub struct LogOptions {
     pub preallocate: u64,
     /// At most this many bytes of appends wait for the writer.
     pub queue_bytes: usize,
-    /// After this long without appends, the log notes down up to where it is synced.
+    /// After this long without appends, the log writes a mark of how far it is synced.
     pub idle: Duration,
     /// When an append is acknowledged.
     pub durability: Durability,

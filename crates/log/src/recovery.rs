@@ -1,27 +1,28 @@
-//! What a segment that was not sealed still holds.
+//! Reads a segment that was not sealed, and repairs its tail after a crash.
 //!
-//! The tail of the open segment may be torn: frames that were being written when the power went.
+//! The tail of the open segment may be torn: frames that were being written when the power failed.
 //! None of them was acknowledged, because an acknowledgement follows the sync of the whole batch.
-//! So the log ends before the first frame that is not whole, unless something proves that the
-//! place had been synced: a mark in any whole frame, before or after, that lies beyond it. Then
-//! the frame was whole once, and what we see is damage, which is never cut off.
+//! So the log ends before the first frame that is not whole, unless a mark in any whole frame, before
+//! or after it, lies beyond it. Such a mark proves that the frame was synced, so it is damaged, and
+//! damage is never cut off.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use leftfold_io::{File, read_exact_at};
 
+use crate::blocks::Blocks;
 use crate::error::{Damage, OpenError};
 use crate::format::{FRAME_MAGIC, FrameHeader, SegmentHeader};
 use crate::frames::Frames;
 use crate::manifest::LiveFile;
-use crate::segment::{Blocks, Segment, salt_of};
+use crate::segment::{Segment, salt_of};
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
 
-/// What was found in a segment that is not sealed.
-pub(crate) struct Found {
+/// The content of a segment that is not sealed.
+pub(crate) struct Recovered {
     pub(crate) blocks: Blocks,
     /// Where the whole frames end.
     pub(crate) end: u64,
@@ -33,13 +34,13 @@ pub(crate) struct Found {
     bytes: Bytes,
 }
 
-/// Reads the segment; `data_end` is known if it was closed in good order.
+/// Reads the segment; `data_end` is known if it was closed.
 pub(crate) fn examine(
     store_id: [u8; 16],
     live: &LiveFile,
     file: &Arc<dyn File>,
     data_end: Option<u64>,
-) -> Result<Found, OpenError> {
+) -> Result<Recovered, OpenError> {
     let name = live.name();
     let damage = |offset, position, what: &str| {
         OpenError::Damaged(Damage { file: name.clone(), offset, position, what: what.to_owned() })
@@ -66,7 +67,7 @@ pub(crate) fn examine(
         header.commit_floor.get(),
     );
     let (blocks, mark, what) = walk_frames(&mut frames);
-    let found = Found {
+    let recovered = Recovered {
         blocks,
         end: frames.offset(),
         next_position: frames.next_position(),
@@ -74,11 +75,11 @@ pub(crate) fn examine(
         mark,
         bytes,
     };
-    let mark = mark.max(mark_beyond(&found, salt)).max(data_end.unwrap_or(0));
-    if mark > found.end {
-        return Err(damage(found.end, found.next_position, what));
+    let mark = mark.max(mark_beyond(&recovered, salt)).max(data_end.unwrap_or(0));
+    if mark > recovered.end {
+        return Err(damage(recovered.end, recovered.next_position, what));
     }
-    Ok(found)
+    Ok(recovered)
 }
 
 fn walk_frames(frames: &mut Frames) -> (Blocks, u64, &'static str) {
@@ -94,45 +95,44 @@ fn walk_frames(frames: &mut Frames) -> (Blocks, u64, &'static str) {
     }
 }
 
-/// The furthest synced mark in any frame head after the end of the whole frames.
-fn mark_beyond(found: &Found, salt: u32) -> u64 {
-    let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
+/// Returns the furthest synced mark in any frame header after the end of the whole frames.
+fn mark_beyond(recovered: &Recovered, salt: u32) -> u64 {
+    let tail = recovered.bytes.get(recovered.end as usize..).unwrap_or_default();
     memchr::memmem::find_iter(tail, &FRAME_MAGIC)
-        .filter_map(|at| FrameHeader::parse(&tail[at..], salt, found.end + at as u64).ok())
+        .filter_map(|at| FrameHeader::parse(&tail[at..], salt, recovered.end + at as u64).ok())
         .map(|header| header.synced_mark.get())
         .max()
         .unwrap_or(0)
 }
 
-/// Makes what was found last, before anybody rests on it.
+/// Makes the recovered frames durable before any reader sees them.
 ///
-/// A whole frame behind the last mark may never have been synced: the process was killed in
-/// between, or its sync failed and the system has since forgotten that it did. So those bytes are
-/// written again, not merely synced. And the tail becomes zeros: a frame of a torn batch that is
-/// still whole must not come back to life behind a new frame of the same length as the torn one
-/// before it.
-pub(crate) fn settle(file: &dyn File, found: &Found) -> std::io::Result<()> {
-    let unmarked = found.mark.max(SegmentHeader::SIZE).min(found.end);
-    let frames = found.bytes.get(unmarked as usize..found.end as usize).unwrap_or_default();
+/// A whole frame behind the last mark may never have been synced: the process was killed before the
+/// sync, or the sync failed and the kernel dropped the dirty pages. So these bytes are written again,
+/// not merely synced. The tail becomes zeros: otherwise a whole frame of a torn batch would be valid
+/// again behind a new frame as long as the torn one before it.
+pub(crate) fn settle(file: &dyn File, recovered: &Recovered) -> std::io::Result<()> {
+    let unmarked = recovered.mark.max(SegmentHeader::SIZE).min(recovered.end);
+    let frames = recovered.bytes.get(unmarked as usize..recovered.end as usize).unwrap_or_default();
     if !frames.is_empty() {
         file.write_at(frames, unmarked)?;
     }
-    clear_tail(file, found)?;
+    clear_tail(file, recovered)?;
     file.sync()
 }
 
-fn clear_tail(file: &dyn File, found: &Found) -> std::io::Result<()> {
-    let tail = found.bytes.get(found.end as usize..).unwrap_or_default();
+fn clear_tail(file: &dyn File, recovered: &Recovered) -> std::io::Result<()> {
+    let tail = recovered.bytes.get(recovered.end as usize..).unwrap_or_default();
     let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
     let zeros = vec![0; ZEROS.min(last + 1)];
     for start in (0..=last).step_by(ZEROS) {
         let n = zeros.len().min(last + 1 - start);
-        file.write_at(&zeros[..n], found.end + start as u64)?;
+        file.write_at(&zeros[..n], recovered.end + start as u64)?;
     }
     Ok(())
 }
 
-impl Found {
+impl Recovered {
     pub(crate) fn into_segment(
         self,
         store_id: [u8; 16],

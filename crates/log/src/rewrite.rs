@@ -1,9 +1,9 @@
-//! A sealed segment is written again: packed, or with records changed.
+//! Rewrites a sealed segment: compressed, or with records changed.
 //!
 //! The frames of the segment are read in order, each record is shown to an [`Edit`], and frames
 //! with the same positions, times, append ids and extensions are laid into a new file, block by
-//! block. The file becomes the segment when the manifest names it, in one step. Whoever reads the
-//! old file goes on: it is removed when the last reader lets go of it.
+//! block. The file becomes the segment when the manifest names it, in one step. Readers of the old
+//! file go on: it is removed when the last of them drops it.
 
 use std::io;
 use std::sync::Arc;
@@ -12,44 +12,48 @@ use leftfold_io::{File, OpenMode};
 use thiserror::Error;
 use zerocopy::IntoBytes;
 
+use crate::blocks::{BLOCK_BYTES, Blocks};
+use crate::catalog::Catalog;
+use crate::compression::{BlockCompressor, SAMPLE, SAMPLE_RECORD};
 use crate::error::ReadError;
-use crate::format::footer::{PackedTables, Totals};
+use crate::format::footer::{CompressedTables, Totals};
 use crate::format::{
-    BlockEntry, FEATURE_GENERATIONS, PackedEntry, SegmentFooter, SegmentHeader, crc_of,
+    BlockEntry, CompressedEntry, FEATURE_GENERATIONS, SegmentFooter, SegmentHeader, crc_of,
 };
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::frames::FrameView;
-use crate::log::{Log, Shared};
+use crate::log::Log;
 use crate::manifest::{LiveFile, SCAVENGED, SegmentState};
 use crate::options::Packing;
-use crate::packing::{Packer, SAMPLE, SAMPLE_RECORD};
-use crate::segment::{Blocks, Segment};
+use crate::reader::SegmentReader;
+use crate::segment::Segment;
 use crate::walk::Record;
-use crate::writer::{FrameBuilder, Place, Slot};
 
-/// What becomes of a segment's records when it is written again.
+/// Decides what becomes of the records of a segment that is rewritten.
 pub trait Edit {
-    /// What becomes of a record.
+    /// Decides what becomes of a record.
     fn edit(&mut self, record: &Record) -> Edited;
 
-    /// Whether what is packed may be likened to this record: its bytes may get into a dictionary.
+    /// Whether a compression dictionary may be trained on this record: its bytes may get into it.
     fn may_train(&self, record: &Record) -> bool;
 
-    /// Called after so many bytes of work; waits as it likes. If false, all is left as it was.
+    /// Called after this many bytes of work; may wait. If it returns false, the segment stays as it
+    /// was.
     fn go_on(&mut self, bytes: u64) -> bool;
 }
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edited {
-    /// It stays as it is.
+    /// The record stays as it is.
     Kept,
-    /// It gets this content.
+    /// The record gets this content.
     Replaced(Vec<u8>),
 }
 
-/// What writing a segment again came to.
+/// Counts of a rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rewritten {
+pub struct RewriteSummary {
     /// Records whose content was replaced.
     pub replaced: u64,
     /// The file's length before.
@@ -71,7 +75,7 @@ pub enum RewriteError {
     /// There is no sealed segment of this number.
     #[error("segment {0} is not sealed")]
     NotSealed(u64),
-    /// [`Edit::go_on`] said so.
+    /// [`Edit::go_on`] returned false.
     #[error("writing a segment again was stopped")]
     Stopped,
 }
@@ -83,91 +87,87 @@ impl From<io::Error> for RewriteError {
 }
 
 impl Log {
-    /// Writes a sealed segment again, as a new generation. Only one thread may do so at a time.
+    /// Rewrites a sealed segment as a new generation. Only one thread may do so at a time.
     pub fn rewrite(
         &self,
         segment: u64,
         packing: Packing,
         edit: &mut dyn Edit,
-    ) -> Result<Rewritten, RewriteError> {
-        let shared = &self.shared;
-        let segments = shared.segments.load_full();
-        let sealed = segments.iter().find(|found| found.id == segment);
-        let old = sealed.filter(|found| found.open_body().is_none());
-        let old = old.ok_or(RewriteError::NotSealed(segment))?;
-        let live = shared.manifest.files().into_iter().find(|file| file.name() == old.name());
+    ) -> Result<RewriteSummary, RewriteError> {
+        let (catalog, reader) = (self.catalog(), self.reader());
+        let sealed = catalog.segment(segment).filter(|found| found.open_body().is_none());
+        let old = &sealed.ok_or(RewriteError::NotSealed(segment))?;
+        let live = catalog.manifest.files().into_iter().find(|file| file.name() == old.name());
         let live = live.ok_or(RewriteError::NotSealed(segment))?;
-        let mut new = Generation::start(shared, old, &live, packing, edit)?;
-        let mut frames = shared.frames_of(old)?;
+        let mut new = Generation::start(catalog, reader, old, &live, packing, edit)?;
+        let mut frames = reader.frames_of(old)?;
         while let Some(frame) = frames.next()? {
             new.frame(&frame, edit)?;
         }
         let replaced = new.replaced;
         let live = new.finish(old, &live)?;
         let before = old.length();
-        shared.swap(old, live)?;
-        Ok(Rewritten { replaced, before, after: live.length })
+        swap(catalog, reader, old, live)?;
+        Ok(RewriteSummary { replaced, before, after: live.length })
     }
 }
 
-impl Shared {
-    /// The new file takes the segment's place.
-    fn swap(&self, old: &Arc<Segment>, live: LiveFile) -> io::Result<()> {
-        self.use_features(FEATURE_GENERATIONS)?;
-        self.manifest.replace(live)?;
-        let new = Arc::new(Segment::sealed(self.header.store_id, &live));
-        self.segments.rcu(|segments| {
-            let mut segments = Vec::clone(segments);
-            if let Some(place) = segments.iter_mut().find(|segment| segment.id == live.id) {
-                *place = new.clone();
-            }
-            segments
-        });
-        self.files.remove(&(old.id, old.generation));
-        self.tables.remove(&(old.id, old.generation));
-        old.retire(self.disk.clone());
-        Ok(())
-    }
+/// Puts the new file in the segment's place.
+fn swap(
+    catalog: &Catalog,
+    reader: &SegmentReader,
+    old: &Segment,
+    live: LiveFile,
+) -> io::Result<()> {
+    catalog.use_features(FEATURE_GENERATIONS)?;
+    catalog.replace_with_sealed(live)?;
+    reader.forget(old);
+    old.retire(catalog.disk.clone());
+    Ok(())
+}
 
-    /// Records that a dictionary may be trained on, from all over the segment.
-    fn samples(&self, segment: &Arc<Segment>, edit: &dyn Edit) -> Result<Vec<Vec<u8>>, ReadError> {
-        let blocks = self.with_blocks(segment, |blocks, _| blocks.len())?;
-        let wanted = (SAMPLE as u64 / crate::segment::BLOCK_BYTES) as usize;
-        let (mut samples, mut bytes) = (Vec::new(), 0);
-        for index in (0..blocks).step_by((blocks / wanted).max(1)) {
-            let Some(block) = self.block(segment, index)? else { break };
-            let mut walk = self.walk_to(&block, block.end)?;
-            while let Some(record) = crate::read::step(&block, &mut walk, 0)? {
-                let fits = record.bytes.len() <= SAMPLE_RECORD && bytes < SAMPLE;
-                if fits && edit.may_train(&record) {
-                    bytes += record.bytes.len();
-                    samples.push(record.bytes.to_vec());
-                }
+/// Samples records from the whole segment to train a dictionary on.
+fn samples(
+    reader: &SegmentReader,
+    segment: &Arc<Segment>,
+    edit: &dyn Edit,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let blocks = reader.with_blocks(segment, |blocks, _| blocks.len())?;
+    let wanted = (SAMPLE as u64 / BLOCK_BYTES) as usize;
+    let (mut samples, mut bytes) = (Vec::new(), 0);
+    for index in (0..blocks).step_by((blocks / wanted).max(1)) {
+        let Some(block) = reader.block(segment, index)? else { break };
+        let mut walk = reader.walk_to(&block, block.end)?;
+        while let Some(record) = block.next_record(&mut walk, 0)? {
+            let fits = record.bytes.len() <= SAMPLE_RECORD && bytes < SAMPLE;
+            if fits && edit.may_train(&record) {
+                bytes += record.bytes.len();
+                samples.push(record.bytes.to_vec());
             }
         }
-        Ok(samples)
     }
+    Ok(samples)
 }
 
-/// A generation of a segment that is being written.
+/// A generation of a segment while it is written.
 struct Generation {
     file: Arc<dyn File>,
     name: String,
-    shared: GenerationOf,
-    /// Content that is not stored yet.
+    of: GenerationInfo,
+    /// Content that is not written to the file yet.
     buffer: Vec<u8>,
-    /// Where `buffer` begins, before packing.
+    /// Where `buffer` begins, before compression.
     base: u64,
     /// Where what is stored ends.
     stored: u64,
     blocks: Blocks,
-    packed: Vec<PackedEntry>,
-    packer: Option<Packer>,
+    compressed: Vec<CompressedEntry>,
+    compressor: Option<BlockCompressor>,
     replaced: u64,
 }
 
-/// Which generation it is, of what.
-struct GenerationOf {
+/// Describes the generation.
+struct GenerationInfo {
     disk: Arc<dyn leftfold_io::Disk>,
     number: u32,
     packing: Packing,
@@ -176,42 +176,43 @@ struct GenerationOf {
 
 impl Generation {
     fn start(
-        shared: &Shared,
+        catalog: &Catalog,
+        reader: &SegmentReader,
         old: &Arc<Segment>,
         live: &LiveFile,
         packing: Packing,
         edit: &dyn Edit,
     ) -> Result<Self, RewriteError> {
         let number = old.generation + 1;
-        let header = shared.header_of(old)?;
-        let packer = match packing {
+        let header = reader.header_of(old)?;
+        let compressor = match packing {
             Packing::Off => None,
-            Packing::Fast => Some(Packer::new(packing, &[], 0)?),
+            Packing::Fast => Some(BlockCompressor::new(packing, &[], 0)?),
             Packing::Small => {
-                let bytes = shared.data_end(old)?;
-                Some(Packer::new(packing, &shared.samples(old, edit)?, bytes)?)
+                let bytes = reader.data_end(old)?;
+                Some(BlockCompressor::new(packing, &samples(reader, old, edit)?, bytes)?)
             }
         };
         let name = LiveFile { generation: number, ..*live }.name();
-        // Left over from an attempt that was cut short.
-        _ = shared.disk.remove(&name);
-        let file = shared.disk.open(&name, OpenMode::Create)?;
+        // An attempt that was cut short may have left it.
+        _ = catalog.disk.remove(&name);
+        let file = catalog.disk.open(&name, OpenMode::Create)?;
         let numbers = [old.id, old.first_position];
-        let store_id = shared.header.store_id;
+        let store_id = catalog.header.store_id;
         let header =
             SegmentHeader::of_generation(number, store_id, numbers, header.commit_floor.get());
         file.write_at(header.as_bytes(), 0)?;
-        let disk = shared.disk.clone();
+        let disk = catalog.disk.clone();
         Ok(Generation {
             file,
             name,
-            shared: GenerationOf { disk, number, packing, salt: old.salt },
+            of: GenerationInfo { disk, number, packing, salt: old.salt },
             buffer: Vec::new(),
             base: SegmentHeader::SIZE,
             stored: SegmentHeader::SIZE,
             blocks: Blocks::closed_after(packing.block_bytes()),
-            packed: Vec::new(),
-            packer,
+            compressed: Vec::new(),
+            compressor,
             replaced: 0,
         })
     }
@@ -225,8 +226,8 @@ impl Generation {
             ticket: 0,
             commit_time: frame.header.commit_time.get(),
         };
-        let place = Place { base: self.base, salt: self.shared.salt, synced_mark: 0 };
-        let mut builder = FrameBuilder::new(&mut self.buffer, place, slot);
+        let location = BufferLocation { base: self.base, salt: self.of.salt, synced_mark: 0 };
+        let mut builder = FrameBuilder::new(&mut self.buffer, location, slot);
         builder.append_id(u128::from_le_bytes(frame.header.append_id));
         for extension in frame.extensions() {
             builder.extension(extension.kind, extension.value);
@@ -246,15 +247,15 @@ impl Generation {
     }
 
     fn abandon(&self) -> RewriteError {
-        _ = self.shared.disk.remove(&self.name);
+        _ = self.of.disk.remove(&self.name);
         RewriteError::Stopped
     }
 
-    /// Stores the blocks that nothing will be added to; at the end, all of them.
+    /// Writes the blocks that are complete; at the end, all of them.
     fn store_blocks(&mut self, all: bool) -> io::Result<()> {
         let mut done = 0;
         loop {
-            let next = self.packed.len();
+            let next = self.compressed.len();
             let following = self.blocks.entries.get(next + 1).map(|block| block.offset.get());
             let end = match following {
                 Some(offset) => (offset - self.base) as usize,
@@ -271,19 +272,20 @@ impl Generation {
 
     fn store(&mut self, from: usize, to: usize) -> io::Result<()> {
         let content = &self.buffer[from..to];
-        let packed = self.packer.as_mut().map(|packer| packer.pack(content)).transpose()?;
-        let stored = packed.as_deref().unwrap_or(content);
+        let compressed =
+            self.compressor.as_mut().map(|compressor| compressor.compress(content)).transpose()?;
+        let stored = compressed.as_deref().unwrap_or(content);
         self.file.write_at(stored, self.stored)?;
-        self.packed.push(PackedEntry {
+        self.compressed.push(CompressedEntry {
             stored_at: self.stored.into(),
             stored_bytes: (stored.len() as u32).into(),
-            crc: crc_of(self.shared.salt, &[stored]).into(),
+            crc: crc_of(self.of.salt, &[stored]).into(),
         });
         self.stored += stored.len() as u64;
         Ok(())
     }
 
-    /// Completes the file and makes it last; it is nobody's yet.
+    /// Completes and syncs the file; the manifest does not name it yet.
     fn finish(mut self, old: &Segment, live: &LiveFile) -> Result<LiveFile, RewriteError> {
         self.blocks.begin_at(SegmentHeader::SIZE, old.first_position, !self.buffer.is_empty());
         self.store_blocks(true)?;
@@ -295,24 +297,24 @@ impl Generation {
             records: self.blocks.records,
             frames: self.blocks.frames,
             commit_max: self.blocks.commit_max,
-            generation: self.shared.number,
+            generation: self.of.number,
         };
         let entries: &[BlockEntry] = &self.blocks.entries;
-        let tables = self.packer.as_ref().map(|packer| PackedTables {
+        let tables = self.compressor.as_ref().map(|compressor| CompressedTables {
             at: self.stored,
-            entries: &self.packed,
-            dictionary: &packer.dictionary,
+            entries: &self.compressed,
+            dictionary: &compressor.dictionary,
         });
         let footer = SegmentFooter::encode(totals, entries, tables);
         self.file.write_at(&footer, self.stored)?;
         self.file.sync()?;
-        self.shared.disk.sync_dir("log")?;
+        self.of.disk.sync_dir("log")?;
         let scavenged = if self.replaced > 0 { SCAVENGED } else { 0 };
         Ok(LiveFile {
             state: SegmentState::Sealed.code(),
-            generation: self.shared.number,
+            generation: self.of.number,
             length: self.stored + footer.len() as u64,
-            detail: live.with_packing(self.shared.packing) | scavenged,
+            detail: live.with_packing(self.of.packing) | scavenged,
             ..*live
         })
     }

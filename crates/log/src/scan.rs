@@ -1,7 +1,7 @@
 use crate::error::ReadError;
 use crate::format::BlockEntry;
-use crate::log::{Log, Shared};
-use crate::read::{BlockAt, step};
+use crate::log::Log;
+use crate::reader::{Block, segment_index};
 use crate::walk::{Record, Walk};
 
 /// Neighbouring blocks are read together up to this many bytes.
@@ -9,14 +9,14 @@ const READ_AHEAD: u64 = 256 << 10;
 
 pub use leftfold_api::Direction;
 
-/// What a scan covers.
+/// The range of a scan.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanRange {
     /// The first position.
     pub from: u64,
-    /// The last position; beyond the durable head it is the head of the moment.
+    /// The last position; at most the durable head of the moment when the scan begins.
     pub to: u64,
-    /// Blocks with no record time in this range (its end not included) may be passed over.
+    /// Blocks without a record time in this range (its end not included) may be skipped.
     pub times: Option<(i64, i64)>,
 }
 
@@ -31,9 +31,9 @@ pub struct Scan {
 
 /// Neighbouring blocks that were read at once.
 struct Chunk {
-    first: BlockAt,
+    first: Block,
     walk: Walk,
-    /// The first position after it that may hold something.
+    /// The first position after it that may have a record.
     next: u64,
 }
 
@@ -46,7 +46,7 @@ impl Log {
 }
 
 impl Scan {
-    /// The next record, or none at the end.
+    /// Returns the next record, or `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "an error must not look like an item")]
     pub fn next(&mut self) -> Result<Option<Record>, ReadError> {
         match self.direction {
@@ -63,7 +63,7 @@ impl Scan {
                 }
                 return Ok(None);
             };
-            if let Some(record) = step(&chunk.first, &mut chunk.walk, self.range.from)? {
+            if let Some(record) = chunk.first.next_record(&mut chunk.walk, self.range.from)? {
                 self.range.from = record.position + 1;
                 return Ok((record.position <= self.range.to).then_some(record));
             }
@@ -73,16 +73,15 @@ impl Scan {
         Ok(None)
     }
 
-    /// Reads the wanted blocks from `range.from` on, or moves on to the next segment; false where
-    /// nothing follows.
+    /// Reads the wanted blocks from `range.from` on, or moves on to the next segment; returns false if
+    /// none follows.
     fn fill_forward(&mut self) -> Result<bool, ReadError> {
-        let shared = self.log.shared.clone();
-        let segments = shared.segments.load_full();
-        let Some(at) = Shared::segment_with(&segments, self.range.from) else { return Ok(false) };
+        let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
+        let Some(at) = segment_index(&segments, self.range.from) else { return Ok(false) };
         let after = segments.get(at + 1).map(|segment| segment.first_position);
-        let mut index = shared.block_index(&segments[at], self.range.from)?.unwrap_or(0);
+        let mut index = reader.block_index(&segments[at], self.range.from)?.unwrap_or(0);
         let first = loop {
-            match shared.block(&segments[at], index)? {
+            match reader.block(&segments[at], index)? {
                 Some(block) if self.wants(&block.entry) => break block,
                 Some(_) => index += 1,
                 None => {
@@ -92,7 +91,7 @@ impl Scan {
             }
         };
         let (mut end, mut next) = (first.end, after.unwrap_or(u64::MAX));
-        while let Some(block) = shared.block(&segments[at], index + 1)? {
+        while let Some(block) = reader.block(&segments[at], index + 1)? {
             let full = end - first.entry.offset.get() >= READ_AHEAD
                 || block.entry.first_position.get() > self.range.to;
             if full || !self.wants(&block.entry) {
@@ -101,7 +100,7 @@ impl Scan {
             }
             (end, index) = (block.end, index + 1);
         }
-        let walk = shared.walk_to(&first, end)?;
+        let walk = reader.walk_to(&first, end)?;
         self.forward = Some(Chunk { first, walk, next });
         Ok(true)
     }
@@ -124,14 +123,13 @@ impl Scan {
         }
     }
 
-    /// Reads the blocks that end with `range.to`; false where there is nothing before it.
+    /// Reads the blocks that end with `range.to`; returns false if there are none.
     fn fill_backward(&mut self) -> Result<bool, ReadError> {
-        let shared = self.log.shared.clone();
-        let segments = shared.segments.load_full();
-        let Some(at) = Shared::segment_with(&segments, self.range.to) else { return Ok(false) };
+        let (segments, reader) = (self.log.catalog().segments(), self.log.reader());
+        let Some(at) = segment_index(&segments, self.range.to) else { return Ok(false) };
         let segment = &segments[at];
-        let last = shared.block_index(segment, self.range.to)?;
-        let Some(last) = last.map_or(Ok(None), |last| shared.block(segment, last))? else {
+        let last = reader.block_index(segment, self.range.to)?;
+        let Some(last) = last.map_or(Ok(None), |last| reader.block(segment, last))? else {
             self.range.to = segment.first_position - 1;
             return Ok(true);
         };
@@ -142,13 +140,13 @@ impl Scan {
         let end = last.end;
         let mut start = last;
         while start.index > 0 && end - start.entry.offset.get() < READ_AHEAD {
-            match shared.block(segment, start.index - 1)? {
+            match reader.block(segment, start.index - 1)? {
                 Some(block) if self.wants(&block.entry) => start = block,
                 _ => break,
             }
         }
-        let mut walk = shared.walk_to(&start, end)?;
-        while let Some(record) = step(&start, &mut walk, 0)? {
+        let mut walk = reader.walk_to(&start, end)?;
+        while let Some(record) = start.next_record(&mut walk, 0)? {
             if record.position <= self.range.to {
                 self.backward.push(record);
             }

@@ -4,27 +4,23 @@ use std::sync::{Arc, OnceLock};
 use leftfold_io::{Disk, File};
 use parking_lot::RwLock;
 
+use crate::blocks::Blocks;
 use crate::error::Damage;
-use crate::format::{BlockEntry, crc_of};
-use crate::frames::FrameView;
+use crate::format::crc_of;
 use crate::manifest::{FileKind, LiveFile, SegmentState};
-
-/// A block is closed at the first record boundary after this many bytes: what a cold read of one
-/// record reads.
-pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
 
 /// A segment: a file of the log, open, closed or sealed.
 ///
-/// Whoever holds one can read its file: a generation that was replaced is removed from the disk
-/// when the last holder lets go.
+/// Its file is readable as long as a reader holds the segment: a generation that was replaced is
+/// removed from the disk when it is dropped.
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) generation: u32,
     pub(crate) first_position: u64,
-    /// Where the checksums of its frames and records begin.
+    /// The start value of the checksums of its frames and records.
     pub(crate) salt: u32,
     pub(crate) body: Body,
-    /// How it was written again.
+    /// How it was rewritten; see [`LiveFile::detail`].
     pub(crate) detail: u32,
     retired: OnceLock<Arc<dyn Disk>>,
 }
@@ -39,91 +35,19 @@ pub(crate) enum Body {
 pub(crate) struct OpenBody {
     pub(crate) file: Arc<dyn File>,
     pub(crate) blocks: RwLock<Blocks>,
-    /// Where the synced frames end.
-    pub(crate) synced_end: AtomicU64,
-}
-
-/// The blocks of a segment that is still in memory, unsynced ones at the end included.
-#[derive(Debug, Clone)]
-pub(crate) struct Blocks {
-    /// A block is closed after so many bytes.
-    block_bytes: u64,
-    pub(crate) entries: Vec<BlockEntry>,
-    pub(crate) records: u64,
-    pub(crate) frames: u64,
-    pub(crate) last_position: u64,
-    pub(crate) commit_max: i64,
-}
-
-impl Default for Blocks {
-    fn default() -> Self {
-        Blocks::closed_after(BLOCK_BYTES)
-    }
-}
-
-impl Blocks {
-    pub(crate) fn closed_after(block_bytes: u64) -> Self {
-        let (entries, last_position, commit_max) = (Vec::new(), 0, 0);
-        Blocks { block_bytes, entries, records: 0, frames: 0, last_position, commit_max }
-    }
-
-    /// Lets the first block begin here, with the frames before its first record, and be there even
-    /// if there are only such frames.
-    pub(crate) fn begin_at(&mut self, offset: u64, position: u64, content: bool) {
-        match self.entries.first_mut() {
-            Some(first) => first.offset = offset.into(),
-            None if content => {
-                self.note(position, offset, self.commit_max, self.commit_max);
-                self.records = 0;
-            }
-            None => {}
-        }
-    }
-
-    /// Notes a record whose block, should it open one, begins at this offset.
-    pub(crate) fn note(&mut self, position: u64, offset: u64, commit: i64, time: i64) {
-        self.records += 1;
-        self.last_position = position;
-        match self.entries.last_mut() {
-            Some(block) if offset - block.offset.get() < self.block_bytes => {
-                block.commit_max = commit.into();
-                block.time_min = block.time_min.get().min(time).into();
-                block.time_max = block.time_max.get().max(time).into();
-            }
-            _ => self.entries.push(BlockEntry {
-                first_position: position.into(),
-                offset: offset.into(),
-                commit_min: commit.into(),
-                commit_max: commit.into(),
-                time_min: time.into(),
-                time_max: time.into(),
-            }),
-        }
-    }
-
-    /// Notes a whole frame.
-    pub(crate) fn note_frame(&mut self, frame: &FrameView) {
-        self.frames += 1;
-        self.commit_max = frame.header.commit_time.get();
-        let mut offset = frame.offset;
-        let mut next = frame.offset + frame.header.to_records() as u64;
-        for record in &frame.records {
-            self.note(record.position, offset, record.commit_time, record.time);
-            next += crate::format::RecordPrefix::SIZE as u64 + record.bytes.len() as u64;
-            offset = next;
-        }
-    }
+    /// Where the durable frames end: readers see the file up to here.
+    pub(crate) durable_end: AtomicU64,
 }
 
 impl Segment {
     pub(crate) fn open(
         store_id: [u8; 16],
-        [id, first_position, synced_end]: [u64; 3],
+        [id, first_position, durable_end]: [u64; 3],
         file: Arc<dyn File>,
         blocks: Blocks,
     ) -> Self {
-        let synced_end = AtomicU64::new(synced_end);
-        let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), synced_end });
+        let durable_end = AtomicU64::new(durable_end);
+        let body = Body::Open(OpenBody { file, blocks: RwLock::new(blocks), durable_end });
         let salt = salt_of(store_id, id);
         Segment {
             id,
@@ -161,15 +85,15 @@ impl Segment {
         }
     }
 
-    /// Another generation has its place.
+    /// Lets its file be removed when the last reader drops it: another generation has replaced it.
     pub(crate) fn retire(&self, disk: Arc<dyn Disk>) {
         _ = self.retired.set(disk);
     }
 
-    /// Bytes of its file, without what is preallocated.
+    /// The length of its file in bytes, without what is preallocated.
     pub(crate) fn length(&self) -> u64 {
         match &self.body {
-            Body::Open(body) => body.synced_end(),
+            Body::Open(body) => body.durable_end(),
             Body::Sealed { length, .. } => *length,
         }
     }
@@ -185,8 +109,8 @@ impl Segment {
         }
     }
 
-    /// Its last position; before its first if it has none. For an open segment also what is
-    /// written and not yet synced.
+    /// Its last position; one less than its first if it has no record. Of an open segment, also if
+    /// it is not durable yet.
     pub(crate) fn last_position(&self) -> u64 {
         match &self.body {
             Body::Sealed { last_position, .. } => *last_position,
@@ -202,20 +126,20 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         if let Some(disk) = self.retired.get() {
-            // If that fails, the file is litter, and removed at the next opening.
+            // If that fails, the file is removed at the next opening.
             _ = disk.remove(&self.name());
         }
     }
 }
 
 impl OpenBody {
-    pub(crate) fn synced_end(&self) -> u64 {
-        self.synced_end.load(Ordering::Acquire)
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable_end.load(Ordering::Acquire)
     }
 }
 
-/// The checksums of a segment start from its store and its number, so that bytes of another
-/// segment, or of a payload, never pass for its own.
+/// Returns the start value of a segment's checksums. It depends on the store and the number, so that
+/// bytes of another segment, or of a payload, are never valid in this one.
 pub(crate) fn salt_of(store_id: [u8; 16], segment: u64) -> u32 {
     crc_of(0, &[&store_id, &segment.to_le_bytes()])
 }

@@ -6,7 +6,7 @@ use crate::format::{FRAME_MAGIC, FrameHeader, MAX_RECORD, RecordPrefix};
 /// A record as it was written.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Its place in the log.
+    /// Its position in the log.
     pub position: u64,
     /// When its frame was written, in microseconds since 1970.
     pub commit_time: i64,
@@ -17,7 +17,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A copy that does not keep the block alive that it was read with.
+    /// Returns a copy that does not keep the block alive that it was read with.
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.bytes = Bytes::copy_from_slice(&self.bytes);
@@ -25,7 +25,7 @@ impl Record {
     }
 }
 
-/// Goes from record to record, over the frame heads between them.
+/// Reads record after record, over the frame headers between them.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {
     bytes: Bytes,
@@ -59,7 +59,7 @@ impl Walk {
         self.position
     }
 
-    /// The next record at or after a position, its checksum checked.
+    /// Returns the next record at or after a position; checks its checksum.
     pub(crate) fn next_from(&mut self, position: u64) -> Result<Option<Record>, &'static str> {
         while self.enter_frames()? {
             let prefix = self.prefix()?;
@@ -68,7 +68,7 @@ impl Walk {
             if end > self.bytes.len() {
                 return Err("a record is cut short");
             }
-            // What is damaged is not passed: whoever asks where it lies is told the right place.
+            // Damage is not passed over, so that `offset` and `position` tell where it is.
             let found = match self.position >= position {
                 true => Some(self.record(&prefix, start..end, self.position)?),
                 false => None,
@@ -104,7 +104,7 @@ impl Walk {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// Passes over frame heads; false at the end.
+    /// Passes over frame headers; returns false at the end.
     fn enter_frames(&mut self) -> Result<bool, &'static str> {
         while self.rest().starts_with(&FRAME_MAGIC) {
             let header = FrameHeader::parse(self.rest(), self.salt, self.offset())?;
@@ -123,7 +123,7 @@ impl Walk {
     fn prefix(&self) -> Result<RecordPrefix, &'static str> {
         match RecordPrefix::read_from_prefix(self.rest()) {
             Ok((prefix, _)) if prefix.length.get() as usize <= MAX_RECORD => Ok(prefix),
-            Ok(_) => Err("a record's length makes no sense"),
+            Ok(_) => Err("a record's length is impossible"),
             Err(_) => Err("a record is cut short"),
         }
     }

@@ -8,7 +8,7 @@ use crate::format::{BackupFile, crc_of};
 /// Files are copied in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
-/// Reads the first so many bytes of a file piece by piece and gives their checksum.
+/// Reads this many bytes of a file piece by piece and returns their checksum.
 pub(super) fn read_through(
     file: &dyn File,
     length: u64,
@@ -28,8 +28,8 @@ pub(super) fn read_through(
     Ok(crc)
 }
 
-/// Reads a whole file of a backup and checks it; `visit` gets what was read, before it is known to
-/// be right.
+/// Reads a whole file of a backup and checks it; `visit` gets the bytes before they are known to be
+/// right.
 pub(super) fn read_checked(
     from: &dyn Disk,
     listed: &BackupFile,
@@ -52,7 +52,7 @@ pub(super) fn read_checked(
     Ok(())
 }
 
-/// A new file in the place of what an attempt that was cut short has left there.
+/// Creates a file, in the place of one that an interrupted attempt has left.
 pub(super) fn create(disk: &dyn Disk, name: &str) -> io::Result<std::sync::Arc<dyn File>> {
     match disk.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

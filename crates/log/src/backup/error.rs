@@ -9,12 +9,12 @@ use crate::error::ReadError;
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The directory holds something else than backups of this store.
+    /// The directory holds other things than backups of this store.
     #[error("{dir} can't take a backup of this store: {what}; choose an empty directory")]
     Foreign {
         /// The directory.
         dir: String,
-        /// What is in it.
+        /// What was found in it.
         what: String,
     },
     /// There is no whole backup in the directory.
@@ -33,7 +33,7 @@ pub enum BackupError {
         /// What is wrong with it.
         why: String,
     },
-    /// Somebody else is writing or reading the backup, or restoring to the same directory.
+    /// Another process writes or reads the backup, or restores to the same directory.
     #[error("{0} is in use by another backup or restore; wait for its end")]
     Locked(String),
     /// A store is restored to an empty directory only.
@@ -44,10 +44,10 @@ pub enum BackupError {
     NotEmpty {
         /// The directory.
         dir: String,
-        /// Something that is in it.
+        /// A file in it.
         file: String,
     },
-    /// Whoever asked for the backup, or closed the store, said so.
+    /// The caller stopped it, or the store was closed.
     #[error("the backup was stopped; the one before it is still whole")]
     Stopped,
     /// The store can't be read. The backup before is still whole.

@@ -1,11 +1,11 @@
-//! Backups: a directory that holds a store as it was at one moment, made while the store is in use.
+//! Backups: a directory with a store as it was at one moment, made while the store is in use.
 //!
-//! **How data flows.** A snapshot pins the segments of one moment; what no segment's file holds yet
-//! for ever is the durable part of those that are not sealed. Sealed segments and other files never
-//! change, so they lie in the backup under their own names and are copied once; the part of an
-//! unsealed segment, `STORE` and `MANIFEST` lie there under names of their own. `BACKUP` lists
-//! all of it, and is replaced atomically when all of it is synced: so the directory holds the last
-//! whole backup, wherever the power goes. Then what it does not list is removed.
+//! **How data flows.** A snapshot pins the segments of one moment: sealed ones, and the durable part
+//! of the others. Sealed segments and other files never change, so they have their own names in the
+//! backup and are copied once. The part of an unsealed segment, `STORE` and `MANIFEST` get a new name
+//! in each backup. `BACKUP` lists all files, and is replaced atomically once all of them are synced: so
+//! the directory holds the last whole backup, whenever the power fails. Then unlisted files are
+//! removed.
 //!
 //! Open this first: `take.rs` (one run), then `restore.rs`.
 
@@ -18,15 +18,15 @@ mod target;
 mod verify;
 
 pub use error::BackupError;
-pub use restore::{Restored, restore};
-pub use take::{Guide, Step, Taken};
-pub use verify::{Checked, verify};
+pub use restore::{RestoreSummary, restore};
+pub use take::{BackupSummary, Guide, Step};
+pub use verify::{BackupCheck, verify};
 
 /// The list of the files of the last whole backup.
 const BACKUP: &str = "BACKUP";
 
-/// A longer list is not one of ours: a million files.
+/// A longer list is not of this program: it holds a million files.
 const LIST_LIMIT: u64 = 128 << 20;
 
-/// The directories of a backup, as of a store.
+/// The directories of a backup; those of a store.
 const DIRECTORIES: [&str; 2] = ["log", "index"];

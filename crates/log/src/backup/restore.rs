@@ -8,43 +8,42 @@ use super::DIRECTORIES;
 use super::copy::read_checked;
 use super::error::BackupError;
 use super::target::{existing, first_file};
-use crate::create::STORE;
+use crate::create::{LOCK, STORE};
 use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader};
-use crate::log::LOCK;
 use crate::manifest::{LiveFile, MANIFEST};
 
-/// `STORE` and `MANIFEST` are held in memory: longer ones are not ours.
+/// `STORE` and `MANIFEST` are held in memory; longer ones are not of this program.
 const HELD_LIMIT: u64 = 64 << 20;
 
-/// What a restore came to.
+/// Counts of a finished restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Restored {
+pub struct RestoreSummary {
     /// The store's id.
     pub store_id: [u8; 16],
     /// The incarnation that the restored store is.
     pub incarnation: [u8; 16],
-    /// Which backup it was.
+    /// The number of the backup.
     pub number: u64,
     /// The last position in it.
     pub head: u64,
     /// When the backup was begun, in microseconds since 1970.
     pub time: i64,
-    /// Files.
+    /// The number of files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
 /// Makes a store in an empty directory from the last whole backup in another, as a new
-/// incarnation; every checksum is checked. `progress` hears how many of how many bytes are done.
+/// incarnation; every checksum is checked. `progress` gets the bytes done and the bytes in all.
 ///
-/// `STORE` comes last, when all else is synced: before, nothing there opens as a store.
+/// `STORE` is written last, when all else is synced: before that the directory is not a store.
 pub fn restore(
     from: &dyn Disk,
     to: &dyn Disk,
     random: &dyn Random,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Restored, BackupError> {
+) -> Result<RestoreSummary, BackupError> {
     let (list, _reading) = existing(from)?;
     let (store, manifest) = (held(from, &list, STORE)?, held(from, &list, MANIFEST)?);
     let damaged = |file: &str, why: String| BackupError::damaged(&from.describe(), file, why);
@@ -71,7 +70,7 @@ pub fn restore(
         clear(to, &list);
         return Err(error);
     }
-    Ok(Restored {
+    Ok(RestoreSummary {
         store_id: list.store_id,
         incarnation: reborn.incarnation,
         number: list.number,
@@ -89,7 +88,7 @@ fn refuse_full(to: &dyn Disk) -> Result<(), BackupError> {
     }
 }
 
-/// The checked content of a small file of the backup.
+/// Reads and checks a small file of the backup.
 fn held(from: &dyn Disk, list: &BackupList, name: &str) -> Result<Vec<u8>, BackupError> {
     let damaged = |why: &str| BackupError::damaged(&from.describe(), name, why);
     let listed = list.files.iter().find(|file| file.restored == name);
@@ -105,7 +104,7 @@ fn held(from: &dyn Disk, list: &BackupList, name: &str) -> Result<Vec<u8>, Backu
     Ok(bytes)
 }
 
-/// The manifest must name what the list holds, and all of it.
+/// Checks that the manifest names exactly the files of the list.
 fn agrees(list: &BackupList, header: &StoreHeader, manifest: &[u8]) -> Result<(), &'static str> {
     let (_, entries) = ManifestHeader::parse(manifest, header.store_id)?;
     let named: HashSet<_> = entries.iter().map(|entry| LiveFile::read(entry).name()).collect();
@@ -145,7 +144,7 @@ fn copy_all(
     DIRECTORIES.iter().try_for_each(|dir| to.sync_dir(dir).map_err(|error| failed(dir, error)))
 }
 
-/// Takes back what was copied, so that the directory is empty again.
+/// Removes what was copied, so that the directory is empty again.
 fn clear(to: &dyn Disk, list: &BackupList) {
     // `STORE` first: without it the rest is no store. What can't be removed is in the way of the
     // next restore, which says so.

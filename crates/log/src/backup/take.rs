@@ -6,39 +6,41 @@ use zerocopy::IntoBytes;
 
 use super::copy::{create, read_through};
 use super::error::BackupError;
-use super::snapshot::{self, Pinned};
+use super::snapshot::{self, PinnedSegment};
 use super::target::Target;
 use super::{BACKUP, DIRECTORIES};
+use crate::catalog::Catalog;
 use crate::create::STORE;
 use crate::format::{BackupFile, BackupList, crc_of};
-use crate::log::{Log, Shared};
+use crate::log::Log;
 use crate::manifest::{self, LiveFile, MANIFEST};
+use crate::reader::SegmentReader;
 
-/// Whoever asks for a backup says how it goes on.
+/// Lets the caller of a backup pace it, stop it, and leave files out.
 pub trait Guide {
-    /// Called after every piece: waits as it likes. If false, the backup before stays the last.
+    /// Called after every piece; may wait. If it returns false, the backup before stays the last one.
     fn go_on(&mut self, step: Step) -> bool;
 
-    /// Whether a file that is not a segment is worth copying. One that is missing or damaged is
-    /// made again from the log by whoever restores the backup.
+    /// Whether a file that is not a segment is whole. One that is missing or damaged is left out, and
+    /// rebuilt from the log after a restore.
     fn is_whole(&mut self, file: &LiveFile) -> bool;
 }
 
-/// How far a backup is.
+/// The progress of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// Bytes that were copied since the step before.
     pub copied: u64,
-    /// Bytes that are in the backup.
+    /// Bytes in the backup so far.
     pub done: u64,
-    /// Bytes that will be in it.
+    /// Bytes in it at the end.
     pub total: u64,
 }
 
-/// What a backup came to.
+/// Counts of a finished backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
-    /// Which backup in its directory it is, from 1.
+pub struct BackupSummary {
+    /// Its number in its directory, from 1.
     pub number: u64,
     /// The last position in it.
     pub head: u64,
@@ -46,94 +48,100 @@ pub struct Taken {
     pub files_copied: u64,
     /// Their bytes.
     pub bytes_copied: u64,
-    /// Files that the backup before has copied already.
+    /// Files that an earlier backup has copied.
     pub files_kept: u64,
     /// Their bytes.
     pub bytes_kept: u64,
-    /// Files that are not in it because they are missing or damaged, and can be made again.
+    /// Files that are not in it because they are missing or damaged; they can be rebuilt.
     pub files_left_out: u64,
 }
 
 impl Log {
-    /// Makes a backup. `others` are the live files beside the segments, looked up before, so that
-    /// none of them tells of what the segments do not hold.
+    /// Makes a backup. `others` are the live files that are not segments; the caller has looked them
+    /// up before, so that none covers more than the segments of the backup.
     pub fn backup(
         &self,
         target: &dyn Disk,
         others: &[LiveFile],
         guide: &mut dyn Guide,
-    ) -> Result<Taken, BackupError> {
-        let shared = &self.shared;
-        let target = Target::open(target, &shared.header, self.head().position)?;
-        let segments = snapshot::segments(shared);
+    ) -> Result<BackupSummary, BackupError> {
+        let catalog = &**self.catalog();
+        let target = Target::open(target, &catalog.header, self.head().position)?;
+        let segments = snapshot::segments(catalog);
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
-        let (number, time) = (target.last.number + 1, shared.clock.now_micros());
-        let (store_id, incarnation) = (shared.header.store_id, shared.header.incarnation);
+        let (number, time) = (target.last.number + 1, self.clock().now_micros());
+        let (store_id, incarnation) = (catalog.header.store_id, catalog.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
-        let taken = Taken { number, ..Taken::default() };
-        let run = Run { shared, target, guide, list, live: Vec::new(), taken, done: 0, total };
+        let summary = BackupSummary { number, ..BackupSummary::default() };
+        let (reader, live) = (self.reader(), Vec::new());
+        let run = BackupRun { catalog, reader, target, guide, list, live, summary, done: 0, total };
         run.take(segments, others)
     }
 }
 
-/// One run.
-struct Run<'a> {
-    shared: &'a Shared,
+/// A backup that is being made.
+struct BackupRun<'a> {
+    catalog: &'a Catalog,
+    reader: &'a SegmentReader,
     target: Target<'a>,
     guide: &'a mut dyn Guide,
     list: BackupList,
     /// What the backup's manifest names.
     live: Vec<LiveFile>,
-    taken: Taken,
+    summary: BackupSummary,
     done: u64,
     total: u64,
 }
 
-/// A file that is to be in the backup.
-struct Wanted {
+/// A file to be backed up.
+struct SourceFile {
     stored: String,
     restored: String,
     length: u64,
 }
 
-impl Run<'_> {
-    fn take(mut self, segments: Vec<Pinned>, others: &[LiveFile]) -> Result<Taken, BackupError> {
+impl BackupRun<'_> {
+    fn take(
+        mut self,
+        segments: Vec<PinnedSegment>,
+        others: &[LiveFile],
+    ) -> Result<BackupSummary, BackupError> {
         let last = segments.len().saturating_sub(1);
         for (at, segment) in segments.into_iter().enumerate() {
             self.segment(&segment, at == last)?;
         }
         self.others(others)?;
-        self.put(STORE, self.shared.header_now().as_bytes())?;
-        let sequence = self.shared.manifest.sequence();
+        self.put(STORE, self.catalog.header_now().as_bytes())?;
+        let sequence = self.catalog.manifest.sequence();
         let manifest = manifest::encode(self.list.store_id, sequence, &mut self.live);
         self.put(MANIFEST, &manifest)?;
-        self.list.head = self.taken.head;
+        self.list.head = self.summary.head;
         self.finish()
     }
 
-    fn segment(&mut self, pinned: &Pinned, last: bool) -> Result<(), BackupError> {
+    fn segment(&mut self, pinned: &PinnedSegment, last: bool) -> Result<(), BackupError> {
         let restored = pinned.live.name();
-        let wanted = Wanted { stored: pinned.stored(), restored, length: pinned.length };
+        let wanted = SourceFile { stored: pinned.stored(), restored, length: pinned.length };
         let kept = self.keep(&wanted);
-        // A backup never takes damage into itself, least of all in the place of what is whole.
+        // Damage is never copied, least of all over a whole file.
         if last || !kept {
-            self.taken.head = pinned.check(self.shared)?;
+            self.summary.head = pinned.check(self.reader)?;
         }
         if !kept {
-            let file = pinned.file(self.shared)?;
+            let file = pinned.file(self.reader)?;
             self.copy(&*file, wanted)?;
         }
         self.live.push(pinned.live);
         Ok(())
     }
 
-    /// Files that are parts of one thing (same kind and number) are all there or none.
+    /// Copies the other files. Of files of the same kind and number, all are copied or none.
     fn others(&mut self, others: &[LiveFile]) -> Result<(), BackupError> {
         let mut gone = Vec::new();
         for file in others {
             let name = file.name();
-            let wanted = Wanted { stored: name.clone(), restored: name, length: file.length };
+            let wanted = SourceFile { stored: name.clone(), restored: name, length: file.length };
             if self.keep(&wanted) {
                 self.live.push(*file);
                 continue;
@@ -150,7 +158,7 @@ impl Run<'_> {
         let names: Vec<_> = others.iter().filter(is_gone).map(LiveFile::name).collect();
         self.live.retain(|file| !is_gone(&file));
         self.list.files.retain(|file| !names.contains(&file.restored));
-        self.taken.files_left_out = names.len() as u64;
+        self.summary.files_left_out = names.len() as u64;
         Ok(())
     }
 
@@ -158,7 +166,7 @@ impl Run<'_> {
         if !self.guide.is_whole(file) {
             return Ok(None);
         }
-        let disk = &self.shared.disk;
+        let disk = &self.catalog.disk;
         match disk.open(&file.name(), OpenMode::Read) {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -166,8 +174,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the backup before has this file, and it is still there.
-    fn keep(&mut self, wanted: &Wanted) -> bool {
+    /// Keeps a file that the backup before has, if it is still there; returns whether it did.
+    fn keep(&mut self, wanted: &SourceFile) -> bool {
         let Some(listed) = self.target.last.files.iter().find(|file| wanted.is(file)) else {
             return false;
         };
@@ -176,24 +184,24 @@ impl Run<'_> {
             return false;
         }
         self.list.files.push(listed.clone());
-        self.taken.files_kept += 1;
-        self.taken.bytes_kept += listed.length;
+        self.summary.files_kept += 1;
+        self.summary.bytes_kept += listed.length;
         self.done += listed.length;
         true
     }
 
-    /// What the backup before lists under a name is not touched.
-    fn free_name(&self, wanted: &Wanted) -> String {
-        let taken = |file: &BackupFile| file.stored == wanted.stored && !wanted.is(file);
-        match self.target.last.files.iter().any(taken) {
+    /// Returns a name that the backup before does not use.
+    fn free_name(&self, wanted: &SourceFile) -> String {
+        let summary = |file: &BackupFile| file.stored == wanted.stored && !wanted.is(file);
+        match self.target.last.files.iter().any(summary) {
             true => format!("{}.{}", wanted.stored, self.list.number),
             false => wanted.stored.clone(),
         }
     }
 
-    fn copy(&mut self, from: &dyn File, wanted: Wanted) -> Result<(), BackupError> {
+    fn copy(&mut self, from: &dyn File, wanted: SourceFile) -> Result<(), BackupError> {
         let (disk, stored) = (self.target.disk, self.free_name(&wanted));
-        let (dir, store) = (disk.describe(), self.shared.disk.describe());
+        let (dir, store) = (disk.describe(), self.catalog.disk.describe());
         let failed = |error| BackupError::io(&dir, &stored, error);
         let to = create(disk, &stored).map_err(failed)?;
         let (guide, done, total) = (&mut *self.guide, &mut self.done, self.total);
@@ -229,13 +237,13 @@ impl Run<'_> {
     }
 
     fn copied(&mut self, file: BackupFile) {
-        self.taken.files_copied += 1;
-        self.taken.bytes_copied += file.length;
+        self.summary.files_copied += 1;
+        self.summary.bytes_copied += file.length;
         self.list.files.push(file);
     }
 
-    /// Makes all that was copied last, then the list of it; only then is it the backup.
-    fn finish(self) -> Result<Taken, BackupError> {
+    /// Syncs all that was copied, then replaces the list: that makes it the backup.
+    fn finish(self) -> Result<BackupSummary, BackupError> {
         let disk = self.target.disk;
         let failed = |name: &str, error| BackupError::io(&disk.describe(), name, error);
         for dir in DIRECTORIES.into_iter().chain([""]) {
@@ -244,12 +252,13 @@ impl Run<'_> {
         let bytes = self.list.encode();
         write_atomically(disk, "", BACKUP, &bytes).map_err(|error| failed(BACKUP, error))?;
         self.target.clean(&self.list);
-        Ok(self.taken)
+        Ok(self.summary)
     }
 }
 
-impl Wanted {
-    /// Files do not change under their names: one of the same name and length is the same.
+impl SourceFile {
+    /// Whether a listed file is this one. Files never change under their names, so name and length
+    /// tell.
     fn is(&self, listed: &BackupFile) -> bool {
         let same = listed.restored == self.restored && listed.length == self.length;
         let rest = listed.stored.strip_prefix(&self.stored);

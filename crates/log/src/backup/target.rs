@@ -4,27 +4,27 @@ use leftfold_io::{Disk, Lock, read_whole, write_atomically};
 
 use super::error::BackupError;
 use super::{BACKUP, DIRECTORIES, LIST_LIMIT};
+use crate::create::LOCK;
 use crate::format::{BackupList, StoreHeader};
-use crate::log::LOCK;
 
-/// A directory that takes backups of a store, locked.
+/// A locked directory for backups of a store.
 pub(super) struct Target<'a> {
     pub(super) disk: &'a dyn Disk,
-    /// What the last whole backup in it consists of.
+    /// The list of the last whole backup in it.
     pub(super) last: BackupList,
     _lock: Box<dyn Lock>,
 }
 
 impl<'a> Target<'a> {
-    /// Opens a directory that is empty or holds backups of this store. Before anything is put into
-    /// an empty one it gets a list of nothing: what lies there is known to be ours from then on.
+    /// Opens a directory that is empty or holds backups of this store. An empty one gets an empty list
+    /// first, which shows that all that follows belongs to a backup.
     pub(super) fn open(
         disk: &'a dyn Disk,
         header: &StoreHeader,
         head: u64,
     ) -> Result<Self, BackupError> {
         let dir = disk.describe();
-        // Looked at before the lock is taken, too: nothing is changed in a directory of others.
+        // Checked before the lock is taken, too: nothing is changed in a foreign directory.
         refuse_others(disk, header, head)?;
         let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => BackupError::Locked(dir.clone()),
@@ -40,7 +40,7 @@ impl<'a> Target<'a> {
         Ok(Target { disk, last, _lock: lock })
     }
 
-    /// Removes what the list does not name.
+    /// Removes files that the list does not name.
     pub(super) fn clean(&self, list: &BackupList) {
         let of_dir = |dir: &str| {
             let names = self.disk.list(dir).unwrap_or_default();
@@ -67,7 +67,7 @@ fn begin(disk: &dyn Disk, header: &StoreHeader) -> Result<BackupList, BackupErro
     Ok(nothing)
 }
 
-/// The list of the last backup; none if the directory is empty.
+/// Returns the list of the last backup, or `None` if the directory is empty.
 fn refuse_others(
     disk: &dyn Disk,
     header: &StoreHeader,
@@ -92,7 +92,7 @@ fn refuse_others(
     Err(BackupError::Foreign { dir, what: what.to_owned() })
 }
 
-/// The list of the last backup, if there is one.
+/// Reads the list of the last backup, if there is one.
 fn read_list(disk: &dyn Disk) -> Result<Option<BackupList>, BackupError> {
     let dir = disk.describe();
     match read_whole(disk, BACKUP, LIST_LIMIT) {
@@ -104,8 +104,8 @@ fn read_list(disk: &dyn Disk) -> Result<Option<BackupList>, BackupError> {
     }
 }
 
-/// A directory's last whole backup, to be read: locked if that is possible, which it is not where
-/// nothing can be written.
+/// Returns a directory's last whole backup, locked against changes unless the directory is
+/// read-only.
 pub(super) fn existing(
     disk: &dyn Disk,
 ) -> Result<(BackupList, Option<Box<dyn Lock>>), BackupError> {
@@ -123,7 +123,7 @@ pub(super) fn existing(
     Ok((list, lock))
 }
 
-/// Some file in a directory or in those of a store in it, beside these.
+/// Finds a file in a directory or in its store directories, other than these.
 pub(super) fn first_file(disk: &dyn Disk, beside: &[&str]) -> Result<Option<String>, BackupError> {
     for dir in ["", "log", "index"] {
         let names = disk.list(dir);

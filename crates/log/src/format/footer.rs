@@ -30,11 +30,11 @@ impl BlockEntry {
     pub const SIZE: usize = 48;
 }
 
-/// Where a packed block is stored. Its content is what a file that is not packed has from the
+/// Where a compressed block is stored. Its content is what a file that is not compressed has from the
 /// offset in its [`BlockEntry`] on.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-pub struct PackedEntry {
+pub struct CompressedEntry {
     /// Where it begins in the file.
     pub stored_at: U64,
     /// Bytes in the file.
@@ -43,16 +43,16 @@ pub struct PackedEntry {
     pub crc: U32,
 }
 
-const _: () = assert!(size_of::<PackedEntry>() == PackedEntry::SIZE);
+const _: () = assert!(size_of::<CompressedEntry>() == CompressedEntry::SIZE);
 
-impl PackedEntry {
+impl CompressedEntry {
     /// Bytes on disk.
     pub const SIZE: usize = 16;
 }
 
 /// The footer's version where blocks are stored as they are.
 const PLAIN: u32 = 1;
-/// The footer's version where blocks are packed.
+/// The footer's version where blocks are compressed.
 const PACKED: u32 = 2;
 
 /// The last bytes of a sealed segment file; the block entries stand before it.
@@ -69,7 +69,7 @@ pub struct SegmentFooter {
     pub first_position: U64,
     /// The position of its last record; one less than the first if there is none.
     pub last_position: U64,
-    /// Where the frames end; before packing, if the file is packed.
+    /// Where the frames end; before compression, if the file is compressed.
     pub data_end: U64,
     /// How many records there are.
     pub records: U64,
@@ -78,9 +78,9 @@ pub struct SegmentFooter {
     /// The last commit time in it.
     pub commit_max: I64,
     generation: U32,
-    /// Bytes of the dictionary that blocks are packed with; 0 if there is none.
+    /// Bytes of the dictionary that blocks are compressed with; 0 if there is none.
     pub dictionary: U32,
-    /// Where the tables begin; 0 if the file is not packed: then they begin where the frames end.
+    /// Where the tables begin; 0 if the file is not compressed: then they begin where the frames end.
     tables: U64,
     blocks_crc: U32,
     crc: U32,
@@ -88,7 +88,7 @@ pub struct SegmentFooter {
 
 const _: () = assert!(size_of::<SegmentFooter>() == SegmentFooter::SIZE);
 
-/// What a footer tells, beside its blocks.
+/// The totals in a footer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Totals {
     pub(crate) segment: u64,
@@ -101,23 +101,23 @@ pub(crate) struct Totals {
     pub(crate) generation: u32,
 }
 
-/// How the blocks of a packed file are stored.
+/// How the blocks of a compressed file are stored.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PackedTables<'a> {
+pub(crate) struct CompressedTables<'a> {
     /// Where the tables begin in the file.
     pub(crate) at: u64,
-    pub(crate) entries: &'a [PackedEntry],
+    pub(crate) entries: &'a [CompressedEntry],
     pub(crate) dictionary: &'a [u8],
 }
 
-/// What stands before a footer.
+/// The tables before a footer.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables<'a> {
     /// The blocks.
     pub blocks: &'a [BlockEntry],
-    /// Where each is stored, if they are packed.
-    pub packed: &'a [PackedEntry],
-    /// What they are packed with; empty if with nothing.
+    /// Where each is stored, if they are compressed.
+    pub compressed: &'a [CompressedEntry],
+    /// The dictionary that they are compressed with; empty if there is none.
     pub dictionary: &'a [u8],
 }
 
@@ -129,14 +129,14 @@ impl SegmentFooter {
     pub(crate) fn encode(
         totals: Totals,
         blocks: &[BlockEntry],
-        packed: Option<PackedTables<'_>>,
+        compressed: Option<CompressedTables<'_>>,
     ) -> Vec<u8> {
-        let (entries, dictionary) =
-            packed.map_or((&[][..], &[][..]), |packed| (packed.entries, packed.dictionary));
+        let (entries, dictionary) = compressed
+            .map_or((&[][..], &[][..]), |compressed| (compressed.entries, compressed.dictionary));
         let tables = [blocks.as_bytes(), entries.as_bytes(), dictionary].concat();
         let mut footer = SegmentFooter {
             magic: MAGIC,
-            version: if packed.is_some() { PACKED } else { PLAIN }.into(),
+            version: if compressed.is_some() { PACKED } else { PLAIN }.into(),
             blocks: (blocks.len() as u32).into(),
             segment: totals.segment.into(),
             first_position: totals.first_position.into(),
@@ -147,7 +147,7 @@ impl SegmentFooter {
             commit_max: totals.commit_max.into(),
             generation: totals.generation.into(),
             dictionary: (dictionary.len() as u32).into(),
-            tables: packed.map_or(0, |packed| packed.at).into(),
+            tables: compressed.map_or(0, |compressed| compressed.at).into(),
             blocks_crc: crc_of(0, &[&tables]).into(),
             crc: U32::ZERO,
         };
@@ -170,17 +170,17 @@ impl SegmentFooter {
         Ok(footer)
     }
 
-    /// Whether blocks are packed.
-    pub fn is_packed(&self) -> bool {
+    /// Whether blocks are compressed.
+    pub fn is_compressed(&self) -> bool {
         self.version.get() == PACKED
     }
 
     /// Where the tables begin in the file.
     pub fn tables_at(&self) -> u64 {
-        if self.is_packed() { self.tables.get() } else { self.data_end.get() }
+        if self.is_compressed() { self.tables.get() } else { self.data_end.get() }
     }
 
-    /// Reads the tables: block entries, where packed blocks are stored, and their dictionary.
+    /// Reads the tables: block entries, where compressed blocks are stored, and their dictionary.
     pub fn parse_tables<'a>(&self, bytes: &'a [u8]) -> Result<Tables<'a>, &'static str> {
         if crc_of(0, &[bytes]) != self.blocks_crc.get() {
             return Err("the segment's tables are damaged");
@@ -194,13 +194,13 @@ impl SegmentFooter {
         let count = self.blocks.get() as usize;
         let blocks = <[BlockEntry]>::ref_from_prefix_with_elems(bytes, count);
         let (blocks, rest) = blocks.map_err(|_| SHORT)?;
-        let packed = if self.is_packed() { count } else { 0 };
-        let packed = <[PackedEntry]>::ref_from_prefix_with_elems(rest, packed);
-        let (packed, dictionary) = packed.map_err(|_| SHORT)?;
+        let compressed = if self.is_compressed() { count } else { 0 };
+        let compressed = <[CompressedEntry]>::ref_from_prefix_with_elems(rest, compressed);
+        let (compressed, dictionary) = compressed.map_err(|_| SHORT)?;
         if dictionary.len() as u64 != u64::from(self.dictionary.get()) {
             return Err(SHORT);
         }
-        Ok(Tables { blocks, packed, dictionary })
+        Ok(Tables { blocks, compressed, dictionary })
     }
 
     fn checksum(&self) -> u32 {

@@ -94,7 +94,7 @@ impl FrameHeader {
         }
         let last = header.first_position.get().checked_add(header.count.get().into());
         if last.is_none_or(|last| last > LAST_POSITION) {
-            return Err("a frame has positions that make no sense");
+            return Err("a frame has positions that are impossible");
         }
         Ok(header)
     }
@@ -121,14 +121,14 @@ impl FrameHeader {
     }
 }
 
-/// What stands before each record.
+/// The prefix of each record.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct RecordPrefix {
     /// Bytes of the record, without this prefix.
     pub length: U32,
     crc: U32,
-    /// The record's own time, in microseconds since 1970: when what it tells of happened.
+    /// The record's own time, in microseconds since 1970: when the event happened.
     pub time: I64,
 }
 
@@ -166,7 +166,7 @@ impl RecordPrefix {
 /// A typed part of a frame: type, length, value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extension<'a> {
-    /// What it is; see the constants `EXTENSION_*`.
+    /// Its kind; see the constants `EXTENSION_*`.
     pub kind: u16,
     /// Its content.
     pub value: &'a [u8],
@@ -183,7 +183,7 @@ pub fn push_extension(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
     to.extend_from_slice(value);
 }
 
-/// The extensions of a frame; ends early where they make no sense.
+/// Returns the extensions of a frame; ends at the first that is malformed.
 pub fn extensions(mut bytes: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     std::iter::from_fn(move || {
         let (head, rest) = bytes.split_at_checked(EXTENSION_HEAD)?;

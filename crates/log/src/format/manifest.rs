@@ -26,11 +26,11 @@ const _: () = assert!(size_of::<ManifestHeader>() == ManifestHeader::SIZE);
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct ManifestEntry {
-    /// What kind of file it is: 1 is a segment, the others belong to who is above.
+    /// The kind of the file: 1 is a segment, the others belong to the user of the log.
     pub kind: U16,
     /// For a segment: 1 open, 2 closed, 3 sealed.
     pub state: U16,
-    /// Which rewriting of it this is.
+    /// Its generation: how often it was rewritten.
     pub generation: U32,
     /// Its number among its kind.
     pub id: U64,

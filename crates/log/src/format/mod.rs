@@ -1,5 +1,5 @@
-//! Every byte that the log writes. `docs/format.md` draws the same; the assertions beside each
-//! struct keep the two from drifting. All integers are little-endian.
+//! Every byte that the log writes, as `docs/format.md` draws it; assertions beside each struct keep
+//! the two equal. All integers are little-endian.
 
 mod backup;
 pub(crate) mod footer;
@@ -9,7 +9,7 @@ mod segment;
 mod store;
 
 pub use backup::{BackupFile, BackupList};
-pub use footer::{BlockEntry, PackedEntry, SegmentFooter, Tables};
+pub use footer::{BlockEntry, CompressedEntry, SegmentFooter, Tables};
 pub use frame::{
     EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader, MAX_RECORD,
     RecordPrefix, extensions, push_extension,
@@ -21,8 +21,8 @@ pub use store::{CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_GENERATIONS, Store
 /// The version of the format that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// No position lies beyond, so nobody who counts on from one need fear an overflow. A million events
-/// a second take 290,000 years to come here.
+/// The greatest position, so that counting on from a position never overflows. A million events a
+/// second reach it in 290,000 years.
 pub(crate) const LAST_POSITION: u64 = i64::MAX as u64;
 
 /// CRC-32C (Castagnoli) over several slices, as if they were one.

@@ -11,7 +11,7 @@ const MAGIC: [u8; 8] = *b"LFSEGMNT";
 pub struct SegmentHeader {
     magic: [u8; 8],
     version: U32,
-    /// Which rewriting of the segment this file is; 0 is the original.
+    /// The generation of the segment; 0 is the original.
     pub generation: U32,
     /// The store that the segment belongs to.
     pub store_id: [u8; 16],

@@ -8,7 +8,7 @@ const MAGIC: [u8; 8] = *b"LEFTFOLD";
 /// The category of a stream is its name up to the first `-` (the whole name if there is none).
 pub const CATEGORY_FIRST_DASH: u8 = 1;
 
-/// Incompatible feature: segments may have been written again, packed or scavenged, and index files
+/// Incompatible feature: segments may have been rewritten, compressed or scavenged, and index files
 /// may cover several segments. Set when the first of them is written.
 pub const FEATURE_GENERATIONS: u64 = 1;
 
@@ -18,8 +18,8 @@ pub const FEATURE_CURSORS: u64 = 2;
 
 const KNOWN_FEATURES: u64 = FEATURE_GENERATIONS | FEATURE_CURSORS;
 
-/// The file `STORE`: who this store is. Written when the store is created, and again when it begins
-/// to use a feature that older releases do not know.
+/// The file `STORE`: the identity of the store. Written when the store is created, and again when it
+/// begins to use a feature that older releases do not know.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct StoreHeader {

@@ -1,4 +1,4 @@
-//! A segment's content before packing, as far as it can be read.
+//! A segment's content before compression, as far as it can be read.
 
 use std::io;
 
@@ -6,30 +6,30 @@ use leftfold_io::{Disk, OpenMode};
 use zstd::zstd_safe::{self, DDict};
 
 use super::DamagedBytes;
+use crate::compression::decompress;
 use crate::format::{MAX_RECORD, SegmentFooter, SegmentHeader, Tables, crc_of};
 use crate::manifest::{LiveFile, SegmentState};
 use crate::options::Packing;
-use crate::packing::unpack;
 use crate::recovery::read_all;
 use crate::segment::salt_of;
 
-/// What a block may unpack to, whatever a damaged table says.
+/// The longest content of a block, whatever a damaged table says.
 const MAX_BLOCK: u64 = MAX_RECORD as u64 + (1 << 20);
 
 /// The content of a segment.
 pub(super) struct Content {
-    /// From the header on; what can't be read is zeros.
+    /// From the header on; zeros where it can't be read.
     pub(super) bytes: Vec<u8>,
     /// Where the frames end, if that is known.
     pub(super) end: Option<u64>,
-    /// Where the blocks of a packed file lie: in the content, and in the file.
-    pub(super) stored: Vec<Stored>,
+    /// Where the blocks of a compressed file lie: in the content, and in the file.
+    pub(super) stored: Vec<StoredBlock>,
     pub(super) damage: Vec<DamagedBytes>,
-    /// Bytes of the file.
+    /// The length of the file in bytes.
     pub(super) file: u64,
 }
 
-pub(super) struct Stored {
+pub(super) struct StoredBlock {
     pub(super) offset: u64,
     pub(super) at: u64,
     pub(super) length: u64,
@@ -56,7 +56,7 @@ pub(super) fn read(disk: &dyn Disk, store_id: [u8; 16], live: &LiveFile) -> io::
         _ => {}
     }
     if let Some(end) = content.end {
-        // Short ones are made as long as they were; what is missing is zeros.
+        // What is missing at the end becomes zeros.
         content.bytes.resize(end as usize, 0);
     }
     Ok(content)
@@ -79,10 +79,10 @@ impl Content {
         }
     }
 
-    /// Finds the frames of a sealed segment by its tables; without them, as is possible.
+    /// Finds the frames of a sealed segment by its tables, or without them as far as possible.
     fn unseal(&mut self, live: &LiveFile, salt: u32) {
         let (name, file) = (live.name(), std::mem::take(&mut self.bytes));
-        let is_packed = !matches!(Packing::of(live.detail), Some(Packing::Off));
+        let is_compressed = !matches!(Packing::of(live.detail), Some(Packing::Off));
         let at = live.length.saturating_sub(SegmentFooter::SIZE as u64) as usize;
         let last = file.get(at..live.length as usize).unwrap_or_default();
         let footer = match SegmentFooter::parse(last, live.id) {
@@ -91,8 +91,8 @@ impl Content {
                 if self.file > 0 {
                     self.note(&name, at as u64, last.len() as u64, what);
                 }
-                return match is_packed {
-                    true => self.unpack_without_tables(&file),
+                return match is_compressed {
+                    true => self.decompress_without_tables(&file),
                     false => self.bytes = file,
                 };
             }
@@ -104,20 +104,20 @@ impl Content {
         }
         let end = footer.data_end.get();
         match footer.split_tables(tables) {
-            _ if !footer.is_packed() => self.bytes = file,
-            Ok(tables) => self.unpack(&name, salt, &file, &tables, end),
-            Err(_) => self.unpack_without_tables(&file),
+            _ if !footer.is_compressed() => self.bytes = file,
+            Ok(tables) => self.decompress(&name, salt, &file, &tables, end),
+            Err(_) => self.decompress_without_tables(&file),
         }
         self.end = Some(end);
     }
 
-    fn unpack(&mut self, name: &str, salt: u32, file: &[u8], tables: &Tables<'_>, end: u64) {
+    fn decompress(&mut self, name: &str, salt: u32, file: &[u8], tables: &Tables<'_>, end: u64) {
         let dictionary =
             (!tables.dictionary.is_empty()).then(|| DDict::try_create(tables.dictionary)).flatten();
         self.bytes = file.get(..SegmentHeader::SIZE as usize).unwrap_or_default().to_vec();
         self.bytes.resize(SegmentHeader::SIZE as usize, 0);
         let next = tables.blocks.iter().skip(1).map(|block| block.offset.get()).chain([end]);
-        for ((block, entry), next) in tables.blocks.iter().zip(tables.packed).zip(next) {
+        for ((block, entry), next) in tables.blocks.iter().zip(tables.compressed).zip(next) {
             let (offset, at) = (block.offset.get(), entry.stored_at.get());
             let length = u64::from(entry.stored_bytes.get());
             let content = next.saturating_sub(offset);
@@ -129,21 +129,26 @@ impl Content {
             let mut unpacked = vec![0; content as usize];
             // With a wrong checksum it may still be right, and its frames can tell.
             let right = crc_of(salt, &[stored]) == entry.crc.get();
-            let done = unpack(stored, dictionary.as_ref(), &mut unpacked).is_ok();
+            let done = decompress(stored, dictionary.as_ref(), &mut unpacked).is_ok();
             if !done {
                 unpacked.fill(0);
             }
             if !right || !done {
                 let length = length.min(self.file.saturating_sub(at));
-                self.note(name, at, length, "a packed block can't be unpacked, or is not the same");
+                self.note(
+                    name,
+                    at,
+                    length,
+                    "a compressed block can't be unpacked, or is not the same",
+                );
             }
             self.bytes.extend_from_slice(&unpacked);
-            self.stored.push(Stored { offset, at, length, damaged: !right || !done });
+            self.stored.push(StoredBlock { offset, at, length, damaged: !right || !done });
         }
     }
 
-    /// Packed blocks tell their own lengths. Those that need the dictionary are lost.
-    fn unpack_without_tables(&mut self, file: &[u8]) {
+    /// Compressed blocks tell their own lengths. Those that need the dictionary are lost.
+    fn decompress_without_tables(&mut self, file: &[u8]) {
         let mut at = SegmentHeader::SIZE as usize;
         self.bytes = file.get(..at).unwrap_or_default().to_vec();
         self.bytes.resize(at, 0);
@@ -154,12 +159,12 @@ impl Content {
             let Some(content) = content.filter(|content| *content <= MAX_BLOCK) else { return };
             let mut unpacked = vec![0; content as usize];
             let offset = self.bytes.len() as u64;
-            if unpack(stored, None, &mut unpacked).is_err() {
+            if decompress(stored, None, &mut unpacked).is_err() {
                 unpacked.fill(0);
             }
             self.bytes.extend_from_slice(&unpacked);
             let length = length as u64;
-            self.stored.push(Stored { offset, at: at as u64, length, damaged: false });
+            self.stored.push(StoredBlock { offset, at: at as u64, length, damaged: false });
             at += length as usize;
         }
     }

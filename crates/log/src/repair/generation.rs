@@ -5,40 +5,41 @@ use zerocopy::IntoBytes;
 
 use super::salvage::Salvaged;
 use super::{DamagedBytes, QUARANTINE, Repair};
+use crate::blocks::Blocks;
 use crate::create::{STORE, create_segment};
 use crate::format::footer::Totals;
 use crate::format::{FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::manifest::{FileKind, LiveFile, REPAIRED, SegmentState};
 use crate::options::Packing;
-use crate::segment::{Blocks, salt_of};
-use crate::writer::{FrameBuilder, Place, Slot};
+use crate::segment::salt_of;
 
 /// Damaged bytes are copied in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
-/// What is to replace what, all at once.
+/// The files to replace, all at once.
 #[derive(Debug, Clone, Default)]
 pub struct Replacements {
-    /// Damaged segments, and what has been written in their places.
+    /// Damaged segments, and the files written in their place.
     pub segments: Vec<(LiveFile, LiveFile)>,
-    /// Other files that are damaged: they are made again.
+    /// Other files that are damaged: they are rebuilt later.
     pub gone: Vec<LiveFile>,
-    /// An open segment behind the last one, where that is no longer open.
+    /// A new open segment, if the last one is no longer open.
     pub opened: Option<LiveFile>,
 }
 
-/// Which index a repaired segment has.
+/// The index of a repaired segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexOf {
-    /// The one of the undamaged segment: it knows more of what is lost.
+    /// That of the undamaged segment: it knows more of the lost records.
     Before,
-    /// One that says what the segment says now.
+    /// One that is built from the repaired segment.
     Now,
 }
 
 impl Repair {
-    /// Writes a damaged segment again, as a new generation that is nobody's yet. `lost` makes the
-    /// record of a lost position. The segment may have an index that knows more than those say.
+    /// Rewrites a damaged segment as a new generation, which the manifest does not name yet. `lost`
+    /// makes the record of a lost position. The segment's index may know more than these records.
     pub fn write(
         &self,
         salvaged: &Salvaged,
@@ -50,7 +51,7 @@ impl Repair {
         let (mut buffer, mut blocks) = (Vec::new(), Blocks::default());
         for frame in &salvaged.frames {
             let (position, commit_time) = (frame.first, frame.commit_time);
-            let place = Place { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
+            let place = BufferLocation { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
             let slot = Slot { position, ticket: 0, commit_time };
             let mut builder = FrameBuilder::new(&mut buffer, place, slot);
             builder.append_id(frame.append_id);
@@ -93,7 +94,7 @@ impl Repair {
         Ok(live)
     }
 
-    /// A segment to go on with behind one that was open; nobody's yet.
+    /// Creates an open segment behind one that was open; the manifest does not name it yet.
     pub fn open_behind(&self, last: &Salvaged) -> io::Result<LiveFile> {
         let live = LiveFile {
             kind: FileKind::SEGMENT,
@@ -110,7 +111,7 @@ impl Repair {
         Ok(live)
     }
 
-    /// Copies damaged bytes to a file of their own; gives its name.
+    /// Copies damaged bytes to a file of their own; returns its name.
     pub fn quarantine(&self, damaged: &DamagedBytes) -> io::Result<String> {
         self.disk.create_dir(QUARANTINE)?;
         let file = damaged.file.rsplit('/').next().unwrap_or_default();
@@ -135,8 +136,8 @@ impl Repair {
         Ok(name)
     }
 
-    /// Puts all replacements in their places, in one step. The store is another incarnation from
-    /// then on: its backups must not take the places of those from before.
+    /// Puts all replacements into the manifest, in one step. The store is another incarnation from
+    /// then on: its backups must not replace earlier ones.
     pub fn swap(self, replacements: &Replacements, random: &dyn Random) -> io::Result<()> {
         self.disk.sync_dir("log")?;
         let header = self.header.clone().with_features(FEATURE_GENERATIONS);
@@ -151,7 +152,7 @@ impl Repair {
         })?;
         let replaced = replacements.segments.iter().map(|(old, _)| old);
         for file in replaced.chain(&replacements.gone) {
-            // If that fails, the file is litter, and removed at the next opening.
+            // If that fails, the file is removed at the next opening.
             _ = self.disk.remove(&file.name());
         }
         Ok(())
@@ -168,7 +169,7 @@ impl Repair {
         file.sync()
     }
 
-    /// Removes what an attempt that was cut short has left.
+    /// Removes a file that an interrupted attempt has left.
     fn remove(&self, name: &str) -> io::Result<()> {
         match self.disk.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

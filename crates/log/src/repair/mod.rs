@@ -1,11 +1,11 @@
-//! Repair of a log that is not open: what is damaged, what can be saved, and a log without damage.
+//! Repairs a log that is not open: finds damage, salvages what is whole, writes a log without damage.
 //!
-//! **How data flows.** A segment's content is read as far as it can be: what can't counts as zeros
-//! (`content.rs`). Frames and records prove themselves by checksums that are bound to their place,
-//! so the next whole one after any damage is found by trying (`salvage.rs`). Every position that is
-//! lost so gets a record that whoever is above makes; with all that was saved it becomes a new
-//! generation of the segment, and one replacement of the manifest swaps all of them in
-//! (`generation.rs`). Damaged bytes are copied aside before.
+//! **How data flows.** A segment's content is read as far as possible; the rest counts as zeros
+//! (`content.rs`). Checksums of frames and records are bound to their offset and position, so the
+//! next whole one after any damage is found by trying (`salvage.rs`). The caller makes a record for
+//! every lost position; with all that was salvaged it becomes a new generation of the segment, and
+//! one replacement of the manifest puts all of them in (`generation.rs`). Damaged bytes are copied
+//! aside before.
 
 mod content;
 mod generation;
@@ -16,10 +16,9 @@ use std::sync::Arc;
 
 use leftfold_io::{Disk, Lock};
 
-use crate::create::{read_header, unusable};
+use crate::create::{lock_store, read_header, store_exists, unusable};
 use crate::error::{OpenError, ReadError};
 use crate::format::StoreHeader;
-use crate::log::{LOCK, exists};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest};
 
 pub use generation::{IndexOf, Replacements};
@@ -35,13 +34,13 @@ pub struct DamagedBytes {
     pub file: String,
     /// Where they begin in it.
     pub offset: u64,
-    /// How many they are, with those that can't be told from them.
+    /// Their number, including bytes that can't be told from damaged ones.
     pub length: u64,
     /// What was found.
     pub what: String,
 }
 
-/// A log that nobody has open.
+/// A log that is not open, locked for repair.
 pub struct Repair {
     disk: Arc<dyn Disk>,
     header: StoreHeader,
@@ -52,13 +51,10 @@ pub struct Repair {
 impl Repair {
     /// Locks the log and reads what it consists of.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        if !exists(&*disk)? {
+        if !store_exists(&*disk)? {
             return Err(OpenError::Missing(disk.describe()));
         }
-        let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
-            _ => OpenError::io(LOCK, error),
-        })?;
+        let lock = lock_store(&*disk)?;
         let header = read_header(&*disk)?;
         let manifest = Manifest::read(disk.clone(), header.store_id);
         let manifest = manifest.map_err(|error| match error.kind() {
@@ -69,12 +65,12 @@ impl Repair {
         Ok(Repair { disk, header, manifest, _lock: lock })
     }
 
-    /// Who this store is.
+    /// The header of the store: its identity.
     pub fn header(&self) -> &StoreHeader {
         &self.header
     }
 
-    /// The disk that the log lies on.
+    /// The disk that holds the log.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
@@ -93,8 +89,8 @@ impl Repair {
         self.manifest.files().into_iter().filter(|file| wanted(file.kind)).collect()
     }
 
-    /// Reads a segment and saves what can be read. `floor` is the last commit time before it. An
-    /// error is one of the disk: what it fails to read may be whole, so it is not given up.
+    /// Reads a segment and salvages what is whole. `floor` is the last commit time before it. If the
+    /// disk fails, that is an error: what it did not read may be whole.
     pub fn salvage(&self, live: &LiveFile, floor: i64) -> Result<Salvaged, ReadError> {
         let content = content::read(&*self.disk, self.header.store_id, live)
             .map_err(|error| ReadError::io(&live.name(), error))?;

@@ -1,4 +1,4 @@
-//! Frames and records that are whole, wherever they are.
+//! Finds frames and records that are whole, wherever they are.
 
 use std::ops::Range;
 
@@ -14,16 +14,16 @@ use crate::manifest::{LiveFile, SegmentState};
 use crate::segment::salt_of;
 use crate::walk::Record;
 
-/// After damage in a frame, records are looked for by checksums over so many bytes at most.
-const SEARCHED: u64 = 1 << 30;
+/// After damage in a frame, records are searched for by checksums over at most this many bytes.
+const SEARCH_LIMIT: u64 = 1 << 30;
 
-/// What was saved of a segment.
+/// A segment as far as it could be salvaged.
 pub struct Salvaged {
     /// The segment.
     pub live: LiveFile,
-    /// Bytes that are damaged; none if the segment is as it should be.
+    /// Damaged bytes; empty if the segment is whole.
     pub damage: Vec<DamagedBytes>,
-    /// Its frames in order, those of lost positions among them.
+    /// Its frames in order, including those of lost positions.
     pub frames: Vec<SalvagedFrame>,
     /// Its last position; one less than its first if it has none.
     pub last: u64,
@@ -33,15 +33,15 @@ pub struct Salvaged {
     pub(super) floor: i64,
 }
 
-/// A frame, or positions of which not even the frame is left.
+/// A frame, or positions whose frame header is lost too.
 pub struct SalvagedFrame {
     /// The position of its first record.
     pub first: u64,
-    /// When it was written; if its head is lost, when the one before was.
+    /// When it was written; if its header is lost, when the frame before it was.
     pub commit_time: i64,
-    /// The frame's records; none where one is lost.
+    /// The frame's records; `None` for a lost one.
     pub records: Vec<Option<Record>>,
-    /// Whether its head is left.
+    /// Whether its header is whole.
     pub has_head: bool,
     pub(super) append_id: u128,
     extensions: Bytes,
@@ -87,31 +87,31 @@ pub(super) fn salvage(
         next: live.first,
         commit_time: floor,
         frames: Vec::new(),
-        bad: Vec::new(),
+        damaged: Vec::new(),
         is_short: false,
     };
     if is_open {
         search.synced = search.furthest_mark();
     }
     search.run(content.end.is_some());
-    let damage = placed(live, content, &search);
+    let damage = locate_damage(live, content, &search);
     let last = search.next - 1;
     let Search { frames, commit_time, .. } = search;
     Salvaged { live: *live, damage, frames, last, commit_time, floor }
 }
 
-/// Where in the file that is which makes no sense in the content.
-fn placed(live: &LiveFile, mut content: Content, search: &Search) -> Vec<DamagedBytes> {
+/// Finds where in the file the damaged ranges of the content are.
+fn locate_damage(live: &LiveFile, mut content: Content, search: &Search) -> Vec<DamagedBytes> {
     let name = live.name();
-    for (bad, what) in &search.bad {
+    for (damaged, what) in &search.damaged {
         if content.stored.is_empty() {
-            let end = bad.end.min(content.file);
-            content.note(&name, bad.start.min(end), end.saturating_sub(bad.start), what);
+            let end = damaged.end.min(content.file);
+            content.note(&name, damaged.start.min(end), end.saturating_sub(damaged.start), what);
             continue;
         }
         let upto = |offset| content.stored.partition_point(|stored| stored.offset <= offset);
-        let blocks = upto(bad.start).saturating_sub(1)..upto(bad.end.saturating_sub(1));
-        let whole = |stored: &&super::content::Stored| !stored.damaged;
+        let blocks = upto(damaged.start).saturating_sub(1)..upto(damaged.end.saturating_sub(1));
+        let whole = |stored: &&super::content::StoredBlock| !stored.damaged;
         let found: Vec<_> = content.stored[blocks].iter().filter(whole).collect();
         let found: Vec<_> = found.iter().map(|stored| (stored.at, stored.length)).collect();
         found.into_iter().for_each(|(at, length)| content.note(&name, at, length, what));
@@ -127,12 +127,12 @@ struct Search {
     bytes: Bytes,
     /// The last position, if it is known.
     last: Option<u64>,
-    /// What lies behind this may be torn: it was never acknowledged.
+    /// Frames behind this offset may be torn: they were never acknowledged.
     synced: u64,
     next: u64,
     commit_time: i64,
     frames: Vec<SalvagedFrame>,
-    bad: Vec<Bad>,
+    damaged: Vec<DamagedRange>,
     /// Whether positions are missing at the end.
     is_short: bool,
 }
@@ -147,18 +147,18 @@ impl Search {
                 }
                 let next = self.next_frame(at + 1);
                 if next.is_some() || end_is_known {
-                    self.bad.push((at..next.unwrap_or(end), "there is no whole frame"));
+                    self.damaged.push((at..next.unwrap_or(end), "there is no whole frame"));
                 }
                 at = next.unwrap_or(end);
                 continue;
             };
-            let (frame, bad) = self.frame(&header, at);
+            let (frame, damaged) = self.frame(&header, at);
             let cut = at + header.total() as u64 > end;
-            if at >= self.synced && (cut || !bad.is_empty()) {
+            if at >= self.synced && (cut || !damaged.is_empty()) {
                 return;
             }
             self.lose_before(frame.first.max(self.next));
-            self.bad.extend(bad);
+            self.damaged.extend(damaged);
             self.commit_time = frame.commit_time;
             self.next += frame.records.len() as u64;
             if !header.is_mark() {
@@ -172,14 +172,14 @@ impl Search {
         }
     }
 
-    /// The furthest place that some frame says was synced.
+    /// Returns the furthest synced mark of any frame.
     fn furthest_mark(&self) -> u64 {
-        let places = memchr::memmem::find_iter(&self.bytes, &FRAME_MAGIC);
+        let offsets = memchr::memmem::find_iter(&self.bytes, &FRAME_MAGIC);
         let head = |at| FrameHeader::parse(&self.bytes[at..], self.salt, at as u64).ok();
-        places.filter_map(head).map(|header| header.synced_mark.get()).max().unwrap_or(0)
+        offsets.filter_map(head).map(|header| header.synced_mark.get()).max().unwrap_or(0)
     }
 
-    /// A frame whose head is whole and that can be the next.
+    /// Returns the header of a frame here, if it is whole and can follow.
     fn frame_at(&self, at: u64) -> Option<FrameHeader> {
         let rest = self.bytes.get(at as usize..)?;
         let header = FrameHeader::parse(rest, self.salt, at).ok()?;
@@ -191,14 +191,14 @@ impl Search {
 
     fn next_frame(&self, from: u64) -> Option<u64> {
         let rest = self.bytes.get(from as usize..)?;
-        let mut places = memchr::memmem::find_iter(rest, &FRAME_MAGIC);
-        places.find_map(|at| {
+        let mut offsets = memchr::memmem::find_iter(rest, &FRAME_MAGIC);
+        offsets.find_map(|at| {
             let at = from + at as u64;
             self.frame_at(at).map(|_| at)
         })
     }
 
-    /// Positions up to here are lost with their frames.
+    /// Adds the positions before this one as lost, with their frames.
     fn lose_before(&mut self, position: u64) {
         if position > self.next {
             let records = vec![None; (position - self.next) as usize];
@@ -216,8 +216,8 @@ impl Search {
         }
     }
 
-    /// A frame's records, and where in the content those lie that are lost.
-    fn frame(&self, header: &FrameHeader, at: u64) -> (SalvagedFrame, Vec<Bad>) {
+    /// Returns a frame's records, and where in the content the lost ones are.
+    fn frame(&self, header: &FrameHeader, at: u64) -> (SalvagedFrame, Vec<DamagedRange>) {
         let start = at as usize + header.to_records();
         let end = (at as usize + header.total()).min(self.bytes.len());
         let mut records = Records {
@@ -225,9 +225,9 @@ impl Search {
             salt: self.salt,
             commit_time: header.commit_time.get(),
             last: (header.first_position.get() + u64::from(header.count.get())).saturating_sub(1),
-            budget: SEARCHED,
+            budget: SEARCH_LIMIT,
         };
-        let (mut found, mut bad) = (Vec::new(), Vec::new());
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         let (mut at, mut position) = (start, header.first_position.get());
         while found.len() < header.count.get() as usize {
             if let Some((record, next)) = records.at(at, position) {
@@ -238,7 +238,7 @@ impl Search {
             let (next, next_position) =
                 records.after(at, position).unwrap_or((end, records.last + 1));
             found.resize(found.len() + (next_position - position) as usize, None);
-            bad.push((at as u64..next as u64, "a record's checksum does not match"));
+            damaged.push((at as u64..next as u64, "a record's checksum does not match"));
             (at, position) = (next, next_position);
         }
         let frame = SalvagedFrame {
@@ -251,14 +251,14 @@ impl Search {
                 .bytes
                 .slice(start.saturating_sub(header.extensions.get() as usize)..start),
         };
-        (frame, bad)
+        (frame, damaged)
     }
 }
 
-/// A stretch of the content, and what is wrong with it.
-type Bad = (Range<u64>, &'static str);
+/// A range of the content, and what is wrong with it.
+type DamagedRange = (Range<u64>, &'static str);
 
-/// The records of a frame whose head is whole.
+/// The records of a frame whose header is whole.
 struct Records {
     /// Up to the frame's end.
     bytes: Bytes,
@@ -266,12 +266,12 @@ struct Records {
     commit_time: i64,
     /// The last position.
     last: u64,
-    /// So many bytes more may be looked at for what follows damage.
+    /// At most this many bytes more are searched for what follows damage.
     budget: u64,
 }
 
 impl Records {
-    /// The record of this position, if it begins here, and where it ends.
+    /// Returns the record of this position if it begins here, and where it ends.
     fn at(&self, at: usize, position: u64) -> Option<(Record, usize)> {
         let (prefix, start, end) = self.prefix(at)?;
         let bytes = self.bytes.slice(start..end);
@@ -288,7 +288,7 @@ impl Records {
         fits.then_some((prefix, start, start + length))
     }
 
-    /// Where the first whole record after a damaged one begins, and its position.
+    /// Returns where the first whole record after a damaged one begins, and its position.
     fn after(&mut self, at: usize, position: u64) -> Option<(usize, u64)> {
         // Nearly always the damaged record's length is right.
         if let Some((_, _, end)) = self.prefix(at)

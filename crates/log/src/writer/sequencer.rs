@@ -1,90 +1,112 @@
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::queue::{Queue, Taken};
-use super::turn::{Pending, Writer};
-use super::{Admit, Outcome};
+use super::admit::{Admit, Outcome};
+use super::commit::Commit;
+use super::fsync::FsyncCommit;
+use super::queue::{Content, Queue, WaitFor};
+use super::turn::{Pending, TurnOf, Writer};
 use crate::error::WriteError;
-use crate::log::{Log, Opened};
+use crate::head::HeadCell;
+use crate::log::Opened;
 
-/// Hands drafts to the writer of a log. Dropping it lets the writer finish what it has taken.
+/// A writer that is closed waits this long for the confirmations of what is in flight.
+const CLOSING_LIMIT: Duration = Duration::from_secs(30);
+
+/// Hands drafts to the writer of a log. Dropping it lets the writer finish what it has accepted.
 ///
-/// The writer belongs to whoever holds its lock. Mostly that is a thread of its own, which takes
-/// drafts in turns; a caller that may block takes a turn itself when nobody else is at it, which
-/// saves the two hand-overs that cost as much as the write.
-pub struct Sequencer<A: Admit> {
+/// The writer is behind a lock. Mostly its own thread holds that, and takes drafts in turns. A caller
+/// that may block takes a turn itself when the lock is free, which saves the two hand-overs that cost
+/// as much as the write.
+pub struct Sequencer<A: Admit, C: Commit = FsyncCommit> {
     queue: Arc<Queue<Pending<A>>>,
-    /// None if whoever owns the pump gives the turns.
-    writer: Option<Arc<Mutex<Writer<A>>>>,
+    /// None if the owner of the pump gives the turns.
+    writer: Option<Arc<Mutex<Writer<A, C>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// When the writer's thread ends, however it ends, nobody waits for it any more.
-struct Gone<A: Admit> {
+/// Ends all waiting for the writer when its thread ends, by a panic too.
+struct ThreadEnd<A: Admit> {
     queue: Arc<Queue<Pending<A>>>,
-    log: Log,
+    head: Arc<HeadCell>,
 }
 
-impl<A: Admit> Drop for Gone<A> {
+impl<A: Admit> Drop for ThreadEnd<A> {
     fn drop(&mut self) {
         self.queue.close();
-        while let Taken::Items(items) = self.queue.take() {
+        while let Content::Items(items) = self.queue.take() {
             drop(items);
         }
-        self.log.shared.head.close(None);
+        self.head.close(None);
     }
 }
 
 /// Gives the writer its turns where there is to be no thread: a run is then decided by its caller.
-pub struct Pump<A: Admit> {
-    writer: Writer<A>,
+pub struct Pump<A: Admit, C: Commit = FsyncCommit> {
+    writer: Writer<A, C>,
     queue: Arc<Queue<Pending<A>>>,
 }
 
-/// The answer to a draft, to be awaited or waited for.
-pub struct Waiting<A: Admit>(oneshot::Receiver<Outcome<A>>);
+/// The outcome of a submitted draft, which follows later.
+pub struct PendingOutcome<A: Admit>(oneshot::Receiver<Outcome<A>>);
 
 impl<A: Admit> Sequencer<A> {
-    /// Starts the writer on a thread of its own.
+    /// Starts the writer on a thread of its own. Batches are durable when they are synced.
     pub fn start(opened: &Opened, admit: A) -> io::Result<Self> {
-        let (mut sequencer, pump) = Self::manual(opened, admit)?;
+        Self::start_with(opened, admit, fsync_commit(opened))
+    }
+
+    /// Returns a writer without a thread; it works when it is pumped. Batches are durable when they
+    /// are synced.
+    pub fn manual(opened: &Opened, admit: A) -> io::Result<(Self, Pump<A>)> {
+        Self::manual_with(opened, admit, fsync_commit(opened))
+    }
+}
+
+fn fsync_commit(opened: &Opened) -> FsyncCommit {
+    FsyncCommit::new(opened.log.options().durability)
+}
+
+impl<A: Admit, C: Commit> Sequencer<A, C> {
+    /// Starts the writer on a thread of its own. Batches are durable when the commit confirms them.
+    pub fn start_with(opened: &Opened, admit: A, commit: C) -> io::Result<Self> {
+        let (mut sequencer, pump) = Self::manual_with(opened, admit, commit)?;
         let writer = Arc::new(Mutex::new(pump.writer));
         sequencer.writer = Some(writer.clone());
-        let gone = Gone { queue: sequencer.queue.clone(), log: opened.log.clone() };
+        let head = opened.log.head_cell().clone();
+        let end = ThreadEnd { queue: pump.queue, head };
         let run = move || {
-            let gone = gone;
-            let mut patience = writer.lock().patience();
-            loop {
-                gone.queue.wait(patience);
-                let mut writer = writer.lock();
-                match gone.queue.take() {
-                    Taken::Items(items) => writer.turn(items),
-                    Taken::Nothing => writer.rest(),
-                    Taken::Closed => return writer.close(),
-                }
-                patience = writer.patience();
-            }
+            let end = end;
+            run(&end.queue, &writer);
         };
         let thread = std::thread::Builder::new().name("leftfold-writer".to_owned()).spawn(run)?;
         *sequencer.thread.lock() = Some(thread);
         Ok(sequencer)
     }
 
-    /// A writer without a thread; it works when it is pumped.
-    pub fn manual(opened: &Opened, admit: A) -> io::Result<(Self, Pump<A>)> {
-        let shared = opened.log.shared.clone();
-        let queue = Arc::new(Queue::new(shared.options.queue_bytes));
-        let writer = Writer::new(shared, admit, opened.commit_time)?;
+    /// Returns a writer without a thread; it works when it is pumped. Batches are durable when the
+    /// commit confirms them.
+    pub fn manual_with(opened: &Opened, admit: A, commit: C) -> io::Result<(Self, Pump<A, C>)> {
+        let queue = Arc::new(Queue::new(opened.log.options().queue_bytes));
+        let waker = Waker::from(queue.clone());
+        let writer = Writer::new(opened, admit, commit, waker)?;
         let sequencer = Sequencer { queue: queue.clone(), writer: None, thread: Mutex::new(None) };
         Ok((sequencer, Pump { writer, queue }))
     }
 
-    /// Hands in a draft that will take about this many bytes; waits while the queue is full. The
+    /// Submits a draft that will take about this many bytes; waits while the queue is full. The
     /// answer follows when the draft is refused, or written and (unless relaxed) synced.
-    pub async fn submit(&self, draft: A::Draft, bytes: usize) -> Result<Waiting<A>, WriteError> {
+    pub async fn submit(
+        &self,
+        draft: A::Draft,
+        bytes: usize,
+    ) -> Result<PendingOutcome<A>, WriteError> {
         let (pending, waiting) = pending(draft, bytes);
         match self.queue.push(pending, bytes).await {
             Ok(()) => Ok(waiting),
@@ -92,12 +114,12 @@ impl<A: Admit> Sequencer<A> {
         }
     }
 
-    /// The same for a caller that may block: if nobody is writing, it writes itself.
+    /// The same for a caller that may block for a sync: it writes itself unless the writer is busy.
     pub async fn submit_here(
         &self,
         draft: A::Draft,
         bytes: usize,
-    ) -> Result<Waiting<A>, WriteError> {
+    ) -> Result<PendingOutcome<A>, WriteError> {
         let Some(writer) = &self.writer else { return self.submit(draft, bytes).await };
         let (pending, waiting) = pending(draft, bytes);
         match self.queue.try_push_quietly(pending, bytes) {
@@ -108,75 +130,115 @@ impl<A: Admit> Sequencer<A> {
                 return pushed.map(|()| waiting).map_err(|_| WriteError::Closed);
             }
         }
-        let turn = writer.try_lock().map(|mut writer| {
-            if let Taken::Items(items) = self.queue.take() {
-                writer.turn(items);
+        let mine = writer.try_lock();
+        let is_busy = mine.is_none();
+        if let Some(mut writer) = mine {
+            // Drafts that wait for the thread, or for a confirmation, come first.
+            if !writer.has_backlog()
+                && let Content::Items(drafts) = self.queue.take()
+            {
+                writer.turn(drafts, TurnOf::Caller);
             }
-        });
-        // Whoever finds the writer busy leaves its draft to the thread; so does what came meanwhile.
-        if turn.is_none() || self.queue.is_filled() {
-            self.queue.wake();
+            if writer.has_backlog() || writer.is_told_to_roll() {
+                self.queue.wake_receiver();
+            }
+        }
+        // What came meanwhile, or while the writer was busy, is for the thread.
+        if is_busy || self.queue.is_filled() {
+            self.queue.notify_receiver();
         }
         Ok(waiting)
     }
 
-    /// Takes no more drafts, and returns when all that were taken are answered.
+    /// Refuses all further drafts, and returns when all accepted ones are answered.
     pub fn close(&self) {
         self.queue.close();
         if let Some(thread) = self.thread.lock().take() {
-            // A writer that panicked has answered nobody; that is what its callers will see.
+            // A writer that panicked has dropped its answers; its callers see that.
             _ = thread.join();
         }
     }
 }
 
-fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, Waiting<A>) {
-    let (answer, waiting) = oneshot::channel();
-    (Pending { draft, bytes, answer }, Waiting(waiting))
+/// The writer's thread: waits for drafts, for the commit, or for a pause in which to rest.
+fn run<A: Admit, C: Commit>(queue: &Queue<Pending<A>>, writer: &Mutex<Writer<A, C>>) {
+    let mut patience = writer.lock().patience();
+    let mut wait_for = WaitFor::Items;
+    let mut closing = None;
+    loop {
+        let in_vain = queue.wait(patience, wait_for);
+        let mut writer = writer.lock();
+        if queue.is_closed() {
+            let since = closing.get_or_insert_with(Instant::now);
+            if !writer.is_settled() && since.elapsed() >= CLOSING_LIMIT {
+                writer.give_up();
+            }
+        }
+        let drafts = if writer.has_backlog() { Content::Nothing } else { queue.take() };
+        match drafts {
+            Content::Items(drafts) => writer.turn(drafts, TurnOf::Writer),
+            Content::Closed if writer.is_settled() => return writer.close(),
+            Content::Nothing if in_vain && !writer.has_backlog() => writer.rest(),
+            Content::Nothing | Content::Closed => writer.turn(VecDeque::new(), TurnOf::Writer),
+        }
+        patience = writer.patience();
+        // Where only a confirmation helps, more drafts do not.
+        let is_blocked = writer.has_backlog() || queue.is_closed() && !writer.is_settled();
+        wait_for = if is_blocked { WaitFor::WakeUp } else { WaitFor::Items };
+    }
 }
 
-impl<A: Admit> Drop for Sequencer<A> {
+fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, PendingOutcome<A>) {
+    let (answer, waiting) = oneshot::channel();
+    (Pending { draft, bytes, answer }, PendingOutcome(waiting))
+}
+
+impl<A: Admit, C: Commit> Drop for Sequencer<A, C> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<A: Admit> Waiting<A> {
-    /// What became of the draft.
+impl<A: Admit> PendingOutcome<A> {
+    /// Waits for the outcome.
     pub async fn outcome(self) -> Outcome<A> {
         self.0.await.unwrap_or(Err(WriteError::Closed))
     }
 }
 
-impl<A: Admit> Pump<A> {
-    /// One turn with all that waits; false if nothing did.
+impl<A: Admit, C: Commit> Pump<A, C> {
+    /// Gives one turn, with all drafts that wait; returns false if there were none.
     pub fn turn(&mut self) -> bool {
-        match self.queue.take() {
-            Taken::Items(items) => {
-                self.writer.turn(items);
+        let waited = self.writer.has_backlog();
+        let drafts = if waited { Content::Nothing } else { self.queue.take() };
+        match drafts {
+            Content::Items(drafts) => {
+                self.writer.turn(drafts, TurnOf::Writer);
                 true
             }
-            Taken::Nothing | Taken::Closed => false,
+            Content::Nothing | Content::Closed => {
+                if !self.writer.is_settled() {
+                    self.writer.turn(VecDeque::new(), TurnOf::Writer);
+                }
+                waited
+            }
         }
     }
 
-    /// What the writer does when nothing has come for a while.
+    /// Does what the writer does when no draft has come for a while.
     pub fn rest(&mut self) {
         self.writer.rest();
     }
 
-    /// Does what a shutdown does.
+    /// Does what a shutdown does. There is no thread that could wait for confirmations: what is not
+    /// confirmed by now fails.
     pub fn close(mut self) {
         self.queue.close();
-        self.turn();
+        while self.turn() && !self.writer.has_backlog() {}
+        if !self.writer.is_settled() {
+            self.writer.give_up();
+            while self.turn() {}
+        }
         self.writer.close();
-    }
-}
-
-impl Log {
-    /// Seals a closed segment: its blocks and totals go behind its frames, and it never changes
-    /// again. Does nothing to a segment that is open or sealed.
-    pub fn seal(&self, segment: u64) -> io::Result<()> {
-        crate::seal::seal(&self.shared, segment)
     }
 }

@@ -1,21 +1,24 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use crate::error::WriteError;
+use crate::meters::Meters;
 use crate::segment::{OpenBody, Segment};
 
 /// A batch of at least this many bytes is written without preallocation: its sync is bound by
 /// bandwidth, and zeros would double what is written.
 const BULK: usize = 256 << 10;
 
-/// Zeros are written in pieces of so many bytes. The page cache of Linux keeps a large write in
-/// large folios, and each small write and sync in one walks over all of its buffers: after zeros
-/// that were written four megabytes at a time a small write with its sync takes 66 us, after pieces
-/// of 4 to 256 KiB 47.
+/// Zeros are written in pieces of this length. The page cache of Linux keeps a large write in large
+/// folios, and each small write and sync in one walks over all of its buffers: after zeros that were
+/// written four megabytes at a time a small write with its sync takes 66 us, after pieces of 4 to
+/// 256 KiB 47.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// The end of the open segment.
-pub(super) struct Tail {
+/// The end of the open segment's file.
+pub struct Tail {
     pub(super) segment: Arc<Segment>,
     /// Where the next frame goes.
     pub(super) end: u64,
@@ -24,18 +27,32 @@ pub(super) struct Tail {
     /// The file's length: zeros from `end` on.
     allocated: u64,
     preallocate: u64,
+    meters: Arc<Meters>,
 }
 
 impl Tail {
-    pub(super) fn new(segment: Arc<Segment>, preallocate: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        segment: Arc<Segment>,
+        preallocate: u64,
+        meters: Arc<Meters>,
+    ) -> io::Result<Self> {
         let body = body_of(&segment)?;
-        let (end, allocated) = (body.synced_end(), body.file.len()?);
-        Ok(Tail { segment, end, synced: end, allocated, preallocate })
+        let (end, allocated) = (body.durable_end(), body.file.len()?);
+        Ok(Tail { segment, end, synced: end, allocated, preallocate, meters })
+    }
+
+    /// Returns the tail of another segment that is open now.
+    pub(super) fn of_next(&self, segment: Arc<Segment>) -> io::Result<Self> {
+        Tail::new(segment, self.preallocate, self.meters.clone())
     }
 
     /// Writes frames at the end. The zeros after them are written along, not merely reserved:
     /// only then does the next sync have no file length or extent to journal.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.try_write(bytes).map_err(|error| WriteError::io("writing to the log", error))
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = &body_of(&self.segment)?.file;
         let end = self.end + bytes.len() as u64;
         if end > self.allocated {
@@ -54,11 +71,27 @@ impl Tail {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    /// Waits until the disk holds all that was written. Readers do not see it before the batch is
+    /// confirmed.
+    pub fn sync(&mut self) -> Result<(), WriteError> {
+        self.try_sync().map_err(|error| WriteError::io("syncing the log", error))
+    }
+
+    fn try_sync(&mut self) -> io::Result<()> {
         let body = body_of(&self.segment)?;
+        let started = Instant::now();
         body.file.sync()?;
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.meters.sync.add(micros);
         self.synced = self.end;
-        body.synced_end.store(self.end, Ordering::Release);
+        Ok(())
+    }
+
+    /// Lets readers use the file up to here.
+    pub(super) fn publish(&self, end: u64) -> Result<(), WriteError> {
+        let body = body_of(&self.segment);
+        let body = body.map_err(|error| WriteError::io("writing to the log", error))?;
+        body.durable_end.store(end, Ordering::Release);
         Ok(())
     }
 }

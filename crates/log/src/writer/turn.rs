@@ -1,258 +1,381 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Duration;
 
-use super::builder::{FrameBuilder, Place};
+use leftfold_io::Clock;
+
+use super::admit::{Admit, Outcome};
+use super::commit::{Batch, Commit, Confirmation, Progress};
+use super::in_flight::{Confirmed, InFlight, Mismatch};
 use super::tail::{Tail, body_of};
-use super::{Admit, Outcome, Slot};
+use crate::catalog::{Catalog, SegmentInfo};
 use crate::error::WriteError;
 use crate::format::{FrameHeader, SegmentHeader};
-use crate::head::Head;
-use crate::log::{SegmentInfo, Shared};
+use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
+use crate::head::{Head, HeadCell};
+use crate::log::{Opened, RollRequest};
 use crate::manifest::SegmentState;
-use crate::options::{Durability, Packing};
+use crate::meters::Meters;
+use crate::options::{LogOptions, Packing};
 
-/// A draft on its way to the writer, and whom to answer.
+/// A draft on its way to the writer, and its caller's answer channel.
 pub(super) struct Pending<A: Admit> {
     pub(super) draft: A::Draft,
     pub(super) bytes: usize,
     pub(super) answer: oneshot::Sender<Outcome<A>>,
 }
 
-/// The one writer of a log. It has no thread of its own: whoever owns it gives it turns.
-pub(super) struct Writer<A: Admit> {
-    shared: Arc<Shared>,
+type Answer<A> = (oneshot::Sender<Outcome<A>>, Outcome<A>);
+
+/// On whose thread a turn runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TurnOf {
+    /// The writer's own thread, or that of its pump: it may wait for sealing and open a segment.
+    Writer,
+    /// A caller's thread: it writes and commits, and waits for nothing else.
+    Caller,
+}
+
+/// The one writer of a log. It has no thread of its own: its owner gives it turns, and it never
+/// waits for a commit that is in flight.
+pub(super) struct Writer<A: Admit, C: Commit> {
+    options: LogOptions,
+    clock: Arc<dyn Clock>,
+    catalog: Arc<Catalog>,
+    head: Arc<HeadCell>,
+    meters: Arc<Meters>,
+    roll_request: Arc<RollRequest>,
     admit: A,
+    commit: C,
     tail: Tail,
     next_position: u64,
     ticket: u64,
     commit_time: i64,
-    /// Frames of this turn, not written yet.
+    /// Drafts that wait for a confirmation, or for the writer's own thread.
+    backlog: VecDeque<Pending<A>>,
+    /// Frames of the batch to come, not written yet.
     buffer: Vec<u8>,
-    answers: Vec<(oneshot::Sender<Outcome<A>>, Outcome<A>)>,
+    in_flight: InFlight<Answer<A>>,
+    /// The end of the last batch that was submitted.
+    submitted: Submitted,
     /// Whether the end of the log is known to be synced only in memory, by no mark on disk.
     mark_due: bool,
-    unsynced_since: Option<Instant>,
     failed: Option<WriteError>,
     /// A turn has begun and not ended.
     turning: bool,
 }
 
-impl<A: Admit> Writer<A> {
-    pub(super) fn new(shared: Arc<Shared>, admit: A, commit_time: i64) -> io::Result<Self> {
-        let Some(segment) = shared.segments.load().last().cloned() else {
+#[derive(Debug, Clone, Copy)]
+struct Submitted {
+    number: u64,
+    ticket: u64,
+    next_position: u64,
+}
+
+impl<A: Admit, C: Commit> Writer<A, C> {
+    pub(super) fn new(opened: &Opened, admit: A, mut commit: C, waker: Waker) -> io::Result<Self> {
+        let (log, end) = (&opened.log, opened.end);
+        let Some(segment) = log.catalog().segments().last().cloned() else {
             return Err(io::Error::other("the log has no segment"));
         };
+        commit.start(waker);
+        let (options, next_position) = (log.options().clone(), end.next_position);
         Ok(Writer {
-            tail: Tail::new(segment, shared.options.preallocate)?,
-            next_position: shared.next_position.load(Ordering::Acquire),
+            tail: Tail::new(segment, options.preallocate, log.meters().clone())?,
+            options,
+            clock: log.clock().clone(),
+            catalog: log.catalog().clone(),
+            head: log.head_cell().clone(),
+            meters: log.meters().clone(),
+            roll_request: log.roll_request().clone(),
+            admit,
+            commit,
+            next_position,
             ticket: 0,
-            commit_time,
+            commit_time: opened.commit_time,
+            backlog: VecDeque::new(),
             buffer: Vec::new(),
-            answers: Vec::new(),
-            mark_due: shared.unmarked.load(Ordering::Acquire),
-            unsynced_since: None,
+            in_flight: InFlight::new(),
+            submitted: Submitted { number: 0, ticket: 0, next_position },
+            mark_due: end.is_unmarked,
             failed: None,
             turning: false,
-            shared,
-            admit,
         })
     }
 
-    /// One turn: admit all, write once, sync once, answer all.
-    pub(super) fn turn(&mut self, items: VecDeque<Pending<A>>) {
+    /// One turn: learns what was confirmed, admits what it can, submits it as one batch, answers.
+    pub(super) fn turn(&mut self, drafts: VecDeque<Pending<A>>, of: TurnOf) {
         if std::mem::replace(&mut self.turning, true) {
-            // A turn that did not end has panicked, halfway through who knows what.
+            // A turn that did not end has panicked: what it left behind is not known.
             self.fail(WriteError::Closed);
         }
-        let before = self.ticket;
-        for item in items {
-            match self.failed.clone() {
-                Some(error) => self.answers.push((item.answer, Err(error))),
-                None => self.take(item),
-            }
+        if self.backlog.is_empty() {
+            self.backlog = drafts;
+        } else {
+            self.backlog.extend(drafts);
         }
         if self.failed.is_none() {
-            let done = self.write().and_then(|()| self.sync_if_due());
-            let done = done.and_then(|()| self.roll_if_told());
+            let done = self.learn_if_awaited().and_then(|()| self.admit_backlog(of));
             done.unwrap_or_else(|error| self.fail(error));
         }
-        if self.ticket > before {
-            self.shared.meters.batch.add(self.ticket - before);
+        if let Some(error) = self.failed.clone() {
+            self.refuse_all(&error);
         }
-        self.answer_all();
         self.turning = false;
+    }
+
+    /// Whether drafts wait for a confirmation, or for a turn of the writer's own thread.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether the open segment was told to be closed, which is not for a caller's turn.
+    pub(super) fn is_told_to_roll(&self) -> bool {
+        self.roll_request.is_made()
+    }
+
+    /// Whether every draft so far is answered.
+    pub(super) fn is_settled(&self) -> bool {
+        let waits = self.turning || self.has_backlog() || self.in_flight.count() > 0;
+        self.failed.is_some() || !waits
     }
 
     /// How long to wait for work before [`Writer::rest`] is due.
     pub(super) fn patience(&self) -> Duration {
-        let idle = self.shared.options.idle;
-        match (self.shared.options.durability, self.unsynced_since) {
-            (Durability::Relaxed(within), Some(_)) => within.min(idle),
-            _ => idle,
-        }
+        let idle = self.options.idle;
+        self.commit.flush_within().map_or(idle, |within| within.min(idle))
     }
 
-    /// Nothing to do: sync what is not, and note down up to where the log is synced. A segment that
-    /// is to be closed is closed.
+    /// Makes durable what is not, and notes up to where the log is synced; for a writer that has had
+    /// nothing to do for a while.
     pub(super) fn rest(&mut self) {
         if self.failed.is_none() && !self.turning {
             // What is synced is noted before the segment is left.
             let done = self.settle().and_then(|()| self.roll_if_told());
             done.unwrap_or_else(|error| self.fail(error));
         }
-    }
-
-    fn roll_if_told(&mut self) -> Result<(), WriteError> {
-        let told = self.shared.closing_segment.swap(false, Ordering::AcqRel);
-        if told && self.tail.end > SegmentHeader::SIZE {
-            self.settle()?;
-            self.answer_all();
-            self.admit.before_roll();
-            self.roll().map_err(|error| WriteError::io("opening a new segment", error))?;
+        if let Some(error) = self.failed.clone() {
+            self.refuse_all(&error);
         }
-        Ok(())
     }
 
     /// The last turn is over.
     pub(super) fn close(&mut self) {
         self.rest();
-        self.shared.head.close(None);
+        self.head.close(None);
     }
 
-    fn settle(&mut self) -> Result<(), WriteError> {
-        if self.unsynced_since.is_some() {
-            self.sync()?;
-        }
-        if self.mark_due {
-            self.lay_mark();
-            self.write()?;
-            self.sync()?;
-            self.mark_due = false;
-        }
-        Ok(())
+    /// Fails all that is in flight, though it may be confirmed later: the log is being closed.
+    pub(super) fn give_up(&mut self) {
+        let what = "waiting for the confirmation of a batch while closing";
+        let error = WriteError::io(what, io::ErrorKind::TimedOut.into());
+        self.fail(error.clone());
+        self.refuse_all(&error);
     }
 
-    fn take(&mut self, item: Pending<A>) {
-        let room = item.bytes as u64 + FrameHeader::SIZE as u64;
-        if let Err(error) = self.roll_if_full(room) {
-            self.fail(error.clone());
-            return self.answers.push((item.answer, Err(error)));
+    /// Admits drafts and submits them, until none is left or the rest must wait.
+    fn admit_backlog(&mut self, of: TurnOf) -> Result<(), WriteError> {
+        while self.in_flight.count() < C::MAX_IN_FLIGHT.max(1)
+            && let Some(next) = self.backlog.front()
+        {
+            if self.is_full_for(next.bytes) {
+                // Opening a segment may take long, and may have to wait for one to be sealed.
+                if of == TurnOf::Caller || !self.is_ready_to_roll()? {
+                    break;
+                }
+                self.roll()?;
+            }
+            let Some(next) = self.backlog.pop_front() else { break };
+            self.admit(next)?;
         }
-        self.commit_time = self.commit_time.max(self.shared.clock.now_micros());
+        self.submit()?;
+        match of {
+            TurnOf::Writer => self.roll_if_told(),
+            TurnOf::Caller => Ok(()),
+        }
+    }
+
+    fn is_full_for(&self, bytes: usize) -> bool {
+        let room = bytes as u64 + FrameHeader::SIZE as u64;
+        let end = self.tail.end + self.buffer.len() as u64;
+        end + room > self.options.segment_bytes && end != SegmentHeader::SIZE
+    }
+
+    fn admit(&mut self, next: Pending<A>) -> Result<(), WriteError> {
+        self.commit_time = self.commit_time.max(self.clock.now_micros());
         let slot = Slot {
             position: self.next_position,
             ticket: self.ticket + 1,
             commit_time: self.commit_time,
         };
-        let place = self.place();
-        let mut frame = FrameBuilder::new(&mut self.buffer, place, slot);
-        let admitted = self.admit.admit(item.draft, slot, &mut frame);
+        let location = self.location();
+        let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
+        let admitted = self.admit.admit(next.draft, slot, &mut frame);
         if admitted.is_ok() {
             match body_of(&self.tail.segment) {
                 Ok(body) => self.next_position += frame.finish(&mut body.blocks.write()),
-                Err(error) => return self.fail(WriteError::io("writing to the log", error)),
+                Err(error) => {
+                    let error = WriteError::io("writing to the log", error);
+                    self.in_flight.push_answer((next.answer, Err(error.clone())));
+                    return Err(error);
+                }
             }
             self.ticket = slot.ticket;
         } else {
             frame.abandon();
         }
-        self.answers.push((item.answer, Ok(admitted)));
+        self.in_flight.push_answer((next.answer, Ok(admitted)));
+        Ok(())
     }
 
-    fn lay_mark(&mut self) {
-        let (position, commit_time) = (self.next_position, self.commit_time);
-        let slot = Slot { position, ticket: self.ticket, commit_time };
-        let place = self.place();
-        let frame = FrameBuilder::new(&mut self.buffer, place, slot);
+    /// Writes the buffer to the tail and submits it as a batch.
+    fn submit(&mut self) -> Result<(), WriteError> {
+        if self.buffer.is_empty() {
+            // Refusals rest on what was admitted before them, so they wait for it.
+            self.in_flight.settle_strays().for_each(answer::<A>);
+            return self.learn_of_confirmations();
+        }
+        self.tail.write(&self.buffer)?;
+        let head = self.next_head();
+        let before = self.submitted;
+        let number = before.number + 1;
+        let (ticket, next_position) = (self.ticket, self.next_position);
+        self.submitted = Submitted { number, ticket, next_position };
+        self.in_flight.push_batch(number, Confirmed { head, end: self.tail.end });
+        let first = before.next_position;
+        let batch = Batch { number, first, head, frames: &self.buffer };
+        let progress = self.commit.submit(&batch, &mut self.tail)?;
+        self.buffer.clear();
+        self.meters.batch.add(ticket - before.ticket);
+        self.proceed(progress).map(drop)
+    }
+
+    /// A confirmation makes room for the next batch.
+    fn learn_if_awaited(&mut self) -> Result<(), WriteError> {
+        if self.in_flight.count() > 0 { self.learn_of_confirmations() } else { Ok(()) }
+    }
+
+    /// Asks the commit for its progress until there is none.
+    fn learn_of_confirmations(&mut self) -> Result<(), WriteError> {
+        while !self.in_flight.is_empty() {
+            let progress = self.commit.poll(&mut self.tail)?;
+            if !self.proceed(progress)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        if !self.in_flight.is_empty() {
+            let progress = self.commit.flush(&mut self.tail)?;
+            self.proceed(progress)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a commit's progress allows; returns whether something was confirmed.
+    fn proceed(&mut self, progress: Progress) -> Result<bool, WriteError> {
+        match progress {
+            Progress::Pending => Ok(false),
+            Progress::Acknowledged => {
+                self.in_flight.acknowledge().for_each(answer::<A>);
+                Ok(false)
+            }
+            Progress::Confirmed(confirmation) => self.confirm(confirmation),
+        }
+    }
+
+    fn confirm(&mut self, confirmation: Confirmation) -> Result<bool, WriteError> {
+        let confirmed = self.in_flight.confirm(confirmation);
+        let confirmed = confirmed.map_err(|mismatch| ownership_lost(confirmation, mismatch))?;
+        let Some((Confirmed { head, end }, answers)) = confirmed else { return Ok(false) };
+        self.mark_due |= self.tail.synced >= end;
+        // The bytes first, then the facts that a reader must know who sees the head; then the head,
+        // then all that looks at it, then the callers, who may read what they have written.
+        self.tail.publish(end)?;
+        self.admit.confirmed(head);
+        self.head.publish(head);
+        self.admit.published(head);
+        self.in_flight.take_answers(answers).for_each(answer::<A>);
+        Ok(true)
+    }
+
+    fn next_head(&self) -> Head {
+        Head { position: self.next_position - 1, ticket: self.ticket }
+    }
+
+    /// Makes durable what is not; if nothing is in flight then, lays a mark.
+    fn settle(&mut self) -> Result<(), WriteError> {
+        self.flush()?;
+        if self.mark_due && self.in_flight.is_empty() && self.buffer.is_empty() {
+            self.lay_mark()?;
+            self.mark_due = false;
+        }
+        Ok(())
+    }
+
+    /// A mark says on the disk of this machine up to where the segment is synced. It is no part of a
+    /// batch: nothing else rests on it.
+    fn lay_mark(&mut self) -> Result<(), WriteError> {
+        let Head { position, ticket } = self.next_head();
+        let slot = Slot { position: position + 1, ticket, commit_time: self.commit_time };
+        let location = self.location();
+        let frame = FrameBuilder::new(&mut self.buffer, location, slot);
         if let Ok(body) = body_of(&self.tail.segment) {
             frame.finish(&mut body.blocks.write());
         }
+        self.tail.write(&self.buffer)?;
+        self.buffer.clear();
+        self.tail.sync()?;
+        self.tail.publish(self.tail.end)
     }
 
-    fn place(&self) -> Place {
-        Place { base: self.tail.end, salt: self.tail.segment.salt, synced_mark: self.tail.synced }
+    fn location(&self) -> BufferLocation {
+        let tail = &self.tail;
+        BufferLocation { base: tail.end, salt: tail.segment.salt, synced_mark: tail.synced }
     }
 
-    fn write(&mut self) -> Result<(), WriteError> {
-        if self.buffer.is_empty() {
+    fn roll_if_told(&mut self) -> Result<(), WriteError> {
+        if !self.is_told_to_roll() {
             return Ok(());
         }
-        let written = self.tail.write(&self.buffer);
-        written.map_err(|error| WriteError::io("writing to the log", error))?;
-        self.buffer.clear();
-        self.unsynced_since.get_or_insert_with(Instant::now);
-        Ok(())
-    }
-
-    fn sync_if_due(&mut self) -> Result<(), WriteError> {
-        let due = match (self.shared.options.durability, self.unsynced_since) {
-            (_, None) => false,
-            (Durability::Synced, _) => true,
-            (Durability::Relaxed(within), Some(since)) => since.elapsed() >= within,
-        };
-        if due { self.sync() } else { Ok(()) }
-    }
-
-    fn sync(&mut self) -> Result<(), WriteError> {
-        let started = Instant::now();
-        self.tail.sync().map_err(|error| WriteError::io("syncing the log", error))?;
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.shared.meters.sync.add(micros);
-        self.unsynced_since = None;
-        self.mark_due = true;
-        let head = Head { position: self.next_position - 1, ticket: self.ticket };
-        self.admit.synced(head);
-        self.shared.head.publish(head);
-        Ok(())
-    }
-
-    fn answer_all(&mut self) {
-        for (answer, outcome) in self.answers.drain(..) {
-            // Whoever dropped the future does not want to know.
-            _ = answer.send(outcome);
-        }
-    }
-
-    /// From here on nothing is written: after a failed sync nobody knows what the disk holds.
-    fn fail(&mut self, error: WriteError) {
-        for (_, outcome) in &mut self.answers {
-            if let Ok(Ok(_)) = outcome {
-                *outcome = Err(error.clone());
+        let is_empty = self.tail.end == SegmentHeader::SIZE;
+        if !is_empty {
+            self.settle()?;
+            if !self.is_ready_to_roll()? {
+                return Ok(());
             }
         }
-        self.failed = Some(error.clone());
-        self.buffer.clear();
-        self.shared.head.close(Some(error));
+        // Before the new segment is visible: who sees that one may ask again.
+        self.roll_request.withdraw();
+        if is_empty { Ok(()) } else { self.roll() }
     }
 
-    fn roll_if_full(&mut self, room: u64) -> Result<(), WriteError> {
-        let end = self.tail.end + self.buffer.len() as u64;
-        if end + room <= self.shared.options.segment_bytes || end == SegmentHeader::SIZE {
-            return Ok(());
-        }
-        self.write()?;
-        self.sync()?;
-        self.answer_all();
+    /// Submits and flushes what is open; returns whether nothing is in flight then. What is in a
+    /// closed segment is durable.
+    fn is_ready_to_roll(&mut self) -> Result<bool, WriteError> {
+        self.submit()?;
+        self.flush()?;
+        Ok(self.in_flight.is_empty())
+    }
+
+    fn roll(&mut self) -> Result<(), WriteError> {
         self.admit.before_roll();
-        self.roll().map_err(|error| WriteError::io("opening a new segment", error))
+        self.open_segment().map_err(|error| WriteError::io("opening a new segment", error))
     }
 
-    fn roll(&mut self) -> io::Result<()> {
+    fn open_segment(&mut self) -> io::Result<()> {
         let full = &self.tail.segment;
         let last = self.next_position - 1;
         let closed = full.live(SegmentState::Closed, last, self.tail.end);
         let numbers = [full.id + 1, self.next_position];
-        let opened = self.shared.new_segment(numbers, self.commit_time, Some(closed))?;
-        self.tail = Tail::new(opened.clone(), self.shared.options.preallocate)?;
+        let opened = self.catalog.create_segment(numbers, self.commit_time, closed)?;
+        self.tail = self.tail.of_next(opened.clone())?;
         self.mark_due = false;
-        self.shared.segments.rcu(|segments| {
-            let mut segments = Vec::clone(segments);
-            segments.push(opened.clone());
-            segments
-        });
+        self.catalog.push(&opened);
         self.admit.rolled(SegmentInfo {
             id: opened.id,
             first: opened.first_position,
@@ -264,7 +387,44 @@ impl<A: Admit> Writer<A> {
             scavenged: false,
             repaired: false,
         });
-        self.shared.head.wake();
+        self.head.wake();
         Ok(())
     }
+
+    /// From here on nothing is written: after a failed sync it is not known what the disk holds.
+    fn fail(&mut self, error: WriteError) {
+        self.failed = Some(error.clone());
+        self.buffer.clear();
+        self.head.close(Some(error));
+    }
+
+    /// Answers all drafts: those in flight, those that wait, and those of the turn that failed.
+    fn refuse_all(&mut self, error: &WriteError) {
+        for (sender, outcome) in self.in_flight.take_all() {
+            let outcome = match outcome {
+                Ok(Ok(_)) => Err(error.clone()),
+                refused => refused,
+            };
+            answer::<A>((sender, outcome));
+        }
+        for next in self.backlog.drain(..) {
+            answer::<A>((next.answer, Err(error.clone())));
+        }
+    }
+}
+
+fn answer<A: Admit>((sender, outcome): Answer<A>) {
+    // A caller that dropped its future does not want to know.
+    _ = sender.send(outcome);
+}
+
+fn ownership_lost(confirmation: Confirmation, mismatch: Mismatch) -> WriteError {
+    let Confirmation { batch, position } = confirmation;
+    let reason = match mismatch {
+        Mismatch::Batch => format!("batch {batch} was confirmed, but never submitted"),
+        Mismatch::Position(expected) => {
+            format!("batch {batch} was expected to end at position {expected}, found {position}")
+        }
+    };
+    WriteError::OwnershipLost { reason }
 }

@@ -1,4 +1,4 @@
-//! What whoever asks for a backup can say.
+//! What the caller of a backup decides.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The log on a fake disk: what it keeps, what it cuts off, what it refuses.
+//! The log on a fake disk: what it preserves, what it cuts off, what it refuses.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
-    Admit, Direction, Durability, FrameBuilder, Head, Log, LogOptions, OpenError, Opened, Pump,
-    ReadError, ScanRange, SegmentInfo, Sequencer, Slot, Waiting, WriteError,
+    Admit, Direction, Durability, FrameBuilder, Head, Log, LogOptions, OpenError, Opened,
+    PendingOutcome, Pump, ReadError, ScanRange, SegmentInfo, Sequencer, Slot, WriteError,
 };
 
 /// Admits every draft as it is: each byte string a record whose time is its length.
@@ -33,7 +33,7 @@ impl Admit for Plain {
         Ok(slot.position)
     }
 
-    fn synced(&mut self, _head: Head) {}
+    fn confirmed(&mut self, _head: Head) {}
     fn rolled(&mut self, _opened: SegmentInfo) {}
 }
 
@@ -59,7 +59,7 @@ fn write(disk: &FakeDisk) -> Writing {
 }
 
 impl Writing {
-    fn hand_in(&self, records: &[&[u8]]) -> Waiting<Plain> {
+    fn hand_in(&self, records: &[&[u8]]) -> PendingOutcome<Plain> {
         let draft: Vec<_> = records.iter().map(|record| record.to_vec()).collect();
         let bytes = draft.iter().map(|record| record.len() + 16).sum();
         pollster::block_on(self.sequencer.submit(draft, bytes)).unwrap()
@@ -123,7 +123,7 @@ fn reads_back_over_many_segments_sealed_and_not_in_both_directions() {
 }
 
 #[test]
-fn one_turn_is_one_write_and_one_sync_however_many_wait() {
+fn one_turn_is_one_write_and_one_sync_for_all_drafts_that_wait() {
     let disk = FakeDisk::new();
     let mut writing = write(&disk);
     writing.append(&[b"first"]).unwrap();
@@ -165,7 +165,7 @@ fn nothing_is_read_before_its_sync() {
 }
 
 #[test]
-fn a_relaxed_log_answers_before_the_sync_and_still_reads_only_what_is_synced() {
+fn a_relaxed_log_answers_before_the_sync_and_reads_only_what_is_synced() {
     let disk = FakeDisk::new();
     let durability = Durability::Relaxed(Duration::from_secs(3600));
     let opened = open_with(&disk, LogOptions { durability, ..options() }).unwrap();
@@ -272,7 +272,7 @@ fn damage_in_a_sealed_segment_is_found_when_it_is_read() {
 }
 
 #[test]
-fn damage_is_told_where_it_lies_wherever_the_reading_began() {
+fn damage_is_reported_at_its_offset_wherever_the_read_began() {
     let disk = FakeDisk::new();
     let mut writing = write(&disk);
     let record = [7; 100];
@@ -298,7 +298,7 @@ fn damage_is_told_where_it_lies_wherever_the_reading_began() {
 }
 
 #[test]
-fn a_failed_sync_is_never_tried_again() {
+fn a_failed_sync_is_never_retried() {
     let disk = FakeDisk::new();
     let mut writing = write(&disk);
     writing.append(&[b"kept"]).unwrap();
@@ -330,7 +330,7 @@ fn a_full_disk_leaves_the_log_readable_and_writes_resume_after_reopening() {
 }
 
 #[test]
-fn wherever_the_power_goes_what_was_acknowledged_is_kept_and_the_rest_is_whole_or_absent() {
+fn after_a_power_cut_at_any_write_acknowledged_records_are_there_and_others_whole_or_absent() {
     let run = |disk: &FakeDisk| -> u64 {
         let Ok(opened) = open_with(disk, LogOptions { segment_bytes: 3_000, ..options() }) else {
             return 0;

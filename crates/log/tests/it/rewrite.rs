@@ -1,4 +1,4 @@
-//! Segments that are written again: what is read, what a crash leaves, who still reads the old one.
+//! Rewritten segments: what is read, what a crash leaves, and readers of the old generation.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,7 +34,7 @@ impl Admit for Plain {
         Ok(slot.position)
     }
 
-    fn synced(&mut self, _head: Head) {}
+    fn confirmed(&mut self, _head: Head) {}
     fn rolled(&mut self, _opened: SegmentInfo) {}
 }
 
@@ -130,7 +130,7 @@ fn sealed(log: &Log) -> Vec<u64> {
 }
 
 #[test]
-fn a_packed_segment_says_what_the_plain_one_said_and_is_shorter() {
+fn a_compressed_segment_has_the_content_of_the_plain_one_and_is_shorter() {
     for packing in [Packing::Fast, Packing::Small, Packing::Off] {
         let disk = FakeDisk::new();
         let log = filled(&disk);
@@ -150,7 +150,7 @@ fn a_packed_segment_says_what_the_plain_one_said_and_is_shorter() {
 }
 
 #[test]
-fn generations_follow_each_other_and_replaced_records_keep_their_places() {
+fn generations_follow_each_other_and_replaced_records_keep_their_positions() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     let before = all_of(&log);
@@ -178,7 +178,7 @@ fn generations_follow_each_other_and_replaced_records_keep_their_places() {
 }
 
 #[test]
-fn whoever_reads_the_old_generation_goes_on_and_then_it_is_removed() {
+fn the_old_generation_is_removed_after_its_last_reader() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     let before = contents(&log, Direction::Forward);
@@ -198,7 +198,7 @@ fn whoever_reads_the_old_generation_goes_on_and_then_it_is_removed() {
 }
 
 #[test]
-fn one_that_was_told_to_stop_leaves_all_as_it_was() {
+fn a_stopped_rewrite_leaves_the_segment_as_it_was() {
     struct Stopping(u64);
     impl Edit for Stopping {
         fn edit(&mut self, _: &Record) -> Edited {
@@ -225,7 +225,7 @@ fn one_that_was_told_to_stop_leaves_all_as_it_was() {
 }
 
 #[test]
-fn a_crash_at_any_write_or_sync_leaves_the_old_or_the_new() {
+fn a_crash_at_any_write_or_sync_leaves_the_old_or_the_new_generation() {
     let (mut olds, mut news) = (0, 0);
     for at in 0.. {
         let mut reached = false;
@@ -272,7 +272,7 @@ fn a_manifest_older_than_the_generations_is_refused_and_nothing_is_removed() {
 }
 
 #[test]
-fn any_flipped_bit_of_a_packed_segment_is_noticed_or_changes_nothing() {
+fn any_flipped_bit_of_a_compressed_segment_is_detected_or_changes_nothing() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     log.rewrite(1, Packing::Small, &mut Emptying(None)).unwrap();

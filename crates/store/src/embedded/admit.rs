@@ -4,7 +4,7 @@
 //! events that are not synced, so a draft whose answer might have changed goes back to its caller,
 //! who waits until those events are durable and checks again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,16 +50,49 @@ pub(crate) struct Admitter {
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
     /// Checkpoint moves that are not durable yet.
-    moved: Vec<(String, Cursor)>,
+    moved: ByTicket<(String, Cursor)>,
     /// Named indexes, durable or not.
     indexes: Arc<IndexList>,
     /// Changes that are not durable yet; of named indexes with what they define.
-    changed: Vec<(StoreChange, Option<Arc<Named>>)>,
+    changed: ByTicket<(StoreChange, Option<Arc<Named>>)>,
+    /// What changed of named indexes up to a head that is not published yet.
+    index_jobs: Vec<IndexJob>,
+    /// Whether anything changed up to a head that is not published yet.
+    has_changed: bool,
     /// Streams that were closed with a tombstone since the open segment began.
     tombstoned: HashSet<Key>,
-    /// Who waits for what is not durable yet.
-    awaited: Vec<Arc<Bell>>,
+    /// Subscriptions that wait for what is not durable yet.
+    awaited: ByTicket<Arc<Bell>>,
     known: Arc<AtomicU64>,
+}
+
+/// What the background has to do once a named index was defined or removed, or both.
+struct IndexJob {
+    defined: Option<Arc<Named>>,
+    gone: Option<Arc<Named>>,
+}
+
+/// Facts of batches that are not durable yet, each with the ticket of its frame. Several batches may
+/// be in flight, and each publishes its own facts only.
+struct ByTicket<T>(VecDeque<(u64, T)>);
+
+impl<T> Default for ByTicket<T> {
+    fn default() -> Self {
+        ByTicket(VecDeque::new())
+    }
+}
+
+impl<T> ByTicket<T> {
+    /// Adds a fact; tickets never fall.
+    fn push(&mut self, ticket: u64, fact: T) {
+        self.0.push_back((ticket, fact));
+    }
+
+    /// Removes the facts up to a ticket, in order.
+    fn upto(&mut self, ticket: u64) -> impl Iterator<Item = T> {
+        let count = self.0.partition_point(|(of, _)| *of <= ticket);
+        self.0.drain(..count).map(|(_, fact)| fact)
+    }
 }
 
 impl Admitter {
@@ -69,11 +102,13 @@ impl Admitter {
         Admitter {
             recents: Recents::since(core.log.head().position),
             checkpoints,
-            moved: Vec::new(),
+            moved: ByTicket::default(),
             indexes,
-            changed: Vec::new(),
+            changed: ByTicket::default(),
+            index_jobs: Vec::new(),
+            has_changed: false,
             tombstoned: HashSet::new(),
-            awaited: Vec::new(),
+            awaited: ByTicket::default(),
             known: core.known.clone(),
             core,
             active,
@@ -146,19 +181,21 @@ impl Admitter {
                 id: event.id_key,
             };
             postings.add_to(&self.core.keys, adding);
-            self.core.wakes.find(listed.iter().copied(), &mut self.awaited);
+            let keys = listed.iter().copied();
+            self.core.wakes.find(keys, |bell| self.awaited.push(slot.ticket, bell));
             recent.events.push((event.described.start, micros));
         }
         self.recents.push(recent);
         let streams = draft.streams.iter().filter(|stream| stream.events > 0);
         let streams = streams.flat_map(|stream| [stream.keys.stream, stream.keys.category]);
-        self.core.wakes.find(streams.chain(draft.keys.iter().copied()), &mut self.awaited);
+        let keys = streams.chain(draft.keys.iter().copied());
+        self.core.wakes.find(keys, |bell| self.awaited.push(slot.ticket, bell));
         for to in draft.checkpoints.drain(..) {
             self.checkpoints.insert(to.name.clone(), to.to.clone());
-            self.moved.push((to.name, to.to));
+            self.moved.push(slot.ticket, (to.name, to.to));
         }
         if let Some(change) = draft.change.take() {
-            self.change(change, slot.position);
+            self.change(change, slot);
         }
         let last = slot.position + count - 1;
         self.known.fetch_max(last, Ordering::AcqRel);
@@ -173,19 +210,19 @@ impl Admitter {
         Written { appended, draft }
     }
 
-    fn change(&mut self, change: StoreChange, position: u64) {
+    fn change(&mut self, change: StoreChange, slot: Slot) {
         let mut defined = None;
         match &change {
             StoreChange::Index(change) => {
                 let keys = &self.core.keys;
-                defined = change.defined_at(position, keys);
+                defined = change.defined_at(slot.position, keys);
                 self.indexes = Arc::new(self.indexes.with(change.name(), defined.clone(), keys));
                 self.core.indexes.admit(self.indexes.clone());
             }
             StoreChange::Tombstone(stream) => _ = self.tombstoned.insert(*stream),
             StoreChange::Rule(..) | StoreChange::Stream => {}
         }
-        self.changed.push((change, defined));
+        self.changed.push(slot.ticket, (change, defined));
     }
 }
 
@@ -209,20 +246,35 @@ impl Admit for Admitter {
         }
     }
 
-    fn synced(&mut self, _head: Head) {
-        self.awaited.drain(..).for_each(|bell| bell.ring());
-        if !self.moved.is_empty() {
-            self.core.checkpoints.write().extend(self.moved.drain(..));
+    /// What a reader of this head must know: a caller whose definition is durable looks for its index
+    /// at once, and a reader who sees that a stream was closed must not show its events.
+    fn confirmed(&mut self, head: Head) {
+        let mut moved = self.moved.upto(head.ticket).peekable();
+        if moved.peek().is_some() {
+            self.core.checkpoints.write().extend(moved);
         }
-        let has_changed = !self.changed.is_empty();
-        for (change, defined) in self.changed.drain(..) {
+        for (change, defined) in self.changed.upto(head.ticket) {
+            self.has_changed = true;
             match change {
-                StoreChange::Index(change) => self.core.named_changed(&change, defined),
+                StoreChange::Index(change) => {
+                    let gone = self.core.named_changed(&change, defined.clone());
+                    self.index_jobs.push(IndexJob { defined, gone });
+                }
                 StoreChange::Rule(name, rule) => self.core.rule_changed(&name, rule),
                 StoreChange::Tombstone(_) | StoreChange::Stream => self.core.streams_are_limited(),
             }
         }
-        if has_changed {
+    }
+
+    /// What reads up to the head. Filling an index reads up to its definition: begun earlier, it would
+    /// not see the events that are durable with it, and the index would lack them for ever. A
+    /// subscription that was woken earlier would find nothing and wait again.
+    fn published(&mut self, head: Head) {
+        for IndexJob { defined, gone } in self.index_jobs.drain(..) {
+            self.core.upkeep.named(defined, gone);
+        }
+        self.awaited.upto(head.ticket).for_each(|bell| bell.ring());
+        if std::mem::take(&mut self.has_changed) {
             // A named index may be another one now.
             self.core.wakes.ring_all();
         }
@@ -242,10 +294,10 @@ impl Admit for Admitter {
     }
 }
 
-/// The writer has ended: whoever waits is to find that out.
+/// The writer has ended: subscriptions that wait must learn of it.
 impl Drop for Admitter {
     fn drop(&mut self) {
-        self.awaited.drain(..).for_each(|bell| bell.ring());
+        self.awaited.upto(u64::MAX).for_each(|bell| bell.ring());
         self.core.wakes.close();
     }
 }
@@ -308,3 +360,6 @@ impl<'a> Listed<'a> {
         keys
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,14 +68,15 @@ impl Wakes {
         Some(Registered { wakes: self, keys, bell })
     }
 
-    /// The bells of those that wait for one of the keys. Asked once these keys have their postings.
-    pub(crate) fn find(&self, keys: impl Iterator<Item = Key>, found: &mut Vec<Arc<Bell>>) {
+    /// Removes the bells of those that wait for one of the keys. Asked once these keys have their
+    /// postings.
+    pub(crate) fn find(&self, keys: impl Iterator<Item = Key>, found: impl FnMut(Arc<Bell>)) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
         let mut waiting = self.waiting.lock();
-        found.extend(keys.filter_map(|key| waiting.by_key.remove(&key)).flatten());
+        keys.filter_map(|key| waiting.by_key.remove(&key)).flatten().for_each(found);
     }
 
     /// Rings for all: what they wait for may mean something else now.
@@ -145,13 +146,13 @@ mod tests {
         let first = wakes.register(&some).unwrap();
         let second = wakes.register(&others).unwrap();
         let mut found = Vec::new();
-        wakes.find([key(3), key(4)].into_iter(), &mut found);
+        wakes.find([key(3), key(4)].into_iter(), |bell| found.push(bell));
         assert_eq!(found.len(), 1);
         found.drain(..).for_each(|bell| bell.ring());
         pollster::block_on(second.rung());
         drop((first, second));
         assert!(wakes.waiting.lock().by_key.is_empty());
-        wakes.find([key(1), key(2)].into_iter(), &mut found);
+        wakes.find([key(1), key(2)].into_iter(), |bell| found.push(bell));
         assert!(found.is_empty());
         wakes.close();
         assert!(wakes.register(&some).is_none());

@@ -95,10 +95,13 @@ impl Core {
         }
     }
 
-    /// A definition or removal has become durable.
-    pub(crate) fn named_changed(&self, change: &Change, defined: Option<Arc<Named>>) {
-        let gone = self.indexes.publish(change.name(), defined.clone(), &self.keys);
-        self.upkeep.named(defined, gone);
+    /// Publishes a definition or removal that has become durable; returns the index that is gone.
+    pub(crate) fn named_changed(
+        &self,
+        change: &Change,
+        defined: Option<Arc<Named>>,
+    ) -> Option<Arc<Named>> {
+        self.indexes.publish(change.name(), defined, &self.keys)
     }
 
     fn unknown_index(&self, name: &str) -> Invalid {

@@ -1,11 +1,21 @@
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
-use super::Slot;
+use crate::blocks::Blocks;
 use crate::format::{FLAG_MARK, FrameHeader, RecordPrefix, push_extension};
-use crate::segment::Blocks;
 
-/// Lays one frame into the writer's buffer: first its extensions, then its records.
+/// The position and time that an append would get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The position of its first record.
+    pub position: u64,
+    /// The number of its frame since the log was opened.
+    pub ticket: u64,
+    /// When it is written, in microseconds since 1970.
+    pub commit_time: i64,
+}
+
+/// Builds one frame in the writer's buffer: first its extensions, then its records.
 pub struct FrameBuilder<'a> {
     buffer: &'a mut Vec<u8>,
     start: usize,
@@ -20,37 +30,40 @@ pub struct FrameBuilder<'a> {
     records: SmallVec<[(usize, i64); 4]>,
 }
 
-/// Where a buffer of frames will lie.
+/// Where a buffer of frames will be in a segment's file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct BufferLocation {
+    /// The offset of its first byte.
     pub(crate) base: u64,
+    /// The salt of the segment's checksums.
     pub(crate) salt: u32,
+    /// Up to where the segment is known to be synced.
     pub(crate) synced_mark: u64,
 }
 
 impl<'a> FrameBuilder<'a> {
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, place: Place, slot: Slot) -> Self {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, location: BufferLocation, slot: Slot) -> Self {
         let start = buffer.len();
         buffer.resize(start + FrameHeader::SIZE, 0);
         FrameBuilder {
             buffer,
             start,
-            base: place.base,
-            salt: place.salt,
+            base: location.base,
+            salt: location.salt,
             slot,
-            synced_mark: place.synced_mark,
+            synced_mark: location.synced_mark,
             append_id: 0,
             extensions: 0,
             records: SmallVec::new(),
         }
     }
 
-    /// Names the append.
+    /// Sets the id of the append.
     pub fn append_id(&mut self, id: u128) {
         self.append_id = id;
     }
 
-    /// Adds an extension; those that come after a record are lost.
+    /// Adds an extension; must come before the records, else it is ignored.
     pub fn extension(&mut self, kind: u16, value: &[u8]) {
         if self.records.is_empty() {
             push_extension(self.buffer, kind, value);
@@ -63,7 +76,7 @@ impl<'a> FrameBuilder<'a> {
         self.record_with(time, bytes, |_| {});
     }
 
-    /// Adds a record that is completed in its place: what it says may depend on where it stands.
+    /// Adds a record that `complete` may change in the buffer.
     pub fn record_with(&mut self, time: i64, bytes: &[u8], complete: impl FnOnce(&mut [u8])) {
         let position = self.slot.position + self.records.len() as u64;
         let start = self.buffer.len();
@@ -76,12 +89,12 @@ impl<'a> FrameBuilder<'a> {
         prefix.copy_from_slice(whole.as_bytes());
     }
 
-    /// Throws the frame away.
+    /// Removes the frame from the buffer.
     pub(crate) fn abandon(self) {
         self.buffer.truncate(self.start);
     }
 
-    /// Completes the frame and notes its records; says how many there are.
+    /// Completes the frame and adds its records to the blocks; returns how many there are.
     pub(crate) fn finish(self, blocks: &mut Blocks) -> u64 {
         let FrameBuilder { buffer, start, slot, records, .. } = self;
         let to_records = FrameHeader::SIZE + self.extensions;

@@ -1,0 +1,78 @@
+use crate::format::{BlockEntry, RecordPrefix};
+use crate::frames::FrameView;
+
+/// A block is closed at the first record boundary after this many bytes. A cold read of one record
+/// reads one block.
+pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
+
+/// The blocks of a segment that is not sealed, including those at its end that are not durable yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Blocks {
+    /// A block is closed after this many bytes.
+    block_bytes: u64,
+    pub(crate) entries: Vec<BlockEntry>,
+    pub(crate) records: u64,
+    pub(crate) frames: u64,
+    pub(crate) last_position: u64,
+    pub(crate) commit_max: i64,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Blocks::closed_after(BLOCK_BYTES)
+    }
+}
+
+impl Blocks {
+    pub(crate) fn closed_after(block_bytes: u64) -> Self {
+        let (entries, last_position, commit_max) = (Vec::new(), 0, 0);
+        Blocks { block_bytes, entries, records: 0, frames: 0, last_position, commit_max }
+    }
+
+    /// Lets the first block begin here, with the frames before its first record; adds one if there
+    /// are only such frames.
+    pub(crate) fn begin_at(&mut self, offset: u64, position: u64, content: bool) {
+        match self.entries.first_mut() {
+            Some(first) => first.offset = offset.into(),
+            None if content => {
+                self.note(position, offset, self.commit_max, self.commit_max);
+                self.records = 0;
+            }
+            None => {}
+        }
+    }
+
+    /// Adds a record. If it opens a block, that begins at this offset.
+    pub(crate) fn note(&mut self, position: u64, offset: u64, commit: i64, time: i64) {
+        self.records += 1;
+        self.last_position = position;
+        match self.entries.last_mut() {
+            Some(block) if offset - block.offset.get() < self.block_bytes => {
+                block.commit_max = commit.into();
+                block.time_min = block.time_min.get().min(time).into();
+                block.time_max = block.time_max.get().max(time).into();
+            }
+            _ => self.entries.push(BlockEntry {
+                first_position: position.into(),
+                offset: offset.into(),
+                commit_min: commit.into(),
+                commit_max: commit.into(),
+                time_min: time.into(),
+                time_max: time.into(),
+            }),
+        }
+    }
+
+    /// Adds a whole frame.
+    pub(crate) fn note_frame(&mut self, frame: &FrameView) {
+        self.frames += 1;
+        self.commit_max = frame.header.commit_time.get();
+        let mut offset = frame.offset;
+        let mut next = frame.offset + frame.header.to_records() as u64;
+        for record in &frame.records {
+            self.note(record.position, offset, record.commit_time, record.time);
+            next += RecordPrefix::SIZE as u64 + record.bytes.len() as u64;
+            offset = next;
+        }
+    }
+}
