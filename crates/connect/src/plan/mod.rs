@@ -20,7 +20,7 @@ use template::Template;
 use uuid::Uuid;
 use xml::XmlPlan;
 
-/// How the records of a file become events.
+/// The rules that turn the records of a file into events.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) namespace: Uuid,

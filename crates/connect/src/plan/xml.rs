@@ -51,7 +51,7 @@ pub(crate) struct SplitRule {
     pub(crate) same: Vec<(usize, usize)>,
 }
 
-/// How a group's balances are checked.
+/// The rule that checks a group's balances.
 #[derive(Debug)]
 pub(crate) struct BalanceRule {
     pub(crate) negative: String,

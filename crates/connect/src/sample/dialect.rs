@@ -2,7 +2,7 @@
 
 use super::xml::Layout;
 
-/// How a bank writes its statements.
+/// A bank's style of writing statements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
     pub(super) version: &'static str,

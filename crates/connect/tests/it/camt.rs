@@ -1,4 +1,4 @@
-//! The built-in camt.053 mapping, on the shapes that its versions have.
+//! The built-in camt.053 mapping, on files of its versions.
 
 use crate::common::{Outcome, ingest};
 use leftfold_connect::Mapping;

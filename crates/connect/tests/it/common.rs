@@ -1,4 +1,4 @@
-//! Shared by the tests: reads a text to its end and keeps what came out.
+//! Shared by the tests: reads a text to its end and collects the results.
 
 use leftfold_connect::{Draft, Item, Mapping, ReadSummary, Reject, read};
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What each format promises, and what all share.
+//! The behaviour of each format, and of all formats.
 
 use crate::common::{Outcome, ingest};
 use leftfold_connect::Mapping;

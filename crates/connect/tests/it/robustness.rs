@@ -1,4 +1,4 @@
-//! Whatever the input holds, reading ends without a panic.
+//! Reading any input ends without a panic.
 
 use crate::common::ingest;
 use leftfold_connect::{Mapping, read, sample};
@@ -22,7 +22,7 @@ fn lines(format: &str, path: &str, section: &str) -> Mapping {
     .unwrap()
 }
 
-/// Pieces of the real thing, in any order, find more than plain noise.
+/// Generates pieces of real files in any order, which find more bugs than random bytes.
 fn noise(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => proptest::sample::select(pieces).prop_map(|piece| piece.as_bytes().to_vec()),
@@ -114,7 +114,7 @@ proptest! {
     }
 }
 
-/// Gives at most a few bytes at a time, so that every token is cut somewhere.
+/// Returns a few bytes per read, so that reads split every token somewhere.
 struct Dribble<'a>(&'a [u8], usize);
 
 impl Read for Dribble<'_> {

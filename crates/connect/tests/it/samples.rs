@@ -1,4 +1,4 @@
-//! The samples are what they say they are.
+//! The samples match the counts that they report.
 
 use crate::common::{Outcome, ingest};
 use leftfold_connect::Mapping;

@@ -1,4 +1,4 @@
-//! Whole files into a store: what is new, what is repeated, what the store refuses.
+//! Ingesting whole files into a store: new, repeated and refused records.
 
 use std::sync::Arc;
 

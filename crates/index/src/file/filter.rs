@@ -7,7 +7,7 @@ pub(super) const PIECE: usize = 64;
 /// About 10.7 bits per key give one false positive in a hundred absent keys.
 const KEYS_PER_PIECE: u64 = 48;
 const BITS_PER_KEY: u32 = 6;
-/// How often a filter can be halved that was created before its keys were counted.
+/// The number of times that a filter can be halved if it was created before its keys were counted.
 const HALVINGS: u32 = 3;
 
 /// Returns the piece of a key, and its bits in that piece.

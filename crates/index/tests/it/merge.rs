@@ -62,7 +62,7 @@ fn plans(longest: u16) -> impl Strategy<Value = Plan> {
 
 type Model = BTreeMap<Key, Vec<u64>>;
 
-struct Built {
+struct TestIndex {
     disk: FakeDisk,
     set: IndexSet,
     lists: Model,
@@ -71,7 +71,7 @@ struct Built {
 }
 
 /// Segments in files, one more in memory. Key 0 was defined after the first segment.
-fn build(plan: &Plan) -> Built {
+fn build(plan: &Plan) -> TestIndex {
     let disk = FakeDisk::new();
     let mut numbers = Numbers(plan.seed);
     let (mut lists, mut singles) = (Model::new(), Model::new());
@@ -136,7 +136,7 @@ fn build(plan: &Plan) -> Built {
     let past =
         file(&disk, &encode_version(2 - u32::from(plan.plain & 1), past_head, source), past_head);
     let set = set.with_backfill(&[key(1, 0)], &past);
-    Built { disk, set, lists, singles, end: first - 1 }
+    TestIndex { disk, set, lists, singles, end: first - 1 }
 }
 
 fn files(set: &IndexSet) -> Vec<Arc<IndexFile>> {
@@ -165,7 +165,7 @@ fn all(set: &IndexSet, expr: &Expr, range: [u64; 2], order: Order) -> Vec<u64> {
     std::iter::from_fn(|| matches.next().unwrap()).collect()
 }
 
-fn check_key(built: &Built, set: &IndexSet, key: &Key, upto: u64, since: u64) {
+fn check_key(built: &TestIndex, set: &IndexSet, key: &Key, upto: u64, since: u64) {
     let list: &[u64] = built.lists.get(key).map_or(&[], Vec::as_slice);
     let list = &list[..list.partition_point(|position| *position <= upto)];
     let last =
@@ -185,7 +185,7 @@ fn check_key(built: &Built, set: &IndexSet, key: &Key, upto: u64, since: u64) {
 }
 
 /// Returns whether each needed key has a posting after a position, or has a backfill.
-fn may_match(built: &Built, expr: &Expr, since: u64) -> bool {
+fn may_match(built: &TestIndex, expr: &Expr, since: u64) -> bool {
     match expr {
         Expr::Key(key) if *key == crate::common::key(1, 0) => true,
         Expr::Key(key) => built.lists.get(key).and_then(|list| list.last()) > Some(&since),
@@ -194,7 +194,7 @@ fn may_match(built: &Built, expr: &Expr, since: u64) -> bool {
     }
 }
 
-fn check(built: &Built, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
+fn check(built: &TestIndex, set: &IndexSet, plan: &Plan, numbers: &mut Numbers) {
     let some = |numbers: &mut Numbers| numbers.below(built.end + 2);
     for k in 0..=plan.keys.len() as u64 {
         check_key(built, set, &key(1, k), u64::MAX, some(numbers));

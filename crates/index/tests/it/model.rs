@@ -17,7 +17,7 @@ fn key(n: u64) -> Key {
     KeyHasher::new(&[7; 16]).key(Kind(1), &[&n.to_le_bytes()])
 }
 
-struct Built {
+struct TestIndex {
     set: IndexSet,
     model: BTreeMap<u64, Vec<u64>>,
     head: u64,
@@ -32,7 +32,7 @@ fn file(disk: &FakeDisk, bytes: &[u8], head: FileHead) -> Arc<IndexFile> {
 
 /// Each number is one position: its low bits say which keys it has. Segments end where told, and
 /// the first `sealed` of them are sealed; key 0 was defined after segment 0.
-fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
+fn build(events: &[u8], segments: usize, sealed: usize) -> TestIndex {
     let disk = FakeDisk::new();
     let (mut set, mut model) = (IndexSet::default(), BTreeMap::<u64, Vec<u64>>::new());
     let size = events.len().div_ceil(segments).max(1);
@@ -76,7 +76,7 @@ fn build(events: &[u8], segments: usize, sealed: usize) -> Built {
         let bytes = set.encode_part(active, head, b"").unwrap();
         set = set.with_file(active, file(&disk, &bytes, head));
     }
-    Built { set, model, head: events.len() as u64, disk }
+    TestIndex { set, model, head: events.len() as u64, disk }
 }
 
 fn holds(expr: &Expr, model: &BTreeMap<u64, Vec<u64>>, position: u64) -> bool {
@@ -110,7 +110,7 @@ proptest! {
         bounds in (0u64..420, 0u64..420),
         upto in 0u64..420,
     ) {
-        let Built { set, model, head, .. } = build(&events, segments, sealed);
+        let TestIndex { set, model, head, .. } = build(&events, segments, sealed);
         for n in 0..=KEYS {
             let list: Vec<u64> = model.get(&n).into_iter().flatten().copied()
                 .filter(|position| *position <= upto).collect();
@@ -146,7 +146,7 @@ fn intersecting_a_rare_and_a_common_key_seeks_in_the_common_list() {
     let common = vec![0b100; 100_000];
     let mut events = common;
     events[50_000] |= 0b1000;
-    let Built { set, disk, .. } = build(&events, 1, 1);
+    let TestIndex { set, disk, .. } = build(&events, 1, 1);
     let before = disk.counts().bytes_read;
     let expr = Expr::And(vec![Expr::Key(key(2)), Expr::Key(key(3))]);
     let mut matches = set.matches(&expr, [1, 100_000], Order::Ascending).unwrap();
@@ -159,7 +159,7 @@ fn intersecting_a_rare_and_a_common_key_seeks_in_the_common_list() {
 #[test]
 fn a_flipped_bit_is_reported_as_damage() {
     let events: Vec<u8> = (0..3000u32).map(|n| (n % 251) as u8).collect();
-    let Built { disk, .. } = build(&events, 1, 1);
+    let TestIndex { disk, .. } = build(&events, 1, 1);
     let head = FileHead { store_id: [1; 16], id: 0, first: 1, last: 3000 };
     let len = disk.bytes("index/0").unwrap().len() as u64;
     for at in (0..len).step_by(61) {

@@ -5,7 +5,7 @@
 //!
 //! The cluster crate will take this client over, so it is written for that: no runtime, one thread
 //! for each connection's answers, everything bounded, no hidden retries. [`Connection::send`] returns
-//! at once, so many requests can be in flight; [`Reply::wait`] waits for the answer.
+//! at once, so several requests can be in flight; [`Reply::wait`] waits for the answer.
 //!
 //! After an error, [`WireError::is_outcome_unknown`] says whether the broker may have executed the
 //! request.

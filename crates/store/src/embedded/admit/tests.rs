@@ -113,7 +113,11 @@ fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
     let mut held = Held::new();
     let to = held.core.cursor(0);
     let moves = |name: &str| {
-        event("s-1").checkpoint(CheckpointMove { name: name.to_owned(), expected: None, to: to.clone() })
+        event("s-1").checkpoint(CheckpointMove {
+            name: name.to_owned(),
+            expected: None,
+            to: to.clone(),
+        })
     };
     let waiting = [moves("a"), moves("b")].map(|append| held.batch(append));
     let checkpoint = |held: &Held, name| held.core.checkpoint(name).unwrap();
