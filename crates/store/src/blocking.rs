@@ -54,7 +54,7 @@ impl<'a> Blocking<'a> {
 
     /// Where a checkpoint is.
     pub fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
-        self.store.core.checkpoint(name)
+        self.store.core.definitions.checkpoint(name)
     }
 
     /// Sets what is kept of a stream.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use leftfold_index::{ActivePart, Key, Part, PostingWriter};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
@@ -22,7 +22,7 @@ use super::retention::StoreChange;
 use super::wakes::Bell;
 use crate::keys::EventPostings;
 use leftfold_api::record::set_version;
-use leftfold_api::{Appended, Cursor, Expected, Versions};
+use leftfold_api::{Appended, Cursor, Expected, Recorded, Timestamp, Versions};
 
 /// So many recent events a condition may look at on the writer's thread at the first attempt;
 /// four times as many at each further one, so that it gets through in the end.
@@ -63,7 +63,6 @@ pub(crate) struct Admitter {
     tombstoned: HashSet<Key>,
     /// Subscriptions that wait for what is not durable yet.
     awaited: ByTicket<Arc<Bell>>,
-    known: Arc<AtomicU64>,
 }
 
 /// What the background has to do once a named index was defined or removed, or both.
@@ -88,6 +87,10 @@ impl<T> ByTicket<T> {
         self.0.push_back((ticket, fact));
     }
 
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Removes the facts up to a ticket, in order.
     fn upto(&mut self, ticket: u64) -> impl Iterator<Item = T> {
         let count = self.0.partition_point(|(of, _)| *of <= ticket);
@@ -97,8 +100,8 @@ impl<T> ByTicket<T> {
 
 impl Admitter {
     pub(crate) fn new(core: Arc<Core>, active: Arc<ActivePart>) -> Self {
-        let checkpoints = core.checkpoints.read().clone();
-        let indexes = core.indexes.admitted();
+        let checkpoints = core.definitions.checkpoints.read().clone();
+        let indexes = core.definitions.indexes.admitted();
         Admitter {
             recents: Recents::since(core.log.head().position),
             checkpoints,
@@ -109,7 +112,6 @@ impl Admitter {
             has_changed: false,
             tombstoned: HashSet::new(),
             awaited: ByTicket::default(),
-            known: core.known.clone(),
             core,
             active,
         }
@@ -163,6 +165,7 @@ impl Admitter {
         };
         let count = draft.events.len() as u64;
         let listed = Listed::new(&draft, &self.indexes);
+        let awaited_before = self.awaited.len();
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
@@ -190,6 +193,9 @@ impl Admitter {
         let streams = streams.flat_map(|stream| [stream.keys.stream, stream.keys.category]);
         let keys = streams.chain(draft.keys.iter().copied());
         self.core.wakes.find(keys, |bell| self.awaited.push(slot.ticket, bell));
+        if self.awaited.len() > awaited_before {
+            self.cache_events(&draft, slot, &firsts);
+        }
         for to in draft.checkpoints.drain(..) {
             self.checkpoints.insert(to.name.clone(), to.to.clone());
             self.moved.push(slot.ticket, (to.name, to.to));
@@ -198,8 +204,8 @@ impl Admitter {
             self.change(change, slot);
         }
         let last = slot.position + count - 1;
-        self.known.fetch_max(last, Ordering::AcqRel);
-        self.core.admitted.store(slot.ticket, Ordering::Release);
+        self.core.progress.known.fetch_max(last, Ordering::AcqRel);
+        self.core.progress.admitted.store(slot.ticket, Ordering::Release);
         let appended = Appended {
             cursor: self.core.cursor(last),
             positions: (count > 0).then_some((slot.position, last)),
@@ -210,6 +216,26 @@ impl Admitter {
         Written { appended, draft }
     }
 
+    /// Keeps events in memory that a subscription waits for: it takes them from there once they are
+    /// durable, on its own thread, without reading them from the disk again.
+    fn cache_events(&self, draft: &Draft, slot: Slot, firsts: &[u64]) {
+        let mut next: SmallVec<[u64; 1]> = firsts.into();
+        let cache = self.core.events.now();
+        for (position, event) in (slot.position..).zip(&draft.events) {
+            let mut record = draft.encoded[event.encoded.clone()].to_vec();
+            set_version(&mut record, next[event.stream]);
+            next[event.stream] += 1;
+            let commit_time = Timestamp(slot.commit_time);
+            let event_time = event.time.map_or(commit_time, Timestamp);
+            // The store has laid it out itself: it is an event.
+            if let Ok(event) =
+                Recorded::from_record(position, event_time, commit_time, record.into())
+            {
+                cache.keep(&event);
+            }
+        }
+    }
+
     fn change(&mut self, change: StoreChange, slot: Slot) {
         let mut defined = None;
         match &change {
@@ -217,7 +243,7 @@ impl Admitter {
                 let keys = &self.core.keys;
                 defined = change.defined_at(slot.position, keys);
                 self.indexes = Arc::new(self.indexes.with(change.name(), defined.clone(), keys));
-                self.core.indexes.admit(self.indexes.clone());
+                self.core.definitions.indexes.admit(self.indexes.clone());
             }
             StoreChange::Tombstone(stream) => _ = self.tombstoned.insert(*stream),
             StoreChange::Rule(..) | StoreChange::Stream => {}
@@ -251,7 +277,7 @@ impl Admit for Admitter {
     fn confirmed(&mut self, head: Head) {
         let mut moved = self.moved.upto(head.ticket).peekable();
         if moved.peek().is_some() {
-            self.core.checkpoints.write().extend(moved);
+            self.core.definitions.checkpoints.write().extend(moved);
         }
         for (change, defined) in self.changed.upto(head.ticket) {
             self.has_changed = true;
@@ -260,8 +286,10 @@ impl Admit for Admitter {
                     let gone = self.core.named_changed(&change, defined.clone());
                     self.index_jobs.push(IndexJob { defined, gone });
                 }
-                StoreChange::Rule(name, rule) => self.core.rule_changed(&name, rule),
-                StoreChange::Tombstone(_) | StoreChange::Stream => self.core.streams_are_limited(),
+                StoreChange::Rule(name, rule) => self.core.definitions.change_rule(&name, rule),
+                StoreChange::Tombstone(_) | StoreChange::Stream => {
+                    self.core.definitions.limit_streams()
+                }
             }
         }
     }
@@ -271,7 +299,7 @@ impl Admit for Admitter {
     /// subscription that was woken earlier would find nothing and wait again.
     fn published(&mut self, head: Head) {
         for IndexJob { defined, gone } in self.index_jobs.drain(..) {
-            self.core.upkeep.named(defined, gone);
+            self.core.maintenance.named(defined, gone);
         }
         self.awaited.upto(head.ticket).for_each(|bell| bell.ring());
         if std::mem::take(&mut self.has_changed) {
@@ -285,12 +313,12 @@ impl Admit for Admitter {
         self.tombstoned.clear();
         let closed = std::mem::replace(&mut self.active, Arc::new(ActivePart::new(opened.first)));
         let active = self.active.clone();
-        self.core.index.rcu(|index| index.with_part(Part::Active(active.clone())));
-        self.core.upkeep.closed(opened, closed, &self.checkpoints);
+        self.core.index.set.rcu(|index| index.with_part(Part::Active(active.clone())));
+        self.core.maintenance.closed(opened, closed, &self.checkpoints);
     }
 
     fn before_roll(&mut self) {
-        self.core.upkeep.wait_for_room();
+        self.core.maintenance.wait_for_room();
     }
 }
 

@@ -8,8 +8,8 @@ use leftfold_log::backup::{self, Guide, Step};
 
 use super::Embedded;
 use super::core::Core;
+use super::maintenance::Pace;
 use super::open::open_file;
-use super::upkeep::Pace;
 use leftfold_api::{BackupReport, Cursor, Origin, Timestamp};
 
 pub use leftfold_log::backup::BackupError;
@@ -81,10 +81,10 @@ impl Core {
     ) -> Result<BackupReport, BackupError> {
         // Files that are replaced meanwhile stay while somebody holds a set of which they are part.
         // One that was taken into the manifest just now may be in the later set only.
-        let earlier = self.index.load_full();
+        let earlier = self.index.set.load_full();
         let others = self.log.other_files();
-        let later = self.index.load_full();
-        let mut guide = Paced { core: self, pace: self.upkeep.pace(), progress };
+        let later = self.index.set.load_full();
+        let mut guide = Paced { core: self, pace: self.maintenance.pace(), progress };
         let taken = self.log.backup(to, &others, &mut guide)?;
         drop((earlier, later));
         Ok(BackupReport {

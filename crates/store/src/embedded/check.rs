@@ -6,7 +6,7 @@ use leftfold_index::Order;
 use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
 use super::repeat::Known;
-use super::retention::Kept;
+use super::retention::StreamRetention;
 use leftfold_api::{AppendError, Appended, Conflict, Failure, Overlap, ReadError, Recorded};
 
 /// What the caller's half comes to.
@@ -50,7 +50,7 @@ impl Core {
     }
 
     fn look_at(&self, draft: &mut Draft, at: usize, upto: u64) -> Result<Finding, Failure> {
-        let version = self.version(&draft.streams[at].keys.stream, upto)?;
+        let version = self.index.version(&draft.streams[at].keys.stream, upto)?;
         draft.streams[at].version = version;
         let stream = &draft.streams[at];
         let holds = stream.expected.holds(version);
@@ -102,7 +102,7 @@ impl Core {
     /// A stream that was closed takes nothing, and nothing may rest on it.
     fn check_tombstones(&self, draft: &Draft, upto: u64) -> Result<(), AppendError> {
         for stream in &draft.streams {
-            if self.stream_state(&stream.name, upto)?.kept == Kept::Nothing {
+            if self.stream_state(&stream.name, upto)?.kept == StreamRetention::Tombstoned {
                 return Err(Conflict::Tombstoned { stream: stream.name.to_string() }.into());
             }
         }
@@ -133,7 +133,7 @@ impl Core {
     fn first_match(&self, guard: &Guard, range: [u64; 2]) -> Result<Option<Recorded>, ReadError> {
         let (plan, wanted) = (&guard.plan, guard.wanted());
         if let Some(postings) = &plan.postings
-            && !self.index.load().may_match_after(postings, range[0] - 1)?
+            && !self.index.set.load().may_match_after(postings, range[0] - 1)?
         {
             return Ok(None);
         }
@@ -148,7 +148,7 @@ impl Core {
     }
 
     fn check_checkpoints(&self, draft: &Draft) -> Result<(), AppendError> {
-        let checkpoints = self.checkpoints.read();
+        let checkpoints = self.definitions.checkpoints.read();
         for to in &draft.checkpoints {
             let actual = checkpoints.get(&to.name).cloned();
             if actual != to.expected {

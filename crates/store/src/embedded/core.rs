@@ -1,22 +1,16 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-use leftfold_index::{IndexCache, IndexSet, Key};
 use leftfold_io::Random;
+use leftfold_log::Log;
 use leftfold_log::format::FEATURE_CURSORS;
-use leftfold_log::{Log, Packing};
-use parking_lot::{Mutex, RwLock};
-use quick_cache::sync::Cache;
 
+use super::definitions::Definitions;
 use super::events::EventCache;
-use super::indexes::Indexes;
-use super::retention::{Kept, Rule};
-use super::upkeep::Upkeep;
+use super::index_view::IndexView;
+use super::maintenance::Maintenance;
 use super::wakes::Wakes;
 use crate::keys::Keys;
-use leftfold_api::names;
 use leftfold_api::{Cursor, Failure, Invalid, Limits, Origin, ReadError};
 
 /// What all parts of an embedded store share.
@@ -28,32 +22,22 @@ pub(crate) struct Core {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn leftfold_io::Clock>,
     pub(crate) limits: Limits,
-    /// Replaced as a whole when a part is added or sealed.
-    pub(crate) index: ArcSwap<IndexSet>,
-    pub(crate) index_cache: Arc<IndexCache>,
+    pub(crate) index: IndexView,
+    pub(crate) definitions: Definitions,
+    pub(crate) maintenance: Arc<Maintenance>,
     /// Events that were read one by one.
     pub(crate) events: EventCache,
-    /// Last versions of streams, and the last position that they take into account.
-    pub(crate) heads: Cache<Key, (u64, u64)>,
-    /// Durable checkpoints.
-    pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
-    pub(crate) indexes: Indexes,
-    /// Durable rules of retention, by name.
-    pub(crate) rules: ArcSwap<Vec<Arc<Rule>>>,
-    /// Whether anything was ever said of what is kept of a stream.
-    pub(crate) streams_limited: AtomicBool,
-    /// What is kept of streams, with the version of what says so.
-    pub(crate) kept: Cache<Key, (u64, Kept)>,
-    /// The last position that any caller may know of.
-    pub(crate) known: Arc<AtomicU64>,
-    /// The ticket of the last frame that was admitted.
-    pub(crate) admitted: AtomicU64,
+    pub(crate) progress: Progress,
     /// Subscriptions that wait for more.
     pub(crate) wakes: Wakes,
-    pub(crate) upkeep: Arc<Upkeep>,
-    pub(crate) packing: Packing,
-    /// Held while a segment is written again: one at a time.
-    pub(crate) rewriting: Mutex<()>,
+}
+
+/// How far the writer is, ahead of what is durable.
+pub(crate) struct Progress {
+    /// The last position that any caller may know of.
+    pub(crate) known: AtomicU64,
+    /// The ticket of the last frame that was admitted.
+    pub(crate) admitted: AtomicU64,
 }
 
 impl Core {
@@ -84,7 +68,7 @@ impl Core {
             let message = format!("cursor {cursor} was given by another store");
             return Err(Invalid::new("cursor_foreign", message));
         };
-        let known = self.known.load(Ordering::Acquire);
+        let known = self.progress.known.load(Ordering::Acquire);
         if position > known {
             let message = format!(
                 "cursor {cursor} lies ahead of the store: was the store restored from an older \
@@ -115,7 +99,11 @@ impl Core {
             if until(self.log.head()) {
                 return Ok(());
             }
+            // The head may have moved just before the log was closed.
             if self.log.is_closed() {
+                if until(self.log.head()) {
+                    return Ok(());
+                }
                 return Err(self.log.failure().map_or(Failure::Closed, Failure::from));
             }
             moved.await;
@@ -124,32 +112,11 @@ impl Core {
 
     /// In a relaxed store: whether there were frames that are not durable; they are now.
     pub(crate) async fn something_to_wait_for(&self) -> Result<bool, Failure> {
-        let admitted = self.admitted.load(Ordering::Acquire);
+        let admitted = self.progress.admitted.load(Ordering::Acquire);
         let behind = self.log.is_relaxed() && admitted > self.log.head().ticket;
         if behind {
             self.durable_frames(admitted).await?;
         }
         Ok(behind)
-    }
-
-    /// A stream's last version at or before a position.
-    pub(crate) fn version(&self, stream: &Key, upto: u64) -> Result<Option<u64>, Failure> {
-        let index = self.index.load();
-        let filed = index.sealed_upto();
-        // Cached versions are of files: they are right for any position behind those.
-        let cached = self.heads.get(stream).filter(|(_, covered)| *covered <= upto);
-        let since = cached.map_or(0, |(_, covered)| covered);
-        if let Some(last) = index.last_since(stream, upto, since)? {
-            if upto >= filed && last.position <= filed {
-                self.heads.insert(*stream, (last.ordinal, filed));
-            }
-            return Ok(Some(last.ordinal));
-        }
-        Ok(cached.map(|(version, _)| version))
-    }
-
-    pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
-        names::check("checkpoint", name)?;
-        Ok(self.checkpoints.read().get(name).cloned())
     }
 }

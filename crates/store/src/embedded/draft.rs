@@ -135,7 +135,7 @@ impl Core {
         let ordinals_in = append.ordinals_in.map(|name| self.ready_index(&name)).transpose()?;
         let mut laying = Laying {
             core: self,
-            indexes: self.indexes.admitted(),
+            indexes: self.definitions.indexes.admitted(),
             index_keys: SmallVec::new(),
             millis: (self.clock.now_micros() / 1000).max(0) as u64,
             events: SmallVec::with_capacity(append.events.len()),

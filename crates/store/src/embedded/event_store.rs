@@ -19,7 +19,7 @@ impl EventStore for Embedded {
         if let Some(page) = self.core.read_from_memory(&read) {
             return Ok(page);
         }
-        self.on_pool(move |core| core.read(&read)).await
+        Ok(self.read_on_pool(read).await?.0)
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
@@ -41,7 +41,7 @@ impl EventStore for Embedded {
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
-        self.core.checkpoint(name)
+        self.core.definitions.checkpoint(name)
     }
 
     async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
@@ -66,7 +66,7 @@ impl EventStore for Embedded {
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
-        Ok(self.core.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect())
+        Ok(self.core.definitions.retention_rules())
     }
 
     async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {

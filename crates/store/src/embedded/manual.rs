@@ -28,7 +28,7 @@ impl Embedded {
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
         let (sequencer, pump) = Sequencer::manual(&opened, admitter).map_err(open::no_thread)?;
         let pool = Pool::start(1).map_err(open::no_thread)?;
-        let upkeep = core.upkeep.clone();
+        let upkeep = core.maintenance.clone();
         let manual = Manual { pump, core: core.clone() };
         Ok((Embedded { core, sequencer, upkeep, pool }, manual))
     }
@@ -53,7 +53,7 @@ impl Manual {
 
     /// Does one job of upkeep; false if there is none.
     pub fn upkeep(&mut self) -> bool {
-        self.core.upkeep.step(&self.core)
+        self.core.maintenance.step(&self.core)
     }
 
     /// Does what closing the store does.

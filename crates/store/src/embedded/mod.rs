@@ -2,16 +2,21 @@
 
 mod admit;
 mod backup;
+mod candidates;
 mod check;
 mod core;
+mod definitions;
 mod draft;
 mod engine;
 mod event_store;
 mod events;
+mod index_view;
 mod indexes;
+mod maintenance;
 mod manual;
 mod open;
 mod options;
+mod page;
 mod pool;
 mod reading;
 mod rebuild;
@@ -23,7 +28,6 @@ mod retention;
 mod stat;
 mod subscription;
 mod system;
-mod upkeep;
 mod verify;
 mod wakes;
 
@@ -45,13 +49,13 @@ use core::Core;
 use draft::{Author, Draft};
 use leftfold_api::names;
 use leftfold_api::{
-    Append, AppendError, Appended, Conflict, Failure, IndexDefinition, Invalid, Meters, ReadError,
-    Scavenged, Stat,
+    Append, AppendError, Appended, Conflict, Failure, IndexDefinition, Invalid, Meters, Page, Read,
+    ReadError, Scavenged, Stat,
 };
 use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
 use leftfold_log::Sequencer;
+use maintenance::Maintenance;
 use pool::Pool;
-use upkeep::Upkeep;
 
 /// An append that others overtake so often is given back.
 const MAX_ATTEMPTS: u32 = 64;
@@ -69,7 +73,7 @@ pub(crate) enum Hand {
 pub struct Embedded {
     pub(crate) core: Arc<Core>,
     sequencer: Sequencer<Admitter>,
-    upkeep: Arc<Upkeep>,
+    upkeep: Arc<Maintenance>,
     pool: Pool,
 }
 
@@ -98,8 +102,8 @@ impl Embedded {
         let threads = options.read_threads;
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
         let sequencer = Sequencer::start(&opened, admitter).map_err(open::no_thread)?;
-        let upkeep = core.upkeep.clone();
-        Upkeep::start(&upkeep, core.clone()).map_err(open::no_thread)?;
+        let upkeep = core.maintenance.clone();
+        Maintenance::start(&upkeep, core.clone()).map_err(open::no_thread)?;
         let pool = Pool::start(threads).map_err(open::no_thread)?;
         Ok(Embedded { core, sequencer, upkeep, pool })
     }
@@ -167,6 +171,10 @@ impl Embedded {
     /// What scavenging would remove now: reads all segments if any retention is set.
     pub fn reclaimable(&self) -> Result<Scavenged, ReadError> {
         self.core.reclaimable()
+    }
+
+    async fn read_on_pool(&self, read: Read) -> Result<(Page, bool), ReadError> {
+        page::read_in_turns(&self.pool, self.core.clone(), read).await
     }
 
     async fn on_pool<T: Send + 'static>(

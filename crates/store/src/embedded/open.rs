@@ -2,22 +2,21 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
-use arc_swap::ArcSwap;
-use leftfold_index::{ActivePart, FileHead, IndexCache, IndexFile, IndexSet, Part};
+use leftfold_index::{ActivePart, FileHead, IndexFile, Part};
 use leftfold_io::{Clock, Disk, Random};
 use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
-use parking_lot::{Mutex, RwLock};
-use quick_cache::sync::Cache;
 
 use super::admit::Admitter;
-use super::core::Core;
+use super::core::{Core, Progress};
+use super::definitions::Definitions;
 use super::events::EventCache;
-use super::indexes::{IndexList, Indexes};
+use super::index_view::IndexView;
+use super::indexes::IndexList;
+use super::maintenance::{Closed, Maintenance};
 use super::options::Options;
 use super::rebuild::{Rebuilt, decode_moves};
-use super::upkeep::{Closed, Upkeep};
 use super::wakes::Wakes;
 use crate::error::OpenError;
 use crate::keys::Keys;
@@ -59,26 +58,20 @@ pub(crate) fn open(
         keys,
         random,
         clock,
-        index: ArcSwap::default(),
-        index_cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
+        index: IndexView::new(options.index_cache_bytes, options.head_cache),
+        definitions: Definitions::new(options.head_cache),
+        maintenance: Arc::new(Maintenance::new(options.upkeep_bytes_per_second, options.packing)),
         events: EventCache::new(options.event_cache_bytes),
-        heads: Cache::new(options.head_cache),
-        checkpoints: RwLock::default(),
-        indexes: Indexes::default(),
-        rules: ArcSwap::default(),
-        streams_limited: AtomicBool::new(false),
-        kept: Cache::new(options.head_cache),
-        known: Arc::new(AtomicU64::new(log.head().position)),
-        admitted: AtomicU64::new(0),
+        progress: Progress {
+            known: AtomicU64::new(log.head().position),
+            admitted: AtomicU64::new(0),
+        },
         wakes: Wakes::default(),
-        upkeep: Arc::new(Upkeep::of(options.upkeep_bytes_per_second)),
-        packing: options.packing,
-        rewriting: Mutex::new(()),
         limits: options.limits.within_format(),
         log,
     });
     let active = fill(&core)?;
-    core.upkeep.unmerged();
+    core.maintenance.unmerged();
     core.find_limited_streams()?;
     core.load_rules().map_err(as_failure)?;
     let admitter = Admitter::new(core.clone(), active);
@@ -105,15 +98,15 @@ fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
             true => last_file.clone(),
             false => index_file(core, &files, &segment).map(|(file, last)| {
                 covered = last;
-                core.index.rcu(|index| index.with_part(Part::File(file.clone())));
+                core.index.set.rcu(|index| index.with_part(Part::File(file.clone())));
                 file
             }),
         };
         if let Some(file) = used {
             if !segment.sealed {
-                core.upkeep.unsealed(segment.id);
-            } else if segment.packing < core.packing {
-                core.upkeep.unpacked(segment.id);
+                core.maintenance.unsealed(segment.id);
+            } else if segment.packing < core.maintenance.packing {
+                core.maintenance.unpacked(segment.id);
             }
             last_file = Some(file);
             continue;
@@ -127,16 +120,16 @@ fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
             failed = failed.take().or(rebuilt.frame(frame, &active).err());
         })?;
         failed.map_or(Ok(()), Err)?;
-        core.index.rcu(|index| index.with_part(Part::Active(active.clone())));
+        core.index.set.rcu(|index| index.with_part(Part::Active(active.clone())));
         if !segment.active {
             let checkpoints = &rebuilt.checkpoints;
-            core.upkeep.add(Closed::new(segment, active.clone(), checkpoints));
+            core.maintenance.add(Closed::new(segment, active.clone(), checkpoints));
             // Without their files, all segments would be in memory at once.
-            core.upkeep.make_room(core);
+            core.maintenance.make_room(core);
         }
     }
-    *core.checkpoints.write() = rebuilt.checkpoints;
-    core.indexes.open_with(rebuilt.indexes);
+    *core.definitions.checkpoints.write() = rebuilt.checkpoints;
+    core.definitions.indexes.open_with(rebuilt.indexes);
     take_past(core, &files)?;
     Ok(active)
 }
@@ -166,7 +159,7 @@ pub(crate) fn open_file(
     core: &Core,
     live: &LiveFile,
 ) -> Result<Arc<IndexFile>, leftfold_index::IndexError> {
-    let cache = core.index_cache.clone();
+    let cache = core.index.cache.clone();
     IndexFile::open(&**core.log.disk(), &live.name(), head_of(core, live), cache)
 }
 
@@ -182,29 +175,19 @@ pub(crate) fn id_of(live: &LiveFile) -> u64 {
 
 /// Binds what is known of the past of named indexes; what is not known is looked for again.
 fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
-    let named: Vec<_> = core.indexes.durable().iter().cloned().collect();
+    let named: Vec<_> = core.definitions.indexes.durable().iter().cloned().collect();
     for named in named {
         let of_it = files.iter().filter(|file| file.kind == PAST && file.id == named.defined_at);
         let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
         match past {
             Ok(past) if !past.is_empty() => {
-                core.with_backfill(&named, &past);
+                core.index.add_backfill(&named, &past);
                 named.filled(Ok(()));
             }
-            _ => core.upkeep.named(Some(named), None),
+            _ => core.maintenance.named(Some(named), None),
         }
     }
     Ok(())
-}
-
-impl Core {
-    pub(crate) fn with_backfill(&self, named: &super::indexes::Named, past: &[Arc<IndexFile>]) {
-        self.index.rcu(|index| {
-            let keys: Vec<_> = named.keys().collect();
-            let with = |index: IndexSet, file: &Arc<IndexFile>| index.with_backfill(&keys, file);
-            past.iter().fold(IndexSet::clone(index), with)
-        });
-    }
 }
 
 /// Returns the failure of a read that the store makes for itself, whose input is valid.

@@ -1,13 +1,15 @@
 use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work on a thread of the pool, a turn at each call; `Break` when it is done.
+type Job = Box<dyn FnMut() -> ControlFlow<()> + Send>;
 
 /// A few threads that read for async callers, so that no caller's runtime waits for a disk. Each
-/// caller has at most one job here; whoever dropped its future does not add another.
+/// caller has at most one job here.
 #[derive(Clone)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
@@ -33,29 +35,51 @@ impl Pool {
         Ok(Pool { _closer: Arc::new(Closer(shared.clone())), shared })
     }
 
-    /// Runs the work on one of the threads; none if the pool was closed first.
+    /// Runs the work on one of the threads; `None` if the pool was closed first.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        let mut work = Some(work);
+        self.run_in_turns(move || work.take().map(|work| work())).await
+    }
+
+    /// Runs work that takes turns: it is called until it returns an answer. Jobs that wait get their
+    /// turns in between.
+    pub(crate) async fn run_in_turns<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut() -> Option<T> + Send + 'static,
+    ) -> Option<T> {
         let (answer, waiting) = oneshot::channel();
+        let mut answer = Some(answer);
         let job: Job = Box::new(move || {
-            // Whoever dropped its future meanwhile wants no work to be done.
-            if !answer.is_closed() {
-                _ = answer.send(work());
+            // A caller that dropped its future wants no more work to be done.
+            if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                return ControlFlow::Break(());
+            }
+            match work() {
+                Some(done) => {
+                    _ = answer.take().map(|answer| answer.send(done));
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
             }
         });
-        self.shared.jobs.lock().0.push_back(job);
-        self.shared.filled.notify_one();
+        self.shared.add(job);
         waiting.await.ok()
     }
 }
 
 impl Shared {
+    fn add(&self, job: Job) {
+        self.jobs.lock().0.push_back(job);
+        self.filled.notify_one();
+    }
+
     fn work(&self) {
         loop {
             let mut jobs = self.jobs.lock();
-            let job = loop {
+            let mut job = loop {
                 match jobs.0.pop_front() {
                     Some(job) => break job,
                     None if jobs.1 => return,
@@ -63,8 +87,11 @@ impl Shared {
                 }
             };
             drop(jobs);
-            // A panic was reported where it happened; whoever waits for the answer gets none.
-            _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            // A panic was reported where it happened; the caller gets no answer.
+            let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut job));
+            if matches!(turn, Ok(ControlFlow::Continue(()))) {
+                self.add(job);
+            }
         }
     }
 }
@@ -73,5 +100,41 @@ impl Drop for Closer {
     fn drop(&mut self) {
         self.0.jobs.lock().1 = true;
         self.0.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_job_gets_its_turn_while_long_ones_go_on() {
+        let pool = Pool::start(1).unwrap();
+        let (stop, is_stopped) = (Arc::new(Mutex::new(false)), |stop: &Mutex<bool>| *stop.lock());
+        let (seen, others) = (stop.clone(), pool.clone());
+        let long = std::thread::spawn(move || {
+            pollster::block_on(others.run_in_turns(move || is_stopped(&seen).then_some("long")))
+        });
+        // Without turns the only thread would never come to this one.
+        assert_eq!(pollster::block_on(pool.run(|| "short")), Some("short"));
+        *stop.lock() = true;
+        assert_eq!(long.join().unwrap(), Some("long"));
+    }
+
+    #[test]
+    fn a_caller_that_leaves_ends_its_work() {
+        let pool = Pool::start(1).unwrap();
+        let mut left = Box::pin(pool.run_in_turns(|| None::<()>));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(left.as_mut().poll(&mut context).is_pending());
+        drop(left);
+        assert_eq!(pollster::block_on(pool.run(|| 1)), Some(1));
+    }
+
+    #[test]
+    fn a_panic_ends_one_job_and_no_thread() {
+        let pool = Pool::start(1).unwrap();
+        assert_eq!(pollster::block_on(pool.run(|| panic!("in the middle"))), None::<()>);
+        assert_eq!(pollster::block_on(pool.run(|| 1)), Some(1));
     }
 }

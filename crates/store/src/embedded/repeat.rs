@@ -44,7 +44,7 @@ impl Core {
         let key = &draft.streams[at].keys.stream;
         let mut found = Vec::new();
         for (version, event) in (first..).zip(draft.events_of(at)) {
-            let position = self.index.load().nth(key, version, upto)?;
+            let position = self.index.set.load().nth(key, version, upto)?;
             let stored = position.map(|position| self.event_at(position)).transpose()?;
             found.push((event, stored.filter(|stored| stored.id() == event.id)));
         }
@@ -65,7 +65,7 @@ impl Core {
         let mut found = Vec::new();
         for event in draft.events_of(at) {
             let position = match event.id_given {
-                true => self.index.load().first(&event.id_key, upto)?,
+                true => self.index.set.load().first(&event.id_key, upto)?,
                 false => None,
             };
             let stored = position.map(|position| self.event_at(position)).transpose()?;
@@ -140,7 +140,7 @@ impl Core {
         let (Some(named), Some((first, _))) = (named, appended.positions) else {
             return Ok(appended);
         };
-        let index = self.index.load();
+        let index = self.index.set.load();
         let mut ordinals = Vec::with_capacity(draft.events.len());
         for (position, event) in (first..).zip(&draft.events) {
             let micros = event.time.unwrap_or_default();

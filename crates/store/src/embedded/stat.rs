@@ -8,7 +8,7 @@ pub(crate) fn meters(core: &Core) -> Meters {
         batches: core.log.batches(),
         syncs: core.log.syncs(),
         log_cache: core.log.cache_hits_and_misses(),
-        index_cache: core.index_cache.hits_and_misses(),
+        index_cache: core.index.cache.hits_and_misses(),
         position: core.log.head().position,
     }
 }
@@ -21,15 +21,15 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         store_id: u128::from_le_bytes(header.store_id),
         created: Timestamp(header.created.get()),
         events: head,
-        streams: core.index.load().count(&core.keys.starts(), head)?,
-        checkpoints: core.checkpoints.read().len() as u64,
-        indexes: core.indexes.durable().len() as u64,
+        streams: core.index.set.load().count(&core.keys.starts(), head)?,
+        checkpoints: core.definitions.checkpoints.read().len() as u64,
+        indexes: core.definitions.indexes.durable().len() as u64,
         segments: segments.len() as u64,
         sealed: segments.iter().filter(|segment| segment.sealed).count() as u64,
         packed: segments.iter().filter(|segment| segment.packing != Packing::Off).count() as u64,
         log_bytes: segments.iter().map(|segment| segment.bytes).sum(),
         index_bytes: files.iter().map(|file| file.length).sum(),
         index_files: files.len() as u64,
-        upkeep_failure: core.upkeep.failure(),
+        upkeep_failure: core.maintenance.failure(),
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use leftfold_index::Key;
 
 use super::core::Core;
+use super::page;
 use super::pool::Pool;
 use super::wakes::needed;
 use leftfold_api::{
@@ -104,11 +105,15 @@ impl LiveSubscription {
         let (core, seen) = (&self.core, self.page_end);
         if self.waiting_at.is_none() {
             // An index that is not there any more: the next read says so.
-            let Ok((_, plan)) = core.resolve(&self.query) else { return Ok(()) };
-            let keys = plan.postings.as_ref().and_then(needed);
+            let Some(keys) = self.needed_keys() else { return Ok(()) };
             if let Some(keys) = keys
                 && let Some(registered) = core.wakes.register(&keys)
             {
+                // An index that was defined anew before this registered has other keys, and the
+                // bells for the change have rung already.
+                if self.needed_keys().flatten().as_ref() != Some(&keys) {
+                    return Ok(());
+                }
                 match self.under_way(&keys)? {
                     Some(position) => core.wait(|head| head.position >= position).await?,
                     None => registered.rung().await,
@@ -119,9 +124,17 @@ impl LiveSubscription {
         Ok(core.wait(|head| head.position > seen).await?)
     }
 
+    /// The keys of which each wanted event has one, `Some(None)` if there are too many of them, and
+    /// `None` if the query asks for an index that is not there.
+    #[expect(clippy::option_option, reason = "no index and no keys are different answers")]
+    fn needed_keys(&self) -> Option<Option<Vec<Key>>> {
+        let (_, plan) = self.core.resolve(&self.query).ok()?;
+        Some(plan.postings.as_ref().and_then(needed))
+    }
+
     /// The last position, durable or not, of what this one waits for and has not seen.
     fn under_way(&self, keys: &[Key]) -> Result<Option<u64>, Failure> {
-        let (index, seen) = (self.core.index.load(), self.page_end);
+        let (index, seen) = (self.core.index.set.load(), self.page_end);
         let newest = |key| index.newest_after(key, seen);
         let newest: Vec<_> = keys.iter().map(newest).collect::<Result<_, _>>()?;
         Ok(newest.into_iter().flatten().max())
@@ -136,10 +149,7 @@ impl LiveSubscription {
         }
         let page = match &self.pool {
             None => core.read_from(&read)?,
-            Some(pool) => match pool.run(move || core.read_from(&read)).await {
-                Some(page) => page?,
-                None => return Err(super::closed().into()),
-            },
+            Some(pool) => page::read_in_turns(pool, core, read).await?,
         };
         self.arrive(page);
         Ok(())

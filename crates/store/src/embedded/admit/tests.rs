@@ -56,7 +56,10 @@ impl Admit for Watched {
 
     fn confirmed(&mut self, head: Head) {
         self.0.confirmed(head);
-        assert!(!self.0.core.upkeep.step(&self.0.core), "work began before the head was published");
+        assert!(
+            !self.0.core.maintenance.step(&self.0.core),
+            "work began before the head was published"
+        );
     }
 
     fn published(&mut self, head: Head) {
@@ -81,7 +84,7 @@ impl Held {
         let options = crate::embedded::Options::default();
         let (opened, core, admitter) =
             open(disk, clock, Arc::new(SeededRandom::new(1)), options).unwrap();
-        while core.upkeep.step(&core) {}
+        while core.maintenance.step(&core) {}
         let commit = HeldCommit::default();
         let (sequencer, pump) =
             Sequencer::manual_with(&opened, Watched(admitter), commit.clone()).unwrap();
@@ -120,7 +123,7 @@ fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
         })
     };
     let waiting = [moves("a"), moves("b")].map(|append| held.batch(append));
-    let checkpoint = |held: &Held, name| held.core.checkpoint(name).unwrap();
+    let checkpoint = |held: &Held, name| held.core.definitions.checkpoint(name).unwrap();
     assert_eq!((checkpoint(&held, "a"), checkpoint(&held, "b")), (None, None));
     held.confirm(1);
     assert_eq!((checkpoint(&held, "a"), checkpoint(&held, "b")), (Some(to.clone()), None));
@@ -143,10 +146,10 @@ fn a_named_index_is_filled_once_its_definition_is_in_the_head() {
     _ = held.batch(event("s-3"));
     held.confirm(2);
     assert!(held.core.index_infos().unwrap().is_empty());
-    assert!(!held.core.upkeep.step(&held.core));
+    assert!(!held.core.maintenance.step(&held.core));
     held.confirm(3);
     assert!(!held.core.index_infos().unwrap()[0].ready);
-    while held.core.upkeep.step(&held.core) {}
+    while held.core.maintenance.step(&held.core) {}
     held.confirm(4);
     let info = &held.core.index_infos().unwrap()[0];
     assert_eq!((info.ready, info.events), (true, 3));

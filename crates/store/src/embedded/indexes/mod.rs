@@ -49,7 +49,7 @@ impl Core {
         definition.check()?;
         let name = &definition.name;
         names::check("index", &stream_of(name))?;
-        let (indexes, allowed) = (self.indexes.durable(), self.limits.indexes);
+        let (indexes, allowed) = (self.definitions.indexes.durable(), self.limits.indexes);
         if indexes.get(name).is_some() {
             let message = format!("there is an index {name} already; drop it first");
             return Err(Invalid::new("index_exists", message).into());
@@ -67,7 +67,7 @@ impl Core {
 
     /// The append that removes an index.
     pub(crate) fn removal(&self, name: &str) -> Result<Append, AppendError> {
-        if self.indexes.durable().get(name).is_none() {
+        if self.definitions.indexes.durable().get(name).is_none() {
             return Err(self.unknown_index(name).into());
         }
         self.index_append(name, NewEvent::new(DROPPED, ""))
@@ -76,7 +76,7 @@ impl Core {
     fn index_append(&self, name: &str, event: NewEvent) -> Result<Append, AppendError> {
         let stream = stream_of(name);
         let key = self.keys.of(Field::Stream, &stream);
-        let version = self.version(&key, self.log.head().position)?;
+        let version = self.index.version(&key, self.log.head().position)?;
         let expected = version.map_or(Expected::NoStream, Expected::Exactly);
         Ok(Append::new().event(&stream, event).expect(stream, expected))
     }
@@ -88,7 +88,7 @@ impl Core {
         positions: Option<(u64, u64)>,
     ) -> Result<(), AppendError> {
         let (defined_at, _) = positions.unwrap_or_default();
-        let named = self.indexes.durable().get(name).cloned();
+        let named = self.definitions.indexes.durable().get(name).cloned();
         match named.filter(|named| named.defined_at == defined_at) {
             Some(named) => Ok(named.wait().await?),
             None => Ok(()),
@@ -101,11 +101,11 @@ impl Core {
         change: &Change,
         defined: Option<Arc<Named>>,
     ) -> Option<Arc<Named>> {
-        self.indexes.publish(change.name(), defined, &self.keys)
+        self.definitions.indexes.publish(change.name(), defined, &self.keys)
     }
 
     fn unknown_index(&self, name: &str) -> Invalid {
-        let indexes = self.indexes.durable();
+        let indexes = self.definitions.indexes.durable();
         let known: Vec<_> = indexes.iter().take(10).map(|n| n.definition.name.as_str()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Invalid::new("index_unknown", format!("there is no index {name}; defined are: {known}"))
@@ -152,7 +152,7 @@ impl Core {
     }
 
     pub(crate) fn ready_index(&self, name: &str) -> Result<Arc<Named>, Invalid> {
-        let named = self.indexes.durable().get(name).cloned();
+        let named = self.definitions.indexes.durable().get(name).cloned();
         let named = named.ok_or_else(|| self.unknown_index(name))?;
         if named.is_ready() {
             return Ok(named);
@@ -169,17 +169,17 @@ impl Core {
 
     pub(crate) fn index_info(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
         names::check("index", name)?;
-        let named = self.indexes.durable().get(name).cloned();
+        let named = self.definitions.indexes.durable().get(name).cloned();
         named.map(|named| self.info_of(&named)).transpose()
     }
 
     pub(crate) fn index_infos(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.indexes.durable().iter().map(|named| self.info_of(named)).collect()
+        self.definitions.indexes.durable().iter().map(|named| self.info_of(named)).collect()
     }
 
     fn info_of(&self, named: &Named) -> Result<IndexInfo, ReadError> {
         let IndexDefinition { name, query, partitioning } = named.definition.clone();
-        let events = self.index.load().count(&named.key, self.log.head().position)?;
+        let events = self.index.set.load().count(&named.key, self.log.head().position)?;
         Ok(IndexInfo { name, query, partitioning, ready: named.is_ready(), events })
     }
 
@@ -199,10 +199,10 @@ impl Core {
         let head = self.log.head().position;
         let key = self.list_of(&query)?.ok_or_else(no_list)?;
         if let From::Including(Point::Ordinal(ordinal)) = from {
-            return Ok(ordinal.min(self.index.load().count(&key, head)?));
+            return Ok(ordinal.min(self.index.set.load().count(&key, head)?));
         }
         let [first, _] = self.range(&Read { from, ..Read::forward(query) }, head)?;
-        Ok(self.index.load().count(&key, first.saturating_sub(1).min(head))?)
+        Ok(self.index.set.load().count(&key, first.saturating_sub(1).min(head))?)
     }
 
     /// The plan of an index's own query.

@@ -3,9 +3,9 @@
 use leftfold_index::Order;
 
 use super::schedule::{Failed, Filled};
+use crate::embedded::candidates::Candidates;
 use crate::embedded::core::Core;
-use crate::embedded::reading::Candidates;
-use crate::embedded::retention::Sight;
+use crate::embedded::retention::Visibility;
 use crate::plan::Plan;
 use crate::replay::{Replay, ReplayError};
 use leftfold_api::{Query, ReadError, Recorded};
@@ -17,7 +17,7 @@ pub(super) struct Source<'a> {
     plan: Plan,
     /// From and to, both included.
     pub(super) range: [u64; 2],
-    sight: Sight,
+    visibility: Visibility,
     chunk_bytes: usize,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Source<'a> {
 pub(super) struct Reader<'a> {
     source: &'a Source<'a>,
     /// Remembers what is kept of streams.
-    sight: Sight,
+    visibility: Visibility,
     /// As many items the pieces of the last chunk had, about.
     piece_len: usize,
 }
@@ -37,11 +37,11 @@ impl<'a> Source<'a> {
         let chunk_bytes = replay.chunk_bytes;
         let range = [core.position_of(&replay.after)? + 1, head];
         let expanded = expanded.into_owned();
-        Ok(Source { core, expanded, plan, range, sight: core.sight(head), chunk_bytes })
+        Ok(Source { core, expanded, plan, range, visibility: core.visibility(head), chunk_bytes })
     }
 
     pub(super) fn reader(&'a self) -> Reader<'a> {
-        Reader { source: self, sight: self.sight.clone(), piece_len: 0 }
+        Reader { source: self, visibility: self.visibility.clone(), piece_len: 0 }
     }
 }
 
@@ -102,6 +102,6 @@ impl Reader<'_> {
     fn wanted(&mut self, event: Recorded) -> Result<Option<Recorded>, ReadError> {
         let Source { core, plan, expanded, .. } = self.source;
         let wanted = plan.exact || expanded.matches(&event);
-        Ok((wanted && self.sight.sees(core, &event)?).then_some(event))
+        Ok((wanted && self.visibility.shows(core, &event)?).then_some(event))
     }
 }

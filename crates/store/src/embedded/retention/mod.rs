@@ -7,10 +7,10 @@
 mod change;
 mod rules;
 mod scavenge;
-mod sight;
 mod streams;
+mod visibility;
 
 pub(crate) use change::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS, StoreChange};
 pub(crate) use rules::Rule;
-pub(crate) use sight::Sight;
-pub(crate) use streams::Kept;
+pub(crate) use streams::StreamRetention;
+pub(crate) use visibility::Visibility;

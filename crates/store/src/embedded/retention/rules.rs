@@ -102,7 +102,7 @@ impl Core {
     /// The append that defines a rule.
     pub(crate) fn rule_definition(&self, rule: &RetentionRule) -> Result<Append, AppendError> {
         check(rule)?;
-        let (rules, allowed) = (self.rules.load(), self.limits.retention_rules);
+        let (rules, allowed) = (self.definitions.rules.load(), self.limits.retention_rules);
         if rules.len() >= allowed && rules.iter().all(|known| known.name != rule.name) {
             let found = rules.len() + 1;
             let error = limit_error("too_many_rules", "retention rules", found, allowed);
@@ -117,7 +117,7 @@ impl Core {
 
     /// The append that removes a rule.
     pub(crate) fn rule_removal(&self, name: &str) -> Result<Append, AppendError> {
-        if self.rules.load().iter().all(|rule| rule.name != name) {
+        if self.definitions.rules.load().iter().all(|rule| rule.name != name) {
             let message = format!("there is no retention rule {name}");
             return Err(Invalid::new("rule_unknown", message).into());
         }
@@ -127,18 +127,9 @@ impl Core {
     fn rule_append(&self, name: &str, event: NewEvent) -> Result<Append, AppendError> {
         let stream = format!("{CATEGORY_OF_RULES}-{name}");
         let version =
-            self.version(&self.keys.of(Field::Stream, &stream), self.log.head().position)?;
+            self.index.version(&self.keys.of(Field::Stream, &stream), self.log.head().position)?;
         let expected = version.map_or(Expected::NoStream, Expected::Exactly);
         Ok(Append::new().event(&stream, event).expect(stream, expected))
-    }
-
-    /// A definition or removal has become durable.
-    pub(crate) fn rule_changed(&self, name: &str, rule: Option<Arc<Rule>>) {
-        let mut rules = Vec::clone(&self.rules.load());
-        rules.retain(|known: &Arc<Rule>| known.name != name);
-        rules.extend(rule);
-        rules.sort_by(|a, b| a.name.cmp(&b.name));
-        self.rules.store(Arc::new(rules));
     }
 
     /// Reads the rules from the log, when the store is opened.
@@ -151,7 +142,7 @@ impl Core {
             let name = stream.split_once('-').map_or("", |(_, name)| name);
             let text = std::str::from_utf8(&data).unwrap_or_default();
             if let Some(rule) = read_change(name, event.event_type(), text) {
-                self.rule_changed(name, rule);
+                self.definitions.change_rule(name, rule);
             }
         }
         Ok(())

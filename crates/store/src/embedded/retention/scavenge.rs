@@ -6,16 +6,16 @@
 
 use leftfold_log::{Edit, Edited, Record, RewriteError, SegmentInfo};
 
-use super::sight::Sight;
+use super::visibility::Visibility;
 use crate::embedded::core::Core;
 use crate::embedded::events::recorded;
-use crate::embedded::upkeep::{Pace, may_train};
+use crate::embedded::maintenance::{Pace, may_train};
 use leftfold_api::{Failure, ReadError, Recorded, Scavenged};
 
 /// Removes payloads from what is written again.
 struct Scavenger<'a> {
     core: &'a Core,
-    sight: &'a mut Sight,
+    visibility: &'a mut Visibility,
     pace: Pace<'a>,
     removed: &'a mut Scavenged,
     failure: Option<Failure>,
@@ -23,7 +23,7 @@ struct Scavenger<'a> {
 
 impl Scavenger<'_> {
     fn drops(&mut self, event: &Recorded) -> Result<bool, Failure> {
-        Ok(!event.is_scavenged() && !self.sight.sees(self.core, event)?)
+        Ok(!event.is_scavenged() && !self.visibility.shows(self.core, event)?)
     }
 }
 
@@ -56,11 +56,11 @@ impl Edit for Scavenger<'_> {
 impl Core {
     /// What scavenging would remove now.
     pub(crate) fn reclaimable(&self) -> Result<Scavenged, ReadError> {
-        let mut sight = self.sight(self.log.head().position);
+        let mut visibility = self.visibility(self.log.head().position);
         let mut found = Scavenged::default();
-        if !sight.is_unlimited() {
+        if !visibility.is_unlimited() {
             for segment in self.log.segments() {
-                self.look_for_dropped(&segment, &mut sight, &mut found)?;
+                self.look_for_dropped(&segment, &mut visibility, &mut found)?;
             }
         }
         Ok(found)
@@ -68,11 +68,11 @@ impl Core {
 
     /// Whether a segment that is not sealed holds anything to be removed.
     pub(crate) fn drops_of_unsealed(&self) -> Result<bool, ReadError> {
-        let mut sight = self.sight(self.log.head().position);
+        let mut visibility = self.visibility(self.log.head().position);
         let mut found = Scavenged::default();
-        if !sight.is_unlimited() {
+        if !visibility.is_unlimited() {
             for segment in self.log.segments().iter().filter(|segment| !segment.sealed) {
-                self.look_for_dropped(segment, &mut sight, &mut found)?;
+                self.look_for_dropped(segment, &mut visibility, &mut found)?;
             }
         }
         Ok(found.events > 0)
@@ -81,7 +81,7 @@ impl Core {
     fn look_for_dropped(
         &self,
         segment: &SegmentInfo,
-        sight: &mut Sight,
+        visibility: &mut Visibility,
         found: &mut Scavenged,
     ) -> Result<(), ReadError> {
         found.segments += 1;
@@ -89,7 +89,7 @@ impl Core {
         self.log.each_frame(segment.id, |frame| {
             for record in frame.records {
                 let one = recorded(record).and_then(|event| {
-                    if !event.is_scavenged() && !sight.sees(self, &event)? {
+                    if !event.is_scavenged() && !visibility.shows(self, &event)? {
                         found.events += 1;
                         found.payload_bytes += event.payload_bytes();
                     }
@@ -108,15 +108,15 @@ impl Core {
         &self,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Scavenged, ReadError> {
-        let mut sight = self.sight(self.log.head().position);
+        let mut visibility = self.visibility(self.log.head().position);
         let mut done = Scavenged::default();
-        if sight.is_unlimited() {
+        if visibility.is_unlimited() {
             return Ok(done);
         }
         let segments: Vec<_> = self.log.segments().iter().filter(|s| s.sealed).copied().collect();
         for (at, segment) in (0..).zip(&segments) {
             progress(at, segments.len() as u64);
-            self.scavenge_segment(segment, &mut sight, &mut done)?;
+            self.scavenge_segment(segment, &mut visibility, &mut done)?;
         }
         progress(segments.len() as u64, segments.len() as u64);
         Ok(done)
@@ -125,24 +125,26 @@ impl Core {
     fn scavenge_segment(
         &self,
         segment: &SegmentInfo,
-        sight: &mut Sight,
+        visibility: &mut Visibility,
         done: &mut Scavenged,
     ) -> Result<(), ReadError> {
-        let _alone = self.rewriting.lock();
+        let _alone = self.maintenance.rewriting.lock();
         let mut found = Scavenged::default();
-        self.look_for_dropped(segment, sight, &mut found)?;
+        self.look_for_dropped(segment, visibility, &mut found)?;
         done.segments += 1;
         if found.events == 0 {
             return Ok(());
         }
         // It may have been packed since the list was made.
         let now = self.log.segments();
-        let packing = now.iter().find(|s| s.id == segment.id).map_or(self.packing, |s| s.packing);
+        let packing =
+            now.iter().find(|s| s.id == segment.id).map_or(self.maintenance.packing, |s| s.packing);
         let mut removed = *done;
-        let pace = self.upkeep.pace();
+        let pace = self.maintenance.pace();
         let mut scavenger =
-            Scavenger { core: self, sight, pace, removed: &mut removed, failure: None };
-        let rewritten = self.log.rewrite(segment.id, packing.max(self.packing), &mut scavenger);
+            Scavenger { core: self, visibility, pace, removed: &mut removed, failure: None };
+        let rewritten =
+            self.log.rewrite(segment.id, packing.max(self.maintenance.packing), &mut scavenger);
         if let Some(failure) = scavenger.failure.take() {
             return Err(failure.into());
         }

@@ -1,7 +1,5 @@
 //! What is kept of single streams.
 
-use std::sync::atomic::Ordering;
-
 use leftfold_index::Key;
 
 use super::change::{CATEGORY_OF_STREAMS, STREAM_RETENTION, STREAM_TOMBSTONED};
@@ -11,36 +9,37 @@ use leftfold_api::{
     Append, AppendError, Conflict, Expected, Failure, Field, NewEvent, Recorded, Retention,
 };
 
-/// What was said last of a stream.
+/// The retention of a stream of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
-    Only(Retention),
-    /// Nothing, for ever.
-    Nothing,
+pub(crate) enum StreamRetention {
+    /// The stream is open; it keeps what this says.
+    Open(Retention),
+    /// The stream was closed with a tombstone: it has no events, for ever.
+    Tombstoned,
 }
 
 /// What was said last of a stream, and how often something was said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamState {
-    pub(crate) kept: Kept,
+    pub(crate) kept: StreamRetention,
     /// The version of what says so; none if nothing was ever said.
     version: Option<u64>,
 }
 
-impl Default for Kept {
+impl Default for StreamRetention {
     fn default() -> Self {
-        Kept::Only(Retention::default())
+        StreamRetention::Open(Retention::default())
     }
 }
 
-impl Kept {
-    fn of(event: &Recorded) -> Result<Kept, Failure> {
+impl StreamRetention {
+    fn of(event: &Recorded) -> Result<StreamRetention, Failure> {
         let (position, data) = (event.position(), event.data());
         let text = std::str::from_utf8(&data).ok();
         match event.event_type() {
-            STREAM_TOMBSTONED => Ok(Kept::Nothing),
+            STREAM_TOMBSTONED => Ok(StreamRetention::Tombstoned),
             STREAM_RETENTION => match text.and_then(|text| text.parse().ok()) {
-                Some(retention) => Ok(Kept::Only(retention)),
+                Some(retention) => Ok(StreamRetention::Open(retention)),
                 None => Err(Failure::Record { position, what: "it is no retention" }),
             },
             _ => Err(Failure::Record { position, what: "its type is not known" }),
@@ -49,8 +48,8 @@ impl Kept {
 
     pub(crate) fn retention(self) -> Retention {
         match self {
-            Kept::Only(retention) => retention,
-            Kept::Nothing => Retention::default(),
+            StreamRetention::Open(retention) => retention,
+            StreamRetention::Tombstoned => Retention::default(),
         }
     }
 }
@@ -62,36 +61,36 @@ fn stream_about(stream: &str) -> String {
 impl Core {
     /// What is kept of a stream, as was said at or before a position.
     pub(crate) fn stream_state(&self, stream: &str, upto: u64) -> Result<StreamState, Failure> {
-        if !self.streams_limited.load(Ordering::Acquire) || stream.starts_with(names::SYSTEM) {
-            return Ok(StreamState { kept: Kept::default(), version: None });
+        if !self.definitions.are_streams_limited() || stream.starts_with(names::SYSTEM) {
+            return Ok(StreamState { kept: StreamRetention::default(), version: None });
         }
         let key = self.keys.of(Field::Stream, &stream_about(stream));
-        let Some(version) = self.version(&key, upto)? else {
-            return Ok(StreamState { kept: Kept::default(), version: None });
+        let Some(version) = self.index.version(&key, upto)? else {
+            return Ok(StreamState { kept: StreamRetention::default(), version: None });
         };
-        if let Some((known, kept)) = self.kept.get(&key)
+        if let Some((known, kept)) = self.definitions.retention.get(&key)
             && known == version
         {
             return Ok(StreamState { kept, version: Some(version) });
         }
         let kept = self.last_said(&key, version, upto)?;
-        self.kept.insert(key, (version, kept));
+        self.definitions.retention.insert(key, (version, kept));
         Ok(StreamState { kept, version: Some(version) })
     }
 
     /// What the last event that was not lost says.
-    fn last_said(&self, key: &Key, version: u64, upto: u64) -> Result<Kept, Failure> {
+    fn last_said(&self, key: &Key, version: u64, upto: u64) -> Result<StreamRetention, Failure> {
         for version in (0..=version).rev() {
-            let Some(position) = self.index.load().nth(key, version, upto)? else {
+            let Some(position) = self.index.set.load().nth(key, version, upto)? else {
                 let what = "what is kept of a stream is not found";
                 return Err(Failure::Record { position: upto, what });
             };
             let event = self.event_at(position)?;
             if !event.is_lost() {
-                return Kept::of(&event);
+                return StreamRetention::of(&event);
             }
         }
-        Ok(Kept::default())
+        Ok(StreamRetention::default())
     }
 
     /// The append that says what is kept of a stream. It fails as a conflict if something else was
@@ -109,7 +108,7 @@ impl Core {
     pub(crate) fn deletion(&self, stream: &str, expected: Expected) -> Result<Append, AppendError> {
         names::check_new("stream", stream)?;
         let head = self.log.head().position;
-        let version = self.version(&self.keys.of(Field::Stream, stream), head)?;
+        let version = self.index.version(&self.keys.of(Field::Stream, stream), head)?;
         let expected = if expected == Expected::Any { Expected::Exists } else { expected };
         let (true, Some(version)) = (expected.holds(version), version) else {
             let (stream, actual) = (stream.to_owned(), version);
@@ -137,7 +136,7 @@ impl Core {
     fn say(&self, stream: &str, event: NewEvent) -> Result<Append, AppendError> {
         names::check_new("stream", stream)?;
         let state = self.stream_state(stream, self.log.head().position)?;
-        if state.kept == Kept::Nothing {
+        if state.kept == StreamRetention::Tombstoned {
             return Err(Conflict::Tombstoned { stream: stream.to_owned() }.into());
         }
         let about = stream_about(stream);
@@ -146,16 +145,11 @@ impl Core {
         Ok(Append::new().event(&about, event).expect(about, expected))
     }
 
-    /// From now on streams must be asked what is kept of them.
-    pub(crate) fn streams_are_limited(&self) {
-        self.streams_limited.store(true, Ordering::Release);
-    }
-
     /// Whether anything was ever said of what is kept of a stream.
     pub(crate) fn find_limited_streams(&self) -> Result<(), Failure> {
         let category = self.keys.of(Field::Category, CATEGORY_OF_STREAMS);
-        if self.index.load().last(&category, self.log.head().position)?.is_some() {
-            self.streams_are_limited();
+        if self.index.set.load().last(&category, self.log.head().position)?.is_some() {
+            self.definitions.limit_streams();
         }
         Ok(())
     }

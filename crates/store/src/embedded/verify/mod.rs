@@ -124,7 +124,7 @@ impl<'a> Work<'a> {
     fn new(core: &'a Arc<Core>, verified: &mut Verified) -> Self {
         let changes = core.index_changes(core.log.head().position);
         let changes = changes.map_err(|error| verified.found(error.to_string())).ok();
-        let index = core.index.load_full();
+        let index = core.index.set.load_full();
         let files = index.parts().iter().filter_map(|part| match part {
             Part::File(file) => Some(file.clone()),
             // What is in memory was made from the log.
@@ -153,7 +153,7 @@ impl<'a> Work<'a> {
     fn file(&self, file: &Arc<IndexFile>, verified: &mut Verified) -> (Sum, Option<String>) {
         verified.index_files += 1;
         let (mut sum, mut wrong, mut key_before) = (Sum::default(), None, None);
-        let index = self.core.index.load_full();
+        let index = self.core.index.set.load_full();
         let checked = file.verify_in_chunks(|key, ordinal, positions| {
             positions.iter().for_each(|position| sum.add(&key, *position));
             // A long list comes in several pieces: where it begins counts.
@@ -174,7 +174,12 @@ impl<'a> Work<'a> {
     }
 
     fn has_past(&self, key: &Key) -> bool {
-        self.core.indexes.durable().iter().any(|named| named.keys().any(|of| of == *key))
+        self.core
+            .definitions
+            .indexes
+            .durable()
+            .iter()
+            .any(|named| named.keys().any(|of| of == *key))
     }
 
     /// Each file must hold what its segments' events should have.
@@ -230,7 +235,7 @@ impl<'a> Work<'a> {
     fn check_pasts(&self, verified: &mut Verified) {
         let core = self.core;
         let ready: Vec<_> =
-            core.indexes.durable().iter().filter(|n| n.is_ready()).cloned().collect();
+            core.definitions.indexes.durable().iter().filter(|n| n.is_ready()).cloned().collect();
         let of_ready = |id| ready.iter().any(|named| named.defined_at == id);
         for live in core.log.other_files().iter().filter(|f| f.kind == PAST && of_ready(f.id)) {
             verified.index_files += 1;

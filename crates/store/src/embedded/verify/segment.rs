@@ -59,7 +59,7 @@ impl Work<'_> {
 
 /// The event must hold the digest of what it says, and be found by its version and its id.
 fn check(core: &Core, event: &Recorded, verified: &mut Verified) {
-    let index = core.index.load();
+    let index = core.index.set.load();
     let (position, head) = (event.position(), core.log.head().position);
     if !event.digest_is_right(&core.log.header().hash_key) {
         verified.found(format!("the event at position {position} does not fit its own digest"));

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
-use crate::faults::support::{open, small};
-use leftfold_api::{Append, Coded, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription};
+use crate::faults::support::{open, poll, small};
+use leftfold_api::{
+    Append, Coded, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription,
+};
 use leftfold_io::fake::FakeDisk;
 use leftfold_store::{Embedded, LiveSubscription, Options};
 
@@ -171,4 +173,48 @@ fn nobody_who_waits_is_forgotten() {
         }
     });
     assert_eq!(missed.into_inner(), 0);
+}
+
+#[test]
+fn a_live_event_is_delivered_though_every_reader_thread_waits_for_a_disk() {
+    let disk = FakeDisk::new();
+    let store = open(&disk, small()).unwrap();
+    let append = |stream: &str| {
+        let event = NewEvent::new("Put", "data").tag("k", "v");
+        store.blocking().append(Append::new().event(stream, event)).unwrap();
+    };
+    (0..300).for_each(|_| append("old-1"));
+    drop(store);
+    let store = open(&disk, small()).unwrap();
+    store.settle().unwrap();
+    let append = |stream: &str| {
+        let event = NewEvent::new("Put", "data").tag("k", "v");
+        store.blocking().append(Append::new().event(stream, event)).unwrap();
+    };
+    let subscribe = Subscribe::after(Query::stream("new-1"), store.blocking().head());
+    let mut live = pollster::block_on(store.subscribe(subscribe)).unwrap();
+    let caught_up = pollster::block_on(live.next()).unwrap();
+    assert!(matches!(caught_up, Delivery::CaughtUp(_)));
+    let mut next = Box::pin(live.next());
+    assert!(poll(&mut next).is_pending());
+
+    let files = disk.reads_of("");
+    files.shut();
+    let mut cold: Vec<_> =
+        (0..4).map(|_| Box::pin(store.read(Read::forward(Query::event_type("Put"))))).collect();
+    assert!(cold.iter_mut().all(|read| poll(read).is_pending()));
+    append("new-1");
+    let delivered = poll(&mut next);
+    files.open();
+    let Poll::Ready(Ok(Delivery::Event(event, cursor))) = delivered else {
+        panic!("the event waits for a reader thread")
+    };
+    assert_eq!((event.stream(), event.version(), &event.data()[..]), ("new-1", 0, &b"data"[..]));
+    assert_eq!(cursor, store.blocking().head());
+    let page = store.blocking().read(Read::forward(Query::stream("new-1"))).unwrap();
+    assert_eq!(page.events[0].record(), event.record());
+    assert_eq!(page.events[0].commit_time(), event.commit_time());
+    for read in cold {
+        assert_eq!(pollster::block_on(read).unwrap().events.len(), 300);
+    }
 }

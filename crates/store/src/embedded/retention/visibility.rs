@@ -1,9 +1,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::rules::{Rule, selects};
-use super::streams::{Kept, is_kept_for_ever};
+use super::streams::{StreamRetention, is_kept_for_ever};
 use crate::embedded::core::Core;
 use leftfold_api::{Failure, Field, Recorded};
 
@@ -12,42 +11,42 @@ const REMEMBERED: usize = 10_000;
 
 /// What can be seen at a moment: which events retention has dropped.
 #[derive(Clone)]
-pub(crate) struct Sight {
+pub(crate) struct Visibility {
     head: u64,
     now: i64,
     rules: Arc<Vec<Arc<Rule>>>,
     streams_limited: bool,
-    streams: HashMap<String, StreamSight>,
+    streams: HashMap<String, StreamVisibility>,
 }
 
 /// What can be seen of a stream.
 #[derive(Clone, Copy)]
-struct StreamSight {
+struct StreamVisibility {
     first_kept: u64,
     cutoff: i64,
 }
 
 impl Core {
     /// What can be seen now, up to a durable position.
-    pub(crate) fn sight(&self, head: u64) -> Sight {
-        Sight {
+    pub(crate) fn visibility(&self, head: u64) -> Visibility {
+        Visibility {
             head,
             now: self.clock.now_micros(),
-            rules: self.rules.load_full(),
-            streams_limited: self.streams_limited.load(Ordering::Acquire),
+            rules: self.definitions.rules.load_full(),
+            streams_limited: self.definitions.are_streams_limited(),
             streams: HashMap::new(),
         }
     }
 }
 
-impl Sight {
+impl Visibility {
     /// Whether nothing can be hidden but what was scavenged.
     pub(crate) fn is_unlimited(&self) -> bool {
         !self.streams_limited && self.rules.is_empty()
     }
 
     /// Whether an event is still wanted.
-    pub(crate) fn sees(&mut self, core: &Core, event: &Recorded) -> Result<bool, Failure> {
+    pub(crate) fn shows(&mut self, core: &Core, event: &Recorded) -> Result<bool, Failure> {
         if event.is_scavenged() {
             return Ok(false);
         }
@@ -65,21 +64,21 @@ impl Sight {
         Ok(!self.rules.iter().any(too_old))
     }
 
-    fn stream(&mut self, core: &Core, name: &str) -> Result<StreamSight, Failure> {
-        if let Some(sight) = self.streams.get(name) {
-            return Ok(*sight);
+    fn stream(&mut self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
+        if let Some(visibility) = self.streams.get(name) {
+            return Ok(*visibility);
         }
-        let sight = self.look_at(core, name)?;
+        let visibility = self.look_at(core, name)?;
         if self.streams.len() == REMEMBERED {
             self.streams.clear();
         }
-        self.streams.insert(name.to_owned(), sight);
-        Ok(sight)
+        self.streams.insert(name.to_owned(), visibility);
+        Ok(visibility)
     }
 
-    fn look_at(&self, core: &Core, name: &str) -> Result<StreamSight, Failure> {
-        let nothing = StreamSight { first_kept: u64::MAX, cutoff: i64::MAX };
-        let Kept::Only(kept) = core.stream_state(name, self.head)?.kept else {
+    fn look_at(&self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
+        let nothing = StreamVisibility { first_kept: u64::MAX, cutoff: i64::MAX };
+        let StreamRetention::Open(kept) = core.stream_state(name, self.head)?.kept else {
             return Ok(nothing);
         };
         let of_stream =
@@ -88,10 +87,10 @@ impl Sight {
         let mut first_kept = kept.truncate_before.unwrap_or(0);
         if kept.max_count.is_some() || !counting.is_empty() {
             let key = core.keys.of(Field::Stream, name);
-            let last = core.version(&key, self.head)?.unwrap_or(0);
+            let last = core.index.version(&key, self.head)?.unwrap_or(0);
             let all = counting.iter().map(|rule| rule.retention).chain([kept]);
             first_kept = all.map(|one| one.first_kept(last)).max().unwrap_or(first_kept);
         }
-        Ok(StreamSight { first_kept, cutoff: kept.cutoff(self.now) })
+        Ok(StreamVisibility { first_kept, cutoff: kept.cutoff(self.now) })
     }
 }

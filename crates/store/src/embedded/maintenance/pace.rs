@@ -1,15 +1,15 @@
 use std::time::{Duration, Instant};
 
-use super::Upkeep;
+use super::Maintenance;
 
 /// Slows down what is done in the background.
 pub(crate) struct Pace<'a> {
-    upkeep: &'a Upkeep,
+    upkeep: &'a Maintenance,
     started: Instant,
     bytes: u64,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Starts work that is to be slow.
     pub(crate) fn pace(&self) -> Pace<'_> {
         Pace { upkeep: self, started: Instant::now(), bytes: 0 }

@@ -38,14 +38,14 @@ impl Core {
         self.log
             .replace_files(|old| inputs.contains(old), &[live])
             .map_err(|error| failed("adopting an index file", &error))?;
-        self.index.rcu(|index| index.with_merged(&held, merged.clone()));
+        self.index.set.rcu(|index| index.with_merged(&held, merged.clone()));
         held.iter().for_each(|input| input.retire(self.log.disk().clone()));
-        self.upkeep.unmerged();
+        self.maintenance.unmerged();
         Ok(())
     }
 
     fn in_use(&self, files: &[LiveFile]) -> Option<Vec<Arc<IndexFile>>> {
-        let index = self.index.load_full();
+        let index = self.index.set.load_full();
         let open = |live: &LiveFile| {
             let name = live.name();
             index.parts().iter().find_map(|part| match part {
@@ -70,7 +70,7 @@ impl Core {
             ..live_file(INDEX, first.id, generation, [first.first, last.last])
         };
         let (name, head) = (live.name(), head_of(self, &live));
-        let mut pace = self.upkeep.pace();
+        let mut pace = self.maintenance.pace();
         let mut before = 0;
         let mut progress = |written: u64| {
             let step = written.saturating_sub(before);

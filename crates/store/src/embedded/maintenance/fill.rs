@@ -19,7 +19,7 @@ impl Core {
         let files = self.past_files(named).map_err(as_failure)?;
         self.log.adopt(&files).map_err(|error| failed("adopting an index file", &error))?;
         let past: Result<Vec<_>, _> = files.iter().map(|live| open_file(self, live)).collect();
-        self.with_backfill(named, &past?);
+        self.index.add_backfill(named, &past?);
         Ok(())
     }
 
@@ -30,7 +30,7 @@ impl Core {
         let mut candidates = self.candidates(&plan, query, range, Order::Ascending)?;
         let (mut files, mut first, mut past) = (Vec::new(), 1, Past::new(named));
         while let Some(event) = candidates.next()? {
-            if self.upkeep.is_closing() {
+            if self.maintenance.is_closing() {
                 // It is begun again when the store is opened again.
                 return Err(crate::embedded::closed().into());
             }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use leftfold_index::ActivePart;
-use leftfold_log::SegmentInfo;
+use leftfold_log::{Packing, SegmentInfo};
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use pace::Pace;
@@ -30,7 +30,12 @@ use leftfold_api::{Cursor, Failure};
 /// are in memory.
 const UNSEALED: usize = 3;
 
-pub(crate) struct Upkeep {
+/// The background work of a store.
+pub(crate) struct Maintenance {
+    /// How sealed segments are stored.
+    pub(crate) packing: Packing,
+    /// Held while a segment is rewritten: one at a time.
+    pub(crate) rewriting: Mutex<()>,
     bytes_per_second: u64,
     state: Mutex<State>,
     changed: Condvar,
@@ -90,9 +95,11 @@ impl Closed {
     }
 }
 
-impl Upkeep {
-    pub(crate) fn of(bytes_per_second: u64) -> Self {
-        Upkeep {
+impl Maintenance {
+    pub(crate) fn new(bytes_per_second: u64, packing: Packing) -> Self {
+        Maintenance {
+            packing,
+            rewriting: Mutex::new(()),
             bytes_per_second: bytes_per_second.max(1),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -100,7 +107,7 @@ impl Upkeep {
         }
     }
 
-    pub(crate) fn start(upkeep: &Arc<Upkeep>, core: Arc<Core>) -> io::Result<()> {
+    pub(crate) fn start(upkeep: &Arc<Maintenance>, core: Arc<Core>) -> io::Result<()> {
         upkeep.state.lock().threaded = true;
         for (name, lane) in [
             ("leftfold-sealer", Lane::Sealing),

@@ -14,7 +14,7 @@ impl Core {
         let SegmentInfo { id, first, last, .. } = closed.segment;
         let live = live_file(INDEX, id, 0, [first, last]);
         let (name, head) = (live.name(), head_of(self, &live));
-        let index = self.index.load_full();
+        let index = self.index.set.load_full();
         let live = self.put_file(live, |file| {
             let target = Target { name: &name, file, head };
             Ok::<_, Failure>(Some(index.write_part(&closed.active, target, &closed.checkpoints)?))
@@ -26,15 +26,15 @@ impl Core {
         self.log
             .replace_files(|old| old.kind == INDEX && covers(old, id), &[live])
             .map_err(|error| failed("adopting an index file", &error))?;
-        self.index.rcu(|index| index.with_file(&closed.active, file.clone()));
-        self.upkeep.unmerged();
+        self.index.set.rcu(|index| index.with_file(&closed.active, file.clone()));
+        self.maintenance.unmerged();
         self.seal(id)
     }
 
     pub(super) fn seal(&self, segment: u64) -> Result<(), Failure> {
         self.log.seal(segment).map_err(|error| failed("sealing a segment", &error))?;
-        if self.packing != Packing::Off {
-            self.upkeep.unpacked(segment);
+        if self.maintenance.packing != Packing::Off {
+            self.maintenance.unpacked(segment);
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use leftfold_api::Failure;
 impl Core {
     /// Writes a sealed segment again, packed.
     pub(super) fn pack(&self, segment: u64) -> Result<(), Failure> {
-        let _alone = self.rewriting.lock();
+        let _alone = self.maintenance.rewriting.lock();
         let segments = self.log.segments();
-        let due = |found: &&SegmentInfo| found.id == segment && found.packing < self.packing;
+        let due =
+            |found: &&SegmentInfo| found.id == segment && found.packing < self.maintenance.packing;
         let Some(found) = segments.iter().find(due) else { return Ok(()) };
-        let mut unchanged = Unchanged { pace: self.upkeep.pace() };
-        match self.log.rewrite(found.id, self.packing, &mut unchanged) {
+        let mut unchanged = Unchanged { pace: self.maintenance.pace() };
+        match self.log.rewrite(found.id, self.maintenance.packing, &mut unchanged) {
             // It is packed when the store is opened again.
             Ok(_) | Err(RewriteError::Stopped) => Ok(()),
             Err(error) => Err(error.into()),

@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use leftfold_api::{Cursor, ReadError, RetentionRule, names};
+use leftfold_index::Key;
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+
+use super::indexes::Indexes;
+use super::retention::{Rule, StreamRetention};
+
+/// What is defined beside the events, as far as it is durable: named indexes, retention and
+/// checkpoints.
+pub(crate) struct Definitions {
+    pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
+    pub(crate) indexes: Indexes,
+    /// Rules of retention, by name.
+    pub(crate) rules: ArcSwap<Vec<Arc<Rule>>>,
+    /// Whether any stream ever had retention of its own.
+    streams_limited: AtomicBool,
+    /// The retention of streams, with the version of the event that sets it.
+    pub(crate) retention: Cache<Key, (u64, StreamRetention)>,
+}
+
+impl Definitions {
+    /// Creates an empty registry that caches the retention of this many streams.
+    pub(crate) fn new(streams: usize) -> Self {
+        Definitions {
+            checkpoints: RwLock::default(),
+            indexes: Indexes::default(),
+            rules: ArcSwap::default(),
+            streams_limited: AtomicBool::new(false),
+            retention: Cache::new(streams),
+        }
+    }
+
+    /// Returns where a checkpoint is.
+    pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        names::check("checkpoint", name)?;
+        Ok(self.checkpoints.read().get(name).cloned())
+    }
+
+    /// Returns the rules of retention, by name.
+    pub(crate) fn retention_rules(&self) -> Vec<RetentionRule> {
+        self.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect()
+    }
+
+    /// Publishes a rule, or its removal, that has become durable.
+    pub(crate) fn change_rule(&self, name: &str, rule: Option<Arc<Rule>>) {
+        let mut rules = Vec::clone(&self.rules.load());
+        rules.retain(|known: &Arc<Rule>| known.name != name);
+        rules.extend(rule);
+        rules.sort_by(|a, b| a.name.cmp(&b.name));
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Whether streams may have retention of their own.
+    pub(crate) fn are_streams_limited(&self) -> bool {
+        self.streams_limited.load(Ordering::Acquire)
+    }
+
+    /// Notes that streams may have retention of their own from now on.
+    pub(crate) fn limit_streams(&self) {
+        self.streams_limited.store(true, Ordering::Release);
+    }
+}

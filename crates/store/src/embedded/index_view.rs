@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use leftfold_api::Failure;
+use leftfold_index::{IndexCache, IndexFile, IndexSet, Key};
+use quick_cache::sync::Cache;
+
+use super::indexes::Named;
+
+/// The index of a store: its parts, the cache of their blocks, and the last versions of streams.
+pub(crate) struct IndexView {
+    /// Replaced as a whole when a part is added or sealed.
+    pub(crate) set: ArcSwap<IndexSet>,
+    pub(crate) cache: Arc<IndexCache>,
+    /// Last versions of streams, and the last position that they take into account.
+    heads: Cache<Key, (u64, u64)>,
+}
+
+impl IndexView {
+    /// Creates the view of an empty index, with a cache of this many bytes and stream heads.
+    pub(crate) fn new(cache_bytes: u64, heads: usize) -> Self {
+        IndexView {
+            set: ArcSwap::default(),
+            cache: Arc::new(IndexCache::new(cache_bytes)),
+            heads: Cache::new(heads),
+        }
+    }
+
+    /// Returns a stream's last version at or before a position.
+    pub(crate) fn version(&self, stream: &Key, upto: u64) -> Result<Option<u64>, Failure> {
+        let set = self.set.load();
+        let sealed = set.sealed_upto();
+        // Cached versions are of files: they are right for any position behind those.
+        let cached = self.heads.get(stream).filter(|(_, covered)| *covered <= upto);
+        let since = cached.map_or(0, |(_, covered)| covered);
+        if let Some(last) = set.last_since(stream, upto, since)? {
+            if upto >= sealed && last.position <= sealed {
+                self.heads.insert(*stream, (last.ordinal, sealed));
+            }
+            return Ok(Some(last.ordinal));
+        }
+        Ok(cached.map(|(version, _)| version))
+    }
+
+    /// Adds the files that hold a named index's events from before its definition.
+    pub(crate) fn add_backfill(&self, named: &Named, files: &[Arc<IndexFile>]) {
+        let keys: Vec<_> = named.keys().collect();
+        self.set.rcu(|set| {
+            let with = |set: IndexSet, file: &Arc<IndexFile>| set.with_backfill(&keys, file);
+            files.iter().fold(IndexSet::clone(set), with)
+        });
+    }
+}

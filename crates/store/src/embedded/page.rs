@@ -1,0 +1,201 @@
+//! Reading one page, in turns: a broad scan does not keep a thread from other reads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leftfold_api::{Direction, Failure, Invalid, Page, Query, Read, ReadError, Recorded};
+use leftfold_index::{Expr, Order};
+
+use super::candidates::Candidates;
+use super::core::Core;
+use super::indexes::no_list;
+use super::pool::Pool;
+use super::retention::Visibility;
+use crate::plan::Plan;
+
+/// The most events that one turn looks at: about a millisecond's work.
+const TURN_EVENTS: usize = 2_048;
+
+/// A page that is being read.
+pub(crate) struct PageRead {
+    direction: Direction,
+    query: Query,
+    is_exact: bool,
+    /// The durable head at the beginning: the truth of this read.
+    head: u64,
+    limit: usize,
+    candidates: Candidates,
+    ordinals: Option<Ordinals>,
+    visibility: Visibility,
+    events: Vec<Recorded>,
+    bytes: usize,
+    scanned: usize,
+}
+
+/// What a read comes to at its beginning.
+pub(crate) enum Started {
+    /// The page, and whether the place where the read begins is reached yet.
+    Ready(Page, bool),
+    Reading(Box<PageRead>),
+}
+
+impl PageRead {
+    pub(crate) fn start(core: &Core, read: &Read) -> Result<Started, ReadError> {
+        if read.limit == 0 {
+            let message = "a read of 0 events was asked for; ask for at least 1";
+            return Err(Invalid::new("limit_invalid", message).into());
+        }
+        // The index may know more than is durable.
+        let head = core.log.head().position;
+        let (expanded, plan) = core.resolve(&read.query)?;
+        let range = core.range(read, head)?;
+        if range[0] > range[1] {
+            return Ok(begin_beyond(core, read, range[0], head));
+        }
+        let order = match read.direction {
+            Direction::Forward => Order::Ascending,
+            Direction::Backward => Order::Descending,
+        };
+        let candidates = core.candidates(&plan, &expanded, range, order)?;
+        let limit = read.limit.min(core.limits.page_events);
+        // A scan fills its page, as a rule.
+        let expected = if plan.postings.is_none() { limit } else { 0 };
+        Ok(Started::Reading(Box::new(PageRead {
+            direction: read.direction,
+            is_exact: plan.exact,
+            head,
+            limit,
+            candidates,
+            ordinals: Ordinals::start(core, read, &plan, range)?,
+            visibility: core.visibility(head),
+            events: Vec::with_capacity(expected),
+            bytes: 0,
+            scanned: 0,
+            query: expanded.into_owned(),
+        })))
+    }
+
+    /// Looks at a bounded number of events; returns the page when it is complete.
+    pub(crate) fn take_turn(&mut self, core: &Core) -> Result<Option<Page>, ReadError> {
+        for _ in 0..TURN_EVENTS {
+            let Some(event) = self.candidates.next()? else {
+                return Ok(Some(self.page(core, None)));
+            };
+            self.scanned += 1;
+            let position = event.position();
+            let event = match &mut self.ordinals {
+                Some(ordinals) => event.with_ordinal(ordinals.next()),
+                None => event,
+            };
+            let is_match = self.is_exact || self.query.matches(&event);
+            if is_match && self.visibility.shows(core, &event)? {
+                self.bytes += event.size();
+                // Few of many may match: those must not keep the blocks of the others in memory.
+                self.events.push(if self.is_exact { event } else { event.detached() });
+            }
+            let is_full = self.events.len() == self.limit || self.bytes >= core.limits.page_bytes;
+            if is_full || self.scanned == core.limits.page_scanned {
+                return Ok(Some(self.page(core, Some(position))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn page(&mut self, core: &Core, stopped: Option<u64>) -> Page {
+        page(core, std::mem::take(&mut self.events), stopped, self.direction, self.head)
+    }
+}
+
+/// Reads a page on the pool's threads, in turns with other reads.
+pub(crate) async fn read_in_turns(
+    pool: &Pool,
+    core: Arc<Core>,
+    read: Read,
+) -> Result<(Page, bool), ReadError> {
+    let mut reading = None;
+    let turn = move || -> Result<Option<(Page, bool)>, ReadError> {
+        let reading = match &mut reading {
+            Some(reading) => reading,
+            None => match PageRead::start(&core, &read)? {
+                Started::Ready(page, is_reached) => return Ok(Some((page, is_reached))),
+                Started::Reading(begun) => reading.insert(begun),
+            },
+        };
+        Ok(reading.take_turn(&core)?.map(|page| (page, true)))
+    };
+    let mut turn = turn;
+    let answer = pool.run_in_turns(move || turn().transpose()).await;
+    answer.unwrap_or_else(|| Err(Failure::Closed.into()))
+}
+
+/// A read that begins beyond what is durable. The caller may know of admitted events, in a relaxed
+/// store: its cursor stays there.
+fn begin_beyond(core: &Core, read: &Read, first: u64, head: u64) -> Started {
+    let known = core.progress.known.load(Ordering::Acquire);
+    let is_forward = read.direction == Direction::Forward;
+    let stays = is_forward && first - 1 > head && first - 1 <= known;
+    let end = if stays { first - 1 } else { head };
+    let page = page(core, Vec::new(), None, read.direction, end);
+    Started::Ready(page, !is_forward || first <= head + 1)
+}
+
+fn page(
+    core: &Core,
+    events: Vec<Recorded>,
+    stopped: Option<u64>,
+    direction: Direction,
+    head: u64,
+) -> Page {
+    let end = match direction {
+        // All events up to the head were looked at; none of them will match later.
+        Direction::Forward => head,
+        Direction::Backward => head.min(1),
+    };
+    Page { events, cursor: core.cursor(stopped.unwrap_or(end)), more: stopped.is_some() }
+}
+
+/// The ordinals of the events of a list, one after the other.
+enum Ordinals {
+    /// The next one.
+    Up(u64),
+    /// One more than the next one.
+    Down(u64),
+}
+
+impl Ordinals {
+    /// Returns the ordinals of what a read yields in a range, if it asks for them.
+    fn start(
+        core: &Core,
+        read: &Read,
+        plan: &Plan,
+        [from, to]: [u64; 2],
+    ) -> Result<Option<Self>, ReadError> {
+        if !read.with_ordinals {
+            return Ok(None);
+        }
+        // The plan's own key: the index may be another one by now.
+        let (true, Some(Expr::Key(key))) = (is_list(&read.query), &plan.postings) else {
+            return Err(no_list().into());
+        };
+        let set = core.index.set.load();
+        Ok(Some(match read.direction {
+            Direction::Forward => Ordinals::Up(set.count(key, from - 1)?),
+            Direction::Backward => Ordinals::Down(set.count(key, to)?),
+        }))
+    }
+
+    fn next(&mut self) -> u64 {
+        match self {
+            Ordinals::Up(next) => std::mem::replace(next, *next + 1),
+            Ordinals::Down(above) => {
+                *above = above.saturating_sub(1);
+                *above
+            }
+        }
+    }
+}
+
+/// Whether a query is one list of events, which has ordinals.
+fn is_list(query: &Query) -> bool {
+    query.as_stream().is_some() || matches!(query, Query::Index(_) | Query::Partition(_))
+}
