@@ -1,9 +1,9 @@
-//! History, then what comes.
+//! Subscriptions: stored events, then new ones.
 
 use super::helpers::put;
 use crate::{Cursor, Delivery, EventStore, From, Point, Query, Subscribe, Subscription};
 
-/// The next deliveries: numbers of events, or none for having caught up.
+/// Returns the next deliveries: numbers of events, or `None` for the caught-up mark.
 async fn next(subscription: &mut impl Subscription, count: usize) -> Vec<Option<u128>> {
     let mut found = Vec::new();
     for _ in 0..count {
@@ -26,7 +26,7 @@ async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Sub
 mod promises {
     use super::*;
 
-    pub async fn delivers_history_then_says_so_then_what_comes(store: &impl EventStore) {
+    pub async fn delivers_history_then_a_caught_up_mark_then_new_events(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         let mut subscription = store.subscribe(Subscribe::to(Query::All)).await.unwrap();
         put(store, "a-1", &[3]).await;
@@ -43,7 +43,7 @@ mod promises {
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
     }
 
-    pub async fn resumes_exactly_where_its_cursor_is(store: &impl EventStore) {
+    pub async fn resumes_exactly_at_its_cursor(store: &impl EventStore) {
         put(store, "a-1", &[1, 2, 3, 4, 5]).await;
         let mut cursor = Cursor::START;
         for n in 1..=5 {
@@ -54,19 +54,21 @@ mod promises {
         assert_eq!(next(&mut after(store, "*", cursor).await, 1).await, [None]);
     }
 
-    pub async fn resumes_a_filtered_query_behind_what_it_does_not_want(store: &impl EventStore) {
+    pub async fn a_filtered_subscription_moves_its_cursor_past_other_events(
+        store: &impl EventStore,
+    ) {
         put(store, "a-1", &[1]).await;
         put(store, "Integration-1", &[2, 3, 4]).await;
         let query = "not stream:Integration*";
         let mut subscription = after(store, query, Cursor::START).await;
         assert_eq!(next(&mut subscription, 2).await, [Some(1), None]);
-        // Having seen that the others are not wanted is progress too.
+        // Skipped events move the cursor too.
         assert_eq!(subscription.cursor(), store.head().await.unwrap());
         put(store, "a-2", &[5]).await;
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
     }
 
-    pub async fn begins_where_it_was_told_though_that_is_still_to_come(store: &impl EventStore) {
+    pub async fn begins_at_a_position_or_version_that_does_not_exist_yet(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         let subscribe = async |query, from| {
             store.subscribe(Subscribe { from, ..Subscribe::to(query) }).await.unwrap()
@@ -82,7 +84,7 @@ mod promises {
         assert_eq!(next(&mut version, 2).await, [Some(4), Some(5)]);
     }
 
-    pub async fn waits_for_what_comes(store: &impl EventStore) {
+    pub async fn waits_for_new_events(store: &impl EventStore) {
         let mut subscription = store.subscribe(Subscribe::to(Query::category("a"))).await.unwrap();
         assert_eq!(next(&mut subscription, 1).await, [None]);
         std::thread::scope(|threads| {

@@ -1,6 +1,6 @@
 //! The writer thread's half of an append: checks what came after the caller's check, in memory only.
 //!
-//! This half either writes a draft or gives it back; it never returns a conflict. Its state includes
+//! This half either writes a draft or returns it; it never returns a conflict. Its state includes
 //! events that are not synced, and an answer may rest on durable events only. So a draft whose answer
 //! may have changed goes back to its caller, who waits until those events are durable and checks again.
 

@@ -166,7 +166,7 @@ enum Ordinals {
 }
 
 impl Ordinals {
-    /// Returns the ordinals of a read in a range, if the read asks for them.
+    /// Returns the ordinals of a read in a range, if the read wants them.
     fn start(
         core: &Core,
         read: &Read,

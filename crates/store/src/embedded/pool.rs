@@ -12,27 +12,27 @@ type Job = Box<dyn FnMut() -> ControlFlow<()> + Send>;
 /// at most one job here.
 #[derive(Clone)]
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    queue: Arc<JobQueue>,
     /// The last clone closes the pool.
-    _closer: Arc<Closer>,
+    _closer: Arc<CloseOnDrop>,
 }
 
-struct Shared {
+struct JobQueue {
     jobs: Mutex<(VecDeque<Job>, bool)>,
     filled: Condvar,
 }
 
-struct Closer(Arc<Shared>);
+struct CloseOnDrop(Arc<JobQueue>);
 
 impl Pool {
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { jobs: Mutex::default(), filled: Condvar::new() });
+        let queue = Arc::new(JobQueue { jobs: Mutex::default(), filled: Condvar::new() });
         for _ in 0..threads.max(1) {
-            let shared = shared.clone();
+            let queue = queue.clone();
             let name = "leftfold-reader".to_owned();
-            std::thread::Builder::new().name(name).spawn(move || shared.work())?;
+            std::thread::Builder::new().name(name).spawn(move || queue.work())?;
         }
-        Ok(Pool { _closer: Arc::new(Closer(shared.clone())), shared })
+        Ok(Pool { _closer: Arc::new(CloseOnDrop(queue.clone())), queue })
     }
 
     /// Runs work on one of the threads. Returns `None` if the pool was closed first.
@@ -64,12 +64,12 @@ impl Pool {
                 None => ControlFlow::Continue(()),
             }
         });
-        self.shared.add(job);
+        self.queue.add(job);
         waiting.await.ok()
     }
 }
 
-impl Shared {
+impl JobQueue {
     fn add(&self, job: Job) {
         self.jobs.lock().0.push_back(job);
         self.filled.notify_one();
@@ -95,7 +95,7 @@ impl Shared {
     }
 }
 
-impl Drop for Closer {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.jobs.lock().1 = true;
         self.0.filled.notify_all();

@@ -31,7 +31,7 @@ pub struct LiveSubscription {
     behind: bool,
     /// Whether the subscriber was told that it has caught up, and has not fallen behind since.
     live: bool,
-    /// The start that the subscriber asked for, while it lies ahead of the store.
+    /// The requested start, while the store has not reached it.
     waiting_at: Option<From>,
 }
 

@@ -7,8 +7,8 @@ use crate::embedded::core::Core;
 use leftfold_api::Failure;
 
 impl Core {
-    /// Writes a file that no manifest lists yet, and syncs it. `content` writes it and returns its length, or `None` if it
-    /// was stopped; the file is then removed.
+    /// Creates and syncs a file that no manifest lists yet. `content` writes it and returns its length, or
+    /// `None` if it was stopped; the file is then removed.
     pub(super) fn write_file<E: Into<WriteFileError>>(
         &self,
         live: LiveFile,

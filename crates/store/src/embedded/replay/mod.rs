@@ -136,8 +136,8 @@ impl Embedded {
             apply(decoded).map_err(failed)
         };
         let schedule = Schedule::new(source.range, replay, vec![()]);
-        type Nothing<T, E> = fn(&mut (), (u64, T)) -> Outcome<E>;
-        let helper = || work(&schedule, &source, 1, &take, None::<Nothing<T, E>>);
+        type NoApply<T, E> = fn(&mut (), (u64, T)) -> Outcome<E>;
+        let helper = || work(&schedule, &source, 1, &take, None::<NoApply<T, E>>);
         let caller = || work(&schedule, &source, 1, &take, Some(apply));
         run_on_threads(replay.thread_count(), helper, caller);
         schedule.finish()?;
@@ -196,15 +196,15 @@ fn work<S, T, E>(
     while let Some(task) = schedule.next(apply.is_some()) {
         match (task, &mut apply) {
             (Task::Read(range), _) => {
-                let filled = reader.read(range, partitions, take);
-                schedule.filled(range, filled);
+                let content = reader.read(range, partitions, take);
+                schedule.finish_read(range, content);
             }
             (Task::Apply(mut piece), Some(apply)) => {
                 let items = std::mem::take(&mut piece.items);
                 let outcome = items.into_iter().try_for_each(|item| apply(&mut piece.state, item));
-                schedule.applied(piece, outcome);
+                schedule.finish_apply(piece, outcome);
             }
-            (Task::Apply(piece), None) => schedule.applied(piece, Ok(())),
+            (Task::Apply(piece), None) => schedule.finish_apply(piece, Ok(())),
         }
     }
     abandon.disarm();

@@ -129,12 +129,12 @@ impl<S, T, E> Schedule<S, T, E> {
     }
 
     /// Adds a chunk that was read.
-    pub(super) fn filled(&self, [from, to]: [u64; 2], filled: ChunkContent<T, E>) {
-        self.change(|state| state.fill([from, to], filled));
+    pub(super) fn finish_read(&self, [from, to]: [u64; 2], content: ChunkContent<T, E>) {
+        self.change(|state| state.fill([from, to], content));
     }
 
     /// Takes back the state of a piece that was applied, up to an error if there was one.
-    pub(super) fn applied(&self, piece: Piece<S, T>, outcome: Result<(), ReplayFailure<E>>) {
+    pub(super) fn finish_apply(&self, piece: Piece<S, T>, outcome: Result<(), ReplayFailure<E>>) {
         self.change(|state| {
             state.partitions[piece.partition].state = Some(piece.state);
             outcome.unwrap_or_else(|failed| state.fail(failed));
@@ -191,16 +191,16 @@ impl<S, T, E> State<S, T, E> {
         Some(range)
     }
 
-    fn fill(&mut self, [from, to]: [u64; 2], filled: ChunkContent<T, E>) {
+    fn fill(&mut self, [from, to]: [u64; 2], content: ChunkContent<T, E>) {
         // After an error, later chunks are dropped.
         let Some(chunk) = self.chunks.get_mut(&from) else { return };
-        if filled.failure.is_none() && filled.upto < to {
-            chunk.to = filled.upto;
-            self.remainders.insert(filled.upto + 1, to);
+        if content.failure.is_none() && content.upto < to {
+            chunk.to = content.upto;
+            self.remainders.insert(content.upto + 1, to);
         }
-        self.span = span_after(self.span, chunk.to - from + 1, [filled.bytes, self.chunk_bytes]);
-        chunk.pieces = Some(filled.pieces);
-        if let Some(failed) = filled.failure {
+        self.span = span_after(self.span, chunk.to - from + 1, [content.bytes, self.chunk_bytes]);
+        chunk.pieces = Some(content.pieces);
+        if let Some(failed) = content.failure {
             self.fail(failed);
         }
         (0..self.partitions.len()).for_each(|partition| self.pass(partition));

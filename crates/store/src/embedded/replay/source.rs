@@ -55,38 +55,38 @@ impl Reader<'_> {
         take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), ReplayFailure<ReplayError<E>>>,
     ) -> ChunkContent<T, ReplayError<E>> {
         let pieces = (0..partitions).map(|_| Vec::with_capacity(self.piece_len)).collect();
-        let mut filled = ChunkContent { pieces, upto: from - 1, bytes: 0, failure: None };
-        match self.read_into(&mut filled, [from, to], take) {
-            Ok(true) => filled.upto = to,
+        let mut content = ChunkContent { pieces, upto: from - 1, bytes: 0, failure: None };
+        match self.read_into(&mut content, [from, to], take) {
+            Ok(true) => content.upto = to,
             Ok(false) => {}
-            Err(error) => filled.failure = Some(((filled.upto + 1, 0), error.into())),
+            Err(error) => content.failure = Some(((content.upto + 1, 0), error.into())),
         }
-        let items: usize = filled.pieces.iter().map(Vec::len).sum();
+        let items: usize = content.pieces.iter().map(Vec::len).sum();
         // Pieces often differ by half.
         self.piece_len = items.div_ceil(partitions) * 3 / 2;
-        filled
+        content
     }
 
     /// Reads into a chunk, and returns whether it reached the end of the range.
     fn read_into<T, E>(
         &mut self,
-        filled: &mut ChunkContent<T, E>,
+        content: &mut ChunkContent<T, E>,
         range: [u64; 2],
         take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), ReplayFailure<E>>,
     ) -> Result<bool, ReadError> {
         let mut candidates = self.candidates(range)?;
         while let Some(event) = candidates.next()? {
             // An event shares the memory of its block, so events that do not match count too.
-            filled.bytes += event.size() + size_of::<T>();
+            content.bytes += event.size() + size_of::<T>();
             let position = event.position();
             if let Some(event) = self.wanted(event)?
-                && let Err(failed) = take(event, &mut filled.pieces)
+                && let Err(failed) = take(event, &mut content.pieces)
             {
-                filled.failure = Some(failed);
+                content.failure = Some(failed);
                 return Ok(false);
             }
-            filled.upto = position;
-            if filled.bytes >= self.source.chunk_bytes {
+            content.upto = position;
+            if content.bytes >= self.source.chunk_bytes {
                 return Ok(position == range[1]);
             }
         }

@@ -7,9 +7,9 @@ use leftfold_store::{restore, verify_backup, verify_backup_on};
 
 use super::support::{append, back_up, drive, event, events, open, open_with_threads, restored};
 
-/// Appends, index files, compression, a named index, retention and scavenging come between backups.
+/// Appends, maintenance, a named index, retention and scavenging happen between the backups.
 #[test]
-fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
+fn each_backup_of_a_chain_restores_the_state_of_its_time() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     let mut kept = 0;
@@ -47,14 +47,14 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
     }
     assert!(kept > 50, "{kept}");
     let again = back_up(&store, &target).unwrap();
-    assert_eq!(again.files_copied, 2, "nothing is new but STORE and MANIFEST");
+    assert_eq!(again.files_copied, 2, "only STORE and MANIFEST are new");
     let names = target.names();
     assert!(names.contains(&"STORE.13".to_owned()) && !names.contains(&"STORE.12".to_owned()));
-    assert_eq!(names.len() as u64, again.files_kept + 3, "nothing else is left: {names:?}");
+    assert_eq!(names.len() as u64, again.files_kept + 3, "unexpected files are left: {names:?}");
 }
 
 #[test]
-fn a_restored_store_refuses_cursors_of_what_is_not_in_it_and_goes_on() {
+fn a_restored_store_refuses_later_cursors_and_takes_appends() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..30);
@@ -75,9 +75,9 @@ fn a_restored_store_refuses_cursors_of_what_is_not_in_it_and_goes_on() {
     assert_eq!(positions, Some((31, 31)));
 }
 
-/// Two threads append while backups are made one after the other.
+/// Two threads append while one backup after the other is made.
 #[test]
-fn backups_of_a_store_in_use_are_prefixes_of_it() {
+fn backups_of_a_store_in_use_are_prefixes_of_its_log() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let (store, running) = (open_with_threads(&disk), AtomicUsize::new(2));
     let mut found = Vec::new();

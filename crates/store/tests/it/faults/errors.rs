@@ -1,4 +1,4 @@
-//! The errors that the conformance suite can't provoke: those of a broken store.
+//! Errors of a broken store, which the conformance suite can't provoke.
 
 use std::task::Poll;
 
@@ -21,7 +21,7 @@ fn filled(disk: &FakeDisk) -> Embedded {
 }
 
 #[test]
-fn a_store_is_opened_once() {
+fn a_store_can_be_open_only_once() {
     let dir = tempfile::tempdir().unwrap();
     let first = Embedded::open(dir.path(), Options::default()).unwrap();
     let second = Embedded::open(dir.path(), Options::default()).err().unwrap();
@@ -32,7 +32,7 @@ fn a_store_is_opened_once() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_not_made_by_reading() {
+fn opening_a_missing_store_for_reading_does_not_create_it() {
     let dir = tempfile::tempdir().unwrap();
     let missing = Embedded::open_existing(dir.path(), Options::default()).err().unwrap();
     check(missing, "store_missing", "there is no store in");
@@ -43,7 +43,7 @@ fn a_store_that_is_not_there_is_not_made_by_reading() {
 }
 
 #[test]
-fn a_damaged_head_of_the_store_is_named() {
+fn a_damaged_header_or_manifest_is_named() {
     for (file, words) in [("STORE", "STORE can't be used"), ("MANIFEST", "MANIFEST can't be used")]
     {
         let disk = FakeDisk::new();
@@ -133,7 +133,7 @@ fn a_failed_sync_stops_all_writing() {
 }
 
 #[test]
-fn a_disk_that_fails_beside_the_log_is_reported() {
+fn a_failed_write_of_an_index_file_is_reported() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, small()).unwrap();
     drive(&mut manual, store.append(append("a", Expected::Any, 1))).unwrap();
@@ -151,7 +151,7 @@ fn a_disk_that_fails_beside_the_log_is_reported() {
 }
 
 #[test]
-fn an_append_that_is_overtaken_for_ever_is_given_back() {
+fn an_append_that_is_always_overtaken_fails_as_busy() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, Options::default()).unwrap();
     let a = drive(&mut manual, store.append(append("a", Expected::Any, 1))).unwrap().cursor;
@@ -160,7 +160,7 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
         Append::new().checkpoint(CheckpointMove { name: "c".to_owned(), expected, to })
     };
     drive(&mut manual, store.append(to(None, a.clone()))).unwrap();
-    // Whenever it is checked the checkpoint is at a; whenever it is admitted, at b.
+    // The checkpoint is at `a` at each check, and at `b` at each admission.
     let mut overtaken = Box::pin(store.append(to(Some(a.clone()), b.clone())));
     for _ in 0..100 {
         let mut away = Box::pin(store.append(to(Some(a.clone()), b.clone())));
@@ -177,10 +177,10 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
         assert!(matches!(poll(&mut away), Poll::Ready(Ok(_))));
         drive_only(&mut manual, &store, to(Some(b.clone()), a.clone()));
     }
-    unreachable!("it has been tried a hundred times");
+    unreachable!("the append was tried a hundred times");
 }
 
-/// Appends without polling anybody else.
+/// Appends, and polls no other append.
 fn drive_only(manual: &mut leftfold_store::Manual, store: &Embedded, append: Append) {
     drive(manual, store.append(append)).unwrap();
 }

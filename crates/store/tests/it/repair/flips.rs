@@ -9,13 +9,13 @@ fn segments(disk: &FakeDisk) -> Vec<String> {
     disk.names().into_iter().filter(|name| name.ends_with(".seg")).collect()
 }
 
-/// One bit of the log, wherever it is: frame heads, records, blocks, tables, footers, headers.
+/// Flips single bits all over the log: frame headers, records, blocks, tables, footers, file headers.
 fn flip_everywhere(compression: Compression, step: usize) {
     let (disk, truth) = filled(compression);
     let (mut damaged, mut harmless, mut cost) = (0, 0, 0);
     for name in segments(&disk) {
         let len = disk.bytes(&name).unwrap().len();
-        // Heads and tails are small: all of their bytes.
+        // All bytes of headers and footers, which are small.
         let edges = (0..64.min(len)).chain(len.saturating_sub(100)..len);
         for at in (0..len).step_by(step).chain(edges) {
             let copy = disk.after(Crash::Keeps);
@@ -37,23 +37,23 @@ fn flip_everywhere(compression: Compression, step: usize) {
 }
 
 #[test]
-fn after_a_flipped_bit_of_a_plain_log_all_else_is_as_it_was() {
+fn a_flipped_bit_of_an_uncompressed_log_loses_only_its_events() {
     flip_everywhere(Compression::Off, 23);
 }
 
 #[test]
-fn after_a_flipped_bit_of_a_packed_log_all_else_is_as_it_was() {
+fn a_flipped_bit_of_a_compressed_log_loses_only_its_events() {
     flip_everywhere(Compression::Fast, 23);
 }
 
 #[test]
-fn after_a_flipped_bit_of_a_log_with_dictionaries_all_else_is_as_it_was() {
+fn a_flipped_bit_of_a_log_with_dictionaries_loses_only_its_events() {
     flip_everywhere(Compression::Small, 31);
 }
 
-/// Several places at once, index files among them, whole stretches overwritten, files cut short.
+/// Damages several places at once: index files too, long ranges, and truncated files.
 #[test]
-fn after_much_damage_at_once_what_is_left_is_as_it_was() {
+fn much_damage_loses_only_the_damaged_events() {
     let mut cost = 0;
     for seed in 0..120 {
         let compression =
@@ -66,7 +66,7 @@ fn after_much_damage_at_once_what_is_left_is_as_it_was() {
         for _ in 0..1 + random.below(5) {
             let name = &files[random.below(files.len() as u64) as usize];
             let len = disk.bytes(name).unwrap().len() as u64;
-            // Where the log ends, damage in the last mark, too, could not be told from a torn tail.
+            // At the end of the log, damage that includes the last mark looks like a torn tail.
             let len = if name == segments(&disk).last().unwrap() { mark } else { len };
             let (at, stretch) = (random.below(len), 1 + random.below(300));
             let file = disk.open(name, leftfold_io::OpenMode::Write).unwrap();
@@ -82,18 +82,18 @@ fn after_much_damage_at_once_what_is_left_is_as_it_was() {
 }
 
 #[test]
-fn a_segment_that_is_gone_is_all_placeholders_whose_streams_are_known() {
+fn a_missing_segment_becomes_placeholders_with_known_streams() {
     let (disk, truth) = filled(Compression::Fast);
     let second = segments(&disk)[1].clone();
     disk.remove(&second).unwrap();
     assert_eq!(open(&disk, Compression::Fast).err().unwrap().code(), "store_unusable");
     let report = check(&disk, Compression::Fast, &truth, "the second segment");
     assert!(report.lost.len() > 3);
-    assert!(report.lost.iter().all(|event| event.certain), "its index knows: {report:?}");
+    assert!(report.lost.iter().all(|event| event.certain), "its index file lists them: {report:?}");
 }
 
 #[test]
-fn a_store_without_damage_is_left_as_it_is() {
+fn a_store_without_damage_is_not_changed() {
     for compression in [Compression::Off, Compression::Fast, Compression::Small] {
         let (disk, truth) = filled(compression);
         let before = super::support::bytes(&disk);
@@ -108,7 +108,7 @@ fn a_store_without_damage_is_left_as_it_is() {
     assert_eq!(repair(&FakeDisk::new(), RepairMode::Report).unwrap_err().code(), "store_missing");
 }
 
-/// What was being written when the power went was never acknowledged.
+/// A write that was interrupted by a power cut was never acknowledged.
 #[test]
 fn a_torn_tail_is_not_damage() {
     for seed in 0..40 {

@@ -7,9 +7,9 @@ use leftfold_store::{Compression, Manual, RepairMode};
 
 use super::support::{bytes, drive, event, filled, open, repair};
 
-/// The kept index knows the type and the tag of a lost event: nobody may rest on its absence.
+/// The kept index file lists the type and the tag of a lost event, so conditions on them conflict.
 #[test]
-fn conditions_on_what_a_lost_event_was_go_on_to_conflict() {
+fn conditions_that_a_lost_event_matched_still_conflict() {
     let (disk, truth) = filled(Compression::Off);
     let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
     disk.rot(&name, 250, 1);
@@ -39,7 +39,7 @@ fn conditions_on_what_a_lost_event_was_go_on_to_conflict() {
 }
 
 #[test]
-fn a_repaired_store_is_another_incarnation_and_is_backed_up_elsewhere() {
+fn a_repaired_store_is_a_new_incarnation_with_a_new_backup_directory() {
     let (disk, _) = filled(Compression::Fast);
     let (store, manual) = open(&disk, Compression::Fast).unwrap();
     let target = FakeDisk::new();
@@ -60,12 +60,12 @@ fn a_repaired_store_is_another_incarnation_and_is_backed_up_elsewhere() {
     let (store, _manual) = open(&disk.after(Crash::Forgets), Compression::Fast).unwrap();
     let refused = store.backup_on(&target, |_, _| ()).unwrap_err();
     assert_eq!(refused.code(), "backup_foreign");
-    assert_eq!(bytes(&target), before, "what was undamaged is still there");
+    assert_eq!(bytes(&target), before, "the backup before the repair is unchanged");
 }
 
-/// The store's own events are lost like any other: definitions, retention, moves of checkpoints.
+/// Damages definitions, retention settings and checkpoint moves, which can be lost like any event.
 #[test]
-fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
+fn a_store_that_has_lost_system_events_opens_and_verifies() {
     let disk = FakeDisk::new();
     let (store, mut manual) = open(&disk, Compression::Fast).unwrap();
     let mut checkpoint = None;
@@ -78,7 +78,7 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
         drive(&mut manual, store.append(append)).unwrap();
         let retention = Retention::default().max_count(9);
         match n {
-            2 => drive_with_upkeep(
+            2 => drive_with_maintenance(
                 &mut manual,
                 store.define_index(leftfold_api::IndexDefinition::new("odd", Query::tag("n", "1"))),
             ),
@@ -122,7 +122,7 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
     assert!(uncertain > 20, "{uncertain}");
 }
 
-fn drive_with_upkeep<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
+fn drive_with_maintenance<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {

@@ -1,4 +1,4 @@
-//! Equal to the fold on one thread, whatever the store, the query, the key and the threads.
+//! Replay equals the fold on one thread, for any store, query, key and number of threads.
 
 use std::convert::Infallible;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::replay::support::{DAY, Fixture, parallel, read, sequential, together};
 
-/// What happens to a store.
+/// A step in the history of a store.
 #[derive(Debug, Clone)]
 enum Step {
     Append { stream: u8, correlation: Option<u8>, tags: Vec<u8>, bytes: usize },
@@ -150,7 +150,7 @@ proptest! {
 }
 
 #[test]
-fn a_replay_goes_on_from_the_cursor_of_the_one_before() {
+fn a_replay_continues_at_the_cursor_of_the_one_before() {
     let fixture = Fixture::filled(Compression::Fast, 100);
     let replay = Replay::of(Query::tag("third", "1"));
     let (before, cursor) = parallel(&fixture.store, &replay);
@@ -173,7 +173,7 @@ fn a_replay_goes_on_from_the_cursor_of_the_one_before() {
 }
 
 #[test]
-fn events_without_the_key_are_applied_with_none_in_partition_0() {
+fn events_without_the_key_are_applied_to_partition_0() {
     let fixture = Fixture::new(Compression::Off);
     for n in 0..20 {
         let event = NewEvent::new("Happened", vec![n]);
@@ -216,12 +216,12 @@ fn an_event_that_is_larger_than_a_chunk_is_replayed() {
 }
 
 #[test]
-fn a_replay_leaves_the_writer_alone_and_stops_at_the_head_of_its_start() {
+fn a_replay_does_not_block_the_writer_and_ends_at_the_head_of_its_start() {
     let fixture = Fixture::filled(Compression::Off, 50);
     let store = &fixture.store;
     let head = store.blocking().head();
     let replay = Replay::of(Query::All).chunk_bytes(1).threads(2);
-    // Every event that is met appends another: were those replayed too, there would be no end.
+    // Each replayed event appends another one. If those were replayed too, the replay would not end.
     let mut met = 0;
     let cursor = store.replay_in_order(
         &replay,

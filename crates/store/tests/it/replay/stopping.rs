@@ -1,4 +1,4 @@
-//! What ends a replay early: errors and panics of the caller's code, and a store that can't be read.
+//! Replays that end early: errors and panics of the caller's code, and damage in the store.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,9 +23,9 @@ fn replays() -> impl Iterator<Item = Replay> {
 }
 
 #[test]
-fn the_first_refusal_in_the_order_of_the_log_is_the_one_that_is_told() {
+fn the_first_error_in_the_order_of_the_log_is_returned() {
     let fixture = Fixture::filled(Compression::Fast, 200);
-    // Many events are refused, in every partition: a replay may meet any of them first.
+    // Many events are refused, in every partition, and a replay may reach any of them first.
     let refuse = |event: &Recorded| match number(event) {
         n if n >= 83 => Err(format!("{n} is too much")),
         n => Ok(n),
@@ -46,7 +46,7 @@ fn the_first_refusal_in_the_order_of_the_log_is_the_one_that_is_told() {
 }
 
 #[test]
-fn nothing_behind_a_refusal_is_applied_in_order() {
+fn a_replay_in_order_applies_nothing_after_an_error() {
     let fixture = Fixture::filled(Compression::Off, 100);
     for replay in replays() {
         let mut met = Vec::new();
@@ -100,12 +100,12 @@ fn a_panic_becomes_a_panic_of_the_caller_and_no_hang() {
             assert_eq!(found.as_deref(), Some("the caller's own"));
         }
     }
-    // The store goes on.
+    // The store still takes appends.
     fixture.append("after", NewEvent::new("Counted", "1"));
 }
 
 #[test]
-fn damage_is_told_after_all_that_comes_before_it_was_applied() {
+fn damage_is_reported_after_all_earlier_events_were_applied() {
     let disk = FakeDisk::new();
     let mut options = Options { compression: Compression::Off, ..Options::default() };
     options.log.segment_bytes = 40_000;
@@ -142,7 +142,7 @@ fn damage_is_told_after_all_that_comes_before_it_was_applied() {
 }
 
 #[test]
-fn what_can_not_be_replayed_is_refused() {
+fn an_invalid_replay_is_refused() {
     let fixture = Fixture::filled(Compression::Off, 1);
     let code = |replay: Replay| {
         let done = fixture.store.replay(&replay, |_| (), |(), _, _| Ok::<(), Infallible>(()));
