@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use leftfold::{
-    Append, CheckpointMove, Cursor, Embedded, Expected, NewEvent, Options, Packing, Query,
+    Append, CheckpointMove, Compression, Cursor, Embedded, Expected, NewEvent, Options, Query,
     Retention, RetentionRule, Timestamp,
 };
 
@@ -61,11 +61,12 @@ fn refuse_if_there(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Segments packed fast and small, scavenged ones, merged index files, retention of every kind.
+/// Segments compressed fast and small, scavenged ones, merged index files, retention of every kind.
 fn write_generations(dir: &Path) -> anyhow::Result<()> {
     refuse_if_there(dir)?;
-    for (round, packing) in (0..).zip([Packing::Small, Packing::Fast, Packing::Off]) {
-        let mut options = Options { packing, ..Options::default() };
+    for (round, compression) in (0..).zip([Compression::Small, Compression::Fast, Compression::Off])
+    {
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 3_000;
         options.log.preallocate = 512;
         let store = Embedded::open(dir, options)?;

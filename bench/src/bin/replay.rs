@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use leftfold::{
-    Append, Embedded, NewEvent, Options, Packing, Query, Read, Recorded, Replay, ReplayKey,
+    Append, Compression, Embedded, NewEvent, Options, Query, Read, Recorded, Replay, ReplayKey,
 };
 use leftfold_bench::{machine, spread, wait_for_idle};
 
@@ -34,8 +34,8 @@ fn main() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
     println!("{}; {events} events of {ACCOUNTS} accounts, JSON, parsed by the fold", machine());
     println!("{ROUNDS} rounds interleaved, each after idle processors: median (least to greatest)");
-    for packing in [Packing::Off, Packing::Fast, Packing::Small] {
-        measure(dir.path(), packing, events)?;
+    for compression in [Compression::Off, Compression::Fast, Compression::Small] {
+        measure(dir.path(), compression, events)?;
     }
     Ok(())
 }
@@ -50,10 +50,14 @@ fn ways() -> Vec<Way> {
     [Way::Pages].into_iter().chain(by_key).chain(in_order).collect()
 }
 
-fn measure(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<()> {
-    let store = filled(&dir.join(format!("{packing:?}")), packing, events)?;
+fn measure(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<()> {
+    let store = filled(&dir.join(format!("{compression:?}")), compression, events)?;
     let stat = store.stat()?;
-    println!("\npacking {packing:?}: log {} MB, {} segments", stat.log_bytes >> 20, stat.segments);
+    println!(
+        "\npacking {compression:?}: log {} MB, {} segments",
+        stat.log_bytes >> 20,
+        stat.segments
+    );
     let expected = fold(&store, Way::Pages)?;
     let mut seconds = vec![Vec::new(); ways().len()];
     for _round in 0..ROUNDS {
@@ -87,9 +91,10 @@ fn name(way: Way) -> String {
     }
 }
 
-/// A store with a history, all of whose closed segments are sealed and packed.
-fn filled(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<Embedded> {
-    let mut options = Options { packing, upkeep_bytes_per_second: 1 << 40, ..Options::default() };
+/// A store with a history, all of whose closed segments are sealed and compressed.
+fn filled(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<Embedded> {
+    let mut options =
+        Options { compression, maintenance_bytes_per_second: 1 << 40, ..Options::default() };
     options.log.segment_bytes = 16 << 20;
     let store = Embedded::open(dir, options)?;
     for first in (0..events).step_by(TOGETHER as usize) {

@@ -1,7 +1,7 @@
 //! A soak on the real disk: `cargo xtask soak [MINUTES]`.
 //!
 //! A child process appends from several threads, reads, subscribes, defines indexes, drops old
-//! events and scavenges, with small segments so that much is sealed, packed and merged; it says on
+//! events and scavenges, with small segments so that much is sealed, compressed and merged; it says on
 //! its standard output what was acknowledged and what was delivered. Every few seconds it is
 //! killed with `kill -9`. The parent then opens the store, verifies every byte, holds every
 //! acknowledged event and every delivery against what it heard, and starts the next child.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use leftfold::{
-    Append, Delivery, Embedded, Expected, From, NewEvent, Options, Packing, Point, Query, Read,
+    Append, Compression, Delivery, Embedded, Expected, From, NewEvent, Options, Point, Query, Read,
     Retention, RetentionRule, Subscribe,
 };
 use leftfold_bench::machine;
@@ -35,8 +35,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(seed: u64) -> Options {
-    let packing = [Packing::Fast, Packing::Small, Packing::Off][seed as usize % 3];
-    let mut options = Options { packing, ..Options::default() };
+    let compression = [Compression::Fast, Compression::Small, Compression::Off][seed as usize % 3];
+    let mut options = Options { compression, ..Options::default() };
     options.log.segment_bytes = 2 << 20;
     options
 }
@@ -133,10 +133,10 @@ fn check(dir: &Path, heard: &mut Heard, kills: u64) -> anyhow::Result<()> {
     let store = Embedded::open_existing(dir, options(kills))?;
     let opened = started.elapsed();
     let verified = store.verify(|_, _| {});
-    for finding in &verified.findings {
+    for finding in &verified.problems {
         eprintln!("{}", finding.message);
     }
-    ensure!(verified.wrong == 0, "{} findings after kill {kills}", verified.wrong);
+    ensure!(verified.problem_count == 0, "{} findings after kill {kills}", verified.problem_count);
     for (stream, ids) in &heard.acknowledged {
         let mut read = Read::forward(Query::stream(stream));
         let mut version = 0;
@@ -158,12 +158,12 @@ fn check(dir: &Path, heard: &mut Heard, kills: u64) -> anyhow::Result<()> {
     check_deliveries(&store, heard)?;
     let stat = store.stat()?;
     println!(
-        "kill {kills}: opened in {:.0} ms, {} events verified, {} segments ({} packed), {} index \
+        "kill {kills}: opened in {:.0} ms, {} events verified, {} segments ({} compressed), {} index \
          files",
         opened.as_secs_f64() * 1e3,
         verified.events,
         stat.segments,
-        stat.packed,
+        stat.compressed,
         stat.index_files
     );
     Ok(())

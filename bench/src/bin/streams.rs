@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options() -> Options {
-    let mut options = Options { upkeep_bytes_per_second: u64::MAX, ..Options::default() };
+    let mut options = Options { maintenance_bytes_per_second: u64::MAX, ..Options::default() };
     // What is measured here is not durable appends.
     options.log.durability = Durability::Relaxed(Duration::from_secs(1));
     options

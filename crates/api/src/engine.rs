@@ -58,10 +58,10 @@ pub trait Administration: Send + Sync {
     fn seal(&self) -> Result<(), Failure>;
 
     /// Removes the payloads of all events that retention has dropped.
-    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError>;
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError>;
 
     /// Returns what [`Administration::scavenge`] would remove now.
-    fn reclaimable(&self) -> Result<Scavenged, ReadError>;
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError>;
 
     /// Backs the store up into a directory that is empty or holds earlier backups of this store.
     fn backup(
@@ -91,7 +91,7 @@ pub struct Stat {
     /// Sealed segments.
     pub sealed: u64,
     /// Compressed segments.
-    pub packed: u64,
+    pub compressed: u64,
     /// Bytes of the log, without what is preallocated.
     pub log_bytes: u64,
     /// Bytes of index files.
@@ -99,16 +99,16 @@ pub struct Stat {
     /// Index files.
     pub index_files: u64,
     /// Why maintenance has failed, if it has.
-    pub upkeep_failure: Option<Failure>,
+    pub maintenance_failure: Option<Failure>,
 }
 
 /// What a store has counted since it was opened.
 #[derive(Debug, Clone)]
 pub struct Meters {
     /// Appends of each turn of the writer, which one write and one fsync serve.
-    pub batches: Metered,
+    pub batches: Histogram,
     /// Microseconds of each fsync.
-    pub syncs: Metered,
+    pub syncs: Histogram,
     /// Hits and misses of the cache of log blocks.
     pub log_cache: (u64, u64),
     /// Hits and misses of the cache of index blocks.
@@ -119,7 +119,7 @@ pub struct Meters {
 
 /// What a meter has counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metered {
+pub struct Histogram {
     /// The sum of all values.
     pub sum: u64,
     /// The number of values in each bucket: bucket n holds values above 2^(n-1), up to 2^n.
@@ -128,7 +128,7 @@ pub struct Metered {
 
 /// What scavenging removed, or could remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scavenged {
+pub struct ScavengeReport {
     /// Segments that were looked at.
     pub segments: u64,
     /// Events that lost their payloads.

@@ -137,7 +137,7 @@ pub fn encode_into(
 }
 
 /// Lays out what stands in the place of a lost event: nothing of it is seen.
-pub fn lost(stream: &str, version: u64, position: u64) -> Vec<u8> {
+pub fn encode_placeholder(stream: &str, version: u64, position: u64) -> Vec<u8> {
     // No two have the same id.
     let id = u128::from(position).to_be_bytes();
     let mut out = encode(stream, &NewEvent::new(LOST_TYPE, ""), id, &[0; 16]);

@@ -17,8 +17,8 @@ use crate::small_store::{self, drive};
 
 /// At most so much is damaged at a time.
 const MAX_CHANGES: usize = 16;
-/// At most so much is done in the background.
-const MAX_UPKEEP: usize = 100;
+/// The most jobs of maintenance that are done.
+const MAX_MAINTENANCE_JOBS: usize = 100;
 
 /// What a user sees of an event.
 type Seen = (u64, String, u64, String, u128, Vec<u8>, Vec<String>);
@@ -60,7 +60,7 @@ pub(crate) fn run(input: &[u8]) {
     }
     let Ok((store, mut manual)) = open(&files) else { return };
     let mut done = 0;
-    while done < MAX_UPKEEP && manual.upkeep() {
+    while done < MAX_MAINTENANCE_JOBS && manual.maintain() {
         done += 1;
     }
     _ = store.stat();

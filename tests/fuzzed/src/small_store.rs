@@ -1,18 +1,18 @@
-//! A small store with something of everything: sealed segments as they were written, packed and
+//! A small store with something of everything: sealed segments as they were written, compressed and
 //! scavenged; an open one with a tail; a named index with a past; retention; checkpoints.
 
 use std::sync::{Arc, OnceLock};
 
 use leftfold_api::{Append, CheckpointMove, Cursor, NewEvent, Query, Retention};
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Embedded, Manual, Options, Packing};
+use leftfold_store::{Compression, Embedded, Manual, Options};
 
 use crate::disk::{self, Files};
 use crate::seal::put;
 
 pub(crate) fn options() -> Options {
     let mut options = Options {
-        packing: Packing::Fast,
+        compression: Compression::Fast,
         index_cache_bytes: 1 << 20,
         head_cache: 100,
         ..Options::default()
@@ -34,8 +34,8 @@ pub(crate) fn get() -> &'static SmallStore {
     static STORE: OnceLock<SmallStore> = OnceLock::new();
     STORE.get_or_init(|| {
         let disk = FakeDisk::new();
-        write(&disk, Packing::Fast, 0..25);
-        write(&disk, Packing::Off, 25..40);
+        write(&disk, Compression::Fast, 0..25);
+        write(&disk, Compression::Off, 25..40);
         let files = disk::files(&disk);
         let mut store_id = [0; 16];
         put(&mut store_id, 0, &files["STORE"][32..48]);
@@ -44,8 +44,8 @@ pub(crate) fn get() -> &'static SmallStore {
 }
 
 /// Opens a store, does something, settles what is done in the background, and closes it.
-fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
-    let options = Options { packing, ..options() };
+fn write(disk: &FakeDisk, compression: Compression, numbers: std::ops::Range<u128>) {
+    let options = Options { compression, ..options() };
     let disk = Arc::new(disk.clone());
     let opened = Embedded::open_manual(disk, disk::clock(), disk::random(), options);
     let (store, mut manual) = opened.unwrap();
@@ -66,9 +66,9 @@ fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
             );
         }
     }
-    while manual.upkeep() {}
+    while manual.maintain() {}
     store.scavenge(|_, _| {}).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
     manual.rest();
     manual.close();
 }
@@ -86,7 +86,7 @@ async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_api::App
     leftfold_api::EventStore::append(store, append).await.map(drop)
 }
 
-/// Runs a call to its end, giving the writer and the upkeep a turn whenever it waits.
+/// Runs a call to its end, giving the writer and the maintenance a turn whenever it waits.
 pub(crate) fn drive<T, E: std::fmt::Debug>(
     manual: &mut Manual,
     call: impl Future<Output = Result<T, E>>,
@@ -98,6 +98,6 @@ pub(crate) fn drive<T, E: std::fmt::Debug>(
             return ready.unwrap();
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }

@@ -21,7 +21,7 @@ const SENTENCES: [(&str, &str); 31] = [
     ("cursor_ahead", "lies ahead of the store"),
     ("limit_invalid", "ask for at least 1"),
     ("version_needs_stream", "a version is a place in a single list"),
-    ("ordinal_needs_index", "where the query is one stream or one named index"),
+    ("ordinal_needs_index", "ask for one stream, one named index or one partition"),
     ("index_unknown", "there is no index "),
     ("index_exists", "already; drop it first"),
     ("index_of_index", "an index is defined by what events say themselves"),

@@ -83,7 +83,7 @@ impl<'a, D: Domain> Run<'a, D> {
         match number {
             0..650 => self.poll_one()?,
             650..900 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.write()),
-            900..930 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.upkeep()),
+            900..930 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.maintain()),
             930..940 => self.machine.iter_mut().for_each(|machine| machine.manual.rest()),
             940..955 => self.move_clock(),
             955..990 => self.act(),

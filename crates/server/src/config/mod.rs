@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leftfold_store::{Durability, Options, Packing};
+use leftfold_store::{Compression, Durability, Options};
 
 pub use definition::Setting;
 pub use document::document;
@@ -28,7 +28,7 @@ definition::settings! {
     /// Listen on any address without TLS or users: whoever reaches the port may do everything.
     insecure: bool = "insecure", false;
     /// How full segments are stored: as they are, packed fast, or packed small.
-    packing: Packing = "packing", Packing::Fast;
+    packing: Compression = "packing", Compression::Fast;
     /// When an append is acknowledged: after its sync, or before it. Relaxed, a crash of the machine
     /// may lose what was acknowledged within that time.
     durability: Durability = "durability", Durability::Synced;
@@ -111,8 +111,8 @@ impl Config {
     /// How the store is opened.
     pub fn store_options(&self) -> Options {
         let mut options = Options {
-            packing: self.packing,
-            upkeep_bytes_per_second: self.upkeep_bytes.0,
+            compression: self.packing,
+            maintenance_bytes_per_second: self.upkeep_bytes.0,
             index_cache_bytes: self.index_cache_bytes.0,
             head_cache: self.head_cache,
             read_threads: self.read_threads,

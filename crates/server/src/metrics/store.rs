@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use leftfold_api::{Engine, Metered};
+use leftfold_api::{Engine, Histogram};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -50,11 +50,11 @@ impl Collector for Collected {
             let segments = stat.segments - stat.sealed;
             let states = [("sealed", stat.sealed), ("unsealed", segments)];
             gauges(out, "segments", "Segments of the log", "state", &states)?;
-            gauge(out, "packed_segments", "Segments that are packed", stat.packed)?;
+            gauge(out, "packed_segments", "Segments that are packed", stat.compressed)?;
             let bytes = [("log", stat.log_bytes), ("index", stat.index_bytes)];
             gauges(out, "bytes", "Bytes on disk", "part", &bytes)?;
             gauge(out, "index_files", "Index files", stat.index_files)?;
-            let failed = u64::from(stat.upkeep_failure.is_some());
+            let failed = u64::from(stat.maintenance_failure.is_some());
             gauge(out, "upkeep_failed", "Whether work in the background has failed", failed)?;
         }
         let lags = self.subscriptions.lags(meters.position);
@@ -106,7 +106,7 @@ fn histogram(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    metered: &Metered,
+    metered: &Histogram,
     unit: f64,
 ) -> fmt::Result {
     let last = metered.counts.len().saturating_sub(1);

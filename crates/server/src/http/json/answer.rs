@@ -1,7 +1,7 @@
 //! What answers bring.
 
 use leftfold_api::{
-    Appended, BackupReport, IndexInfo, Retention, RetentionRule, Scavenged, Stat, StreamInfo,
+    Appended, BackupReport, IndexInfo, Retention, RetentionRule, ScavengeReport, Stat, StreamInfo,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -234,11 +234,11 @@ impl From<Stat> for StatAnswer {
             indexes: stat.indexes,
             segments: stat.segments,
             sealed_segments: stat.sealed,
-            packed_segments: stat.packed,
+            packed_segments: stat.compressed,
             log_bytes: stat.log_bytes,
             index_bytes: stat.index_bytes,
             index_files: stat.index_files,
-            upkeep_failure: stat.upkeep_failure.map(|failure| failure.to_string()),
+            upkeep_failure: stat.maintenance_failure.map(|failure| failure.to_string()),
         }
     }
 }
@@ -256,9 +256,9 @@ pub(crate) struct ScavengedAnswer {
     file_bytes: u64,
 }
 
-impl From<Scavenged> for ScavengedAnswer {
-    fn from(done: Scavenged) -> Self {
-        let Scavenged { segments, events, payload_bytes, file_bytes } = done;
+impl From<ScavengeReport> for ScavengedAnswer {
+    fn from(done: ScavengeReport) -> Self {
+        let ScavengeReport { segments, events, payload_bytes, file_bytes } = done;
         ScavengedAnswer { segments, events, payload_bytes, file_bytes }
     }
 }

@@ -7,7 +7,7 @@ use leftfold_store::{restore, verify_backup, verify_backup_on};
 
 use super::support::{append, back_up, drive, event, events, open, open_with_threads, restored};
 
-/// Appends, index files, packing, a named index, retention and scavenging come between backups.
+/// Appends, index files, compression, a named index, retention and scavenging come between backups.
 #[test]
 fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
@@ -17,7 +17,7 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
         append(&mut store, 20 * round..20 * round + 5 + round);
         let (embedded, manual) = &mut store;
         match round % 6 {
-            1 => while manual.upkeep() {},
+            1 => while manual.maintain() {},
             2 => drive(
                 manual,
                 embedded.define_index(leftfold_api::IndexDefinition::new(
@@ -31,10 +31,10 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
                 drive(manual, embedded.set_retention("s-1", retention)).unwrap();
             }
             4 => {
-                while manual.upkeep() {}
+                while manual.maintain() {}
                 embedded.scavenge(|_, _| ()).unwrap();
             }
-            _ => _ = manual.upkeep(),
+            _ => _ = manual.maintain(),
         }
         let done = back_up(&store, &target).unwrap();
         assert_eq!((done.number, done.files_left_out), (round + 1, 0));
@@ -117,7 +117,7 @@ fn an_index_file_that_is_missing_or_damaged_is_left_out_and_made_again() {
         store.0.define_index(leftfold_api::IndexDefinition::new("old", Query::event_type("T1"))),
     )
     .unwrap();
-    while store.1.upkeep() {}
+    while store.1.maintain() {}
     let names = disk.names();
     let segment = names.iter().find(|name| name.ends_with(".idx")).unwrap();
     let past = names.iter().find(|name| name.ends_with(".k3")).unwrap();

@@ -14,7 +14,7 @@ fn crashes(cut: u64) -> impl Iterator<Item = Crash> {
 fn grown(store: &mut Opened, numbers: std::ops::Range<u64>) -> Vec<String> {
     append(store, numbers);
     for _ in 0..4 {
-        store.1.upkeep();
+        store.1.maintain();
     }
     events(&store.0)
 }

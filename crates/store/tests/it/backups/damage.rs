@@ -8,7 +8,7 @@ use super::support::{append, back_up, events, open, restore, restored};
 fn every_flipped_byte_and_every_missing_file_is_noticed() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     append(&mut store, 0..30);
-    while store.1.upkeep() {}
+    while store.1.maintain() {}
     append(&mut store, 30..33);
     let target = FakeDisk::new();
     back_up(&store, &target).unwrap();
@@ -43,11 +43,11 @@ fn damage_in_the_store_is_not_taken_into_a_backup() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..60);
-    while store.1.upkeep() {}
+    while store.1.maintain() {}
     let before = events(&store.0);
     back_up(&store, &target).unwrap();
     append(&mut store, 60..100);
-    while store.1.upkeep() {}
+    while store.1.maintain() {}
     let newest = disk.names().into_iter().rev().find(|name| name.ends_with(".1.seg")).unwrap();
     disk.rot(&newest, 200, 4);
     assert_eq!(back_up(&store, &target).unwrap_err().code(), "data_damaged");

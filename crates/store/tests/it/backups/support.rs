@@ -38,7 +38,7 @@ pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> 
             return ready;
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }
 
@@ -82,9 +82,9 @@ pub(crate) fn restored(from: &FakeDisk) -> Vec<String> {
     let to = FakeDisk::new();
     let info = restore(from, &to).unwrap();
     let (store, mut manual) = open(&to, false).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
     assert_eq!(store.blocking().head(), info.head);
     let verified = store.verify(|_, _| ());
-    assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+    assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
     events(&store)
 }

@@ -55,16 +55,16 @@ fn run(
         if round % 3 == 2 {
             manual.rest();
         }
-        while round % 2 == 1 && manual.upkeep() {}
+        while round % 2 == 1 && manual.maintain() {}
     }
     Ok(())
 }
 
 fn check(disk: &FakeDisk, promised: &Promised) -> Result<(), OpenError> {
     let (store, mut manual) = manual(disk, small())?;
-    while manual.upkeep() {}
+    while manual.maintain() {}
     let verified = store.verify(|_, _| ());
-    assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+    assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
     let events = store.blocking().read(Read::forward(Query::All)).unwrap().events;
     assert!(events.len() as u64 >= promised.events, "{} of {}", events.len(), promised.events);
     assert!(events.iter().zip(1..).all(|(event, position)| event.position() == position));
@@ -171,5 +171,5 @@ fn a_manifest_that_is_too_old_is_refused_and_no_segment_is_lost() {
     assert_eq!(segments(&disk.names()), segments(&names), "nothing was removed");
     leftfold_io::write_atomically(&disk, "", "MANIFEST", &new).unwrap();
     let (store, _manual) = manual(&disk, small()).unwrap();
-    assert_eq!(store.verify(|_, _| ()).wrong, 0);
+    assert_eq!(store.verify(|_, _| ()).problem_count, 0);
 }

@@ -74,7 +74,10 @@ fn damaged_events_and_postings_are_never_served() {
     let error = store.blocking().read(Read::forward(Query::All)).unwrap_err();
     check(error, "data_damaged", "is damaged at offset");
     let verified = store.verify(|_, _| ());
-    assert!(verified.wrong > 0 && verified.findings[0].message.contains("000001.1.seg is damaged"));
+    assert!(
+        verified.problem_count > 0
+            && verified.problems[0].message.contains("000001.1.seg is damaged")
+    );
 
     let disk = FakeDisk::new();
     filled(&disk).close();
@@ -86,7 +89,7 @@ fn damaged_events_and_postings_are_never_served() {
     }
     let error = store.blocking().read(Read::forward(Query::tag("n", "3"))).unwrap_err();
     check(error, "index_damaged", &format!("{index} is damaged at offset"));
-    assert!(store.verify(|_, _| ()).wrong > 0);
+    assert!(store.verify(|_, _| ()).problem_count > 0);
     drop(store);
     match open(&disk, small()) {
         Err(error) => check(error, "index_damaged", "delete the file and open the store again"),
@@ -139,10 +142,10 @@ fn a_disk_that_fails_beside_the_log_is_reported() {
     assert!(poll(&mut defining).is_pending());
     manual.write();
     disk.fail_writes(1);
-    manual.upkeep();
+    manual.maintain();
     let Poll::Ready(outcome) = poll(&mut defining) else { unreachable!("it has been tried") };
     check(outcome.unwrap_err(), "disk_failed", "writing an index file");
-    assert!(store.stat().unwrap().upkeep_failure.is_some());
+    assert!(store.stat().unwrap().maintenance_failure.is_some());
     let read = store.blocking().read(Read::forward(Query::index("i"))).unwrap_err();
     check(read, "index_building", "writing an index file: this write fails");
 }
@@ -224,5 +227,5 @@ fn verify_finds_nothing_wrong_with_long_lists_in_sealed_and_merged_files() {
     store.seal().unwrap();
     assert!(store.stat().unwrap().index_files < store.stat().unwrap().sealed);
     let verified = store.verify(|_, _| ());
-    assert_eq!((verified.wrong, verified.events), (0, 8_000), "{:?}", verified.findings);
+    assert_eq!((verified.problem_count, verified.events), (0, 8_000), "{:?}", verified.problems);
 }

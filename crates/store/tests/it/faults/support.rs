@@ -30,7 +30,7 @@ pub(crate) fn manual(disk: &FakeDisk, options: Options) -> Result<(Embedded, Man
 /// Opens the store once, until nothing is left to be done in the background.
 pub(crate) fn settle(disk: &FakeDisk, options: Options) {
     let (_store, mut manual) = manual(disk, options).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
 }
 
 pub(crate) fn event(n: u128) -> NewEvent {
@@ -54,6 +54,6 @@ pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> 
             return ready;
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }

@@ -10,7 +10,7 @@ use leftfold_api::{
     Read, Recorded, Subscribe,
 };
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Durability, Embedded, Options, Packing};
+use leftfold_store::{Compression, Durability, Embedded, Options};
 
 /// A writer that is stuck in its sync, and everybody who would like to know how it ended.
 #[test]
@@ -284,13 +284,13 @@ fn a_short_read_from_memory_waits_for_nobody() {
 
 #[test]
 fn scattered_events_are_announced_to_the_disk_before_they_are_read_one_by_one() {
-    for (packing, segment_bytes) in
-        [(Packing::Off, 1 << 30), (Packing::Off, 200_000), (Packing::Fast, 200_000)]
+    for (compression, segment_bytes) in
+        [(Compression::Off, 1 << 30), (Compression::Off, 200_000), (Compression::Fast, 200_000)]
     {
         let disk = FakeDisk::new();
         let mut options = small();
         options.log.segment_bytes = segment_bytes;
-        options.packing = packing;
+        options.compression = compression;
         let store = open(&disk, options.clone()).unwrap();
         for n in 0..50 {
             let beside = NewEvent::new("T", vec![b'x'; 40_000]);

@@ -1,11 +1,11 @@
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{Packing, RepairMode};
+use leftfold_store::{Compression, RepairMode};
 
 use super::support::{check, filled, repair};
 
 /// Damage in a sealed segment, in one that is closed, in the open one and in an index file.
 fn damaged() -> (FakeDisk, super::support::Truth) {
-    let (disk, truth) = filled(Packing::Fast);
+    let (disk, truth) = filled(Compression::Fast);
     let segments: Vec<_> = disk.names().into_iter().filter(|n| n.ends_with(".seg")).collect();
     let count = segments.len();
     for (name, at) in
@@ -43,7 +43,7 @@ fn a_repair_that_is_cut_short_loses_nothing_more() {
                 continue;
             }
             assert!(done.is_err() && again.lost == report.lost, "{what}");
-            check(&found, Packing::Fast, &truth, &what);
+            check(&found, Compression::Fast, &truth, &what);
         }
     }
 }

@@ -9,14 +9,17 @@ use std::task::{Context, Poll, Waker};
 use leftfold_api::{Append, EventStore, Expected, NewEvent, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{
-    Embedded, Manual, OpenError, Options, Packing, RepairMode, RepairReport, repair_on,
+    Compression, Embedded, Manual, OpenError, Options, RepairMode, RepairReport, repair_on,
 };
 
 /// What a store held: by position, the stream, the version, and the event as a line.
 pub(crate) type Truth = BTreeMap<u64, (String, u64, String)>;
 
-pub(crate) fn open(disk: &FakeDisk, packing: Packing) -> Result<(Embedded, Manual), OpenError> {
-    let mut options = Options { packing, ..Options::default() };
+pub(crate) fn open(
+    disk: &FakeDisk,
+    compression: Compression,
+) -> Result<(Embedded, Manual), OpenError> {
+    let mut options = Options { compression, ..Options::default() };
     options.log.segment_bytes = 2_500;
     options.log.preallocate = 512;
     let random = Arc::new(SeededRandom::new(1));
@@ -39,9 +42,9 @@ pub(crate) fn event(n: u64) -> NewEvent {
 }
 
 /// Sealed segments, two that are closed, an open one; appends of one event and of three.
-pub(crate) fn filled(packing: Packing) -> (FakeDisk, Truth) {
+pub(crate) fn filled(compression: Compression) -> (FakeDisk, Truth) {
     let disk = FakeDisk::new();
-    let (store, mut manual) = open(&disk, packing).unwrap();
+    let (store, mut manual) = open(&disk, compression).unwrap();
     for n in 0..48u64 {
         let events = if n % 4 == 0 { 0..3 } else { 0..1 };
         let append = events.fold(Append::new(), |append, i| {
@@ -50,7 +53,7 @@ pub(crate) fn filled(packing: Packing) -> (FakeDisk, Truth) {
         });
         drive(&mut manual, store.append(append)).unwrap();
         if n == 30 {
-            while manual.upkeep() {}
+            while manual.maintain() {}
         }
     }
     let truth = read(&store);
@@ -86,7 +89,12 @@ pub(crate) fn bytes(disk: &FakeDisk) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Without quarantine nothing is changed; with it the same is told, and the store is whole.
-pub(crate) fn check(disk: &FakeDisk, packing: Packing, truth: &Truth, what: &str) -> RepairReport {
+pub(crate) fn check(
+    disk: &FakeDisk,
+    compression: Compression,
+    truth: &Truth,
+    what: &str,
+) -> RepairReport {
     let before = bytes(disk);
     let told = repair(disk, RepairMode::Report).unwrap();
     assert_eq!(bytes(disk), before, "{what}");
@@ -99,7 +107,7 @@ pub(crate) fn check(disk: &FakeDisk, packing: Packing, truth: &Truth, what: &str
         assert!(again.damaged.is_empty() && again.lost.is_empty(), "{what}: {again:?}");
     }
     names_what_is_lost(&report, truth, what);
-    is_whole(disk, packing, truth, &report, what);
+    is_whole(disk, compression, truth, &report, what);
     report
 }
 
@@ -127,11 +135,17 @@ fn names_what_is_lost(report: &RepairReport, truth: &Truth, what: &str) {
     }
 }
 
-fn is_whole(disk: &FakeDisk, packing: Packing, truth: &Truth, report: &RepairReport, what: &str) {
-    let (store, mut manual) = open(disk, packing).unwrap();
-    while manual.upkeep() {}
+fn is_whole(
+    disk: &FakeDisk,
+    compression: Compression,
+    truth: &Truth,
+    report: &RepairReport,
+    what: &str,
+) {
+    let (store, mut manual) = open(disk, compression).unwrap();
+    while manual.maintain() {}
     let verified = store.verify(|_, _| ());
-    assert_eq!(verified.wrong, 0, "{what}: {:?}", verified.findings);
+    assert_eq!(verified.problem_count, 0, "{what}: {:?}", verified.problems);
     let lost: BTreeSet<u64> = report.lost.iter().map(|event| event.position).collect();
     let mut expected = truth.clone();
     expected.retain(|position, _| !lost.contains(position));

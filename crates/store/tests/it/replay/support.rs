@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leftfold_api::{Append, Cursor, NewEvent, Query, Read, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Options, Packing, Replay, ReplayKey};
+use leftfold_store::{Compression, Embedded, Options, Replay, ReplayKey};
 
 pub(crate) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -17,8 +17,8 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     /// A store whose segments are closed after a few events.
-    pub(crate) fn new(packing: Packing) -> Self {
-        let mut options = Options { packing, ..Options::default() };
+    pub(crate) fn new(compression: Compression) -> Self {
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 3_000;
         options.log.preallocate = 1_024;
         let clock = Arc::new(ManualClock::at(DAY));
@@ -33,8 +33,8 @@ impl Fixture {
     }
 
     /// Numbered events over a few streams.
-    pub(crate) fn filled(packing: Packing, events: u32) -> Self {
-        let fixture = Fixture::new(packing);
+    pub(crate) fn filled(compression: Compression, events: u32) -> Self {
+        let fixture = Fixture::new(compression);
         for n in 0..events {
             let event = NewEvent::new("Counted", n.to_string()).tag("third", (n % 3).to_string());
             fixture.append(&format!("stream-{}", n % 7), event);

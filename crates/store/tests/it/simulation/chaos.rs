@@ -63,7 +63,7 @@ impl Run<'_> {
                     }
                 }
                 manual.write();
-                manual.upkeep();
+                manual.maintain();
                 manual.rest();
             }
             answers
@@ -77,10 +77,10 @@ impl Run<'_> {
     /// answer, so nothing may be different, but for payloads that nobody sees any more.
     pub(crate) fn crash_while_keeping_up(&mut self) {
         self.disk.cut_power_at(self.disk.counts().changes + 1 + self.random.below(12));
-        while self.manual().upkeep() && self.random.below(4) > 0 {}
+        while self.manual().maintain() && self.random.below(4) > 0 {}
         // It may fail, now that the disk is gone, and so may the next.
         let scavenged = self.retains && self.store().scavenge(|_, _| {}).is_ok();
-        while !scavenged && self.manual().upkeep() {}
+        while !scavenged && self.manual().maintain() {}
         self.store = None;
         self.tally.crashed_upkeep += 1;
         self.come_back();
@@ -98,14 +98,14 @@ impl Run<'_> {
             self.tally.rot_noticed += 1;
             return;
         };
-        while manual.upkeep() {}
+        while manual.maintain() {}
         let mut noticed = false;
         for text in ["*", "stream:a-1", "category:b", "tag:t=1 or type:T2", "not stream:a*"] {
             let query: Query = text.parse().unwrap();
             let expected = self.model.seen(&query);
             noticed |= self.read_what_is_left(&store, &query, &expected);
         }
-        noticed |= store.verify(|_, _| ()).wrong > 0;
+        noticed |= store.verify(|_, _| ()).problem_count > 0;
         self.tally.rot_noticed += u64::from(noticed);
         self.tally.rot_harmless += u64::from(!noticed);
     }
@@ -117,9 +117,9 @@ impl Run<'_> {
             repair_on(Arc::new(disk.clone()), &random, RepairMode::Quarantine, |_, _| {});
         let Ok(report) = repaired else { return };
         let (store, mut manual) = self.open_on(disk).unwrap();
-        while manual.upkeep() {}
+        while manual.maintain() {}
         let verified = store.verify(|_, _| ());
-        assert_eq!(verified.wrong, 0, "{:?} {report:?}", verified.findings);
+        assert_eq!(verified.problem_count, 0, "{:?} {report:?}", verified.problems);
         self.tally.repaired += u64::from(!report.damaged.is_empty());
         self.tally.lost += report.lost.len() as u64;
         // Where one of the store's own events is lost, so is what it said is to be kept; where the

@@ -109,11 +109,11 @@ impl Run<'_> {
     }
 
     pub(crate) fn verify(&mut self) {
-        while self.manual().upkeep() {}
+        while self.manual().maintain() {}
         let stat = self.store().stat().unwrap();
         self.tally.merged += u64::from(stat.index_files + 1 < stat.segments);
         let verified = self.store().verify(|_, _| ());
-        assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+        assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
         assert_eq!(verified.events, self.model.head());
     }
 }

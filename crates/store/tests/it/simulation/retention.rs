@@ -110,7 +110,7 @@ impl Run<'_> {
         if all {
             self.manual().close_segment();
         }
-        while self.manual().upkeep() {}
+        while self.manual().maintain() {}
         let scavenged = self.store().scavenge(|_, _| {}).unwrap();
         self.tally.scavenged += u64::from(scavenged.events > 0);
         self.note_scavenged();

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use leftfold_api::{AppendError, Appended, Cursor, EventStore};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Manual, OpenError, Options, Packing};
+use leftfold_store::{Compression, Embedded, Manual, OpenError, Options};
 
 use super::backup::Backups;
 use super::model::{Model, Stored};
@@ -69,8 +69,9 @@ impl Run<'_> {
     }
 
     pub(crate) fn open_on(&self, disk: &FakeDisk) -> Result<(Embedded, Manual), OpenError> {
-        let packing = [Packing::Fast, Packing::Small, Packing::Off][self.seed as usize % 3];
-        let mut options = Options { packing, ..Options::default() };
+        let compression =
+            [Compression::Fast, Compression::Small, Compression::Off][self.seed as usize % 3];
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 600 + 2_000 * (self.seed % 4);
         options.log.preallocate = 1024 * (self.seed % 3);
         options.limits.page_scanned = 1 + self.seed as usize % 7;
@@ -103,7 +104,7 @@ impl Run<'_> {
             10..12 => self.crash_while_appending(),
             12 => self.reopen(),
             13 => self.change_an_index(),
-            14..17 => self.tally.upkeep += u64::from(self.manual().upkeep()),
+            14..17 => self.tally.upkeep += u64::from(self.manual().maintain()),
             17 => self.manual().rest(),
             18 => self.crash_while_keeping_up(),
             19..21 if self.retains => self.change_retention(),
@@ -167,7 +168,7 @@ impl Run<'_> {
                 };
             while poll(&mut change).is_pending() {
                 manual.write();
-                manual.upkeep();
+                manual.maintain();
             }
         }
         self.store = Some((store, manual));

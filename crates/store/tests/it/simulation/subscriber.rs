@@ -54,7 +54,7 @@ impl Run<'_> {
                 Some(Delivery::CaughtUp(cursor)) => {
                     self.subscriber.cursor = Some(cursor.clone());
                     // What has come since the last page was read is still to come.
-                    let upto = u64::from_str_radix(&cursor.to_string()[10..], 16).unwrap();
+                    let upto = cursor.position().unwrap();
                     let mut found = self.model.found(&self.subscriber.query);
                     found.retain(|at| *at <= upto);
                     match self.retains {
