@@ -1,5 +1,5 @@
-//! Writes the stores that must open for ever: one for each version of the format, and one for what
-//! was added to it. Run by `cargo xtask fixture`.
+//! Writes the stores that must open for ever: one for each version of the format, and one with the
+//! later additions. Run by `cargo xtask fixture`.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn write_v1(dir: &Path) -> anyhow::Result<()> {
             store.blocking().drop_index("gone")?;
         }
     }
-    // Everything that is done in the background has been done.
+    // All maintenance is done.
     while store.stat()?.sealed + 1 < store.stat()?.segments {
         std::thread::yield_now();
     }
@@ -61,7 +61,8 @@ fn refuse_if_there(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Segments compressed fast and small, scavenged ones, merged index files, retention of every kind.
+/// Writes segments compressed fast and small, scavenged ones, merged index files, and all kinds of
+/// retention.
 fn write_generations(dir: &Path) -> anyhow::Result<()> {
     refuse_if_there(dir)?;
     for (round, compression) in (0..).zip([Compression::Small, Compression::Fast, Compression::Off])

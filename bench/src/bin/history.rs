@@ -1,8 +1,9 @@
-//! A long history: bytes on disk against JSON, opening, and memory.
-//! `cargo xtask bench history [MILLIONS OF EVENTS]`.
+//! A long history: bytes on disk against JSON, time to open, and memory. `cargo xtask bench history
+//! [MILLIONS OF EVENTS]`.
 //!
-//! Ten events a stream, in rounds over all streams, so that every stream is spread over the whole
-//! log. What is opened is opened by a process of its own, after a clean stop and after `kill -9`.
+//! Each stream has ten events, appended in rounds over all streams, so that every stream is spread
+//! over the whole log. The store is opened by a process of its own, after a clean stop and after
+//! `kill -9`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -64,11 +65,11 @@ fn history(millions: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills a store; gives the bytes of its events as JSON envelopes, one a line, as `leftfold read`
-/// prints them.
+/// Fills a store; returns the bytes of its events as JSON envelopes, one per line, as `leftfold
+/// read` prints them.
 fn write(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<u64> {
     let mut options = options(compression);
-    // What is measured here is not durable appends.
+    // Durability is not measured here.
     options.log.durability = Durability::Relaxed(std::time::Duration::from_secs(1));
     let store = Embedded::open(dir, options)?;
     let streams = events / EVENTS_PER_STREAM;
@@ -94,7 +95,7 @@ fn write(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<u6
     Ok(json)
 }
 
-/// A booking, with figures and texts that differ as real ones do.
+/// Returns a booking with realistic figures and texts.
 fn event(n: u64) -> NewEvent {
     const TEXTS: [&str; 8] =
         ["rent", "salary", "groceries", "electricity", "insurance", "refund", "transfer", "card"];
@@ -150,7 +151,7 @@ fn openings(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens a store, reads a stream, and tells seconds and megabytes.
+/// Opens a store, reads a stream, and prints seconds and megabytes.
 fn open(dir: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
     let store = Embedded::open_existing(dir, options(Compression::Small))?;
@@ -166,7 +167,7 @@ fn open(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Appends until somebody kills the process; says when it has begun.
+/// Appends until the process is killed; prints a line once it has begun.
 fn write_until_killed(dir: &Path) -> anyhow::Result<()> {
     let store = Embedded::open_existing(dir, options(Compression::Small))?;
     for n in 0.. {

@@ -1,7 +1,7 @@
 //! A history folded on one thread and on several: `cargo xtask bench replay [EVENTS]`.
 //!
-//! The fold keeps the balances of accounts, and parses the JSON of each event for it: what a view
-//! does that is built again from its history.
+//! The fold keeps the balances of accounts and parses the JSON of each event, as a view does when
+//! it is rebuilt.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use leftfold_bench::{machine, spread, wait_for_idle};
 const ROUNDS: usize = 5;
 const EVENTS: u64 = 400_000;
 const ACCOUNTS: u64 = 5_000;
-/// Events of one append, while the store is filled.
+/// The events of one append while the store is filled.
 const TOGETHER: u64 = 5_000;
 
 /// The balances by account and currency, in cents.
@@ -91,7 +91,7 @@ fn name(way: Way) -> String {
     }
 }
 
-/// A store with a history, all of whose closed segments are sealed and compressed.
+/// Returns a store with a history; all closed segments are sealed and compressed.
 fn filled(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<Embedded> {
     let mut options =
         Options { compression, maintenance_bytes_per_second: 1 << 40, ..Options::default() };
@@ -106,7 +106,7 @@ fn filled(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<E
 }
 
 fn booked(append: Append, n: u64) -> Append {
-    // Spreads neighbours over accounts and amounts.
+    // Spread adjacent events over accounts and amounts.
     let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (account, cents) = (spread % ACCOUNTS, (spread >> 40) as i64 % 100_000 - 40_000);
     let currency = ["EUR", "USD", "CHF"][(spread >> 33) as usize % 3];
@@ -118,7 +118,7 @@ fn booked(append: Append, n: u64) -> Append {
     append.event(format!("account-{account}"), NewEvent::json("EntryBooked", json))
 }
 
-/// What is read of an event: account, currency and cents.
+/// Returns the account, the currency and the cents of an event.
 fn entry(event: &Recorded) -> anyhow::Result<((String, String), i64)> {
     #[derive(serde::Deserialize)]
     struct Entry {

@@ -1,5 +1,5 @@
-//! A small store with something of everything: sealed segments as they were written, compressed and
-//! scavenged; an open one with a tail; a named index with a past; retention; checkpoints.
+//! A small store with every feature: sealed segments that are uncompressed, compressed or scavenged, an
+//! open segment with a tail, a named index with a backfill, retention, and checkpoints.
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,7 +24,7 @@ pub(crate) fn options() -> Options {
     options
 }
 
-/// Its files, and the name of the store.
+/// The files of the store, and its id.
 pub(crate) struct SmallStore {
     pub(crate) files: Files,
     pub(crate) store_id: [u8; 16],
@@ -43,7 +43,7 @@ pub(crate) fn get() -> &'static SmallStore {
     })
 }
 
-/// Opens a store, does something, settles what is done in the background, and closes it.
+/// Opens a store, appends, runs all maintenance, and closes it.
 fn write(disk: &FakeDisk, compression: Compression, numbers: std::ops::Range<u128>) {
     let options = Options { compression, ..options() };
     let disk = Arc::new(disk.clone());
@@ -86,7 +86,7 @@ async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_api::App
     leftfold_api::EventStore::append(store, append).await.map(drop)
 }
 
-/// Runs a call to its end, giving the writer and the maintenance a turn whenever it waits.
+/// Runs a call to its end; runs the writer and maintenance whenever it waits.
 pub(crate) fn drive<T, E: std::fmt::Debug>(
     manual: &mut Manual,
     call: impl Future<Output = Result<T, E>>,

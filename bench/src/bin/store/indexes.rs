@@ -1,4 +1,4 @@
-//! What named indexes cost an append: processor time with none, 10, 100 and 1,000 of them.
+//! The cost of named indexes for an append: processor time with 0, 10, 100 and 1,000 of them.
 
 use std::path::Path;
 use std::time::Duration;

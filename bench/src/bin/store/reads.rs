@@ -40,7 +40,7 @@ pub(crate) fn run(dir: &Path) -> anyhow::Result<()> {
 
 type Work = fn(&Embedded, usize) -> anyhow::Result<f64>;
 
-/// One event of every stream after the other: no two of a stream lie side by side.
+/// Appends one event to every stream in turn: no two events of a stream are adjacent.
 fn filled(dir: &Path, compression: Compression) -> anyhow::Result<Embedded> {
     let store = Embedded::open(dir, Options { compression, ..Options::default() })?;
     for _ in 0..EACH {
