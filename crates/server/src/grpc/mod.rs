@@ -79,7 +79,7 @@ type Lost = Pin<Box<dyn Future<Output = Denied> + Send>>;
 /// Leave for something that lasts.
 fn begin(state: &State) -> Result<Subscribed, Status> {
     let begun = state.subscriptions.begin(None);
-    begun.ok_or_else(|| status::overloaded("there are too many subscriptions"))
+    begun.ok_or_else(|| status::too_many_subscriptions(state.config.subscriptions))
 }
 
 /// The bytes that an append takes while it is worked on, about.

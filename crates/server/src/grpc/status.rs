@@ -1,4 +1,4 @@
-use leftfold_api::{AdministrationError, AppendError, Coded, Invalid, ReadError};
+use leftfold_api::{AdministrationError, AppendError, Invalid, ReadError};
 use leftfold_wire::{to_status, v1};
 use tonic::{Code, Status};
 
@@ -40,6 +40,11 @@ pub(super) fn administration(error: &AdministrationError) -> Status {
 /// The server has too much to do.
 pub(super) fn overloaded(what: &str) -> Status {
     failure("server_overloaded", format!("{what}; try again later"), true)
+}
+
+/// This many subscriptions are running, which is the limit.
+pub(super) fn too_many_subscriptions(most: usize) -> Status {
+    overloaded(&format!("{most} subscriptions are running, which is the limit"))
 }
 
 /// The server is shutting down.

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::appends::Appends;
 use super::reading::Reading;
-use super::subscription::Delivering;
+use super::subscription::SubscriptionMessages;
 use super::{Messages, Service, lasting, memory, status, weight};
 use crate::access::Scope;
 
@@ -56,8 +56,9 @@ impl Store for Service {
         let form = request.form();
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
         caller.may_read(&subscribe.query).map_err(status::denied)?;
-        let delivering = Delivering::start(self.state.clone(), caller, subscribe, form).await?;
-        Ok(lasting(delivering.parts()))
+        let messages =
+            SubscriptionMessages::start(self.state.clone(), caller, subscribe, form).await?;
+        Ok(lasting(messages.stream()))
     }
 
     async fn head(&self, request: Request<v1::HeadRequest>) -> Answer<v1::HeadResponse> {
