@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use leftfold_api::Engine;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::access::Access;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::net::Shutdown;
 
 pub use crate::subscriptions::{Subscribed, Subscriptions};
 
@@ -28,7 +29,7 @@ pub struct State {
     pub(crate) bodies: Arc<Semaphore>,
     /// Held by what scavenges or backs up: one at a time.
     pub(crate) administration: Arc<Mutex<()>>,
-    closing: watch::Sender<bool>,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// An extension of an answer that goes on and on: it counts as a subscription (and must hold a
@@ -38,28 +39,27 @@ pub struct LongLived;
 
 impl State {
     pub(crate) fn new(config: Config, store: Arc<dyn Engine>, access: Access) -> Self {
-        let closing = watch::Sender::new(false);
+        let shutdown = Shutdown::new();
         let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
         let metrics = Metrics::new(store.clone(), subscriptions.clone());
         let units = config.bodies_bytes.get() / BODY_UNIT;
         let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
         let administration = Arc::default();
-        State { store, access, config, subscriptions, metrics, bodies, administration, closing }
+        State { store, access, config, subscriptions, metrics, bodies, administration, shutdown }
     }
 
     /// Returns when the server is shutting down: what lasts, such as a subscription, ends then.
     pub async fn closed(&self) {
-        // No error: the one who tells is held here.
-        _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        self.shutdown.begun().await;
     }
 
     /// From now on the server is shutting down.
     pub(crate) fn close(&self) {
-        self.closing.send_replace(true);
+        self.shutdown.begin();
     }
 
     /// Whether the server is shutting down.
     pub fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        self.shutdown.has_begun()
     }
 }

@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 
 use super::{Closing, Lost, append, begin, closing, memory, status, weight};
 use crate::access::Caller;
-use crate::server::AtWork;
+use crate::net::AtWork;
 use crate::state::{State, Subscribed};
 
 /// Appends of one call that are being worked on at the same time.

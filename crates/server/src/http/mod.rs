@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod append;
+mod connection;
 mod errors;
 mod extract;
 mod health;
@@ -26,6 +27,7 @@ use leftfold_api::MAX_NAME;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use connection::HttpProtocol;
 pub(crate) use problem::Problem;
 
 use self::extract::By;

@@ -1,4 +1,9 @@
-//! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
+//! Connections of HTTP/1.1 or HTTP/2, as the client chooses: their requests, within the limits.
+
+mod activity;
+mod heads;
+mod host;
+mod request_id;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -17,22 +22,18 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use leftfold_api::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::AtWork;
-use super::guard::{Activity, Guarded, InFlight};
-use super::heads::Heads;
-use super::host;
-use super::request_id::RequestId;
-use super::stall::Stall;
+use self::activity::{Activity, Guarded, InFlight};
+use self::heads::Heads;
+use self::request_id::RequestId;
+use super::Problem;
 use crate::access::Origin;
-use crate::http::Problem;
+use crate::net::{AtWork, Connection, Protocol};
 use crate::state::{LongLived, State};
 
 /// What an HTTP/2 connection may hold of answers that its client has not taken.
@@ -40,46 +41,40 @@ const SEND_BUFFER: usize = 256 << 10;
 /// An HTTP/2 client is asked after so long whether it is there.
 const PING: Duration = Duration::from_secs(20);
 
-/// What all connections share.
-pub(super) struct Connections {
+/// HTTP, with the routes of all that is served over it.
+pub(crate) struct HttpProtocol {
     router: Router,
-    tls: Option<TlsAcceptor>,
     state: Arc<State>,
     requests: Arc<Semaphore>,
     builder: auto::Builder<TokioExecutor>,
 }
 
-impl Connections {
-    pub(super) fn new(router: Router, tls: Option<TlsAcceptor>, state: Arc<State>) -> Self {
+impl Protocol for HttpProtocol {
+    fn alpn(&self) -> Vec<Vec<u8>> {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    }
+
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(self.serve_requests(connection))
+    }
+}
+
+impl HttpProtocol {
+    pub(crate) fn new(router: Router, state: Arc<State>) -> Self {
         let requests = Arc::new(Semaphore::new(state.config.requests));
         let builder = builder(&state);
-        Connections { router, tls, state, requests, builder }
+        HttpProtocol { router, state, requests, builder }
     }
 
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Answers are written whole: to wait for more to send with them only delays them.
-        _ = stream.set_nodelay(true);
-        let stream = Stall::new(stream, self.state.config.write_time);
-        let Some(tls) = &self.tls else { return self.drive(stream, peer).await };
-        match tokio::time::timeout(self.state.config.header_time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.drive(stream, peer).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
-            Err(_) => tracing::debug!(%peer, "TLS took too long"),
-        }
-    }
-
-    async fn drive(
-        self: Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-    ) {
+    async fn serve_requests(self: Arc<Self>, connection: Connection) {
+        let Connection { stream, peer, shutdown, slot: _slot } = connection;
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
         let stream = Heads::new(stream, activity.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let mut closes = pin!(self.state.closed());
+        let mut closing = pin!(shutdown.begun());
         let mut is_leaving = false;
         let config = &self.state.config;
         loop {
@@ -93,7 +88,7 @@ impl Connections {
                     }
                     return;
                 }
-                () = closes.as_mut(), if !is_leaving => {
+                () = closing.as_mut(), if !is_leaving => {
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }

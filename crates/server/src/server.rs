@@ -1,14 +1,5 @@
 //! The server itself: the port, its connections, and their end.
 
-mod accept;
-mod connection;
-mod guard;
-mod heads;
-mod host;
-mod request_id;
-mod stall;
-mod threads;
-
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,15 +9,15 @@ use leftfold_api::Engine;
 use leftfold_api::{AppendError, Coded};
 use leftfold_io::{Clock, SystemClock};
 use thiserror::Error;
-pub(crate) use threads::AtWork;
-use threads::Threads;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
+use crate::http::HttpProtocol;
+use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
 use crate::state::State;
-use crate::tls::{Certificate, TlsError};
 use crate::{grpc, http};
 
 /// A server to be started.
@@ -101,6 +92,15 @@ fn routes(state: &Arc<State>) -> Router {
     router.fallback(http::path_unknown)
 }
 
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        permits: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+        handshake_time: config.header_time,
+        write_time: config.write_time,
+        shutdown_time: config.shutdown_time,
+    }
+}
+
 impl Server {
     /// The routes of all protocols without a port, for whoever has a server of their own. They are
     /// open to whoever reaches them, and without the limits that are a connection's: its requests
@@ -139,19 +139,26 @@ impl Server {
             (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
             _ => None,
         };
-        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let threads = Threads::start().map_err(failed)?;
+        let threads = Arc::new(Threads::start().map_err(failed)?);
         let access = Access::open(store.clone(), beginning.clock).await?;
         let made_password = match is_exposed || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,
             false => None,
         };
         let state = Arc::new(State::new(config, store, access));
-        let router = routes(&state);
-        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone(), threads));
+        let protocol = Arc::new(HttpProtocol::new(routes(&state), state.clone()));
+        let tls = certificate.as_ref().map(|certificate| certificate.acceptor(protocol.alpn()));
+        let acceptor = Acceptor {
+            limits: connection_limits(&state.config),
+            threads,
+            shutdown: state.shutdown.clone(),
+            gauge: state.metrics.connections.clone(),
+            tls: tls.transpose()?,
+        };
+        let ended = tokio::spawn(acceptor.run(listener, protocol));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()

@@ -1,5 +1,5 @@
 //! The threads that connections live on. A connection stays on one of them with all of its requests:
-//! what it wakes is there already, and no processor is woken for it.
+//! the tasks that it wakes are there already, and no processor is woken for them.
 
 use std::cell::OnceCell;
 use std::io;
@@ -11,26 +11,26 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 thread_local! {
-    /// What the thread has to do, if it is one of these.
+    /// The load of this thread, if it is one of these.
     static LOAD: OnceCell<Arc<Load>> = const { OnceCell::new() };
 }
 
-/// What a thread has to do.
+/// How much work a thread has.
 #[derive(Default)]
 struct Load {
     connections: AtomicUsize,
-    /// Pieces of work.
+    /// Requests and appends that are being worked on.
     work: AtomicUsize,
 }
 
-/// A piece of work, until it is dropped: a request that does not last, or one append of many.
+/// A request that does not last, or one append of many, while it is being worked on.
 pub(crate) struct AtWork {
     load: Option<Arc<Load>>,
     is_only: bool,
 }
 
 impl AtWork {
-    /// Begins a piece of work on the calling thread.
+    /// Counts a piece of work on the calling thread.
     pub(crate) fn begin() -> Self {
         let load = LOAD.with(|load| load.get().cloned());
         let is_only = load.as_ref().is_some_and(|load| {
@@ -40,8 +40,8 @@ impl AtWork {
         AtWork { load, is_only }
     }
 
-    /// Whether it began as the only work of the thread's only connection: nobody else waits while the
-    /// thread is blocked.
+    /// Returns whether it began as the only work of the thread's only connection: then no other
+    /// client waits while the thread is blocked.
     pub(crate) fn is_only(&self) -> bool {
         self.is_only
     }
@@ -56,7 +56,7 @@ impl Drop for AtWork {
 }
 
 /// One thread for each processor; two at least, so that one may be blocked for a moment.
-pub(super) struct Threads(Vec<Thread>);
+pub(crate) struct Threads(Vec<Thread>);
 
 struct Thread {
     handle: Handle,
@@ -78,12 +78,12 @@ impl Drop for Seat {
 }
 
 impl Threads {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
         (0..processors).map(|_| Thread::start()).collect::<io::Result<_>>().map(Threads)
     }
 
-    /// A place on the thread that has the fewest connections; none if there are no threads.
+    /// Returns a place on the thread that has the fewest connections, or `None` without threads.
     pub(super) fn seat(&self) -> Option<Seat> {
         let connections = |thread: &&Thread| thread.load.connections.load(Ordering::Relaxed);
         let thread = self.0.iter().min_by_key(connections)?;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn work_knows_whether_anybody_else_may_wait() {
+    fn work_knows_whether_it_is_the_only_one_on_its_thread() {
         let thread = Thread::start().unwrap();
         let threads = Threads(vec![thread]);
         let first = threads.seat().unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream that fails when its other end takes nothing of what is written for too long: a client
-/// that never reads holds no memory for ever.
+/// A stream whose writes fail when the other end does not take them in time: a client that never
+/// reads holds no memory for ever.
 pub(super) struct Stall<S> {
     stream: S,
     within: Duration,
@@ -20,7 +20,7 @@ impl<S> Stall<S> {
         Stall { stream, within, timer: None, waiting: false }
     }
 
-    /// Passes on what a write came to; one that waits may wait only so long.
+    /// Passes on the outcome of a write; fails one that has waited too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -37,7 +37,10 @@ impl<S> Stall<S> {
             self.waiting = true;
         }
         ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not read what is sent to it",
+        )))
     }
 }
 

@@ -10,8 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
-use super::AtWork;
 use crate::config::Config;
+use crate::net::AtWork;
 
 const SECOND: Duration = Duration::from_secs(1);
 
