@@ -77,6 +77,7 @@ async fn conditions_say_what_they_found() {
 #[tokio::test]
 async fn bad_appends_are_refused_by_code() {
     let served = served().await;
+    let before = served.json("/v1/head").await;
     let with = |name: &str, value: Value| {
         let mut event = event();
         event[name] = value;
@@ -132,8 +133,7 @@ async fn bad_appends_are_refused_by_code() {
     ] {
         posts(&served, body, status, code).await;
     }
-    let head = served.json("/v1/head").await;
-    assert_eq!(head["cursor"], "01".to_owned() + &"0".repeat(24), "nothing was written");
+    assert_eq!(served.json("/v1/head").await, before, "nothing was written");
 }
 
 #[tokio::test]
@@ -141,8 +141,9 @@ async fn bad_reads_are_refused_by_code() {
     let served = served().await;
     served.post("/v1/events", json!({"events": [event()]})).await;
     let cursor = served.json("/v1/head").await["cursor"].as_str().unwrap().to_owned();
-    let ahead = format!("{}ff", &cursor[..24]);
-    let foreign = format!("01{}{}", if &cursor[2..4] == "aa" { "bb" } else { "aa" }, &cursor[4..]);
+    let ahead = format!("{}ff", &cursor[..cursor.len() - 2]);
+    let other = if &cursor[2..4] == "aa" { "bb" } else { "aa" };
+    let foreign = format!("{}{other}{}", &cursor[..2], &cursor[4..]);
     for (path, status, code) in [
         ("/v1/events?limit=0", 400, "limit_invalid"),
         ("/v1/events?limit=x", 400, "parameter_invalid"),
