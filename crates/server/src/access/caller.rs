@@ -1,16 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use leftfold_api::{Append, Query, Recorded};
+use leftfold_api::{Query, Recorded};
 
 use super::accounts::{Accounts, Allowed};
-use super::area::{Area, no_system};
+use super::area::Area;
 use super::audit::Origin;
 use super::{Access, Denied};
 
-/// How often what lasts looks whether its token has ended.
-const LOOK: Duration = Duration::from_millis(500);
 /// A refusal says so much of what is granted.
 const SHOWN: usize = 400;
 
@@ -105,6 +102,10 @@ impl Caller {
         }
     }
 
+    pub(super) fn who(&self) -> &Who {
+        &self.who
+    }
+
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
@@ -121,41 +122,10 @@ impl Caller {
         &self.origin
     }
 
-    /// Whether it may read what a query yields: whether the form of the query shows that it stays
-    /// within what is granted. A named index counts as the query that defines it.
-    ///
-    /// # Errors
-    /// `unauthenticated`, if it is known no more; `forbidden`.
-    pub fn may_read(&self, query: &Query) -> Result<(), Denied> {
-        let Some(allowed) = self.allowed("read", &|| query.to_string())? else { return Ok(()) };
-        // An index that is not there yields nothing; the store will say so.
-        let Ok(expanded) = self.access.expand(query) else { return Ok(()) };
-        let within = match allowed.manage.is_all() {
-            true => allowed.read.contains(&expanded),
-            false => allowed.read.holds(&expanded),
-        };
-        if within {
-            return Ok(());
-        }
-        let within = if allowed.read.is_all() { no_system() } else { allowed.read.query() };
-        let narrowed = query.clone().and(within);
-        let how = match allowed.read.is_nothing() {
-            true => String::new(),
-            false => format!("; narrow the query: {}", short(narrowed.to_string())),
-        };
-        let why = format!(
-            "{} may not read all of {}: read is granted of {}{how}",
-            self.name(),
-            short(query.to_string()),
-            shown(&allowed.read),
-        );
-        Err(self.refuse("read", &query.to_string(), why))
-    }
-
     /// Whether it may see an event at hand.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// As [`Caller::authorize_read`].
     pub fn may_see(&self, event: &Recorded) -> Result<(), Denied> {
         let what = || format!("the event at position {}", event.position());
         let Some(allowed) = self.allowed("read", &what)? else { return Ok(()) };
@@ -171,7 +141,7 @@ impl Caller {
     /// Whether it may list streams, of a category or of all.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// As [`Caller::authorize_read`].
     pub fn may_list(&self, category: Option<&str>) -> Result<(), Denied> {
         let query = category.map_or(Query::All, Query::category);
         let Some(allowed) = self.allowed("read", &|| query.to_string())? else { return Ok(()) };
@@ -187,53 +157,15 @@ impl Caller {
     /// Whether it may see where a checkpoint is: whether it may read a stream of that name.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// As [`Caller::authorize_read`].
     pub fn may_see_checkpoint(&self, name: &str) -> Result<(), Denied> {
-        self.may_read(&Query::stream(name))
-    }
-
-    /// Whether it may append this: each event is within what is granted, each checkpoint is as a
-    /// stream of its name, and what is only asked may be read.
-    ///
-    /// # Errors
-    /// As [`Caller::may_read`].
-    pub fn may_append(&self, append: &Append) -> Result<(), Denied> {
-        let Some(allowed) = self.allowed("append", &|| "an append".to_owned())? else {
-            return Ok(());
-        };
-        for (stream, event) in append.events() {
-            let has =
-                |key: &str, value: &str| event.tags.iter().any(|(k, v)| k == key && v == value);
-            // The store itself says that its own names can't be given.
-            if !stream.starts_with('$') && !allowed.append.takes(stream, has) {
-                return Err(self.refuse_append(&allowed, "append this event to stream", stream));
-            }
-        }
-        for to in append.moves() {
-            if !to.name.starts_with('$') && !allowed.append.takes_stream(&to.name) {
-                return Err(self.refuse_append(&allowed, "move checkpoint", &to.name));
-            }
-        }
-        let appends_to = |stream: &str| append.events().iter().any(|(to, _)| to == stream);
-        for (stream, _) in append.expectations() {
-            if !appends_to(stream) {
-                self.may_read(&Query::stream(stream))?;
-            }
-        }
-        append.conditions().iter().try_for_each(|(query, _)| self.may_read(query))
-    }
-
-    fn refuse_append(&self, allowed: &Allowed, what: &str, name: &str) -> Denied {
-        let who = self.name();
-        let granted = shown(&allowed.append);
-        let why = format!("{who} may not {what} {name}: append is granted of {granted}");
-        self.refuse("append", name, why)
+        self.may_read_stream(name)
     }
 
     /// Whether it may change this. That it does is audited.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// As [`Caller::authorize_read`].
     pub fn may_manage(&self, scope: Scope<'_>, does: &str) -> Result<(), Denied> {
         self.may_look_after(scope)?;
         self.access.audit().managed(&self.name(), &self.origin, does, &scope.to_string());
@@ -243,7 +175,7 @@ impl Caller {
     /// Whether it may look at what only those see who may change it.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// As [`Caller::authorize_read`].
     pub fn may_look_after(&self, scope: Scope<'_>) -> Result<(), Denied> {
         let what = || scope.to_string();
         let Some(allowed) = self.allowed("manage", &what)? else { return Ok(()) };
@@ -259,20 +191,6 @@ impl Caller {
         Err(self.refuse("manage", &what(), why))
     }
 
-    /// Returns when it may read a query no more.
-    pub async fn loses(&self, query: &Query) -> Denied {
-        let mut changed = self.access.changes();
-        loop {
-            if let Err(denied) = self.may_read(query) {
-                return denied;
-            }
-            match &self.who {
-                Who::Token { .. } => _ = tokio::time::timeout(LOOK, changed.changed()).await,
-                _ => _ = changed.changed().await,
-            }
-        }
-    }
-
     /// Whether it is still known.
     ///
     /// # Errors
@@ -281,21 +199,7 @@ impl Caller {
         self.allowed("ask", &String::new).map(drop)
     }
 
-    /// Returns when it is known no more.
-    pub async fn leaves(&self) -> Denied {
-        let mut changed = self.access.changes();
-        loop {
-            if let Err(denied) = self.is_known() {
-                return denied;
-            }
-            match &self.who {
-                Who::Token { .. } => _ = tokio::time::timeout(LOOK, changed.changed()).await,
-                _ => _ = changed.changed().await,
-            }
-        }
-    }
-
-    fn allowed(
+    pub(super) fn allowed(
         &self,
         action: &str,
         what: &dyn Fn() -> String,
@@ -306,14 +210,14 @@ impl Caller {
         })
     }
 
-    fn refuse(&self, action: &str, what: &str, why: String) -> Denied {
+    pub(super) fn refuse(&self, action: &str, what: &str, why: String) -> Denied {
         let denied = Denied::Forbidden(why);
         self.access.audit().denied(&self.name(), &self.origin, action, what, &denied);
         denied
     }
 }
 
-fn short(mut text: String) -> String {
+pub(super) fn short(mut text: String) -> String {
     if text.len() > SHOWN {
         let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
         text.truncate(end);
@@ -322,6 +226,6 @@ fn short(mut text: String) -> String {
     text
 }
 
-fn shown(area: &Area) -> String {
+pub(super) fn shown(area: &Area) -> String {
     if area.is_nothing() { "nothing".to_owned() } else { short(area.query().to_string()) }
 }

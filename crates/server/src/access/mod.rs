@@ -16,6 +16,7 @@ mod denied;
 mod follow;
 mod manage;
 mod password;
+mod permit;
 mod secret;
 
 use std::fmt;
@@ -35,6 +36,7 @@ pub use caller::{Caller, Scope};
 pub use credentials::Credentials;
 pub use denied::Denied;
 pub use manage::{GrantInfo, GroupInfo, Refused, TokenInfo, UserInfo};
+pub use permit::{AppendPermit, ReadPermit, Refusal, Restored};
 pub use secret::Secret;
 
 use accounts::Accounts;

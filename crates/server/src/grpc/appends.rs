@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 use super::{Closing, Lost, append, begin, closing, memory, status, weight};
-use crate::access::Caller;
+use crate::access::{AppendPermit, Caller};
 use crate::net::AtWork;
 use crate::state::{State, Subscribed};
 
@@ -128,11 +128,12 @@ impl Appends {
         &self,
         request: v1::AppendRequest,
         bytes: usize,
-    ) -> Result<(Append, Option<OwnedSemaphorePermit>), Refused> {
+    ) -> Result<(AppendPermit, Option<OwnedSemaphorePermit>), Refused> {
         let memory = memory(&self.state, bytes).map_err(Refused::Status)?;
         let append = Append::try_from(request).map_err(|wrong| Refused::Append(wrong.into()))?;
-        self.caller.may_append(&append).map_err(|no| Refused::Status(status::denied(no)))?;
-        Ok((append, memory))
+        let permit = self.caller.authorize_append(append);
+        let permit = permit.map_err(|refusal| Refused::Status(status::refused(refusal)))?;
+        Ok((permit, memory))
     }
 }
 

@@ -18,14 +18,14 @@ use std::time::Instant;
 
 use axum::Router;
 use futures_util::Stream;
-use leftfold_api::{Append, AppendError, Appended, EventStore};
+use leftfold_api::{AppendError, Appended, EventStore};
 use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
-use crate::access::{Caller, Credentials, Denied, Origin};
+use crate::access::{AppendPermit, Caller, Credentials, Denied, Origin};
 use crate::state::{BODY_UNIT, LongLived, State, Subscribed};
 
 /// The routes of the gRPC services.
@@ -99,14 +99,19 @@ fn memory(state: &State, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, S
 }
 
 /// An append, and what is told of it; on this thread, if it may be blocked.
-async fn append(state: Arc<State>, append: Append, here: bool) -> Result<Appended, AppendError> {
+async fn append(
+    state: Arc<State>,
+    permit: AppendPermit,
+    here: bool,
+) -> Result<Appended, AppendError> {
+    let (append, restored) = permit.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = match here {
         true => state.store.append_here(append).await,
         false => state.store.append(append).await,
     };
     state.metrics.appended(started, events, appended.is_ok());
-    appended
+    appended.map_err(|error| restored.error(error))
 }
 
 /// An answer that goes on and on; it must hold what [`begin`] gives.

@@ -8,7 +8,7 @@ use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
-use crate::access::Caller;
+use crate::access::{Caller, ReadPermit};
 use crate::state::State;
 
 /// Events of a page, where the client wants page after page: about a megabyte of small events, so
@@ -19,6 +19,7 @@ const PAGE: usize = 2_048;
 pub(super) struct Reading {
     state: Arc<State>,
     caller: Caller,
+    permit: ReadPermit,
     read: Read,
     form: v1::Form,
     /// Whether page after page is wanted, and not one.
@@ -32,11 +33,13 @@ impl Reading {
     pub(super) fn new(
         state: Arc<State>,
         caller: Caller,
+        permit: ReadPermit,
         read: Read,
         form: v1::Form,
         all_pages: bool,
     ) -> Self {
-        Reading { state, caller, read, form, all_pages, page: None, ended: false }
+        let read = Read { query: permit.query().clone(), ..read };
+        Reading { state, caller, permit, read, form, all_pages, page: None, ended: false }
     }
 
     /// The parts.
@@ -56,7 +59,7 @@ impl Reading {
             if self.state.is_closing() {
                 return Err(status::closing());
             }
-            self.caller.may_read(&self.read.query).map_err(status::denied)?;
+            self.caller.still_may_read(&self.permit).map_err(status::denied)?;
             let page = self.read_page().await?;
             self.page = Some((page.events.into_iter(), (page.cursor, page.more)));
         }
@@ -67,6 +70,7 @@ impl Reading {
         let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
         let read = Read { limit, ..self.read.clone() };
         let page = self.state.store.read(read).await.map_err(status::read)?;
+        self.permit.admit(&page.events).map_err(status::denied)?;
         self.state.metrics.read(page.events.len());
         if self.all_pages {
             self.read.limit = self.read.limit.saturating_sub(page.events.len());

@@ -2,7 +2,7 @@ use leftfold_api::{AdministrationError, AppendError, Invalid, ReadError};
 use leftfold_wire::{to_status, v1};
 use tonic::{Code, Status};
 
-use crate::access::Denied;
+use crate::access::{Denied, Refusal};
 use crate::codes;
 
 /// The status of a problem.
@@ -31,6 +31,13 @@ pub(super) fn denied(denied: Denied) -> Status {
         can_retry: denied.can_retry(),
         ..v1::Problem::default()
     })
+}
+
+pub(super) fn refused(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Denied(denied) => self::denied(denied),
+        Refusal::Invalid(invalid) => self::invalid(invalid),
+    }
 }
 
 pub(super) fn administration(error: &AdministrationError) -> Status {

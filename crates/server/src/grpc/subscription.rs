@@ -68,6 +68,7 @@ impl SubscriptionMessages {
 fn status_of_start(error: StartError) -> Status {
     match error {
         StartError::Full(most) => status::too_many_subscriptions(most),
+        StartError::Refused(refusal) => status::refused(refusal),
         StartError::Store(error) => status::read(error),
     }
 }

@@ -12,15 +12,17 @@ use super::extract::{Body, By, Named};
 use super::json::answer::AppendedAnswer;
 use super::json::request::{AppendRequest, MoveTo, StreamAppendRequest};
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::state::State;
 
 type Written = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
 
-async fn write(state: &State, append: Append) -> Written {
+async fn write(state: &State, caller: &Caller, append: Append) -> Written {
+    let (append, restored) = caller.authorize_append(append)?.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = state.store.append(append).await;
     state.metrics.appended(started, events, appended.is_ok());
-    let appended = appended?;
+    let appended = appended.map_err(|error| restored.error(error))?;
     let status = if appended.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(appended.into())))
 }
@@ -41,8 +43,7 @@ pub(super) async fn append(
     body: Body<AppendRequest>,
 ) -> Written {
     let append = body.content.append()?;
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }
 
 /// Append events to one stream, as `POST /v1/events` does.
@@ -62,8 +63,7 @@ pub(super) async fn append_to_stream(
     body: Body<StreamAppendRequest>,
 ) -> Written {
     let append = body.content.append(&stream)?;
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }
 
 /// Move a checkpoint, if it is where it is expected.
@@ -82,6 +82,5 @@ pub(super) async fn move_checkpoint(
     body: Body<MoveTo>,
 ) -> Written {
     let append = Append::new().checkpoint(body.content.of(name).checkpoint()?);
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }

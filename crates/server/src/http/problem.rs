@@ -10,7 +10,7 @@ use leftfold_api::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Denied, Refused};
+use crate::access::{Denied, Refusal, Refused};
 use crate::codes;
 
 /// What problem documents are served as.
@@ -201,6 +201,15 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Denied(denied) => denied.into(),
             Refused::Append(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denied(denied) => denied.into(),
+            Refusal::Invalid(invalid) => invalid.into(),
         }
     }
 }

@@ -103,10 +103,10 @@ async fn page(
     query: Query,
     params: &ReadParams,
 ) -> Result<Response, Problem> {
-    caller.may_read(&query)?;
+    let permit = caller.authorize_read(&query)?;
     let read = Read {
         with_ordinals: false,
-        query,
+        query: permit.query().clone(),
         from: place(params.from.as_deref(), params.after.as_deref())?,
         direction: match params.direction.unwrap_or_default() {
             Way::Forward => Direction::Forward,
@@ -116,6 +116,7 @@ async fn page(
         at_least: params.at_least.as_deref().map(str::parse).transpose()?,
     };
     let page = state.store.read(read).await?;
+    permit.admit(&page.events)?;
     state.metrics.read(page.events.len());
     page_body(page)
 }
@@ -193,9 +194,9 @@ pub(super) async fn read_version(
     headers: HeaderMap,
     Named((stream, version)): Named<(String, u64)>,
 ) -> Result<Response, Problem> {
-    let query = Query::stream(stream.clone());
-    caller.may_read(&query)?;
-    let read = Read::forward(query).including(Point::Version(version)).limit(1);
+    caller.may_read_stream(&stream)?;
+    let read =
+        Read::forward(Query::stream(stream.clone())).including(Point::Version(version)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.version() == version).ok_or_else(|| {
         let message =

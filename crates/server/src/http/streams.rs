@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, Query, Streams};
+use leftfold_api::{EventStore, Streams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -77,7 +77,7 @@ pub(super) async fn describe(
     By(caller): By,
     Named(stream): Named<String>,
 ) -> Result<Json<StreamAnswer>, Problem> {
-    caller.may_read(&Query::stream(stream.as_str()))?;
+    caller.may_read_stream(&stream)?;
     let info = state.store.stream(&stream).await?;
     let unknown = || Problem::new("stream_unknown", format!("stream {stream} has no events"));
     Ok(Json(info.ok_or_else(unknown)?.into()))

@@ -69,7 +69,6 @@ pub(super) async fn subscribe(
     Params(params): Params<SubscribeParams>,
 ) -> Result<Response, Problem> {
     let query: Query = params.query.as_deref().unwrap_or("*").parse()?;
-    caller.may_read(&query)?;
     let from = match last_event_id(&headers)? {
         Some(cursor) => From::Excluding(Point::Cursor(cursor)),
         None => place(params.from.as_deref(), params.after.as_deref())?,
@@ -104,6 +103,7 @@ fn problem_of_start(error: StartError) -> Problem {
             let message = format!("{most} subscriptions are running, which is the limit");
             Problem::new("server_overloaded", message)
         }
+        StartError::Refused(refusal) => refusal.into(),
         StartError::Store(error) => error.into(),
     }
 }

@@ -8,7 +8,7 @@ use leftfold_api::{
 use tokio::sync::mpsc;
 
 use super::Subscribed;
-use crate::access::{Caller, Denied};
+use crate::access::{Caller, Denied, ReadPermit, Refusal};
 use crate::state::State;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
@@ -18,6 +18,7 @@ use crate::state::State;
 /// page of events, and the part that it gave last.
 pub(crate) struct Feed {
     state: Arc<State>,
+    permit: ReadPermit,
     subscription: DynSubscription,
     part_bytes: usize,
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -60,6 +61,8 @@ pub(crate) enum End {
 pub(crate) enum StartError {
     /// This many subscriptions are running, which is the limit.
     Full(usize),
+    /// The caller may not read the query.
+    Refused(Refusal),
     /// The store refused it.
     Store(ReadError),
 }
@@ -78,22 +81,24 @@ enum Next {
 }
 
 impl Feed {
-    /// Starts a subscription to a query that the caller may read.
+    /// Starts a subscription, if the caller may read its query.
     pub(crate) async fn start(
         state: Arc<State>,
         caller: Caller,
         subscribe: Subscribe,
         options: FeedOptions<'_>,
     ) -> Result<Self, StartError> {
+        let permit = caller.authorize_read(&subscribe.query).map_err(StartError::Refused)?;
         let progress = state.subscriptions.begin(options.name);
         let progress = progress.ok_or(StartError::Full(state.config.subscriptions))?;
-        let query = subscribe.query.clone();
+        let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
         let subscription = state.store.subscribe(subscribe).await.map_err(StartError::Store)?;
         let watched = state.clone();
         let closing = Box::pin(async move { watched.closed().await });
-        let denial = Box::pin(async move { caller.loses(&query).await });
+        let watched = permit.clone();
+        let denial = Box::pin(async move { caller.loses(&watched).await });
         let part_bytes = options.part_bytes;
-        Ok(Feed { state, subscription, part_bytes, closing, denial, progress })
+        Ok(Feed { state, permit, subscription, part_bytes, closing, denial, progress })
     }
 
     /// Returns where to resume behind all parts so far.
@@ -104,7 +109,12 @@ impl Feed {
     /// Waits for the next part. After an end nothing more is to be asked for.
     pub(crate) async fn next(&mut self) -> Result<Part, End> {
         match self.wait().await {
-            Next::Delivery(delivery) => Ok(self.gather(delivery.map_err(End::Store)?)),
+            Next::Delivery(delivery) => {
+                let part = self.gather(delivery.map_err(End::Store)?);
+                let events = part.events.iter().map(|(event, _)| event);
+                self.permit.admit(events).map_err(End::Denied)?;
+                Ok(part)
+            }
             Next::Heartbeat => {
                 self.subscription.advance().await.map_err(End::Store)?;
                 Ok(Part { events: Vec::new(), caught_up: false, cursor: self.cursor() })

@@ -8,6 +8,7 @@
 mod access;
 mod conformance;
 mod documents;
+mod engine;
 mod errors;
 mod events;
 mod limits;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leftfold_api::Engine;
 use leftfold_client::Client as Remote;
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_io::{Clock, SystemClock};
@@ -56,9 +57,19 @@ pub(crate) async fn serve(
     admin: Option<&str>,
     clock: Arc<dyn Clock>,
 ) -> Served {
+    serve_engine(store.clone(), store, admin, clock).await
+}
+
+/// Serves an engine over a store.
+pub(crate) async fn serve_engine(
+    engine: Arc<dyn Engine>,
+    store: Arc<Embedded>,
+    admin: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> Served {
     let admin_password = admin.map(|text| Secret::from(text.to_owned()));
     let beginning = Beginning { admin_password, clock };
-    let running = Server::start_with(config(), store.clone(), beginning).await.unwrap();
+    let running = Server::start_with(config(), engine, beginning).await.unwrap();
     Served { running, store, client: client() }
 }
 
