@@ -1,8 +1,10 @@
 //! Users, groups, tokens and grants. All but one's own password needs manage on everything.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::StatusCode;
-use serde::de::Error;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -15,10 +17,41 @@ const MADE: StatusCode = StatusCode::CREATED;
 const DONE: StatusCode = StatusCode::NO_CONTENT;
 
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-    // The error of another type would quote what was sent.
-    match serde_json::Value::deserialize(from)? {
-        serde_json::Value::String(text) => Ok(text.into()),
-        _ => Err(D::Error::custom("a password is text")),
+    from.deserialize_any(SecretVisitor)
+}
+
+/// Takes text, and quotes nothing that was sent in its errors.
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a password, which is text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(text.to_owned().into())
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Secret, E> {
+        Ok(text.into())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
     }
 }
 

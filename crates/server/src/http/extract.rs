@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::json::guard;
 use super::problem::Problem;
 use crate::access::{Caller, Credentials, Origin};
 use crate::state::{BODY_UNIT, State};
@@ -82,9 +83,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
                 let message = format!("the body did not come within {within:?}");
                 Err(Problem::new("body_late", message))
             })?;
-        let content = serde_json::from_slice(&bytes)
-            .map_err(|wrong| Problem::new("body_invalid", format!("the body: {wrong}")))?;
-        Ok(Body { content, _memory: memory })
+        Ok(Body { content: guard::parse(&bytes)?, _memory: memory })
     }
 }
 
