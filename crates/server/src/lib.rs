@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+mod administration;
 mod certificate;
 pub mod codes;
 mod config;

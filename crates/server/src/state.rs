@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use leftfold_api::Engine;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::administration::Administration;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::Shutdown;
@@ -27,8 +28,7 @@ pub struct State {
     pub metrics: Metrics,
     /// Memory for bodies, in units.
     pub(crate) bodies: Arc<Semaphore>,
-    /// Held by what scavenges or backs up: one at a time.
-    pub(crate) administration: Arc<Mutex<()>>,
+    pub(crate) administration: Administration,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -44,7 +44,7 @@ impl State {
         let metrics = Metrics::new(store.clone(), subscriptions.clone());
         let units = config.bodies_bytes.get() / BODY_UNIT;
         let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
-        let administration = Arc::default();
+        let administration = Administration::new();
         State { store, access, config, subscriptions, metrics, bodies, administration, shutdown }
     }
 

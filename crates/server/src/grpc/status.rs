@@ -3,6 +3,7 @@ use leftfold_wire::{to_status, v1};
 use tonic::{Code, Status};
 
 use crate::access::{Denied, Refusal};
+use crate::administration::WorkError;
 use crate::codes;
 
 /// The status of a problem.
@@ -37,6 +38,20 @@ pub(super) fn refused(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Denied(denied) => self::denied(denied),
         Refusal::Invalid(invalid) => self::invalid(invalid),
+    }
+}
+
+/// Work on the store as a whole was not done.
+pub(super) fn work(error: WorkError) -> Status {
+    failure(error.code(), error.message().to_owned(), error.can_retry())
+}
+
+/// There is no directory for a backup of this name.
+pub(super) fn backup(error: Invalid) -> Status {
+    match error.code {
+        // It lies at the server and not at the request.
+        "backups_off" => failure(error.code, error.message, false),
+        _ => invalid(error),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The store as a whole.
 
-use std::path::{Component, Path};
 use std::sync::Arc;
 
 use axum::Json;
@@ -30,25 +29,6 @@ pub(super) async fn head(
     Ok(Json(CursorAnswer { cursor: state.store.head().await?.to_string() }))
 }
 
-/// Work that reads or writes much and blocks: one at a time, and not on a thread of the runtime.
-async fn alone<T: Send + 'static, E: Into<Problem> + Send + 'static>(
-    state: &Arc<State>,
-    work: impl FnOnce(&State) -> Result<T, E> + Send + 'static,
-) -> Result<T, Problem> {
-    let alone = state.administration.clone().try_lock_owned().map_err(|_| {
-        let message = "a scavenge, a backup or a look at what can be scavenged is under way";
-        Problem::new("server_overloaded", message)
-    })?;
-    let state = state.clone();
-    let done = tokio::task::spawn_blocking(move || {
-        let done = work(&state);
-        drop(alone);
-        done
-    });
-    let failed = |_| Problem::new("internal_error", "the work ended without an answer");
-    done.await.map_err(failed)?.map_err(Into::into)
-}
-
 /// The store's size and state.
 #[utoipa::path(
     get, path = "/v1/stat", tag = "store", operation_id = "stat",
@@ -59,7 +39,8 @@ pub(super) async fn stat(
     By(caller): By,
 ) -> Result<Json<StatAnswer>, Problem> {
     caller.may_look_after(Scope::Store)?;
-    Ok(Json(state.store.administration().stat()?.into()))
+    let stat = state.inspect(|state| state.store.administration().stat()).await??;
+    Ok(Json(stat.into()))
 }
 
 /// How to scavenge.
@@ -88,9 +69,10 @@ pub(super) async fn scavenge(
         false => caller.may_manage(Scope::Store, "scavenge")?,
     }
     let done = match dry_run {
-        true => alone(&state, |state| state.store.administration().reclaimable()).await?,
+        true => state.run_alone(|state| state.store.administration().reclaimable()).await??,
         false => {
-            alone(&state, |state| state.store.administration().scavenge(&mut |_, _| {})).await?
+            let scavenge = |state: &State| state.store.administration().scavenge(&mut |_, _| {});
+            state.run_alone(scavenge).await??
         }
     };
     Ok(Json(done.into()))
@@ -109,23 +91,9 @@ pub(super) async fn back_up(
     Named(name): Named<String>,
 ) -> Result<Json<BackupAnswer>, Problem> {
     caller.may_manage(Scope::Store, "back up")?;
-    let Some(backups) = &state.config.backups else {
-        let message = "the server has no directory for backups; set `backups`";
-        return Err(Problem::new("backups_off", message));
-    };
-    let mut parts = Path::new(&name).components();
-    let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-    let is_short = name.len() <= 100 && !name.starts_with('.');
-    if !is_plain || !is_short || name.chars().any(|c| c.is_control() || "/\\".contains(c)) {
-        let message = format!(
-            "backup {name:?}: a directory's name has no slashes, does not begin \
-                               with a dot, and has at most 100 bytes"
-        );
-        return Err(Problem::new("name_invalid", message));
-    }
-    let to = backups.join(name);
-    let done = alone(&state, move |state| state.store.administration().backup(&to, &mut |_, _| {}))
-        .await?;
+    let to = state.backup_directory(&name)?;
+    let back_up = move |state: &State| state.store.administration().backup(&to, &mut |_, _| {});
+    let done = state.run_alone(back_up).await??;
     Ok(Json(done.into()))
 }
 
@@ -140,6 +108,6 @@ pub(super) async fn metrics(
     By(caller): By,
 ) -> Result<Response, Problem> {
     caller.may_look_after(Scope::Store)?;
-    let text = state.metrics.text();
+    let text = state.inspect(|state| state.metrics.text()).await?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{Denied, Refusal, Refused};
+use crate::administration::WorkError;
 use crate::codes;
 
 /// What problem documents are served as.
@@ -211,6 +212,12 @@ impl From<Refusal> for Problem {
             Refusal::Denied(denied) => denied.into(),
             Refusal::Invalid(invalid) => invalid.into(),
         }
+    }
+}
+
+impl From<WorkError> for Problem {
+    fn from(error: WorkError) -> Self {
+        Problem::new(error.code(), error.message())
     }
 }
 

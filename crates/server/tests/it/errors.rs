@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use leftfold_api::Coded;
+use leftfold_client::Client as Remote;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -223,10 +226,15 @@ async fn backups_stay_inside_their_directory() {
     let mut config = config();
     config.backups = Some(dir.path().join("backups"));
     let served = served_by(config).await;
-    for name in ["..", "%2E%2E%2Fx", "a%2Fb", ".hidden", "a%5Cb", "%00"] {
-        let path = format!("/v1/backups/{name}");
+    let remote = Remote::connect(served.url("")).await.unwrap();
+    let long = "a".repeat(101);
+    for name in ["..", "../x", "a/b", "a/", "/a", ".hidden", "a\\b", "a\0", "", &long] {
+        let error = remote.backup(name).await.unwrap_err();
+        assert_eq!(error.code(), "name_invalid", "{name:?} over gRPC: {error}");
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let path = format!("/v1/backups/{encoded}");
         let response = served.send(Method::POST, &path, Value::Null).await;
-        assert!([400, 404, 405].contains(&response.status().as_u16()), "{name}");
+        problem(response, 400, "name_invalid").await;
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     std::fs::create_dir_all(dir.path().join("backups/mine")).unwrap();

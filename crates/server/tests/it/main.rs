@@ -11,6 +11,7 @@ mod documents;
 mod engine;
 mod errors;
 mod events;
+mod inspections;
 mod limits;
 mod secure;
 mod support;
