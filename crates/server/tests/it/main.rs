@@ -13,5 +13,6 @@ mod errors;
 mod events;
 mod inspections;
 mod limits;
+mod second_engine;
 mod secure;
 mod support;
