@@ -15,7 +15,7 @@ const BACKUP_NAME: usize = 100;
 
 /// The limits of work on the store as a whole.
 pub(crate) struct Administration {
-    /// Held by what scavenges or backs up.
+    /// Held by a scavenge or a backup.
     alone: Arc<Mutex<()>>,
     inspections: Arc<Semaphore>,
 }
@@ -23,10 +23,10 @@ pub(crate) struct Administration {
 /// Why work was not done.
 #[derive(Debug)]
 pub(crate) enum WorkError {
-    /// Other work that must be alone is under way.
+    /// Other work that runs alone is under way.
     Busy,
-    /// The work ended without an answer: it panicked.
-    Lost,
+    /// The work panicked.
+    Panicked,
 }
 
 impl WorkError {
@@ -34,7 +34,7 @@ impl WorkError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             WorkError::Busy => "server_overloaded",
-            WorkError::Lost => "internal_error",
+            WorkError::Panicked => "internal_error",
         }
     }
 
@@ -45,7 +45,7 @@ impl WorkError {
                 "a scavenge, a backup or a look at what can be scavenged is under way; try again \
                  later"
             }
-            WorkError::Lost => "the work ended without an answer; the server's log tells more",
+            WorkError::Panicked => "the work ended with a panic; the server's log tells more",
         }
     }
 
@@ -81,19 +81,20 @@ impl State {
         self.on_blocking_thread(alone, work).await
     }
 
-    /// Holds what entitles the work until it has ended, even if its caller is gone by then.
+    /// Runs work on a thread that may block. The permit is held until the work has ended, even if its
+    /// caller is gone by then.
     async fn on_blocking_thread<T: Send + 'static>(
         self: &Arc<Self>,
-        entitlement: impl Send + 'static,
+        permit: impl Send + 'static,
         work: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, WorkError> {
         let state = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&state);
-            drop(entitlement);
+            drop(permit);
             done
         });
-        done.await.map_err(|_| WorkError::Lost)
+        done.await.map_err(|_| WorkError::Panicked)
     }
 
     /// Returns the directory of a backup: it has this name, inside the directory for backups.

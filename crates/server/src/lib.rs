@@ -22,5 +22,5 @@ pub use config::{
 pub use logs::init_logs;
 pub use metrics::Metrics;
 pub use net::TlsError;
-pub use server::{Beginning, Running, Server, StartError};
-pub use state::{LongLived, State, Subscribed, Subscriptions};
+pub use server::{RunningServer, Server, StartError, StartOptions};
+pub use state::{LongLived, State, SubscriptionProgress, Subscriptions};

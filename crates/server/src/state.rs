@@ -9,31 +9,31 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::Shutdown;
 
-pub use crate::subscriptions::{Subscribed, Subscriptions};
+pub use crate::subscriptions::{SubscriptionProgress, Subscriptions};
 
-/// Memory for bodies is given out in so many bytes.
+/// The unit in which memory for bodies is reserved, in bytes.
 pub(crate) const BODY_UNIT: usize = 16 << 10;
 
-/// What all protocols share.
+/// The state that all protocols share.
 pub struct State {
-    /// The store. What `EventStore` has is asked through that trait; the rest is administration.
+    /// The store.
     pub store: Arc<dyn Engine>,
-    /// Who may do what.
+    /// Authenticates and authorizes callers.
     pub access: Access,
     /// The settings.
     pub config: Config,
     /// The subscriptions of all protocols and connections.
     pub subscriptions: Arc<Subscriptions>,
-    /// What was done.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Memory for bodies, in units.
+    /// The memory for bodies, in units of [`BODY_UNIT`].
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) administration: Administration,
     pub(crate) shutdown: Shutdown,
 }
 
-/// An extension of an answer that goes on and on: it counts as a subscription (and must hold a
-/// [`Subscribed`]), not as a request in flight.
+/// Marks a long-lived answer, as an extension of it: it counts as a subscription and not as a request
+/// in flight. Its body must hold a [`SubscriptionProgress`].
 #[derive(Debug, Clone, Copy)]
 pub struct LongLived;
 
@@ -48,17 +48,17 @@ impl State {
         State { store, access, config, subscriptions, metrics, bodies, administration, shutdown }
     }
 
-    /// Returns when the server is shutting down: what lasts, such as a subscription, ends then.
+    /// Waits until the server is shutting down. Long-lived answers, such as subscriptions, end then.
     pub async fn closed(&self) {
         self.shutdown.begun().await;
     }
 
-    /// From now on the server is shutting down.
+    /// Begins the shutdown.
     pub(crate) fn close(&self) {
         self.shutdown.begin();
     }
 
-    /// Whether the server is shutting down.
+    /// Returns whether the server is shutting down.
     pub fn is_closing(&self) -> bool {
         self.shutdown.has_begun()
     }

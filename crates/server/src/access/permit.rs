@@ -1,4 +1,4 @@
-//! What a caller may read and append: decided once, and then exactly that is done.
+//! Decides what a caller may read and append, and holds what was decided.
 //!
 //! A named index counts as the query that defines it, and that may change between the decision and
 //! the read. So a query is run as it was authorized: a [`ReadPermit`] holds it.
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use leftfold_api::{Append, AppendError, Conflict, Invalid, Query, Recorded};
 
-use super::accounts::Allowed;
+use super::accounts::Permissions;
 use super::area::no_system;
-use super::caller::{Who, short, shown};
-use super::{Caller, Denied};
+use super::caller::{Identity, short, shown};
+use super::{Caller, Denial};
 
-/// How often what lasts checks whether its token has expired.
+/// How often a long-lived call checks whether its token has expired.
 const EXPIRY_CHECK: Duration = Duration::from_millis(500);
 
 /// Why a request is not done.
@@ -20,23 +20,22 @@ const EXPIRY_CHECK: Duration = Duration::from_millis(500);
 #[non_exhaustive]
 pub enum Refusal {
     /// The caller may not do it.
-    Denied(Denied),
-    /// It asks for an index that can't be asked.
+    Denial(Denial),
+    /// A named index that it asks for does not exist or is not ready.
     Invalid(Invalid),
 }
 
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
-        Refusal::Denied(denied)
+impl From<Denial> for Refusal {
+    fn from(denied: Denial) -> Self {
+        Refusal::Denial(denied)
     }
 }
 
-/// A query that a caller may read.
+/// A query that a caller may run.
 #[derive(Debug, Clone)]
 pub struct ReadPermit {
     query: Query,
-    /// What the caller may read, if that is not shown by the form of `query`: each event is compared
-    /// with it.
+    /// The query that was authorized, if it is not `query` itself: each event is compared with it.
     authorized: Option<Query>,
 }
 
@@ -50,37 +49,37 @@ impl ReadPermit {
     ///
     /// # Errors
     /// `forbidden`: a named index was defined anew since.
-    pub fn admit<'a>(&self, events: impl IntoIterator<Item = &'a Recorded>) -> Result<(), Denied> {
+    pub fn admit<'a>(&self, events: impl IntoIterator<Item = &'a Recorded>) -> Result<(), Denial> {
         let Some(authorized) = &self.authorized else { return Ok(()) };
         if events.into_iter().all(|event| authorized.matches(event)) {
             return Ok(());
         }
         let query = &self.query;
         let why = format!("{query} was defined anew since the read was authorized; read it again");
-        Err(Denied::Forbidden(why))
+        Err(Denial::Forbidden(why))
     }
 }
 
-/// An append that a caller may do.
+/// An append that a caller may make.
 #[derive(Debug)]
 pub struct AppendPermit {
     append: Append,
-    /// The texts of conditions as they are run, and as the caller wrote them.
+    /// The texts of conditions that were expanded, and the texts that the caller wrote.
     rewritten: Vec<(String, String)>,
 }
 
 impl AppendPermit {
     /// Returns the append to do, and what translates its errors.
-    pub fn into_parts(self) -> (Append, Restored) {
-        (self.append, Restored(self.rewritten))
+    pub fn into_parts(self) -> (Append, ConditionTexts) {
+        (self.append, ConditionTexts(self.rewritten))
     }
 }
 
 /// Translates the errors of an append back to the conditions that the caller wrote.
 #[derive(Debug)]
-pub struct Restored(Vec<(String, String)>);
+pub struct ConditionTexts(Vec<(String, String)>);
 
-impl Restored {
+impl ConditionTexts {
     /// Returns the error with the caller's own query in it.
     pub fn error(&self, error: AppendError) -> AppendError {
         let AppendError::Conflict(Conflict::Query { query, position, stream, event_type }) = error
@@ -94,7 +93,7 @@ impl Restored {
 }
 
 /// Whether the form of a query shows that it stays within what may be read.
-fn is_within(allowed: &Allowed, query: &Query) -> bool {
+fn is_within(allowed: &Permissions, query: &Query) -> bool {
     match allowed.manage.is_all() {
         true => allowed.read.contains(query),
         false => allowed.read.holds(query),
@@ -117,7 +116,7 @@ impl Caller {
         let Some(allowed) = self.allowed("read", &|| query.to_string())? else {
             return Ok(as_it_is());
         };
-        // Whatever its indexes list.
+        // Then it is within for any definition of its indexes.
         if is_within(&allowed, query) {
             return Ok(as_it_is());
         }
@@ -141,7 +140,7 @@ impl Caller {
         Err(self.refuse_read(&allowed, query).into())
     }
 
-    fn refuse_read(&self, allowed: &Allowed, query: &Query) -> Denied {
+    fn refuse_read(&self, allowed: &Permissions, query: &Query) -> Denial {
         let within = if allowed.read.is_all() { no_system() } else { allowed.read.query() };
         let narrowed = query.clone().and(within);
         let how = match allowed.read.is_nothing() {
@@ -161,7 +160,7 @@ impl Caller {
     ///
     /// # Errors
     /// `unauthenticated`, if the caller is not known any more; `forbidden`.
-    pub fn may_read_stream(&self, stream: &str) -> Result<(), Denied> {
+    pub fn may_read_stream(&self, stream: &str) -> Result<(), Denial> {
         let query = Query::stream(stream);
         match self.allowed("read", &|| query.to_string())? {
             Some(allowed) if !is_within(&allowed, &query) => {
@@ -175,7 +174,7 @@ impl Caller {
     ///
     /// # Errors
     /// `unauthenticated`, if the caller is not known any more; `forbidden`.
-    pub fn still_may_read(&self, permit: &ReadPermit) -> Result<(), Denied> {
+    pub fn still_may_read(&self, permit: &ReadPermit) -> Result<(), Denial> {
         let query = permit.authorized.as_ref().unwrap_or(&permit.query);
         match self.allowed("read", &|| query.to_string())? {
             Some(allowed) if !is_within(&allowed, query) => Err(self.refuse_read(&allowed, query)),
@@ -184,23 +183,23 @@ impl Caller {
     }
 
     /// Waits until the caller may not read any more what was permitted.
-    pub async fn loses(&self, permit: &ReadPermit) -> Denied {
+    pub async fn loses(&self, permit: &ReadPermit) -> Denial {
         self.denied_by(|| self.still_may_read(permit)).await
     }
 
     /// Waits until the caller is not known any more.
-    pub async fn leaves(&self) -> Denied {
+    pub async fn leaves(&self) -> Denial {
         self.denied_by(|| self.is_known()).await
     }
 
-    async fn denied_by(&self, check: impl Fn() -> Result<(), Denied>) -> Denied {
+    async fn denied_by(&self, check: impl Fn() -> Result<(), Denial>) -> Denial {
         let mut changes = self.access().changes();
         loop {
             if let Err(denied) = check() {
                 return denied;
             }
             match self.who() {
-                Who::Token { .. } => {
+                Identity::Token { .. } => {
                     _ = tokio::time::timeout(EXPIRY_CHECK, changes.changed()).await;
                 }
                 _ => _ = changes.changed().await,
@@ -208,8 +207,8 @@ impl Caller {
         }
     }
 
-    /// Decides whether the caller may do an append: each event is within what is granted, each
-    /// checkpoint counts as a stream of its name, and what is only asked may be read.
+    /// Decides whether the caller may make an append: each event must be within what is granted, each
+    /// checkpoint counts as a stream of its name, and conditions must be on what may be read.
     ///
     /// # Errors
     /// As [`Caller::authorize_read`].
@@ -248,7 +247,7 @@ impl Caller {
         let mut rewritten = Vec::new();
         let permits = append.conditions().iter().map(|(query, cursor)| {
             let permit = self.authorize_read(query)?;
-            // What a condition met can't be checked afterwards.
+            // The outcome of a condition can't be checked afterwards.
             let run = permit.authorized.unwrap_or(permit.query);
             if run != *query {
                 rewritten.push((run.to_string(), query.to_string()));
@@ -279,7 +278,7 @@ impl Caller {
         Ok(AppendPermit { append, rewritten })
     }
 
-    fn refuse_append(&self, allowed: &Allowed, what: &str, name: &str) -> Denied {
+    fn refuse_append(&self, allowed: &Permissions, what: &str, name: &str) -> Denial {
         let caller = self.name();
         let granted = shown(&allowed.append);
         let why = format!("{caller} may not {what} {name}: append is granted of {granted}");

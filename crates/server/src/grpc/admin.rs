@@ -52,7 +52,7 @@ impl Admin for Service {
 }
 
 impl Service {
-    /// What is asked, if whoever asks looks after the store; `does` says what it changes.
+    /// Authorizes a request on the store as a whole; `does` names what it changes.
     async fn manage<T>(
         &self,
         request: Request<T>,

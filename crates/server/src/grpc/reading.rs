@@ -11,25 +11,25 @@ use super::status;
 use crate::access::{Caller, ReadPermit};
 use crate::state::State;
 
-/// Events of a page, where the client wants page after page: about a megabyte of small events, so
-/// that going to the store and back costs little for each, and a slow client holds no more.
+/// Events of a page, where the client wants all pages: about a megabyte of small events. So a call of
+/// the store costs little for each event, and a slow client holds no more than that.
 const PAGE: usize = 2_048;
 
 /// A read, sent in parts as the client takes them.
-pub(super) struct Reading {
+pub(super) struct PageMessages {
     state: Arc<State>,
     caller: Caller,
     permit: ReadPermit,
     read: Read,
     form: v1::Form,
-    /// Whether page after page is wanted, and not one.
+    /// Whether the client wants all pages, and not one.
     all_pages: bool,
-    /// What of a page is still to be sent, and its end.
+    /// The events of a page that are still to be sent, and the page's cursor and `more`.
     page: Option<(IntoIter<Recorded>, (Cursor, bool))>,
     ended: bool,
 }
 
-impl Reading {
+impl PageMessages {
     pub(super) fn new(
         state: Arc<State>,
         caller: Caller,
@@ -39,10 +39,10 @@ impl Reading {
         all_pages: bool,
     ) -> Self {
         let read = Read { query: permit.query().clone(), ..read };
-        Reading { state, caller, permit, read, form, all_pages, page: None, ended: false }
+        PageMessages { state, caller, permit, read, form, all_pages, page: None, ended: false }
     }
 
-    /// The parts.
+    /// Returns the messages.
     pub(super) fn parts(self) -> impl Stream<Item = Result<v1::ReadResponse, Status>> + Send {
         unfold(self, |mut reading| async move {
             let part = reading.next().await.transpose()?;

@@ -4,7 +4,7 @@ use leftfold_wire::v1::{self, Done};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::appends::Appends;
-use super::reading::Reading;
+use super::reading::PageMessages;
 use super::subscription::SubscriptionMessages;
 use super::{Messages, Service, lasting, memory, status, weight};
 use crate::access::Scope;
@@ -44,7 +44,7 @@ impl Store for Service {
         let (all_pages, form) = (request.all_pages, request.form());
         let read = Read::try_from(request).map_err(status::invalid)?;
         let permit = caller.authorize_read(&read.query).map_err(status::refused)?;
-        let reading = Reading::new(self.state.clone(), caller, permit, read, form, all_pages);
+        let reading = PageMessages::new(self.state.clone(), caller, permit, read, form, all_pages);
         Ok(Response::new(Box::pin(reading.parts())))
     }
 

@@ -9,7 +9,7 @@ use tonic::Status;
 use super::status;
 use crate::access::Caller;
 use crate::state::State;
-use crate::subscriptions::{End, Feed, FeedOptions, Part, StartError};
+use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
 /// A subscription, sent in messages as the client takes them. While it takes none, nothing is read:
 /// events wait in the log.
@@ -65,18 +65,18 @@ impl SubscriptionMessages {
     }
 }
 
-fn status_of_start(error: StartError) -> Status {
+fn status_of_start(error: SubscribeError) -> Status {
     match error {
-        StartError::Full(most) => status::too_many_subscriptions(most),
-        StartError::Refused(refusal) => status::refused(refusal),
-        StartError::Store(error) => status::read(error),
+        SubscribeError::Full(most) => status::too_many_subscriptions(most),
+        SubscribeError::Refused(refusal) => status::refused(refusal),
+        SubscribeError::Store(error) => status::read(error),
     }
 }
 
 fn status_of_end(end: End) -> Status {
     match end {
         End::Store(error) => status::read(error),
-        End::Denied(denied) => status::denied(denied),
+        End::Denial(denied) => status::denied(denied),
         End::Closing => status::closing(),
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -21,38 +21,38 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
-use super::extract::{By, Params};
+use super::extract::{QueryParams, RequestCaller};
 use super::json::event;
 use super::place::place;
 use super::problem::Problem;
 use crate::state::{LongLived, State};
-use crate::subscriptions::{End, Feed, FeedOptions, Part, StartError};
+use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
 /// Bytes of the events that are written at once. Their JSON is several times as long where events
 /// are small.
 const PART_BYTES: usize = 16 << 10;
 
-/// What is subscribed to.
+/// The parameters of a subscription.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SubscribeParams {
-    /// Which events; nothing means all.
+    /// The query; all events if not given.
     #[param(example = "category:order", max_length = 65536)]
     query: Option<String>,
-    /// Begin here, what is there included: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
+    /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
     /// `time:2026-03-01`.
     from: Option<String>,
-    /// Begin beyond here, what is there excluded.
+    /// Begin after this point, without what is there.
     after: Option<String>,
     /// A name by which metrics tell this subscription from others.
     #[param(max_length = 100)]
     name: Option<String>,
 }
 
-/// Deliver what a query yields: history, then what comes, until the client leaves. Each event is a
-/// message whose id is a cursor; `Last-Event-ID` resumes exactly behind it. A message of the type
-/// `caught_up` says that what follows is new; one of the type `problem` is the last.
+/// Deliver the events of a query, past and future, until the client disconnects. Each event is a
+/// message whose id is a cursor; `Last-Event-ID` resumes exactly after it. A message of the type
+/// `caught_up` tells that the following events are new; one of the type `problem` is the last.
 #[utoipa::path(
     get, path = "/v1/subscribe", tag = "events", operation_id = "subscribe",
     params(
@@ -63,10 +63,10 @@ pub(super) struct SubscribeParams {
                content_type = "text/event-stream"))
 )]
 pub(super) async fn subscribe(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
     headers: HeaderMap,
-    Params(params): Params<SubscribeParams>,
+    QueryParams(params): QueryParams<SubscribeParams>,
 ) -> Result<Response, Problem> {
     let query: Query = params.query.as_deref().unwrap_or("*").parse()?;
     let from = match last_event_id(&headers)? {
@@ -90,21 +90,21 @@ pub(super) async fn subscribe(
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     let value = headers.get("last-event-id").filter(|value| !value.is_empty());
     let parse = |value: &HeaderValue| {
-        // What is no text is no cursor, and is refused as that.
+        // Bytes that are not text are refused as an invalid cursor.
         let text = value.to_str().unwrap_or("?");
         Ok::<Cursor, Problem>(text.parse()?)
     };
     value.map(parse).transpose()
 }
 
-fn problem_of_start(error: StartError) -> Problem {
+fn problem_of_start(error: SubscribeError) -> Problem {
     match error {
-        StartError::Full(most) => {
+        SubscribeError::Full(most) => {
             let message = format!("{most} subscriptions are running, which is the limit");
             Problem::new("server_overloaded", message)
         }
-        StartError::Refused(refusal) => refusal.into(),
-        StartError::Store(error) => error.into(),
+        SubscribeError::Refused(refusal) => refusal.into(),
+        SubscribeError::Store(error) => error.into(),
     }
 }
 
@@ -142,7 +142,7 @@ fn text_of_part(part: &Part) -> Bytes {
         write_message(&mut text, Some("caught_up"), Some(cursor), json.as_bytes());
     }
     if part.is_heartbeat() {
-        // The id alone moves the place to resume from, past what was not wanted.
+        // The id alone moves the cursor to resume from, past events of other queries.
         text.extend_from_slice(format!(": alive\nid: {cursor}\n\n").as_bytes());
     }
     text.into()
@@ -151,7 +151,7 @@ fn text_of_part(part: &Part) -> Bytes {
 fn text_of_end(end: End) -> Bytes {
     let problem: Problem = match end {
         End::Store(error) => error.into(),
-        End::Denied(denied) => denied.into(),
+        End::Denial(denied) => denied.into(),
         End::Closing => Problem::new("server_closing", "the server is shutting down"),
     };
     let mut text = Vec::new();

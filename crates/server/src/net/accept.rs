@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::protocol::ConnectionSlot;
-use super::stall::Stall;
+use super::stall::WriteTimeout;
 use super::{ByteStream, Connection, Protocol, Shutdown, Threads};
 
 /// How long accepting pauses after it failed; as a rule no file descriptors were left.
@@ -98,7 +98,7 @@ impl Acceptor {
     ) {
         // Answers are written whole: to wait for more to send with them only delays them.
         _ = stream.set_nodelay(true);
-        let stream = Stall::new(stream, self.limits.write_time);
+        let stream = WriteTimeout::new(stream, self.limits.write_time);
         let stream = match &self.tls {
             None => ByteStream::plain(stream),
             Some(tls) => {

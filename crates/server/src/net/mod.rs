@@ -16,7 +16,7 @@ pub(crate) use accept::{Acceptor, ConnectionLimits};
 pub(crate) use protocol::{Connection, Protocol};
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stream::ByteStream;
-pub(crate) use threads::{AtWork, Threads};
+pub(crate) use threads::{Threads, WorkItem};
 pub(crate) use tls::Certificate;
 pub use tls::TlsError;
 

@@ -5,10 +5,10 @@ use leftfold_api::BoxFuture;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::threads::Seat;
+use super::threads::ThreadSlot;
 use super::{ByteStream, Shutdown};
 
-/// A protocol that is spoken on connections.
+/// A protocol that serves connections.
 pub(crate) trait Protocol: Send + Sync + 'static {
     /// Returns the names by which clients choose the protocol in the TLS handshake (ALPN), the
     /// preferred first. Without names the handshake chooses none.
@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// The signal that the server is shutting down.
     pub(crate) shutdown: Shutdown,
-    /// What the connection occupies, until this is dropped.
+    /// Its place in the limits, until this is dropped.
     pub(crate) slot: ConnectionSlot,
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct Connection {
 pub(crate) struct ConnectionSlot {
     pub(super) gauge: Gauge,
     pub(super) _permit: OwnedSemaphorePermit,
-    pub(super) _seat: Seat,
+    pub(super) _seat: ThreadSlot,
 }
 
 impl ConnectionSlot {
-    pub(super) fn new(gauge: Gauge, permit: OwnedSemaphorePermit, seat: Seat) -> Self {
+    pub(super) fn new(gauge: Gauge, permit: OwnedSemaphorePermit, seat: ThreadSlot) -> Self {
         gauge.inc();
         ConnectionSlot { gauge, _permit: permit, _seat: seat }
     }

@@ -11,17 +11,17 @@ impl Shutdown {
         Shutdown(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Gives the signal.
+    /// Begins the shutdown.
     pub(crate) fn begin(&self) {
         self.0.send_replace(true);
     }
 
-    /// Returns whether the signal was given.
+    /// Returns whether the shutdown has begun.
     pub(crate) fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Returns when the signal is given.
+    /// Waits until the shutdown begins.
     pub(crate) async fn begun(&self) {
         // No error: the sender is held here.
         _ = self.0.subscribe().wait_for(|begun| *begun).await;

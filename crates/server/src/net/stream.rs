@@ -6,22 +6,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::stall::Stall;
+use super::stall::WriteTimeout;
 
 /// The bytes of a connection, with TLS or without.
 pub(crate) struct ByteStream(Kind);
 
 enum Kind {
-    Plain(Stall<TcpStream>),
-    Tls(Box<TlsStream<Stall<TcpStream>>>),
+    Plain(WriteTimeout<TcpStream>),
+    Tls(Box<TlsStream<WriteTimeout<TcpStream>>>),
 }
 
 impl ByteStream {
-    pub(super) fn plain(stream: Stall<TcpStream>) -> Self {
+    pub(super) fn plain(stream: WriteTimeout<TcpStream>) -> Self {
         ByteStream(Kind::Plain(stream))
     }
 
-    pub(super) fn tls(stream: TlsStream<Stall<TcpStream>>) -> Self {
+    pub(super) fn tls(stream: TlsStream<WriteTimeout<TcpStream>>) -> Self {
         ByteStream(Kind::Tls(Box::new(stream)))
     }
 

@@ -24,12 +24,12 @@ struct Load {
 }
 
 /// A request that does not last, or one append of many, while it is being worked on.
-pub(crate) struct AtWork {
+pub(crate) struct WorkItem {
     load: Option<Arc<Load>>,
     is_only: bool,
 }
 
-impl AtWork {
+impl WorkItem {
     /// Counts a piece of work on the calling thread.
     pub(crate) fn begin() -> Self {
         let load = LOAD.with(|load| load.get().cloned());
@@ -37,7 +37,7 @@ impl AtWork {
             let before = load.work.fetch_add(1, Ordering::Relaxed);
             before == 0 && load.connections.load(Ordering::Relaxed) == 1
         });
-        AtWork { load, is_only }
+        WorkItem { load, is_only }
     }
 
     /// Returns whether it began as the only work of the thread's only connection: then no other
@@ -47,7 +47,7 @@ impl AtWork {
     }
 }
 
-impl Drop for AtWork {
+impl Drop for WorkItem {
     fn drop(&mut self) {
         if let Some(load) = &self.load {
             load.work.fetch_sub(1, Ordering::Relaxed);
@@ -66,12 +66,12 @@ struct Thread {
 }
 
 /// A connection's place on a thread.
-pub(super) struct Seat {
+pub(super) struct ThreadSlot {
     pub(super) handle: Handle,
     load: Arc<Load>,
 }
 
-impl Drop for Seat {
+impl Drop for ThreadSlot {
     fn drop(&mut self) {
         self.load.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -84,11 +84,11 @@ impl Threads {
     }
 
     /// Returns a place on the thread that has the fewest connections, or `None` without threads.
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub(super) fn seat(&self) -> Option<ThreadSlot> {
         let connections = |thread: &&Thread| thread.load.connections.load(Ordering::Relaxed);
         let thread = self.0.iter().min_by_key(connections)?;
         thread.load.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { handle: thread.handle.clone(), load: thread.load.clone() })
+        Some(ThreadSlot { handle: thread.handle.clone(), load: thread.load.clone() })
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     fn connections_are_spread_over_all_threads() {
         let threads = Threads::start().unwrap();
         let count = threads.0.len();
-        let seats: Vec<Seat> = (0..3 * count).filter_map(|_| threads.seat()).collect();
+        let seats: Vec<ThreadSlot> = (0..3 * count).filter_map(|_| threads.seat()).collect();
         let connections = |thread: &Thread| thread.load.connections.load(Ordering::Relaxed);
         let loads = || -> Vec<usize> { threads.0.iter().map(connections).collect() };
         assert_eq!(loads(), vec![3; count]);
@@ -131,7 +131,7 @@ mod tests {
         let threads = Threads(vec![thread]);
         let first = threads.seat().unwrap();
         let is_only = || -> [bool; 2] {
-            let work = async { [AtWork::begin(), AtWork::begin()].map(|work| work.is_only()) };
+            let work = async { [WorkItem::begin(), WorkItem::begin()].map(|work| work.is_only()) };
             pollster::block_on(first.handle.spawn(work)).unwrap()
         };
         assert_eq!(is_only(), [true, false]);
@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(is_only(), [false, false]);
         drop(second);
         assert_eq!(is_only(), [true, false]);
-        assert!(!AtWork::begin().is_only());
+        assert!(!WorkItem::begin().is_only());
     }
 }

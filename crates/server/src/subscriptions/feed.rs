@@ -7,8 +7,8 @@ use leftfold_api::{
 };
 use tokio::sync::mpsc;
 
-use super::Subscribed;
-use crate::access::{Caller, Denied, ReadPermit, Refusal};
+use super::SubscriptionProgress;
+use crate::access::{Caller, Denial, ReadPermit, Refusal};
 use crate::state::State;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
@@ -22,19 +22,19 @@ pub(crate) struct Feed {
     subscription: DynSubscription,
     part_bytes: usize,
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
-    denial: Pin<Box<dyn Future<Output = Denied> + Send>>,
-    progress: Subscribed,
+    denial: Pin<Box<dyn Future<Output = Denial> + Send>>,
+    progress: SubscriptionProgress,
 }
 
 /// How a protocol wants a subscription to be served.
 pub(crate) struct FeedOptions<'a> {
     /// The name by which metrics tell the subscription from others.
     pub(crate) name: Option<&'a str>,
-    /// A part takes no more events once it has this many bytes of them.
+    /// Bytes of events that fill a part.
     pub(crate) part_bytes: usize,
 }
 
-/// What a subscription gives at a time.
+/// Events of a subscription, or a heartbeat.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     /// Events, each with the cursor to resume behind it. Empty in a heartbeat.
@@ -51,14 +51,14 @@ pub(crate) enum End {
     /// The store can't be read.
     Store(ReadError),
     /// The caller may not read the query any more.
-    Denied(Denied),
+    Denial(Denial),
     /// The server is shutting down.
     Closing,
 }
 
 /// Why a subscription can't be started.
 #[derive(Debug)]
-pub(crate) enum StartError {
+pub(crate) enum SubscribeError {
     /// This many subscriptions are running, which is the limit.
     Full(usize),
     /// The caller may not read the query.
@@ -68,7 +68,7 @@ pub(crate) enum StartError {
 }
 
 impl Part {
-    /// Whether it only says how far the subscription is.
+    /// Returns whether it holds nothing but the cursor.
     pub(crate) fn is_heartbeat(&self) -> bool {
         self.events.is_empty() && !self.caught_up
     }
@@ -87,12 +87,12 @@ impl Feed {
         caller: Caller,
         subscribe: Subscribe,
         options: FeedOptions<'_>,
-    ) -> Result<Self, StartError> {
-        let permit = caller.authorize_read(&subscribe.query).map_err(StartError::Refused)?;
+    ) -> Result<Self, SubscribeError> {
+        let permit = caller.authorize_read(&subscribe.query).map_err(SubscribeError::Refused)?;
         let progress = state.subscriptions.begin(options.name);
-        let progress = progress.ok_or(StartError::Full(state.config.subscriptions))?;
+        let progress = progress.ok_or(SubscribeError::Full(state.config.subscriptions))?;
         let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
-        let subscription = state.store.subscribe(subscribe).await.map_err(StartError::Store)?;
+        let subscription = state.store.subscribe(subscribe).await.map_err(SubscribeError::Store)?;
         let watched = state.clone();
         let closing = Box::pin(async move { watched.closed().await });
         let watched = permit.clone();
@@ -112,7 +112,7 @@ impl Feed {
             Next::Delivery(delivery) => {
                 let part = self.gather(delivery.map_err(End::Store)?);
                 let events = part.events.iter().map(|(event, _)| event);
-                self.permit.admit(events).map_err(End::Denied)?;
+                self.permit.admit(events).map_err(End::Denial)?;
                 Ok(part)
             }
             Next::Heartbeat => {
@@ -124,12 +124,12 @@ impl Feed {
     }
 
     async fn wait(&mut self) -> Next {
-        // Also while there is much to deliver.
+        // Also while many events are ready.
         if self.state.is_closing() {
             return Next::End(End::Closing);
         }
         if let Some(denied) = (&mut self.denial).now_or_never() {
-            return Next::End(End::Denied(denied));
+            return Next::End(End::Denial(denied));
         }
         if let Some(delivery) = self.subscription.ready() {
             return Next::Delivery(Ok(delivery));
@@ -137,7 +137,7 @@ impl Feed {
         tokio::select! {
             delivery = self.subscription.next() => Next::Delivery(delivery),
             () = &mut self.closing => Next::End(End::Closing),
-            denied = &mut self.denial => Next::End(End::Denied(denied)),
+            denied = &mut self.denial => Next::End(End::Denial(denied)),
             () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
         }
     }
@@ -160,8 +160,8 @@ impl Feed {
             next = if bytes < self.part_bytes { self.subscription.ready() } else { None };
         }
         match (&caught_up, events.last()) {
-            (Some(_), _) => self.progress.is_caught_up(),
-            (None, Some((event, _))) => self.progress.is_at(event.position()),
+            (Some(_), _) => self.progress.set_caught_up(),
+            (None, Some((event, _))) => self.progress.set_position(event.position()),
             (None, None) => {}
         }
         let is_caught_up = caught_up.is_some();
@@ -170,8 +170,8 @@ impl Feed {
     }
 
     /// Serves the subscription from a task of its own, which translates each part and hands it over
-    /// through a channel of one place. A reader that takes nothing for `limits.write_time` is left:
-    /// the channel closes, and the subscription ends.
+    /// through a channel of one place. A reader that takes no part within `limits.write_time`
+    /// loses it: the channel closes, and the subscription ends.
     pub(crate) fn into_channel<T: Send + 'static>(
         mut self,
         mut translate: impl FnMut(Result<Part, End>) -> T + Send + 'static,

@@ -91,11 +91,11 @@ async fn no_more_subscriptions_start_than_are_allowed() {
     let caller = state.access.authenticate(None, Origin::default()).await.unwrap();
     let options = FeedOptions { name: None, part_bytes: 1 };
     let second = Feed::start(state.clone(), caller, Subscribe::to(Query::All), options).await;
-    assert!(matches!(second, Err(StartError::Full(1))));
+    assert!(matches!(second, Err(SubscribeError::Full(1))));
 }
 
 #[tokio::test]
-async fn a_reader_of_the_channel_that_takes_nothing_is_left_in_time() {
+async fn a_channel_whose_reader_takes_nothing_ends_in_time() {
     let state = state(|config| config.write_time = Duration::from_millis(10));
     append(&state, "a-1", 20).await;
     let mut parts = start(&state, Query::All, 1).await.into_channel(|next| next.is_ok());

@@ -7,5 +7,5 @@
 mod feed;
 mod registry;
 
-pub(crate) use feed::{End, Feed, FeedOptions, Part, StartError};
-pub use registry::{Subscribed, Subscriptions};
+pub(crate) use feed::{End, Feed, FeedOptions, Part, SubscribeError};
+pub use registry::{SubscriptionProgress, Subscriptions};

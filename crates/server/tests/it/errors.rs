@@ -12,7 +12,7 @@ use crate::support::{Served, config, json, served, served_by};
 
 const ID: &str = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
 
-/// A problem document with this code and status, which gives what else is said.
+/// Checks that an answer is a problem document with this code and status, and returns it.
 async fn problem(response: Response, status: u16, code: &str) -> Value {
     let what = format!("{code} of {}", response.url());
     assert_eq!(response.headers()["content-type"], "application/problem+json", "{what}");
@@ -262,7 +262,7 @@ async fn bodies_and_credentials_are_checked() {
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_with_a_time_to_try_again() {
+async fn requests_beyond_a_limit_are_refused_with_retry_after() {
     let mut limited = config();
     limited.subscriptions = 0;
     let response = served_by(limited).await.get("/v1/subscribe").await;
@@ -289,7 +289,7 @@ async fn what_is_too_much_is_refused_with_a_time_to_try_again() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn the_type_of_a_problem_leads_to_its_description() {
     let served = served().await;
     let path = served.json("/v1/head").await;
     assert!(path["cursor"].is_string());
@@ -300,7 +300,7 @@ async fn a_closed_store_says_so() {
 
 /// A page in a browser whose name leads here asks by that name.
 #[tokio::test]
-async fn without_users_it_answers_to_no_foreign_name() {
+async fn without_users_it_refuses_foreign_host_names() {
     let served = served().await;
     let asked = |host: &'static str| {
         let request = served.client.get(served.url("/v1/head")).header("host", host);
@@ -310,6 +310,6 @@ async fn without_users_it_answers_to_no_foreign_name() {
     problem(asked("evil.example:2113").await, 421, "host_refused").await;
     let body = json!({"user": "ann", "password": "ann's own password"});
     assert!(served.send(Method::POST, "/v1/users", body).await.status().is_success());
-    // From now on who asks is known otherwise.
+    // Now there are users, so callers are authenticated.
     assert_eq!(asked("store.example:2113").await.status(), 401);
 }

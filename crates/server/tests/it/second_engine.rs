@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use leftfold_client::Client;
-use leftfold_server::{Running, Server};
+use leftfold_server::{RunningServer, Server};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::HookedEngine;
@@ -23,7 +23,7 @@ fn engine() -> Arc<HookedEngine> {
 struct GrpcStore {
     client: Client,
     engine: Arc<HookedEngine>,
-    _running: Running,
+    _running: RunningServer,
 }
 
 impl GrpcStore {

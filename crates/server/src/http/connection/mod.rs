@@ -28,17 +28,17 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use self::activity::{Activity, Guarded, InFlight};
-use self::heads::Heads;
+use self::activity::{Activity, RequestInFlight, ResponseBody};
+use self::heads::HeadWatch;
 use self::request_id::RequestId;
 use super::Problem;
 use crate::access::Origin;
-use crate::net::{AtWork, Connection, Protocol};
+use crate::net::{Connection, Protocol, WorkItem};
 use crate::state::{LongLived, State};
 
-/// What an HTTP/2 connection may hold of answers that its client has not taken.
+/// Bytes of answers that an HTTP/2 connection holds until its client takes them.
 const SEND_BUFFER: usize = 256 << 10;
-/// An HTTP/2 client is asked after so long whether it is there.
+/// The interval of pings to an HTTP/2 client.
 const PING: Duration = Duration::from_secs(20);
 
 /// HTTP, with the routes of all that is served over it.
@@ -71,7 +71,7 @@ impl HttpProtocol {
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
-        let stream = Heads::new(stream, activity.clone());
+        let stream = HeadWatch::new(stream, activity.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closing = pin!(shutdown.begun());
@@ -100,7 +100,7 @@ impl HttpProtocol {
                     if is_leaving {
                         return;
                     }
-                    // Said to the client, who may have a request on its way meanwhile.
+                    // The client is told, since it may have sent a request meanwhile.
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -113,7 +113,7 @@ impl HttpProtocol {
         request: Request<Incoming>,
         activity: Arc<Activity>,
         peer: SocketAddr,
-    ) -> Result<Response<Guarded>, Infallible> {
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let id = RequestId::of(&request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let span = tracing::info_span!("request", %id, %peer, %method, path);
@@ -125,14 +125,14 @@ impl HttpProtocol {
         Ok(response)
     }
 
-    /// Serves a request, if that is within the limits.
+    /// Serves a request if it is within the limits.
     async fn admit(
         &self,
         request: Request<Incoming>,
         activity: &Arc<Activity>,
-    ) -> Response<Guarded> {
+    ) -> Response<ResponseBody> {
         let started = Instant::now();
-        let admitted = self.own(&request).and_then(|()| self.places(activity));
+        let admitted = self.check_host(&request).and_then(|()| self.places(activity));
         let (response, places) = match admitted {
             Ok(places) => (self.route(request).await, Some(places)),
             Err(problem) => (problem.into_response(), None),
@@ -143,28 +143,30 @@ impl HttpProtocol {
         let lasts = response.extensions().get::<LongLived>().is_some();
         let (in_flight, place) = places.unzip();
         let place = place.filter(|_| !lasts);
-        response.map(|body| Guarded { body, _in_flight: in_flight, _place: place })
+        response.map(|body| ResponseBody { body, _in_flight: in_flight, _place: place })
     }
 
-    /// Refuses what was meant for somebody else, where whoever asks is not asked for more.
-    fn own(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+    /// Refuses a request that names another host, if the server has no users to authenticate.
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         let State { config, access, .. } = &*self.state;
         if config.insecure || access.has_users() || host::is_local(request) {
             return Ok(());
         }
-        let message = "a server without users answers to localhost and to addresses only, not to \
-                       other names: a web page could make such a name its own";
+        let message = "a server without users answers to localhost and to addresses only: a web page \
+                       could make any other name point at it";
         Err(Problem::new("host_refused", message))
     }
 
     fn places(
         &self,
         activity: &Arc<Activity>,
-    ) -> Result<(InFlight, (OwnedSemaphorePermit, AtWork)), Problem> {
+    ) -> Result<(RequestInFlight, (OwnedSemaphorePermit, WorkItem)), Problem> {
         let config = &self.state.config;
         if !activity.may_begin(config.connection_rate) {
             let rate = config.connection_rate;
-            let message = format!("this connection began more than {rate} requests in a second");
+            let message = format!(
+                "this connection began more than {rate} requests in a second (limits.connection_rate)"
+            );
             return Err(Problem::new("rate_limited", message));
         }
         let overloaded = |what: &str, most: usize| {
@@ -177,10 +179,10 @@ impl HttpProtocol {
         let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
         let permit = self.requests.clone().try_acquire_owned();
         let permit = permit.map_err(|_| overloaded("all connections", config.requests))?;
-        Ok((in_flight, (permit, AtWork::begin())))
+        Ok((in_flight, (permit, WorkItem::begin())))
     }
 
-    /// Serves a request. A mistake of ours that panics costs this request alone.
+    /// Serves a request. A panic fails this request alone.
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let mut answer = pin!(self.router.clone().oneshot(request.map(Body::new)));
         let answer = poll_fn(|context| {
@@ -190,7 +192,11 @@ impl HttpProtocol {
                 Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
                 Ok(Poll::Ready(Err(never))) => match never {},
                 Err(_) => Poll::Ready(
-                    Problem::new("internal_error", "the server made a mistake").into_response(),
+                    Problem::new(
+                        "internal_error",
+                        "the server failed with a panic; its log tells more",
+                    )
+                    .into_response(),
                 ),
             }
         });

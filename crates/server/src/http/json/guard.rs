@@ -1,8 +1,8 @@
-//! What a body may hold, counted while it is parsed: a part of three bytes becomes a struct of
-//! hundreds, so parsing first and counting then would need many times the memory of the body.
+//! Limits of a body, which apply while it is parsed. A part of three bytes becomes a struct of
+//! hundreds, so counting after parsing would need many times the memory of the body.
 //!
-//! The limits are those of gRPC, whatever the store allows. Nothing in a body is buffered as a value
-//! of any shape; what nests is refused by the parser, or kept as its text.
+//! The limits are those of gRPC, whatever the store allows. No part of a body is buffered as a value
+//! of any shape: nested values are refused by the parser, or kept as their text.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -440,10 +440,10 @@ impl StreamAppendRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamRetention {
-    /// The newest so many events are kept.
+    /// The number of newest events that are kept.
     #[schema(minimum = 1)]
     max_count: Option<u64>,
-    /// Events are kept for so many microseconds after they were stored.
+    /// The age up to which events are kept, in microseconds since they were stored.
     max_age_micros: Option<u64>,
     /// Events before this version are dropped.
     truncate_before: Option<u64>,
@@ -456,16 +456,16 @@ pub(crate) struct Rule {
     /// The query. With `max_count` it must select whole streams: by name, prefix or category.
     #[schema(max_length = 65536, example = "tag:level=debug")]
     pub(crate) query: String,
-    /// The newest so many events of each stream are kept.
+    /// The number of newest events that are kept of each stream.
     #[schema(minimum = 1)]
     max_count: Option<u64>,
-    /// Events are kept for so many microseconds after they were stored.
+    /// The age up to which events are kept, in microseconds since they were stored.
     max_age_micros: Option<u64>,
     /// Not for rules: versions are a stream's own. Refused, unless it is null.
     truncate_before: Option<u64>,
 }
 
-fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
+fn retention(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
     Retention {
         max_count: count,
         max_age: age_micros.map(std::time::Duration::from_micros),
@@ -475,13 +475,13 @@ fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Ret
 
 impl StreamRetention {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, self.truncate_before)
+        retention(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 
 impl Rule {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, self.truncate_before)
+        retention(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A server with users, and those who ask it.
+//! A server with users, and clients of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use leftfold_client::Client as Remote;
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_io::{Clock, SystemClock};
 use leftfold_server::access::Secret;
-use leftfold_server::{Beginning, Config, Running, Server};
+use leftfold_server::{Config, RunningServer, Server, StartOptions};
 use leftfold_store::{Embedded, Options};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(crate) fn config() -> Config {
 
 /// A server whose users can be asked for.
 pub(crate) struct Served {
-    pub(crate) running: Running,
+    pub(crate) running: RunningServer,
     pub(crate) store: Arc<Embedded>,
     pub(crate) client: Client,
 }
@@ -68,7 +68,7 @@ pub(crate) async fn serve_engine(
     clock: Arc<dyn Clock>,
 ) -> Served {
     let admin_password = admin.map(|text| Secret::from(text.to_owned()));
-    let beginning = Beginning { admin_password, clock };
+    let beginning = StartOptions { admin_password, clock };
     let running = Server::start_with(config(), engine, beginning).await.unwrap();
     Served { running, store, client: client() }
 }

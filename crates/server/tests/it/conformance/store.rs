@@ -7,7 +7,7 @@ use leftfold_api::{
     IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention,
     RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
-use leftfold_server::{Running, Server};
+use leftfold_server::{RunningServer, Server};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ pub(crate) struct HttpStore {
     runtime: Runtime,
     client: Client,
     base: String,
-    _running: Running,
+    _running: RunningServer,
 }
 
 /// A status and a body.
