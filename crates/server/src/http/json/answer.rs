@@ -67,11 +67,11 @@ pub(crate) struct CursorAnswer {
 /// What is kept; what is not there is not limited.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Kept {
-    /// The newest so many events of a stream.
+    /// The number of newest events that are kept of a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_count: Option<u64>,
-    /// Events of so many microseconds.
+    /// The age up to which events are kept, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_age_micros: Option<u64>,
