@@ -68,6 +68,7 @@ pub(crate) fn open(
         },
         wakes: Wakes::default(),
         limits: options.limits.within_format(),
+        partition_of: options.partition_of,
         log,
     });
     let active = fill(&core)?;
