@@ -13,6 +13,7 @@ mod event_store;
 mod index;
 mod limits;
 pub mod names;
+mod partitions;
 mod query;
 mod read;
 pub mod record;
@@ -37,6 +38,7 @@ pub use index::{
 };
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
+pub use partitions::partition_of;
 pub use query::{Facts, Field, IndexPartition, Query, Span, Value};
 pub use read::{
     Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage, Subscribe,

@@ -70,9 +70,9 @@ mod promises {
             |stream: &str, expected| Append::new().event("b-1", event(9)).expect(stream, expected);
         conflicts(store, with("a-1", Expected::NoStream), Some(0)).await;
         conflicts(store, with("a-1", Expected::Exactly(1)), Some(0)).await;
-        conflicts(store, with("a-2", Expected::Exists), None).await;
-        let right = with("a-1", Expected::Exactly(0)).expect("a-2", Expected::NoStream);
-        done(store, right.expect("a-3", Expected::Any)).await;
+        conflicts(store, with("c-1", Expected::Exists), None).await;
+        let right = with("a-1", Expected::Exactly(0)).expect("c-1", Expected::NoStream);
+        done(store, right.expect("d-1", Expected::Any)).await;
         assert_eq!(found(store, "*").await, [1, 9]);
     }
 
@@ -115,14 +115,17 @@ mod promises {
         let first = put(store, "a-1", &[1]).await.cursor;
         let second = put(store, "a-1", &[2]).await.cursor;
         let to = |expected, to| CheckpointMove { name: "reader".into(), expected, to };
-        done(store, append("out", Expected::Any, &[3]).checkpoint(to(None, first.clone()))).await;
+        done(store, append("out-reader", Expected::Any, &[3]).checkpoint(to(None, first.clone())))
+            .await;
         assert_eq!(store.checkpoint("reader").await.unwrap(), Some(first.clone()));
         done(
             store,
-            append("out", Expected::Any, &[4]).checkpoint(to(Some(first.clone()), second.clone())),
+            append("out-reader", Expected::Any, &[4])
+                .checkpoint(to(Some(first.clone()), second.clone())),
         )
         .await;
-        let zombie = append("out", Expected::Any, &[5]).checkpoint(to(Some(first), second.clone()));
+        let zombie =
+            append("out-reader", Expected::Any, &[5]).checkpoint(to(Some(first), second.clone()));
         match refused(store, zombie, "checkpoint_moved").await {
             AppendError::Conflict(Conflict::Checkpoint { actual, .. }) => {
                 assert_eq!(actual, Some(second.clone()));
@@ -141,10 +144,10 @@ mod promises {
         assert_eq!(store.checkpoint("reader").await.unwrap(), Some(to.clone()));
         refused(store, Append::new().checkpoint(checkpoint), "checkpoint_moved").await;
         let checked = Append::new()
-            .checkpoint(CheckpointMove { name: "r2".into(), expected: None, to })
+            .checkpoint(CheckpointMove { name: "r-1".into(), expected: None, to })
             .expect("a-1", Expected::NoStream);
         conflicts(store, checked, Some(0)).await;
-        assert_eq!(store.checkpoint("r2").await.unwrap(), None);
+        assert_eq!(store.checkpoint("r-1").await.unwrap(), None);
     }
 
     pub async fn a_conflict_writes_nothing_anywhere(store: &impl EventStore) {

@@ -1,12 +1,12 @@
 use uuid::Uuid;
 
 use crate::{
-    Append, AppendError, Appended, Coded, Conflict, EventStore, Expected, NewEvent, Page, Query,
-    Read, ReadError, Recorded,
+    Append, AppendError, Appended, Coded, Conflict, Delivery, EventStore, Expected, NewEvent, Page,
+    Query, Read, ReadError, Recorded, Subscription,
 };
 
 /// A part of the message of each code.
-const SENTENCES: [(&str, &str); 31] = [
+const SENTENCES: [(&str, &str); 32] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
     ("tag_invalid", "tag"),
@@ -38,6 +38,7 @@ const SENTENCES: [(&str, &str); 31] = [
     ("too_many_rules", "retention rules: 101; at most 100 are allowed"),
     ("stream_tombstoned", "it takes no more events; use another"),
     ("index_building", "does not hold all past events"),
+    ("crosses_partitions", "must lie in one partition of the store"),
 ];
 
 /// Checks an error's code, and that its message contains the part for this code.
@@ -112,6 +113,21 @@ pub(super) async fn all(store: &impl EventStore, query: &str) -> Vec<Recorded> {
         }
         read = Read::forward(query.clone()).limit(3).after(page.cursor);
     }
+}
+
+/// Returns the next deliveries: numbers of events, or `None` for the caught-up mark.
+pub(super) async fn next(subscription: &mut impl Subscription, count: usize) -> Vec<Option<u128>> {
+    let mut found = Vec::new();
+    for _ in 0..count {
+        found.push(match subscription.next().await.unwrap() {
+            Delivery::Event(event, cursor) => {
+                assert_eq!(subscription.cursor(), cursor);
+                Some(event.id().as_u128())
+            }
+            Delivery::CaughtUp(_) => None,
+        });
+    }
+    found
 }
 
 /// Returns the numbers of events.

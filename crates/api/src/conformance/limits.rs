@@ -61,7 +61,7 @@ mod promises {
         let many = (0..10_001).fold(Append::new(), |append, n| append.event("a", event(n)));
         refused(store, many, "too_many_events").await;
         let conditions = (0..10_001).fold(Append::new().event("a", event(1)), |append, n| {
-            append.expect(format!("s-{n}"), Expected::Any)
+            append.expect(format!("s{n}-a"), Expected::Any)
         });
         refused(store, conditions, "too_many_conditions").await;
         let large = store.append(Append::new().event("a", sized((16 << 20) - 100))).await.unwrap();

@@ -1,4 +1,4 @@
-//! The promises of every [`EventStore`](crate::EventStore), as tests that each implementation runs.
+//! The promises of every [`EventStore`](crate::EventStore), as tests for any implementation.
 //!
 //! ```text
 //! mod conformance {
@@ -8,6 +8,12 @@
 //!
 //! Each promise is one `#[test]` in the module that calls the macro. The closure returns an empty store
 //! for it, as anything that dereferences to an `EventStore`.
+//!
+//! There are two tiers. A store of one log keeps the promises of every store, and those that need
+//! one order of all events: `conformance_suite!(fresh)`. A store of many partitions keeps the
+//! promises of every store, refuses by `crosses_partitions` what crosses them, and does in one
+//! partition what a store of one log does: `conformance_suite!(fresh, partitioned)`.
+//! `docs/partitions.md` has the table.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the suite fails by panicking")]
 
@@ -15,6 +21,8 @@ pub mod conditions;
 mod helpers;
 pub mod indexes;
 pub mod limits;
+pub mod one_log;
+pub mod partitioned;
 pub mod reads;
 pub mod repeats;
 pub mod retention;
@@ -22,10 +30,72 @@ pub mod subscriptions;
 
 pub use pollster::block_on;
 
-/// Declares one `#[test]` for each promise.
+/// Declares one `#[test]` for each promise of a store of one log, or, with `partitioned`, of a store
+/// of many partitions.
 #[macro_export]
 macro_rules! conformance_suite {
     ($fresh:expr) => {
+        $crate::conformance_suite!(@every $fresh);
+        $crate::conformance_suite!(@one_log $fresh);
+    };
+    ($fresh:expr, partitioned) => {
+        $crate::conformance_suite!(@every $fresh);
+        $crate::conformance_suite!(@partitioned $fresh);
+    };
+    (@one_log $fresh:expr) => {
+        $crate::conformance_suite!(@ $fresh, conditions:
+            none_after_refuses_and_names_the_first_match,
+            none_after_checks_only_events_after_its_cursor,
+            none_after_accepts_negative_queries,
+        );
+        $crate::conformance_suite!(@ $fresh, reads:
+            begins_including_or_excluding_a_position,
+            begins_including_or_excluding_a_cursor,
+            lists_streams_by_category_in_pages,
+        );
+        $crate::conformance_suite!(@ $fresh, indexes:
+            an_index_is_read_by_ordinal,
+        );
+        $crate::conformance_suite!(@ $fresh, subscriptions:
+            begins_at_a_position_that_does_not_exist_yet,
+        );
+        $crate::conformance_suite!(@ $fresh, retention:
+            conditions_see_events_that_retention_hides,
+        );
+        $crate::conformance_suite!(@ $fresh, one_log:
+            an_append_spans_any_streams_and_checkpoints,
+            an_append_checks_any_streams,
+            positions_number_all_events,
+            every_cursor_is_comparable,
+        );
+    };
+    (@partitioned $fresh:expr) => {
+        $crate::conformance_suite!(@ $fresh, partitioned:
+            streams_lie_where_the_rule_says,
+            an_append_over_partitions_is_refused,
+            an_append_in_one_partition_is_atomic,
+            a_condition_over_partitions_is_refused,
+            a_condition_on_one_stream_holds,
+            a_checkpoint_elsewhere_is_refused,
+            a_checkpoint_holds_a_cursor_of_many_positions,
+            a_position_of_many_partitions_is_refused,
+            a_position_is_a_place_in_one_partition,
+            ordinals_over_partitions_are_refused,
+            ordinals_in_one_partition_are_dense,
+            a_merged_read_resumes_exactly_in_both_directions,
+            a_merged_read_keeps_the_order_of_streams,
+            cursors_are_partially_ordered,
+            a_read_waits_for_the_partition_of_a_write,
+            a_cursor_of_a_backward_page_reads_backward_only,
+            a_cursor_with_other_partitions_is_foreign,
+            a_merged_subscription_resumes_exactly,
+            an_idle_partition_delays_no_delivery,
+            an_index_lists_events_of_all_partitions,
+            streams_of_all_partitions_are_listed_once,
+            retention_holds_in_every_partition,
+        );
+    };
+    (@every $fresh:expr) => {
         $crate::conformance_suite!(@ $fresh, conditions:
             any_writes_to_an_absent_stream,
             any_writes_to_a_stream_with_events,
@@ -38,9 +108,6 @@ macro_rules! conformance_suite {
             exactly_conflicts_with_a_stream_at_a_later_version,
             exactly_conflicts_with_a_stream_at_an_earlier_version,
             a_stream_that_is_only_checked_can_refuse_the_append,
-            none_after_refuses_and_names_the_first_match,
-            none_after_checks_only_events_after_its_cursor,
-            none_after_accepts_negative_queries,
             a_checkpoint_moves_only_from_where_it_is_expected,
             a_checkpoint_moves_without_events,
             a_conflict_writes_nothing_anywhere,
@@ -76,20 +143,16 @@ macro_rules! conformance_suite {
             reads_a_stream_a_category_a_type_a_tag_and_a_correlation,
             reads_in_pages_without_gap_or_repetition,
             reads_backward,
-            begins_including_or_excluding_a_position,
             begins_including_or_excluding_a_version,
-            begins_including_or_excluding_a_cursor,
             begins_including_or_excluding_a_commit_time,
             finds_by_event_time,
             combines_with_and_or_not,
             reads_its_own_writes,
             an_empty_page_has_the_cursor_of_its_end,
-            lists_streams_by_category_in_pages,
             describes_a_stream,
         );
         $crate::conformance_suite!(@ $fresh, indexes:
             an_index_lists_earlier_and_later_events,
-            an_index_is_read_by_ordinal,
             an_index_is_part_of_a_query,
             a_dropped_index_is_unknown_and_its_name_is_free,
             invalid_definitions_of_indexes_are_refused,
@@ -98,7 +161,7 @@ macro_rules! conformance_suite {
             delivers_history_then_a_caught_up_mark_then_new_events,
             resumes_exactly_at_its_cursor,
             a_filtered_subscription_moves_its_cursor_past_other_events,
-            begins_at_a_position_or_version_that_does_not_exist_yet,
+            begins_at_a_version_that_does_not_exist_yet,
             waits_for_new_events,
         );
         $crate::conformance_suite!(@ $fresh, retention:
@@ -112,7 +175,6 @@ macro_rules! conformance_suite {
             a_tombstone_refuses_all_later_appends,
             a_stream_without_events_can_get_a_tombstone,
             repeats_of_hidden_events_get_the_first_answer,
-            conditions_see_events_that_retention_hides,
             a_rule_hides_what_its_query_yields_until_it_is_dropped,
             a_rule_counts_by_stream,
             invalid_retention_rules_are_refused,

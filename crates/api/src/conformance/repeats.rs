@@ -141,7 +141,7 @@ mod promises {
 
     pub async fn none_after_ignores_its_own_events_in_a_repeat(store: &impl EventStore) {
         let same =
-            append("a-1", Expected::Any, &[1]).none_after(Query::category("a"), Cursor::START);
+            append("a-1", Expected::Any, &[1]).none_after(Query::stream("a-1"), Cursor::START);
         let first = done(store, same.clone()).await;
         again(store, first, same).await;
     }
@@ -150,7 +150,7 @@ mod promises {
         let to = put(store, "in", &[1]).await.cursor;
         let later = put(store, "in", &[2]).await.cursor;
         let checkpoint = |expected, to| CheckpointMove { name: "reader".into(), expected, to };
-        let same = append("a-1", Expected::Any, &[3]).checkpoint(checkpoint(None, to.clone()));
+        let same = append("a-reader", Expected::Any, &[3]).checkpoint(checkpoint(None, to.clone()));
         let first = done(store, same.clone()).await;
         done(store, Append::new().checkpoint(checkpoint(Some(to), later.clone()))).await;
         again(store, first, same).await;

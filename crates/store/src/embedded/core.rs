@@ -18,6 +18,8 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     /// The store and incarnation that its cursors belong to.
     pub(crate) origin: Origin,
+    /// The store that this one is a partition of.
+    pub(crate) partition_of: Option<Origin>,
     pub(crate) keys: Keys,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn leftfold_io::Clock>,
@@ -81,6 +83,15 @@ impl Core {
             return Err(Invalid::new("cursor_ahead", message));
         }
         Ok(position)
+    }
+
+    /// Checks a cursor that a checkpoint is to hold.
+    pub(crate) fn check_checkpoint(&self, cursor: &Cursor) -> Result<(), Invalid> {
+        let is_of_whole = |whole: Origin| whole.store == cursor.origin().store;
+        match self.partition_of.is_some_and(is_of_whole) {
+            true => Ok(()),
+            false => self.position_of(cursor).map(drop),
+        }
     }
 
     /// Waits until the event at a cursor is durable.

@@ -227,7 +227,7 @@ impl Core {
         expected.iter().try_for_each(|(stream, _)| names::check_system("stream", stream))?;
         for to in moves {
             names::check_new("checkpoint", &to.name)?;
-            self.position_of(&to.to)?;
+            self.check_checkpoint(&to.to)?;
         }
         Ok(bytes + events.len() * EventHeader::SIZE)
     }

@@ -71,6 +71,7 @@ pub(crate) fn open(
         },
         wait_list: WaitList::default(),
         limits: options.limits.within_format(),
+        partition_of: options.partition_of,
         log,
     });
     let active = load_index(&core)?;

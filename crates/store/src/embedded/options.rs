@@ -1,6 +1,6 @@
 use leftfold_log::{Compression, LogOptions};
 
-use leftfold_api::Limits;
+use leftfold_api::{Limits, Origin};
 
 /// The options of an embedded store.
 #[derive(Debug, Clone)]
@@ -24,6 +24,9 @@ pub struct Options {
     pub read_threads: usize,
     /// The limits on events, appends and pages.
     pub limits: Limits,
+    /// The store that this one is a partition of, if any: checkpoints hold that store's cursors,
+    /// which it checks itself.
+    pub partition_of: Option<Origin>,
 }
 
 impl Default for Options {
@@ -38,6 +41,7 @@ impl Default for Options {
             head_cache: 100_000,
             read_threads: 2,
             limits: Limits::default(),
+            partition_of: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod backups;
 mod embedded;
 mod faults;
+mod partitioned;
 mod repair;
 mod replay;
 mod simulation;

@@ -1,0 +1,119 @@
+//! Where streams, checkpoints and queries lie in a store of many partitions. `docs/partitions.md`
+//! says what such a store can do.
+
+use std::fmt::Display;
+
+use crate::error::Invalid;
+use crate::index::murmur2;
+use crate::names::{SYSTEM, id_of};
+use crate::query::{Field, Query, Value};
+
+/// The streams with the retention settings of users' streams: each lies beside its stream.
+const SETTINGS_OF: &str = "$stream-";
+
+/// Returns the partition of a stream or a checkpoint in a store of so many partitions.
+///
+/// It is Kafka's `murmur2`, without its sign, of what stands behind the category: `order-7` and
+/// `invoice-7` lie together. System streams lie in partition 0.
+///
+/// ```
+/// use leftfold_api::partition_of;
+///
+/// assert_eq!(partition_of("order-7", 8), partition_of("invoice-7", 8));
+/// assert!(partition_of("order-7", 8) < 8);
+/// ```
+pub fn partition_of(name: &str, partitions: u32) -> u32 {
+    let name = name.strip_prefix(SETTINGS_OF).unwrap_or(name);
+    match name.starts_with(SYSTEM) {
+        true => 0,
+        false => (murmur2(id_of(name).as_bytes()) & 0x7fff_ffff) % partitions.max(1),
+    }
+}
+
+impl Query {
+    /// Returns the only partition that can hold events of the query, or `None` if several can. Named
+    /// indexes must be expanded: what they list is not known here.
+    ///
+    /// ```
+    /// use leftfold_api::{Query, partition_of};
+    ///
+    /// let bound: Query = "stream:order-7,invoice-7 type:Paid".parse()?;
+    /// assert_eq!(bound.single_partition(8), Some(partition_of("order-7", 8)));
+    /// assert_eq!(Query::category("order").single_partition(8), None);
+    /// # Ok::<(), leftfold_api::Invalid>(())
+    /// ```
+    pub fn single_partition(&self, partitions: u32) -> Option<u32> {
+        if partitions <= 1 {
+            return Some(0);
+        }
+        match self {
+            Query::Is(Field::Stream, values) => only(values.iter().map(|value| match value {
+                Value::Exactly(name) => Some(partition_of(name, partitions)),
+                Value::Prefix(_) => None,
+            })),
+            Query::And(parts) => parts.iter().find_map(|part| part.single_partition(partitions)),
+            Query::Or(parts) => only(parts.iter().map(|part| part.single_partition(partitions))),
+            Query::All
+            | Query::Is(..)
+            | Query::During(_)
+            | Query::Index(_)
+            | Query::Partition(_)
+            | Query::Not(_) => None,
+        }
+    }
+}
+
+/// Returns the value that all have, or `None`.
+fn only(mut values: impl Iterator<Item = Option<u32>>) -> Option<u32> {
+    let first = values.next()??;
+    values.all(|value| value == Some(first)).then_some(first)
+}
+
+impl Invalid {
+    /// Returns the refusal of something that one partition alone can do, such as "an append".
+    pub fn crosses_partitions(what: impl Display) -> Self {
+        let message = format!(
+            "{what} must lie in one partition of the store, but it crosses partitions; use streams \
+             with the same text behind their category, such as order-7 and invoice-7, and queries \
+             of such streams"
+        );
+        Invalid::new("crosses_partitions", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_the_category_decides_the_partition() {
+        for (one, other) in [("order-7", "invoice-7"), ("7", "order-7"), ("$stream-a-7", "b-7")] {
+            assert_eq!(partition_of(one, 64), partition_of(other, 64), "{one} {other}");
+        }
+        assert_eq!((partition_of("$index-orders", 64), partition_of("order-7", 1)), (0, 0));
+        let used: std::collections::BTreeSet<_> =
+            (0..1_000).map(|n| partition_of(&format!("order-{n}"), 8)).collect();
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_query_of_streams_that_lie_together_has_a_single_partition() {
+        let of_7 = Some(partition_of("order-7", 64));
+        for (query, partition) in [
+            ("stream:order-7", of_7),
+            ("stream:order-7,invoice-7", of_7),
+            ("stream:order-7 not type:Paid", of_7),
+            ("stream:order-7 or stream:invoice-7 tag:a=b", of_7),
+            ("stream:order-7,order-8", None),
+            ("stream:order-7*", None),
+            ("stream:order-7 or type:Paid", None),
+            ("not stream:order-7", None),
+            ("category:order", None),
+            ("index:orders", None),
+            ("*", None),
+        ] {
+            assert_eq!(query.parse::<Query>().unwrap().single_partition(64), partition, "{query}");
+        }
+        assert_eq!(Query::All.single_partition(1), Some(0));
+    }
+}

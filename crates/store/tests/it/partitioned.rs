@@ -1,0 +1,25 @@
+//! The conformance suite against a store of many partitions, each of which is an embedded store.
+
+use leftfold_partitioned::Partitioned;
+use leftfold_store::Options;
+
+fn fresh(partitions: usize, segment_bytes: u64) -> Box<Partitioned> {
+    let mut options = Options::default();
+    options.log.segment_bytes = segment_bytes;
+    options.log.preallocate = 4096;
+    Box::new(Partitioned::create(partitions, 7, &options).unwrap())
+}
+
+mod with_two_partitions {
+    leftfold_api::conformance_suite!(|| super::fresh(2, 64 << 20), partitioned);
+}
+
+/// Most events lie in sealed segments.
+mod with_eight_partitions_of_small_segments {
+    leftfold_api::conformance_suite!(|| super::fresh(8, 300), partitioned);
+}
+
+/// With one partition, it keeps every promise of a store of one log.
+mod with_one_partition {
+    leftfold_api::conformance_suite!(|| super::fresh(1, 64 << 20));
+}

@@ -1,0 +1,72 @@
+//! Named indexes and retention rules: copied to all partitions, so that each can answer alone.
+
+use leftfold_api::{AppendError, EventStore, IndexDefinition, IndexInfo, ReadError, RetentionRule};
+
+use crate::store::Partitioned;
+
+impl Partitioned {
+    /// Defines an index in partition 0 last: it is known once every partition lists its events.
+    pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let _turn = self.changes.take().await;
+        let (first, others) = self.parts();
+        definition.check()?;
+        if first.index(&definition.name).await?.is_none() {
+            for store in others {
+                store.define_index(definition.clone()).await?;
+            }
+        }
+        first.define_index(definition).await
+    }
+
+    /// Drops an index in partition 0 first: no read of many partitions begins with it then.
+    pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
+        let _turn = self.changes.take().await;
+        let (first, others) = self.parts();
+        first.drop_index(name).await?;
+        for store in others {
+            store.drop_index(name).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn index_info(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        let (first, others) = self.parts();
+        let Some(mut info) = first.index(name).await? else { return Ok(None) };
+        for store in others {
+            if let Some(part) = store.index(name).await? {
+                info.events += part.events;
+                info.ready &= part.ready;
+            }
+        }
+        Ok(Some(info))
+    }
+
+    pub(crate) async fn index_infos(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        let mut infos = Vec::new();
+        for info in self.parts().0.indexes().await? {
+            infos.extend(self.index_info(&info.name).await?);
+        }
+        Ok(infos)
+    }
+
+    /// Partition 0 checks a rule before the others get it.
+    pub(crate) async fn define_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        let _turn = self.changes.take().await;
+        for store in self.partitions() {
+            store.set_retention_rule(rule.clone()).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn drop_rule(&self, name: &str) -> Result<(), AppendError> {
+        let _turn = self.changes.take().await;
+        for store in self.partitions() {
+            store.drop_retention_rule(name).await?;
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> (&leftfold_store::Embedded, &[leftfold_store::Embedded]) {
+        (self.shared.first(), self.partitions().get(1..).unwrap_or_default())
+    }
+}

@@ -1,0 +1,139 @@
+//! Cursors of the store, and what they mean in each partition.
+
+use leftfold_api::{Cursor, Direction, From, Invalid, Point};
+use leftfold_store::Embedded;
+
+use crate::store::Shared;
+
+/// Marks the positions of a backward page's cursor: the next page begins with the event there. It
+/// is not a position of any event, so such a cursor resumes nothing but backward pages.
+const BACKWARD: u64 = 1 << 63;
+
+/// Where a merged read begins.
+pub(crate) enum Start {
+    /// In each partition at the same point.
+    Same(From),
+    /// In each partition at a point of its own.
+    Each(Vec<From>),
+}
+
+impl Start {
+    pub(crate) fn of(&self, partition: usize) -> From {
+        match self {
+            Start::Same(from) => from.clone(),
+            Start::Each(all) => all.get(partition).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+impl Shared {
+    /// Returns the position in each partition that a cursor of this store stands for.
+    ///
+    /// # Errors
+    /// `cursor_foreign`, `cursor_ahead`; `crosses_partitions` for the cursor of a backward page.
+    pub(crate) fn positions(&self, cursor: &Cursor) -> Result<Vec<u64>, Invalid> {
+        if cursor.is_start() {
+            return Ok(vec![0; self.partitions.len()]);
+        }
+        let positions = self.own_positions(cursor)?;
+        if positions.len() > 1 && positions.iter().all(|position| position & BACKWARD != 0) {
+            return Err(Invalid::crosses_partitions("a read from the cursor of a backward page"));
+        }
+        let heads = self.heads();
+        if positions.iter().zip(&heads).any(|(position, head)| position > head) {
+            let message = format!(
+                "cursor {cursor} lies ahead of the store: was the store restored from an older \
+                 backup? Rebuild whatever keeps this cursor"
+            );
+            return Err(Invalid::new("cursor_ahead", message));
+        }
+        Ok(positions.to_vec())
+    }
+
+    fn own_positions<'c>(&self, cursor: &'c Cursor) -> Result<&'c [u64], Invalid> {
+        let positions = cursor.positions();
+        let is_own = cursor.origin().store == self.origin.store;
+        if !is_own || positions.len() != self.partitions.len() {
+            let message = format!("cursor {cursor} was given by another store");
+            return Err(Invalid::new("cursor_foreign", message));
+        }
+        Ok(positions)
+    }
+
+    /// Returns the cursor of a partition at one of its positions.
+    pub(crate) fn cursor_in(&self, partition: usize, position: u64) -> Cursor {
+        let head = self.partitions.get(partition).map(|store| store.blocking().head());
+        head.map_or(Cursor::START, |head| Cursor::at(head.origin(), position))
+    }
+
+    /// Returns where a read of one partition begins.
+    pub(crate) fn start_in(&self, partition: usize, from: From) -> Result<From, Invalid> {
+        let translate = |point| match point {
+            Point::Cursor(cursor) => {
+                let positions = self.positions(&cursor)?;
+                Ok(Point::Cursor(self.cursor_in(partition, positions[partition])))
+            }
+            other => Ok(other),
+        };
+        Ok(match from {
+            From::Outermost => From::Outermost,
+            From::Including(point) => From::Including(translate(point)?),
+            From::Excluding(point) => From::Excluding(translate(point)?),
+        })
+    }
+
+    /// Returns where a merged read begins in each partition.
+    ///
+    /// # Errors
+    /// Those of [`Shared::positions`]; `crosses_partitions` for a position, and for a cursor at which
+    /// the read would turn around.
+    pub(crate) fn start(&self, from: &From, direction: Direction) -> Result<Start, Invalid> {
+        let turned = || Invalid::crosses_partitions("a read that turns around at a cursor");
+        let at = |position: u64| Point::Position(position);
+        Ok(match (from, direction) {
+            (From::Including(Point::Position(_)) | From::Excluding(Point::Position(_)), _) => {
+                return Err(Invalid::crosses_partitions("a read from a position"));
+            }
+            (From::Excluding(Point::Cursor(cursor)), Direction::Forward) => {
+                let positions = self.positions(cursor)?;
+                Start::Each(positions.into_iter().map(|p| From::Excluding(at(p))).collect())
+            }
+            (From::Excluding(Point::Cursor(cursor)), Direction::Backward) if cursor.is_start() => {
+                Start::Same(From::Excluding(at(0)))
+            }
+            (From::Excluding(Point::Cursor(cursor)), Direction::Backward) => {
+                let marked = self.own_positions(cursor)?;
+                let positions: Option<Vec<u64>> =
+                    marked.iter().map(|position| position.checked_sub(BACKWARD)).collect();
+                let positions = positions.ok_or_else(turned)?;
+                Start::Each(positions.into_iter().map(|p| From::Including(at(p))).collect())
+            }
+            (From::Including(Point::Cursor(cursor)), Direction::Backward) => {
+                let positions = self.positions(cursor)?;
+                Start::Each(positions.into_iter().map(|p| From::Including(at(p))).collect())
+            }
+            (From::Including(Point::Cursor(cursor)), Direction::Forward) => {
+                self.positions(cursor)?;
+                return Err(turned());
+            }
+            (from, _) => Start::Same(from.clone()),
+        })
+    }
+
+    /// Returns the cursor of a backward page that goes on with these positions.
+    pub(crate) fn backward_cursor(&self, next: &[u64]) -> Cursor {
+        let marked: Vec<_> = next.iter().map(|position| position | BACKWARD).collect();
+        self.cursor(&marked)
+    }
+
+    /// Whether a partition's stream of definitions is a copy, which reads do not show.
+    pub(crate) fn is_copy(&self, partition: usize, stream: &str) -> bool {
+        let is_definition = stream.starts_with("$index-") || stream.starts_with("$retention-");
+        partition > 0 && is_definition
+    }
+
+    /// Returns the partition with this number.
+    pub(crate) fn partition(&self, partition: usize) -> &Embedded {
+        self.partitions.get(partition).unwrap_or_else(|| self.first())
+    }
+}

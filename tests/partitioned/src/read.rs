@@ -1,0 +1,130 @@
+use leftfold_api::{
+    Cursor, Direction, EventStore, From, Invalid, Page, Point, Query, Read, ReadError, Streams,
+    StreamsPage,
+};
+
+use crate::merge::Merge;
+use crate::store::{Partitioned, Shared, Span};
+
+impl Partitioned {
+    pub(crate) async fn read_page(&self, read: Read) -> Result<Page, ReadError> {
+        let shared = &*self.shared;
+        let at_least = read.at_least.as_ref().map(|cursor| shared.positions(cursor)).transpose()?;
+        let at_least = at_least.unwrap_or_else(|| vec![0; shared.partitions.len()]);
+        match shared.span(&read.query)? {
+            Span::One(partition) => shared.read_one(partition, read, at_least[partition]).await,
+            Span::All => shared.read_all(read, &at_least).await,
+        }
+    }
+}
+
+impl Shared {
+    async fn read_one(
+        &self,
+        partition: usize,
+        read: Read,
+        at_least: u64,
+    ) -> Result<Page, ReadError> {
+        let heads = self.heads();
+        let before = self.positions_before(&read.from)?;
+        let is_forward = read.direction == Direction::Forward;
+        let read = Read {
+            from: self.start_in(partition, read.from)?,
+            at_least: Some(self.cursor_in(partition, at_least)),
+            ..read
+        };
+        let page = self.partition(partition).read(read).await?;
+        // The other partitions never have events of this query: at its end all of them is seen.
+        let others = if is_forward && !page.more { heads } else { before };
+        Ok(Page { cursor: self.moved(others, partition, &page.cursor), ..page })
+    }
+
+    /// Returns the positions of the cursor that a read begins after, or zeros.
+    pub(crate) fn positions_before(&self, from: &From) -> Result<Vec<u64>, Invalid> {
+        match from {
+            From::Excluding(Point::Cursor(cursor)) => self.positions(cursor),
+            _ => Ok(vec![0; self.partitions.len()]),
+        }
+    }
+
+    /// Returns a cursor that differs in one partition.
+    fn moved(&self, mut positions: Vec<u64>, partition: usize, to: &Cursor) -> Cursor {
+        if let Some(position) = positions.get_mut(partition) {
+            *position = to.position().unwrap_or_default();
+        }
+        self.cursor(&positions)
+    }
+
+    async fn read_all(&self, read: Read, at_least: &[u64]) -> Result<Page, ReadError> {
+        self.refuse_list(&read).await?;
+        let start = self.start(&read.from, read.direction)?;
+        let limit = read.limit.min(self.limits.page_events);
+        let mut merge = Merge::new(self, read.direction);
+        for (partition, (store, position)) in self.partitions.iter().zip(at_least).enumerate() {
+            let at_least = Some(self.cursor_in(partition, *position));
+            let from = start.of(partition);
+            merge.add(store.read(Read { from, at_least, limit, ..read.clone() }).await?);
+        }
+        Ok(merge.finish(limit))
+    }
+
+    /// Refuses a read of many partitions that needs one list of events.
+    pub(crate) async fn refuse_list(&self, read: &Read) -> Result<(), ReadError> {
+        let needs_list = match &read.from {
+            From::Including(point) | From::Excluding(point) => {
+                matches!(point, Point::Version(_) | Point::Ordinal(_))
+            }
+            From::Outermost => false,
+        };
+        if needs_list || read.with_ordinals {
+            // What is wrong with it in any store comes first.
+            let from = if needs_list { read.from.clone() } else { From::Outermost };
+            let one = Read { from, at_least: None, limit: read.limit.min(1), ..read.clone() };
+            self.first().read(one).await?;
+            return Err(Invalid::crosses_partitions("a list with ordinals").into());
+        }
+        Ok(())
+    }
+
+    /// Lists the streams of one partition after those of another.
+    pub(crate) async fn streams(&self, wanted: Streams) -> Result<StreamsPage, ReadError> {
+        let Streams { category, after, limit } = wanted;
+        let mut positions = match &after {
+            Some(cursor) => self.positions(cursor)?,
+            None => vec![0; self.partitions.len()],
+        };
+        let most = self.limits.page_events;
+        let limit = if limit == 0 { most } else { limit.min(most) };
+        let (mut streams, mut more) = (Vec::new(), false);
+        for (partition, store) in self.partitions.iter().enumerate() {
+            let left = limit - streams.len();
+            if left == 0 {
+                // The rest was not looked at.
+                more = true;
+                break;
+            }
+            let (category, at) = (category.clone(), positions[partition]);
+            let after = Some(self.cursor_in(partition, at));
+            let page = store.streams(Streams { category, after, limit: left }).await?;
+            positions[partition] = page.cursor.position().unwrap_or_default();
+            let is_shown = |name: &str| !self.is_copy(partition, name);
+            streams.extend(page.streams.into_iter().filter(|stream| is_shown(&stream.name)));
+            more |= page.more;
+        }
+        Ok(StreamsPage { streams, cursor: self.cursor(&positions), more })
+    }
+
+    /// Returns an ordinal in a list of one partition.
+    pub(crate) async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        match self.span(&query)? {
+            Span::One(partition) => {
+                let from = self.start_in(partition, from)?;
+                self.partition(partition).ordinal(query, from).await
+            }
+            Span::All => {
+                self.first().ordinal(query, From::Outermost).await?;
+                Err(Invalid::crosses_partitions("a list with ordinals").into())
+            }
+        }
+    }
+}
