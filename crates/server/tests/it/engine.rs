@@ -9,7 +9,7 @@ use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
     Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From, IndexDefinition,
     IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention, RetentionRule,
-    Scavenged, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
+    ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -185,11 +185,11 @@ impl Administration for HookedEngine {
         self.counted().seal()
     }
 
-    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError> {
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError> {
         self.counted().scavenge(progress)
     }
 
-    fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         self.counted().reclaimable()
     }
 
