@@ -16,6 +16,7 @@ pub mod names;
 mod query;
 mod read;
 pub mod record;
+mod record_format;
 mod recorded;
 mod retention;
 mod shared;
@@ -41,6 +42,7 @@ pub use query::{Facts, Field, IndexPartition, Query, Span, Value};
 pub use read::{
     Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage, Subscribe,
 };
+pub use record_format::RecordFormat;
 pub use recorded::Recorded;
 pub use retention::{Retention, RetentionRule};
 pub use time::Timestamp;

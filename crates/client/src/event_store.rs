@@ -1,7 +1,7 @@
 use leftfold_api::{
     Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Invalid, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
-    StreamsPage, Subscribe,
+    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Subscribe,
 };
 use leftfold_wire::{append_page, cursor, optional_cursor, v1};
 use tonic::Status;
@@ -114,14 +114,12 @@ impl EventStore for Client {
         Ok(rules.into_iter().map(RetentionRule::try_from).collect::<Result<_, _>>()?)
     }
 
-    async fn ordinal(&self, _query: Query, _from: From) -> Result<u64, ReadError> {
-        Err(Invalid::new("not_over_network", "ordinals are not asked for over the network").into())
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        Ok(ask!(self, ordinal, v1::OrdinalRequest::new(&query, from))?.ordinal)
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
-        let query = Some(v1::Query::from(&definition.query));
-        let request = v1::DefineIndexRequest { name: definition.name, query };
-        change!(self, define_index, Endless, request)
+        change!(self, define_index, Endless, v1::DefineIndexRequest::from(&definition))
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
@@ -129,7 +127,8 @@ impl EventStore for Client {
     }
 
     async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
-        Ok(self.indexes().await?.into_iter().find(|index| index.name == name))
+        let found = ask!(self, get_index, v1::GetIndexRequest { name: name.to_owned() })?;
+        Ok(found.index.map(IndexInfo::try_from).transpose()?)
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

@@ -220,7 +220,9 @@ impl Caller {
                 self.may_read(&Query::stream(stream))?;
             }
         }
-        append.conditions().iter().try_for_each(|(query, _)| self.may_read(query))
+        append.conditions().iter().try_for_each(|(query, _)| self.may_read(query))?;
+        // An ordinal tells how many events an index lists.
+        append.index_of_ordinals().map_or(Ok(()), |index| self.may_read(&Query::index(index)))
     }
 
     fn refuse_append(&self, allowed: &Allowed, what: &str, name: &str) -> Denied {

@@ -4,7 +4,7 @@ use std::vec::IntoIter;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use leftfold_api::{Cursor, EventStore, From, Page, Point, Read, Recorded};
-use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
+use leftfold_wire::{EventForm, MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
@@ -20,7 +20,7 @@ pub(super) struct Reading {
     state: Arc<State>,
     caller: Caller,
     read: Read,
-    form: v1::Form,
+    form: EventForm,
     /// Whether page after page is wanted, and not one.
     all_pages: bool,
     /// What of a page is still to be sent, and its end.
@@ -33,7 +33,7 @@ impl Reading {
         state: Arc<State>,
         caller: Caller,
         read: Read,
-        form: v1::Form,
+        form: EventForm,
         all_pages: bool,
     ) -> Self {
         Reading { state, caller, read, form, all_pages, page: None, ended: false }
@@ -89,6 +89,6 @@ impl Reading {
         if end.is_some() {
             self.page = None;
         }
-        Some(page_part(part, self.form, end))
+        Some(page_part(part, &self.form, end))
     }
 }

@@ -4,7 +4,7 @@ use futures_util::stream::unfold;
 use futures_util::{FutureExt, Stream};
 use leftfold_api::DynSubscription;
 use leftfold_api::{Cursor, Delivery, EventStore, ReadError, Recorded, Subscribe, Subscription};
-use leftfold_wire::{MESSAGE_BYTES, PackedEvents, delivery_part, v1};
+use leftfold_wire::{EventForm, MESSAGE_BYTES, PackedEvents, delivery_part, v1};
 use tonic::Status;
 
 use super::{Closing, Lost, begin, closing, status};
@@ -19,7 +19,7 @@ pub(super) struct Delivering {
     /// Comes true when the caller may not have it any more.
     lost: Lost,
     subscription: DynSubscription,
-    form: v1::Form,
+    form: EventForm,
     /// Where the client knows it to be; none before it was told where it begins.
     told: Option<Cursor>,
     failed: bool,
@@ -41,7 +41,7 @@ impl Delivering {
         state: Arc<State>,
         caller: Caller,
         subscribe: Subscribe,
-        form: v1::Form,
+        form: EventForm,
     ) -> Result<Self, Status> {
         let progress = begin(&state)?;
         let query = subscribe.query.clone();
@@ -127,6 +127,6 @@ impl Delivering {
             Some((event, _)) => self.progress.is_at(event.position()),
             None => {}
         }
-        delivery_part(events, self.form, cursor, caught_up)
+        delivery_part(events, &self.form, cursor, caught_up)
     }
 }

@@ -77,7 +77,24 @@ pub(super) async fn list_indexes(
     Ok(Json(IndexesAnswer { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }
 
-/// Define a named index. The answer comes when it holds all past events.
+/// Describe a named index.
+#[utoipa::path(
+    get, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "describe_index",
+    params(("index" = String, Path, description = "Its name", min_length = 1)),
+    responses((status = 200, description = "The index", body = IndexAnswer))
+)]
+pub(super) async fn describe_index(
+    Shared(state): Shared<Arc<State>>,
+    By(caller): By,
+    Named(name): Named<String>,
+) -> Result<Json<IndexAnswer>, Problem> {
+    caller.may_read(&Query::index(name.as_str()))?;
+    let info = state.store.index(&name).await?;
+    let unknown = || Problem::new("index_unknown", format!("there is no index {name}"));
+    Ok(Json(info.ok_or_else(unknown)?.into()))
+}
+
+/// Define a named index. The answer comes when it lists all past events.
 #[utoipa::path(
     put, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "define_index",
     params(("index" = String, Path, description = "Its name", min_length = 1)),
@@ -91,8 +108,7 @@ pub(super) async fn define_index(
     body: Body<IndexDefinition>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
-    let query: Query = body.content.query.parse()?;
-    state.store.define_index(leftfold_api::IndexDefinition::new(&name, query)).await?;
+    state.store.define_index(body.content.definition(name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -46,6 +46,9 @@ pub(super) struct SubscribeParams {
     from: Option<String>,
     /// Begin beyond here, what is there excluded.
     after: Option<String>,
+    /// Whether each event comes with its ordinal in the query, which must be one stream, one named
+    /// index or one partition of a named index.
+    ordinals: Option<bool>,
     /// A name by which metrics tell this subscription from others.
     #[param(max_length = 100)]
     name: Option<String>,
@@ -75,13 +78,14 @@ pub(super) async fn subscribe(
         Some(cursor) => From::Excluding(Point::Cursor(cursor)),
         None => place(params.from.as_deref(), params.after.as_deref())?,
     };
+    let with_ordinals = params.ordinals.unwrap_or_default();
     let subscribed = state.subscriptions.begin(params.name.as_deref()).ok_or_else(|| {
         let most = state.config.subscriptions;
         let message = format!("there are {most} subscriptions already, which is the limit");
         Problem::new("server_overloaded", message)
     })?;
     let subscription =
-        state.store.subscribe(Subscribe { from, ..Subscribe::to(query.clone()) }).await?;
+        state.store.subscribe(Subscribe { query: query.clone(), from, with_ordinals }).await?;
     let (chunks, taken) = mpsc::channel(1);
     let writer = Writer { state, caller, query, subscribed, chunks, text: Vec::new() };
     tokio::spawn(writer.run(subscription));
