@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A part of the sentence that goes with each code.
-const SENTENCES: [(&str, &str); 31] = [
+const SENTENCES: [(&str, &str); 33] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
     ("tag_invalid", "tag"),
@@ -21,10 +21,12 @@ const SENTENCES: [(&str, &str); 31] = [
     ("cursor_ahead", "lies ahead of the store"),
     ("limit_invalid", "ask for at least 1"),
     ("version_needs_stream", "a version is a place in a single list"),
-    ("ordinal_needs_index", "where the query is one stream or one named index"),
+    ("ordinal_needs_index", "is a place in a single list"),
     ("index_unknown", "there is no index "),
     ("index_exists", "already; drop it first"),
     ("index_of_index", "an index is defined by what events say themselves"),
+    ("index_partitions_invalid", ""),
+    ("partition_unknown", "index "),
     ("index_query_invalid", "a query that has no text form"),
     ("wrong_version", "was expected "),
     ("query_matched", "no event was expected to match "),
