@@ -7,7 +7,7 @@ mod waiting;
 
 use std::sync::Arc;
 
-use leftfold_api::{Cursor, Delivery, EventStore, Query, Subscribe, Timestamp};
+use leftfold_api::{Cursor, Delivery, EventStore, Invalid, Query, Subscribe, Timestamp};
 
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
@@ -182,18 +182,26 @@ where
             Happened::Handled(lane, cause, ended) => self.core.finished(&lane, *cause, ended),
             Happened::Written(written) => return self.written(*written),
             Happened::Fetched(lane, upto, page) => self.core.fetched(&lane, page?, upto),
-            Happened::Event(delivery) => self.delivered(delivery?),
+            Happened::Event(delivery) => return self.delivered(delivery?),
             Happened::Request(delivery) => self.requested(&delivery?),
             Happened::Watched(watched) => return self.watched(watched),
         }
         Ok(())
     }
 
-    fn delivered(&mut self, delivery: Delivery) {
+    fn delivered(&mut self, delivery: Delivery) -> Result<(), ReactorError> {
         match delivery {
-            Delivery::Event(event, at) => self.core.admit(event, at),
+            Delivery::Event(event, at) => {
+                // The journal orders events by position: in several partitions they have no order.
+                let partitions = at.positions().len() as u32;
+                if self.core.query().single_partition(partitions).is_none() {
+                    return Err(Invalid::crosses_partitions("the query of a reactor").into());
+                }
+                self.core.admit(event, at);
+            }
             Delivery::CaughtUp(_) => self.caught_up = true,
         }
+        Ok(())
     }
 
     fn requested(&mut self, delivery: &Delivery) {
