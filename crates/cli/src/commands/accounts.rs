@@ -209,7 +209,7 @@ fn client(location: &Location) -> anyhow::Result<Client> {
 
 /// Resets the admin in the store's directory, without a server.
 fn recover(location: &Location) -> anyhow::Result<()> {
-    let store: Arc<Embedded> = Arc::new(super::files(location, "user recover")?);
+    let store: Arc<Embedded> = Arc::new(super::open_files(location, "user recover")?);
     let password = new_password(ADMIN)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
