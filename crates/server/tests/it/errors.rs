@@ -133,7 +133,8 @@ async fn bad_appends_are_refused_by_code() {
         posts(&served, body, status, code).await;
     }
     let head = served.json("/v1/head").await;
-    assert_eq!(head["cursor"], "01".to_owned() + &"0".repeat(24), "nothing was written");
+    let position = head["cursor"].as_str().unwrap().strip_prefix("02").unwrap();
+    assert!(position.ends_with(&"0".repeat(16)), "nothing was written");
 }
 
 #[tokio::test]
@@ -141,8 +142,8 @@ async fn bad_reads_are_refused_by_code() {
     let served = served().await;
     served.post("/v1/events", json!({"events": [event()]})).await;
     let cursor = served.json("/v1/head").await["cursor"].as_str().unwrap().to_owned();
-    let ahead = format!("{}ff", &cursor[..24]);
-    let foreign = format!("01{}{}", if &cursor[2..4] == "aa" { "bb" } else { "aa" }, &cursor[4..]);
+    let ahead = format!("{}ff", &cursor[..cursor.len() - 2]);
+    let foreign = format!("02{}{}", if &cursor[2..4] == "aa" { "bb" } else { "aa" }, &cursor[4..]);
     for (path, status, code) in [
         ("/v1/events?limit=0", 400, "limit_invalid"),
         ("/v1/events?limit=x", 400, "parameter_invalid"),
