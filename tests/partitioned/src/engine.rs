@@ -4,7 +4,7 @@ use std::path::Path;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Engine, Failure, Invalid, Histogram, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
+    Engine, Failure, Histogram, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
 };
 
 use crate::store::Partitioned;
