@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use leftfold_api::{
-    AppendError, Conflict, Cursor, Delivery, EventStore, Point, Query, Read, ReadError, Subscribe,
-    Subscription, Timestamp,
+    AppendError, Conflict, Cursor, Delivery, EventStore, Invalid, Point, Query, Read, ReadError,
+    Subscribe, Subscription, Timestamp,
 };
 use thiserror::Error;
 
@@ -222,6 +222,11 @@ where
             TaskResult::Delivery(subscription, delivery) => {
                 self.paused = Some(subscription);
                 if let Delivery::Event(stored, cursor) = delivery {
+                    // Progress orders commands by position: in several partitions they have no order.
+                    if cursor.position().is_none() {
+                        let refused = Invalid::crosses_partitions("a command stream");
+                        return Err(ReadError::from(refused).into());
+                    }
                     let entry = AcceptedCommand::<C>::read(&stored);
                     self.progress.delivered(entry.position, cursor);
                     let key = entry.key().to_owned();

@@ -95,6 +95,13 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         let (found, wanted) = (saved.made_by.clone(), made_by::<V>());
         return Err(ViewError::OtherLogic { found, wanted });
     }
+    if saved.cursor.positions().len() > 1 {
+        // A position is no place among many partitions. The cursor names the history all the same.
+        return match store.head().await?.covers(&saved.cursor) {
+            true => Ok(()),
+            false => Err(history_error::<V>(Some(saved))),
+        };
+    }
     let Some(anchor) = &saved.anchor else { return Ok(()) };
     let at = Read::forward(Query::All).including(Point::Position(anchor.position)).limit(1);
     let page = match store.read(at).await {

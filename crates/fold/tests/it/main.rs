@@ -9,6 +9,7 @@ mod evolution;
 mod execute;
 mod flows;
 mod golden;
+mod partitioned;
 mod reactor;
 mod simulation;
 mod snapshots;

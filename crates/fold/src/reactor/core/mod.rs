@@ -175,6 +175,11 @@ impl Core {
             && self.pending.is_empty()
     }
 
+    /// Returns the query whose events the reactor handles.
+    pub(crate) fn query(&self) -> &Query {
+        &self.setup.query
+    }
+
     /// Accepts the next event of the query and the cursor after it.
     pub(crate) fn admit(&mut self, event: Recorded, at: Cursor) {
         let position = event.position();

@@ -7,7 +7,7 @@ mod waiting;
 
 use std::sync::Arc;
 
-use leftfold_api::{Cursor, Delivery, EventStore, Query, Subscribe, Timestamp};
+use leftfold_api::{Cursor, Delivery, EventStore, Invalid, Query, Subscribe, Timestamp};
 
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
@@ -182,18 +182,26 @@ where
             Wakeup::Handled(lane, cause, ended) => self.core.finish_handler(&lane, *cause, ended),
             Wakeup::WriteResult(written) => return self.finish_write(*written),
             Wakeup::Fetched(lane, upto, page) => self.core.add_page(&lane, page?, upto),
-            Wakeup::Event(delivery) => self.handle_delivery(delivery?),
+            Wakeup::Event(delivery) => return self.handle_delivery(delivery?),
             Wakeup::Request(delivery) => self.handle_request(&delivery?),
             Wakeup::WatchResult(watched) => return self.handle_watch_result(watched),
         }
         Ok(())
     }
 
-    fn handle_delivery(&mut self, delivery: Delivery) {
+    fn handle_delivery(&mut self, delivery: Delivery) -> Result<(), ReactorError> {
         match delivery {
-            Delivery::Event(event, at) => self.core.admit(event, at),
+            Delivery::Event(event, at) => {
+                // The journal orders events by position: in several partitions they have no order.
+                let partitions = at.positions().len() as u32;
+                if self.core.query().single_partition(partitions).is_none() {
+                    return Err(Invalid::crosses_partitions("the query of a reactor").into());
+                }
+                self.core.admit(event, at);
+            }
             Delivery::CaughtUp(_) => self.caught_up = true,
         }
+        Ok(())
     }
 
     fn handle_request(&mut self, delivery: &Delivery) {
