@@ -130,7 +130,7 @@ impl Plan {
             let mut of = SystemResults::default();
             match name.install(&self.cache) {
                 Ok(version) => of.version = version,
-                Err(error) => of.fail(format!("{OUT}: {error:#}"), *name),
+                Err(error) => of.fail(format!("{EXCLUDED}: {error:#}"), *name),
             }
             found.systems.push((*name, of));
         }
@@ -145,7 +145,7 @@ impl Plan {
             }
         });
         if let Err(error) = done {
-            of.fail(format!("{OUT}: loading failed: {error:#}"), name);
+            of.fail(format!("{EXCLUDED}: loading failed: {error:#}"), name);
         }
     }
 

@@ -205,7 +205,7 @@ impl Page<'_> {
         writeln!(
             self.text,
             "\n<a id=\"syncs\"></a>\n\n## Syncs\n\n\
-             SystemArguments appender, 200 appends of one event, all threads and processes under `strace`; the \
+             One appender, 200 appends of one event, all threads and processes under `strace`; the \
              last column is the syncs per acknowledged append.\n\n\
              | | system calls | writes that are syncs (O_SYNC, RWF_DSYNC) | syncs an append |\n\
              |---|---|---|---|"

@@ -109,7 +109,7 @@ fn a_deadline_survives_restarts_and_late_events_change_nothing() {
     assert_eq!(world.types("trip-x"), ["Booked", "TimedOut"]);
 }
 
-/// The same follows whether all events are handled at once or over several runs.
+/// The process reacts the same, whether all events are handled in one run or in several.
 #[test]
 fn a_process_reacts_the_same_in_one_run_or_several() {
     let outcomes = [false, true].map(|at_once| {
