@@ -1,6 +1,6 @@
-//! The examples. Each is a module and a program of its own name; its README shows what it prints.
+//! The examples. Each is a module and a program of the same name; its README shows its output.
 
-// The tutorial names this crate as a reader of the page would.
+// The code of the tutorial names this crate as an external one.
 extern crate self as leftfold_examples;
 
 pub mod bank;

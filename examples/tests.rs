@@ -1,4 +1,4 @@
-//! Each example prints what its README shows.
+//! The output of each example matches its README.
 
 #[path = "bank/tests.rs"]
 mod bank;

@@ -1,4 +1,4 @@
-//! Times the smallest things: `cargo bench -p leftfold-bench`.
+//! Times the smallest operations: `cargo bench -p leftfold-bench`.
 
 use criterion::Criterion;
 

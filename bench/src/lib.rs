@@ -1,5 +1,5 @@
-//! What the benchmarks share: a quiet machine, medians with their spread, and the bare loop that
-//! every durable number stands beside.
+//! Shared parts of the benchmarks: waiting for an idle machine, medians with their spread, and the
+//! bare write+fdatasync loop, which is the control of every durable number.
 
 pub mod micro;
 
@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Waits until the processors are nearly idle: on busy ones a disk looks many times slower. Gives
-/// up after a minute and says so.
+/// Waits until the processors are nearly idle, because a disk looks many times slower on busy ones.
+/// Gives up after a minute with a message.
 pub fn wait_for_idle() {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {
@@ -24,7 +24,7 @@ pub fn wait_for_idle() {
     println!("(the processors did not become idle; take the numbers with care)");
 }
 
-/// Ticks spent working, and all ticks.
+/// Returns the busy ticks and all ticks of the processors.
 fn processor_times() -> (u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
@@ -34,7 +34,7 @@ fn processor_times() -> (u64, u64) {
     (all - idle, all)
 }
 
-/// The machine, in a line.
+/// Describes the machine in one line.
 pub fn machine() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find(|line| line.starts_with("model name"));
@@ -44,9 +44,9 @@ pub fn machine() -> String {
     format!("{cores} cores of {model}, Linux {}", kernel.trim())
 }
 
-/// Seconds of processor that this process has taken so far, in user and in system.
+/// Returns the processor time that this process has used so far, user and system, in seconds.
 pub fn cpu_seconds() -> f64 {
-    /// Linux counts in hundredths of a second towards the user, on every machine.
+    /// Linux reports 100 ticks a second to user space on every machine.
     const TICKS: f64 = 100.0;
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -54,22 +54,22 @@ pub fn cpu_seconds() -> f64 {
     ticks as f64 / TICKS
 }
 
-/// How often this process has asked the system to read so far.
+/// Returns how many read system calls this process has made so far.
 pub fn reads_of_files() -> u64 {
     let text = fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("syscr: "));
     line.and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
-/// Median, least and greatest.
+/// Returns the median, the least and the greatest value.
 pub fn spread(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
     [at(values.len() / 2), at(0), at(values.len().saturating_sub(1))]
 }
 
-/// Writes and syncs so many times, as bare as can be, into a file whose blocks are zeros already,
-/// written in pieces as the log writes them; gives the rate a second.
+/// Writes and syncs `times` times into a file of zeros, which was written in chunks as the log does
+/// it. Returns the rate per second.
 pub fn bare_loop(dir: &Path, bytes: usize, times: u64) -> std::io::Result<f64> {
     let path = dir.join("bare");
     let file = fs::OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;

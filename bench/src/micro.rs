@@ -1,5 +1,5 @@
-//! The smallest things that are done for every event, each as a closure that does it once. The
-//! benchmark `micro` times them; the program `instructions` lets their instructions be counted.
+//! The smallest operations for every event, each as a closure that runs it once. The benchmark
+//! `micro` times them; the program `instructions` counts their instructions.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -14,15 +14,15 @@ use leftfold_index::{ActivePart, Expr, IndexSet, Key, KeyHasher, Kind, Order, Pa
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{Embedded, Manual};
 
-/// Something small, under its name.
+/// An operation and its name.
 pub struct Micro {
-    /// What it does, in words that stay.
+    /// The name, which stays the same from release to release.
     pub name: &'static str,
-    /// Does it once.
+    /// Runs it once.
     pub run: Box<dyn FnMut()>,
 }
 
-/// All of them, made ready.
+/// Returns all operations, with their setup done.
 pub fn all() -> anyhow::Result<Vec<Micro>> {
     let mut all = events()?;
     all.push(checksum());
@@ -62,7 +62,7 @@ fn checksum() -> Micro {
     micro("checksum of 4 KiB", move || _ = black_box(crc32c::crc32c(black_box(&bytes))))
 }
 
-/// Keys of which the first has every position, the second every third, the last every thousandth.
+/// Sets up three keys: one with every position, one with every third, one with every thousandth.
 fn postings() -> anyhow::Result<Vec<Micro>> {
     const POSITIONS: u64 = 100_000;
     let hasher = KeyHasher::new(&[1; 16]);

@@ -1,10 +1,10 @@
-//! The bank's events, its states and its commands. All of it is pure.
+//! The bank's events, states and commands: pure code.
 
 use leftfold::{By, Command, Emit, Event, Kept, Over, Query, State};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What can happen at the bank.
+/// The events of the bank.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Bank {
@@ -20,12 +20,12 @@ pub enum Bank {
     },
 }
 
-/// An account: what its stream comes to.
+/// The state of an account: the fold of its stream.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
-    /// Whether it is there.
+    /// Whether it was opened.
     pub open: bool,
-    /// What is on it.
+    /// Its balance.
     pub cents: u64,
 }
 
@@ -43,10 +43,10 @@ impl State for Account {
     }
 }
 
-/// How many accounts somebody has: what all events with his tag come to, in whatever streams.
+/// The number of an owner's accounts: the fold of all events with the owner's tag, in any stream.
 #[derive(Debug, Default, PartialEq)]
 pub struct Owner {
-    /// How many.
+    /// The number of accounts.
     pub accounts: usize,
 }
 
@@ -60,19 +60,19 @@ impl State for Owner {
     }
 }
 
-/// Why the bank says no.
+/// Why the bank refuses a command.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the sentences say it")]
 pub enum Refused {
     #[error("there is no such account")]
     NoAccount,
-    #[error("only {cents} cents are there")]
+    #[error("the account has only {cents} cents")]
     Insufficient { cents: u64 },
-    #[error("nobody has more than three accounts")]
+    #[error("an owner has at most three accounts")]
     TooMany,
 }
 
-/// Opens an account; nobody has more than three.
+/// Opens an account; an owner has at most three.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Open {
@@ -98,7 +98,7 @@ impl Command for Open {
     }
 }
 
-/// Puts money into an account.
+/// Deposits money into an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Deposit {
@@ -123,7 +123,7 @@ impl Command for Deposit {
     }
 }
 
-/// Takes money out of an account, if it is there.
+/// Withdraws money from an account, if the balance allows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Withdraw {
@@ -148,7 +148,7 @@ impl Command for Withdraw {
     }
 }
 
-/// Moves money from one account to another: both events are written, or none.
+/// Transfers money between two accounts: both events are written, or none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Transfer {

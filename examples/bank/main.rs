@@ -1,4 +1,4 @@
-//! A bank: accounts, transfers, and two writers at one account.
+//! A bank: accounts, transfers, and two concurrent writers of one account.
 
 use std::io::stdout;
 

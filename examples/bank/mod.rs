@@ -5,5 +5,5 @@ mod orders;
 mod story;
 
 pub use account::{Account, Bank, Deposit, Open, Owner, Refused, Transfer, Withdraw};
-pub use orders::{Known, Order, Place, transfers};
+pub use orders::{Order, OrderExists, OrderTransfer, transfers};
 pub use story::story;

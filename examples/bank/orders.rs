@@ -1,9 +1,9 @@
-//! Transfers to anywhere: a process that takes several steps, each of them once.
+//! Ordered transfers: a process of several steps, each of which happens once.
 //!
-//! `Transfer` moves money within one append. That needs both accounts in one store, and somebody who
-//! waits. An order to transfer is a fact instead; a process carries it out: it takes the money from one
-//! account, puts it into the other, and brings it back if nobody is there to take it. Each step is
-//! written together with the process's progress, so that it happens once, wherever the process ends.
+//! `Transfer` moves money in one append. That needs both accounts in one store, and a caller who
+//! waits. An ordered transfer is a fact, and a process executes it: withdraw the money, then
+//! deposit it, or return it if the receiving account does not exist. Each step and the process's
+//! progress are one append, so each step happens once, also after a crash.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use leftfold::{By, Command, Event, EventStore, Query, State, decode};
 
 use crate::bank::{Deposit, Refused, Withdraw};
 
-/// What happens to an order.
+/// The events of an ordered transfer.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Order {
@@ -23,11 +23,11 @@ pub enum Order {
     TransferReturned { reason: String },
 }
 
-/// Whether there is an order of this name.
+/// Whether the order exists.
 #[derive(Debug, Default)]
-pub struct Known(bool);
+pub struct OrderExists(bool);
 
-impl State for Known {
+impl State for OrderExists {
     type Event = Order;
 
     fn apply(&mut self, _: &Order) {
@@ -35,32 +35,32 @@ impl State for Known {
     }
 }
 
-/// Orders a transfer. Ordered again, it is the same order.
+/// Orders a transfer. Ordering it again changes nothing.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct Place {
+pub struct OrderTransfer {
     pub order: String,
     pub from: String,
     pub to: String,
     pub cents: u64,
 }
 
-impl Command for Place {
+impl Command for OrderTransfer {
     type Event = Order;
     type Error = std::convert::Infallible;
-    type Reads = By<Known>;
+    type Reads = By<OrderExists>;
 
-    fn reads(&self) -> By<Known> {
+    fn reads(&self) -> By<OrderExists> {
         By::stream(format!("transfer-{}", self.order))
     }
 
-    fn decide(&self, known: &Known) -> Result<Vec<Order>, Self::Error> {
-        let Place { from, to, cents, .. } = self.clone();
+    fn decide(&self, known: &OrderExists) -> Result<Vec<Order>, Self::Error> {
+        let OrderTransfer { from, to, cents, .. } = self.clone();
         Ok(if known.0 { vec![] } else { vec![Order::TransferOrdered { from, to, cents }] })
     }
 }
 
-/// The process. Run it as any reactor.
+/// Makes the process that executes ordered transfers. Run it like any reactor.
 pub fn transfers<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore<Subscription: 'static> + 'static,
@@ -86,7 +86,7 @@ async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Results, Se
         Order::TransferFunded { from, to, cents } => {
             match cause.decide(store, Deposit { account: to, cents }).await? {
                 Ok(moved) => (moved, Order::TransferCompleted),
-                Err(no) => (give_back(store, cause, from, cents).await?, returned(&no)),
+                Err(no) => (return_money(store, cause, from, cents).await?, returned(&no)),
             }
         }
         _ => return Ok(Results::none()),
@@ -94,14 +94,14 @@ async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Results, Se
     Ok(moved.event(cause.event.stream(), then.to_new()?))
 }
 
-async fn give_back(
+async fn return_money(
     store: &impl EventStore,
     cause: &Cause,
     account: String,
     cents: u64,
 ) -> Result<Results, Setback> {
     let given_back = cause.decide(store, Deposit { account, cents }).await?;
-    // It came from there: accounts are never closed. Were it otherwise, somebody has to look.
+    // The money came from this account, and accounts are never closed, so this should not happen.
     given_back.map_err(|no| Setback::park(format!("{cents} cents can't be given back: {no}")))
 }
 

@@ -10,13 +10,13 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use crate::bank::orders::transfers as process;
-use crate::bank::{Account, Bank, Deposit, Open, Place, Transfer, Withdraw};
+use crate::bank::{Account, Bank, Deposit, Open, OrderTransfer, Transfer, Withdraw};
 
 const ACCOUNTS: u64 = 6;
 const TRANSFERS: u64 = 50;
 const TELLERS: u64 = 4;
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     open_accounts(&store, out)?;
@@ -37,17 +37,17 @@ fn open_accounts(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
         block_on(store.execute(Deposit { account: account(nth), cents: 1_000 }))?;
     }
     let refused = block_on(store.execute(Open { account: account(9), owner: "ann".into() }));
-    writeln!(out, "Ann's fourth account: {}", said(refused.err()))?;
+    writeln!(out, "Ann's fourth account: {}", describe(refused.err()))?;
     let refused = block_on(store.execute(Withdraw { account: account(0), cents: 1_001 }));
-    writeln!(out, "1,001 cents of 1,000: {}", said(refused.err()))?;
+    writeln!(out, "1,001 cents of 1,000: {}", describe(refused.err()))?;
     Ok(())
 }
 
-fn said(error: Option<ExecuteError<crate::bank::Refused>>) -> String {
+fn describe(error: Option<ExecuteError<crate::bank::Refused>>) -> String {
     error.map_or_else(|| "done".to_owned(), |error| error.to_string())
 }
 
-/// Two processes have read version 1 and write version 2.
+/// Two writers have read version 1, and both append version 2.
 fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     let withdraw = |id: u128| -> anyhow::Result<_> {
         let event = Bank::Withdrawn { cents: 800 }.to_new()?.id(Uuid::from_u128(id));
@@ -59,7 +59,7 @@ fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "the second writer: {second}")?;
     let again = store.blocking().append(withdraw(1)?)?;
     let same = again.repeated && again.positions == first.positions;
-    writeln!(out, "the first again: the first answer, {same}")?;
+    writeln!(out, "the first append again: the same answer, {same}")?;
     Ok(())
 }
 
@@ -70,12 +70,12 @@ fn once(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     let first = block_on(store.execute_as(id.clone(), withdraw()))?;
     let again = block_on(store.execute_as(id, withdraw()))?;
     let same = again.repeated && again.events == first.events;
-    writeln!(out, "the same command again: the first answer, {same}")?;
+    writeln!(out, "the same command again: the same answer, {same}")?;
     block_on(store.execute(Deposit { account: account(0), cents: 1_000 }))?;
     Ok(())
 }
 
-/// Many tellers move money between the same few accounts at once.
+/// Several tellers transfer money between the same accounts concurrently.
 fn transfers(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     let tellers: Vec<_> = (0..TELLERS)
         .map(|teller| {
@@ -87,9 +87,14 @@ fn transfers(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
         })
         .collect();
     for teller in tellers {
-        teller.join().map_err(|_| anyhow::anyhow!("a teller has fainted"))??;
+        teller.join().map_err(|_| anyhow::anyhow!("a teller has panicked"))??;
     }
-    writeln!(out, "after {} transfers {} cents are there", TELLERS * TRANSFERS, total(store)?)?;
+    writeln!(
+        out,
+        "after {} transfers the accounts have {} cents",
+        TELLERS * TRANSFERS,
+        total(store)?
+    )?;
     Ok(())
 }
 
@@ -100,7 +105,7 @@ fn total(store: &Embedded) -> anyhow::Result<u64> {
     })
 }
 
-/// Orders are facts; a process carries them out, each step once. Run twice, it finds nothing to do.
+/// A process executes ordered transfers, each step once. The second run finds nothing to do.
 fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     for nth in 0..ACCOUNTS {
         block_on(store.execute(Deposit { account: account(nth), cents: 1_000 }))?;
@@ -108,7 +113,8 @@ fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     for nth in 0..20 {
         let to = if nth % 5 == 4 { "account-99".to_owned() } else { account((nth + 1) % ACCOUNTS) };
         let cents = if nth == 3 { 1_000_000 } else { 10 };
-        let order = Place { order: nth.to_string(), from: account(nth % ACCOUNTS), to, cents };
+        let order =
+            OrderTransfer { order: nth.to_string(), from: account(nth % ACCOUNTS), to, cents };
         block_on(store.execute(order))?;
     }
     for _ in 0..2 {
@@ -119,7 +125,7 @@ fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     };
     writeln!(
         out,
-        "of 20 ordered transfers {} were completed, {} returned, {} refused; {} cents are there",
+        "of 20 ordered transfers {} were completed, {} returned, {} refused; the accounts have {} cents",
         count("TransferCompleted")?,
         count("TransferReturned")?,
         count("TransferRefused")?,
@@ -134,7 +140,7 @@ fn transfer(decider: &Decider<Arc<Embedded>>, nth: u64) -> anyhow::Result<()> {
         let transfer = Transfer { from: from.clone(), to: to.clone(), cents: 10 + nth % 90 };
         match block_on(decider.execute(transfer)) {
             Ok(_) | Err(ExecuteError::Refused(_)) => return Ok(()),
-            // The others were faster sixteen times: it is tried until it is decided.
+            // It was overtaken at every attempt; retry until it is decided.
             Err(ExecuteError::Conflict(_)) => {}
             Err(other) => return Err(other.into()),
         }

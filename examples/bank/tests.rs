@@ -1,27 +1,27 @@
-//! The story, and decisions without a store.
+//! The output matches the README; decisions are tested without a store.
 
 #[test]
-fn the_story_ends_as_the_readme_says() {
+fn the_output_matches_the_readme() {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = Vec::new();
-    leftfold_examples::bank::story(dir.path(), &mut told).unwrap();
-    let told = String::from_utf8(told).unwrap();
+    let mut output = Vec::new();
+    leftfold_examples::bank::story(dir.path(), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
     for line in [
-        "Ann's fourth account: refused: nobody has more than three accounts",
-        "1,001 cents of 1,000: refused: only 1000 cents are there",
+        "Ann's fourth account: refused: an owner has at most three accounts",
+        "1,001 cents of 1,000: refused: the account has only 1000 cents",
         "the second writer: wrong_version: stream account-0 was expected to end with version 1, \
          but its last version is 2",
-        "the first again: the first answer, true",
-        "the same command again: the first answer, true",
-        "after 200 transfers 6000 cents are there",
-        "of 20 ordered transfers 15 were completed, 4 returned, 1 refused; 12000 cents are there",
+        "the first append again: the same answer, true",
+        "the same command again: the same answer, true",
+        "after 200 transfers the accounts have 6000 cents",
+        "of 20 ordered transfers 15 were completed, 4 returned, 1 refused; the accounts have 12000 cents",
     ] {
-        assert!(told.lines().any(|said| said == line), "{line:?} is missing in:\n{told}");
+        assert!(output.lines().any(|text| text == line), "{line:?} is missing in:\n{output}");
     }
 }
 
 #[test]
-fn a_decision_needs_no_store() {
+fn decisions_can_be_tested_without_a_store() {
     use leftfold::{Event, given};
     use leftfold_examples::bank::{Bank, Refused, Transfer, Withdraw};
 
@@ -44,7 +44,7 @@ fn a_decision_needs_no_store() {
 }
 
 #[test]
-fn stored_events_can_be_read_for_ever() {
+fn events_match_their_golden_samples() {
     use leftfold_examples::bank::Bank;
     leftfold::golden!(
         "bank/golden",

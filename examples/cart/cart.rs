@@ -1,4 +1,4 @@
-//! A cart and what may be wished of it.
+//! The cart's events, state and commands.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use leftfold::{By, Command, Event, Recordable, State, Wait};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What can happen to a cart.
+/// The events of a cart.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Shop {
@@ -15,12 +15,12 @@ pub enum Shop {
     CheckedOut,
 }
 
-/// A cart: what its stream comes to.
+/// The state of a cart: the fold of its stream.
 #[derive(Debug, Default, PartialEq)]
 pub struct Cart {
     created: bool,
     checked_out: bool,
-    /// What is in it.
+    /// The items in the cart.
     pub items: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl State for Cart {
     }
 }
 
-/// What is wished of a cart.
+/// A requested change of a cart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Wish {
@@ -45,7 +45,7 @@ pub enum Wish {
     CheckOut,
 }
 
-/// A wish, and of which cart.
+/// A command: a requested change, and the cart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct AtCart {
@@ -53,10 +53,10 @@ pub struct AtCart {
     pub wish: Wish,
 }
 
-/// Why it is not done.
+/// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Refused {
-    /// Nothing can be added any more.
+    /// The cart is checked out, so nothing can be added.
     #[error("the cart is checked out")]
     CheckedOut,
 }
@@ -70,7 +70,7 @@ impl Command for AtCart {
         By::stream(&self.cart)
     }
 
-    /// Everything but creating waits until there is a cart, for an hour.
+    /// All commands but `Create` wait up to an hour until the cart exists.
     fn waits(&self, cart: &Cart) -> Option<Wait> {
         match self.wish {
             Wish::Create { .. } => None,

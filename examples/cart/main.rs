@@ -1,4 +1,4 @@
-//! A cart that takes commands in any order.
+//! A cart that accepts commands in any order.
 
 use std::io::stdout;
 

@@ -17,24 +17,24 @@ use crate::cart::{AtCart, Cart, Wish};
 
 type Carts = Commands<AtCart, Arc<Embedded>>;
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let time = FakeTime::at(Timestamp(now()));
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         let carts = Commands::new("carts", store.clone())?;
-        while_running(&carts, &time, || too_early(&store, &carts, out))?;
+        while_running(&carts, &time, || accept_too_early(&store, &carts, out))?;
         writeln!(out, "in the cart: {:?}", items(&store)?)?;
     }
-    writeln!(out, "-- the process ends, and another one begins --")?;
+    writeln!(out, "-- the process ends, and another one starts --")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let carts = Commands::new("carts", store.clone())?;
-    while_running(&carts, &time, || then_the_cart(&carts, out))?;
+    while_running(&carts, &time, || create_cart(&carts, out))?;
     writeln!(out, "in the cart: {:?}", items(&store)?)?;
     time.advance(Duration::from_secs(2 * 3_600));
     while_running(&carts, &time, || {
         let outcome = block_on(carts.outcome(Uuid::from_u128(9)))?;
-        writeln!(out, "for a cart that never came: {}", told(&outcome))?;
+        writeln!(out, "for a cart that never came: {}", describe(&outcome))?;
         Ok(())
     })
 }
@@ -44,7 +44,7 @@ fn now() -> i64 {
     since.map_or(0, |since| since.as_micros() as i64)
 }
 
-/// Runs the runner of the command stream beside something else.
+/// Runs the command stream's runner while `other` runs.
 fn while_running(
     carts: &Carts,
     time: &FakeTime,
@@ -75,8 +75,8 @@ fn id(nth: u128) -> Issued {
     Issued::as_id(Uuid::from_u128(nth))
 }
 
-/// Items come before their cart.
-fn too_early(store: &Embedded, carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Items arrive before their cart.
+fn accept_too_early(store: &Embedded, carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
     for (nth, item) in (0..).zip(["tea", "milk", "sugar"]) {
         block_on(carts.accept(id(nth), &add("cart-1", item)))?;
     }
@@ -89,23 +89,23 @@ fn too_early(store: &Embedded, carts: &Carts, out: &mut dyn Write) -> anyhow::Re
             count += 1;
         }
     }
-    writeln!(out, "{count} commands came before their carts and were put aside")?;
+    writeln!(out, "{count} commands came before their carts and were stashed")?;
     Ok(())
 }
 
-fn then_the_cart(carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
+fn create_cart(carts: &Carts, out: &mut dyn Write) -> anyhow::Result<()> {
     let create = wish("cart-1", Wish::Create { customer: "ann".to_owned() });
     let outcome = block_on(carts.execute(id(10), &create))?;
-    writeln!(out, "create: {}", told(&outcome))?;
+    writeln!(out, "create: {}", describe(&outcome))?;
     for (nth, what) in (11..).zip([Wish::CheckOut, Wish::AddItem { item: "rum".to_owned() }]) {
         let name = if let Wish::CheckOut = what { "check out" } else { "add rum" };
         let outcome = block_on(carts.execute(id(nth), &wish("cart-1", what)))?;
-        writeln!(out, "{name}: {}", told(&outcome))?;
+        writeln!(out, "{name}: {}", describe(&outcome))?;
     }
     Ok(())
 }
 
-fn told<E, R: std::fmt::Display>(outcome: &Outcome<E, R>) -> String {
+fn describe<E, R: std::fmt::Display>(outcome: &Outcome<E, R>) -> String {
     match outcome {
         Outcome::Done(events) => format!("done, {} event(s)", events.len()),
         Outcome::Refused(refused) => format!("refused: {refused}"),

@@ -1,13 +1,13 @@
-//! The story, and the rule without a store.
+//! The output matches the README; waiting is tested without a store.
 
 #[test]
-fn the_story_ends_as_the_readme_says() {
+fn the_output_matches_the_readme() {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = Vec::new();
-    leftfold_examples::cart::story(dir.path(), &mut told).unwrap();
-    let told = String::from_utf8(told).unwrap();
+    let mut output = Vec::new();
+    leftfold_examples::cart::story(dir.path(), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
     for line in [
-        "4 commands came before their carts and were put aside",
+        "4 commands came before their carts and were stashed",
         "in the cart: []",
         "create: done, 1 event(s)",
         "check out: done, 1 event(s)",
@@ -15,12 +15,12 @@ fn the_story_ends_as_the_readme_says() {
         r#"in the cart: ["tea", "milk", "sugar"]"#,
         "for a cart that never came: expired",
     ] {
-        assert!(told.lines().any(|said| said == line), "{line:?} is missing in:\n{told}");
+        assert!(output.lines().any(|text| text == line), "{line:?} is missing in:\n{output}");
     }
 }
 
 #[test]
-fn only_creating_needs_no_cart() {
+fn all_commands_but_create_wait_for_the_cart() {
     use leftfold::given;
     use leftfold_examples::cart::{AtCart, Shop, Wish};
 

@@ -1,4 +1,4 @@
-//! Parents that come days later, and what is parked (S08).
+//! Parents that arrive days later, and parked messages (S08).
 
 use std::io::stdout;
 

@@ -22,12 +22,12 @@ struct Message {
 struct Mailroom {
     store: Arc<Embedded>,
     time: FakeTime,
-    /// The printer is repaired one day.
+    /// Whether the printer works; an operator repairs it later.
     printer_works: Arc<AtomicBool>,
 }
 
 impl Mailroom {
-    /// Files each message with its parent.
+    /// Makes the reactor that files each message with its parent.
     fn filing(&self) -> Reactor<Embedded, impl Handler + use<>> {
         let (store, works) = (self.store.clone(), self.printer_works.clone());
         let file = move |cause: Cause| {
@@ -54,7 +54,7 @@ impl Mailroom {
         Ok(())
     }
 
-    /// Works until nothing is left that can be done now; tells what was filed meanwhile.
+    /// Runs the reactor until nothing is left to do now; writes what was filed meanwhile.
     fn work(&self, when: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let before = self.filed()?.len();
         let held = block_on(self.filing().catch_up())?.held_lanes;
@@ -87,7 +87,7 @@ async fn file(
     Ok(Results::none().event(format!("files-{}", message.parent), filed))
 }
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let time = FakeTime::at(Timestamp(1_700_000_000_000_000));
     let open = || -> anyhow::Result<Mailroom> {
@@ -113,13 +113,13 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         time.advance(Duration::from_secs(8 * 3_600));
         block_on(room.filing().catch_up())?;
     }
-    writeln!(out, "another process, and another day")?;
+    writeln!(out, "another process, a day later")?;
     room.arrive("umbrella")?;
     room.work("the parent has arrived", out)?;
     decide(&room, out)
 }
 
-/// What was parked is looked at by a person.
+/// An operator looks at parked messages and replays them.
 fn decide(room: &Mailroom, out: &mut dyn Write) -> anyhow::Result<()> {
     let parked = Parked::of("filing", &*room.store);
     for item in block_on(parked.list())? {
@@ -128,7 +128,7 @@ fn decide(room: &Mailroom, out: &mut dyn Write) -> anyhow::Result<()> {
         room.printer_works.store(true, Ordering::SeqCst);
         block_on(parked.replay(&item))?;
     }
-    room.work("the printer is mended, and it is replayed", out)?;
+    room.work("the printer is repaired, and the event is replayed", out)?;
     writeln!(out, "{} of 6 messages are filed", room.filed()?.len())?;
     Ok(())
 }

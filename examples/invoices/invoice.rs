@@ -1,10 +1,10 @@
-//! An invoice and what may be requested of it.
+//! The invoice's events, state and commands.
 
 use leftfold::{By, Command, Event, Kept, Recordable, State};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What can happen to an invoice.
+/// The events of an invoice.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Billing {
@@ -20,12 +20,12 @@ pub enum Billing {
     Cancelled,
 }
 
-/// An invoice: what its stream comes to.
+/// The state of an invoice: the fold of its stream.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Invoice {
     issued: bool,
     cancelled: bool,
-    /// What is still to be paid.
+    /// The cents that are still due.
     pub due: u64,
 }
 
@@ -43,30 +43,30 @@ impl State for Invoice {
     }
 }
 
-/// What is requested.
+/// A requested change of an invoice.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum What {
+pub enum Action {
     Issue { customer: String, cents: u64 },
     Pay { cents: u64 },
     Cancel,
 }
 
-/// A request, and of which invoice.
+/// A command: a requested change, and the invoice.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Request {
     pub invoice: String,
-    pub what: What,
+    pub what: Action,
 }
 
-/// Why it is not done.
+/// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the sentences say it")]
 pub enum Refused {
     #[error("there is no such invoice")]
     Unknown,
-    #[error("the number is taken")]
+    #[error("there is already an invoice of this number")]
     Taken,
     #[error("only {due} cents are due")]
     TooMuch { due: u64 },
@@ -85,15 +85,15 @@ impl Command for Request {
 
     fn decide(&self, invoice: &Invoice) -> Result<Vec<Billing>, Refused> {
         match self.what.clone() {
-            What::Issue { .. } if invoice.issued => Err(Refused::Taken),
-            What::Issue { customer, cents } => Ok(vec![Billing::Issued { customer, cents }]),
+            Action::Issue { .. } if invoice.issued => Err(Refused::Taken),
+            Action::Issue { customer, cents } => Ok(vec![Billing::Issued { customer, cents }]),
             _ if !invoice.issued => Err(Refused::Unknown),
             _ if invoice.cancelled => Err(Refused::Cancelled),
-            What::Pay { cents } if cents > invoice.due => {
+            Action::Pay { cents } if cents > invoice.due => {
                 Err(Refused::TooMuch { due: invoice.due })
             }
-            What::Pay { cents } => Ok(vec![Billing::Paid { cents }]),
-            What::Cancel => Ok(vec![Billing::Cancelled]),
+            Action::Pay { cents } => Ok(vec![Billing::Paid { cents }]),
+            Action::Cancel => Ok(vec![Billing::Cancelled]),
         }
     }
 }

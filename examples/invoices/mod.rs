@@ -3,5 +3,5 @@
 mod invoice;
 mod story;
 
-pub use invoice::{Billing, Invoice, Refused, Request, What};
+pub use invoice::{Action, Billing, Invoice, Refused, Request};
 pub use story::story;

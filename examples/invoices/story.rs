@@ -11,26 +11,26 @@ use leftfold::{
 use pollster::block_on;
 use uuid::Uuid;
 
-use crate::invoices::{Invoice, Request, What};
+use crate::invoices::{Action, Invoice, Request};
 
 type Requests = Commands<Request, Arc<Embedded>>;
 
 const INVOICES: u128 = 100;
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         let requests = Commands::new("requests", store)?;
         accept(&requests, out)?;
-        // It ends in the middle of the work.
+        // The process ends before all requests are handled.
         while_running(&requests, || follow(&requests, 30).map(drop))?;
     }
-    writeln!(out, "-- the process ends in the middle, and another one begins --")?;
+    writeln!(out, "-- the process ends early, and another one starts --")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let requests = Commands::new("requests", store)?;
     while_running(&requests, || {
-        // Those who are not sure send again.
+        // An unsure caller sends all requests again.
         accept(&requests, out)?;
         let (done, refused) = follow(&requests, 2 * INVOICES)?;
         writeln!(out, "followed: {done} done, {refused} refused, each once")?;
@@ -55,27 +55,27 @@ fn while_running(
     })
 }
 
-fn request(nth: u128, what: What) -> Request {
+fn request(nth: u128, what: Action) -> Request {
     Request { invoice: format!("invoice-{nth}"), what }
 }
 
-/// Takes requests down: for each invoice that it is issued, and a payment that is often too high.
+/// Accepts two requests per invoice: to issue it, and a payment that is often too high.
 fn accept(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut repeated = 0;
     for nth in 0..INVOICES {
-        let issue = What::Issue { customer: format!("{}", nth % 7), cents: 500 };
-        let pay = What::Pay { cents: 400 + 25 * (nth as u64 % 8) };
+        let issue = Action::Issue { customer: format!("{}", nth % 7), cents: 500 };
+        let pay = Action::Pay { cents: 400 + 25 * (nth as u64 % 8) };
         for (id, what) in [(2 * nth, issue), (2 * nth + 1, pay)] {
             let id = Issued::as_id(Uuid::from_u128(id));
             let accepted = block_on(requests.accept(id, &request(nth, what)))?;
             repeated += usize::from(accepted.repeated);
         }
     }
-    writeln!(out, "accepted: {} requests, {repeated} of them known", 2 * INVOICES)?;
+    writeln!(out, "accepted: {} requests, {repeated} of them repeated", 2 * INVOICES)?;
     Ok(())
 }
 
-/// Follows the outcomes from the first on: how many were done, how many refused.
+/// Follows the outcomes from the start; returns how many requests were done and refused.
 fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
     let outcomes = Subscribe::to(requests.outcomes());
     let mut outcomes = requests.store().blocking().subscribe(outcomes)?;
@@ -91,9 +91,9 @@ fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
     Ok((done, refused))
 }
 
-/// The same with an answer: takes a request down and waits for what comes of it.
+/// Sends requests and waits for their outcomes.
 fn wait_for_one(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
-    for (id, what) in [(1_000, What::Pay { cents: 200 }), (1_001, What::Cancel)] {
+    for (id, what) in [(1_000, Action::Pay { cents: 200 }), (1_001, Action::Cancel)] {
         let id = Issued::as_id(Uuid::from_u128(id));
         match block_on(requests.execute(id, &request(0, what)))? {
             Outcome::Done(events) => writeln!(out, "answered: {} event(s)", events.len())?,

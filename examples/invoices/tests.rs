@@ -1,24 +1,24 @@
-//! The story.
+//! The output matches the README.
 
 #[test]
-fn the_story_ends_as_the_readme_says() {
+fn the_output_matches_the_readme() {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = Vec::new();
-    leftfold_examples::invoices::story(dir.path(), &mut told).unwrap();
-    let told = String::from_utf8(told).unwrap();
+    let mut output = Vec::new();
+    leftfold_examples::invoices::story(dir.path(), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
     for line in [
-        "accepted: 200 requests, 0 of them known",
-        "accepted: 200 requests, 200 of them known",
+        "accepted: 200 requests, 0 of them repeated",
+        "accepted: 200 requests, 200 of them repeated",
         "followed: 164 done, 36 refused, each once",
         "answered: refused: only 100 cents are due",
         "answered: 1 event(s)",
     ] {
-        assert!(told.lines().any(|said| said == line), "{line:?} is missing in:\n{told}");
+        assert!(output.lines().any(|text| text == line), "{line:?} is missing in:\n{output}");
     }
 }
 
 #[test]
-fn stored_events_can_be_read_for_ever() {
+fn events_match_their_golden_samples() {
     use leftfold_examples::invoices::Billing;
     leftfold::golden!(
         "invoices/golden",

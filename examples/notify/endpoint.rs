@@ -1,4 +1,4 @@
-//! A mail service on this machine that speaks HTTP: it has bad moments, and knows idempotency keys.
+//! A mail service over HTTP on a local port, with injected faults and idempotency keys.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// Nobody waits longer for the other end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Headers and bodies are no longer.
-const LONGEST: u64 = 64 << 10;
+/// The longest wait for the other end.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of headers or a body.
+const MAX_BYTES: u64 = 64 << 10;
 
-/// The service, and what has become of its day.
+/// The mail service and its counts.
 pub struct Endpoint {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -24,49 +24,50 @@ pub struct Endpoint {
 struct State {
     posts: u64,
     sent: BTreeSet<String>,
-    /// As many posts are answered with 503.
+    /// The number of posts that will be answered with 503.
     refusals: u64,
-    /// As many are carried out, and the connection breaks before the answer.
+    /// The number of posts that will be executed, but whose connection breaks before the answer.
     breaks: u64,
 }
 
 impl Endpoint {
-    /// Opens the service on a free port.
+    /// Starts the service on a free port.
     pub fn open() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, state) = (listener.local_addr()?, Arc::<Mutex<State>>::default());
         let of_thread = state.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that breaks off is its own affair.
+                // An error of one connection does not concern the others.
                 _ = serve(stream, &of_thread);
             }
         });
         Ok(Endpoint { address, state })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A bad moment: so many posts are refused, and so many are carried out without an answer.
-    pub fn be_unwell(&self, refusals: u64, breaks: u64) {
+    /// Injects faults: the next `refusals` posts are refused, then `breaks` are executed without an
+    /// answer.
+    pub fn inject_faults(&self, refusals: u64, breaks: u64) {
         let mut state = self.state.lock();
         (state.refusals, state.breaks) = (refusals, breaks);
     }
 
-    /// How many posts have come, and how many mails were sent.
-    pub fn tally(&self) -> (u64, usize) {
+    /// Returns how many posts have arrived, and how many mails were sent.
+    pub fn counts(&self) -> (u64, usize) {
         let state = self.state.lock();
         (state.posts, state.sent.len())
     }
 }
 
-/// Answers one request.
+/// Reads and answers one request.
 fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new((&stream).take(LONGEST));
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut reader = BufReader::new((&stream).take(MAX_BYTES));
     let (mut key, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -89,14 +90,14 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     }
 }
 
-/// What is done, and what is said about it; none if the connection breaks.
+/// Executes a post; returns the status to answer, or `None` if the connection breaks.
 fn answer(state: &mut State, key: String) -> Option<&'static str> {
     state.posts += 1;
     if state.refusals > 0 {
         state.refusals -= 1;
         return Some("503 Service Unavailable");
     }
-    // One mail for a key, however often it is asked for.
+    // One mail per key, however often it is posted.
     state.sent.insert(key);
     if state.breaks > 0 {
         state.breaks -= 1;
@@ -105,10 +106,10 @@ fn answer(state: &mut State, key: String) -> Option<&'static str> {
     Some("200 OK")
 }
 
-/// Posts something with an idempotency key; an error unless it is answered with 200.
+/// Posts a body with an idempotency key; returns an error unless the answer is 200.
 pub fn post(address: SocketAddr, key: &str, body: &[u8]) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let length = body.len();
     write!(
         stream,
@@ -117,7 +118,7 @@ pub fn post(address: SocketAddr, key: &str, body: &[u8]) -> io::Result<()> {
     )?;
     stream.write_all(body)?;
     let mut status = String::new();
-    BufReader::new(stream.take(LONGEST)).read_line(&mut status)?;
+    BufReader::new(stream.take(MAX_BYTES)).read_line(&mut status)?;
     match status.split(' ').nth(1) {
         Some("200") => Ok(()),
         Some(other) => Err(io::Error::other(format!("the mail service answered {other}"))),

@@ -14,19 +14,19 @@ use pollster::block_on;
 
 use crate::notify::{Endpoint, post};
 
-/// Tells a customer of each confirmed order. If it dies, it does so when the post has been answered and
-/// nobody has noted that.
+/// Makes a reactor that notifies the customer of each confirmed order. With `crashes` the handler
+/// hangs after the post, so that its progress is never written.
 fn notifier(
     name: &str,
     store: &Arc<Embedded>,
     time: &FakeTime,
     target: SocketAddr,
-    dies: bool,
+    crashes: bool,
 ) -> Reactor<Embedded, impl Handler + use<>> {
     let notify = move |cause: Cause| async move {
-        // Blocking is fine for one customer at a time; a busy service would use an async client.
+        // Blocking is acceptable in an example; a busy service would use an async client.
         post(target, &cause.key.to_string(), &cause.event.data())?;
-        if dies {
+        if crashes {
             std::future::pending::<()>().await;
         }
         Ok::<_, Setback>(())
@@ -44,20 +44,20 @@ fn confirm(store: &Embedded, orders: std::ops::Range<u32>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs a reactor until the endpoint has heard of something, and kills it.
+/// Runs a reactor until the endpoint has received a post, then drops it.
 fn kill_after_a_post<H: Handler>(reactor: Reactor<Embedded, H>, endpoint: &Endpoint) {
-    let before = endpoint.tally();
+    let before = endpoint.counts();
     let mut run = pin!(reactor.run());
     block_on(poll_fn(|cx| {
         _ = run.as_mut().poll(cx);
-        match endpoint.tally() == before {
+        match endpoint.counts() == before {
             true => Poll::Pending,
             false => Poll::Ready(()),
         }
     }));
 }
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let time = FakeTime::at(Timestamp(1_700_000_000_000_000));
@@ -71,41 +71,41 @@ fn at_least_once(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mails = Endpoint::open()?;
-    let reactor = |dies| notifier("mails", store, time, mails.address(), dies);
-    let mut told = |what: &str| -> anyhow::Result<()> {
-        let (posts, sent) = mails.tally();
+    let reactor = |crashes| notifier("mails", store, time, mails.address(), crashes);
+    let mut report = |what: &str| -> anyhow::Result<()> {
+        let (posts, sent) = mails.counts();
         writeln!(out, "{what}: {posts} posts, {sent} mails sent")?;
         Ok(())
     };
     confirm(store, 0..20)?;
-    mails.be_unwell(3, 2);
+    mails.inject_faults(3, 2);
     block_on(reactor(false).catch_up())?;
-    told("at least once, on a bad day")?;
+    report("at least once, on a bad day")?;
     time.advance(Duration::from_secs(60));
     block_on(reactor(false).catch_up())?;
-    told("what failed was tried again")?;
+    report("the failed posts were retried")?;
     confirm(store, 20..21)?;
     kill_after_a_post(reactor(true), &mails);
-    told("killed after the post, before that was noted")?;
+    report("killed after the post, before its progress was written")?;
     block_on(reactor(false).catch_up())?;
-    told("after a restart")?;
+    report("after a restart")?;
     block_on(reactor(false).catch_up())?;
-    told("and another one")
+    report("after another restart")
 }
 
 fn at_most_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut dyn Write) -> anyhow::Result<()> {
     let texts = Endpoint::open()?;
-    let reactor = |dies| {
-        let reactor = notifier("texts", store, time, texts.address(), dies);
+    let reactor = |crashes| {
+        let reactor = notifier("texts", store, time, texts.address(), crashes);
         reactor.guarantee(Guarantee::AtMostOnce)
     };
-    texts.be_unwell(1, 0);
+    texts.inject_faults(1, 0);
     block_on(reactor(false).catch_up())?;
     confirm(store, 21..22)?;
     kill_after_a_post(reactor(true), &texts);
     time.advance(Duration::from_secs(3_600));
     block_on(reactor(false).catch_up())?;
-    let (posts, sent) = texts.tally();
+    let (posts, sent) = texts.counts();
     writeln!(out, "at most once, for 22 orders: {posts} posts, {sent} texts sent")?;
     for item in block_on(Parked::of("texts", &**store).list())? {
         writeln!(out, "parked: {}: {}", item.stream, item.reason)?;

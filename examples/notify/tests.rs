@@ -1,12 +1,13 @@
-//! The story, as the README tells it.
+//! The output matches the README.
 
 #[test]
-fn the_story_ends_as_the_readme_says() {
+fn the_output_matches_the_readme() {
     let dir = tempfile::tempdir().unwrap();
-    let mut told = Vec::new();
-    leftfold_examples::notify::story(dir.path(), &mut told).unwrap();
-    let told = String::from_utf8(told).unwrap();
+    let mut output = Vec::new();
+    leftfold_examples::notify::story(dir.path(), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
     let readme = include_str!("README.md");
-    let promised = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert_eq!(told, promised.unwrap());
+    let expected_output =
+        readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(output, expected_output.unwrap());
 }

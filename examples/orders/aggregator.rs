@@ -1,4 +1,4 @@
-//! The aggregator: an order is confirmed when all three agree.
+//! The aggregator: an order is confirmed when all three services agree.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use leftfold::{EventStore, Query, State, Timestamp};
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
 
-/// Who has not answered in an hour is not waited for.
+/// The time after which the aggregator stops waiting for answers, in microseconds.
 const HOUR: i64 = 3_600_000_000;
 
-/// What is known of an order.
+/// The state of an order.
 #[derive(Debug, Default, Clone)]
 pub struct Order {
     item: String,
-    /// What each of the three has said: nothing, yes, or why not.
+    /// The answers of the three services: none yet, yes, or the reason for no.
     stock: Option<Result<(), &'static str>>,
     fraud: Option<Result<(), &'static str>>,
     details: Option<Result<(), &'static str>>,
@@ -25,7 +25,7 @@ pub struct Order {
     decided: bool,
 }
 
-fn said(yes: bool, why_not: &'static str) -> Option<Result<(), &'static str>> {
+fn answer(yes: bool, why_not: &'static str) -> Option<Result<(), &'static str>> {
     Some(if yes { Ok(()) } else { Err(why_not) })
 }
 
@@ -35,13 +35,13 @@ impl State for Order {
     fn apply(&mut self, event: &Shop) {
         match event {
             Shop::OrderPlaced { item, .. } => self.item.clone_from(item),
-            Shop::Reserved { .. } => self.stock = said(true, ""),
-            Shop::OutOfStock { .. } => self.stock = said(false, "it is out of stock"),
+            Shop::Reserved { .. } => self.stock = answer(true, ""),
+            Shop::OutOfStock { .. } => self.stock = answer(false, "it is out of stock"),
             Shop::FraudChecked { suspicious } => {
-                self.fraud = said(!suspicious, "fraud is suspected")
+                self.fraud = answer(!suspicious, "fraud is suspected")
             }
             Shop::DetailsChecked { complete } => {
-                self.details = said(*complete, "the address is missing");
+                self.details = answer(*complete, "the address is missing");
             }
             Shop::OrderTimedOut => self.timed_out = true,
             Shop::OrderConfirmed | Shop::OrderRejected { .. } => self.decided = true,
@@ -51,8 +51,8 @@ impl State for Order {
 }
 
 impl Order {
-    /// What all three come to, once all have answered: so what was reserved is known by then, and
-    /// is released.
+    /// Returns the verdict once all three have answered. So by then it is known whether items were
+    /// reserved, and a rejection releases them.
     fn verdict(&self) -> Option<Result<(), &'static str>> {
         if self.timed_out {
             return Some(Err("a service did not answer in time"));
@@ -96,7 +96,7 @@ impl Process for Order {
     }
 }
 
-/// The service.
+/// Makes the service.
 pub fn aggregator<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore<Subscription: 'static> + 'static,

@@ -1,11 +1,11 @@
-//! The caller: places an order and awaits what becomes of it.
+//! The caller: places an order and waits for its outcome.
 
 use leftfold::{Append, Delivery, EventStore, Expected, Query, Subscribe, Subscription, decode};
 
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
 
-/// What a customer wants.
+/// An order of a customer.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct NewOrder {
@@ -16,7 +16,7 @@ pub struct NewOrder {
     pub address: String,
 }
 
-/// Places an order. Placed again, it is the same order.
+/// Places an order. Placing it again changes nothing.
 pub async fn place(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<()> {
     let NewOrder { id, item, count, cents, address } = order.clone();
     let placed = Shop::OrderPlaced { item: item.clone(), count, cents, address };
@@ -26,7 +26,7 @@ pub async fn place(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<
     Ok(())
 }
 
-/// Waits for the order's outcome: none if it is confirmed, or why it is not.
+/// Waits for the order's outcome: `None` if it is confirmed, or the reason of its rejection.
 pub async fn outcome(store: &impl EventStore, order: &str) -> anyhow::Result<Option<String>> {
     let stream = Query::stream(format!("order-{order}"));
     let mut events = store.subscribe(Subscribe::to(stream)).await?;

@@ -1,4 +1,4 @@
-//! Two checks that need nothing but the order.
+//! The fraud and details services: two checks that need only the order.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use leftfold::{EventStore, Query, decode};
 
 use crate::orders::Shop;
 
-/// Orders from here on are looked at twice.
+/// The price from which an order is suspicious.
 const SUSPICIOUS_CENTS: u64 = 100_000;
 
-/// The fraud service.
+/// Makes the fraud service.
 pub fn fraud<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore<Subscription: 'static> + 'static,
@@ -18,7 +18,7 @@ where
     check("fraud", store, |cents, _| Shop::FraudChecked { suspicious: cents >= SUSPICIOUS_CENTS })
 }
 
-/// The service that looks at an order's details.
+/// Makes the service that checks an order's details.
 pub fn details<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore<Subscription: 'static> + 'static,

@@ -1,6 +1,6 @@
 use leftfold::{Event, NewEvent, Unencodable};
 
-/// All that is said between the services.
+/// The events that the services exchange.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Shop {
@@ -17,11 +17,11 @@ pub enum Shop {
 }
 
 impl Shop {
-    /// As an event of an order: what belongs together has the same correlation.
+    /// Returns it as an event of an order, with the order as its correlation.
     pub(crate) fn of_order(&self, order: &str) -> Result<NewEvent, Unencodable> {
         Ok(self.to_new()?.correlation(order))
     }
 }
 
-/// The tag by which orders of one item are taken one after the other.
+/// The key of the tag that orders events of one item.
 pub(crate) const ITEM: &str = "item";

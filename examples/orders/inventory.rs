@@ -1,4 +1,4 @@
-//! The inventory: an entity for each item, so that no two orders get the same piece.
+//! The inventory: an entity per item, so that no piece is reserved twice.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,10 +10,10 @@ use leftfold::{By, Command, Decider, EventStore, FoldError, Query, State, decode
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
 
-/// What is there of an item.
+/// The stock of an item.
 #[derive(Debug, Default)]
 pub struct Stock {
-    /// Pieces that nobody has reserved.
+    /// The number of pieces that are not reserved.
     pub free: u64,
     reserved: BTreeMap<String, u64>,
 }
@@ -41,7 +41,7 @@ fn stream_of(item: &str) -> String {
     format!("stock-{item}")
 }
 
-/// Pieces for an order.
+/// Reserves pieces for an order.
 struct Reserve {
     item: String,
     order: String,
@@ -66,7 +66,7 @@ impl Command for Reserve {
     }
 }
 
-/// What was reserved for an order is free again.
+/// Releases what was reserved for an order.
 struct Release {
     item: String,
     order: String,
@@ -88,8 +88,8 @@ impl Command for Release {
     }
 }
 
-/// The service: reserves for what is placed, releases what is rejected. Orders of one item are taken
-/// one after the other, so that they do not overtake each other all the time.
+/// Makes the service: it reserves pieces for placed orders, and releases those of rejected ones.
+/// Orders of one item are handled one after the other, so that they do not overtake each other.
 pub fn inventory<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore<Subscription: 'static> + 'static,
@@ -118,7 +118,7 @@ async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Results, Setba
     Ok(results)
 }
 
-/// What is there of an item now.
+/// Loads the stock of an item.
 pub async fn stock_of(store: &impl EventStore, item: &str) -> Result<Stock, FoldError> {
     Decider::new(store).load(&By::<Stock>::stream(stream_of(item))).await
 }

@@ -1,4 +1,4 @@
-//! Orders pass three services, and a caller awaits the outcome (S12).
+//! Orders pass three services, and a caller waits for the outcome (S12).
 
 use std::io::stdout;
 

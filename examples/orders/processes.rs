@@ -1,4 +1,4 @@
-//! Services as processes of their own: each knows a server's URL, and nothing else of the others.
+//! Services as separate processes: each knows only the URL of the server.
 
 use std::env::current_exe;
 use std::path::Path;
@@ -12,13 +12,13 @@ use leftfold::{Embedded, Options};
 use leftfold_server::{Config, Server};
 use pollster::block_on;
 
-use crate::orders::story::{Crew, play};
+use crate::orders::story::{ServiceGroup, play};
 use crate::orders::{aggregator, details, fraud, inventory};
 
 /// The services, each a process.
 const SERVICES: [&str; 5] = ["inventory", "fraud", "details", "aggregator", "timers"];
 
-/// Runs one service until it is killed, or its store is gone.
+/// Runs one service until it is killed or its store fails.
 pub fn service(name: &str, url: &str) -> anyhow::Result<()> {
     block_on(async {
         let store = Arc::new(Client::connect(url).await?);
@@ -34,7 +34,7 @@ pub fn service(name: &str, url: &str) -> anyhow::Result<()> {
     })
 }
 
-/// Tells the story of the README with a server, and each service in a process of its own.
+/// Runs the example with a server, and each service in a process of its own.
 pub fn story_of_processes(dir: &Path, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -42,11 +42,11 @@ pub fn story_of_processes(dir: &Path, out: &mut dyn std::io::Write) -> anyhow::R
     config.listen.set_port(0);
     let server = runtime.block_on(Server::start(config, store))?;
     let url = format!("http://{}", server.local_addr());
-    let told = block_on(Client::connect(&url))
+    let result = block_on(Client::connect(&url))
         .map_err(anyhow::Error::from)
         .and_then(|client| play(&Arc::new(client), || Processes::start(&url), out));
     runtime.block_on(server.shutdown());
-    told
+    result
 }
 
 /// Processes that are killed, without warning, when they are stopped or dropped.
@@ -64,7 +64,7 @@ impl Processes {
     }
 }
 
-impl Crew for Processes {
+impl ServiceGroup for Processes {
     fn stop(self) -> anyhow::Result<()> {
         drop(self);
         Ok(())
@@ -74,7 +74,7 @@ impl Crew for Processes {
 impl Drop for Processes {
     fn drop(&mut self) {
         for process in &mut self.0 {
-            // One that has ended already is as well.
+            // The process may have ended already.
             _ = process.kill();
             _ = process.wait();
         }

@@ -1,4 +1,4 @@
-//! Services on threads of their own, in one process.
+//! Services on threads of one process.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -9,17 +9,17 @@ use leftfold::timer::timers;
 use leftfold::{Embedded, EventStore};
 use pollster::block_on;
 
-use crate::orders::story::Crew;
+use crate::orders::story::ServiceGroup;
 use crate::orders::{aggregator, details, fraud, inventory};
 
-/// Services that run until this is stopped.
+/// Running services on threads.
 pub(crate) struct Services {
     stop: Arc<Event>,
     threads: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Services {
-    /// Starts all of them.
+    /// Starts all services.
     pub(crate) fn start(store: &Arc<Embedded>) -> Self {
         let mut services = Services { stop: Arc::default(), threads: Vec::new() };
         services.run(inventory(store.clone()));
@@ -43,8 +43,8 @@ impl Services {
     }
 }
 
-impl Crew for Services {
-    /// Lets them end what they have begun.
+impl ServiceGroup for Services {
+    /// Waits until each has finished its running handlers.
     fn stop(self) -> anyhow::Result<()> {
         self.stop.notify(usize::MAX);
         for thread in self.threads {

@@ -11,13 +11,13 @@ use pollster::block_on;
 use crate::orders::running::Services;
 use crate::orders::{NewOrder, Shop, outcome, place, stock_of};
 
-/// The services, running.
-pub(crate) trait Crew {
-    /// Ends all of them, and returns when they have ended.
+/// The running services.
+pub(crate) trait ServiceGroup {
+    /// Stops all of them, and returns when they have ended.
     fn stop(self) -> anyhow::Result<()>;
 }
 
-/// Customers at a time.
+/// The number of concurrent callers.
 const CALLERS: u64 = 4;
 
 fn order(id: impl Into<String>, item: &str) -> NewOrder {
@@ -25,11 +25,11 @@ fn order(id: impl Into<String>, item: &str) -> NewOrder {
     NewOrder { id: id.into(), item, count: 1, cents: 990, address }
 }
 
-fn told(outcome: Option<String>) -> String {
+fn describe(outcome: Option<String>) -> String {
     outcome.map_or("confirmed".to_owned(), |reason| format!("rejected: {reason}"))
 }
 
-/// Places an order and awaits its outcome.
+/// Places an order and waits for its outcome.
 fn buy(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<Option<String>> {
     block_on(place(store, order))?;
     block_on(outcome(store, &order.id))
@@ -41,14 +41,14 @@ fn deliver(store: &impl EventStore, item: &str, count: u64) -> anyhow::Result<()
     Ok(())
 }
 
-/// Tells the story of the README with a store in a directory, and all services in this process.
+/// Runs the example on a store in a directory, with all services in this process.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     play(&store, || Ok(Services::start(&store)), out)
 }
 
-/// Plays the story with any store, and services however they run.
-pub(crate) fn play<S: EventStore + 'static, C: Crew>(
+/// Runs the example on any store, with services that run in any way.
+pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
     store: &Arc<S>,
     start: impl Fn() -> anyhow::Result<C>,
     out: &mut dyn Write,
@@ -56,13 +56,13 @@ pub(crate) fn play<S: EventStore + 'static, C: Crew>(
     deliver(store, "lamp", 30)?;
     deliver(store, "chair", 5)?;
     let services = start()?;
-    writeln!(out, "a chair: {}", told(buy(store, &order("first", "chair"))?))?;
+    writeln!(out, "a chair: {}", describe(buy(store, &order("first", "chair"))?))?;
     let yacht = NewOrder { cents: 9_900_000, ..order("dear", "chair") };
-    writeln!(out, "a chair of gold: {}", told(buy(store, &yacht)?))?;
+    writeln!(out, "a chair of gold: {}", describe(buy(store, &yacht)?))?;
     let nowhere = NewOrder { address: String::new(), ..order("nowhere", "chair") };
-    writeln!(out, "a chair for nowhere: {}", told(buy(store, &nowhere)?))?;
+    writeln!(out, "a chair for nowhere: {}", describe(buy(store, &nowhere)?))?;
     let crowd = NewOrder { count: 6, ..order("crowd", "chair") };
-    writeln!(out, "six chairs: {}", told(buy(store, &crowd)?))?;
+    writeln!(out, "six chairs: {}", describe(buy(store, &crowd)?))?;
 
     let confirmed = rush(store)?;
     let left = block_on(stock_of(&**store, "lamp"))?.free;
@@ -76,9 +76,9 @@ pub(crate) fn play<S: EventStore + 'static, C: Crew>(
     let services = start()?;
     for number in 0..3 {
         let outcome = block_on(outcome(&**store, &format!("late-{number}")))?;
-        writeln!(out, "when they are back, order {number}: {}", told(outcome))?;
+        writeln!(out, "when they are back, order {number}: {}", describe(outcome))?;
     }
-    // Two of those that were rejected had got a chair.
+    // Two of the rejected orders had reserved a chair.
     block_on(released(store, "chair", 2))?;
     services.stop()?;
     let chairs = block_on(stock_of(&**store, "chair"))?.free;
@@ -86,7 +86,7 @@ pub(crate) fn play<S: EventStore + 'static, C: Crew>(
     Ok(())
 }
 
-/// Waits until so many reservations of an item were released.
+/// Waits until a number of reservations of an item was released.
 async fn released(store: &impl EventStore, item: &str, times: usize) -> anyhow::Result<()> {
     let releases = Query::stream(format!("stock-{item}")).and(Query::event_type("Released"));
     let mut events = store.subscribe(Subscribe::to(releases)).await?;
@@ -97,7 +97,7 @@ async fn released(store: &impl EventStore, item: &str, times: usize) -> anyhow::
     Ok(())
 }
 
-/// Fifty orders at a time; how many were confirmed.
+/// Places fifty orders from concurrent callers; returns how many were confirmed.
 fn rush<S: EventStore + 'static>(store: &Arc<S>) -> anyhow::Result<u64> {
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {

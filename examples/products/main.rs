@@ -1,4 +1,4 @@
-//! A validation service that boots from zero (S07).
+//! A validation service that starts without local state (S07).
 
 use std::io::stdout;
 

@@ -11,12 +11,12 @@ use leftfold::{
 };
 use pollster::block_on;
 
-/// What the service does outside the store: it costs money each time.
+/// The effect of the service outside the store; each examination costs money.
 #[derive(Default, Clone)]
 struct Laboratory(Arc<AtomicU64>);
 
 impl Laboratory {
-    /// Whether a product is good.
+    /// Returns whether a product is good.
     fn examine(&self, product: &str) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed);
         !product.ends_with('7')
@@ -27,7 +27,7 @@ impl Laboratory {
     }
 }
 
-/// The validation service: each listed product is examined, and the verdict is a fact.
+/// Makes the validation service: it examines each listed product, and its verdict is an event.
 fn service(store: Arc<Embedded>, laboratory: Laboratory) -> Reactor<Embedded, impl Handler> {
     let validate = move |cause: Cause| {
         let laboratory = laboratory.clone();
@@ -56,7 +56,7 @@ fn verdicts(store: &Embedded) -> anyhow::Result<usize> {
     Ok(store.blocking().read(Read::forward(verdicts))?.events.len())
 }
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let laboratory = Laboratory::default();
     {
@@ -66,7 +66,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     // Another machine, with nothing but the store.
     let store = Arc::new(Embedded::open(dir, Options::default())?);
-    tell("a service that boots from nothing", &store, &laboratory, out)?;
+    tell("a restart without local state", &store, &laboratory, out)?;
     list(&store, 100..110)?;
     tell("ten more products", &store, &laboratory, out)?;
 
@@ -80,7 +80,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     tell("even the service's journal is deleted", &store, &laboratory, out)
 }
 
-/// Runs the service until nothing is left to be done.
+/// Runs the service until nothing is left to do, and writes the counts.
 fn tell(
     what: &str,
     store: &Arc<Embedded>,

@@ -1,5 +1,5 @@
-//! Makes a program of `docs/tutorial.md`: blocks marked `rust` are its items, blocks marked `rust run`
-//! are steps, in their order.
+//! Makes a program of `docs/tutorial.md`: blocks marked `rust` are its items, and blocks marked
+//! `rust run` are its steps, in order.
 
 use std::path::Path;
 use std::{env, fs, io};

@@ -1,11 +1,11 @@
-//! The page holds what it says.
+//! The code of the tutorial works.
 
 use std::sync::Arc;
 
 use leftfold::{Embedded, Options};
 
 #[test]
-fn every_block_of_the_tutorial_compiles_and_holds() {
+fn every_block_of_the_tutorial_compiles_and_runs() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Embedded::open(dir.path(), Options::default()).unwrap());
     let steps = pollster::block_on(leftfold_examples::tutorial::run(store)).unwrap();

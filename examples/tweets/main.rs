@@ -1,4 +1,4 @@
-//! A flow of tweets: nothing is loaded, memory stays flat, the rate is the store's.
+//! Many tweets: no state is loaded, memory stays flat, and the store limits the rate.
 
 use std::io::stdout;
 

@@ -13,25 +13,25 @@ use leftfold::{
 };
 use pollster::block_on;
 
-/// What is said.
+/// The events of a feed.
 #[derive(Debug, Clone, PartialEq, Event)]
 pub enum Feed {
-    /// Somebody has said something.
+    /// An author has tweeted.
     Tweeted {
-        /// Who.
+        /// The author.
         #[event(tag)]
         author: String,
-        /// What.
+        /// The text.
         text: String,
     },
 }
 
-/// Says something. It depends on nothing, so nothing is read.
+/// Tweets a text. The command depends on nothing, so nothing is read.
 #[derive(Debug, Clone)]
 pub struct Tweet {
-    /// Who.
+    /// The author.
     pub author: String,
-    /// What.
+    /// The text.
     pub text: String,
 }
 
@@ -48,7 +48,7 @@ impl Command for Tweet {
     }
 }
 
-/// How many tweets there are, for those who want to know.
+/// The number of tweets, for readers that need it.
 #[derive(Debug, Default, PartialEq)]
 pub struct Count(u64);
 
@@ -60,10 +60,11 @@ impl State for Count {
     }
 }
 
-/// Callers at once.
+/// The number of concurrent callers.
 const CALLERS: u64 = 16;
 
-/// Tells the story of the README: so many tweets into one stream of a store in a directory.
+/// Appends tweets to one stream of a store in a directory, and writes the output that the README
+/// shows.
 pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let parts = 4;
@@ -111,7 +112,7 @@ fn say(store: &Arc<Embedded>, tweets: u64) -> anyhow::Result<()> {
     })
 }
 
-/// Resident memory of this process; 0 where the system does not tell.
+/// Returns the resident memory of this process; 0 if the system does not report it.
 fn resident_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

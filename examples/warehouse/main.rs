@@ -1,4 +1,4 @@
-//! Islands with stock send each other messages (S14).
+//! Islands with stock that send each other messages (S14).
 
 use std::io::stdout;
 

@@ -15,7 +15,7 @@ use pollster::block_on;
 /// The islands.
 const ISLANDS: [&str; 3] = ["island-north", "island-south", "island-west"];
 
-/// What happens on an island.
+/// The events of an island.
 #[derive(Debug, Clone, PartialEq, Event)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Island {
@@ -25,21 +25,21 @@ pub enum Island {
     Sold {
         order: u64,
     },
-    /// An order that this island has no stock for: a neighbour is asked.
+    /// The island has no stock for an order and asks a neighbour.
     Asked {
         order: u64,
         tried: u64,
     },
-    /// No island had any.
+    /// No island had stock.
     SoldOut {
         order: u64,
     },
 }
 
-/// What an island has.
+/// The stock of an island.
 #[derive(Debug, Default)]
 pub struct Stock {
-    /// Crates that can be sold.
+    /// The number of crates that can be sold.
     pub crates: u64,
 }
 
@@ -55,11 +55,11 @@ impl State for Stock {
     }
 }
 
-/// An order of one crate comes to an island, from a customer or from a neighbour.
+/// An order of one crate at an island, from a customer or a neighbour.
 pub struct Order {
     island: usize,
     order: u64,
-    /// Islands that have been asked before.
+    /// The number of islands that were asked before.
     tried: u64,
 }
 
@@ -82,7 +82,7 @@ impl Command for Order {
     }
 }
 
-/// Carries what one island asks to the next.
+/// Makes the courier that delivers each island's messages to the next island.
 fn ferry(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
     courier("ferry", Query::event_type("AskedNeighbour"), store, |event, to| {
         let island = ISLANDS.iter().position(|name| *name == to)?;
@@ -91,7 +91,8 @@ fn ferry(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
     })
 }
 
-/// Turns what an island asks into a message for its neighbour, in the island's own stream.
+/// Makes the reactor that turns a question into a message to the neighbour, in the island's own
+/// stream.
 fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
     use leftfold::reactor::{Cause, Results, Setback};
     let write = |cause: Cause| async move {
@@ -107,14 +108,14 @@ fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
     Reactor::new("post", Query::event_type("Asked"), store, write)
 }
 
-/// Tells the story of the README: opens a store in a directory and plays it.
+/// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     for (island, crates) in ISLANDS.iter().zip([5, 20, 10]) {
         let delivered = Island::Delivered { crates }.to_new()?;
         store.blocking().append(Append::new().event(*island, delivered))?;
     }
-    // Forty customers, all on the first island.
+    // Forty customers order from the first island.
     for order in 0..40 {
         block_on(store.execute(Order { island: 0, order, tried: 0 }))?;
     }
@@ -129,7 +130,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let sent =
         |to: &str| messages.events.iter().filter(|event| receiver(event) == Some(to)).count();
     writeln!(out, "messages: {} to south, {} to west", sent(ISLANDS[1]), sent(ISLANDS[2]))?;
-    // The processes end, and all is gone through again.
+    // The processes end, and new ones start.
     drop(store);
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     block_on(post(store.clone()).catch_up())?;

@@ -39,7 +39,7 @@ fn check(dir: &Path) {
     let last = Read::forward(Query::index("thirds")).including(Point::Ordinal(19));
     assert_eq!(store.blocking().read(last).unwrap().events.len(), 1);
     assert!(store.blocking().checkpoint("reader").unwrap().is_some());
-    assert_eq!(store.verify(|_, _| ()).wrong, 0);
+    assert_eq!(store.verify(|_, _| ()).problem_count, 0);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_store_with_generations_opens_reads_and_verifies() {
     copy(Path::new(GENERATIONS), dir.path());
     let store = Embedded::open_existing(dir.path(), Options::default()).unwrap();
     let stat = store.stat().unwrap();
-    assert!(stat.packed > 5 && stat.index_files < stat.sealed, "{stat:?}");
+    assert!(stat.compressed > 5 && stat.index_files < stat.sealed, "{stat:?}");
     check_generations(&store);
 }
 
@@ -94,7 +94,7 @@ fn check_generations(store: &Embedded) {
     }
     let refused = store.blocking().append(leftfold::Append::new().event("order-3", events_like()));
     assert!(refused.unwrap_err().to_string().contains("takes no more events"));
-    assert_eq!(store.verify(|_, _| ()).wrong, 0);
+    assert_eq!(store.verify(|_, _| ()).problem_count, 0);
 }
 
 fn events_like() -> leftfold::NewEvent {

@@ -1,5 +1,5 @@
-//! Counts the instructions of the smallest things: a number that does not depend on the machine's
-//! mood, so that a regression is seen in a diff.
+//! Counts the instructions of the smallest operations. The counts do not depend on the load of the
+//! machine, so a diff shows a regression.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,9 +9,9 @@ use anyhow::{Context as _, bail};
 
 use crate::cargo;
 
-/// Where the numbers are kept.
-const KEPT: &str = "bench/instructions.txt";
-/// Each thing is done so often, and so often again: the difference leaves out all that is done once.
+/// The file with the counts.
+const COUNTS: &str = "bench/instructions.txt";
+/// Each operation runs this often in two runs; the difference of the runs excludes the setup.
 const TIMES: [u64; 2] = [100, 300];
 
 pub(crate) fn count() -> anyhow::Result<()> {
@@ -19,10 +19,10 @@ pub(crate) fn count() -> anyhow::Result<()> {
     let target = crate::target();
     let program = target.join("release/instructions");
     let names = Command::new(&program).output().context("running the benchmark")?;
-    let before = std::fs::read_to_string(KEPT).unwrap_or_default();
+    let before = std::fs::read_to_string(COUNTS).unwrap_or_default();
     let mut now = String::from(
-        "# Instructions of one go, counted by `cargo xtask bench instructions` (callgrind; the system's\n\
-         # allocator; what the kernel does is not in it). They depend on compiler and C library alone.\n",
+        "# Instructions of one operation, counted by `cargo xtask bench instructions` (callgrind; the system's\n\
+        # allocator; without the kernel). They depend only on the compiler and the C library.\n",
     );
     for name in String::from_utf8_lossy(&names.stdout).lines() {
         let [few, many] = TIMES.map(|times| instructions_of(&program, name, times));
@@ -35,7 +35,7 @@ pub(crate) fn count() -> anyhow::Result<()> {
         println!("{each:>10}  {name}{change}");
         writeln!(now, "{each:>10}  {name}")?;
     }
-    Ok(std::fs::write(KEPT, now)?)
+    Ok(std::fs::write(COUNTS, now)?)
 }
 
 fn instructions_of(program: &Path, name: &str, times: u64) -> anyhow::Result<u64> {
@@ -45,10 +45,10 @@ fn instructions_of(program: &Path, name: &str, times: u64) -> anyhow::Result<u64
         .args([name, &times.to_string()])
         .output()
         .context("valgrind is needed: install Debian's package of that name")?;
-    let said = String::from_utf8_lossy(&counted.stderr);
-    let collected = said.lines().find_map(|line| line.split_once("Collected : "));
+    let output = String::from_utf8_lossy(&counted.stderr);
+    let collected = output.lines().find_map(|line| line.split_once("Collected : "));
     match collected.and_then(|(_, count)| count.trim().parse().ok()) {
         Some(count) if counted.status.success() => Ok(count),
-        _ => bail!("counting {name:?} failed: {said}"),
+        _ => bail!("counting {name:?} failed: {output}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Kafka brokers at hand: `cargo xtask kafka up`.
+//! Local Kafka brokers: `cargo xtask kafka up`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -45,16 +45,16 @@ pub(crate) fn status() -> anyhow::Result<()> {
 
 pub(crate) fn down() -> anyhow::Result<()> {
     detached::down(&directory())?;
-    println!("no Kafka runs here any more");
+    println!("Kafka is stopped and its data is deleted");
     Ok(())
 }
 
-/// Looks for Java and Maven, and fetches nothing.
+/// Checks for Java and Maven, without downloads.
 pub(crate) fn check() -> anyhow::Result<()> {
     Ok(leftfold_kafka_broker::check()?)
 }
 
-/// Looks for Java, and fetches the jars if they are not there.
+/// Checks for Java, and downloads the jars if they are missing.
 pub(crate) fn prepare() -> anyhow::Result<()> {
     Ok(leftfold_kafka_broker::prepare()?)
 }

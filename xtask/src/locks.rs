@@ -1,10 +1,10 @@
-//! The lock files: the workspace has one, and so has each package outside it.
+//! The lock files: one of the workspace, and one of each package outside it.
 
 use crate::cargo;
 
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "bench/peers/Cargo.toml", "fuzz/Cargo.toml"];
 
-/// Adds what is missing in the lock files, and removes what is not needed. Versions stay.
+/// Adds missing packages to the lock files and removes unused ones. Versions do not change.
 pub(crate) fn update() -> anyhow::Result<()> {
     each(&[])
 }

@@ -16,34 +16,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 
 const HELP: &str = "\
-cargo xtask test            all tests, with the binary that the system tests run; those on Kafka
-                            need Java 17 and Maven, those of the server's OpenAPI document Python 3
-cargo xtask test --quick    without those that take long: system tests, Kafka, OpenAPI, the long
-                            simulation
-cargo xtask locks           brings all lock files up to date; with --check it only looks
+cargo xtask test            all tests, and the binary that the system tests run; the Kafka tests
+                            need Java 17 and Maven, the OpenAPI tests Python 3
+cargo xtask test --quick    without the slow parts: system tests, Kafka, OpenAPI, long simulations
+cargo xtask locks           updates all lock files; with --check only checks them
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
-cargo xtask bench instructions   instructions of the smallest things, into bench/instructions.txt
+cargo xtask bench instructions
+                            instructions of the smallest operations, to bench/instructions.txt
 cargo xtask bench ingest    a camt.053 file of 1 GB: MB/s, records/s, peak memory
 cargo xtask bench history   10 million events in 1 million streams: bytes, opening, memory
 cargo xtask bench streams   memory while streams grow to 10 million; reads of a cold stream
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench folds     commands beside bare appends, entities' memory, loads with snapshots
-cargo xtask bench kafka     what an append to Kafka costs: plain, in transactions, fenced by claims
-cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, into
+cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
+cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
 cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
 cargo xtask schemathesis [SEED]
-                            requests made from the server's OpenAPI document, against the release
-                            binary; other ones each time, unless a seed is given
-cargo xtask kafka up        starts a Kafka broker that stays, and says where (--brokers 3 for three)
-cargo xtask kafka status    says what runs
-cargo xtask kafka down      ends it and deletes its data
+                            requests made from the server's OpenAPI document, to the release
+                            binary; different ones in each run, unless a seed is given
+cargo xtask kafka up        starts a Kafka broker and prints its address (--brokers 3 for three)
+cargo xtask kafka status    lists the brokers that run
+cargo xtask kafka down      stops them and deletes their data
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
 cargo xtask fuzz TARGET [SECONDS]
-                            a fuzz target under libFuzzer, a minute unless said otherwise
-cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it is there
+                            a fuzz target under libFuzzer; the default is 60 seconds
+cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it exists
 ";
 
 fn main() -> ExitCode {
@@ -104,7 +104,7 @@ fn cargo(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Holds a binary's server to its OpenAPI document: the release's, or the one that is named.
+/// Checks the server of a binary against its OpenAPI document; by default the release binary.
 fn api(seed: Option<&str>) -> anyhow::Result<()> {
     schemathesis::prepare()?;
     let binary = std::env::var("LEFTFOLD_BIN").or_else(|_| release_binary())?;
@@ -128,7 +128,7 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     cargo(&args, &[])
 }
 
-/// The tests of all crates that have `simulation` as a module.
+/// The module name of the simulation tests in all crates.
 const SIMULATION: &str = "simulation::";
 
 fn simulate(seeds: &str) -> anyhow::Result<()> {

@@ -1,8 +1,7 @@
-//! Deliberate bugs, each in a copy of the source: the tests must find every one.
+//! Plants deliberate bugs, each in a copy of the source: the tests must catch every one.
 //!
-//! What is the simulation worth? Here is how many seeds it takes to catch a bug of each kind. One
-//! of them needs a frame of just the length of a torn one before it, which chance does not bring
-//! about: a test does.
+//! The command prints how many seeds the simulation needs to catch each bug. One bug shows only after
+//! a frame of exactly the length of a torn one; the seeds never produce that, so a test does.
 
 use std::fs;
 use std::path::Path;
@@ -12,21 +11,21 @@ use anyhow::{Context, bail, ensure};
 
 use crate::SIMULATION;
 
-/// So many seeds must be enough: as many as at least run in CI.
+/// The most seeds that the simulation may need: CI runs at least this number.
 const SEEDS: u64 = 2_000;
 
 struct Mutation {
     what: &'static str,
     file: &'static str,
-    /// Stands there exactly once.
+    /// The text that is replaced. It occurs exactly once in the file.
     from: &'static str,
     to: &'static str,
-    by: By,
+    by: Detector,
 }
 
-/// What has to catch a bug.
+/// What must catch a bug.
 #[derive(Clone, Copy)]
-enum By {
+enum Detector {
     Simulation,
     /// A test of the log, by name.
     Test(&'static str),
@@ -38,58 +37,73 @@ const MUTATIONS: [Mutation; 8] = [
         file: "crates/log/src/writer/tail.rs",
         from: "        body.file.sync()?;\n",
         to: "",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
     Mutation {
         what: "drop the marks",
         file: "crates/log/src/writer/turn.rs",
         from: "synced_mark: tail.synced }",
         to: "synced_mark: 0 }",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
     Mutation {
         what: "one off in ordinals",
         file: "crates/index/src/set.rs",
         from: "let ordinal = list.ordinal.map(|first| first + index as u64);",
         to: "let ordinal = list.ordinal.map(|first| first + index as u64 + 1);",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
     Mutation {
         what: "swap a generation before it is written",
         file: "crates/log/src/rewrite.rs",
         from: "        self.file.sync()?;\n",
         to: "",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
     Mutation {
         what: "forget a posting",
         file: "crates/store/src/embedded/admit.rs",
-        from: "    adding.posting(event.type_key, position);\n",
-        to: "    if position % 16 != 7 {\n        adding.posting(event.type_key, position);\n    }\n",
-        by: By::Simulation,
+        from: "                facts: &draft.keys[event.keys.clone()],\n",
+        to: "                facts: if position % 16 == 7 { &[] } else { &draft.keys[event.keys.clone()] },\n",
+        by: Detector::Simulation,
     },
     Mutation {
         what: "do not clear the torn tail",
         file: "crates/log/src/recovery.rs",
         from: "    clear_tail(file, recovered)?;\n",
         to: "",
-        by: By::Test("recovers_from_a_torn_last_frame_and_never_revives_what_came_after_it"),
+        by: Detector::Test("recovers_from_a_torn_last_frame_and_never_revives_what_came_after_it"),
     },
     Mutation {
         what: "scavenge one event too many",
-        file: "crates/store/src/retention.rs",
+        file: "crates/api/src/retention.rs",
         from: "(last + 1).saturating_sub(count)",
         to: "(last + 2).saturating_sub(count)",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
     Mutation {
-        what: "take a stale state of a stream for the newest",
+        what: "use a cached retention that is out of date",
         file: "crates/store/src/embedded/retention/streams.rs",
         from: "            && known == version\n",
         to: "            && known <= version\n",
-        by: By::Simulation,
+        by: Detector::Simulation,
     },
 ];
+
+impl Mutation {
+    /// Returns the text of the file, in which the text to replace must occur exactly once.
+    fn find_in(&self, root: &Path) -> anyhow::Result<String> {
+        let Mutation { what, file, from, .. } = self;
+        let text = fs::read_to_string(root.join(file)).with_context(|| (*file).to_owned())?;
+        let count = text.matches(from).count();
+        ensure!(
+            count == 1,
+            "{what}: {file} should contain the text once, but contains it {count} times; change the \
+             mutation to what the source says now: {from:?}"
+        );
+        Ok(text)
+    }
+}
 
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let copy = root.join("target/mutations/source");
@@ -97,8 +111,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     copy_source(root, &copy)?;
     for mutation in &MUTATIONS {
         let seeds = with_mutation(&copy, mutation, || match mutation.by {
-            By::Simulation => seeds_until_caught(root, &copy),
-            By::Test(name) => caught_by(name, root, &copy),
+            Detector::Simulation => seeds_until_caught(root, &copy),
+            Detector::Test(name) => caught_by(name, root, &copy),
         })?;
         println!("{:<46} {}", mutation.what, seeds.as_deref().unwrap_or("NOT CAUGHT"));
         uncaught += usize::from(seeds.is_none());
@@ -107,7 +121,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All files that belong to the project, and no others.
+/// Copies the files that git lists.
 fn copy_source(root: &Path, copy: &Path) -> anyhow::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
     let listed = String::from_utf8(listed.context("starting git")?.stdout)?;
@@ -124,16 +138,14 @@ fn copy_source(root: &Path, copy: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does something while the bug is there.
+/// Runs something while the bug is in the copy.
 fn with_mutation<T>(
     copy: &Path,
     mutation: &Mutation,
     run: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let path = copy.join(mutation.file);
-    let text = fs::read_to_string(&path)?;
-    let (what, count) = (mutation.what, text.matches(mutation.from).count());
-    ensure!(count == 1, "{what}: the place is there {count} times in {}", mutation.file);
+    let text = mutation.find_in(copy)?;
     fs::write(&path, text.replace(mutation.from, mutation.to))?;
     let outcome = run();
     fs::write(&path, text)?;
@@ -159,7 +171,7 @@ fn caught_by(name: &str, root: &Path, copy: &Path) -> anyhow::Result<Option<Stri
     Ok((!output.status.success()).then(|| format!("caught by {name}")))
 }
 
-/// Runs the simulation; how many seeds it took, about: two threads go through half of them each.
+/// Runs the simulation and returns about how many seeds it took: two threads run one half each.
 fn seeds_until_caught(root: &Path, copy: &Path) -> anyhow::Result<Option<String>> {
     let simulation =
         ["--package", "leftfold-store", "--test", "it", "--", SIMULATION, "--nocapture"];
@@ -176,5 +188,19 @@ fn seeds_until_caught(root: &Path, copy: &Path) -> anyhow::Result<Option<String>
     match failed.map(|seed| 2 * (seed % half) + 1).min() {
         Some(seeds) => Ok(Some(format!("caught after {seeds} seeds"))),
         None => bail!("the simulation did not run:\n{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_finds_the_text_that_it_replaces() {
+        for mutation in &MUTATIONS {
+            if let Err(error) = mutation.find_in(crate::root()) {
+                panic!("{error:#}");
+            }
+        }
     }
 }

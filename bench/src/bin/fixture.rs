@@ -1,11 +1,11 @@
-//! Writes the stores that must open for ever: one for each version of the format, and one for what
-//! was added to it. Run by `cargo xtask fixture`.
+//! Writes the stores that must open for ever: one for each version of the format, and one with the
+//! later additions. Run by `cargo xtask fixture`.
 
 use std::path::Path;
 
 use anyhow::bail;
 use leftfold::{
-    Append, CheckpointMove, Cursor, Embedded, Expected, NewEvent, Options, Packing, Query,
+    Append, CheckpointMove, Compression, Cursor, Embedded, Expected, NewEvent, Options, Query,
     Retention, RetentionRule, Timestamp,
 };
 
@@ -46,7 +46,7 @@ fn write_v1(dir: &Path) -> anyhow::Result<()> {
             store.blocking().drop_index("gone")?;
         }
     }
-    // Everything that is done in the background has been done.
+    // All maintenance is done.
     while store.stat()?.sealed + 1 < store.stat()?.segments {
         std::thread::yield_now();
     }
@@ -61,11 +61,13 @@ fn refuse_if_there(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Segments packed fast and small, scavenged ones, merged index files, retention of every kind.
+/// Writes segments compressed fast and small, scavenged ones, merged index files, and all kinds of
+/// retention.
 fn write_generations(dir: &Path) -> anyhow::Result<()> {
     refuse_if_there(dir)?;
-    for (round, packing) in (0..).zip([Packing::Small, Packing::Fast, Packing::Off]) {
-        let mut options = Options { packing, ..Options::default() };
+    for (round, compression) in (0..).zip([Compression::Small, Compression::Fast, Compression::Off])
+    {
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 3_000;
         options.log.preallocate = 512;
         let store = Embedded::open(dir, options)?;

@@ -1,5 +1,5 @@
-//! Commands beside bare appends of the same run: `cargo xtask bench folds`. A number behind it divides
-//! all sizes, to see that it runs.
+//! Commands beside bare appends of the same run: `cargo xtask bench folds`. A number as an argument
+//! divides all sizes, only to check that it works.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,13 +53,13 @@ impl Command for Deposit {
         By::stream(&self.account)
     }
     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Self::Error> {
-        // What is decided depends on the state, so that it must be there.
+        // The decision depends on the state, so the state must be loaded.
         let cents = self.cents + account.cents % 2;
         Ok(vec![Bank::Deposited { cents, note: note() }])
     }
 }
 
-/// Makes an event about as large as those of the other benchmarks.
+/// Returns text that makes an event about as large as those of the other benchmarks.
 fn note() -> String {
     "x".repeat(220)
 }
@@ -88,7 +88,7 @@ impl Sizes {
         (whole / self.divisor).max(1)
     }
 
-    /// Who only looks whether it runs does not wait.
+    /// Waits for an idle machine; does not wait in a run that only checks that it works.
     fn settle(&self) {
         if self.divisor == 1 {
             wait_for_idle();
@@ -100,8 +100,8 @@ fn open(dir: &Path) -> anyhow::Result<Store> {
     Ok(Arc::new(Embedded::open(dir, Options::default())?))
 }
 
-/// Lets so many callers work at once, on a few threads: each takes a turn when its last is done.
-/// Gives the turns a second.
+/// Runs concurrent callers on a few threads; each starts its next turn when its last one is done.
+/// Returns the turns per second.
 fn callers<F>(callers: u64, turns: u64, turn: impl Fn(u64, u64) -> F + Sync) -> anyhow::Result<f64>
 where
     F: Future<Output = anyhow::Result<()>>,
@@ -175,7 +175,7 @@ fn commands(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each caller appends to a stream of its own under its expected version: no command, no state.
+/// Appends without commands or states: each caller to its own stream, under its expected version.
 fn appends(store: &Store, name: &str, count: u64, turns: u64) -> anyhow::Result<f64> {
     let data = format!(r#"{{"cents":1,"note":"{}"}}"#, note());
     callers(count, turns, |caller, nth| {
@@ -233,7 +233,7 @@ fn hot_one(accounts: &Accounts, turns: u64) -> anyhow::Result<f64> {
     })
 }
 
-/// An entity with a long history, with and without its snapshot.
+/// Loads an entity with a long history, with and without its snapshot.
 fn load(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     let store = open(dir)?;
     let events = sizes.of(100_000);
@@ -264,7 +264,7 @@ fn load(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         sizes.settle();
         full.push(timed(&plain)?);
-        // Opened anew: what is in memory of it is the system's.
+        // The file is opened again, so only the system's page cache has its content.
         let decider = plain.clone().snapshots(RedbSnapshots::open(&path)?);
         for _ in 0..100 {
             kept.push(timed(&decider)?);
@@ -279,7 +279,7 @@ fn load(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten thousand entities are asked for all the time, a million once each.
+/// Uses ten thousand entities all the time, and a million once each.
 fn memory(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     let (hot, cold, parts) = (sizes.of(10_000), sizes.of(1_000_000), 10);
     let decider = Decider::new(open(dir)?).snapshots(MemorySnapshots::default());

@@ -1,15 +1,16 @@
-//! A long history: bytes on disk against JSON, opening, and memory.
-//! `cargo xtask bench history [MILLIONS OF EVENTS]`.
+//! A long history: bytes on disk against JSON, time to open, and memory. `cargo xtask bench history
+//! [MILLIONS OF EVENTS]`.
 //!
-//! Ten events a stream, in rounds over all streams, so that every stream is spread over the whole
-//! log. What is opened is opened by a process of its own, after a clean stop and after `kill -9`.
+//! Each stream has ten events, appended in rounds over all streams, so that every stream is spread
+//! over the whole log. The store is opened by a process of its own, after a clean stop and after
+//! `kill -9`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use leftfold::{Append, Durability, Embedded, NewEvent, Options, Packing, Query, Read};
+use leftfold::{Append, Compression, Durability, Embedded, NewEvent, Options, Query, Read};
 use leftfold_bench::{machine, spread, wait_for_idle};
 
 const EVENTS_PER_STREAM: u64 = 10;
@@ -28,8 +29,8 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-fn options(packing: Packing) -> Options {
-    Options { packing, upkeep_bytes_per_second: u64::MAX, ..Options::default() }
+fn options(compression: Compression) -> Options {
+    Options { compression, maintenance_bytes_per_second: u64::MAX, ..Options::default() }
 }
 
 fn history(millions: u64) -> anyhow::Result<()> {
@@ -37,17 +38,17 @@ fn history(millions: u64) -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
     println!("{}", machine());
     println!("{millions} million events in {} streams\n", events / EVENTS_PER_STREAM);
-    println!("packing   JSON MB    log MB  index MB  of JSON  files  write+pack s");
-    for packing in [Packing::Off, Packing::Fast, Packing::Small] {
-        let data = dir.path().join(format!("{packing:?}"));
+    println!("zstd      JSON MB    log MB  index MB  of JSON  files  write+zstd s");
+    for compression in [Compression::Off, Compression::Fast, Compression::Small] {
+        let data = dir.path().join(format!("{compression:?}"));
         let started = Instant::now();
-        let json = write(&data, packing, events)?;
+        let json = write(&data, compression, events)?;
         let seconds = started.elapsed().as_secs_f64();
-        let stat = Embedded::open_existing(&data, options(packing))?.stat()?;
+        let stat = Embedded::open_existing(&data, options(compression))?.stat()?;
         let mb = |bytes: u64| bytes as f64 / 1e6;
         println!(
             "{:<8}{:>9.0} {:>9.0} {:>9.0} {:>7.1}%  {:>5} {:>10.0}",
-            format!("{packing:?}"),
+            format!("{compression:?}"),
             mb(json),
             mb(stat.log_bytes),
             mb(stat.index_bytes),
@@ -55,7 +56,7 @@ fn history(millions: u64) -> anyhow::Result<()> {
             stat.segments + stat.index_files,
             seconds,
         );
-        if packing != Packing::Small {
+        if compression != Compression::Small {
             std::fs::remove_dir_all(&data)?;
         } else {
             openings(&data)?;
@@ -64,11 +65,11 @@ fn history(millions: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills a store; gives the bytes of its events as JSON envelopes, one a line, as `leftfold read`
-/// prints them.
-fn write(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<u64> {
-    let mut options = options(packing);
-    // What is measured here is not durable appends.
+/// Fills a store; returns the bytes of its events as JSON envelopes, one per line, as `leftfold
+/// read` prints them.
+fn write(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<u64> {
+    let mut options = options(compression);
+    // Durability is not measured here.
     options.log.durability = Durability::Relaxed(std::time::Duration::from_secs(1));
     let store = Embedded::open(dir, options)?;
     let streams = events / EVENTS_PER_STREAM;
@@ -94,7 +95,7 @@ fn write(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<u64> {
     Ok(json)
 }
 
-/// A booking, with figures and texts that differ as real ones do.
+/// Returns a booking with realistic figures and texts.
 fn event(n: u64) -> NewEvent {
     const TEXTS: [&str; 8] =
         ["rent", "salary", "groceries", "electricity", "insurance", "refund", "transfer", "card"];
@@ -150,10 +151,10 @@ fn openings(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens a store, reads a stream, and tells seconds and megabytes.
+/// Opens a store, reads a stream, and prints seconds and megabytes.
 fn open(dir: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    let store = Embedded::open_existing(dir, options(Packing::Small))?;
+    let store = Embedded::open_existing(dir, options(Compression::Small))?;
     let page = store.blocking().read(Read::forward(Query::stream("account-0000007")))?;
     let seconds = started.elapsed().as_secs_f64();
     if page.events.is_empty() {
@@ -166,9 +167,9 @@ fn open(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Appends until somebody kills the process; says when it has begun.
+/// Appends until the process is killed; prints a line once it has begun.
 fn write_until_killed(dir: &Path) -> anyhow::Result<()> {
-    let store = Embedded::open_existing(dir, options(Packing::Small))?;
+    let store = Embedded::open_existing(dir, options(Compression::Small))?;
     for n in 0.. {
         let append = (0..100).fold(Append::new(), |append, i| {
             append.event(format!("account-{i:07}"), event(n * 100 + i))

@@ -1,4 +1,4 @@
-//! A large camt.053 file through the binary: `cargo xtask bench ingest [GB]`.
+//! Ingests a large camt.053 file with the binary: `cargo xtask bench ingest [GB]`.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -49,7 +49,7 @@ fn size(dir: &std::path::Path) -> std::io::Result<u64> {
     fs::read_dir(dir)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Runs the binary; gives its peak resident memory in kB, as the kernel counts it.
+/// Runs the binary; returns its peak resident memory in kB, as the kernel counts it.
 fn ingest(file: &std::path::Path, data: &std::path::Path) -> anyhow::Result<u64> {
     let binary = std::env::current_exe()?.with_file_name("leftfold");
     let mut command = Command::new(binary);

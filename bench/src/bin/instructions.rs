@@ -1,5 +1,5 @@
-//! Does one of the small things so many times: `instructions NAME TIMES`; without arguments lists
-//! their names. `cargo xtask bench instructions` counts with it.
+//! Runs one of the small operations a number of times: `instructions NAME TIMES`. Without arguments
+//! it lists their names. `cargo xtask bench instructions` counts with it.
 
 use anyhow::Context as _;
 

@@ -1,21 +1,21 @@
 //! A history folded on one thread and on several: `cargo xtask bench replay [EVENTS]`.
 //!
-//! The fold keeps the balances of accounts, and parses the JSON of each event for it: what a view
-//! does that is built again from its history.
+//! The fold keeps the balances of accounts and parses the JSON of each event, as a view does when
+//! it is rebuilt.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
 use leftfold::{
-    Append, Embedded, NewEvent, Options, Packing, Query, Read, Recorded, Replay, ReplayKey,
+    Append, Compression, Embedded, NewEvent, Options, Query, Read, Recorded, Replay, ReplayKey,
 };
 use leftfold_bench::{machine, spread, wait_for_idle};
 
 const ROUNDS: usize = 5;
 const EVENTS: u64 = 400_000;
 const ACCOUNTS: u64 = 5_000;
-/// Events of one append, while the store is filled.
+/// The events of one append while the store is filled.
 const TOGETHER: u64 = 5_000;
 
 /// The balances by account and currency, in cents.
@@ -34,8 +34,8 @@ fn main() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
     println!("{}; {events} events of {ACCOUNTS} accounts, JSON, parsed by the fold", machine());
     println!("{ROUNDS} rounds interleaved, each after idle processors: median (least to greatest)");
-    for packing in [Packing::Off, Packing::Fast, Packing::Small] {
-        measure(dir.path(), packing, events)?;
+    for compression in [Compression::Off, Compression::Fast, Compression::Small] {
+        measure(dir.path(), compression, events)?;
     }
     Ok(())
 }
@@ -50,10 +50,14 @@ fn ways() -> Vec<Way> {
     [Way::Pages].into_iter().chain(by_key).chain(in_order).collect()
 }
 
-fn measure(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<()> {
-    let store = filled(&dir.join(format!("{packing:?}")), packing, events)?;
+fn measure(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<()> {
+    let store = filled(&dir.join(format!("{compression:?}")), compression, events)?;
     let stat = store.stat()?;
-    println!("\npacking {packing:?}: log {} MB, {} segments", stat.log_bytes >> 20, stat.segments);
+    println!(
+        "\npacking {compression:?}: log {} MB, {} segments",
+        stat.log_bytes >> 20,
+        stat.segments
+    );
     let expected = fold(&store, Way::Pages)?;
     let mut seconds = vec![Vec::new(); ways().len()];
     for _round in 0..ROUNDS {
@@ -87,9 +91,10 @@ fn name(way: Way) -> String {
     }
 }
 
-/// A store with a history, all of whose closed segments are sealed and packed.
-fn filled(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<Embedded> {
-    let mut options = Options { packing, upkeep_bytes_per_second: 1 << 40, ..Options::default() };
+/// Returns a store with a history; all closed segments are sealed and compressed.
+fn filled(dir: &Path, compression: Compression, events: u64) -> anyhow::Result<Embedded> {
+    let mut options =
+        Options { compression, maintenance_bytes_per_second: 1 << 40, ..Options::default() };
     options.log.segment_bytes = 16 << 20;
     let store = Embedded::open(dir, options)?;
     for first in (0..events).step_by(TOGETHER as usize) {
@@ -101,7 +106,7 @@ fn filled(dir: &Path, packing: Packing, events: u64) -> anyhow::Result<Embedded>
 }
 
 fn booked(append: Append, n: u64) -> Append {
-    // Spreads neighbours over accounts and amounts.
+    // Spread adjacent events over accounts and amounts.
     let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (account, cents) = (spread % ACCOUNTS, (spread >> 40) as i64 % 100_000 - 40_000);
     let currency = ["EUR", "USD", "CHF"][(spread >> 33) as usize % 3];
@@ -113,7 +118,7 @@ fn booked(append: Append, n: u64) -> Append {
     append.event(format!("account-{account}"), NewEvent::json("EntryBooked", json))
 }
 
-/// What is read of an event: account, currency and cents.
+/// Returns the account, the currency and the cents of an event.
 fn entry(event: &Recorded) -> anyhow::Result<((String, String), i64)> {
     #[derive(serde::Deserialize)]
     struct Entry {

@@ -1,10 +1,10 @@
 //! A soak on the real disk: `cargo xtask soak [MINUTES]`.
 //!
 //! A child process appends from several threads, reads, subscribes, defines indexes, drops old
-//! events and scavenges, with small segments so that much is sealed, packed and merged; it says on
-//! its standard output what was acknowledged and what was delivered. Every few seconds it is
-//! killed with `kill -9`. The parent then opens the store, verifies every byte, holds every
-//! acknowledged event and every delivery against what it heard, and starts the next child.
+//! events and scavenges. Its segments are small, so that many are sealed, compressed and merged. It
+//! prints a line for each acknowledgement and each delivery, and every few seconds it is killed
+//! with `kill -9`. Then the parent opens the store, verifies every byte, compares the store with
+//! the printed lines, and starts the next child.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use leftfold::{
-    Append, Delivery, Embedded, Expected, From, NewEvent, Options, Packing, Point, Query, Read,
+    Append, Compression, Delivery, Embedded, Expected, From, NewEvent, Options, Point, Query, Read,
     Retention, RetentionRule, Subscribe,
 };
 use leftfold_bench::machine;
@@ -35,18 +35,18 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(seed: u64) -> Options {
-    let packing = [Packing::Fast, Packing::Small, Packing::Off][seed as usize % 3];
-    let mut options = Options { packing, ..Options::default() };
+    let compression = [Compression::Fast, Compression::Small, Compression::Off][seed as usize % 3];
+    let mut options = Options { compression, ..Options::default() };
     options.log.segment_bytes = 2 << 20;
     options
 }
 
-/// What the parent has heard.
+/// The lines that the parent has read from its children.
 #[derive(Default)]
-struct Heard {
-    /// Ids by version, for each stream.
+struct ChildReport {
+    /// The ids by version, for each stream.
     acknowledged: HashMap<String, Vec<u128>>,
-    /// Positions in the order of their delivery, since the last check.
+    /// The delivered positions in order, since the last check.
     delivered: Vec<u64>,
     /// The last position that was delivered and checked.
     checked: u64,
@@ -57,21 +57,21 @@ struct Heard {
 fn soak(minutes: f64) -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("leftfold-soak").tempdir_in(".")?;
     println!("{}; {minutes} minutes", machine());
-    let (started, mut heard) = (Instant::now(), Heard::default());
+    let (started, mut report) = (Instant::now(), ChildReport::default());
     let limit = Duration::from_secs_f64(minutes * 60.0);
     let mut kills = 0;
     while started.elapsed() < limit {
-        let mut child = start(dir.path(), kills, heard.checked)?;
+        let mut child = start(dir.path(), kills, report.checked)?;
         let output = child.stdout.take().context("no output")?;
-        // From two to six seconds.
+        // Between two and six seconds.
         let life = Duration::from_millis(2_000 + kills * 1_103 % 4_000);
-        hear(&mut child, output, life, &mut heard)?;
+        read_lines(&mut child, output, life, &mut report)?;
         kills += 1;
-        check(dir.path(), &mut heard, kills)?;
+        check(dir.path(), &mut report, kills)?;
     }
     println!(
         "{kills} kills; {} events acknowledged and found, {} delivered, each once, in order",
-        heard.events, heard.deliveries
+        report.events, report.deliveries
     );
     Ok(())
 }
@@ -82,16 +82,16 @@ fn start(dir: &Path, seed: u64, after: u64) -> anyhow::Result<Child> {
     Ok(command.stdout(Stdio::piped()).spawn()?)
 }
 
-/// Listens until the child's time is up, kills it, and hears what is still in the pipe.
-fn hear(
+/// Reads the child's lines until its time is up, kills it, and reads the rest of the pipe.
+fn read_lines(
     child: &mut Child,
     output: ChildStdout,
     life: Duration,
-    heard: &mut Heard,
+    report: &mut ChildReport,
 ) -> anyhow::Result<()> {
     let (started, mut killed) = (Instant::now(), false);
     for line in BufReader::new(output).lines() {
-        heard.line(&line?)?;
+        report.line(&line?)?;
         if !killed && started.elapsed() > life {
             child.kill()?;
             killed = true;
@@ -102,14 +102,14 @@ fn hear(
     Ok(())
 }
 
-impl Heard {
+impl ChildReport {
     fn line(&mut self, line: &str) -> anyhow::Result<()> {
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
             ["ack", stream, version, id] => {
                 let ids = self.acknowledged.entry((*stream).to_owned()).or_default();
                 let (version, id) = (version.parse::<usize>()?, id.parse()?);
-                // What was written and not acknowledged before a kill is learnt now.
+                // The event was written before a kill, but its acknowledgement was not printed.
                 if ids.len() < version {
                     ids.resize(version, 0);
                 }
@@ -127,17 +127,17 @@ impl Heard {
     }
 }
 
-/// Opens the store that the child left and holds it against what was heard.
-fn check(dir: &Path, heard: &mut Heard, kills: u64) -> anyhow::Result<()> {
+/// Opens the store after a kill, and compares it with the printed lines.
+fn check(dir: &Path, report: &mut ChildReport, kills: u64) -> anyhow::Result<()> {
     let started = Instant::now();
     let store = Embedded::open_existing(dir, options(kills))?;
     let opened = started.elapsed();
     let verified = store.verify(|_, _| {});
-    for finding in &verified.findings {
+    for finding in &verified.problems {
         eprintln!("{}", finding.message);
     }
-    ensure!(verified.wrong == 0, "{} findings after kill {kills}", verified.wrong);
-    for (stream, ids) in &heard.acknowledged {
+    ensure!(verified.problem_count == 0, "{} findings after kill {kills}", verified.problem_count);
+    for (stream, ids) in &report.acknowledged {
         let mut read = Read::forward(Query::stream(stream));
         let mut version = 0;
         loop {
@@ -155,42 +155,43 @@ fn check(dir: &Path, heard: &mut Heard, kills: u64) -> anyhow::Result<()> {
         }
         ensure!(version >= ids.len(), "{stream} has lost versions from {version} on");
     }
-    check_deliveries(&store, heard)?;
+    check_deliveries(&store, report)?;
     let stat = store.stat()?;
     println!(
-        "kill {kills}: opened in {:.0} ms, {} events verified, {} segments ({} packed), {} index \
+        "kill {kills}: opened in {:.0} ms, {} events verified, {} segments ({} compressed), {} index \
          files",
         opened.as_secs_f64() * 1e3,
         verified.events,
         stat.segments,
-        stat.packed,
+        stat.compressed,
         stat.index_files
     );
     Ok(())
 }
 
-/// What was delivered must be what stands there, without gap or repetition.
-fn check_deliveries(store: &Embedded, heard: &mut Heard) -> anyhow::Result<()> {
-    let mut delivered = heard.delivered.drain(..).peekable();
+/// Checks that the deliveries are the store's events, without gap or repetition.
+fn check_deliveries(store: &Embedded, report: &mut ChildReport) -> anyhow::Result<()> {
+    let mut delivered = report.delivered.drain(..).peekable();
     while delivered.peek().is_some() {
-        let read = Read::forward(subscribed()?).excluding(Point::Position(heard.checked));
+        let read = Read::forward(subscribed()?).excluding(Point::Position(report.checked));
         let page = store.blocking().read(read)?;
         for event in page.events {
             let Some(position) = delivered.next() else { return Ok(()) };
             ensure!(
                 position == event.position(),
                 "position {position} was delivered after {}, where {} comes next",
-                heard.checked,
+                report.checked,
                 event.position()
             );
-            (heard.checked, heard.deliveries) = (position, heard.deliveries + 1);
+            (report.checked, report.deliveries) = (position, report.deliveries + 1);
         }
         ensure!(page.more || delivered.peek().is_none(), "what is not there was delivered");
     }
     Ok(())
 }
 
-/// Events that are dropped before they are delivered would be gaps: none of these is.
+/// Returns the query of the subscription: streams whose events are never dropped, so that there are
+/// no gaps.
 fn subscribed() -> anyhow::Result<Query> {
     Ok("category:kept".parse()?)
 }
@@ -211,7 +212,7 @@ fn child(dir: &Path, seed: u64, after: u64) -> anyhow::Result<()> {
         }
         threads.push(scope.spawn(move || subscribe(store, after)));
         threads.push(scope.spawn(move || administer(store, seed)));
-        // None of them ends but by an error.
+        // A thread ends only with an error.
         threads.into_iter().try_for_each(|thread| match thread.join() {
             Ok(done) => done,
             Err(_) => bail!("a thread panicked"),
@@ -219,7 +220,8 @@ fn child(dir: &Path, seed: u64, after: u64) -> anyhow::Result<()> {
     })
 }
 
-/// Appends to streams of its own under expected versions, and to streams that are kept short.
+/// Appends to the writer's own streams under expected versions, and to streams with short
+/// retention.
 fn write(store: &Embedded, seed: u64, writer: u64) -> anyhow::Result<()> {
     let next = AtomicU64::new(0);
     let mut versions: HashMap<String, Option<u64>> = HashMap::new();
@@ -243,7 +245,7 @@ fn write(store: &Embedded, seed: u64, writer: u64) -> anyhow::Result<()> {
             .event(format!("temp-{}", n % 50), temp);
         let appended = store.blocking().append(append)?;
         let version = appended.streams[0].first;
-        say(&format!("ack {stream} {version} {}", id.as_u128()))?;
+        print_line(&format!("ack {stream} {version} {}", id.as_u128()))?;
         versions.insert(stream, Some(version));
     }
 }
@@ -254,7 +256,7 @@ fn subscribe(store: &Embedded, after: u64) -> anyhow::Result<()> {
         store.blocking().subscribe(Subscribe { from, ..Subscribe::to(subscribed()?) })?;
     loop {
         if let Delivery::Event(event, _) = subscription.next_blocking()? {
-            say(&format!("got {}", event.position()))?;
+            print_line(&format!("got {}", event.position()))?;
         }
     }
 }
@@ -274,8 +276,8 @@ fn administer(store: &Embedded, seed: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line, whole: the parent is the one who knows.
-fn say(line: &str) -> anyhow::Result<()> {
+/// Prints one whole line and flushes it, so that the parent reads it.
+fn print_line(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes())?;
     Ok(out.flush()?)

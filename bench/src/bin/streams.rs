@@ -1,9 +1,9 @@
-//! Memory while streams become many, and what a cold stream costs: `cargo xtask bench streams
-//! [MILLIONS]`.
+//! Memory while the number of streams grows, and the cost of reading a cold stream: `cargo xtask
+//! bench streams [MILLIONS]`.
 //!
-//! Every event begins a stream of its own, but for a hundred streams of a hundred events that are
-//! spread over the whole log. The log, once full, is opened again, and each of those is read once:
-//! the kernel counts the system calls that read.
+//! Every event starts a stream of its own, except a hundred streams of a hundred events, which are
+//! spread over the whole log. When the log is full it is opened again, and each of these streams is
+//! read once. The kernel counts the read system calls.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MILLION: u64 = 1_000_000;
 const PER_APPEND: u64 = 1_000;
-/// Streams that are spread over the log, and their events.
+/// The streams that are spread over the log, and their events.
 const SPREAD: u64 = 100;
 const EVENTS: u64 = 100;
 
@@ -30,8 +30,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options() -> Options {
-    let mut options = Options { upkeep_bytes_per_second: u64::MAX, ..Options::default() };
-    // What is measured here is not durable appends.
+    let mut options = Options { maintenance_bytes_per_second: u64::MAX, ..Options::default() };
+    // Durability is not measured here.
     options.log.durability = Durability::Relaxed(Duration::from_secs(1));
     options
 }
@@ -86,7 +86,7 @@ fn cold(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the process holds beside mapped and cached files.
+/// Returns the process's memory without mapped and cached files.
 fn anonymous_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("RssAnon")).context("no RssAnon")?;

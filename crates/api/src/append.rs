@@ -6,7 +6,7 @@ use crate::cursor::Cursor;
 use crate::event::NewEvent;
 use crate::query::Query;
 
-/// What is to be written, and on what conditions. All of it happens, or none.
+/// Events, checkpoint moves and conditions that are written together or not at all.
 ///
 /// ```
 /// use leftfold_api::{Append, Expected, NewEvent};
@@ -25,115 +25,114 @@ pub struct Append {
     pub(crate) ordinals_in: Option<String>,
 }
 
-/// The parts of an append, for a store that takes them over.
+/// The parts of an append, for implementations of a store.
 #[derive(Debug)]
 pub struct Parts {
-    /// The events and their streams, in the order in which they are written.
+    /// The events with their streams, in the order in which they are written.
     pub events: Vec<(String, NewEvent)>,
     /// The expected state of each stream.
     pub expected: Vec<(String, Expected)>,
-    /// The queries that must match nothing after a cursor.
+    /// The queries that no event after a cursor may match.
     pub none_after: Vec<(Query, Cursor)>,
     /// The checkpoint moves.
     pub checkpoints: Vec<CheckpointMove>,
-    /// The named index whose ordinals the answer has.
+    /// The named index whose ordinals the answer contains.
     pub ordinals_in: Option<String>,
 }
 
-/// Where a stream is expected to be.
+/// The expected state of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expected {
-    /// Anywhere.
+    /// Any state.
     #[default]
     Any,
-    /// It has no events.
+    /// The stream has no events.
     NoStream,
-    /// It has events.
+    /// The stream has events.
     Exists,
-    /// Its last event has this version.
+    /// The last event has this version.
     Exactly(u64),
 }
 
-/// Moves a named checkpoint, if it is where it is expected: whoever was overtaken can't rewind it.
+/// A compare-and-set of a named checkpoint: an outdated reader can't move it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointMove {
-    /// Its name.
+    /// The name of the checkpoint.
     pub name: String,
-    /// Where it is expected; none for not yet set.
+    /// The expected cursor; `None` if it is not set yet.
     pub expected: Option<Cursor>,
-    /// Where it goes.
+    /// The new cursor.
     pub to: Cursor,
 }
 
 impl Append {
-    /// Nothing yet.
+    /// Returns an empty append.
     pub fn new() -> Self {
         Append::default()
     }
 
-    /// With an event more; events are written in the order in which they were added.
+    /// Adds an event. Events are written in the order in which they were added.
     pub fn event(mut self, stream: impl Into<String>, event: NewEvent) -> Self {
         self.events.push((stream.into(), event));
         self
     }
 
-    /// With an expectation of a stream, whether or not events are added to it. A stream without
-    /// one is expected anywhere.
+    /// Adds an expectation of a stream, which need not get events. Without one, any state is accepted.
     pub fn expect(mut self, stream: impl Into<String>, expected: Expected) -> Self {
         self.expected.push((stream.into(), expected));
         self
     }
 
-    /// On condition that no event after the cursor matches the query.
+    /// Adds the condition that no event after the cursor matches the query.
     pub fn none_after(mut self, query: Query, cursor: Cursor) -> Self {
         self.none_after.push((query, cursor));
         self
     }
 
-    /// With a checkpoint move.
+    /// Adds a checkpoint move.
     pub fn checkpoint(mut self, to: CheckpointMove) -> Self {
         self.checkpoints.push(to);
         self
     }
 
-    /// Answers with the ordinal that each event has in a named index.
+    /// Asks for the ordinal of each event in a named index.
     pub fn ordinals_in(mut self, index: impl Into<String>) -> Self {
         self.ordinals_in = Some(index.into());
         self
     }
 
-    /// The named index whose ordinals the answer has, if the caller asked for them.
+    /// Returns the named index whose ordinals the caller asked for.
     pub fn index_of_ordinals(&self) -> Option<&str> {
         self.ordinals_in.as_deref()
     }
 
-    /// The events and their streams, in the order in which they are written.
+    /// Returns the events with their streams, in the order in which they are written.
     pub fn events(&self) -> &[(String, NewEvent)] {
         &self.events
     }
 
-    /// What is expected of which stream.
+    /// Returns the streams with their expected states.
     pub fn expectations(&self) -> &[(String, Expected)] {
         &self.expected
     }
 
-    /// Which queries must yield nothing after which cursors.
+    /// Returns the queries that no event after a cursor may match, with their cursors.
     pub fn conditions(&self) -> &[(Query, Cursor)] {
         &self.none_after
     }
 
-    /// The checkpoint moves.
+    /// Returns the checkpoint moves.
     pub fn moves(&self) -> &[CheckpointMove] {
         &self.checkpoints
     }
 
-    /// Takes the append apart.
+    /// Splits the append into its parts.
     pub fn into_parts(self) -> Parts {
         let Append { events, expected, none_after, checkpoints, ordinals_in } = self;
         Parts { events, expected, none_after, checkpoints, ordinals_in }
     }
 
-    /// Gives an id to each event that has none: then a repeat of the append is known.
+    /// Gives an id to each event that has none, so that a repeat of the append is recognized.
     pub fn fill_ids(&mut self, mut make: impl FnMut() -> Uuid) {
         for (_, event) in &mut self.events {
             event.id.get_or_insert_with(&mut make);
@@ -142,7 +141,7 @@ impl Append {
 }
 
 impl Expected {
-    /// Whether it holds for a stream whose last version is this.
+    /// Whether the expectation holds for a stream with this last version.
     pub fn holds(self, last: Option<u64>) -> bool {
         match self {
             Expected::Any => true,
@@ -152,7 +151,7 @@ impl Expected {
         }
     }
 
-    /// The version that the first new event would have, where the expectation says it.
+    /// Returns the version of the first new event, if the expectation determines it.
     pub fn next(self) -> Option<u64> {
         match self {
             Expected::Any | Expected::Exists => None,
@@ -173,23 +172,23 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Where an append was written.
+/// The answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// After its last event: what is read "at least" here sees it.
+    /// The cursor behind its last event. A read with this as `at_least` sees the events.
     pub cursor: Cursor,
-    /// The positions of its first and its last event; none if it has no events.
+    /// The positions of the first and the last event; `None` if the append has no events.
     pub positions: Option<(u64, u64)>,
-    /// The versions that its events got, stream by stream in the order of their first events.
+    /// The versions of the events, one entry for each stream, in the order of their first events.
     pub streams: Vec<Versions>,
-    /// Whether it had been written before: this is what was answered then.
+    /// Whether the append was written before. This is then its first answer.
     pub repeated: bool,
-    /// The place of each event in the named index of [`Append::ordinals_in`], `None` for one that
-    /// the index does not list. Empty if no index was named.
+    /// The ordinal of each event in the index of [`Append::ordinals_in`]; `None` for an event that the
+    /// index does not list. Empty if no index was named.
     pub ordinals: Vec<Option<IndexOrdinal>>,
 }
 
-/// An event's place in a named index.
+/// The ordinal of an event in a named index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexOrdinal {
     /// The partition; 0 in an index without partitions.
@@ -198,13 +197,13 @@ pub struct IndexOrdinal {
     pub ordinal: u64,
 }
 
-/// The versions that a stream's new events got.
+/// The versions of the new events of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
     /// The stream.
     pub stream: String,
-    /// The version of the first.
+    /// The version of the first event.
     pub first: u64,
-    /// The version of the last.
+    /// The version of the last event.
     pub last: u64,
 }

@@ -1,5 +1,4 @@
-/// Every code that an error can have, as `docs/errors.md` lists them: an error that came over a
-/// network finds its code here.
+/// All error codes, in the order of `docs/errors.md`. Errors from a network are mapped to these.
 pub const CODES: &[&str] = &[
     "name_invalid",
     "name_reserved",
@@ -101,7 +100,7 @@ pub const CODES: &[&str] = &[
     "config_syntax",
 ];
 
-/// The code that is written so; `protocol_error` if this release does not know it.
+/// Returns the code with this text, or `protocol_error` if this release does not know it.
 ///
 /// ```
 /// assert_eq!(leftfold_api::code("wrong_version"), "wrong_version");
@@ -119,7 +118,7 @@ mod tests {
     fn every_documented_code_is_known_and_no_other() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
         let page = std::fs::read_to_string(page).unwrap();
-        // Those of the folds never come from a store.
+        // The codes of folds never come from a store.
         let (page, _) = page.split_once("## A command leads to nothing").unwrap();
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         assert_eq!(rows.collect::<Vec<_>>(), CODES);

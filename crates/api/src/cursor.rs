@@ -13,17 +13,17 @@ const VERSION_1: u8 = 1;
 /// Version, store (4), incarnation (4), number of positions (2), the positions (8 each).
 const VERSION_2: u8 = 2;
 
-/// The most partitions that a cursor can speak of; a cluster has at most 1,000.
+/// The most partitions of a cursor; a cluster has at most 1,000.
 pub const MAX_PARTITIONS: usize = 4_096;
 
-/// Resumes a query exactly: all that the query yields after the cursor is new.
+/// A token that resumes a query exactly: after it, the query yields only new events.
 ///
 /// A cursor names its store, the store's incarnation (a new one begins at each restore or repair),
 /// and one position for each partition: one in an embedded store. Applications keep its text or its
 /// bytes and do not look inside. A cursor is valid only in the store that returned it.
 ///
-/// Cursors are partially ordered: one that has seen all that another has seen is the greater. Cursors
-/// of different stores or incarnations are not comparable.
+/// Cursors are partially ordered: a cursor is greater than another if it covers it. Cursors of different
+/// stores or incarnations are not comparable.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
     origin: Origin,
@@ -66,7 +66,7 @@ impl Origin {
 }
 
 impl Cursor {
-    /// Before the first event of any store.
+    /// The cursor before the first event of any store.
     pub const START: Cursor = Cursor { origin: Origin::NONE, positions: Positions::One(0) };
 
     /// Returns the cursor behind the event at a position of a store with one partition.
@@ -96,12 +96,12 @@ impl Cursor {
         self.origin
     }
 
-    /// Whether it is before the first event of any store.
+    /// Whether the cursor lies before the first event.
     pub fn is_start(&self) -> bool {
         *self == Cursor::START
     }
 
-    /// Returns the position, if the cursor is of a store with one partition.
+    /// Returns the position, if the cursor has exactly one.
     pub fn position(&self) -> Option<u64> {
         match self.positions {
             Positions::One(position) => Some(position),
@@ -118,7 +118,7 @@ impl Cursor {
         }
     }
 
-    /// Whether a reader here has seen all events that a reader at the other cursor has seen.
+    /// Whether a reader at this cursor has seen all events that a reader at the other one has seen.
     pub fn covers(&self, other: &Cursor) -> bool {
         let (ours, theirs) = (self.positions(), other.positions());
         other.is_start()
@@ -179,7 +179,7 @@ fn not_a_cursor() -> Invalid {
     Invalid::new("cursor_invalid", message)
 }
 
-/// The beginning.
+/// Returns [`Cursor::START`].
 impl Default for Cursor {
     fn default() -> Self {
         Cursor::START
@@ -220,7 +220,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// As text where the format is for people, as bytes elsewhere.
+/// Writes text in human-readable formats, and bytes in others.
 impl Serialize for Cursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serializer.is_human_readable() {

@@ -1,8 +1,8 @@
-//! What a server asks of a store beyond [`EventStore`](crate::EventStore).
+//! The interface of a store for a server, beyond [`EventStore`](crate::EventStore).
 //!
-//! A server holds an `Arc<dyn Engine>` and serves any engine: the embedded store, the cluster, a
-//! store of the tests. What an administrator does is a trait of its own, [`Administration`]: its
-//! calls block and read files, so a server runs them on threads that nothing else waits for.
+//! A server holds an `Arc<dyn Engine>` and serves any engine: the embedded store, the cluster, or a store
+//! of the tests. Administration is a separate trait, [`Administration`]: its calls block and read files,
+//! so a server runs them on their own threads.
 
 use std::path::Path;
 
@@ -19,11 +19,11 @@ pub trait Engine: ErasedStore {
     /// thread to itself: the engine may write and sync on that thread and block it.
     fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
-    /// Appends events of a server's own to system streams: their streams and types begin with `$`,
-    /// and they have neither tags nor a correlation, so that users' queries never yield them.
+    /// Appends a server's own events to system streams. Their streams and types begin with `$`, and they
+    /// have neither tags nor a correlation, so that users' queries never yield them.
     ///
     /// # Errors
-    /// Those of an append; `name_invalid` for a user's stream or type, or one of the store's own;
+    /// Those of an append; `name_invalid` for a stream or type of a user or of the store itself;
     /// `tag_invalid` for a tag or a correlation.
     fn append_system(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
@@ -36,20 +36,20 @@ pub trait Engine: ErasedStore {
     /// Returns what the engine has counted since it was opened. Reads no file.
     fn meters(&self) -> Meters;
 
-    /// Returns why nothing is written any more, if a write or an fsync has failed.
+    /// Returns why the store writes no more, if a write or an fsync has failed.
     fn failure(&self) -> Option<Failure>;
 
-    /// Returns what an administrator can do.
+    /// Returns the interface for administration.
     fn administration(&self) -> &dyn Administration;
 }
 
-/// Hears how many of how many units of work are done.
+/// A callback that gets the number of units of work that are done, and of all.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// An error of administration, with its code.
 pub type AdministrationError = Box<dyn Coded + Send + Sync>;
 
-/// What an administrator does with a store. Each call blocks until it is done.
+/// The administration of a store. Each call blocks until it is done.
 pub trait Administration: Send + Sync {
     /// Returns the store's size and state.
     fn stat(&self) -> Result<Stat, ReadError>;
@@ -58,10 +58,10 @@ pub trait Administration: Send + Sync {
     fn seal(&self) -> Result<(), Failure>;
 
     /// Removes the payloads of all events that retention has dropped.
-    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError>;
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError>;
 
     /// Returns what [`Administration::scavenge`] would remove now.
-    fn reclaimable(&self) -> Result<Scavenged, ReadError>;
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError>;
 
     /// Backs the store up into a directory that is empty or holds earlier backups of this store.
     fn backup(
@@ -78,37 +78,37 @@ pub struct Stat {
     pub store_id: u128,
     /// When the store was created.
     pub created: Timestamp,
-    /// Events, which is the last position.
+    /// The number of events, which is the last position.
     pub events: u64,
-    /// Streams.
+    /// The number of streams.
     pub streams: u64,
-    /// Checkpoints.
+    /// The number of checkpoints.
     pub checkpoints: u64,
-    /// Named indexes.
+    /// The number of named indexes.
     pub indexes: u64,
-    /// Segments of the log.
+    /// The number of segments of the log.
     pub segments: u64,
-    /// Sealed segments.
+    /// The number of sealed segments.
     pub sealed: u64,
-    /// Compressed segments.
-    pub packed: u64,
-    /// Bytes of the log, without what is preallocated.
+    /// The number of compressed segments.
+    pub compressed: u64,
+    /// The bytes of the log, without preallocated space.
     pub log_bytes: u64,
-    /// Bytes of index files.
+    /// The bytes of index files.
     pub index_bytes: u64,
-    /// Index files.
+    /// The number of index files.
     pub index_files: u64,
     /// Why maintenance has failed, if it has.
-    pub upkeep_failure: Option<Failure>,
+    pub maintenance_failure: Option<Failure>,
 }
 
 /// What a store has counted since it was opened.
 #[derive(Debug, Clone)]
 pub struct Meters {
     /// Appends of each turn of the writer, which one write and one fsync serve.
-    pub batches: Metered,
+    pub batches: Histogram,
     /// Microseconds of each fsync.
-    pub syncs: Metered,
+    pub syncs: Histogram,
     /// Hits and misses of the cache of log blocks.
     pub log_cache: (u64, u64),
     /// Hits and misses of the cache of index blocks.
@@ -117,44 +117,44 @@ pub struct Meters {
     pub position: u64,
 }
 
-/// What a meter has counted.
+/// A histogram of values, by powers of two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metered {
+pub struct Histogram {
     /// The sum of all values.
     pub sum: u64,
     /// The number of values in each bucket: bucket n holds values above 2^(n-1), up to 2^n.
     pub counts: Vec<u64>,
 }
 
-/// What scavenging removed, or could remove.
+/// The payloads that scavenging removed, or could remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scavenged {
-    /// Segments that were looked at.
+pub struct ScavengeReport {
+    /// The number of segments that were read.
     pub segments: u64,
-    /// Events that lost their payloads.
+    /// The number of events whose payloads were removed.
     pub events: u64,
-    /// Bytes of these payloads, before compression.
+    /// The bytes of these payloads, before compression.
     pub payload_bytes: u64,
-    /// Bytes by which the files became shorter; 0 where nothing was written.
+    /// The bytes by which the files became shorter; 0 if nothing was written.
     pub file_bytes: u64,
 }
 
-/// What a backup copied.
+/// The report of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupReport {
     /// The number of the backup in its directory, from 1.
     pub number: u64,
-    /// Behind the last event in it.
+    /// The cursor behind its last event.
     pub head: Cursor,
-    /// Files that were copied.
+    /// The number of files that were copied.
     pub files_copied: u64,
     /// Their bytes.
     pub bytes_copied: u64,
-    /// Files that an earlier backup has copied.
+    /// The number of files that an earlier backup has copied.
     pub files_kept: u64,
     /// Their bytes.
     pub bytes_kept: u64,
-    /// Index files that are missing or damaged, and so are not in the backup: opening the restored
+    /// The number of index files that are missing or damaged and so not in the backup. Opening the restored
     /// store makes them again from the log.
     pub files_left_out: u64,
 }

@@ -1,4 +1,4 @@
-//! Stores and subscriptions behind a pointer, for callers that do not know their type.
+//! Type-erased stores and subscriptions.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,99 +18,99 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A running subscription of any store.
 pub type DynSubscription = Box<dyn ErasedSubscription>;
 
-/// An [`EventStore`] whose type is erased: each call means what it means there. Every `EventStore`
-/// is one, and `dyn ErasedStore` is an `EventStore` again.
+/// A type-erased [`EventStore`]. Every `EventStore` implements it, and `dyn ErasedStore` implements
+/// `EventStore`.
 pub trait ErasedStore: Send + Sync {
-    /// [`EventStore::append`].
+    /// Calls [`EventStore::append`].
     fn erased_append<'a>(&'a self, append: Append) -> BoxFuture<'a, Result<Appended, AppendError>>;
 
-    /// [`EventStore::read`].
+    /// Calls [`EventStore::read`].
     fn erased_read<'a>(&'a self, read: Read) -> BoxFuture<'a, Result<Page, ReadError>>;
 
-    /// [`EventStore::head`].
+    /// Calls [`EventStore::head`].
     fn erased_head<'a>(&'a self) -> BoxFuture<'a, Result<Cursor, ReadError>>;
 
-    /// [`EventStore::stream`].
+    /// Calls [`EventStore::stream`].
     fn erased_stream<'a>(
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<StreamInfo>, ReadError>>;
 
-    /// [`EventStore::streams`].
+    /// Calls [`EventStore::streams`].
     fn erased_streams<'a>(
         &'a self,
         streams: Streams,
     ) -> BoxFuture<'a, Result<StreamsPage, ReadError>>;
 
-    /// [`EventStore::checkpoint`].
+    /// Calls [`EventStore::checkpoint`].
     fn erased_checkpoint<'a>(
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Cursor>, ReadError>>;
 
-    /// [`EventStore::ordinal`].
+    /// Calls [`EventStore::ordinal`].
     fn erased_ordinal<'a>(
         &'a self,
         query: Query,
         from: From,
     ) -> BoxFuture<'a, Result<u64, ReadError>>;
 
-    /// [`EventStore::set_retention`].
+    /// Calls [`EventStore::set_retention`].
     fn erased_set_retention<'a>(
         &'a self,
         stream: &'a str,
         retention: Retention,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::delete_stream`].
+    /// Calls [`EventStore::delete_stream`].
     fn erased_delete_stream<'a>(
         &'a self,
         stream: &'a str,
         expected: Expected,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::tombstone_stream`].
+    /// Calls [`EventStore::tombstone_stream`].
     fn erased_tombstone_stream<'a>(
         &'a self,
         stream: &'a str,
         expected: Expected,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::set_retention_rule`].
+    /// Calls [`EventStore::set_retention_rule`].
     fn erased_set_retention_rule<'a>(
         &'a self,
         rule: RetentionRule,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::drop_retention_rule`].
+    /// Calls [`EventStore::drop_retention_rule`].
     fn erased_drop_retention_rule<'a>(
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::retention_rules`].
+    /// Calls [`EventStore::retention_rules`].
     fn erased_retention_rules<'a>(&'a self)
     -> BoxFuture<'a, Result<Vec<RetentionRule>, ReadError>>;
 
-    /// [`EventStore::define_index`].
+    /// Calls [`EventStore::define_index`].
     fn erased_define_index<'a>(
         &'a self,
         definition: IndexDefinition,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::drop_index`].
+    /// Calls [`EventStore::drop_index`].
     fn erased_drop_index<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// [`EventStore::index`].
+    /// Calls [`EventStore::index`].
     fn erased_index<'a>(
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<IndexInfo>, ReadError>>;
 
-    /// [`EventStore::indexes`].
+    /// Calls [`EventStore::indexes`].
     fn erased_indexes<'a>(&'a self) -> BoxFuture<'a, Result<Vec<IndexInfo>, ReadError>>;
 
-    /// [`EventStore::subscribe`].
+    /// Calls [`EventStore::subscribe`].
     fn erased_subscribe<'a>(
         &'a self,
         subscribe: Subscribe,
@@ -318,18 +318,18 @@ macro_rules! event_store_for {
 
 event_store_for!(dyn ErasedStore + '_, dyn crate::engine::Engine + '_);
 
-/// A [`Subscription`] whose type is erased. Every `Subscription` is one.
+/// A type-erased [`Subscription`]. Every `Subscription` implements it.
 pub trait ErasedSubscription: Send {
-    /// [`Subscription::next`].
+    /// Calls [`Subscription::next`].
     fn erased_next(&mut self) -> BoxFuture<'_, Result<Delivery, ReadError>>;
 
-    /// [`Subscription::ready`].
+    /// Calls [`Subscription::ready`].
     fn erased_ready(&mut self) -> Option<Delivery>;
 
-    /// [`Subscription::advance`].
+    /// Calls [`Subscription::advance`].
     fn erased_advance(&mut self) -> BoxFuture<'_, Result<(), ReadError>>;
 
-    /// [`Subscription::cursor`].
+    /// Calls [`Subscription::cursor`].
     fn erased_cursor(&self) -> Cursor;
 }
 

@@ -1,5 +1,5 @@
-//! One error type per operation. Each has a stable code; a refusal of bad input, a conflict and a
-//! broken store are three different things.
+//! One error type per operation, each with a stable code. Invalid input, a conflict and a failure of the
+//! store are three different types.
 
 use std::fmt;
 
@@ -7,90 +7,90 @@ use thiserror::Error;
 
 use crate::cursor::Cursor;
 
-/// Input that can't be taken. Nothing was changed; trying again is of no use.
+/// Invalid input. Nothing was changed, and a retry can't succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct Invalid {
     /// A stable code, such as `name_invalid`.
     pub code: &'static str,
-    /// What is wrong and what is allowed.
+    /// What was found and what is allowed.
     pub message: String,
 }
 
 impl Invalid {
-    /// Input that can't be taken, with a code of [`CODES`](crate::CODES) and a sentence.
+    /// Returns an error with a code of [`CODES`](crate::CODES) and a message.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Invalid { code, message: message.into() }
     }
 }
 
-/// The store can't do what was asked, though nothing is wrong with the input.
+/// The store can't execute a valid call.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Stored bytes are not what was written.
+    /// Stored bytes are damaged.
     #[error("{message}")]
     Damaged {
-        /// Which file, where, and what to do.
+        /// The file, the offset, and what to do.
         message: String,
     },
-    /// Bytes of the index are not what was written.
+    /// Bytes of the index are damaged.
     #[error("{message}")]
     IndexDamaged {
-        /// Which file, where, and what to do.
+        /// The file, the offset, and what to do.
         message: String,
     },
     /// A record with valid checksums is not an event.
     #[error("the event at position {position} can't be read: {what}")]
     Record {
-        /// Its position.
+        /// The position.
         position: u64,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         what: &'static str,
     },
-    /// No space was left for a write. Nothing more is written until the store is opened again.
+    /// The disk is full. The store writes nothing until it is opened again.
     #[error("{message}")]
     DiskFull {
-        /// What was being done, and what to do.
+        /// The operation, and what to do.
         message: String,
     },
-    /// A write failed. Nothing more is written until the store is opened again.
+    /// A write or an fsync failed. The store writes nothing until it is opened again.
     #[error("{message}")]
     Write {
-        /// What was being done, and what to do.
+        /// The operation, and what to do.
         message: String,
     },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// Other appends changed the answer at every attempt; try again.
+    /// Other appends changed the answer at every attempt; retry.
     #[error("the append was overtaken {attempts} times by others; try again")]
     Busy {
         /// The number of attempts.
         attempts: u32,
     },
-    /// A disk failed, but not under a write of the log.
+    /// A disk failed, but not in a write of the log.
     #[error("{what}: {message}")]
     Disk {
-        /// The file, or what was being done.
+        /// The file, or the operation.
         what: String,
         /// What the operating system reported.
         message: String,
     },
-    /// A server reports it, or the server can't be reached.
+    /// A failure that a server reported, or a server that can't be reached.
     #[error("{message}")]
     Remote {
         /// A stable code, of [`CODES`](crate::CODES).
         code: &'static str,
         /// What is wrong.
         message: String,
-        /// Whether the same call may succeed later without anything being repaired.
+        /// Whether a retry of the same call can succeed.
         can_retry: bool,
     },
 }
 
 impl Failure {
-    /// A stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Failure::Damaged { .. } | Failure::Record { .. } => "data_damaged",
@@ -104,7 +104,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same call may succeed later without anything being repaired.
+    /// Whether a retry of the same call can succeed.
     pub fn can_retry(&self) -> bool {
         match self {
             Failure::Busy { .. } => true,
@@ -114,21 +114,21 @@ impl Failure {
     }
 }
 
-/// A condition of an append does not hold. What was found rests on durable facts.
+/// A condition of an append does not hold. The reported state is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Conflict {
-    /// The stream is not where it was expected.
+    /// A stream is not in the expected state.
     #[error("stream {stream} was expected {expected}, but {}", found(*actual))]
     Version {
         /// The stream.
         stream: String,
-        /// What was expected.
+        /// The expected state.
         expected: crate::Expected,
-        /// Its last version; none if it has no events.
+        /// Its last version; `None` if it has no events.
         actual: Option<u64>,
     },
-    /// An event that should not be there is.
+    /// An event matches the query of a condition.
     #[error(
         "no event was expected to match {query} after the cursor, but the one at position \
          {position} does: {event_type} in stream {stream}"
@@ -143,17 +143,17 @@ pub enum Conflict {
         /// Its type.
         event_type: String,
     },
-    /// A checkpoint is not where it was expected: somebody else has moved it.
+    /// A checkpoint is not at the expected cursor: another reader has moved it.
     #[error("checkpoint {name} was expected {}, but it is {}", at(expected), at(actual))]
     Checkpoint {
-        /// Its name.
+        /// The checkpoint.
         name: String,
-        /// Where it was expected; none for not yet set.
+        /// The expected cursor; `None` for a checkpoint that is not set.
         expected: Option<Cursor>,
-        /// Where it is.
+        /// Its cursor; `None` if it is not set.
         actual: Option<Cursor>,
     },
-    /// The stream takes no more events, ever.
+    /// The stream has a tombstone and takes no more events.
     #[error("stream {stream} was closed with a tombstone: it takes no more events; use another")]
     Tombstoned {
         /// The stream.
@@ -162,7 +162,7 @@ pub enum Conflict {
 }
 
 impl Conflict {
-    /// A stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Conflict::Version { .. } => "wrong_version",
@@ -181,11 +181,11 @@ fn at(cursor: &Option<Cursor>) -> String {
     cursor.as_ref().map_or("not set".to_owned(), |cursor| format!("at {cursor}"))
 }
 
-/// Event ids that are known already, but not as this append.
+/// Event ids are stored already, but not as a repeat of this append.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Overlap {
-    /// Some of the events are in the store and some are not.
+    /// Only some of the events are stored.
     #[error(
         "the append repeats only a part of what is stored: event {id} is already in stream {stream} \
          as version {version}; repeat an append with all of its events, or send the new ones alone"
@@ -193,12 +193,12 @@ pub enum Overlap {
     Partial {
         /// The stream.
         stream: String,
-        /// The first known id.
+        /// The first stored id.
         id: uuid::Uuid,
-        /// Where it is.
+        /// Its version.
         version: u64,
     },
-    /// The id is known with other content.
+    /// The id is stored with other content.
     #[error(
         "event {id} is already in stream {stream} as version {version} with other content; give \
          another event another id"
@@ -208,13 +208,13 @@ pub enum Overlap {
         stream: String,
         /// The id.
         id: uuid::Uuid,
-        /// Where it is.
+        /// Its version.
         version: u64,
     },
 }
 
 impl Overlap {
-    /// A stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Overlap::Partial { .. } => "partial_repeat",
@@ -223,42 +223,42 @@ impl Overlap {
     }
 }
 
-/// Why an append was not done. Unless it is a [`Failure`], nothing was written.
+/// Why an append failed. Unless it is a [`Failure`], nothing was written.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// The input can't be taken.
+    /// The input is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A condition does not hold: read again, decide again.
+    /// A condition does not hold. Read again, decide again and retry.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// Event ids are known, but not as this append.
+    /// Event ids are stored, but not as a repeat of this append.
     #[error(transparent)]
     Overlap(#[from] Overlap),
-    /// The store is in trouble; after a failed write the append may or may not be found later.
+    /// The store failed. After a failed write the append may or may not be stored.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
-/// Why a read or subscription can't go on.
+/// Why a read or a subscription failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The input can't be taken.
+    /// The input is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The store is in trouble.
+    /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
-/// What every error can say about itself.
+/// An error with a stable code.
 pub trait Coded: fmt::Display {
-    /// A stable code, such as `wrong_version`.
+    /// Returns the stable code, such as `wrong_version`.
     fn code(&self) -> &'static str;
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether a retry of the same call can succeed.
     fn can_retry(&self) -> bool;
 }
 

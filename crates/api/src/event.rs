@@ -3,39 +3,39 @@ use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// An event yet to be appended.
+/// An event to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Names it within its stream, for ever: appending the same id again changes nothing. Made by
-    /// the store if not given.
+    /// The id, unique in its stream: appending it again writes nothing. The store makes one if it is
+    /// `None`.
     pub id: Option<Uuid>,
-    /// What kind of event it is.
+    /// The event type.
     pub event_type: String,
-    /// When it happened; if not given, when it was committed.
+    /// The time at which it happened; by default the commit time.
     pub event_time: Option<Timestamp>,
-    /// What it belongs to: a conversation, a process.
+    /// The correlation id, such as that of a conversation or a process.
     pub correlation: Option<String>,
-    /// What caused it.
+    /// The causation id: the id of what caused the event.
     pub causation: Option<String>,
-    /// Pairs to find it by, in this order.
+    /// The tags, in this order, by which queries find the event.
     pub tags: Vec<(String, String)>,
-    /// A media type; `application/json` is stored in one bit.
+    /// The media type; `application/json` is stored in one bit.
     pub content_type: String,
-    /// The version of the data's shape.
+    /// The version of the data's schema.
     pub schema_version: u16,
-    /// Bytes about the event.
+    /// The metadata.
     pub metadata: Bytes,
-    /// The event's own bytes.
+    /// The payload.
     pub data: Bytes,
 }
 
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
-/// The media type of bytes of which nothing is known.
+/// The media type of arbitrary bytes.
 pub const BYTES: &str = "application/octet-stream";
 
 impl NewEvent {
-    /// An event of bytes.
+    /// Returns an event whose data are bytes.
     pub fn new(event_type: impl Into<String>, data: impl Into<Bytes>) -> Self {
         NewEvent {
             id: None,
@@ -51,42 +51,42 @@ impl NewEvent {
         }
     }
 
-    /// An event of JSON text; the store does not look into it.
+    /// Returns an event whose data are JSON text, which the store does not parse.
     pub fn json(event_type: impl Into<String>, data: impl Into<Bytes>) -> Self {
         NewEvent { content_type: JSON.to_owned(), ..NewEvent::new(event_type, data) }
     }
 
-    /// With an id.
+    /// Sets the id.
     pub fn id(mut self, id: Uuid) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// With the time at which it happened.
+    /// Sets the time at which the event happened.
     pub fn event_time(mut self, time: Timestamp) -> Self {
         self.event_time = Some(time);
         self
     }
 
-    /// With a tag more.
+    /// Adds a tag.
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.push((key.into(), value.into()));
         self
     }
 
-    /// With a correlation id.
+    /// Sets the correlation id.
     pub fn correlation(mut self, id: impl Into<String>) -> Self {
         self.correlation = Some(id.into());
         self
     }
 
-    /// With a causation id.
+    /// Sets the causation id.
     pub fn causation(mut self, id: impl Into<String>) -> Self {
         self.causation = Some(id.into());
         self
     }
 
-    /// With metadata.
+    /// Sets the metadata.
     pub fn metadata(mut self, metadata: impl Into<Bytes>) -> Self {
         self.metadata = metadata.into();
         self

@@ -10,32 +10,32 @@ use crate::retention::{Retention, RetentionRule};
 
 /// An event store: embedded, or at the other end of a network.
 ///
-/// The futures need no particular runtime. What each call promises is the same for every
-/// implementation and is checked by the suite in `conformance`.
+/// The futures need no particular runtime. The suite in `conformance` checks that every implementation
+/// keeps the same promises.
 pub trait EventStore: Send + Sync {
     /// A running subscription.
     type Subscription: Subscription;
 
-    /// Writes all of an append, or nothing. The answer comes when it is durable.
+    /// Writes an append as a whole, or nothing of it, and returns when it is durable.
     ///
-    /// Dropping the future may leave the append written or not; repeat it with the same event ids
-    /// to know.
+    /// If the future is dropped, the append may still be written. Retry with the same event ids to find
+    /// out.
     fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send;
 
-    /// Reads one page: always a prefix of the truth.
+    /// Reads one page. It has no gaps: no event can appear later between those that it yields.
     fn read(&self, read: Read) -> impl Future<Output = Result<Page, ReadError>> + Send;
 
-    /// Delivers what a query yields: history, then what comes, without gap, repetition or
-    /// reordering between.
+    /// Subscribes to a query: delivers stored events, then new ones, without gaps, repetitions or
+    /// reordering.
     fn subscribe(
         &self,
         subscribe: Subscribe,
     ) -> impl Future<Output = Result<Self::Subscription, ReadError>> + Send;
 
-    /// After the last durable event.
+    /// Returns the cursor behind the last durable event.
     fn head(&self) -> impl Future<Output = Result<Cursor, ReadError>> + Send;
 
-    /// A stream, or none if it has no events.
+    /// Returns a stream, or `None` if it has no events.
     fn stream(
         &self,
         name: &str,
@@ -47,52 +47,51 @@ pub trait EventStore: Send + Sync {
         streams: Streams,
     ) -> impl Future<Output = Result<StreamsPage, ReadError>> + Send;
 
-    /// Where a checkpoint is.
+    /// Returns the cursor of a checkpoint, or `None` if it is not set.
     fn checkpoint(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<Cursor>, ReadError>> + Send;
 
-    /// Sets what is kept of a stream, in the place of what was set before.
+    /// Sets the retention of a stream and replaces the one before.
     fn set_retention(
         &self,
         stream: &str,
         retention: Retention,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Deletes the events that a stream has, if it is where it is expected. It goes on counting:
-    /// its next event has the next version.
+    /// Deletes the events of a stream, if it is in the expected state. Version numbers continue.
     fn delete_stream(
         &self,
         stream: &str,
         expected: Expected,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Deletes a stream's events and closes it for ever, if it is where it is expected.
+    /// Deletes a stream's events and refuses all later appends to it, if it is in the expected state.
     fn tombstone_stream(
         &self,
         stream: &str,
         expected: Expected,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Defines a rule of retention, in the place of the one of its name.
+    /// Defines a retention rule, or replaces the rule of this name.
     fn set_retention_rule(
         &self,
         rule: RetentionRule,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Forgets a rule. What it has hidden is seen again, unless it was scavenged.
+    /// Removes a retention rule. Events that it has hidden are visible again, unless they were scavenged.
     fn drop_retention_rule(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// The rules of retention, by name.
+    /// Returns the retention rules, ordered by name.
     fn retention_rules(&self)
     -> impl Future<Output = Result<Vec<RetentionRule>, ReadError>> + Send;
 
-    /// Returns the ordinal of the first event that a forward read would yield from there, or the
-    /// number of the query's events if there is none. Events that retention hides count.
+    /// Returns the ordinal of the first event that a forward read from this point would yield, or the number
+    /// of the query's events if there is none. Events that retention hides count.
     ///
     /// # Errors
     /// `ordinal_needs_index`, unless the query is one stream, one index without partitions or one
@@ -109,36 +108,36 @@ pub trait EventStore: Send + Sync {
         definition: IndexDefinition,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// Forgets a named index; its name is free again.
+    /// Removes a named index; its name is free again.
     fn drop_index(&self, name: &str) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// A named index, or none of this name.
+    /// Returns a named index, or `None` if there is none of this name.
     fn index(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<IndexInfo>, ReadError>> + Send;
 
-    /// The named indexes, by name.
+    /// Returns the named indexes, ordered by name.
     fn indexes(&self) -> impl Future<Output = Result<Vec<IndexInfo>, ReadError>> + Send;
 }
 
-/// A running subscription. Holds a bounded number of events, however slow its user is.
+/// A running subscription. It holds a bounded number of events, also for a slow subscriber.
 pub trait Subscription: Send {
-    /// The next delivery; waits for it.
+    /// Waits for the next delivery.
     fn next(&mut self) -> impl Future<Output = Result<Delivery, ReadError>> + Send;
 
-    /// A delivery that is already here, without waiting or reading; none says nothing of what is to
-    /// come. For whoever hands on many at once.
+    /// Returns a delivery that needs neither a wait nor a read. `None` does not mean that the subscription
+    /// has caught up. For callers that pass on many deliveries at once.
     fn ready(&mut self) -> Option<Delivery> {
         None
     }
 
-    /// Moves its cursor past events that the query does not want, without waiting for one that it
-    /// wants. It may do nothing.
+    /// Moves the cursor past events that do not match the query, without waiting for one that does. It may
+    /// do nothing.
     fn advance(&mut self) -> impl Future<Output = Result<(), ReadError>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// How far it is: also past events that the query does not want.
+    /// Returns the cursor of the subscription, which also moves past events that do not match.
     fn cursor(&self) -> Cursor;
 }

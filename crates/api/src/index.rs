@@ -1,4 +1,4 @@
-//! Named indexes: a query whose events the store lists by itself, perhaps in partitions.
+//! Named indexes: a named query whose events the store lists, optionally in partitions.
 
 use crate::error::Invalid;
 use crate::names;
@@ -8,7 +8,7 @@ use crate::query::{Facts, Query};
 /// The most partitions of one index.
 pub const MAX_INDEX_PARTITIONS: u32 = 1_024;
 
-/// A named index to be defined.
+/// The definition of a named index.
 ///
 /// ```
 /// use leftfold_api::{IndexDefinition, PartitionKey, Query};
@@ -18,9 +18,9 @@ pub const MAX_INDEX_PARTITIONS: u32 = 1_024;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexDefinition {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Which events it lists.
+    /// The query whose events the index lists.
     pub query: Query,
     /// How its events are spread over partitions; `None` for one list of all.
     pub partitioning: Option<Partitioning>,
@@ -31,33 +31,33 @@ pub struct IndexDefinition {
 pub struct Partitioning {
     /// The number of partitions, from 1 to [`MAX_INDEX_PARTITIONS`].
     pub count: u32,
-    /// What decides an event's partition: events of one key are in one partition.
+    /// The key that determines an event's partition. Events with the same key are in the same partition.
     pub key: PartitionKey,
 }
 
-/// What decides an event's partition. The partition is Kafka's: `murmur2(key)` without its sign,
-/// modulo the number of partitions.
+/// The key that determines an event's partition, as in Kafka: `murmur2(key)` without its sign bit, modulo
+/// the number of partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartitionKey {
     /// The stream's name.
     Stream,
-    /// What stands behind the category in the stream's name; the whole name if it has no category.
+    /// The part of the stream's name after the category; the whole name if it has no category.
     StreamId,
     /// The value of the first tag with this key; the stream's name if the event has none.
     Tag(String),
 }
 
-/// A named index, as it is now.
+/// The state of a named index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexInfo {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// The query that defines it.
     pub query: Query,
     /// How its events are spread over partitions; `None` for one list of all.
     pub partitioning: Option<Partitioning>,
-    /// Whether it lists all past events; until then it can't be read.
+    /// Whether it lists all past events. Until then, reading it is refused.
     pub ready: bool,
     /// The number of events that it lists.
     pub events: u64,
@@ -85,13 +85,16 @@ impl IndexDefinition {
         names::check_new("index", name)?;
         if let Some(other) = self.query.named_index() {
             let message = format!(
-                "index {name} can't be defined by index {other}: an index is defined by what \
-                 events say themselves"
+                "index {name} can't be defined by index {other}: define it by streams, categories, \
+                 types, correlations, tags or times"
             );
             return Err(Invalid::new("index_of_index", message));
         }
         if self.query.to_string().parse::<Query>().as_ref() != Ok(&self.query) {
-            let message = format!("index {name} is defined by a query that has no text form");
+            let message = format!(
+                "index {name} is defined by a query that has no text form: use names and values of at \
+                 least one character"
+            );
             return Err(Invalid::new("index_query_invalid", message));
         }
         self.partitioning.as_ref().map_or(Ok(()), Partitioning::check)
@@ -103,8 +106,7 @@ impl Partitioning {
         let count = self.count;
         if !(1..=MAX_INDEX_PARTITIONS).contains(&count) {
             let message = format!(
-                "an index of {count} partitions was asked for; 1 to {MAX_INDEX_PARTITIONS} are \
-                 allowed"
+                "an index can have 1 to {MAX_INDEX_PARTITIONS} partitions, but {count} were asked for"
             );
             return Err(Invalid::new("index_partitions_invalid", message));
         }

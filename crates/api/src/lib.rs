@@ -26,8 +26,8 @@ pub use append::{Append, Appended, CheckpointMove, Expected, IndexOrdinal, Parts
 pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
-    Administration, AdministrationError, BackupReport, Engine, Metered, Meters, Progress,
-    Scavenged, Stat,
+    Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
+    ScavengeReport, Stat,
 };
 pub use erased::{BoxFuture, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};

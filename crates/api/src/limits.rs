@@ -1,8 +1,8 @@
-/// What one event, append, name or page may hold. Larger input is refused by name, never cut.
+/// Limits of events, appends, pages and definitions. Larger input is refused and never truncated.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of an event: its names, tags, metadata and data together.
+    /// Bytes of an event: names, tags, metadata and data together.
     pub event_bytes: usize,
     /// Bytes of all events of an append.
     pub append_bytes: usize,
@@ -14,15 +14,15 @@ pub struct Limits {
     pub tags: usize,
     /// Events of a page.
     pub page_events: usize,
-    /// Bytes of the events of a page (its first event is given whatever its size).
+    /// Bytes of the events of a page. The first event is returned at any size.
     pub page_bytes: usize,
-    /// Events that one page looks at, where no index leads to those it wants.
+    /// Events that one page checks when it scans the log.
     pub page_scanned: usize,
-    /// Names of checkpoints.
+    /// Checkpoints.
     pub checkpoints: usize,
     /// Named indexes.
     pub indexes: usize,
-    /// Rules of retention: every event that is read is held against each.
+    /// Retention rules. Every event that is read is checked against each.
     pub retention_rules: usize,
 }
 
@@ -44,11 +44,11 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of a name: of a stream, type, tag, correlation, checkpoint or index.
+/// The most bytes of a name: of a stream, type, tag, correlation, checkpoint or index.
 pub const MAX_NAME: usize = 1024;
 
 impl Limits {
-    /// No larger than what the format can hold.
+    /// Lowers the limits to those of the file format.
     pub fn within_format(mut self) -> Self {
         const EVENT: usize = 64 << 20;
         const APPEND: usize = 1 << 30;

@@ -3,14 +3,14 @@
 use crate::error::Invalid;
 use crate::limits::MAX_NAME;
 
-/// Names that begin so belong to the store.
+/// The first character of names that are reserved for the store.
 pub const SYSTEM: char = '$';
-/// The category of what is written down of who did what: no fold rests on it.
+/// The category of audit streams. Unlike other system streams, they fall under retention rules.
 pub const AUDIT: &str = "$audit";
 
 /// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
 pub fn check(what: &str, name: &str) -> Result<(), Invalid> {
-    // Nearly every name is plain ASCII: no need to look at its characters one by one.
+    // Most names are plain ASCII, which is checked faster than characters.
     let plain = name.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     if plain && (1..=MAX_NAME).contains(&name.len()) {
         return Ok(());
@@ -33,7 +33,7 @@ pub fn check(what: &str, name: &str) -> Result<(), Invalid> {
     ))
 }
 
-/// Checks a name that the store itself makes of a user's: it may be longer by a prefix.
+/// Checks a name that may be a system name: a user's name behind a prefix, which does not count.
 pub fn check_system(what: &str, name: &str) -> Result<(), Invalid> {
     match name.split_once('-') {
         Some((prefix, rest)) if prefix.starts_with(SYSTEM) => check(what, rest),
@@ -41,7 +41,7 @@ pub fn check_system(what: &str, name: &str) -> Result<(), Invalid> {
     }
 }
 
-/// Checks a tag as the name that it is, `key=value`.
+/// Checks a tag as a name, `key=value`.
 pub fn check_tag(key: &str, value: &str) -> Result<(), Invalid> {
     let plain = |text: &str| text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     if plain(key) && plain(value) && key.len() + value.len() < MAX_NAME {
@@ -50,7 +50,7 @@ pub fn check_tag(key: &str, value: &str) -> Result<(), Invalid> {
     check("tag", &format!("{key}={value}"))
 }
 
-/// Checks a name that a user gives to something new.
+/// Checks a new name of a user, which must not be reserved.
 pub fn check_new(what: &str, name: &str) -> Result<(), Invalid> {
     check(what, name)?;
     if name.starts_with(SYSTEM) {
@@ -60,13 +60,13 @@ pub fn check_new(what: &str, name: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The category of a stream: its name up to the first `-`, or the whole name. Frozen by the
-/// category rule in the store's header.
+/// Returns the category of a stream: its name up to the first `-`, or the whole name. The rule is frozen in
+/// the store's header.
 pub fn category_of(stream: &str) -> &str {
     stream.split_once('-').map_or(stream, |(category, _)| category)
 }
 
-/// Returns what stands behind the category in a stream's name; the whole name if nothing does.
+/// Returns the part of a stream's name after the category, or the whole name if it has no category.
 pub fn id_of(stream: &str) -> &str {
     stream.split_once('-').map_or(stream, |(_, id)| id)
 }

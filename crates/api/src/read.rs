@@ -4,75 +4,75 @@ use crate::recorded::Recorded;
 use crate::retention::Retention;
 use crate::time::Timestamp;
 
-/// Which way a read goes through the log.
+/// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// From old to new.
+    /// From the oldest to the newest event.
     #[default]
     Forward,
-    /// From new to old.
+    /// From the newest to the oldest event.
     Backward,
 }
 
-/// One page of what a query yields.
+/// A read of one page of a query.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// Which events.
+    /// The query.
     pub query: Query,
-    /// From where on.
+    /// The start.
     pub from: From,
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
-    /// At most so many events; larger than the store's limit means the store's limit.
+    /// The most events of the page; the limit of the store applies too.
     pub limit: usize,
-    /// Waits until the store is at least here: read your own writes.
+    /// Waits until the store has reached this cursor, to read your own writes.
     pub at_least: Option<Cursor>,
-    /// Whether each event comes with its ordinal in the query, which must be one stream, one index
-    /// or one partition of an index.
+    /// Whether events come with their ordinals in the query, which must be one stream, one index or one
+    /// partition of an index.
     pub with_ordinals: bool,
 }
 
-/// Where a read begins.
+/// The start of a read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum From {
-    /// At the oldest event, or, backward, at the newest.
+    /// At the oldest event; backward, at the newest.
     #[default]
     Outermost,
-    /// At this point, what lies there included.
+    /// At a point, including the events there.
     Including(Point),
-    /// Beyond this point, what lies there excluded.
+    /// Beyond a point, excluding the events there.
     Excluding(Point),
 }
 
 /// A point in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Point {
-    /// Where a page, a subscription or an append ended.
+    /// The end of a page, a subscription or an append.
     Cursor(Cursor),
     /// The event at a position.
     Position(u64),
-    /// The event of a version; for a query that is one stream and no more.
+    /// The event of a version; only for a query of exactly one stream.
     Version(u64),
-    /// The n-th event, counted from 0; for a query that is one stream or one named index.
+    /// The n-th event, counted from 0; only for a query of one stream, one index or one partition.
     Ordinal(u64),
-    /// The events that were committed at this time.
+    /// The events with this commit time.
     CommitTime(Timestamp),
 }
 
-/// What a read found.
+/// A page of events.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The events, in the direction of the read.
     pub events: Vec<Recorded>,
-    /// Where to go on, excluding.
+    /// The cursor behind the page. Continue with [`Read::after`].
     pub cursor: Cursor,
-    /// Whether the page ended before the log did. It may have no events and yet more may follow:
-    /// a page looks at a bounded number of events.
+    /// Whether the page ended before the end of the log. An empty page can have more, since a page checks
+    /// a bounded number of events.
     pub more: bool,
 }
 
 impl Read {
-    /// What a query yields, from the oldest on.
+    /// Reads from the oldest event forward.
     pub fn forward(query: Query) -> Self {
         Read {
             query,
@@ -84,29 +84,29 @@ impl Read {
         }
     }
 
-    /// What a query yields, from the newest back.
+    /// Reads from the newest event backward.
     pub fn backward(query: Query) -> Self {
         Read { direction: Direction::Backward, ..Read::forward(query) }
     }
 
-    /// From this point on, what lies there included.
+    /// Begins at a point, including the events there.
     pub fn including(mut self, point: Point) -> Self {
         self.from = From::Including(point);
         self
     }
 
-    /// Beyond this point, what lies there excluded.
+    /// Begins beyond a point, excluding the events there.
     pub fn excluding(mut self, point: Point) -> Self {
         self.from = From::Excluding(point);
         self
     }
 
-    /// After a cursor: the next page.
+    /// Begins after a cursor, such as that of the page before.
     pub fn after(self, cursor: Cursor) -> Self {
         self.excluding(Point::Cursor(cursor))
     }
 
-    /// At most so many events.
+    /// Sets the most events of the page.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
@@ -119,37 +119,35 @@ impl Read {
         self
     }
 
-    /// Not before the store is at least here.
+    /// Waits until the store has reached a cursor.
     pub fn at_least(mut self, cursor: Cursor) -> Self {
         self.at_least = Some(cursor);
         self
     }
 }
 
-/// Everything that a query yields from some point on, and then what comes.
+/// A subscription to a query: stored events from a point on, then new ones.
 #[derive(Debug, Clone)]
 pub struct Subscribe {
-    /// Which events.
+    /// The query.
     pub query: Query,
-    /// From where on: [`From::Outermost`] is the beginning.
+    /// The start; [`From::Outermost`] is the beginning.
     pub from: From,
-    /// Whether each event comes with its ordinal in the query; see [`Read::with_ordinals`].
+    /// Whether events come with their ordinals in the query; see [`Read::with_ordinals`].
     pub with_ordinals: bool,
 }
 
 impl Subscribe {
-    /// From the beginning.
+    /// Subscribes from the beginning.
     pub fn to(query: Query) -> Self {
         Subscribe { query, from: From::Outermost, with_ordinals: false }
     }
 
-    /// After a cursor.
+    /// Subscribes after a cursor.
     pub fn after(query: Query, cursor: Cursor) -> Self {
         Subscribe { from: From::Excluding(Point::Cursor(cursor)), ..Subscribe::to(query) }
     }
-}
 
-impl Subscribe {
     /// Delivers each event with its ordinal in the query.
     pub fn with_ordinals(mut self) -> Self {
         self.with_ordinals = true;
@@ -157,17 +155,17 @@ impl Subscribe {
     }
 }
 
-/// What a subscription delivers.
+/// A delivery of a subscription.
 #[derive(Debug, Clone)]
 pub enum Delivery {
-    /// An event. Once it is handled, its cursor is where to resume.
+    /// An event, and the cursor at which to resume after it.
     Event(Recorded, Cursor),
-    /// All events so far have been delivered; what follows is new. Comes again after the
-    /// subscriber has fallen behind.
+    /// The caught-up mark: all events so far have been delivered. It is repeated after the subscriber has
+    /// fallen behind.
     CaughtUp(Cursor),
 }
 
-/// A stream, as it is now.
+/// The state of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamInfo {
     /// Its name.
@@ -178,37 +176,37 @@ pub struct StreamInfo {
     pub first_position: u64,
     /// The position of its last event.
     pub last_position: u64,
-    /// What of it is kept; without the rules that it falls under.
+    /// Its own retention, without retention rules.
     pub retention: Retention,
-    /// Whether it was closed with a tombstone.
+    /// Whether it has a tombstone.
     pub tombstoned: bool,
 }
 
 impl StreamInfo {
-    /// Whether all of its events so far were deleted. It goes on counting.
+    /// Whether all of its events so far were deleted. Version numbers continue.
     pub fn is_deleted(&self) -> bool {
         self.tombstoned || self.retention.truncate_before.is_some_and(|first| first > self.version)
     }
 }
 
-/// Which streams are wanted: all, or those of a category, in the order in which they began.
+/// A list of streams: all, or those of a category, in the order in which they began.
 #[derive(Debug, Clone, Default)]
 pub struct Streams {
-    /// Only this category's.
+    /// Only streams of this category.
     pub category: Option<String>,
-    /// Only those that began after it; the last page's cursor.
+    /// Only streams that began after this cursor, that of the page before.
     pub after: Option<Cursor>,
-    /// At most so many; 0 means the store's limit.
+    /// The most streams; 0 means the limit of the store.
     pub limit: usize,
 }
 
-/// Some streams.
+/// A page of streams.
 #[derive(Debug, Clone)]
 pub struct StreamsPage {
     /// The streams.
     pub streams: Vec<StreamInfo>,
-    /// Where to go on.
+    /// The cursor for the next page.
     pub cursor: Cursor,
-    /// Whether there are more.
+    /// Whether more streams follow.
     pub more: bool,
 }

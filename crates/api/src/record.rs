@@ -1,4 +1,4 @@
-//! The bytes of an event, as they lie in the log and travel to clients. `docs/format.md` draws them.
+//! The record of an event: its bytes in the log and on the wire. `docs/format.md` describes them.
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
@@ -14,12 +14,12 @@ const FLAG_TIME_GIVEN: u16 = 1;
 const FLAG_JSON: u16 = 2;
 /// Metadata and data were removed.
 const FLAG_SCAVENGED: u16 = 4;
-/// Stands in the place of an event that was lost by damage.
+/// The record is the placeholder of an event that was lost by damage.
 const FLAG_LOST: u16 = 8;
 /// Flags that this release knows.
 const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED | FLAG_LOST;
 
-/// The type of what stands in the place of a lost event.
+/// The type of placeholders of lost events.
 const LOST_TYPE: &str = "$Lost";
 
 /// The fixed part of an event. After it come, without gaps: stream, type, correlation, causation,
@@ -31,7 +31,7 @@ pub struct EventHeader {
     pub version: U64,
     /// The event's id.
     pub id: [u8; 16],
-    /// The keyed digest of all that the caller gave.
+    /// The keyed digest of all that the caller gave: see [`digest`].
     pub digest: [u8; 16],
     flags: U16,
     schema_version: U16,
@@ -77,14 +77,14 @@ impl EventHeader {
     }
 }
 
-/// Lays out an event whose version is not known yet.
+/// Encodes an event whose version is not known yet.
 pub fn encode(stream: &str, event: &NewEvent, id: [u8; 16], hash_key: &[u8; 16]) -> Vec<u8> {
     let mut out = Vec::with_capacity(EventHeader::SIZE + encoded_len(stream, event));
     encode_into(&mut out, stream, event, id, hash_key);
     out
 }
 
-/// Lays out an event whose version is not known yet behind what is there.
+/// Appends the record of an event whose version is not known yet.
 pub fn encode_into(
     out: &mut Vec<u8>,
     stream: &str,
@@ -136,9 +136,9 @@ pub fn encode_into(
     out.extend_from_slice(&event.data);
 }
 
-/// Lays out what stands in the place of a lost event: nothing of it is seen.
-pub fn lost(stream: &str, version: u64, position: u64) -> Vec<u8> {
-    // No two have the same id.
+/// Encodes the placeholder of a lost event, which no read returns.
+pub fn encode_placeholder(stream: &str, version: u64, position: u64) -> Vec<u8> {
+    // The position makes the id unique.
     let id = u128::from(position).to_be_bytes();
     let mut out = encode(stream, &NewEvent::new(LOST_TYPE, ""), id, &[0; 16]);
     if let Ok((header, _)) = EventHeader::mut_from_prefix(&mut out) {
@@ -149,7 +149,7 @@ pub fn lost(stream: &str, version: u64, position: u64) -> Vec<u8> {
     out
 }
 
-/// Whether the lengths of an event's parts can be written.
+/// Whether the lengths of an event's parts fit into a record.
 pub fn fits(stream: &str, event: &NewEvent) -> bool {
     let short = |text: &str| text.len() <= usize::from(u16::MAX);
     let texts = [&event.correlation, &event.causation];
@@ -163,7 +163,7 @@ pub fn fits(stream: &str, event: &NewEvent) -> bool {
         && u32::try_from(encoded_len(stream, event) + EventHeader::SIZE).is_ok()
 }
 
-/// Bytes that an event takes without its header.
+/// Returns the bytes of an event without its header.
 pub fn encoded_len(stream: &str, event: &NewEvent) -> usize {
     let text = |text: &Option<String>| text.as_deref().unwrap_or_default().len();
     let tags: usize = event.tags.iter().map(|(key, value)| 3 + key.len() + value.len()).sum();
@@ -177,30 +177,30 @@ pub fn encoded_len(stream: &str, event: &NewEvent) -> usize {
         + event.data.len()
 }
 
-/// Writes the version into an encoded event.
+/// Sets the version in a record.
 pub fn set_version(encoded: &mut [u8], version: u64) {
-    if let Some(place) = encoded.get_mut(..8) {
-        place.copy_from_slice(&version.to_le_bytes());
+    if let Some(field) = encoded.get_mut(..8) {
+        field.copy_from_slice(&version.to_le_bytes());
     }
 }
 
-/// A keyed digest of all that the caller said, so that a repeat can be told from another event
-/// with the same id. What the store adds (version, commit time) is not part of it.
+/// Returns a keyed digest of all fields that the caller gave. It tells a repeat from another event with the
+/// same id. The version and the commit time, which the store adds, are not part of it.
 pub fn digest(event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
     digest_in(&mut Vec::new(), event, hash_key)
 }
 
-/// Payloads up to so many bytes are gathered with what is said around them.
-const GATHERED: usize = 4096;
+/// Longer fields are hashed directly, and not copied first.
+const MAX_COPIED: usize = 4096;
 
-/// The digest; what is to be hashed is gathered at the end of `scratch`, since one call for all of
-/// it costs a fraction of one for each part.
+/// Returns the digest. Fields are copied to the end of `scratch` and hashed with one call, which is much
+/// faster than one call for each field.
 fn digest_in(scratch: &mut Vec<u8>, event: &NewEvent, hash_key: &[u8; 16]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(hash_key);
     let start = scratch.len();
     let mut put = |bytes: &[u8]| {
         scratch.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        if bytes.len() <= GATHERED {
+        if bytes.len() <= MAX_COPIED {
             scratch.extend_from_slice(bytes);
         } else {
             hasher.write(&scratch[start..]);
@@ -226,8 +226,8 @@ fn digest_in(scratch: &mut Vec<u8>, event: &NewEvent, hash_key: &[u8; 16]) -> [u
     hasher.finish128().as_u128().to_le_bytes()
 }
 
-/// An event's bytes, seen as its parts. It is made anew whenever a part is asked for: adding up
-/// lengths is cheaper than carrying them around with every event.
+/// The layout of a record: where its parts are. It is computed for each access, which is cheaper than
+/// keeping offsets with every event.
 #[derive(Clone, Copy)]
 pub struct Layout<'a> {
     /// The fixed part.
@@ -235,8 +235,8 @@ pub struct Layout<'a> {
     bytes: &'a [u8],
 }
 
-/// The header of what is too short to have one.
-static NOTHING: [u8; EventHeader::SIZE] = [0; EventHeader::SIZE];
+/// The header of a record that is too short to have one.
+static EMPTY: [u8; EventHeader::SIZE] = [0; EventHeader::SIZE];
 
 /// The parts of an event after its header, in order.
 #[derive(Debug, Clone, Copy)]
@@ -264,13 +264,13 @@ pub enum Field {
 }
 
 impl<'a> Layout<'a> {
-    /// Reads the layout of a record, checking that all texts are texts.
+    /// Reads the layout of a record, and checks its lengths and texts.
     pub fn read(record: &'a [u8]) -> Result<Self, &'static str> {
         let Ok((header, _)) = EventHeader::ref_from_prefix(record) else {
             return Err("the record is shorter than an event's header");
         };
         if header.codec != 0 || header.flags.get() & !KNOWN_FLAGS != 0 {
-            return Err("the event is written in a way that this release does not know");
+            return Err("the event has a codec or flags that this release does not know");
         }
         let parts = header.lengths().iter().map(|length| u64::from(*length)).sum::<u64>();
         if EventHeader::SIZE as u64 + parts != record.len() as u64 {
@@ -287,10 +287,10 @@ impl<'a> Layout<'a> {
         Ok(layout)
     }
 
-    /// The layout of a record that was read before, or laid out by this process; more may follow it.
+    /// Returns the layout of a record that was checked before. More bytes may follow the record.
     pub fn of(record: &'a [u8]) -> Self {
         let whole = EventHeader::ref_from_prefix(record).map(|(header, _)| (header, record));
-        let (header, bytes) = whole.unwrap_or((zerocopy::transmute_ref!(&NOTHING), &NOTHING));
+        let (header, bytes) = whole.unwrap_or((zerocopy::transmute_ref!(&EMPTY), &EMPTY));
         Layout { header, bytes }
     }
 
@@ -308,7 +308,7 @@ impl<'a> Layout<'a> {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Tags as `key=value`.
+    /// Returns the tags, each as `key=value`.
     pub fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         tags_in(self.bytes.get(self.range(Field::Tags)).unwrap_or_default())
     }
@@ -328,19 +328,18 @@ impl<'a> Layout<'a> {
         self.header.flags.get() & FLAG_SCAVENGED != 0
     }
 
-    /// Whether it stands in for an event that was lost by damage.
+    /// Whether the record is the placeholder of an event that was lost by damage.
     pub fn is_lost(&self) -> bool {
         self.header.flags.get() & FLAG_LOST != 0
     }
 
-    /// The record without metadata and data: what it was, where and when, and what it must not be
-    /// confused with, all stay.
+    /// Returns the record of a scavenged event: without metadata and data, but with everything else.
     pub fn scavenged(&self) -> Vec<u8> {
         let flags = (self.header.flags.get() | FLAG_SCAVENGED).into();
         self.without_payload(EventHeader { flags, ..*self.header })
     }
 
-    /// The record without metadata and data, under the same header but for what that says of them.
+    /// Returns the record without metadata and data, with otherwise the same header.
     pub fn described(&self) -> Vec<u8> {
         self.without_payload(*self.header)
     }
@@ -351,13 +350,13 @@ impl<'a> Layout<'a> {
         [header.as_bytes(), self.bytes.get(names).unwrap_or_default()].concat()
     }
 
-    /// Returns the version of the data's shape.
+    /// Returns the version of the data's schema.
     pub fn schema_version(&self) -> u16 {
         self.header.schema_version.get()
     }
 }
 
-/// Tags as `key=value`; ends early where they make no sense.
+/// Reads tags as `key=value`. Ends early at invalid bytes.
 fn tags_in(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<2>()?;
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_back_what_was_laid_out_and_survives_any_cut_or_flip() {
+    fn reads_encoded_events_and_refuses_damaged_ones_without_panic() {
         let record: Bytes = encode("order-1", &event(), [3; 16], &[1; 16]).into();
         let layout = Layout::read(&record).unwrap();
         assert_eq!(layout.text(Field::Stream), "order-1");
@@ -400,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_tells_apart_whatever_the_caller_said() {
+    fn the_digest_depends_on_every_field_that_the_caller_gave() {
         let key = [1; 16];
         let others = [
             NewEvent { event_type: "Paie".into(), ..event() },

@@ -8,7 +8,7 @@ use crate::event::{BYTES, JSON, NewEvent};
 use crate::record::{Field, Layout};
 use crate::time::Timestamp;
 
-/// An event as it is stored. Cheap to clone: it is a slice of the block that it was read with.
+/// A stored event. Cloning is cheap: it is a slice of the block that was read.
 #[derive(Clone)]
 pub struct Recorded {
     position: u64,
@@ -36,8 +36,10 @@ impl fmt::Debug for Recorded {
 }
 
 impl Recorded {
-    /// Reads an event from its record; times in microseconds since 1970. An error if the record is
-    /// not an event.
+    /// Returns the event in a record.
+    ///
+    /// # Errors
+    /// [`Failure::Record`] if the record is not an event.
     pub fn from_record(
         position: u64,
         event_time: Timestamp,
@@ -56,9 +58,11 @@ impl Recorded {
         }
     }
 
-    /// An event made of its parts, for a store that has it from elsewhere. An event without an id
-    /// gets that of zeros; without an event time, its commit time. An error if a name is longer
-    /// than a record can hold.
+    /// Returns an event that is made from its parts, for stores with another source of events. Without an id
+    /// its id is all zeros; without an event time it is the commit time.
+    ///
+    /// # Errors
+    /// [`Failure::Record`] if a name is longer than a record can hold.
     pub fn from_parts(
         stream: &str,
         version: u64,
@@ -76,12 +80,12 @@ impl Recorded {
         Recorded::from_record(position, event_time, commit_time, bytes.into())
     }
 
-    /// The event as it lies in the log, without position and times: `docs/format.md` draws it.
+    /// Returns the record of the event, without position and times; see `docs/format.md`.
     pub fn record(&self) -> &Bytes {
         &self.record
     }
 
-    /// Its place in the log, from 1.
+    /// Returns its position in the log, from 1.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -97,27 +101,27 @@ impl Recorded {
         self
     }
 
-    /// Its stream.
+    /// Returns its stream.
     pub fn stream(&self) -> &str {
         self.text(Field::Stream)
     }
 
-    /// Its number in its stream, from 0.
+    /// Returns its version: its number in its stream, from 0.
     pub fn version(&self) -> u64 {
         self.layout().header.version.get()
     }
 
-    /// Its id.
+    /// Returns its id.
     pub fn id(&self) -> Uuid {
         Uuid::from_bytes(self.layout().header.id)
     }
 
-    /// What kind of event it is.
+    /// Returns its type.
     pub fn event_type(&self) -> &str {
         self.text(Field::EventType)
     }
 
-    /// When it happened.
+    /// Returns the time at which it happened.
     pub fn event_time(&self) -> Timestamp {
         Timestamp(self.event_time)
     }
@@ -127,27 +131,27 @@ impl Recorded {
         self.layout().time_was_given()
     }
 
-    /// When it was stored; never earlier than that of an event before it.
+    /// Returns its commit time, which is never earlier than that of an earlier event.
     pub fn commit_time(&self) -> Timestamp {
         Timestamp(self.commit_time)
     }
 
-    /// What it belongs to.
+    /// Returns its correlation id.
     pub fn correlation(&self) -> Option<&str> {
         Some(self.text(Field::Correlation)).filter(|text| !text.is_empty())
     }
 
-    /// What caused it.
+    /// Returns its causation id.
     pub fn causation(&self) -> Option<&str> {
         Some(self.text(Field::Causation)).filter(|text| !text.is_empty())
     }
 
-    /// Its tags, in the order in which they were given.
+    /// Returns its tags, in the order in which they were given.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.layout().tags().filter_map(|tag| tag.split_once('='))
     }
 
-    /// Its media type.
+    /// Returns its media type.
     pub fn content_type(&self) -> &str {
         match self.text(Field::ContentType) {
             "" if self.layout().is_json() => JSON,
@@ -156,25 +160,26 @@ impl Recorded {
         }
     }
 
-    /// The version of the data's shape.
+    /// Returns the version of the data's schema.
     pub fn schema_version(&self) -> u16 {
         self.layout().schema_version()
     }
 
-    /// Bytes about the event.
+    /// Returns its metadata.
     pub fn metadata(&self) -> Bytes {
         self.record.slice(self.layout().range(Field::Metadata))
     }
 
-    /// The event's own bytes.
+    /// Returns its payload.
     pub fn data(&self) -> Bytes {
         self.record.slice(self.layout().range(Field::Data))
     }
 
-    /// Whether the digest that it holds is that of what it says; what was scavenged can't be asked.
+    /// Whether the digest in its record is right. It can't be computed for a scavenged event, so it counts
+    /// as right there.
     pub fn digest_is_right(&self, hash_key: &[u8; 16]) -> bool {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let said = NewEvent {
+        let original = NewEvent {
             id: Some(self.id()),
             event_type: self.event_type().to_owned(),
             event_time: self.event_time_given().then_some(self.event_time()),
@@ -186,7 +191,7 @@ impl Recorded {
             metadata: self.metadata(),
             data: self.data(),
         };
-        self.is_scavenged() || crate::record::digest(&said, hash_key) == self.digest()
+        self.is_scavenged() || crate::record::digest(&original, hash_key) == self.digest()
     }
 
     /// Returns the digest that its record holds.
@@ -199,22 +204,22 @@ impl Recorded {
         self.layout().is_scavenged()
     }
 
-    /// Whether it stands in the place of an event that was lost by damage.
+    /// Whether it is the placeholder of an event that was lost by damage.
     pub fn is_lost(&self) -> bool {
         self.layout().is_lost()
     }
 
-    /// Its record without metadata and data.
+    /// Returns its record without metadata and data.
     pub fn scavenged(&self) -> Vec<u8> {
         self.layout().scavenged()
     }
 
-    /// Bytes of metadata and data.
+    /// Returns the bytes of metadata and data.
     pub fn payload_bytes(&self) -> u64 {
         (self.layout().range(Field::Metadata).len() + self.layout().range(Field::Data).len()) as u64
     }
 
-    /// Whether it belongs to somebody who may have to be forgotten.
+    /// Whether it has a subject whose data may have to be forgotten.
     pub fn is_forgettable(&self) -> bool {
         !self.layout().range(Field::Subject).is_empty()
     }
@@ -224,7 +229,7 @@ impl Recorded {
         self.record.len()
     }
 
-    /// A copy that does not keep the block alive that it was read with.
+    /// Returns a copy that does not keep the block in memory that was read.
     pub fn detached(mut self) -> Self {
         self.record = Bytes::copy_from_slice(&self.record);
         self

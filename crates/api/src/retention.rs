@@ -5,12 +5,10 @@ use std::time::Duration;
 use crate::error::Invalid;
 use crate::query::Query;
 
-/// Which events of a stream, or of a rule's query, are no longer wanted. Nothing is dropped unless
-/// this says so.
+/// The retention of a stream, or of the query of a retention rule. By default nothing is dropped.
 ///
-/// What it drops is not read and not delivered any more, at once; its metadata and data are removed
-/// from the disk when the store is scavenged. Versions, ordinals, positions, event ids and
-/// conditions stay as they are.
+/// Reads and subscriptions skip dropped events at once. Scavenging removes their metadata and data from the
+/// disk. Versions, ordinals, positions, event ids and conditions do not change.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,39 +18,39 @@ use crate::query::Query;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// The newest so many events of a stream are kept.
+    /// The number of newest events of a stream that are kept.
     pub max_count: Option<u64>,
-    /// Events are kept for so long after their commit time.
+    /// The time for which events are kept after their commit time.
     pub max_age: Option<Duration>,
-    /// Events before this version are dropped; for a stream only.
+    /// Events before this version are dropped. Not allowed in a rule.
     pub truncate_before: Option<u64>,
 }
 
-/// Retention for all that a query yields, also for what comes.
+/// A retention rule: retention for past and future events of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionRule {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Which events. With a maximal count it must select whole streams: by name, prefix or category.
+    /// The query. With a maximal count it must select whole streams: by name, prefix or category.
     pub query: Query,
-    /// What is kept of them.
+    /// The retention of its events.
     pub retention: Retention,
 }
 
 impl Retention {
-    /// The newest so many events of a stream are kept.
+    /// Keeps this number of the newest events of a stream.
     pub fn max_count(mut self, events: u64) -> Self {
         self.max_count = Some(events);
         self
     }
 
-    /// Events are kept for so long after their commit time.
+    /// Keeps events for this time after their commit time.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Events before this version are dropped.
+    /// Drops events before this version.
     pub fn truncate_before(mut self, version: u64) -> Self {
         self.truncate_before = Some(version);
         self
@@ -63,7 +61,7 @@ impl Retention {
         *self == Retention::default()
     }
 
-    /// Refuses retention that keeps nothing.
+    /// Checks that the retention can keep events.
     ///
     /// # Errors
     /// `retention_invalid`.
@@ -75,20 +73,20 @@ impl Retention {
         Ok(())
     }
 
-    /// Events whose commit time is earlier are too old at this time.
+    /// Returns the cutoff at a time: events with an earlier commit time are dropped.
     pub fn cutoff(&self, now: i64) -> i64 {
         let micros = self.max_age.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
         micros.map_or(i64::MIN, |micros| now.saturating_sub(micros))
     }
 
-    /// Events of a stream that ends with this version are dropped before the answer.
+    /// Returns the first version that is kept in a stream with this last version.
     pub fn first_kept(&self, last: u64) -> u64 {
         let by_count = self.max_count.map_or(0, |count| (last + 1).saturating_sub(count));
         by_count.max(self.truncate_before.unwrap_or(0))
     }
 }
 
-/// As it stands in the log: one `name=value` a line.
+/// Writes the form of the log: lines of `name=value`.
 impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = [
@@ -106,12 +104,17 @@ impl fmt::Display for Retention {
 impl FromStr for Retention {
     type Err = Invalid;
 
-    /// Reads what was written; names that a later release may have added are an error, because to
-    /// pass over them might drop too much.
+    /// Reads the form of the log. Unknown names are an error, because ignoring a setting of a later release
+    /// could drop too many events.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut retention = Retention::default();
         for line in text.lines() {
-            let wrong = || Invalid::new("retention_invalid", format!("{line:?} is not known"));
+            let wrong = || {
+                Invalid::new(
+                    "retention_invalid",
+                    format!("{line:?} is not a retention setting of this release"),
+                )
+            };
             let (name, value) = line.split_once('=').ok_or_else(wrong)?;
             let value: u64 = value.parse().map_err(|_| wrong())?;
             match name {
@@ -130,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_wrote_and_refuses_what_it_does_not_know() {
+    fn reads_its_own_text_and_refuses_unknown_settings() {
         let all =
             Retention::default().max_count(3).max_age(Duration::from_micros(7)).truncate_before(9);
         for retention in [all, Retention::default(), Retention::default().max_count(1)] {
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strictest_of_count_and_truncation_counts() {
+    fn the_stricter_of_count_and_truncation_applies() {
         let retention = Retention::default().max_count(3).truncate_before(2);
         assert_eq!([0, 2, 3, 4, 9].map(|last| retention.first_kept(last)), [2, 2, 2, 2, 7]);
         assert_eq!(Retention::default().max_age(Duration::MAX).cutoff(5), 5 - i64::MAX);

@@ -1,4 +1,4 @@
-//! A store that is borrowed or shared is a store.
+//! Implements [`EventStore`] for references and `Arc`s of stores.
 
 use std::future::Future;
 use std::sync::Arc;

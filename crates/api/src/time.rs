@@ -8,7 +8,7 @@ use crate::error::Invalid;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Microseconds since 1970.
+    /// Returns the microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.0
     }
@@ -26,7 +26,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = Invalid;
 
-    /// Reads RFC 3339 (`2026-03-01T12:00:00Z`), or a date, which is its first moment in UTC.
+    /// Reads RFC 3339 (`2026-03-01T12:00:00Z`), or a date, which means its start in UTC.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
             let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10)?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use leftfold::{Expected, From, Packing, Point, Query, Timestamp};
+use leftfold::{Compression, Expected, From, Point, Query, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use accounts::{
@@ -40,7 +40,7 @@ pub(crate) struct Place {
     pub(crate) data: PathBuf,
     /// How full segments are stored: off (as they are), fast, or small.
     #[arg(long, global = true, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = packing)]
-    pub(crate) packing: Packing,
+    pub(crate) packing: Compression,
     /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113.
     #[arg(long, global = true, env = "LEFTFOLD_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
@@ -420,11 +420,11 @@ pub(crate) struct Delete {
     pub(crate) tombstone: bool,
 }
 
-fn packing(text: &str) -> Result<Packing, String> {
+fn packing(text: &str) -> Result<Compression, String> {
     match text {
-        "off" => Ok(Packing::Off),
-        "fast" => Ok(Packing::Fast),
-        "small" => Ok(Packing::Small),
+        "off" => Ok(Compression::Off),
+        "fast" => Ok(Compression::Fast),
+        "small" => Ok(Compression::Small),
         _ => Err("expected off, fast or small".to_owned()),
     }
 }

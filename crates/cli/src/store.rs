@@ -52,7 +52,7 @@ pub(crate) fn only_here(place: &Place, command: &str) -> anyhow::Result<()> {
 }
 
 pub(crate) fn options(place: &Place) -> Options {
-    Options { packing: place.packing, ..Options::default() }
+    Options { compression: place.packing, ..Options::default() }
 }
 
 fn connect(place: &Place, url: &str) -> anyhow::Result<Store> {

@@ -1,4 +1,4 @@
-use leftfold_api::{AppendError, BackupReport, ReadError, Scavenged, Stat};
+use leftfold_api::{AppendError, BackupReport, ReadError, ScavengeReport, Stat};
 use leftfold_wire::v1;
 
 use crate::calls::{Patience, Repeat};
@@ -12,21 +12,24 @@ impl Client {
     ///
     /// # Errors
     /// Those of a read; `forbidden`.
-    pub async fn stat(&self, reclaimable: bool) -> Result<(Stat, Option<Scavenged>), ReadError> {
+    pub async fn stat(
+        &self,
+        reclaimable: bool,
+    ) -> Result<(Stat, Option<ScavengeReport>), ReadError> {
         let request = v1::StatRequest { reclaimable };
         let stat =
             self.calls.ask(Repeat::Safe, Patience::Endless, request, |calls, request| async move {
                 calls.admin().stat(request).await
             });
         let stat = stat.await?;
-        Ok((stat.stat(), stat.reclaimable.map(Scavenged::from)))
+        Ok((stat.stat(), stat.reclaimable.map(ScavengeReport::from)))
     }
 
     /// Removes the payloads of all that retention has dropped, or only says what that would be.
     ///
     /// # Errors
     /// Those of an append; `forbidden`. Doing it twice does no harm.
-    pub async fn scavenge(&self, dry_run: bool) -> Result<Scavenged, ReadError> {
+    pub async fn scavenge(&self, dry_run: bool) -> Result<ScavengeReport, ReadError> {
         let request = v1::ScavengeRequest { dry_run };
         let done = self.calls.ask(
             Repeat::Unsafe,

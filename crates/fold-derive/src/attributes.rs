@@ -1,24 +1,24 @@
-//! What `#[event(..)]` may say, on the enum, on a variant and on a field.
+//! The `#[event(..)]` attributes of the enum, a variant and a field.
 
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, LitInt, LitStr, Path, Token};
 
-/// On the enum: `crate = "path"`.
-pub(crate) struct OnEnum {
+/// The attribute on the enum: `crate = "path"`.
+pub(crate) struct EnumAttributes {
     pub(crate) krate: Path,
 }
 
-/// On a variant: `name = "..."`, `version = n`, `upcast(f, g, ..)`.
+/// The attributes on a variant: `name = "..."`, `version = n`, `upcast(f, g, ..)`.
 #[derive(Default)]
-pub(crate) struct OnVariant {
+pub(crate) struct VariantAttributes {
     pub(crate) name: Option<LitStr>,
     pub(crate) version: Option<LitInt>,
     pub(crate) upcasts: Vec<Expr>,
 }
 
-/// On a field: `tag`, or `tag = "key"`.
+/// The attribute on a field: `tag`, or `tag = "key"`.
 #[derive(Default)]
-pub(crate) struct OnField {
+pub(crate) struct FieldAttributes {
     pub(crate) tag: Option<Option<LitStr>>,
 }
 
@@ -39,7 +39,7 @@ fn each(
     Ok(())
 }
 
-impl OnEnum {
+impl EnumAttributes {
     pub(crate) fn read(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut krate = syn::parse_quote!(::leftfold);
         let take = |name: &str, meta: &syn::meta::ParseNestedMeta<'_>| {
@@ -50,13 +50,13 @@ impl OnEnum {
             Ok(false)
         };
         each(attributes, take, "`crate = \"...\"`")?;
-        Ok(OnEnum { krate })
+        Ok(EnumAttributes { krate })
     }
 }
 
-impl OnVariant {
+impl VariantAttributes {
     pub(crate) fn read(attributes: &[Attribute]) -> syn::Result<Self> {
-        let mut found = OnVariant::default();
+        let mut found = VariantAttributes::default();
         let take = |name: &str, meta: &syn::meta::ParseNestedMeta<'_>| {
             match name {
                 "name" => found.name = Some(meta.value()?.parse()?),
@@ -76,9 +76,9 @@ impl OnVariant {
     }
 }
 
-impl OnField {
+impl FieldAttributes {
     pub(crate) fn read(attributes: &[Attribute]) -> syn::Result<Self> {
-        let mut found = OnField::default();
+        let mut found = FieldAttributes::default();
         let take = |name: &str, meta: &syn::meta::ParseNestedMeta<'_>| {
             if name != "tag" {
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! The implementation of `Event` for an enum.
+//! Generates the implementation of `Event` for an enum.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error};
 
-use crate::attributes::OnEnum;
-use crate::variant::{Kind, serde_crate};
+use crate::attributes::EnumAttributes;
+use crate::variant::{EventVariant, serde_crate};
 
 const ENUMS_ONLY: &str = "an event type is a variant of an enum: write `enum Bank { Opened { .. } }`; \
                           all events that belong together are one enum";
@@ -26,20 +26,20 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     if data.variants.is_empty() {
         return Err(Error::new(input.ident.span(), "an enum of events has at least one variant"));
     }
-    let krate = OnEnum::read(&input.attrs)?.krate;
-    let kinds = data.variants.iter().map(Kind::read).collect::<syn::Result<Vec<_>>>()?;
+    let krate = EnumAttributes::read(&input.attrs)?.krate;
+    let kinds = data.variants.iter().map(EventVariant::read).collect::<syn::Result<Vec<_>>>()?;
     check_names(&kinds)?;
 
     let ident = &input.ident;
     let private = quote!(#krate::__private);
-    let listed = kinds.iter().map(|kind| kind.listed(&krate));
-    let any = kinds.iter().map(Kind::any);
+    let listed = kinds.iter().map(|kind| kind.kind_entry(&krate));
+    let any = kinds.iter().map(EventVariant::pattern);
     let at = 0..kinds.len();
-    let tags = kinds.iter().map(Kind::tags);
+    let tags = kinds.iter().map(EventVariant::tags_arm);
     let (name, serde_crate) = (ident.to_string(), serde_crate(&private));
-    let written = kinds.iter().map(Kind::written);
-    let empty = kinds.iter().filter(|kind| kind.is_empty()).map(Kind::any);
-    let decode = kinds.iter().map(|kind| kind.decode(&private));
+    let written = kinds.iter().map(EventVariant::serde_variant);
+    let empty = kinds.iter().filter(|kind| kind.is_empty()).map(EventVariant::pattern);
+    let decode = kinds.iter().map(|kind| kind.decode_arm(&private));
     Ok(quote! {
         #[automatically_derived]
         impl #krate::Event for #ident {
@@ -58,9 +58,9 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
                 #[serde(crate = #serde_crate, remote = #name, untagged)]
                 enum Payload { #(#written,)* }
 
-                struct Written<'event>(&'event #ident);
+                struct PayloadRef<'event>(&'event #ident);
 
-                impl #private::serde::Serialize for Written<'_> {
+                impl #private::serde::Serialize for PayloadRef<'_> {
                     fn serialize<S: #private::serde::Serializer>(
                         &self,
                         serializer: S,
@@ -71,7 +71,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
 
                 match self {
                     #(#empty => ::std::result::Result::Ok(b"{}".to_vec()),)*
-                    event => #private::encode(&Written(event)),
+                    event => #private::encode(&PayloadRef(event)),
                 }
             }
 
@@ -89,7 +89,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-fn check_names(kinds: &[Kind<'_>]) -> syn::Result<()> {
+fn check_names(kinds: &[EventVariant<'_>]) -> syn::Result<()> {
     let mut names = HashSet::new();
     for kind in kinds {
         if !names.insert(&kind.name) {

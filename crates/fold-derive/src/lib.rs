@@ -1,8 +1,7 @@
 //! `#[derive(Event)]`: each variant of an enum is an event type.
 //!
-//! What it writes can be read in full here. For each variant there are its name, its version and
-//! its tags; its fields are the payload, as serde would write them. See `leftfold::Event` for what
-//! may be said.
+//! For each variant the generated code has its name, its version and its tags; its fields are the
+//! payload, as serde would write them. See `leftfold::Event` for the attributes.
 
 mod attributes;
 mod expand;
@@ -10,7 +9,8 @@ mod variant;
 
 use proc_macro::TokenStream;
 
-/// Makes an enum an event type per variant. The attributes are described at the trait `Event`.
+/// Derives `Event` for an enum: one event type per variant. The trait `Event` documents the
+/// attributes.
 #[proc_macro_derive(Event, attributes(event, serde))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);

@@ -1,14 +1,14 @@
-//! One variant, as it is written and as it is read.
+//! Generates the code of one variant.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Field, Fields, Ident, Path, Type, Variant};
 
-use crate::attributes::{OnField, OnVariant};
+use crate::attributes::{FieldAttributes, VariantAttributes};
 
-/// A variant and what was said of it.
-pub(crate) struct Kind<'a> {
+/// A variant with its attributes.
+pub(crate) struct EventVariant<'a> {
     ident: &'a Ident,
     shape: Shape<'a>,
     pub(crate) name: String,
@@ -18,60 +18,65 @@ pub(crate) struct Kind<'a> {
     has_braces: bool,
 }
 
-/// What the payload is.
+/// The shape of the payload.
 enum Shape<'a> {
     /// An empty object.
     Unit,
-    /// What the one field is written as.
+    /// The one field, as serde writes it.
     Whole(&'a Type),
     /// An object of the fields.
-    Named(Vec<Member<'a>>),
+    Named(Vec<NamedField<'a>>),
 }
 
-struct Member<'a> {
+struct NamedField<'a> {
     ident: &'a Ident,
     ty: &'a Type,
     serde: Vec<&'a Attribute>,
     tag: Option<String>,
 }
 
-impl Member<'_> {
+impl NamedField<'_> {
     fn declared(&self) -> TokenStream {
         let (ident, ty, serde) = (self.ident, self.ty, &self.serde);
         quote!(#(#serde)* #ident: #ty)
     }
 }
 
-impl<'a> Kind<'a> {
+impl<'a> EventVariant<'a> {
     pub(crate) fn read(variant: &'a Variant) -> syn::Result<Self> {
-        let said = OnVariant::read(&variant.attrs)?;
-        let version = said.version.as_ref().map_or(Ok(1), |version| version.base10_parse())?;
-        let name = said.name.as_ref().map_or(variant.ident.to_string(), syn::LitStr::value);
+        let attributes = VariantAttributes::read(&variant.attrs)?;
+        let version =
+            attributes.version.as_ref().map_or(Ok(1), |version| version.base10_parse())?;
+        let name = attributes.name.as_ref().map_or(variant.ident.to_string(), syn::LitStr::value);
         if name.is_empty() {
-            return Err(Error::new(said.name.span(), "an event type has a name"));
+            return Err(Error::new(attributes.name.span(), "an event type has a name"));
         }
         let needed = usize::from(version).saturating_sub(1);
-        if version == 0 || said.upcasts.len() != needed {
-            return Err(Error::new(variant.ident.span(), count_of_upcasts(&name, version, &said)));
+        if version == 0 || attributes.upcasts.len() != needed {
+            return Err(Error::new(
+                variant.ident.span(),
+                upcast_count_error(&name, version, &attributes),
+            ));
         }
         let shape = Shape::read(variant)?;
         let has_braces = matches!(variant.fields, Fields::Named(_));
-        let (ident, upcasts, serde) = (&variant.ident, said.upcasts, of_serde(&variant.attrs));
-        Ok(Kind { ident, shape, name, version, upcasts, serde, has_braces })
+        let (ident, upcasts, serde) =
+            (&variant.ident, attributes.upcasts, of_serde(&variant.attrs));
+        Ok(EventVariant { ident, shape, name, version, upcasts, serde, has_braces })
     }
 
     pub(crate) fn ident(&self) -> &Ident {
         self.ident
     }
 
-    /// The pattern that matches the variant, whatever it holds.
-    pub(crate) fn any(&self) -> TokenStream {
+    /// Returns the pattern that matches the variant with any fields.
+    pub(crate) fn pattern(&self) -> TokenStream {
         let ident = self.ident;
         quote!(Self::#ident { .. })
     }
 
-    /// An arm that gives the tags.
-    pub(crate) fn tags(&self) -> TokenStream {
+    /// Returns the match arm that makes the tags.
+    pub(crate) fn tags_arm(&self) -> TokenStream {
         let ident = self.ident;
         let tagged: Vec<_> = match &self.shape {
             Shape::Named(members) => members
@@ -87,27 +92,27 @@ impl<'a> Kind<'a> {
         quote!(Self::#ident { #(#fields,)* .. } => ::std::vec![#(#pairs),*],)
     }
 
-    /// The variant as serde is to write it: what it holds, and what was said to serde about it.
-    pub(crate) fn written(&self) -> TokenStream {
+    /// Returns the variant for serde's derive: its fields and its serde attributes.
+    pub(crate) fn serde_variant(&self) -> TokenStream {
         let (ident, serde) = (self.ident, &self.serde);
         match &self.shape {
             Shape::Unit if self.has_braces => quote!(#ident {}),
             Shape::Unit => quote!(#ident),
             Shape::Whole(ty) => quote!(#(#serde)* #ident(#ty)),
             Shape::Named(members) => {
-                let fields = members.iter().map(Member::declared);
+                let fields = members.iter().map(NamedField::declared);
                 quote!(#(#serde)* #ident { #(#fields),* })
             }
         }
     }
 
-    /// Whether it holds nothing. Its payload is an empty object then.
+    /// Returns whether it has no fields. Then its payload is an empty object.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.shape, Shape::Unit)
     }
 
-    /// An arm that reads the payload.
-    pub(crate) fn decode(&self, private: &TokenStream) -> TokenStream {
+    /// Returns the match arm that decodes the payload.
+    pub(crate) fn decode_arm(&self, private: &TokenStream) -> TokenStream {
         let (ident, name) = (self.ident, &self.name);
         let upcasts =
             self.upcasts.iter().map(|upcast| quote!(&|old| #private::upcast(#upcast, old)));
@@ -122,7 +127,7 @@ impl<'a> Kind<'a> {
             Shape::Named(members) => {
                 let serde_crate = serde_crate(private);
                 let names = members.iter().map(|member| member.ident);
-                let fields = members.iter().map(Member::declared);
+                let fields = members.iter().map(NamedField::declared);
                 let serde = &self.serde;
                 quote! {{
                     #[derive(#private::serde::Deserialize)]
@@ -137,8 +142,8 @@ impl<'a> Kind<'a> {
         quote!(#name => #value,)
     }
 
-    /// What the list of kinds says of it.
-    pub(crate) fn listed(&self, krate: &Path) -> TokenStream {
+    /// Returns its entry in the list of kinds.
+    pub(crate) fn kind_entry(&self, krate: &Path) -> TokenStream {
         let (name, version) = (&self.name, self.version);
         quote!(#krate::Kind { event_type: #name, version: #version })
     }
@@ -165,38 +170,38 @@ impl<'a> Shape<'a> {
 }
 
 fn whole(field: &Field) -> syn::Result<Shape<'_>> {
-    match OnField::read(&field.attrs)?.tag {
+    match FieldAttributes::read(&field.attrs)?.tag {
         None => Ok(Shape::Whole(&field.ty)),
         Some(_) => Err(Error::new(field.span(), "only a named field can be a tag")),
     }
 }
 
-fn member(field: &Field) -> syn::Result<Member<'_>> {
+fn member(field: &Field) -> syn::Result<NamedField<'_>> {
     let Some(ident) = &field.ident else {
         return Err(Error::new(field.span(), "the fields of an event have names"));
     };
-    let tag = OnField::read(&field.attrs)?.tag;
+    let tag = FieldAttributes::read(&field.attrs)?.tag;
     let tag = tag.map(|key| key.map_or(ident.to_string(), |key| key.value()));
-    Ok(Member { ident, ty: &field.ty, serde: of_serde(&field.attrs), tag })
+    Ok(NamedField { ident, ty: &field.ty, serde: of_serde(&field.attrs), tag })
 }
 
 fn of_serde(attributes: &[Attribute]) -> Vec<&Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("serde")).collect()
 }
 
-/// Where serde is for whoever has not named it as a dependency.
+/// Returns the path of serde for users that do not depend on serde themselves.
 pub(crate) fn serde_crate(private: &TokenStream) -> String {
     format!("{private}::serde").replace(' ', "")
 }
 
-fn count_of_upcasts(name: &str, version: u16, said: &OnVariant) -> String {
+fn upcast_count_error(name: &str, version: u16, attributes: &VariantAttributes) -> String {
     match version {
         0 => format!("{name}: versions are counted from 1"),
         _ => format!(
             "{name} is at version {version}, so `upcast(...)` must list {} function(s), one from \
              each version to the next; it lists {}",
             version - 1,
-            said.upcasts.len(),
+            attributes.upcasts.len(),
         ),
     }
 }

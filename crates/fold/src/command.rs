@@ -1,19 +1,20 @@
-//! What is wanted, and the decision about it.
+//! Commands and their decisions.
 
 use std::time::Duration;
 
 use crate::event::Event;
 use crate::reads::Reads;
 
-/// What somebody wants to happen, and how that is decided.
+/// A request to change state, and how it is decided.
 ///
 /// What a command reads is its consistency boundary: its events are appended only if nothing that
-/// it reads has changed in between. `decide` is pure and synchronous: it may be asked again with what
-/// has come.
+/// it reads has changed in between. `decide` is pure and synchronous. It may be called again with
+/// newer states.
 ///
 /// # One stream
 ///
-/// The classic aggregate reads one stream, and its events go there. Nothing need be said about it:
+/// The classic aggregate reads one stream, and its events are appended to that stream. The command
+/// need not name it again:
 ///
 /// ```
 /// # use leftfold::{By, Command, Event, State, given};
@@ -60,7 +61,7 @@ use crate::reads::Reads;
 /// # Several folds
 ///
 /// A command that reads several folds, or one over a query, has no stream of its own. So each event
-/// says where it goes, and the compiler asks for it:
+/// names its target stream; the compiler requires it:
 ///
 /// ```
 /// # use leftfold::{By, Command, Emit, Event, State, given};
@@ -111,10 +112,10 @@ use crate::reads::Reads;
     note = "write `impl Command for {Self}`: what it reads, and `decide`"
 )]
 pub trait Command: Send + Sync {
-    /// The events that it may lead to.
+    /// The events that it can produce.
     type Event: Event;
 
-    /// Why it may be refused.
+    /// Why it can be refused.
     type Error: Send;
 
     /// What it reads: [`By`](crate::By) a stream, [`Over`](crate::Over) a query, a tuple of up to
@@ -124,28 +125,30 @@ pub trait Command: Send + Sync {
     /// The streams and queries that it reads.
     fn reads(&self) -> Self::Reads;
 
-    /// The events that it leads to, or why it is refused. No events: all is as it is wanted already.
+    /// Decides: returns the events, or why the command is refused. No events means that nothing has
+    /// to change.
     fn decide(
         &self,
         states: &<Self::Reads as Reads>::States,
     ) -> Result<<Self::Reads as Reads>::Events<Self::Event>, Self::Error>;
 
-    /// Whether it has to wait until the state allows it; asked before `decide`. Only a
-    /// command stream puts it aside; elsewhere it is answered that it waits.
+    /// Returns how long the command can wait if the state does not allow it yet; called before
+    /// `decide`. Only a command stream stashes such a command; elsewhere the caller gets
+    /// [`Waits`](crate::ExecuteError::Waits).
     fn waits(&self, _states: &<Self::Reads as Reads>::States) -> Option<Wait> {
         None
     }
 }
 
-/// A command can't be decided yet.
+/// The answer of a command that the state does not allow yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// How long it may wait, from its acceptance on.
+    /// How long it may wait, counted from its acceptance.
     pub at_most: Duration,
 }
 
 impl Wait {
-    /// At most so long, from its acceptance on; after that it has expired.
+    /// Waits at most this long after the command's acceptance; then the command expires.
     pub const fn at_most(time: Duration) -> Self {
         Wait { at_most: time }
     }

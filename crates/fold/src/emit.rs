@@ -1,31 +1,31 @@
-//! An event and where it goes.
+//! An event and its target stream.
 
 use leftfold_api::{NewEvent, Timestamp};
 
 use crate::event::{Event, Unencodable};
 
-/// An event of a decision, and the stream that it goes into. Made by [`Event::to`].
+/// An event of a decision and the stream that it is appended to. Made by [`Event::to`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emit<E> {
-    /// The stream.
+    /// The stream's name.
     pub stream: String,
     /// The event.
     pub event: E,
-    /// When it happened; if not said, when it is committed.
+    /// When the event happened; `None` means its commit time.
     pub event_time: Option<Timestamp>,
 }
 
 impl<E> Emit<E> {
-    /// With the time at which it happened.
+    /// Sets the time at which the event happened.
     pub fn at(mut self, time: Timestamp) -> Self {
         self.event_time = Some(time);
         self
     }
 }
 
-/// What [`given`](crate::given) takes: an event, or an event in a stream.
+/// An item that [`given`](crate::given) accepts: an event, or an event with its stream.
 pub trait Fact {
-    /// The stream, if it was said, and the event as it would be stored.
+    /// Returns the stream, if one was given, and the event as it would be stored.
     fn fact(self) -> Result<(Option<String>, NewEvent), Unencodable>;
 }
 

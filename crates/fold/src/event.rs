@@ -1,14 +1,14 @@
-//! Events as a program knows them: the variants of an enum.
+//! Events as types of a program: the variants of an enum.
 
 use leftfold_api::{NewEvent, Recorded};
 use thiserror::Error;
 
 use crate::emit::Emit;
 
-/// A program's own events: an enum whose variants are event types.
+/// The events of a program: an enum whose variants are event types.
 ///
-/// Derive it. A variant's name is the event type, its fields are the payload, as JSON; how serde
-/// writes a field can be said with `#[serde(..)]` at the field, as usual.
+/// Derive it. A variant's name is the event type, its fields are the payload, as JSON.
+/// `#[serde(..)]` on a field controls how serde writes it, as usual.
 ///
 /// ```
 /// use leftfold::Event;
@@ -34,7 +34,7 @@ use crate::emit::Emit;
 ///
 /// let old = Bank::decode("MoneyDeposited", 1, br#"{"cents":5}"#)?;
 /// assert_eq!(old, Some(Bank::Deposited { cents: 5, currency: "EUR".into() }));
-/// assert_eq!(Bank::decode("SomebodyElses", 1, b"{}")?, None);
+/// assert_eq!(Bank::decode("OtherType", 1, b"{}")?, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -47,40 +47,40 @@ use crate::emit::Emit;
 /// | on a field | `#[event(tag)]`, `#[event(tag = "key")]`: its value, as `Display` shows it, is a tag | |
 ///
 /// An upcast is a function `fn(A) -> B` of any types that serde can read and write: of
-/// `serde_json::Value`, or of a struct as it was and a struct as it is.
+/// `serde_json::Value`, or of an old and a new struct.
 ///
-/// What was never said stays as it is: an event of an unknown type stays in the log and is skipped by
-/// a fold that does not know it (unless it is [strict](crate::By::strict)), and fields that this
-/// program does not know stay in the event. An event of schema version 0, such as one appended by
-/// hand, is taken as version 1.
+/// An event of an unknown type stays in the log, and a fold that does not know the type skips it
+/// (unless the fold is [strict](crate::By::strict)). Fields that this program does not know stay in
+/// the stored event. An event of schema version 0, such as one appended without this crate, counts
+/// as version 1.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "not an enum of events",
     note = "write `#[derive(leftfold::Event)]` above the enum that lists your events"
 )]
 pub trait Event: Sized + Send + Sync + 'static {
-    /// The event types that it knows, with the version of each that is written.
+    /// The event types of the enum, each with the version that is written.
     const KINDS: &'static [Kind];
 
-    /// The event type that it is.
+    /// Returns the event type of this event.
     fn kind(&self) -> &'static Kind;
 
-    /// The pairs that it is found by.
+    /// Returns the tags by which queries find the event.
     fn tags(&self) -> Vec<(String, String)>;
 
-    /// Its payload, as JSON.
+    /// Encodes the payload as JSON.
     fn encode(&self) -> Result<Vec<u8>, Unencodable>;
 
-    /// Reads a payload of any version up to the one that is written. None if the event type is not
-    /// one of its own.
+    /// Decodes a payload of any version up to the written one, or returns `None` if the event type
+    /// is not one of the enum's.
     fn decode(event_type: &str, version: u16, data: &[u8]) -> Result<Option<Self>, WrongShape>;
 
-    /// Into a stream: an event is appended to the stream that its decision names.
+    /// Addresses the event to the stream that it is to be appended to.
     fn to(self, stream: impl Into<String>) -> Emit<Self> {
         Emit { stream: stream.into(), event: self, event_time: None }
     }
 
-    /// As it is appended. It has no id yet.
+    /// Returns the event in the form in which it is appended. It has no id yet.
     fn to_new(&self) -> Result<NewEvent, Unencodable> {
         let kind = self.kind();
         let mut event = NewEvent::json(kind.event_type, self.encode()?);
@@ -90,24 +90,24 @@ pub trait Event: Sized + Send + Sync + 'static {
     }
 }
 
-/// An event type, and the version of it that is written.
+/// An event type and its current version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     /// The event type.
     pub event_type: &'static str,
-    /// The version of its shape, from 1.
+    /// The version of its shape, from 1; the current one is written.
     pub version: u16,
 }
 
-/// An event that serde can't write.
+/// The error for an event that serde cannot write.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("an event can't be written as JSON: {message}")]
 pub struct Unencodable {
-    /// What serde said.
+    /// The message of serde.
     pub message: String,
 }
 
-/// A payload that is not what its event type and version promise.
+/// The error for a payload that does not fit its event type and version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WrongShape {
@@ -122,15 +122,16 @@ pub enum WrongShape {
         /// The event's version.
         found: u16,
     },
-    /// The payload does not fit.
+    /// The payload does not have the expected shape.
     #[error("{message}")]
     Payload {
-        /// What serde said, and of which version.
+        /// The message of serde, and the version that was expected.
         message: String,
     },
 }
 
-/// A stored event that can't be read. It is named, so that one can look at it; it stays where it is.
+/// The error for a stored event that cannot be read. It names the event; the event stays in the
+/// log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("event {event_type} at position {position} in stream {stream} can't be read: {reason}")]
 #[non_exhaustive]
@@ -141,23 +142,23 @@ pub struct Undecodable {
     pub stream: String,
     /// Its type.
     pub event_type: String,
-    /// What is wrong; none if the event type is not known and had to be.
+    /// Why it cannot be read.
     pub reason: Reason,
 }
 
-/// Why a stored event can't be read.
+/// Why a stored event cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Its payload.
+    /// The payload has the wrong shape.
     #[error(transparent)]
     Shape(#[from] WrongShape),
-    /// Its type, for a fold that must know all.
-    #[error("this fold does not know its type and was told to know all")]
+    /// The event type is unknown, and the fold is strict.
+    #[error("its event type is unknown, and this fold is strict: it must know all types")]
     UnknownType,
 }
 
-/// Reads a stored event; none if its type is not one of `E`'s.
+/// Decodes a stored event, or returns `None` if its type is not one of `E`'s.
 pub fn decode<E: Event>(event: &Recorded) -> Result<Option<E>, Undecodable> {
     E::decode(event.event_type(), event.schema_version(), &event.data())
         .map_err(|wrong| undecodable(event, wrong.into()))

@@ -1,4 +1,4 @@
-//! Decisions are tested without a store: given these events, when this is wanted, then that.
+//! Tests of decisions without a store: given these events, when this command, then that.
 
 use bytes::Bytes;
 use leftfold_api::{Facts, NewEvent};
@@ -9,11 +9,11 @@ use crate::event::{Reason, Undecodable};
 use crate::reads::{By, Reads, Source, Stored, Unknown};
 use crate::state::State;
 
-/// What has happened before a decision. For tests.
+/// Returns the events before a decision, for tests.
 ///
-/// The events are written and read as a store would, so their shapes are tested too. An event
-/// without a stream is in whatever stream the command reads; for a command that reads queries, or
-/// several streams, say it: `event.to("account-1")`.
+/// The events are encoded and decoded as in a store, so their shapes are tested too. An event
+/// without a stream counts as one of the single stream that the command reads. For a command that
+/// reads queries or several streams, name the stream: `event.to("account-1")`.
 ///
 /// ```
 /// # use leftfold::{By, Command, Event, State, given};
@@ -53,30 +53,30 @@ pub fn given<F: Fact>(events: impl IntoIterator<Item = F>) -> Given {
     Given::default().and(events)
 }
 
-/// What has happened before a decision; see [`given`].
+/// The events before a decision; see [`given`].
 #[derive(Debug, Clone, Default)]
 pub struct Given {
-    events: Vec<Past>,
+    events: Vec<GivenEvent>,
 }
 
 /// An event of a test.
 #[derive(Debug, Clone)]
-struct Past {
+struct GivenEvent {
     stream: Option<String>,
     event: NewEvent,
 }
 
 impl Given {
-    /// And these after them, maybe of another enum.
+    /// Adds events after these, perhaps of another enum.
     pub fn and<F: Fact>(mut self, events: impl IntoIterator<Item = F>) -> Self {
         for fact in events {
             let (stream, event) = must(fact.fact());
-            self.events.push(Past { stream, event });
+            self.events.push(GivenEvent { stream, event });
         }
         self
     }
 
-    /// What is decided then.
+    /// Decides a command on the events and returns the decision.
     pub fn when<C: Command>(
         &self,
         command: C,
@@ -84,16 +84,16 @@ impl Given {
         command.decide(&self.states::<C::Reads>(&command.reads()))
     }
 
-    /// Whether the command waits then.
+    /// Returns whether and how long a command would wait, given the events.
     pub fn waits<C: Command>(&self, command: C) -> Option<Wait> {
         command.waits(&self.states::<C::Reads>(&command.reads()))
     }
 
-    /// The state that all of them come to.
+    /// Returns the state that all the events fold to.
     pub fn state<S: State>(&self) -> S {
         let mut state = S::default();
-        for past in &self.events {
-            must(<By<S> as Reads>::apply(&mut state, 0, Unknown::Skip, past));
+        for given in &self.events {
+            must(<By<S> as Reads>::apply(&mut state, 0, Unknown::Skip, given));
         }
         state
     }
@@ -102,23 +102,23 @@ impl Given {
         let mut states = R::States::default();
         let sources = reads.sources();
         let alone = sources.len() == 1;
-        for past in &self.events {
-            for (nth, source) in sources.iter().enumerate().filter(|(_, it)| past.is_in(it, alone))
+        for given in &self.events {
+            for (nth, source) in sources.iter().enumerate().filter(|(_, it)| given.is_in(it, alone))
             {
-                must(R::apply(&mut states, nth, source.unknown, past));
+                must(R::apply(&mut states, nth, source.unknown, given));
             }
         }
         states
     }
 }
 
-impl Past {
+impl GivenEvent {
     fn is_in(&self, source: &Source, alone: bool) -> bool {
         (self.stream.is_none() && source.stream.is_some() && alone) || source.query.matches(self)
     }
 }
 
-impl Facts for Past {
+impl Facts for GivenEvent {
     fn stream(&self) -> &str {
         self.stream.as_deref().unwrap_or_default()
     }
@@ -144,7 +144,7 @@ impl Facts for Past {
     }
 }
 
-impl Stored for Past {
+impl Stored for GivenEvent {
     fn event_type(&self) -> &str {
         &self.event.event_type
     }
@@ -167,7 +167,7 @@ impl Stored for Past {
     }
 }
 
-/// A test that gives what can't be is wrong itself.
+/// Panics on an error: a test whose events cannot be encoded and decoded is wrong.
 #[expect(clippy::panic, reason = "for tests: an event that can't be written and read fails them")]
 fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("given: {error}"))

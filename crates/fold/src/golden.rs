@@ -1,8 +1,8 @@
-//! Golden samples: a stored event is read for ever, so its shape may not change unnoticed.
+//! Golden samples: stored events are read for ever, so a change of their shape must be noticed.
 //!
-//! A test keeps a sample of every version of every event type in a file. It fails when an event is
-//! written in another shape than its version's sample, when an old sample can't be read any more, and
-//! when one is missing; and it says what to do.
+//! A test keeps a sample file for each version of each event type. The test fails, and says what to
+//! do, in three cases: an event is written in another shape than its version's sample, an old
+//! sample cannot be read any more, or a sample is missing.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -31,20 +31,20 @@ use serde_json::Value;
 
 use crate::event::{Event, Kind};
 
-/// Set to `write`, missing samples are written.
+/// The environment variable that makes [`check`] write missing samples if it is set to `write`.
 pub const VARIABLE: &str = "LEFTFOLD_GOLDEN";
 
-/// What is done about a sample that is not there.
+/// What to do about a missing sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// It is written. One that is there is never changed.
+    /// Write it. An existing sample is never changed.
     Write,
-    /// The check fails.
+    /// Fail the check.
     Fail,
 }
 
 impl Missing {
-    /// As the environment says.
+    /// Reads the choice from the environment variable [`VARIABLE`].
     pub fn from_env() -> Self {
         match std::env::var(VARIABLE).as_deref() {
             Ok("write") => Missing::Write,
@@ -54,8 +54,8 @@ impl Missing {
 }
 
 /// Checks events against the golden samples in a directory of the package, one sample of each event
-/// type given: `golden!("tests/golden", [Bank::Opened { .. }, ..])`. For tests: it panics with what is
-/// wrong and what to do. See [`golden`](mod@crate::golden).
+/// type given: `golden!("tests/golden", [Bank::Opened { .. }, ..])`. For tests: it panics with a
+/// list of the problems and what to do. See [`golden`](mod@crate::golden).
 #[macro_export]
 macro_rules! golden {
     ($dir:literal, $samples:expr) => {
@@ -69,7 +69,8 @@ macro_rules! golden {
     };
 }
 
-/// Checks samples of all event types against those in a directory. The error is a list of sentences.
+/// Checks samples of all event types against those in a directory. The error is a list of
+/// sentences.
 pub fn check<E: Event>(dir: &Path, samples: &[E], missing: Missing) -> Result<(), String> {
     let mut problems = Vec::new();
     for kind in E::KINDS {
@@ -81,7 +82,7 @@ pub fn check<E: Event>(dir: &Path, samples: &[E], missing: Missing) -> Result<()
             )),
         }
     }
-    problems.extend(strangers::<E>(dir));
+    problems.extend(unknown_types::<E>(dir));
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
@@ -104,7 +105,7 @@ fn check_kind<E: Event>(
     for past in 1..=*version {
         let file = dir.join(format!("{event_type}.v{past}.json"));
         let Ok(golden) = fs::read(&file) else {
-            problems.extend(absent(&file, kind, past, &now, missing));
+            problems.extend(handle_missing(&file, kind, past, &now, missing));
             continue;
         };
         if let Err(wrong) = E::decode(event_type, past, &golden) {
@@ -129,8 +130,14 @@ fn check_kind<E: Event>(
     }
 }
 
-/// A sample is not there.
-fn absent(file: &Path, kind: &Kind, past: u16, now: &Value, missing: Missing) -> Option<String> {
+/// Handles a missing sample: writes it or returns the problem.
+fn handle_missing(
+    file: &Path,
+    kind: &Kind,
+    past: u16,
+    now: &Value,
+    missing: Missing,
+) -> Option<String> {
     let Kind { event_type, version } = kind;
     if past < *version {
         return Some(format!(
@@ -165,8 +172,8 @@ fn round_trip<E: Event>(kind: &Kind, written: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Samples of event types that are not known any more.
-fn strangers<E: Event>(dir: &Path) -> Vec<String> {
+/// Returns a problem for each event type that has samples but is not in the enum.
+fn unknown_types<E: Event>(dir: &Path) -> Vec<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -187,7 +194,7 @@ fn strangers<E: Event>(dir: &Path) -> Vec<String> {
     names.into_iter().map(sentence).collect()
 }
 
-/// What differs in shape: fields and the kinds of their values; not the values.
+/// Returns the differences in shape: fields and the kinds of their values, not the values.
 fn differences(then: &Value, now: &Value) -> Vec<String> {
     let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
     shape("", then, &mut old);

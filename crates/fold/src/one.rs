@@ -1,9 +1,10 @@
-//! One of the things that a command reads.
+//! The sealed trait behind `By` and `Over`.
 
 use crate::reads::Source;
 use crate::state::State;
 
-/// What can be read is decided here: the rest of the crate relies on what these do.
+/// Restricts what a command can read to the types of this crate, because the crate relies on how
+/// they behave.
 pub trait Sealed {}
 
 /// One fold over a stream or a query.
@@ -13,9 +14,9 @@ pub trait Sealed {}
     note = "read `By<S>` (one stream) or `Over<S>` (a query), where `S` is a `State`"
 )]
 pub trait One: Send + Sync + Sealed {
-    /// What it is folded to.
+    /// The state that its events are folded into.
     type State: State;
 
-    /// Where its events are.
+    /// Returns the stream or the query that has its events.
     fn source(&self) -> Source;
 }

@@ -1,4 +1,4 @@
-//! What a command reads.
+//! What a command reads: streams and queries, folded into states.
 
 use std::marker::PhantomData;
 
@@ -9,14 +9,14 @@ use crate::event::{Event, Reason, Undecodable, undecodable};
 use crate::one::{self, One};
 use crate::state::{Every, State};
 
-/// A state folded from one stream. A command that reads one of it appends to that stream.
+/// A state folded from one stream. A command that reads only this appends to that stream.
 pub struct By<S> {
     stream: String,
     unknown: Unknown,
     state: PhantomData<fn() -> S>,
 }
 
-/// A state folded from what a query yields, whatever streams that is in.
+/// A state folded from the events of a query, in whatever streams they are.
 pub struct Over<S> {
     query: Query,
     unknown: Unknown,
@@ -26,20 +26,20 @@ pub struct Over<S> {
 /// What a fold does with an event whose type it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unknown {
-    /// It goes on without it.
+    /// Skips it.
     #[default]
     Skip,
-    /// It fails: nothing is decided without knowing all.
+    /// Fails: the decision must rest on all events.
     Fail,
 }
 
 impl<S: State> By<S> {
-    /// The state of a stream.
+    /// Reads the state of a stream.
     pub fn stream(name: impl Into<String>) -> Self {
         By { stream: name.into(), unknown: Unknown::Skip, state: PhantomData }
     }
 
-    /// An event of a type that the state does not know is an error.
+    /// Makes an event of an unknown type an error.
     pub fn strict(mut self) -> Self {
         self.unknown = Unknown::Fail;
         self
@@ -47,12 +47,12 @@ impl<S: State> By<S> {
 }
 
 impl<S: State> Over<S> {
-    /// The state of all that a query yields.
+    /// Reads the state of all events of a query.
     pub fn query(query: Query) -> Self {
         Over { query, unknown: Unknown::Skip, state: PhantomData }
     }
 
-    /// An event of a type that the state does not know is an error.
+    /// Makes an event of an unknown type an error.
     pub fn strict(mut self) -> Self {
         self.unknown = Unknown::Fail;
         self
@@ -83,14 +83,14 @@ impl<S> one::Sealed for By<S> {}
 impl<S> one::Sealed for Over<S> {}
 impl one::Sealed for () {}
 
-/// One of the things that a command reads.
+/// The source of one fold: a stream or a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The one stream, if it is one.
+    /// The stream, if it is a single one.
     pub stream: Option<String>,
-    /// What it yields.
+    /// The query that yields its events.
     pub query: Query,
-    /// What is done with events of unknown types.
+    /// What the fold does with events of unknown types.
     pub unknown: Unknown,
 }
 
@@ -103,29 +103,29 @@ pub struct Source {
             where `S` is a `State`"
 )]
 pub trait Reads: Send + Sync + one::Sealed {
-    /// What `decide` is given.
+    /// The states that `decide` gets.
     type States: Default + Send + Sync;
 
-    /// What `decide` answers: plain events if they all go to the one stream that was read, else
-    /// events that say where they go.
+    /// The events that `decide` returns: plain events if they all go to the single stream that was
+    /// read, else events with their target streams.
     type Events<E: Event>: Send;
 
-    /// What is read.
+    /// Returns the sources, in order.
     #[doc(hidden)]
     fn sources(&self) -> Vec<Source>;
 
-    /// Each event and the stream that it goes into.
+    /// Returns each event with its target stream.
     #[doc(hidden)]
     fn emits<'a, E: Event>(
         sources: impl IntoIterator<Item = &'a Source>,
         events: Self::Events<E>,
     ) -> Vec<Emit<E>>;
 
-    /// Whether there are no events.
+    /// Returns whether there are no events.
     #[doc(hidden)]
     fn is_nothing<E: Event>(events: &Self::Events<E>) -> bool;
 
-    /// Takes an event of the n-th source in.
+    /// Applies an event of the n-th source to its state.
     #[doc(hidden)]
     fn apply(
         states: &mut Self::States,
@@ -134,29 +134,29 @@ pub trait Reads: Send + Sync + one::Sealed {
         event: &dyn Stored,
     ) -> Result<(), Undecodable>;
 
-    /// How the n-th state is kept: its name and its versions.
+    /// Returns the snapshot settings of the n-th state: name, versions, when one is due.
     #[doc(hidden)]
     fn kept(nth: usize) -> Option<(&'static str, [u32; 2], Every)>;
 
-    /// The n-th state as a snapshot.
+    /// Encodes the n-th state as a snapshot.
     #[doc(hidden)]
     fn encode(states: &Self::States, nth: usize) -> Option<Vec<u8>>;
 
-    /// Sets the n-th state from a snapshot; false if it can't be read.
+    /// Restores the n-th state from a snapshot; returns false if the snapshot cannot be read.
     #[doc(hidden)]
     fn restore(states: &mut Self::States, nth: usize, snapshot: &[u8]) -> bool;
 }
 
-/// An event to be folded: one that is stored, or one of a test.
+/// An event that can be folded: a stored one, or one of a test.
 #[doc(hidden)]
 pub trait Stored {
-    /// What kind of event it is.
+    /// Returns the event type.
     fn event_type(&self) -> &str;
-    /// The version of its shape.
+    /// Returns the version of its shape.
     fn schema_version(&self) -> u16;
-    /// Its payload.
+    /// Returns the payload.
     fn data(&self) -> bytes::Bytes;
-    /// It can't be read.
+    /// Returns the error that says why this event cannot be read.
     fn undecodable(&self, reason: Reason) -> Undecodable;
 }
 
@@ -193,15 +193,15 @@ fn apply_to<S: State>(
     Ok(())
 }
 
-fn kept_of<S: State>() -> Option<(&'static str, [u32; 2], Every)> {
+fn snapshot_settings<S: State>() -> Option<(&'static str, [u32; 2], Every)> {
     S::KEPT.map(|kept| (kept.name, [kept.schema, kept.logic], kept.every))
 }
 
-fn encode_of<S: State>(state: &S) -> Option<Vec<u8>> {
+fn encode_state<S: State>(state: &S) -> Option<Vec<u8>> {
     S::KEPT.and_then(|kept| (kept.encode)(state))
 }
 
-fn restore_to<S: State>(state: &mut S, snapshot: &[u8]) -> bool {
+fn restore_state<S: State>(state: &mut S, snapshot: &[u8]) -> bool {
     let restored = S::KEPT.and_then(|kept| (kept.decode)(snapshot));
     restored.map(|restored| *state = restored).is_some()
 }
@@ -236,15 +236,15 @@ impl<S: State> Reads for By<S> {
     }
 
     fn kept(_: usize) -> Option<(&'static str, [u32; 2], Every)> {
-        kept_of::<S>()
+        snapshot_settings::<S>()
     }
 
     fn encode(state: &S, _: usize) -> Option<Vec<u8>> {
-        encode_of(state)
+        encode_state(state)
     }
 
     fn restore(state: &mut S, _: usize, snapshot: &[u8]) -> bool {
-        restore_to(state, snapshot)
+        restore_state(state, snapshot)
     }
 }
 
@@ -277,15 +277,15 @@ impl<S: State> Reads for Over<S> {
     }
 
     fn kept(_: usize) -> Option<(&'static str, [u32; 2], Every)> {
-        kept_of::<S>()
+        snapshot_settings::<S>()
     }
 
     fn encode(state: &S, _: usize) -> Option<Vec<u8>> {
-        encode_of(state)
+        encode_state(state)
     }
 
     fn restore(state: &mut S, _: usize, snapshot: &[u8]) -> bool {
-        restore_to(state, snapshot)
+        restore_state(state, snapshot)
     }
 }
 
@@ -360,21 +360,21 @@ macro_rules! tuples {
 
             fn kept(nth: usize) -> Option<(&'static str, [u32; 2], Every)> {
                 match nth {
-                    $($nth => kept_of::<$read::State>(),)+
+                    $($nth => snapshot_settings::<$read::State>(),)+
                     _ => None,
                 }
             }
 
             fn encode(states: &Self::States, nth: usize) -> Option<Vec<u8>> {
                 match nth {
-                    $($nth => encode_of(&states.$nth),)+
+                    $($nth => encode_state(&states.$nth),)+
                     _ => None,
                 }
             }
 
             fn restore(states: &mut Self::States, nth: usize, snapshot: &[u8]) -> bool {
                 match nth {
-                    $($nth => restore_to(&mut states.$nth, snapshot),)+
+                    $($nth => restore_state(&mut states.$nth, snapshot),)+
                     _ => false,
                 }
             }

@@ -1,4 +1,4 @@
-//! What a decision rests on: a left fold over past events.
+//! States: left folds over past events.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::event::Event;
 
-/// What is known after some events: a left fold over them, starting from the default.
+/// A left fold over events, starting from the default.
 ///
-/// `apply` is pure and total: an event is a fact, so it can't be refused, and what it does may depend
-/// on nothing but the state and the event.
+/// `apply` is pure and total: it cannot refuse an event, and its result depends only on the state
+/// and the event.
 ///
 /// ```
 /// use leftfold::{Event, State};
@@ -40,24 +40,24 @@ use crate::event::Event;
             changes (`fn apply(&mut self, event: &Self::Event)`)"
 )]
 pub trait State: Default + Send + Sync + 'static {
-    /// The events that it is folded from. Events of other types are skipped.
+    /// The events that the state is folded from. Events of other types are skipped.
     type Event: Event;
 
-    /// Whether and how it is kept, so that a load need not start from the first event. Never, unless
-    /// said otherwise; see [`Kept::json`].
+    /// Whether and how the state has snapshots, so that a load need not start from the first event.
+    /// The default is no snapshots; see [`Kept::json`].
     const KEPT: Option<Kept<Self>> = None;
 
-    /// Takes an event in.
+    /// Applies an event to the state.
     fn apply(&mut self, event: &Self::Event);
 
-    /// About how many bytes it takes in memory, for the budget of
-    /// [`Entities`](crate::Entities). Count in what it holds on the heap.
+    /// Returns about how many bytes the state takes in memory, its heap included, for the budget of
+    /// [`Entities`](crate::Entities).
     fn bytes(&self) -> usize {
         size_of::<Self>()
     }
 }
 
-/// How snapshots of a state are made, read and told from others'.
+/// How the snapshots of a state are encoded, decoded and identified.
 pub struct Kept<S> {
     pub(crate) name: &'static str,
     pub(crate) schema: u32,
@@ -67,35 +67,36 @@ pub struct Kept<S> {
     pub(crate) decode: fn(&[u8]) -> Option<S>,
 }
 
-/// When a snapshot is due: as soon as one of these is reached since the last one.
+/// When a snapshot is due: as soon as one of these limits is reached since the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Every {
-    /// So many events were folded.
+    /// The number of events folded since the last snapshot.
     pub events: u64,
-    /// Their data had so many bytes.
+    /// The bytes of data of those events.
     pub bytes: u64,
-    /// So much time lies between the first and the last of them, by their commit times.
+    /// The time between the commit times of the first and the last of those events.
     pub time: Duration,
 }
 
 impl Every {
-    /// After a thousand events or a megabyte of them, however long that takes.
+    /// After 1,000 events or 1 MiB of their data; elapsed time is not considered.
     pub const DEFAULT: Every = Every { events: 1_000, bytes: 1 << 20, time: Duration::MAX };
 }
 
 impl<S: Serialize + DeserializeOwned> Kept<S> {
-    /// Snapshots in JSON, under a name that no other state has.
+    /// Returns settings for snapshots in JSON, under a name that is unique among the states.
     ///
-    /// `logic` is the version of `apply`: raise it when the same events come to another state, such
-    /// as when a bug in `apply` is fixed. Snapshots of other versions are not looked at, and replaced.
+    /// `logic` is the version of `apply`: raise it when the same events lead to another state, for
+    /// example after a bug fix in `apply`. Snapshots of other versions are ignored and replaced.
     pub const fn json(name: &'static str, logic: u32) -> Self {
         Kept { name, schema: 1, logic, every: Every::DEFAULT, encode: to_json, decode: from_json }
     }
 }
 
 impl<S> Kept<S> {
-    /// Snapshots in an encoding of your own. What can't be encoded is not kept, and what can't be
-    /// decoded is made anew from the events.
+    /// Returns settings for snapshots in a custom encoding. A state whose encoding fails gets no
+    /// snapshot. A snapshot whose decoding fails is ignored, and the state is folded from the
+    /// events.
     pub const fn new(
         name: &'static str,
         logic: u32,
@@ -105,26 +106,26 @@ impl<S> Kept<S> {
         Kept { name, schema: 1, logic, every: Every::DEFAULT, encode, decode }
     }
 
-    /// With the version of the state's shape: raise it when its fields change in a way that an old
-    /// snapshot would be misread.
+    /// Sets the version of the state's shape: raise it when its fields change in a way that would
+    /// misread an old snapshot.
     pub const fn schema(mut self, version: u32) -> Self {
         self.schema = version;
         self
     }
 
-    /// After so many events.
+    /// Makes a snapshot due after this number of events.
     pub const fn every_events(mut self, events: u64) -> Self {
         self.every.events = events;
         self
     }
 
-    /// After events with so many bytes of data.
+    /// Makes a snapshot due after events with this number of bytes of data.
     pub const fn every_bytes(mut self, bytes: u64) -> Self {
         self.every.bytes = bytes;
         self
     }
 
-    /// After events that were committed over so much time.
+    /// Makes a snapshot due after events whose commit times span this duration.
     pub const fn every_time(mut self, time: Duration) -> Self {
         self.every.time = time;
         self

@@ -1,6 +1,6 @@
-//! Serde for what is kept as text.
+//! Serde helpers for values that are stored as text.
 
-/// A value that is written and read as its text.
+/// Serializes a value as its text.
 pub(crate) mod as_text {
     use std::fmt::Display;
     use std::str::FromStr;
@@ -24,7 +24,7 @@ pub(crate) mod as_text {
     }
 }
 
-/// A value, if there is one, that is written and read as its text.
+/// Serializes an optional value as its text.
 pub(crate) mod as_text_if_any {
     use std::fmt::Display;
     use std::str::FromStr;

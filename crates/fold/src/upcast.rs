@@ -1,4 +1,4 @@
-//! From the version that was written to the version that is known.
+//! Decodes payloads of older versions.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::event::WrongShape;
 
-/// One step: from a version of a shape to the next.
+/// An upcast: converts a payload from one version to the next.
 pub(crate) type Step<'a> = &'a dyn Fn(Value) -> Result<Value, String>;
 
-/// Reads a payload of a version, taking it through the steps that are left to the known one.
+/// Decodes a payload of a version, after upcasting it to the known version.
 pub fn decode<T: DeserializeOwned>(
     version: u16,
     known: u16,
     data: &[u8],
     steps: &[Step<'_>],
 ) -> Result<T, WrongShape> {
-    // Whoever appends by hand need not know of versions.
+    // Events that were appended without a schema version have version 0; they count as version 1.
     let version = version.max(1);
     if version > known {
         return Err(WrongShape::Newer { known, found: version });
@@ -35,7 +35,7 @@ pub fn decode<T: DeserializeOwned>(
     serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
 }
 
-/// Makes a step of a function of any types.
+/// Runs an upcast function of any types that serde can read and write.
 pub fn upcast<A: DeserializeOwned, B: Serialize>(
     step: impl Fn(A) -> B,
     old: Value,

@@ -10,7 +10,7 @@ use crate::blocks::Blocks;
 use crate::create::{STORE, create_segment};
 use crate::format::{SegmentHeader, StoreHeader};
 use crate::manifest::{FileKind, LiveFile, Manifest, REPAIRED, SCAVENGED, SegmentState};
-use crate::options::Packing;
+use crate::options::Compression;
 use crate::segment::Segment;
 
 /// What the log consists of: its segments, and the header and manifest that describe it on disk.
@@ -39,7 +39,7 @@ pub struct SegmentInfo {
     /// The length of its file in bytes, without what is preallocated.
     pub bytes: u64,
     /// How its blocks are stored.
-    pub packing: Packing,
+    pub compression: Compression,
     /// Whether payloads were removed from it.
     pub scavenged: bool,
     /// Whether it was damaged, and its index knows more of it than it does itself.
@@ -78,7 +78,7 @@ impl Catalog {
             sealed: segment.open_body().is_none(),
             active: at + 1 == count,
             bytes: segment.length(),
-            packing: Packing::of(segment.detail).unwrap_or_default(),
+            compression: Compression::of(segment.detail).unwrap_or_default(),
             scavenged: segment.detail & SCAVENGED != 0,
             repaired: segment.detail & REPAIRED != 0,
         };

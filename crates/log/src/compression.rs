@@ -10,7 +10,7 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, DDict};
 
 use crate::blocks::BLOCK_BYTES;
-use crate::options::Packing;
+use crate::options::Compression;
 
 /// Blocks are closed after this many bytes where files are to be small.
 const SMALL_BLOCK: u64 = 64 << 10;
@@ -31,28 +31,28 @@ const SAMPLES: usize = 64;
 /// A dictionary must save this many times its own length.
 const MIN_GAIN: u64 = 2;
 
-impl Packing {
+impl Compression {
     /// The bits of a segment's [`detail`](crate::LiveFile::detail) that hold it.
     pub(crate) const BITS: u32 = 0xff;
 
     /// Reads it from a segment's detail; `None` if this release does not know it.
     pub(crate) fn of(detail: u32) -> Option<Self> {
-        [Packing::Off, Packing::Fast, Packing::Small]
+        [Compression::Off, Compression::Fast, Compression::Small]
             .into_iter()
-            .find(|packing| *packing as u32 == detail & Self::BITS)
+            .find(|compression| *compression as u32 == detail & Self::BITS)
     }
 
     pub(crate) fn block_bytes(self) -> u64 {
         match self {
-            Packing::Off | Packing::Fast => BLOCK_BYTES,
-            Packing::Small => SMALL_BLOCK,
+            Compression::Off | Compression::Fast => BLOCK_BYTES,
+            Compression::Small => SMALL_BLOCK,
         }
     }
 
     fn level(self) -> i32 {
         match self {
-            Packing::Off | Packing::Fast => FAST_LEVEL,
-            Packing::Small => SMALL_LEVEL,
+            Compression::Off | Compression::Fast => FAST_LEVEL,
+            Compression::Small => SMALL_LEVEL,
         }
     }
 }
@@ -66,14 +66,20 @@ pub(crate) struct BlockCompressor {
 impl BlockCompressor {
     /// Returns a compressor for this many bytes, with a dictionary from the samples if that saves
     /// enough.
-    pub(crate) fn new(packing: Packing, samples: &[Vec<u8>], bytes: u64) -> io::Result<Self> {
+    pub(crate) fn new(
+        compression: Compression,
+        samples: &[Vec<u8>],
+        bytes: u64,
+    ) -> io::Result<Self> {
         let dictionary = match train(samples) {
-            Some(dictionary) if is_worthwhile(packing.level(), &dictionary, samples, bytes)? => {
+            Some(dictionary)
+                if is_worthwhile(compression.level(), &dictionary, samples, bytes)? =>
+            {
                 dictionary
             }
             _ => Vec::new(),
         };
-        let inner = Compressor::with_dictionary(packing.level(), &dictionary)?;
+        let inner = Compressor::with_dictionary(compression.level(), &dictionary)?;
         Ok(BlockCompressor { inner, dictionary })
     }
 
@@ -161,7 +167,8 @@ mod tests {
     #[test]
     fn a_block_is_restored_with_and_without_a_dictionary() {
         for samples in [samples(), Vec::new()] {
-            let mut compressor = BlockCompressor::new(Packing::Small, &samples, 1 << 30).unwrap();
+            let mut compressor =
+                BlockCompressor::new(Compression::Small, &samples, 1 << 30).unwrap();
             assert_eq!(compressor.dictionary.is_empty(), samples.is_empty());
             let dictionary = DDict::create(&compressor.dictionary);
             let dictionary = (!compressor.dictionary.is_empty()).then_some(&dictionary);
@@ -186,7 +193,10 @@ mod tests {
     #[test]
     fn a_dictionary_that_saves_too_little_is_not_used() {
         assert!(
-            BlockCompressor::new(Packing::Small, &samples(), 1_000).unwrap().dictionary.is_empty()
+            BlockCompressor::new(Compression::Small, &samples(), 1_000)
+                .unwrap()
+                .dictionary
+                .is_empty()
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{OpenError, WriteError};
 use crate::format::{FEATURE_GENERATIONS, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile};
-use crate::meters::{Metered, Meters};
+use crate::meters::{Histogram, Meters};
 use crate::opening::{LogEnd, OpenedSegments, find_leftovers, open_segments};
 use crate::options::{Durability, LogOptions};
 use crate::reader::SegmentReader;
@@ -125,12 +125,12 @@ impl Log {
     }
 
     /// Counts the appends of each batch, which one write and one sync serve.
-    pub fn batches(&self) -> Metered {
+    pub fn batches(&self) -> Histogram {
         self.shared.meters.batch.read()
     }
 
     /// Counts the microseconds of each sync.
-    pub fn syncs(&self) -> Metered {
+    pub fn syncs(&self) -> Histogram {
         self.shared.meters.sync.read()
     }
 

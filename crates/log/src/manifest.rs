@@ -5,7 +5,7 @@ use leftfold_io::{Disk, read_whole, write_atomically};
 use parking_lot::Mutex;
 
 use crate::format::{LAST_POSITION, ManifestEntry, ManifestHeader};
-use crate::options::Packing;
+use crate::options::Compression;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
@@ -48,7 +48,7 @@ pub struct LiveFile {
     pub last: u64,
     /// Its length in bytes (of a closed segment: where its frames end).
     pub length: u64,
-    /// Of a segment: how it was rewritten, see [`Packing`] and [`SCAVENGED`]. Of other files: free for
+    /// Of a segment: how it was rewritten, see [`Compression`] and [`SCAVENGED`]. Of other files: free for
     /// the user of the log.
     pub detail: u32,
 }
@@ -70,8 +70,8 @@ impl LiveFile {
         format!("{dir}/{:016}.{}.{suffix}", self.id, self.generation)
     }
 
-    pub(crate) fn with_packing(&self, packing: Packing) -> u32 {
-        self.detail & !Packing::BITS | packing as u32
+    pub(crate) fn with_compression(&self, compression: Compression) -> u32 {
+        self.detail & !Compression::BITS | compression as u32
     }
 
     pub(crate) fn segment_state(&self) -> Option<SegmentState> {

@@ -1,4 +1,4 @@
-pub use leftfold_api::Metered;
+pub use leftfold_api::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Values up to 2^40 are counted by powers of two; larger ones count with the last.
@@ -35,9 +35,9 @@ impl Meter {
         }
     }
 
-    pub(crate) fn read(&self) -> Metered {
+    pub(crate) fn read(&self) -> Histogram {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        Metered { sum: self.sum.load(Ordering::Relaxed), counts }
+        Histogram { sum: self.sum.load(Ordering::Relaxed), counts }
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         for value in [0, 1, 2, 3, 4, 5, 1 << 50, u64::MAX >> 1] {
             meter.add(value);
         }
-        let Metered { counts, .. } = meter.read();
+        let Histogram { counts, .. } = meter.read();
         assert_eq!((&counts[..4], counts[40]), (&[2, 1, 2, 1][..], 2));
         assert_eq!(counts.iter().sum::<u64>(), 8);
     }

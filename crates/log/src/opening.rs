@@ -9,7 +9,7 @@ use crate::create::unusable;
 use crate::error::OpenError;
 use crate::format::SegmentHeader;
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
-use crate::options::Packing;
+use crate::options::Compression;
 use crate::recovery::{self, Recovered};
 use crate::segment::Segment;
 
@@ -91,7 +91,7 @@ pub(crate) fn open_segments(
             return Err(unusable(MANIFEST, why));
         }
         let segment = match live.segment_state() {
-            Some(SegmentState::Sealed) if Packing::of(live.detail).is_some() => {
+            Some(SegmentState::Sealed) if Compression::of(live.detail).is_some() => {
                 Segment::sealed(store_id, live)
             }
             Some(SegmentState::Sealed) | None => {

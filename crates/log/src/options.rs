@@ -14,7 +14,7 @@ pub enum Durability {
 /// How sealed segments are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u32)]
-pub enum Packing {
+pub enum Compression {
     /// Not compressed: read fastest.
     Off = 0,
     /// Compressed quickly, in blocks of 16 KiB. The default.

@@ -24,7 +24,7 @@ use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::frames::FrameView;
 use crate::log::Log;
 use crate::manifest::{LiveFile, SCAVENGED, SegmentState};
-use crate::options::Packing;
+use crate::options::Compression;
 use crate::reader::SegmentReader;
 use crate::segment::Segment;
 use crate::walk::Record;
@@ -91,7 +91,7 @@ impl Log {
     pub fn rewrite(
         &self,
         segment: u64,
-        packing: Packing,
+        compression: Compression,
         edit: &mut dyn Edit,
     ) -> Result<RewriteSummary, RewriteError> {
         let (catalog, reader) = (self.catalog(), self.reader());
@@ -99,7 +99,7 @@ impl Log {
         let old = &sealed.ok_or(RewriteError::NotSealed(segment))?;
         let live = catalog.manifest.files().into_iter().find(|file| file.name() == old.name());
         let live = live.ok_or(RewriteError::NotSealed(segment))?;
-        let mut new = Generation::start(catalog, reader, old, &live, packing, edit)?;
+        let mut new = Generation::start(catalog, reader, old, &live, compression, edit)?;
         let mut frames = reader.frames_of(old)?;
         while let Some(frame) = frames.next()? {
             new.frame(&frame, edit)?;
@@ -170,7 +170,7 @@ struct Generation {
 struct GenerationInfo {
     disk: Arc<dyn leftfold_io::Disk>,
     number: u32,
-    packing: Packing,
+    compression: Compression,
     salt: u32,
 }
 
@@ -180,17 +180,17 @@ impl Generation {
         reader: &SegmentReader,
         old: &Arc<Segment>,
         live: &LiveFile,
-        packing: Packing,
+        compression: Compression,
         edit: &dyn Edit,
     ) -> Result<Self, RewriteError> {
         let number = old.generation + 1;
         let header = reader.header_of(old)?;
-        let compressor = match packing {
-            Packing::Off => None,
-            Packing::Fast => Some(BlockCompressor::new(packing, &[], 0)?),
-            Packing::Small => {
+        let compressor = match compression {
+            Compression::Off => None,
+            Compression::Fast => Some(BlockCompressor::new(compression, &[], 0)?),
+            Compression::Small => {
                 let bytes = reader.data_end(old)?;
-                Some(BlockCompressor::new(packing, &samples(reader, old, edit)?, bytes)?)
+                Some(BlockCompressor::new(compression, &samples(reader, old, edit)?, bytes)?)
             }
         };
         let name = LiveFile { generation: number, ..*live }.name();
@@ -206,11 +206,11 @@ impl Generation {
         Ok(Generation {
             file,
             name,
-            of: GenerationInfo { disk, number, packing, salt: old.salt },
+            of: GenerationInfo { disk, number, compression, salt: old.salt },
             buffer: Vec::new(),
             base: SegmentHeader::SIZE,
             stored: SegmentHeader::SIZE,
-            blocks: Blocks::closed_after(packing.block_bytes()),
+            blocks: Blocks::closed_after(compression.block_bytes()),
             compressed: Vec::new(),
             compressor,
             replaced: 0,
@@ -314,7 +314,7 @@ impl Generation {
             state: SegmentState::Sealed.code(),
             generation: self.of.number,
             length: self.stored + footer.len() as u64,
-            detail: live.with_packing(self.of.packing) | scavenged,
+            detail: live.with_compression(self.of.compression) | scavenged,
             ..*live
         })
     }

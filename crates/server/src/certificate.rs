@@ -12,15 +12,15 @@ use rcgen::{
 };
 use thiserror::Error;
 
-/// A CA holds for so many years.
+/// Years for which a CA is valid.
 const CA_YEARS: i32 = 10;
-/// A certificate holds for so many years: some clients refuse those that hold longer.
+/// Years for which a certificate is valid; some clients refuse a longer time.
 const YEARS: i32 = 2;
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeCertificate {
-    /// The CA's certificate: what clients must trust.
+    /// The CA's certificate, which clients must trust.
     pub ca: PathBuf,
     /// The server's certificate.
     pub certificate: PathBuf,
@@ -32,24 +32,24 @@ pub struct MadeCertificate {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// A file is there already.
-    #[error("{0} is there already; choose another directory, or remove it")]
+    /// A file exists.
+    #[error("{0} exists; choose another directory, or remove it")]
     Exists(PathBuf),
     /// A file can't be written.
     #[error("{path}: {source}")]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A name is not one that a certificate can have.
+    /// A name can't be in a certificate.
     #[error("no certificate can be made: {0}")]
     Refused(#[from] rcgen::Error),
 }
 
 impl CertificateError {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             CertificateError::Exists(_) => "certificate_exists",
@@ -60,11 +60,11 @@ impl CertificateError {
 }
 
 /// Makes a CA and a certificate for these names (DNS names or addresses), and writes them into a
-/// directory: `ca.pem`, `server.pem` and `server-key.pem`. The CA's key is thrown away, so that
-/// nobody can sign with it what clients trust by then.
+/// directory: `ca.pem`, `server.pem` and `server-key.pem`. The CA's key is deleted, so that
+/// no other certificate can be signed with it.
 ///
 /// # Errors
-/// A file is there already, can't be written, or a name is none.
+/// A file exists or can't be written, or a name is invalid.
 pub fn make_certificate(dir: &Path, names: &[String]) -> Result<MadeCertificate, CertificateError> {
     let [ca, certificate, key] = ["ca.pem", "server.pem", "server-key.pem"].map(|f| dir.join(f));
     if let Some(there) = [&ca, &certificate, &key].into_iter().find(|path| path.exists()) {

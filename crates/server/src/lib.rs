@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+mod administration;
 mod certificate;
 pub mod codes;
 mod config;
@@ -8,10 +9,10 @@ mod grpc;
 mod http;
 mod logs;
 mod metrics;
+mod net;
 mod server;
 mod state;
 mod subscriptions;
-mod tls;
 
 pub use certificate::{CertificateError, MadeCertificate, make_certificate};
 pub use config::{
@@ -20,6 +21,6 @@ pub use config::{
 };
 pub use logs::init_logs;
 pub use metrics::Metrics;
-pub use server::{Beginning, Running, Server, StartError};
-pub use state::{LongLived, State, Subscribed, Subscriptions};
-pub use tls::TlsError;
+pub use net::TlsError;
+pub use server::{RunningServer, Server, StartError, StartOptions};
+pub use state::{LongLived, State, SubscriptionProgress, Subscriptions};

@@ -1,65 +1,65 @@
 use std::sync::Arc;
 
 use leftfold_api::Engine;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::administration::Administration;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::net::Shutdown;
 
-pub use crate::subscriptions::{Subscribed, Subscriptions};
+pub use crate::subscriptions::{SubscriptionProgress, Subscriptions};
 
-/// Memory for bodies is given out in so many bytes.
+/// The unit in which memory for bodies is reserved, in bytes.
 pub(crate) const BODY_UNIT: usize = 16 << 10;
 
-/// What all protocols share.
+/// The state that all protocols share.
 pub struct State {
-    /// The store. What `EventStore` has is asked through that trait; the rest is administration.
+    /// The store.
     pub store: Arc<dyn Engine>,
-    /// Who may do what.
+    /// Authenticates and authorizes callers.
     pub access: Access,
     /// The settings.
     pub config: Config,
     /// The subscriptions of all protocols and connections.
     pub subscriptions: Arc<Subscriptions>,
-    /// What was done.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Memory for bodies, in units.
+    /// The memory for bodies, in units of [`BODY_UNIT`].
     pub(crate) bodies: Arc<Semaphore>,
-    /// Held by what scavenges or backs up: one at a time.
-    pub(crate) administration: Arc<Mutex<()>>,
-    closing: watch::Sender<bool>,
+    pub(crate) administration: Administration,
+    pub(crate) shutdown: Shutdown,
 }
 
-/// An extension of an answer that goes on and on: it counts as a subscription (and must hold a
-/// [`Subscribed`]), not as a request in flight.
+/// Marks a long-lived answer, as an extension of it: it counts as a subscription and not as a request
+/// in flight. Its body must hold a [`SubscriptionProgress`].
 #[derive(Debug, Clone, Copy)]
 pub struct LongLived;
 
 impl State {
     pub(crate) fn new(config: Config, store: Arc<dyn Engine>, access: Access) -> Self {
-        let closing = watch::Sender::new(false);
+        let shutdown = Shutdown::new();
         let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
         let metrics = Metrics::new(store.clone(), subscriptions.clone());
         let units = config.bodies_bytes.get() / BODY_UNIT;
         let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
-        let administration = Arc::default();
-        State { store, access, config, subscriptions, metrics, bodies, administration, closing }
+        let administration = Administration::new();
+        State { store, access, config, subscriptions, metrics, bodies, administration, shutdown }
     }
 
-    /// Returns when the server is shutting down: what lasts, such as a subscription, ends then.
+    /// Waits until the server is shutting down. Long-lived answers, such as subscriptions, end then.
     pub async fn closed(&self) {
-        // No error: the one who tells is held here.
-        _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        self.shutdown.begun().await;
     }
 
-    /// From now on the server is shutting down.
+    /// Begins the shutdown.
     pub(crate) fn close(&self) {
-        self.closing.send_replace(true);
+        self.shutdown.begin();
     }
 
-    /// Whether the server is shutting down.
+    /// Returns whether the server is shutting down.
     pub fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        self.shutdown.has_begun()
     }
 }

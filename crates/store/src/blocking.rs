@@ -1,14 +1,14 @@
-//! The calls of a store for callers that are not async: they run on the caller's thread.
+//! Blocking calls of a store, which run on the caller's thread.
 
-use crate::embedded::{Embedded, Hand, LiveSubscription};
+use crate::embedded::{Embedded, LiveSubscription, WriteThread};
 use leftfold_api::{
     Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
     Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
     Subscribe,
 };
 
-/// An embedded store, without async. Each call means what it means in
-/// [`EventStore`].
+/// The blocking calls of an embedded store. Each does what the call of the same name in [`EventStore`]
+/// does.
 #[derive(Clone, Copy)]
 pub struct Blocking<'a> {
     store: &'a Embedded,
@@ -19,30 +19,30 @@ impl<'a> Blocking<'a> {
         Blocking { store }
     }
 
-    /// Writes all of an append, or nothing.
+    /// Writes an append as a whole, or nothing of it.
     pub fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        pollster::block_on(self.store.write_by(append, Hand::Caller))
+        pollster::block_on(self.store.write_on(append, WriteThread::Caller))
     }
 
     /// Reads one page.
     pub fn read(&self, read: Read) -> Result<Page, ReadError> {
         if let Some(cursor) = &read.at_least {
-            pollster::block_on(self.store.core.durable_cursor(cursor))?;
+            pollster::block_on(self.store.core.wait_for_cursor(cursor))?;
         }
         self.store.core.read(&read)
     }
 
-    /// Subscribes; ask it by [`LiveSubscription::next_blocking`].
+    /// Subscribes. Use [`LiveSubscription::next_blocking`] for the deliveries.
     pub fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
         LiveSubscription::start(self.store.core.clone(), None, subscribe)
     }
 
-    /// After the last durable event.
+    /// Returns the cursor behind the last durable event.
     pub fn head(&self) -> Cursor {
         self.store.core.head_cursor()
     }
 
-    /// A stream, or none if it has no events.
+    /// Returns a stream, or `None` if it has no events.
     pub fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
         self.store.core.stream(name)
     }
@@ -52,42 +52,42 @@ impl<'a> Blocking<'a> {
         self.store.core.streams(streams)
     }
 
-    /// Where a checkpoint is.
+    /// Returns the cursor of a checkpoint, or `None` if it is not set.
     pub fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         self.store.core.definitions.checkpoint(name)
     }
 
-    /// Sets what is kept of a stream.
+    /// Sets the retention of a stream and replaces the one before.
     pub fn set_retention(&self, stream: &str, retention: Retention) -> Result<(), AppendError> {
         pollster::block_on(EventStore::set_retention(self.store, stream, retention))
     }
 
-    /// Deletes the events that a stream has; it goes on counting.
+    /// Deletes the events of a stream; version numbers continue.
     pub fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
         pollster::block_on(EventStore::delete_stream(self.store, stream, expected))
     }
 
-    /// Deletes a stream's events and closes it for ever.
+    /// Deletes a stream's events and refuses all later appends to it.
     pub fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
         pollster::block_on(EventStore::tombstone_stream(self.store, stream, expected))
     }
 
-    /// Defines a rule of retention, in the place of the one of its name.
+    /// Defines a retention rule, or replaces the rule of this name.
     pub fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
         pollster::block_on(EventStore::set_retention_rule(self.store, rule))
     }
 
-    /// Forgets a rule of retention.
+    /// Removes a retention rule.
     pub fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         pollster::block_on(EventStore::drop_retention_rule(self.store, name))
     }
 
-    /// The rules of retention, by name.
+    /// Returns the retention rules, ordered by name.
     pub fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         pollster::block_on(EventStore::retention_rules(self.store))
     }
 
-    /// Returns the ordinal of the first event that a forward read would yield from there.
+    /// Returns the ordinal of the first event that a forward read from this point would yield.
     pub fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
         self.store.core.ordinal(query, from)
     }
@@ -97,17 +97,17 @@ impl<'a> Blocking<'a> {
         pollster::block_on(self.store.define(definition))
     }
 
-    /// Forgets a named index.
+    /// Removes a named index.
     pub fn drop_index(&self, name: &str) -> Result<(), AppendError> {
-        pollster::block_on(self.store.undefine(name))
+        pollster::block_on(self.store.remove_index(name))
     }
 
-    /// A named index, or none of this name.
+    /// Returns a named index, or `None` if there is none of this name.
     pub fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
         self.store.core.index_info(name)
     }
 
-    /// The named indexes, by name.
+    /// Returns the named indexes, ordered by name.
     pub fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
         self.store.core.index_infos()
     }

@@ -1,4 +1,4 @@
-//! Why a store can't be opened, and what the errors of log and index mean to its caller.
+//! The errors of opening a store, with their codes.
 
 use leftfold_api::{Coded, Failure};
 use thiserror::Error;
@@ -10,7 +10,7 @@ pub enum OpenError {
     /// The log can't be opened.
     #[error(transparent)]
     Log(#[from] leftfold_log::OpenError),
-    /// What is in it can't be read.
+    /// The contents of the log can't be read.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use leftfold_api::{Facts, Field, category_of};
 
-// The kinds of key. Frozen: their numbers are part of what is hashed.
+// The kinds of key. Their numbers are frozen, since they are hashed.
 const STREAM: Kind = Kind(1);
 const STREAM_START: Kind = Kind(2);
 const CATEGORY: Kind = Kind(3);
@@ -27,7 +27,7 @@ impl Keys {
         Keys { hasher, starts: hasher.key(STREAM_START, &[]) }
     }
 
-    /// The key of a field's value.
+    /// Returns the key of a field's value.
     pub(crate) fn of(&self, field: Field, value: &str) -> Key {
         let kind = match field {
             Field::Stream => STREAM,
@@ -39,40 +39,40 @@ impl Keys {
         self.hasher.key(kind, &[value.as_bytes()])
     }
 
-    /// The key of a tag.
+    /// Returns the key of a tag.
     pub(crate) fn tag(&self, key: &str, value: &str) -> Key {
         self.hasher.key_of_pieces(TAG, &[key.as_bytes(), b"=", value.as_bytes()])
     }
 
-    /// The first events of all streams.
+    /// Returns the key that lists the first event of every stream.
     pub(crate) fn starts(&self) -> Key {
         self.starts
     }
 
-    /// The first events of a category's streams.
+    /// Returns the key that lists the first event of every stream of a category.
     pub(crate) fn starts_in(&self, category: &str) -> Key {
         self.hasher.key(STREAM_START, &[category.as_bytes()])
     }
 
-    /// An event id within a stream.
+    /// Returns the key of an event id in a stream.
     pub(crate) fn event(&self, stream: &Key, id: Uuid) -> Key {
         let stream = zerocopy::IntoBytes::as_bytes(stream);
         self.hasher.key(EVENT_ID, &[stream, id.as_bytes()])
     }
 
-    /// A named index, by its name and where it was defined: a later one of the same name is
-    /// another.
+    /// Returns the key of a named index. The position of its definition is part of the key: a later
+    /// index of the same name is another one.
     pub(crate) fn named(&self, name: &str, defined_at: u64) -> Key {
         self.hasher.key(NAMED, &[name.as_bytes(), &defined_at.to_le_bytes()])
     }
 
-    /// The key of a partition of a named index.
+    /// Returns the key of a partition of a named index.
     pub(crate) fn partition(&self, name: &str, defined_at: u64, partition: u32) -> Key {
         let pieces = [name.as_bytes(), &defined_at.to_le_bytes(), &partition.to_le_bytes()];
         self.hasher.key(NAMED_PARTITION, &pieces)
     }
 
-    /// Adds the keys of what an event says beside its stream: its type, correlation and tags.
+    /// Adds the keys of an event's type, correlation and tags.
     pub(crate) fn facts(&self, event: &impl Facts, keys: &mut impl Extend<Key>) {
         keys.extend([self.of(Field::Type, event.event_type())]);
         keys.extend(event.correlation().map(|id| self.of(Field::Correlation, id)));
@@ -96,8 +96,8 @@ impl StreamKeys {
     }
 }
 
-/// All that an event is found by. What lies in the log, what the writer adds and what is rebuilt all
-/// get their postings here, so that they get the same.
+/// The keys of an event. The writer, the rebuild at opening and verification all use this type, so
+/// they add the same postings.
 pub(crate) struct EventPostings<'a> {
     pub(crate) position: u64,
     pub(crate) version: u64,
@@ -112,6 +112,7 @@ pub(crate) struct EventPostings<'a> {
 }
 
 impl EventPostings<'_> {
+    /// Adds a posting for each key.
     pub(crate) fn add_to(&self, keys: &Keys, postings: &mut impl Postings) {
         let position = self.position;
         postings.add_numbered(self.stream_keys.stream, position, self.version);
@@ -126,11 +127,11 @@ impl EventPostings<'_> {
     }
 }
 
-/// Takes postings.
+/// Receives postings.
 pub(crate) trait Postings {
     /// Adds a posting to a key's list.
     fn add_posting(&mut self, key: Key, position: u64);
-    /// Adds a posting whose ordinal is known.
+    /// Adds a posting with its ordinal.
     fn add_numbered(&mut self, key: Key, position: u64, ordinal: u64);
     /// Adds the only posting of a key.
     fn add_single(&mut self, key: Key, position: u64);

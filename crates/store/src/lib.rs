@@ -8,11 +8,11 @@ mod plan;
 pub mod replay;
 
 pub use embedded::{
-    BackupError, BackupInfo, Embedded, Finding, LiveSubscription, LostEvent, Manual, Options,
-    RepairMode, RepairReport, Verified, repair, repair_on, restore, restore_on, verify_backup,
+    BackupError, BackupInfo, Embedded, LiveSubscription, LostEvent, Manual, Options, Problem,
+    RepairMode, RepairReport, VerifyReport, repair, repair_on, restore, restore_on, verify_backup,
     verify_backup_on,
 };
 pub use error::OpenError;
 pub use leftfold_log::repair::DamagedBytes;
-pub use leftfold_log::{Durability, Packing};
-pub use replay::{Replay, ReplayError, ReplayKey, Replayed};
+pub use leftfold_log::{Compression, Durability};
+pub use replay::{Replay, ReplayError, ReplayKey, ReplayOutcome};

@@ -3,15 +3,15 @@ use leftfold_index::Expr;
 use crate::keys::Keys;
 use leftfold_api::{Field, Query, Value};
 
-/// How a query is answered: by which postings, and whether they are the answer or only hold it.
+/// How a query is answered: the postings that lead to its events, and whether they are exact.
 pub(crate) struct Plan {
-    /// The postings to go through; none means the whole log.
+    /// The postings to read; `None` means that the whole log is scanned.
     pub(crate) postings: Option<Expr>,
-    /// Whether every posting is wanted, so that no event needs to be looked at.
+    /// Whether every posting is a match, so that no event needs to be checked.
     pub(crate) exact: bool,
 }
 
-/// Plans a query; `index` gives the key of a named index or a partition.
+/// Plans a query; `index` returns the key of a named index or a partition.
 pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&Query) -> Option<Expr>) -> Plan {
     match query {
         Query::All => Plan { postings: None, exact: true },
@@ -38,7 +38,7 @@ fn is(field: Field, values: &[Value], keys: &Keys) -> Plan {
     Plan { exact: postings.is_some(), postings }
 }
 
-/// The parts that have postings narrow the search; the others are looked for in what they yield.
+/// Plans a conjunction. Parts with postings narrow the search; the others filter its events.
 fn and(plans: impl Iterator<Item = Plan>) -> Plan {
     let (mut exact, mut all) = (true, Vec::new());
     for plan in plans {
@@ -48,7 +48,7 @@ fn and(plans: impl Iterator<Item = Plan>) -> Plan {
     Plan { postings: (!all.is_empty()).then_some(Expr::And(all)), exact }
 }
 
-/// One part without postings, and the whole log must be gone through.
+/// Plans a disjunction. If one part has no postings, the whole log is scanned.
 fn or(plans: impl Iterator<Item = Plan>) -> Plan {
     let (mut exact, mut any) = (true, Some(Vec::new()));
     for plan in plans {
@@ -59,7 +59,7 @@ fn or(plans: impl Iterator<Item = Plan>) -> Plan {
         });
     }
     let all_of_it = any.is_none();
-    // Without postings "exact" would mean "all": true only if a part said so, and then it is
-    // cheap to check the others too.
+    // Without postings, "exact" would mean that all events match. That holds only if one part
+    // matches all, and then checking the others is cheap.
     Plan { postings: any.map(Expr::Or), exact: exact && !all_of_it }
 }

@@ -1,32 +1,31 @@
-//! Replay: what a query yields, folded on several threads.
+//! Replay: folds the events of a query on several threads.
 //!
-//! A fold over a long history need not wait for one thread where only the events of the same thing
-//! must be taken in order: those of a stream, of a correlation, of a customer that is named in a
-//! tag. [`Embedded::replay`](crate::Embedded::replay) takes the events of each such key in the
-//! order of the log, and those of different keys side by side. Where things of different keys must
-//! meet, [`Embedded::replay_in_order`](crate::Embedded::replay_in_order) decodes on several threads
-//! and applies on one, in the order of the log.
+//! Often only events with the same key must be applied in order: those of one stream, one correlation,
+//! or one customer named in a tag. [`Embedded::replay`](crate::Embedded::replay) applies the events of
+//! each key in the order of the log, and different keys in parallel. If events of different keys depend
+//! on each other, use [`Embedded::replay_in_order`](crate::Embedded::replay_in_order): it decodes on
+//! several threads and applies on one, in the order of the log.
 //!
-//! How many threads there are changes how long it takes and nothing else: not the states, not the
-//! cursor, not which error stops it.
+//! The number of threads changes only the duration: the states, the cursor and the error that stops a
+//! replay are always the same.
 
 use thiserror::Error;
 
 use leftfold_api::names;
 use leftfold_api::{Coded, Cursor, Invalid, Query, ReadError, Recorded};
 
-/// As many threads are made use of.
+/// The most threads of a replay.
 const MAX_THREADS: usize = 256;
-/// As many partitions there may be.
+/// The most partitions of a replay.
 const MAX_PARTITIONS: usize = 4_096;
-/// Partitions, unless said otherwise: many more than threads, so that a few busy keys leave the
-/// other threads something to do.
+/// The default number of partitions: many more than threads, so that a few busy keys do not leave
+/// threads idle.
 const PARTITIONS: usize = 64;
-/// Bytes of a chunk, unless said otherwise: enough that who reads it is not soon asked for the
-/// next, little enough to be still in the processor's cache when it is folded.
+/// The default bytes of a chunk: enough that a thread reads for a while, few enough that the chunk is
+/// still in the processor's cache when it is applied.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What is replayed, and how it is shared out.
+/// The events to replay, and how they are distributed over threads.
 ///
 /// ```
 /// use leftfold_store::{Query, Replay, ReplayKey};
@@ -43,7 +42,7 @@ pub struct Replay {
     pub(crate) chunk_bytes: usize,
 }
 
-/// What events must have in common to be taken one after the other.
+/// The key of an event; events with the same key are applied in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReplayKey {
@@ -54,78 +53,77 @@ pub enum ReplayKey {
     Category,
     /// The correlation id.
     Correlation,
-    /// The value of the tag of this key. An event with several such tags belongs to each value.
+    /// The value of the tag with this key. An event with several such tags belongs to each value.
     Tag(String),
 }
 
-/// What a replay came to.
+/// The outcome of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replayed<S> {
-    /// The states of the partitions, in their order.
+pub struct ReplayOutcome<S> {
+    /// The states, ordered by partition.
     pub states: Vec<S>,
-    /// Up to where the log was gone through: a replay or a subscription after it goes on.
+    /// The end of the replayed range: a replay or a subscription after it continues there.
     pub cursor: Cursor,
 }
 
-/// Why a replay stopped. Of several reasons it is the one that a fold on one thread would have met:
-/// the first in the order of the log.
+/// Why a replay stopped: the first error in the order of the log, as in a fold on one thread.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReplayError<E> {
     /// The store can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The caller's own code refused an event.
+    /// The caller's code refused an event.
     #[error("the replay stopped at the event at position {position}: {error}")]
     Stopped {
         /// The event's position.
         position: u64,
-        /// What the caller's code said.
+        /// The error of the caller's code.
         error: E,
     },
 }
 
 impl Replay {
-    /// All that a query yields, from the beginning to what is durable when the replay starts.
+    /// Replays all events of a query, up to the durable head at the start of the replay.
     pub fn of(query: Query) -> Self {
         let (after, key) = (Cursor::START, ReplayKey::default());
         let (partitions, chunk_bytes) = (PARTITIONS, CHUNK_BYTES);
         Replay { query, after, key, threads: None, partitions, chunk_bytes }
     }
 
-    /// Only what comes after a cursor.
+    /// Replays only events after a cursor.
     #[must_use]
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = cursor;
         self
     }
 
-    /// By which key it is shared out; by stream, unless said otherwise. Of no meaning to
-    /// [`Embedded::replay_in_order`](crate::Embedded::replay_in_order).
+    /// Sets the key; the default is the stream.
+    /// [`Embedded::replay_in_order`](crate::Embedded::replay_in_order) ignores it.
     #[must_use]
     pub fn by(mut self, key: ReplayKey) -> Self {
         self.key = key;
         self
     }
 
-    /// On so many threads, the caller's among them; unless said otherwise, on as many as there are
-    /// processors. Where others append or read meanwhile, leave them some.
+    /// Sets the number of threads, including the caller's. The default is the number of processors;
+    /// use fewer if other callers append or read at the same time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// With so many states (1 to 4,096); 64, unless said otherwise. At most so many threads can
-    /// fold at a time, and no more can fold than there are keys.
+    /// Sets the number of partitions, each with a state: 1 to 4,096, by default 64. At most this many
+    /// threads apply events at a time, and no more than there are keys.
     #[must_use]
     pub fn partitions(mut self, partitions: usize) -> Self {
         self.partitions = partitions;
         self
     }
 
-    /// Reads in chunks of about so many bytes (an event more at most); 1 MiB, unless said
-    /// otherwise. Three of them are in memory for each thread.
+    /// Sets the size of a chunk in bytes, exceeded by at most one event; the default is 1 MiB. Each
+    /// thread has up to three chunks in memory.
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = bytes;
@@ -143,7 +141,7 @@ impl Replay {
 }
 
 impl ReplayKey {
-    /// The event's n-th key of this kind, counted from 0. Only tags can be several.
+    /// Returns the event's n-th key of this kind, counted from 0. Only tags can have several.
     pub(crate) fn nth<'a>(&self, event: &'a Recorded, n: usize) -> Option<&'a str> {
         match self {
             ReplayKey::Tag(name) => {
@@ -157,13 +155,12 @@ impl ReplayKey {
         }
     }
 
-    /// Checks that there can be such keys.
+    /// Checks that an event can have this key.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         match self {
             ReplayKey::Tag(key) if key.is_empty() || key.contains('=') => {
                 let message = format!(
-                    "no event has a tag with the key {key:?}: it has at least one character and \
-                     no ="
+                    "{key:?} is not the key of a tag: a key has at least one character and no '='"
                 );
                 Err(Invalid::new("tag_invalid", message))
             }

@@ -1,11 +1,11 @@
-use leftfold_api::{BackupReport, Failure, Invalid, Scavenged, Stat, Timestamp};
+use leftfold_api::{BackupReport, Failure, Invalid, ScavengeReport, Stat, Timestamp};
 
 use crate::place::{bytes, cursor};
 use crate::v1;
 
 impl v1::StatResponse {
     /// A store's size and state, and what scavenging would remove if that was asked for.
-    pub fn new(stat: &Stat, reclaimable: Option<Scavenged>) -> Self {
+    pub fn new(stat: &Stat, reclaimable: Option<ScavengeReport>) -> Self {
         v1::StatResponse {
             store_id: bytes::Bytes::copy_from_slice(&stat.store_id.to_be_bytes()),
             created: stat.created.0,
@@ -15,11 +15,11 @@ impl v1::StatResponse {
             indexes: stat.indexes,
             segments: stat.segments,
             sealed: stat.sealed,
-            packed: stat.packed,
+            packed: stat.compressed,
             log_bytes: stat.log_bytes,
             index_bytes: stat.index_bytes,
             index_files: stat.index_files,
-            upkeep_failure: stat.upkeep_failure.as_ref().map(Failure::to_string),
+            upkeep_failure: stat.maintenance_failure.as_ref().map(Failure::to_string),
             reclaimable: reclaimable.map(v1::Reclaimed::from),
         }
     }
@@ -41,17 +41,17 @@ impl v1::StatResponse {
             indexes: self.indexes,
             segments: self.segments,
             sealed: self.sealed,
-            packed: self.packed,
+            compressed: self.packed,
             log_bytes: self.log_bytes,
             index_bytes: self.index_bytes,
             index_files: self.index_files,
-            upkeep_failure: self.upkeep_failure.as_ref().map(failure),
+            maintenance_failure: self.upkeep_failure.as_ref().map(failure),
         }
     }
 }
 
-impl From<Scavenged> for v1::Reclaimed {
-    fn from(scavenged: Scavenged) -> Self {
+impl From<ScavengeReport> for v1::Reclaimed {
+    fn from(scavenged: ScavengeReport) -> Self {
         v1::Reclaimed {
             segments: scavenged.segments,
             events: scavenged.events,
@@ -61,9 +61,9 @@ impl From<Scavenged> for v1::Reclaimed {
     }
 }
 
-impl From<v1::Reclaimed> for Scavenged {
+impl From<v1::Reclaimed> for ScavengeReport {
     fn from(reclaimed: v1::Reclaimed) -> Self {
-        Scavenged {
+        ScavengeReport {
             segments: reclaimed.segments,
             events: reclaimed.events,
             payload_bytes: reclaimed.payload_bytes,

@@ -1,5 +1,5 @@
-//! The services on the simulator: power cuts, restarts and a jumping clock; no oversell, and every order
-//! has one outcome.
+//! The services on the simulator, with power cuts, restarts and a jumping clock: nothing is
+//! oversold, and every order has one outcome.
 
 use leftfold::testing::{Domain, Running, Simulation, World, running};
 use leftfold::timer::timers;
@@ -53,8 +53,8 @@ impl Domain for Shopping {
                 return Err(format!("order {order} has not one outcome: {own:?}"));
             }
         }
-        // Whoever sells what is not there underflows in `Stock::apply`, which panics in tests; what
-        // is reserved for somebody is confirmed to somebody.
+        // Overselling underflows in `Stock::apply`, which panics in tests. Every reservation that
+        // was not released belongs to a confirmed order.
         let mut reserved = 0;
         for item in ["item-0", "item-1"] {
             let stock = pollster::block_on(stock_of(&*world.store(), item));
@@ -74,5 +74,5 @@ impl Domain for Shopping {
 #[test]
 fn every_order_has_one_outcome_and_nothing_is_oversold() {
     let ran = Simulation::of(|| Shopping).seeds(40).run();
-    assert_eq!(ran.as_ref().map(|tally| tally.crashes > 0), Ok(true), "{ran:?}");
+    assert_eq!(ran.as_ref().map(|counts| counts.crashes > 0), Ok(true), "{ran:?}");
 }

@@ -1,4 +1,4 @@
-//! Writes what the fuzzer begins with: `seeds TARGET DIRECTORY`.
+//! Writes the first inputs of a target: `seeds TARGET DIRECTORY`.
 #![expect(clippy::unwrap_used, reason = "it is run by hand")]
 
 use std::fs;

@@ -1,8 +1,8 @@
-//! A store's directory in which files were damaged.
+//! A store's directory with damaged files.
 //!
-//! Without new checksums whatever is served must be what was written: the log may end earlier where
-//! its unsealed tail was cut off, and all else is an error. With new checksums the damage can't be
-//! noticed by them; then nothing may panic.
+//! Without new checksums, everything that is served must be what was written. The log may end
+//! earlier if its unsealed tail was truncated; all other damage must be an error. With new
+//! checksums the store cannot notice the damage; then only a panic is a failure.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -15,15 +15,15 @@ use crate::disk::{self, Files};
 use crate::seal;
 use crate::small_store::{self, drive};
 
-/// At most so much is damaged at a time.
+/// The most changes to the files in one input.
 const MAX_CHANGES: usize = 16;
-/// At most so much is done in the background.
-const MAX_UPKEEP: usize = 100;
+/// The most jobs of maintenance that are done.
+const MAX_MAINTENANCE_JOBS: usize = 100;
 
 /// What a user sees of an event.
-type Seen = (u64, String, u64, String, u128, Vec<u8>, Vec<String>);
+type EventFields = (u64, String, u64, String, u128, Vec<u8>, Vec<String>);
 
-fn seen(event: &Recorded) -> Seen {
+fn fields(event: &Recorded) -> EventFields {
     let tags = event.tags().map(|(key, value)| format!("{key}={value}"));
     let tags = tags.chain(event.correlation().map(str::to_owned)).collect();
     (
@@ -37,7 +37,7 @@ fn seen(event: &Recorded) -> Seen {
     )
 }
 
-/// The queries that are asked, each answered in its own way.
+/// The queries; each is answered by another part of the store.
 const QUERIES: [&str; 8] = [
     "*",
     "stream:a-1",
@@ -50,36 +50,36 @@ const QUERIES: [&str; 8] = [
 ];
 
 pub(crate) fn run(input: &[u8]) {
-    let Some((how, changes)) = input.split_first() else { return };
-    let sealed_again = how & 1 == 1;
+    let Some((mode, changes)) = input.split_first() else { return };
+    let resealed = mode & 1 == 1;
     let small = small_store::get();
     let mut files = small.files.clone();
     Changes { rest: changes }.apply(&mut files);
-    if sealed_again {
+    if resealed {
         seal::all(&mut files, small.store_id);
     }
     let Ok((store, mut manual)) = open(&files) else { return };
     let mut done = 0;
-    while done < MAX_UPKEEP && manual.upkeep() {
+    while done < MAX_MAINTENANCE_JOBS && manual.maintain() {
         done += 1;
     }
     _ = store.stat();
     let answers: Vec<_> = QUERIES.iter().map(|query| read(&store, query)).collect();
-    if !sealed_again {
+    if !resealed {
         compare(&answers);
     }
     _ = store.verify(|_, _| ());
-    write_on(&store, &mut manual);
+    append_again(&store, &mut manual);
     manual.close();
 }
 
 fn open(files: &Files) -> Result<(Embedded, Manual), leftfold_store::OpenError> {
-    let disk: Arc<FakeDisk> = Arc::new(disk::holding(files));
+    let disk: Arc<FakeDisk> = Arc::new(disk::with_files(files));
     Embedded::open_manual(disk, disk::clock(), disk::random(), small_store::options())
 }
 
-/// All pages, and how it ended.
-fn read(store: &Embedded, query: &str) -> (Vec<Seen>, Result<(), ReadError>) {
+/// Reads all pages; returns the events and how the read ended.
+fn read(store: &Embedded, query: &str) -> (Vec<EventFields>, Result<(), ReadError>) {
     let query: Query = query.parse().unwrap();
     let mut found = Vec::new();
     let mut read = Read::forward(query.clone());
@@ -87,7 +87,7 @@ fn read(store: &Embedded, query: &str) -> (Vec<Seen>, Result<(), ReadError>) {
         match store.blocking().read(read) {
             Err(error) => return (found, Err(error)),
             Ok(page) => {
-                found.extend(page.events.iter().map(seen));
+                found.extend(page.events.iter().map(fields));
                 if !page.more {
                     return (found, Ok(()));
                 }
@@ -97,9 +97,9 @@ fn read(store: &Embedded, query: &str) -> (Vec<Seen>, Result<(), ReadError>) {
     }
 }
 
-/// What the undamaged store answers.
-fn original() -> &'static Vec<Vec<Seen>> {
-    static ORIGINAL: OnceLock<Vec<Vec<Seen>>> = OnceLock::new();
+/// Returns the answers of the undamaged store.
+fn original() -> &'static Vec<Vec<EventFields>> {
+    static ORIGINAL: OnceLock<Vec<Vec<EventFields>>> = OnceLock::new();
     ORIGINAL.get_or_init(|| {
         let (store, _manual) = open(&small_store::get().files).unwrap();
         let answer = |query: &&str| {
@@ -111,29 +111,30 @@ fn original() -> &'static Vec<Vec<Seen>> {
     })
 }
 
-/// What is served is the beginning of what was written.
-fn compare(answers: &[(Vec<Seen>, Result<(), ReadError>)]) {
-    let whole: BTreeMap<u64, &Seen> = original()[0].iter().map(|event| (event.0, event)).collect();
+/// Checks that the answers are prefixes of the original ones.
+fn compare(answers: &[(Vec<EventFields>, Result<(), ReadError>)]) {
+    let whole: BTreeMap<u64, &EventFields> =
+        original()[0].iter().map(|event| (event.0, event)).collect();
     let head = answers[0].0.last().map_or(0, |event| event.0);
     for ((query, original), (events, end)) in QUERIES.iter().zip(original()).zip(answers) {
         for event in events {
             assert_eq!(whole.get(&event.0), Some(&event), "{query}");
         }
-        assert!(original.starts_with(events), "{query}: some events are passed over");
+        assert!(original.starts_with(events), "{query}: some events are missing");
         let left_out = original.get(events.len()).is_some_and(|next| next.0 <= head);
-        assert!(!(end.is_ok() && left_out), "{query} ends early and says nothing");
+        assert!(!(end.is_ok() && left_out), "{query} ends early without an error");
     }
 }
 
-/// Whatever was found, an append answers.
-fn write_on(store: &Embedded, manual: &mut Manual) {
+/// Appends to the store; an append must answer, whatever the damage is.
+fn append_again(store: &Embedded, manual: &mut Manual) {
     let append = Append::new().event("a-1", NewEvent::new("Counted", "again"));
     let call = leftfold_api::EventStore::append(store, append);
     drive(manual, async { Ok::<_, ()>(call.await.is_ok()) });
     _ = read(store, "stream:a-1");
 }
 
-/// Reads changes from the fuzzer's bytes.
+/// Decodes changes from the fuzzer's bytes.
 struct Changes<'a> {
     rest: &'a [u8],
 }
@@ -158,7 +159,7 @@ impl Changes<'_> {
         }
     }
 
-    /// One change; none when the bytes are used up.
+    /// Makes one change; returns `None` at the end of the bytes.
     fn change(&mut self, names: &[String], files: &mut Files) -> Option<()> {
         let kind = self.byte()?;
         let name = &names[usize::from(self.byte()?) % names.len()];

@@ -1,4 +1,4 @@
-//! Disks made of bytes.
+//! Disks with given files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use leftfold_io::{Clock, Disk, OpenMode, Random};
 
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// A disk with these files.
-pub(crate) fn holding(files: &Files) -> FakeDisk {
+/// Returns a disk with these files.
+pub(crate) fn with_files(files: &Files) -> FakeDisk {
     let disk = FakeDisk::new();
     for (name, bytes) in files {
         disk.open(name, OpenMode::Create).unwrap().write_at(bytes, 0).unwrap();
@@ -17,7 +17,7 @@ pub(crate) fn holding(files: &Files) -> FakeDisk {
     disk
 }
 
-/// The files of a disk.
+/// Returns the files of a disk.
 pub(crate) fn files(disk: &FakeDisk) -> Files {
     let mut files = Files::new();
     for dir in ["", "log", "index"] {

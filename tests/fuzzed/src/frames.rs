@@ -1,4 +1,4 @@
-//! A segment of any bytes: open, closed or sealed, its checksums as they are or set right.
+//! A segment of any bytes: open, closed or sealed, with its checksums unchanged or recomputed.
 
 use std::sync::Arc;
 
@@ -10,48 +10,48 @@ use crate::disk::{self, Files};
 use crate::{seal, small_store};
 
 const STORE_ID: u128 = 0x5eed;
-/// Stands before the segment's bytes: how they are to be taken.
-const HOW_BYTES: usize = 2;
+/// The bytes before the segment's bytes, which say how to read it.
+const MODE_BYTES: usize = 2;
 
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
 const SEALED: u8 = 3;
 
-/// How the segment is read: its state, its packing, and whether checksums are set right.
-struct How {
+/// How the segment is read: its state, its compression, and whether checksums are recomputed.
+struct ReadMode {
     state: u8,
-    packing: u8,
-    sealed_again: bool,
+    compression: u8,
+    resealed: bool,
 }
 
-impl How {
-    fn read(bytes: [u8; HOW_BYTES]) -> Self {
+impl ReadMode {
+    fn read(bytes: [u8; MODE_BYTES]) -> Self {
         let [state, other] = bytes;
-        How { state: state % 3 + 1, packing: other & 3, sealed_again: other & 4 == 0 }
+        ReadMode { state: state % 3 + 1, compression: other & 3, resealed: other & 4 == 0 }
     }
 
-    fn bytes(&self) -> [u8; HOW_BYTES] {
-        [self.state - 1, self.packing | if self.sealed_again { 0 } else { 4 }]
+    fn bytes(&self) -> [u8; MODE_BYTES] {
+        [self.state - 1, self.compression | if self.resealed { 0 } else { 4 }]
     }
 }
 
 pub(crate) fn run(input: &[u8]) {
-    let Some((how, segment)) = input.split_first_chunk() else { return };
-    let (how, mut segment) = (How::read(*how), segment.to_vec());
+    let Some((mode, segment)) = input.split_first_chunk() else { return };
+    let (mode, mut segment) = (ReadMode::read(*mode), segment.to_vec());
     let store_id = STORE_ID.to_le_bytes();
-    // The fuzzer need not find out these by itself.
+    // Set these, so that the fuzzer need not find them.
     seal::put(&mut segment, 16, &store_id);
     seal::put(&mut segment, 32, &1u64.to_le_bytes());
-    if how.sealed_again {
+    if mode.resealed {
         seal::segment(&mut segment, store_id, 1);
     }
-    let Some(opened) = open(&how, &segment) else { return };
+    let Some(opened) = open(&mode, &segment) else { return };
     let forward = scan(&opened.log, Direction::Forward);
     let backward = scan(&opened.log, Direction::Backward);
     let mut frames = Vec::new();
     let whole = opened.log.each_frame(1, |frame| frames.extend(frame.records));
     look_up(&opened.log, &forward.0);
-    if how.state != SEALED {
+    if mode.state != SEALED {
         assert!(whole.is_ok(), "the segment was opened: {whole:?}");
         let (mut backward, bad) = backward;
         backward.reverse();
@@ -59,26 +59,26 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
-/// A directory with the segment and, behind it, an empty open one.
-fn open(how: &How, segment: &[u8]) -> Option<Opened> {
+/// Opens a directory with the segment and an empty open segment after it.
+fn open(mode: &ReadMode, segment: &[u8]) -> Option<Opened> {
     let store_id = STORE_ID.to_le_bytes();
     let footer = segment.len().saturating_sub(96);
-    let last = seal::u64_at(segment, footer + 32).filter(|_| how.state == SEALED);
+    let last = seal::u64_at(segment, footer + 32).filter(|_| mode.state == SEALED);
     let last = last.unwrap_or(1_000);
     let live = LiveFile {
         kind: FileKind::SEGMENT,
-        state: how.state.into(),
+        state: mode.state.into(),
         id: 1,
         generation: seal::u32_at(segment, 12)?,
         first: 1,
         last,
         length: segment.len() as u64,
-        detail: how.packing.into(),
+        detail: mode.compression.into(),
     };
     let next = LiveFile { id: 2, first: last.checked_add(1)?, state: OPEN.into(), ..live };
     let next = LiveFile { generation: 0, last: 0, length: 0, detail: 0, ..next };
     let mut all = vec![live];
-    all.extend((how.state != OPEN).then_some(next));
+    all.extend((mode.state != OPEN).then_some(next));
     let mut files = Files::new();
     let header = StoreHeader::new(STORE_ID, 1, 2, 0);
     files.insert("STORE".to_owned(), header.as_bytes().to_vec());
@@ -86,12 +86,12 @@ fn open(how: &How, segment: &[u8]) -> Option<Opened> {
     files.insert(live.name(), segment.to_vec());
     let empty = SegmentHeader::new(store_id, 2, next.first, i64::MIN);
     all.get(1).map(|next| files.insert(next.name(), empty.as_bytes().to_vec()));
-    let disk = Arc::new(disk::holding(&files));
+    let disk = Arc::new(disk::with_files(&files));
     let options = small_store::options().log;
     Log::open(disk, disk::clock(), disk::random(), options, false).ok()
 }
 
-/// Laid out as `docs/format.md` says.
+/// Encodes a manifest as `docs/format.md` describes it.
 fn manifest(store_id: [u8; 16], files: &[LiveFile]) -> Vec<u8> {
     let mut bytes = ManifestHeader::encode(store_id, 1, &[]);
     seal::put(&mut bytes, 12, &(files.len() as u32).to_le_bytes());
@@ -110,7 +110,7 @@ fn manifest(store_id: [u8; 16], files: &[LiveFile]) -> Vec<u8> {
     bytes
 }
 
-/// What a scan gives, and whether it ended with an error.
+/// Returns the records of a scan, and whether it ended with an error.
 fn scan(log: &Log, direction: Direction) -> (Vec<Record>, bool) {
     let mut scan = log.scan(ScanRange { from: 1, to: u64::MAX, times: None }, direction);
     let mut found: Vec<Record> = Vec::new();
@@ -159,7 +159,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (_, bytes) in segments {
         let footer = bytes.len().checked_sub(96).and_then(|at| bytes.get(at..at + 8));
-        let packed = seal::u32_at(bytes, bytes.len().saturating_sub(88)) == Some(2);
+        let compressed = seal::u32_at(bytes, bytes.len().saturating_sub(88)) == Some(2);
         let state = match footer {
             Some(b"LFSEGEND") => SEALED,
             _ => OPEN,
@@ -167,9 +167,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         let mut states = vec![state];
         states.extend((state == OPEN).then_some(CLOSED));
         for state in states {
-            let packing = u8::from(state == SEALED && packed);
-            let how = How { state, packing, sealed_again: true };
-            seeds.push([&how.bytes()[..], bytes].concat());
+            let compression = u8::from(state == SEALED && compressed);
+            let mode = ReadMode { state, compression, resealed: true };
+            seeds.push([&mode.bytes()[..], bytes].concat());
         }
     }
     seeds

@@ -1,5 +1,5 @@
-//! Requests over HTTP: a line with the method and the path, and behind it the body. Each is put to
-//! a small store of its own; whatever it is, it is answered, an error by a problem document.
+//! HTTP requests: a line with the method and the path, then the body. Each goes to a small store of
+//! its own and must be answered, an error with a problem document.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use crate::disk;
 use crate::small_store::options;
 
-/// An answer is not longer: it shows a few events of an input.
+/// The maximum length of an answer: it shows a few events of an input.
 const ANSWER: usize = 4 << 20;
 
 pub(crate) fn run(input: &[u8]) {

@@ -1,4 +1,4 @@
-//! An index file of any header and any payload behind it, cut into blocks with right checksums.
+//! An index file of any header and payload, cut into blocks with correct checksums.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::seal;
 const STORE_ID: [u8; 16] = [1; 16];
 const ID: u64 = 9;
 const BLOCK: usize = 4096;
-/// What a block holds beside its checksum.
+/// The bytes of a block before its checksum.
 const PAYLOAD: usize = BLOCK - 4;
 const HEADER_BYTES: usize = 184;
-/// Keys that the seeds know.
+/// The number of keys in the seeds.
 const KEYS: u64 = 12;
-/// Where a header tells what the file covers.
+/// The offsets in the header of the first and last covered position.
 const FIRST_AT: usize = 40;
 const LAST_AT: usize = 48;
-/// Where it tells of its sections of keys; each entry begins with its key.
+/// The offsets in the header of the sections of keys; each entry begins with its key.
 const LISTS_AT: usize = 104;
 const SINGLES_AT: usize = 136;
 
@@ -30,8 +30,8 @@ fn key(n: u64) -> Key {
     KeyHasher::new(&[7; 16]).key(Kind(1), &[&n.to_le_bytes()])
 }
 
-/// The file: the header has a block of its own, as what writes files does it. So the zeros behind
-/// it, the checksums and the last block's end are no work for the fuzzer.
+/// Returns the file of an input. The header has a block of its own, as the writer makes it. So the
+/// fuzzer need not produce the zeros after it, the checksums, or the end of the last block.
 fn file_of(input: &[u8]) -> Vec<u8> {
     let (header, payload) = input.split_at(input.len().min(HEADER_BYTES));
     let mut bytes = Vec::new();
@@ -42,7 +42,7 @@ fn file_of(input: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The input that makes this file.
+/// Returns the input that makes this file.
 fn input_of(file: &[u8]) -> Vec<u8> {
     let (first, rest) = file.split_at(BLOCK);
     let mut input = first[..HEADER_BYTES].to_vec();
@@ -54,7 +54,7 @@ fn input_of(file: &[u8]) -> Vec<u8> {
 
 pub(crate) fn run(input: &[u8]) {
     let mut bytes = file_of(input);
-    // The fuzzer need not find out these by itself.
+    // Set these, so that the fuzzer need not find them.
     seal::put(&mut bytes, 0, b"LFINDEX\0");
     seal::put(&mut bytes, 16, &STORE_ID);
     seal::put(&mut bytes, 32, &ID.to_le_bytes());
@@ -68,13 +68,13 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(file) = IndexFile::open(&disk, "index/9", head, cache) else { return };
     _ = file.attachment();
     _ = file.verify(|_, _, _| ());
-    merge_it(&disk, &file);
+    merge_again(&disk, &file);
     ask(&IndexSet::new(vec![Part::File(file.clone())]), &keys(&bytes));
     ask(&IndexSet::default().with_backfill(&[key(0)], &file), &keys(&bytes));
 }
 
-/// Writes it again as a merged file; what comes of that must be sound.
-fn merge_it(disk: &FakeDisk, file: &Arc<IndexFile>) {
+/// Merges the file into a new one, which must be sound.
+fn merge_again(disk: &FakeDisk, file: &Arc<IndexFile>) {
     let to = disk.open("index/10", OpenMode::Create).unwrap();
     let head = FileHead { id: 10, store_id: STORE_ID, first: file.first(), last: file.last() };
     let target = Target { file: &*to, name: "index/10", head };
@@ -85,10 +85,10 @@ fn merge_it(disk: &FakeDisk, file: &Arc<IndexFile>) {
     }
 }
 
-/// Keys that may be found.
+/// Returns keys that the file may have.
 fn keys(bytes: &[u8]) -> Vec<Key> {
     let of_entries = [LISTS_AT, SINGLES_AT].map(|at| {
-        // Blocks end with four bytes that sections do not count.
+        // Blocks end with four bytes that the sections' offsets do not count.
         let at = seal::u64_at(bytes, at).unwrap_or_default();
         let at = usize::try_from(at.saturating_add(at / 4092 * 4)).unwrap_or(usize::MAX);
         let entry = bytes.get(at..).unwrap_or_default();
@@ -143,7 +143,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let head = FileHead { store_id: STORE_ID, id: ID, first: 1, last: 100 };
     let full = Source { lists: &lists, singles: &singles, attachment: b"note" };
     let empty = Source { lists: &[], singles: &[], attachment: &[] };
-    // A file of version 1, of another store: who it belongs to is written over.
+    // A file of version 1 of another store, whose id is overwritten.
     let old = include_bytes!("../../fixtures/v1/index/0000000000000001.0.idx");
     [&encode(head, full)[..], &encode(head, empty), old].map(input_of).to_vec()
 }

@@ -1,13 +1,13 @@
-//! What the fuzzer runs.
+//! The fuzz targets.
 //!
-//! Each target takes any bytes, makes of them what the store reads from a disk or a user (frames,
-//! an index file, a manifest, a damaged directory, a query's text) and has the store read it. It
-//! fails by a panic where a promise does not hold, and may take no more memory than the input's
-//! size explains. Checksums would keep the fuzzer from all that lies behind them: so the targets
-//! set them right again after the fuzzer has changed bytes ([`seal`]).
+//! Each target takes any bytes and makes input of them that the store reads from a disk or a user:
+//! frames, an index file, a manifest, a damaged directory, the text of a query. It fails with a
+//! panic if a promise does not hold, and it may use no more memory than the size of the input
+//! explains. Checksums would stop the fuzzer early, so the targets recompute them after the
+//! fuzzer's changes ([`seal`]).
 //!
-//! `fuzz/` runs the targets under libFuzzer (`cargo xtask fuzz`); `tests/corpora.rs` plays what it
-//! found worth keeping as an ordinary test.
+//! `fuzz/` runs the targets under libFuzzer (`cargo xtask fuzz`); `tests/corpora.rs` runs the
+//! inputs of the corpus as an ordinary test.
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 mod directory;
@@ -26,19 +26,19 @@ use std::sync::Once;
 
 use cap::Cap;
 
-/// Counts what is allocated, so that a run can be held to a limit: going beyond ends the process.
+/// Counts allocations, so that a run can be limited: exceeding the limit ends the process.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What opening and reading a store takes, whatever is in it.
+/// The memory for opening and reading a store, whatever its content.
 const FIXED_BYTES: usize = 8 << 20;
-/// What is read may take so many bytes for each of the input's: a record of no bytes has 16 on
-/// disk, and a few times as much in memory.
+/// The memory per byte of input: a record without data has 16 bytes on disk, and several times that
+/// in memory.
 const TIMES_INPUT: usize = 64;
 
-/// A function that is fuzzed, and what the fuzzer begins with.
+/// A fuzzed function and its first inputs.
 pub struct Target {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
     run: fn(&[u8]),
     seeds: fn() -> Vec<Vec<u8>>,
@@ -55,29 +55,29 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "message", run: message::run, seeds: message::seeds },
 ];
 
-/// The target of a name, if there is one.
+/// Returns the target of a name, or `None`.
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
 impl Target {
-    /// Runs it on an input, with no more memory than that explains.
+    /// Runs the target on an input, within the memory limit for it.
     pub fn run(&self, input: &[u8]) {
-        lift_the_limit_in_a_panic();
+        lift_limit_on_panic();
         let limit = ALLOCATOR.allocated() + FIXED_BYTES + TIMES_INPUT * input.len();
         ALLOCATOR.set_limit(limit).unwrap();
         (self.run)(input);
         ALLOCATOR.set_limit(usize::MAX).unwrap();
     }
 
-    /// Inputs that are as they should be.
+    /// Returns valid inputs.
     pub fn seeds(&self) -> Vec<Vec<u8>> {
         (self.seeds)()
     }
 }
 
-/// A panic's report takes memory of its own.
-fn lift_the_limit_in_a_panic() {
+/// Removes the limit during a panic, because its report takes memory of its own.
+fn lift_limit_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let report = std::panic::take_hook();

@@ -1,4 +1,4 @@
-//! A manifest of any bytes, in a directory whose other files are whole.
+//! A manifest of any bytes, in a directory whose other files are intact.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(input: &[u8]) {
     }
     let mut files = small.files.clone();
     files.insert("MANIFEST".to_owned(), bytes);
-    let disk = Arc::new(disk::holding(&files));
+    let disk = Arc::new(disk::with_files(&files));
     let options = small_store::options().log;
     let Ok(opened) = Log::open(disk, disk::clock(), disk::random(), options, false) else { return };
     let range = ScanRange { from: 1, to: u64::MAX, times: None };

@@ -1,5 +1,5 @@
-//! Messages of gRPC: what can be read means something or is refused; what is understood says the same
-//! when it is sent again.
+//! gRPC messages: each is decoded or refused, and a decoded append is the same after it was encoded
+//! and decoded again.
 
 use leftfold_api::{
     Append, AppendError, Coded, Read, ReadError, RetentionRule, Streams, Subscribe,
@@ -7,17 +7,17 @@ use leftfold_api::{
 use leftfold_wire::{append_page, decode, deliveries, recorded, result, v1};
 use prost::Message;
 
-/// The first byte says which message the others are.
+/// The first byte selects the type of the message in the others.
 pub(crate) fn run(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
     match kind % 8 {
         0 => append(bytes),
-        1 => question(bytes, |request: v1::ReadRequest| Read::try_from(request)),
-        2 => question(bytes, |request: v1::SubscribeRequest| Subscribe::try_from(request)),
-        3 => question(bytes, |request: v1::ListStreamsRequest| Streams::try_from(request)),
-        4 => question(bytes, |rule: v1::Rule| RetentionRule::try_from(rule)),
+        1 => check_request(bytes, |request: v1::ReadRequest| Read::try_from(request)),
+        2 => check_request(bytes, |request: v1::SubscribeRequest| Subscribe::try_from(request)),
+        3 => check_request(bytes, |request: v1::ListStreamsRequest| Streams::try_from(request)),
+        4 => check_request(bytes, |rule: v1::Rule| RetentionRule::try_from(rule)),
         5 => page(bytes),
-        6 => delivered(bytes),
+        6 => check_deliveries(bytes),
         _ => answer(bytes),
     }
 }
@@ -30,12 +30,12 @@ fn append(bytes: &[u8]) {
     assert_eq!(format!("{again:?}"), format!("{append:?}"));
 }
 
-fn question<M, T>(bytes: &[u8], understand: impl Fn(M) -> Result<T, leftfold_api::Invalid>)
+fn check_request<M, T>(bytes: &[u8], convert: impl Fn(M) -> Result<T, leftfold_api::Invalid>)
 where
     M: Message + Default + 'static,
 {
     let Ok(request) = decode::<M>(bytes) else { return };
-    if let Err(invalid) = understand(request) {
+    if let Err(invalid) = convert(request) {
         assert_eq!(leftfold_api::code(invalid.code), invalid.code);
     }
 }
@@ -50,7 +50,7 @@ fn page(bytes: &[u8]) {
     }
 }
 
-fn delivered(bytes: &[u8]) {
+fn check_deliveries(bytes: &[u8]) {
     let Ok(part) = decode::<v1::SubscribeResponse>(bytes) else { return };
     if let Ok((deliveries, _)) = deliveries(part) {
         deliveries.for_each(drop);
@@ -85,10 +85,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let time = leftfold_api::Timestamp(1);
     let event = leftfold_api::Recorded::from_parts("a-1", 0, 1, time, &event).unwrap();
     let start = leftfold_api::Cursor::START;
-    let packed = v1::Form::Packed;
-    let page = leftfold_wire::page_part(vec![event.clone()], packed, Some((start.clone(), true)));
+    let form = v1::Form::Packed;
+    let page = leftfold_wire::page_part(vec![event.clone()], form, Some((start.clone(), true)));
     let part =
-        leftfold_wire::delivery_part(vec![(event.clone(), start.clone())], packed, start, true);
+        leftfold_wire::delivery_part(vec![(event.clone(), start.clone())], form, start, true);
     let refused = AppendError::from(leftfold_api::Conflict::Tombstoned { stream: "a".to_owned() });
     let of = |kind: u8, message: Vec<u8>| [vec![kind], message].concat();
     vec![

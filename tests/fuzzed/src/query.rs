@@ -1,4 +1,4 @@
-//! A query's text: what is read is printed and read again as the same.
+//! The text of a query: a parsed query is the same after it was printed and parsed again.
 
 use leftfold_api::Query;
 

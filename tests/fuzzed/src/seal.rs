@@ -1,5 +1,5 @@
-//! Sets checksums right in files that were changed, after `docs/format.md`. What does not look
-//! like what it should be is left as it is.
+//! Recomputes checksums in changed files, as `docs/format.md` describes them. Bytes without the
+//! expected structure stay unchanged.
 
 use crate::disk::Files;
 
@@ -8,7 +8,7 @@ const HEAD_BYTES: usize = 64;
 const FOOTER_BYTES: usize = 96;
 const INDEX_BLOCK: usize = 4096;
 
-/// A segment's checksums start from its store and number.
+/// Returns the start value of a segment's checksums, which derives from its store and number.
 pub(crate) fn salt(store_id: [u8; 16], id: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&store_id), &id.to_le_bytes())
 }
@@ -30,14 +30,14 @@ fn slice(bytes: &[u8], at: u64, length: u64) -> Option<&[u8]> {
     bytes.get(at..end)
 }
 
-/// Writes what fits.
+/// Writes bytes at an offset, if they fit.
 pub(crate) fn put(bytes: &mut [u8], at: usize, what: &[u8]) {
     if let Some(place) = at.checked_add(what.len()).and_then(|end| bytes.get_mut(at..end)) {
         place.copy_from_slice(what);
     }
 }
 
-/// All files of a store.
+/// Recomputes the checksums of all files of a store.
 pub(crate) fn all(files: &mut Files, store_id: [u8; 16]) {
     for (name, bytes) in files {
         file(name, bytes, store_id);
@@ -56,7 +56,7 @@ fn file(name: &str, bytes: &mut [u8], store_id: [u8; 16]) {
     }
 }
 
-/// Kind, number and generation of a file.
+/// Returns the kind, number and generation of a file.
 fn numbers_of(name: &str) -> Option<(u64, u64, u64)> {
     let (_, name) = name.split_once('/')?;
     let mut parts = name.split('.');
@@ -96,7 +96,7 @@ pub(crate) fn segment(bytes: &mut [u8], store_id: [u8; 16], id: u64) {
     frames(bytes, salt, end);
 }
 
-/// The footer and the tables before it, if there are such; gives where frames end.
+/// Recomputes the footer and the tables before it, if there are any; returns where the frames end.
 fn footer(bytes: &mut [u8], salt: u32) -> Option<usize> {
     let at = bytes.len().checked_sub(FOOTER_BYTES)?;
     bytes[at..].starts_with(b"LFSEGEND").then_some(())?;
@@ -105,7 +105,7 @@ fn footer(bytes: &mut [u8], salt: u32) -> Option<usize> {
     let tables = if version == 2 { u64_at(bytes, at + 80)? } else { data_end };
     let tables = usize::try_from(tables).ok().filter(|tables| *tables <= at)?;
     if version == 2 {
-        packed(&mut bytes[..at], salt, tables.checked_add(blocks as usize * 48)?);
+        compressed(&mut bytes[..at], salt, tables.checked_add(blocks as usize * 48)?);
     }
     let sum = crc(0, &[&bytes[tables..at]]);
     put(bytes, at + 88, &sum.to_le_bytes());
@@ -114,8 +114,8 @@ fn footer(bytes: &mut [u8], salt: u32) -> Option<usize> {
     Some(if version == 2 { 0 } else { tables })
 }
 
-/// The packed blocks whose entries begin here.
-fn packed(bytes: &mut [u8], salt: u32, mut at: usize) {
+/// Recomputes the compressed blocks whose table of entries begins at `at`.
+fn compressed(bytes: &mut [u8], salt: u32, mut at: usize) {
     while let (Some(from), Some(length)) = (u64_at(bytes, at), u32_at(bytes, at + 8)) {
         if let Some(stored) = slice(bytes, from, length.into()) {
             let sum = crc(salt, &[stored]);
@@ -133,7 +133,7 @@ fn frames(bytes: &mut [u8], salt: u32, end: usize) {
     }
 }
 
-/// Gives where the next frame begins.
+/// Recomputes a frame; returns the offset of the next one.
 fn frame(bytes: &mut [u8], salt: u32, at: usize) -> Option<usize> {
     let (extensions, records) = (u32_at(bytes, at + 8)?, u32_at(bytes, at + 12)?);
     let first = u64_at(bytes, at + 24)?;

@@ -1,18 +1,18 @@
-//! A small store with something of everything: sealed segments as they were written, packed and
-//! scavenged; an open one with a tail; a named index with a past; retention; checkpoints.
+//! A small store with every feature: sealed segments that are uncompressed, compressed or scavenged, an
+//! open segment with a tail, a named index with a backfill, retention, and checkpoints.
 
 use std::sync::{Arc, OnceLock};
 
 use leftfold_api::{Append, CheckpointMove, Cursor, NewEvent, Query, Retention};
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Embedded, Manual, Options, Packing};
+use leftfold_store::{Compression, Embedded, Manual, Options};
 
 use crate::disk::{self, Files};
 use crate::seal::put;
 
 pub(crate) fn options() -> Options {
     let mut options = Options {
-        packing: Packing::Fast,
+        compression: Compression::Fast,
         index_cache_bytes: 1 << 20,
         head_cache: 100,
         ..Options::default()
@@ -24,7 +24,7 @@ pub(crate) fn options() -> Options {
     options
 }
 
-/// Its files, and the name of the store.
+/// The files of the store, and its id.
 pub(crate) struct SmallStore {
     pub(crate) files: Files,
     pub(crate) store_id: [u8; 16],
@@ -34,8 +34,8 @@ pub(crate) fn get() -> &'static SmallStore {
     static STORE: OnceLock<SmallStore> = OnceLock::new();
     STORE.get_or_init(|| {
         let disk = FakeDisk::new();
-        write(&disk, Packing::Fast, 0..25);
-        write(&disk, Packing::Off, 25..40);
+        write(&disk, Compression::Fast, 0..25);
+        write(&disk, Compression::Off, 25..40);
         let files = disk::files(&disk);
         let mut store_id = [0; 16];
         put(&mut store_id, 0, &files["STORE"][32..48]);
@@ -43,9 +43,9 @@ pub(crate) fn get() -> &'static SmallStore {
     })
 }
 
-/// Opens a store, does something, settles what is done in the background, and closes it.
-fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
-    let options = Options { packing, ..options() };
+/// Opens a store, appends, runs all maintenance, and closes it.
+fn write(disk: &FakeDisk, compression: Compression, numbers: std::ops::Range<u128>) {
+    let options = Options { compression, ..options() };
     let disk = Arc::new(disk.clone());
     let opened = Embedded::open_manual(disk, disk::clock(), disk::random(), options);
     let (store, mut manual) = opened.unwrap();
@@ -66,9 +66,9 @@ fn write(disk: &FakeDisk, packing: Packing, numbers: std::ops::Range<u128>) {
             );
         }
     }
-    while manual.upkeep() {}
+    while manual.maintain() {}
     store.scavenge(|_, _| {}).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
     manual.rest();
     manual.close();
 }
@@ -86,7 +86,7 @@ async fn store_append(store: &Embedded, n: u128) -> Result<(), leftfold_api::App
     leftfold_api::EventStore::append(store, append).await.map(drop)
 }
 
-/// Runs a call to its end, giving the writer and the upkeep a turn whenever it waits.
+/// Runs a call to its end; runs the writer and maintenance whenever it waits.
 pub(crate) fn drive<T, E: std::fmt::Debug>(
     manual: &mut Manual,
     call: impl Future<Output = Result<T, E>>,
@@ -98,6 +98,6 @@ pub(crate) fn drive<T, E: std::fmt::Debug>(
             return ready.unwrap();
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }

@@ -1,11 +1,11 @@
-//! What the fuzzer begins with and what it found worth keeping, played without it.
+//! Runs the first inputs and the corpus without the fuzzer.
 
 use std::fs;
 use std::path::Path;
 
-/// One test after the other: the memory that a run takes is counted for the whole process.
+/// All inputs run in one test, because memory is counted for the whole process.
 #[test]
-fn every_kept_input_is_taken_without_a_panic_or_too_much_memory() {
+fn every_corpus_input_runs_without_a_panic_or_too_much_memory() {
     for target in &leftfold_fuzzed::TARGETS {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target.name);
         let mut inputs = target.seeds();
@@ -13,7 +13,7 @@ fn every_kept_input_is_taken_without_a_panic_or_too_much_memory() {
             inputs.push(fs::read(entry.unwrap().path()).unwrap());
         }
         for (n, input) in inputs.iter().enumerate() {
-            // The last line that is printed tells which input it was.
+            // The last printed line names the input that failed.
             println!("{} {n}: {} bytes", target.name, input.len());
             target.run(input);
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Engine, Failure, Invalid, Metered, Meters, Progress, Query, ReadError, Scavenged, Stat,
+    Engine, Failure, Histogram, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
 };
 
 use crate::store::Partitioned;
@@ -55,11 +55,11 @@ impl Administration for Partitioned {
             sum.checkpoints += stat.checkpoints;
             sum.segments += stat.segments;
             sum.sealed += stat.sealed;
-            sum.packed += stat.packed;
+            sum.compressed += stat.compressed;
             sum.log_bytes += stat.log_bytes;
             sum.index_bytes += stat.index_bytes;
             sum.index_files += stat.index_files;
-            sum.upkeep_failure = sum.upkeep_failure.or(stat.upkeep_failure);
+            sum.maintenance_failure = sum.maintenance_failure.or(stat.maintenance_failure);
         }
         Ok(sum)
     }
@@ -68,8 +68,8 @@ impl Administration for Partitioned {
         self.partitions().iter().try_for_each(|store| store.seal())
     }
 
-    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError> {
-        let (mut sum, all) = (Scavenged::default(), self.partitions().len() as u64);
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError> {
+        let (mut sum, all) = (ScavengeReport::default(), self.partitions().len() as u64);
         for (done, store) in (1..).zip(self.partitions()) {
             sum = add_scavenged(sum, store.scavenge(|_, _| {})?);
             progress(done, all);
@@ -77,9 +77,9 @@ impl Administration for Partitioned {
         Ok(sum)
     }
 
-    fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         let mut all = self.partitions().iter().map(|store| store.reclaimable());
-        all.try_fold(Scavenged::default(), |sum, part| Ok(add_scavenged(sum, part?)))
+        all.try_fold(ScavengeReport::default(), |sum, part| Ok(add_scavenged(sum, part?)))
     }
 
     /// The store is in memory: it has no backups.
@@ -93,7 +93,7 @@ impl Administration for Partitioned {
     }
 }
 
-fn add(mut sum: Metered, other: &Metered) -> Metered {
+fn add(mut sum: Histogram, other: &Histogram) -> Histogram {
     sum.sum += other.sum;
     sum.counts.resize(sum.counts.len().max(other.counts.len()), 0);
     sum.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
@@ -104,8 +104,8 @@ fn add_pair(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
     (one.0 + other.0, one.1 + other.1)
 }
 
-fn add_scavenged(one: Scavenged, other: Scavenged) -> Scavenged {
-    Scavenged {
+fn add_scavenged(one: ScavengeReport, other: ScavengeReport) -> ScavengeReport {
+    ScavengeReport {
         segments: one.segments + other.segments,
         events: one.events + other.events,
         payload_bytes: one.payload_bytes + other.payload_bytes,

@@ -1,8 +1,9 @@
-//! What an append to Kafka costs: `cargo xtask bench kafka [seconds for each cell] [rounds]`.
+//! The cost of an append to Kafka: `cargo xtask bench kafka [seconds for each cell] [rounds]`.
 //!
-//! Three ways, side by side in every round: plain batches, transactions, and batches under a claim
-//! (the way that `docs/cluster-fencing.md` chooses). Each with so many appends in flight, and for more
-//! than one also with group commit: all that wait go into one batch, or one transaction.
+//! Three ways side by side in every round: plain batches, transactions, and batches under a claim
+//! (the way that `docs/cluster-fencing.md` chooses). Each is measured with several numbers of
+//! appends in flight. For more than one it is also measured with group commit: all waiting appends
+//! share a batch or a transaction.
 
 mod ways;
 
@@ -13,13 +14,13 @@ use leftfold_bench::{machine, spread, wait_for_idle};
 use leftfold_kafka_testing::broker::{Cluster, Options, Tuning, kafka_version};
 use leftfold_kafka_testing::wire::{Client, Partition};
 
-use ways::{Way, Writing};
+use ways::{ActiveWriter, Way};
 
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a broker waits when a transaction begins while the last one's markers are being written.
+/// The broker's back-off when a transaction begins while the last one's markers are being written.
 const BACK_OFF: &str = "add.partitions.to.txn.retry.backoff.ms";
-/// The share of each cell's time in which nothing is measured yet.
+/// The share of each cell's time before the measurement starts.
 const WARM_UP: f64 = 0.25;
 
 /// One line of the table.
@@ -30,8 +31,8 @@ struct Cell {
     grouped: bool,
 }
 
-/// What one round gives for a cell.
-struct Measured {
+/// The result of a cell in one round.
+struct Measurement {
     rate: f64,
     p50: f64,
     p99: f64,
@@ -73,14 +74,14 @@ fn cells(ways: &[Way]) -> Vec<Cell> {
 fn measure(options: &Options, cells: &[Cell], seconds: f64, rounds: usize) -> anyhow::Result<()> {
     let cluster = Cluster::start(options)?;
     let client = Client::new(&cluster.bootstrap(), PATIENCE)?;
-    let mut all: Vec<Vec<Measured>> = cells.iter().map(|_| Vec::new()).collect();
+    let mut all: Vec<Vec<Measurement>> = cells.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         wait_for_idle();
         for (number, (cell, measured)) in cells.iter().zip(&mut all).enumerate() {
             let partition = topic(&client, options.brokers, round, number)?;
-            let writing = Writing::start(&client, &partition, cell.way)?;
-            let found = run(*cell, writing, Duration::from_secs_f64(seconds))?;
-            // The first round warms the brokers up.
+            let writer = ActiveWriter::start(&client, &partition, cell.way)?;
+            let found = run(*cell, writer, Duration::from_secs_f64(seconds))?;
+            // The first round warms up the brokers.
             if round > 0 {
                 measured.push(found);
             }
@@ -98,14 +99,14 @@ fn topic(client: &Client, brokers: u16, round: usize, cell: usize) -> anyhow::Re
     Ok(client.create_topic(&format!("bench-{round}-{cell}"), &replicas, &[])?)
 }
 
-fn run(cell: Cell, mut writing: Writing, time: Duration) -> anyhow::Result<Measured> {
+fn run(cell: Cell, mut writer: ActiveWriter, time: Duration) -> anyhow::Result<Measurement> {
     let warm = Instant::now() + time.mul_f64(WARM_UP);
     while Instant::now() < warm {
-        writing.step(cell.in_flight, cell.grouped)?;
+        writer.step(cell.in_flight, cell.grouped)?;
     }
     let (started, mut latencies) = (Instant::now(), Vec::new());
     while started.elapsed() < time {
-        latencies.extend(writing.step(cell.in_flight, cell.grouped)?);
+        latencies.extend(writer.step(cell.in_flight, cell.grouped)?);
     }
     let rate = latencies.len() as f64 / started.elapsed().as_secs_f64();
     latencies.sort();
@@ -113,11 +114,11 @@ fn run(cell: Cell, mut writing: Writing, time: Duration) -> anyhow::Result<Measu
         let index = (latencies.len() as f64 * share) as usize;
         latencies.get(index).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
     };
-    Ok(Measured { rate, p50: at(0.5), p99: at(0.99) })
+    Ok(Measurement { rate, p50: at(0.5), p99: at(0.99) })
 }
 
-fn print_line(cell: Cell, measured: &[Measured]) {
-    let of = |pick: fn(&Measured) -> f64, digits: usize| {
+fn print_line(cell: Cell, measured: &[Measurement]) {
+    let of = |pick: fn(&Measurement) -> f64, digits: usize| {
         let [median, least, greatest] = spread(measured.iter().map(pick).collect());
         format!("{median:.digits$} ({least:.digits$} to {greatest:.digits$})")
     };

@@ -1,4 +1,4 @@
-//! The three ways to write, behind one face.
+//! The three ways to write, with one interface.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use leftfold_kafka_testing::wire::{
 
 const PAYLOAD: usize = 256;
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long to wait when the coordinator still writes the markers of the last transaction.
+/// The back-off while the coordinator still writes the markers of the last transaction.
 const BACK_OFF: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Copy)]
@@ -34,10 +34,10 @@ impl Way {
     }
 }
 
-/// A writer, and what it has on its way.
-pub(crate) struct Writing {
+/// A writer and its appends in flight.
+pub(crate) struct ActiveWriter {
     writer: Writer,
-    /// When each append came to wait.
+    /// When each append was queued.
     waiting: VecDeque<Instant>,
 }
 
@@ -55,7 +55,7 @@ struct Transactions {
     producer: ProducerId,
 }
 
-impl Writing {
+impl ActiveWriter {
     pub(crate) fn start(client: &Client, partition: &Partition, way: Way) -> anyhow::Result<Self> {
         let leader = client.leader(partition)?;
         let (partition, id) = (partition.clone(), partition.topic.to_string());
@@ -72,11 +72,11 @@ impl Writing {
                 Writer::Claims { owner: Box::new(owner), sent: VecDeque::new() }
             }
         };
-        Ok(Writing { writer, waiting: VecDeque::new() })
+        Ok(ActiveWriter { writer, waiting: VecDeque::new() })
     }
 
-    /// Keeps so many appends on their way, each for itself or all together, and waits for the
-    /// oldest; gives how long each of those took that are done now.
+    /// Keeps `count` appends in flight, each in its own batch or all grouped, and waits for the
+    /// oldest. Returns the latency of each append that is done.
     pub(crate) fn step(&mut self, count: usize, grouped: bool) -> anyhow::Result<Vec<Duration>> {
         let together = if grouped { count } else { 1 };
         while self.waiting.len() < count {
@@ -96,7 +96,7 @@ impl Writer {
                 let batch = Batch::of(now(), records(count)).encode();
                 sent.push_back(leader.produce(partition, batch, WITHIN)?);
             }
-            // One after the other: a transaction begins when the last one is over.
+            // One after the other, because a transaction begins when the previous one has ended.
             Writer::Transactions(_) => {}
             Writer::Claims { owner, sent } => sent.push_back(owner.send(records(count))?),
         }
@@ -140,7 +140,7 @@ fn take_over(client: &Client, id: &str) -> Result<(Connection, ProducerId), Wire
     })
 }
 
-/// Asks again while the coordinator is not ready.
+/// Retries while the coordinator is not ready.
 fn while_busy<T>(mut ask: impl FnMut() -> Result<T, WireError>) -> Result<T, WireError> {
     use ResponseError::*;
     let busy = [

@@ -1,6 +1,5 @@
-//! A server on loopback with our client, each a process of its own, beside the bare loop:
-//! `cargo xtask bench server`. `--small` runs all of it at a size that says nothing, to see that it
-//! runs.
+//! A server on loopback with our client, each a process of its own, beside the bare loop: `cargo
+//! xtask bench server`. `--small` runs all of it at a small size, only to check that it works.
 
 mod process;
 mod rows;
@@ -10,12 +9,12 @@ use std::path::Path;
 use leftfold::client::Client;
 use leftfold_bench::{bare_loop, machine, spread, wait_for_idle};
 
-use process::{Cpu, Served};
+use process::{Cpu, ServerProcess};
 
-/// What one append of 256 bytes takes in the log, about: the bare loop writes as much.
+/// About the bytes that an append of 256 bytes takes in the log: the bare loop writes this.
 const FRAME: usize = 448;
 
-/// How much is done.
+/// The amount of work.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     rounds: usize,
@@ -49,9 +48,9 @@ const SMALL: Size = Size {
     is_small: true,
 };
 
-/// What a row came to in one round: operations a second (or what its unit says), and processor time
-/// an operation, of the client and of the server, in microseconds.
-struct Measured {
+/// The result of a row in one round: operations a second (or in the row's unit), and processor time
+/// per operation, of client and server, in microseconds.
+struct Measurement {
     value: f64,
     cpu: [f64; 2],
 }
@@ -70,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("{:<80}{:>9}{:>9}{:>11}", "", "us/op", "us/op", "a second");
     let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
-    let served = Served::start(&dir.path().join("data"))?;
+    let served = ServerProcess::start(&dir.path().join("data"))?;
     let client = served.client().await?;
     let bench = Bench { dir: dir.path(), served: &served, client, size };
     if wanted("append") {
@@ -102,10 +101,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What rows need.
+/// The environment of the rows.
 struct Bench<'a> {
     dir: &'a Path,
-    served: &'a Served,
+    served: &'a ServerProcess,
     client: Client,
     size: Size,
 }
@@ -117,7 +116,7 @@ impl Bench<'_> {
         }
     }
 
-    /// What the disk does now.
+    /// Returns the current rate of the bare loop.
     fn control(&self) -> anyhow::Result<f64> {
         self.settle();
         Ok(bare_loop(self.dir, FRAME, if self.size.is_small { 50 } else { 2_000 })?)
@@ -127,12 +126,12 @@ impl Bench<'_> {
         self.served.cpu()
     }
 
-    /// Measures in every round, and prints.
+    /// Measures a row in every round, and prints it.
     async fn row(
         &self,
         name: &str,
         unit: &str,
-        measure: impl AsyncFn(&Bench, usize) -> anyhow::Result<Measured>,
+        measure: impl AsyncFn(&Bench, usize) -> anyhow::Result<Measurement>,
     ) -> anyhow::Result<()> {
         let (mut values, mut controls) = (Vec::new(), Vec::new());
         let mut cpu = [Vec::new(), Vec::new()];
@@ -151,7 +150,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Measures times of single operations, in microseconds, and prints their p50 and p99.
+    /// Measures single operations in microseconds, and prints their p50 and p99.
     async fn latencies(
         &self,
         measure: impl AsyncFn(&Bench, usize) -> anyhow::Result<(Vec<f64>, [f64; 2])>,

@@ -5,29 +5,29 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use leftfold::client::Client;
 
-/// Ticks of processor time a second, as Linux tells them.
+/// The ticks of processor time in a second, as Linux reports them.
 const TICKS: f64 = 100.0;
 
-/// A server, which is killed when it is dropped.
-pub(crate) struct Served {
+/// A server process that is killed when it is dropped.
+pub(crate) struct ServerProcess {
     child: Child,
     url: String,
 }
 
-/// Processor time so far, in seconds: the client's and the server's.
+/// The processor time so far, in seconds: the client's and the server's.
 #[derive(Clone, Copy)]
 pub(crate) struct Cpu([f64; 2]);
 
 impl Cpu {
-    /// Microseconds an operation since then.
+    /// Returns the microseconds per operation since an earlier time.
     pub(crate) fn since(self, before: Cpu, operations: u64) -> [f64; 2] {
         let each = |n: usize| (self.0[n] - before.0[n]) * 1e6 / operations as f64;
         [each(0), each(1)]
     }
 }
 
-impl Served {
-    /// Starts the binary beside this one.
+impl ServerProcess {
+    /// Starts the server binary in the directory of this one.
     pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         let binary = this.parent().context("this binary has no directory")?.join("leftfold");
@@ -43,10 +43,10 @@ impl Served {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let url = line.trim().strip_prefix("listening on ").context("the server did not start")?;
-        Ok(Served { url: url.to_owned(), child })
+        Ok(ServerProcess { url: url.to_owned(), child })
     }
 
-    /// A client with a connection of its own.
+    /// Returns a client with a connection of its own.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(&self.url).await?)
     }
@@ -55,7 +55,7 @@ impl Served {
         Cpu([processor_time("self"), processor_time(&self.child.id().to_string())])
     }
 
-    /// The server's memory, in bytes.
+    /// Returns the server's memory, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();
@@ -74,7 +74,7 @@ impl Drop for Served {
 
 fn processor_time(process: &str) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name, in parentheses, may hold anything; after it come the fields from the third on.
+    // The name in parentheses may have any characters; the fields from the third on follow it.
     let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok());

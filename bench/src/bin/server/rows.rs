@@ -7,16 +7,16 @@ use leftfold::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Bench, Measured};
+use crate::{Bench, Measurement};
 
 const PAYLOAD: usize = 256;
-/// Events of a stream that is read.
+/// The events of a stream that is read.
 const STREAM: usize = 100;
-/// Streams that are read, one after the other.
+/// The number of streams that are read, one after the other.
 const STREAMS: usize = 1_000;
-/// Appends that are made at the same time where they are pipelined.
+/// The number of concurrent appends in the pipelined row.
 const PIPELINED: u64 = 1_024;
-/// Subscriptions of one connection.
+/// The number of subscriptions per connection.
 const PER_CONNECTION: usize = 500;
 
 fn event() -> NewEvent {
@@ -28,7 +28,7 @@ pub(crate) async fn appends(
     bench: &Bench<'_>,
     round: usize,
     workers: u64,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let total = if workers == 1 { bench.size.appends / 10 } else { bench.size.appends };
     let (before, started) = (bench.cpu(), Instant::now());
     let left = Arc::new(AtomicU64::new(total));
@@ -50,11 +50,11 @@ pub(crate) async fn appends(
         task??;
     }
     let value = total as f64 / started.elapsed().as_secs_f64();
-    Ok(Measured { value, cpu: bench.cpu().since(before, total) })
+    Ok(Measurement { value, cpu: bench.cpu().since(before, total) })
 }
 
-/// Appends of one event each, as many at a time as a call takes, without waiting for one another.
-pub(crate) async fn pipelined(bench: &Bench<'_>, round: usize) -> anyhow::Result<Measured> {
+/// Pipelines appends of one event each: as many at a time as a call accepts.
+pub(crate) async fn pipelined(bench: &Bench<'_>, round: usize) -> anyhow::Result<Measurement> {
     let total = bench.size.pipelined;
     let (before, started) = (bench.cpu(), Instant::now());
     let left = Arc::new(AtomicU64::new(total));
@@ -74,11 +74,11 @@ pub(crate) async fn pipelined(bench: &Bench<'_>, round: usize) -> anyhow::Result
         task??;
     }
     let value = total as f64 / started.elapsed().as_secs_f64();
-    Ok(Measured { value, cpu: bench.cpu().since(before, total) })
+    Ok(Measurement { value, cpu: bench.cpu().since(before, total) })
 }
 
-/// One append after the other, each when the one before was delivered to a subscriber that has a
-/// connection of its own; times from before the append to the delivery.
+/// Appends one event after the other, each after the previous one was delivered to a subscriber
+/// with its own connection. Returns the times from the append to the delivery.
 pub(crate) async fn deliveries(
     bench: &Bench<'_>,
     round: usize,
@@ -105,7 +105,7 @@ pub(crate) async fn deliveries(
     Ok((times, bench.cpu().since(before, bench.size.deliveries)))
 }
 
-/// Streams of 100 events, interleaved: no two events of a stream lie side by side.
+/// Fills streams of 100 events, interleaved: no two events of a stream are adjacent.
 pub(crate) async fn fill_streams(bench: &Bench<'_>) -> anyhow::Result<()> {
     for _ in 0..STREAM {
         let append = (0..STREAMS)
@@ -115,8 +115,8 @@ pub(crate) async fn fill_streams(bench: &Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads one stream of 100 after the other; microseconds each.
-pub(crate) async fn streams(bench: &Bench<'_>) -> anyhow::Result<Measured> {
+/// Reads one stream of 100 events after the other; returns microseconds each.
+pub(crate) async fn streams(bench: &Bench<'_>) -> anyhow::Result<Measurement> {
     let total = bench.size.reads;
     let (before, started) = (bench.cpu(), Instant::now());
     for n in 0..total {
@@ -125,10 +125,10 @@ pub(crate) async fn streams(bench: &Bench<'_>) -> anyhow::Result<Measured> {
         anyhow::ensure!(page.events.len() == STREAM);
     }
     let value = started.elapsed().as_secs_f64() * 1e6 / total as f64;
-    Ok(Measured { value, cpu: bench.cpu().since(before, total) })
+    Ok(Measurement { value, cpu: bench.cpu().since(before, total) })
 }
 
-/// Events to be replayed, in streams of 100.
+/// Fills the events of the replay, in streams of 100.
 pub(crate) async fn fill(bench: &Bench<'_>) -> anyhow::Result<()> {
     const AT_ONCE: u64 = 1_000;
     for n in 0..bench.size.replay / AT_ONCE {
@@ -140,8 +140,8 @@ pub(crate) async fn fill(bench: &Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads all of them, and looks at each.
-pub(crate) async fn replay(bench: &Bench<'_>) -> anyhow::Result<Measured> {
+/// Reads all events and accesses each.
+pub(crate) async fn replay(bench: &Bench<'_>) -> anyhow::Result<Measurement> {
     let (before, started) = (bench.cpu(), Instant::now());
     let read = Read::forward(Query::All).limit(bench.size.replay as usize);
     let (mut pages, mut events, mut bytes) = (bench.client.pages(read).await?, 0, 0);
@@ -151,10 +151,10 @@ pub(crate) async fn replay(bench: &Bench<'_>) -> anyhow::Result<Measured> {
     }
     let value = events as f64 / started.elapsed().as_secs_f64();
     anyhow::ensure!(events == bench.size.replay && bytes >= PAYLOAD * events as usize);
-    Ok(Measured { value, cpu: bench.cpu().since(before, events) })
+    Ok(Measurement { value, cpu: bench.cpu().since(before, events) })
 }
 
-/// The server's memory before and after so many subscriptions that wait for what comes.
+/// Prints the server's memory before and after opening subscriptions that wait for events.
 pub(crate) async fn idle(bench: &Bench<'_>) -> anyhow::Result<()> {
     let total = bench.size.subscriptions;
     let before = bench.served.memory();

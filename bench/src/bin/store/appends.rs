@@ -10,21 +10,21 @@ use leftfold_bench::{bare_loop, cpu_seconds, spread, wait_for_idle};
 
 use crate::{event, rounds};
 
-/// What one append of 256 bytes takes in the log, about: the bare loop writes as much.
+/// About the bytes that an append of 256 bytes takes in the log: the bare loop writes this.
 const FRAME: usize = 448;
-/// Events in a batch.
+/// The events in a batch.
 const BATCH: u64 = 100;
 
-/// What is appended, and by how many.
+/// The kind of appends, and how many are in flight.
 #[derive(Clone, Copy)]
 enum Work {
-    /// One event after the other, by a caller that is not async.
+    /// Single events, one after the other, by a blocking caller.
     Blocking,
-    /// Single events, so many in flight: a task each, of a runtime with two threads.
+    /// Single events, this number in flight: one task each, in a runtime with two threads.
     Singles(u64),
-    /// Batches of a hundred events, so many in flight.
+    /// Batches of a hundred events, this number in flight.
     Batches(u64),
-    /// Single events under the condition that nothing newer has their two tags, so many in flight.
+    /// Single events on condition that no newer event has their two tags, this number in flight.
     Guarded(u64),
 }
 
@@ -143,7 +143,7 @@ async fn worker_of(
     }
 }
 
-/// Appends to a stream of its own, so many events at a time, under its expected version.
+/// Appends to a stream of its own, `count` events at a time, under its expected version.
 async fn appender(
     store: &Embedded,
     stream: String,
@@ -160,7 +160,7 @@ async fn appender(
     Ok(())
 }
 
-/// Appends events with two tags, each under the condition that nothing after the last has both.
+/// Appends events with two tags, each on condition that no later event has both.
 async fn guarded(store: &Embedded, stream: String, left: &AtomicU64) -> anyhow::Result<()> {
     let query = Query::tag("student", &stream).and(Query::tag("course", "c1"));
     let mut cursor = store.head().await?;

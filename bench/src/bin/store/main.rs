@@ -1,10 +1,11 @@
-//! The embedded store beside the bare loop: `cargo xtask bench store [appends|reads [NAME]]`.
+//! The embedded store beside the bare loop: `cargo xtask bench store [appends|reads|indexes [NAME]]`.
 //! `LEFTFOLD_BENCH_ROUNDS` sets the number of rounds.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod appends;
+mod indexes;
 mod reads;
 
 use leftfold::NewEvent;
@@ -23,6 +24,9 @@ fn main() -> anyhow::Result<()> {
     );
     if wanted("appends") {
         appends::run(dir.path())?;
+    }
+    if wanted("indexes") {
+        indexes::run(dir.path())?;
     }
     if wanted("reads") {
         reads::run(dir.path())?;

@@ -1,9 +1,9 @@
-//! Reads: a stream, hot and cold, and the whole log, packed and not.
+//! Reads: a stream, hot and cold, and the whole log, compressed and not.
 
 use std::path::Path;
 use std::time::Instant;
 
-use leftfold::{Append, Embedded, Options, Packing, Query, Read};
+use leftfold::{Append, Compression, Embedded, Options, Query, Read};
 use leftfold_bench::{reads_of_files, spread, wait_for_idle};
 
 use crate::{event, rounds};
@@ -14,8 +14,8 @@ const EACH: usize = 100;
 pub(crate) fn run(dir: &Path) -> anyhow::Result<()> {
     let only = std::env::args().nth(2);
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    for packing in [Packing::Off, Packing::Fast, Packing::Small] {
-        let store = filled(&dir.join(format!("{packing:?}")), packing)?;
+    for compression in [Compression::Off, Compression::Fast, Compression::Small] {
+        let store = filled(&dir.join(format!("{compression:?}")), compression)?;
         let works: [(&str, &str, Work); 3] = [
             ("a stream of 100, the same again", "us", hot),
             ("a stream of 100, another each time", "us", cold),
@@ -40,9 +40,9 @@ pub(crate) fn run(dir: &Path) -> anyhow::Result<()> {
 
 type Work = fn(&Embedded, usize) -> anyhow::Result<f64>;
 
-/// One event of every stream after the other: no two of a stream lie side by side.
-fn filled(dir: &Path, packing: Packing) -> anyhow::Result<Embedded> {
-    let store = Embedded::open(dir, Options { packing, ..Options::default() })?;
+/// Appends one event to every stream in turn: no two events of a stream are adjacent.
+fn filled(dir: &Path, compression: Compression) -> anyhow::Result<Embedded> {
+    let store = Embedded::open(dir, Options { compression, ..Options::default() })?;
     for _ in 0..EACH {
         for chunk in (0..STREAMS).collect::<Vec<_>>().chunks(5_000) {
             let append = chunk
@@ -54,7 +54,7 @@ fn filled(dir: &Path, packing: Packing) -> anyhow::Result<Embedded> {
     store.seal()?;
     let stat = store.stat()?;
     println!(
-        "\n{} events in {STREAMS} streams, interleaved, packing {packing:?}; log {} MB, index {} MB, {} \
+        "\n{} events in {STREAMS} streams, interleaved, compression {compression:?}; log {} MB, index {} MB, {} \
          segments; files cached by the system",
         stat.events,
         stat.log_bytes / 1_000_000,

@@ -1,4 +1,4 @@
-//! What an append may expect, and what it meets.
+//! Conditions of appends.
 
 use super::helpers::{append, conflicts, done, event, found, put, refused};
 use crate::{
@@ -43,7 +43,7 @@ mod promises {
         assert_eq!(found(store, "stream:a-1").await, [1, 2]);
     }
 
-    pub async fn exactly_writes_behind_its_version(store: &impl EventStore) {
+    pub async fn exactly_writes_after_its_version(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         let appended = done(store, append("a-1", Expected::Exactly(1), &[3, 4])).await;
         assert_eq!((appended.streams[0].first, appended.streams[0].last), (2, 3));
@@ -53,12 +53,12 @@ mod promises {
         conflicts(store, append("a-1", Expected::Exactly(0), &[1]), None).await;
     }
 
-    pub async fn exactly_conflicts_with_a_stream_that_is_further_on(store: &impl EventStore) {
+    pub async fn exactly_conflicts_with_a_stream_at_a_later_version(store: &impl EventStore) {
         put(store, "a-1", &[1, 2, 3]).await;
         conflicts(store, append("a-1", Expected::Exactly(0), &[4]), Some(2)).await;
     }
 
-    pub async fn exactly_conflicts_with_a_stream_that_is_not_so_far(store: &impl EventStore) {
+    pub async fn exactly_conflicts_with_a_stream_at_an_earlier_version(store: &impl EventStore) {
         put(store, "a-1", &[1]).await;
         conflicts(store, append("a-1", Expected::Exactly(1), &[2]), Some(0)).await;
         conflicts(store, append("a-1", Expected::Exactly(u64::MAX), &[2]), Some(0)).await;
@@ -90,7 +90,7 @@ mod promises {
         }
     }
 
-    pub async fn none_after_looks_only_behind_its_cursor(store: &impl EventStore) {
+    pub async fn none_after_checks_only_events_after_its_cursor(store: &impl EventStore) {
         put(store, "a-1", &[1]).await;
         let read = put(store, "a-2", &[2]).await.cursor;
         let guarded =
@@ -100,7 +100,7 @@ mod promises {
         done(store, guarded(5, store.head().await.unwrap())).await;
     }
 
-    pub async fn none_after_takes_negative_queries(store: &impl EventStore) {
+    pub async fn none_after_accepts_negative_queries(store: &impl EventStore) {
         put(store, "Integration-1", &[1]).await;
         let guarded = |n, query: &str| {
             append("b-1", Expected::Any, &[n]).none_after(query.parse().unwrap(), Cursor::START)
@@ -199,7 +199,7 @@ mod promises {
                             }
                             Err(other) => panic!("{other}"),
                         }
-                        // Nobody goes on before somebody has won this round.
+                        // A writer continues once one of the writers has won this round.
                         let last = pollster::block_on(store.stream("cart-1")).unwrap();
                         assert!(last.is_some_and(|info| info.version >= round));
                     }

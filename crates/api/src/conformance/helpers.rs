@@ -5,7 +5,7 @@ use crate::{
     Query, Read, ReadError, Recorded, Subscription,
 };
 
-/// A part of the sentence that goes with each code.
+/// A part of the message of each code.
 const SENTENCES: [(&str, &str); 32] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
@@ -20,11 +20,11 @@ const SENTENCES: [(&str, &str); 32] = [
     ("cursor_foreign", "was given by another store"),
     ("cursor_ahead", "lies ahead of the store"),
     ("limit_invalid", "ask for at least 1"),
-    ("version_needs_stream", "a version is a place in a single list"),
-    ("ordinal_needs_index", "an ordinal is a place in a single list"),
+    ("version_needs_stream", "only if its query is exactly one stream"),
+    ("ordinal_needs_index", "ask for one stream, one named index or one partition"),
     ("index_unknown", "there is no index "),
     ("index_exists", "already; drop it first"),
-    ("index_of_index", "an index is defined by what events say themselves"),
+    ("index_of_index", "define it by streams, categories, types"),
     ("index_query_invalid", "a query that has no text form"),
     ("wrong_version", "was expected "),
     ("query_matched", "no event was expected to match "),
@@ -41,37 +41,37 @@ const SENTENCES: [(&str, &str); 32] = [
     ("crosses_partitions", "must lie in one partition of the store"),
 ];
 
-/// Checks an error's code, and that its sentence is the one that goes with it.
+/// Checks an error's code, and that its message contains the part for this code.
 pub(super) fn says(error: &impl Coded, code: &str) {
     assert_eq!(error.code(), code, "{error}");
     let words = SENTENCES.iter().find(|(of, _)| *of == code).map(|(_, words)| *words);
-    let words = words.unwrap_or_else(|| panic!("{code} has no sentence here"));
+    let words = words.unwrap_or_else(|| panic!("SENTENCES has no entry for {code}"));
     let not_set = code == "checkpoint_moved" && error.to_string().contains("was expected not set");
     assert!(error.to_string().contains(words) || not_set, "{code}: {error}");
 }
 
-/// An event with an id made of a number.
+/// Returns an event whose id is a number.
 pub(super) fn event(n: u128) -> NewEvent {
     NewEvent::new("Counted", n.to_string()).id(Uuid::from_u128(n))
 }
 
-/// Events with these numbers, for one stream.
+/// Returns an append of events with these numbers to one stream.
 pub(super) fn append(stream: &str, expected: Expected, numbers: &[u128]) -> Append {
     let append = Append::new().expect(stream, expected);
     numbers.iter().fold(append, |append, n| append.event(stream, event(*n)))
 }
 
-/// Appends and must succeed.
+/// Appends, which must succeed.
 pub(super) async fn done(store: &impl EventStore, append: Append) -> Appended {
     store.append(append).await.unwrap()
 }
 
-/// Events for one stream, wherever it is.
+/// Appends events to a stream in any state.
 pub(super) async fn put(store: &impl EventStore, stream: &str, numbers: &[u128]) -> Appended {
     done(store, append(stream, Expected::Any, numbers)).await
 }
 
-/// Appends and must be refused with this code.
+/// Appends, which must be refused with this code.
 pub(super) async fn refused(store: &impl EventStore, append: Append, code: &str) -> AppendError {
     let before = store.head().await.unwrap();
     let error = store.append(append).await.unwrap_err();
@@ -81,7 +81,7 @@ pub(super) async fn refused(store: &impl EventStore, append: Append, code: &str)
     error
 }
 
-/// Appends and must meet this version.
+/// Appends, which must conflict with this version.
 pub(super) async fn conflicts(store: &impl EventStore, append: Append, actual: Option<u64>) {
     match refused(store, append, "wrong_version").await {
         AppendError::Conflict(Conflict::Version { actual: found, .. }) => assert_eq!(found, actual),
@@ -89,19 +89,19 @@ pub(super) async fn conflicts(store: &impl EventStore, append: Append, actual: O
     }
 }
 
-/// Reads one page and must succeed.
+/// Reads one page, which must succeed.
 pub(super) async fn page(store: &impl EventStore, read: Read) -> Page {
     store.read(read).await.unwrap()
 }
 
-/// Reads and must be refused with this code.
+/// Reads, which must be refused with this code.
 pub(super) async fn unreadable(store: &impl EventStore, read: Read, code: &str) -> ReadError {
     let error = store.read(read).await.unwrap_err();
     says(&error, code);
     error
 }
 
-/// All events that a query yields, page by page.
+/// Reads all events that a query yields, page by page.
 pub(super) async fn all(store: &impl EventStore, query: &str) -> Vec<Recorded> {
     let query: Query = query.parse().unwrap();
     let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()).limit(3));
@@ -115,7 +115,7 @@ pub(super) async fn all(store: &impl EventStore, query: &str) -> Vec<Recorded> {
     }
 }
 
-/// The next deliveries: numbers of events, or none for having caught up.
+/// Returns the next deliveries: numbers of events, or `None` for the caught-up mark.
 pub(super) async fn next(subscription: &mut impl Subscription, count: usize) -> Vec<Option<u128>> {
     let mut found = Vec::new();
     for _ in 0..count {
@@ -130,12 +130,12 @@ pub(super) async fn next(subscription: &mut impl Subscription, count: usize) -> 
     found
 }
 
-/// The numbers of events.
+/// Returns the numbers of events.
 pub(super) fn numbers(events: &[Recorded]) -> Vec<u128> {
     events.iter().map(|event| event.id().as_u128()).collect()
 }
 
-/// The numbers of the events that a query yields.
+/// Reads the numbers of the events that a query yields.
 pub(super) async fn found(store: &impl EventStore, query: &str) -> Vec<u128> {
     numbers(&all(store, query).await)
 }

@@ -15,7 +15,7 @@ async fn refused(store: &impl EventStore, name: &str, query: &str, code: &str) {
 mod promises {
     use super::*;
 
-    pub async fn an_index_holds_the_past_and_the_future(store: &impl EventStore) {
+    pub async fn an_index_lists_earlier_and_later_events(store: &impl EventStore) {
         for n in 1..=5 {
             put(store, ["a-1", "b-1"][n as usize % 2], &[n]).await;
         }
@@ -84,7 +84,7 @@ mod promises {
         assert_eq!(found(store, "index:i").await, [3, 4]);
     }
 
-    pub async fn indexes_that_can_not_be_defined_are_refused(store: &impl EventStore) {
+    pub async fn invalid_definitions_of_indexes_are_refused(store: &impl EventStore) {
         store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         refused(store, "i", "category:b", "index_exists").await;
         refused(store, "j", "category:b not index:i", "index_of_index").await;

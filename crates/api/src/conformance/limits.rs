@@ -1,4 +1,4 @@
-//! Bad input: an error with a stable code, and nothing changes.
+//! Invalid input: an error with a stable code, and no change.
 
 use super::helpers::{append, event, put, refused, unreadable};
 use crate::{
@@ -70,7 +70,7 @@ mod promises {
         assert_eq!(page.events[0].data().len(), (16 << 20) - 100);
     }
 
-    pub async fn an_append_must_say_something_and_nothing_twice(store: &impl EventStore) {
+    pub async fn an_empty_or_contradictory_append_is_refused(store: &impl EventStore) {
         refused(store, Append::new(), "append_empty").await;
         let only_checked = Append::new().expect("a", Expected::NoStream);
         refused(store, only_checked, "append_empty").await;

@@ -1,5 +1,4 @@
-//! What every [`EventStore`](crate::EventStore) promises, as tests that anybody can run against
-//! their own.
+//! The promises of every [`EventStore`](crate::EventStore), as tests for any implementation.
 //!
 //! ```text
 //! mod conformance {
@@ -7,8 +6,8 @@
 //! }
 //! ```
 //!
-//! Each promise is one `#[test]` in the module that the macro stands in; it gets a store without
-//! events from the closure, which may return anything that dereferences to an `EventStore`.
+//! Each promise is one `#[test]` in the module that calls the macro. The closure returns an empty store
+//! for it, as anything that dereferences to an `EventStore`.
 //!
 //! There are two tiers. A store of one log keeps the promises of every store, and those that need
 //! one order of all events: `conformance_suite!(fresh)`. A store of many partitions keeps the
@@ -31,8 +30,8 @@ pub mod subscriptions;
 
 pub use pollster::block_on;
 
-/// Makes one `#[test]` of each promise of a store of one log, or, with `partitioned`, of a store of
-/// many partitions.
+/// Declares one `#[test]` for each promise of a store of one log, or, with `partitioned`, of a store
+/// of many partitions.
 #[macro_export]
 macro_rules! conformance_suite {
     ($fresh:expr) => {
@@ -46,8 +45,8 @@ macro_rules! conformance_suite {
     (@one_log $fresh:expr) => {
         $crate::conformance_suite!(@ $fresh, conditions:
             none_after_refuses_and_names_the_first_match,
-            none_after_looks_only_behind_its_cursor,
-            none_after_takes_negative_queries,
+            none_after_checks_only_events_after_its_cursor,
+            none_after_accepts_negative_queries,
         );
         $crate::conformance_suite!(@ $fresh, reads:
             begins_including_or_excluding_a_position,
@@ -58,10 +57,10 @@ macro_rules! conformance_suite {
             an_index_is_read_by_ordinal,
         );
         $crate::conformance_suite!(@ $fresh, subscriptions:
-            begins_at_a_position_though_that_is_still_to_come,
+            begins_at_a_position_that_does_not_exist_yet,
         );
         $crate::conformance_suite!(@ $fresh, retention:
-            conditions_see_what_reads_do_not,
+            conditions_see_events_that_retention_hides,
         );
         $crate::conformance_suite!(@ $fresh, one_log:
             an_append_spans_any_streams_and_checkpoints,
@@ -104,10 +103,10 @@ macro_rules! conformance_suite {
             no_stream_conflicts_with_a_stream_with_events,
             exists_conflicts_with_an_absent_stream,
             exists_writes_to_a_stream_with_events,
-            exactly_writes_behind_its_version,
+            exactly_writes_after_its_version,
             exactly_conflicts_with_an_absent_stream,
-            exactly_conflicts_with_a_stream_that_is_further_on,
-            exactly_conflicts_with_a_stream_that_is_not_so_far,
+            exactly_conflicts_with_a_stream_at_a_later_version,
+            exactly_conflicts_with_a_stream_at_an_earlier_version,
             a_stream_that_is_only_checked_can_refuse_the_append,
             a_checkpoint_moves_only_from_where_it_is_expected,
             a_checkpoint_moves_without_events,
@@ -130,17 +129,17 @@ macro_rules! conformance_suite {
             no_stream_with_a_known_id_and_other_content_is_refused,
             exactly_with_a_known_id_and_other_content_is_refused,
             any_repeated_in_another_order_is_refused,
-            exactly_that_holds_does_not_ask_for_ids,
+            exactly_that_holds_writes_a_stored_id_again,
             the_same_id_in_another_stream_is_another_event,
             events_without_ids_are_never_repeats,
-            none_after_does_not_meet_its_own_first_time,
+            none_after_ignores_its_own_events_in_a_repeat,
             a_checkpoint_move_is_not_made_twice,
             several_streams_repeated_answer_as_the_first_time,
             several_streams_of_which_one_repeats_are_refused,
-            a_repeat_is_known_by_what_was_said_not_by_when,
+            a_repeat_is_recognized_by_the_given_fields_only,
         );
         $crate::conformance_suite!(@ $fresh, reads:
-            gives_back_all_that_was_said,
+            returns_every_field_of_an_event,
             reads_a_stream_a_category_a_type_a_tag_and_a_correlation,
             reads_in_pages_without_gap_or_repetition,
             reads_backward,
@@ -149,44 +148,44 @@ macro_rules! conformance_suite {
             finds_by_event_time,
             combines_with_and_or_not,
             reads_its_own_writes,
-            a_page_says_where_it_ended_though_it_found_nothing,
+            an_empty_page_has_the_cursor_of_its_end,
             describes_a_stream,
         );
         $crate::conformance_suite!(@ $fresh, indexes:
-            an_index_holds_the_past_and_the_future,
+            an_index_lists_earlier_and_later_events,
             an_index_is_part_of_a_query,
             a_dropped_index_is_unknown_and_its_name_is_free,
-            indexes_that_can_not_be_defined_are_refused,
+            invalid_definitions_of_indexes_are_refused,
         );
         $crate::conformance_suite!(@ $fresh, subscriptions:
-            delivers_history_then_says_so_then_what_comes,
-            resumes_exactly_where_its_cursor_is,
-            resumes_a_filtered_query_behind_what_it_does_not_want,
-            begins_where_it_was_told_though_that_is_still_to_come,
-            waits_for_what_comes,
+            delivers_history_then_a_caught_up_mark_then_new_events,
+            resumes_exactly_at_its_cursor,
+            a_filtered_subscription_moves_its_cursor_past_other_events,
+            begins_at_a_version_that_does_not_exist_yet,
+            waits_for_new_events,
         );
         $crate::conformance_suite!(@ $fresh, retention:
             a_maximal_count_keeps_the_newest_at_once,
             a_maximal_age_counts_from_the_commit_time,
-            truncation_hides_older_versions_and_moves_none,
+            truncation_hides_older_versions_and_renumbers_none,
             retention_is_replaced_as_a_whole,
-            a_deleted_stream_goes_on_counting,
+            a_deleted_stream_continues_its_versions,
             a_deleted_stream_answers_conditions_as_before,
-            a_deletion_expects_the_stream_where_it_was_said,
+            a_deletion_checks_its_expectation,
             a_tombstone_refuses_all_later_appends,
-            a_tombstone_can_be_the_first_that_is_said_of_a_stream,
-            repeats_answer_though_their_events_are_hidden,
+            a_stream_without_events_can_get_a_tombstone,
+            repeats_of_hidden_events_get_the_first_answer,
             a_rule_hides_what_its_query_yields_until_it_is_dropped,
             a_rule_counts_by_stream,
-            rules_that_can_not_be_defined_are_refused,
-            subscriptions_deliver_what_is_kept,
-            the_stores_own_events_are_kept,
+            invalid_retention_rules_are_refused,
+            subscriptions_skip_dropped_events,
+            system_events_are_exempt_from_retention,
         );
         $crate::conformance_suite!(@ $fresh, limits:
             names_are_checked,
             tags_are_checked,
             sizes_are_checked,
-            an_append_must_say_something_and_nothing_twice,
+            an_empty_or_contradictory_append_is_refused,
             cursors_are_checked,
             reads_are_checked,
         );

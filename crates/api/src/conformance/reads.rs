@@ -1,11 +1,11 @@
-//! What can be read, from where, in which order.
+//! Reads: their events, start and order.
 
 use super::helpers::{all, done, event, found, numbers, page, put};
 use crate::{
     Append, EventStore, JSON, NewEvent, Point, Query, Read, StreamInfo, Streams, Timestamp,
 };
 
-/// Ten events in three streams of two categories.
+/// Appends ten events to three streams of two categories.
 async fn ten(store: &impl EventStore) {
     for n in 1..=10u128 {
         let stream = ["a-1", "a-2", "b-1"][n as usize % 3];
@@ -22,7 +22,7 @@ async fn from(store: &impl EventStore, read: Read) -> Vec<u128> {
 mod promises {
     use super::*;
 
-    pub async fn gives_back_all_that_was_said(store: &impl EventStore) {
+    pub async fn returns_every_field_of_an_event(store: &impl EventStore) {
         let said = NewEvent::json("Said", r#"{"n":1}"#)
             .event_time(Timestamp(-5))
             .tag("k", "v=w")
@@ -214,7 +214,7 @@ mod promises {
         }
     }
 
-    pub async fn a_page_says_where_it_ended_though_it_found_nothing(store: &impl EventStore) {
+    pub async fn an_empty_page_has_the_cursor_of_its_end(store: &impl EventStore) {
         ten(store).await;
         let nothing = page(store, Read::forward(Query::stream("c"))).await;
         assert_eq!((nothing.events.len(), nothing.more), (0, false));

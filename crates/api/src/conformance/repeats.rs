@@ -1,9 +1,9 @@
-//! An append that was written before: idempotence by stream and event id.
+//! Repeats: idempotence by stream and event id.
 
 use super::helpers::{append, done, event, found, put, refused};
 use crate::{Append, Appended, CheckpointMove, Cursor, EventStore, Expected, NewEvent, Query};
 
-/// Appends the same again: the answer is the first one's, and nothing is written.
+/// Repeats an append: it gets the first answer, and nothing is written.
 async fn again(store: &impl EventStore, first: Appended, append: Append) {
     let head = store.head().await.unwrap();
     let second = done(store, append).await;
@@ -108,16 +108,19 @@ mod promises {
         put(store, "a-1", &[3]).await;
         refused(store, append("a-1", Expected::Any, &[1, 3]), "partial_repeat").await;
         let appended = done(store, append("a-1", Expected::Any, &[2, 3])).await;
-        assert!(appended.repeated, "side by side in this order, though appended apart");
+        assert!(
+            appended.repeated,
+            "they are stored in this order without gaps, though by two appends"
+        );
     }
 
-    pub async fn exactly_that_holds_does_not_ask_for_ids(store: &impl EventStore) {
+    pub async fn exactly_that_holds_writes_a_stored_id_again(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         let appended = done(store, append("a-1", Expected::Exactly(1), &[1])).await;
         assert!(!appended.repeated);
         assert_eq!(found(store, "stream:a-1").await, [1, 2, 1]);
         let repeated = done(store, append("a-1", Expected::Any, &[1])).await;
-        assert_eq!(repeated.streams[0].first, 0, "the first of that id answers");
+        assert_eq!(repeated.streams[0].first, 0, "the first event with this id answers");
     }
 
     pub async fn the_same_id_in_another_stream_is_another_event(store: &impl EventStore) {
@@ -136,7 +139,7 @@ mod promises {
         assert!(ids[0] != ids[1] && ids[1] != ids[2]);
     }
 
-    pub async fn none_after_does_not_meet_its_own_first_time(store: &impl EventStore) {
+    pub async fn none_after_ignores_its_own_events_in_a_repeat(store: &impl EventStore) {
         let same =
             append("a-1", Expected::Any, &[1]).none_after(Query::stream("a-1"), Cursor::START);
         let first = done(store, same.clone()).await;
@@ -176,10 +179,10 @@ mod promises {
         refused(store, append.expect("b-1", Expected::Exists), "partial_repeat").await;
     }
 
-    pub async fn a_repeat_is_known_by_what_was_said_not_by_when(store: &impl EventStore) {
+    pub async fn a_repeat_is_recognized_by_the_given_fields_only(store: &impl EventStore) {
         let same = Append::new().event("a-1", event(1));
         let first = done(store, same.clone()).await;
-        // No event time was given: it is the commit time, which the repeat would not have.
+        // Without an event time, the commit time is used, which differs in the repeat.
         again(store, first, same).await;
         let timed = Append::new().event("a-1", event(1).event_time(crate::Timestamp(5)));
         refused(store, timed, "event_id_reused").await;

@@ -1,4 +1,4 @@
-//! What is kept, and that nothing else changes by it.
+//! Retention: which events reads return, and that nothing else changes.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn count(events: u64) -> Retention {
     Retention::default().max_count(events)
 }
 
-/// Everything is too old at once.
+/// Returns retention that drops every event at once.
 fn nothing() -> Retention {
     Retention::default().max_age(Duration::ZERO)
 }
@@ -58,7 +58,7 @@ mod promises {
         assert_eq!(found(store, "stream:a-1").await, []);
     }
 
-    pub async fn truncation_hides_older_versions_and_moves_none(store: &impl EventStore) {
+    pub async fn truncation_hides_older_versions_and_renumbers_none(store: &impl EventStore) {
         put(store, "a-1", &[1, 2, 3, 4]).await;
         store.set_retention("a-1", Retention::default().truncate_before(2)).await.unwrap();
         assert_eq!(found(store, "stream:a-1").await, [3, 4]);
@@ -80,7 +80,7 @@ mod promises {
         put(store, "a-1", &[1, 2, 3]).await;
         store.set_retention("a-1", Retention::default().truncate_before(2)).await.unwrap();
         store.set_retention("a-1", count(3)).await.unwrap();
-        // Whether the payloads are still there depends on whether somebody scavenged meanwhile.
+        // Older events are visible again, unless the store was scavenged in the meantime.
         let found = found(store, "stream:a-1").await;
         assert!(found.ends_with(&[3]), "{found:?}");
         let kept = store.stream("a-1").await.unwrap().unwrap().retention;
@@ -91,7 +91,7 @@ mod promises {
         says(&error, "name_reserved");
     }
 
-    pub async fn a_deleted_stream_goes_on_counting(store: &impl EventStore) {
+    pub async fn a_deleted_stream_continues_its_versions(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         deleted(store, "a-1").await;
         assert_eq!(found(store, "category:a").await, []);
@@ -114,7 +114,7 @@ mod promises {
         done(store, checked).await;
     }
 
-    pub async fn a_deletion_expects_the_stream_where_it_was_said(store: &impl EventStore) {
+    pub async fn a_deletion_checks_its_expectation(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         for (stream, expected, found) in [
             ("a-1", Expected::Exactly(0), Some(1)),
@@ -158,14 +158,14 @@ mod promises {
         assert!(repeat.repeated);
     }
 
-    pub async fn a_tombstone_can_be_the_first_that_is_said_of_a_stream(store: &impl EventStore) {
+    pub async fn a_stream_without_events_can_get_a_tombstone(store: &impl EventStore) {
         store.tombstone_stream("a-1", Expected::NoStream).await.unwrap();
         refused(store, append("a-1", Expected::NoStream, &[1]), "stream_tombstoned").await;
         assert_eq!(store.stream("a-1").await.unwrap(), None);
         put(store, "a-2", &[1]).await;
     }
 
-    pub async fn repeats_answer_though_their_events_are_hidden(store: &impl EventStore) {
+    pub async fn repeats_of_hidden_events_get_the_first_answer(store: &impl EventStore) {
         let first = done(store, append("a-1", Expected::NoStream, &[1, 2])).await;
         let later = done(store, append("a-1", Expected::Exactly(1), &[3])).await;
         deleted(store, "a-1").await;
@@ -185,7 +185,7 @@ mod promises {
         refused(store, Append::new().event("a-1", other), "event_id_reused").await;
     }
 
-    pub async fn conditions_see_what_reads_do_not(store: &impl EventStore) {
+    pub async fn conditions_see_events_that_retention_hides(store: &impl EventStore) {
         let tagged = event(1).tag("owner", "7").event_time(crate::Timestamp(5));
         done(store, Append::new().event("a-1", tagged)).await;
         deleted(store, "a-1").await;
@@ -238,7 +238,7 @@ mod promises {
         assert_eq!(found(store, "type:Counted").await, [3, 4, 5, 6, 7]);
     }
 
-    pub async fn rules_that_can_not_be_defined_are_refused(store: &impl EventStore) {
+    pub async fn invalid_retention_rules_are_refused(store: &impl EventStore) {
         store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         for (wrong, code) in [
             (rule("r", "*", Retention::default()), "retention_invalid"),
@@ -260,7 +260,7 @@ mod promises {
         store.set_retention_rule(rule("r7", "type:y", nothing())).await.unwrap();
     }
 
-    pub async fn subscriptions_deliver_what_is_kept(store: &impl EventStore) {
+    pub async fn subscriptions_skip_dropped_events(store: &impl EventStore) {
         put(store, "a-1", &[1, 2, 3]).await;
         put(store, "b-1", &[4]).await;
         store.set_retention("a-1", count(1)).await.unwrap();
@@ -278,7 +278,7 @@ mod promises {
         }
     }
 
-    pub async fn the_stores_own_events_are_kept(store: &impl EventStore) {
+    pub async fn system_events_are_exempt_from_retention(store: &impl EventStore) {
         store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         store.set_retention_rule(rule("all", "*", nothing())).await.unwrap();
         put(store, "a-1", &[1]).await;

@@ -1,4 +1,4 @@
-//! History, then what comes.
+//! Subscriptions: stored events, then new ones.
 
 use super::helpers::{next, put};
 use crate::{Cursor, EventStore, From, Point, Query, Subscribe, Subscription};
@@ -23,7 +23,7 @@ async fn begins_at_a_point_to_come(store: &impl EventStore, query: Query, from: 
 mod promises {
     use super::*;
 
-    pub async fn delivers_history_then_says_so_then_what_comes(store: &impl EventStore) {
+    pub async fn delivers_history_then_a_caught_up_mark_then_new_events(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
         let mut subscription = store.subscribe(Subscribe::to(Query::All)).await.unwrap();
         put(store, "a-1", &[3]).await;
@@ -40,7 +40,7 @@ mod promises {
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
     }
 
-    pub async fn resumes_exactly_where_its_cursor_is(store: &impl EventStore) {
+    pub async fn resumes_exactly_at_its_cursor(store: &impl EventStore) {
         put(store, "a-1", &[1, 2, 3, 4, 5]).await;
         let mut cursor = Cursor::START;
         for n in 1..=5 {
@@ -51,28 +51,30 @@ mod promises {
         assert_eq!(next(&mut after(store, "*", cursor).await, 1).await, [None]);
     }
 
-    pub async fn resumes_a_filtered_query_behind_what_it_does_not_want(store: &impl EventStore) {
+    pub async fn a_filtered_subscription_moves_its_cursor_past_other_events(
+        store: &impl EventStore,
+    ) {
         put(store, "a-1", &[1]).await;
         put(store, "Integration-1", &[2, 3, 4]).await;
         let query = "not stream:Integration*";
         let mut subscription = after(store, query, Cursor::START).await;
         assert_eq!(next(&mut subscription, 2).await, [Some(1), None]);
-        // Having seen that the others are not wanted is progress too.
+        // Skipped events move the cursor too.
         assert_eq!(subscription.cursor(), store.head().await.unwrap());
         put(store, "a-2", &[5]).await;
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
     }
 
-    pub async fn begins_where_it_was_told_though_that_is_still_to_come(store: &impl EventStore) {
+    pub async fn begins_at_a_version_that_does_not_exist_yet(store: &impl EventStore) {
         let from = From::Including(Point::Version(3));
         begins_at_a_point_to_come(store, Query::stream("a-1"), from).await;
     }
 
-    pub async fn begins_at_a_position_though_that_is_still_to_come(store: &impl EventStore) {
+    pub async fn begins_at_a_position_that_does_not_exist_yet(store: &impl EventStore) {
         begins_at_a_point_to_come(store, Query::All, From::Excluding(Point::Position(3))).await;
     }
 
-    pub async fn waits_for_what_comes(store: &impl EventStore) {
+    pub async fn waits_for_new_events(store: &impl EventStore) {
         let mut subscription = store.subscribe(Subscribe::to(Query::category("a"))).await.unwrap();
         assert_eq!(next(&mut subscription, 1).await, [None]);
         std::thread::scope(|threads| {

@@ -2,19 +2,19 @@ use super::{Field, IndexPartition, Query, Span, Value};
 use crate::names::category_of;
 use crate::recorded::Recorded;
 
-/// What a query looks at, of an event that is stored or about to be.
+/// The facts of an event, stored or new, that queries match.
 pub trait Facts {
-    /// Its stream.
+    /// Returns the stream.
     fn stream(&self) -> &str;
-    /// What kind of event it is.
+    /// Returns the event type.
     fn event_type(&self) -> &str;
-    /// What it belongs to.
+    /// Returns the correlation id.
     fn correlation(&self) -> Option<&str>;
-    /// Whether the test holds for a tag, as key and value.
+    /// Whether a test of key and value holds for any tag.
     fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool;
-    /// Visits its tags in order, as key and value.
+    /// Visits the tags in order, as key and value.
     fn each_tag(&self, visit: &mut dyn FnMut(&str, &str));
-    /// When it happened, in microseconds since 1970.
+    /// Returns the event time in microseconds since 1970.
     fn event_micros(&self) -> i64;
 }
 
@@ -45,8 +45,8 @@ impl Facts for Recorded {
 }
 
 impl Query {
-    /// Whether an event is wanted. A named index is known to its store alone: it matches nothing
-    /// here.
+    /// Whether an event matches. A named index matches nothing, because only its store knows it: expand
+    /// the query first.
     pub fn matches(&self, event: &impl Facts) -> bool {
         match self {
             Query::All => true,
@@ -70,7 +70,7 @@ impl Span {
     }
 }
 
-/// What a tag `key=value` says of this key.
+/// Returns the value in a tag `key=value`, if it has this key.
 fn value_of<'a>(tag: &'a str, key: &str) -> Option<&'a str> {
     tag.strip_prefix(key)?.strip_prefix('=')
 }

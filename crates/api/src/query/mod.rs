@@ -1,5 +1,4 @@
-//! Which events are wanted: one language to read, to subscribe, to guard an append and to define
-//! an index.
+//! Queries: one language for reads, subscriptions, conditions of appends and definitions of indexes.
 //!
 //! ```
 //! use leftfold_api::Query;
@@ -10,7 +9,7 @@
 //! # Ok::<(), leftfold_api::Invalid>(())
 //! ```
 //!
-//! `docs/queries.md` describes the language and what each part of it costs.
+//! `docs/queries.md` describes the language and the cost of each part.
 
 mod matching;
 mod parse;
@@ -21,25 +20,25 @@ pub use matching::Facts;
 use crate::index::{IndexDefinition, Partitioning};
 use crate::time::Timestamp;
 
-/// Which events are wanted.
+/// A query: selects events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Query {
-    /// All.
+    /// All events.
     #[default]
     All,
-    /// Those of which a field has one of some values.
+    /// Events whose field has one of the values.
     Is(Field, Vec<Value>),
-    /// Those that happened in a stretch of time (event time).
+    /// Events whose event time lies in a span.
     During(Span),
-    /// Those that a named index lists.
+    /// Events that a named index lists.
     Index(String),
-    /// Those that one partition of a named index lists.
+    /// Events that one partition of a named index lists.
     Partition(IndexPartition),
-    /// Those that are wanted by all. Of nothing: all.
+    /// Events that match all queries; all events if there are no queries.
     And(Vec<Query>),
-    /// Those that are wanted by any. Of nothing: none.
+    /// Events that match any query; no event if there are no queries.
     Or(Vec<Query>),
-    /// Those that are not wanted by it.
+    /// Events that do not match the query.
     Not(Box<Query>),
 }
 
@@ -50,12 +49,12 @@ pub struct IndexPartition {
     pub index: String,
     /// The partition, from 0.
     pub number: u32,
-    /// How the index spreads its events. Its store sets it when it expands the query: then the query
-    /// tells of an event at hand whether it is in the partition.
+    /// How the index spreads its events. The store sets it when it expands the query, so that the query can
+    /// be matched against a single event.
     pub partitioning: Option<Partitioning>,
 }
 
-/// What of an event a query looks at.
+/// A field of an event that queries compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// The stream's name.
@@ -70,56 +69,56 @@ pub enum Field {
     Tag,
 }
 
-/// What a field is compared to.
+/// The value with which a field is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// This text. Found by the index.
+    /// Exactly this text. The index finds it.
     Exactly(String),
-    /// Whatever begins so. Looked for in the events that the rest of the query yields.
+    /// Any text with this prefix. It filters the events that the rest of the query yields.
     Prefix(String),
 }
 
-/// A stretch of time; its start is in it, its end is not. One of them may be missing.
+/// A span of time: the start is included, the end is not. Each of them may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first moment.
+    /// The start, included.
     pub from: Option<Timestamp>,
-    /// The first moment after it.
+    /// The end, excluded.
     pub to: Option<Timestamp>,
 }
 
 impl Query {
-    /// The events of a stream.
+    /// Selects the events of a stream.
     pub fn stream(name: impl Into<String>) -> Self {
         Query::is(Field::Stream, name)
     }
 
-    /// The events of a category.
+    /// Selects the events of a category.
     pub fn category(name: impl Into<String>) -> Self {
         Query::is(Field::Category, name)
     }
 
-    /// The events of a type.
+    /// Selects the events of a type.
     pub fn event_type(name: impl Into<String>) -> Self {
         Query::is(Field::Type, name)
     }
 
-    /// The events of a correlation.
+    /// Selects the events with a correlation id.
     pub fn correlation(id: impl Into<String>) -> Self {
         Query::is(Field::Correlation, id)
     }
 
-    /// The events with a tag.
+    /// Selects the events with a tag.
     pub fn tag(key: &str, value: &str) -> Self {
         Query::is(Field::Tag, format!("{key}={value}"))
     }
 
-    /// The events of a named index.
+    /// Selects the events of a named index.
     pub fn index(name: impl Into<String>) -> Self {
         Query::Index(name.into())
     }
 
-    /// The events of one partition of a named index.
+    /// Selects the events of one partition of a named index.
     pub fn partition(index: impl Into<String>, partition: u32) -> Self {
         Query::Partition(IndexPartition {
             index: index.into(),
@@ -132,7 +131,7 @@ impl Query {
         Query::Is(field, vec![Value::Exactly(value.into())])
     }
 
-    /// Those that another query wants too.
+    /// Selects events that match this query and another one.
     pub fn and(self, other: Query) -> Self {
         match self {
             Query::And(mut all) => {
@@ -143,7 +142,7 @@ impl Query {
         }
     }
 
-    /// Those, and those that another query wants.
+    /// Selects events that match this query or another one.
     pub fn or(self, other: Query) -> Self {
         match self {
             Query::Or(mut any) => {
@@ -154,7 +153,7 @@ impl Query {
         }
     }
 
-    /// The one stream that is asked for, if it is no more than that.
+    /// Returns the stream, if the query selects exactly one stream.
     pub fn as_stream(&self) -> Option<&str> {
         match self {
             Query::Is(Field::Stream, values) => match &values[..] {
@@ -165,7 +164,8 @@ impl Query {
         }
     }
 
-    /// With every named index replaced by the query that defines it.
+    /// Replaces every named index by the query that defines it. Returns the name of an unknown index as an
+    /// error.
     pub fn expand(
         &self,
         define: &impl Fn(&str) -> Option<IndexDefinition>,
@@ -188,7 +188,7 @@ impl Query {
         })
     }
 
-    /// The field and the text, if it asks for what a single list of postings has.
+    /// Returns the field and its value, if the query selects a single value of one field.
     pub fn one_key(&self) -> Option<(Field, &str)> {
         match self {
             Query::Is(field, values) => match &values[..] {
@@ -199,7 +199,7 @@ impl Query {
         }
     }
 
-    /// The query and all that it is made of.
+    /// Visits the query and all its parts.
     pub fn each(&self, visit: &mut impl FnMut(&Query)) {
         visit(self);
         match self {
@@ -215,7 +215,7 @@ impl Query {
         }
     }
 
-    /// Returns the name of a named index that the query asks for, if it asks for any.
+    /// Returns the name of a named index in the query, if it has any.
     pub fn named_index(&self) -> Option<String> {
         let mut found = None;
         self.each(&mut |part| {
@@ -227,14 +227,14 @@ impl Query {
         found
     }
 
-    /// Whether it asks when an event happened.
+    /// Whether the query depends on the event time.
     pub fn asks_for_time(&self) -> bool {
         let mut asks = false;
         self.each(&mut |part| asks |= matches!(part, Query::During(_)));
         asks
     }
 
-    /// A stretch of time that all wanted events lie in.
+    /// Returns a span of time, in microseconds, that contains the event times of all matching events.
     pub fn span(&self) -> Option<(i64, i64)> {
         match self {
             Query::During(Span { from, to }) => {
@@ -253,7 +253,7 @@ impl Field {
     pub const ALL: [Field; 5] =
         [Field::Stream, Field::Category, Field::Type, Field::Correlation, Field::Tag];
 
-    /// Its name in a query's text.
+    /// Returns its name in the text of a query.
     pub fn name(self) -> &'static str {
         match self {
             Field::Stream => "stream",

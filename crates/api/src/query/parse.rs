@@ -5,11 +5,11 @@ use super::{Field, Query, Span, Value};
 use crate::error::Invalid;
 use crate::time::Timestamp;
 
-/// A query's text may have so many bytes,
+/// The most bytes of a query's text.
 const MAX_TEXT: usize = 64 << 10;
-/// so many parts,
+/// The most parts of a query.
 const MAX_TERMS: usize = 4_096;
-/// and so many parentheses and `not`s inside each other.
+/// The most nested parentheses and `not`s.
 const MAX_DEPTH: usize = 64;
 
 impl FromStr for Query {
@@ -21,14 +21,14 @@ impl FromStr for Query {
             return Err(Invalid::new("query_too_large", message));
         }
         let mut parser = Parser { text, at: 0, depth: 0, terms: 0 };
-        parser.space();
+        parser.skip_space();
         if parser.rest().is_empty() {
             return Ok(Query::All);
         }
-        let query = parser.any()?;
+        let query = parser.parse_or()?;
         match parser.rest() {
             "" => Ok(query),
-            _ => Err(parser.wrong("a closing parenthesis without an opening one")),
+            _ => Err(parser.error("a closing parenthesis without an opening one")),
         }
     }
 }
@@ -45,30 +45,30 @@ impl<'a> Parser<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn space(&mut self) {
+    fn skip_space(&mut self) {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    fn eat(&mut self, token: &str) -> bool {
+    fn skip(&mut self, token: &str) -> bool {
         let found = self.rest().starts_with(token);
         self.at += if found { token.len() } else { 0 };
         found
     }
 
-    /// Takes a word such as `or`, if it stands alone here.
-    fn word(&mut self, word: &str) -> bool {
+    /// Skips a word such as `or`, if it comes next and stands alone.
+    fn skip_word(&mut self, word: &str) -> bool {
         let alone =
             |rest: &str| rest.chars().next().is_none_or(|next| next.is_whitespace() || next == '(');
         let found = self.rest().strip_prefix(word).is_some_and(alone);
         if found {
             self.at += word.len();
-            self.space();
+            self.skip_space();
         }
         found
     }
 
-    /// An error that points at the place.
-    fn wrong(&self, what: &str) -> Invalid {
+    /// Returns an error that points at the current character.
+    fn error(&self, what: &str) -> Invalid {
         let column = self.text.get(..self.at).unwrap_or_default().chars().count();
         let message = format!(
             "the query can't be read at character {}: {what}\n  {}\n  {}^",
@@ -79,10 +79,13 @@ impl<'a> Parser<'a> {
         Invalid::new("query_syntax", message)
     }
 
-    fn deeper<T>(&mut self, parse: impl Fn(&mut Self) -> Result<T, Invalid>) -> Result<T, Invalid> {
+    fn parse_nested<T>(
+        &mut self,
+        parse: impl Fn(&mut Self) -> Result<T, Invalid>,
+    ) -> Result<T, Invalid> {
         if self.depth == MAX_DEPTH {
-            let what = format!("at most {MAX_DEPTH} parentheses and nots go inside each other");
-            return Err(self.wrong(&what));
+            let what = format!("at most {MAX_DEPTH} nested parentheses and nots are allowed");
+            return Err(self.error(&what));
         }
         self.depth += 1;
         let parsed = parse(self);
@@ -90,109 +93,109 @@ impl<'a> Parser<'a> {
         parsed
     }
 
-    fn any(&mut self) -> Result<Query, Invalid> {
-        let mut any = vec![self.all()?];
-        while self.word("or") {
-            any.push(self.all()?);
+    fn parse_or(&mut self) -> Result<Query, Invalid> {
+        let mut any = vec![self.parse_and()?];
+        while self.skip_word("or") {
+            any.push(self.parse_and()?);
         }
         Ok(one_or(any, Query::Or))
     }
 
-    fn all(&mut self) -> Result<Query, Invalid> {
-        let mut all = vec![self.part()?];
+    fn parse_and(&mut self) -> Result<Query, Invalid> {
+        let mut all = vec![self.parse_part()?];
         while !self.rest().is_empty() && !self.rest().starts_with(')') {
             let here = self.at;
-            if self.word("or") {
+            if self.skip_word("or") {
                 self.at = here;
                 break;
             }
-            // A space says the same.
-            self.word("and");
-            all.push(self.part()?);
+            // `and` is optional.
+            self.skip_word("and");
+            all.push(self.parse_part()?);
         }
         Ok(one_or(all, Query::And))
     }
 
-    fn part(&mut self) -> Result<Query, Invalid> {
+    fn parse_part(&mut self) -> Result<Query, Invalid> {
         self.terms += 1;
         if self.terms > MAX_TERMS {
-            return Err(self.wrong(&format!("a query has at most {MAX_TERMS} parts")));
+            return Err(self.error(&format!("a query has at most {MAX_TERMS} parts")));
         }
-        if self.word("not") {
-            return Ok(Query::Not(Box::new(self.deeper(Self::part)?)));
+        if self.skip_word("not") {
+            return Ok(Query::Not(Box::new(self.parse_nested(Self::parse_part)?)));
         }
-        let query = if self.eat("(") {
-            self.space();
-            let query = self.deeper(Self::any)?;
-            if !self.eat(")") {
-                return Err(self.wrong("a closing parenthesis is missing"));
+        let query = if self.skip("(") {
+            self.skip_space();
+            let query = self.parse_nested(Self::parse_or)?;
+            if !self.skip(")") {
+                return Err(self.error("a closing parenthesis is missing"));
             }
             query
-        } else if self.eat("*") {
+        } else if self.skip("*") {
             Query::All
         } else {
-            self.term()?
+            self.parse_term()?
         };
-        self.ended()?;
+        self.expect_end()?;
         Ok(query)
     }
 
-    /// After a part comes white space, a parenthesis or the end.
-    fn ended(&mut self) -> Result<(), Invalid> {
+    /// Expects white space, a parenthesis or the end after a part.
+    fn expect_end(&mut self) -> Result<(), Invalid> {
         match self.rest().chars().next() {
             None | Some('(' | ')') => {}
             Some(next) if next.is_whitespace() => {}
             Some(next) => {
-                return Err(self.wrong(&format!(
+                return Err(self.error(&format!(
                     "{next:?} can't stand here: put a space between parts, and quotes around a \
                      value with spaces, commas, parentheses or stars"
                 )));
             }
         }
-        self.space();
+        self.skip_space();
         Ok(())
     }
 
-    fn term(&mut self) -> Result<Query, Invalid> {
+    fn parse_term(&mut self) -> Result<Query, Invalid> {
         let rest = self.rest();
         let name = rest.split_once(':').map_or(rest, |(name, _)| name);
         if name == "time" {
             self.at += "time:".len();
-            return self.time();
+            return self.parse_time();
         }
         if name == "index" {
             self.at += "index:".len();
-            return match self.value(None)? {
+            return match self.parse_value(None)? {
                 Value::Exactly(name) => Ok(Query::Index(name)),
-                Value::Prefix(_) => Err(self.wrong("an index's name is given in full")),
+                Value::Prefix(_) => Err(self.error("an index's name is given in full")),
             };
         }
         if name == "partition" {
             self.at += "partition:".len();
-            return self.partition();
+            return self.parse_partition();
         }
         let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
-            return Err(self.wrong(
+            return Err(self.error(
                 "expected stream:, category:, type:, correlation:, tag:key=, index:, partition:, \
                  time:, not, * or a parenthesis",
             ));
         };
         self.at += name.len();
-        if !self.eat(":") {
-            return Err(self.wrong(&format!("a colon and a value follow {name}")));
+        if !self.skip(":") {
+            return Err(self.error(&format!("a colon and a value follow {name}")));
         }
-        let mut values = vec![self.value(Some(field))?];
-        while self.eat(",") {
+        let mut values = vec![self.parse_value(Some(field))?];
+        while self.skip(",") {
             self.terms += 1;
-            values.push(self.value(Some(field))?);
+            values.push(self.parse_value(Some(field))?);
         }
         Ok(Query::Is(field, values))
     }
 
     /// Reads `NAME/NUMBER`, behind `partition:`.
-    fn partition(&mut self) -> Result<Query, Invalid> {
+    fn parse_partition(&mut self) -> Result<Query, Invalid> {
         let start = self.at;
-        if let Value::Exactly(text) = self.value(None)?
+        if let Value::Exactly(text) = self.parse_value(None)?
             && let Some((name, number)) = text.rsplit_once('/')
             && let Ok(number) = number.parse::<u32>()
             && !name.is_empty()
@@ -200,31 +203,31 @@ impl<'a> Parser<'a> {
             return Ok(Query::partition(name, number));
         }
         self.at = start;
-        Err(self.wrong("expected the name of an index, a slash and the number of a partition"))
+        Err(self.error("expected the name of an index, a slash and the number of a partition"))
     }
 
-    fn value(&mut self, field: Option<Field>) -> Result<Value, Invalid> {
+    fn parse_value(&mut self, field: Option<Field>) -> Result<Value, Invalid> {
         let start = self.at;
-        let text = if self.eat("\"") {
-            self.quoted()?
+        let text = if self.skip("\"") {
+            self.parse_quoted()?
         } else {
             let rest = self.rest();
             let end = rest.find(|c| !is_plain(c)).unwrap_or(rest.len());
             self.at += end;
             rest.get(..end).unwrap_or_default().to_owned()
         };
-        let prefix = self.eat("*");
+        let prefix = self.skip("*");
         if text.is_empty() && !prefix {
-            return Err(self.wrong("a value is missing"));
+            return Err(self.error("a value is missing"));
         }
         if field == Some(Field::Tag) && !prefix && !text.contains('=') {
             self.at = start;
-            return Err(self.wrong("a tag is written key=value"));
+            return Err(self.error("a tag is written key=value"));
         }
         Ok(if prefix { Value::Prefix(text) } else { Value::Exactly(text) })
     }
 
-    fn quoted(&mut self) -> Result<String, Invalid> {
+    fn parse_quoted(&mut self) -> Result<String, Invalid> {
         let mut text = String::new();
         let mut chars = self.rest().char_indices();
         while let Some((i, c)) = chars.next() {
@@ -238,20 +241,20 @@ impl<'a> Parser<'a> {
             }
         }
         self.at = self.text.len();
-        Err(self.wrong("a closing quote is missing"))
+        Err(self.error("a closing quote is missing"))
     }
 
-    fn time(&mut self) -> Result<Query, Invalid> {
+    fn parse_time(&mut self) -> Result<Query, Invalid> {
         let rest = self.rest();
         let end = rest.find(|c: char| c.is_whitespace() || c == ')').unwrap_or(rest.len());
         let Some((from, to)) = rest.get(..end).and_then(|span| span.split_once("..")) else {
             return Err(
-                self.wrong("a stretch of time is written FROM..TO, such as 2026-03-01..2026-03-02")
+                self.error("a span of time is written FROM..TO, such as 2026-03-01..2026-03-02")
             );
         };
         let moment = |text: &str| (!text.is_empty()).then(|| text.parse::<Timestamp>()).transpose();
         let span = (|| Ok(Span { from: moment(from)?, to: moment(to)? }))();
-        let span = span.map_err(|error: Invalid| self.wrong(&error.message))?;
+        let span = span.map_err(|error: Invalid| self.error(&error.message))?;
         self.at += end;
         Ok(Query::During(span))
     }
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_back_what_it_read() {
+    fn prints_the_text_that_it_read() {
         for text in [
             "*",
             "stream:order-1",
@@ -302,15 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn a_space_says_and() {
+    fn a_space_means_and() {
         let parse = |text: &str| text.parse::<Query>().unwrap();
-        let said = parse("type:A and not stream:b and (tag:x=1 or tag:x=2)");
-        assert_eq!(said, parse("type:A not stream:b (tag:x=1 or tag:x=2)"));
+        let spelled_out = parse("type:A and not stream:b and (tag:x=1 or tag:x=2)");
+        assert_eq!(spelled_out, parse("type:A not stream:b (tag:x=1 or tag:x=2)"));
         assert_eq!(parse("(type:and) and(type:B) or type:C"), parse("type:and type:B or type:C"));
     }
 
     #[test]
-    fn errors_point_at_the_place() {
+    fn errors_point_at_the_wrong_character() {
         for (text, column, words) in [
             ("stream:", 8, "a value is missing"),
             ("type:A,", 8, "a value is missing"),
@@ -376,12 +379,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_query_is_read_back_as_it_was_printed(query in queries()) {
+        fn every_printed_query_is_read_as_itself(query in queries()) {
             prop_assert_eq!(query.to_string().parse::<Query>().unwrap(), query);
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,80}") {
+        fn no_text_causes_a_panic(text in ".{0,80}") {
             _ = text.parse::<Query>();
         }
     }

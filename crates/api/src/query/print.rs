@@ -2,9 +2,9 @@ use std::fmt;
 
 use super::{IndexPartition, Query, Span, Value};
 
-/// How tightly an operand must hold together where it stands.
+/// The operator around an operand, which decides whether the operand needs parentheses.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-enum Within {
+enum Context {
     Or,
     And,
     Not,
@@ -12,12 +12,12 @@ enum Within {
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.print(f, Within::Or)
+        self.print(f, Context::Or)
     }
 }
 
 impl Query {
-    fn print(&self, f: &mut fmt::Formatter<'_>, within: Within) -> fmt::Result {
+    fn print(&self, f: &mut fmt::Formatter<'_>, context: Context) -> fmt::Result {
         match self {
             Query::All => f.write_str("*"),
             Query::Is(field, values) => {
@@ -36,22 +36,22 @@ impl Query {
             }
             Query::And(queries) if queries.is_empty() => f.write_str("*"),
             Query::Or(queries) if queries.is_empty() => f.write_str("not *"),
-            Query::And(queries) => in_parentheses(f, within >= Within::And, |f| {
-                separated(f, queries, " ", |f, query| query.print(f, Within::And))
+            Query::And(queries) => in_parentheses(f, context >= Context::And, |f| {
+                separated(f, queries, " ", |f, query| query.print(f, Context::And))
             }),
-            Query::Or(queries) => in_parentheses(f, within >= Within::And, |f| {
+            Query::Or(queries) => in_parentheses(f, context >= Context::And, |f| {
                 separated(f, queries, " or ", |f, query| query.print_operand_of_or(f))
             }),
             Query::Not(query) => {
                 f.write_str("not ")?;
-                query.print(f, Within::Not)
+                query.print(f, Context::Not)
             }
         }
     }
 
     fn print_operand_of_or(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nested = matches!(self, Query::Or(queries) if !queries.is_empty());
-        in_parentheses(f, nested, |f| self.print(f, Within::Or))
+        in_parentheses(f, nested, |f| self.print(f, Context::Or))
     }
 }
 
@@ -78,7 +78,7 @@ fn in_parentheses(
     f.write_str(if needed { ")" } else { "" })
 }
 
-/// Characters that end a word or have a meaning in it.
+/// Whether a character needs no quotes.
 pub(super) fn is_plain(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && !"\"(),*\\".contains(c)
 }

@@ -50,7 +50,7 @@ fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
 
 fn here(place: &Place, to: &Path) -> anyhow::Result<BackupReport> {
     // Nobody else has the store open: there is nobody to leave the disk to.
-    let options = Options { upkeep_bytes_per_second: u64::MAX, ..options(place) };
+    let options = Options { maintenance_bytes_per_second: u64::MAX, ..options(place) };
     let store = Embedded::open_existing(&place.data, options)?;
     let bar = bar()?;
     let done = store.backup(to, |done, total| set(&bar, done, total))?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use leftfold::Embedded;
 use leftfold_server::access::{ADMIN, Secret};
 use leftfold_server::{
-    Beginning, Config, Effective, Running, Server, TlsError, init_logs, make_certificate,
+    Config, Effective, RunningServer, Server, StartOptions, TlsError, init_logs, make_certificate,
 };
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,8 +39,8 @@ async fn serve(config: Config, store: Arc<Embedded>) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     let scheme = if config.has_tls() { "https" } else { "http" };
     let admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::from);
-    let beginning = Beginning { admin_password, ..Beginning::default() };
-    let mut running: Running = Server::start_with(config, store, beginning).await?;
+    let beginning = StartOptions { admin_password, ..StartOptions::default() };
+    let mut running: RunningServer = Server::start_with(config, store, beginning).await?;
     if let Some(made) = running.made_password() {
         eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
         eprintln!("it is told this once; change it with: leftfold user passwd {ADMIN}");

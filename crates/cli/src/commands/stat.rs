@@ -21,7 +21,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         ("indexes", stat.indexes),
         ("segments", stat.segments),
         ("sealed segments", stat.sealed),
-        ("packed segments", stat.packed),
+        ("packed segments", stat.compressed),
         ("log bytes", stat.log_bytes),
         ("index bytes", stat.index_bytes),
         ("index files", stat.index_files),
@@ -43,7 +43,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         }
         println!("{line}");
     }
-    if let Some(failure) = stat.upkeep_failure {
+    if let Some(failure) = stat.maintenance_failure {
         eprintln!("warning: work in the background failed: {failure}");
     }
     Ok(ExitCode::SUCCESS)

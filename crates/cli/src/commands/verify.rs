@@ -13,7 +13,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    for finding in &verified.findings {
+    for finding in &verified.problems {
         eprintln!("{}", finding.message);
     }
     let (frames, events, files) = (verified.frames, verified.events, verified.index_files);
@@ -24,12 +24,12 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
             let lost = thousands(verified.lost);
             println!("{lost} of the events were lost by damage before a repair");
         }
-        match verified.wrong {
+        match verified.problem_count {
             0 => println!("all is as it should be"),
             wrong => println!("{} findings", thousands(wrong)),
         }
     } else {
-        let wrong = verified.wrong;
+        let wrong = verified.problem_count;
         println!(
             "{}",
             json!({
@@ -38,5 +38,5 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
             })
         );
     }
-    Ok(if verified.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verified.problem_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use leftfold_client::Client;
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
-use leftfold_server::{Config, Running, Server};
+use leftfold_server::{Config, RunningServer, Server};
 use leftfold_store::{Embedded, Options};
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,7 +17,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> =
 pub(crate) struct Served {
     pub(crate) client: Client,
     pub(crate) store: Arc<Embedded>,
-    running: Option<Running>,
+    running: Option<RunningServer>,
 }
 
 /// A store without events on a fake disk.
@@ -33,7 +33,7 @@ fn store_on(disk: Arc<FakeDisk>) -> Arc<Embedded> {
 }
 
 /// Serves a store on a port; 0 takes a free one.
-pub(crate) fn serve(store: &Arc<Embedded>, port: u16) -> Running {
+pub(crate) fn serve(store: &Arc<Embedded>, port: u16) -> RunningServer {
     let listen = SocketAddr::from(([127, 0, 0, 1], port));
     let mut config = Config::default();
     config.listen = listen;

@@ -1,4 +1,4 @@
-//! What is wrong with a mapping is said with its place.
+//! Each mistake in a mapping is reported with its key.
 
 use leftfold_connect::Mapping;
 

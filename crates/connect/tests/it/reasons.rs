@@ -1,4 +1,4 @@
-//! Every reason code, provoked.
+//! A test provokes every reason code.
 
 use crate::common::ingest;
 use leftfold_connect::{CUT_MARK, MAX_SHOWN_BYTES, Mapping, Reason};

@@ -1,4 +1,4 @@
-//! What a command stream writes beside the commands.
+//! The events that a command stream writes beside the commands.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::event::{Event, Unencodable};
 use crate::execute::COMMAND_TAG;
 use crate::state::{Kept, State};
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, leftfold_fold_derive::Event)]
 #[event(crate = "leftfold")]
 pub(crate) enum OutcomeFact {
@@ -26,7 +26,7 @@ pub(crate) enum OutcomeFact {
     Failed { command: String, code: String, message: String },
 }
 
-/// A command was put aside, or is not any more.
+/// An event that says that a command was stashed, or is not stashed any more.
 #[derive(Debug, Clone, PartialEq, leftfold_fold_derive::Event)]
 #[event(crate = "leftfold")]
 pub(crate) enum StashFact {
@@ -36,7 +36,7 @@ pub(crate) enum StashFact {
     Unstashed { command: String },
 }
 
-/// An event about a command, with an id that derives from the command's.
+/// Returns an event about a command, with an id derived from the command's.
 fn about(command: Uuid, what: &str, event: &impl Event) -> Result<NewEvent, Unencodable> {
     let mut event = event.to_new()?.id(Uuid::new_v5(&command, what.as_bytes()));
     event.causation = Some(command.to_string());
@@ -44,7 +44,8 @@ fn about(command: Uuid, what: &str, event: &impl Event) -> Result<NewEvent, Unen
 }
 
 impl OutcomeFact {
-    /// The fact as it is written: found by the command's id, and correlated as the command was.
+    /// Returns the outcome as an event: tagged with the command's id and correlated as the command
+    /// was.
     pub(crate) fn event(
         &self,
         command: Uuid,
@@ -66,27 +67,27 @@ impl StashFact {
     }
 }
 
-/// What is put aside: by the command's id, where it was accepted and until when it may wait.
+/// The stashed commands of a command stream, by command id. Stored as a snapshot.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Stashed {
-    pub(crate) by_command: BTreeMap<String, Place>,
+pub(crate) struct StashState {
+    pub(crate) by_command: BTreeMap<String, StashedCommand>,
 }
 
-/// Where a command was accepted, and until when it may wait.
+/// Where a stashed command was accepted, and until when it may wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct StashedCommand {
     pub(crate) stream: String,
     pub(crate) version: u64,
     deadline: i64,
 }
 
-impl Place {
+impl StashedCommand {
     pub(crate) fn deadline(&self) -> Timestamp {
         Timestamp(self.deadline)
     }
 }
 
-impl State for Stashed {
+impl State for StashState {
     type Event = StashFact;
 
     const KEPT: Option<Kept<Self>> = Some(Kept::json("leftfold.stashed", 1));
@@ -94,9 +95,12 @@ impl State for Stashed {
     fn apply(&mut self, event: &StashFact) {
         match event {
             StashFact::Stashed { command, stream, version, deadline } => {
-                let place =
-                    Place { stream: stream.clone(), version: *version, deadline: *deadline };
-                self.by_command.insert(command.clone(), place);
+                let stashed_command = StashedCommand {
+                    stream: stream.clone(),
+                    version: *version,
+                    deadline: *deadline,
+                };
+                self.by_command.insert(command.clone(), stashed_command);
             }
             StashFact::Unstashed { command } => _ = self.by_command.remove(command),
         }

@@ -1,4 +1,4 @@
-//! Who decides the commands of a stream.
+//! The handlers that decide the commands of a command stream.
 
 use std::future::Future;
 
@@ -6,12 +6,12 @@ use leftfold_api::EventStore;
 
 use crate::command::Command;
 use crate::entity::Entities;
-use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeOf};
+use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeEvents};
 use crate::reads::By;
 use crate::state::State;
 
-/// Decides the commands of a command stream: a [`Decider`] any, [`Entities`] those that read one
-/// stream, with the state at hand.
+/// Decides the commands of a command stream. A [`Decider`] decides any command. [`Entities`] decide
+/// commands that read one stream, with the state in memory.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't handle the command `{C}`",
     label = "does not decide it",
@@ -19,13 +19,13 @@ use crate::state::State;
             events of `S`"
 )]
 pub trait Handle<C: Command>: Send + Sync {
-    /// Decides a command and writes what came of it beside its events.
+    /// Decides a command and appends its outcome with its events.
     #[doc(hidden)]
     fn handle(
         &self,
         issued: Issued,
         command: C,
-        outcome: OutcomeOf<C>,
+        outcome: OutcomeEvents<C>,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
 }
 
@@ -34,7 +34,7 @@ impl<C: Command, T: EventStore> Handle<C> for Decider<T> {
         &self,
         issued: Issued,
         command: C,
-        outcome: OutcomeOf<C>,
+        outcome: OutcomeEvents<C>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         self.execute_with(issued, command, Some(outcome)).await
     }
@@ -51,7 +51,7 @@ where
         &self,
         issued: Issued,
         command: C,
-        outcome: OutcomeOf<C>,
+        outcome: OutcomeEvents<C>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         self.send(issued, command, Some(outcome)).await
     }

@@ -1,4 +1,4 @@
-//! The commands of one key, in their order.
+//! The pending commands of one key, in order.
 
 use std::collections::VecDeque;
 
@@ -7,27 +7,27 @@ use uuid::Uuid;
 
 use crate::execute::Issued;
 
-/// So many commands of a key may be put aside.
+/// The maximum number of stashed commands of a key.
 pub const STASH: usize = 1_000;
 
-/// A command that was accepted.
+/// A command that was accepted and is not handled yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry<C> {
+pub(crate) struct AcceptedCommand<C> {
     pub(crate) id: Uuid,
     pub(crate) correlation: Option<String>,
-    /// The command, or why it can't be read.
+    /// The command, or why it cannot be decoded.
     pub(crate) command: Result<C, String>,
     pub(crate) position: u64,
     pub(crate) stream: String,
     pub(crate) version: u64,
     pub(crate) accepted: Timestamp,
-    /// Until when it may wait, if it was put aside.
+    /// Until when it may wait; set once it is stashed.
     pub(crate) deadline: Option<Timestamp>,
 }
 
-impl<C: serde::de::DeserializeOwned> Entry<C> {
+impl<C: serde::de::DeserializeOwned> AcceptedCommand<C> {
     pub(crate) fn read(stored: &Recorded) -> Self {
-        Entry {
+        AcceptedCommand {
             id: stored.id(),
             correlation: stored.correlation().map(str::to_owned),
             command: serde_json::from_slice(&stored.data()).map_err(|error| error.to_string()),
@@ -39,12 +39,13 @@ impl<C: serde::de::DeserializeOwned> Entry<C> {
         }
     }
 
-    /// What follows the dash of the stream that it was accepted in.
+    /// Returns its key: the part of the stream's name after the first dash.
     pub(crate) fn key(&self) -> &str {
         self.stream.split_once('-').map_or("", |(_, key)| key)
     }
 
-    /// As what its events are written: handled once, caused by it.
+    /// Returns the metadata of its events: its id, so that it is handled once, and it as their
+    /// cause.
     pub(crate) fn issued(&self) -> Issued {
         Issued {
             id: Some(self.id),
@@ -54,21 +55,21 @@ impl<C: serde::de::DeserializeOwned> Entry<C> {
     }
 }
 
-/// What there is to be done for a key.
+/// The pending commands of a key.
 #[derive(Debug)]
 pub(crate) struct Lane<C> {
-    pub(crate) queue: VecDeque<Entry<C>>,
-    /// In the order of acceptance.
-    pub(crate) stash: Vec<Entry<C>>,
-    /// Whether a step is under way.
+    pub(crate) queue: VecDeque<AcceptedCommand<C>>,
+    /// Stashed commands, in the order of their acceptance.
+    pub(crate) stash: Vec<AcceptedCommand<C>>,
+    /// Whether a step of this lane is running.
     pub(crate) busy: bool,
-    /// Whether it is in the list of those that are to take a step.
+    /// Whether it is in the runner's list of lanes that need a step.
     pub(crate) listed: bool,
-    /// What has come until then, the stashed commands have seen.
+    /// The stashed commands were last tried against the events up to here.
     pub(crate) seen: Cursor,
-    /// What the stashed commands read, while somebody waits for news of it.
+    /// The query of what the stashed commands read, while a subscription watches it.
     pub(crate) watched: Option<Query>,
-    /// Whether the stash is to be tried though no command has come.
+    /// Whether to retry the stashed commands even if no command has come.
     pub(crate) woken: bool,
 }
 
@@ -87,7 +88,7 @@ impl<C> Default for Lane<C> {
 }
 
 impl<C> Lane<C> {
-    /// Whether there is nothing to remember of it.
+    /// Returns whether the lane can be dropped.
     pub(crate) fn is_empty(&self) -> bool {
         !self.busy && self.queue.is_empty() && self.stash.is_empty()
     }

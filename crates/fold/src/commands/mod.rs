@@ -1,12 +1,12 @@
-//! Command streams: a command is a fact before it is handled.
+//! Command streams: a command is an event before it is handled.
 //!
-//! [`Commands::accept`] writes the command and answers as soon as that is durable; a runner
-//! ([`Commands::run`]) handles what was accepted, one after the other for each key, different keys side
-//! by side. What comes of a command is a fact too, refusals included, written in the same append as the
-//! command's events, on condition that nothing came of it yet. So each command id is handled once,
-//! whatever is sent twice, wherever the process ends, and however often the runner starts over.
+//! [`Commands::accept`] appends the command and answers as soon as that is durable. A runner
+//! ([`Commands::run`]) handles accepted commands: those of one key in order, different keys
+//! concurrently. The outcome of a command is an event too, refusals included. It is appended
+//! together with the command's events, on condition that the command has no outcome yet. So each
+//! command id is handled once, also after duplicate sends, crashes and restarts of the runner.
 //!
-//! For a command stream `payments` these streams are written, with the key behind the dash:
+//! For a command stream `payments` these streams are written, with the key after the dash:
 //!
 //! | stream | events |
 //! |---|---|
@@ -16,17 +16,19 @@
 //!
 //! # Stash
 //!
-//! A command whose state [does not allow it yet](crate::Command::waits) is put aside: that is a fact,
-//! so it survives a restart. Before any later command of its key, and whenever something comes that it
-//! reads, it is tried again, in the order of acceptance. It ends with its outcome, or as expired when
-//! its time is over. At most [`STASH`] commands of a key are put aside; further ones fail.
+//! A command whose state [does not allow it yet](crate::Command::waits) is stashed. That is an
+//! event, so it survives a restart. The runner retries stashed commands in the order of their
+//! acceptance: before any later command of the key, and when an event arrives that they read. A
+//! stashed command ends with its outcome, or as expired when its time is over. At most [`STASH`]
+//! commands of a key are stashed; further ones fail.
 //!
 //! # Data flow
 //!
-//! A subscription to `payments.sent` from a checkpoint feeds a lane for each key; a lane does one step
-//! at a time: what is stashed, then the next command, then again what is stashed. The checkpoint
-//! follows the last command before which all are handled or stashed, every [`CHECKPOINT_EVERY`]
-//! commands; what lies behind it is looked at again after a restart, and recognised.
+//! A subscription to `payments.sent` from a checkpoint feeds one lane per key. A lane runs one step
+//! at a time: the stashed commands, the next command, the stashed commands again. The checkpoint
+//! follows the last command up to which all are handled or stashed, and moves every
+//! [`CHECKPOINT_EVERY`] commands. After a restart, later commands are delivered again and
+//! recognised as handled.
 
 mod facts;
 mod handle;
@@ -59,12 +61,12 @@ use facts::OutcomeFact;
 /// The event type of an accepted command.
 pub const ACCEPTED: &str = "CommandAccepted";
 
-/// A command that can be written down: serde writes and reads it and its refusal.
+/// A command that can be stored: serde reads and writes it and its refusal.
 pub trait Recordable:
     Command<Error: Serialize + DeserializeOwned> + Serialize + DeserializeOwned + Clone + 'static
 {
-    /// What it is kept in order by: commands of one key are handled one after the other. The name of
-    /// the first stream that it reads (or the text of the query), unless said otherwise.
+    /// Returns the key that orders commands: those of one key are handled one after the other. The
+    /// default is the name of the first stream that it reads, or the text of the query.
     fn key(&self) -> String {
         let source = self.reads().sources().into_iter().next();
         source.map_or_else(
@@ -74,7 +76,7 @@ pub trait Recordable:
     }
 }
 
-/// A command stream: commands of one type, accepted here and handled by a [runner](Commands::run).
+/// A command stream: accepts commands of one type, which a [runner](Commands::run) handles.
 #[derive(Debug)]
 pub struct Commands<C, T> {
     name: String,
@@ -89,32 +91,33 @@ impl<C, T: Clone> Clone for Commands<C, T> {
     }
 }
 
-/// A command that is durable, and will be handled.
+/// The answer to an accepted command: it is durable and will be handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// Its id: what its outcome is asked by.
+    /// Its id, by which its outcome is found.
     pub id: Uuid,
-    /// After it.
+    /// The cursor after it.
     pub cursor: Cursor,
     /// Whether it had been accepted before.
     pub repeated: bool,
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome<E, R> {
-    /// Its events.
+    /// It produced these events.
     Done(Vec<Done<E>>),
-    /// The decision was no.
+    /// It was refused.
     Refused(R),
-    /// The state did not allow it in time.
+    /// The state did not allow it before its time was over.
     Expired,
-    /// It can't be handled: it can't be read, or what it reads or writes can't.
+    /// It can't be handled: it cannot be decoded, or its states or events cannot be read or
+    /// written.
     Failed {
-        /// A stable code.
+        /// A stable error code.
         code: String,
-        /// What is wrong.
+        /// The error message.
         message: String,
     },
 }
@@ -134,11 +137,12 @@ impl Coded for AcceptError {
     }
 }
 
-/// An outcome with the types of a command.
+/// The outcome of a command of type `C`.
 pub type OutcomeOf<C> = Outcome<<C as Command>::Event, <C as Command>::Error>;
 
 impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
-    /// The command stream of a name. The name has no dash, since what follows one is the key.
+    /// Opens the command stream of a name. A name has no dash, because the key follows the first
+    /// dash.
     pub fn new(name: &str, store: T) -> Result<Self, Invalid> {
         if name.is_empty() || name.contains('-') {
             let message = format!(
@@ -150,15 +154,15 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         Ok(Commands { name: name.to_owned(), store, command: PhantomData })
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &T {
         &self.store
     }
 
-    /// Takes a command down. It is durable when this answers; it is handled later, once.
+    /// Accepts a command: it is durable when this returns, and handled once later.
     ///
-    /// The same id again is the same command: nothing is written, and the outcome is that of the
-    /// first.
+    /// The same id again is the same command: nothing is appended, and the outcome is the first
+    /// one's.
     pub async fn accept(&self, issued: Issued, command: &C) -> Result<Accepted, AcceptError> {
         let id = issued.id_or_new();
         let unencodable = |error: serde_json::Error| Unencodable { message: error.to_string() };
@@ -171,13 +175,13 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         Ok(Accepted { id, cursor: appended.cursor, repeated: appended.repeated })
     }
 
-    /// Takes a command down and waits until it is handled. Needs a runner, here or in another process.
+    /// Accepts a command and waits for its outcome. Requires a runner in this or another process.
     pub async fn execute(&self, issued: Issued, command: &C) -> Result<OutcomeOf<C>, AcceptError> {
         let accepted = self.accept(issued, command).await?;
         Ok(self.outcome(accepted.id).await?)
     }
 
-    /// What came of a command; waits for it. For a limit of time, drop the future then.
+    /// Waits for the outcome of a command. To limit the time, drop the future.
     pub async fn outcome(&self, id: Uuid) -> Result<OutcomeOf<C>, FoldError> {
         let mut outcomes = self.store.subscribe(Subscribe::to(self.outcome_query(id))).await?;
         loop {
@@ -189,7 +193,7 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         }
     }
 
-    /// What came of a command, if it was handled already.
+    /// Returns the outcome of a command, or `None` if it is not handled yet.
     pub async fn outcome_now(&self, id: Uuid) -> Result<Option<OutcomeOf<C>>, FoldError> {
         let page = self.store.read(Read::forward(self.outcome_query(id)).limit(1)).await?;
         let Some(stored) = page.events.first() else { return Ok(None) };
@@ -199,7 +203,7 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         }
     }
 
-    /// What yields all outcomes, for a subscription: `CommandDone` and so on.
+    /// Returns the query of all outcomes (`CommandDone` and so on), for subscriptions.
     pub fn outcomes(&self) -> Query {
         Query::category(format!("{}.done", self.name))
     }
@@ -225,8 +229,8 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         })
     }
 
-    /// One of its streams. Their names are equally long, so a key that can be accepted can be
-    /// answered.
+    /// Returns one of the command stream's streams. The kinds are equally long, so if the name for
+    /// `sent` is within the limit, the others are too.
     fn stream(&self, kind: &str, key: &str) -> String {
         format!("{}.{kind}-{key}", self.name)
     }

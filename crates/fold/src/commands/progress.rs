@@ -1,22 +1,22 @@
-//! How far a runner is: up to the last command before which nothing is open.
+//! The progress of a runner: the last command up to which all are handled.
 
 use std::collections::VecDeque;
 
 use leftfold_api::{Append, AppendError, CheckpointMove, Cursor, EventStore};
 
-/// The checkpoint moves after so many commands.
+/// The number of commands after which the checkpoint moves.
 pub const CHECKPOINT_EVERY: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Progress {
     name: String,
-    /// Where the checkpoint is.
+    /// The cursor in the checkpoint.
     saved: Option<Cursor>,
-    /// All before it is done.
+    /// The cursor up to which all commands are done.
     reached: Option<Cursor>,
-    /// Delivered and maybe not done: position, where to go on behind it, whether it is done.
+    /// Delivered commands after `reached`: position, cursor after it, whether it is done.
     open: VecDeque<(u64, Cursor, bool)>,
-    /// How many were done since the checkpoint moved.
+    /// The number of commands done since the checkpoint moved.
     since: usize,
 }
 
@@ -30,12 +30,12 @@ impl Progress {
         Ok(Progress { name, saved: saved.clone(), reached: saved, open, since: 0 })
     }
 
-    /// Where to begin.
+    /// Returns the cursor to start from.
     pub(crate) fn start(&self) -> Cursor {
         self.saved.clone().unwrap_or(Cursor::START)
     }
 
-    /// How many are delivered and not known to be behind the checkpoint.
+    /// Returns how many commands are delivered and after `reached`.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Moves the checkpoint, if it is time. A conflict: another runner has moved it.
+    /// Moves the checkpoint if it is due. A conflict means that another runner has moved it.
     pub(crate) async fn save(&mut self, store: &impl EventStore) -> Result<(), AppendError> {
         let (Some(to), true) = (self.reached.clone(), self.since >= CHECKPOINT_EVERY) else {
             return Ok(());

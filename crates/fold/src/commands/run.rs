@@ -14,31 +14,31 @@ use leftfold_api::{
 };
 use thiserror::Error;
 
-use super::facts::Stashed;
-use super::lane::{Entry, Lane};
+use super::facts::StashState;
+use super::lane::{AcceptedCommand, Lane};
 use super::progress::Progress;
-use super::step::{Context, Step, Stepped, reads};
+use super::step::{Context, Step, StepResult, reads};
 use super::{Commands, Handle, Recordable};
 use crate::execute::{Decider, FoldError};
 use crate::reads::Over;
 use crate::time::Time;
 
-/// So many keys are worked on at once.
+/// The number of keys that are handled concurrently.
 pub const PARALLEL: usize = 64;
-/// So many commands are in memory, waiting for their turn or behind one that is not done.
+/// The number of commands in memory, queued or after one that is not done.
 pub const QUEUED: usize = 1_024;
 
-/// Why a runner has ended.
+/// Why a runner has stopped.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Another runner works on this command stream and has moved its checkpoint.
-    #[error("another runner works on the command stream {name}: this one has ended")]
+    /// Another runner handles this command stream and has moved its checkpoint.
+    #[error("another runner handles the command stream {name}; this runner has stopped")]
     Replaced {
         /// The command stream.
         name: String,
     },
-    /// The store is in trouble.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] FoldError),
 }
@@ -50,28 +50,28 @@ impl From<ReadError> for RunError {
 }
 
 impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
-    /// Handles what is accepted, until the store fails or another runner takes over. Spawn it, or poll
-    /// it beside other things; dropping it is as safe as a crash.
+    /// Handles accepted commands until the store fails or another runner takes over. Spawn it or
+    /// poll it beside other futures. Dropping it is as safe as a crash.
     pub async fn run<H: Handle<C>>(
         &self,
         handler: H,
         time: Arc<dyn Time>,
     ) -> Result<Infallible, RunError> {
         let context = Context { commands: self.clone(), handler, time };
-        let mut run = Run::start(&context).await?;
+        let mut runner = Runner::start(&context).await?;
         loop {
-            run.fill();
-            let Some(happened) = run.tasks.next().await else {
-                // There is always the subscription or a step that makes room for it.
+            runner.start_tasks();
+            let Some(result) = runner.tasks.next().await else {
+                // Either the subscription is polled or a running step will make room for it.
                 return Err(RunError::Replaced { name: self.name.clone() });
             };
-            run.take(happened?).await?;
+            runner.handle_result(result?).await?;
         }
     }
 }
 
 impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
-    /// The same, until something else is ready: a signal to stop, for one.
+    /// Handles accepted commands until `stop` is ready, for example on a signal.
     pub async fn run_until<H: Handle<C>>(
         &self,
         handler: H,
@@ -85,32 +85,34 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
     }
 }
 
-/// What has happened.
-enum Happened<C, S> {
-    Delivered(S, Delivery),
-    Stepped(Stepped<C>),
-    /// The state or the time of what is put aside for a key has changed.
-    Woken {
+/// The result of one of the runner's tasks.
+enum TaskResult<C, S> {
+    Delivery(S, Delivery),
+    Step(StepResult<C>),
+    /// The stashed commands of a key are to be retried: an event that they read has come, or time
+    /// is over.
+    Wake {
         key: String,
         watched: Option<Query>,
     },
 }
 
-type Task<'a, C, S> = Pin<Box<dyn Future<Output = Result<Happened<C, S>, FoldError>> + Send + 'a>>;
+type Task<'a, C, S> =
+    Pin<Box<dyn Future<Output = Result<TaskResult<C, S>, FoldError>> + Send + 'a>>;
 
-struct Run<'a, C, T: EventStore, H> {
+struct Runner<'a, C, T: EventStore, H> {
     context: &'a Context<C, T, H>,
     progress: Progress,
     lanes: HashMap<String, Lane<C>>,
-    /// Keys whose lanes are to take a step.
+    /// Keys whose lanes need a step.
     ready: VecDeque<String>,
     running: usize,
-    /// The subscription, while there is no room for more.
+    /// The subscription, while the queue is full.
     paused: Option<T::Subscription>,
     tasks: FuturesUnordered<Task<'a, C, T::Subscription>>,
 }
 
-impl<'a, C, T, H> Run<'a, C, T, H>
+impl<'a, C, T, H> Runner<'a, C, T, H>
 where
     C: Recordable,
     T: EventStore + Clone + 'static,
@@ -122,7 +124,7 @@ where
         let sent = Query::category(format!("{}.sent", commands.name));
         let subscribe = Subscribe::after(sent, progress.start());
         let paused = Some(commands.store.subscribe(subscribe).await?);
-        let mut run = Run {
+        let mut runner = Runner {
             context,
             progress,
             lanes: HashMap::new(),
@@ -131,26 +133,26 @@ where
             paused,
             tasks: FuturesUnordered::new(),
         };
-        run.take_up_stash().await?;
-        Ok(run)
+        runner.load_stash().await?;
+        Ok(runner)
     }
 
-    /// What was put aside before a restart, in the order of acceptance.
-    async fn take_up_stash(&mut self) -> Result<(), RunError> {
+    /// Loads the commands that were stashed before a restart, in the order of their acceptance.
+    async fn load_stash(&mut self) -> Result<(), RunError> {
         let commands = &self.context.commands;
         let wait = Query::category(format!("{}.wait", commands.name));
-        let stashed: Stashed =
-            Decider::new(&commands.store).load(&Over::<Stashed>::query(wait)).await?;
+        let stashed: StashState =
+            Decider::new(&commands.store).load(&Over::<StashState>::query(wait)).await?;
         let mut entries = Vec::new();
-        for (id, place) in stashed.by_command {
-            let read = Read::forward(Query::stream(&place.stream));
-            let read = read.including(Point::Version(place.version)).limit(1);
+        for (id, command) in stashed.by_command {
+            let read = Read::forward(Query::stream(&command.stream));
+            let read = read.including(Point::Version(command.version)).limit(1);
             let page = commands.store.read(read).await?;
-            let accepted = page.events.first().map(Entry::<C>::read);
-            // What retention hides can't be handled any more.
-            let is_it = |entry: &Entry<C>| entry.id.to_string() == id;
+            let accepted = page.events.first().map(AcceptedCommand::<C>::read);
+            // Retention hides it, so it cannot be handled any more.
+            let is_it = |entry: &AcceptedCommand<C>| entry.id.to_string() == id;
             if let Some(mut entry) = accepted.filter(is_it) {
-                entry.deadline = Some(place.deadline());
+                entry.deadline = Some(command.deadline());
                 entries.push(entry);
             }
         }
@@ -161,13 +163,13 @@ where
             let lane = self.lanes.entry(key.clone()).or_default();
             lane.stash.push(entry);
             lane.woken = true;
-            self.list(&key);
+            self.schedule(&key);
         }
         Ok(())
     }
 
-    /// Begins what can be begun.
-    fn fill(&mut self) {
+    /// Starts the steps that can start, and asks for the next command if there is room.
+    fn start_tasks(&mut self) {
         while self.running < PARALLEL
             && let Some(key) = self.ready.pop_front()
         {
@@ -178,7 +180,7 @@ where
         {
             self.tasks.push(Box::pin(async move {
                 let delivery = subscription.next().await?;
-                Ok(Happened::Delivered(subscription, delivery))
+                Ok(TaskResult::Delivery(subscription, delivery))
             }));
         }
     }
@@ -197,11 +199,11 @@ where
         };
         self.running += 1;
         let context = self.context;
-        self.tasks.push(Box::pin(async move { context.step(step).await.map(Happened::Stepped) }));
+        self.tasks.push(Box::pin(async move { context.step(step).await.map(TaskResult::Step) }));
     }
 
-    /// Lists a lane among those that are to take a step, if there is one to take.
-    fn list(&mut self, key: &str) {
+    /// Adds a lane to those that need a step, if it has work and is idle.
+    fn schedule(&mut self, key: &str) {
         if let Some(lane) = self.lanes.get_mut(key)
             && !lane.busy
             && !lane.listed
@@ -212,9 +214,12 @@ where
         }
     }
 
-    async fn take(&mut self, happened: Happened<C, T::Subscription>) -> Result<(), RunError> {
-        match happened {
-            Happened::Delivered(subscription, delivery) => {
+    async fn handle_result(
+        &mut self,
+        result: TaskResult<C, T::Subscription>,
+    ) -> Result<(), RunError> {
+        match result {
+            TaskResult::Delivery(subscription, delivery) => {
                 self.paused = Some(subscription);
                 if let Delivery::Event(stored, cursor) = delivery {
                     // Progress orders commands by position: in several partitions they have no order.
@@ -222,29 +227,29 @@ where
                         let refused = Invalid::crosses_partitions("a command stream");
                         return Err(ReadError::from(refused).into());
                     }
-                    let entry = Entry::<C>::read(&stored);
+                    let entry = AcceptedCommand::<C>::read(&stored);
                     self.progress.delivered(entry.position, cursor);
                     let key = entry.key().to_owned();
                     self.lanes.entry(key.clone()).or_default().queue.push_back(entry);
-                    self.list(&key);
+                    self.schedule(&key);
                 }
             }
-            Happened::Stepped(stepped) => self.stepped(stepped).await?,
-            Happened::Woken { key, watched } => {
+            TaskResult::Step(stepped) => self.finish_step(stepped).await?,
+            TaskResult::Wake { key, watched } => {
                 if let Some(lane) = self.lanes.get_mut(&key) {
                     if watched.is_some() && lane.watched == watched {
                         lane.watched = None;
                     }
                     lane.woken = true;
                 }
-                self.list(&key);
+                self.schedule(&key);
             }
         }
         Ok(())
     }
 
-    async fn stepped(&mut self, stepped: Stepped<C>) -> Result<(), RunError> {
-        let Stepped { key, stash, position, seen } = stepped;
+    async fn finish_step(&mut self, stepped: StepResult<C>) -> Result<(), RunError> {
+        let StepResult { key, stash, position, seen } = stepped;
         self.running -= 1;
         if let Some(position) = position {
             self.progress.done(position);
@@ -265,7 +270,7 @@ where
             lane.watched.clone_from(&query);
             self.watch(key.clone(), query.unwrap_or_default(), seen);
         }
-        self.list(&key);
+        self.schedule(&key);
         Ok(())
     }
 
@@ -280,25 +285,25 @@ where
         }
     }
 
-    /// Wakes a lane when what is put aside has waited long enough.
+    /// Wakes a lane when a stashed command's time is over.
     fn set_timer(&mut self, key: &str, deadline: Option<Timestamp>) {
         if let Some(deadline) = deadline {
             let (key, until) = (key.to_owned(), self.context.time.until(deadline));
             self.tasks.push(Box::pin(async move {
                 until.await;
-                Ok(Happened::Woken { key, watched: None })
+                Ok(TaskResult::Wake { key, watched: None })
             }));
         }
     }
 
-    /// Wakes a lane when something comes that what is put aside reads.
+    /// Wakes a lane when an event arrives that its stashed commands read.
     fn watch(&mut self, key: String, query: Query, seen: Cursor) {
         let context = self.context;
         self.tasks.push(Box::pin(async move {
             let subscribe = Subscribe::after(query.clone(), seen);
             let mut news = context.commands.store.subscribe(subscribe).await?;
             while let Delivery::CaughtUp(_) = news.next().await? {}
-            Ok(Happened::Woken { key, watched: Some(query) })
+            Ok(TaskResult::Wake { key, watched: Some(query) })
         }));
     }
 }

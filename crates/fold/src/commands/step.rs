@@ -1,4 +1,4 @@
-//! One step of a lane: what was put aside, the next command, and again what was put aside.
+//! One step of a lane: retry the stashed commands, handle the next command, retry again.
 
 use std::sync::Arc;
 
@@ -7,50 +7,50 @@ use leftfold_api::{
 };
 
 use super::facts::{OutcomeFact, StashFact};
-use super::lane::{Entry, STASH};
+use super::lane::{AcceptedCommand, STASH};
 use super::{Commands, Handle, Recordable};
 use crate::command::Wait;
-use crate::execute::{DecisionOf, ExecuteError, FoldError, OutcomeOf, handled};
+use crate::execute::{DecisionOf, ExecuteError, FoldError, OutcomeEvents, handled};
 use crate::reads::Reads;
 use crate::time::{Time, later};
 
-/// What a runner works with.
+/// What a runner needs to handle commands.
 pub(crate) struct Context<C, T, H> {
     pub(crate) commands: Commands<C, T>,
     pub(crate) handler: H,
     pub(crate) time: Arc<dyn Time>,
 }
 
-/// A step that is to be taken.
+/// A step of a lane to run.
 pub(crate) struct Step<C> {
     pub(crate) key: String,
-    /// What is put aside.
-    pub(crate) stash: Vec<Entry<C>>,
-    /// What has come until then, what is put aside has seen.
+    /// The stashed commands.
+    pub(crate) stash: Vec<AcceptedCommand<C>>,
+    /// The stashed commands were last tried against the events up to here.
     pub(crate) seen: Cursor,
-    /// Whether it is to be tried though nothing has come: its time may be over.
+    /// Whether to retry them even if no event has come: their time may be over.
     pub(crate) woken: bool,
-    pub(crate) next: Option<Entry<C>>,
+    pub(crate) next: Option<AcceptedCommand<C>>,
 }
 
 struct Stash<C> {
-    entries: Vec<Entry<C>>,
+    entries: Vec<AcceptedCommand<C>>,
     seen: Cursor,
 }
 
-/// What a step has come to.
-pub(crate) struct Stepped<C> {
+/// The result of a step.
+pub(crate) struct StepResult<C> {
     pub(crate) key: String,
-    pub(crate) stash: Vec<Entry<C>>,
-    /// The command that is handled or put aside now.
+    pub(crate) stash: Vec<AcceptedCommand<C>>,
+    /// The position of the command that is handled or stashed now.
     pub(crate) position: Option<u64>,
-    /// What comes after it was not seen by what is stashed.
+    /// The stashed commands were last tried against the events up to here.
     pub(crate) seen: Cursor,
 }
 
-enum Handled {
-    /// Something came of it, now or before.
-    Yes,
+enum HandleResult {
+    /// It has an outcome, new or from before.
+    Settled,
     Waits(Wait),
 }
 
@@ -60,35 +60,35 @@ where
     T: EventStore + Clone + 'static,
     H: Handle<C>,
 {
-    pub(crate) async fn step(&self, step: Step<C>) -> Result<Stepped<C>, FoldError> {
+    pub(crate) async fn step(&self, step: Step<C>) -> Result<StepResult<C>, FoldError> {
         let Step { key, stash, seen, woken, next } = step;
         let position = next.as_ref().map(|next| next.position);
         let mut stash = Stash { entries: stash, seen };
         if woken || self.has_news(&stash).await? {
             self.retry(&key, &mut stash).await?;
         }
-        // After a restart, what is put aside may be delivered once more.
+        // After a restart a stashed command may be delivered again.
         let next = next.filter(|next| stash.entries.iter().all(|stashed| stashed.id != next.id));
         if let Some(next) = next {
             if stash.entries.is_empty() {
-                // Asked before anything is decided: whatever comes later wakes what waits.
+                // Read the head before deciding, so that later events retry the stashed command.
                 stash.seen = self.commands.store.head().await?;
             }
             match self.handle(&key, &next).await? {
-                Handled::Yes if self.has_news(&stash).await? => {
+                HandleResult::Settled if self.has_news(&stash).await? => {
                     self.retry(&key, &mut stash).await?;
                 }
-                Handled::Yes => {}
-                Handled::Waits(wait) => {
-                    self.put_aside(&key, &mut stash.entries, next, wait).await?;
+                HandleResult::Settled => {}
+                HandleResult::Waits(wait) => {
+                    self.stash_command(&key, &mut stash.entries, next, wait).await?;
                 }
             }
         }
         let Stash { entries: stash, seen } = stash;
-        Ok(Stepped { key, stash, position, seen })
+        Ok(StepResult { key, stash, position, seen })
     }
 
-    /// Whether anything has come of what the stashed commands read since they were tried.
+    /// Returns whether events have come that the stashed commands read, since they were last tried.
     async fn has_news(&self, stash: &Stash<C>) -> Result<bool, FoldError> {
         let Some(query) = reads(&stash.entries) else { return Ok(false) };
         let read = Read::forward(query).after(stash.seen.clone()).limit(1);
@@ -96,7 +96,7 @@ where
         Ok(page.more || !page.events.is_empty())
     }
 
-    /// Tries what is put aside, in its order, as long as that leads to something.
+    /// Retries the stashed commands in order, until a round handles none of them.
     async fn retry(&self, key: &str, stash: &mut Stash<C>) -> Result<(), FoldError> {
         loop {
             stash.seen = self.commands.store.head().await?;
@@ -106,7 +106,7 @@ where
                 if entry.deadline.is_some_and(|deadline| deadline <= self.time.now()) {
                     let expired = OutcomeFact::Expired { command: entry.id.to_string() };
                     self.settle(key, &entry, &expired).await?;
-                } else if let Handled::Waits(_) = self.handle(key, &entry).await? {
+                } else if let HandleResult::Waits(_) = self.handle(key, &entry).await? {
                     left.push(entry);
                 }
             }
@@ -117,7 +117,11 @@ where
         }
     }
 
-    async fn handle(&self, key: &str, entry: &Entry<C>) -> Result<Handled, FoldError> {
+    async fn handle(
+        &self,
+        key: &str,
+        entry: &AcceptedCommand<C>,
+    ) -> Result<HandleResult, FoldError> {
         let command = match &entry.command {
             Ok(command) => command,
             Err(message) => {
@@ -128,9 +132,9 @@ where
             let outcome = self.outcome_of(key, entry);
             let answer = self.handler.handle(entry.issued(), command.clone(), outcome).await;
             return match answer {
-                Ok(_) | Err(ExecuteError::Refused(_)) => Ok(Handled::Yes),
-                Err(ExecuteError::Waits(wait)) => Ok(Handled::Waits(wait)),
-                // Whoever overtakes gets on; this one is next, sooner or later.
+                Ok(_) | Err(ExecuteError::Refused(_)) => Ok(HandleResult::Settled),
+                Err(ExecuteError::Waits(wait)) => Ok(HandleResult::Waits(wait)),
+                // The conflict shows that another writer succeeded; retry until this command does.
                 Err(ExecuteError::Conflict(_)) => continue,
                 Err(ExecuteError::Store(error)) => match &error {
                     FoldError::Read(_) | FoldError::Append(AppendError::Failure(_)) => Err(error),
@@ -140,8 +144,8 @@ where
         }
     }
 
-    /// What is written beside the events of a decision.
-    fn outcome_of(&self, key: &str, entry: &Entry<C>) -> OutcomeOf<C> {
+    /// Returns the function that makes the outcome events of a decision.
+    fn outcome_of(&self, key: &str, entry: &AcceptedCommand<C>) -> OutcomeEvents<C> {
         let id = entry.id;
         let command = id.to_string();
         let correlation = entry.correlation.clone();
@@ -168,21 +172,21 @@ where
     async fn fail(
         &self,
         key: &str,
-        entry: &Entry<C>,
+        entry: &AcceptedCommand<C>,
         code: &str,
         message: &str,
-    ) -> Result<Handled, FoldError> {
+    ) -> Result<HandleResult, FoldError> {
         let command = entry.id.to_string();
         let (code, message) = (code.to_owned(), message.to_owned());
         self.settle(key, entry, &OutcomeFact::Failed { command, code, message }).await?;
-        Ok(Handled::Yes)
+        Ok(HandleResult::Settled)
     }
 
-    /// Writes an outcome that no decision has led to, unless there is one.
+    /// Appends an outcome without a decision, unless the command has one.
     async fn settle(
         &self,
         key: &str,
-        entry: &Entry<C>,
+        entry: &AcceptedCommand<C>,
         fact: &OutcomeFact,
     ) -> Result<(), FoldError> {
         let event = fact.event(entry.id, entry.correlation.as_deref())?;
@@ -194,22 +198,25 @@ where
         }
         match self.commands.store.append(append).await {
             Ok(_) | Err(AppendError::Conflict(Conflict::Query { .. })) => Ok(()),
-            // The same outcome in other words.
+            // The outcome exists with another text.
             Err(AppendError::Overlap(_)) => Ok(()),
             Err(other) => Err(other.into()),
         }
     }
 
-    /// Puts a command aside: a fact, then a place in the stash.
-    async fn put_aside(
+    /// Stashes a command: appends the event, then adds it to the stash.
+    async fn stash_command(
         &self,
         key: &str,
-        stash: &mut Vec<Entry<C>>,
-        mut entry: Entry<C>,
+        stash: &mut Vec<AcceptedCommand<C>>,
+        mut entry: AcceptedCommand<C>,
         wait: Wait,
     ) -> Result<(), FoldError> {
         if stash.len() >= STASH {
-            let message = format!("{STASH} commands of {key} are put aside already");
+            let message = format!(
+                "{key} has {STASH} stashed commands, the maximum; send the command with a new id \
+                 when some of them are handled"
+            );
             return self.fail(key, &entry, "stash_full", &message).await.map(drop);
         }
         let deadline = later(entry.accepted, wait.at_most);
@@ -221,7 +228,7 @@ where
         };
         let wait = self.commands.stream("wait", key);
         match self.commands.store.append(Append::new().event(wait, fact.event(entry.id)?)).await {
-            // A second time with another deadline: the first counts, and is as good.
+            // It was stashed before with another deadline; the first deadline counts.
             Ok(_) | Err(AppendError::Overlap(_)) => {}
             Err(other) => return Err(other.into()),
         }
@@ -231,7 +238,7 @@ where
     }
 }
 
-/// An outcome, and that the command is not put aside any more.
+/// Returns the outcome's event and, for a stashed command, the event that ends its stashing.
 fn facts(
     id: uuid::Uuid,
     outcome: Option<(String, NewEvent)>,
@@ -242,8 +249,8 @@ fn facts(
     outcome.into_iter().chain(unstashed).collect()
 }
 
-/// All that commands read which are put aside; none if there are none.
-pub(crate) fn reads<C: Recordable>(stash: &[Entry<C>]) -> Option<Query> {
+/// Returns the query of all that the stashed commands read, or `None` if there are none.
+pub(crate) fn reads<C: Recordable>(stash: &[AcceptedCommand<C>]) -> Option<Query> {
     let commands = stash.iter().filter_map(|entry| entry.command.as_ref().ok());
     let mut queries: Vec<Query> = Vec::new();
     for source in commands.flat_map(|command| command.reads().sources()) {

@@ -1,4 +1,4 @@
-//! What waits for one entity, and the work that is under way.
+//! The queue of one entity, and its running batch.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,39 +10,40 @@ use event_listener::{Event, EventListener};
 use parking_lot::Mutex;
 
 use super::job::Job;
-use crate::execute::Loaded;
+use crate::execute::LoadedStates;
 use crate::reads::By;
 use crate::state::State;
 
-/// So many commands are decided for one append at most.
+/// The maximum number of commands in one append.
 const BATCH: usize = 256;
 
-/// A batch of commands on its way; ends with the state, if it is known then.
-pub(crate) type Work<S> = Pin<Box<dyn Future<Output = Option<Loaded<By<S>>>> + Send>>;
+/// A running batch of commands; it yields the state, if that is known at the end.
+pub(crate) type BatchFuture<S> = Pin<Box<dyn Future<Output = Option<LoadedStates<By<S>>>> + Send>>;
 
-/// An entity's mailbox.
+/// The mailbox of an entity.
 pub(crate) struct Mailbox<S: State> {
     pub(crate) stream: String,
     inner: Mutex<Inner<S>>,
     changed: Event,
-    /// Bytes that it is charged with, kept by the registry.
+    /// The bytes that it counts for in the budget; set by the registry.
     pub(crate) charged: AtomicUsize,
-    /// Whether it was asked for since the registry looked at it last.
+    /// Whether it was used since the registry last looked at it.
     pub(crate) touched: AtomicBool,
 }
 
 struct Inner<S: State> {
     waiting: VecDeque<Box<dyn Job<S>>>,
-    state: Option<Loaded<By<S>>>,
-    /// Work that was begun by somebody who went away.
-    left: Option<Work<S>>,
-    /// Whether somebody is at work.
-    taken: bool,
+    state: Option<LoadedStates<By<S>>>,
+    /// The unfinished batch of a caller that dropped its future.
+    unfinished: Option<BatchFuture<S>>,
+    /// Whether a caller runs a batch.
+    is_running: bool,
 }
 
 impl<S: State> Mailbox<S> {
     pub(crate) fn new(stream: String) -> Self {
-        let inner = Inner { waiting: VecDeque::new(), state: None, left: None, taken: false };
+        let inner =
+            Inner { waiting: VecDeque::new(), state: None, unfinished: None, is_running: false };
         Mailbox {
             stream,
             inner: Mutex::new(inner),
@@ -52,7 +53,7 @@ impl<S: State> Mailbox<S> {
         }
     }
 
-    /// Puts a command in; gives it back if there is no room.
+    /// Queues a command, or returns it if the mailbox is full.
     pub(crate) fn send(&self, job: Box<dyn Job<S>>, room: usize) -> Option<Box<dyn Job<S>>> {
         let mut inner = self.inner.lock();
         if inner.waiting.len() >= room {
@@ -65,21 +66,21 @@ impl<S: State> Mailbox<S> {
         None
     }
 
-    /// Whoever listens is woken when a batch has ended or was left.
+    /// Returns a listener that is notified when a batch has ended or was abandoned.
     pub(crate) fn listen(&self) -> EventListener {
         self.changed.listen()
     }
 
-    /// Takes the work that is there to be done, unless somebody else does it.
-    pub(crate) fn take_over(
+    /// Claims the next batch, unless another caller runs one.
+    pub(crate) fn claim_batch(
         self: &Arc<Self>,
-        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<Loaded<By<S>>>) -> Work<S>,
-    ) -> Option<Turn<S>> {
+        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<LoadedStates<By<S>>>) -> BatchFuture<S>,
+    ) -> Option<BatchClaim<S>> {
         let mut inner = self.inner.lock();
-        if inner.taken {
+        if inner.is_running {
             return None;
         }
-        let work = match inner.left.take() {
+        let work = match inner.unfinished.take() {
             Some(work) => work,
             None => {
                 let batch = inner.batch();
@@ -90,33 +91,33 @@ impl<S: State> Mailbox<S> {
                 begin(batch, state)
             }
         };
-        inner.taken = true;
-        Some(Turn { mailbox: self.clone(), work: Some(work) })
+        inner.is_running = true;
+        Some(BatchClaim { mailbox: self.clone(), work: Some(work) })
     }
 
-    /// Whether nothing is under way and nothing waits.
+    /// Returns whether no batch is running and the queue is empty.
     pub(crate) fn is_idle(&self) -> bool {
         let inner = self.inner.lock();
-        !inner.taken && inner.left.is_none() && inner.waiting.is_empty()
+        !inner.is_running && inner.unfinished.is_none() && inner.waiting.is_empty()
     }
 }
 
 impl<S: State> Inner<S> {
-    /// The commands that are next and whose senders still wait.
+    /// Takes the next commands whose callers still wait.
     fn batch(&mut self) -> Vec<Box<dyn Job<S>>> {
         let waiting = std::iter::from_fn(|| self.waiting.pop_front());
         waiting.filter(|job| !job.is_abandoned()).take(BATCH).collect()
     }
 }
 
-/// Somebody's turn to work for a mailbox. If it is dropped, the work is left for the next.
-pub(crate) struct Turn<S: State> {
+/// A caller's claim to run a batch. If it is dropped, the unfinished batch goes to the next caller.
+pub(crate) struct BatchClaim<S: State> {
     mailbox: Arc<Mailbox<S>>,
-    work: Option<Work<S>>,
+    work: Option<BatchFuture<S>>,
 }
 
-impl<S: State> Turn<S> {
-    /// Works until the batch has ended; tells how many bytes the state takes then.
+impl<S: State> BatchClaim<S> {
+    /// Runs the batch to its end; returns the bytes that the state takes.
     pub(crate) async fn finish(mut self) -> usize {
         let state = match &mut self.work {
             Some(work) => work.await,
@@ -129,11 +130,11 @@ impl<S: State> Turn<S> {
     }
 }
 
-impl<S: State> Drop for Turn<S> {
+impl<S: State> Drop for BatchClaim<S> {
     fn drop(&mut self) {
         let mut inner = self.mailbox.inner.lock();
-        inner.left = self.work.take();
-        inner.taken = false;
+        inner.unfinished = self.work.take();
+        inner.is_running = false;
         drop(inner);
         self.mailbox.changed.notify(usize::MAX);
     }

@@ -1,19 +1,19 @@
-//! Entities: one writer a stream, with its state at hand.
+//! Entities: one writer per stream, with its state in memory.
 //!
-//! A command for an entity goes into the entity's mailbox. Whoever waits for an answer also does the
-//! work: the first to find the mailbox idle takes what waits in it, decides one command after the
-//! other on the state in memory, and appends the events of all of them at once. Those who come
-//! meanwhile wait, and the next of them takes the next batch. So commands for one entity are decided in
-//! the order in which they came, different entities go on side by side on as many threads as their
-//! callers have, a hot entity costs no reads and shares its syncs, and nothing has to be spawned.
+//! A command for an entity goes into the entity's mailbox. The callers do the work: the first that
+//! finds the mailbox idle takes the queued commands, decides them in order on the state in memory,
+//! and appends all their events at once. Callers that arrive meanwhile wait, and one of them takes
+//! the next batch. So commands for one entity are decided in the order of their arrival, and
+//! different entities run concurrently on their callers' threads. A hot entity needs no reads and
+//! shares its syncs, and nothing has to be spawned.
 //!
-//! **An answer rests on durable facts.** It is given when the append of its batch is durable; what was
-//! decided on events that were then not written is decided again. An append is all or nothing for the
-//! whole batch, so it is for each of its commands. A refusal is checked against the store before it is
-//! given: another process may have been there.
+//! **An answer rests on durable facts.** It is sent when the append of its batch is durable. If an
+//! append fails, the decisions that built on its events are made again. An append is all or nothing
+//! for each command of the batch. A refusal is checked against the store before it is sent, because
+//! another process may have written to the stream.
 //!
-//! States are in memory as long as the budget allows; those that were not asked for go first, and come
-//! back from the snapshot and the events since.
+//! States stay in memory within the budget. The least recently used leave first; they are loaded
+//! again from their snapshot and the later events.
 
 mod job;
 mod mailbox;
@@ -26,19 +26,19 @@ use std::sync::Arc;
 use leftfold_api::EventStore;
 
 use crate::command::Command;
-use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeOf};
+use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeEvents};
 use crate::reads::{By, Reads};
 use crate::state::State;
-use job::Pending;
+use job::PendingCommand;
 use mailbox::Mailbox;
 use registry::Registry;
 
-/// Bytes of states in memory, unless said otherwise.
+/// The default budget for states in memory, in bytes.
 const MEMORY: usize = 64 << 20;
-/// Commands that wait in one mailbox, unless said otherwise; more wait for room.
+/// The default maximum of queued commands in one mailbox; further senders wait for room.
 const MAILBOX: usize = 1_024;
 
-/// The entities of one kind: what a command is decided on is in memory while it is hot.
+/// The entities of one kind. Their states stay in memory while they are used.
 ///
 /// ```
 /// # use leftfold::{By, Command, Event, State};
@@ -86,14 +86,14 @@ struct Inner<S: State, T> {
 }
 
 impl<S: State, T> Clone for Entities<S, T> {
-    /// The same entities.
+    /// Returns a handle to the same entities.
     fn clone(&self) -> Self {
         Entities { inner: self.inner.clone() }
     }
 }
 
 impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
-    /// Entities on a decider's store, with its snapshots and its bound of attempts.
+    /// Makes entities on a decider's store, with its snapshots and its limit of attempts.
     pub fn new(decider: Decider<T>) -> Self {
         Entities::with(decider, MEMORY, MAILBOX)
     }
@@ -102,14 +102,14 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         Entities { inner: Arc::new(Inner { decider, registry: Registry::new(memory), mailbox }) }
     }
 
-    /// With at most so many bytes of states in memory, as [`State::bytes`] counts them; 64 MiB unless
-    /// said otherwise. Entities that are at work count beyond it. Before the first command.
+    /// Sets the budget for states in memory, as [`State::bytes`] counts them; the default is 64
+    /// MiB. Entities with a running batch may exceed it. Call this before the first command.
     pub fn memory(self, bytes: usize) -> Self {
         Entities::with(self.inner.decider.clone(), bytes, self.inner.mailbox)
     }
 
-    /// With at most so many commands in one mailbox; 1,024 unless said otherwise. More wait for room.
-    /// Before the first command.
+    /// Sets the maximum of queued commands in one mailbox; the default is 1,024. Further senders
+    /// wait for room. Call this before the first command.
     pub fn mailbox(self, commands: usize) -> Self {
         let memory = self.inner.registry.budget();
         Entities::with(self.inner.decider.clone(), memory, commands.max(1))
@@ -118,8 +118,8 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
     /// Sends a command to its entity. It is in the mailbox when this returns, if there is room; the
     /// future waits for the answer.
     ///
-    /// Dropping the future takes the command back, unless it is being decided: then its events are
-    /// written or not.
+    /// Dropping the future withdraws the command, unless it is being decided: then its events may
+    /// or may not be written.
     pub fn execute<C>(
         &self,
         command: C,
@@ -131,8 +131,7 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         self.execute_as(Issued::anonymously(), command)
     }
 
-    /// The same, with what is said of the command beside it: above all its id, by which it is
-    /// handled once.
+    /// Sends a command with its metadata. Its id makes it idempotent: it is handled once.
     pub fn execute_as<C>(
         &self,
         issued: Issued,
@@ -145,12 +144,12 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         self.send(issued, command, None)
     }
 
-    /// Sends a command whose outcome is to be written beside its events.
+    /// Sends a command with a function that makes the outcome events to append with its events.
     pub(crate) fn send<C>(
         &self,
         issued: Issued,
         command: C,
-        outcome: Option<OutcomeOf<C>>,
+        outcome: Option<OutcomeEvents<C>>,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
         C: Command<Event = S::Event, Reads = By<S>> + 'static,
@@ -158,20 +157,20 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
     {
         let stream = command.reads().sources().into_iter().find_map(|source| source.stream);
         let mailbox = self.inner.registry.mailbox(&stream.unwrap_or_default());
-        let (pending, answer) = Pending::new(issued, command, outcome);
+        let (pending, answer) = PendingCommand::new(issued, command, outcome);
         let unsent = mailbox.send(Box::new(pending), self.inner.mailbox);
         let inner = self.inner.clone();
         async move { inner.answer(mailbox, unsent, answer).await }
     }
 
-    /// How many entities are in memory, and about how many bytes they take.
+    /// Returns how many entities are in memory, and about how many bytes they take.
     pub fn in_memory(&self) -> (usize, usize) {
         self.inner.registry.in_memory()
     }
 }
 
 impl<S: State, T: EventStore + Clone + 'static> Inner<S, T> {
-    /// Waits for an answer, and works for it while nobody else does.
+    /// Waits for the answer, and runs batches while no other caller does.
     async fn answer<A>(
         &self,
         mailbox: Arc<Mailbox<S>>,
@@ -179,7 +178,7 @@ impl<S: State, T: EventStore + Clone + 'static> Inner<S, T> {
         answer: job::Answer<A>,
     ) -> A {
         loop {
-            // Listen before looking: what happens in between is not missed.
+            // Listen before checking, so that no notification is lost.
             let changed = mailbox.listen();
             if let Some(job) = unsent.take() {
                 unsent = mailbox.send(job, self.mailbox);
@@ -188,11 +187,11 @@ impl<S: State, T: EventStore + Clone + 'static> Inner<S, T> {
                 return answer;
             }
             let work = |batch, loaded| {
-                work::work(self.decider.clone(), mailbox.stream.clone(), batch, loaded)
+                work::run_batch(self.decider.clone(), mailbox.stream.clone(), batch, loaded)
             };
-            match mailbox.take_over(work) {
-                Some(turn) => {
-                    let bytes = turn.finish().await;
+            match mailbox.claim_batch(work) {
+                Some(claim) => {
+                    let bytes = claim.finish().await;
                     self.registry.charge(&mailbox, bytes);
                 }
                 None => changed.await,

@@ -1,4 +1,4 @@
-//! Which entities are in memory: as many as the budget allows, those that were asked for last.
+//! The entities in memory: within the budget, the least recently used leave first.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use super::mailbox::Mailbox;
 use crate::state::State;
 
-/// Parts with a lock each, so that entities do not wait for each other.
+/// The number of shards, each with a lock, so that entities rarely wait for each other.
 const SHARDS: usize = 64;
-/// Bytes that an entity takes beside its state and its name, twice: map, ring, mailbox.
+/// The bytes that an entity takes beside its state and its name (stored twice): map, ring, mailbox.
 const OVERHEAD: usize = 512;
 
 pub(crate) struct Registry<S: State> {
@@ -23,7 +23,7 @@ pub(crate) struct Registry<S: State> {
 
 struct Shard<S: State> {
     mailboxes: HashMap<Arc<str>, Arc<Mailbox<S>>>,
-    /// Each name once, in the order in which they are looked at when room is needed.
+    /// Each name once, in the order in which they are considered for eviction.
     ring: VecDeque<Arc<str>>,
     bytes: usize,
 }
@@ -44,7 +44,7 @@ impl<S: State> Registry<S> {
         &self.shards[at]
     }
 
-    /// The mailbox of an entity: while anybody holds it, there is no other.
+    /// Returns the mailbox of an entity. There is only one while a caller holds it.
     pub(crate) fn mailbox(&self, stream: &str) -> Arc<Mailbox<S>> {
         let mut shard = self.shard(stream).lock();
         if let Some(mailbox) = shard.mailboxes.get(stream) {
@@ -59,7 +59,8 @@ impl<S: State> Registry<S> {
         mailbox
     }
 
-    /// An entity's state takes so many bytes now; makes room if that is too much.
+    /// Records how many bytes an entity's state takes, and evicts others if that exceeds the
+    /// budget.
     pub(crate) fn charge(&self, mailbox: &Mailbox<S>, bytes: usize) {
         let mut shard = self.shard(&mailbox.stream).lock();
         shard.charge(mailbox, bytes);
@@ -81,15 +82,15 @@ impl<S: State> Shard<S> {
         self.bytes = self.bytes + bytes - before;
     }
 
-    /// Forgets entities that nobody holds and that were not asked for since they were looked at
-    /// last. Looks at each twice at most, so it ends also if all are in use.
+    /// Evicts entities that no caller holds and that were not used since the last look. Looks at
+    /// each twice at most, so it ends even if all are in use.
     fn make_room(&mut self, budget: usize) {
         let mut looks = 2 * self.ring.len();
         while self.bytes > budget && looks > 0 {
             looks -= 1;
             let Some(name) = self.ring.pop_front() else { return };
             let Some(mailbox) = self.mailboxes.get(&name) else { continue };
-            // Who holds it beside the map may put a command in: there must not be two of it.
+            // A caller that holds it may queue a command: there must be only one mailbox.
             let is_held = Arc::strong_count(mailbox) > 1 || !mailbox.is_idle();
             if mailbox.touched.swap(false, Ordering::Relaxed) || is_held {
                 self.ring.push_back(name);

@@ -1,26 +1,26 @@
 use leftfold_api::Cursor;
 
-/// What a command has led to. All of it is durable.
+/// The answer to a command. All of its events are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed<E> {
     /// Its events, in the order of the decision.
     pub events: Vec<Done<E>>,
-    /// Whoever reads at least here sees them, and all that the decision rested on.
+    /// A read at least up to here sees them, and all that the decision rested on.
     pub cursor: Cursor,
-    /// How often it was decided: 1 if nothing came in between, 0 if it had been handled before.
+    /// How often it was decided: 1 without conflicts, 0 if it had been handled before.
     pub attempts: u32,
-    /// Whether it had been handled before: these are the events of then.
+    /// Whether it had been handled before: then these are its first events.
     pub repeated: bool,
 }
 
-/// An event and where it is.
+/// An event with its stream, version and position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done<E> {
-    /// Its place in the log.
+    /// Its position in the log.
     pub position: u64,
     /// Its stream.
     pub stream: String,
-    /// Its number in the stream, from 0.
+    /// Its version: its number in the stream, from 0.
     pub version: u64,
     /// The event.
     pub event: E,

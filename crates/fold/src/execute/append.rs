@@ -1,4 +1,4 @@
-//! A decision as an append, and what the store has answered, event by event.
+//! Builds the append of a decision, and reads the store's answer event by event.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use super::load::handled;
 use crate::emit::Emit;
 use crate::event::{Event, Unencodable};
 
-/// Events with their streams, as the store takes them.
-pub(crate) struct Decided {
+/// The events of a decision with their target streams.
+pub(crate) struct DecisionEvents {
     pub(crate) events: Vec<(String, NewEvent)>,
 }
 
-impl Decided {
-    /// A decision's events, with ids that derive from the command's.
+impl DecisionEvents {
+    /// Encodes a decision's events, with ids derived from the command's.
     pub(crate) fn new<E: Event>(
         emits: &[Emit<E>],
         command: Uuid,
@@ -35,10 +35,11 @@ impl Decided {
             }
             events.push((emit.stream.clone(), event));
         }
-        Ok(Decided { events })
+        Ok(DecisionEvents { events })
     }
 
-    /// Adds them to an append: on condition that they are not there, if the command's id was given.
+    /// Adds them to an append. If the command's id was given, the append requires that no event
+    /// carries it yet.
     pub(crate) fn add_to(self, mut append: Append, issued: &Issued) -> Append {
         for (stream, event) in self.events {
             append = append.event(stream, event);
@@ -50,7 +51,7 @@ impl Decided {
     }
 }
 
-/// Where each event is, by the answer to the append that held them.
+/// Returns each event's position and version, from the answer to the append.
 pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<Done<E>> {
     let first = appended.positions.map_or(0, |(first, _)| first);
     let mut next: HashMap<&str, u64> = HashMap::new();

@@ -5,17 +5,17 @@ use leftfold_api::{Append, AppendError, Appended, Conflict, Cursor, EventStore, 
 use uuid::Uuid;
 
 use super::answer::{Done, Executed};
-use super::append::{Decided, done};
+use super::append::{DecisionEvents, done};
 use super::error::{ExecuteError, FoldError, Overtaken};
 use super::issued::Issued;
-use super::load::{Loaded, News, handled};
+use super::load::{LoadedStates, News, handled};
 use crate::command::Command;
 use crate::emit::Emit;
 use crate::event::{Event, decode};
 use crate::reads::Reads;
 use crate::snapshot::Snapshots;
 
-/// So often a command is decided before the answer is that others were faster.
+/// The default limit of attempts at a command, after which the answer is a conflict.
 const ATTEMPTS: u32 = 16;
 
 /// Decides commands on a store.
@@ -40,14 +40,13 @@ pub struct Decider<T> {
 pub trait Execute: EventStore {
     /// Decides a command and appends its events.
     ///
-    /// Dropping the future may leave the events written or not.
+    /// If the future is dropped, the events may or may not be written.
     fn execute<C: Command>(
         &self,
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
 
-    /// The same, with what is said of the command beside it: above all its id, by which it is
-    /// handled once.
+    /// Executes a command with its metadata. Its id makes it idempotent: it is handled once.
     fn execute_as<C: Command>(
         &self,
         issued: Issued,
@@ -72,16 +71,16 @@ impl<T: EventStore> Execute for T {
     }
 }
 
-/// What an append of a decision comes to.
-enum Tried {
+/// The result of appending a decision.
+enum AppendResult {
     Done(Appended),
-    /// Something had come in between.
+    /// A condition does not hold: something that was read has changed.
     Overtaken(Conflict),
     /// The command was handled before.
     Handled,
 }
 
-/// Whether a decision that writes nothing stands.
+/// Whether a decision without events is still valid.
 enum Proof<E> {
     Holds,
     Handled(Executed<E>),
@@ -89,32 +88,32 @@ enum Proof<E> {
 }
 
 impl<T: EventStore> Decider<T> {
-    /// Decides on a store: owned, borrowed or in an [`Arc`].
+    /// Makes a decider on a store: owned, borrowed or in an [`Arc`].
     pub fn new(store: T) -> Self {
         Decider { store, snapshots: None, attempts: ATTEMPTS }
     }
 
-    /// With snapshots of the states that are [kept](crate::State::KEPT).
+    /// Uses snapshots for the states that [have them](crate::State::KEPT).
     pub fn snapshots(mut self, snapshots: impl Snapshots) -> Self {
         self.snapshots = Some(Arc::new(snapshots));
         self
     }
 
-    /// With at most so many decisions of one command, at least one; 16 unless said otherwise.
+    /// Sets how often a command is decided at most; at least 1, the default is 16.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &T {
         &self.store
     }
 
-    /// What a command would be decided on: for looking at states.
+    /// Loads the states that a command would be decided on, for inspection.
     pub async fn load<R: Reads>(&self, reads: &R) -> Result<R::States, FoldError> {
-        let mut loaded = self.loaded(reads).await?;
-        self.keep(&mut loaded);
+        let mut loaded = self.load_states(reads).await?;
+        self.save_snapshots(&mut loaded);
         Ok(loaded.states)
     }
 
@@ -135,33 +134,36 @@ impl<T: EventStore> Decider<T> {
         self.execute_with(issued, command, None).await
     }
 
-    /// The same, with what is to be written beside the events.
+    /// Executes a command and appends its outcome events with its events.
     pub(crate) async fn execute_with<C: Command>(
         &self,
         issued: Issued,
         command: C,
-        outcome: Option<OutcomeOf<C>>,
+        outcome: Option<OutcomeEvents<C>>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         let reads = command.reads();
-        let mut loaded = self.loaded(&reads).await?;
+        let mut loaded = self.load_states(&reads).await?;
         let id = issued.id_or_new();
         let answer = self.decide(&issued, id, &command, outcome.as_ref(), &mut loaded).await;
-        self.keep(&mut loaded);
+        self.save_snapshots(&mut loaded);
         answer
     }
 
-    pub(crate) async fn loaded<R: Reads>(&self, reads: &R) -> Result<Loaded<R>, FoldError> {
-        Loaded::load(reads, &self.store, self.snapshots.as_deref()).await
+    pub(crate) async fn load_states<R: Reads>(
+        &self,
+        reads: &R,
+    ) -> Result<LoadedStates<R>, FoldError> {
+        LoadedStates::load(reads, &self.store, self.snapshots.as_deref()).await
     }
 
-    /// So often a command is decided.
-    pub(crate) fn bound(&self) -> u32 {
+    /// Returns how often a command is decided at most.
+    pub(crate) fn max_attempts(&self) -> u32 {
         self.attempts
     }
 
-    pub(crate) fn keep<R: Reads>(&self, loaded: &mut Loaded<R>) {
+    pub(crate) fn save_snapshots<R: Reads>(&self, loaded: &mut LoadedStates<R>) {
         if let Some(snapshots) = &self.snapshots {
-            loaded.keep(&**snapshots);
+            loaded.save_snapshots(&**snapshots);
         }
     }
 
@@ -170,119 +172,125 @@ impl<T: EventStore> Decider<T> {
         issued: &Issued,
         id: Uuid,
         command: &C,
-        outcome: Option<&OutcomeOf<C>>,
-        loaded: &mut Loaded<C::Reads>,
+        outcome: Option<&OutcomeEvents<C>>,
+        loaded: &mut LoadedStates<C::Reads>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         let mut last = Overtaken { attempts: 0, stream: String::new(), event: None };
         for attempt in 1..=self.attempts {
-            let sources = loaded.places.iter().map(|place| &place.source);
+            let sources = loaded.sources.iter().map(|progress| &progress.source);
             let decision =
-                decided(command, &loaded.states).map(|events| C::Reads::emits(sources, events));
+                decide_on(command, &loaded.states).map(|events| C::Reads::emits(sources, events));
             let mut written = match &decision {
-                Ok(emits) => Decided::new(emits, id, issued).map_err(FoldError::from)?,
-                Err(_) => Decided { events: Vec::new() },
+                Ok(emits) => DecisionEvents::new(emits, id, issued).map_err(FoldError::from)?,
+                Err(_) => DecisionEvents { events: Vec::new() },
             };
             written.events.extend(outcome.iter().flat_map(|outcome| outcome(&decision)));
-            // What is written proves by its conditions that all that was read was so at one moment.
-            // What is not written has to be proved by reading again.
+            // A written decision is proved by the append's conditions: all that was read held at
+            // one moment. A decision without events must be proved by reading again.
             last = if written.events.is_empty() {
                 match self.prove(issued, loaded).await? {
-                    Proof::Holds => return self.unwritten::<C>(decision, loaded, attempt).await,
+                    Proof::Holds => {
+                        return self.answer_unwritten::<C>(decision, loaded, attempt).await;
+                    }
                     Proof::Handled(executed) => return Ok(executed),
                     Proof::News(by) => by,
                 }
             } else {
                 match self.append(issued, id, loaded, written).await? {
-                    Tried::Done(appended) => return written_as(decision, &appended, attempt),
-                    Tried::Handled => return Ok(self.first_answer(id).await?),
-                    Tried::Overtaken(conflict) => self.refresh(loaded, conflict).await?,
+                    AppendResult::Done(appended) => {
+                        return answer_written(decision, &appended, attempt);
+                    }
+                    AppendResult::Handled => return Ok(self.first_answer(id).await?),
+                    AppendResult::Overtaken(conflict) => self.refresh(loaded, conflict).await?,
                 }
             };
         }
         Err(ExecuteError::Conflict(Overtaken { attempts: self.attempts, ..last }))
     }
 
-    /// Whether a decision that writes nothing stands. With one read it does: that was of one moment.
+    /// Proves a decision without events. One read is of one moment, so it needs no further proof.
     async fn prove<E: Event, R: Reads>(
         &self,
         issued: &Issued,
-        loaded: &mut Loaded<R>,
+        loaded: &mut LoadedStates<R>,
     ) -> Result<Proof<E>, FoldError> {
         if let Some(id) = issued.id
             && let Some(executed) = self.handled(id).await?
         {
             return Ok(Proof::Handled(executed));
         }
-        let news = match loaded.places.len() {
+        let news = match loaded.sources.len() {
             0 | 1 => None,
             _ => loaded.catch_up(&self.store).await?,
         };
-        Ok(news.map_or(Proof::Holds, |news| Proof::News(overtaken(Some(news), String::new()))))
+        Ok(news.map_or(Proof::Holds, |news| Proof::News(overtaken_by(Some(news), String::new()))))
     }
 
     async fn append<R: Reads>(
         &self,
         issued: &Issued,
         id: Uuid,
-        loaded: &Loaded<R>,
-        written: Decided,
-    ) -> Result<Tried, FoldError> {
-        let append = written.add_to(loaded.guard(Append::new()), issued);
+        loaded: &LoadedStates<R>,
+        written: DecisionEvents,
+    ) -> Result<AppendResult, FoldError> {
+        let append = written.add_to(loaded.add_conditions(Append::new()), issued);
         match self.store.append(append).await {
-            Ok(appended) => Ok(Tried::Done(appended)),
-            Err(AppendError::Overlap(_)) if issued.id.is_some() => Ok(Tried::Handled),
+            Ok(appended) => Ok(AppendResult::Done(appended)),
+            Err(AppendError::Overlap(_)) if issued.id.is_some() => Ok(AppendResult::Handled),
             Err(AppendError::Conflict(conflict)) => match &conflict {
                 Conflict::Query { query, .. }
                     if issued.id.is_some() && *query == handled(id).to_string() =>
                 {
-                    Ok(Tried::Handled)
+                    Ok(AppendResult::Handled)
                 }
-                Conflict::Version { .. } | Conflict::Query { .. } => Ok(Tried::Overtaken(conflict)),
+                Conflict::Version { .. } | Conflict::Query { .. } => {
+                    Ok(AppendResult::Overtaken(conflict))
+                }
                 _ => Err(AppendError::Conflict(conflict).into()),
             },
             Err(other) => Err(other.into()),
         }
     }
 
-    /// The answer to a decision that writes nothing.
-    async fn unwritten<C: Command>(
+    /// Returns the answer to a decision without events.
+    async fn answer_unwritten<C: Command>(
         &self,
         decision: DecisionOf<C>,
-        loaded: &Loaded<C::Reads>,
+        loaded: &LoadedStates<C::Reads>,
         attempts: u32,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         decision?;
-        let cursor = match loaded.places.is_empty() {
+        let cursor = match loaded.sources.is_empty() {
             false => loaded.cursor(),
             true => self.store.head().await?,
         };
         Ok(Executed { events: Vec::new(), cursor, attempts, repeated: false })
     }
 
-    /// Brings what was read up to date after a conflict, and says what it was.
+    /// Brings the states up to date after a conflict; returns what invalidated the decision.
     async fn refresh<R: Reads>(
         &self,
-        loaded: &mut Loaded<R>,
+        loaded: &mut LoadedStates<R>,
         conflict: Conflict,
     ) -> Result<Overtaken, FoldError> {
         let news = loaded.catch_up(&self.store).await?;
         Ok(match conflict {
             Conflict::Version { stream, actual, .. } => {
-                loaded.found_at(&stream, actual);
-                overtaken(news, stream)
+                loaded.note_version(&stream, actual);
+                overtaken_by(news, stream)
             }
             Conflict::Query { position, stream, event_type, .. } => {
-                overtaken(Some((position, stream, event_type)), String::new())
+                overtaken_by(Some((position, stream, event_type)), String::new())
             }
-            _ => overtaken(news, String::new()),
+            _ => overtaken_by(news, String::new()),
         })
     }
 
-    /// The answer to a command that is known to have been handled.
+    /// Returns the first answer to a command that is known to have been handled.
     pub(crate) async fn first_answer<E: Event>(&self, id: Uuid) -> Result<Executed<E>, FoldError> {
         match self.handled(id).await? {
             Some(executed) => Ok(executed),
-            // Retention hides what was done.
+            // Retention hides its events.
             None => {
                 let cursor = self.store.head().await?;
                 Ok(Executed { events: Vec::new(), cursor, attempts: 0, repeated: true })
@@ -290,7 +298,7 @@ impl<T: EventStore> Decider<T> {
         }
     }
 
-    /// What a command has led to, if it was handled.
+    /// Returns the first answer to a command, or `None` if it was not handled.
     pub(crate) async fn handled<E: Event>(
         &self,
         id: Uuid,
@@ -319,17 +327,18 @@ impl<T: EventStore> Decider<T> {
     }
 }
 
-/// What a command was decided to.
+/// The decision on a command: its events, or why there are none.
 pub(crate) type DecisionOf<C> =
     Result<Vec<Emit<<C as Command>::Event>>, ExecuteError<<C as Command>::Error>>;
 
-/// What is written beside the events of a decision, in the same append: what came of the command.
-pub(crate) type OutcomeOf<C> = Box<dyn Fn(&DecisionOf<C>) -> Vec<(String, NewEvent)> + Send + Sync>;
+/// Makes the outcome events of a decision, which are appended with its events.
+pub(crate) type OutcomeEvents<C> =
+    Box<dyn Fn(&DecisionOf<C>) -> Vec<(String, NewEvent)> + Send + Sync>;
 
 type EventsOf<C> = <<C as Command>::Reads as Reads>::Events<<C as Command>::Event>;
 
-/// What the command says to these states.
-pub(crate) fn decided<C: Command>(
+/// Decides a command on these states.
+pub(crate) fn decide_on<C: Command>(
     command: &C,
     states: &<C::Reads as Reads>::States,
 ) -> Result<EventsOf<C>, ExecuteError<C::Error>> {
@@ -339,8 +348,8 @@ pub(crate) fn decided<C: Command>(
     }
 }
 
-/// The answer to a decision that was written.
-fn written_as<E, R>(
+/// Returns the answer to a decision that was written.
+fn answer_written<E, R>(
     decision: Result<Vec<Emit<E>>, ExecuteError<R>>,
     appended: &Appended,
     attempts: u32,
@@ -353,7 +362,7 @@ fn written_as<E, R>(
     })
 }
 
-fn overtaken(news: News, stream: String) -> Overtaken {
+fn overtaken_by(news: News, stream: String) -> Overtaken {
     let (stream, event) = match news {
         Some((position, stream, event_type)) => (stream, Some((position, event_type))),
         None => (stream, None),

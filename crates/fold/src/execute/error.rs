@@ -1,4 +1,4 @@
-//! Three answers that are not events: the domain says no, others were faster, the store is in trouble.
+//! The answers without events: refused by the domain, overtaken by other writers, failed store.
 
 use std::fmt;
 
@@ -8,34 +8,34 @@ use thiserror::Error;
 use crate::command::Wait;
 use crate::event::{Undecodable, Unencodable};
 
-/// Why a command has led to no events. Unless it is a failed write ([`FoldError::Append`] with a
-/// failure), nothing was written.
+/// Why a command has produced no events. Nothing was written, unless it is a failed append
+/// ([`FoldError::Append`] with a failure).
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ExecuteError<R> {
-    /// The decision was no. It rests on durable facts, as they were together at one moment.
+    /// The command was refused. The refusal rests on durable facts, as they were together at one
+    /// moment.
     #[error("refused: {0}")]
     Refused(R),
-    /// Others kept changing what the decision rests on. Try again.
+    /// Other writers changed what the decision rests on at every attempt. Retry.
     #[error(transparent)]
     Conflict(Overtaken),
-    /// The command has to wait, and nobody here can put it aside: send it to a command stream.
+    /// The state does not allow the command yet, and only a command stream can stash it.
     #[error("the state does not allow the command yet; it may wait for {:?}", .0.at_most)]
     Waits(Wait),
-    /// The store or what is in it.
+    /// The store failed, or an event cannot be read or written.
     #[error(transparent)]
     Store(#[from] FoldError),
 }
 
-/// Somebody else was faster, as often as it was tried.
+/// The answer to a command when other writers changed its states at every attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overtaken {
     /// How often it was decided.
     pub attempts: u32,
-    /// The stream in which something came in between.
+    /// The stream of the event that invalidated the last decision.
     pub stream: String,
-    /// The position and the type of the event that invalidated the last decision. None if retention
-    /// hides it already.
+    /// The position and the type of that event. `None` if retention hides it already.
     pub event: Option<(u64, String)>,
 }
 
@@ -52,14 +52,14 @@ impl fmt::Display for Overtaken {
 
 impl std::error::Error for Overtaken {}
 
-/// The store is in trouble, or what it holds can't be read or written.
+/// Why a fold, a read or an append failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum FoldError {
     /// A read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// An append failed, and not by what others did.
+    /// An append failed, for another reason than a conflict.
     #[error(transparent)]
     Append(#[from] AppendError),
     /// A stored event can't be read.
@@ -71,7 +71,7 @@ pub enum FoldError {
 }
 
 impl PartialEq for FoldError {
-    /// Errors are one if they say the same.
+    /// Compares codes and texts.
     fn eq(&self, other: &Self) -> bool {
         self.code() == other.code() && self.to_string() == other.to_string()
     }

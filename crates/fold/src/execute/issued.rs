@@ -1,17 +1,17 @@
-//! What is said of a command beside the command.
+//! The metadata of a command: id, correlation and causation.
 
 use leftfold_io::{OsRandom, Random};
 use uuid::Uuid;
 
-/// The tag of events whose command has an id that was given: `$command=<id>`.
+/// The key of the tag on events whose command had a given id: `$command=<id>`.
 pub const COMMAND_TAG: &str = "$command";
 
-/// Who has issued a command, as what, and because of what.
+/// The metadata of a command: id, correlation and causation.
 ///
-/// With an id of its own a command is handled once, however often it is sent: its events carry the id
-/// as a tag, and an append is made on condition that none carries it yet. A command that was handled
-/// answers with its first events. A refusal writes nothing, so a refused command is decided again when
-/// it is sent again; on a command stream refusals are facts too.
+/// A command with a given id is idempotent: it is handled once, however often it is sent. Its
+/// events carry the id as a tag, and their append requires that no event carries it yet. A command
+/// that was handled answers with its first events. A refusal writes nothing, so a refused command
+/// that is sent again is decided again; on a command stream refusals are events too.
 ///
 /// ```
 /// use leftfold::Issued;
@@ -27,29 +27,29 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// With nothing said: an id is made.
+    /// Returns empty metadata; the command gets a random id.
     pub fn anonymously() -> Self {
         Issued::default()
     }
 
-    /// As this: it is handled once.
+    /// Gives the command an id, so that it is handled once.
     pub fn as_id(id: Uuid) -> Self {
         Issued { id: Some(id), ..Issued::default() }
     }
 
-    /// As a part of a process; its events have this correlation id.
+    /// Sets the correlation id of its events.
     pub fn correlation(mut self, id: impl Into<String>) -> Self {
         self.correlation = Some(id.into());
         self
     }
 
-    /// Because of something; its events have this causation id.
+    /// Sets the causation id of its events.
     pub fn causation(mut self, id: impl Into<String>) -> Self {
         self.causation = Some(id.into());
         self
     }
 
-    /// The id that event ids derive from: the given one, or one that nobody can guess.
+    /// Returns the id that event ids derive from: the given one, or an unpredictable one.
     pub(crate) fn id_or_new(&self) -> Uuid {
         self.id.unwrap_or_else(|| {
             uuid::Builder::from_random_bytes(OsRandom.next_u128().to_le_bytes()).into_uuid()
@@ -57,8 +57,8 @@ impl Issued {
     }
 }
 
-/// The id of a command's n-th event, counted from 0: so a command that is repeated repeats its
-/// events, and the store knows them.
+/// Returns the id of a command's n-th event, counted from 0. A retried command gets the same event
+/// ids, so the store recognises its events.
 pub fn event_id(command: Uuid, nth: u32) -> Uuid {
     Uuid::new_v5(&command, &nth.to_le_bytes())
 }

@@ -1,4 +1,4 @@
-//! What a command reads: loaded, and brought up to date.
+//! Loads the states that a command reads, and brings them up to date.
 
 use leftfold_api::{
     Append, Appended, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded,
@@ -11,62 +11,62 @@ use crate::reads::{Reads, Source};
 use crate::snapshot::{Anchor, Snapshot, Snapshots};
 use crate::state::Every;
 
-/// The states that a command reads, and up to where each of them is known.
-pub(crate) struct Loaded<R: Reads> {
+/// The states that a command reads, and up to where each source was read.
+pub(crate) struct LoadedStates<R: Reads> {
     pub(crate) states: R::States,
-    pub(crate) places: Vec<Place>,
+    pub(crate) sources: Vec<SourceProgress>,
 }
 
 /// Up to where one of the sources was read.
-pub(crate) struct Place {
+pub(crate) struct SourceProgress {
     pub(crate) source: Source,
     pub(crate) cursor: Cursor,
-    /// The last event that the state holds.
+    /// The last event in the state.
     last: Option<Anchor>,
-    /// The stream's last version, where it is known to be further than what can be seen.
+    /// The stream's last version, where a conflict reported one beyond the visible events.
     hidden: Option<u64>,
-    since: Since,
+    since: SinceSnapshot,
 }
 
-/// What was folded since the last snapshot.
+/// The events folded since the last snapshot.
 #[derive(Default)]
-struct Since {
+struct SinceSnapshot {
     events: u64,
     bytes: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
 
-/// The first event that came after what was known: its position, stream and type.
+/// The first new event of a catch-up: its position, stream and type.
 pub(crate) type News = Option<(u64, String, String)>;
 
-impl<R: Reads> Loaded<R> {
-    /// Nothing yet.
+impl<R: Reads> LoadedStates<R> {
+    /// Returns the default states, before any read.
     pub(crate) fn empty(reads: &R) -> Self {
-        let places = reads.sources().into_iter().map(Place::new).collect();
-        Loaded { states: R::States::default(), places }
+        let sources = reads.sources().into_iter().map(SourceProgress::new).collect();
+        LoadedStates { states: R::States::default(), sources }
     }
 
-    /// From the snapshots, if there are any, and the events since.
+    /// Loads the states from their snapshots, if there are any, and the later events.
     pub(crate) async fn load(
         reads: &R,
         store: &impl EventStore,
         snapshots: Option<&dyn Snapshots>,
     ) -> Result<Self, FoldError> {
         let mut loaded = Self::empty(reads);
-        for nth in 0..loaded.places.len() {
+        for nth in 0..loaded.sources.len() {
             if let Some(snapshots) = snapshots
                 && let Some((name, versions, _)) = R::kept(nth)
             {
-                loaded.take_up(nth, store, snapshots, name, versions).await?;
+                loaded.restore(nth, store, snapshots, name, versions).await?;
             }
-            loaded.read_on(nth, store, &mut None).await?;
+            loaded.catch_up_source(nth, store, &mut None).await?;
         }
         Ok(loaded)
     }
 
-    /// Takes a snapshot up, if there is one that can be used.
-    async fn take_up(
+    /// Restores a state from its snapshot, if there is a valid one.
+    async fn restore(
         &mut self,
         nth: usize,
         store: &impl EventStore,
@@ -74,123 +74,127 @@ impl<R: Reads> Loaded<R> {
         name: &str,
         versions: [u32; 2],
     ) -> Result<(), FoldError> {
-        let key = self.places[nth].key(name);
-        // A memo that can't be read is none.
+        let key = self.sources[nth].key(name);
+        // A snapshot that cannot be read counts as missing.
         let Ok(Some(bytes)) = snapshots.load(&key) else { return Ok(()) };
         let Some(snapshot) = Snapshot::decode(&bytes) else { return Ok(()) };
         if snapshot.key != key || snapshot.versions != versions {
             return Ok(());
         }
         let anchor = snapshot.anchor;
-        let Some(page) = self.places[nth].page_at(anchor, store).await? else { return Ok(()) };
+        let Some(page) = self.sources[nth].page_at(anchor, store).await? else { return Ok(()) };
         if R::restore(&mut self.states, nth, snapshot.state) {
-            self.places[nth].last = Some(anchor);
+            self.sources[nth].last = Some(anchor);
             for event in page.events.iter().skip(1) {
-                self.take(nth, event)?;
+                self.apply(nth, event)?;
             }
-            self.places[nth].cursor = page.cursor;
+            self.sources[nth].cursor = page.cursor;
         }
         Ok(())
     }
 
-    /// Brings all up to date; tells the first event that was new.
+    /// Brings all states up to date; returns the first event that was new.
     pub(crate) async fn catch_up(&mut self, store: &impl EventStore) -> Result<News, FoldError> {
         let mut news = None;
-        for nth in 0..self.places.len() {
-            self.read_on(nth, store, &mut news).await?;
+        for nth in 0..self.sources.len() {
+            self.catch_up_source(nth, store, &mut news).await?;
         }
         Ok(news)
     }
 
-    async fn read_on(
+    async fn catch_up_source(
         &mut self,
         nth: usize,
         store: &impl EventStore,
         news: &mut News,
     ) -> Result<(), FoldError> {
         loop {
-            let place = &self.places[nth];
-            let read = Read::forward(place.source.query.clone()).after(place.cursor.clone());
+            let progress = &self.sources[nth];
+            let read = Read::forward(progress.source.query.clone()).after(progress.cursor.clone());
             let page = store.read(read).await?;
             for event in &page.events {
                 if news.as_ref().is_none_or(|(first, ..)| event.position() < *first) {
                     let (stream, what) = (event.stream().to_owned(), event.event_type().to_owned());
                     *news = Some((event.position(), stream, what));
                 }
-                self.take(nth, event)?;
+                self.apply(nth, event)?;
             }
-            self.places[nth].cursor = page.cursor;
+            self.sources[nth].cursor = page.cursor;
             if !page.more {
                 return Ok(());
             }
         }
     }
 
-    fn take(&mut self, nth: usize, event: &Recorded) -> Result<(), FoldError> {
-        let place = &mut self.places[nth];
-        R::apply(&mut self.states, nth, place.source.unknown, event)?;
-        place.seen(event);
+    fn apply(&mut self, nth: usize, event: &Recorded) -> Result<(), FoldError> {
+        let progress = &mut self.sources[nth];
+        R::apply(&mut self.states, nth, progress.source.unknown, event)?;
+        progress.record_event(event);
         Ok(())
     }
 
-    /// Keeps the states whose snapshots are due.
-    pub(crate) fn keep(&mut self, snapshots: &dyn Snapshots) {
-        for (nth, place) in self.places.iter_mut().enumerate() {
+    /// Saves snapshots of the states for which one is due.
+    pub(crate) fn save_snapshots(&mut self, snapshots: &dyn Snapshots) {
+        for (nth, progress) in self.sources.iter_mut().enumerate() {
             let Some((name, versions, every)) = R::kept(nth) else { continue };
-            let (Some(anchor), true) = (place.last, place.since.is_due(every)) else { continue };
+            let (Some(anchor), true) = (progress.last, progress.since.is_due(every)) else {
+                continue;
+            };
             let Some(state) = R::encode(&self.states, nth) else { continue };
-            let key = place.key(name);
+            let key = progress.key(name);
             let snapshot = Snapshot { versions, anchor, key: &key, state: &state };
-            // A snapshot that can't be kept costs time, and is tried again when the next is due.
+            // A snapshot that cannot be saved only costs time; the next due one tries again.
             _ = snapshots.save(&key, &snapshot.encode());
-            place.since = Since::default();
+            progress.since = SinceSnapshot::default();
         }
     }
 
-    /// After the last read.
+    /// Returns the cursor after the last read.
     pub(crate) fn cursor(&self) -> Cursor {
-        self.places.last().map_or(Cursor::START, |place| place.cursor.clone())
+        self.sources.last().map_or(Cursor::START, |progress| progress.cursor.clone())
     }
 
-    /// The store says that a stream is at a version: what of that can't be seen, retention hides.
-    pub(crate) fn found_at(&mut self, stream: &str, actual: Option<u64>) {
-        let of_stream = |place: &&mut Place| place.source.stream.as_deref() == Some(stream);
-        let places = self.places.iter_mut().filter(of_stream);
-        places.for_each(|place| place.hidden = place.hidden.max(actual));
+    /// Records the version that the store reports for a stream; retention hides events up to it.
+    pub(crate) fn note_version(&mut self, stream: &str, actual: Option<u64>) {
+        let of_stream =
+            |progress: &&mut SourceProgress| progress.source.stream.as_deref() == Some(stream);
+        let sources = self.sources.iter_mut().filter(of_stream);
+        sources.for_each(|progress| progress.hidden = progress.hidden.max(actual));
     }
 
-    /// The one stream that is read has been appended to, by whom reads it: so many events with so
-    /// many bytes, the last with this id at this position.
-    pub(crate) fn has_written(
+    /// Records this reader's own append to the single stream that is read: the number of events,
+    /// their bytes, and the last one's id and position.
+    pub(crate) fn record_append(
         &mut self,
         appended: &Appended,
         [events, bytes]: [u64; 2],
         last: Option<(uuid::Uuid, u64)>,
     ) {
-        let Some(place) = self.places.first_mut() else { return };
-        place.cursor = appended.cursor.clone();
-        let stream = place.source.stream.as_deref();
+        let Some(progress) = self.sources.first_mut() else { return };
+        progress.cursor = appended.cursor.clone();
+        let stream = progress.source.stream.as_deref();
         let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
         if let (Some((id, position)), Some(versions)) = (last, versions) {
-            place.last = Some(Anchor { position, version: versions.last, id });
-            // When it was committed, the answer does not say; for a snapshot now is as good.
+            progress.last = Some(Anchor { position, version: versions.last, id });
+            // The answer has no commit time; the current time is good enough for snapshots.
             let now = Timestamp(SystemClock.now_micros());
-            place.since.add(events, bytes, now);
+            progress.since.add(events, bytes, now);
         }
     }
 
-    /// An append that goes through only if nothing that was read has changed.
-    pub(crate) fn guard(&self, mut append: Append) -> Append {
+    /// Adds conditions to an append, so that it fails if anything that was read has changed.
+    pub(crate) fn add_conditions(&self, mut append: Append) -> Append {
         let mut named: Vec<&str> = Vec::new();
-        for place in &self.places {
-            match &place.source.stream {
+        for progress in &self.sources {
+            match &progress.source.stream {
                 Some(stream) if named.contains(&stream.as_str()) => {}
                 Some(stream) => {
                     named.push(stream);
-                    append = append.expect(stream, place.expected());
+                    append = append.expect(stream, progress.expected());
                 }
                 None => {
-                    append = append.none_after(place.source.query.clone(), place.cursor.clone())
+                    append =
+                        append.none_after(progress.source.query.clone(), progress.cursor.clone())
                 }
             }
         }
@@ -198,17 +202,17 @@ impl<R: Reads> Loaded<R> {
     }
 }
 
-impl Place {
+impl SourceProgress {
     fn new(source: Source) -> Self {
-        let (cursor, since) = (Cursor::START, Since::default());
-        Place { source, cursor, last: None, hidden: None, since }
+        let (cursor, since) = (Cursor::START, SinceSnapshot::default());
+        SourceProgress { source, cursor, last: None, hidden: None, since }
     }
 
     fn key(&self, name: &str) -> String {
         format!("{name} {}", self.source.query)
     }
 
-    /// Where the stream is, as far as it is known.
+    /// Returns the stream's last version as far as it is known.
     pub(crate) fn version(&self) -> Option<u64> {
         self.last.map(|last| last.version).max(self.hidden)
     }
@@ -217,13 +221,14 @@ impl Place {
         self.version().map_or(Expected::NoStream, Expected::Exactly)
     }
 
-    fn seen(&mut self, event: &Recorded) {
+    fn record_event(&mut self, event: &Recorded) {
         let (position, version, id) = (event.position(), event.version(), event.id());
         self.last = Some(Anchor { position, version, id });
         self.since.add(1, event.data().len() as u64, event.commit_time());
     }
 
-    /// A page that begins with the event at an anchor; none if another one stands there.
+    /// Reads a page that begins with the event at an anchor, or returns `None` if another event is
+    /// there.
     async fn page_at(
         &self,
         anchor: Anchor,
@@ -236,7 +241,7 @@ impl Place {
         let read = Read::forward(self.source.query.clone()).including(point);
         let page = match store.read(read).await {
             Ok(page) => page,
-            // A point that this store does not have is one of another store.
+            // The store has no such point, so the snapshot belongs to another store.
             Err(ReadError::Invalid(_)) => return Ok(None),
             Err(other) => return Err(other.into()),
         };
@@ -249,7 +254,7 @@ impl Place {
     }
 }
 
-impl Since {
+impl SinceSnapshot {
     fn add(&mut self, events: u64, bytes: u64, committed: Timestamp) {
         self.events += events;
         self.bytes += bytes;
@@ -267,7 +272,7 @@ impl Since {
     }
 }
 
-/// The events of a command, if it was handled.
+/// Returns the query of a handled command's events.
 pub(crate) fn handled(command: uuid::Uuid) -> Query {
     Query::tag(super::COMMAND_TAG, &command.to_string())
 }
@@ -281,7 +286,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_due_by_count_size_or_time_whichever_comes_first() {
         let never = Every { events: u64::MAX, bytes: u64::MAX, time: Duration::MAX };
-        let mut since = Since::default();
+        let mut since = SinceSnapshot::default();
         assert!(!since.is_due(Every { events: 0, ..never }));
         since.add(1, 100, Timestamp(5_000_000));
         since.add(2, 50, Timestamp(9_000_000));

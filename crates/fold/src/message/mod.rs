@@ -1,13 +1,14 @@
-//! Messages between entities: an entity tells another something, once, and in order.
+//! Messages between entities: delivered exactly once, and in order.
 //!
-//! A message is an event of the sender, in the sender's stream and append, with a tag that names the
-//! stream of the receiver ([`to`]). A courier is a reactor over such events: it makes a command of each
-//! message and decides it on the receiver's state; the receiver's events and the courier's progress are
-//! one append. So a message is delivered once, messages of one sender in their order, and a replay of
-//! either entity sends nothing again, because it folds facts and asks nobody to decide.
+//! A message is an event in the sender's stream, in the same append as its other events, with a tag
+//! that names the receiver's stream ([`to`]). A courier is a reactor over such events. It makes a
+//! command of each message and decides it on the receiver's state. The receiver's events and the
+//! courier's progress are one append. So a message is delivered once, and the messages of one
+//! sender in order. Replaying an entity sends nothing, because it only folds events and decides no
+//! commands.
 //!
-//! What the receiver refuses is parked with the reason, and the sender's later messages wait: a
-//! receiver that can say no should say it with an event.
+//! A message that the receiver refuses is parked with the reason, and the sender's later messages
+//! wait. A receiver that can refuse should answer with an event instead.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -17,21 +18,22 @@ use leftfold_api::{EventStore, NewEvent, Query, Recorded};
 use crate::command::Command;
 use crate::reactor::{Cause, Handler, Reactor, Setback};
 
-/// The tag that names the receiver.
+/// The key of the tag that names the receiver.
 pub const TO: &str = "to";
 
-/// An event, addressed to a stream.
+/// Addresses an event to a stream.
 pub fn to(receiver: &str, event: NewEvent) -> NewEvent {
     event.tag(TO, receiver)
 }
 
-/// Whom an event is addressed to.
+/// Returns the stream that an event is addressed to.
 pub fn receiver(event: &Recorded) -> Option<&str> {
     event.tags().find(|tag| tag.0 == TO).map(|tag| tag.1)
 }
 
-/// Delivers the messages that a query yields: makes a command of each (none for those that are not
-/// addressed to anybody, or mean nothing), given the event and the receiver. Run it as any reactor.
+/// Makes a reactor that delivers the messages of a query. `command` makes a command of an event and
+/// its receiver, or returns `None` to skip it. Events without a receiver are skipped. Run it like
+/// any reactor.
 pub fn courier<S, C, M>(
     name: impl Into<String>,
     messages: Query,

@@ -1,13 +1,13 @@
-//! Process managers: what several streams come to together, and what follows from it.
+//! Process managers: state over several streams, and what follows from it.
 //!
-//! A [`Process`] is a fold over the events of one key (a correlation id, or a tag), whatever streams
-//! they are in, and says what follows from each: events, and timers. It is pure and synchronous. What
-//! it says is written together with the progress past its cause: once, also if the process dies at any
-//! point.
+//! A [`Process`] is a fold over the events of one key (a correlation id or a tag), in whatever
+//! streams they are. For each event it returns what follows: events and timers. It is pure and
+//! synchronous. Its results are appended together with the reactor's progress, so they happen once,
+//! also if the process crashes at any point.
 //!
-//! What it has said itself is a part of what it knows, if the query yields it: its events are folded
-//! right behind their cause, wherever they stand in the log. So what follows from an event depends on
-//! what came before it, and on nothing that came in between by chance.
+//! If the query yields the process's own results, they are part of its state. They are folded right
+//! after their cause, wherever they are in the log. So what follows from an event depends only on
+//! what came before it, not on what was appended in between by chance.
 
 mod history;
 
@@ -20,18 +20,20 @@ use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
 use crate::state::State;
 use history::History;
 
-/// Events of one process. All of them are read for each: a process is a matter of tens of events.
+/// The maximum number of events of one process. All of them are read for each event: a process
+/// should have tens of events.
 const LONGEST: usize = 10_000;
 
-/// What is known of one process, and what follows.
+/// The state of one process, and its reactions.
 pub trait Process: State {
-    /// What follows from an event, given all of the process up to it, itself included.
+    /// Returns what follows from an event, given the fold of all events up to it, itself included.
     fn react(&self, event: &Self::Event, cause: &Cause) -> Results;
 }
 
-/// Runs all processes of a kind: one for each key of the events that a query yields. Run it as any
-/// reactor. Events of other types than the process knows are left alone; those without the key belong
-/// to the process of their stream. A process of more than 10,000 events is parked.
+/// Makes a reactor that runs all processes of a kind: one for each key of the events of a query.
+/// Run it like any reactor. Events of types that the process does not know are skipped. Events
+/// without the key belong to the process of their stream. A process of more than 10,000 events is
+/// parked.
 pub fn processes<P, S>(
     name: impl Into<String>,
     query: Query,
@@ -43,32 +45,32 @@ where
     S: EventStore<Subscription: 'static> + 'static,
 {
     let name = name.into();
-    let running = Arc::new(Running {
+    let runner = Arc::new(ProcessRunner {
         reactor: name.clone(),
         store: store.clone(),
         query: query.clone(),
         key: key.clone(),
     });
     let handler = move |cause: Cause| {
-        let running = running.clone();
-        async move { running.react::<P>(cause).await }
+        let runner = runner.clone();
+        async move { runner.react::<P>(cause).await }
     };
     Reactor::new(name, query, store, handler).lanes(key)
 }
 
-struct Running<S> {
+struct ProcessRunner<S> {
     reactor: String,
     store: Arc<S>,
     query: Query,
     key: Lanes,
 }
 
-impl<S: EventStore> Running<S> {
+impl<S: EventStore> ProcessRunner<S> {
     async fn react<P: Process>(&self, cause: Cause) -> Result<Results, Setback> {
         let Some(event) = decode::<P::Event>(&cause.event)? else { return Ok(Results::none()) };
         let mut state = P::default();
         let events = self.events(&self.key.of(&cause.event)).await?;
-        for known in History::of(&self.reactor, &events).upto(cause.event.position()) {
+        for known in History::of(&self.reactor, &events).known_at(cause.event.position()) {
             if let Some(known) = decode::<P::Event>(known)? {
                 state.apply(&known);
             }
@@ -76,7 +78,7 @@ impl<S: EventStore> Running<S> {
         Ok(state.react(&event, &cause))
     }
 
-    /// All of a process that is there.
+    /// Reads all events of a process.
     async fn events(&self, lane: &str) -> Result<Vec<Recorded>, Setback> {
         let query = self.query.clone().and(self.key.query(lane));
         let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));

@@ -2,13 +2,13 @@ use leftfold_api::{EventStore, NewEvent, Recorded};
 use serde::{Deserialize, Serialize};
 
 use super::ReactorError;
-use super::journal::{CONTROL, Held, State, load, stream_of};
+use super::journal::{CONTROL, HoldState, LaneState, load, stream_of};
 use leftfold_api::{Append, Appended, Timestamp};
 
 const REPLAY: &str = "leftfold.ReplayParked";
 const SKIP: &str = "leftfold.SkipParked";
 
-/// The parked events of a reactor, whether or not it runs, in whatever process.
+/// The parked events of a reactor; works whether or not the reactor runs, and in any process.
 ///
 /// ```no_run
 /// # async fn show(store: &impl leftfold_api::EventStore) -> Result<(), leftfold::reactor::ReactorError> {
@@ -23,19 +23,18 @@ const SKIP: &str = "leftfold.SkipParked";
 /// # }
 /// ```
 ///
-/// While an event is parked, those that come after it in its lane wait behind it, in the log, in
-/// order; they are not counted against any limit of the reactor. When it is replayed and succeeds,
-/// or is skipped, they follow in order.
+/// While an event is parked, later events of its lane wait in the log, in order. They count against
+/// no limit of the reactor. They follow once the event was replayed with success, or skipped.
 pub struct Parked<'a, S> {
     reactor: String,
     store: &'a S,
 }
 
-/// An event at which a lane is held up.
+/// An event that holds up its lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeldEvent {
-    /// The lane: what the reactor takes its events in order by.
+    /// The lane's key.
     pub lane: String,
     /// The event's stream.
     pub stream: String,
@@ -43,15 +42,15 @@ pub struct HeldEvent {
     pub version: u64,
     /// Its position.
     pub position: u64,
-    /// Its type.
+    /// Its event type.
     pub event_type: String,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// What was wrong the last time.
+    /// The error of the last attempt.
     pub reason: String,
-    /// Since when it is held up.
+    /// The time since when the lane is held up.
     pub since: Timestamp,
-    /// Why it is held up.
+    /// Why the lane is held up.
     pub why: Why,
 }
 
@@ -59,17 +58,17 @@ pub struct HeldEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// Somebody has to decide.
+    /// It is parked until an operator replays or skips it.
     Parked,
-    /// It is tried again then.
+    /// It is retried at this time.
     Retry(Timestamp),
-    /// It waits for an event that matches this query, until a time if one was given.
+    /// It waits for an event that matches this query, until the deadline if there is one.
     Waiting(String, Option<Timestamp>),
 }
 
-/// What somebody wants of a reactor.
+/// A request of an operator to a reactor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
+pub(crate) struct OperatorRequest {
     pub(crate) stream: String,
     pub(crate) version: u64,
     #[serde(skip)]
@@ -77,19 +76,20 @@ pub(crate) struct Request {
 }
 
 impl<'a, S: EventStore> Parked<'a, S> {
-    /// Those of the reactor of this name.
+    /// Returns the parked events of the reactor of this name.
     pub fn of(reactor: impl Into<String>, store: &'a S) -> Self {
         Parked { reactor: reactor.into(), store }
     }
 
-    /// All that is parked, in the order of the log.
+    /// Lists the parked events, in the order of the log.
     pub async fn list(&self) -> Result<Vec<HeldEvent>, ReactorError> {
         let mut held = self.list_held().await?;
         held.retain(|event| event.why == Why::Parked);
         Ok(held)
     }
 
-    /// All that is held up, be it parked, waiting or to be tried again, in the order of the log.
+    /// Lists all events that hold up a lane (parked, waiting or to be retried), in the order of the
+    /// log.
     pub async fn list_held(&self) -> Result<Vec<HeldEvent>, ReactorError> {
         let journal = load(self.store, &self.reactor).await?;
         let mut held: Vec<_> = journal.lanes.into_iter().filter_map(held_event).collect();
@@ -97,21 +97,28 @@ impl<'a, S: EventStore> Parked<'a, S> {
         Ok(held)
     }
 
-    /// Has it tried again, with all its attempts anew. Nothing happens if it is not parked any more
-    /// when the reactor hears of it.
+    /// Requests that the event is retried, with its full number of attempts. The request has no
+    /// effect if the event is not parked any more when the reactor reads it.
     pub async fn replay(&self, event: &HeldEvent) -> Result<Appended, ReactorError> {
-        self.ask(REPLAY, event).await
+        self.append_request(REPLAY, event).await
     }
 
-    /// Has it skipped: it counts as handled. Nothing happens if it is not parked any more when the
-    /// reactor hears of it.
+    /// Requests that the event is skipped: it counts as handled. The request has no effect if the
+    /// event is not parked any more when the reactor reads it.
     pub async fn skip(&self, event: &HeldEvent) -> Result<Appended, ReactorError> {
-        self.ask(SKIP, event).await
+        self.append_request(SKIP, event).await
     }
 
-    async fn ask(&self, what: &str, event: &HeldEvent) -> Result<Appended, ReactorError> {
-        let request =
-            Request { stream: event.stream.clone(), version: event.version, skip: what == SKIP };
+    async fn append_request(
+        &self,
+        what: &str,
+        event: &HeldEvent,
+    ) -> Result<Appended, ReactorError> {
+        let request = OperatorRequest {
+            stream: event.stream.clone(),
+            version: event.version,
+            skip: what == SKIP,
+        };
         let data = serde_json::to_vec(&request).unwrap_or_default();
         let to = stream_of(CONTROL, &self.reactor);
         let append = Append::new().event(to, NewEvent::json(what, data));
@@ -119,13 +126,13 @@ impl<'a, S: EventStore> Parked<'a, S> {
     }
 }
 
-fn held_event((lane, held): (String, Held)) -> Option<HeldEvent> {
+fn held_event((lane, held): (String, LaneState)) -> Option<HeldEvent> {
     let head = held.head?;
     let why = match held.state {
-        State::Parked => Why::Parked,
-        State::Retry { due } => Why::Retry(Timestamp(due)),
-        State::Waiting { query, until, .. } => Why::Waiting(query, until.map(Timestamp)),
-        State::Behind | State::Begun => return None,
+        HoldState::Parked => Why::Parked,
+        HoldState::Retry { due } => Why::Retry(Timestamp(due)),
+        HoldState::Waiting { query, until, .. } => Why::Waiting(query, until.map(Timestamp)),
+        HoldState::Behind | HoldState::Begun => return None,
     };
     Some(HeldEvent {
         lane,
@@ -140,13 +147,13 @@ fn held_event((lane, held): (String, Held)) -> Option<HeldEvent> {
     })
 }
 
-/// Reads a request; what is none is ignored.
-pub(crate) fn read(event: &Recorded) -> Option<Request> {
+/// Decodes a request, or returns `None` if the event is not one.
+pub(crate) fn decode_request(event: &Recorded) -> Option<OperatorRequest> {
     let skip = match event.event_type() {
         REPLAY => false,
         SKIP => true,
         _ => return None,
     };
-    let request: Request = serde_json::from_slice(&event.data()).ok()?;
-    Some(Request { skip, ..request })
+    let request: OperatorRequest = serde_json::from_slice(&event.data()).ok()?;
+    Some(OperatorRequest { skip, ..request })
 }

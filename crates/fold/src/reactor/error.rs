@@ -1,13 +1,13 @@
 use leftfold_api::{AppendError, Coded, Invalid, ReadError};
 use thiserror::Error;
 
-/// Why a reactor does not go on. What its handlers meet is none of these: that is tried again,
-/// waited for or parked.
+/// Why a reactor has stopped. Errors of handlers are not among these: they are retried, waited for
+/// or parked.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReactorError {
-    /// Another process runs a reactor of this name, and began later; or the checkpoint was moved by
-    /// hand. Nothing that this one does counts any more.
+    /// Another process runs a reactor of this name and started later, or the checkpoint was moved
+    /// by hand. From then on this run can write nothing.
     #[error(
         "reactor {reactor} was overtaken: another process runs it, or its checkpoint was moved; \
          stop this one, or start it again when the other has ended"
@@ -16,23 +16,23 @@ pub enum ReactorError {
         /// Its name.
         reactor: String,
     },
-    /// A fact of its journal makes no sense.
-    #[error("what reactor {reactor} has done can't be read at position {position}: {message}")]
+    /// An event of its journal cannot be decoded.
+    #[error("the journal of reactor {reactor} can't be read at position {position}: {message}")]
     Journal {
         /// Its name.
         reactor: String,
-        /// The fact's position.
+        /// The event's position.
         position: u64,
         /// What is wrong.
         message: String,
     },
-    /// Its name or its query is not one.
+    /// Its name or its query is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The store can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The store takes no progress.
+    /// The progress can't be appended.
     #[error(transparent)]
     Append(#[from] AppendError),
 }

@@ -2,10 +2,10 @@ use std::future::Future;
 
 use super::{Cause, Results, Setback};
 
-/// What a reactor does with an event.
+/// Handles the events of a reactor.
 ///
-/// A closure is one, if it returns a future of `Result<R, E>`, where `R` is [`Results`] or nothing,
-/// and `E` is [`Setback`] or any error:
+/// A closure implements it if it returns a future of `Result<R, E>`, where `R` is [`Results`] or
+/// `()`, and `E` is [`Setback`] or any error:
 ///
 /// ```
 /// use leftfold::reactor::{Cause, Handler, Results, Setback};
@@ -21,8 +21,8 @@ use super::{Cause, Results, Setback};
 pub trait Handler: Send + Sync + 'static {
     /// Handles an event.
     ///
-    /// The future runs inside that of the reactor: what computes for long should do so on threads of
-    /// its own. One that panics counts as a failed attempt.
+    /// The future runs inside that of the reactor, so move long computations to other threads. A
+    /// panic counts as a failed attempt.
     fn handle(&self, cause: Cause) -> impl Future<Output = Result<Results, Setback>> + Send;
 }
 

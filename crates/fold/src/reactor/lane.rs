@@ -2,17 +2,17 @@ use std::collections::VecDeque;
 
 use leftfold_api::{Cursor, Recorded, Timestamp};
 
-use super::journal::{Head, Held, Low, State};
+use super::journal::{HeadEvent, HoldState, LaneState, LowMark};
 
-/// An event in memory, on its way through its lane.
+/// An event in memory, queued in its lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) event: Recorded,
-    /// Before the event: from here it can be read again.
+    /// The cursor before the event, from which it can be read again.
     pub(crate) before: Cursor,
-    /// After it.
+    /// The cursor after it.
     pub(crate) at: Cursor,
-    /// Its number in the window; none if its lane answers for it.
+    /// Its number in the window; `None` if its lane tracks its own progress.
     pub(crate) number: Option<u64>,
 }
 
@@ -22,70 +22,77 @@ impl Item {
     }
 }
 
-/// Events that are handled one after the other. A lane that is in step has all of its unfinished
-/// events in memory, and the window answers for them. One that is held up answers for itself: it
-/// has a progress of its own, and what comes for it is read from the store when its turn comes.
+/// Events that are handled one after the other. All unfinished events of a lane in step are in
+/// memory, and the window tracks them. A lane that is held up tracks its own progress, and its
+/// later events are read from the store when their turn comes.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) queue: VecDeque<Item>,
     pub(crate) hold: Option<Hold>,
-    /// Whether its first event is at work, or about to be, or its next page is on its way.
+    /// Whether its first event is being handled or about to be, or its next page is being read.
     pub(crate) busy: bool,
     /// Whether it is durable that the effect of its first event may have begun.
     pub(crate) begun: bool,
-    /// Failed attempts of its first event.
+    /// The failed attempts of its first event.
     pub(crate) attempts: u32,
     /// How often the results of its first event met a condition that does not hold.
     pub(crate) conflicts: u32,
-    /// The event that ended its first event's last wait.
+    /// The cursor of the event that ended the last wait of its first event.
     pub(crate) woken: Option<Cursor>,
-    /// Since when its first event is held up.
+    /// The time since when its first event is held up.
     pub(crate) since: Option<Timestamp>,
 }
 
-/// What a lane that is held up knows of itself.
+/// The state of a lane that is held up.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
-    pub(crate) held: Held,
-    /// The last event of the lane that has come and is not in memory.
-    pub(crate) upto: Low,
-    /// Tells this reason for waiting from later ones.
-    pub(crate) turn: u64,
+    pub(crate) held: LaneState,
+    /// The last event of the lane that has arrived and is not in memory.
+    pub(crate) upto: LowMark,
+    /// The number of this hold, which tells it from later ones.
+    pub(crate) hold_id: u64,
 }
 
 impl Lane {
-    /// What is to be known of it after a restart.
-    pub(crate) fn fact(&self, now: Timestamp) -> Option<Held> {
+    /// Returns what the journal must record about it, so that a restart finds it.
+    pub(crate) fn fact(&self, now: Timestamp) -> Option<LaneState> {
         let front = self.queue.front();
         match (&self.hold, front) {
             (hold, Some(front)) if self.begun => {
                 let after =
                     hold.as_ref().map_or(front.before.clone(), |hold| hold.held.after.clone());
-                Some(Held { after, head: Some(self.head(front, now)), state: State::Begun })
+                Some(LaneState {
+                    after,
+                    head: Some(self.head(front, now)),
+                    state: HoldState::Begun,
+                })
             }
             (Some(hold), _) => Some(hold.held.clone()),
             (None, _) => None,
         }
     }
 
-    /// What is to be known of its first event.
-    pub(crate) fn head(&self, front: &Item, now: Timestamp) -> Head {
+    /// Returns what the journal records about its first event.
+    pub(crate) fn head(&self, front: &Item, now: Timestamp) -> HeadEvent {
         let since = self.since.unwrap_or(now);
-        Head { attempts: self.attempts, ..Head::of(&front.event, front.at.clone(), since) }
+        HeadEvent {
+            attempts: self.attempts,
+            ..HeadEvent::of(&front.event, front.at.clone(), since)
+        }
     }
 
-    /// What is said of it once its first event is finished.
-    pub(crate) fn fact_when_done(&self) -> Option<Held> {
+    /// Returns what the journal records about it once its first event is finished.
+    pub(crate) fn fact_when_finished(&self) -> Option<LaneState> {
         let hold = self.hold.as_ref()?;
         let after = self.queue.front().map_or(hold.held.after.clone(), |front| front.at.clone());
-        Some(Held { after, head: None, state: State::Behind })
+        Some(LaneState { after, head: None, state: HoldState::Behind })
     }
 
-    /// Its first event is finished.
+    /// Removes its first event, which is finished.
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
         if let Some(hold) = &mut self.hold {
-            hold.held = Held { after: item.at.clone(), head: None, state: State::Behind };
+            hold.held = LaneState { after: item.at.clone(), head: None, state: HoldState::Behind };
         }
         (self.begun, self.attempts, self.conflicts) = (false, 0, 0);
         (self.woken, self.since) = (None, None);

@@ -1,8 +1,8 @@
-//! Reactors: a query, and what is done about each event that it yields.
+//! Reactors: a query, and a handler for each of its events.
 //!
-//! A reactor subscribes from where it was, hands each event to its handler, and appends what the
-//! handler gives together with its own progress. Events of one lane (a stream, unless said
-//! otherwise) are handled one after the other, in the order of the log; lanes go on side by side.
+//! A reactor subscribes from its last progress, hands each event to its handler, and appends the
+//! handler's results together with its own progress. Events of one lane (by default a stream) are
+//! handled one after the other, in the order of the log. Different lanes run concurrently.
 //!
 //! ```
 //! # use leftfold::reactor::{Cause, Reactor, Results, Setback};
@@ -20,38 +20,39 @@
 //! # }
 //! ```
 //!
-//! # What happens once, and what may happen again
+//! # Guarantees
 //!
-//! Results and the progress past their cause are one append: in the store everything happens exactly
-//! once, also when the process dies at any point, when the checkpoint is lost, or when two processes
-//! run the same reactor (the older one stops). Should the reactor's own journal be deleted as well,
-//! every event is handled again, and results that are in the store already are recognised by their
-//! ids, which are derived from their cause.
+//! Results and the progress past their cause are one append. So in the store everything happens
+//! exactly once: also after a crash at any point, a lost checkpoint, or when two processes run the
+//! same reactor (the older one stops). If the reactor's own journal is deleted too, every event is
+//! handled again. Then results that are already in the store are recognised by their ids, which
+//! derive from their cause.
 //!
-//! Effects outside the store, such as mails, are declared:
+//! For effects outside the store, such as mails, declare a guarantee:
 //!
-//! - [`Guarantee::AtLeastOnce`]: the effect, then the progress. After a crash those effects are
-//!   repeated whose completion was not durable yet, and no others: at most
-//!   [`in_flight`](ReactorLimits::in_flight) that were at work, and those that had ended and whose
-//!   append was on its way. How far the slowest of them lags does not matter, since what is finished
-//!   beyond it is noted. Each call for the same event has the same [`Cause::key`].
-//! - [`Guarantee::AtMostOnce`]: that it begins is durable before it begins. What was cut short is
-//!   parked, not repeated and not dropped.
+//! - [`Guarantee::AtLeastOnce`]: the effect, then the progress. A crash repeats only effects whose
+//!   completion was not durable yet: at most [`in_flight`](ReactorLimits::in_flight) running ones,
+//!   and those that had ended and whose append was pending. A slow event does not add to these,
+//!   because the progress beyond it is recorded too. Each call for the same event has the same
+//!   [`Cause::key`].
+//! - [`Guarantee::AtMostOnce`]: the start of the effect is durable before it begins. An interrupted
+//!   effect is parked: neither repeated nor dropped.
 //!
-//! # What fails
+//! # Failures
 //!
-//! A failed attempt is repeated after an exponential backoff with full jitter ([`Retry`]); a missing
-//! dependency is waited for ([`Setback::wait_for`]); what fails for good is parked with its reason.
-//! Meanwhile the lane waits, and all others flow on. Each of these is a fact in the store: attempts,
-//! waits and deadlines survive a restart. Parked events are listed, replayed and skipped with
-//! [`Parked`]; each parking is also an event of type `leftfold.Parked`, so that somebody can
-//! subscribe to it.
+//! A failed attempt is retried with exponential back-off and full jitter ([`Retry`]). A reactor can
+//! wait for a missing dependency ([`Setback::wait_for`]). An event that fails for good is parked
+//! with its reason. Meanwhile its lane waits, and all others continue. Attempts, waits and
+//! deadlines are facts in the store, so they survive a restart. List, replay and skip parked events
+//! with [`Parked`]. Each parking is also an event of type `leftfold.Parked`, to which operators can
+//! subscribe.
 //!
-//! # Its streams
+//! # Streams
 //!
-//! `leftfold.reactor-NAME` is its journal, `leftfold.control-NAME` holds what people asked of it,
-//! `leftfold.parked-NAME` tells what was parked. The checkpoint `reactor/NAME` says how far
-//! everything is finished. The first two, and the store's own streams, are never delivered to reactors.
+//! `leftfold.reactor-NAME` is the journal, `leftfold.control-NAME` has the requests of operators,
+//! and `leftfold.parked-NAME` has an event for each parking. The checkpoint `reactor/NAME` is the
+//! cursor up to which everything is finished. The first two, and the store's own streams, are never
+//! delivered to reactors.
 
 mod cause;
 mod control;

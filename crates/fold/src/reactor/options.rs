@@ -3,35 +3,35 @@ use std::time::Duration;
 use leftfold_api::{Field, Query, Recorded, Value};
 use leftfold_io::Random;
 
-/// How often an effect may happen. Results are written exactly once either way.
+/// How often an effect may happen. Results are written exactly once in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guarantee {
-    /// The effect, then the progress. A crash in between repeats the effect: at most those that
-    /// were at work, or whose completion was not durable yet. They are called with the same
+    /// The effect, then the progress. A crash in between repeats effects: at most those that were
+    /// running or whose completion was not durable yet. Their handlers are called with the same
     /// [`key`](super::Cause::key).
     #[default]
     AtLeastOnce,
-    /// The progress is durable before the effect begins. An effect that fails, or is cut short by a
-    /// crash, is not tried again by itself, because nobody knows what it has done: it is parked. A
-    /// handler that waits for a dependency says with that that it has done nothing yet.
+    /// The start is durable before the effect begins. An effect that fails or is interrupted by a
+    /// crash is parked, not retried, because its outcome is unknown. A handler that waits for a
+    /// dependency thereby declares that its effect has not begun.
     AtMostOnce,
 }
 
-/// What events must have in common to be handled one after the other, in the order of the log.
+/// What events must share to be handled one after the other, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Lanes {
     /// The stream.
     #[default]
     ByStream,
-    /// The correlation id. Events without one are taken by their stream.
+    /// The correlation id. Events without one are ordered by their stream.
     ByCorrelation,
-    /// The value of the tag of this key (the first, if there are several). Events without one are
-    /// taken by their stream.
+    /// The value of the tag of this key (the first, if there are several). Events without the tag
+    /// are ordered by their stream.
     ByTag(String),
 }
 
 impl Lanes {
-    /// The lane of an event.
+    /// Returns the lane of an event.
     pub(crate) fn of(&self, event: &Recorded) -> String {
         let own = match self {
             Lanes::ByStream => None,
@@ -45,7 +45,7 @@ impl Lanes {
         }
     }
 
-    /// What yields all events of a lane, and perhaps others.
+    /// Returns a query that yields all events of a lane, and perhaps others.
     pub(crate) fn query(&self, lane: &str) -> Query {
         let rest = || lane.get(1..).unwrap_or_default();
         match (self, lane.starts_with('=')) {
@@ -57,16 +57,16 @@ impl Lanes {
     }
 }
 
-/// When a failed attempt is followed by the next: after a time between nothing and `first`, doubled
-/// with every attempt up to `longest` (exponential backoff with full jitter, so that what failed
-/// together does not come back together).
+/// When a failed attempt is retried: after a random time between zero and a bound. The bound is
+/// `first` and doubles with every attempt up to `longest` (exponential back-off with full jitter,
+/// so that concurrent failures do not retry together).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// As many attempts, then the event is parked. At least 1.
+    /// The number of attempts after which the event is parked. At least 1.
     pub attempts: u32,
-    /// The bound of the first wait.
+    /// The bound of the first back-off.
     pub first: Duration,
-    /// The bound of any wait.
+    /// The largest bound.
     pub longest: Duration,
 }
 
@@ -78,7 +78,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// How many microseconds to wait after so many attempts.
+    /// Returns how many microseconds to wait after this number of attempts.
     pub(crate) fn wait_micros(&self, attempts: u32, random: &dyn Random) -> i64 {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let doubled = 1u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
@@ -88,29 +88,29 @@ impl Retry {
     }
 }
 
-/// What a reactor may hold in memory and do at a time. Each is at least 1.
+/// The limits of a reactor's memory and concurrency. Each is at least 1.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReactorLimits {
-    /// Handlers at work at a time.
+    /// Handlers that run at a time.
     pub in_flight: usize,
-    /// Events held in memory, waiting or at work.
+    /// Events in memory, queued or being handled.
     pub queued: usize,
-    /// Bytes of data and metadata of these; one event is taken whatever its size.
+    /// Bytes of data and metadata of these; one event is accepted whatever its size.
     pub queued_bytes: usize,
-    /// Events of one lane held in memory. What comes for a lane that is so far behind is read again
-    /// later, so that a slow lane does not stop the others.
+    /// Events of one lane in memory. Later events of such a lane are read again when their turn
+    /// comes, so that a slow lane does not stop the others.
     pub queued_per_lane: usize,
-    /// Events between the first that is not finished and the last that was begun.
+    /// Events between the first unfinished and the last started one.
     pub window: usize,
-    /// Lanes that are held up: waiting, parked or behind. When there are so many, nothing new is
-    /// begun until one of them is resolved; nothing is lost.
+    /// Lanes that are held up: waiting, parked or behind. At the limit no new event is started until
+    /// one of them is resolved; nothing is lost.
     pub held_lanes: usize,
-    /// Finished events whose progress is written at a time.
+    /// Finished events whose progress is appended at a time.
     pub batch: usize,
-    /// How often results whose condition does not hold are made anew before that counts as a failed
-    /// attempt. More than there are handlers at work, since these may all be after the same stream
-    /// and one of them gets through at a time.
+    /// How often results with a failed condition are made again before that counts as a failed
+    /// attempt. The default exceeds `in_flight`, because all running handlers may append to the same
+    /// stream, and then one succeeds at a time.
     pub conflicts: u32,
 }
 
@@ -130,7 +130,7 @@ impl Default for ReactorLimits {
 }
 
 impl ReactorLimits {
-    /// With at least one of everything: with less nothing would ever be done.
+    /// Raises each limit to at least 1, because a reactor with 0 would do nothing.
     pub(crate) fn workable(mut self) -> Self {
         let counts = [
             &mut self.in_flight,
@@ -145,8 +145,8 @@ impl ReactorLimits {
     }
 }
 
-/// All but the bookkeeping of reactors and of the store itself: reactors must not react to what
-/// they cause by running.
+/// Excludes the streams of reactors and of the store, so that reactors do not react to their own
+/// progress.
 pub(crate) fn without_bookkeeping(query: Query) -> Query {
     let own = [super::JOURNAL, super::CONTROL];
     let own = own.map(|category| Value::Exactly(category.to_owned())).to_vec();

@@ -2,12 +2,12 @@ use leftfold_api::{Append, Cursor, Expected, NewEvent, Query};
 
 use super::cause::{Cause, derived};
 
-/// What a handler wants written: events, and on what conditions. It is appended together with the
+/// The events and conditions that a handler wants appended. They are appended together with the
 /// reactor's progress, all or nothing.
 ///
-/// Events without an id get one that is derived from their cause and their number here, so a
-/// handler that is called again for the same event should give the same events in the same order:
-/// what is in the store already stays as it was the first time.
+/// An event without an id gets one that derives from its cause and its number in this list. So a
+/// handler that is called again for the same event should return the same events in the same order:
+/// an event that is already in the store stays unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
     pub(crate) events: Vec<(String, NewEvent)>,
@@ -16,33 +16,33 @@ pub struct Results {
 }
 
 impl Results {
-    /// Nothing to be written.
+    /// Returns empty results.
     pub fn none() -> Self {
         Results::default()
     }
 
-    /// With an event more. Its correlation is its cause's, and its causation its cause's id, unless
-    /// it says otherwise.
+    /// Adds an event. By default its correlation id is its cause's, and its causation id is its
+    /// cause's id.
     pub fn event(mut self, stream: impl Into<String>, event: NewEvent) -> Self {
         self.events.push((stream.into(), event));
         self
     }
 
-    /// On condition that a stream is where it is expected. If it is not, the handler is called
-    /// again, to read again and decide again.
+    /// Adds the condition that a stream is at an expected version. If it is not, the handler is
+    /// called again, so that it reads and decides again.
     pub fn expect(mut self, stream: impl Into<String>, expected: Expected) -> Self {
         self.expected.push((stream.into(), expected));
         self
     }
 
-    /// On condition that no event after the cursor matches the query. If one does, the handler is
-    /// called again.
+    /// Adds the condition that no event after the cursor matches the query. If one does, the
+    /// handler is called again.
     pub fn none_after(mut self, query: Query, cursor: Cursor) -> Self {
         self.none_after.push((query, cursor));
         self
     }
 
-    /// With all that another has.
+    /// Adds the events and conditions of other results.
     pub fn and(mut self, other: Results) -> Self {
         self.events.extend(other.events);
         self.expected.extend(other.expected);
@@ -50,7 +50,7 @@ impl Results {
         self
     }
 
-    /// Whether there is nothing to be written.
+    /// Returns whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
@@ -59,7 +59,7 @@ impl Results {
         !self.expected.is_empty() || !self.none_after.is_empty()
     }
 
-    /// Gives every event what it has of its cause.
+    /// Sets ids, correlation and causation of the events from their cause.
     pub(crate) fn caused_by(mut self, cause: &Cause) -> Self {
         for (number, (_, event)) in (0..).zip(&mut self.events) {
             event.id.get_or_insert_with(|| derived(cause.key, number));

@@ -11,7 +11,7 @@ use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
 use crate::time::{SystemTime, Time};
 
-/// A query, and what is done about each event that it yields. See the [module](crate::reactor).
+/// A query and a handler for its events. See the [module](crate::reactor).
 pub struct Reactor<S, H> {
     store: Arc<S>,
     handler: Arc<H>,
@@ -20,15 +20,15 @@ pub struct Reactor<S, H> {
     start: Cursor,
 }
 
-/// How far a reactor is.
+/// The progress of a reactor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// All up to here is finished, but for what lanes are held up at.
+    /// All events up to here are finished, except those of lanes that are held up.
     pub cursor: Cursor,
-    /// Lanes that are held up: parked, waiting, to be tried again, or behind.
+    /// The number of lanes that are held up: parked, waiting, to be retried, or behind.
     pub held_lanes: usize,
-    /// What was done since it was started.
+    /// What was done since the start.
     pub counts: Counts,
 }
 
@@ -37,9 +37,9 @@ where
     S: EventStore<Subscription: 'static> + 'static,
     H: Handler,
 {
-    /// A reactor. Its name is what its progress is known by: one of another name has done nothing
-    /// yet. If its query changes it goes on from where it is; to go through the past again with
-    /// another query, give it another name.
+    /// Makes a reactor. Its name identifies its progress: a reactor of another name starts from the
+    /// beginning. If the query changes, the reactor continues from its progress. To handle the past
+    /// with another query, use another name.
     pub fn new(name: impl Into<String>, query: Query, store: Arc<S>, handler: H) -> Self {
         let setup = Setup {
             reactor: name.into(),
@@ -55,66 +55,64 @@ where
         Reactor { store, handler, time, setup, start: Cursor::START }
     }
 
-    /// How often an effect may happen: at least once, unless said otherwise.
+    /// Sets how often an effect may happen; the default is at least once.
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
         self.setup.guarantee = guarantee;
         self
     }
 
-    /// What events are handled in order by: their streams, unless said otherwise. A reactor must not
-    /// change this while any of its lanes is held up.
+    /// Sets what events are ordered by; the default is their stream. Do not change this while a
+    /// lane of the reactor is held up.
     pub fn lanes(mut self, lanes: Lanes) -> Self {
         self.setup.lanes = lanes;
         self
     }
 
-    /// How often and how soon failed attempts are repeated.
+    /// Sets how often and how soon failed attempts are retried.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.setup.retry = retry;
         self
     }
 
-    /// What it may hold in memory and do at a time.
+    /// Sets the limits of memory and concurrency.
     pub fn limits(mut self, limits: ReactorLimits) -> Self {
         self.setup.limits = limits;
         self
     }
 
-    /// Where it begins the first time that it ever runs: at the beginning of the log, unless said
-    /// otherwise.
+    /// Sets where the first run begins; the default is the beginning of the log.
     pub fn starts_after(mut self, cursor: Cursor) -> Self {
         self.start = cursor;
         self
     }
 
-    /// Another clock than the machine's.
+    /// Sets another clock than the system's.
     pub fn time(mut self, time: impl Time) -> Self {
         self.time = Arc::new(time);
         self
     }
 
-    /// Other randomness than the machine's; it decides the jitter of retries.
+    /// Sets another source of randomness than the system's; it decides the jitter of retries.
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.setup.random = random;
         self
     }
 
-    /// Runs until something is wrong with the store, or another process runs the same reactor.
+    /// Runs until the store fails or another process runs the same reactor.
     pub async fn run(self) -> Result<Progress, ReactorError> {
         self.run_until(std::future::pending()).await
     }
 
-    /// Runs until it is told to stop. Handlers that are at work then are waited for, and what they
-    /// give is written.
+    /// Runs until `stop` is ready. Waits for running handlers and writes their results.
     pub async fn run_until(
         self,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Progress, ReactorError> {
-        self.engine().await?.run(End::Told(Box::pin(stop))).await
+        self.engine().await?.run(End::Stop(Box::pin(stop))).await
     }
 
-    /// Does what can be done now: returns when all that had come is handled, and what is left waits
-    /// for a time, for a dependency or for a person.
+    /// Handles what can be handled now. Returns when every event is handled or waits for a time, a
+    /// dependency or an operator.
     pub async fn catch_up(&self) -> Result<Progress, ReactorError> {
         self.engine().await?.run(End::CaughtUp).await
     }

@@ -2,18 +2,18 @@ use std::fmt;
 
 use leftfold_api::{Cursor, Query, Timestamp};
 
-/// Why a handler could not do its work now, and what is to be done about it.
+/// Why a handler could not handle its event now, and what to do about it.
 ///
-/// Every error turns into one with `?`: it is tried again, with backoff, until the attempts are
-/// used up.
+/// Every error converts into one with `?`: then the event is retried with back-off until its
+/// attempts are used up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setback {
     pub(crate) reason: String,
-    pub(crate) then: Then,
+    pub(crate) then: NextStep,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Then {
+pub(crate) enum NextStep {
     Retry,
     Park,
     Later(Timestamp),
@@ -21,48 +21,49 @@ pub(crate) enum Then {
 }
 
 impl Setback {
-    /// Try again, later and later, until the attempts are used up; then park.
+    /// Retries with back-off until the attempts are used up, then parks.
     pub fn retry(reason: impl Into<String>) -> Self {
-        Setback { reason: reason.into(), then: Then::Retry }
+        Setback { reason: reason.into(), then: NextStep::Retry }
     }
 
-    /// No attempt can help: park at once.
+    /// Parks at once, because no retry can help.
     pub fn park(reason: impl Into<String>) -> Self {
-        Setback { reason: reason.into(), then: Then::Park }
+        Setback { reason: reason.into(), then: NextStep::Park }
     }
 
-    /// Its time has not come: not before then. That uses up no attempt.
+    /// Retries at a time, not before. This uses up no attempt.
     pub fn later(when: Timestamp) -> Self {
-        Setback { reason: format!("waits until {when}"), then: Then::Later(when) }
+        Setback { reason: format!("waits until {when}"), then: NextStep::Later(when) }
     }
 
-    /// Something is missing: try again as soon as there is an event that matches the query. It may
-    /// have come at any time; each one that matches wakes the handler once. Waiting uses up no
+    /// Waits for a missing dependency: retries as soon as there is an event that matches the query,
+    /// in the past or the future. Each matching event wakes the handler once. Waiting uses up no
     /// attempt.
     ///
     /// A query that names an index can't be waited for.
     pub fn wait_for(query: Query) -> Self {
         let reason = format!("waits for {query}");
-        Setback { reason, then: Then::Wait { query, after: None, until: None } }
+        Setback { reason, then: NextStep::Wait { query, after: None, until: None } }
     }
 
-    /// Of a wait: only an event after this cursor wakes. Give where you looked for it.
+    /// Restricts a wait to events after this cursor. Pass the cursor up to which the handler has
+    /// looked.
     pub fn after(mut self, cursor: Cursor) -> Self {
-        if let Then::Wait { after, .. } = &mut self.then {
+        if let NextStep::Wait { after, .. } = &mut self.then {
             *after = Some(cursor);
         }
         self
     }
 
-    /// Of a wait: park if it has not come by then.
+    /// Sets the deadline of a wait, after which the event is parked.
     pub fn until(mut self, deadline: Timestamp) -> Self {
-        if let Then::Wait { until, .. } = &mut self.then {
+        if let NextStep::Wait { until, .. } = &mut self.then {
             *until = Some(deadline);
         }
         self
     }
 
-    /// What is wrong.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -4,16 +4,16 @@ use leftfold_api::{Field, Query, Recorded, Value};
 
 use super::core::Wait;
 
-/// What lanes wait for. An event is held against those only that it could match: each wait stands
-/// under something that its query demands exactly, if it demands such a thing.
+/// The dependencies that lanes wait for. Each wait is indexed by a term that its query requires
+/// exactly, if there is one, so that an event is matched against few waits.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct WaitIndex {
     by_term: HashMap<(&'static str, String), Vec<Wait>>,
     others: Vec<Wait>,
     len: usize,
 }
 
-impl Watch {
+impl WaitIndex {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -29,12 +29,12 @@ impl Watch {
         }
     }
 
-    /// Takes out all that the event ends: their lanes and turns.
-    pub(crate) fn met_by(&mut self, event: &Recorded) -> Vec<(String, u64)> {
+    /// Removes the waits that the event ends; returns their lanes and hold numbers.
+    pub(crate) fn remove_matching(&mut self, event: &Recorded) -> Vec<(String, u64)> {
         let mut met = Vec::new();
         let mut take = |waits: &mut Vec<Wait>| {
             for wait in waits.extract_if(.., |wait| wait.query.matches(event)) {
-                met.push((wait.lane, wait.turn));
+                met.push((wait.lane, wait.hold_id));
             }
         };
         take(&mut self.others);
@@ -50,15 +50,15 @@ impl Watch {
         met
     }
 
-    /// Takes all out.
-    pub(crate) fn take(&mut self) -> Vec<Wait> {
+    /// Removes and returns all waits.
+    pub(crate) fn remove_all(&mut self) -> Vec<Wait> {
         let all = std::mem::take(self);
         let mut waits: Vec<Wait> = all.by_term.into_values().flatten().chain(all.others).collect();
-        waits.sort_by_key(|wait| wait.turn);
+        waits.sort_by_key(|wait| wait.hold_id);
         waits
     }
 
-    /// Takes out those that have ended otherwise.
+    /// Removes the waits that have ended otherwise.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Wait) -> bool) {
         self.others.retain(&keep);
         self.by_term.retain(|_, waits| {
@@ -69,7 +69,7 @@ impl Watch {
     }
 }
 
-/// Something that every event must have that the query wants.
+/// Returns a term that every event of the query must have.
 fn term(query: &Query) -> Option<(Field, &str)> {
     match query {
         Query::Is(field, values) => match &values[..] {
@@ -81,7 +81,7 @@ fn term(query: &Query) -> Option<(Field, &str)> {
     }
 }
 
-/// All that an event could be found under.
+/// Returns all terms under which waits for an event can be indexed.
 fn terms(event: &Recorded) -> Vec<(&'static str, String)> {
     let mut terms = vec![
         (Field::Stream.name(), event.stream().to_owned()),
@@ -93,12 +93,12 @@ fn terms(event: &Recorded) -> Vec<(&'static str, String)> {
     terms
 }
 
-/// Whether a query asks for a named index, which only the store can.
-pub(crate) fn asks_an_index(query: &Query) -> bool {
+/// Returns whether a query names an index, which only the store can resolve.
+pub(crate) fn names_an_index(query: &Query) -> bool {
     match query {
         Query::Index(_) => true,
-        Query::And(queries) | Query::Or(queries) => queries.iter().any(asks_an_index),
-        Query::Not(query) => asks_an_index(query),
+        Query::And(queries) | Query::Or(queries) => queries.iter().any(names_an_index),
+        Query::Not(query) => names_an_index(query),
         _ => false,
     }
 }

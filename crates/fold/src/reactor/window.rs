@@ -2,12 +2,12 @@ use std::collections::VecDeque;
 
 use leftfold_api::Cursor;
 
-use super::journal::Low;
+use super::journal::LowMark;
 
-/// What was begun and is not finished, in the order of the log: says how far all is finished.
+/// The events that were started and are not finished, in the order of the log; tracks the low mark.
 #[derive(Debug)]
 pub(crate) struct Window {
-    low: Low,
+    low: LowMark,
     /// The number of the first entry.
     first: u64,
     entries: VecDeque<Entry>,
@@ -15,22 +15,22 @@ pub(crate) struct Window {
 
 #[derive(Debug)]
 struct Entry {
-    low: Low,
+    low: LowMark,
     settled: bool,
 }
 
 impl Window {
-    pub(crate) fn at(low: Low) -> Self {
+    pub(crate) fn at(low: LowMark) -> Self {
         Window { low, first: 0, entries: VecDeque::new() }
     }
 
-    /// Takes up the next event; gives the number to settle it by.
+    /// Adds the next event; returns the number by which it is settled.
     pub(crate) fn admit(&mut self, position: u64, cursor: Cursor) -> u64 {
-        self.entries.push_back(Entry { low: Low { cursor, position }, settled: false });
+        self.entries.push_back(Entry { low: LowMark { cursor, position }, settled: false });
         self.first + self.entries.len() as u64 - 1
     }
 
-    /// Whether an event is done with; it may be taken back until it is dropped.
+    /// Sets whether an event is finished. It can be unsettled until its entry is dropped.
     pub(crate) fn settle(&mut self, number: u64, settled: bool) {
         let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
@@ -38,14 +38,14 @@ impl Window {
         }
     }
 
-    /// How far all is settled.
-    pub(crate) fn low(&self) -> Low {
+    /// Returns the low mark: the event up to which all are settled.
+    pub(crate) fn low(&self) -> LowMark {
         let settled = self.entries.iter().take_while(|entry| entry.settled);
         settled.last().map_or(self.low.clone(), |entry| entry.low.clone())
     }
 
-    /// Forgets what is settled up to here: that is durable now.
-    pub(crate) fn drop_upto(&mut self, low: Low) {
+    /// Drops the entries up to a low mark that is durable.
+    pub(crate) fn drop_upto(&mut self, low: LowMark) {
         while self.entries.front().is_some_and(|entry| entry.low.position <= low.position) {
             self.entries.pop_front();
             self.first += 1;
@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_low_mark_waits_for_the_slowest_and_can_be_taken_back() {
-        let mut window = Window::at(Low::START);
+    fn the_low_mark_stops_at_the_first_unsettled_event() {
+        let mut window = Window::at(LowMark::START);
         let numbers: Vec<u64> = [4, 6, 9].map(|at| window.admit(at, Cursor::START)).into();
         window.settle(numbers[1], true);
         assert_eq!(window.low().position, 0);

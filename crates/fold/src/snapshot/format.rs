@@ -6,14 +6,14 @@
 //! | 4 | CRC-32C of all that follows |
 //! | 4, 4 | the version of the state's shape, of its logic |
 //! | 8, 8, 16 | position, version and id of the last event that it holds |
-//! | 4, n | the key that it is kept under |
+//! | 4, n | the snapshot's key |
 //! | n | the state |
 
 use uuid::Uuid;
 
 const MAGIC: &[u8; 4] = b"LFSN";
 
-/// The last event that a state holds.
+/// The last event in a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) position: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Anchor {
     pub(crate) id: Uuid,
 }
 
-/// A state as it was kept.
+/// A stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot<'a> {
     /// The versions of its shape and its logic.
@@ -48,7 +48,7 @@ impl<'a> Snapshot<'a> {
         bytes
     }
 
-    /// Reads what [`Snapshot::encode`] wrote; none if a single bit of it is another.
+    /// Decodes the bytes of [`Snapshot::encode`]; returns `None` if any bit differs.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (crc, body) = rest.split_first_chunk()?;

@@ -4,33 +4,33 @@ use parking_lot::Mutex;
 
 use super::{SnapshotError, Snapshots};
 
-/// Snapshots in memory, gone with the process. Bounded in bytes: when full, it takes no new keys.
+/// Snapshots in memory, lost at exit. Bounded in bytes: when full, it accepts no new keys.
 #[derive(Debug)]
 pub struct MemorySnapshots {
-    kept: Mutex<Kept>,
+    entries: Mutex<Entries>,
     max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Entries {
     by_key: HashMap<String, Vec<u8>>,
     bytes: usize,
 }
 
 impl MemorySnapshots {
-    /// At most so many bytes.
+    /// Makes an empty store of snapshots that holds at most this number of bytes.
     pub fn new(max_bytes: usize) -> Self {
-        MemorySnapshots { kept: Mutex::default(), max_bytes }
+        MemorySnapshots { entries: Mutex::default(), max_bytes }
     }
 
-    /// How many there are.
+    /// Returns the number of snapshots.
     pub fn count(&self) -> usize {
-        self.kept.lock().by_key.len()
+        self.entries.lock().by_key.len()
     }
 
-    /// Changes the bytes of every snapshot: for tests of what damage comes to.
+    /// Changes the bytes of every snapshot, for tests of damage.
     pub fn damage(&self, mut change: impl FnMut(&mut Vec<u8>)) {
-        self.kept.lock().by_key.values_mut().for_each(&mut change);
+        self.entries.lock().by_key.values_mut().for_each(&mut change);
     }
 }
 
@@ -43,19 +43,19 @@ impl Default for MemorySnapshots {
 
 impl Snapshots for MemorySnapshots {
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, SnapshotError> {
-        Ok(self.kept.lock().by_key.get(key).cloned())
+        Ok(self.entries.lock().by_key.get(key).cloned())
     }
 
     fn save(&self, key: &str, snapshot: &[u8]) -> Result<(), SnapshotError> {
-        let mut kept = self.kept.lock();
-        let old = kept.by_key.get(key).map_or(0, |old| key.len() + old.len());
-        let bytes = kept.bytes - old + key.len() + snapshot.len();
+        let mut entries = self.entries.lock();
+        let old = entries.by_key.get(key).map_or(0, |old| key.len() + old.len());
+        let bytes = entries.bytes - old + key.len() + snapshot.len();
         if bytes > self.max_bytes {
             let message = format!("more than {} bytes of them", self.max_bytes);
             return Err(SnapshotError { message });
         }
-        kept.bytes = bytes;
-        kept.by_key.insert(key.to_owned(), snapshot.to_vec());
+        entries.bytes = bytes;
+        entries.by_key.insert(key.to_owned(), snapshot.to_vec());
         Ok(())
     }
 }

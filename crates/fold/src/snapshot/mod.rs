@@ -1,10 +1,10 @@
-//! Snapshots: states kept beside the log, so that a load need not start from the first event.
+//! Snapshots: states stored beside the log, so that a load need not start from the first event.
 //!
-//! A snapshot is a memo, never the truth. It names the last event that it holds; whoever takes it up
-//! reads that event first, and where another event stands there (the store was restored from a backup,
-//! the stream was truncated, the file belongs to another store) it is thrown away, and the state is
-//! folded from the first event. So it is if the bytes are damaged or belong to another version of the
-//! state's shape or logic. Losing all of them costs time and nothing else.
+//! A snapshot is a cache, never the truth. It names the last event that it includes, and a load
+//! reads that event first. The snapshot is discarded if another event is there (the store was
+//! restored from a backup, the stream was truncated, or the file belongs to another store), if its
+//! bytes are damaged, or if it has another version of the state's shape or logic. Then the state is
+//! folded from the first event. Losing snapshots costs only time.
 
 mod format;
 mod memory;
@@ -15,16 +15,16 @@ pub(crate) use format::{Anchor, Snapshot};
 pub use memory::MemorySnapshots;
 use thiserror::Error;
 
-/// Where snapshots are kept. Both calls are short and run on the caller's thread.
+/// Stores snapshots. Both calls are short and run on the caller's thread.
 pub trait Snapshots: Send + Sync + 'static {
-    /// What was kept last under a key.
+    /// Returns the bytes that were last saved under a key.
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, SnapshotError>;
 
-    /// Keeps bytes under a key, in the place of what was there.
+    /// Saves bytes under a key, and replaces the previous ones.
     fn save(&self, key: &str, snapshot: &[u8]) -> Result<(), SnapshotError>;
 }
 
-/// Snapshots can't be kept. Commands go on without them, only slower.
+/// The error for a snapshot that can't be saved or loaded. Commands work without it, but slower.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("snapshots: {message}")]
 pub struct SnapshotError {

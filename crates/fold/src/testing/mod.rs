@@ -1,19 +1,24 @@
-//! Your domain on a simulator: one number decides a whole run.
+//! Simulation of a whole domain: one number, the seed, decides a run.
 //!
-//! A [`Domain`] says what runs (reactors, timers, views, command streams) and what its users do. The
-//! simulator runs all of it on one thread, on a store whose disk, clock and randomness are fakes. At
-//! every step the seed chooses: one of the running things goes on a little, the store writes what waits,
-//! a user acts, the clock jumps (backwards too), a delivery is held up, an answer is lost although the
-//! append was written, or the power goes: whatever was not synced is forgotten, kept or torn, the
-//! store is opened again, and all that ran starts over. Then all comes to rest, and the domain checks
-//! that what it promises holds.
+//! A [`Domain`] lists what runs (reactors, timers, views, command streams) and what its users do.
+//! The simulator runs all of it on one thread, on a store whose disk, clock and randomness are
+//! fakes. At every step the seed chooses one of these:
+//!
+//! - a task is polled, or a user acts;
+//! - the store writes its queue;
+//! - the clock jumps, perhaps backwards;
+//! - a delivery is delayed, or an answer is lost although the append was written;
+//! - the power fails: unsynced writes are lost, kept or torn, the store is opened again, and all
+//!   tasks start over.
+//!
+//! At the end the run comes to rest, and the domain checks its promises.
 //!
 //! ```
 //! use leftfold::reactor::{Cause, Reactor, Results, Setback};
 //! use leftfold::testing::{Domain, Running, Simulation, World, running};
 //! use leftfold::{Append, EventStore, NewEvent, Query};
 //!
-//! /// Whatever is asked is answered once.
+//! /// Every question is answered once.
 //! struct Answers;
 //!
 //! impl Domain for Answers {
@@ -45,7 +50,8 @@
 //! # Ok::<(), leftfold::testing::Failed>(())
 //! ```
 //!
-//! A failure says its seed; `LEFTFOLD_SEED=17` runs that one alone, `LEFTFOLD_SEEDS=100000` runs so many.
+//! A failure names its seed. `LEFTFOLD_SEED=17` runs only that seed; `LEFTFOLD_SEEDS=100000` runs
+//! the first 100,000.
 
 mod run;
 mod simulation;

@@ -10,15 +10,15 @@ use super::store::SimStore;
 use super::{Domain, Running, Tally, World};
 use crate::time::FakeTime;
 
-/// It is the year 2001 when a run begins.
+/// The time at the start of a run: in the year 2001.
 const BEGINNING: i64 = 1_000_000_000_000_000;
-/// At rest: the clock has jumped so often by so much, and nothing was written.
+/// The run is at rest after this number of clock jumps without a write.
 const QUIET_JUMPS: u32 = 12;
 const JUMP: Duration = Duration::from_secs(4 * 3600);
-/// Rounds in which everything that runs goes on, between two jumps.
+/// The number of rounds between two jumps; each round polls every task.
 const ROUNDS: u32 = 60;
-/// When it has not come to rest after so many jumps it never will.
-const MOST_JUMPS: u32 = 2_000;
+/// The number of jumps after which the run counts as one that never comes to rest.
+const MAX_JUMPS: u32 = 2_000;
 
 /// One run.
 pub(super) struct Run<'a, D> {
@@ -28,17 +28,17 @@ pub(super) struct Run<'a, D> {
     disk: FakeDisk,
     clock: Arc<ManualClock>,
     now: i64,
-    /// None only while a crash is on.
+    /// `None` only during a crash.
     machine: Option<Machine>,
     turns: u64,
     left: u64,
     tally: &'a mut Tally,
 }
 
-/// What a crash takes.
+/// The parts of a run that a crash ends.
 struct Machine {
-    running: Vec<Option<Running>>,
-    acting: Vec<Running>,
+    tasks: Vec<Option<Running>>,
+    actions: Vec<Running>,
     manual: Manual,
     world: World,
 }
@@ -61,7 +61,7 @@ impl<'a, D: Domain> Run<'a, D> {
         self.domain.check_at_rest(&machine.world)
     }
 
-    /// Opens the store and starts all that runs.
+    /// Opens the store and starts all tasks.
     fn start(&mut self) -> Result<(), String> {
         let mut options = Options::default();
         options.log.segment_bytes = 4_096 << (self.seed % 6);
@@ -73,17 +73,17 @@ impl<'a, D: Domain> Run<'a, D> {
         let store = Arc::new(SimStore::new(embedded, self.random.clone()));
         let time = FakeTime::at(Timestamp(self.now));
         let world = World { store, time, random: self.random.clone() };
-        let running = self.domain.runs(&world).into_iter().map(Some).collect();
-        self.machine = Some(Machine { running, acting: Vec::new(), manual, world });
+        let tasks = self.domain.runs(&world).into_iter().map(Some).collect();
+        self.machine = Some(Machine { tasks, actions: Vec::new(), manual, world });
         Ok(())
     }
 
     fn step(&mut self) -> Result<(), String> {
         let number = self.random.below(1_000);
         match number {
-            0..650 => self.go_on()?,
+            0..650 => self.poll_one()?,
             650..900 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.write()),
-            900..930 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.upkeep()),
+            900..930 => _ = self.machine.as_mut().is_some_and(|machine| machine.manual.maintain()),
             930..940 => self.machine.iter_mut().for_each(|machine| machine.manual.rest()),
             940..955 => self.move_clock(),
             955..990 => self.act(),
@@ -97,15 +97,15 @@ impl<'a, D: Domain> Run<'a, D> {
         }
     }
 
-    /// One of those that run goes on a little.
-    fn go_on(&mut self) -> Result<(), String> {
+    /// Polls one of the tasks or users.
+    fn poll_one(&mut self) -> Result<(), String> {
         let Some(machine) = &mut self.machine else { return Ok(()) };
-        let all = machine.running.len() + machine.acting.len();
+        let all = machine.tasks.len() + machine.actions.len();
         let chosen = self.random.below(all as u64) as usize;
-        let ended = match chosen.checked_sub(machine.running.len()) {
-            None => machine.go_on_running(chosen),
+        let ended = match chosen.checked_sub(machine.tasks.len()) {
+            None => machine.poll_task(chosen),
             Some(acting) => {
-                machine.go_on_acting(acting);
+                machine.poll_action(acting);
                 false
             }
         };
@@ -117,7 +117,7 @@ impl<'a, D: Domain> Run<'a, D> {
             && self.left > 0
         {
             self.left -= 1;
-            machine.acting.push(self.domain.act(&machine.world, self.turns));
+            machine.actions.push(self.domain.act(&machine.world, self.turns));
             self.turns += 1;
             self.tally.turns += 1;
         }
@@ -141,7 +141,7 @@ impl<'a, D: Domain> Run<'a, D> {
         }
     }
 
-    /// The process ends, in good order for the disk, and starts over.
+    /// Ends the process and starts it again; the disk keeps unsynced writes.
     fn end_process(&mut self) -> Result<(), String> {
         self.tally.restarts += 1;
         self.stop();
@@ -149,15 +149,15 @@ impl<'a, D: Domain> Run<'a, D> {
         self.start()
     }
 
-    /// The power goes, perhaps in the middle of a write.
+    /// Cuts the power, perhaps in the middle of a write, and starts again.
     fn lose_power(&mut self) -> Result<(), String> {
         self.tally.crashes += 1;
         self.disk.cut_power_at(self.disk.counts().changes + 1 + self.random.below(4));
         for _ in 0..self.random.below(20) {
-            // Whatever they say now, nobody hears it.
+            // Results after the cut are ignored.
             if let Some(machine) = &mut self.machine {
-                let chosen = self.random.below(machine.running.len() as u64) as usize;
-                machine.go_on_running(chosen);
+                let chosen = self.random.below(machine.tasks.len() as u64) as usize;
+                machine.poll_task(chosen);
                 machine.manual.write();
             }
         }
@@ -171,17 +171,17 @@ impl<'a, D: Domain> Run<'a, D> {
         self.start()
     }
 
-    /// All that runs is gone, wherever it was.
+    /// Drops all tasks and the store.
     fn stop(&mut self) {
         let Some(machine) = self.machine.take() else { return };
-        let Machine { running, acting, manual, world } = machine;
-        drop((running, acting));
-        // Whatever the store would still like to write is not written.
+        let Machine { tasks, actions, manual, world } = machine;
+        drop((tasks, actions));
+        // Discard whatever the store would still write while it is dropped.
         self.disk.cut_power_at(self.disk.counts().changes);
         drop((world, manual));
     }
 
-    /// Everything goes on, and the clock with it, until nothing more is written.
+    /// Runs everything, and the clock, until nothing more is written.
     fn come_to_rest(&mut self) -> Result<(), String> {
         while self.left > 0 {
             self.act();
@@ -194,7 +194,7 @@ impl<'a, D: Domain> Run<'a, D> {
             }
             quiet = if self.head() == before { quiet + 1 } else { 0 };
             jumps += 1;
-            if jumps > MOST_JUMPS {
+            if jumps > MAX_JUMPS {
                 return Err("it never comes to rest: something is written for ever".to_owned());
             }
             self.jump(i64::try_from(JUMP.as_micros()).unwrap_or(i64::MAX));
@@ -204,10 +204,10 @@ impl<'a, D: Domain> Run<'a, D> {
 
     fn round(&mut self) -> Result<(), String> {
         let Some(machine) = &mut self.machine else { return Ok(()) };
-        for acting in (0..machine.acting.len()).rev() {
-            machine.go_on_acting(acting);
+        for acting in (0..machine.actions.len()).rev() {
+            machine.poll_action(acting);
         }
-        let ended = (0..machine.running.len()).any(|chosen| machine.go_on_running(chosen));
+        let ended = (0..machine.tasks.len()).any(|chosen| machine.poll_task(chosen));
         while machine.manual.write() {}
         machine.manual.rest();
         if ended { self.end_process() } else { Ok(()) }
@@ -219,9 +219,9 @@ impl<'a, D: Domain> Run<'a, D> {
 }
 
 impl Machine {
-    /// Polls one of those that run; whether it has ended with an error.
-    fn go_on_running(&mut self, chosen: usize) -> bool {
-        let Some(slot) = self.running.get_mut(chosen) else { return false };
+    /// Polls one of the tasks; returns whether it has ended with an error.
+    fn poll_task(&mut self, chosen: usize) -> bool {
+        let Some(slot) = self.tasks.get_mut(chosen) else { return false };
         let Some(running) = slot else { return false };
         match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => false,
@@ -232,11 +232,11 @@ impl Machine {
         }
     }
 
-    /// Polls one of the users. What users get wrong is theirs.
-    fn go_on_acting(&mut self, chosen: usize) {
-        let Some(acting) = self.acting.get_mut(chosen) else { return };
+    /// Polls one of the users; their errors are ignored.
+    fn poll_action(&mut self, chosen: usize) {
+        let Some(acting) = self.actions.get_mut(chosen) else { return };
         if acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            drop(self.acting.swap_remove(chosen));
+            drop(self.actions.swap_remove(chosen));
         }
     }
 }

@@ -13,57 +13,57 @@ pub struct Simulation<M> {
     turns: u64,
 }
 
-/// What has happened in all runs together: a test that meets nothing proves nothing.
+/// The counts of all runs together; check them, because a test without crashes proves little.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
     /// Runs.
     pub runs: u64,
-    /// What users did.
+    /// Actions of users.
     pub turns: u64,
     /// Power cuts.
     pub crashes: u64,
-    /// Processes that ended and started over.
+    /// Ends of the process, each followed by a new start.
     pub restarts: u64,
     /// Jumps of the clock.
     pub jumps: u64,
 }
 
-/// A run in which something did not hold.
+/// A run in which a check failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("seed {seed} failed: {message}\nreplay it with LEFTFOLD_SEED={seed}")]
 pub struct Failed {
-    /// The number that decides the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// What did not hold.
+    /// The message of the check.
     pub message: String,
 }
 
 impl<D: Domain, M: Fn() -> D> Simulation<M> {
-    /// Runs the domain that this makes, anew for every seed.
+    /// Makes a simulation of the domain; `make` is called for every seed.
     pub fn of(make: M) -> Self {
         Simulation { make, seeds: 200, steps: 1_500, turns: 20 }
     }
 
-    /// So many seeds, from 0 on: 200 unless said otherwise.
+    /// Sets the number of seeds, counted from 0; the default is 200.
     pub fn seeds(mut self, seeds: u64) -> Self {
         self.seeds = seeds;
         self
     }
 
-    /// So many steps of a run before it comes to rest: 1,500 unless said otherwise.
+    /// Sets the number of steps of a run before it comes to rest; the default is 1,500.
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = steps;
         self
     }
 
-    /// So often users act in a run: 20 times unless said otherwise.
+    /// Sets how often users act in a run; the default is 20.
     pub fn turns(mut self, turns: u64) -> Self {
         self.turns = turns;
         self
     }
 
-    /// Runs all seeds, or what the environment says; stops at the first that fails.
+    /// Runs all seeds, or those of the environment variables; stops at the first failure.
     pub fn run(&self) -> Result<Tally, Failed> {
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
         let seeds = match number("LEFTFOLD_SEED") {
@@ -75,14 +75,14 @@ impl<D: Domain, M: Fn() -> D> Simulation<M> {
             tally.runs += 1;
             let run = || Run::new((self.make)(), seed, self.turns, &mut tally).run(self.steps);
             let ended = catch_unwind(AssertUnwindSafe(run));
-            let ended = ended.unwrap_or_else(|panic| Err(words_of(&*panic)));
+            let ended = ended.unwrap_or_else(|panic| Err(panic_text(&*panic)));
             ended.map_err(|message| Failed { seed, message })?;
         }
         Ok(tally)
     }
 }
 
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("it panicked: {}", words.unwrap_or_default())

@@ -10,23 +10,23 @@ use leftfold_api::{
 use leftfold_io::fake::SeededRandom;
 use leftfold_store::{Embedded, LiveSubscription};
 
-/// A store that a seed drives: its answers take their time, some appends lose their answer, and
-/// deliveries are held up.
+/// A store whose behaviour the seed decides: calls and deliveries are delayed, and some appends
+/// lose their answer.
 pub struct SimStore {
     embedded: Embedded,
     random: Arc<SeededRandom>,
 }
 
-/// A subscription that delivers when the seed says so.
+/// A subscription whose delays the seed decides.
 pub struct SimSubscription {
     inner: LiveSubscription,
     random: Arc<SeededRandom>,
 }
 
-/// Out of so many appends one loses its answer.
+/// One of this number of appends loses its answer.
 const LOST_ANSWER: u64 = 40;
-/// A call is held up at most so often.
-const HELD_UP: u64 = 4;
+/// A call is delayed by fewer polls than this.
+const MAX_DELAY: u64 = 4;
 
 impl SimStore {
     pub(super) fn new(embedded: Embedded, random: Arc<SeededRandom>) -> Self {
@@ -37,7 +37,7 @@ impl SimStore {
         &self.embedded
     }
 
-    /// All that a query yields now, durably; it takes no time. An empty answer if the disk is off.
+    /// Reads all durable events of a query, without delay. Returns none if the disk is off.
     pub fn look(&self, query: Query) -> Vec<Recorded> {
         let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));
         while let Ok(page) = self.embedded.blocking().read(read) {
@@ -50,12 +50,12 @@ impl SimStore {
         events
     }
 
-    /// Lets others go on first, now and then.
-    async fn hold_up(&self) {
-        hold_up(&self.random).await;
+    /// Delays a call by a random number of polls.
+    async fn delay(&self) {
+        delay(&self.random).await;
     }
 
-    async fn reached(&self, cursor: Cursor) {
+    async fn wait_for_head(&self, cursor: Cursor) {
         poll_fn(|cx| {
             if self.embedded.blocking().head().covers(&cursor) {
                 return Poll::Ready(());
@@ -67,8 +67,8 @@ impl SimStore {
     }
 }
 
-async fn hold_up(random: &SeededRandom) {
-    let mut left = random.below(HELD_UP);
+async fn delay(random: &SeededRandom) {
+    let mut left = random.below(MAX_DELAY);
     poll_fn(|cx| {
         if left == 0 {
             return Poll::Ready(());
@@ -82,7 +82,7 @@ async fn hold_up(random: &SeededRandom) {
 
 impl Subscription for SimSubscription {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
-        hold_up(&self.random).await;
+        delay(&self.random).await;
         self.inner.next().await
     }
 
@@ -95,47 +95,47 @@ impl EventStore for SimStore {
     type Subscription = SimSubscription;
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.hold_up().await;
+        self.delay().await;
         let answer = self.embedded.append(append).await;
-        self.hold_up().await;
+        self.delay().await;
         if answer.is_ok() && self.random.one_in(LOST_ANSWER) {
-            // What a connection that breaks looks like: written, and nobody was told.
+            // As after a broken connection: the append is written, but the caller gets an error.
             return Err(Failure::Busy { attempts: 0 }.into());
         }
         answer
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         if let Some(cursor) = read.at_least.clone() {
-            self.reached(cursor).await;
+            self.wait_for_head(cursor).await;
         }
         self.embedded.blocking().read(read)
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<SimSubscription, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         let inner = self.embedded.blocking().subscribe(subscribe)?;
         Ok(SimSubscription { inner, random: self.random.clone() })
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         Ok(self.embedded.blocking().head())
     }
 
     async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         self.embedded.blocking().stream(name)
     }
 
     async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         self.embedded.blocking().streams(&streams)
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         self.embedded.blocking().checkpoint(name)
     }
 
@@ -180,7 +180,7 @@ impl EventStore for SimStore {
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.hold_up().await;
+        self.delay().await;
         self.embedded.blocking().indexes()
     }
 }

@@ -8,18 +8,18 @@ use super::SimStore;
 use crate::reactor::{Handler, Reactor};
 use crate::time::FakeTime;
 
-/// Something that runs, or that a user does. An error ends all that runs, and it starts over: the
-/// process has stopped, and the machine has not.
+/// A task of the domain, or an action of a user. An error ends the process: all tasks end and start
+/// over, and the disk keeps its content.
 pub type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
-/// Takes a future as something that runs.
+/// Boxes a future as a task.
 pub fn running<T, E: std::fmt::Display>(
     future: impl Future<Output = Result<T, E>> + 'static,
 ) -> Running {
     Box::pin(async move { future.await.map(drop).map_err(|error| error.to_string()) })
 }
 
-/// What a domain's things run in. After a crash it is another.
+/// The environment of a domain's tasks. After a crash there is a new one.
 pub struct World {
     pub(super) store: Arc<SimStore>,
     pub(super) time: FakeTime,
@@ -27,22 +27,22 @@ pub struct World {
 }
 
 impl World {
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> Arc<SimStore> {
         self.store.clone()
     }
 
-    /// The time.
+    /// Returns the clock.
     pub fn time(&self) -> FakeTime {
         self.time.clone()
     }
 
-    /// Random numbers that the seed decides.
+    /// Returns the source of randomness, which the seed decides.
     pub fn random(&self) -> Arc<SeededRandom> {
         self.random.clone()
     }
 
-    /// A reactor with this world's store, time and randomness.
+    /// Makes a reactor with this world's store, clock and randomness.
     pub fn reactor<H: Handler>(
         &self,
         name: &str,
@@ -52,34 +52,34 @@ impl World {
         self.equip(Reactor::new(name, query, self.store(), handler))
     }
 
-    /// A reactor with this world's time and randomness, such as that of
+    /// Sets this world's clock and randomness on a reactor, such as that of
     /// [`timers`](crate::timer::timers).
     pub fn equip<H: Handler>(&self, reactor: Reactor<SimStore, H>) -> Reactor<SimStore, H> {
         reactor.time(self.time()).random(self.random())
     }
 
-    /// All that a query yields now, durably. An empty answer if the disk is off.
+    /// Reads all durable events of a query. Returns none if the disk is off.
     pub fn read(&self, query: Query) -> Vec<Recorded> {
         self.store.look(query)
     }
 }
 
-/// What is simulated. What it holds itself is the world outside: it survives every crash, as mails do
-/// that were sent.
+/// The domain under simulation. Its own fields are the outside world: they survive every crash, as
+/// sent mails do.
 pub trait Domain {
-    /// All that runs. Called at the start and after every crash.
+    /// Returns all tasks. Called at the start and after every crash.
     fn runs(&self, world: &World) -> Vec<Running>;
 
-    /// What users do, turn by turn, counted from 0. What is cut short by a crash may have happened or
-    /// not; the user does not try again.
+    /// Returns the action of a user; `turn` counts from 0. A crash may interrupt it before or after
+    /// its effect; the user does not retry.
     fn act(&self, world: &World, turn: u64) -> Running;
 
-    /// What holds at every moment.
+    /// Checks what must hold at every moment.
     fn check(&self, world: &World) -> Result<(), String> {
         _ = world;
         Ok(())
     }
 
-    /// What holds when nothing is left to be done.
+    /// Checks what must hold when nothing is left to do.
     fn check_at_rest(&self, world: &World) -> Result<(), String>;
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::{Time, Waiting, later};
 
-/// A time that stands still until it is moved. Its clones are one.
+/// A clock that stands still until it is moved. Its clones share the time.
 #[derive(Debug, Clone, Default)]
 pub struct FakeTime {
     inner: Arc<Inner>,
@@ -16,26 +16,26 @@ pub struct FakeTime {
 #[derive(Debug, Default)]
 struct Inner {
     micros: Mutex<i64>,
-    moved: Event,
+    changed: Event,
 }
 
 impl FakeTime {
-    /// It is this moment.
+    /// Makes a clock that shows this time.
     pub fn at(now: Timestamp) -> Self {
         let time = FakeTime::default();
         time.set(now);
         time
     }
 
-    /// Goes on by so much, and wakes who has waited for it.
+    /// Moves the clock forward, and wakes the waits that are due.
     pub fn advance(&self, by: Duration) {
         self.set(later(self.now(), by));
     }
 
-    /// Jumps to a moment, maybe backwards.
+    /// Sets the clock, perhaps backwards.
     pub fn set(&self, now: Timestamp) {
         *self.inner.micros.lock() = now.micros();
-        self.inner.moved.notify(usize::MAX);
+        self.inner.changed.notify(usize::MAX);
     }
 }
 
@@ -48,12 +48,12 @@ impl Time for FakeTime {
         let time = self.clone();
         Box::pin(async move {
             loop {
-                // Listen before looking: a move in between is not missed.
-                let moved = time.inner.moved.listen();
+                // Listen before checking, so that no change is missed.
+                let changed = time.inner.changed.listen();
                 if time.now() >= at {
                     return;
                 }
-                moved.await;
+                changed.await;
             }
         })
     }

@@ -1,9 +1,9 @@
-//! Time, as what runs here knows it: what o'clock it is, and waiting until then.
+//! Time: the clock, and waiting until a moment.
 //!
-//! Nothing in this crate needs a runtime: what runs is a future that its user spawns or polls. The one
-//! thing that a future can't do by itself is to wait for a moment; it asks a [`Time`] for that.
-//! [`SystemTime`] works everywhere, [`TokioTime`] (feature `tokio`) uses the timer that a program on
-//! tokio has anyway, and [`FakeTime`] stands still until a test moves it.
+//! Nothing in this crate needs a runtime: reactors, views and runners are futures that their user
+//! spawns or polls. Only to wait for a moment do they need help, from a [`Time`]. [`SystemTime`]
+//! works everywhere, [`TokioTime`] (feature `tokio`) uses the timer of the tokio runtime, and
+//! [`FakeTime`] stands still until a test moves it.
 
 mod fake;
 mod system;
@@ -21,18 +21,18 @@ pub use system::SystemTime;
 #[cfg(feature = "tokio")]
 pub use self::tokio::TokioTime;
 
-/// A wait; ready when its moment has come.
+/// A wait that is ready when its moment has come.
 pub type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tells the time and waits for it.
+/// A clock, and waiting until a moment.
 pub trait Time: Send + Sync + 'static {
-    /// The time now. It may step backwards, as clocks on walls do.
+    /// Returns the current time. It may step backwards, as wall clocks do.
     fn now(&self) -> Timestamp;
 
-    /// Ready at this moment, or soon after; at once if it has passed.
+    /// Waits until a moment; ready at once if it has passed.
     fn until(&self, at: Timestamp) -> Waiting;
 
-    /// Ready after so much time.
+    /// Waits for a duration.
     fn after(&self, time: Duration) -> Waiting {
         self.until(later(self.now(), time))
     }
@@ -48,13 +48,13 @@ impl<T: Time + ?Sized> Time for std::sync::Arc<T> {
     }
 }
 
-/// So much later; the end of time at most.
+/// Adds a duration to a moment, saturating.
 pub fn later(from: Timestamp, time: Duration) -> Timestamp {
     let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     Timestamp(from.micros().saturating_add(micros))
 }
 
-/// How long it is until then; nothing if it has passed.
+/// Returns the duration until a moment, or zero if it has passed.
 fn time_until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(at.micros().saturating_sub(now.micros())).unwrap_or(0))
 }

@@ -11,37 +11,37 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Time, Waiting, time_until};
 
-/// The thread looks at the clock at least so often, since it may be set while it sleeps.
+/// The longest sleep of the thread between looks at the clock, because the clock may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// The machine's time. One thread waits for all; it starts with the first wait.
+/// The system's clock. One thread serves all waits; it starts with the first wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemTime;
 
-/// When, and a number that tells equal moments apart.
+/// The moment, and a number that tells equal moments apart.
 type Key = (Timestamp, u64);
 
 #[derive(Default)]
-struct Waits {
+struct WaitQueue {
     wakers: Mutex<Wakers>,
     added: Condvar,
 }
 
-/// Who is to be woken when.
+/// The wakers by moment.
 #[derive(Default)]
 struct Wakers {
     count: u64,
     by_moment: BTreeMap<Key, Waker>,
 }
 
-static WAITS: LazyLock<Option<Arc<Waits>>> = LazyLock::new(|| {
-    let waits = Arc::new(Waits::default());
+static WAITS: LazyLock<Option<Arc<WaitQueue>>> = LazyLock::new(|| {
+    let waits = Arc::new(WaitQueue::default());
     let of_thread = waits.clone();
     let thread = thread::Builder::new().name("leftfold-time".to_owned());
     thread.spawn(move || of_thread.run()).ok().map(|_| waits)
 });
 
-impl Waits {
+impl WaitQueue {
     fn run(&self) {
         loop {
             let mut wakers = self.wakers.lock();
@@ -70,20 +70,20 @@ impl Waits {
     }
 }
 
-/// A place among the waits; given up when nobody waits any more.
-struct Place(Option<Key>);
+/// A registration of a wait, removed when the wait is dropped.
+struct WaitGuard(Option<Key>);
 
-impl Place {
-    fn leave(&mut self) {
+impl WaitGuard {
+    fn cancel(&mut self) {
         if let (Some(key), Some(waits)) = (self.0.take(), &*WAITS) {
             waits.wakers.lock().by_moment.remove(&key);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
-        self.leave();
+        self.cancel();
     }
 }
 
@@ -93,15 +93,15 @@ impl Time for SystemTime {
     }
 
     fn until(&self, at: Timestamp) -> Waiting {
-        let mut place = Place(None);
+        let mut guard = WaitGuard(None);
         Box::pin(poll_fn(move |context| {
-            place.leave();
+            guard.cancel();
             if SystemTime.now() >= at {
                 return Poll::Ready(());
             }
             match &*WAITS {
-                Some(waits) => place.0 = Some(waits.add(at, context.waker().clone())),
-                // Without a thread to wait in, whoever polls waits by polling.
+                Some(waits) => guard.0 = Some(waits.add(at, context.waker().clone())),
+                // There is no thread to wake the task, so it polls.
                 None => context.waker().wake_by_ref(),
             }
             Poll::Pending

@@ -2,7 +2,7 @@ use leftfold_api::Timestamp;
 
 use super::{SystemTime, Time, Waiting, time_until};
 
-/// The machine's time, waited for by tokio. A wait must be polled in a tokio runtime.
+/// The system's clock with tokio's timer. A wait must be polled in a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioTime;
 
@@ -13,7 +13,7 @@ impl Time for TokioTime {
 
     fn until(&self, at: Timestamp) -> Waiting {
         Box::pin(async move {
-            // The clock may have been set meanwhile: look again.
+            // The clock may have been set meanwhile, so check again.
             while SystemTime.now() < at {
                 ::tokio::time::sleep(time_until(SystemTime.now(), at)).await;
             }

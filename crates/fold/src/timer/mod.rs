@@ -1,9 +1,9 @@
-//! Timers: something is to happen at a time, whatever happens to the process meanwhile.
+//! Durable timers: an event is appended at a time, also after crashes and restarts.
 //!
-//! A timer is set by a fact, in a stream of its own: `leftfold.timer-NAME`. When it is due, another
-//! fact there says that it has fired, in the same append as the event that was asked for. So it fires
-//! once, and a deadline survives a restart. Setting it again, or cancelling it, before it has fired is
-//! a fact behind the first, and what fires is the last that was set.
+//! A timer is set by an event in a stream of its own, `leftfold.timer-NAME`. When it is due,
+//! another event in that stream records that it has fired, in the same append as the requested
+//! event. So it fires once, and a deadline survives a restart. A timer that is set again or
+//! cancelled before it has fired gets another event in its stream; only the last setting fires.
 //!
 //! ```
 //! # use leftfold::timer::{self, Timer};
@@ -15,8 +15,8 @@
 //! # drop(append);
 //! ```
 //!
-//! Something must run [`timers`], in one process of all that use the store. A timer is kept in memory
-//! until its time has come: as many as [`held_lanes`](crate::reactor::ReactorLimits::held_lanes).
+//! One process among all that use the store must run [`timers`]. Pending timers are in memory, at
+//! most [`held_lanes`](crate::reactor::ReactorLimits::held_lanes).
 
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ use crate::text::as_text;
 const SET: &str = "leftfold.TimerSet";
 const CANCELLED: &str = "leftfold.TimerCancelled";
 const FIRED: &str = "leftfold.TimerFired";
-/// What tells one setting of a timer from another: they wait side by side.
+/// The key of the tag that tells the settings of timers apart, so that they wait independently.
 const SETTING: &str = "leftfold.timer";
 
-/// An event that is to be appended at a time.
+/// An event to append at a time.
 #[derive(Debug, Clone)]
 pub struct Timer {
     name: String,
@@ -41,7 +41,7 @@ pub struct Timer {
     event: NewEvent,
 }
 
-/// What a timer's fact says.
+/// The data of the event that sets a timer.
 #[derive(Serialize, Deserialize)]
 struct Setting {
     #[serde(with = "as_text")]
@@ -58,7 +58,7 @@ struct Setting {
     data: Payload,
 }
 
-/// JSON stays readable.
+/// A payload; JSON and other text stays readable.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Payload {
@@ -67,8 +67,8 @@ enum Payload {
 }
 
 impl Timer {
-    /// At that time the event is appended to the stream. A timer that is set twice under one name
-    /// before it has fired is one timer.
+    /// Makes a timer that appends the event to the stream at `due`. Setting a timer of the same
+    /// name again before it has fired replaces it.
     pub fn new(
         name: impl Into<String>,
         due: Timestamp,
@@ -78,7 +78,8 @@ impl Timer {
         Timer { name: name.into(), due, stream: stream.into(), event }
     }
 
-    /// The fact that sets it, and its stream. The event's metadata are not kept.
+    /// Returns the event that sets the timer, and its stream. The metadata of the timer's event is
+    /// not stored.
     pub fn set(self) -> (String, NewEvent) {
         let Timer { name, due, stream, event } = self;
         let data = match String::from_utf8(event.data.to_vec()) {
@@ -101,20 +102,21 @@ impl Timer {
         (stream_of(&name), set)
     }
 
-    /// The fact that cancels a timer, and its stream. One that has fired is not cancelled by it.
+    /// Returns the event that cancels a timer, and its stream. It has no effect after the timer has
+    /// fired.
     pub fn cancel(name: &str) -> (String, NewEvent) {
         (stream_of(name), NewEvent::json(CANCELLED, "{}"))
     }
 }
 
 impl Results {
-    /// With a timer set.
+    /// Adds an event that sets a timer.
     pub fn timer(self, timer: Timer) -> Self {
         let (stream, event) = timer.set();
         self.event(stream, event)
     }
 
-    /// With a timer cancelled.
+    /// Adds an event that cancels a timer.
     pub fn cancel_timer(self, name: &str) -> Self {
         let (stream, event) = Timer::cancel(name);
         self.event(stream, event)
@@ -125,7 +127,7 @@ fn stream_of(name: &str) -> String {
     format!("leftfold.timer-{name}")
 }
 
-/// Fires all timers of a store when they are due: run it as any reactor. Give it a clock with
+/// Makes the reactor that fires all timers of a store. Run it like any reactor. Set its clock with
 /// [`Reactor::time`].
 pub fn timers<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
@@ -149,7 +151,7 @@ async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback
     let timer = cause.event.stream();
     let last = store.stream(timer).await?.map(|info| info.version);
     if last != Some(cause.event.version()) {
-        // It was set again, cancelled, or has fired.
+        // It was set again or cancelled, or has fired.
         return Ok(Results::none());
     }
     let fired = NewEvent::json(FIRED, "{}");
@@ -159,7 +161,7 @@ async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback
 }
 
 impl Setting {
-    /// The event that was asked for.
+    /// Returns the requested event and its stream.
     fn wanted(self, set: &Recorded) -> (String, NewEvent) {
         let data = match self.data {
             Payload::Text { text } => text.into_bytes(),

@@ -1,53 +1,53 @@
 use leftfold_api::{Coded, Cursor, ReadError, Timestamp};
 use thiserror::Error;
 
-/// Why a view does not go on, or can't answer.
+/// Why a view has stopped, or can't answer.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// The store has another history than the one that the rows were made from.
+    /// The rows were made from another history than the store's.
     #[error(
         "view {view} was made from events that this store does not have (the last of them at \
-         position {position}): was the store restored? Build the view anew"
+         position {position}). The store was probably restored from a backup. Rebuild the view"
     )]
     OtherHistory {
         /// The view.
         view: String,
-        /// The position of the last event that it has seen.
+        /// The position of the last event in the rows.
         position: u64,
     },
     /// The rows were made by another version of the view, or by another view.
-    #[error("the rows are those of {found}, not of {wanted}: build the view anew, beside them")]
+    #[error("the rows were made by {found}, expected {wanted}: rebuild the view beside them")]
     OtherLogic {
-        /// What they were made by.
+        /// The name and version that made them.
         found: String,
-        /// What they should be made by.
+        /// The expected name and version.
         wanted: String,
     },
-    /// Somebody else keeps the same rows up to date.
-    #[error("view {view} was overtaken: somebody else writes its rows; stop one of the two")]
+    /// Another process writes the same rows.
+    #[error("view {view} was overtaken: another process writes its rows; stop one of the two")]
     Overtaken {
         /// The view.
         view: String,
     },
-    /// It did not get there in time.
-    #[error("the view is not at {cursor} yet, and would not be waited for after {deadline}")]
+    /// The view did not reach the cursor before the deadline.
+    #[error("the view did not reach {cursor} before {deadline}; retry later")]
     Late {
-        /// Where it should have been.
+        /// The cursor that was asked for.
         cursor: Cursor,
-        /// When.
+        /// The deadline.
         deadline: Timestamp,
     },
     /// An event can't be applied.
     #[error("{message}")]
     Event {
-        /// What is wrong with it.
+        /// The error message.
         message: String,
     },
     /// The rows can't be read or written.
     #[error("the rows can't be read or written: {message}")]
     Rows {
-        /// What is wrong.
+        /// The error message.
         message: String,
     },
     /// The store can't be read.
@@ -56,7 +56,7 @@ pub enum ViewError {
 }
 
 impl ViewError {
-    /// An event can't be applied.
+    /// Returns the error for an event that can't be applied.
     pub fn event(message: impl Into<String>) -> Self {
         ViewError::Event { message: message.into() }
     }

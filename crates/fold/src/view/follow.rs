@@ -5,13 +5,13 @@ use leftfold_api::{
 
 use super::{Anchor, Backing, Saved, View, ViewError};
 
-/// Events that are committed at a time.
+/// The maximum number of events in one commit.
 const BATCH: usize = 512;
-/// Bytes of events that are committed at a time; one event is taken whatever its size.
+/// The maximum bytes of events in one commit; one event is accepted whatever its size.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Rows that are being kept up to date.
-pub(super) struct Following<'a, V, S: EventStore> {
+/// The subscription that keeps rows up to date.
+pub(super) struct Follower<'a, V, S: EventStore> {
     view: &'a V,
     rows: &'a dyn Backing,
     subscription: S::Subscription,
@@ -24,8 +24,8 @@ pub(super) fn made_by<V: View>() -> String {
     format!("{} {}", V::NAME, V::LOGIC)
 }
 
-impl<'a, V: View, S: EventStore> Following<'a, V, S> {
-    /// Goes on from where the rows are, if they are this view's of this store.
+impl<'a, V: View, S: EventStore> Follower<'a, V, S> {
+    /// Subscribes after the rows' cursor, if the rows are this view's and made from this store.
     pub(super) async fn start(
         view: &'a V,
         store: &S,
@@ -40,10 +40,10 @@ impl<'a, V: View, S: EventStore> Following<'a, V, S> {
             Ok(subscription) => subscription,
             Err(error) => return Err(other_history::<V>(error, saved.as_ref())),
         };
-        Ok(Following { view, rows, subscription, saved, batch: Vec::new(), bytes: 0 })
+        Ok(Follower { view, rows, subscription, saved, batch: Vec::new(), bytes: 0 })
     }
 
-    /// Takes the next events and commits them; says whether that was all there is.
+    /// Reads the next event and commits full batches; returns whether the view has caught up.
     pub(super) async fn step(&mut self) -> Result<bool, ViewError> {
         match self.subscription.next().await? {
             Delivery::Event(event, at) => {
@@ -61,7 +61,7 @@ impl<'a, V: View, S: EventStore> Following<'a, V, S> {
         }
     }
 
-    /// Once caught up: each event is committed as it comes.
+    /// Reads and commits the next event, once the view has caught up.
     pub(super) async fn step_live(&mut self) -> Result<(), ViewError> {
         match self.subscription.next().await? {
             Delivery::Event(event, at) => {
@@ -89,7 +89,7 @@ impl<'a, V: View, S: EventStore> Following<'a, V, S> {
     }
 }
 
-/// Whether rows are this view's, and made from what this store holds.
+/// Checks that rows are this view's, and were made from this store's events.
 async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), ViewError> {
     if saved.made_by != made_by::<V>() {
         let (found, wanted) = (saved.made_by.clone(), made_by::<V>());
@@ -99,7 +99,7 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         // A position is no place among many partitions. The cursor names the history all the same.
         return match store.head().await?.covers(&saved.cursor) {
             true => Ok(()),
-            false => Err(gone::<V>(Some(saved))),
+            false => Err(history_error::<V>(Some(saved))),
         };
     }
     let Some(anchor) = &saved.anchor else { return Ok(()) };
@@ -108,7 +108,7 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         Ok(page) => page,
         Err(error) => return Err(other_history::<V>(error, Some(saved))),
     };
-    // Retention may hide the event itself; then the next one stands there, later.
+    // Retention may hide the event itself; then the page begins with a later one.
     let is_same = |event: &Recorded| match event.position() == anchor.position {
         true => event.id() == anchor.id && event.commit_time().micros() == anchor.commit_time,
         false => true,
@@ -116,22 +116,22 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
     let ends_before =
         page.events.is_empty() && !page.more && !store.head().await?.covers(&saved.cursor);
     if ends_before || !page.events.first().is_none_or(is_same) {
-        return Err(gone::<V>(Some(saved)));
+        return Err(history_error::<V>(Some(saved)));
     }
     Ok(())
 }
 
-/// A cursor that this store does not know is one of another history.
+/// Converts the error for a cursor that this store does not know.
 fn other_history<V: View>(error: ReadError, saved: Option<&Saved>) -> ViewError {
     match error {
         ReadError::Invalid(Invalid { code: "cursor_ahead" | "cursor_foreign", .. }) => {
-            gone::<V>(saved)
+            history_error::<V>(saved)
         }
         error => error.into(),
     }
 }
 
-fn gone<V: View>(saved: Option<&Saved>) -> ViewError {
+fn history_error<V: View>(saved: Option<&Saved>) -> ViewError {
     let anchor = saved.and_then(|saved| saved.anchor.as_ref());
     let position = anchor.map_or(0, |anchor| anchor.position);
     ViewError::OtherHistory { view: V::NAME.to_owned(), position }

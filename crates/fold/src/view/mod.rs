@@ -1,14 +1,14 @@
-//! Views in Rust: a fold over any query into rows, in memory or in a file.
+//! Views in Rust: a fold of any query into rows, in memory or in a file.
 //!
-//! A [`View`] says which events it wants and what each of them changes. A [`Viewing`] keeps it up to
-//! date: rows and the cursor of the last event are committed in one transaction, and the cursor by
-//! compare-and-set, so that of two who write the same rows one stops. Beside the cursor stand the
-//! position and the id of that event: a store that was restored and has gone another way since is
-//! noticed, and its view is refused until it is built anew.
+//! A [`View`] names its events and what each of them changes. A [`Viewing`] keeps it up to date.
+//! Rows and the cursor of the last event are committed in one transaction, with compare-and-set on
+//! the cursor: if two processes write the same rows, one of them stops. The position and id of the
+//! last event are stored beside the cursor. So a store that was restored and has continued
+//! differently is noticed, and the view is refused until it is rebuilt.
 //!
-//! A view is a function of the facts: given the same events, the same rows. When that function changes,
-//! raise [`View::LOGIC`] and let [`Viewing::rebuild`] build the new rows beside the old ones, which
-//! answer until the new ones have caught up.
+//! A view is a function of the facts: the same events give the same rows. When that function
+//! changes, raise [`View::LOGIC`] and call [`Viewing::rebuild`]. It builds the new rows beside the
+//! old ones, which answer until the new ones have caught up.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -61,19 +61,19 @@ pub use viewing::{Lag, Viewing};
 
 use leftfold_api::{Query, Recorded};
 
-/// A fold over what a query yields, into rows.
+/// A fold of a query's events into rows.
 pub trait View: Send + Sync + 'static {
-    /// What its rows are known by.
+    /// The name that identifies its rows.
     const NAME: &'static str;
 
-    /// The version of `query` and `apply`: raise it when the same events come to other rows. Rows of
-    /// another version are not taken up.
+    /// The version of `query` and `apply`: raise it when the same events lead to other rows. Rows
+    /// of another version are refused.
     const LOGIC: u32 = 1;
 
-    /// Which events it wants.
+    /// Returns the query of its events.
     fn query(&self) -> Query;
 
-    /// What an event changes. It depends on nothing but the rows and the event. An error stops the
-    /// view before this event.
+    /// Applies an event to the rows. The change depends only on the rows and the event. An error
+    /// stops the view before this event.
     fn apply(&self, rows: &mut dyn Rows, event: &Recorded) -> Result<(), ViewError>;
 }

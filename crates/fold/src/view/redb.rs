@@ -6,7 +6,7 @@ use super::{Backing, Row, Rows, Saved, ViewError};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const SAVED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("saved");
-/// The key of what stands beside the rows.
+/// The key of the state that is stored beside the rows.
 const SELF: &str = "view";
 
 /// Rows in one file, with the cursor in the same transaction.
@@ -15,14 +15,14 @@ pub struct RedbRows {
 }
 
 impl RedbRows {
-    /// Opens the file, or makes it. If it is damaged beyond opening, delete it: it is made again from
-    /// the events.
+    /// Opens the file, or creates it. If it is too damaged to open, delete it; the view is rebuilt
+    /// from the events.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ViewError> {
         let database = Database::create(path).map_err(ViewError::rows)?;
-        let begun = database.begin_write().map_err(ViewError::rows)?;
-        begun.open_table(ROWS).map_err(ViewError::rows)?;
-        begun.open_table(SAVED).map_err(ViewError::rows)?;
-        begun.commit().map_err(ViewError::rows)?;
+        let transaction = database.begin_write().map_err(ViewError::rows)?;
+        transaction.open_table(ROWS).map_err(ViewError::rows)?;
+        transaction.open_table(SAVED).map_err(ViewError::rows)?;
+        transaction.commit().map_err(ViewError::rows)?;
         Ok(RedbRows { database })
     }
 }
@@ -50,8 +50,8 @@ fn decode(bytes: &[u8]) -> Result<Saved, ViewError> {
 
 impl Backing for RedbRows {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
-        let begun = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = begun.open_table(SAVED).map_err(ViewError::rows)?;
+        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = transaction.open_table(SAVED).map_err(ViewError::rows)?;
         let found = table.get(SELF).map_err(ViewError::rows)?;
         found.map(|found| decode(found.value())).transpose()
     }
@@ -62,33 +62,33 @@ impl Backing for RedbRows {
         to: &Saved,
         change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
     ) -> Result<bool, ViewError> {
-        // A transaction that is not committed leaves nothing.
-        let begun = self.database.begin_write().map_err(ViewError::rows)?;
+        // A transaction that is not committed changes nothing.
+        let transaction = self.database.begin_write().map_err(ViewError::rows)?;
         {
-            let mut beside = begun.open_table(SAVED).map_err(ViewError::rows)?;
-            let found = beside.get(SELF).map_err(ViewError::rows)?;
+            let mut saved_state = transaction.open_table(SAVED).map_err(ViewError::rows)?;
+            let found = saved_state.get(SELF).map_err(ViewError::rows)?;
             let found = found.map(|found| decode(found.value())).transpose()?;
             if found.as_ref() != expected {
                 return Ok(false);
             }
             let saved = serde_json::to_vec(to).map_err(ViewError::rows)?;
-            beside.insert(SELF, &saved[..]).map_err(ViewError::rows)?;
-            change(&mut Changes(begun.open_table(ROWS).map_err(ViewError::rows)?))?;
+            saved_state.insert(SELF, &saved[..]).map_err(ViewError::rows)?;
+            change(&mut Changes(transaction.open_table(ROWS).map_err(ViewError::rows)?))?;
         }
-        begun.commit().map_err(ViewError::rows)?;
+        transaction.commit().map_err(ViewError::rows)?;
         Ok(true)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        let begun = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = begun.open_table(ROWS).map_err(ViewError::rows)?;
+        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = transaction.open_table(ROWS).map_err(ViewError::rows)?;
         let found = table.get(key).map_err(ViewError::rows)?;
         Ok(found.map(|found| found.value().to_vec()))
     }
 
     fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        let begun = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = begun.open_table(ROWS).map_err(ViewError::rows)?;
+        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
+        let table = transaction.open_table(ROWS).map_err(ViewError::rows)?;
         let mut rows = Vec::new();
         for row in table.range(from.max(prefix)..).map_err(ViewError::rows)? {
             let (key, value) = row.map_err(ViewError::rows)?;

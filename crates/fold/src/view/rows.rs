@@ -8,9 +8,9 @@ use crate::text::as_text;
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
-/// Rows while an event changes them: what was put is seen at once.
+/// Access to rows while an event is applied; changes are visible at once.
 pub trait Rows {
-    /// The value of a key.
+    /// Returns the value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError>;
 
     /// Sets the value of a key.
@@ -20,19 +20,19 @@ pub trait Rows {
     fn remove(&mut self, key: &[u8]) -> Result<(), ViewError>;
 }
 
-/// What stands beside the rows.
+/// The state that is stored beside the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// The view's name and the version of its logic.
     pub(crate) made_by: String,
-    /// Up to where the rows are.
+    /// The cursor up to which the rows are.
     #[serde(with = "as_text")]
     pub(crate) cursor: Cursor,
     /// The last event in them.
     pub(crate) anchor: Option<Anchor>,
 }
 
-/// The last event in the rows: by it another history is told.
+/// The last event in the rows, by which another history is noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     pub(crate) position: u64,
@@ -49,19 +49,19 @@ impl Anchor {
 }
 
 impl Saved {
-    /// Up to where the rows are.
+    /// Returns the cursor up to which the rows are.
     pub fn cursor(&self) -> Cursor {
         self.cursor.clone()
     }
 }
 
-/// Where rows are kept: changed in transactions, each with what stands beside them.
+/// Stores rows. They change in transactions, together with the state beside them.
 pub trait Backing: Send + Sync + 'static {
-    /// What stands beside the rows; none if there are none yet.
+    /// Returns the state beside the rows, or `None` if there are no rows yet.
     fn saved(&self) -> Result<Option<Saved>, ViewError>;
 
-    /// Changes the rows and what stands beside them, all or nothing, if what stands there now is
-    /// what is expected; says whether it was.
+    /// Changes the rows and the state beside them, all or nothing, if the current state is the
+    /// expected one. Returns whether it was.
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -69,10 +69,11 @@ pub trait Backing: Send + Sync + 'static {
         change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
     ) -> Result<bool, ViewError>;
 
-    /// The value of a key.
+    /// Returns the value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError>;
 
-    /// The first rows, at most so many, whose keys begin with this, from a key on.
+    /// Returns the first rows whose keys begin with `prefix` and are not before `from`, at most
+    /// `limit`.
     fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError>;
 }
 

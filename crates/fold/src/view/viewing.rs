@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use leftfold_api::{Cursor, EventStore, Read, Timestamp};
 use parking_lot::RwLock;
 
-use super::follow::Following;
+use super::follow::Follower;
 use super::{Backing, View, ViewError};
 use crate::time::{SystemTime, Time};
 
@@ -15,67 +15,66 @@ use crate::time::{SystemTime, Time};
 pub struct Viewing<V, S> {
     view: V,
     store: Arc<S>,
-    /// The rows that answer now.
+    /// The current rows.
     rows: RwLock<Arc<dyn Backing>>,
     time: Arc<dyn Time>,
-    /// Something was committed, or other rows answer.
+    /// Notified when something was committed, or the rows were swapped.
     moved: Event,
 }
 
-/// How far a view is behind.
+/// How far a view is behind the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lag {
-    /// It has all that the store has.
+    /// It is up to date.
     None,
-    /// The oldest event that it has not was committed so long ago.
+    /// The oldest missing event was committed this long ago.
     Since(Duration),
 }
 
 impl<V: View, S: EventStore> Viewing<V, S> {
-    /// A view, and where its rows are kept.
+    /// Makes a view with its rows.
     pub fn new(view: V, store: Arc<S>, rows: impl Backing) -> Self {
         let rows: Arc<dyn Backing> = Arc::new(rows);
         let (rows, time, moved) = (RwLock::new(rows), Arc::new(SystemTime), Event::new());
         Viewing { view, store, rows, time, moved }
     }
 
-    /// Another clock than the machine's.
+    /// Sets another clock than the system's.
     pub fn time(mut self, time: impl Time) -> Self {
         self.time = Arc::new(time);
         self
     }
 
-    /// The rows as they are now. They are not at a particular place; see [`Viewing::at_least`].
+    /// Returns the current rows. They may lag behind; see [`Viewing::at_least`].
     pub fn rows(&self) -> Arc<dyn Backing> {
         self.rows.read().clone()
     }
 
-    /// Takes in all that is there.
+    /// Applies all events that are in the store.
     pub async fn catch_up(&self) -> Result<(), ViewError> {
         let rows = self.rows();
         self.follow(&*rows).await.map(drop)
     }
 
-    async fn follow<'a>(&'a self, rows: &'a dyn Backing) -> Result<Following<'a, V, S>, ViewError> {
-        let mut following = Following::start(&self.view, &*self.store, rows).await?;
-        while !following.step().await? {
+    async fn follow<'a>(&'a self, rows: &'a dyn Backing) -> Result<Follower<'a, V, S>, ViewError> {
+        let mut follower = Follower::start(&self.view, &*self.store, rows).await?;
+        while !follower.step().await? {
             self.moved.notify(usize::MAX);
         }
         self.moved.notify(usize::MAX);
-        Ok(following)
+        Ok(follower)
     }
 
-    /// Keeps the rows up to date until something is wrong. When other rows take their place, it goes
-    /// on with those.
+    /// Keeps the rows up to date until an error. After a rebuild it continues with the new rows.
     pub async fn run(&self) -> Result<(), ViewError> {
         loop {
             let rows = self.rows();
-            let mut following = self.follow(&*rows).await?;
+            let mut follower = self.follow(&*rows).await?;
             while Arc::ptr_eq(&rows, &*self.rows.read()) {
-                let swapped = self.swapped(&rows);
-                let step = pin!(following.step_live());
+                let swapped = self.wait_for_swap(&rows);
+                let step = pin!(follower.step_live());
                 match select(pin!(swapped), step).await {
-                    // What is on its way is read again by whoever follows the new rows.
+                    // The follower of the new rows reads the interrupted delivery again.
                     Either::Left(_) => break,
                     Either::Right((step, _)) => {
                         step?;
@@ -86,7 +85,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         }
     }
 
-    /// Keeps the rows up to date until it is told to stop.
+    /// Keeps the rows up to date until `stop` is ready.
     pub async fn run_until(&self, stop: impl Future<Output = ()>) -> Result<(), ViewError> {
         match select(pin!(self.run()), pin!(stop)).await {
             Either::Left((ended, _)) => ended,
@@ -94,8 +93,8 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         }
     }
 
-    /// Waits until other rows answer than these.
-    async fn swapped(&self, rows: &Arc<dyn Backing>) {
+    /// Waits until these rows are replaced.
+    async fn wait_for_swap(&self, rows: &Arc<dyn Backing>) {
         loop {
             let moved = self.moved.listen();
             if !Arc::ptr_eq(rows, &*self.rows.read()) {
@@ -105,8 +104,8 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         }
     }
 
-    /// Builds rows anew, beside those that answer, and lets the new ones answer once they have caught
-    /// up. The old ones are given back: the caller removes what they are kept in.
+    /// Builds new rows beside the current ones, and replaces them once the new ones have caught up.
+    /// Returns the old rows, so that the caller can delete their file.
     pub async fn rebuild(&self, into: impl Backing) -> Result<Arc<dyn Backing>, ViewError> {
         let into: Arc<dyn Backing> = Arc::new(into);
         drop(self.follow(&*into).await?);
@@ -115,20 +114,20 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         Ok(old)
     }
 
-    /// The rows, once they have all that comes before a cursor: read your own writes. Waits for as
-    /// long as it takes; something must run the view meanwhile.
+    /// Waits until the rows include all events up to a cursor, then returns them: read your own
+    /// writes. Waits without limit; the view must run meanwhile.
     pub async fn at_least(&self, cursor: Cursor) -> Result<Arc<dyn Backing>, ViewError> {
         loop {
             let moved = self.moved.listen();
             let rows = self.rows();
-            if self.has(&*rows, cursor.clone()).await? {
+            if self.has_events_up_to(&*rows, cursor.clone()).await? {
                 return Ok(rows);
             }
             moved.await;
         }
     }
 
-    /// The same, but not after a deadline.
+    /// Waits like [`Viewing::at_least`], at most until a deadline.
     pub async fn at_least_until(
         &self,
         cursor: Cursor,
@@ -140,15 +139,19 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         }
     }
 
-    /// Whether rows have all of the view's events up to a cursor.
-    async fn has(&self, rows: &dyn Backing, cursor: Cursor) -> Result<bool, ViewError> {
+    /// Returns whether rows have all of the view's events up to a cursor.
+    async fn has_events_up_to(
+        &self,
+        rows: &dyn Backing,
+        cursor: Cursor,
+    ) -> Result<bool, ViewError> {
         let mut at = rows.saved()?.map_or(Cursor::START, |saved| saved.cursor());
         while !at.covers(&cursor) {
-            // What lies between may be nothing that the view wants.
+            // There may be none of the view's events in between.
             let next = Read::forward(self.view.query()).after(at).at_least(cursor.clone()).limit(1);
             let page = self.store.read(next).await?;
             if !page.events.is_empty() {
-                // It may lie beyond the cursor: then the view is waited for a little longer.
+                // It may be beyond the cursor; then the wait is a little longer than necessary.
                 return Ok(false);
             }
             if !page.more {
@@ -159,7 +162,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         Ok(true)
     }
 
-    /// How far the rows are behind the store.
+    /// Returns how far the rows are behind the store.
     pub async fn lag(&self) -> Result<Lag, ViewError> {
         let mut at = self.rows().saved()?.map_or(Cursor::START, |saved| saved.cursor());
         loop {

@@ -1,4 +1,4 @@
-//! A bank, for the tests.
+//! The domain of the tests: bank accounts.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) enum Bank {
 }
 
 thread_local! {
-    /// How many events this thread has folded.
+    /// The number of events that this thread has folded.
     pub(crate) static FOLDED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -51,7 +51,7 @@ impl State for Account {
     }
 }
 
-/// How many accounts an owner has.
+/// The number of accounts of an owner.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Accounts(pub(crate) usize);
 
@@ -69,11 +69,11 @@ impl State for Accounts {
 pub(crate) enum Refused {
     #[error("only {cents} cents are left")]
     Insufficient { cents: u64 },
-    #[error("there are two accounts already")]
+    #[error("the owner already has two accounts")]
     Enough,
 }
 
-/// Two accounts an owner may have: what is read is the account and the owner.
+/// Opens an account. An owner may have two, so the command reads the account and the owner.
 pub(crate) struct Open {
     pub(crate) account: &'static str,
     pub(crate) owner: &'static str,
@@ -148,7 +148,7 @@ pub(crate) fn withdraw(account: impl Into<String>, cents: u64) -> Withdraw {
     Withdraw { account: account.into(), cents }
 }
 
-/// A command that is decided as another one, after something else was done.
+/// A command that runs something else before each decision.
 pub(crate) struct After<C, F> {
     pub(crate) command: C,
     pub(crate) first: F,
@@ -172,7 +172,7 @@ impl<C: Command, F: Fn() + Send + Sync> Command for After<C, F> {
     }
 }
 
-/// A store in memory.
+/// Returns a store in memory.
 pub(crate) fn store() -> Arc<Embedded> {
     store_on(FakeDisk::new())
 }
@@ -184,7 +184,7 @@ pub(crate) fn store_on(disk: FakeDisk) -> Arc<Embedded> {
     Arc::new(store.unwrap())
 }
 
-/// Puts an event into a stream, as somebody else would.
+/// Appends an event, as another process would.
 pub(crate) fn put(store: &Embedded, stream: &str, event_type: &str, data: &str) {
     let event = NewEvent::json(event_type, data.to_owned());
     store.blocking().append(Append::new().event(stream, event)).unwrap();

@@ -1,4 +1,5 @@
-//! Command streams: handled once, refusals included; put aside, in order, for a time.
+//! Command streams: each command is handled once, refusals included; stashed commands keep their
+//! order and expire.
 
 use std::future::Future;
 use std::pin::pin;
@@ -106,13 +107,13 @@ fn id(nth: u128) -> Issued {
 
 type Shared = Arc<Embedded>;
 
-/// As the store's clock in these tests.
+/// Returns a clock that shows the time of the store's clock.
 fn time() -> FakeTime {
     FakeTime::at(Timestamp(1_000_000))
 }
 
-/// Runs a runner as long as something else takes.
-fn beside<C: Recordable, R: Send>(
+/// Runs a runner while `other` runs.
+fn while_running<C: Recordable, R: Send>(
     commands: &Commands<C, Shared>,
     handler: impl Handle<C>,
     time: &FakeTime,
@@ -144,7 +145,7 @@ fn items(store: &Shared, cart: &str) -> Vec<String> {
     block_on(Decider::new(store).load(&By::<Cart>::stream(cart))).unwrap().items
 }
 
-/// Waits until a query yields so many events.
+/// Waits until a query has yielded `count` events.
 fn until(store: &Embedded, query: Query, count: usize) {
     let mut subscription = store.blocking().subscribe(leftfold::Subscribe::to(query)).unwrap();
     for _ in 0..count {
@@ -159,7 +160,7 @@ fn a_command_is_accepted_at_once_and_handled_later() {
     let accepted = block_on(deposits.accept(id(1), &deposit("account-1", 5))).unwrap();
     assert!(!accepted.repeated);
     assert_eq!(block_on(deposits.outcome_now(accepted.id)).unwrap(), None);
-    let outcome = beside(&deposits, Decider::new(store.clone()), &time(), || {
+    let outcome = while_running(&deposits, Decider::new(store.clone()), &time(), || {
         block_on(deposits.outcome(accepted.id)).unwrap()
     });
     let Outcome::Done(events) = outcome else { panic!("{outcome:?}") };
@@ -171,18 +172,18 @@ fn a_command_is_accepted_at_once_and_handled_later() {
 }
 
 #[test]
-fn a_refusal_is_an_outcome_like_others_and_stays_the_same() {
+fn a_refusal_is_an_outcome_and_never_changes() {
     let store = store();
     let withdrawals = Commands::<Withdraw, _>::new("withdrawals", store.clone()).unwrap();
     let entities = || Entities::<Account, _>::new(Decider::new(store.clone()));
     let refused = Outcome::Refused(Refused::Insufficient { cents: 0 });
-    let first = beside(&withdrawals, entities(), &time(), || {
+    let first = while_running(&withdrawals, entities(), &time(), || {
         block_on(withdrawals.execute(id(1), &withdraw("account-1", 5))).unwrap()
     });
     assert_eq!(first, refused);
-    // Now it would be granted: but this command was answered.
+    // A new command would succeed now, but this one was already refused.
     block_on(store.execute(deposit("account-1", 5))).unwrap();
-    let (again, other) = beside(&withdrawals, entities(), &time(), || {
+    let (again, other) = while_running(&withdrawals, entities(), &time(), || {
         let command = withdraw("account-1", 5);
         let again = block_on(withdrawals.execute(id(1), &command)).unwrap();
         (again, block_on(withdrawals.execute(id(2), &command)).unwrap())
@@ -193,12 +194,12 @@ fn a_refusal_is_an_outcome_like_others_and_stays_the_same() {
 }
 
 #[test]
-fn what_can_not_be_read_fails_and_holds_nobody_up() {
+fn an_unreadable_command_or_event_fails_and_blocks_no_other() {
     let store = store();
     let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
     put(&store, "deposits.sent-account-1", "CommandAccepted", r#"{"amount":"many"}"#);
     put(&store, "account-2", "Deposited", r#"{"cents":"many"}"#);
-    let outcome = beside(&deposits, Decider::new(store.clone()), &time(), || {
+    let outcome = while_running(&deposits, Decider::new(store.clone()), &time(), || {
         let broken = block_on(deposits.execute(id(1), &deposit("account-2", 5))).unwrap();
         let fine = block_on(deposits.execute(id(2), &deposit("account-1", 5))).unwrap();
         (broken, fine)
@@ -214,12 +215,12 @@ fn what_can_not_be_read_fails_and_holds_nobody_up() {
 }
 
 #[test]
-fn a_command_that_waits_is_told_so_where_nobody_can_put_it_aside() {
+fn execute_answers_waits_because_it_can_not_stash() {
     let answer = block_on(store().execute(add("cart-1", "tea"))).unwrap_err();
     assert_eq!((answer.code(), answer.can_retry()), ("command_waits", true));
 }
 
-/// A command that is always refused, in words that JSON may not have.
+/// A command that is always refused, with an error that JSON cannot represent if `pairs` is set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Never {
     pairs: bool,
@@ -250,14 +251,14 @@ impl Command for Never {
 impl Recordable for Never {}
 
 #[test]
-fn a_refusal_that_can_not_be_written_or_read_is_said_to_be_so() {
+fn a_refusal_that_can_not_be_encoded_or_decoded_fails_with_a_code() {
     let store = store();
     let nevers = Commands::<Never, _>::new("nevers", store.clone()).unwrap();
     let code = |outcome| match outcome {
         Outcome::Failed { code, .. } => code,
         other => panic!("{other:?}"),
     };
-    beside(&nevers, Decider::new(store.clone()), &time(), || {
+    while_running(&nevers, Decider::new(store.clone()), &time(), || {
         let unwritten = block_on(nevers.execute(id(1), &Never { pairs: true })).unwrap();
         assert_eq!(code(unwritten), "refusal_unencodable");
         let plain = block_on(nevers.execute(id(2), &Never { pairs: false })).unwrap();
@@ -271,19 +272,19 @@ fn a_refusal_that_can_not_be_written_or_read_is_said_to_be_so() {
 }
 
 #[test]
-fn what_came_too_early_is_taken_up_in_its_order() {
+fn stashed_commands_are_handled_in_order_after_a_restart() {
     let store = store();
     let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
     for nth in 0..5 {
         block_on(carts.accept(id(nth), &add("cart-1", nth.to_string()))).unwrap();
     }
     let entities = || Entities::<Cart, _>::new(Decider::new(store.clone()));
-    // Put aside, and the process ends.
-    beside(&carts, entities(), &time(), || {
+    // Stash the commands, then end the process.
+    while_running(&carts, entities(), &time(), || {
         until(&store, Query::event_type("CommandStashed"), 5);
     });
     assert_eq!(items(&store, "cart-1"), [""; 0]);
-    beside(&carts, entities(), &time(), || {
+    while_running(&carts, entities(), &time(), || {
         block_on(carts.execute(id(10), &at("cart-1", Do::Create))).unwrap();
         block_on(carts.execute(id(11), &add("cart-1", "5"))).unwrap();
     });
@@ -292,10 +293,10 @@ fn what_came_too_early_is_taken_up_in_its_order() {
 }
 
 #[test]
-fn what_waits_is_woken_by_an_event_of_another_process() {
+fn an_event_of_another_process_wakes_a_stashed_command() {
     let store = store();
     let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
-    beside(&carts, Decider::new(store.clone()), &time(), || {
+    while_running(&carts, Decider::new(store.clone()), &time(), || {
         let accepted = block_on(carts.accept(id(1), &add("cart-1", "tea"))).unwrap();
         until(&store, Query::event_type("CommandStashed"), 1);
         put(&store, "cart-1", "Created", "{}");
@@ -306,12 +307,12 @@ fn what_waits_is_woken_by_an_event_of_another_process() {
 }
 
 #[test]
-fn a_command_that_waits_too_long_has_expired() {
+fn a_stashed_command_expires_at_its_deadline() {
     let store = store();
     let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
     let time = time();
     let handler = || Decider::new(store.clone());
-    beside(&carts, handler(), &time, || {
+    while_running(&carts, handler(), &time, || {
         for nth in 0..2 {
             block_on(carts.accept(id(nth), &add("cart-1", "tea"))).unwrap();
         }
@@ -322,7 +323,7 @@ fn a_command_that_waits_too_long_has_expired() {
         assert_eq!(block_on(carts.outcome_now(Uuid::from_u128(0))).unwrap(), None);
     });
     // The deadline survives a restart.
-    beside(&carts, handler(), &time, || {
+    while_running(&carts, handler(), &time, || {
         time.advance(Duration::from_secs(1));
         assert_eq!(block_on(carts.outcome(Uuid::from_u128(0))).unwrap(), Outcome::Expired);
         assert_eq!(block_on(carts.outcome(Uuid::from_u128(1))).unwrap(), Outcome::Expired);
@@ -339,7 +340,7 @@ fn the_stash_is_bounded() {
         block_on(carts.accept(id(nth), &add("cart-1", "tea"))).unwrap();
     }
     let last = Uuid::from_u128(leftfold::commands::STASH as u128);
-    let outcome = beside(&carts, Decider::new(store.clone()), &time(), || {
+    let outcome = while_running(&carts, Decider::new(store.clone()), &time(), || {
         block_on(carts.outcome(last)).unwrap()
     });
     let Outcome::Failed { code, .. } = outcome else { panic!("{outcome:?}") };
@@ -347,7 +348,7 @@ fn the_stash_is_bounded() {
 }
 
 #[test]
-fn a_runner_that_was_replaced_ends() {
+fn a_runner_stops_when_another_one_takes_over() {
     let store = store();
     let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
     let other: Arc<dyn Time> = Arc::new(time());
@@ -355,7 +356,7 @@ fn a_runner_that_was_replaced_ends() {
     let mut old = Box::pin(deposits.run(handler, other));
     let noop = &mut Context::from_waker(Waker::noop());
     assert!(old.as_mut().poll(noop).is_pending());
-    beside(&deposits, Decider::new(store.clone()), &time(), || {
+    while_running(&deposits, Decider::new(store.clone()), &time(), || {
         for nth in 0..200 {
             block_on(deposits.execute(id(nth), &deposit(format!("account-{nth}"), 5))).unwrap();
         }
@@ -372,7 +373,7 @@ fn a_name_with_a_dash_is_refused() {
     assert_eq!(refused.code, "name_invalid");
 }
 
-/// Polls a future so many times, then drops it: a crash between any two steps.
+/// Polls a future `times` times, then drops it: a crash between two steps.
 fn poll_times(future: impl Future, times: usize) {
     let mut future = pin!(future);
     for _ in 0..times {
@@ -400,7 +401,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_command_has_one_outcome_whatever_crashes(steps in prop::collection::vec(step(), 5..60)) {
+    fn every_command_has_one_outcome_after_any_crashes(steps in prop::collection::vec(step(), 5..60)) {
         let store = store();
         let carts = Commands::<AtCart, _>::new("carts", store.clone()).unwrap();
         let entities = || Entities::<Cart, _>::new(Decider::new(store.clone()));
@@ -428,7 +429,7 @@ proptest! {
                 }
             }
         }
-        beside(&carts, entities(), &time, || {
+        while_running(&carts, entities(), &time, || {
             for cart in 0..3 {
                 let create = at(&format!("cart-{cart}"), Do::Create);
                 block_on(carts.execute(id(100 + cart), &create)).unwrap();
@@ -446,7 +447,7 @@ proptest! {
                 .map(|(nth, ..)| nth.to_string())
                 .filter(|item| found.contains(item))
                 .collect();
-            // Each at most once; in the order of acceptance.
+            // Each at most once, and in the order of acceptance.
             prop_assert_eq!(&found, &wanted);
             if !accepted.iter().any(|(_, of, what)| *of == cart && *what == 1) {
                 let adds = accepted.iter().filter(|(_, of, what)| *of == cart && *what > 1);

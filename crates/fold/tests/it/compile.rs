@@ -1,7 +1,8 @@
-//! What the compiler says to a newcomer: each program in `tests/compile` fails with the message beside it.
+//! The compiler's messages for common mistakes: each program in `tests/compile` fails with the
+//! message beside it.
 //!
-//! `LEFTFOLD_OVERWRITE=1` writes the messages anew. The programs are compiled against the library that
-//! this test was built with, so nothing is built for them.
+//! `LEFTFOLD_OVERWRITE=1` writes the messages again. The programs are compiled against the library
+//! that this test was built with, so nothing is built for them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::{env, fs};
 const PROGRAMS: &str = "tests/compile";
 
 #[test]
-fn the_compiler_says_what_is_missing() {
+fn compiler_messages_name_the_mistake() {
     let library = library();
     let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROGRAMS).read_dir().unwrap();
     let mut programs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -26,13 +27,15 @@ fn the_compiler_says_what_is_missing() {
             fs::write(&expected, &message).unwrap();
         }
         if fs::read_to_string(&expected).unwrap_or_default() != message {
-            differences += &format!("{} is not what it says:\n{message}\n", expected.display());
+            differences +=
+                &format!("{} differs from the message:\n{message}\n", expected.display());
         }
     }
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// The library beside this test. Each set of features has its own; the newest is up to date.
+/// Returns the library beside this test. Each set of features has its own; the newest is up to
+/// date.
 fn library() -> PathBuf {
     let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
     let files = deps.read_dir().unwrap().map(|entry| entry.unwrap());
@@ -43,7 +46,7 @@ fn library() -> PathBuf {
     libraries.max_by_key(|file| file.metadata().unwrap().modified().unwrap()).unwrap().path()
 }
 
-/// Compiles a program, which must fail; returns the message without what changes from day to day.
+/// Compiles a program, which must fail; returns the message without parts that vary between builds.
 fn compile(library: &Path, program: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let metadata = env::temp_dir().join(format!("leftfold-compile-{}", std::process::id()));
@@ -61,7 +64,7 @@ fn compile(library: &Path, program: &Path) -> String {
     diagnostics.join("\n\n") + "\n"
 }
 
-/// Removes the numbers of lines in the library's own files.
+/// Removes the line numbers in the library's own files.
 fn without_foreign_numbers(diagnostic: &str) -> String {
     let lines = diagnostic.lines().map(|line| match line.split_once("--> ") {
         Some((arrow, place)) if !place.starts_with(PROGRAMS) => {

@@ -1,4 +1,4 @@
-//! Entities: in order, at once, from memory, and never resting on what is not durable.
+//! Entities: commands in order, batched appends, states in memory, and only durable answers.
 
 use std::future::Future;
 use std::pin::pin;
@@ -32,21 +32,21 @@ fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 }
 
 #[test]
-fn a_hot_entity_is_decided_on_without_reading() {
+fn a_command_for_a_hot_entity_reads_nothing() {
     let store = store();
     let accounts = accounts(&store);
     for nth in 0..50 {
         let before = FOLDED.get();
         let done = block_on(accounts.execute(deposit("account-1", 1))).unwrap();
         assert_eq!((done.events[0].version, done.attempts), (nth, 1));
-        // Its own event, and nothing from the store.
+        // The command folds its own event and reads nothing from the store.
         assert_eq!(FOLDED.get() - before, 1);
     }
     assert_eq!(state(&store, "account-1").cents, 50);
 }
 
 #[test]
-fn commands_that_wait_together_share_an_append_in_their_order() {
+fn queued_commands_share_an_append_in_order() {
     let store = store();
     let accounts = accounts(&store);
     let commands: Vec<_> =
@@ -54,7 +54,7 @@ fn commands_that_wait_together_share_an_append_in_their_order() {
     let refused = accounts.execute(withdraw("account-1", 211));
     let emptied = accounts.execute(withdraw("account-1", 210));
     let empty = accounts.execute(withdraw("account-1", 1));
-    // The last is awaited first: whoever waits works for all.
+    // The last command is awaited first: its caller runs the batch for all.
     assert_eq!(block_on(empty), Err(ExecuteError::Refused(Refused::Insufficient { cents: 0 })));
     let last = block_on(emptied).unwrap();
     assert_eq!(last.events[0].version, 20);
@@ -68,7 +68,7 @@ fn commands_that_wait_together_share_an_append_in_their_order() {
 }
 
 #[test]
-fn many_callers_lose_and_double_nothing() {
+fn concurrent_callers_lose_and_duplicate_nothing() {
     let store = store();
     let accounts = accounts(&store).mailbox(4);
     thread::scope(|scope| {
@@ -87,20 +87,20 @@ fn many_callers_lose_and_double_nothing() {
 }
 
 #[test]
-fn what_another_process_did_is_seen() {
+fn decisions_take_other_writers_into_account() {
     let store = store();
     let accounts = accounts(&store);
     block_on(accounts.execute(deposit("account-1", 10))).unwrap();
-    // Behind the entity's back: a deposit that a refusal would overlook.
+    // A deposit by another writer, which a refusal must take into account.
     block_on(store.execute(deposit("account-1", 5))).unwrap();
     block_on(accounts.execute(withdraw("account-1", 15))).unwrap();
-    // And a withdrawal that a decision would overlook.
+    // A withdrawal by another writer, which a decision must take into account.
     block_on(accounts.execute(deposit("account-1", 10))).unwrap();
     block_on(store.execute(withdraw("account-1", 6))).unwrap();
     let refused = block_on(accounts.execute(withdraw("account-1", 5))).unwrap_err();
     assert_eq!(refused, ExecuteError::Refused(Refused::Insufficient { cents: 4 }));
     block_on(store.execute(deposit("account-1", 1))).unwrap();
-    // A batch that ran ahead of the log on what was overtaken.
+    // A batch whose state ran ahead of the log, and which was overtaken.
     let (a, b) = (withdraw("account-1", 3), withdraw("account-1", 2));
     let (a, b) = (accounts.execute(a), accounts.execute(b));
     block_on(store.execute(deposit("account-1", 1))).unwrap();
@@ -110,7 +110,7 @@ fn what_another_process_did_is_seen() {
 }
 
 #[test]
-fn a_command_with_an_id_is_handled_once_also_in_one_batch() {
+fn a_command_with_an_id_is_handled_once_even_in_one_batch() {
     let store = store();
     let accounts = accounts(&store);
     let issued = || Issued::as_id(Uuid::from_u128(5));
@@ -122,7 +122,7 @@ fn a_command_with_an_id_is_handled_once_also_in_one_batch() {
     assert_eq!(first.events, same.events);
     assert_eq!((first.repeated, same.repeated), (false, true));
     assert!(!block_on(other).unwrap().repeated);
-    // Also when it would be refused now, and after it was forgotten.
+    // This also holds when it would be refused now, and without the entity in memory.
     block_on(accounts.execute(withdraw("account-1", 11))).unwrap();
     let taken = || Issued::as_id(Uuid::from_u128(6));
     block_on(accounts.execute(deposit("account-1", 2))).unwrap();
@@ -136,8 +136,8 @@ fn a_command_with_an_id_is_handled_once_also_in_one_batch() {
 }
 
 #[test]
-fn one_that_cannot_be_written_does_not_take_the_others_along() {
-    /// Puts more into a stream than one append may hold.
+fn a_command_that_cannot_be_written_fails_alone() {
+    /// Decides more events than one append may contain.
     struct Flood;
     impl Command for Flood {
         type Event = Bank;
@@ -163,7 +163,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_along() {
 }
 
 #[test]
-fn an_answer_waits_for_the_sync_and_a_caller_may_go_away() {
+fn a_dropped_callers_batch_is_finished_by_the_next_caller() {
     let clock = Arc::new(ManualClock::at(1));
     let random = Arc::new(SeededRandom::new(1));
     let disk = Arc::new(FakeDisk::new());
@@ -172,7 +172,7 @@ fn an_answer_waits_for_the_sync_and_a_caller_may_go_away() {
     let store = Arc::new(store);
     let accounts = accounts(&store);
     let mut first = Box::pin(accounts.execute(deposit("account-1", 5)));
-    // Loading is done by the store's reading thread; the append then waits for the writer.
+    // The store's reader thread loads the state; then the append waits for the writer.
     let mut turns = 0;
     while !writer.write() {
         assert!(poll(first.as_mut()).is_pending());
@@ -180,7 +180,7 @@ fn an_answer_waits_for_the_sync_and_a_caller_may_go_away() {
         assert!(turns < 1_000_000, "nothing came to the writer");
         thread::yield_now();
     }
-    // Its caller goes away; whoever comes next finishes the work that was begun.
+    // The caller drops its future; the next caller finishes the batch.
     drop(first);
     let mut second = pin!(accounts.execute(withdraw("account-1", 5)));
     let done = loop {
@@ -195,7 +195,7 @@ fn an_answer_waits_for_the_sync_and_a_caller_may_go_away() {
 }
 
 #[test]
-fn a_command_that_nobody_waits_for_is_not_decided() {
+fn a_command_whose_caller_is_gone_is_not_decided() {
     let store = store();
     let accounts = accounts(&store);
     let dropped = accounts.execute(deposit("account-1", 100));
@@ -205,7 +205,7 @@ fn a_command_that_nobody_waits_for_is_not_decided() {
 }
 
 #[test]
-fn a_store_in_trouble_is_an_answer_and_nothing_is_kept_of_it() {
+fn a_failed_sync_is_answered_with_a_store_error() {
     let disk = FakeDisk::new();
     let store = crate::bank::store_on(disk.clone());
     let accounts = accounts(&store);
@@ -216,10 +216,10 @@ fn a_store_in_trouble_is_an_answer_and_nothing_is_kept_of_it() {
 }
 
 #[test]
-fn memory_is_bounded_and_the_cold_come_back() {
+fn memory_is_bounded_and_evicted_entities_are_loaded_again() {
     let store = store();
-    let kept = Arc::new(MemorySnapshots::default());
-    let decider = Decider::new(store.clone()).snapshots(kept);
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let decider = Decider::new(store.clone()).snapshots(snapshots);
     let accounts = Entities::<Account, _>::new(decider).memory(200_000);
     for round in 0..2 {
         for nth in 0..2_000 {
@@ -236,7 +236,7 @@ fn memory_is_bounded_and_the_cold_come_back() {
 }
 
 #[test]
-fn an_entity_comes_back_from_its_snapshot() {
+fn an_entity_is_loaded_from_its_snapshot() {
     let store = store();
     let decider = Decider::new(store.clone()).snapshots(Arc::new(MemorySnapshots::default()));
     let accounts = Entities::<Account, _>::new(decider.clone());
@@ -247,12 +247,12 @@ fn an_entity_comes_back_from_its_snapshot() {
     let before = FOLDED.get();
     let again = Entities::<Account, _>::new(decider);
     block_on(again.execute(deposit("account-1", 1))).unwrap();
-    // Snapshots are due every 10 events: five since the last, and the new one.
+    // Snapshots are due every 10 events: five events since the last one, and the new one.
     assert_eq!(FOLDED.get() - before, 6);
 }
 
 #[test]
-fn a_stream_whose_events_are_hidden_goes_on() {
+fn a_stream_with_hidden_events_can_be_appended_to() {
     let store = store();
     put(&store, "account-1", "Deposited", r#"{"cents":9}"#);
     store.blocking().delete_stream("account-1", leftfold::Expected::Any).unwrap();

@@ -1,4 +1,4 @@
-//! Events of versions that were, and of programs to come.
+//! Events of older and newer versions.
 
 use leftfold::{Event, WrongShape};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ fn decode(name: &str, version: u16, data: &str) -> Result<Option<Shop>, WrongSha
 }
 
 #[test]
-fn every_version_is_read_as_the_newest() {
+fn every_older_version_is_upcast_to_the_newest() {
     for (version, data, currency) in [
         (0, r#"{"by":7,"euros":5}"#, "EUR"),
         (1, r#"{"by":7,"euros":5}"#, "EUR"),
@@ -69,7 +69,7 @@ fn every_version_is_read_as_the_newest() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn events_survive_encoding_and_decoding() {
     let note = || Note { text: "hello".into() };
     for event in [placed("EUR"), Shop::Noted(note()), Shop::Closed, Shop::Emptied {}] {
         let kind = event.kind();
@@ -83,7 +83,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn a_newer_version_is_an_error_and_a_foreign_type_is_none() {
+fn a_newer_version_is_an_error_and_an_unknown_type_is_none() {
     let newer = decode("OrderPlaced", 4, "{}");
     assert_eq!(newer, Err(WrongShape::Newer { known: 3, found: 4 }));
     assert_eq!(decode("OrderShipped", 1, "{}"), Ok(None));

@@ -1,4 +1,4 @@
-//! From a command to its events.
+//! Executing commands: load, decide, append on condition, retry.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::bank::{Account, After, Bank, Open, Refused, deposit, put, store, withdraw};
 
 #[test]
-fn a_decision_needs_no_store_to_be_tested() {
+fn a_decision_can_be_tested_without_a_store() {
     let opened = Bank::Opened { owner: "ann".into() };
     let deposited = Bank::Deposited { cents: 10 };
     assert_eq!(
@@ -28,7 +28,7 @@ fn a_decision_needs_no_store_to_be_tested() {
 }
 
 #[test]
-fn a_command_leads_to_events_in_the_stream_that_it_reads() {
+fn a_commands_events_go_to_the_stream_that_it_reads() {
     let store = store();
     let first = block_on(store.execute(deposit("account-1", 10))).unwrap();
     let second = block_on(store.execute(withdraw("account-1", 4))).unwrap();
@@ -51,7 +51,7 @@ fn a_refusal_writes_nothing() {
 }
 
 #[test]
-fn a_decision_that_was_overtaken_is_made_again_on_what_has_come() {
+fn an_overtaken_decision_is_made_again_on_the_new_state() {
     let store = store();
     block_on(store.execute(deposit("account-1", 10))).unwrap();
     let times = AtomicU64::new(0);
@@ -66,7 +66,7 @@ fn a_decision_that_was_overtaken_is_made_again_on_what_has_come() {
 }
 
 #[test]
-fn one_that_is_always_overtaken_names_the_event_that_did_it() {
+fn a_conflict_names_the_event_that_invalidated_the_decision() {
     let store = store();
     let first = || drop(block_on(store.execute(deposit("account-1", 1))).unwrap());
     let command = After { command: deposit("account-1", 10), first };
@@ -79,11 +79,11 @@ fn one_that_is_always_overtaken_names_the_event_that_did_it() {
 }
 
 #[test]
-fn a_query_that_was_read_guards_the_decision() {
+fn a_decision_over_a_query_is_invalidated_by_its_new_events() {
     let store = store();
     block_on(store.execute(Open { account: "account-1", owner: "ann" })).unwrap();
     let times = AtomicU64::new(0);
-    // Another account of the same owner comes in between: not in the stream that is opened.
+    // Another account of the same owner is opened in between, in another stream.
     let first = || {
         if times.fetch_add(1, Ordering::Relaxed) == 0 {
             block_on(store.execute(Open { account: "account-2", owner: "ann" })).unwrap();
@@ -95,7 +95,7 @@ fn a_query_that_was_read_guards_the_decision() {
 }
 
 #[test]
-fn an_event_beside_the_boundary_does_not_disturb() {
+fn an_event_outside_the_boundary_causes_no_retry() {
     let store = store();
     let first = || drop(block_on(store.execute(Open { account: "account-9", owner: "bob" })));
     let command = After { command: Open { account: "account-1", owner: "ann" }, first };
@@ -103,12 +103,12 @@ fn an_event_beside_the_boundary_does_not_disturb() {
 }
 
 #[test]
-fn a_refusal_of_several_reads_is_of_one_moment() {
+fn a_refusal_after_several_reads_holds_at_one_moment() {
     let store = store();
     for account in ["account-1", "account-2"] {
         block_on(store.execute(Open { account, owner: "ann" })).unwrap();
     }
-    // The account is opened after it was read and before the refusal: then there is no refusal.
+    // The account is opened between the read and the refusal: then the refusal is not valid.
     let first = || put(&store, "account-3", "Opened", r#"{"owner":"ann"}"#);
     let command = After { command: Open { account: "account-3", owner: "ann" }, first };
     let times = block_on(Decider::new(&store).attempts(2).execute(command));
@@ -121,7 +121,7 @@ fn a_command_with_an_id_is_handled_once() {
     block_on(store.execute(deposit("account-1", 10))).unwrap();
     let issued = Issued::as_id(Uuid::from_u128(1)).correlation("night").causation("click");
     let first = block_on(store.execute_as(issued.clone(), withdraw("account-1", 6))).unwrap();
-    // Decided anew it would be refused; and another amount would be another event.
+    // A new decision would be refused, or have another amount.
     for cents in [6, 1] {
         let again = block_on(store.execute_as(issued.clone(), withdraw("account-1", cents)));
         let again = again.unwrap();
@@ -134,7 +134,7 @@ fn a_command_with_an_id_is_handled_once() {
 }
 
 #[test]
-fn two_at_once_with_one_id_are_handled_once() {
+fn two_concurrent_commands_with_one_id_are_handled_once() {
     let store = store();
     let issued = Issued::as_id(Uuid::from_u128(1));
     let other = || {
@@ -148,7 +148,7 @@ fn two_at_once_with_one_id_are_handled_once() {
 }
 
 #[test]
-fn no_events_are_an_answer() {
+fn a_decision_may_have_no_events() {
     let store = store();
     let open = || Open { account: "account-1", owner: "ann" };
     let first = block_on(store.execute(open())).unwrap();
@@ -158,7 +158,7 @@ fn no_events_are_an_answer() {
 }
 
 #[test]
-fn unknown_types_are_skipped_unless_all_must_be_known() {
+fn unknown_types_are_skipped_unless_the_fold_is_strict() {
     struct Strict;
     impl Command for Strict {
         type Event = Bank;
@@ -214,7 +214,7 @@ fn an_event_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_stream_whose_events_are_hidden_goes_on() {
+fn a_stream_with_hidden_events_can_be_appended_to() {
     let store = store();
     for cents in [10, 20] {
         block_on(store.execute(deposit("account-1", cents))).unwrap();
@@ -229,7 +229,7 @@ fn a_stream_whose_events_are_hidden_goes_on() {
 }
 
 #[test]
-fn a_closed_stream_is_no_conflict_to_try_again() {
+fn a_tombstoned_stream_is_not_retried() {
     let store = store();
     block_on(store.execute(deposit("account-1", 1))).unwrap();
     store.blocking().tombstone_stream("account-1", Expected::Any).unwrap();

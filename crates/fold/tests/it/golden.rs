@@ -1,4 +1,4 @@
-//! A stored event is read for ever: the samples notice what would break that.
+//! Golden samples notice changes that would make stored events unreadable.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn problem<E: Event>(dir: &Path, samples: &[E]) -> String {
 }
 
 #[test]
-fn what_is_new_must_be_written_once() {
+fn a_new_sample_must_be_written_once() {
     let dir = tempfile::tempdir().unwrap();
     let sentence = problem(dir.path(), &then());
     assert!(sentence.contains("LEFTFOLD_GOLDEN=write"), "{sentence}");
@@ -37,7 +37,7 @@ fn what_is_new_must_be_written_once() {
 }
 
 #[test]
-fn another_shape_without_another_version_fails_also_when_writing() {
+fn a_changed_shape_without_a_new_version_always_fails() {
     #[derive(Event)]
     enum Now {
         Opened { owner: String, limit: String },
@@ -89,7 +89,7 @@ fn a_new_version_with_an_upcast_passes_and_a_wrong_one_does_not() {
 }
 
 #[test]
-fn an_event_type_that_has_gone_is_noticed() {
+fn a_removed_event_type_is_noticed() {
     #[derive(Event)]
     enum Now {
         Closed,
@@ -99,7 +99,7 @@ fn an_event_type_that_has_gone_is_noticed() {
 }
 
 #[test]
-fn the_banks_events_are_as_they_were() {
+fn the_banks_events_match_their_golden_samples() {
     use crate::bank::Bank;
     leftfold::golden!(
         "tests/golden",

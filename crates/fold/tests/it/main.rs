@@ -1,4 +1,4 @@
-//! The crate as its users see it.
+//! Tests of the public interface.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bank;

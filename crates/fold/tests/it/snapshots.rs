@@ -1,4 +1,4 @@
-//! Snapshots are memos: they save time, and nothing else depends on them.
+//! Snapshots only save time: every result is the same without them.
 
 use std::sync::Arc;
 
@@ -45,10 +45,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn snapshot_and_tail_are_the_full_replay(steps in prop::collection::vec(step(), 1..25)) {
+    fn a_load_from_a_snapshot_equals_a_full_replay(steps in prop::collection::vec(step(), 1..25)) {
         let store = store();
-        let kept = Arc::new(MemorySnapshots::default());
-        let with = Decider::new(store.clone()).snapshots(kept.clone());
+        let snapshots = Arc::new(MemorySnapshots::default());
+        let with = Decider::new(store.clone()).snapshots(snapshots.clone());
         let without = Decider::new(store.clone());
         for step in steps {
             match step {
@@ -57,7 +57,7 @@ proptest! {
                     _ = block_on(with.execute(withdraw("account-1", cents)));
                 }
                 Step::Load => {}
-                Step::Damage(at) => kept.damage(|bytes| {
+                Step::Damage(at) => snapshots.damage(|bytes| {
                     let at = at % bytes.len();
                     bytes[at] ^= 1;
                 }),
@@ -69,7 +69,7 @@ proptest! {
 }
 
 #[test]
-fn a_load_folds_only_what_came_after_the_snapshot() {
+fn a_load_folds_only_events_after_the_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("snapshots.redb");
     let store = store();
@@ -81,33 +81,33 @@ fn a_load_folds_only_what_came_after_the_snapshot() {
         let (state, folded) = account(&decider);
         assert_eq!((state.cents, state.events, folded), (98, 98, 3));
     }
-    // Closed and opened again.
+    // The file was closed and opened again.
     let decider = Decider::new(store).snapshots(RedbSnapshots::open(&path).unwrap());
     assert_eq!(account(&decider).1, 3);
 }
 
 #[test]
-fn damaged_snapshots_are_made_anew() {
+fn damaged_snapshots_are_ignored_and_replaced() {
     let store = store();
     fill(&store, 50);
-    let kept = Arc::new(MemorySnapshots::default());
-    let decider = Decider::new(store).snapshots(kept.clone());
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let decider = Decider::new(store).snapshots(snapshots.clone());
     account(&decider);
-    kept.damage(|bytes| bytes.truncate(bytes.len() - 1));
+    snapshots.damage(|bytes| bytes.truncate(bytes.len() - 1));
     assert_eq!(account(&decider), (Account { open: false, cents: 50, events: 50 }, 50));
     assert_eq!(account(&decider).1, 0);
 }
 
 #[test]
 fn another_logic_version_ignores_and_replaces_them() {
-    /// As `Account`, with a bug mended.
+    /// `Account` with another logic: a bug fix.
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-    struct Mended {
+    struct FixedAccount {
         cents: u64,
         events: u64,
         open: bool,
     }
-    impl State for Mended {
+    impl State for FixedAccount {
         type Event = Bank;
         const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 2).every_events(10));
         fn apply(&mut self, event: &Bank) {
@@ -118,30 +118,30 @@ fn another_logic_version_ignores_and_replaces_them() {
     }
     let store = store();
     fill(&store, 50);
-    let kept = Arc::new(MemorySnapshots::default());
-    let decider = Decider::new(store).snapshots(kept.clone());
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let decider = Decider::new(store).snapshots(snapshots.clone());
     account(&decider);
-    let mended = block_on(decider.load(&By::<Mended>::stream("account-1"))).unwrap();
-    assert_eq!(mended.cents, 100);
-    assert_eq!(kept.count(), 1);
-    // The older program makes its own again.
+    let fixed = block_on(decider.load(&By::<FixedAccount>::stream("account-1"))).unwrap();
+    assert_eq!(fixed.cents, 100);
+    assert_eq!(snapshots.count(), 1);
+    // The older program replaces it with its own again.
     assert_eq!(account(&decider).1, 50);
 }
 
 #[test]
-fn a_snapshot_of_another_history_is_not_believed() {
-    let kept = Arc::new(MemorySnapshots::default());
+fn a_snapshot_of_another_history_is_ignored() {
+    let snapshots = Arc::new(MemorySnapshots::default());
     let one = store_on(FakeDisk::new());
     fill(&one, 50);
-    account(&Decider::new(one).snapshots(kept.clone()));
-    // A store restored to an earlier state, which has gone on differently.
+    account(&Decider::new(one).snapshots(snapshots.clone()));
+    // A store that was restored to an earlier state and has continued differently.
     let other = store_on(FakeDisk::new());
     for _ in 0..60 {
         block_on(other.execute(deposit("account-1", 2))).unwrap();
     }
-    let (state, folded) = account(&Decider::new(other).snapshots(kept.clone()));
+    let (state, folded) = account(&Decider::new(other).snapshots(snapshots.clone()));
     assert_eq!((state.cents, folded), (120, 60));
     let shorter = store_on(FakeDisk::new());
     fill(&shorter, 5);
-    assert_eq!(account(&Decider::new(shorter).snapshots(kept)).0.cents, 5);
+    assert_eq!(account(&Decider::new(shorter).snapshots(snapshots)).0.cents, 5);
 }

@@ -1,4 +1,4 @@
-//! Views: rows that are a function of the facts, and know how far they are.
+//! Views: rows that are a function of the facts, with a cursor.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn append(store: &Embedded, stream: &str, event_type: &str) -> Appended {
     store.blocking().append(Append::new().event(stream, event)).unwrap()
 }
 
-/// How often each thing happened to each order.
+/// Counts the events of each order.
 struct Counts;
 
 impl View for Counts {
@@ -42,7 +42,7 @@ impl View for Counts {
     }
 }
 
-/// The same, counted by twos: another logic.
+/// Counts each event twice: another version of the logic.
 struct Doubled;
 
 impl View for Doubled {
@@ -75,7 +75,7 @@ fn expected(first: u8) -> Vec<(String, u8)> {
 }
 
 #[test]
-fn rows_in_memory_and_in_a_file_are_the_same_and_a_file_goes_on_where_it_was() {
+fn rows_in_memory_and_in_a_file_are_equal_and_a_file_continues() {
     let store = open(&FakeDisk::new());
     three_orders(&store);
     let dir = tempfile::tempdir().unwrap();
@@ -95,7 +95,7 @@ fn rows_in_memory_and_in_a_file_are_the_same_and_a_file_goes_on_where_it_was() {
 }
 
 #[test]
-fn an_event_that_can_not_be_applied_changes_nothing_with_its_batch() {
+fn an_event_that_can_not_be_applied_rolls_back_its_batch() {
     let store = open(&FakeDisk::new());
     let dir = tempfile::tempdir().unwrap();
     let rows = RedbRows::open(dir.path().join("counts.redb")).unwrap();
@@ -109,12 +109,12 @@ fn an_event_that_can_not_be_applied_changes_nothing_with_its_batch() {
 }
 
 #[test]
-fn who_has_written_can_wait_until_the_view_has_it() {
+fn at_least_waits_until_the_view_has_an_append() {
     let store = open(&FakeDisk::new());
     let time = FakeTime::at(Timestamp(0));
     let view = Viewing::new(Counts, store.clone(), MemoryRows::default()).time(time.clone());
     let order = append(&store, "order-1", "Happened");
-    // Something that the view does not want is no reason to wait longer.
+    // An event that is not of the view does not prolong the wait.
     let other = append(&store, "customer-1", "Happened");
     assert_eq!(pollster::block_on(view.lag()).unwrap(), Lag::Since(Duration::ZERO));
     let read = async {
@@ -125,7 +125,7 @@ fn who_has_written_can_wait_until_the_view_has_it() {
     };
     pollster::block_on(view.run_until(read)).unwrap();
     assert_eq!(pollster::block_on(view.lag()).unwrap(), Lag::None);
-    // Nobody runs it now.
+    // The view does not run now.
     let late = append(&store, "order-3", "Happened");
     time.advance(Duration::from_secs(7));
     let waited = view.at_least_until(late.cursor, Timestamp(7_000_000));
@@ -134,7 +134,7 @@ fn who_has_written_can_wait_until_the_view_has_it() {
 }
 
 #[test]
-fn a_rebuilt_view_takes_the_old_ones_place_when_it_has_caught_up() {
+fn a_rebuilt_view_replaces_the_old_one_once_caught_up() {
     let store = open(&FakeDisk::new());
     three_orders(&store);
     let view = Viewing::new(Counts, store.clone(), MemoryRows::default());
@@ -144,7 +144,7 @@ fn a_rebuilt_view_takes_the_old_ones_place_when_it_has_caught_up() {
         view.rebuild(MemoryRows::default()).await.unwrap();
         assert!(!Arc::ptr_eq(&before, &view.rows()));
         assert_eq!(all(&*view.rows()), expected(3));
-        // Whoever runs it goes on with the new rows.
+        // The running view continues with the new rows.
         let live = append(&store, "order-1", "Happened");
         assert_eq!(all(&*view.at_least(live.cursor).await.unwrap()), expected(4));
         assert_eq!(all(&*before), expected(3));
@@ -153,7 +153,7 @@ fn a_rebuilt_view_takes_the_old_ones_place_when_it_has_caught_up() {
 }
 
 #[test]
-fn rows_of_another_logic_are_not_taken_up() {
+fn rows_of_another_logic_are_refused() {
     let store = open(&FakeDisk::new());
     three_orders(&store);
     let dir = tempfile::tempdir().unwrap();
@@ -170,8 +170,8 @@ fn rows_of_another_logic_are_not_taken_up() {
     assert_eq!(all(&*doubled.rows())[0], ("order-1".to_owned(), 6));
 }
 
-/// The store was restored from an older state, and has gone another way since: as long as before, so
-/// that no cursor tells.
+/// The store was restored from an older state and has continued differently. It is as long as
+/// before, so the cursor does not show it.
 #[test]
 fn a_view_of_another_history_is_refused() {
     let disk = FakeDisk::new();
@@ -197,7 +197,7 @@ fn a_view_of_another_history_is_refused() {
 }
 
 #[test]
-fn of_two_who_write_the_same_rows_one_stops() {
+fn of_two_writers_of_the_same_rows_one_stops() {
     let store = open(&FakeDisk::new());
     three_orders(&store);
     let rows = Arc::new(MemoryRows::default());

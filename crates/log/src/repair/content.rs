@@ -9,7 +9,7 @@ use super::DamagedBytes;
 use crate::compression::decompress;
 use crate::format::{MAX_RECORD, SegmentFooter, SegmentHeader, Tables, crc_of};
 use crate::manifest::{LiveFile, SegmentState};
-use crate::options::Packing;
+use crate::options::Compression;
 use crate::recovery::read_all;
 use crate::segment::salt_of;
 
@@ -82,7 +82,7 @@ impl Content {
     /// Finds the frames of a sealed segment by its tables, or without them as far as possible.
     fn unseal(&mut self, live: &LiveFile, salt: u32) {
         let (name, file) = (live.name(), std::mem::take(&mut self.bytes));
-        let is_compressed = !matches!(Packing::of(live.detail), Some(Packing::Off));
+        let is_compressed = !matches!(Compression::of(live.detail), Some(Compression::Off));
         let at = live.length.saturating_sub(SegmentFooter::SIZE as u64) as usize;
         let last = file.get(at..live.length as usize).unwrap_or_default();
         let footer = match SegmentFooter::parse(last, live.id) {

@@ -11,7 +11,7 @@ use crate::format::footer::Totals;
 use crate::format::{FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
 use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::manifest::{FileKind, LiveFile, REPAIRED, SegmentState};
-use crate::options::Packing;
+use crate::options::Compression;
 use crate::segment::salt_of;
 
 /// Damaged bytes are copied in pieces of this size.
@@ -87,7 +87,7 @@ impl Repair {
             generation,
             last: salvaged.last,
             length: data_end + footer.len() as u64,
-            detail: old.with_packing(Packing::Off) | repaired,
+            detail: old.with_compression(Compression::Off) | repaired,
             ..*old
         };
         self.put(&live.name(), &[header.as_bytes(), &buffer, &footer])?;

@@ -18,7 +18,7 @@ use crate::head::{Head, HeadCell};
 use crate::log::{Opened, RollRequest};
 use crate::manifest::SegmentState;
 use crate::meters::Meters;
-use crate::options::{LogOptions, Packing};
+use crate::options::{Compression, LogOptions};
 
 /// A draft on its way to the writer, and its caller's answer channel.
 pub(super) struct Pending<A: Admit> {
@@ -383,7 +383,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             sealed: false,
             active: true,
             bytes: self.tail.end,
-            packing: Packing::Off,
+            compression: Compression::Off,
             scavenged: false,
             repaired: false,
         });

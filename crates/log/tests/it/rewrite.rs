@@ -7,8 +7,8 @@ use std::sync::Arc;
 use leftfold_io::Disk;
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
-    Admit, Direction, Edit, Edited, FrameBuilder, Head, Log, LogOptions, OpenError, Opened,
-    Packing, Record, RewriteError, ScanRange, SegmentInfo, Sequencer, Slot,
+    Admit, Compression, Direction, Edit, Edited, FrameBuilder, Head, Log, LogOptions, OpenError,
+    Opened, Record, RewriteError, ScanRange, SegmentInfo, Sequencer, Slot,
 };
 
 /// Admits every draft as one record whose time is its length.
@@ -131,21 +131,21 @@ fn sealed(log: &Log) -> Vec<u64> {
 
 #[test]
 fn a_compressed_segment_has_the_content_of_the_plain_one_and_is_shorter() {
-    for packing in [Packing::Fast, Packing::Small, Packing::Off] {
+    for compression in [Compression::Fast, Compression::Small, Compression::Off] {
         let disk = FakeDisk::new();
         let log = filled(&disk);
         let (before, frames_before) = (all_of(&log), frames(&log));
         assert!(sealed(&log).len() > 2);
         for segment in sealed(&log) {
-            let rewritten = log.rewrite(segment, packing, &mut Emptying(None)).unwrap();
+            let rewritten = log.rewrite(segment, compression, &mut Emptying(None)).unwrap();
             assert_eq!(rewritten.replaced, 0);
-            assert_eq!(rewritten.after < rewritten.before, packing != Packing::Off);
+            assert_eq!(rewritten.after < rewritten.before, compression != Compression::Off);
         }
         assert!(all_of(&log) == before && frames(&log) == frames_before);
         log.unlock();
         drop(log);
         let log = open(&disk).unwrap().log;
-        assert!(all_of(&log) == before && frames(&log) == frames_before, "{packing:?}");
+        assert!(all_of(&log) == before && frames(&log) == frames_before, "{compression:?}");
     }
 }
 
@@ -154,10 +154,11 @@ fn generations_follow_each_other_and_replaced_records_keep_their_positions() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     let before = all_of(&log);
-    for (round, packing) in (1..).zip([Packing::Fast, Packing::Off, Packing::Small, Packing::Fast])
+    for (round, compression) in
+        (1..).zip([Compression::Fast, Compression::Off, Compression::Small, Compression::Fast])
     {
         for segment in sealed(&log) {
-            log.rewrite(segment, packing, &mut Emptying((round > 1).then_some(3))).unwrap();
+            log.rewrite(segment, compression, &mut Emptying((round > 1).then_some(3))).unwrap();
         }
         let expected: Contents = before
             .iter()
@@ -185,7 +186,7 @@ fn the_old_generation_is_removed_after_its_last_reader() {
     let range = ScanRange { from: 1, to: u64::MAX, times: None };
     let mut scan = log.scan(range, Direction::Forward);
     let mut found = vec![scan.next().unwrap().unwrap().bytes.to_vec()];
-    log.rewrite(1, Packing::Small, &mut Emptying(Some(2))).unwrap();
+    log.rewrite(1, Compression::Small, &mut Emptying(Some(2))).unwrap();
     let names = |disk: &FakeDisk| Disk::list(disk, "log").unwrap();
     assert!(names(&disk).contains(&"0000000000000001.0.seg".to_owned()));
     while let Some(record) = scan.next().unwrap() {
@@ -215,12 +216,12 @@ fn a_stopped_rewrite_leaves_the_segment_as_it_was() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     let (before, names) = (all_of(&log), Disk::list(&disk, "log").unwrap());
-    let stopped = log.rewrite(2, Packing::Fast, &mut Stopping(20_000));
+    let stopped = log.rewrite(2, Compression::Fast, &mut Stopping(20_000));
     assert!(matches!(stopped, Err(RewriteError::Stopped)));
     assert_eq!(all_of(&log), before);
     assert_eq!(Disk::list(&disk, "log").unwrap(), names);
     let active = log.segments().last().unwrap().id;
-    let refused = log.rewrite(active, Packing::Fast, &mut Stopping(1));
+    let refused = log.rewrite(active, Compression::Fast, &mut Stopping(1));
     assert!(matches!(refused, Err(RewriteError::NotSealed(_))));
 }
 
@@ -234,7 +235,7 @@ fn a_crash_at_any_write_or_sync_leaves_the_old_or_the_new_generation() {
             let log = filled(&disk);
             let before = all_of(&log);
             disk.cut_power_at(disk.counts().changes + at);
-            let done = log.rewrite(2, Packing::Small, &mut Emptying(Some(3)));
+            let done = log.rewrite(2, Compression::Small, &mut Emptying(Some(3)));
             reached |= done.is_err();
             drop(log);
             let disk = disk.after(crash);
@@ -261,7 +262,7 @@ fn a_manifest_older_than_the_generations_is_refused_and_nothing_is_removed() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
     let old = disk.bytes("MANIFEST").unwrap();
-    log.rewrite(2, Packing::Fast, &mut Emptying(None)).unwrap();
+    log.rewrite(2, Compression::Fast, &mut Emptying(None)).unwrap();
     log.unlock();
     drop(log);
     let names = Disk::list(&disk, "log").unwrap();
@@ -275,7 +276,7 @@ fn a_manifest_older_than_the_generations_is_refused_and_nothing_is_removed() {
 fn any_flipped_bit_of_a_compressed_segment_is_detected_or_changes_nothing() {
     let disk = FakeDisk::new();
     let log = filled(&disk);
-    log.rewrite(1, Packing::Small, &mut Emptying(None)).unwrap();
+    log.rewrite(1, Compression::Small, &mut Emptying(None)).unwrap();
     let before = all_of(&log);
     log.unlock();
     drop(log);

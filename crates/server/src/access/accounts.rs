@@ -14,7 +14,7 @@ pub(super) const STREAM: &str = "$access";
 /// The group whose members may do everything.
 pub(super) const MANAGERS: &str = "managers";
 
-/// What a grant is for.
+/// The action of a grant.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -28,7 +28,7 @@ pub enum Action {
     Manage,
 }
 
-/// To whom something is granted.
+/// The user or group of a grant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grantee {
@@ -38,7 +38,7 @@ pub enum Grantee {
     Group(String),
 }
 
-/// What happens to accounts. It is also the form of the events, so its names stay.
+/// A change of accounts. It is also the JSON of the events, so its names never change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum Change {
@@ -56,7 +56,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// The type of its event.
+    /// Returns the type of its event.
     pub(super) fn event_type(&self) -> &'static str {
         match self {
             Change::UserAdded { .. } => "$UserAdded",
@@ -73,7 +73,7 @@ impl Change {
         }
     }
 
-    /// What it is about, for the audit: never a secret.
+    /// Describes it for the audit, without secrets.
     pub(super) fn about(&self) -> String {
         match self {
             Change::UserAdded { user, .. }
@@ -99,17 +99,17 @@ impl Change {
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) password: Option<Arc<Hash>>,
-    /// Changes with the password, so that what was verified before is not taken for it.
+    /// Changes with the password, so that a verified old password does not count for the new one.
     pub(crate) since: u64,
 }
 
-/// A service's token, without what it is.
+/// A service's token, without its secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
     pub(crate) user: String,
     pub(crate) digest: [u8; 32],
     pub(crate) last: String,
-    /// When it ends, in microseconds since 1970.
+    /// When it expires, in microseconds since 1970.
     pub(crate) until: Option<i64>,
     pub(crate) since: u64,
 }
@@ -122,18 +122,18 @@ pub(crate) struct Grant {
     pub(crate) area: Area,
 }
 
-/// What somebody may do.
+/// What a user may do.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Allowed {
+pub(crate) struct Permissions {
     pub(crate) read: Area,
     pub(crate) append: Area,
     pub(crate) manage: Area,
 }
 
-/// All of it, up to one event.
+/// The accounts up to one event.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Accounts {
-    /// The last event's version; none before the first.
+    /// The version of the last event; `None` before the first.
     pub(crate) version: Option<u64>,
     pub(crate) cursor: Cursor,
     pub(crate) users: BTreeMap<String, User>,
@@ -141,11 +141,11 @@ pub(crate) struct Accounts {
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) grants: BTreeMap<u64, Grant>,
     by_digest: HashMap<[u8; 32], String>,
-    allowed: HashMap<String, Arc<Allowed>>,
+    allowed: HashMap<String, Arc<Permissions>>,
 }
 
 impl Accounts {
-    /// Whether nobody is kept out.
+    /// Returns whether there are no users, so that every caller may do everything.
     pub(crate) fn is_open(&self) -> bool {
         self.users.is_empty()
     }
@@ -155,12 +155,12 @@ impl Accounts {
         self.tokens.get(name).map(|token| (name.as_str(), token))
     }
 
-    /// What a user may do.
-    pub(crate) fn allowed(&self, user: &str) -> Arc<Allowed> {
+    /// Returns what a user may do.
+    pub(crate) fn allowed(&self, user: &str) -> Arc<Permissions> {
         self.allowed.get(user).cloned().unwrap_or_default()
     }
 
-    /// Whether somebody who can be known by a password may do everything.
+    /// Returns whether a user with a password may manage everything.
     pub(crate) fn has_manager(&self) -> bool {
         let manages = |(name, user): (&String, &User)| {
             user.password.is_some() && self.allowed(name).manage.is_all()
@@ -168,12 +168,12 @@ impl Accounts {
         self.users.iter().any(manages)
     }
 
-    /// The number of the next grant.
+    /// Returns the number of the next grant.
     pub(crate) fn next_grant(&self) -> u64 {
         self.version.map_or(0, |version| version + 1)
     }
 
-    /// Takes an event. An error says that it is not understood.
+    /// Applies an event. An error tells why it can't be understood.
     pub(crate) fn apply(&mut self, event: &Recorded) -> Result<(), String> {
         let change = serde_json::from_slice(&event.data()).map_err(|error| error.to_string())?;
         self.change(change, event.position())?;
@@ -181,7 +181,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Changes. What is allowed is wrong until [`Accounts::settle`].
+    /// Applies a change. The permissions are out of date until [`Accounts::settle`].
     pub(crate) fn change(&mut self, change: Change, position: u64) -> Result<(), String> {
         match change {
             Change::UserAdded { user, password } | Change::PasswordChanged { user, password } => {
@@ -221,7 +221,7 @@ impl Accounts {
         }
     }
 
-    /// With a user go its tokens, memberships and grants: a later user of the name begins anew.
+    /// Removes a user with its tokens, memberships and grants: a later user of the name has none.
     fn remove_user(&mut self, user: &str) {
         self.users.remove(user);
         self.groups.values_mut().for_each(|members| _ = members.remove(user));
@@ -231,9 +231,9 @@ impl Accounts {
         tokens.iter().for_each(|token| self.remove_token(token));
     }
 
-    /// Puts together what each user may do.
+    /// Computes what each user may do.
     pub(crate) fn settle(&mut self) {
-        let mut allowed: HashMap<&str, Allowed> = HashMap::new();
+        let mut allowed: HashMap<&str, Permissions> = HashMap::new();
         for grant in self.grants.values() {
             let users: Vec<&str> = match &grant.to {
                 Grantee::User(user) => vec![user],
@@ -252,7 +252,7 @@ impl Accounts {
                 area.extend(&grant.area);
             }
         }
-        let owned = |(user, allowed): (&str, Allowed)| (user.to_owned(), Arc::new(allowed));
+        let owned = |(user, allowed): (&str, Permissions)| (user.to_owned(), Arc::new(allowed));
         self.allowed = allowed.into_iter().map(owned).collect();
     }
 }

@@ -1,33 +1,33 @@
-//! What a grant reaches to, and whether a query stays within it.
+//! The area of a grant, and whether a query stays within it.
 //!
-//! It is decided on the structure alone, never by looking at events: a query is within an area if
-//! its form shows that it yields nothing else. What the form does not show is refused, though it
-//! might yield nothing else: so the answer to a query never depends on what is stored.
+//! The structure of the query decides, never the events: a query is within an area if its form shows
+//! that it yields nothing else. If the form does not show it, the query is refused, even if it would
+//! yield nothing else. So the decision never depends on what is stored.
 
 use leftfold_api::{Field, Invalid, Query, Value, category_of};
 
-/// Streams that begin so belong to the store.
+/// The first character of the names of the store's own streams.
 const SYSTEM: char = '$';
 
 /// One part of an area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// All that is not the store's own.
+    /// All events but those of the store's own streams.
     All,
     Stream(String),
-    /// Streams whose names begin so.
+    /// Streams whose names have this prefix.
     Prefix(String),
     Category(String),
     /// Events with a tag, as `key=value`.
     Tag(String),
 }
 
-/// Which events a grant, or all of somebody's grants together, reach to.
+/// The events that a grant, or all grants of a user together, cover.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Area(Vec<Part>);
 
 impl Area {
-    /// What a query means as the scope of a grant.
+    /// Returns the area of a query as the scope of a grant.
     ///
     /// # Errors
     /// `grant_invalid`: it is not `*`, streams, prefixes, categories, tags, or an or of them.
@@ -35,7 +35,7 @@ impl Area {
         let mut area = Area::default();
         area.add(query)?;
         if area.0.is_empty() {
-            return Err(wrong("it reaches to nothing"));
+            return Err(wrong("it covers no events"));
         }
         Ok(area)
     }
@@ -54,7 +54,7 @@ impl Area {
         Ok(())
     }
 
-    /// Both.
+    /// Adds another area.
     pub(crate) fn extend(&mut self, other: &Area) {
         for part in &other.0 {
             if !self.0.contains(part) {
@@ -63,7 +63,7 @@ impl Area {
         }
     }
 
-    /// Whether it reaches to everything.
+    /// Returns whether it covers all events of users.
     pub(crate) fn is_all(&self) -> bool {
         self.0.contains(&Part::All)
     }
@@ -72,12 +72,12 @@ impl Area {
         self.0.is_empty()
     }
 
-    /// Whether all that a query yields is in here, and none of it is in the store's own streams.
+    /// Returns whether all events of a query are in the area, and none is in the store's own streams.
     pub(crate) fn holds(&self, query: &Query) -> bool {
         excludes_system(query) && self.contains(query)
     }
 
-    /// Whether all that a query yields, but for the store's own streams, is in here.
+    /// Returns whether all events of a query are in the area, apart from the store's own streams.
     pub(crate) fn contains(&self, query: &Query) -> bool {
         match query {
             _ if self.is_all() => true,
@@ -95,7 +95,7 @@ impl Area {
         }
     }
 
-    /// Whether an event is in here, of which is known which tags it has.
+    /// Returns whether an event with these tags is in the area.
     pub(crate) fn takes(&self, stream: &str, has_tag: impl Fn(&str, &str) -> bool) -> bool {
         let has = |tag: &str| tag.split_once('=').is_some_and(|(key, value)| has_tag(key, value));
         !stream.starts_with(SYSTEM)
@@ -105,12 +105,12 @@ impl Area {
             })
     }
 
-    /// Whether a stream as a whole, whatever its events' tags, is in here.
+    /// Returns whether all events of a stream are in the area, whatever their tags.
     pub(crate) fn takes_stream(&self, stream: &str) -> bool {
         !stream.starts_with(SYSTEM) && self.0.iter().any(|part| part.takes_stream(stream))
     }
 
-    /// As a query that yields no more than this.
+    /// Returns a query for the events of the area.
     pub(crate) fn query(&self) -> Query {
         let parts = self.0.iter().map(Part::query);
         let mut parts: Vec<_> = parts.collect();
@@ -127,7 +127,7 @@ impl Area {
 
 fn wrong(what: &str) -> Invalid {
     let message = format!(
-        "the scope of a grant can't be that: {what}; it is *, a stream, a prefix of streams \
+        "the scope of a grant is not allowed: {what}; it can be *, a stream, a prefix of streams \
          (stream:order*), a category, a tag, or an or of them, none of them the store's own"
     );
     Invalid::new("grant_invalid", message)
@@ -159,7 +159,7 @@ impl Part {
         }
     }
 
-    /// Whether every event of which a field has this value is in here.
+    /// Returns whether every event whose field has this value is in the part.
     fn contains(&self, field: Field, value: &Value) -> bool {
         match (self, field, value) {
             (Part::Tag(tag), Field::Tag, Value::Exactly(wanted)) => tag == wanted,
@@ -190,14 +190,14 @@ impl Part {
     }
 }
 
-/// The query for what is not in the store's own streams.
+/// Returns the query for all events outside of the store's own streams.
 pub(crate) fn no_system() -> Query {
     let system = Query::Is(Field::Stream, vec![Value::Prefix(SYSTEM.to_string())]);
     Query::Not(Box::new(system))
 }
 
-/// Whether the form of a query shows that it yields nothing of the store's own streams: their names
-/// and types begin with `$`, no other's do, and their events have no tags and no correlation.
+/// Returns whether the form of a query shows that it yields no event of the store's own streams.
+/// Only their names and types begin with `$`, and their events have no tags and no correlation.
 fn excludes_system(query: &Query) -> bool {
     match query {
         Query::Is(Field::Correlation | Field::Tag, _) => true,
@@ -212,7 +212,7 @@ fn excludes_system(query: &Query) -> bool {
     }
 }
 
-/// Whether the form of a query shows that it yields all of the store's own streams.
+/// Returns whether the form of a query shows that it yields all events of the store's own streams.
 fn covers_system(query: &Query) -> bool {
     match query {
         Query::All => true,

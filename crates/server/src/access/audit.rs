@@ -1,7 +1,7 @@
-//! Who was denied what, and who managed what: as log lines and as events.
+//! The audit of denials and of managed changes: as log lines and as events.
 //!
-//! A flood of denials fills neither the disk nor the log: so many a second are told one by one, the
-//! others are counted, and there is one append a second.
+//! A flood of denials fills neither the disk nor the log: a bounded number a second is recorded one
+//! by one, the others are counted, and there is one append a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,35 +13,35 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::Denied;
+use super::Denial;
 
 /// The stream.
 pub(super) const STREAM: &str = "$audit";
-/// The rule of retention that limits its age, until somebody changes it.
+/// The retention rule that limits the age of its events, unless a manager changes it.
 const RULE: &str = "audit";
-/// For so long its events are kept.
-const KEPT: Duration = Duration::from_secs(90 * 86_400);
-/// So many denials are told one by one in a second.
-const TOLD: u32 = 20;
-/// So many records wait to be written.
-const WAITING: usize = 512;
-/// Between two appends.
+/// The age up to which its events are kept.
+const MAX_AGE: Duration = Duration::from_secs(90 * 86_400);
+/// Denials that are recorded one by one in a second.
+const RECORDED: u32 = 20;
+/// Records that wait to be written.
+const QUEUE: usize = 512;
+/// The pause between two appends.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of what somebody asked for, in a record.
-const SHOWN: usize = 512;
+/// Bytes of the request's description in a record.
+const DESCRIPTION: usize = 512;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The other end of the connection.
+    /// The client's address.
     pub peer: String,
     /// The request's id.
     pub request: String,
 }
 
-/// One record.
+/// A record of the audit.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct AuditRecord {
     #[serde(skip)]
     event_type: &'static str,
     who: String,
@@ -51,32 +51,32 @@ pub(super) struct Entry {
     what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// Denials that were not told one by one, since the last record.
+    /// Denials since the last record that were not recorded one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_told: Option<u64>,
 }
 
-/// Where records go.
+/// Records denials and managed changes.
 pub(super) struct Audit {
-    entries: mpsc::Sender<Entry>,
+    entries: mpsc::Sender<AuditRecord>,
     rate: Mutex<Rate>,
-    /// Whether records are events too: a server without users writes nothing of its own.
+    /// Whether records are appended as events: a server without users appends none.
     writes: AtomicBool,
 }
 
-/// A second, the denials told in it, and those that were not since the last that was.
+/// A second, the denials recorded in it, and those since the last record that were not.
 struct Rate {
     since: Instant,
-    told: u32,
+    recorded: u32,
     not_told: u64,
 }
 
 fn cut(text: &str) -> String {
-    let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let end = (0..=DESCRIPTION.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.get(..end.unwrap_or_default()).unwrap_or_default().to_owned()
 }
 
-impl Entry {
+impl AuditRecord {
     pub(super) fn event(&self) -> NewEvent {
         NewEvent::json(self.event_type, serde_json::to_vec(self).unwrap_or_default())
     }
@@ -84,7 +84,7 @@ impl Entry {
     pub(super) fn managed(who: &str, origin: &Origin, action: &str, what: &str) -> Self {
         tracing::info!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
                        what = %cut(what), "managed");
-        Entry {
+        AuditRecord {
             event_type: "$Managed",
             who: who.to_owned(),
             from: origin.peer.clone(),
@@ -98,32 +98,32 @@ impl Entry {
 }
 
 impl Audit {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Entry>) {
-        let (entries, taken) = mpsc::channel(WAITING);
-        let rate = Rate { since: Instant::now(), told: 0, not_told: 0 };
-        (Audit { entries, rate: Mutex::new(rate), writes: AtomicBool::new(false) }, taken)
+    pub(super) fn new() -> (Self, mpsc::Receiver<AuditRecord>) {
+        let (entries, receiver) = mpsc::channel(QUEUE);
+        let rate = Rate { since: Instant::now(), recorded: 0, not_told: 0 };
+        (Audit { entries, rate: Mutex::new(rate), writes: AtomicBool::new(false) }, receiver)
     }
 
-    /// From now on records are events, or are not.
-    pub(super) fn writes(&self, writes: bool) {
+    /// Sets whether records are appended as events.
+    pub(super) fn set_writes(&self, writes: bool) {
         self.writes.store(writes, Ordering::Relaxed);
     }
 
-    /// Somebody was denied something.
+    /// Records a denial.
     pub(super) fn denied(
         &self,
         who: &str,
         origin: &Origin,
         action: &str,
         what: &str,
-        why: &Denied,
+        why: &Denial,
     ) {
-        let Some(not_told) = self.turn() else { return };
+        let Some(not_told) = self.count_denial() else { return };
         let (what, why) = (cut(what), cut(&why.to_string()));
         tracing::warn!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
                        what, why, not_told, "denied");
-        let entry = Entry {
-            event_type: "$Denied",
+        let entry = AuditRecord {
+            event_type: "$Denial",
             who: cut(who),
             from: origin.peer.clone(),
             request: origin.request.clone(),
@@ -137,43 +137,43 @@ impl Audit {
         }
     }
 
-    /// Somebody changed something.
+    /// Records a managed change.
     pub(super) fn managed(&self, who: &str, origin: &Origin, action: &str, what: &str) {
-        let entry = Entry::managed(who, origin, action, what);
+        let entry = AuditRecord::managed(who, origin, action, what);
         if self.writes.load(Ordering::Relaxed) && self.entries.try_send(entry).is_err() {
-            tracing::warn!(target: "audit", "a record was logged, but has no event: too many");
+            tracing::warn!(target: "audit", "a record was logged but is not appended: too many wait");
         }
     }
 
-    /// Whether a denial may be told now; how many were not.
-    fn turn(&self) -> Option<u64> {
+    /// Counts a denial. Returns `None` if it is not recorded, else how many before were not.
+    fn count_denial(&self) -> Option<u64> {
         let mut rate = self.rate.lock();
         if rate.since.elapsed() >= PAUSE {
-            (rate.since, rate.told) = (Instant::now(), 0);
+            (rate.since, rate.recorded) = (Instant::now(), 0);
         }
-        if rate.told == TOLD {
+        if rate.recorded == RECORDED {
             rate.not_told += 1;
             return None;
         }
-        rate.told += 1;
+        rate.recorded += 1;
         Some(std::mem::take(&mut rate.not_told))
     }
 }
 
-/// Writes records, one append a second at most.
-pub(super) async fn write(store: Arc<dyn Engine>, mut entries: mpsc::Receiver<Entry>) {
-    let mut batch = Vec::with_capacity(WAITING);
-    while entries.recv_many(&mut batch, WAITING).await > 0 {
+/// Appends records, at most once a second.
+pub(super) async fn write(store: Arc<dyn Engine>, mut entries: mpsc::Receiver<AuditRecord>) {
+    let mut batch = Vec::with_capacity(QUEUE);
+    while entries.recv_many(&mut batch, QUEUE).await > 0 {
         let all = batch.drain(..);
         let append = all.fold(Append::new(), |append, entry| append.event(STREAM, entry.event()));
         if let Err(error) = store.append_system(append).await {
-            tracing::warn!(target: "audit", %error, "records were logged, but have no events");
+            tracing::warn!(target: "audit", %error, "records were logged but could not be appended");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Limits the age of records, if there are none yet: later whoever manages decides.
+/// Limits the age of records before the first is written. Later it is up to managers.
 pub(super) async fn limit_age(store: &dyn Engine) -> Result<(), leftfold_api::AppendError> {
     if store.stream(STREAM).await?.is_some() {
         return Ok(());
@@ -181,7 +181,7 @@ pub(super) async fn limit_age(store: &dyn Engine) -> Result<(), leftfold_api::Ap
     if store.retention_rules().await?.iter().any(|rule| rule.name == RULE) {
         return Ok(());
     }
-    let retention = Retention::default().max_age(KEPT);
+    let retention = Retention::default().max_age(MAX_AGE);
     let query = Query::category(STREAM);
     store.set_retention_rule(RetentionRule { name: RULE.to_owned(), query, retention }).await
 }

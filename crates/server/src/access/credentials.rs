@@ -3,9 +3,9 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Denied, Secret};
+use super::{Denial, Secret};
 
-/// What a request says about who sends it.
+/// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A user's name and password.
@@ -29,14 +29,14 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reads the value of an `authorization` header.
+    /// Parses the value of an `authorization` header.
     ///
     /// # Errors
     /// It is neither basic nor a bearer's.
-    pub fn from_header(value: &[u8]) -> Result<Self, Denied> {
+    pub fn from_header(value: &[u8]) -> Result<Self, Denial> {
         let wrong = || {
-            let message = "the authorization header can't be read: it takes Basic or Bearer";
-            Denied::Unauthenticated(message.to_owned())
+            let message = "the authorization header can't be read: send Basic or Bearer";
+            Denial::Unauthenticated(message.to_owned())
         };
         let text = std::str::from_utf8(value).map_err(|_| wrong())?;
         let (scheme, rest) = text.split_once(' ').ok_or_else(wrong)?;

@@ -1,32 +1,32 @@
 use thiserror::Error;
 
-/// Why a request is not served.
+/// Why a caller is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Denied {
-    /// It is not known who asks.
+pub enum Denial {
+    /// The caller is not known.
     #[error("{0}")]
     Unauthenticated(String),
-    /// It is known who asks, and that one may not.
+    /// The caller is known and lacks the right.
     #[error("{0}")]
     Forbidden(String),
-    /// Who asks can't be found out now.
+    /// The caller can't be authenticated now.
     #[error("{0}; try again later")]
     Busy(&'static str),
 }
 
-impl Denied {
-    /// A stable code.
+impl Denial {
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Denied::Unauthenticated(_) => "unauthenticated",
-            Denied::Forbidden(_) => "forbidden",
-            Denied::Busy(_) => "rate_limited",
+            Denial::Unauthenticated(_) => "unauthenticated",
+            Denial::Forbidden(_) => "forbidden",
+            Denial::Busy(_) => "rate_limited",
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub fn can_retry(&self) -> bool {
-        matches!(self, Denied::Busy(_))
+        matches!(self, Denial::Busy(_))
     }
 }

@@ -1,4 +1,4 @@
-//! Takes over what is said of accounts, by whomever it was said.
+//! Applies the changes of accounts that are in the store, whichever server made them.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -15,18 +15,18 @@ use super::{Access, Inner};
 
 /// Events of a page.
 const PAGE: usize = 1_000;
-/// After the store could not be read it is tried again so much later.
+/// The pause before the store is read again after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 impl Access {
-    /// Takes over all changes that are durable, and at least those up to a cursor.
+    /// Applies all durable changes, and at least those up to a cursor.
     pub(super) async fn catch_up(&self, at_least: Option<Cursor>) -> Result<(), ReadError> {
         let _following = self.0.following.lock().await;
-        self.take_over(at_least).await
+        self.apply_changes(at_least).await
     }
 
-    /// The same, for whoever holds the lock.
-    pub(super) async fn take_over(&self, at_least: Option<Cursor>) -> Result<(), ReadError> {
+    /// Applies the changes while the caller holds the lock.
+    pub(super) async fn apply_changes(&self, at_least: Option<Cursor>) -> Result<(), ReadError> {
         let mut accounts = Accounts::clone(&self.0.accounts.load());
         let before = accounts.version;
         loop {
@@ -40,10 +40,10 @@ impl Access {
             for event in &page.events {
                 if let Err(wrong) = accounts.apply(event) {
                     let position = event.position();
-                    tracing::error!(position, wrong, "an event of {STREAM} is not understood");
+                    tracing::error!(position, wrong, "an event of {STREAM} can't be understood");
                     self.0.is_broken.store(true, Ordering::Release);
                     self.0.changed.send_modify(|number| *number += 1);
-                    let what = "it says something of accounts that is not understood";
+                    let what = "a change of accounts that this release does not know";
                     return Err(Failure::Record { position, what }.into());
                 }
             }
@@ -56,7 +56,7 @@ impl Access {
         if is_new {
             accounts.settle();
         }
-        self.0.audit.writes(!accounts.is_open());
+        self.0.audit.set_writes(!accounts.is_open());
         self.0.accounts.store(Arc::new(accounts));
         if is_new {
             self.0.changed.send_modify(|number| *number += 1);
@@ -65,7 +65,7 @@ impl Access {
     }
 }
 
-/// Follows the stream for as long as somebody needs it.
+/// Follows the stream until its `Access` is dropped.
 pub(super) async fn run(store: Arc<dyn Engine>, inner: Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
@@ -77,7 +77,7 @@ pub(super) async fn run(store: Arc<dyn Engine>, inner: Weak<Inner>) {
             if error.code() == "store_closed" {
                 return;
             }
-            tracing::error!(%error, "what is said of users can't be followed");
+            tracing::error!(%error, "the changes of accounts can't be followed");
         }
         tokio::time::sleep(AFTER_FAILURE).await;
     }

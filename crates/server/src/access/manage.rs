@@ -1,32 +1,32 @@
-//! Changes of accounts, and what is shown of them.
+//! Changes of accounts, and their descriptions.
 
 use leftfold_api::{Append, AppendError, Conflict, Expected, Failure, Invalid, NewEvent, Query};
 
 use super::accounts::{Accounts, Action, Change, Grantee, MANAGERS, STREAM};
 use super::area::Area;
-use super::audit::{self, Entry, Origin};
+use super::audit::{self, AuditRecord, Origin};
 use super::password;
-use super::{ADMIN, Access, Caller, Denied, Scope, Secret};
+use super::{ADMIN, Access, Caller, Denial, Scope, Secret};
 
-/// So many users, groups, tokens and grants there may be, of each.
+/// The most users; also the most groups, tokens and grants.
 const MOST: usize = 10_000;
 /// Bytes of a name of a user, a group or a token.
 const NAME: usize = 128;
-/// A change that others overtake so often is given back.
+/// Attempts of a change that conflicts with other changes.
 const ATTEMPTS: u32 = 16;
 
-/// A user, as it is shown.
+/// The description of a user.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct UserInfo {
     /// Its name.
     pub user: String,
-    /// Whether it has a password; one without can only be asked for by a token.
+    /// Whether it has a password; without one it is used only by tokens.
     pub has_password: bool,
-    /// The groups that it is in.
+    /// Its groups.
     pub groups: Vec<String>,
 }
 
-/// A group, as it is shown.
+/// The description of a group.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct GroupInfo {
     /// Its name.
@@ -35,38 +35,38 @@ pub struct GroupInfo {
     pub members: Vec<String>,
 }
 
-/// A token, as it is shown: what it is can't be found out any more.
+/// The description of a token, without its secret.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct TokenInfo {
     /// Its name.
     pub token: String,
-    /// For whom it speaks.
+    /// The user that it authenticates.
     pub user: String,
-    /// Its last characters.
+    /// The last characters of its secret.
     pub last: String,
-    /// When it ends; null for never.
+    /// When it expires; null for never.
     #[schema(format = "date-time")]
     pub until: Option<String>,
-    /// Whether it has ended.
+    /// Whether it has expired.
     pub expired: bool,
 }
 
-/// A grant, as it is shown.
+/// The description of a grant.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct GrantInfo {
     /// Its number.
     pub grant: u64,
-    /// To which user.
+    /// The user to whom it is granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub user: Option<String>,
-    /// To which group.
+    /// The group to which it is granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub group: Option<String>,
-    /// What for.
+    /// The action that is granted.
     pub action: Action,
-    /// Of what: a query.
+    /// The events that are covered: a query.
     pub scope: String,
 }
 
@@ -80,15 +80,15 @@ fn check_name(what: &str, name: &str) -> Result<(), Invalid> {
         return Ok(());
     }
     let message = format!(
-        "{what} {:?} is not a name: it has 1 to {NAME} bytes, no colon, no control character, and \
-         does not begin with $",
+        "{what} {:?} is not a name: a name has 1 to {NAME} bytes, no colon, no control character, \
+         and does not begin with $",
         name.chars().take(40).collect::<String>()
     );
     Err(invalid("name_invalid", message))
 }
 
-fn room(what: &str, there: usize) -> Result<(), Invalid> {
-    let message = || format!("{what}: there are {there}, which is the limit");
+fn check_count(what: &str, there: usize) -> Result<(), Invalid> {
+    let message = || format!("{what}: {there} exist, which is the limit; remove some first");
     if there < MOST { Ok(()) } else { Err(invalid("too_many_accounts", message())) }
 }
 
@@ -107,8 +107,8 @@ impl Accounts {
         if known { Ok(()) } else { Err(unknown("group_unknown", "group", group)) }
     }
 
-    /// With the first user come those who may do everything; it is one of them.
-    fn first(&self, user: &str) -> Vec<Change> {
+    /// Returns the changes that make a user a manager: the group of managers and its grants.
+    fn manager(&self, user: &str) -> Vec<Change> {
         let (group, number) = (MANAGERS.to_owned(), self.next_grant());
         let to = Grantee::Group(group.clone());
         let grants = [Action::Read, Action::Append, Action::Manage].into_iter().zip(number..);
@@ -122,7 +122,7 @@ impl Accounts {
         [Change::GroupAdded { group }, member].into_iter().chain(granted).collect()
     }
 
-    /// What changes come to, unless they leave nobody who may do everything.
+    /// Checks that a manager with a password is left after changes.
     fn check(&self, changes: &[Change]) -> Result<(), Invalid> {
         let mut after = self.clone();
         let not_understood = |wrong| invalid("grant_invalid", wrong);
@@ -130,27 +130,27 @@ impl Accounts {
             after.change(change.clone(), u64::MAX).map_err(not_understood)?;
         }
         after.settle();
-        // Without users there is nobody to keep out, and nothing to lose.
+        // Without users every caller is a manager.
         if after.has_manager() || (self.is_open() && after.is_open()) {
             return Ok(());
         }
-        let message = "nobody with a password would be left who may manage everything; give \
-                       somebody else that right first";
+        let message = "no user with a password would be left who may manage everything; grant \
+                       another user manage on * first";
         Err(invalid("last_manager", message))
     }
 }
 
 impl Access {
-    /// Makes the first user, [`ADMIN`], if there are none: with this password, or with a random one
-    /// that is returned.
+    /// Makes the first user, [`ADMIN`], if there are no users: with this password, or with a random
+    /// one that is returned.
     ///
     /// # Errors
-    /// The password is too short or too long, or the store is in trouble.
+    /// The password is too short or too long, or the store failed.
     pub async fn begin(&self, password: Option<Secret>) -> Result<Option<Secret>, AppendError> {
         if self.has_users() {
             return Ok(None);
         }
-        let failed = |denied: Denied| Failure::Disk {
+        let failed = |denied: Denial| Failure::Disk {
             what: "making the first user".to_owned(),
             message: denied.to_string(),
         };
@@ -166,7 +166,7 @@ impl Access {
         let user = Change::UserAdded { user: ADMIN.to_owned(), password: Some(hash) };
         self.change(("the server", &Origin::default()), |accounts| match accounts.is_open() {
             true => {
-                let first = accounts.first(ADMIN).into_iter();
+                let first = accounts.manager(ADMIN).into_iter();
                 Ok(std::iter::once(user.clone()).chain(first).collect())
             }
             false => Ok(Vec::new()),
@@ -175,30 +175,30 @@ impl Access {
         Ok(made)
     }
 
-    /// Gives [`ADMIN`] this password and every right, whether or not it is there: for whoever has the
-    /// store's directory, and so may do everything anyway.
+    /// Gives [`ADMIN`] this password and every right, and makes the user if it does not exist. For
+    /// operators who have the store's directory.
     ///
     /// # Errors
-    /// The password is too short or too long, or the store is in trouble.
+    /// The password is too short or too long, or the store failed.
     pub async fn recover(&self, password: &Secret) -> Result<(), AppendError> {
         password::check(password)?;
-        let failed = |denied: Denied| Failure::Disk {
+        let failed = |denied: Denial| Failure::Disk {
             what: "hashing a password".to_owned(),
             message: denied.to_string(),
         };
         let hash = Some(self.0.passwords.hash(password).await.map_err(failed)?);
-        self.change(("whoever has the directory", &Origin::default()), |accounts| {
+        self.change(("an operator with the store's directory", &Origin::default()), |accounts| {
             let (user, password) = (ADMIN.to_owned(), hash.clone());
             let begins = match accounts.users.contains_key(ADMIN) {
                 true => Change::PasswordChanged { user, password },
                 false => Change::UserAdded { user, password },
             };
-            Ok(std::iter::once(begins).chain(accounts.first(ADMIN)).collect())
+            Ok(std::iter::once(begins).chain(accounts.manager(ADMIN)).collect())
         })
         .await
     }
 
-    /// Changes what accounts say, on the condition that nobody else does meanwhile.
+    /// Changes accounts, unless another change comes between: then it tries again.
     async fn change(
         &self,
         (who, origin): (&str, &Origin),
@@ -206,7 +206,7 @@ impl Access {
     ) -> Result<(), AppendError> {
         let _following = self.0.following.lock().await;
         for _ in 0..ATTEMPTS {
-            self.take_over(None).await?;
+            self.apply_changes(None).await?;
             let accounts = self.0.accounts.load_full();
             let changes = make(&accounts)?;
             if changes.is_empty() {
@@ -221,11 +221,11 @@ impl Access {
             for change in &changes {
                 let data = serde_json::to_vec(change).unwrap_or_default();
                 append = append.event(STREAM, NewEvent::json(change.event_type(), data));
-                let entry = Entry::managed(who, origin, change.event_type(), &change.about());
+                let entry = AuditRecord::managed(who, origin, change.event_type(), &change.about());
                 append = append.event(audit::STREAM, entry.event());
             }
             match self.0.store.append_system(append).await {
-                Ok(appended) => return Ok(self.take_over(Some(appended.cursor)).await?),
+                Ok(appended) => return Ok(self.apply_changes(Some(appended.cursor)).await?),
                 Err(AppendError::Conflict(Conflict::Version { .. })) => {}
                 Err(other) => return Err(other),
             }
@@ -234,23 +234,25 @@ impl Access {
     }
 }
 
-/// What is asked by somebody who may manage accounts; a password of one's own is everybody's to
-/// change.
+/// Changes by a caller who may manage accounts. Every user may change its own password.
 impl Caller {
     async fn change(
         &self,
         make: impl Fn(&Accounts) -> Result<Vec<Change>, Invalid>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), AccountError> {
         self.may_look_after(Scope::Accounts)?;
         Ok(self.access().change((&self.name(), self.origin()), make).await?)
     }
 
-    fn shows(&self) -> Result<std::sync::Arc<Accounts>, Refused> {
+    fn accounts_to_show(&self) -> Result<std::sync::Arc<Accounts>, AccountError> {
         self.may_look_after(Scope::Accounts)?;
         Ok(self.access().accounts()?)
     }
 
-    async fn hash(&self, password: Option<&Secret>) -> Result<Option<password::Hash>, Refused> {
+    async fn hash(
+        &self,
+        password: Option<&Secret>,
+    ) -> Result<Option<password::Hash>, AccountError> {
         self.is_known()?;
         let Some(password) = password else { return Ok(None) };
         password::check(password)?;
@@ -261,7 +263,11 @@ impl Caller {
     ///
     /// # Errors
     /// `name_invalid`, `password_invalid`, `user_exists`; the first needs a password.
-    pub async fn add_user(&self, user: &str, password: Option<&Secret>) -> Result<(), Refused> {
+    pub async fn add_user(
+        &self,
+        user: &str,
+        password: Option<&Secret>,
+    ) -> Result<(), AccountError> {
         self.may_look_after(Scope::Accounts)?;
         check_name("user", user)?;
         let password = self.hash(password).await?;
@@ -269,20 +275,20 @@ impl Caller {
             if accounts.users.contains_key(user) {
                 return Err(invalid("user_exists", format!("there is a user {user}")));
             }
-            room("users", accounts.users.len())?;
+            check_count("users", accounts.users.len())?;
             let added = Change::UserAdded { user: user.to_owned(), password: password.clone() };
-            let first = accounts.is_open().then(|| accounts.first(user)).into_iter().flatten();
+            let first = accounts.is_open().then(|| accounts.manager(user)).into_iter().flatten();
             Ok(std::iter::once(added).chain(first).collect())
         })
         .await
     }
 
-    /// Changes a password: one's own, or anybody's. Whoever is connected with the old one is cut
-    /// off.
+    /// Changes the caller's own password, or that of any user. Connections that use the old password
+    /// are closed.
     ///
     /// # Errors
     /// `password_invalid`, `user_unknown`.
-    pub async fn change_password(&self, user: &str, password: &Secret) -> Result<(), Refused> {
+    pub async fn change_password(&self, user: &str, password: &Secret) -> Result<(), AccountError> {
         if self.user() != Some(user) {
             self.may_look_after(Scope::Accounts)?;
         }
@@ -299,7 +305,7 @@ impl Caller {
     ///
     /// # Errors
     /// `user_unknown`; `last_manager`.
-    pub async fn remove_user(&self, user: &str) -> Result<(), Refused> {
+    pub async fn remove_user(&self, user: &str) -> Result<(), AccountError> {
         self.change(|accounts| {
             accounts.needs_user(user)?;
             Ok(vec![Change::UserRemoved { user: user.to_owned() }])
@@ -307,12 +313,12 @@ impl Caller {
         .await
     }
 
-    /// The users, by name.
+    /// Returns the users, by name.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn users(&self) -> Result<Vec<UserInfo>, Refused> {
-        let accounts = self.shows()?;
+    pub fn users(&self) -> Result<Vec<UserInfo>, AccountError> {
+        let accounts = self.accounts_to_show()?;
         let groups = |user: &String| {
             let of_user = accounts.groups.iter().filter(|(_, members)| members.contains(user));
             of_user.map(|(group, _)| group.clone()).collect()
@@ -329,13 +335,13 @@ impl Caller {
     ///
     /// # Errors
     /// `name_invalid`, `group_exists`.
-    pub async fn add_group(&self, group: &str) -> Result<(), Refused> {
+    pub async fn add_group(&self, group: &str) -> Result<(), AccountError> {
         check_name("group", group)?;
         self.change(|accounts| {
             if accounts.groups.contains_key(group) {
                 return Err(invalid("group_exists", format!("there is a group {group}")));
             }
-            room("groups", accounts.groups.len())?;
+            check_count("groups", accounts.groups.len())?;
             Ok(vec![Change::GroupAdded { group: group.to_owned() }])
         })
         .await
@@ -345,7 +351,7 @@ impl Caller {
     ///
     /// # Errors
     /// `group_unknown`; `last_manager`.
-    pub async fn remove_group(&self, group: &str) -> Result<(), Refused> {
+    pub async fn remove_group(&self, group: &str) -> Result<(), AccountError> {
         self.change(|accounts| {
             accounts.needs_group(group)?;
             Ok(vec![Change::GroupRemoved { group: group.to_owned() }])
@@ -353,11 +359,11 @@ impl Caller {
         .await
     }
 
-    /// Adds a user to a group; nothing happens if it is there.
+    /// Adds a user to a group; nothing changes if it is a member.
     ///
     /// # Errors
     /// `group_unknown`, `user_unknown`.
-    pub async fn add_member(&self, group: &str, user: &str) -> Result<(), Refused> {
+    pub async fn add_member(&self, group: &str, user: &str) -> Result<(), AccountError> {
         self.change(|accounts| {
             accounts.needs_group(group)?;
             accounts.needs_user(user)?;
@@ -367,11 +373,11 @@ impl Caller {
         .await
     }
 
-    /// Takes a user out of a group.
+    /// Removes a user from a group.
     ///
     /// # Errors
     /// `group_unknown`, `user_unknown`; `last_manager`.
-    pub async fn remove_member(&self, group: &str, user: &str) -> Result<(), Refused> {
+    pub async fn remove_member(&self, group: &str, user: &str) -> Result<(), AccountError> {
         self.change(|accounts| {
             accounts.needs_group(group)?;
             accounts.needs_user(user)?;
@@ -381,12 +387,12 @@ impl Caller {
         .await
     }
 
-    /// The groups, by name.
+    /// Returns the groups, by name.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn groups(&self) -> Result<Vec<GroupInfo>, Refused> {
-        let accounts = self.shows()?;
+    pub fn groups(&self) -> Result<Vec<GroupInfo>, AccountError> {
+        let accounts = self.accounts_to_show()?;
         let groups = accounts.groups.iter().map(|(group, members)| GroupInfo {
             group: group.clone(),
             members: members.iter().cloned().collect(),
@@ -394,8 +400,8 @@ impl Caller {
         Ok(groups.collect())
     }
 
-    /// Makes a token that speaks for a user, until a time in microseconds since 1970 or for ever.
-    /// It is told this once.
+    /// Makes a token for a user, which expires at a time in microseconds since 1970 or never. Its
+    /// secret is returned this once.
     ///
     /// # Errors
     /// `name_invalid`, `token_exists`, `user_unknown`; `time_invalid` for a time that is past.
@@ -404,10 +410,10 @@ impl Caller {
         token: &str,
         user: &str,
         until: Option<i64>,
-    ) -> Result<Secret, Refused> {
+    ) -> Result<Secret, AccountError> {
         check_name("token", token)?;
         if until.is_some_and(|until| until <= self.access().now()) {
-            return Err(invalid("time_invalid", "a token can't end in the past").into());
+            return Err(invalid("time_invalid", "a token can't expire in the past").into());
         }
         let secret = Secret::token()?;
         self.change(|accounts| {
@@ -417,7 +423,7 @@ impl Caller {
                     format!("there is a token {token}; revoke it, or choose another name");
                 return Err(invalid("token_exists", message));
             }
-            room("tokens", accounts.tokens.len())?;
+            check_count("tokens", accounts.tokens.len())?;
             Ok(vec![Change::TokenCreated {
                 token: token.to_owned(),
                 user: user.to_owned(),
@@ -430,11 +436,11 @@ impl Caller {
         Ok(secret)
     }
 
-    /// Revokes a token. Whoever is connected with it is cut off.
+    /// Revokes a token. Connections that use it are closed.
     ///
     /// # Errors
     /// `token_unknown`.
-    pub async fn revoke_token(&self, token: &str) -> Result<(), Refused> {
+    pub async fn revoke_token(&self, token: &str) -> Result<(), AccountError> {
         self.change(|accounts| {
             if !accounts.tokens.contains_key(token) {
                 return Err(unknown("token_unknown", "token", token));
@@ -444,12 +450,12 @@ impl Caller {
         .await
     }
 
-    /// The tokens, by name.
+    /// Returns the tokens, by name.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn tokens(&self) -> Result<Vec<TokenInfo>, Refused> {
-        let (accounts, now) = (self.shows()?, self.access().now());
+    pub fn tokens(&self) -> Result<Vec<TokenInfo>, AccountError> {
+        let (accounts, now) = (self.accounts_to_show()?, self.access().now());
         let tokens = accounts.tokens.iter().map(|(token, known)| TokenInfo {
             token: token.clone(),
             user: known.user.clone(),
@@ -463,8 +469,13 @@ impl Caller {
     /// Grants an action; returns the grant's number. What is granted already is not granted twice.
     ///
     /// # Errors
-    /// `user_unknown`, `group_unknown`, `grant_invalid` for a scope that can't be decided on.
-    pub async fn grant(&self, to: Grantee, action: Action, scope: &Query) -> Result<u64, Refused> {
+    /// `user_unknown`, `group_unknown`, `grant_invalid` for a scope that is not allowed.
+    pub async fn grant(
+        &self,
+        to: Grantee,
+        action: Action,
+        scope: &Query,
+    ) -> Result<u64, AccountError> {
         Area::of(scope)?;
         let scope = scope.to_string();
         let number = std::sync::atomic::AtomicU64::new(0);
@@ -481,18 +492,18 @@ impl Caller {
             if same.is_some() {
                 return Ok(Vec::new());
             }
-            room("grants", accounts.grants.len())?;
+            check_count("grants", accounts.grants.len())?;
             Ok(vec![Change::Granted { grant, to: to.clone(), action, scope: scope.clone() }])
         })
         .await?;
         Ok(number.into_inner())
     }
 
-    /// Takes a grant back.
+    /// Removes a grant.
     ///
     /// # Errors
     /// `grant_unknown`; `last_manager`.
-    pub async fn remove_grant(&self, grant: u64) -> Result<(), Refused> {
+    pub async fn remove_grant(&self, grant: u64) -> Result<(), AccountError> {
         self.change(|accounts| {
             if !accounts.grants.contains_key(&grant) {
                 return Err(unknown("grant_unknown", "grant", &grant.to_string()));
@@ -502,12 +513,12 @@ impl Caller {
         .await
     }
 
-    /// The grants, by number.
+    /// Returns the grants, by number.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn grants(&self) -> Result<Vec<GrantInfo>, Refused> {
-        let accounts = self.shows()?;
+    pub fn grants(&self) -> Result<Vec<GrantInfo>, AccountError> {
+        let accounts = self.accounts_to_show()?;
         let grants = accounts.grants.iter().map(|(grant, known)| {
             let (user, group) = match &known.to {
                 Grantee::User(user) => (Some(user.clone()), None),
@@ -523,18 +534,18 @@ impl Caller {
 /// Why a change was not made.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
-    /// Whoever asks may not.
+pub enum AccountError {
+    /// The caller may not make it.
     #[error(transparent)]
-    Denied(#[from] Denied),
-    /// It can't be done.
+    Denial(#[from] Denial),
+    /// The store refused it, or it is not possible.
     #[error(transparent)]
     Append(#[from] AppendError),
 }
 
-impl From<Invalid> for Refused {
+impl From<Invalid> for AccountError {
     fn from(invalid: Invalid) -> Self {
-        Refused::Append(invalid.into())
+        AccountError::Append(invalid.into())
     }
 }
 
@@ -543,8 +554,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_up_to_the_limit_and_no_further() {
-        assert!(room("users", MOST - 1).is_ok());
-        assert_eq!(room("users", MOST).unwrap_err().code, "too_many_accounts");
+    fn as_many_accounts_as_the_limit_exist_and_no_more() {
+        assert!(check_count("users", MOST - 1).is_ok());
+        assert_eq!(check_count("users", MOST).unwrap_err().code, "too_many_accounts");
     }
 }

@@ -1,11 +1,12 @@
-//! Who asks, and what that one may do. Every handler of every protocol goes through here.
+//! Authentication and authorization. Every handler of every protocol goes through here.
 //!
-//! Users, groups, tokens and grants are events in a system stream, and what they come to is a fold
-//! over it (`accounts.rs`), followed live and replaced as a whole. `area.rs` decides whether a query
-//! stays within what is granted. `docs/security.md` describes the model.
+//! Users, groups, tokens and grants are events in a system stream. Their state is a fold over it
+//! (`accounts.rs`), which is kept up to date and replaced as a whole. `area.rs` decides whether a
+//! query stays within what is granted; `permit.rs` holds what was decided. `docs/security.md`
+//! describes the model.
 //!
-//! Without users there is one caller, who may do everything: whoever reaches a loopback address is
-//! on the machine. The server does not listen on any other address then, unless it was told to.
+//! Without users there is one caller, who may do everything: it reaches a loopback address, so it
+//! runs on this machine. The server then listens on no other address, unless `insecure` is set.
 
 mod accounts;
 mod area;
@@ -16,6 +17,7 @@ mod denied;
 mod follow;
 mod manage;
 mod password;
+mod permit;
 mod secret;
 
 use std::fmt;
@@ -33,19 +35,20 @@ pub use accounts::{Action, Grantee};
 pub use audit::Origin;
 pub use caller::{Caller, Scope};
 pub use credentials::Credentials;
-pub use denied::Denied;
-pub use manage::{GrantInfo, GroupInfo, Refused, TokenInfo, UserInfo};
+pub use denied::Denial;
+pub use manage::{AccountError, GrantInfo, GroupInfo, TokenInfo, UserInfo};
+pub use permit::{AppendPermit, ConditionTexts, ReadPermit, Refusal};
 pub use secret::Secret;
 
 use accounts::Accounts;
 use audit::Audit;
-use caller::Who;
+use caller::Identity;
 use password::Passwords;
 
-/// The user that is made at first.
+/// The name of the first user.
 pub const ADMIN: &str = "admin";
 
-/// Decides who asks.
+/// Authenticates callers, and knows what is granted to them.
 #[derive(Clone)]
 pub struct Access(Arc<Inner>);
 
@@ -53,9 +56,9 @@ struct Inner {
     store: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     accounts: ArcSwap<Accounts>,
-    /// Whether an event was met that is not understood: then nobody is let in.
+    /// Whether an event could not be understood: then every caller is refused.
     is_broken: AtomicBool,
-    /// Held by whoever changes accounts, or takes over changes.
+    /// Held while accounts are changed or changes are applied.
     following: Mutex<()>,
     changed: watch::Sender<u64>,
     passwords: Passwords,
@@ -76,7 +79,7 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    /// For a server without users, whatever the store says of them.
+    /// Returns the access of a server without users; accounts in the store are ignored.
     pub fn local(store: Arc<dyn Engine>) -> Self {
         Access::new(store, Arc::new(SystemClock), Audit::new().0)
     }
@@ -95,7 +98,7 @@ impl Access {
         }))
     }
 
-    /// What a store's accounts come to, followed from now on, on the runtime that this is called on.
+    /// Reads the accounts of a store, and follows their changes on the runtime that this is called on.
     ///
     /// # Errors
     /// The accounts can't be read.
@@ -114,18 +117,18 @@ impl Access {
         Ok(access)
     }
 
-    /// Whether there are users: whether anybody can be kept out.
+    /// Returns whether there are users; without them every caller may do everything.
     pub fn has_users(&self) -> bool {
         !self.0.accounts.load().is_open() || self.0.is_broken.load(Ordering::Acquire)
     }
 
-    /// How many passwords were hashed: what a check of credentials has cost.
+    /// Returns how many passwords were hashed: the cost of checking credentials.
     pub fn hash_runs(&self) -> u64 {
         self.0.passwords.runs()
     }
 
-    /// Who asks. It may take a while: a password is hashed on purpose slowly, unless it was right a
-    /// short time ago.
+    /// Authenticates the caller of a request. Hashing a password is slow on purpose; a password that
+    /// was right a short time ago is not hashed again.
     ///
     /// # Errors
     /// `unauthenticated`; `rate_limited` while too many passwords are being checked.
@@ -133,27 +136,27 @@ impl Access {
         &self,
         credentials: Option<&Credentials>,
         origin: Origin,
-    ) -> Result<Caller, Denied> {
+    ) -> Result<Caller, Denial> {
         let who = self.who(credentials).await;
         let who = who.inspect_err(|denied| {
             let name = match credentials {
                 Some(Credentials::Basic { user, .. }) => format!("user {user}"),
                 Some(Credentials::Bearer(_)) => "a token".to_owned(),
-                None => "nobody".to_owned(),
+                None => "no credentials".to_owned(),
             };
             self.0.audit.denied(&name, &origin, "authenticate", "", denied);
         })?;
         Ok(Caller::new(self.clone(), who, origin))
     }
 
-    async fn who(&self, credentials: Option<&Credentials>) -> Result<Who, Denied> {
+    async fn who(&self, credentials: Option<&Credentials>) -> Result<Identity, Denial> {
         let accounts = self.accounts()?;
         match credentials {
-            None if accounts.is_open() => Ok(Who::Local),
-            None => Err(Denied::Unauthenticated(
+            None if accounts.is_open() => Ok(Identity::Local),
+            None => Err(Denial::Unauthenticated(
                 "this server has users: send an authorization header".to_owned(),
             )),
-            Some(_) if accounts.is_open() => Err(Denied::Unauthenticated(
+            Some(_) if accounts.is_open() => Err(Denial::Unauthenticated(
                 "this server has no users: send no authorization header".to_owned(),
             )),
             Some(Credentials::Basic { user, password }) => {
@@ -168,31 +171,32 @@ impl Access {
         accounts: &Accounts,
         name: &str,
         password: &Secret,
-    ) -> Result<Who, Denied> {
+    ) -> Result<Identity, Denial> {
         let known = accounts.users.get(name);
         let since = known.map_or(0, |user| user.since);
         let hash = known.and_then(|user| user.password.clone());
         if self.0.passwords.verify((name, since), hash, password).await? {
-            return Ok(Who::User { user: name.into(), since });
+            return Ok(Identity::User { user: name.into(), since });
         }
-        // The same for a user who is not there and a password that is wrong.
-        Err(Denied::Unauthenticated("there is no such user with this password".to_owned()))
+        // The same for an unknown user and for a wrong password.
+        Err(Denial::Unauthenticated("the user or the password is wrong".to_owned()))
     }
 
-    fn token(&self, accounts: &Accounts, token: &Secret) -> Result<Who, Denied> {
-        let refused = || Denied::Unauthenticated("there is no such token, or no more".to_owned());
+    fn token(&self, accounts: &Accounts, token: &Secret) -> Result<Identity, Denial> {
+        let refused =
+            || Denial::Unauthenticated("the token is unknown, revoked or expired".to_owned());
         let (name, known) = accounts.token_of(&token.digest()).ok_or_else(refused)?;
         if known.until.is_some_and(|until| until <= self.now()) {
             return Err(refused());
         }
         let (token, user) = (Arc::from(name), Arc::from(known.user.as_str()));
-        Ok(Who::Token { token, user, since: known.since })
+        Ok(Identity::Token { token, user, since: known.since })
     }
 
-    fn accounts(&self) -> Result<Arc<Accounts>, Denied> {
+    fn accounts(&self) -> Result<Arc<Accounts>, Denial> {
         if self.0.is_broken.load(Ordering::Acquire) {
-            return Err(Denied::Unauthenticated(
-                "the server can't read who its users are; its log tells why".to_owned(),
+            return Err(Denial::Unauthenticated(
+                "the server can't read its users; its log tells why".to_owned(),
             ));
         }
         Ok(self.0.accounts.load_full())

@@ -1,4 +1,4 @@
-//! Passwords: hashed on purpose slowly, in a bounded number at a time.
+//! Passwords. Hashing is slow on purpose, and bounded in how many run at a time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,20 +15,22 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::secret::random_bytes;
-use super::{Denied, Secret};
+use super::{Denial, Secret};
 
-/// Of argon2id: memory in KiB, passes, lanes. What OWASP asks for at least.
+/// The cost of argon2id: memory in KiB, passes, lanes. OWASP's minimum.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
-/// A stored hash that would cost more memory (in KiB) or passes is not computed.
+/// The largest cost of a stored hash that is computed.
 const MOST: (u32, u32, u32) = (256 * 1024, 10, 4);
-/// So many may wait to be hashed; who comes then is told to come later.
+/// Passwords that wait to be hashed; beyond that callers are told to try again later.
 const WAITING: usize = 64;
-/// What was verified is believed for so long, and so many of it.
-const BELIEVED: (Duration, usize) = (Duration::from_secs(60), 10_000);
+/// How long a verified password is remembered.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// How many verified passwords are remembered.
+const REMEMBERED: usize = 10_000;
 /// Bytes of a password.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// What is kept of a password.
+/// What is stored of a password.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Hash {
     algorithm: String,
@@ -44,15 +46,15 @@ impl fmt::Debug for Hash {
 }
 
 impl Hash {
-    fn of(password: &Secret) -> Result<Self, Denied> {
+    fn of(password: &Secret) -> Result<Self, Denial> {
         let (cost, salt) = (COST, random_bytes()?);
         let hash = run(password, &salt, cost)
-            .ok_or(Denied::Busy("there is no memory to hash a password"))?;
+            .ok_or(Denial::Busy("there is no memory to hash a password"))?;
         Ok(Hash { algorithm: "argon2id".to_owned(), cost, salt, hash })
     }
 
-    /// One that no password has.
-    fn of_nobody() -> Self {
+    /// Returns a hash that no password has.
+    fn random() -> Self {
         let (salt, [first, last]) = (OsRandom.next_u128().to_le_bytes(), halves());
         let hash = <[u8; 32]>::try_from([first, last].concat()).unwrap_or_default();
         Hash { algorithm: "argon2id".to_owned(), cost: COST, salt, hash }
@@ -80,98 +82,99 @@ fn run(password: &Secret, salt: &[u8; 16], cost: (u32, u32, u32)) -> Option<[u8;
     Some(hash)
 }
 
-/// Hashes passwords, and remembers for a while which were right.
+/// Hashes passwords, and remembers for a while which were verified.
 pub(super) struct Passwords {
-    /// One permit for each hash that runs.
+    /// A permit for each hash that is computed.
     running: Arc<Semaphore>,
-    /// One permit for each that runs or waits.
-    places: Arc<Semaphore>,
-    /// Verified in place of the password of a user who is not there, so that it takes as long.
-    nobody: Arc<Hash>,
-    /// Under which what was verified is remembered: a dump of memory shows no password's hash that
-    /// could be tried out elsewhere.
+    /// A permit for each that is computed or waits.
+    queue: Arc<Semaphore>,
+    /// Verified for an unknown user, so that the answer takes as long.
+    dummy: Arc<Hash>,
+    /// Keys the hashes of verified passwords: a dump of memory holds no hash that could be attacked
+    /// elsewhere.
     key: [[u8; 16]; 2],
-    believed: Cache<[u8; 32], Instant>,
+    verified: Cache<[u8; 32], Instant>,
     runs: AtomicU64,
 }
 
 impl Passwords {
     pub(super) fn new() -> Self {
-        // Half of the processors: whoever sends wrong passwords leaves the other half to others.
+        // Half of the processors: wrong passwords in any number leave the other half to requests.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         Passwords {
             running: Arc::new(Semaphore::new(threads)),
-            places: Arc::new(Semaphore::new(threads + WAITING)),
-            nobody: Arc::new(Hash::of_nobody()),
+            queue: Arc::new(Semaphore::new(threads + WAITING)),
+            dummy: Arc::new(Hash::random()),
             key: halves(),
-            believed: Cache::new(BELIEVED.1),
+            verified: Cache::new(REMEMBERED),
             runs: AtomicU64::new(0),
         }
     }
 
-    /// How many hashes were computed.
+    /// Returns how many hashes were computed.
     pub(super) fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// Whether a password is right. Without a hash it is not, and that takes as long to say.
-    /// `since` changes with the password.
+    /// Returns whether a password is right. Without a hash it is wrong, after the same time. `since`
+    /// changes with the password.
     pub(super) async fn verify(
         &self,
         (user, since): (&str, u64),
         hash: Option<Arc<Hash>>,
         password: &Secret,
-    ) -> Result<bool, Denied> {
-        let key = self.remembered_as(user, since, password);
-        if self.believes(&key) {
+    ) -> Result<bool, Denial> {
+        let key = self.verified_key(user, since, password);
+        if self.is_verified(&key) {
             return Ok(true);
         }
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.nobody.clone());
+        let hash = hash.unwrap_or_else(|| self.dummy.clone());
         let given = password.clone();
-        let is_right = self.on_a_thread(move || hash.is_of(&given), || self.believes(&key)).await?;
+        let is_right =
+            self.on_a_thread(move || hash.is_of(&given), || self.is_verified(&key)).await?;
         let is_right = is_right.unwrap_or(true) && known;
         if is_right {
-            self.believed.insert(key, Instant::now());
+            self.verified.insert(key, Instant::now());
         }
         Ok(is_right)
     }
 
-    /// The hash of a new password.
-    pub(super) async fn hash(&self, password: &Secret) -> Result<Hash, Denied> {
+    /// Hashes a new password.
+    pub(super) async fn hash(&self, password: &Secret) -> Result<Hash, Denial> {
         let given = password.clone();
         let hash = self.on_a_thread(move || Hash::of(&given), || false).await?;
-        hash.unwrap_or(Err(Denied::Busy("the password was not hashed")))
+        hash.unwrap_or(Err(Denial::Busy("the password was not hashed")))
     }
 
-    /// Works on a thread of its own, one of a bounded number; none if it is known in the end that
-    /// the work is done.
+    /// Runs work on one of a bounded number of threads, or returns `None` if the work turns out to be
+    /// done when its turn comes.
     async fn on_a_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
         is_done: impl Fn() -> bool,
-    ) -> Result<Option<T>, Denied> {
-        let busy = Denied::Busy("too many passwords are being checked");
-        let place = self.places.clone().try_acquire_owned().map_err(|_| busy.clone())?;
+    ) -> Result<Option<T>, Denial> {
+        let busy = Denial::Busy("too many passwords are being checked");
+        let queued = self.queue.clone().try_acquire_owned().map_err(|_| busy.clone())?;
         let permit = self.running.clone().acquire_owned().await.map_err(|_| busy.clone())?;
         if is_done() {
             return Ok(None);
         }
         self.runs.fetch_add(1, Ordering::Relaxed);
-        // The work goes on if nobody waits for it any more, so it holds its places itself.
+        // The work goes on if its caller is gone, so it holds its permits itself.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop((place, permit));
+            drop((queued, permit));
             done
         });
         done.await.map(Some).map_err(|_| busy)
     }
 
-    fn believes(&self, key: &[u8; 32]) -> bool {
-        self.believed.get(key).is_some_and(|at| at.elapsed() < BELIEVED.0)
+    fn is_verified(&self, key: &[u8; 32]) -> bool {
+        self.verified.get(key).is_some_and(|at| at.elapsed() < REMEMBER)
     }
 
-    fn remembered_as(&self, user: &str, since: u64, password: &Secret) -> [u8; 32] {
+    fn verified_key(&self, user: &str, since: u64, password: &Secret) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.key.concat());
         hash.update(since.to_le_bytes());
@@ -182,7 +185,7 @@ impl Passwords {
     }
 }
 
-/// Checks a password that somebody chose.
+/// Checks the length of a new password.
 pub(super) fn check(password: &Secret) -> Result<(), Invalid> {
     if LENGTH.contains(&password.reveal().len()) {
         return Ok(());

@@ -17,22 +17,22 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Its name in the environment, such as `LEFTFOLD_LIMITS_BODY_BYTES`.
+    /// Returns its name in the environment, such as `LEFTFOLD_LIMITS_BODY_BYTES`.
     pub fn env(&self) -> String {
         format!("LEFTFOLD_{}", self.name.replace('.', "_").to_uppercase())
     }
 
-    /// Its flag without dashes before it, such as `limits-body-bytes`.
+    /// Returns its flag without the leading dashes, such as `limits-body-bytes`.
     pub fn flag(&self) -> String {
         self.name.replace(['.', '_'], "-")
     }
 
-    /// Its value where nobody says otherwise.
+    /// Returns its default value.
     pub fn default(&self) -> String {
         self.show(&Config::default())
     }
 
-    /// The value that it has.
+    /// Returns its value in a configuration.
     pub fn show(&self, config: &Config) -> String {
         (self.show)(config)
     }

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, made from the table of settings.
+//! `docs/configuration.md`, generated from the table of settings.
 
 use std::fmt::Write;
 
@@ -7,8 +7,8 @@ use super::Config;
 const HEAD: &str = "\
 # Configuration
 
-A setting is said in a TOML file (`leftfold serve --config FILE`, or `LEFTFOLD_CONFIG`), in the
-environment, or by a flag; what comes later in this list wins. A key that does not exist is an error
+A setting is given in a TOML file (`leftfold serve --config FILE`, or `LEFTFOLD_CONFIG`), in the
+environment, or by a flag; what comes later in this list takes precedence. A key that does not exist is an error
 (`setting_unknown`). `leftfold config` prints every value and where it came from; it takes the same
 flags.
 
@@ -22,7 +22,7 @@ body_bytes = \"32 MiB\"
 
 Bytes are written `65536`, `64 KiB`, `16 MiB` or `1 GiB`; times `500ms`, `10s`, `5m` or `2h`.
 
-This page is made from `crates/server/src/config/mod.rs`; a test holds it to that.
+This page is generated from `crates/server/src/config/mod.rs`; a test compares the two.
 ";
 
 /// The page that describes every setting.
@@ -55,7 +55,7 @@ pub fn document() -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_page_is_what_the_settings_say() {
+    fn the_page_describes_the_settings() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         if std::env::var_os("LEFTFOLD_WRITE_DOCUMENTS").is_some() {
             std::fs::write(path, super::document()).unwrap();

@@ -1,4 +1,4 @@
-//! Where settings come from: the defaults, a file, the environment, flags. What comes later wins.
+//! Loads settings from the defaults, a file, the environment and flags. Later ones take precedence.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{Config, Setting};
 /// The variable that names the file.
 const CONFIG_ENV: &str = "LEFTFOLD_CONFIG";
 
-/// Why settings can't be taken.
+/// Why settings can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct ConfigError {
@@ -19,20 +19,20 @@ pub struct ConfigError {
     pub message: String,
 }
 
-/// Where a value was said.
+/// Where the value of a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nowhere.
+    /// From the defaults.
     Default,
-    /// In the file.
+    /// From the file.
     File(PathBuf),
-    /// In the environment.
+    /// From a variable of the environment.
     Environment(String),
-    /// By a flag.
+    /// From a flag.
     Flag(String),
 }
 
-/// A setting that was said somewhere.
+/// The value that a source gives to a setting.
 #[derive(Debug, Clone)]
 pub struct Given {
     /// Its key, such as `limits.body_bytes`.
@@ -41,23 +41,23 @@ pub struct Given {
     pub value: String,
 }
 
-/// What is said outside the file.
+/// The sources of settings: a file, the environment and flags.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// The file, if a flag names it.
     pub file: Option<PathBuf>,
-    /// The environment's variables; only those that are settings are looked at.
+    /// The variables of the environment; those that are no settings are ignored.
     pub environment: Vec<(String, String)>,
-    /// What flags say.
+    /// The settings that flags give.
     pub flags: Vec<Given>,
 }
 
-/// All settings, and where each was said.
+/// All settings, and where each comes from.
 #[derive(Debug, Clone)]
 pub struct Effective {
     /// The settings.
     pub config: Config,
-    /// Where each was said, in the order of [`Config::SETTINGS`].
+    /// Where each comes from, in the order of [`Config::SETTINGS`].
     pub origins: Vec<Origin>,
 }
 
@@ -79,7 +79,7 @@ impl std::fmt::Display for Origin {
 }
 
 impl Sources {
-    /// What the process was started with, beside these flags.
+    /// Returns the sources of this process: its environment, and these flags.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Given>) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -87,7 +87,7 @@ impl Sources {
         Sources { file, environment: std::env::vars_os().filter_map(text).collect(), flags }
     }
 
-    /// Puts all together.
+    /// Loads all settings.
     ///
     /// # Errors
     /// `setting_unknown`, `setting_invalid`, `config_unreadable`, `config_syntax`.
@@ -133,7 +133,7 @@ impl Effective {
         Ok(())
     }
 
-    /// What no setting can say by itself.
+    /// Checks the settings that depend on each other.
     fn check(&self) -> Result<(), ConfigError> {
         if self.config.tls_certificate.is_some() != self.config.tls_key.is_some() {
             let message = "tls.certificate and tls.key go together: give both or none".to_owned();
@@ -153,7 +153,7 @@ impl Effective {
         Ok(())
     }
 
-    /// Each setting, its value and where that was said.
+    /// Returns each setting, its value and where that comes from.
     pub fn rows(&self) -> impl Iterator<Item = (&'static Setting, String, &Origin)> {
         let rows = Config::SETTINGS.iter().zip(&self.origins);
         rows.map(|(setting, origin)| (setting, setting.show(&self.config), origin))
@@ -187,7 +187,7 @@ fn read_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
     Ok(given)
 }
 
-/// Tables become dots in names. There is nothing below two levels, so this goes no deeper.
+/// Flattens tables to names with dots. Settings have two levels at most, so this goes no deeper.
 fn flatten(prefix: &str, table: &toml::Table, given: &mut Vec<Given>) {
     for (key, value) in table {
         let name = format!("{prefix}{key}");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_wins_and_each_says_where_it_came_from() {
+    fn later_sources_take_precedence_and_each_value_names_its_source() {
         let text = "listen = \"127.0.0.1:1\"\npacking = \"off\"\n[limits]\nbody_bytes = \"1 MiB\"\n\
                     requests = 7";
         let (_dir, mut sources) = written(text);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_know_and_suggests_what_it_does() {
+    fn refuses_an_unknown_setting_and_suggests_a_known_one() {
         refused("listn = \"x\"", "setting_unknown", "did you mean listen?");
         refused("[limits]\nbody_byte = 1", "setting_unknown", "did you mean limits.body_bytes?");
         refused("[limit.s]\nq = 1", "setting_unknown", "there is no setting limit.s");

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leftfold_store::{Durability, Options, Packing};
+use leftfold_store::{Compression, Durability, Options};
 
 pub use definition::Setting;
 pub use document::document;
@@ -25,15 +25,15 @@ definition::settings! {
     /// Where the server listens. Port 0 takes a free one. An address other than loopback needs TLS
     /// and users, or `insecure`.
     listen: SocketAddr = "listen", SocketAddr::from(([127, 0, 0, 1], 2113));
-    /// Listen on any address without TLS or users: whoever reaches the port may do everything.
+    /// Listen on any address without TLS or users: every client may do everything.
     insecure: bool = "insecure", false;
-    /// How full segments are stored: as they are, packed fast, or packed small.
-    packing: Packing = "packing", Packing::Fast;
-    /// When an append is acknowledged: after its sync, or before it. Relaxed, a crash of the machine
-    /// may lose what was acknowledged within that time.
+    /// How full segments are compressed: not at all, fast, or small.
+    packing: Compression = "packing", Compression::Fast;
+    /// When an append is acknowledged: after its fsync, or before it. With `relaxed` a crash of the
+    /// machine may lose appends that were acknowledged within that time.
     durability: Durability = "durability", Durability::Synced;
-    /// Where backups that are asked for over the network go, each into a directory of its own in
-    /// here. Without it they are refused.
+    /// The directory for backups that are requested over the network; each has a directory in it.
+    /// Without this setting they are refused.
     backups: Option<PathBuf> = "backups", None;
     /// How long a shutdown waits for requests in flight before it ends them.
     shutdown_time: Duration = "shutdown_time", Duration::from_secs(20);
@@ -46,7 +46,7 @@ definition::settings! {
 
     /// How log lines are written, on standard error.
     log_format: LogFormat = "log.format", LogFormat::Text;
-    /// What is logged: error, warn, info, debug or trace; also by module, as in
+    /// The level of the log: error, warn, info, debug or trace; also by module, as in
     /// `info,leftfold_server=debug`.
     log_level: String = "log.level", "info".to_owned();
 
@@ -56,11 +56,11 @@ definition::settings! {
     cache_bytes: Bytes = "store.cache_bytes", Bytes(64 << 20);
     /// Memory for blocks of the index.
     index_cache_bytes: Bytes = "store.index_cache_bytes", Bytes(64 << 20);
-    /// How many streams' last versions are kept in memory.
+    /// The number of streams whose last versions are kept in memory.
     head_cache: usize = "store.head_cache", 100_000;
     /// Memory for appends that wait for the writer.
     queue_bytes: Bytes = "store.queue_bytes", Bytes(64 << 20);
-    /// So much is read in a second, at most, to be packed, merged, scavenged or backed up.
+    /// The most bytes that maintenance and backups read in a second.
     upkeep_bytes: Bytes = "store.upkeep_bytes", Bytes(64 << 20);
     /// The largest event: its names, tags, metadata and data together.
     event_bytes: Bytes = "store.event_bytes", Bytes(16 << 20);
@@ -70,14 +70,14 @@ definition::settings! {
     append_events: usize = "store.append_events", 10_000;
     /// Events of a page.
     page_events: usize = "store.page_events", 10_000;
-    /// Bytes of the events of a page; its first event comes whatever its size.
+    /// Bytes of the events of a page; its first event is returned whatever its size.
     page_bytes: Bytes = "store.page_bytes", Bytes(16 << 20);
 
-    /// Connections at the same time; what is beyond waits to be taken.
+    /// Connections at the same time; further clients wait to be accepted.
     connections: usize = "limits.connections", 10_000;
-    /// Requests in flight, of all connections. Subscriptions count by themselves.
+    /// Requests in flight, of all connections, without subscriptions.
     requests: usize = "limits.requests", 4_096;
-    /// Requests in flight of one connection, subscriptions among them.
+    /// Requests in flight of one connection, including subscriptions.
     connection_requests: usize = "limits.connection_requests", 1_024;
     /// Requests that one connection may begin in a second; 0 for any number.
     connection_rate: usize = "limits.connection_rate", 0;
@@ -89,30 +89,30 @@ definition::settings! {
     bodies_bytes: Bytes = "limits.bodies_bytes", Bytes(512 << 20);
     /// The longest head of a request: its line and its headers.
     header_bytes: Bytes = "limits.header_bytes", Bytes(64 << 10);
-    /// The head of a request, the TLS handshake, and a new connection's first request must come
+    /// The head of a request, the TLS handshake, and a new connection's first request must arrive
     /// within this time.
     header_time: Duration = "limits.header_time", Duration::from_secs(10);
-    /// The body of a request must come within this time.
+    /// The body of a request must arrive within this time.
     body_time: Duration = "limits.body_time", Duration::from_secs(60);
     /// A connection without requests is closed after this time.
     idle_time: Duration = "limits.idle_time", Duration::from_secs(300);
-    /// A client that takes nothing of what is sent to it for so long is cut off.
+    /// A client that does not read what is sent to it within this time is disconnected.
     write_time: Duration = "limits.write_time", Duration::from_secs(30);
-    /// How often a subscription without events says that it is alive.
+    /// The interval of heartbeats of a subscription without events.
     heartbeat: Duration = "limits.heartbeat", Duration::from_secs(15);
 }
 
 impl Config {
-    /// Whether a certificate and its key are given.
+    /// Returns whether a certificate and its key are given.
     pub fn has_tls(&self) -> bool {
         self.tls_certificate.is_some() && self.tls_key.is_some()
     }
 
-    /// How the store is opened.
+    /// Returns the options with which the store is opened.
     pub fn store_options(&self) -> Options {
         let mut options = Options {
-            packing: self.packing,
-            upkeep_bytes_per_second: self.upkeep_bytes.0,
+            compression: self.packing,
+            maintenance_bytes_per_second: self.upkeep_bytes.0,
             index_cache_bytes: self.index_cache_bytes.0,
             head_cache: self.head_cache,
             read_threads: self.read_threads,

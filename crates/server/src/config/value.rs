@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leftfold_store::{Durability, Packing};
+use leftfold_store::{Compression, Durability};
 
 /// A type of setting: read from text, and printed as text that reads the same.
 pub trait Value: Sized {
@@ -157,23 +157,23 @@ impl Value for Option<PathBuf> {
     }
 }
 
-impl Value for Packing {
+impl Value for Compression {
     const ALLOWED: &'static str = "off, fast or small";
 
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
-            "off" => Packing::Off,
-            "fast" => Packing::Fast,
-            "small" => Packing::Small,
+            "off" => Compression::Off,
+            "fast" => Compression::Fast,
+            "small" => Compression::Small,
             _ => return None,
         })
     }
 
     fn show(&self) -> String {
         match self {
-            Packing::Off => "off",
-            Packing::Fast => "fast",
-            Packing::Small => "small",
+            Compression::Off => "off",
+            Compression::Fast => "fast",
+            Compression::Small => "small",
         }
         .to_owned()
     }

@@ -1,5 +1,3 @@
-use std::path::{Component, Path, PathBuf};
-
 use leftfold_api::Administration;
 use leftfold_wire::v1::admin_server::Admin;
 use leftfold_wire::v1::{self, Reclaimed};
@@ -14,7 +12,8 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Admin for Service {
     async fn stat(&self, request: Request<v1::StatRequest>) -> Answer<v1::StatResponse> {
         let request = self.manage(request, |_| None).await?;
-        let stat = self.blocking(|store| store.stat().map_err(status::read)).await?;
+        let stat = self.state.inspect(|state| state.store.administration().stat()).await;
+        let stat = stat.map_err(status::work)?.map_err(status::read)?;
         let reclaimable = match request.reclaimable {
             true => Some(self.alone(|store| store.reclaimable().map_err(status::read)).await?),
             false => None,
@@ -44,7 +43,7 @@ impl Admin for Service {
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<v1::BackupResponse> {
         let request = self.manage(request, |_| Some("back up")).await?;
-        let to = self.backup_directory(&request.directory)?;
+        let to = self.state.backup_directory(&request.directory).map_err(status::backup)?;
         let done = self.alone(move |store| {
             store.backup(&to, &mut |_, _| ()).map_err(|error| status::administration(&error))
         });
@@ -53,7 +52,7 @@ impl Admin for Service {
 }
 
 impl Service {
-    /// What is asked, if whoever asks looks after the store; `does` says what it changes.
+    /// Authorizes a request on the store as a whole; `does` names what it changes.
     async fn manage<T>(
         &self,
         request: Request<T>,
@@ -68,50 +67,12 @@ impl Service {
         Ok(request)
     }
 
-    /// Work that reads or writes much: one at a time.
+    /// Runs work that reads or writes much: one at a time.
     async fn alone<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Administration) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let alone =
-            self.state.administration.clone().try_lock_owned().map_err(|_| {
-                status::overloaded("other work that reads or writes much is under way")
-            })?;
-        self.blocking(move |store| {
-            let done = work(store);
-            drop(alone);
-            done
-        })
-        .await
-    }
-
-    /// Runs on a thread that may wait for the disk.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Administration) -> Result<T, Status> + Send + 'static,
-    ) -> Result<T, Status> {
-        let store = self.state.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(store.administration())).await;
-        done.unwrap_or_else(|_| {
-            let message = "the server made a mistake; its log tells more".to_owned();
-            Err(status::failure("internal_error", message, false))
-        })
-    }
-
-    /// A directory of its own below the one for backups: a name that leads nowhere else.
-    fn backup_directory(&self, name: &str) -> Result<PathBuf, Status> {
-        let Some(root) = &self.state.config.backups else {
-            let message = "this server has no directory for backups: set `backups`".to_owned();
-            return Err(status::failure("backups_off", message, false));
-        };
-        let path = Path::new(name);
-        let mut parts = path.components();
-        match (parts.next(), parts.next()) {
-            (Some(Component::Normal(_)), None) if path.is_relative() => Ok(root.join(path)),
-            _ => {
-                let message = format!("{name:?} is not the name of a directory below `backups`");
-                Err(status::invalid(leftfold_api::Invalid::new("request_invalid", message)))
-            }
-        }
+        let done = self.state.run_alone(|state| work(state.store.administration())).await;
+        done.map_err(status::work)?
     }
 }

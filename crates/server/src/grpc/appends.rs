@@ -9,36 +9,36 @@ use leftfold_wire::{answer, from_status, v1};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::{Closing, Lost, append, begin, closing, memory, status, weight};
-use crate::access::Caller;
-use crate::server::AtWork;
-use crate::state::{State, Subscribed};
+use super::{DenialSignal, ShutdownSignal, append, begin, closing, memory, status, weight};
+use crate::access::{AppendPermit, Caller};
+use crate::net::WorkItem;
+use crate::state::{State, SubscriptionProgress};
 
-/// Appends of one call that are being worked on at the same time.
+/// Appends of one call that are in flight at the same time.
 const MOST: usize = 1_024;
-/// Bytes of them; one more append may go beyond.
+/// Bytes of them. The last append that is taken may go beyond.
 const MOST_BYTES: usize = 64 << 20;
 
-/// An append on its way: its answer, and the bytes that it was counted for.
-type OnItsWay = Pin<Box<dyn Future<Output = (v1::NumberedAnswer, usize)> + Send>>;
+/// An append in flight: its answer, and the bytes that it was counted for.
+type PendingAppend = Pin<Box<dyn Future<Output = (v1::NumberedAnswer, usize)> + Send>>;
 
-/// Many appends over one call: each is worked on as soon as it has come, and answered when it is
-/// durable. Nothing is taken from the client while so much is on its way, or while the client does
-/// not take its answers.
+/// Many appends over one call: each is started when it arrives, and answered when it is durable. No
+/// request is taken while the limits of appends in flight are reached, or while the client does not
+/// take its answers.
 pub(super) struct Appends {
     state: Arc<State>,
     caller: Caller,
     requests: Streaming<v1::NumberedAppend>,
-    closing: Closing,
-    lost: Lost,
-    on_their_way: FuturesUnordered<OnItsWay>,
+    closing: ShutdownSignal,
+    lost: DenialSignal,
+    in_flight: FuturesUnordered<PendingAppend>,
     bytes: usize,
-    pace: Pace,
-    /// Whether no request will come any more.
+    pace: ThreadChoice,
+    /// Whether no further request is taken.
     ended: bool,
-    /// Why none will be taken any more, if that is to be said.
+    /// Why no further request is taken, if the client is to be told.
     refusal: Option<Status>,
-    _begun: Subscribed,
+    _begun: SubscriptionProgress,
 }
 
 impl Appends {
@@ -48,7 +48,7 @@ impl Appends {
         requests: Streaming<v1::NumberedAppend>,
     ) -> Result<Self, Status> {
         let (begun, closing) = (begin(&state)?, closing(&state));
-        begun.is_caught_up();
+        begun.set_caught_up();
         let who = caller.clone();
         let lost = Box::pin(async move { who.leaves().await });
         Ok(Appends {
@@ -57,16 +57,16 @@ impl Appends {
             caller,
             requests,
             closing,
-            on_their_way: FuturesUnordered::new(),
+            in_flight: FuturesUnordered::new(),
             bytes: 0,
-            pace: Pace::new(),
+            pace: ThreadChoice::new(),
             ended: false,
             refusal: None,
             _begun: begun,
         })
     }
 
-    /// The answers, as they are found.
+    /// Returns the answers, in the order in which they are ready.
     pub(super) fn answers(self) -> impl Stream<Item = Result<v1::NumberedAnswer, Status>> + Send {
         unfold(self, |mut appends| async move {
             let answer = appends.next().await?;
@@ -76,14 +76,13 @@ impl Appends {
 
     async fn next(&mut self) -> Option<Result<v1::NumberedAnswer, Status>> {
         loop {
-            let takes_more =
-                !self.ended && self.on_their_way.len() < MOST && self.bytes < MOST_BYTES;
-            if self.ended && self.on_their_way.is_empty() {
+            let takes_more = !self.ended && self.in_flight.len() < MOST && self.bytes < MOST_BYTES;
+            if self.ended && self.in_flight.is_empty() {
                 let closing = || self.state.is_closing().then(status::closing);
                 return self.refusal.take().or_else(closing).map(Err);
             }
             let request = tokio::select! {
-                Some((answer, bytes)) = self.on_their_way.next() => {
+                Some((answer, bytes)) = self.in_flight.next() => {
                     self.bytes -= bytes;
                     self.pace.answered(Instant::now());
                     return Some(Ok(answer));
@@ -97,8 +96,8 @@ impl Appends {
             };
             match request {
                 Ok(Some(request)) => self.take(request),
-                // Whoever can't be understood, or is gone, still has its appends done.
-                Err(error) if self.on_their_way.is_empty() => return Some(Err(error)),
+                // Appends in flight are finished even if the client is gone.
+                Err(error) if self.in_flight.is_empty() => return Some(Err(error)),
                 Ok(None) | Err(_) => self.ended = true,
             }
         }
@@ -110,7 +109,7 @@ impl Appends {
         self.bytes += bytes;
         let done = match self.check(request, bytes) {
             Ok((sent, memory)) => {
-                let at_work = AtWork::begin();
+                let at_work = WorkItem::begin();
                 let here = self.pace.take(at_work.is_only(), Instant::now());
                 let done = append(self.state.clone(), sent, here);
                 let answer = move |outcome| {
@@ -121,49 +120,51 @@ impl Appends {
             }
             Err(refused) => std::future::ready((refused.answer(number), bytes)).boxed(),
         };
-        self.on_their_way.push(done);
+        self.in_flight.push(done);
     }
 
     fn check(
         &self,
         request: v1::AppendRequest,
         bytes: usize,
-    ) -> Result<(Append, Option<OwnedSemaphorePermit>), Refused> {
-        let memory = memory(&self.state, bytes).map_err(Refused::Status)?;
-        let append = Append::try_from(request).map_err(|wrong| Refused::Append(wrong.into()))?;
-        self.caller.may_append(&append).map_err(|no| Refused::Status(status::denied(no)))?;
-        Ok((append, memory))
+    ) -> Result<(AppendPermit, Option<OwnedSemaphorePermit>), AppendRefusal> {
+        let memory = memory(&self.state, bytes).map_err(AppendRefusal::Status)?;
+        let append =
+            Append::try_from(request).map_err(|wrong| AppendRefusal::Append(wrong.into()))?;
+        let permit = self.caller.authorize_append(append);
+        let permit = permit.map_err(|refusal| AppendRefusal::Status(status::refused(refusal)))?;
+        Ok((permit, memory))
     }
 }
 
-/// Decides whose thread writes. To wake the writer, and be woken by it, takes tens of microseconds each,
-/// as a quick disk's sync does: a client that always waits for its answer is better served by its
-/// connection's thread.
-struct Pace {
-    /// Appends in a row that came when the thread had nothing else to do; below nothing while it is
-    /// not to be blocked.
+/// Decides which thread writes an append. To wake the writer thread, and be woken by it, takes tens of
+/// microseconds each, as the fsync of a quick disk does. So a client that waits for each answer is
+/// served faster by its connection's thread.
+struct ThreadChoice {
+    /// Appends in a row that came when the thread had no other work; negative while the thread must
+    /// not be blocked.
     alone: i32,
-    /// Since when this thread writes.
+    /// When this thread began to write.
     began: Option<Instant>,
 }
 
-impl Pace {
-    /// After so many the client is taken for one that waits for each answer.
-    const PATIENCE: i32 = 8;
-    /// A write that takes longer is not to block a thread again soon.
+impl ThreadChoice {
+    /// Appends in a row after which the client counts as one that waits for each answer.
+    const APPENDS_ALONE: i32 = 8;
+    /// After a write that takes longer, the thread does not write for a while.
     const SLOW: Duration = Duration::from_micros(500);
-    /// Soon is so many appends.
+    /// That while, in appends.
     const AFTER_SLOW: i32 = 256;
 
     fn new() -> Self {
-        Pace { alone: 0, began: None }
+        ThreadChoice { alone: 0, began: None }
     }
 
-    /// Whether this thread is to write what has come.
+    /// Returns whether this thread is to write the next append.
     fn take(&mut self, is_only: bool, now: Instant) -> bool {
-        let here = is_only && self.alone >= Self::PATIENCE;
+        let here = is_only && self.alone >= Self::APPENDS_ALONE;
         self.alone = match is_only {
-            true => (self.alone + 1).min(Self::PATIENCE),
+            true => (self.alone + 1).min(Self::APPENDS_ALONE),
             false => self.alone.min(0),
         };
         self.began = here.then_some(now);
@@ -178,16 +179,16 @@ impl Pace {
 }
 
 /// An append that does not reach the store.
-enum Refused {
+enum AppendRefusal {
     Append(AppendError),
     Status(Status),
 }
 
-impl Refused {
+impl AppendRefusal {
     fn answer(self, number: u64) -> v1::NumberedAnswer {
         match self {
-            Refused::Append(error) => answer(number, Err::<Appended, _>(error)),
-            Refused::Status(status) => {
+            AppendRefusal::Append(error) => answer(number, Err::<Appended, _>(error)),
+            AppendRefusal::Status(status) => {
                 let is = from_status(&status).map(v1::numbered_answer::Is::Problem);
                 v1::NumberedAnswer { number, is }
             }
@@ -200,23 +201,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thread_writes_for_whoever_waits_for_each_answer() {
-        let (mut pace, now) = (Pace::new(), Instant::now());
+    fn the_thread_writes_for_a_client_that_waits_for_each_answer() {
+        let (mut pace, now) = (ThreadChoice::new(), Instant::now());
         let first = (0..20).position(|_| pace.take(true, now));
-        assert_eq!(first, Some(Pace::PATIENCE as usize));
+        assert_eq!(first, Some(ThreadChoice::APPENDS_ALONE as usize));
         assert!(!pace.take(false, now));
         let next = (0..20).position(|_| pace.take(true, now));
-        assert_eq!(next, Some(Pace::PATIENCE as usize));
+        assert_eq!(next, Some(ThreadChoice::APPENDS_ALONE as usize));
     }
 
     #[test]
-    fn a_slow_disk_does_not_block_it_again_soon() {
-        let (mut pace, now) = (Pace::new(), Instant::now());
+    fn a_slow_disk_does_not_block_the_thread_again_soon() {
+        let (mut pace, now) = (ThreadChoice::new(), Instant::now());
         while !pace.take(true, now) {}
-        pace.answered(now + Pace::SLOW);
+        pace.answered(now + ThreadChoice::SLOW);
         assert!(pace.take(true, now));
-        pace.answered(now + 2 * Pace::SLOW);
+        pace.answered(now + 2 * ThreadChoice::SLOW);
         let next = (0..1_000).position(|_| pace.take(true, now));
-        assert_eq!(next, Some((Pace::AFTER_SLOW + Pace::PATIENCE) as usize));
+        assert_eq!(next, Some((ThreadChoice::AFTER_SLOW + ThreadChoice::APPENDS_ALONE) as usize));
     }
 }

@@ -1,9 +1,9 @@
 //! Native gRPC, beside HTTP on the same port. Open `store.rs` first.
 //!
-//! A call is: who asks (`Access`), what is asked (`leftfold-wire` turns the message into the store's
-//! words), may they (`Caller`), the store's answer, and the answer as a message. What lasts, many
-//! appends and subscriptions, is one stream each, which does nothing unless its client takes what it
-//! gives: so HTTP/2's flow control reaches into the store, and a slow client holds one page at most.
+//! A call authenticates its caller (`Access`), translates the message (`leftfold-wire`), authorizes
+//! the request (`Caller`), asks the store, and translates the answer. Appending many and subscribing
+//! are streams. A stream works only when its client takes an answer: so HTTP/2's flow control reaches
+//! into the store, and a slow client holds one page at most.
 
 mod admin;
 mod appends;
@@ -18,15 +18,15 @@ use std::time::Instant;
 
 use axum::Router;
 use futures_util::Stream;
-use leftfold_api::{Append, AppendError, Appended, EventStore};
+use leftfold_api::{AppendError, Appended, EventStore};
 use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
-use crate::access::{Caller, Credentials, Denied, Origin};
-use crate::state::{BODY_UNIT, LongLived, State, Subscribed};
+use crate::access::{AppendPermit, Caller, Credentials, Denial, Origin};
+use crate::state::{BODY_UNIT, LongLived, State, SubscriptionProgress};
 
 /// The routes of the gRPC services.
 pub(crate) fn router(state: Arc<State>) -> Router {
@@ -39,7 +39,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route_service("/leftfold.v1.Admin/{method}", admin)
 }
 
-/// Bytes that an event is counted for beside its metadata and data.
+/// Bytes that an event counts for besides its metadata and data.
 const EVENT_BYTES: usize = 512;
 
 /// Both services.
@@ -48,11 +48,11 @@ struct Service {
     state: Arc<State>,
 }
 
-/// Messages, one after the other as the client takes them.
+/// A stream of messages.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Who asks, and what.
+    /// Authenticates the caller of a request.
     async fn ask<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
         let header = request.metadata().get("authorization");
         let credentials = header
@@ -65,51 +65,56 @@ impl Service {
     }
 }
 
-/// Comes true when the server is shutting down.
-type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Is ready when the server is shutting down.
+type ShutdownSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn closing(state: &Arc<State>) -> Closing {
+fn closing(state: &Arc<State>) -> ShutdownSignal {
     let state = state.clone();
     Box::pin(async move { state.closed().await })
 }
 
-/// Comes true when whoever asked is known no more, or may not any more.
-type Lost = Pin<Box<dyn Future<Output = Denied> + Send>>;
+/// Is ready when the caller has lost its rights.
+type DenialSignal = Pin<Box<dyn Future<Output = Denial> + Send>>;
 
-/// Leave for something that lasts.
-fn begin(state: &State) -> Result<Subscribed, Status> {
+/// Registers a long-lived call among the subscriptions.
+fn begin(state: &State) -> Result<SubscriptionProgress, Status> {
     let begun = state.subscriptions.begin(None);
-    begun.ok_or_else(|| status::overloaded("there are too many subscriptions"))
+    begun.ok_or_else(|| status::too_many_subscriptions(state.config.subscriptions))
 }
 
-/// The bytes that an append takes while it is worked on, about.
+/// Returns about how many bytes an append takes while it is in flight.
 fn weight(append: &v1::AppendRequest) -> usize {
     let sizes = append.events.iter().map(|event| event.metadata.len() + event.data.len());
     EVENT_BYTES + sizes.map(|size| size + EVENT_BYTES).sum::<usize>()
 }
 
-/// A share of the memory for bodies; none for what is small: so much a connection may have besides.
+/// Reserves memory for a request, or `None` for a small one, which is not counted.
 fn memory(state: &State, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Status> {
     let units = u32::try_from(bytes / BODY_UNIT).unwrap_or(u32::MAX);
     if units == 0 {
         return Ok(None);
     }
     let share = state.bodies.clone().try_acquire_many_owned(units).map(Some);
-    share.map_err(|_| status::overloaded("the appends in flight take all memory there is for them"))
+    share.map_err(|_| status::overloaded("the appends in flight take all of limits.bodies_bytes"))
 }
 
-/// An append, and what is told of it; on this thread, if it may be blocked.
-async fn append(state: Arc<State>, append: Append, here: bool) -> Result<Appended, AppendError> {
+/// Appends, on this thread if it may be blocked, and counts it in the metrics.
+async fn append(
+    state: Arc<State>,
+    permit: AppendPermit,
+    here: bool,
+) -> Result<Appended, AppendError> {
+    let (append, restored) = permit.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = match here {
         true => state.store.append_here(append).await,
         false => state.store.append(append).await,
     };
     state.metrics.appended(started, events, appended.is_ok());
-    appended
+    appended.map_err(|error| restored.error(error))
 }
 
-/// An answer that goes on and on; it must hold what [`begin`] gives.
+/// Returns a long-lived answer. Its messages must hold what [`begin`] returns.
 fn lasting<T, S>(messages: S) -> Response<Messages<T>>
 where
     S: Stream<Item = Result<T, Status>> + Send + 'static,

@@ -8,38 +8,41 @@ use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
-use crate::access::Caller;
+use crate::access::{Caller, ReadPermit};
 use crate::state::State;
 
-/// Events of a page, where the client wants page after page: about a megabyte of small events, so
-/// that going to the store and back costs little for each, and a slow client holds no more.
+/// Events of a page, where the client wants all pages: about a megabyte of small events. So a call of
+/// the store costs little for each event, and a slow client holds no more than that.
 const PAGE: usize = 2_048;
 
 /// A read, sent in parts as the client takes them.
-pub(super) struct Reading {
+pub(super) struct PageMessages {
     state: Arc<State>,
     caller: Caller,
+    permit: ReadPermit,
     read: Read,
     form: v1::Form,
-    /// Whether page after page is wanted, and not one.
+    /// Whether the client wants all pages, and not one.
     all_pages: bool,
-    /// What of a page is still to be sent, and its end.
+    /// The events of a page that are still to be sent, and the page's cursor and `more`.
     page: Option<(IntoIter<Recorded>, (Cursor, bool))>,
     ended: bool,
 }
 
-impl Reading {
+impl PageMessages {
     pub(super) fn new(
         state: Arc<State>,
         caller: Caller,
+        permit: ReadPermit,
         read: Read,
         form: v1::Form,
         all_pages: bool,
     ) -> Self {
-        Reading { state, caller, read, form, all_pages, page: None, ended: false }
+        let read = Read { query: permit.query().clone(), ..read };
+        PageMessages { state, caller, permit, read, form, all_pages, page: None, ended: false }
     }
 
-    /// The parts.
+    /// Returns the messages.
     pub(super) fn parts(self) -> impl Stream<Item = Result<v1::ReadResponse, Status>> + Send {
         unfold(self, |mut reading| async move {
             let part = reading.next().await.transpose()?;
@@ -56,7 +59,7 @@ impl Reading {
             if self.state.is_closing() {
                 return Err(status::closing());
             }
-            self.caller.may_read(&self.read.query).map_err(status::denied)?;
+            self.caller.still_may_read(&self.permit).map_err(status::denied)?;
             let page = self.read_page().await?;
             self.page = Some((page.events.into_iter(), (page.cursor, page.more)));
         }
@@ -67,6 +70,7 @@ impl Reading {
         let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
         let read = Read { limit, ..self.read.clone() };
         let page = self.state.store.read(read).await.map_err(status::read)?;
+        self.permit.admit(&page.events).map_err(status::denied)?;
         self.state.metrics.read(page.events.len());
         if self.all_pages {
             self.read.limit = self.read.limit.saturating_sub(page.events.len());

@@ -4,8 +4,8 @@ use leftfold_wire::v1::{self, Done};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::appends::Appends;
-use super::reading::Reading;
-use super::subscription::Delivering;
+use super::reading::PageMessages;
+use super::subscription::SubscriptionMessages;
 use super::{Messages, Service, lasting, memory, status, weight};
 use crate::access::Scope;
 
@@ -25,9 +25,9 @@ impl Store for Service {
         let (caller, request) = self.ask(request).await?;
         let _memory = memory(&self.state, weight(&request))?;
         let append = Append::try_from(request).map_err(status::invalid)?;
-        caller.may_append(&append).map_err(status::denied)?;
+        let permit = caller.authorize_append(append).map_err(status::refused)?;
         let appended =
-            super::append(self.state.clone(), append, false).await.map_err(status::append)?;
+            super::append(self.state.clone(), permit, false).await.map_err(status::append)?;
         Ok(Response::new(appended.into()))
     }
 
@@ -43,8 +43,8 @@ impl Store for Service {
         let (caller, request) = self.ask(request).await?;
         let (all_pages, form) = (request.all_pages, request.form());
         let read = Read::try_from(request).map_err(status::invalid)?;
-        caller.may_read(&read.query).map_err(status::denied)?;
-        let reading = Reading::new(self.state.clone(), caller, read, form, all_pages);
+        let permit = caller.authorize_read(&read.query).map_err(status::refused)?;
+        let reading = PageMessages::new(self.state.clone(), caller, permit, read, form, all_pages);
         Ok(Response::new(Box::pin(reading.parts())))
     }
 
@@ -55,9 +55,9 @@ impl Store for Service {
         let (caller, request) = self.ask(request).await?;
         let form = request.form();
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
-        caller.may_read(&subscribe.query).map_err(status::denied)?;
-        let delivering = Delivering::start(self.state.clone(), caller, subscribe, form).await?;
-        Ok(lasting(delivering.parts()))
+        let messages =
+            SubscriptionMessages::start(self.state.clone(), caller, subscribe, form).await?;
+        Ok(lasting(messages.stream()))
     }
 
     async fn head(&self, request: Request<v1::HeadRequest>) -> Answer<v1::HeadResponse> {
@@ -71,8 +71,7 @@ impl Store for Service {
         request: Request<v1::GetStreamRequest>,
     ) -> Answer<v1::GetStreamResponse> {
         let (caller, request) = self.ask(request).await?;
-        let query = leftfold_api::Query::stream(&request.name);
-        caller.may_read(&query).map_err(status::denied)?;
+        caller.may_read_stream(&request.name).map_err(status::denied)?;
         let stream = self.state.store.stream(&request.name).await.map_err(status::read)?;
         Ok(Response::new(v1::GetStreamResponse { stream: stream.map(v1::StreamInfo::from) }))
     }

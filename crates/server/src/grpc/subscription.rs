@@ -1,132 +1,82 @@
 use std::sync::Arc;
 
+use futures_util::Stream;
 use futures_util::stream::unfold;
-use futures_util::{FutureExt, Stream};
-use leftfold_api::DynSubscription;
-use leftfold_api::{Cursor, Delivery, EventStore, ReadError, Recorded, Subscribe, Subscription};
-use leftfold_wire::{MESSAGE_BYTES, PackedEvents, delivery_part, v1};
+use leftfold_api::{Cursor, Subscribe};
+use leftfold_wire::{MESSAGE_BYTES, delivery_part, v1};
 use tonic::Status;
 
-use super::{Closing, Lost, begin, closing, status};
-use crate::access::{Caller, Denied};
-use crate::state::{State, Subscribed};
+use super::status;
+use crate::access::Caller;
+use crate::state::State;
+use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
-/// A subscription, sent in parts as the client takes them. While it does not, nothing is read: what
-/// comes waits in the log.
-pub(super) struct Delivering {
-    state: Arc<State>,
-    closing: Closing,
-    /// Comes true when the caller may not have it any more.
-    lost: Lost,
-    subscription: DynSubscription,
+/// A subscription, sent in messages as the client takes them. While it takes none, nothing is read:
+/// events wait in the log.
+pub(super) struct SubscriptionMessages {
+    feed: Feed,
     form: v1::Form,
-    /// Where the client knows it to be; none before it was told where it begins.
-    told: Option<Cursor>,
-    failed: bool,
-    /// How far it is, for whoever watches.
-    progress: Subscribed,
+    /// Where the client knows the subscription to be; `None` before the first message.
+    sent: Option<Cursor>,
+    has_failed: bool,
 }
 
-/// What comes next.
-enum Next {
-    Delivery(Result<Delivery, ReadError>),
-    /// Time to say how far it is.
-    Heartbeat,
-    Closing,
-    Lost(Denied),
-}
-
-impl Delivering {
+impl SubscriptionMessages {
     pub(super) async fn start(
         state: Arc<State>,
         caller: Caller,
         subscribe: Subscribe,
         form: v1::Form,
     ) -> Result<Self, Status> {
-        let progress = begin(&state)?;
-        let query = subscribe.query.clone();
-        let subscription = state.store.subscribe(subscribe).await.map_err(status::read)?;
-        let closing = closing(&state);
-        let lost = Box::pin(async move { caller.loses(&query).await });
-        let (told, failed) = (None, false);
-        Ok(Delivering { state, closing, lost, subscription, form, told, failed, progress })
+        let options = FeedOptions { name: None, part_bytes: MESSAGE_BYTES };
+        let feed = Feed::start(state, caller, subscribe, options).await.map_err(status_of_start)?;
+        Ok(SubscriptionMessages { feed, form, sent: None, has_failed: false })
     }
 
-    /// The parts.
-    pub(super) fn parts(self) -> impl Stream<Item = Result<v1::SubscribeResponse, Status>> + Send {
-        unfold(self, |mut delivering| async move {
-            if delivering.failed {
+    /// Returns the messages.
+    pub(super) fn stream(self) -> impl Stream<Item = Result<v1::SubscribeResponse, Status>> + Send {
+        unfold(self, |mut messages| async move {
+            if messages.has_failed {
                 return None;
             }
-            let part = delivering.next().await;
-            delivering.failed = part.is_err();
-            Some((part, delivering))
+            let message = messages.next().await;
+            messages.has_failed = message.is_err();
+            Some((message, messages))
         })
     }
 
     async fn next(&mut self) -> Result<v1::SubscribeResponse, Status> {
-        if self.told.is_none() {
-            return Ok(self.part(Vec::new(), false));
+        if self.sent.is_none() {
+            // The first message says where the subscription begins.
+            let cursor = self.feed.cursor();
+            return Ok(self.message(Part { events: Vec::new(), caught_up: false, cursor }));
         }
         loop {
-            match self.wait().await {
-                Next::Delivery(delivery) => {
-                    let first = delivery.map_err(status::read)?;
-                    let (events, caught_up) = self.gather(first);
-                    return Ok(self.part(events, caught_up));
-                }
-                Next::Heartbeat => {
-                    self.subscription.advance().await.map_err(status::read)?;
-                    if self.told != Some(self.subscription.cursor()) {
-                        return Ok(self.part(Vec::new(), false));
-                    }
-                }
-                Next::Closing => return Err(status::closing()),
-                Next::Lost(denied) => return Err(status::denied(denied)),
+            let part = self.feed.next().await.map_err(status_of_end)?;
+            if !part.is_heartbeat() || self.sent.as_ref() != Some(&part.cursor) {
+                return Ok(self.message(part));
             }
         }
     }
 
-    async fn wait(&mut self) -> Next {
-        // Also while there is much to deliver.
-        if let Some(denied) = (&mut self.lost).now_or_never() {
-            return Next::Lost(denied);
-        }
-        if let Some(delivery) = self.subscription.ready() {
-            return Next::Delivery(Ok(delivery));
-        }
-        tokio::select! {
-            delivery = self.subscription.next() => Next::Delivery(delivery),
-            () = &mut self.closing => Next::Closing,
-            denied = &mut self.lost => Next::Lost(denied),
-            () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
-        }
+    fn message(&mut self, part: Part) -> v1::SubscribeResponse {
+        self.sent = Some(part.cursor.clone());
+        delivery_part(part.events, self.form, part.cursor, part.caught_up)
     }
+}
 
-    /// What can be sent together with a delivery, and whether all is delivered then.
-    fn gather(&mut self, first: Delivery) -> (Vec<(Recorded, Cursor)>, bool) {
-        let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(first));
-        while let Some(delivery) = next {
-            match delivery {
-                Delivery::CaughtUp(_) => return (events, true),
-                Delivery::Event(event, cursor) => {
-                    bytes += PackedEvents::bytes_of(&event);
-                    events.push((event, cursor));
-                }
-            }
-            next = if bytes < MESSAGE_BYTES { self.subscription.ready() } else { None };
-        }
-        (events, false)
+fn status_of_start(error: SubscribeError) -> Status {
+    match error {
+        SubscribeError::Full(most) => status::too_many_subscriptions(most),
+        SubscribeError::Refused(refusal) => status::refused(refusal),
+        SubscribeError::Store(error) => status::read(error),
     }
+}
 
-    fn part(&mut self, events: Vec<(Recorded, Cursor)>, caught_up: bool) -> v1::SubscribeResponse {
-        let cursor = self.subscription.cursor();
-        self.told = Some(cursor.clone());
-        match events.last() {
-            _ if caught_up => self.progress.is_caught_up(),
-            Some((event, _)) => self.progress.is_at(event.position()),
-            None => {}
-        }
-        delivery_part(events, self.form, cursor, caught_up)
+fn status_of_end(end: End) -> Status {
+    match end {
+        End::Store(error) => status::read(error),
+        End::Denial(denied) => status::denied(denied),
+        End::Closing => status::closing(),
     }
 }

@@ -1,24 +1,57 @@
-//! Users, groups, tokens and grants. All but one's own password needs manage on everything.
+//! Users, groups, tokens and grants. All but a change of the own password needs manage on `*`.
+
+use std::fmt;
 
 use axum::Json;
 use axum::http::StatusCode;
-use serde::de::Error;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Body, By, Named};
+use super::extract::{JsonBody, PathParams, RequestCaller};
 use super::problem::Problem;
 use crate::access::{Action, GrantInfo, Grantee, GroupInfo, Secret, TokenInfo, UserInfo};
 
-/// What was made, and what has gone.
+/// The statuses of what was created, and of what was changed or removed.
 const MADE: StatusCode = StatusCode::CREATED;
 const DONE: StatusCode = StatusCode::NO_CONTENT;
 
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-    // The error of another type would quote what was sent.
-    match serde_json::Value::deserialize(from)? {
-        serde_json::Value::String(text) => Ok(text.into()),
-        _ => Err(D::Error::custom("a password is text")),
+    from.deserialize_any(SecretVisitor)
+}
+
+/// Takes text, and quotes nothing that was sent in its errors.
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a password, which is text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(text.to_owned().into())
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Secret, E> {
+        Ok(text.into())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::custom("a password is text"))
     }
 }
 
@@ -33,7 +66,7 @@ pub(super) struct NewUser {
     /// Its name.
     #[schema(min_length = 1, max_length = 128, example = "ann")]
     user: String,
-    /// Its password; without one it can only be spoken for by tokens.
+    /// Its password; without one only tokens authenticate it.
     #[serde(default, deserialize_with = "maybe_secret")]
     #[schema(value_type = Option<String>, min_length = 8, max_length = 1024)]
     password: Option<Secret>,
@@ -65,10 +98,10 @@ pub(super) struct NewToken {
     /// Its name.
     #[schema(min_length = 1, max_length = 128, example = "billing-1")]
     token: String,
-    /// For which user it speaks.
+    /// The user that it authenticates.
     #[schema(min_length = 1, max_length = 128, example = "billing")]
     user: String,
-    /// When it ends, such as `2027-01-01T00:00:00Z`; never, if not given.
+    /// When it expires, such as `2027-01-01T00:00:00Z`; never, if not given.
     #[schema(format = "date-time")]
     until: Option<String>,
 }
@@ -78,7 +111,7 @@ pub(super) struct NewToken {
 pub(super) struct MadeToken {
     /// Its name.
     token: String,
-    /// What to send as `Authorization: Bearer ...`. It is told this once.
+    /// What to send as `Authorization: Bearer ...`. It is shown only once.
     secret: String,
 }
 
@@ -86,15 +119,15 @@ pub(super) struct MadeToken {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewGrant {
-    /// To which user.
+    /// The user to whom it is granted.
     #[schema(min_length = 1, example = "ann")]
     user: Option<String>,
-    /// To which group.
+    /// The group to which it is granted.
     #[schema(min_length = 1)]
     group: Option<String>,
-    /// What for.
+    /// The action that is granted.
     action: Action,
-    /// Of what: `*`, or streams, prefixes, categories and tags joined by `or`.
+    /// The events that are covered: `*`, or streams, prefixes, categories and tags joined by `or`.
     #[schema(max_length = 65536, example = "category:order")]
     scope: String,
 }
@@ -139,7 +172,9 @@ pub(super) struct GrantsAnswer {
     get, path = "/v1/users", tag = "accounts", operation_id = "list_users",
     responses((status = 200, description = "The users, by name", body = UsersAnswer))
 )]
-pub(super) async fn list_users(By(caller): By) -> Result<Json<UsersAnswer>, Problem> {
+pub(super) async fn list_users(
+    RequestCaller(caller): RequestCaller,
+) -> Result<Json<UsersAnswer>, Problem> {
     Ok(Json(UsersAnswer { users: caller.users()? }))
 }
 
@@ -148,21 +183,25 @@ pub(super) async fn list_users(By(caller): By) -> Result<Json<UsersAnswer>, Prob
     post, path = "/v1/users", tag = "accounts", operation_id = "add_user", request_body = NewUser,
     responses((status = 201, description = "Added"))
 )]
-pub(super) async fn add_user(By(caller): By, body: Body<NewUser>) -> Result<StatusCode, Problem> {
+pub(super) async fn add_user(
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<NewUser>,
+) -> Result<StatusCode, Problem> {
     caller.add_user(&body.content.user, body.content.password.as_ref()).await?;
     Ok(MADE)
 }
 
-/// Change a password: one's own, or anybody's. Whoever is connected with the old one is cut off.
+/// Change the own password, or with manage on `*` that of any user. Connections that use the old
+/// password are closed.
 #[utoipa::path(
     put, path = "/v1/users/{user}/password", tag = "accounts", operation_id = "change_password",
     params(("user" = String, Path, description = "The user", min_length = 1)),
     request_body = NewPassword, responses((status = 204, description = "Changed"))
 )]
 pub(super) async fn change_password(
-    By(caller): By,
-    Named(user): Named<String>,
-    body: Body<NewPassword>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(user): PathParams<String>,
+    body: JsonBody<NewPassword>,
 ) -> Result<StatusCode, Problem> {
     caller.change_password(&user, &body.content.password).await?;
     Ok(DONE)
@@ -175,8 +214,8 @@ pub(super) async fn change_password(
     responses((status = 204, description = "Removed"))
 )]
 pub(super) async fn remove_user(
-    By(caller): By,
-    Named(user): Named<String>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(user): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     caller.remove_user(&user).await?;
     Ok(DONE)
@@ -187,7 +226,9 @@ pub(super) async fn remove_user(
     get, path = "/v1/groups", tag = "accounts", operation_id = "list_groups",
     responses((status = 200, description = "The groups, by name", body = GroupsAnswer))
 )]
-pub(super) async fn list_groups(By(caller): By) -> Result<Json<GroupsAnswer>, Problem> {
+pub(super) async fn list_groups(
+    RequestCaller(caller): RequestCaller,
+) -> Result<Json<GroupsAnswer>, Problem> {
     Ok(Json(GroupsAnswer { groups: caller.groups()? }))
 }
 
@@ -196,7 +237,10 @@ pub(super) async fn list_groups(By(caller): By) -> Result<Json<GroupsAnswer>, Pr
     post, path = "/v1/groups", tag = "accounts", operation_id = "add_group",
     request_body = NewGroup, responses((status = 201, description = "Added"))
 )]
-pub(super) async fn add_group(By(caller): By, body: Body<NewGroup>) -> Result<StatusCode, Problem> {
+pub(super) async fn add_group(
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<NewGroup>,
+) -> Result<StatusCode, Problem> {
     caller.add_group(&body.content.group).await?;
     Ok(MADE)
 }
@@ -208,8 +252,8 @@ pub(super) async fn add_group(By(caller): By, body: Body<NewGroup>) -> Result<St
     responses((status = 204, description = "Removed"))
 )]
 pub(super) async fn remove_group(
-    By(caller): By,
-    Named(group): Named<String>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(group): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     caller.remove_group(&group).await?;
     Ok(DONE)
@@ -223,8 +267,8 @@ pub(super) async fn remove_group(
     responses((status = 204, description = "It is a member"))
 )]
 pub(super) async fn add_member(
-    By(caller): By,
-    Named((group, user)): Named<(String, String)>,
+    RequestCaller(caller): RequestCaller,
+    PathParams((group, user)): PathParams<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.add_member(&group, &user).await?;
     Ok(DONE)
@@ -239,8 +283,8 @@ pub(super) async fn add_member(
     responses((status = 204, description = "It is no member"))
 )]
 pub(super) async fn remove_member(
-    By(caller): By,
-    Named((group, user)): Named<(String, String)>,
+    RequestCaller(caller): RequestCaller,
+    PathParams((group, user)): PathParams<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.remove_member(&group, &user).await?;
     Ok(DONE)
@@ -251,18 +295,20 @@ pub(super) async fn remove_member(
     get, path = "/v1/tokens", tag = "accounts", operation_id = "list_tokens",
     responses((status = 200, description = "The tokens, by name", body = TokensAnswer))
 )]
-pub(super) async fn list_tokens(By(caller): By) -> Result<Json<TokensAnswer>, Problem> {
+pub(super) async fn list_tokens(
+    RequestCaller(caller): RequestCaller,
+) -> Result<Json<TokensAnswer>, Problem> {
     Ok(Json(TokensAnswer { tokens: caller.tokens()? }))
 }
 
-/// Make a token that speaks for a user. It is told this once.
+/// Make a token for a user. Its secret is shown only once.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
     request_body = NewToken, responses((status = 201, description = "Made", body = MadeToken))
 )]
 pub(super) async fn create_token(
-    By(caller): By,
-    body: Body<NewToken>,
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let NewToken { token, user, until } = body.content;
     let until = until.as_deref().map(str::parse::<leftfold_api::Timestamp>).transpose()?;
@@ -270,15 +316,15 @@ pub(super) async fn create_token(
     Ok((MADE, Json(MadeToken { token, secret: made.reveal().to_owned() })))
 }
 
-/// Revoke a token. Whoever is connected with it is cut off.
+/// Revoke a token. Connections that use it are closed.
 #[utoipa::path(
     delete, path = "/v1/tokens/{token}", tag = "accounts", operation_id = "revoke_token",
     params(("token" = String, Path, description = "The token's name", min_length = 1)),
     responses((status = 204, description = "Revoked"))
 )]
 pub(super) async fn revoke_token(
-    By(caller): By,
-    Named(token): Named<String>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(token): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     caller.revoke_token(&token).await?;
     Ok(DONE)
@@ -289,7 +335,9 @@ pub(super) async fn revoke_token(
     get, path = "/v1/grants", tag = "accounts", operation_id = "list_grants",
     responses((status = 200, description = "The grants, by number", body = GrantsAnswer))
 )]
-pub(super) async fn list_grants(By(caller): By) -> Result<Json<GrantsAnswer>, Problem> {
+pub(super) async fn list_grants(
+    RequestCaller(caller): RequestCaller,
+) -> Result<Json<GrantsAnswer>, Problem> {
     Ok(Json(GrantsAnswer { grants: caller.grants()? }))
 }
 
@@ -299,8 +347,8 @@ pub(super) async fn list_grants(By(caller): By) -> Result<Json<GrantsAnswer>, Pr
     request_body = NewGrant, responses((status = 201, description = "Granted", body = MadeGrant))
 )]
 pub(super) async fn add_grant(
-    By(caller): By,
-    body: Body<NewGrant>,
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<NewGrant>,
 ) -> Result<(StatusCode, Json<MadeGrant>), Problem> {
     let to = match (body.content.user, body.content.group) {
         (Some(user), None) => Grantee::User(user),
@@ -319,8 +367,8 @@ pub(super) async fn add_grant(
     responses((status = 204, description = "Taken back"))
 )]
 pub(super) async fn remove_grant(
-    By(caller): By,
-    Named(grant): Named<u64>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(grant): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
     caller.remove_grant(grant).await?;
     Ok(DONE)

@@ -4,45 +4,46 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::StatusCode;
 use leftfold_api::{Append, EventStore};
 
-use super::extract::{Body, By, Named};
+use super::extract::{JsonBody, PathParams, RequestCaller};
 use super::json::answer::AppendedAnswer;
 use super::json::request::{AppendRequest, MoveTo, StreamAppendRequest};
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::state::State;
 
-type Written = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
+type AppendResult = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
 
-async fn write(state: &State, append: Append) -> Written {
+async fn write(state: &State, caller: &Caller, append: Append) -> AppendResult {
+    let (append, restored) = caller.authorize_append(append)?.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = state.store.append(append).await;
     state.metrics.appended(started, events, appended.is_ok());
-    let appended = appended?;
+    let appended = appended.map_err(|error| restored.error(error))?;
     let status = if appended.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(appended.into())))
 }
 
-/// Append events to one or many streams, under conditions, and move checkpoints: all of it happens,
-/// or none. The answer comes when it is durable. The same event ids again get the first answer.
+/// Append events to one or many streams, under conditions, and move checkpoints, atomically. The
+/// answer comes when the append is durable. A repeat with the same event ids gets the first answer.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events", operation_id = "append",
     request_body = AppendRequest,
     responses(
-        (status = 201, description = "Written", body = AppendedAnswer),
-        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
+        (status = 201, description = "AppendResult", body = AppendedAnswer),
+        (status = 200, description = "AppendResult before: the first answer", body = AppendedAnswer),
     )
 )]
 pub(super) async fn append(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    body: Body<AppendRequest>,
-) -> Written {
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<AppendRequest>,
+) -> AppendResult {
     let append = body.content.append()?;
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }
 
 /// Append events to one stream, as `POST /v1/events` does.
@@ -51,22 +52,21 @@ pub(super) async fn append(
     params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1")),
     request_body = StreamAppendRequest,
     responses(
-        (status = 201, description = "Written", body = AppendedAnswer),
-        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
+        (status = 201, description = "AppendResult", body = AppendedAnswer),
+        (status = 200, description = "AppendResult before: the first answer", body = AppendedAnswer),
     )
 )]
 pub(super) async fn append_to_stream(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(stream): Named<String>,
-    body: Body<StreamAppendRequest>,
-) -> Written {
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(stream): PathParams<String>,
+    body: JsonBody<StreamAppendRequest>,
+) -> AppendResult {
     let append = body.content.append(&stream)?;
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }
 
-/// Move a checkpoint, if it is where it is expected.
+/// Move a checkpoint, if its position is the expected one.
 #[utoipa::path(
     put, path = "/v1/checkpoints/{checkpoint}", tag = "checkpoints", operation_id = "move_checkpoint",
     params(("checkpoint" = String, Path, description = "The checkpoint", min_length = 1)),
@@ -76,12 +76,11 @@ pub(super) async fn append_to_stream(
     )
 )]
 pub(super) async fn move_checkpoint(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
-    body: Body<MoveTo>,
-) -> Written {
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
+    body: JsonBody<MoveTo>,
+) -> AppendResult {
     let append = Append::new().checkpoint(body.content.of(name).checkpoint()?);
-    caller.may_append(&append)?;
-    write(&state, append).await
+    write(&state, &caller, append).await
 }

@@ -1,11 +1,11 @@
-//! `/errors`: what each code means, where the `type` of a problem points to.
+//! `/errors`: the description of each code, which the `type` of a problem points to.
 
 use std::fmt::Write;
 
 /// The document that describes every code.
 const DOCUMENT: &str = include_str!("../../../../docs/errors.md");
 
-/// A page with an anchor for each code.
+/// Returns the page, with an anchor for each code.
 pub(super) fn page() -> String {
     let mut page = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
                     <title>Leftfold: errors</title>\n<h1>Errors</h1>\n<dl>\n"

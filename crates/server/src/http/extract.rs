@@ -1,4 +1,4 @@
-//! What requests say, each part with an error of ours if it can't be read.
+//! Extractors of the parts of a request; each fails with a problem document.
 
 use std::sync::Arc;
 
@@ -12,62 +12,65 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::json::guard;
 use super::problem::Problem;
 use crate::access::{Caller, Credentials, Origin};
 use crate::state::{BODY_UNIT, State};
 
-/// The one who asks.
-pub(super) struct By(pub(super) Caller);
+/// The authenticated caller of the request.
+pub(super) struct RequestCaller(pub(super) Caller);
 
-impl FromRequestParts<Arc<State>> for By {
+impl FromRequestParts<Arc<State>> for RequestCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
         let header = parts.headers.get(header::AUTHORIZATION);
         let credentials = header.map(|value| Credentials::from_header(value.as_bytes()));
         let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
-        Ok(By(state.access.authenticate(credentials.transpose()?.as_ref(), origin).await?))
+        Ok(RequestCaller(
+            state.access.authenticate(credentials.transpose()?.as_ref(), origin).await?,
+        ))
     }
 }
 
-/// Parameters behind the `?`.
-pub(super) struct Params<T>(pub(super) T);
+/// The parameters of the query string.
+pub(super) struct QueryParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<State>> for Params<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<State>> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Self, Problem> {
         let read = QueryString::<T>::try_from_uri(&parts.uri);
-        read.map(|QueryString(params)| Params(params))
+        read.map(|QueryString(params)| QueryParams(params))
             .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
     }
 }
 
-/// Names in the path, percent-decoded.
-pub(super) struct Named<T>(pub(super) T);
+/// The parameters in the path, percent-decoded.
+pub(super) struct PathParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<State>> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<State>> for PathParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
         let read = Path::<T>::from_request_parts(parts, state).await;
-        read.map(|Path(names)| Named(names))
+        read.map(|Path(names)| PathParams(names))
             .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
     }
 }
 
-/// A body of JSON. What it takes of memory is counted until the request is over.
-pub(super) struct Body<T> {
+/// A JSON body. Its memory stays reserved until the request is done.
+pub(super) struct JsonBody<T> {
     pub(super) content: T,
     pub(super) _memory: Memory,
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<State>> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            let message = "the body must be JSON: say content-type: application/json";
+            let message = "the body must be JSON: send content-type: application/json";
             return Err(Problem::new("media_type_unsupported", message));
         }
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -79,16 +82,15 @@ impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
         let (bytes, memory) = tokio::time::timeout(within, collect(request.into_body(), state))
             .await
             .unwrap_or_else(|_| {
-                let message = format!("the body did not come within {within:?}");
+                let message =
+                    format!("the body did not arrive within {within:?} (limits.body_time)");
                 Err(Problem::new("body_late", message))
             })?;
-        let content = serde_json::from_slice(&bytes)
-            .map_err(|wrong| Problem::new("body_invalid", format!("the body: {wrong}")))?;
-        Ok(Body { content, _memory: memory })
+        Ok(JsonBody { content: guard::parse(&bytes)?, _memory: memory })
     }
 }
 
-/// A share of the memory for bodies.
+/// Reserved memory for a body.
 pub(super) type Memory = Vec<OwnedSemaphorePermit>;
 
 async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Problem> {
@@ -103,7 +105,7 @@ async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Pr
         }
         let units = (bytes.len() + data.len()).div_ceil(BODY_UNIT).saturating_sub(taken);
         if units > 0 {
-            // Twice as much again, so that a large body takes few shares.
+            // Doubled each time, so that a large body reserves memory only a few times.
             let units = units.max(taken);
             memory.push(share(state, units)?);
             taken += units;
@@ -116,14 +118,18 @@ async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Pr
 fn share(state: &State, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
     let units = u32::try_from(units).unwrap_or(u32::MAX);
     state.bodies.clone().try_acquire_many_owned(units).map_err(|_| {
-        let message = "the bodies of the requests in flight take all memory there is for them";
+        let message =
+            "the bodies of the requests in flight take all of limits.bodies_bytes; try again later";
         Problem::new("server_overloaded", message)
     })
 }
 
 fn too_large(state: &State) -> Problem {
     let most = state.config.body_bytes.0;
-    Problem::new("body_too_large", format!("the body has more than {most} bytes, which is allowed"))
+    Problem::new(
+        "body_too_large",
+        format!("the body has more than {most} bytes, which is the limit (limits.body_bytes)"),
+    )
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -131,15 +137,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     is_json_type(value)
 }
 
-/// Whether a media type is JSON's, or one that is written in JSON.
+/// Returns whether a media type is JSON, or one that is written in JSON.
 pub(super) fn is_json_type(media_type: &str) -> bool {
     let name = media_type.split(';').next().unwrap_or("").trim();
     name.eq_ignore_ascii_case("application/json") || name.to_ascii_lowercase().ends_with("+json")
 }
 
-/// Whether the client takes an answer of a media type.
+/// Returns whether the client accepts an answer of a media type.
 pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let mut said = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let kind = media_type.split('/').next().unwrap_or("");
     let takes = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
@@ -148,5 +154,5 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
         let whole_kind = name.strip_suffix("/*") == Some(kind);
         !refused && (name == "*/*" || whole_kind || name.eq_ignore_ascii_case(media_type))
     };
-    !headers.contains_key(header::ACCEPT) || said.any(|value| value.split(',').any(takes))
+    !headers.contains_key(header::ACCEPT) || ranges.any(|value| value.split(',').any(takes))
 }

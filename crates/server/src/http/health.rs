@@ -1,9 +1,9 @@
-//! Whether the server lives and can serve; asked without credentials.
+//! Liveness and readiness, without credentials.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::StatusCode;
 use leftfold_api::EventStore;
 use serde::Serialize;
@@ -12,18 +12,18 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use crate::state::State;
 
-/// How the server is.
+/// The state of the server.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// In a word.
+    /// One word.
     #[schema(example = "ready")]
     status: &'static str,
 }
 
-/// Whether the process lives.
+/// Whether the process is alive.
 #[utoipa::path(
     get, path = "/health/live", tag = "server", operation_id = "live",
-    responses((status = 200, description = "It lives", body = Health))
+    responses((status = 200, description = "It is alive", body = Health))
 )]
 pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "live" })
@@ -35,7 +35,7 @@ pub(super) async fn live() -> Json<Health> {
     responses((status = 200, description = "It can serve", body = Health))
 )]
 pub(super) async fn ready(
-    Shared(state): Shared<Arc<State>>,
+    SharedState(state): SharedState<Arc<State>>,
 ) -> Result<(StatusCode, Json<Health>), Problem> {
     if state.is_closing() {
         return Err(Problem::new("server_closing", "the server is shutting down"));

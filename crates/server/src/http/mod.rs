@@ -1,8 +1,9 @@
-//! HTTP with JSON: one file for what belongs together, and `openapi.rs` for its description.
+//! HTTP with JSON: one file for each group of routes, and `openapi.rs` for their description.
 
 mod accounts;
 mod admin;
 mod append;
+mod connection;
 mod errors;
 mod extract;
 mod health;
@@ -26,12 +27,13 @@ use leftfold_api::MAX_NAME;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use connection::HttpProtocol;
 pub(crate) use problem::Problem;
 
-use self::extract::By;
+use self::extract::RequestCaller;
 use crate::state::State;
 
-/// All routes of HTTP.
+/// Returns the routes of HTTP with JSON.
 pub(crate) fn router(state: Arc<State>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(append::append, read::read))
@@ -68,28 +70,28 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let document = openapi::finish(&api);
     let described = ([(header::CONTENT_TYPE, "application/json")], document);
     router
-        .route("/openapi.json", get(async move |_: By| described.clone()))
-        .route("/errors", get(async |_: By| axum::response::Html(errors::page())))
+        .route("/openapi.json", get(async move |_: RequestCaller| described.clone()))
+        .route("/errors", get(async |_: RequestCaller| axum::response::Html(errors::page())))
         .method_not_allowed_fallback(method_unknown)
         .with_state(state)
 }
 
 async fn method_unknown(method: axum::http::Method, uri: Uri) -> Problem {
-    Problem::new("method_unknown", format!("{} has no method {method}", uri.path()))
+    Problem::new("method_unknown", format!("{} does not take method {method}", uri.path()))
 }
 
-/// What no route takes, of any protocol.
+/// Answers a request that no route of any protocol takes.
 pub(crate) async fn path_unknown(headers: HeaderMap, uri: Uri) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
         let headers = [(header::CONTENT_TYPE, "application/grpc")];
-        // gRPC's "unimplemented": its errors travel in answers that HTTP calls good.
+        // UNIMPLEMENTED. The errors of gRPC travel in answers with HTTP status 200.
         return (StatusCode::OK, headers, [("grpc-status", "12")], ()).into_response();
     }
     let path = uri.path();
     if path.starts_with("/v1/") && (path.ends_with('/') || path.contains("//")) {
         let message = format!(
-            "a name in {path} is not a name: it is empty; a name has 1 to {MAX_NAME} bytes of \
+            "a name in {path} is empty; a name has 1 to {MAX_NAME} bytes of \
              UTF-8 without control characters"
         );
         return Problem::new("name_invalid", message).into_response();

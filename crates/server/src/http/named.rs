@@ -1,44 +1,44 @@
-//! What has a name of its own: rules of retention, named indexes, checkpoints.
+//! Retention rules, named indexes and checkpoints.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::StatusCode;
 use leftfold_api::{EventStore, Query, RetentionRule};
 
-use super::extract::{Body, By, Named};
+use super::extract::{JsonBody, PathParams, RequestCaller};
 use super::json::answer::{CursorAnswer, IndexAnswer, IndexesAnswer, RuleAnswer, RulesAnswer};
 use super::json::request::{IndexDefinition, Rule};
 use super::problem::Problem;
 use crate::access::Scope;
 use crate::state::State;
 
-/// List the rules of retention.
+/// List the retention rules.
 #[utoipa::path(
     get, path = "/v1/retention-rules", tag = "retention", operation_id = "list_rules",
     responses((status = 200, description = "The rules, by name", body = RulesAnswer))
 )]
 pub(super) async fn list_rules(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
 ) -> Result<Json<RulesAnswer>, Problem> {
     caller.may_look_after(Scope::Rules)?;
     let rules = state.store.retention_rules().await?;
     Ok(Json(RulesAnswer { rules: rules.into_iter().map(RuleAnswer::from).collect() }))
 }
 
-/// Define a rule of retention, in the place of the one of its name.
+/// Define a retention rule; it replaces the rule of the same name.
 #[utoipa::path(
     put, path = "/v1/retention-rules/{rule}", tag = "retention", operation_id = "set_rule",
     params(("rule" = String, Path, description = "Its name", min_length = 1)), request_body = Rule,
-    responses((status = 204, description = "It holds from now on"))
+    responses((status = 204, description = "Defined"))
 )]
 pub(super) async fn set_rule(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
-    body: Body<Rule>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
+    body: JsonBody<Rule>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Rules, &format!("set a rule: {name}"))?;
     let query = body.content.query.parse()?;
@@ -47,16 +47,16 @@ pub(super) async fn set_rule(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Forget a rule. What it has hidden is seen again, unless it was scavenged.
+/// Remove a retention rule. Events that it hid are visible again, unless they were scavenged.
 #[utoipa::path(
     delete, path = "/v1/retention-rules/{rule}", tag = "retention", operation_id = "drop_rule",
     params(("rule" = String, Path, description = "Its name", min_length = 1)),
-    responses((status = 204, description = "Forgotten"))
+    responses((status = 204, description = "Removed"))
 )]
 pub(super) async fn drop_rule(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Rules, &format!("drop a rule: {name}"))?;
     state.store.drop_retention_rule(&name).await?;
@@ -69,15 +69,15 @@ pub(super) async fn drop_rule(
     responses((status = 200, description = "The indexes, by name", body = IndexesAnswer))
 )]
 pub(super) async fn list_indexes(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
 ) -> Result<Json<IndexesAnswer>, Problem> {
     caller.may_look_after(Scope::Indexes)?;
     let indexes = state.store.indexes().await?;
     Ok(Json(IndexesAnswer { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }
 
-/// Define a named index. The answer comes when it holds all past events.
+/// Define a named index. The answer comes when the index lists all past events.
 #[utoipa::path(
     put, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "define_index",
     params(("index" = String, Path, description = "Its name", min_length = 1)),
@@ -85,10 +85,10 @@ pub(super) async fn list_indexes(
     responses((status = 204, description = "Defined, and ready to be read"))
 )]
 pub(super) async fn define_index(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
-    body: Body<IndexDefinition>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
+    body: JsonBody<IndexDefinition>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
     let query: Query = body.content.query.parse()?;
@@ -96,32 +96,32 @@ pub(super) async fn define_index(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Forget a named index; its name is free again.
+/// Remove a named index; its name can be used again.
 #[utoipa::path(
     delete, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "drop_index",
     params(("index" = String, Path, description = "Its name", min_length = 1)),
-    responses((status = 204, description = "Forgotten"))
+    responses((status = 204, description = "Removed"))
 )]
 pub(super) async fn drop_index(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Indexes, &format!("drop an index: {name}"))?;
     state.store.drop_index(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Say where a checkpoint is.
+/// Get the cursor of a checkpoint.
 #[utoipa::path(
     get, path = "/v1/checkpoints/{checkpoint}", tag = "checkpoints", operation_id = "get_checkpoint",
     params(("checkpoint" = String, Path, description = "The checkpoint", min_length = 1)),
-    responses((status = 200, description = "Where it is", body = CursorAnswer))
+    responses((status = 200, description = "Its cursor", body = CursorAnswer))
 )]
 pub(super) async fn get_checkpoint(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(name): Named<String>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
 ) -> Result<Json<CursorAnswer>, Problem> {
     caller.may_see_checkpoint(&name)?;
     let cursor = state.store.checkpoint(&name).await?;

@@ -1,4 +1,4 @@
-//! The OpenAPI document: made of the routes, completed with what all of them have in common.
+//! The OpenAPI document, generated from the routes and completed with what they have in common.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{Info, OpenApi, Paths, Tag};
@@ -14,7 +14,7 @@ const DESCRIPTION: &str = "\
 An event-sourcing database. Errors are problem documents with stable codes, each described at \
 `/errors`. Cursors are opaque: they resume a query exactly.";
 
-/// What stands before the paths.
+/// Returns the head of the document.
 pub(super) fn head() -> OpenApi {
     let mut api = Shapes::openapi();
     api.info = Info::new("Leftfold", env!("CARGO_PKG_VERSION"));
@@ -27,9 +27,9 @@ pub(super) fn head() -> OpenApi {
     api
 }
 
-/// The errors that an operation may answer with, by what kind of operation it is.
+/// Returns the statuses of the errors that an operation may answer with.
 fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
-    // A head that is too long is refused before it is known what it asks for.
+    // A head that is too long is refused before its path is known.
     let mut statuses = vec![414, 429, 431, 500, 503];
     if path.starts_with("/health") {
         return statuses;
@@ -78,7 +78,7 @@ fn name_formats(document: &mut Value) {
     }
 }
 
-/// The document's text.
+/// Returns the text of the document.
 pub(super) fn finish(api: &OpenApi) -> String {
     let mut document = serde_json::to_value(api).unwrap_or_default();
     name_formats(&mut document);

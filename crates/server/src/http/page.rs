@@ -1,4 +1,5 @@
-//! A page's JSON, written as its client takes it: a large page is never in memory as a whole text.
+//! The JSON of a page, written while its client takes it: the whole text of a large page is never in
+//! memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use leftfold_api::{Page, Recorded};
 use super::json::event;
 use super::problem::Problem;
 
-/// So much is written at once; a page that is no longer has a length.
+/// Bytes that are written at once. A page that is no longer is sent with its length.
 const CHUNK: usize = 64 << 10;
 
 struct Pages {
@@ -23,7 +24,7 @@ struct Pages {
 }
 
 impl Pages {
-    /// Writes events until there is enough for a chunk, or the page ends.
+    /// Writes events until a chunk is full, or the page ends.
     fn fill(&mut self) -> serde_json::Result<()> {
         while self.chunk.len() < CHUNK && !self.ended {
             match self.events.next() {
@@ -60,7 +61,7 @@ impl http_body::Body for Pages {
     }
 }
 
-/// The answer that brings a page.
+/// Returns the answer that holds a page.
 pub(super) fn page_body(page: Page) -> Result<Response, Problem> {
     let mut chunk = Vec::with_capacity(4 << 10);
     chunk.extend_from_slice(b"{\"cursor\":\"");

@@ -1,13 +1,13 @@
-//! Where a read begins, as parameters say it.
+//! The parameters for where a read begins.
 
 use leftfold_api::{From, Point};
 
 use super::problem::Problem;
 
-const ALLOWED: &str = "a place is written cursor:..., position:17, version:3, ordinal:3 or \
+const ALLOWED: &str = "a point is written cursor:..., position:17, version:3, ordinal:3 or \
                        time:2026-03-01T12:00:00Z; a cursor may be written alone";
 
-/// A point from its text.
+/// Parses a point.
 pub(super) fn point(text: &str) -> Result<Point, Problem> {
     let wrong = || Problem::new("parameter_invalid", format!("{text:?}: {ALLOWED}"));
     let Some((kind, at)) = text.split_once(':') else {
@@ -24,7 +24,7 @@ pub(super) fn point(text: &str) -> Result<Point, Problem> {
     })
 }
 
-/// Where to begin: what is at `from` is included, what is at `after` is not.
+/// Parses where to begin: with the event at `from`, or after the event at `after`.
 pub(super) fn place(from: Option<&str>, after: Option<&str>) -> Result<From, Problem> {
     match (from, after) {
         (None, None) => Ok(From::Outermost),

@@ -10,15 +10,16 @@ use leftfold_api::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Denied, Refused};
+use crate::access::{AccountError, Denial, Refusal};
+use crate::administration::WorkError;
 use crate::codes;
 
-/// What problem documents are served as.
+/// The media type of problem documents.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
-/// Who meets a limit that is shared with others may try again after so many seconds.
+/// Seconds after which a request that met a shared limit may be tried again.
 const RETRY_AFTER: &str = "1";
 
-/// What went wrong.
+/// A problem document.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// Where the code is described.
@@ -29,22 +30,22 @@ pub(crate) struct Problem {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong, and what is allowed.
+    /// What was expected, what was found, and what to do.
     detail: String,
     /// A stable code.
     #[schema(example = "wrong_version")]
     pub(crate) code: &'static str,
     /// Whether the same request may succeed later without anything being changed.
     can_retry: bool,
-    /// What a condition met.
+    /// What was found instead of what a condition expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    found: Option<Box<Found>>,
+    found: Option<Box<ConflictDetails>>,
 }
 
-/// What was found in the place of what was expected. Which of these are there depends on the code.
+/// What was found instead of what was expected. Which members there are depends on the code.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Found {
+pub(crate) struct ConflictDetails {
     /// The stream that the condition is about, or whose event matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -98,20 +99,20 @@ impl Problem {
         }
     }
 
-    fn of(error: &(impl Coded + ?Sized), found: Option<Found>) -> Self {
+    fn of(error: &(impl Coded + ?Sized), found: Option<ConflictDetails>) -> Self {
         let can_retry = error.can_retry();
         let found = found.map(Box::new);
         Problem { can_retry, found, ..Problem::new(error.code(), error.to_string()) }
     }
 
-    /// Its JSON, for where it is not an answer of its own.
+    /// Returns its JSON, for where it is a part of an answer.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// An expectation as requests write it.
-fn written(expected: Expected) -> serde_json::Value {
+/// Returns an expectation as requests write it.
+fn expectation_json(expected: Expected) -> serde_json::Value {
     match expected {
         Expected::Any => "any".into(),
         Expected::NoStream => "no-stream".into(),
@@ -120,34 +121,34 @@ fn written(expected: Expected) -> serde_json::Value {
     }
 }
 
-fn cursor(cursor: Option<Cursor>) -> serde_json::Value {
+fn cursor_json(cursor: Option<Cursor>) -> serde_json::Value {
     cursor.map(|cursor| cursor.to_string()).into()
 }
 
-impl Found {
-    fn by(conflict: &Conflict) -> Self {
-        let nothing = Found::default();
+impl ConflictDetails {
+    fn of_conflict(conflict: &Conflict) -> Self {
+        let nothing = ConflictDetails::default();
         match conflict.clone() {
-            Conflict::Version { stream, expected, actual } => Found {
+            Conflict::Version { stream, expected, actual } => ConflictDetails {
                 stream: Some(stream),
-                expected: Some(written(expected)),
+                expected: Some(expectation_json(expected)),
                 actual: Some(actual.into()),
                 ..nothing
             },
-            Conflict::Query { query, position, stream, event_type } => Found {
+            Conflict::Query { query, position, stream, event_type } => ConflictDetails {
                 stream: Some(stream),
                 query: Some(query),
                 position: Some(position),
                 event_type: Some(event_type),
                 ..nothing
             },
-            Conflict::Checkpoint { name, expected, actual } => Found {
+            Conflict::Checkpoint { name, expected, actual } => ConflictDetails {
                 checkpoint: Some(name),
-                expected: Some(cursor(expected)),
-                actual: Some(cursor(actual)),
+                expected: Some(cursor_json(expected)),
+                actual: Some(cursor_json(actual)),
                 ..nothing
             },
-            Conflict::Tombstoned { stream } => Found { stream: Some(stream), ..nothing },
+            Conflict::Tombstoned { stream } => ConflictDetails { stream: Some(stream), ..nothing },
             _ => nothing,
         }
     }
@@ -155,14 +156,14 @@ impl Found {
     fn of_overlap(overlap: &Overlap) -> Self {
         match overlap.clone() {
             Overlap::Partial { stream, id, version } | Overlap::Content { stream, id, version } => {
-                Found {
+                ConflictDetails {
                     stream: Some(stream),
                     id: Some(id.to_string()),
                     version: Some(version),
-                    ..Found::default()
+                    ..ConflictDetails::default()
                 }
             }
-            _ => Found::default(),
+            _ => ConflictDetails::default(),
         }
     }
 }
@@ -170,8 +171,8 @@ impl Found {
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         let found = match &error {
-            AppendError::Conflict(conflict) => Some(Found::by(conflict)),
-            AppendError::Overlap(overlap) => Some(Found::of_overlap(overlap)),
+            AppendError::Conflict(conflict) => Some(ConflictDetails::of_conflict(conflict)),
+            AppendError::Overlap(overlap) => Some(ConflictDetails::of_overlap(overlap)),
             _ => None,
         };
         Problem::of(&error, found)
@@ -196,17 +197,32 @@ impl From<Invalid> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<AccountError> for Problem {
+    fn from(refused: AccountError) -> Self {
         match refused {
-            Refused::Denied(denied) => denied.into(),
-            Refused::Append(error) => error.into(),
+            AccountError::Denial(denied) => denied.into(),
+            AccountError::Append(error) => error.into(),
         }
     }
 }
 
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denial(denied) => denied.into(),
+            Refusal::Invalid(invalid) => invalid.into(),
+        }
+    }
+}
+
+impl From<WorkError> for Problem {
+    fn from(error: WorkError) -> Self {
+        Problem::new(error.code(), error.message())
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denied: Denial) -> Self {
         Problem::new(denied.code(), denied.to_string())
     }
 }
@@ -225,8 +241,8 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         if code == "unauthenticated" {
-            let ways = HeaderValue::from_static("Basic realm=\"leftfold\", Bearer");
-            headers.insert(header::WWW_AUTHENTICATE, ways);
+            let schemes = HeaderValue::from_static("Basic realm=\"leftfold\", Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, schemes);
         }
         response
     }

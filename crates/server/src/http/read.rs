@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{By, Named, Params, accepts};
+use super::extract::{PathParams, QueryParams, RequestCaller, accepts};
 use super::json::event::{self, Event};
 use super::page::page_body;
 use super::place::place;
@@ -22,10 +22,10 @@ use crate::state::State;
 /// Events of a page, where the request does not say how many.
 const PAGE: usize = 100;
 
-/// Which way a read goes.
+/// The direction of a read.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Way {
+pub(super) enum DirectionParam {
     /// From old to new.
     #[default]
     Forward,
@@ -33,54 +33,54 @@ pub(super) enum Way {
     Backward,
 }
 
-/// What of a query's events is wanted.
+/// The parameters of a read.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadParams {
-    /// Which events; nothing means all.
+    /// The query; all events if not given.
     #[param(example = "category:order type:OrderPlaced", max_length = 65536)]
     query: Option<String>,
-    /// Begin here, what is there included: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
+    /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
     /// `time:2026-03-01`.
     from: Option<String>,
-    /// Begin beyond here, what is there excluded.
+    /// Begin after this point, without what is there.
     after: Option<String>,
-    /// Which way.
+    /// The direction.
     #[param(inline)]
-    direction: Option<Way>,
-    /// At most so many events; 100 if not given.
+    direction: Option<DirectionParam>,
+    /// The most events of the page; 100 if not given.
     #[param(minimum = 1)]
     limit: Option<usize>,
-    /// A cursor: waits until the store is at least there.
+    /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
 }
 
-/// The same, of one stream.
+/// The parameters of a read of one stream.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamReadParams {
-    /// Begin here, what is there included: `cursor:...`, `position:17`, `version:3` or
+    /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3` or
     /// `time:2026-03-01`.
     from: Option<String>,
-    /// Begin beyond here, what is there excluded.
+    /// Begin after this point, without what is there.
     after: Option<String>,
-    /// Which way.
+    /// The direction.
     #[param(inline)]
-    direction: Option<Way>,
-    /// At most so many events; 100 if not given.
+    direction: Option<DirectionParam>,
+    /// The most events of the page; 100 if not given.
     #[param(minimum = 1)]
     limit: Option<usize>,
-    /// A cursor: waits until the store is at least there.
+    /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
 }
 
-/// One page of what a query yields.
+/// One page of the events of a query.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is written piece by piece; this is its shape")]
 pub(super) struct Page<'a> {
-    /// Where to go on, as `after`.
+    /// The cursor to continue from, as `after`.
     #[schema(pattern = "^[0-9a-f]{26}$")]
     cursor: String,
     /// Whether there may be more. A page may have no events and yet more may follow: it looks at a
@@ -103,32 +103,33 @@ async fn page(
     query: Query,
     params: &ReadParams,
 ) -> Result<Response, Problem> {
-    caller.may_read(&query)?;
+    let permit = caller.authorize_read(&query)?;
     let read = Read {
         with_ordinals: false,
-        query,
+        query: permit.query().clone(),
         from: place(params.from.as_deref(), params.after.as_deref())?,
         direction: match params.direction.unwrap_or_default() {
-            Way::Forward => Direction::Forward,
-            Way::Backward => Direction::Backward,
+            DirectionParam::Forward => Direction::Forward,
+            DirectionParam::Backward => Direction::Backward,
         },
         limit: params.limit.unwrap_or(PAGE),
         at_least: params.at_least.as_deref().map(str::parse).transpose()?,
     };
     let page = state.store.read(read).await?;
+    permit.admit(&page.events)?;
     state.metrics.read(page.events.len());
     page_body(page)
 }
 
-/// Read a page of what a query yields, forward or backward. Always a prefix of the truth.
+/// Read a page of the events of a query, forward or backward.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "read", params(ReadParams),
     responses((status = 200, description = "A page", body = inline(Page<'_>)))
 )]
 pub(super) async fn read(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Params(params): Params<ReadParams>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    QueryParams(params): QueryParams<ReadParams>,
 ) -> Result<Response, Problem> {
     let query = params.query.as_deref().unwrap_or("*").parse()?;
     page(&state, &caller, query, &params).await
@@ -142,10 +143,10 @@ pub(super) async fn read(
     responses((status = 200, description = "A page", body = inline(Page<'_>)))
 )]
 pub(super) async fn read_stream(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(stream): Named<String>,
-    Params(params): Params<StreamReadParams>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(stream): PathParams<String>,
+    QueryParams(params): QueryParams<StreamReadParams>,
 ) -> Result<Response, Problem> {
     page(&state, &caller, Query::stream(stream), &params.into()).await
 }
@@ -159,10 +160,10 @@ pub(super) async fn read_stream(
     )))
 )]
 pub(super) async fn read_event(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
     headers: HeaderMap,
-    Named(position): Named<u64>,
+    PathParams(position): PathParams<u64>,
 ) -> Result<Response, Problem> {
     let unknown = || {
         Problem::new(
@@ -188,14 +189,14 @@ pub(super) async fn read_event(
     )))
 )]
 pub(super) async fn read_version(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
     headers: HeaderMap,
-    Named((stream, version)): Named<(String, u64)>,
+    PathParams((stream, version)): PathParams<(String, u64)>,
 ) -> Result<Response, Problem> {
-    let query = Query::stream(stream.clone());
-    caller.may_read(&query)?;
-    let read = Read::forward(query).including(Point::Version(version)).limit(1);
+    caller.may_read_stream(&stream)?;
+    let read =
+        Read::forward(Query::stream(stream.clone())).including(Point::Version(version)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.version() == version).ok_or_else(|| {
         let message =
@@ -205,11 +206,11 @@ pub(super) async fn read_version(
     one(&event, &headers)
 }
 
-/// An event as JSON, or its bare bytes if nothing else is taken or they are asked for by name.
+/// Returns an event as JSON, or its bare bytes if the client names their media type.
 fn one(recorded: &Recorded, headers: &HeaderMap) -> Result<Response, Problem> {
     const RAW: &str = "application/octet-stream";
-    let said = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if said.contains(RAW) && accepts(headers, RAW) {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if accepted.contains(RAW) && accepts(headers, RAW) {
         return Ok(raw(recorded));
     }
     if !accepts(headers, "application/json") {
@@ -222,8 +223,8 @@ fn one(recorded: &Recorded, headers: &HeaderMap) -> Result<Response, Problem> {
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// The bytes alone; what else is to be known is in headers. Never as the type that the event claims
-/// to be: a browser would run what somebody stored.
+/// Returns the bytes alone; the other fields are headers. Never as the type that the event claims
+/// to be: a browser would run what a client stored.
 fn raw(event: &Recorded) -> Response {
     let text = |text: &str| {
         let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

@@ -1,15 +1,15 @@
-//! Streams, and what is kept of them.
+//! Streams and their retention.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, Query, Streams};
+use leftfold_api::{EventStore, Streams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{Body, By, Named, Params};
+use super::extract::{JsonBody, PathParams, QueryParams, RequestCaller};
 use super::json::answer::{StreamAnswer, StreamsAnswer};
 use super::json::request::{StreamRetention, expected};
 use super::problem::Problem;
@@ -26,9 +26,9 @@ const PAGE: usize = 100;
 pub(super) struct StreamsParams {
     /// Only this category's.
     category: Option<String>,
-    /// Only those that began after this cursor: the last page's.
+    /// Only those that began after this cursor: that of the page before.
     after: Option<String>,
-    /// At most so many; 100 if not given.
+    /// The most streams of the page; 100 if not given.
     #[param(minimum = 1)]
     limit: Option<usize>,
 }
@@ -38,9 +38,9 @@ pub(super) struct StreamsParams {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteParams {
-    /// Where it is expected: `any`, `no-stream`, `exists`, or its last version.
+    /// The expected state of the stream: `any`, `no-stream`, `exists`, or its last version.
     expected: Option<String>,
-    /// Close it for ever: it takes no more events.
+    /// Close the stream for ever: it accepts no further events.
     tombstone: Option<bool>,
 }
 
@@ -51,9 +51,9 @@ pub(super) struct DeleteParams {
     responses((status = 200, description = "A page of streams", body = StreamsAnswer))
 )]
 pub(super) async fn list(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Params(params): Params<StreamsParams>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    QueryParams(params): QueryParams<StreamsParams>,
 ) -> Result<Json<StreamsAnswer>, Problem> {
     caller.may_list(params.category.as_deref())?;
     let limit = params.limit.unwrap_or(PAGE);
@@ -73,35 +73,35 @@ pub(super) async fn list(
     responses((status = 200, description = "The stream", body = StreamAnswer))
 )]
 pub(super) async fn describe(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(stream): Named<String>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(stream): PathParams<String>,
 ) -> Result<Json<StreamAnswer>, Problem> {
-    caller.may_read(&Query::stream(stream.as_str()))?;
+    caller.may_read_stream(&stream)?;
     let info = state.store.stream(&stream).await?;
     let unknown = || Problem::new("stream_unknown", format!("stream {stream} has no events"));
     Ok(Json(info.ok_or_else(unknown)?.into()))
 }
 
-/// Say what is kept of a stream, in the place of what was said before.
+/// Set the retention of a stream; it replaces the retention that was set before.
 #[utoipa::path(
     put, path = "/v1/streams/{stream}/retention", tag = "streams", operation_id = "set_retention",
     params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1")),
     request_body = StreamRetention,
-    responses((status = 204, description = "It holds from now on"))
+    responses((status = 204, description = "Set"))
 )]
 pub(super) async fn set_retention(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(stream): Named<String>,
-    body: Body<StreamRetention>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(stream): PathParams<String>,
+    body: JsonBody<StreamRetention>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Stream(&stream), "set retention")?;
     state.store.set_retention(&stream, body.content.retention()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Delete a stream's events; it goes on counting. Or close it for ever, with a tombstone.
+/// Delete a stream's events; version numbers continue. With a tombstone, close the stream for ever.
 #[utoipa::path(
     delete, path = "/v1/streams/{stream}", tag = "streams", operation_id = "delete_stream",
     params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1"),
@@ -109,10 +109,10 @@ pub(super) async fn set_retention(
     responses((status = 204, description = "Deleted"))
 )]
 pub(super) async fn delete(
-    Shared(state): Shared<Arc<State>>,
-    By(caller): By,
-    Named(stream): Named<String>,
-    Params(params): Params<DeleteParams>,
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(stream): PathParams<String>,
+    QueryParams(params): QueryParams<DeleteParams>,
 ) -> Result<StatusCode, Problem> {
     let tombstone = params.tombstone.unwrap_or_default();
     let does = if tombstone { "tombstone" } else { "delete" };

@@ -1,4 +1,4 @@
-//! What the server and its store have done, for Prometheus.
+//! Metrics of the server and its store, for Prometheus.
 
 mod store;
 
@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::state::Subscriptions;
 
-/// What the text is served as.
+/// The media type of the text.
 pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -23,7 +23,7 @@ struct Status {
     status: u16,
 }
 
-/// Counters of a server. Every protocol adds to them.
+/// The metrics of a server. Every protocol adds to them.
 pub struct Metrics {
     registry: Registry,
     append_seconds: Histogram,
@@ -51,7 +51,7 @@ impl Metrics {
             connections: Gauge::default(),
         };
         metrics.register();
-        let collector = store::Collected::new(store, subscriptions);
+        let collector = store::StoreCollector::new(store, subscriptions);
         metrics.registry.register_collector(Box::new(collector));
         metrics
     }
@@ -69,7 +69,7 @@ impl Metrics {
         registry.register("connections", "Connections", self.connections.clone());
     }
 
-    /// An append was answered.
+    /// Counts an append that was answered.
     pub fn appended(&self, started: Instant, events: usize, is_written: bool) {
         if is_written {
             self.append_seconds.observe(started.elapsed().as_secs_f64());
@@ -79,7 +79,7 @@ impl Metrics {
         }
     }
 
-    /// A page was read.
+    /// Counts the events of a page that was read.
     pub fn read(&self, events: usize) {
         self.read_events.inc_by(events as u64);
     }
@@ -88,7 +88,7 @@ impl Metrics {
         self.requests.get_or_create(&Status { status }).inc();
     }
 
-    /// All of it, in the text form of OpenMetrics.
+    /// Returns all metrics in the text form of OpenMetrics. Reads index files.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.

@@ -1,9 +1,9 @@
-//! What is asked of the store when somebody looks.
+//! Metrics that are read from the store when they are asked for.
 
 use std::fmt;
 use std::sync::Arc;
 
-use leftfold_api::{Engine, Metered};
+use leftfold_api::{Engine, Histogram};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -12,31 +12,31 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::state::Subscriptions;
 
-/// Asks the store and the subscriptions.
-pub(super) struct Collected {
+/// Collects the metrics of the store and of the subscriptions.
+pub(super) struct StoreCollector {
     store: Arc<dyn Engine>,
     subscriptions: Arc<Subscriptions>,
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for StoreCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("StoreCollector")
     }
 }
 
-impl Collected {
+impl StoreCollector {
     pub(super) fn new(store: Arc<dyn Engine>, subscriptions: Arc<Subscriptions>) -> Self {
-        Collected { store, subscriptions }
+        StoreCollector { store, subscriptions }
     }
 }
 
-impl Collector for Collected {
+impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let out = &mut encoder;
         let meters = self.store.meters();
-        let batches = "Appends that one write and one sync served";
+        let batches = "Appends that one write and one fsync served";
         histogram(out, "batch_appends", batches, &meters.batches, 1.0)?;
-        histogram(out, "sync_seconds", "Time of a sync", &meters.syncs, 1e-6)?;
+        histogram(out, "sync_seconds", "Time of an fsync", &meters.syncs, 1e-6)?;
         let caches = [("log", meters.log_cache), ("index", meters.index_cache)];
         let hits = caches.map(|(cache, (hits, _))| (cache, hits));
         let misses = caches.map(|(cache, (_, misses))| (cache, misses));
@@ -50,12 +50,12 @@ impl Collector for Collected {
             let segments = stat.segments - stat.sealed;
             let states = [("sealed", stat.sealed), ("unsealed", segments)];
             gauges(out, "segments", "Segments of the log", "state", &states)?;
-            gauge(out, "packed_segments", "Segments that are packed", stat.packed)?;
+            gauge(out, "packed_segments", "Segments that are compressed", stat.compressed)?;
             let bytes = [("log", stat.log_bytes), ("index", stat.index_bytes)];
             gauges(out, "bytes", "Bytes on disk", "part", &bytes)?;
             gauge(out, "index_files", "Index files", stat.index_files)?;
-            let failed = u64::from(stat.upkeep_failure.is_some());
-            gauge(out, "upkeep_failed", "Whether work in the background has failed", failed)?;
+            let failed = u64::from(stat.maintenance_failure.is_some());
+            gauge(out, "upkeep_failed", "Whether maintenance has failed", failed)?;
         }
         let lags = self.subscriptions.lags(meters.position);
         gauge(out, "subscriptions", "Subscriptions", self.subscriptions.count() as u64)?;
@@ -101,12 +101,12 @@ fn counters(
     })
 }
 
-/// A meter's powers of two as buckets, each value times the unit.
+/// Encodes a meter as a histogram: its powers of two are the buckets, in this unit.
 fn histogram(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    metered: &Metered,
+    metered: &Histogram,
     unit: f64,
 ) -> fmt::Result {
     let last = metered.counts.len().saturating_sub(1);

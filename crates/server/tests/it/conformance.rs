@@ -1,7 +1,7 @@
 //! The conformance suite over HTTP, by a store that speaks it.
 
 mod convert;
-mod store;
+pub(crate) mod store;
 
 use std::sync::Arc;
 

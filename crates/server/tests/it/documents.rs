@@ -55,7 +55,7 @@ async fn run(script: String) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_curl_on_the_page_says_what_the_page_says() {
+async fn every_curl_of_the_documentation_answers_as_shown() {
     let mut config = config();
     config.heartbeat = std::time::Duration::from_millis(50);
     let served = served_by(config).await;
@@ -70,7 +70,7 @@ async fn every_curl_on_the_page_says_what_the_page_says() {
         assert!(script.starts_with("curl "), "{script}");
         let (shown_as, shown) = blocks.get(n + 1).map_or(("", ""), |(l, t)| (l, t));
         let script = script.trim_end().replace("127.0.0.1:2113", &address);
-        // A subscription goes on; whoever shows its beginning has read enough.
+        // A subscription is endless; its first lines are enough.
         let lines = shown.lines().count();
         let is_endless = script.contains("/v1/subscribe");
         let said =

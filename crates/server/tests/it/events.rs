@@ -105,7 +105,7 @@ async fn a_large_page_is_whole() {
 }
 
 #[tokio::test]
-async fn the_same_append_again_gets_the_first_answer() {
+async fn a_repeated_append_gets_the_first_answer() {
     let served = served().await;
     let body = json!({"events": [{"stream": "a", "type": "T", "data": 1,
                                   "id": "6fa459ea-ee8a-3ca4-894e-db77e160355e"}]});
@@ -120,7 +120,7 @@ async fn the_same_append_again_gets_the_first_answer() {
 
 /// Serializers write what is absent as null. Only `data` and `metadata` can be null themselves.
 #[tokio::test]
-async fn null_says_that_an_option_is_not_given() {
+async fn null_means_that_an_option_is_not_given() {
     let served = served().await;
     let event = json!({"type": "T", "id": null, "data": null, "data_base64": null,
                        "content_type": null, "correlation": null, "event_time": null});
@@ -177,7 +177,7 @@ async fn delivers_history_a_mark_and_what_comes_and_resumes_behind_the_last_id()
 }
 
 #[tokio::test]
-async fn a_heartbeat_moves_the_place_to_resume_from() {
+async fn a_heartbeat_moves_the_cursor_to_resume_from() {
     let mut config = config();
     config.heartbeat = Duration::from_millis(20);
     let served = served_by(config).await;

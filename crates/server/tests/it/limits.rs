@@ -45,7 +45,7 @@ async fn still_serves(served: &Served) {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_cut_off() {
+async fn a_client_that_sends_nothing_is_disconnected() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
     assert_eq!(until_closed(&mut stream).await, "");
@@ -53,7 +53,7 @@ async fn a_client_that_says_nothing_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_byte_by_byte_is_cut_off() {
+async fn a_client_that_sends_its_head_too_slowly_is_disconnected() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
     let (mut read, mut write) = stream.split();
@@ -77,7 +77,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_given_up() {
+async fn a_body_that_does_not_arrive_is_refused() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
     let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -89,7 +89,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_said_to_be_too_large_is_not_waited_for() {
+async fn a_body_with_too_large_a_length_is_refused_at_once() {
     let served = served_by(impatient()).await;
     let mut stream = connect(&served).await;
     let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -157,7 +157,7 @@ async fn a_connection_may_rest_between_requests() {
 /// Half a request, and then the client's side is closed; or a whole one, and it is closed before
 /// the answer is read.
 #[tokio::test]
-async fn a_half_closed_connection_is_let_go() {
+async fn a_half_closed_connection_is_closed() {
     let served = served_by(impatient()).await;
     for half in ["GET /health/li", "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let mut stream = connect(&served).await;
@@ -193,7 +193,7 @@ async fn a_subscriber_that_never_reads_is_ended_and_holds_nothing() {
 }
 
 #[tokio::test]
-async fn when_all_places_are_taken_the_next_waits_for_one() {
+async fn a_connection_beyond_the_limit_waits_for_another_to_end() {
     let mut config = config();
     config.connections = 1;
     let served = served_by(config).await;
@@ -218,7 +218,7 @@ async fn a_shutdown_lets_requests_in_flight_end_and_is_bounded() {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // Whoever never sends its body holds the shutdown up only so long.
+    // A client that never sends its body delays the shutdown only for a bounded time.
     let mut stuck = connect(&served).await;
     stuck.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(served.send(Method::GET, "/health/ready", json!(null)).await.status(), 200);

@@ -8,8 +8,11 @@
 mod access;
 mod conformance;
 mod documents;
+mod engine;
 mod errors;
 mod events;
+mod inspections;
 mod limits;
+mod second_engine;
 mod secure;
 mod support;

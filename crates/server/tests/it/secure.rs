@@ -67,7 +67,7 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_started_says_why() {
+async fn a_server_that_can_not_start_reports_a_code() {
     let dir = tempfile::tempdir().unwrap();
     let refused = async |config: Config, code: &str| {
         let error = Server::start(config, store()).await.err().unwrap();
@@ -79,7 +79,7 @@ async fn what_can_not_be_started_says_why() {
     let mut encrypted = with_certificate(&dir.path().join("certificates"));
     encrypted.listen = open.listen;
     let mut running = Server::start(encrypted, store()).await.unwrap();
-    assert!(running.made_password().is_some(), "whoever can be reached has users");
+    assert!(running.made_password().is_some(), "a server that other machines can reach has users");
     running.shutdown().await;
     open.insecure = true;
     let running = Server::start(open, store()).await.unwrap();

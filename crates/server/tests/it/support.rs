@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
-use leftfold_server::{Config, Running, Server};
+use leftfold_server::{Config, RunningServer, Server};
 use leftfold_store::{Embedded, Options};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(crate) fn config() -> Config {
 
 /// A served store.
 pub(crate) struct Served {
-    pub(crate) running: Running,
+    pub(crate) running: RunningServer,
     pub(crate) client: Client,
 }
 

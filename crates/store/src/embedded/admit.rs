@@ -1,8 +1,8 @@
-//! The writer's half of an append: what came after its caller's check, from memory alone.
+//! The writer thread's half of an append: checks what came after the caller's check, in memory only.
 //!
-//! Nothing is answered here but "written" and "look again". Whatever this half finds may rest on
-//! events that are not synced, so a draft whose answer might have changed goes back to its caller,
-//! who waits until those events are durable and checks again.
+//! This half either writes a draft or returns it; it never returns a conflict. Its state includes
+//! events that are not synced, and an answer may rest on durable events only. So a draft whose answer
+//! may have changed goes back to its caller, who waits until those events are durable and checks again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,64 +15,63 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::draft::{Draft, DraftEvent, DraftStream, Guard};
-use super::indexes::{IndexList, Named};
+use super::indexes::{IndexList, NamedIndex};
 use super::rebuild::encode_moves;
-use super::recent::{Answer, Recent, RecentAppend, Recents};
+use super::recent::{ConditionCheck, RecentAppend, RecentEvent, RecentEvents};
 use super::retention::StoreChange;
-use super::wakes::Bell;
+use super::wait_list::WakeSignal;
 use crate::keys::EventPostings;
 use leftfold_api::record::set_version;
 use leftfold_api::{Appended, Cursor, Expected, Recorded, Timestamp, Versions};
 
-/// So many recent events a condition may look at on the writer's thread at the first attempt;
-/// four times as many at each further one, so that it gets through in the end.
+/// The number of recent events that a condition may check on the writer thread at the first attempt.
+/// Each further attempt may check four times as many, so that an append succeeds in the end.
 const FIRST_BUDGET: usize = 1_024;
 
-/// A draft that goes back to its caller.
-pub(crate) struct Bounce {
+/// A draft that goes back to its caller, because newer events may change its answer.
+pub(crate) struct StaleDraft {
     pub(crate) draft: Box<Draft>,
-    /// Look again when so many frames are durable.
-    pub(crate) until: u64,
+    /// The ticket of the last frame that the caller did not see. It checks again once that is durable.
+    pub(crate) last_ticket: u64,
 }
 
-/// What was written, with what is left of its draft: that goes back to the thread that it was made
-/// on, where it is cheaper to free.
-pub(crate) struct Written {
+/// The answer to an append, with its used draft: the thread that allocated a draft frees it faster.
+pub(crate) struct WriteReceipt {
     pub(crate) appended: Appended,
     pub(crate) draft: Box<Draft>,
 }
 
-/// The store's side of the log's writer.
+/// The store's part of the writer thread.
 pub(crate) struct Admitter {
     core: Arc<Core>,
     active: Arc<ActivePart>,
-    recents: Recents,
+    recent_events: RecentEvents,
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
     /// Checkpoint moves that are not durable yet.
     moved: ByTicket<(String, Cursor)>,
     /// Named indexes, durable or not.
     indexes: Arc<IndexList>,
-    /// Changes that are not durable yet; of named indexes with what they define.
-    changed: ByTicket<(StoreChange, Option<Arc<Named>>)>,
-    /// What changed of named indexes up to a head that is not published yet.
+    /// Changes that are not durable yet, with the named index if one is defined.
+    changed: ByTicket<(StoreChange, Option<Arc<NamedIndex>>)>,
+    /// Changes of named indexes that are durable but not published yet.
     index_jobs: Vec<IndexJob>,
-    /// Whether anything changed up to a head that is not published yet.
+    /// Whether any change is durable but not published yet.
     has_changed: bool,
-    /// Streams that were closed with a tombstone since the open segment began.
+    /// Streams that got a tombstone since the open segment began.
     tombstoned: HashSet<Key>,
-    /// Subscriptions that wait for what is not durable yet.
-    awaited: ByTicket<Arc<Bell>>,
+    /// The signals of subscriptions that wait for events that are not durable yet.
+    signals: ByTicket<Arc<WakeSignal>>,
 }
 
-/// What the background has to do once a named index was defined or removed, or both.
+/// The maintenance that a change of a named index needs.
 struct IndexJob {
-    defined: Option<Arc<Named>>,
-    gone: Option<Arc<Named>>,
+    defined: Option<Arc<NamedIndex>>,
+    removed: Option<Arc<NamedIndex>>,
 }
 
-/// Facts of batches that are not durable yet, each with the ticket of its frame. Several batches may
-/// be in flight, and each publishes its own facts only.
+/// Items of batches that are not durable yet, each with the ticket of its frame. Several batches may
+/// be in flight, and each publishes only its own items.
 struct ByTicket<T>(VecDeque<(u64, T)>);
 
 impl<T> Default for ByTicket<T> {
@@ -82,19 +81,19 @@ impl<T> Default for ByTicket<T> {
 }
 
 impl<T> ByTicket<T> {
-    /// Adds a fact; tickets never fall.
-    fn push(&mut self, ticket: u64, fact: T) {
-        self.0.push_back((ticket, fact));
+    /// Adds an item. Tickets never decrease.
+    fn push(&mut self, ticket: u64, item: T) {
+        self.0.push_back((ticket, item));
     }
 
     fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Removes the facts up to a ticket, in order.
-    fn upto(&mut self, ticket: u64) -> impl Iterator<Item = T> {
+    /// Removes the items up to a ticket, in order.
+    fn take_upto(&mut self, ticket: u64) -> impl Iterator<Item = T> {
         let count = self.0.partition_point(|(of, _)| *of <= ticket);
-        self.0.drain(..count).map(|(_, fact)| fact)
+        self.0.drain(..count).map(|(_, item)| item)
     }
 }
 
@@ -103,7 +102,7 @@ impl Admitter {
         let checkpoints = core.definitions.checkpoints.read().clone();
         let indexes = core.definitions.indexes.admitted();
         Admitter {
-            recents: Recents::since(core.log.head().position),
+            recent_events: RecentEvents::since(core.log.head().position),
             checkpoints,
             moved: ByTicket::default(),
             indexes,
@@ -111,18 +110,18 @@ impl Admitter {
             index_jobs: Vec::new(),
             has_changed: false,
             tombstoned: HashSet::new(),
-            awaited: ByTicket::default(),
+            signals: ByTicket::default(),
             core,
             active,
         }
     }
 
-    /// Whether the caller's check still says all there is to say.
+    /// Whether the caller's check still holds.
     fn still_holds(&self, draft: &Draft, adding: &PostingWriter<'_>) -> bool {
-        // What the caller did not see must be in memory here, all of it.
+        // All events that the caller did not see must be in memory here.
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
-            && draft.events.iter().all(|event| !became_known(draft, event, adding))
+            && draft.events.iter().all(|event| !is_repeated_since(draft, event, adding))
             && (self.tombstoned.is_empty()
                 || draft
                     .streams
@@ -135,22 +134,25 @@ impl Admitter {
             && draft.guards.iter().all(|guard| self.guard_holds(draft, guard, adding))
     }
 
-    /// Nearly always the newest postings tell that nothing has come; else the events themselves do.
+    /// Whether a condition still holds. Usually the newest postings prove it; otherwise the recent events
+    /// are checked.
     fn guard_holds(&self, draft: &Draft, guard: &Guard, adding: &PostingWriter<'_>) -> bool {
         let since = guard.holds_upto;
-        let may =
+        let may_match =
             guard.plan.postings.as_ref().is_none_or(|expr| adding.may_match_after(expr, since));
         let budget = FIRST_BUDGET.saturating_mul(1 << (2 * draft.attempt.min(16)));
-        !may || self.recents.none_after(guard.wanted(), since, budget) == Answer::Holds
+        !may_match
+            || self.recent_events.none_after(guard.wanted(), since, budget) == ConditionCheck::Holds
     }
 
+    /// Adds a draft to the frame and its keys to the postings.
     fn write(
         &mut self,
         mut draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
         adding: &mut PostingWriter<'_>,
-    ) -> Written {
+    ) -> WriteReceipt {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
             frame.extension(EXTENSION_CHECKPOINTS, &encode_moves(&draft.checkpoints));
@@ -164,8 +166,8 @@ impl Admitter {
             events: SmallVec::new(),
         };
         let count = draft.events.len() as u64;
-        let listed = Listed::new(&draft, &self.indexes);
-        let awaited_before = self.awaited.len();
+        let index_keys = IndexKeys::new(&draft, &self.indexes);
+        let signals_before = self.signals.len();
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
@@ -173,27 +175,27 @@ impl Admitter {
             let encoded = &draft.encoded[event.encoded.clone()];
             frame.record_with(micros, encoded, |record| set_version(record, version));
             let stream = &draft.streams[event.stream];
-            let listed = listed.keys_of(&draft, event, micros);
+            let indexes = index_keys.of_event(&draft, event, micros);
             let postings = EventPostings {
                 position,
                 version,
                 stream: &stream.name,
                 stream_keys: stream.keys,
                 facts: &draft.keys[event.keys.clone()],
-                indexes: &listed,
+                indexes: &indexes,
                 id: event.id_key,
             };
             postings.add_to(&self.core.keys, adding);
-            let keys = listed.iter().copied();
-            self.core.wakes.find(keys, |bell| self.awaited.push(slot.ticket, bell));
+            let keys = indexes.iter().copied();
+            self.core.wait_list.take(keys, |signal| self.signals.push(slot.ticket, signal));
             recent.events.push((event.described.start, micros));
         }
-        self.recents.push(recent);
+        self.recent_events.push(recent);
         let streams = draft.streams.iter().filter(|stream| stream.events > 0);
         let streams = streams.flat_map(|stream| [stream.keys.stream, stream.keys.category]);
         let keys = streams.chain(draft.keys.iter().copied());
-        self.core.wakes.find(keys, |bell| self.awaited.push(slot.ticket, bell));
-        if self.awaited.len() > awaited_before {
+        self.core.wait_list.take(keys, |signal| self.signals.push(slot.ticket, signal));
+        if self.signals.len() > signals_before {
             self.cache_events(&draft, slot, &firsts);
         }
         for to in draft.checkpoints.drain(..) {
@@ -213,29 +215,30 @@ impl Admitter {
             repeated: false,
             ordinals: Vec::new(),
         };
-        Written { appended, draft }
+        WriteReceipt { appended, draft }
     }
 
-    /// Keeps events in memory that a subscription waits for: it takes them from there once they are
-    /// durable, on its own thread, without reading them from the disk again.
+    /// Adds events that a subscription waits for to the cache. Once they are durable, the subscription
+    /// takes them from there, on its own thread and without a read of the disk.
     fn cache_events(&self, draft: &Draft, slot: Slot, firsts: &[u64]) {
         let mut next: SmallVec<[u64; 1]> = firsts.into();
-        let cache = self.core.events.now();
+        let cache = self.core.events.view();
         for (position, event) in (slot.position..).zip(&draft.events) {
             let mut record = draft.encoded[event.encoded.clone()].to_vec();
             set_version(&mut record, next[event.stream]);
             next[event.stream] += 1;
             let commit_time = Timestamp(slot.commit_time);
             let event_time = event.time.map_or(commit_time, Timestamp);
-            // The store has laid it out itself: it is an event.
+            // The store has encoded this record itself, so it is an event.
             if let Ok(event) =
                 Recorded::from_record(position, event_time, commit_time, record.into())
             {
-                cache.keep(&event);
+                cache.insert(&event);
             }
         }
     }
 
+    /// Applies a change of the store's own state, which is published once it is durable.
     fn change(&mut self, change: StoreChange, slot: Slot) {
         let mut defined = None;
         match &change {
@@ -254,37 +257,37 @@ impl Admitter {
 
 impl Admit for Admitter {
     type Draft = Box<Draft>;
-    type Receipt = Written;
-    type Refusal = Bounce;
+    type Receipt = WriteReceipt;
+    type Refusal = StaleDraft;
 
     fn admit(
         &mut self,
         draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-    ) -> Result<Written, Bounce> {
+    ) -> Result<WriteReceipt, StaleDraft> {
         let active = self.active.clone();
         let mut adding = active.writer();
         if self.still_holds(&draft, &adding) {
             Ok(self.write(draft, slot, frame, &mut adding))
         } else {
-            Err(Bounce { draft, until: slot.ticket - 1 })
+            Err(StaleDraft { draft, last_ticket: slot.ticket - 1 })
         }
     }
 
-    /// What a reader of this head must know: a caller whose definition is durable looks for its index
-    /// at once, and a reader who sees that a stream was closed must not show its events.
+    /// Publishes what a reader of this head must see: a caller looks for its index as soon as the
+    /// definition is durable, and no reader may return events of a stream with a tombstone.
     fn confirmed(&mut self, head: Head) {
-        let mut moved = self.moved.upto(head.ticket).peekable();
+        let mut moved = self.moved.take_upto(head.ticket).peekable();
         if moved.peek().is_some() {
             self.core.definitions.checkpoints.write().extend(moved);
         }
-        for (change, defined) in self.changed.upto(head.ticket) {
+        for (change, defined) in self.changed.take_upto(head.ticket) {
             self.has_changed = true;
             match change {
                 StoreChange::Index(change) => {
-                    let gone = self.core.named_changed(&change, defined.clone());
-                    self.index_jobs.push(IndexJob { defined, gone });
+                    let removed = self.core.publish_index_change(&change, defined.clone());
+                    self.index_jobs.push(IndexJob { defined, removed });
                 }
                 StoreChange::Rule(name, rule) => self.core.definitions.change_rule(&name, rule),
                 StoreChange::Tombstone(_) | StoreChange::Stream => {
@@ -294,27 +297,27 @@ impl Admit for Admitter {
         }
     }
 
-    /// What reads up to the head. Filling an index reads up to its definition: begun earlier, it would
-    /// not see the events that are durable with it, and the index would lack them for ever. A
-    /// subscription that was woken earlier would find nothing and wait again.
+    /// Starts what reads up to the published head. Filling an index reads up to its definition: if it
+    /// began earlier, the index would lack the events of the same batch for ever. A subscription that is
+    /// woken earlier would find nothing and wait again.
     fn published(&mut self, head: Head) {
-        for IndexJob { defined, gone } in self.index_jobs.drain(..) {
-            self.core.maintenance.named(defined, gone);
+        for IndexJob { defined, removed } in self.index_jobs.drain(..) {
+            self.core.maintenance.queue_index_change(defined, removed);
         }
-        self.awaited.upto(head.ticket).for_each(|bell| bell.ring());
+        self.signals.take_upto(head.ticket).for_each(|signal| signal.send());
         if std::mem::take(&mut self.has_changed) {
-            // A named index may be another one now.
-            self.core.wakes.ring_all();
+            // The name of an index may stand for another index now.
+            self.core.wait_list.wake_all();
         }
     }
 
     fn rolled(&mut self, opened: SegmentInfo) {
-        // What was checked before this segment is checked again anyway.
+        // Drafts that were checked before this segment are checked again in any case.
         self.tombstoned.clear();
         let closed = std::mem::replace(&mut self.active, Arc::new(ActivePart::new(opened.first)));
         let active = self.active.clone();
         self.core.index.set.rcu(|index| index.with_part(Part::Active(active.clone())));
-        self.core.maintenance.closed(opened, closed, &self.checkpoints);
+        self.core.maintenance.queue_closed_segment(opened, closed, &self.checkpoints);
     }
 
     fn before_roll(&mut self) {
@@ -322,22 +325,22 @@ impl Admit for Admitter {
     }
 }
 
-/// The writer has ended: subscriptions that wait must learn of it.
+/// Wakes all waiting subscriptions, because the writer has ended.
 impl Drop for Admitter {
     fn drop(&mut self) {
-        self.awaited.upto(u64::MAX).for_each(|bell| bell.ring());
-        self.core.wakes.close();
+        self.signals.take_upto(u64::MAX).for_each(|signal| signal.send());
+        self.core.wait_list.close();
     }
 }
 
-/// Whether the expectation of a stream holds now as it did for the caller.
+/// Whether the expectation of a stream still holds.
 fn stream_holds(stream: &DraftStream, adding: &PostingWriter<'_>) -> bool {
     let now = adding.last(&stream.keys.stream).map(|(version, _)| version).or(stream.version);
     now == stream.version || stream.expected.holds(now)
 }
 
-/// Whether an id that the caller did not find is there now.
-fn became_known(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
+/// Whether an event id that the caller did not find has been written since.
+fn is_repeated_since(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
     let anywhere = matches!(draft.streams[event.stream].expected, Expected::Any | Expected::Exists);
     anywhere && event.id_given && adding.position_of_single(&event.id_key).is_some()
 }
@@ -357,23 +360,22 @@ fn versions(streams: SmallVec<[DraftStream; 1]>, firsts: &[u64]) -> Vec<Versions
     streams.map(versions).collect()
 }
 
-/// The named indexes that list a draft's events, as the writer knows them.
-struct Listed<'a> {
+/// Finds the keys of named indexes for a draft's events.
+struct IndexKeys<'a> {
     indexes: &'a IndexList,
-    /// Whether the caller knew the same indexes.
+    /// Whether the caller used the same list of indexes.
     is_current: bool,
 }
 
-impl<'a> Listed<'a> {
+impl<'a> IndexKeys<'a> {
     fn new(draft: &Draft, indexes: &'a Arc<IndexList>) -> Self {
-        Listed { indexes, is_current: Arc::ptr_eq(&draft.indexes, indexes) }
+        IndexKeys { indexes, is_current: Arc::ptr_eq(&draft.indexes, indexes) }
     }
 
-    /// The keys of an event. Nearly always its caller has found them; what is left for the writer's
-    /// thread are indexes that were defined or removed since, and those that ask for the time of an
-    /// event whose time is its commit time.
-    fn keys_of(&self, draft: &Draft, event: &DraftEvent, micros: i64) -> SmallVec<[Key; 4]> {
-        let recent = || Recent::of(&draft.described[event.described.clone()], micros);
+    /// Returns the keys of an event. Usually the caller has found them. The writer thread only adds what
+    /// depends on later definitions, or on the commit time of an event without an event time.
+    fn of_event(&self, draft: &Draft, event: &DraftEvent, micros: i64) -> SmallVec<[Key; 4]> {
+        let recent = || RecentEvent::of(&draft.described[event.described.clone()], micros);
         if !self.is_current {
             let (mut keys, stream) = (SmallVec::new(), draft.streams[event.stream].keys);
             let facts = &draft.keys[event.keys.clone()];

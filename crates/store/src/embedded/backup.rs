@@ -1,4 +1,4 @@
-//! Backups of a store that is in use, and stores made from them.
+//! Makes backups of a store in use, and restores stores from them.
 
 use std::path::Path;
 
@@ -8,40 +8,40 @@ use leftfold_log::backup::{self, Guide, Step};
 
 use super::Embedded;
 use super::core::Core;
-use super::maintenance::Pace;
+use super::maintenance::Throttle;
 use super::open::open_file;
 use leftfold_api::{BackupReport, Cursor, Origin, Timestamp};
 
 pub use leftfold_log::backup::BackupError;
 
-/// What checking or restoring a backup came to.
+/// A backup that was verified or restored.
 #[derive(Debug, Clone)]
 pub struct BackupInfo {
-    /// Which backup in its directory it is, from 1.
+    /// The number of the backup in its directory, from 1.
     pub number: u64,
-    /// The last event in it.
+    /// The cursor of the last event in the backup.
     pub head: Cursor,
-    /// When it was begun.
+    /// When the backup was begun.
     pub time: Timestamp,
-    /// Files.
+    /// The number of its files.
     pub files: u64,
-    /// Their bytes.
+    /// The bytes of its files.
     pub bytes: u64,
-    /// What is wrong: each a [`BackupError::Damaged`]. Nothing, if it was restored.
+    /// The damage that was found, each a [`BackupError::Damaged`]. Empty after a restore.
     pub damaged: Vec<BackupError>,
 }
 
-/// Copies in the background's pace.
-struct Paced<'a, P> {
+/// Guides a backup: reports its progress and limits its speed.
+struct BackupGuide<'a, P> {
     core: &'a Core,
-    pace: Pace<'a>,
+    throttle: Throttle<'a>,
     progress: P,
 }
 
-impl<P: FnMut(u64, u64)> Guide for Paced<'_, P> {
+impl<P: FnMut(u64, u64)> Guide for BackupGuide<'_, P> {
     fn go_on(&mut self, step: Step) -> bool {
         (self.progress)(step.done, step.total);
-        self.pace.go_on(step.copied)
+        self.throttle.wait(step.copied)
     }
 
     fn is_whole(&mut self, file: &LiveFile) -> bool {
@@ -50,10 +50,9 @@ impl<P: FnMut(u64, u64)> Guide for Paced<'_, P> {
 }
 
 impl Embedded {
-    /// Makes a backup into a directory that is empty or holds earlier backups of this store, while
-    /// the store is in use. Only what is new is copied, in the background's pace; until all of it
-    /// is there, the backup before stays the last one. `progress` hears how many of how many bytes
-    /// are in it.
+    /// Backs up the store, which may be in use, to a directory that is empty or holds earlier backups of
+    /// this store. Copies only new files, at the speed of maintenance. Until all files are copied, the
+    /// previous backup stays the last one. `progress` gets the bytes that are done, and of all.
     pub fn backup(
         &self,
         to: impl AsRef<Path>,
@@ -79,12 +78,12 @@ impl Core {
         to: &dyn Disk,
         progress: impl FnMut(u64, u64),
     ) -> Result<BackupReport, BackupError> {
-        // Files that are replaced meanwhile stay while somebody holds a set of which they are part.
-        // One that was taken into the manifest just now may be in the later set only.
+        // A replaced file stays on the disk while a reader holds an index set with it. A file that has
+        // just been added to the manifest may be in the later set only.
         let earlier = self.index.set.load_full();
         let others = self.log.other_files();
         let later = self.index.set.load_full();
-        let mut guide = Paced { core: self, pace: self.maintenance.pace(), progress };
+        let mut guide = BackupGuide { core: self, throttle: self.maintenance.throttle(), progress };
         let taken = self.log.backup(to, &others, &mut guide)?;
         drop((earlier, later));
         Ok(BackupReport {
@@ -99,9 +98,9 @@ impl Core {
     }
 }
 
-/// Makes a store in an empty directory from the last backup in another. It is the same store in a
-/// new incarnation: cursors of events that are not in the backup are refused as `cursor_ahead`.
-/// Every checksum is checked. `progress` hears how many of how many bytes are done.
+/// Restores the last backup of a directory to an empty directory, and checks every checksum. The result
+/// is a new incarnation of the same store: cursors of events that are not in the backup are refused as
+/// `cursor_ahead`. `progress` gets the bytes that are done, and of all.
 pub fn restore(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
@@ -130,8 +129,8 @@ pub fn restore_on(
     })
 }
 
-/// Reads all of the last backup in a directory and checks all checksums. `progress` hears how many
-/// of how many bytes are done.
+/// Reads the last backup of a directory and checks every checksum. `progress` gets the bytes that are
+/// done, and of all.
 pub fn verify_backup(
     dir: impl AsRef<Path>,
     progress: impl FnMut(u64, u64),

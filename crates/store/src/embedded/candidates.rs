@@ -1,4 +1,4 @@
-//! The events that a plan leads to.
+//! Candidates: the events that a plan leads to.
 
 use std::collections::VecDeque;
 
@@ -7,44 +7,44 @@ use leftfold_index::{IndexError, Matches, Order};
 use leftfold_log::{Direction, Fetcher, Scan, ScanRange};
 
 use super::core::Core;
-use super::events::{Cached, recorded};
+use super::events::{EventCacheView, decode_event};
 use crate::plan::Plan;
 
-/// The events that a plan leads to, one after the other.
+/// Iterates over the events that a plan leads to.
 pub(crate) enum Candidates {
-    Postings(Listed),
+    Postings(PostingEvents),
     Scan(Scan),
 }
 
 impl Candidates {
     pub(crate) fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         match self {
-            Candidates::Scan(scan) => Ok(scan.next()?.map(recorded).transpose()?),
-            Candidates::Postings(listed) => listed.next(),
+            Candidates::Scan(scan) => Ok(scan.next()?.map(decode_event).transpose()?),
+            Candidates::Postings(events) => events.next(),
         }
     }
 }
 
-/// Events by position. Once one had to be read from a file, those that come next are announced, so that
-/// the disk reads them at the same time and not one after the other.
-pub(crate) struct Listed {
+/// Reads the events of postings. After the first read of a file, the next blocks are announced to the
+/// disk, so that it reads them in parallel.
+pub(crate) struct PostingEvents {
     matches: Matches,
     fetcher: Fetcher,
-    cached: Cached,
-    /// What was taken from the matches already, and whether it is in another block than the one before.
+    cached: EventCacheView,
+    /// Positions that were read ahead, each with whether its block was announced for it.
     ahead: VecDeque<(Result<u64, IndexError>, bool)>,
-    /// How many of those are.
+    /// The number of announced blocks in `ahead`.
     blocks: usize,
-    /// Whether the matches have no more.
+    /// Whether the matches have ended.
     ended: bool,
 }
 
-impl Listed {
-    /// Positions that are looked at ahead.
-    const MOST: usize = 64;
+impl PostingEvents {
+    /// The most positions that are read ahead.
+    const MAX_AHEAD: usize = 64;
 
-    fn new(matches: Matches, fetcher: Fetcher, cached: Cached) -> Self {
-        Listed { matches, fetcher, cached, ahead: VecDeque::new(), blocks: 0, ended: false }
+    fn new(matches: Matches, fetcher: Fetcher, cached: EventCacheView) -> Self {
+        PostingEvents { matches, fetcher, cached, ahead: VecDeque::new(), blocks: 0, ended: false }
     }
 
     fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
@@ -57,15 +57,18 @@ impl Listed {
             None => self.matches.next()?,
         };
         let Some(position) = position else { return Ok(None) };
-        self.look_ahead();
+        self.read_ahead();
         fetch(position, &mut self.fetcher, &self.cached).map(Some)
     }
 
-    fn look_ahead(&mut self) {
-        while self.blocks < self.fetcher.ahead() && self.ahead.len() < Self::MOST && !self.ended {
+    fn read_ahead(&mut self) {
+        while self.blocks < self.fetcher.ahead()
+            && self.ahead.len() < Self::MAX_AHEAD
+            && !self.ended
+        {
             match self.matches.next() {
                 Ok(Some(position)) => {
-                    let is_new = !self.cached.has(position) && self.fetcher.announce(position);
+                    let is_new = !self.cached.contains(position) && self.fetcher.announce(position);
                     self.blocks += usize::from(is_new);
                     self.ahead.push_back((Ok(position), is_new));
                 }
@@ -79,30 +82,35 @@ impl Listed {
     }
 }
 
-fn fetch(position: u64, fetcher: &mut Fetcher, cached: &Cached) -> Result<Recorded, ReadError> {
-    // What lies beside the last one is as near as the cache.
+fn fetch(
+    position: u64,
+    fetcher: &mut Fetcher,
+    cached: &EventCacheView,
+) -> Result<Recorded, ReadError> {
+    // An event beside the last one is in memory, as fast as the cache.
     let beside = fetcher.is_beside(position);
     if !beside && let Some(event) = cached.get(position) {
         return Ok(event);
     }
     match fetcher.get(position)? {
-        // Scattered events must not each keep a whole block in memory.
+        // A scattered event must not keep its whole block in memory.
         Some(record) => {
-            let event = recorded(record.detached())?;
+            let event = decode_event(record.detached())?;
             if !beside {
-                cached.keep(&event);
+                cached.insert(&event);
             }
             Ok(event)
         }
         None => {
-            let what = "the index knows it, the log does not";
+            let what = "the index lists this position, but the log has no event there";
             Err(Failure::Record { position, what }.into())
         }
     }
 }
 
 impl Core {
-    /// What a plan leads to between two positions, both included and not beyond the durable head.
+    /// Returns the candidates of a plan between two positions, both included. The range must not exceed
+    /// the durable head.
     pub(crate) fn candidates(
         &self,
         plan: &Plan,
@@ -113,7 +121,11 @@ impl Core {
         Ok(match &plan.postings {
             Some(postings) => {
                 let matches = self.index.set.load().matches(postings, [from, to], toward)?;
-                Candidates::Postings(Listed::new(matches, self.log.fetcher(), self.events.now()))
+                Candidates::Postings(PostingEvents::new(
+                    matches,
+                    self.log.fetcher(),
+                    self.events.view(),
+                ))
             }
             None => {
                 let direction = match toward {

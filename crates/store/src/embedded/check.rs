@@ -1,93 +1,101 @@
-//! The caller's half of an append: checked against what is durable now, on the caller's thread,
-//! however much there is to look up.
+//! The caller's half of an append: checks a draft against the durable head, on the caller's thread. It
+//! may read any number of files.
 
 use leftfold_index::Order;
 
 use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
-use super::repeat::Known;
+use super::repeat::StoredRepeat;
 use super::retention::StreamRetention;
 use leftfold_api::{AppendError, Appended, Conflict, Failure, Overlap, ReadError, Recorded};
 
-/// What the caller's half comes to.
-pub(crate) enum Verdict {
-    /// Let the writer have it.
+/// The outcome of the caller's check.
+pub(crate) enum CheckOutcome {
+    /// The draft goes to the writer.
     Admissible,
-    /// It was written before.
-    Repeated(Appended),
+    /// The append was written before; this is its first answer.
+    Repeat(Appended),
 }
 
-/// What a stream of the draft comes to.
-enum Finding {
-    Fits,
-    Conflicts(Conflict),
-    Repeats(Known),
-    Overlaps(Overlap),
+/// The outcome of the check of one stream of a draft.
+enum StreamCheck {
+    Holds,
+    Conflict(Conflict),
+    Repeat(StoredRepeat),
+    Overlap(Overlap),
 }
 
 impl Core {
-    /// Checks a draft against the durable head. A repeat answers before any condition does: the
-    /// first time, they held.
-    pub(crate) fn check(&self, draft: &mut Draft) -> Result<Verdict, AppendError> {
+    /// Checks a draft against the durable head. Repeats are looked for before conditions are checked:
+    /// the conditions held when the append was first written.
+    pub(crate) fn check(&self, draft: &mut Draft) -> Result<CheckOutcome, AppendError> {
         let head = self.log.head();
-        let mut findings = Vec::with_capacity(draft.streams.len());
+        let mut checks = Vec::with_capacity(draft.streams.len());
         for at in 0..draft.streams.len() {
-            findings.push(self.look_at(draft, at, head.position)?);
+            checks.push(self.check_stream(draft, at, head.position)?);
         }
-        if let Some(appended) = self.whole_repeat(draft, &mut findings)? {
-            return Ok(Verdict::Repeated(appended));
+        if let Some(appended) = self.find_whole_repeat(draft, &mut checks)? {
+            return Ok(CheckOutcome::Repeat(appended));
         }
         self.check_tombstones(draft, head.position)?;
-        for finding in findings {
-            if let Finding::Conflicts(conflict) = finding {
+        for check in checks {
+            if let StreamCheck::Conflict(conflict) = check {
                 return Err(conflict.into());
             }
         }
         self.check_guards(draft, head.position)?;
         self.check_checkpoints(draft)?;
         draft.checked = head;
-        Ok(Verdict::Admissible)
+        Ok(CheckOutcome::Admissible)
     }
 
-    fn look_at(&self, draft: &mut Draft, at: usize, upto: u64) -> Result<Finding, Failure> {
+    /// Looks up a stream's version and, where needed, the ids of its events.
+    fn check_stream(
+        &self,
+        draft: &mut Draft,
+        at: usize,
+        upto: u64,
+    ) -> Result<StreamCheck, Failure> {
         let version = self.index.version(&draft.streams[at].keys.stream, upto)?;
         draft.streams[at].version = version;
         let stream = &draft.streams[at];
         let holds = stream.expected.holds(version);
-        // With a version expected and found, the ids need not be looked for: were this a repeat,
-        // the stream would be further on.
+        // If the expected version is found, no id is looked up: after a first write the stream would
+        // have a later version.
         let look_for_ids = stream.events > 0 && (!holds || stream.expected.next().is_none());
         if look_for_ids {
             let known = match stream.expected.next() {
-                Some(first) => self.known_at(draft, at, first, upto)?,
-                None => self.known_anywhere(draft, at, upto)?,
+                Some(first) => self.find_repeat_at(draft, at, first, upto)?,
+                None => self.find_repeat_by_id(draft, at, upto)?,
             };
             match known {
-                Known { overlap: Some(overlap), .. } => return Ok(Finding::Overlaps(overlap)),
-                Known { first: Some(_), .. } => return Ok(Finding::Repeats(known)),
-                Known { .. } => {}
+                StoredRepeat { overlap: Some(overlap), .. } => {
+                    return Ok(StreamCheck::Overlap(overlap));
+                }
+                StoredRepeat { first: Some(_), .. } => return Ok(StreamCheck::Repeat(known)),
+                StoredRepeat { .. } => {}
             }
         }
-        Ok(if holds { Finding::Fits } else { Finding::Conflicts(wrong_version(stream)) })
+        Ok(if holds { StreamCheck::Holds } else { StreamCheck::Conflict(wrong_version(stream)) })
     }
 
-    /// The first answer, if all streams with events repeat; an error if only some do.
-    fn whole_repeat(
+    /// Returns the first answer if all streams with events repeat; an error if only some do.
+    fn find_whole_repeat(
         &self,
         draft: &Draft,
-        findings: &mut [Finding],
+        checks: &mut [StreamCheck],
     ) -> Result<Option<Appended>, AppendError> {
-        if let Some(overlap) = findings.iter_mut().find_map(|finding| match finding {
-            Finding::Overlaps(overlap) => Some(overlap.clone()),
+        if let Some(overlap) = checks.iter_mut().find_map(|check| match check {
+            StreamCheck::Overlap(overlap) => Some(overlap.clone()),
             _ => None,
         }) {
             return Err(overlap.into());
         }
-        let repeats: Vec<_> = findings
+        let repeats: Vec<_> = checks
             .iter()
             .enumerate()
-            .filter_map(|(at, finding)| match finding {
-                Finding::Repeats(known) => Some((at, known)),
+            .filter_map(|(at, check)| match check {
+                StreamCheck::Repeat(known) => Some((at, known)),
                 _ => None,
             })
             .collect();
@@ -95,22 +103,22 @@ impl Core {
         match repeats.first() {
             None => Ok(None),
             Some(_) if repeats.len() == with_events => Ok(Some(self.first_answer(draft, &repeats))),
-            Some((at, known)) => Err(known.as_overlap(draft, *at).into()),
+            Some((at, known)) => Err(known.to_overlap(draft, *at).into()),
         }
     }
 
-    /// A stream that was closed takes nothing, and nothing may rest on it.
+    /// Refuses a draft that appends to a stream with a tombstone, or expects something of one.
     fn check_tombstones(&self, draft: &Draft, upto: u64) -> Result<(), AppendError> {
         for stream in &draft.streams {
-            if self.stream_state(&stream.name, upto)?.kept == StreamRetention::Tombstoned {
+            if self.stream_state(&stream.name, upto)?.retention == StreamRetention::Tombstoned {
                 return Err(Conflict::Tombstoned { stream: stream.name.to_string() }.into());
             }
         }
         Ok(())
     }
 
-    /// Goes on from where the last attempt stopped, so that a broad condition catches up with the
-    /// log however long it takes.
+    /// Checks the query conditions. Each attempt continues where the last one stopped, so that a broad
+    /// condition catches up with the log.
     fn check_guards(&self, draft: &mut Draft, upto: u64) -> Result<(), AppendError> {
         for guard in &mut draft.guards {
             if guard.holds_upto < upto {
@@ -130,6 +138,7 @@ impl Core {
         Ok(())
     }
 
+    /// Returns the first event in a range that matches a condition.
     fn first_match(&self, guard: &Guard, range: [u64; 2]) -> Result<Option<Recorded>, ReadError> {
         let (plan, wanted) = (&guard.plan, guard.wanted());
         if let Some(postings) = &plan.postings
@@ -139,7 +148,7 @@ impl Core {
         }
         let mut candidates = self.candidates(plan, wanted, range, Order::Ascending)?;
         while let Some(event) = candidates.next()? {
-            // Nobody knows any more whether a lost event matched: the condition must not pass.
+            // A lost event may have matched, so the condition must not hold.
             if plan.exact || event.is_lost() || wanted.matches(&event) {
                 return Ok(Some(event));
             }

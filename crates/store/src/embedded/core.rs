@@ -9,11 +9,11 @@ use super::definitions::Definitions;
 use super::events::EventCache;
 use super::index_view::IndexView;
 use super::maintenance::Maintenance;
-use super::wakes::Wakes;
+use super::wait_list::WaitList;
 use crate::keys::Keys;
 use leftfold_api::{Cursor, Failure, Invalid, Limits, Origin, ReadError};
 
-/// What all parts of an embedded store share.
+/// The parts of an embedded store that all its threads share.
 pub(crate) struct Core {
     pub(crate) log: Log,
     /// The store and incarnation that its cursors belong to.
@@ -27,14 +27,14 @@ pub(crate) struct Core {
     pub(crate) index: IndexView,
     pub(crate) definitions: Definitions,
     pub(crate) maintenance: Arc<Maintenance>,
-    /// Events that were read one by one.
+    /// The cache of events that were read one by one.
     pub(crate) events: EventCache,
     pub(crate) progress: Progress,
-    /// Subscriptions that wait for more.
-    pub(crate) wakes: Wakes,
+    /// Subscriptions that wait for new events.
+    pub(crate) wait_list: WaitList,
 }
 
-/// How far the writer is, ahead of what is durable.
+/// How far the writer is ahead of the durable head.
 pub(crate) struct Progress {
     /// The last position that any caller may know of.
     pub(crate) known: AtomicU64,
@@ -43,38 +43,42 @@ pub(crate) struct Progress {
 }
 
 impl Core {
-    /// Notes on disk, before the first of them is written, that the store holds cursors with
-    /// incarnations or partitioned indexes: an older release refuses it then.
-    pub(crate) fn use_current_form(&self) -> Result<(), Failure> {
+    /// Sets the feature bit for cursors with incarnations and for partitioned indexes, before the
+    /// first of them is written. Older releases then refuse the store.
+    pub(crate) fn require_current_format(&self) -> Result<(), Failure> {
         self.log.use_feature(FEATURE_CURSORS).map_err(|error| Failure::Disk {
             what: "writing STORE".to_owned(),
             message: error.to_string(),
         })
     }
 
+    /// Returns the cursor of a position.
     pub(crate) fn cursor(&self, position: u64) -> Cursor {
         Cursor::at(self.origin, position)
     }
 
+    /// Returns the cursor of the durable head.
     pub(crate) fn head_cursor(&self) -> Cursor {
         self.cursor(self.log.head().position)
     }
 
-    /// The position that a cursor stands for, if this store gave it and still knows it.
+    /// Returns the position of a cursor, if it is a cursor of this store and not ahead of it.
     pub(crate) fn position_of(&self, cursor: &Cursor) -> Result<u64, Invalid> {
         if cursor.is_start() {
             return Ok(0);
         }
         let ours = self.origin.store == cursor.origin().store;
         let (true, Some(position)) = (ours, cursor.position()) else {
-            let message = format!("cursor {cursor} was given by another store");
+            let message = format!(
+                "cursor {cursor} was given by another store: use a cursor that this store returned"
+            );
             return Err(Invalid::new("cursor_foreign", message));
         };
         let known = self.progress.known.load(Ordering::Acquire);
         if position > known {
             let message = format!(
-                "cursor {cursor} lies ahead of the store: was the store restored from an older \
-                 backup? Whatever keeps this cursor must be rebuilt"
+                "cursor {cursor} lies ahead of the store, which was probably restored from an older \
+                 backup: rebuild the view or reader that keeps this cursor"
             );
             return Err(Invalid::new("cursor_ahead", message));
         }
@@ -90,17 +94,18 @@ impl Core {
         }
     }
 
-    /// Waits until the store is durable up to a cursor.
-    pub(crate) async fn durable_cursor(&self, cursor: &Cursor) -> Result<(), ReadError> {
+    /// Waits until the event at a cursor is durable.
+    pub(crate) async fn wait_for_cursor(&self, cursor: &Cursor) -> Result<(), ReadError> {
         let position = self.position_of(cursor)?;
         Ok(self.wait(|head| head.position >= position).await?)
     }
 
-    /// Waits until so many frames are durable.
-    pub(crate) async fn durable_frames(&self, ticket: u64) -> Result<(), Failure> {
+    /// Waits until the frame with this ticket is durable.
+    pub(crate) async fn wait_for_ticket(&self, ticket: u64) -> Result<(), Failure> {
         self.wait(|head| head.ticket >= ticket).await
     }
 
+    /// Waits until the durable head fulfils a condition, or the log is closed.
     pub(crate) async fn wait(
         &self,
         until: impl Fn(leftfold_log::Head) -> bool,
@@ -121,12 +126,13 @@ impl Core {
         }
     }
 
-    /// In a relaxed store: whether there were frames that are not durable; they are now.
-    pub(crate) async fn something_to_wait_for(&self) -> Result<bool, Failure> {
+    /// In a relaxed store, waits until all admitted frames are durable. Returns whether any frame had to
+    /// be waited for.
+    pub(crate) async fn wait_for_admitted(&self) -> Result<bool, Failure> {
         let admitted = self.progress.admitted.load(Ordering::Acquire);
         let behind = self.log.is_relaxed() && admitted > self.log.head().ticket;
         if behind {
-            self.durable_frames(admitted).await?;
+            self.wait_for_ticket(admitted).await?;
         }
         Ok(behind)
     }

@@ -8,19 +8,18 @@ use leftfold_index::Key;
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 
-use super::indexes::Indexes;
+use super::indexes::IndexRegistry;
 use super::retention::{Rule, StreamRetention};
 
-/// What is defined beside the events, as far as it is durable: named indexes, retention and
-/// checkpoints.
+/// The durable definitions of a store: named indexes, retention and checkpoints.
 pub(crate) struct Definitions {
     pub(crate) checkpoints: RwLock<BTreeMap<String, Cursor>>,
-    pub(crate) indexes: Indexes,
-    /// Rules of retention, by name.
+    pub(crate) indexes: IndexRegistry,
+    /// Retention rules, ordered by name.
     pub(crate) rules: ArcSwap<Vec<Arc<Rule>>>,
-    /// Whether any stream ever had retention of its own.
+    /// Whether any stream ever had its own retention.
     streams_limited: AtomicBool,
-    /// The retention of streams, with the version of the event that sets it.
+    /// Cached retention of streams, each with the version of the event that sets it.
     pub(crate) retention: Cache<Key, (u64, StreamRetention)>,
 }
 
@@ -29,25 +28,25 @@ impl Definitions {
     pub(crate) fn new(streams: usize) -> Self {
         Definitions {
             checkpoints: RwLock::default(),
-            indexes: Indexes::default(),
+            indexes: IndexRegistry::default(),
             rules: ArcSwap::default(),
             streams_limited: AtomicBool::new(false),
             retention: Cache::new(streams),
         }
     }
 
-    /// Returns where a checkpoint is.
+    /// Returns the cursor of a checkpoint.
     pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         names::check("checkpoint", name)?;
         Ok(self.checkpoints.read().get(name).cloned())
     }
 
-    /// Returns the rules of retention, by name.
+    /// Returns the retention rules, ordered by name.
     pub(crate) fn retention_rules(&self) -> Vec<RetentionRule> {
         self.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect()
     }
 
-    /// Publishes a rule, or its removal, that has become durable.
+    /// Publishes a durable rule, or a durable removal.
     pub(crate) fn change_rule(&self, name: &str, rule: Option<Arc<Rule>>) {
         let mut rules = Vec::clone(&self.rules.load());
         rules.retain(|known: &Arc<Rule>| known.name != name);
@@ -56,12 +55,12 @@ impl Definitions {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Whether streams may have retention of their own.
+    /// Whether any stream may have its own retention.
     pub(crate) fn are_streams_limited(&self) -> bool {
         self.streams_limited.load(Ordering::Acquire)
     }
 
-    /// Notes that streams may have retention of their own from now on.
+    /// Notes that streams may have their own retention from now on.
     pub(crate) fn limit_streams(&self) {
         self.streams_limited.store(true, Ordering::Release);
     }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::core::Core;
-use super::indexes::{IndexList, Named};
+use super::indexes::{IndexList, NamedIndex};
 use super::limit_error;
 use super::retention::StoreChange;
 use crate::keys::{Keys, StreamKeys};
@@ -19,121 +19,123 @@ use leftfold_api::names;
 use leftfold_api::record::{self, EventHeader, Layout};
 use leftfold_api::{Append, CheckpointMove, Cursor, Expected, Facts, Invalid, NewEvent, Query};
 
-/// Who appends.
+/// The author of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Author {
-    /// A caller, whose names do not begin with `$`.
+    /// A caller: its names must not begin with `$`.
     Caller,
     /// The store itself.
     Store,
 }
 
-/// An append on its way: checked, laid out, its keys made.
+/// An append on its way to the log: its form is checked, its events are encoded, its keys are hashed.
 pub(crate) struct Draft {
     pub(crate) append_id: u128,
     pub(crate) events: SmallVec<[DraftEvent; 1]>,
-    /// All events, laid out one after the other.
+    /// The records of all events, one after the other.
     pub(crate) encoded: Bytes,
-    /// What conditions of later appends will look at: the same, or without payloads that are large.
+    /// The records that conditions of later appends check: the same, or copies without large payloads.
     pub(crate) described: Bytes,
     /// The keys of all events' facts: types, correlations and tags.
     pub(crate) keys: SmallVec<[Key; 4]>,
-    /// The keys under which named indexes list the events, and the indexes that they are of.
+    /// The keys under which the named indexes in `indexes` list the events.
     pub(crate) index_keys: SmallVec<[Key; 4]>,
     pub(crate) indexes: Arc<IndexList>,
     /// The named index whose ordinals the caller asked for.
-    pub(crate) ordinals_in: Option<Arc<Named>>,
+    pub(crate) ordinals_in: Option<Arc<NamedIndex>>,
     /// Each stream that has events or an expectation, once.
     pub(crate) streams: SmallVec<[DraftStream; 1]>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) checkpoints: Vec<CheckpointMove>,
-    /// What it changes beside the log, if it is the store's own.
+    /// The change of the store's own state, if this is a system append.
     pub(crate) change: Option<StoreChange>,
-    /// Up to where its caller has checked it.
+    /// The durable head of the last check.
     pub(crate) checked: Head,
     pub(crate) attempt: u32,
 }
 
+/// A stream of a draft.
 pub(crate) struct DraftStream {
     pub(crate) name: String,
     pub(crate) keys: StreamKeys,
     pub(crate) expected: Expected,
-    /// Its last version as far as its caller has checked.
+    /// The last version at the last check.
     pub(crate) version: Option<u64>,
-    /// How many events it gets.
+    /// The number of its events in the draft.
     pub(crate) events: u64,
-    /// The first and the last of them, as numbers of the draft's events.
+    /// The indexes of the first and the last of them in the draft's events.
     pub(crate) ends: Option<(usize, usize)>,
 }
 
+/// An event of a draft.
 pub(crate) struct DraftEvent {
-    /// Which of the draft's streams.
+    /// The index of its stream in the draft.
     pub(crate) stream: usize,
-    /// The number of its stream's next event in the draft.
+    /// The index of its stream's next event in the draft.
     pub(crate) next: Option<usize>,
     pub(crate) id: Uuid,
-    /// Whether the caller gave the id: then it may be known already.
+    /// Whether the caller gave the id; only then the event may be a repeat.
     pub(crate) id_given: bool,
     pub(crate) id_key: Key,
     pub(crate) time: Option<i64>,
-    /// Where it lies in `encoded`.
+    /// Its range in `encoded`.
     pub(crate) encoded: Range<usize>,
-    /// Where it lies in `described`.
+    /// Its range in `described`.
     pub(crate) described: Range<usize>,
-    /// Where its facts' keys are in the draft's `keys`.
+    /// The range of its facts' keys in the draft's `keys`.
     pub(crate) keys: Range<usize>,
-    /// Where its keys in named indexes are in the draft's `index_keys`.
+    /// The range of its keys of named indexes in the draft's `index_keys`.
     pub(crate) index_keys: Range<usize>,
 }
 
-/// "No event after the cursor matches the query."
+/// A condition of an append: no event after a cursor matches a query.
 pub(crate) struct Guard {
     pub(crate) query: Query,
     /// The query with named indexes expanded, if it has any.
     expanded: Option<Query>,
-    /// How it is looked for. A named index may be dropped or defined anew while the append is tried
-    /// again: what it stood for at first counts.
+    /// The plan. The definitions of named indexes at the first attempt count, also if an index is dropped
+    /// or defined again between attempts.
     pub(crate) plan: Plan,
-    /// Known to hold up to here.
+    /// The condition holds up to this position.
     pub(crate) holds_upto: u64,
 }
 
 impl Guard {
-    /// What is looked for: no named index is in it.
+    /// Returns the query without named indexes.
     pub(crate) fn wanted(&self) -> &Query {
         self.expanded.as_ref().unwrap_or(&self.query)
     }
 }
 
 impl Draft {
-    /// About how many bytes it takes in the log.
+    /// Returns about how many bytes the draft takes in the log.
     pub(crate) fn bytes(&self) -> usize {
-        /// Around each event, and around each checkpoint move.
-        const AROUND: usize = 64;
-        let moves = self.checkpoints.iter().map(|to| to.name.len() + AROUND).sum::<usize>();
-        self.encoded.len() + self.events.len() * AROUND + moves + AROUND
+        /// Bytes beside each event and each checkpoint move.
+        const OVERHEAD: usize = 64;
+        let moves = self.checkpoints.iter().map(|to| to.name.len() + OVERHEAD).sum::<usize>();
+        self.encoded.len() + self.events.len() * OVERHEAD + moves + OVERHEAD
     }
 
-    /// A stream's events, in order.
+    /// Returns the events of a stream, in order.
     pub(crate) fn events_of(&self, at: usize) -> impl Iterator<Item = &DraftEvent> {
         let first = self.streams[at].ends.map(|(first, _)| first);
         let event = |number: Option<usize>| number.and_then(|number| self.events.get(number));
         std::iter::successors(event(first), move |event_before| event(event_before.next))
     }
 
-    /// The digest that an event's record holds.
+    /// Returns the digest in an event's record.
     pub(crate) fn digest(&self, event: &DraftEvent) -> Option<[u8; 16]> {
         self.encoded.get(event.encoded.clone())?.get(24..40)?.try_into().ok()
     }
 }
 
 impl Core {
-    /// Checks the form of an append and lays it out.
+    /// Checks the form of an append and encodes it.
     pub(crate) fn draft(&self, append: Append, author: Author) -> Result<Draft, Invalid> {
         let bytes = self.check_form(&append, author)?;
         let append = append.into_parts();
         let ordinals_in = append.ordinals_in.map(|name| self.ready_index(&name)).transpose()?;
-        let mut laying = Laying {
+        let mut builder = DraftBuilder {
             core: self,
             indexes: self.definitions.indexes.admitted(),
             index_keys: SmallVec::new(),
@@ -145,14 +147,14 @@ impl Core {
             by_name: HashMap::new(),
         };
         for (stream, event) in append.events {
-            laying.event(stream, &event);
+            builder.event(stream, &event);
         }
         for (stream, expected) in append.expected {
-            let at = laying.stream(stream);
-            laying.streams[at].expected = expected;
+            let at = builder.stream(stream);
+            builder.streams[at].expected = expected;
         }
-        check_ids_twice(&laying.events, &laying.streams)?;
-        let Laying { mut events, encoded, keys, streams, index_keys, indexes, .. } = laying;
+        check_event_ids(&builder.events, &builder.streams)?;
+        let DraftBuilder { mut events, encoded, keys, streams, index_keys, indexes, .. } = builder;
         let encoded = Bytes::from(encoded);
         let described = describe(&mut events, &encoded);
         let guard = |(query, cursor)| self.guard(query, cursor);
@@ -174,7 +176,7 @@ impl Core {
         })
     }
 
-    /// A version 7 UUID: sorts by time, for whoever keeps ids in a database.
+    /// Returns a new UUID of version 7. It sorts by time, which makes database indexes of ids compact.
     fn new_id(&self, millis: u64) -> Uuid {
         let [random @ .., _, _, _, _, _, _] = self.random.next_u128().to_le_bytes();
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
@@ -189,7 +191,7 @@ impl Core {
         Ok(Guard { holds_upto: self.position_of(&cursor)?, query, expanded, plan })
     }
 
-    /// Checks the form; gives how many bytes its events will take.
+    /// Checks the form of an append, and returns how many bytes its events take.
     fn check_form(&self, append: &Append, author: Author) -> Result<usize, Invalid> {
         let limits = &self.limits;
         let (events, moves) = (append.events(), append.moves());
@@ -221,7 +223,7 @@ impl Core {
             let allowed = limits.append_bytes;
             return Err(limit_error("append_too_large", "bytes in one append", bytes, allowed));
         }
-        check_twice(append)?;
+        check_duplicates(append)?;
         expected.iter().try_for_each(|(stream, _)| names::check_system("stream", stream))?;
         for to in moves {
             names::check_new("checkpoint", &to.name)?;
@@ -230,7 +232,7 @@ impl Core {
         Ok(bytes + events.len() * EventHeader::SIZE)
     }
 
-    /// Checks an event; gives its size.
+    /// Checks the form of an event, and returns its size in bytes.
     fn check_event(
         &self,
         stream: &str,
@@ -269,7 +271,7 @@ impl Core {
     }
 }
 
-/// An event yet to be appended, to queries.
+/// The facts of an event that is not written yet.
 struct NewFacts<'a> {
     stream: &'a str,
     event: &'a NewEvent,
@@ -301,8 +303,8 @@ impl Facts for NewFacts<'_> {
     }
 }
 
-/// An append being laid out.
-struct Laying<'a> {
+/// Builds a draft, event by event.
+struct DraftBuilder<'a> {
     core: &'a Core,
     /// The time for new ids, in milliseconds since 1970.
     millis: u64,
@@ -312,11 +314,12 @@ struct Laying<'a> {
     indexes: Arc<IndexList>,
     index_keys: SmallVec<[Key; 4]>,
     streams: SmallVec<[DraftStream; 1]>,
-    /// Where each stream is, once there are several.
+    /// The index of each stream, once there are several.
     by_name: HashMap<String, usize>,
 }
 
-impl Laying<'_> {
+impl DraftBuilder<'_> {
+    /// Adds an event.
     fn event(&mut self, stream: String, event: &NewEvent) {
         let at = self.stream(stream);
         self.link(at);
@@ -348,7 +351,7 @@ impl Laying<'_> {
         });
     }
 
-    /// Lets the event to come follow the last one of its stream.
+    /// Links the next event to the last one of its stream.
     fn link(&mut self, at: usize) {
         let (stream, number) = (&mut self.streams[at], self.events.len());
         stream.events += 1;
@@ -359,7 +362,7 @@ impl Laying<'_> {
         stream.ends = Some((first, number));
     }
 
-    /// The number of a stream; nearly always it is that of the last event.
+    /// Returns the index of a stream, which is added if it is new. Usually it is the last one.
     fn stream(&mut self, name: String) -> usize {
         let last = self.streams.len().checked_sub(1);
         if let Some(last) = last.filter(|last| self.streams[*last].name == name) {
@@ -381,12 +384,12 @@ impl Laying<'_> {
     }
 }
 
-/// What conditions will look at. It stays in memory for a while, so that it is worth a copy to leave
-/// behind payloads that are large.
+/// Returns the records that later conditions check. They stay in memory for a while, so large payloads
+/// are left out, although that costs a copy.
 fn describe(events: &mut [DraftEvent], encoded: &Bytes) -> Bytes {
-    /// On average an event may have so many bytes to be kept as it is.
-    const WHOLE: usize = 1024;
-    if encoded.len() <= events.len() * WHOLE {
+    /// Records are kept with their payloads up to this average size.
+    const MAX_AVERAGE: usize = 1024;
+    if encoded.len() <= events.len() * MAX_AVERAGE {
         return encoded.clone();
     }
     let mut described = Vec::new();
@@ -399,7 +402,8 @@ fn describe(events: &mut [DraftEvent], encoded: &Bytes) -> Bytes {
     described.into()
 }
 
-fn twice(what: &str, name: &str) -> Invalid {
+/// Returns the error for something that is given twice.
+fn duplicate(what: &str, name: &str) -> Invalid {
     Invalid::new("append_contradictory", format!("{what} {name} is given twice in one append"))
 }
 
@@ -407,8 +411,8 @@ fn change_of(author: Author, encoded: &Bytes, keys: &Keys) -> Option<StoreChange
     (author == Author::Store).then(|| StoreChange::of(encoded, keys)).flatten()
 }
 
-/// No stream may get the same event twice.
-fn check_ids_twice(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(), Invalid> {
+/// Refuses a draft that appends the same event id to a stream twice.
+fn check_event_ids(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(), Invalid> {
     if events.len() < 2 {
         return Ok(());
     }
@@ -416,25 +420,25 @@ fn check_ids_twice(events: &[DraftEvent], streams: &[DraftStream]) -> Result<(),
     match events.iter().find(|event| event.id_given && !seen.insert((event.stream, event.id))) {
         Some(event) => {
             let stream = &streams[event.stream].name;
-            Err(twice(&format!("in stream {stream}, event id"), &event.id.to_string()))
+            Err(duplicate(&format!("in stream {stream}, event id"), &event.id.to_string()))
         }
         None => Ok(()),
     }
 }
 
-/// Nothing else may be said twice of the same thing.
-fn check_twice(append: &Append) -> Result<(), Invalid> {
+/// Refuses an append with two expectations of one stream, or two moves of one checkpoint.
+fn check_duplicates(append: &Append) -> Result<(), Invalid> {
     if append.expectations().len() > 1 {
         let mut streams = HashSet::new();
         if let Some((stream, _)) =
             append.expectations().iter().find(|(name, _)| !streams.insert(name))
         {
-            return Err(twice("the expectation of stream", stream));
+            return Err(duplicate("the expectation of stream", stream));
         }
     }
     let mut names = HashSet::new();
     match append.moves().iter().find(|to| !names.insert(&to.name)) {
-        Some(to) => Err(twice("the move of checkpoint", &to.name)),
+        Some(to) => Err(duplicate("the move of checkpoint", &to.name)),
         None => Ok(()),
     }
 }

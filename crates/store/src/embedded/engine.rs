@@ -1,11 +1,11 @@
-//! The embedded store, as a server asks it.
+//! The embedded store as an [`Engine`] of the server.
 
 use std::borrow::Cow;
 use std::path::Path;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Engine, Failure, Invalid, Meters, Progress, Query, ReadError, Scavenged, Stat,
+    Engine, Failure, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
 };
 
 use super::Embedded;
@@ -45,11 +45,11 @@ impl Administration for Embedded {
         Embedded::seal(self)
     }
 
-    fn scavenge(&self, progress: Progress<'_>) -> Result<Scavenged, ReadError> {
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError> {
         Embedded::scavenge(self, progress)
     }
 
-    fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         Embedded::reclaimable(self)
     }
 

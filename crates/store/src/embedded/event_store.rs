@@ -14,7 +14,7 @@ impl EventStore for Embedded {
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
         if let Some(cursor) = &read.at_least {
-            self.core.durable_cursor(cursor).await?;
+            self.core.wait_for_cursor(cursor).await?;
         }
         if let Some(page) = self.core.read_from_memory(&read) {
             return Ok(page);
@@ -24,7 +24,8 @@ impl EventStore for Embedded {
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
         let pool = self.pool.clone();
-        self.on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe)).await
+        self.run_on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe))
+            .await
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
@@ -33,11 +34,11 @@ impl EventStore for Embedded {
 
     async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
         let name = name.to_owned();
-        self.on_pool(move |core| core.stream(&name)).await
+        self.run_on_pool(move |core| core.stream(&name)).await
     }
 
     async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
-        self.on_pool(move |core| core.streams(&streams)).await
+        self.run_on_pool(move |core| core.streams(&streams)).await
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
@@ -45,24 +46,24 @@ impl EventStore for Embedded {
     }
 
     async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
-        self.write_settled(false, || self.core.retention_append(stream, wanted)).await
+        self.write_with_retries(false, || self.core.retention_append(stream, wanted)).await
     }
 
     async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
-        // What is expected is looked at anew each time; the stream may have moved in between.
-        self.write_settled(true, || self.core.deletion(stream, expected)).await
+        // Each attempt checks the stream's version again; the stream may have moved in between.
+        self.write_with_retries(true, || self.core.deletion(stream, expected)).await
     }
 
     async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
-        self.write_settled(false, || self.core.tombstone(stream, expected)).await
+        self.write_with_retries(false, || self.core.tombstone(stream, expected)).await
     }
 
     async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
-        self.write_settled(false, || self.core.rule_definition(&rule)).await
+        self.write_with_retries(false, || self.core.rule_definition(&rule)).await
     }
 
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
-        self.write_settled(false, || self.core.rule_removal(name)).await
+        self.write_with_retries(false, || self.core.rule_removal(name)).await
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
@@ -70,7 +71,7 @@ impl EventStore for Embedded {
     }
 
     async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
-        self.on_pool(move |core| core.ordinal(query, from)).await
+        self.run_on_pool(move |core| core.ordinal(query, from)).await
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
@@ -78,15 +79,15 @@ impl EventStore for Embedded {
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
-        self.undefine(name).await
+        self.remove_index(name).await
     }
 
     async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
         let name = name.to_owned();
-        self.on_pool(move |core| core.index_info(&name)).await
+        self.run_on_pool(move |core| core.index_info(&name)).await
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.on_pool(|core| core.index_infos()).await
+        self.run_on_pool(|core| core.index_infos()).await
     }
 }

@@ -5,14 +5,14 @@ use leftfold_api::Failure;
 use leftfold_index::{IndexCache, IndexFile, IndexSet, Key};
 use quick_cache::sync::Cache;
 
-use super::indexes::Named;
+use super::indexes::NamedIndex;
 
 /// The index of a store: its parts, the cache of their blocks, and the last versions of streams.
 pub(crate) struct IndexView {
     /// Replaced as a whole when a part is added or sealed.
     pub(crate) set: ArcSwap<IndexSet>,
     pub(crate) cache: Arc<IndexCache>,
-    /// Last versions of streams, and the last position that they take into account.
+    /// The last versions of streams, each with the last position that it covers.
     heads: Cache<Key, (u64, u64)>,
 }
 
@@ -30,7 +30,7 @@ impl IndexView {
     pub(crate) fn version(&self, stream: &Key, upto: u64) -> Result<Option<u64>, Failure> {
         let set = self.set.load();
         let sealed = set.sealed_upto();
-        // Cached versions are of files: they are right for any position behind those.
+        // Cached versions come from files. They are valid for any position behind these files.
         let cached = self.heads.get(stream).filter(|(_, covered)| *covered <= upto);
         let since = cached.map_or(0, |(_, covered)| covered);
         if let Some(last) = set.last_since(stream, upto, since)? {
@@ -43,7 +43,7 @@ impl IndexView {
     }
 
     /// Adds the files that hold a named index's events from before its definition.
-    pub(crate) fn add_backfill(&self, named: &Named, files: &[Arc<IndexFile>]) {
+    pub(crate) fn add_backfill(&self, named: &NamedIndex, files: &[Arc<IndexFile>]) {
         let keys: Vec<_> = named.keys().collect();
         self.set.rcu(|set| {
             let with = |set: IndexSet, file: &Arc<IndexFile>| set.with_backfill(&keys, file);

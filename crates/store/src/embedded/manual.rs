@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{Embedded, open};
 use crate::error::OpenError;
 
-/// Drives a store that has no writer and no upkeep thread: its owner decides when what happens, so
+/// Drives a store without a writer thread and maintenance threads: the caller decides when they run, so
 /// a run can be replayed from a seed.
 pub struct Manual {
     pump: Pump<Admitter>,
@@ -18,7 +18,7 @@ pub struct Manual {
 }
 
 impl Embedded {
-    /// Opens a store whose writer and upkeep work only when [`Manual`] says so.
+    /// Opens a store whose writer and maintenance run only when [`Manual`] is called.
     pub fn open_manual(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -26,37 +26,37 @@ impl Embedded {
         options: Options,
     ) -> Result<(Self, Manual), OpenError> {
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
-        let (sequencer, pump) = Sequencer::manual(&opened, admitter).map_err(open::no_thread)?;
-        let pool = Pool::start(1).map_err(open::no_thread)?;
-        let upkeep = core.maintenance.clone();
+        let (sequencer, pump) = Sequencer::manual(&opened, admitter).map_err(open::thread_error)?;
+        let pool = Pool::start(1).map_err(open::thread_error)?;
+        let maintenance = core.maintenance.clone();
         let manual = Manual { pump, core: core.clone() };
-        Ok((Embedded { core, sequencer, upkeep, pool }, manual))
+        Ok((Embedded { core, sequencer, maintenance, pool }, manual))
     }
 }
 
 impl Manual {
-    /// Lets the writer write all that waits; false if nothing did.
+    /// Lets the writer write all waiting appends. Returns false if there were none.
     pub fn write(&mut self) -> bool {
         self.pump.turn()
     }
 
-    /// What the writer does when nothing has come for a while.
+    /// Does what the writer does after a while without appends.
     pub fn rest(&mut self) {
         self.pump.rest();
     }
 
-    /// Closes the open segment though it is not full.
+    /// Closes the open segment, full or not.
     pub fn close_segment(&mut self) {
         self.core.log.close_segment();
         self.pump.rest();
     }
 
-    /// Does one job of upkeep; false if there is none.
-    pub fn upkeep(&mut self) -> bool {
-        self.core.maintenance.step(&self.core)
+    /// Does one job of maintenance. Returns false if there is none.
+    pub fn maintain(&mut self) -> bool {
+        self.core.maintenance.run_one(&self.core)
     }
 
-    /// Does what closing the store does.
+    /// Does what the writer does when the store is closed.
     pub fn close(self) {
         self.pump.close();
     }

@@ -1,4 +1,4 @@
-//! The store in this process.
+//! The embedded store.
 
 mod admit;
 mod backup;
@@ -29,7 +29,7 @@ mod stat;
 mod subscription;
 mod system;
 mod verify;
-mod wakes;
+mod wait_list;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,41 +39,41 @@ pub use manual::Manual;
 pub use options::Options;
 pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};
 pub use subscription::LiveSubscription;
-pub use verify::{Finding, Verified};
+pub use verify::{Problem, VerifyReport};
 
 use crate::blocking::Blocking;
 use crate::error::OpenError;
 use admit::Admitter;
-use check::Verdict;
+use check::CheckOutcome;
 use core::Core;
 use draft::{Author, Draft};
 use leftfold_api::names;
 use leftfold_api::{
     Append, AppendError, Appended, Conflict, Failure, IndexDefinition, Invalid, Meters, Page, Read,
-    ReadError, Scavenged, Stat,
+    ReadError, ScavengeReport, Stat,
 };
 use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
 use leftfold_log::Sequencer;
 use maintenance::Maintenance;
 use pool::Pool;
 
-/// An append that others overtake so often is given back.
+/// An append that others overtake this often fails as `store_busy`.
 const MAX_ATTEMPTS: u32 = 64;
 
-/// Whose thread writes.
+/// The thread that writes and syncs an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hand {
-    /// The writer's: the caller must not wait for a disk.
+pub(crate) enum WriteThread {
+    /// The writer thread: the caller must not wait for a disk.
     Writer,
-    /// The caller's own, if nobody else is writing.
+    /// The caller's thread, if no other thread is writing.
     Caller,
 }
 
-/// A store in a directory of this machine, opened by this process alone.
+/// A store in a directory of this machine. Only one process can have it open.
 pub struct Embedded {
     pub(crate) core: Arc<Core>,
     sequencer: Sequencer<Admitter>,
-    upkeep: Arc<Maintenance>,
+    maintenance: Arc<Maintenance>,
     pool: Pool,
 }
 
@@ -101,53 +101,53 @@ impl Embedded {
     ) -> Result<Self, OpenError> {
         let threads = options.read_threads;
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
-        let sequencer = Sequencer::start(&opened, admitter).map_err(open::no_thread)?;
-        let upkeep = core.maintenance.clone();
-        Maintenance::start(&upkeep, core.clone()).map_err(open::no_thread)?;
-        let pool = Pool::start(threads).map_err(open::no_thread)?;
-        Ok(Embedded { core, sequencer, upkeep, pool })
+        let sequencer = Sequencer::start(&opened, admitter).map_err(open::thread_error)?;
+        let maintenance = core.maintenance.clone();
+        Maintenance::start(&maintenance, core.clone()).map_err(open::thread_error)?;
+        let pool = Pool::start(threads).map_err(open::thread_error)?;
+        Ok(Embedded { core, sequencer, maintenance, pool })
     }
 
-    /// The same calls for callers that are not async, on their own thread.
+    /// Returns the blocking calls, which run on the caller's thread.
     pub fn blocking(&self) -> Blocking<'_> {
         Blocking::new(self)
     }
 
-    /// Closes the store: takes no more appends, answers those it has, and returns when the log
-    /// says on disk that all of it is synced. Dropping the store does the same.
+    /// Closes the store: refuses new appends, answers those that wait, and returns when the log has
+    /// marked on disk that everything is synced. Dropping the store does the same.
     pub fn close(self) {
         drop(self);
     }
 
-    /// The store's size and state.
+    /// Returns the store's size and state.
     pub fn stat(&self) -> Result<Stat, ReadError> {
         stat::stat(&self.core)
     }
 
-    /// What the store has done since it was opened.
+    /// Returns what the store has counted since it was opened.
     pub fn meters(&self) -> Meters {
         stat::meters(&self.core)
     }
 
-    /// Why nothing is written any more, if a write or a sync has failed.
+    /// Returns why the store writes no more, if a write or an fsync has failed.
     pub fn failure(&self) -> Option<Failure> {
         self.core.log.failure().map(Failure::from)
     }
 
-    /// Reads everything and checks it against everything, on as many threads as the machine has
-    /// cores; `progress` hears how many of how many files are done.
-    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Verified {
+    /// Reads and checks all frames, events and index files, on as many threads as the machine has
+    /// cores. `progress` gets the number of files that are done, and of all.
+    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> VerifyReport {
         verify::verify(&self.core, progress)
     }
 
-    /// Waits until all that is done in the background is done: full segments sealed and packed,
-    /// index files merged, named indexes filled. An error is the first that happened there.
+    /// Waits until maintenance has nothing to do: full segments are sealed and compressed, index files
+    /// merged, named indexes filled. Returns the first failure of maintenance, if there was one.
     pub fn settle(&self) -> Result<(), Failure> {
-        self.upkeep.wait_until_idle()
+        self.maintenance.wait_until_idle()
     }
 
-    /// Closes the open segment though it is not full, and waits until all that is done in the
-    /// background is done: then every event so far is stored as it is to be stored for ever.
+    /// Closes the open segment, full or not, and waits until maintenance has nothing to do. Every event
+    /// so far then has its final form on disk.
     pub fn seal(&self) -> Result<(), Failure> {
         let segments = self.core.log.segments();
         let open = segments.last().filter(|open| open.last >= open.first).map(|open| open.id);
@@ -159,17 +159,17 @@ impl Embedded {
         self.settle()
     }
 
-    /// Removes the payloads of all that retention has dropped; `progress` hears how many of how many
-    /// segments are done. If the open segment holds any of it, it is closed first.
-    pub fn scavenge(&self, progress: impl FnMut(u64, u64)) -> Result<Scavenged, ReadError> {
-        if self.upkeep.has_threads() && self.core.drops_of_unsealed()? {
+    /// Removes the payloads of all events that retention has dropped. If the open segment holds such
+    /// events, it is closed first. `progress` gets the number of segments that are done, and of all.
+    pub fn scavenge(&self, progress: impl FnMut(u64, u64)) -> Result<ScavengeReport, ReadError> {
+        if self.maintenance.has_threads() && self.core.has_reclaimable_unsealed()? {
             self.seal()?;
         }
         self.core.scavenge(progress)
     }
 
-    /// What scavenging would remove now: reads all segments if any retention is set.
-    pub fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+    /// Returns what scavenging would remove now. Reads all segments if any retention is set.
+    pub fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         self.core.reclaimable()
     }
 
@@ -177,7 +177,7 @@ impl Embedded {
         page::read_in_turns(&self.pool, self.core.clone(), read).await
     }
 
-    async fn on_pool<T: Send + 'static>(
+    async fn run_on_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Core>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
@@ -185,49 +185,54 @@ impl Embedded {
         self.pool.run(move || work(&core)).await.unwrap_or_else(|| Err(closed().into()))
     }
 
-    /// [`append`](leftfold_api::EventStore::append) for a task that has its thread to itself: unless somebody
-    /// else is writing, the thread writes and syncs, and no other is woken for it. It is blocked for as
-    /// long as that takes.
+    /// Appends as [`append`](leftfold_api::EventStore::append) does, for a task that has its thread to
+    /// itself: if no other thread is writing, this one writes, syncs and is blocked meanwhile. That
+    /// saves two thread switches.
     pub async fn append_here(&self, append: Append) -> Result<Appended, AppendError> {
-        self.write_by(append, Hand::Caller).await
+        self.write_on(append, WriteThread::Caller).await
     }
 
-    /// Writes a caller's append on the writer's thread.
+    /// Writes a caller's append on the writer thread.
     pub(crate) async fn write(&self, append: Append) -> Result<Appended, AppendError> {
-        self.write_by(append, Hand::Writer).await
+        self.write_on(append, WriteThread::Writer).await
     }
 
-    /// Writes an append of the store's own, whose names may begin with `$`.
-    async fn write_own(&self, append: Append) -> Result<Appended, AppendError> {
-        self.write_draft(self.core.draft(append, Author::Store)?, Hand::Writer).await
+    /// Writes a system append, whose names may begin with `$`.
+    async fn write_system(&self, append: Append) -> Result<Appended, AppendError> {
+        self.write_draft(self.core.draft(append, Author::Store)?, WriteThread::Writer).await
     }
 
-    pub(crate) async fn write_by(
+    /// Writes a caller's append on the given thread.
+    pub(crate) async fn write_on(
         &self,
         append: Append,
-        hand: Hand,
+        thread: WriteThread,
     ) -> Result<Appended, AppendError> {
-        self.write_draft(self.core.draft(append, Author::Caller)?, hand).await
+        self.write_draft(self.core.draft(append, Author::Caller)?, thread).await
     }
 
-    async fn write_draft(&self, draft: Draft, hand: Hand) -> Result<Appended, AppendError> {
+    async fn write_draft(
+        &self,
+        draft: Draft,
+        thread: WriteThread,
+    ) -> Result<Appended, AppendError> {
         if !draft.checkpoints.is_empty() {
-            self.core.use_current_form()?;
+            self.core.require_current_format()?;
         }
-        // In a box: it is handed over several times.
+        // Boxed, because it moves between threads several times.
         let mut draft = Box::new(draft);
         let ordinals_in = draft.ordinals_in.clone();
         for attempt in 0..MAX_ATTEMPTS {
             draft.attempt = attempt;
             match self.core.check(&mut draft) {
-                Ok(Verdict::Admissible) => {}
-                Ok(Verdict::Repeated(appended)) => {
+                Ok(CheckOutcome::Admissible) => {}
+                Ok(CheckOutcome::Repeat(appended)) => {
                     return self.core.with_ordinals(appended, &draft, ordinals_in.as_deref());
                 }
                 Err(AppendError::Conflict(conflict)) => {
-                    // The caller may know of acknowledged events that are not durable yet; once
-                    // they are, the answer may be another.
-                    if !self.core.something_to_wait_for().await? {
+                    // The caller may know of acknowledged events that are not durable yet. Once they
+                    // are durable, the answer may change.
+                    if !self.core.wait_for_admitted().await? {
                         return Err(conflict.into());
                     }
                     continue;
@@ -235,18 +240,18 @@ impl Embedded {
                 Err(other) => return Err(other),
             }
             let bytes = draft.bytes();
-            let waiting = match hand {
-                Hand::Writer => self.sequencer.submit(draft, bytes).await?,
-                Hand::Caller => self.sequencer.submit_here(draft, bytes).await?,
+            let waiting = match thread {
+                WriteThread::Writer => self.sequencer.submit(draft, bytes).await?,
+                WriteThread::Caller => self.sequencer.submit_here(draft, bytes).await?,
             };
             match waiting.outcome().await? {
-                Ok(written) => {
-                    let (appended, draft) = (written.appended, &written.draft);
+                Ok(receipt) => {
+                    let (appended, draft) = (receipt.appended, &receipt.draft);
                     return self.core.with_ordinals(appended, draft, ordinals_in.as_deref());
                 }
-                Err(bounce) => {
-                    self.core.durable_frames(bounce.until).await?;
-                    draft = bounce.draft;
+                Err(stale) => {
+                    self.core.wait_for_ticket(stale.last_ticket).await?;
+                    draft = stale.draft;
                 }
             }
         }
@@ -257,24 +262,24 @@ impl Embedded {
         let append = self.core.definition(&definition)?;
         let name = &definition.name;
         if definition.partitioning.is_some() {
-            self.core.use_current_form()?;
+            self.core.require_current_format()?;
         }
-        let defined = self.write_own(append).await;
-        let defined = defined.map_err(|error| indexes::say_exists(name, error))?;
-        self.core.durable_cursor(&defined.cursor).await?;
-        self.core.named_is_ready(name, defined.positions).await
+        let defined = self.write_system(append).await;
+        let defined = defined.map_err(|error| indexes::explain_conflict(name, error))?;
+        self.core.wait_for_cursor(&defined.cursor).await?;
+        self.core.wait_until_ready(name, defined.positions).await
     }
 
-    /// Writes an append of the store's own; if another has come between, makes it anew.
-    async fn write_settled(
+    /// Writes a system append; after a conflict, makes it again from the newer state.
+    async fn write_with_retries(
         &self,
         stream_may_move: bool,
         make: impl Fn() -> Result<Append, AppendError>,
     ) -> Result<(), AppendError> {
         for _ in 0..MAX_ATTEMPTS {
-            match self.write_own(make()?).await {
-                // Whoever settles next must see it, even in a relaxed store.
-                Ok(appended) => return Ok(self.core.durable_cursor(&appended.cursor).await?),
+            match self.write_system(make()?).await {
+                // The next call must see this setting, also in a relaxed store.
+                Ok(appended) => return Ok(self.core.wait_for_cursor(&appended.cursor).await?),
                 Err(AppendError::Conflict(Conflict::Version { stream, .. }))
                     if stream_may_move || stream.starts_with(names::SYSTEM) => {}
                 Err(other) => return Err(other),
@@ -283,15 +288,15 @@ impl Embedded {
         Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
     }
 
-    pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
-        self.write_own(self.core.removal(name)?).await.map(drop)
+    pub(crate) async fn remove_index(&self, name: &str) -> Result<(), AppendError> {
+        self.write_system(self.core.removal(name)?).await.map(drop)
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.sequencer.close();
-        self.upkeep.close();
+        self.maintenance.close();
         self.core.log.unlock();
     }
 }

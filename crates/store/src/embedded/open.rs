@@ -14,18 +14,18 @@ use super::definitions::Definitions;
 use super::events::EventCache;
 use super::index_view::IndexView;
 use super::indexes::IndexList;
-use super::maintenance::{Closed, Maintenance};
+use super::maintenance::{ClosedSegment, Maintenance};
 use super::options::Options;
-use super::rebuild::{Rebuilt, decode_moves};
-use super::wakes::Wakes;
+use super::rebuild::{RebuildState, decode_moves};
+use super::wait_list::WaitList;
 use crate::error::OpenError;
 use crate::keys::Keys;
 use leftfold_api::{Failure, Origin, ReadError};
 
-/// The index of a segment.
+/// The index file of one or more segments.
 pub(crate) const INDEX: FileKind = FileKind(2);
-/// A part of a named index's past.
-pub(crate) const PAST: FileKind = FileKind(3);
+/// A file of a named index's events from before its definition.
+pub(crate) const BACKFILL: FileKind = FileKind(3);
 
 pub(crate) fn cannot_open(dir: &Path, source: io::Error) -> OpenError {
     if source.kind() == io::ErrorKind::NotFound {
@@ -35,12 +35,12 @@ pub(crate) fn cannot_open(dir: &Path, source: io::Error) -> OpenError {
     leftfold_log::OpenError::Io { file, source: Arc::new(source) }.into()
 }
 
-pub(crate) fn no_thread(source: io::Error) -> OpenError {
+pub(crate) fn thread_error(source: io::Error) -> OpenError {
     let (what, message) = ("starting a thread".to_owned(), source.to_string());
     Failure::Disk { what, message }.into()
 }
 
-/// Opens the log, then makes what is in memory again.
+/// Opens the log, and rebuilds the state in memory.
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
@@ -60,39 +60,42 @@ pub(crate) fn open(
         clock,
         index: IndexView::new(options.index_cache_bytes, options.head_cache),
         definitions: Definitions::new(options.head_cache),
-        maintenance: Arc::new(Maintenance::new(options.upkeep_bytes_per_second, options.packing)),
+        maintenance: Arc::new(Maintenance::new(
+            options.maintenance_bytes_per_second,
+            options.compression,
+        )),
         events: EventCache::new(options.event_cache_bytes),
         progress: Progress {
             known: AtomicU64::new(log.head().position),
             admitted: AtomicU64::new(0),
         },
-        wakes: Wakes::default(),
+        wait_list: WaitList::default(),
         limits: options.limits.within_format(),
         partition_of: options.partition_of,
         log,
     });
-    let active = fill(&core)?;
-    core.maintenance.unmerged();
-    core.find_limited_streams()?;
+    let active = load_index(&core)?;
+    core.maintenance.queue_merge();
+    core.load_stream_limits()?;
     core.load_rules().map_err(as_failure)?;
     let admitter = Admitter::new(core.clone(), active);
     Ok((opened, core, admitter))
 }
 
-/// Puts the index together: files where they are, memory where the log is not sealed yet or a
-/// file is missing. Gives the part that the writer goes on with.
-fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
+/// Loads the index: from files where they exist, otherwise from the log into memory. Returns the part
+/// that the writer continues.
+fn load_index(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
     let files = core.log.other_files();
-    let mut rebuilt = Rebuilt {
+    let mut rebuilt = RebuildState {
         keys: core.keys,
         checkpoints: BTreeMap::new(),
         indexes: IndexList::default(),
         lost: false,
     };
     let mut active = Arc::new(ActivePart::new(1));
-    // While every part so far is a file, indexes and checkpoints are read from the last of them.
+    // As long as every part is a file, indexes and checkpoints are read from the last file.
     let mut last_file: Option<Arc<IndexFile>> = None;
-    // The last segment that the file at hand covers.
+    // The last segment that the current file covers.
     let mut covered = 0;
     for segment in core.log.segments() {
         let used = match segment.id <= covered {
@@ -105,15 +108,15 @@ fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
         };
         if let Some(file) = used {
             if !segment.sealed {
-                core.maintenance.unsealed(segment.id);
-            } else if segment.packing < core.maintenance.packing {
-                core.maintenance.unpacked(segment.id);
+                core.maintenance.queue_seal(segment.id);
+            } else if segment.compression < core.maintenance.compression {
+                core.maintenance.queue_compression(segment.id);
             }
             last_file = Some(file);
             continue;
         }
         if let Some(file) = last_file.take() {
-            rebuilt.catch_up(core, &file)?;
+            rebuilt.load_from_file(core, &file)?;
         }
         active = Arc::new(ActivePart::new(segment.first));
         let mut failed = None;
@@ -124,19 +127,23 @@ fn fill(core: &Arc<Core>) -> Result<Arc<ActivePart>, OpenError> {
         core.index.set.rcu(|index| index.with_part(Part::Active(active.clone())));
         if !segment.active {
             let checkpoints = &rebuilt.checkpoints;
-            core.maintenance.add(Closed::new(segment, active.clone(), checkpoints));
-            // Without their files, all segments would be in memory at once.
+            core.maintenance.queue_index_file(ClosedSegment::new(
+                segment,
+                active.clone(),
+                checkpoints,
+            ));
+            // Otherwise the postings of all segments could be in memory at once.
             core.maintenance.make_room(core);
         }
     }
     *core.definitions.checkpoints.write() = rebuilt.checkpoints;
-    core.definitions.indexes.open_with(rebuilt.indexes);
-    take_past(core, &files)?;
+    core.definitions.indexes.load(rebuilt.indexes);
+    bind_backfills(core, &files)?;
     Ok(active)
 }
 
-/// The index file that begins with a segment, if there is one that can be used, and the last
-/// segment that it covers. One that is missing or damaged is made again from the log.
+/// Returns the index file that begins with a segment, and the last segment that it covers. Returns `None`
+/// if the file is missing or damaged; it is then made again from the log.
 fn index_file(
     core: &Core,
     files: &[LiveFile],
@@ -146,7 +153,7 @@ fn index_file(
     Some((open_file(core, live).ok()?, live.id + segments_of(live) - 1))
 }
 
-/// How many segments an index file covers.
+/// Returns the number of segments that an index file covers.
 pub(crate) fn segments_of(file: &LiveFile) -> u64 {
     u64::from(file.detail) + 1
 }
@@ -161,31 +168,32 @@ pub(crate) fn open_file(
     live: &LiveFile,
 ) -> Result<Arc<IndexFile>, leftfold_index::IndexError> {
     let cache = core.index.cache.clone();
-    IndexFile::open(&**core.log.disk(), &live.name(), head_of(core, live), cache)
+    IndexFile::open(&**core.log.disk(), &live.name(), file_head(core, live), cache)
 }
 
-pub(crate) fn head_of(core: &Core, live: &LiveFile) -> FileHead {
-    let (store_id, id) = (core.log.header().store_id, id_of(live));
+pub(crate) fn file_head(core: &Core, live: &LiveFile) -> FileHead {
+    let (store_id, id) = (core.log.header().store_id, file_id(live));
     FileHead { store_id, id, first: live.first, last: live.last }
 }
 
-/// Files of different kinds never pass for each other, whatever their numbers.
-pub(crate) fn id_of(live: &LiveFile) -> u64 {
+/// Returns the id in a file's header. Files of different kinds have different ids.
+pub(crate) fn file_id(live: &LiveFile) -> u64 {
     u64::from(live.kind.0) << 56 ^ u64::from(live.generation) << 40 ^ live.id
 }
 
-/// Binds what is known of the past of named indexes; what is not known is looked for again.
-fn take_past(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
+/// Adds the backfill files of named indexes. An index without usable files is filled again.
+fn bind_backfills(core: &Arc<Core>, files: &[LiveFile]) -> Result<(), OpenError> {
     let named: Vec<_> = core.definitions.indexes.durable().iter().cloned().collect();
     for named in named {
-        let of_it = files.iter().filter(|file| file.kind == PAST && file.id == named.defined_at);
-        let past: Result<Vec<_>, _> = of_it.map(|live| open_file(core, live)).collect();
-        match past {
-            Ok(past) if !past.is_empty() => {
-                core.index.add_backfill(&named, &past);
-                named.filled(Ok(()));
+        let of_index =
+            files.iter().filter(|file| file.kind == BACKFILL && file.id == named.defined_at);
+        let backfill: Result<Vec<_>, _> = of_index.map(|live| open_file(core, live)).collect();
+        match backfill {
+            Ok(files) if !files.is_empty() => {
+                core.index.add_backfill(&named, &files);
+                named.finish_backfill(Ok(()));
             }
-            _ => core.maintenance.named(Some(named), None),
+            _ => core.maintenance.queue_index_change(Some(named), None),
         }
     }
     Ok(())
@@ -201,9 +209,9 @@ pub(crate) fn as_failure(error: ReadError) -> Failure {
     }
 }
 
-impl Rebuilt {
-    /// Reads checkpoints and named indexes as they were at the end of a file.
-    fn catch_up(&mut self, core: &Arc<Core>, file: &IndexFile) -> Result<(), OpenError> {
+impl RebuildState {
+    /// Loads checkpoints and named indexes as they were at the end of an index file.
+    fn load_from_file(&mut self, core: &Arc<Core>, file: &IndexFile) -> Result<(), OpenError> {
         self.checkpoints = decode_moves(&file.attachment()?).collect();
         self.indexes = IndexList::default();
         let changes = core.index_changes(file.last()).map_err(as_failure)?;

@@ -1,28 +1,28 @@
-use leftfold_log::{LogOptions, Packing};
+use leftfold_log::{Compression, LogOptions};
 
 use leftfold_api::{Limits, Origin};
 
-/// How a store is opened and how much memory it may use.
+/// The options of an embedded store.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether a store is created where there is none.
+    /// Whether a missing store is created.
     pub create: bool,
-    /// The log's.
+    /// The options of the log.
     pub log: LogOptions,
-    /// How sealed segments are stored.
-    pub packing: Packing,
-    /// In the background at most so many bytes a second are read to be written again (packed,
-    /// scavenged, merged), so that those in the foreground have the disk to themselves.
-    pub upkeep_bytes_per_second: u64,
-    /// Bytes of events kept in memory that were read one by one, as those of a stream are.
+    /// How sealed segments are compressed.
+    pub compression: Compression,
+    /// The most bytes per second that maintenance reads to compress, merge, scavenge and back up. A limit
+    /// leaves the disk to appends and reads.
+    pub maintenance_bytes_per_second: u64,
+    /// Bytes of the cache of single events, such as those of a stream.
     pub event_cache_bytes: u64,
-    /// Bytes of index blocks kept in memory.
+    /// Bytes of the cache of index blocks.
     pub index_cache_bytes: u64,
-    /// How many streams' last versions are kept in memory beside those of the open segment.
+    /// Streams whose last versions are cached, in addition to those of the open segment.
     pub head_cache: usize,
-    /// Threads that read for async callers.
+    /// Threads that read files for async callers.
     pub read_threads: usize,
-    /// What an event, an append or a page may hold.
+    /// The limits on events, appends and pages.
     pub limits: Limits,
     /// The store that this one is a partition of, if any: checkpoints hold that store's cursors,
     /// which it checks itself.
@@ -34,8 +34,8 @@ impl Default for Options {
         Options {
             create: true,
             log: LogOptions::default(),
-            packing: Packing::default(),
-            upkeep_bytes_per_second: 64 << 20,
+            compression: Compression::default(),
+            maintenance_bytes_per_second: 64 << 20,
             event_cache_bytes: 32 << 20,
             index_cache_bytes: 64 << 20,
             head_cache: 100_000,

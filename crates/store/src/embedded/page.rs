@@ -1,4 +1,4 @@
-//! Reading one page, in turns: a broad scan does not keep a thread from other reads.
+//! Reads one page in turns, so that a broad scan does not keep a thread from other reads.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,12 +8,12 @@ use leftfold_index::{Expr, Order};
 
 use super::candidates::Candidates;
 use super::core::Core;
-use super::indexes::no_list;
+use super::indexes::ordinal_needs_list;
 use super::pool::Pool;
 use super::retention::Visibility;
 use crate::plan::Plan;
 
-/// The most events that one turn looks at: about a millisecond's work.
+/// The most events that one turn checks: about a millisecond of work.
 const TURN_EVENTS: usize = 2_048;
 
 /// A page that is being read.
@@ -21,7 +21,7 @@ pub(crate) struct PageRead {
     direction: Direction,
     query: Query,
     is_exact: bool,
-    /// The durable head at the beginning: the truth of this read.
+    /// The durable head at the start. Later events are not in the page.
     head: u64,
     limit: usize,
     candidates: Candidates,
@@ -32,25 +32,27 @@ pub(crate) struct PageRead {
     scanned: usize,
 }
 
-/// What a read comes to at its beginning.
-pub(crate) enum Started {
-    /// The page, and whether the place where the read begins is reached yet.
+/// The state of a page after its start.
+pub(crate) enum PageStart {
+    /// The page is complete. The flag says whether the store has reached the start of the read.
     Ready(Page, bool),
+    /// Events are still to be read.
     Reading(Box<PageRead>),
 }
 
 impl PageRead {
-    pub(crate) fn start(core: &Core, read: &Read) -> Result<Started, ReadError> {
+    /// Checks a read and resolves its query and its range.
+    pub(crate) fn start(core: &Core, read: &Read) -> Result<PageStart, ReadError> {
         if read.limit == 0 {
             let message = "a read of 0 events was asked for; ask for at least 1";
             return Err(Invalid::new("limit_invalid", message).into());
         }
-        // The index may know more than is durable.
+        // The index may hold events that are not durable yet.
         let head = core.log.head().position;
         let (expanded, plan) = core.resolve(&read.query)?;
         let range = core.range(read, head)?;
         if range[0] > range[1] {
-            return Ok(begin_beyond(core, read, range[0], head));
+            return Ok(start_beyond(core, read, range[0], head));
         }
         let order = match read.direction {
             Direction::Forward => Order::Ascending,
@@ -58,9 +60,9 @@ impl PageRead {
         };
         let candidates = core.candidates(&plan, &expanded, range, order)?;
         let limit = read.limit.min(core.limits.page_events);
-        // A scan fills its page, as a rule.
+        // A scan usually fills its page.
         let expected = if plan.postings.is_none() { limit } else { 0 };
-        Ok(Started::Reading(Box::new(PageRead {
+        Ok(PageStart::Reading(Box::new(PageRead {
             direction: read.direction,
             is_exact: plan.exact,
             head,
@@ -75,7 +77,7 @@ impl PageRead {
         })))
     }
 
-    /// Looks at a bounded number of events; returns the page when it is complete.
+    /// Checks a bounded number of events. Returns the page once it is complete.
     pub(crate) fn take_turn(&mut self, core: &Core) -> Result<Option<Page>, ReadError> {
         for _ in 0..TURN_EVENTS {
             let Some(event) = self.candidates.next()? else {
@@ -90,7 +92,7 @@ impl PageRead {
             let is_match = self.is_exact || self.query.matches(&event);
             if is_match && self.visibility.shows(core, &event)? {
                 self.bytes += event.size();
-                // Few of many may match: those must not keep the blocks of the others in memory.
+                // A few matches must not keep the blocks of many other events in memory.
                 self.events.push(if self.is_exact { event } else { event.detached() });
             }
             let is_full = self.events.len() == self.limit || self.bytes >= core.limits.page_bytes;
@@ -106,7 +108,8 @@ impl PageRead {
     }
 }
 
-/// Reads a page on the pool's threads, in turns with other reads.
+/// Reads a page on the pool's threads, in turns with other reads, and returns whether the start was
+/// reached.
 pub(crate) async fn read_in_turns(
     pool: &Pool,
     core: Arc<Core>,
@@ -117,8 +120,8 @@ pub(crate) async fn read_in_turns(
         let reading = match &mut reading {
             Some(reading) => reading,
             None => match PageRead::start(&core, &read)? {
-                Started::Ready(page, is_reached) => return Ok(Some((page, is_reached))),
-                Started::Reading(begun) => reading.insert(begun),
+                PageStart::Ready(page, is_reached) => return Ok(Some((page, is_reached))),
+                PageStart::Reading(begun) => reading.insert(begun),
             },
         };
         Ok(reading.take_turn(&core)?.map(|page| (page, true)))
@@ -128,15 +131,15 @@ pub(crate) async fn read_in_turns(
     answer.unwrap_or_else(|| Err(Failure::Closed.into()))
 }
 
-/// A read that begins beyond what is durable. The caller may know of admitted events, in a relaxed
-/// store: its cursor stays there.
-fn begin_beyond(core: &Core, read: &Read, first: u64, head: u64) -> Started {
+/// Returns the page of a read that begins beyond the durable head. In a relaxed store the caller may
+/// know of admitted events; its cursor then stays behind them.
+fn start_beyond(core: &Core, read: &Read, first: u64, head: u64) -> PageStart {
     let known = core.progress.known.load(Ordering::Acquire);
     let is_forward = read.direction == Direction::Forward;
     let stays = is_forward && first - 1 > head && first - 1 <= known;
     let end = if stays { first - 1 } else { head };
     let page = page(core, Vec::new(), None, read.direction, end);
-    Started::Ready(page, !is_forward || first <= head + 1)
+    PageStart::Ready(page, !is_forward || first <= head + 1)
 }
 
 fn page(
@@ -147,23 +150,23 @@ fn page(
     head: u64,
 ) -> Page {
     let end = match direction {
-        // All events up to the head were looked at; none of them will match later.
+        // All events up to the head were checked, and none of them can match later.
         Direction::Forward => head,
         Direction::Backward => head.min(1),
     };
     Page { events, cursor: core.cursor(stopped.unwrap_or(end)), more: stopped.is_some() }
 }
 
-/// The ordinals of the events of a list, one after the other.
+/// Counts the ordinals of the events of a list.
 enum Ordinals {
-    /// The next one.
-    Up(u64),
-    /// One more than the next one.
-    Down(u64),
+    /// The next ordinal.
+    Ascending(u64),
+    /// One more than the next ordinal.
+    Descending(u64),
 }
 
 impl Ordinals {
-    /// Returns the ordinals of what a read yields in a range, if it asks for them.
+    /// Returns the ordinals of a read in a range, if the read wants them.
     fn start(
         core: &Core,
         read: &Read,
@@ -173,21 +176,21 @@ impl Ordinals {
         if !read.with_ordinals {
             return Ok(None);
         }
-        // The plan's own key: the index may be another one by now.
+        // The key of the plan counts: the index may have been defined again since.
         let (true, Some(Expr::Key(key))) = (is_list(&read.query), &plan.postings) else {
-            return Err(no_list().into());
+            return Err(ordinal_needs_list().into());
         };
         let set = core.index.set.load();
         Ok(Some(match read.direction {
-            Direction::Forward => Ordinals::Up(set.count(key, from - 1)?),
-            Direction::Backward => Ordinals::Down(set.count(key, to)?),
+            Direction::Forward => Ordinals::Ascending(set.count(key, from - 1)?),
+            Direction::Backward => Ordinals::Descending(set.count(key, to)?),
         }))
     }
 
     fn next(&mut self) -> u64 {
         match self {
-            Ordinals::Up(next) => std::mem::replace(next, *next + 1),
-            Ordinals::Down(above) => {
+            Ordinals::Ascending(next) => std::mem::replace(next, *next + 1),
+            Ordinals::Descending(above) => {
                 *above = above.saturating_sub(1);
                 *above
             }
@@ -195,7 +198,7 @@ impl Ordinals {
     }
 }
 
-/// Whether a query is one list of events, which has ordinals.
+/// Whether a query selects a single list, whose events have ordinals.
 fn is_list(query: &Query) -> bool {
     query.as_stream().is_some() || matches!(query, Query::Index(_) | Query::Partition(_))
 }

@@ -5,37 +5,37 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Work on a thread of the pool, a turn at each call; `Break` when it is done.
+/// A job of the pool. Each call is one turn; it returns `Break` when the job is done.
 type Job = Box<dyn FnMut() -> ControlFlow<()> + Send>;
 
-/// A few threads that read for async callers, so that no caller's runtime waits for a disk. Each
-/// caller has at most one job here.
+/// A few threads that read files for async callers, so that no runtime waits for a disk. Each caller has
+/// at most one job here.
 #[derive(Clone)]
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    queue: Arc<JobQueue>,
     /// The last clone closes the pool.
-    _closer: Arc<Closer>,
+    _closer: Arc<CloseOnDrop>,
 }
 
-struct Shared {
+struct JobQueue {
     jobs: Mutex<(VecDeque<Job>, bool)>,
     filled: Condvar,
 }
 
-struct Closer(Arc<Shared>);
+struct CloseOnDrop(Arc<JobQueue>);
 
 impl Pool {
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { jobs: Mutex::default(), filled: Condvar::new() });
+        let queue = Arc::new(JobQueue { jobs: Mutex::default(), filled: Condvar::new() });
         for _ in 0..threads.max(1) {
-            let shared = shared.clone();
+            let queue = queue.clone();
             let name = "leftfold-reader".to_owned();
-            std::thread::Builder::new().name(name).spawn(move || shared.work())?;
+            std::thread::Builder::new().name(name).spawn(move || queue.work())?;
         }
-        Ok(Pool { _closer: Arc::new(Closer(shared.clone())), shared })
+        Ok(Pool { _closer: Arc::new(CloseOnDrop(queue.clone())), queue })
     }
 
-    /// Runs the work on one of the threads; `None` if the pool was closed first.
+    /// Runs work on one of the threads. Returns `None` if the pool was closed first.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -44,8 +44,7 @@ impl Pool {
         self.run_in_turns(move || work.take().map(|work| work())).await
     }
 
-    /// Runs work that takes turns: it is called until it returns an answer. Jobs that wait get their
-    /// turns in between.
+    /// Runs work in turns: calls it until it returns an answer. Waiting jobs run between the turns.
     pub(crate) async fn run_in_turns<T: Send + 'static>(
         &self,
         mut work: impl FnMut() -> Option<T> + Send + 'static,
@@ -53,7 +52,7 @@ impl Pool {
         let (answer, waiting) = oneshot::channel();
         let mut answer = Some(answer);
         let job: Job = Box::new(move || {
-            // A caller that dropped its future wants no more work to be done.
+            // If the caller has dropped its future, the job ends.
             if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
                 return ControlFlow::Break(());
             }
@@ -65,12 +64,12 @@ impl Pool {
                 None => ControlFlow::Continue(()),
             }
         });
-        self.shared.add(job);
+        self.queue.add(job);
         waiting.await.ok()
     }
 }
 
-impl Shared {
+impl JobQueue {
     fn add(&self, job: Job) {
         self.jobs.lock().0.push_back(job);
         self.filled.notify_one();
@@ -87,7 +86,7 @@ impl Shared {
                 }
             };
             drop(jobs);
-            // A panic was reported where it happened; the caller gets no answer.
+            // The panic hook has reported a panic; the caller gets no answer.
             let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut job));
             if matches!(turn, Ok(ControlFlow::Continue(()))) {
                 self.add(job);
@@ -96,7 +95,7 @@ impl Shared {
     }
 }
 
-impl Drop for Closer {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.jobs.lock().1 = true;
         self.0.filled.notify_all();
@@ -115,7 +114,7 @@ mod tests {
         let long = std::thread::spawn(move || {
             pollster::block_on(others.run_in_turns(move || is_stopped(&seen).then_some("long")))
         });
-        // Without turns the only thread would never come to this one.
+        // Without turns the only thread would never run this job.
         assert_eq!(pollster::block_on(pool.run(|| "short")), Some("short"));
         *stop.lock() = true;
         assert_eq!(long.join().unwrap(), Some("long"));

@@ -2,8 +2,8 @@ use leftfold_index::Order;
 use leftfold_log::Direction;
 
 use super::core::Core;
-use super::indexes::no_list;
-use super::page::{PageRead, Started};
+use super::indexes::ordinal_needs_list;
+use super::page::{PageRead, PageStart};
 use super::retention::StreamRetention;
 use crate::plan::Plan;
 use leftfold_api::names;
@@ -11,29 +11,30 @@ use leftfold_api::{
     Field, From, Invalid, Page, Point, Query, Read, ReadError, StreamInfo, Streams, StreamsPage,
 };
 
-/// Stands for the position of what is not there yet.
-const TO_COME: u64 = u64::MAX - 1;
+/// The position of an event that does not exist yet.
+const NOT_YET: u64 = u64::MAX - 1;
 
 impl Core {
-    /// A read that is short and needs no file: to hand it to another thread would take longer.
+    /// Reads a short page from memory, or returns `None` if a file is needed or the page is long. Passing
+    /// such a read to another thread would take longer.
     pub(crate) fn read_from_memory(&self, read: &Read) -> Option<Page> {
-        /// So many events take a few tens of microseconds.
-        const SHORT: usize = 256;
+        /// The most events of a short page, which takes a few tens of microseconds.
+        const MAX_EVENTS: usize = 256;
         let (field, text) = read.query.one_key()?;
-        let short = Read { limit: read.limit.min(SHORT), ..read.clone() };
+        let short = Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() };
         let page = leftfold_io::from_memory(|| {
-            if read.limit > SHORT && read.from == From::Outermost {
+            if read.limit > MAX_EVENTS && read.from == From::Outermost {
                 let key = self.keys.of(field, text);
                 let count = self.index.set.load().count(&key, self.log.head().position)?;
-                if count > SHORT as u64 {
+                if count > MAX_EVENTS as u64 {
                     return Ok(None);
                 }
             }
             self.read(&short).map(Some)
         });
-        // What is wrong is said by whoever reads with files.
+        // An error is reported by the read with files.
         let page = page?.ok()??;
-        let is_cut = page.more && page.events.len() == SHORT && read.limit > SHORT;
+        let is_cut = page.more && page.events.len() == MAX_EVENTS && read.limit > MAX_EVENTS;
         (!is_cut).then_some(page)
     }
 
@@ -41,11 +42,11 @@ impl Core {
         Ok(self.read_from(read)?.0)
     }
 
-    /// Reads a page, and tells whether the place where it begins is reached yet.
+    /// Reads a page, and returns whether the store has reached the start of the read.
     pub(crate) fn read_from(&self, read: &Read) -> Result<(Page, bool), ReadError> {
         match PageRead::start(self, read)? {
-            Started::Ready(page, is_reached) => Ok((page, is_reached)),
-            Started::Reading(mut reading) => loop {
+            PageStart::Ready(page, is_reached) => Ok((page, is_reached)),
+            PageStart::Reading(mut reading) => loop {
                 if let Some(page) = reading.take_turn(self)? {
                     return Ok((page, true));
                 }
@@ -53,6 +54,7 @@ impl Core {
         }
     }
 
+    /// Returns the first and the last position of a read.
     pub(crate) fn range(&self, read: &Read, head: u64) -> Result<[u64; 2], ReadError> {
         let span = |point: &Point| self.span_of(point, &read.query, head);
         Ok(match (read.direction, &read.from) {
@@ -68,7 +70,7 @@ impl Core {
         })
     }
 
-    /// The positions that a point stands for.
+    /// Returns the first and the last position of a point.
     fn span_of(&self, point: &Point, query: &Query, head: u64) -> Result<[u64; 2], ReadError> {
         let one = |position: u64| Ok([position, position]);
         match *point {
@@ -76,19 +78,19 @@ impl Core {
             Point::Position(position) => one(position),
             Point::Version(version) => {
                 let Some(stream) = query.as_stream() else {
-                    return Err(needs_one("version_needs_stream", "a version", "one stream"));
+                    return Err(version_needs_stream().into());
                 };
                 let key = self.keys.of(Field::Stream, stream);
-                one(self.index.set.load().nth(&key, version, head)?.unwrap_or(TO_COME))
+                one(self.index.set.load().nth(&key, version, head)?.unwrap_or(NOT_YET))
             }
             Point::Ordinal(ordinal) => {
-                let key = self.list_of(query)?.ok_or_else(no_list)?;
-                one(self.index.set.load().nth(&key, ordinal, head)?.unwrap_or(TO_COME))
+                let key = self.single_list_key(query)?.ok_or_else(ordinal_needs_list)?;
+                one(self.index.set.load().nth(&key, ordinal, head)?.unwrap_or(NOT_YET))
             }
             Point::CommitTime(time) => {
                 let first = self.log.position_at_commit_time(time.0)?;
                 let after = self.log.position_at_commit_time(time.0.saturating_add(1))?;
-                let first = if first > head { TO_COME } else { first };
+                let first = if first > head { NOT_YET } else { first };
                 Ok([first, after.min(head + 1) - 1])
             }
         }
@@ -100,11 +102,11 @@ impl Core {
         let key = self.keys.of(Field::Stream, name);
         let Some(last) = index.last(&key, head)? else { return Ok(None) };
         let first_position = index.nth(&key, 0, head)?.unwrap_or_default();
-        let kept = self.stream_state(name, head)?.kept;
+        let retention = self.stream_state(name, head)?.retention;
         Ok(Some(StreamInfo {
             name: name.to_owned(),
-            retention: kept.retention(),
-            tombstoned: kept == StreamRetention::Tombstoned,
+            retention: retention.settings(),
+            tombstoned: retention == StreamRetention::Tombstoned,
             version: last.ordinal,
             first_position,
             last_position: last.position,
@@ -120,8 +122,8 @@ impl Core {
         let from = wanted.after.as_ref().map_or(Ok(0), |after| self.position_of(after))? + 1;
         let plan = Plan { postings: Some(leftfold_index::Expr::Key(key)), exact: true };
         let mut candidates = self.candidates(&plan, &Query::All, [from, head], Order::Ascending)?;
-        let asked = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
-        let limit = asked.min(self.limits.page_events);
+        let limit = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
+        let limit = limit.min(self.limits.page_events);
         let (mut streams, mut cursor) = (Vec::new(), self.cursor(head));
         let mut more = false;
         while let Some(event) = candidates.next()? {
@@ -135,10 +137,8 @@ impl Core {
     }
 }
 
-fn needs_one(code: &'static str, point: &str, what: &str) -> ReadError {
-    let message = format!(
-        "{point} is a place in a single list: it can be given where the query is {what} and \
-         nothing else; give a cursor, a position or a commit time"
-    );
-    Invalid::new(code, message).into()
+fn version_needs_stream() -> Invalid {
+    let message = "a read can begin at a version only if its query is exactly one stream; begin at a \
+                   cursor, a position or a commit time instead";
+    Invalid::new("version_needs_stream", message)
 }

@@ -1,4 +1,4 @@
-//! What is in memory is made again from the log when the store is opened.
+//! Rebuilds the state in memory from the log when the store is opened.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use smallvec::SmallVec;
 
-use super::indexes::{Change, IndexList};
-use crate::embedded::events::recorded;
+use super::indexes::{IndexChange, IndexList};
+use crate::embedded::events::decode_event;
 use crate::keys::{EventPostings, Keys, Postings, StreamKeys};
 use leftfold_api::{CheckpointMove, Cursor, Failure, Recorded};
 
-/// The state that frames build up, one after the other.
-pub(crate) struct Rebuilt {
+/// The state that is rebuilt, frame by frame.
+pub(crate) struct RebuildState {
     pub(crate) keys: Keys,
     pub(crate) checkpoints: BTreeMap<String, Cursor>,
     pub(crate) indexes: IndexList,
-    /// Whether an event was lost by damage: it may have defined an index of which nothing is known.
+    /// Whether an event was lost by damage. It may have defined an index that is now unknown.
     pub(crate) lost: bool,
 }
 
-impl Rebuilt {
-    /// Takes a frame into the state and its events into the postings.
+impl RebuildState {
+    /// Adds a frame to the state and its events to the postings.
     pub(crate) fn frame(&mut self, frame: FrameView, active: &ActivePart) -> Result<(), Failure> {
         self.moves(&frame);
         let mut adding = active.writer();
         for record in frame.records {
-            self.event(&recorded(record)?, &mut adding);
+            self.event(&decode_event(record)?, &mut adding);
         }
         Ok(())
     }
@@ -40,7 +40,7 @@ impl Rebuilt {
         }
     }
 
-    /// Takes an event's postings, and what it defines.
+    /// Adds an event's postings and its definition, if it has one.
     pub(crate) fn event(&mut self, event: &Recorded, adding: &mut impl Postings) {
         let (keys, position) = (self.keys, event.position());
         self.lost |= event.is_lost();
@@ -58,26 +58,26 @@ impl Rebuilt {
             id: keys.event(&stream_keys.stream, event.id()),
         };
         postings.add_to(&keys, adding);
-        if let Some(change) = Change::of_recorded(event) {
+        if let Some(change) = IndexChange::of_recorded(event) {
             self.change(position, &change);
         }
     }
 
-    /// A definition or removal at a position.
-    pub(crate) fn change(&mut self, position: u64, change: &Change) {
+    /// Applies a definition or removal at a position.
+    pub(crate) fn change(&mut self, position: u64, change: &IndexChange) {
         let defined = change.defined_at(position, &self.keys);
         self.indexes = self.indexes.with(change.name(), defined, &self.keys);
     }
 }
 
-/// Checkpoint moves in a frame: for each the length of its name (2 bytes), its name, its cursor.
+/// Encodes the checkpoint moves of a frame: for each the length of its name (2 bytes), name, cursor.
 pub(crate) fn encode_moves(moves: &[CheckpointMove]) -> Vec<u8> {
     let mut out = Vec::new();
     moves.iter().for_each(|to| encode_checkpoint(&to.name, &to.to, &mut out));
     out
 }
 
-/// All checkpoints, as a sealed part of the index keeps them.
+/// Encodes all checkpoints, for the index file of a segment.
 pub(crate) fn encode_checkpoints(checkpoints: &BTreeMap<String, Cursor>) -> Vec<u8> {
     let mut out = Vec::new();
     checkpoints.iter().for_each(|(name, cursor)| encode_checkpoint(name, cursor, &mut out));
@@ -90,7 +90,7 @@ fn encode_checkpoint(name: &str, cursor: &Cursor, out: &mut Vec<u8>) {
     out.extend_from_slice(&cursor.to_bytes());
 }
 
-/// Reads what was encoded; ends early where it makes no sense.
+/// Decodes checkpoint moves or checkpoints. Ends early at invalid bytes.
 pub(crate) fn decode_moves(mut bytes: &[u8]) -> impl Iterator<Item = (String, Cursor)> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<2>()?;

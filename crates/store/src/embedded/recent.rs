@@ -6,28 +6,28 @@ use smallvec::SmallVec;
 use leftfold_api::record::{Field, Layout};
 use leftfold_api::{Facts, Query};
 
-/// So many of the last events are kept for checking conditions in memory. A draft that was
-/// checked before the oldest of them goes back to its caller.
-const KEPT: usize = 16_384;
+/// The most recent events that are kept in memory to check conditions. A draft that was checked before
+/// the oldest of them goes back to its caller.
+const MAX_EVENTS: usize = 16_384;
 
-/// And they take at most about so many bytes.
-const KEPT_BYTES: usize = 32 << 20;
+/// About the most bytes that they take.
+const MAX_BYTES: usize = 32 << 20;
 
-/// An event that was written lately, durable or not, as its caller laid it out: perhaps without its
-/// payload, and without its version.
-pub(crate) struct Recent<'a> {
+/// A recent event, durable or not, as its caller encoded it: without its version, and perhaps without
+/// its payload.
+pub(crate) struct RecentEvent<'a> {
     micros: i64,
     layout: Layout<'a>,
 }
 
-impl<'a> Recent<'a> {
-    /// An event by its bytes (more may follow) and its time.
+impl<'a> RecentEvent<'a> {
+    /// Returns the event at the start of these bytes, with its event time.
     pub(crate) fn of(bytes: &'a [u8], micros: i64) -> Self {
-        Recent { micros, layout: Layout::of(bytes) }
+        RecentEvent { micros, layout: Layout::of(bytes) }
     }
 }
 
-impl Facts for Recent<'_> {
+impl Facts for RecentEvent<'_> {
     fn stream(&self) -> &str {
         self.layout.text(Field::Stream)
     }
@@ -55,21 +55,21 @@ impl Facts for Recent<'_> {
     }
 }
 
-/// The events of an append that was written lately.
+/// The events of a recent append.
 pub(crate) struct RecentAppend {
     /// The position of its first event.
     pub(crate) first: u64,
     pub(crate) described: Bytes,
-    /// Where each event begins in `described`, and its time.
+    /// The start of each event in `described`, and its event time.
     pub(crate) events: SmallVec<[(usize, i64); 1]>,
 }
 
 impl RecentAppend {
-    /// Its events with their positions, the last one first.
-    fn backward(&self) -> impl Iterator<Item = (u64, Recent<'_>)> {
+    /// Returns the events with their positions, from the last to the first.
+    fn backward(&self) -> impl Iterator<Item = (u64, RecentEvent<'_>)> {
         self.events.iter().enumerate().rev().map(|(nth, (start, micros))| {
             let bytes = self.described.get(*start..).unwrap_or_default();
-            (self.first + nth as u64, Recent::of(bytes, *micros))
+            (self.first + nth as u64, RecentEvent::of(bytes, *micros))
         })
     }
 
@@ -77,36 +77,38 @@ impl RecentAppend {
         self.first + self.events.len() as u64 - 1
     }
 
-    /// About how many bytes it takes.
+    /// Returns about how many bytes the append takes in memory.
     fn size(&self) -> usize {
-        const AROUND: usize = 64;
-        self.described.len() + AROUND * (1 + self.events.len())
+        const OVERHEAD: usize = 64;
+        self.described.len() + OVERHEAD * (1 + self.events.len())
     }
 }
 
-/// The last events, in the order of the log.
-pub(crate) struct Recents {
+/// The most recent events, in the order of the log.
+pub(crate) struct RecentEvents {
     appends: VecDeque<RecentAppend>,
     events: usize,
     bytes: usize,
-    /// All events after this position are here.
+    /// All events after this position are in memory.
     since: u64,
 }
 
-/// What the recent events say of a condition.
+/// The outcome of checking a condition against the recent events.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// None of them matches.
+pub(crate) enum ConditionCheck {
+    /// No event matches.
     Holds,
-    /// One matches, or there are too many to look at now.
-    Unsure,
+    /// An event matches, or there are too many to check.
+    Unknown,
 }
 
-impl Recents {
+impl RecentEvents {
+    /// Returns an empty list that begins after a position.
     pub(crate) fn since(position: u64) -> Self {
-        Recents { appends: VecDeque::new(), events: 0, bytes: 0, since: position }
+        RecentEvents { appends: VecDeque::new(), events: 0, bytes: 0, since: position }
     }
 
+    /// Adds an append, and drops the oldest ones beyond the limits.
     pub(crate) fn push(&mut self, append: RecentAppend) {
         if append.events.is_empty() {
             return;
@@ -114,27 +116,27 @@ impl Recents {
         self.bytes += append.size();
         self.events += append.events.len();
         self.appends.push_back(append);
-        while (self.events > KEPT || self.bytes > KEPT_BYTES)
-            && let Some(gone) = self.appends.pop_front()
+        while (self.events > MAX_EVENTS || self.bytes > MAX_BYTES)
+            && let Some(oldest) = self.appends.pop_front()
         {
-            self.bytes -= gone.size();
-            self.events -= gone.events.len();
-            self.since = gone.last();
+            self.bytes -= oldest.size();
+            self.events -= oldest.events.len();
+            self.since = oldest.last();
         }
     }
 
-    /// Whether no event after a position matches, looking at no more than so many.
-    pub(crate) fn none_after(&self, query: &Query, position: u64, budget: usize) -> Answer {
+    /// Checks that no event after a position matches, with a limit on the number of events.
+    pub(crate) fn none_after(&self, query: &Query, position: u64, budget: usize) -> ConditionCheck {
         if position < self.since {
-            return Answer::Unsure;
+            return ConditionCheck::Unknown;
         }
         let newest_first = self.appends.iter().rev().flat_map(RecentAppend::backward);
         let newer = newest_first.take_while(|(at, _)| *at > position);
-        for (looked_at, (_, event)) in newer.enumerate() {
-            if looked_at == budget || query.matches(&event) {
-                return Answer::Unsure;
+        for (checked, (_, event)) in newer.enumerate() {
+            if checked == budget || query.matches(&event) {
+                return ConditionCheck::Unknown;
             }
         }
-        Answer::Holds
+        ConditionCheck::Holds
     }
 }

@@ -1,28 +1,28 @@
-//! Is this append in the store already?
+//! Finds out whether an append was written before.
 
 use uuid::Uuid;
 
 use super::core::Core;
 use super::draft::{Draft, DraftEvent};
-use super::indexes::Named;
-use super::recent::Recent;
-use crate::embedded::events::recorded;
+use super::indexes::NamedIndex;
+use super::recent::RecentEvent;
+use crate::embedded::events::decode_event;
 use leftfold_api::{AppendError, Appended, Failure, IndexOrdinal, Overlap, Recorded, Versions};
 
-/// What is known of a stream's events.
+/// The stored events that have the ids of a draft's events of one stream.
 #[derive(Default)]
-pub(crate) struct Known {
-    /// The first version, if all of them are there, in this order and next to each other.
+pub(crate) struct StoredRepeat {
+    /// The first version, if all events are stored, in this order and without gaps.
     pub(crate) first: Option<u64>,
     /// The lowest and the highest position.
     positions: (u64, u64),
-    /// Why the events can be taken neither as new nor as a repeat.
+    /// Why the events are neither new nor a repeat.
     pub(crate) overlap: Option<Overlap>,
 }
 
-impl Known {
-    /// One of the events as what stands in the way of the others.
-    pub(crate) fn as_overlap(&self, draft: &Draft, at: usize) -> Overlap {
+impl StoredRepeat {
+    /// Returns the error for an append of which only this stream repeats.
+    pub(crate) fn to_overlap(&self, draft: &Draft, at: usize) -> Overlap {
         let id = draft.events_of(at).next().map(|event| event.id);
         Overlap::Partial {
             stream: draft.streams[at].name.to_string(),
@@ -33,14 +33,14 @@ impl Known {
 }
 
 impl Core {
-    /// Looks at the versions where the events would be, had they been written before.
-    pub(crate) fn known_at(
+    /// Looks for a repeat at the versions that the events would have.
+    pub(crate) fn find_repeat_at(
         &self,
         draft: &Draft,
         at: usize,
         first: u64,
         upto: u64,
-    ) -> Result<Known, Failure> {
+    ) -> Result<StoredRepeat, Failure> {
         let key = &draft.streams[at].keys.stream;
         let mut found = Vec::new();
         for (version, event) in (first..).zip(draft.events_of(at)) {
@@ -48,19 +48,19 @@ impl Core {
             let stored = position.map(|position| self.event_at(position)).transpose()?;
             found.push((event, stored.filter(|stored| stored.id() == event.id)));
         }
-        Ok(weigh(draft, at, &found))
+        Ok(compare_with_stored(draft, at, &found))
     }
 
-    /// Looks for the events' ids anywhere in the stream.
-    pub(crate) fn known_anywhere(
+    /// Looks for a repeat by the events' ids, anywhere in the stream.
+    pub(crate) fn find_repeat_by_id(
         &self,
         draft: &Draft,
         at: usize,
         upto: u64,
-    ) -> Result<Known, Failure> {
-        // A stream without events, and ids that were made just now, need no look-up.
+    ) -> Result<StoredRepeat, Failure> {
+        // A stream without events and new ids need no look-up.
         if draft.streams[at].version.is_none() {
-            return Ok(Known::default());
+            return Ok(StoredRepeat::default());
         }
         let mut found = Vec::new();
         for event in draft.events_of(at) {
@@ -71,24 +71,29 @@ impl Core {
             let stored = position.map(|position| self.event_at(position)).transpose()?;
             found.push((event, stored));
         }
-        Ok(weigh(draft, at, &found))
+        Ok(compare_with_stored(draft, at, &found))
     }
 
+    /// Returns the event at a position that the index lists.
     pub(crate) fn event_at(&self, position: u64) -> Result<Recorded, Failure> {
         match self.log.fetcher().get(position)? {
-            Some(record) => recorded(record),
+            Some(record) => decode_event(record),
             None => {
-                let what = "the index knows it, the log does not";
+                let what = "the index lists this position, but the log has no event there";
                 Err(Failure::Record { position, what })
             }
         }
     }
 
-    /// The answer that was given the first time.
-    pub(crate) fn first_answer(&self, draft: &Draft, repeats: &[(usize, &Known)]) -> Appended {
+    /// Returns the answer to an append that was written before.
+    pub(crate) fn first_answer(
+        &self,
+        draft: &Draft,
+        repeats: &[(usize, &StoredRepeat)],
+    ) -> Appended {
         let first = repeats.iter().map(|(_, known)| known.positions.0).min().unwrap_or_default();
         let last = repeats.iter().map(|(_, known)| known.positions.1).max().unwrap_or_default();
-        let versions = |(at, known): &(usize, &Known)| {
+        let versions = |(at, known): &(usize, &StoredRepeat)| {
             let (stream, first) = (&draft.streams[*at], known.first.unwrap_or_default());
             let last = first + stream.events - 1;
             Versions { stream: stream.name.to_string(), first, last }
@@ -103,10 +108,15 @@ impl Core {
     }
 }
 
-fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) -> Known {
+/// Compares a draft's events of one stream with the stored events of the same ids.
+fn compare_with_stored(
+    draft: &Draft,
+    at: usize,
+    found: &[(&DraftEvent, Option<Recorded>)],
+) -> StoredRepeat {
     let stream = || draft.streams[at].name.to_string();
     let partial = |id: Uuid, version| Overlap::Partial { stream: stream(), id, version };
-    let mut known = Known::default();
+    let mut known = StoredRepeat::default();
     let stored: Vec<_> = found.iter().filter_map(|(_, stored)| stored.as_ref()).collect();
     let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return known };
     for (event, stored) in found {
@@ -129,13 +139,13 @@ fn weigh(draft: &Draft, at: usize, found: &[(&DraftEvent, Option<Recorded>)]) ->
 }
 
 impl Core {
-    /// Adds to an answer the places that an append's events have in a named index. The append is
-    /// durable or (in a relaxed store) admitted: what lies before an event in the index is known.
+    /// Adds to an answer the ordinals of the events in a named index. The append is durable or, in a
+    /// relaxed store, admitted, so the number of earlier events in the index is final.
     pub(crate) fn with_ordinals(
         &self,
         appended: Appended,
         draft: &Draft,
-        named: Option<&Named>,
+        named: Option<&NamedIndex>,
     ) -> Result<Appended, AppendError> {
         let (Some(named), Some((first, _))) = (named, appended.positions) else {
             return Ok(appended);
@@ -144,7 +154,7 @@ impl Core {
         let mut ordinals = Vec::with_capacity(draft.events.len());
         for (position, event) in (first..).zip(&draft.events) {
             let micros = event.time.unwrap_or_default();
-            let recent = Recent::of(&draft.described[event.described.clone()], micros);
+            let recent = RecentEvent::of(&draft.described[event.described.clone()], micros);
             let partition = named.definition.partitioning.as_ref();
             let partition = partition.map_or(0, |partitioning| partitioning.partition_of(&recent));
             let key = named.partitions.get(partition as usize).unwrap_or(&named.key);

@@ -1,4 +1,4 @@
-use leftfold_log::Packing;
+use leftfold_log::Compression;
 
 use super::core::Core;
 use leftfold_api::{Meters, ReadError, Stat, Timestamp};
@@ -26,10 +26,13 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         indexes: core.definitions.indexes.durable().len() as u64,
         segments: segments.len() as u64,
         sealed: segments.iter().filter(|segment| segment.sealed).count() as u64,
-        packed: segments.iter().filter(|segment| segment.packing != Packing::Off).count() as u64,
+        compressed: segments
+            .iter()
+            .filter(|segment| segment.compression != Compression::Off)
+            .count() as u64,
         log_bytes: segments.iter().map(|segment| segment.bytes).sum(),
         index_bytes: files.iter().map(|file| file.length).sum(),
         index_files: files.len() as u64,
-        upkeep_failure: core.maintenance.failure(),
+        maintenance_failure: core.maintenance.failure(),
     })
 }

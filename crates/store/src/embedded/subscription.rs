@@ -6,18 +6,17 @@ use leftfold_index::Key;
 use super::core::Core;
 use super::page;
 use super::pool::Pool;
-use super::wakes::needed;
+use super::wait_list::required_keys;
 use leftfold_api::{
     Cursor, Delivery, Failure, From, Page, Point, Query, Read, ReadError, Recorded, Subscribe,
     Subscription,
 };
 
-/// So many events a subscription reads at once, and holds at most.
+/// The most events that a subscription reads at once and holds.
 const BATCH: usize = 256;
 
-/// A running subscription. It is a read that goes on: it holds one small page, and what comes live
-/// is read like history. So a slow subscriber costs no memory, and there is no seam between the
-/// two at which an event could be lost or doubled.
+/// A running subscription: a continued read that holds one small page. New events are read in the same
+/// way as history, so none is lost or repeated between the two, and a slow subscriber costs no memory.
 pub struct LiveSubscription {
     core: Arc<Core>,
     pool: Option<Pool>,
@@ -26,18 +25,18 @@ pub struct LiveSubscription {
     page: VecDeque<Recorded>,
     /// The position where the page ends.
     page_end: u64,
-    /// The position behind the last delivery.
+    /// The position of the last delivery.
     position: u64,
-    /// Whether there was more behind the page when it was read.
+    /// Whether more events followed when the page was read.
     behind: bool,
-    /// Whether the user was told to have caught up, and has not fallen behind since.
+    /// Whether the subscriber was told that it has caught up, and has not fallen behind since.
     live: bool,
-    /// Where the user wants to begin, while that lies ahead of the store.
+    /// The requested start, while the store has not reached it.
     waiting_at: Option<From>,
 }
 
 impl LiveSubscription {
-    /// Starts from where the user says; reads nothing but what it needs to know where that is.
+    /// Starts a subscription and reads its first page.
     pub(crate) fn start(
         core: Arc<Core>,
         pool: Option<Pool>,
@@ -59,26 +58,26 @@ impl LiveSubscription {
             query,
             with_ordinals,
         };
-        subscription.take(page);
+        subscription.hold_page(page);
         Ok(subscription)
     }
 
-    fn arrive(&mut self, (page, reached): (Page, bool)) {
+    fn accept(&mut self, (page, reached): (Page, bool)) {
         if reached {
             self.waiting_at = None;
         }
-        self.take(page);
+        self.hold_page(page);
     }
 
-    fn take(&mut self, page: Page) {
+    fn hold_page(&mut self, page: Page) {
         self.behind = page.more;
         self.live &= !page.more;
         self.page_end = position_of(&page);
         self.page = page.events.into();
     }
 
-    /// What can be delivered without reading or waiting.
-    fn held(&mut self) -> Option<Delivery> {
+    /// Returns the next delivery that needs neither a read nor a wait.
+    fn next_held(&mut self) -> Option<Delivery> {
         if let Some(event) = self.page.pop_front() {
             self.position = event.position();
             return Some(Delivery::Event(event, self.core.cursor(self.position)));
@@ -104,19 +103,19 @@ impl LiveSubscription {
         }
         let (core, seen) = (&self.core, self.page_end);
         if self.waiting_at.is_none() {
-            // An index that is not there any more: the next read says so.
-            let Some(keys) = self.needed_keys() else { return Ok(()) };
+            // If an index was dropped, the next read reports it.
+            let Some(keys) = self.required_keys() else { return Ok(()) };
             if let Some(keys) = keys
-                && let Some(registered) = core.wakes.register(&keys)
+                && let Some(registration) = core.wait_list.register(&keys)
             {
-                // An index that was defined anew before this registered has other keys, and the
-                // bells for the change have rung already.
-                if self.needed_keys().flatten().as_ref() != Some(&keys) {
+                // An index may have been defined again before this registration, with other keys.
+                // The signals for that change were sent already.
+                if self.required_keys().flatten().as_ref() != Some(&keys) {
                     return Ok(());
                 }
-                match self.under_way(&keys)? {
+                match self.last_admitted_match(&keys)? {
                     Some(position) => core.wait(|head| head.position >= position).await?,
-                    None => registered.rung().await,
+                    None => registration.wait().await,
                 }
                 return Ok(());
             }
@@ -124,16 +123,16 @@ impl LiveSubscription {
         Ok(core.wait(|head| head.position > seen).await?)
     }
 
-    /// The keys of which each wanted event has one, `Some(None)` if there are too many of them, and
-    /// `None` if the query asks for an index that is not there.
+    /// Returns keys of which each wanted event has one; `Some(None)` if there are too many, and `None` if
+    /// a named index of the query does not exist.
     #[expect(clippy::option_option, reason = "no index and no keys are different answers")]
-    fn needed_keys(&self) -> Option<Option<Vec<Key>>> {
+    fn required_keys(&self) -> Option<Option<Vec<Key>>> {
         let (_, plan) = self.core.resolve(&self.query).ok()?;
-        Some(plan.postings.as_ref().and_then(needed))
+        Some(plan.postings.as_ref().and_then(required_keys))
     }
 
-    /// The last position, durable or not, of what this one waits for and has not seen.
-    fn under_way(&self, keys: &[Key]) -> Result<Option<u64>, Failure> {
+    /// Returns the last position, durable or not, of an event that has one of the keys and was not read.
+    fn last_admitted_match(&self, keys: &[Key]) -> Result<Option<u64>, Failure> {
         let (index, seen) = (self.core.index.set.load(), self.page_end);
         let newest = |key| index.newest_after(key, seen);
         let newest: Vec<_> = keys.iter().map(newest).collect::<Result<_, _>>()?;
@@ -142,46 +141,46 @@ impl LiveSubscription {
 
     async fn read_on(&mut self) -> Result<(), ReadError> {
         let (core, read) = (self.core.clone(), self.next_page());
-        // What came just now is in memory, as a rule: another thread would take longer to be woken.
+        // A new event is usually in memory. Waking another thread would take longer than this read.
         if let Some(Ok(page)) = leftfold_io::from_memory(|| core.read_from(&read)) {
-            self.arrive(page);
+            self.accept(page);
             return Ok(());
         }
         let page = match &self.pool {
             None => core.read_from(&read)?,
             Some(pool) => page::read_in_turns(pool, core, read).await?,
         };
-        self.arrive(page);
+        self.accept(page);
         Ok(())
     }
 
-    /// The next delivery; waits for it on the caller's thread.
+    /// Returns the next delivery; blocks the caller's thread until there is one.
     pub fn next_blocking(&mut self) -> Result<Delivery, ReadError> {
         loop {
-            if let Some(delivery) = self.held() {
+            if let Some(delivery) = self.next_held() {
                 return Ok(delivery);
             }
             pollster::block_on(self.wait_for_more())?;
             let page = self.core.read_from(&self.next_page())?;
-            self.arrive(page);
+            self.accept(page);
         }
     }
 
-    /// What has come, without waiting; none if that is nothing.
+    /// Returns the next delivery without waiting, or `None` if there is none yet.
     pub fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
-        if let Some(delivery) = self.held() {
+        if let Some(delivery) = self.next_held() {
             return Ok(Some(delivery));
         }
         let page = self.core.read_from(&self.next_page())?;
-        self.arrive(page);
-        Ok(self.held())
+        self.accept(page);
+        Ok(self.next_held())
     }
 }
 
 impl Subscription for LiveSubscription {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
-            if let Some(delivery) = self.held() {
+            if let Some(delivery) = self.next_held() {
                 return Ok(delivery);
             }
             self.wait_for_more().await?;
@@ -190,7 +189,7 @@ impl Subscription for LiveSubscription {
     }
 
     fn ready(&mut self) -> Option<Delivery> {
-        self.held()
+        self.next_held()
     }
 
     async fn advance(&mut self) -> Result<(), ReadError> {

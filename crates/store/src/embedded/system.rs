@@ -1,4 +1,4 @@
-//! What a server keeps in the store beside its users' events. No protocol leads here.
+//! Events of a server's own, in system streams. No protocol lets a client write them.
 
 use super::Embedded;
 use super::indexes;
@@ -8,23 +8,26 @@ use leftfold_api::{Append, AppendError, Appended, Invalid};
 
 impl Embedded {
     /// Writes events of a server's own to system streams, as [`append`](leftfold_api::EventStore::append)
-    /// does for users. Stream names and event types begin with `$`, and events have neither tags
-    /// nor a correlation: so whoever asks for users' types, tags or correlations never meets them.
+    /// does for users. Stream names and event types begin with `$`. The events have neither tags nor a
+    /// correlation, so queries for users' types, tags or correlations never yield them.
     ///
     /// # Errors
-    /// Those of an append; `name_invalid` for a user's stream or type, or one of the store's own;
+    /// Those of an append; `name_invalid` for a stream or type of a user or of the store itself;
     /// `tag_invalid` for a tag or a correlation.
     pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
         append.events().iter().try_for_each(|(stream, event)| {
             let own = [indexes::CATEGORY, CATEGORY_OF_RULES, CATEGORY_OF_STREAMS];
             let of_system = |name: &str| name.starts_with(names::SYSTEM);
             if !of_system(stream) || own.contains(&category_of(stream)) {
-                let message = format!("stream {stream:?} is not a stream of a server's own");
+                let message = format!(
+                    "stream {stream:?} is not a system stream of a server: its name must begin with $, \
+                     and must not be one of the store's own"
+                );
                 return Err(Invalid::new("name_invalid", message));
             }
             if !of_system(&event.event_type) {
                 let message =
-                    format!("type {:?}: a system event's begins with $", event.event_type);
+                    format!("type {:?} of a system event must begin with $", event.event_type);
                 return Err(Invalid::new("name_invalid", message));
             }
             if !event.tags.is_empty() || event.correlation.is_some() {
@@ -33,6 +36,6 @@ impl Embedded {
             }
             Ok(())
         })?;
-        self.write_own(append).await
+        self.write_system(append).await
     }
 }

@@ -1,4 +1,4 @@
-//! The conformance suite against the embedded store: on a fake disk, with small segments.
+//! Runs the conformance suite against the embedded store, on a fake disk with small segments.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod scavenging;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
-use leftfold_store::{Embedded, Options, Packing};
+use leftfold_store::{Compression, Embedded, Options};
 
-fn fresh(segment_bytes: u64, packing: Packing) -> Embedded {
-    let mut options = Options { packing, ..Options::default() };
+fn fresh(segment_bytes: u64, compression: Compression) -> Embedded {
+    let mut options = Options { compression, ..Options::default() };
     options.log.segment_bytes = segment_bytes;
     options.log.preallocate = 4096;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
@@ -18,28 +18,28 @@ fn fresh(segment_bytes: u64, packing: Packing) -> Embedded {
     Embedded::open_on(disk, clock, random, options).unwrap()
 }
 
-/// All in the open segment.
+/// All events are in the open segment.
 mod in_one_segment {
-    use leftfold_store::Packing;
-    leftfold_api::conformance_suite!(|| Box::new(super::fresh(64 << 20, Packing::Fast)));
+    use leftfold_store::Compression;
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(64 << 20, Compression::Fast)));
 }
 
-/// Nearly every event in a segment of its own, most of them sealed.
+/// Nearly every event has its own segment, and most segments are sealed.
 mod in_many_segments {
-    use leftfold_store::Packing;
-    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Packing::Off)));
+    use leftfold_store::Compression;
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Compression::Off)));
 }
 
-/// The same, packed in the background.
-mod in_many_packed_segments {
-    use leftfold_store::Packing;
-    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Packing::Small)));
+/// The same with compressed segments.
+mod in_many_compressed_segments {
+    use leftfold_store::Compression;
+    leftfold_api::conformance_suite!(|| Box::new(super::fresh(300, Compression::Small)));
 }
 
-/// The same, scavenged before every call: no answer may depend on whether that was done.
+/// The same with scavenging before every call: no answer may depend on it.
 mod scavenged_before_every_call {
-    use leftfold_store::Packing;
+    use leftfold_store::Compression;
     leftfold_api::conformance_suite!(|| {
-        Box::new(super::scavenging::Scavenging(super::fresh(300, Packing::Fast)))
+        Box::new(super::scavenging::Scavenging(super::fresh(300, Compression::Fast)))
     });
 }

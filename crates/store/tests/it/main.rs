@@ -1,4 +1,4 @@
-//! The embedded store as its users see it.
+//! Tests of the embedded store through its public interface.
 
 mod backups;
 mod embedded;

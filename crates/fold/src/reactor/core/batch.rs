@@ -6,63 +6,63 @@ use uuid::Uuid;
 
 use super::Core;
 use crate::reactor::cause::{Cause, derived};
-use crate::reactor::journal::{Head, JOURNAL, MOVED, Moved, PARKED, stream_of};
+use crate::reactor::journal::{FACT_TYPE, HeadEvent, JOURNAL, JournalFact, PARKED, stream_of};
 use crate::reactor::results::Results;
 
-/// After so many facts of the journal, or as many as there are held lanes, one tells all: so telling
-/// all costs no more than the facts themselves.
-const WHOLE_EVERY: u64 = 256;
-/// Results that are written at a time, unless one event has more: well below the store's limits.
+/// The number of journal facts, or of held lanes if that is more, after which a full state is
+/// written. So full states cost no more than the facts themselves.
+const FULL_STATE_EVERY: u64 = 256;
+/// The most results in one append, unless one event has more: well below the store's limits.
 const MAX_EVENTS: usize = 4_000;
 const MAX_BYTES: usize = 16 << 20;
 
-/// What is to be written with the next append.
+/// What the next append will contain.
 #[derive(Default)]
 pub(super) struct Pending {
-    pub(super) done: VecDeque<Done>,
-    /// Lanes whose effect is to begin once that is durable.
+    pub(super) done: VecDeque<FinishedEvent>,
+    /// Lanes whose effect begins once its start is durable.
     pub(super) begun: Vec<String>,
-    /// Lanes whose state is another now.
+    /// Lanes whose state has changed.
     pub(super) lanes: BTreeSet<String>,
-    /// What was parked, and in which lane.
-    pub(super) parked: Vec<(String, Head)>,
-    /// What was skipped: positions.
+    /// Parked events and their lanes.
+    pub(super) parked: Vec<(String, HeadEvent)>,
+    /// The positions of skipped events.
     pub(super) skipped: Vec<u64>,
     pub(super) control: Option<Cursor>,
 }
 
 /// A finished event.
-pub(crate) struct Done {
+pub(crate) struct FinishedEvent {
     pub(crate) lane: String,
     pub(crate) results: Results,
-    /// Whether it is to be written by itself, so that it fails by itself.
+    /// Whether it needs an append of its own, so that it fails alone.
     pub(crate) alone: bool,
     pub(crate) cause: Cause,
 }
 
-/// An append of the reactor, and what it says.
+/// An append of the reactor and its contents.
 pub(crate) struct Batch {
-    pub(crate) done: Vec<Done>,
+    pub(crate) done: Vec<FinishedEvent>,
     pub(super) begun: Vec<String>,
     pub(super) lanes: BTreeSet<String>,
-    pub(super) parked: Vec<(String, Head)>,
+    pub(super) parked: Vec<(String, HeadEvent)>,
     pub(super) skipped: Vec<u64>,
     pub(super) control: Option<Cursor>,
-    pub(super) moved: Vec<Moved>,
+    pub(super) moved: Vec<JournalFact>,
 }
 
-/// What is told of an event that was parked.
+/// The data of the event for a parking.
 #[derive(Serialize)]
-struct Parked<'a> {
+struct ParkedData<'a> {
     reactor: &'a str,
     lane: &'a str,
     #[serde(flatten)]
-    head: &'a Head,
+    head: &'a HeadEvent,
 }
 
 impl Batch {
-    /// Whether it tells all that was done.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Returns whether it contains a full state.
+    pub(crate) fn has_full_state(&self) -> bool {
         self.moved.iter().any(|moved| moved.whole.is_some())
     }
 }
@@ -77,9 +77,9 @@ impl Pending {
             && self.control.is_none()
     }
 
-    /// As many finished events as one append may hold.
-    fn take_done(&mut self, most: usize) -> Vec<Done> {
-        let (mut taken, mut events, mut bytes) = (Vec::<Done>::new(), 0, 0);
+    /// Takes as many finished events as one append may contain.
+    fn take_done(&mut self, most: usize) -> Vec<FinishedEvent> {
+        let (mut taken, mut events, mut bytes) = (Vec::<FinishedEvent>::new(), 0, 0);
         while let Some(next) = self.done.front() {
             events += next.results.events.len();
             bytes += next.results.events.iter().map(|(_, event)| size(event)).sum::<usize>();
@@ -99,7 +99,7 @@ fn size(event: &NewEvent) -> usize {
 }
 
 impl Core {
-    /// All that is to be written now, if there is anything.
+    /// Returns the next append, if there is anything to write.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         if self.pending.is_empty() {
             return None;
@@ -120,19 +120,19 @@ impl Core {
             control: self.pending.control.take(),
             moved: Vec::new(),
         };
-        let moved = self.moved(&mut batch);
-        batch.moved = self.perhaps_whole(moved);
+        let moved = self.journal_change(&mut batch);
+        batch.moved = self.with_full_state(moved);
         Some(batch)
     }
 
-    /// What the batch changes.
-    fn moved(&self, batch: &mut Batch) -> Moved {
+    /// Returns the change of the journal that the batch makes.
+    fn journal_change(&self, batch: &mut Batch) -> JournalFact {
         let low = self.window.low();
         let front = |lane: &str| self.lanes.get(lane)?.queue.front();
         let done = batch.done.iter().filter_map(|done| front(&done.lane));
         let done = done.map(|item| item.event.position()).chain(batch.skipped.iter().copied());
         let done = done.filter(|position| *position > low.position).collect();
-        // A lane that was held up, or whose effect had begun, is further now.
+        // A finished event changes the state of a lane that was held up or whose effect had begun.
         for done in &batch.done {
             let was_noted = self.journal.lanes.contains_key(&done.lane);
             let is_held = self.lanes.get(&done.lane).is_some_and(|lane| lane.hold.is_some());
@@ -144,31 +144,31 @@ impl Core {
         let fact = |key: &String| {
             let lane = self.lanes.get(key);
             let held = match finished.contains(key.as_str()) {
-                true => lane.and_then(|lane| lane.fact_when_done()),
+                true => lane.and_then(|lane| lane.fact_when_finished()),
                 false => lane.and_then(|lane| lane.fact(self.now)),
             };
             (key.clone(), held)
         };
         let lanes = batch.lanes.iter().map(fact).collect();
         let (run, control) = (self.setup.run, batch.control.clone());
-        Moved { run, low, done, lanes, control, whole: None }
+        JournalFact { run, low, done, lanes, control, whole: None }
     }
 
-    /// The change, or once in a while all of it.
-    fn perhaps_whole(&self, moved: Moved) -> Vec<Moved> {
-        let since = self.journal.next_version() - self.journal.whole_since;
-        let every = WHOLE_EVERY.max(self.journal.lanes.len() as u64);
+    /// Returns the change, or now and then the full state.
+    fn with_full_state(&self, moved: JournalFact) -> Vec<JournalFact> {
+        let since = self.journal.next_version() - self.journal.full_state_version;
+        let every = FULL_STATE_EVERY.max(self.journal.lanes.len() as u64);
         if since < every && self.journal.version.is_some() {
             return vec![moved];
         }
         let mut after = self.journal.clone();
         after.apply(&moved);
-        after.whole(self.setup.run)
+        after.full_state(self.setup.run)
     }
 
-    /// The facts with which a run begins: from here on no other counts.
-    pub(crate) fn takes_over(&mut self) -> Batch {
-        let moved = self.journal.whole(self.setup.run);
+    /// Returns the first facts of a run, which end all other runs of the reactor.
+    pub(crate) fn takeover_batch(&mut self) -> Batch {
+        let moved = self.journal.full_state(self.setup.run);
         Batch {
             done: Vec::new(),
             begun: Vec::new(),
@@ -180,8 +180,8 @@ impl Core {
         }
     }
 
-    /// The append of a batch: the results and the progress, all or nothing.
-    pub(crate) fn append_of(&self, batch: &Batch, checkpoint: Option<Cursor>) -> Append {
+    /// Builds the append of a batch: the results and the progress, all or nothing.
+    pub(crate) fn build_append(&self, batch: &Batch, checkpoint: Option<Cursor>) -> Append {
         let mut append = Append::new();
         for done in &batch.done {
             append = done.results.add_to(append);
@@ -190,7 +190,7 @@ impl Core {
         let journal = stream_of(JOURNAL, reactor);
         let first = self.journal.next_version();
         for (number, (lane, head)) in (0..).zip(&batch.parked) {
-            let data = serde_json::to_vec(&Parked { reactor, lane, head }).unwrap_or_default();
+            let data = serde_json::to_vec(&ParkedData { reactor, lane, head }).unwrap_or_default();
             let event = NewEvent::json("leftfold.Parked", data).tag("reactor", reactor);
             let id = derived(fact_id(self.setup.run, first), number);
             append = append.event(stream_of(PARKED, reactor), event.id(id));
@@ -198,7 +198,7 @@ impl Core {
         for (version, moved) in (first..).zip(&batch.moved) {
             let data = serde_json::to_vec(moved).unwrap_or_default();
             let id = fact_id(self.setup.run, version);
-            append = append.event(&journal, NewEvent::json(MOVED, data).id(id));
+            append = append.event(&journal, NewEvent::json(FACT_TYPE, data).id(id));
         }
         let expected = self.journal.version.map_or(Expected::NoStream, Expected::Exactly);
         let to =
@@ -212,13 +212,13 @@ impl Core {
     }
 }
 
-/// The id of a journal's fact: the same when its append is repeated, another for another run.
+/// Returns the id of a journal fact: the same if its append is repeated, another for another run.
 fn fact_id(run: Uuid, version: u64) -> Uuid {
     let (low, high) = (version as u32, (version >> 32) as u32);
     derived(derived(run, high), low)
 }
 
-/// The name of a reactor's checkpoint.
+/// Returns the name of a reactor's checkpoint.
 pub(crate) fn checkpoint_of(reactor: &str) -> String {
     format!("reactor/{reactor}")
 }

@@ -1,72 +1,77 @@
 use leftfold_api::Cursor;
 
-use super::batch::Done;
+use super::batch::FinishedEvent;
 use super::{Batch, Core};
 use crate::reactor::cause::Cause;
-use crate::reactor::journal::State;
+use crate::reactor::journal::HoldState;
 use crate::reactor::options::Guarantee;
 use crate::reactor::results::Results;
-use crate::reactor::setback::{Setback, Then};
+use crate::reactor::setback::{NextStep, Setback};
 
-/// Bytes that are kept of a reason.
+/// The most bytes of a reason that are stored.
 const MAX_REASON: usize = 2_000;
 
 impl Core {
-    /// A handler has ended.
-    pub(crate) fn finished(&mut self, key: &str, cause: Cause, ended: Result<Results, Setback>) {
-        self.at_work -= 1;
+    /// Handles the result of a handler.
+    pub(crate) fn finish_handler(
+        &mut self,
+        key: &str,
+        cause: Cause,
+        ended: Result<Results, Setback>,
+    ) {
+        self.running -= 1;
         match ended {
             Ok(results) => {
                 let results = results.caused_by(&cause);
                 let alone = results.is_conditional();
                 let lane = key.to_owned();
-                self.pending.done.push_back(Done { lane, results, alone, cause });
+                self.pending.done.push_back(FinishedEvent { lane, results, alone, cause });
             }
-            Err(setback) => self.set_back(key, setback),
+            Err(setback) => self.apply_setback(key, setback),
         }
     }
 
-    fn set_back(&mut self, key: &str, setback: Setback) {
-        let reason = shortened(setback.reason);
+    fn apply_setback(&mut self, key: &str, setback: Setback) {
+        let reason = truncate_reason(setback.reason);
         let state = match setback.then {
-            Then::Wait { query, after, until } => {
+            NextStep::Wait { query, after, until } => {
                 let after =
                     after.or_else(|| self.lanes.get(key)?.woken.clone()).unwrap_or(Cursor::START);
                 let (query, until) = (query.to_string(), until.map(|time| time.micros()));
-                State::Waiting { query, after, until }
+                HoldState::Waiting { query, after, until }
             }
-            Then::Later(when) => State::Retry { due: when.micros() },
-            then => self.failed(key, then == Then::Park),
+            NextStep::Later(when) => HoldState::Retry { due: when.micros() },
+            then => self.count_failure(key, then == NextStep::Park),
         };
         self.hold(key, state, reason);
     }
 
-    /// Counts a failed attempt; says what follows.
-    fn failed(&mut self, key: &str, park: bool) -> State {
+    /// Counts a failed attempt; returns the state that follows.
+    fn count_failure(&mut self, key: &str, park: bool) -> HoldState {
         self.counts.failed += 1;
-        let Some(lane) = self.lanes.get_mut(key) else { return State::Parked };
+        let Some(lane) = self.lanes.get_mut(key) else { return HoldState::Parked };
         lane.attempts += 1;
         let used_up = lane.attempts >= self.setup.retry.attempts.max(1);
         if park || used_up || self.setup.guarantee == Guarantee::AtMostOnce {
-            return State::Parked;
+            return HoldState::Parked;
         }
         let wait = self.setup.retry.wait_micros(lane.attempts, &*self.setup.random);
-        State::Retry { due: self.now.micros().saturating_add(wait) }
+        HoldState::Retry { due: self.now.micros().saturating_add(wait) }
     }
 
-    /// An append of the reactor is durable.
-    pub(crate) fn committed(&mut self, batch: Batch) {
+    /// Handles a batch that is durable.
+    pub(crate) fn finish_batch(&mut self, batch: Batch) {
         batch.moved.iter().for_each(|moved| self.journal.apply(moved));
         self.window.drop_upto(self.journal.low.clone());
         for done in &batch.done {
             self.counts.handled += 1;
-            self.go_on(&done.lane);
+            self.advance(&done.lane);
         }
         self.ready.extend(batch.begun);
     }
 
-    /// A lane's first event is finished: the next, if there is one.
-    fn go_on(&mut self, key: &str) {
+    /// Finishes a lane's first event and starts the next, if there is one.
+    fn advance(&mut self, key: &str) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         if let Some(item) = lane.pop() {
             self.queued -= 1;
@@ -75,7 +80,7 @@ impl Core {
         if !lane.queue.is_empty() {
             self.make_ready(key.to_owned());
         } else if lane.hold.is_some() {
-            self.fetches.push_back(key.to_owned());
+            self.page_requests.push_back(key.to_owned());
         } else {
             lane.busy = false;
             if lane.is_idle() {
@@ -84,9 +89,9 @@ impl Core {
         }
     }
 
-    /// Results did not find what they rest on: the handler is to read again and decide again.
-    pub(crate) fn conflicted(&mut self, batch: Batch, reason: &str) {
-        for done in self.take_back(batch) {
+    /// Handles results whose conditions did not hold: the handler reads and decides again.
+    pub(crate) fn retry_conflict(&mut self, batch: Batch, reason: &str) {
+        for done in self.restore_pending(batch) {
             let Some(lane) = self.lanes.get_mut(&done.lane) else { continue };
             lane.conflicts += 1;
             let may_repeat = self.setup.guarantee == Guarantee::AtLeastOnce;
@@ -94,35 +99,36 @@ impl Core {
                 self.ready.push_back(done.lane);
             } else {
                 lane.conflicts = 0;
-                self.set_back(&done.lane, Setback::retry(reason));
+                self.apply_setback(&done.lane, Setback::retry(reason));
             }
         }
     }
 
-    /// Results that the store will never take: no attempt can help.
-    pub(crate) fn refused(&mut self, batch: Batch, reason: &str) {
-        for done in self.take_back(batch) {
-            self.set_back(&done.lane, Setback::park(reason));
+    /// Parks results that the store will never accept.
+    pub(crate) fn park_refused(&mut self, batch: Batch, reason: &str) {
+        for done in self.restore_pending(batch) {
+            self.apply_setback(&done.lane, Setback::park(reason));
         }
     }
 
-    /// The results are in the store already: only the progress is to be written.
-    pub(crate) fn recognised(&mut self, batch: Batch) {
-        for done in self.take_back(batch) {
+    /// Handles results that are already in the store: only the progress is left to write.
+    pub(crate) fn drop_results(&mut self, batch: Batch) {
+        for done in self.restore_pending(batch) {
             self.counts.recognised += 1;
-            self.pending.done.push_front(Done { results: Results::none(), ..done });
+            self.pending.done.push_front(FinishedEvent { results: Results::none(), ..done });
         }
     }
 
-    /// One of several was not taken: each is to be written by itself.
-    pub(crate) fn split(&mut self, batch: Batch) {
-        for done in self.take_back(batch).into_iter().rev() {
-            self.pending.done.push_front(Done { alone: true, ..done });
+    /// Splits a batch that failed: each result gets an append of its own.
+    pub(crate) fn split_batch(&mut self, batch: Batch) {
+        for done in self.restore_pending(batch).into_iter().rev() {
+            self.pending.done.push_front(FinishedEvent { alone: true, ..done });
         }
     }
 
-    /// What was not written is to be written later; gives what was done.
-    fn take_back(&mut self, batch: Batch) -> Vec<Done> {
+    /// Returns the content of a batch that was not written to the pending state; returns its
+    /// results.
+    fn restore_pending(&mut self, batch: Batch) -> Vec<FinishedEvent> {
         for done in &batch.done {
             let lane = self.lanes.get(&done.lane);
             if let Some(number) = lane.and_then(|lane| lane.queue.front()?.number) {
@@ -138,7 +144,7 @@ impl Core {
     }
 }
 
-fn shortened(mut reason: String) -> String {
+fn truncate_reason(mut reason: String) -> String {
     let end = (0..=MAX_REASON.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
     reason.truncate(end.unwrap_or_default());
     reason

@@ -3,21 +3,21 @@ use std::cmp::Reverse;
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 
 use super::{Core, Wait};
-use crate::reactor::journal::{Head, Held, Low, State};
+use crate::reactor::journal::{HeadEvent, HoldState, LaneState, LowMark};
 use crate::reactor::lane::{Hold, Item};
 
-/// Why a parked event was parked that was at work when its reactor was cut short.
+/// The reason of events that were being handled when their reactor was interrupted.
 const INTERRUPTED: &str =
-    "the reactor was cut short while the effect was at work: nobody knows whether it happened";
+    "the reactor was interrupted during the effect, so its outcome is unknown";
 
 impl Core {
-    /// What was held up before the restart goes on being held up.
-    pub(super) fn take_up_held_lanes(&mut self) {
+    /// Restores the lanes that were held up before the restart.
+    pub(super) fn restore_held_lanes(&mut self) {
         let held: Vec<_> =
             self.journal.lanes.iter().map(|(key, held)| (key.clone(), held.clone())).collect();
         for (key, mut held) in held {
-            if held.state == State::Begun {
-                held.state = State::Parked;
+            if held.state == HoldState::Begun {
+                held.state = HoldState::Parked;
                 if let Some(head) = &mut held.head {
                     head.reason = INTERRUPTED.to_owned();
                     self.counts.parked += 1;
@@ -25,67 +25,77 @@ impl Core {
                 }
                 self.pending.lanes.insert(key.clone());
             }
-            let turn = self.next_turn();
+            let hold_id = self.next_hold_id();
             let lane = self.lanes.entry(key.clone()).or_default();
-            lane.hold = Some(Hold { held, upto: self.last.clone(), turn });
+            lane.hold = Some(Hold { held, upto: self.last.clone(), hold_id });
             self.held += 1;
             self.schedule(&key);
         }
     }
 
-    /// Sees to it that a lane goes on when it can.
+    /// Schedules when a lane continues.
     fn schedule(&mut self, key: &str) {
-        let Some(Hold { held, turn, .. }) = self.lanes.get(key).and_then(|lane| lane.hold.clone())
+        let Some(Hold { held, hold_id, .. }) =
+            self.lanes.get(key).and_then(|lane| lane.hold.clone())
         else {
             return;
         };
         match held.state {
-            State::Behind | State::Begun => self.release(key, turn),
-            State::Retry { due } => self.due.push(Reverse((due, turn, key.to_owned()))),
-            State::Waiting { query, after, until } => self.wait(key, turn, &query, after, until),
-            State::Parked => {}
+            HoldState::Behind | HoldState::Begun => self.resume(key, hold_id),
+            HoldState::Retry { due } => self.due.push(Reverse((due, hold_id, key.to_owned()))),
+            HoldState::Waiting { query, after, until } => {
+                self.start_wait(key, hold_id, &query, after, until)
+            }
+            HoldState::Parked => {}
         }
     }
 
-    fn wait(&mut self, key: &str, turn: u64, query: &str, after: Cursor, until: Option<i64>) {
+    fn start_wait(
+        &mut self,
+        key: &str,
+        hold_id: u64,
+        query: &str,
+        after: Cursor,
+        until: Option<i64>,
+    ) {
         if let Some(until) = until {
-            self.due.push(Reverse((until, turn, key.to_owned())));
+            self.due.push(Reverse((until, hold_id, key.to_owned())));
         }
         match query.parse::<Query>() {
-            Ok(query) => self.waits.push(Wait { lane: key.to_owned(), turn, query, after }),
-            Err(error) => self.park_held(key, &format!("it can't wait for {query}: {error}")),
+            Ok(query) => self.waits.push(Wait { lane: key.to_owned(), hold_id, query, after }),
+            Err(error) => self.park_hold(key, &format!("it can't wait for {query}: {error}")),
         }
     }
 
-    /// A lane's first event can't be handled now: the lane answers for itself from here, and what
-    /// it had in memory is read again when it goes on.
-    pub(super) fn hold(&mut self, key: &str, state: State, reason: String) {
-        let (turn, now, last) = (self.next_turn(), self.now, self.last.clone());
+    /// Holds up a lane, because its first event can't be handled now. From here the lane tracks its
+    /// own progress; its events in memory are dropped and read again when it continues.
+    pub(super) fn hold(&mut self, key: &str, state: HoldState, reason: String) {
+        let (hold_id, now, last) = (self.next_hold_id(), self.now, self.last.clone());
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(front) = lane.queue.front() else { return };
         let since = *lane.since.get_or_insert(now);
-        let head = Head { reason, since: since.micros(), ..lane.head(front, now) };
+        let head = HeadEvent { reason, since: since.micros(), ..lane.head(front, now) };
         let (after, newly) = match &lane.hold {
             Some(hold) => (hold.held.after.clone(), false),
             None => (front.before.clone(), true),
         };
-        let held = Held { after, head: Some(head.clone()), state };
-        // All of the lane that has come lies at or before what has come at all.
+        let held = LaneState { after, head: Some(head.clone()), state };
+        // All arrived events of the lane are at or before the last event that has arrived at all.
         let upto = lane.hold.as_ref().map_or(last, |hold| hold.upto.clone());
-        lane.hold = Some(Hold { held, upto, turn });
+        lane.hold = Some(Hold { held, upto, hold_id });
         (lane.busy, lane.begun) = (false, false);
         let queue = std::mem::take(&mut lane.queue);
-        queue.into_iter().for_each(|item| self.forget(item));
+        queue.into_iter().for_each(|item| self.drop_item(item));
         self.held += usize::from(newly);
         self.pending.lanes.insert(key.to_owned());
-        if matches!(self.state(key), Some(State::Parked)) {
-            self.announce(key, head);
+        if matches!(self.state(key), Some(HoldState::Parked)) {
+            self.announce_parking(key, head);
         }
         self.schedule(key);
     }
 
-    /// An event leaves memory because its lane answers for it.
-    fn forget(&mut self, item: Item) {
+    /// Drops an event from memory whose lane tracks its own progress.
+    fn drop_item(&mut self, item: Item) {
         self.queued -= 1;
         self.queued_bytes -= item.bytes();
         if let Some(number) = item.number {
@@ -93,69 +103,69 @@ impl Core {
         }
     }
 
-    fn announce(&mut self, key: &str, head: Head) {
+    fn announce_parking(&mut self, key: &str, head: HeadEvent) {
         self.counts.parked += 1;
         self.pending.parked.push((key.to_owned(), head));
     }
 
-    fn state(&self, key: &str) -> Option<&State> {
+    fn state(&self, key: &str) -> Option<&HoldState> {
         self.lanes.get(key)?.hold.as_ref().map(|hold| &hold.held.state)
     }
 
-    /// Parks what a lane is held up at.
-    fn park_held(&mut self, key: &str, reason: &str) {
-        let turn = self.next_turn();
+    /// Parks the event that holds up a lane.
+    fn park_hold(&mut self, key: &str, reason: &str) {
+        let hold_id = self.next_hold_id();
         let Some(hold) = self.lanes.get_mut(key).and_then(|lane| lane.hold.as_mut()) else {
             return;
         };
-        hold.turn = turn;
-        hold.held.state = State::Parked;
+        hold.hold_id = hold_id;
+        hold.held.state = HoldState::Parked;
         let head = hold.held.head.as_mut().map(|head| {
             head.reason = reason.to_owned();
             head.clone()
         });
         self.pending.lanes.insert(key.to_owned());
         if let Some(head) = head {
-            self.announce(key, head);
+            self.announce_parking(key, head);
         }
     }
 
-    /// What a lane waits for can't be waited for.
-    pub(crate) fn can_not_wait(&mut self, key: &str, turn: u64) {
-        if self.is_waiting(key, turn) {
-            self.park_held(key, "it can't wait for what a named index holds: name what it holds");
+    /// Parks the event of a lane whose wait is not possible.
+    pub(crate) fn reject_wait(&mut self, key: &str, hold_id: u64) {
+        if self.is_waiting(key, hold_id) {
+            self.park_hold(key, "a wait can't name an index: use the index's query instead");
         }
     }
 
-    /// A lane goes on, if it is still held up for the reason of that turn.
-    fn release(&mut self, key: &str, turn: u64) {
+    /// Lets a lane continue, if it is still in the hold of that number.
+    fn resume(&mut self, key: &str, hold_id: u64) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        let Some(hold) = lane.hold.as_mut().filter(|hold| hold.turn == turn) else { return };
+        let Some(hold) = lane.hold.as_mut().filter(|hold| hold.hold_id == hold_id) else { return };
         if let Some(head) = &hold.held.head {
             lane.attempts = head.attempts;
             lane.since = Some(Timestamp(head.since));
         }
         if !std::mem::replace(&mut lane.busy, true) {
-            self.fetches.push_back(key.to_owned());
+            self.page_requests.push_back(key.to_owned());
         }
     }
 
-    /// Something came that a lane waits for.
-    pub(crate) fn woken(&mut self, key: &str, turn: u64, at: Cursor) {
+    /// Handles an event that a lane waits for.
+    pub(crate) fn wake(&mut self, key: &str, hold_id: u64, at: Cursor) {
         if let Some(lane) = self.lanes.get_mut(key)
-            && lane.hold.as_ref().is_some_and(|hold| hold.turn == turn)
+            && lane.hold.as_ref().is_some_and(|hold| hold.hold_id == hold_id)
         {
             lane.woken = Some(at);
-            self.release(key, turn);
+            self.resume(key, hold_id);
         }
     }
 
-    /// When the next lane's time comes.
+    /// Returns when the next lane is due.
     pub(crate) fn next_due(&mut self) -> Option<Timestamp> {
-        while let Some(Reverse((due, turn, key))) = self.due.peek() {
+        while let Some(Reverse((due, hold_id, key))) = self.due.peek() {
             let lane = self.lanes.get(key);
             let hold = lane.filter(|lane| !lane.busy).and_then(|lane| lane.hold.as_ref());
-            if hold.is_some_and(|hold| hold.turn == *turn) {
+            if hold.is_some_and(|hold| hold.hold_id == *hold_id) {
                 return Some(Timestamp(*due));
             }
             self.due.pop();
@@ -163,24 +173,24 @@ impl Core {
         None
     }
 
-    /// Lets all go on whose time has come.
+    /// Lets all lanes continue that are due.
     pub(crate) fn wake_due(&mut self) {
         while self.next_due().is_some_and(|due| due <= self.now) {
-            let Some(Reverse((_, turn, key))) = self.due.pop() else { return };
+            let Some(Reverse((_, hold_id, key))) = self.due.pop() else { return };
             match self.state(&key) {
-                Some(State::Waiting { query, until: Some(until), .. }) => {
+                Some(HoldState::Waiting { query, until: Some(until), .. }) => {
                     let until = Timestamp(*until);
                     let reason = format!("waited for {query} until {until}");
-                    self.park_held(&key, &reason);
+                    self.park_hold(&key, &reason);
                 }
-                _ => self.release(&key, turn),
+                _ => self.resume(&key, hold_id),
             }
         }
     }
 
-    /// A page of a lane was read: events that had come when it was asked for. What comes later
-    /// comes by itself.
-    pub(crate) fn fetched(&mut self, key: &str, page: Page, upto: Low) {
+    /// Handles a page of a lane: its events up to the time of the request. Later events are
+    /// delivered by the subscription.
+    pub(crate) fn add_page(&mut self, key: &str, page: Page, upto: LowMark) {
         self.fetching -= 1;
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(hold) = &mut lane.hold else { return };
@@ -197,58 +207,58 @@ impl Core {
         if !lane.queue.is_empty() {
             return self.make_ready(key.to_owned());
         }
-        // Nothing of the lane lies before this.
+        // The lane has no events before this cursor.
         hold.held.after = page.cursor;
         if page.reached && hold.upto == upto {
-            self.free(key);
+            self.end_hold(key);
         } else {
-            self.fetches.push_back(key.to_owned());
+            self.page_requests.push_back(key.to_owned());
         }
     }
 
-    /// A lane is in step again.
-    fn free(&mut self, key: &str) {
+    /// Puts a lane in step again.
+    fn end_hold(&mut self, key: &str) {
         self.lanes.remove(key);
         self.held -= 1;
         self.pending.lanes.insert(key.to_owned());
     }
 
-    /// Somebody wants a parked event to be tried again, or skipped. Says whether it was parked.
+    /// Retries or skips a parked event at an operator's request. Returns whether it was parked.
     pub(crate) fn resolve(&mut self, stream: &str, version: u64, skip: bool) -> bool {
-        let is_it = |head: &Head| head.stream == stream && head.version == version;
+        let is_it = |head: &HeadEvent| head.stream == stream && head.version == version;
         let key = self.lanes.iter().find_map(|(key, lane)| {
             let held = &lane.hold.as_ref()?.held;
-            let parked = held.state == State::Parked && held.head.as_ref().is_some_and(is_it);
+            let parked = held.state == HoldState::Parked && held.head.as_ref().is_some_and(is_it);
             parked.then(|| key.clone())
         });
         let Some(key) = key else { return false };
-        let turn = self.next_turn();
+        let hold_id = self.next_hold_id();
         let Some(lane) = self.lanes.get_mut(&key) else { return false };
         let Some(hold) = &mut lane.hold else { return false };
         let head = hold.held.head.take();
-        hold.held.state = State::Behind;
-        hold.turn = turn;
+        hold.held.state = HoldState::Behind;
+        hold.hold_id = hold_id;
         if let Some(head) = head.filter(|_| skip) {
             hold.held.after = head.at;
             self.pending.skipped.push(head.position);
         }
         (lane.attempts, lane.since, lane.woken) = (0, None, None);
         self.pending.lanes.insert(key.clone());
-        self.release(&key, turn);
+        self.resume(&key, hold_id);
         true
     }
 
-    /// Requests of people were heard up to here.
-    pub(crate) fn heard(&mut self, control: Cursor) {
+    /// Records up to where the operators' requests were read.
+    pub(crate) fn record_requests(&mut self, control: Cursor) {
         self.pending.control = Some(control);
     }
 }
 
-/// Events of a lane, each with the cursor after it.
+/// A page of a lane's events, each with the cursor after it.
 pub(crate) struct Page {
     pub(crate) events: Vec<(Recorded, Cursor)>,
-    /// After all that was looked at.
+    /// The cursor after the last event that was read.
     pub(crate) cursor: Cursor,
-    /// Whether all was looked at that was asked for.
+    /// Whether all was read that was asked for.
     pub(crate) reached: bool,
 }

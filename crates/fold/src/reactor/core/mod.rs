@@ -1,5 +1,5 @@
-//! What a reactor decides, without any waiting: events, answers and the time come in, what is to be
-//! done comes out. The engine around it does the waiting.
+//! The decisions of a reactor, without any waiting: events, results and the time go in, and work to
+//! be done comes out. The engine around it does the waiting.
 
 mod batch;
 mod finish;
@@ -17,17 +17,17 @@ pub(crate) use batch::{Batch, checkpoint_of};
 pub(crate) use hold::Page;
 
 use super::cause::Cause;
-use super::journal::{Held, Journal, Low, State};
+use super::journal::{HoldState, Journal, LaneState, LowMark};
 use super::lane::{Hold, Item, Lane};
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry};
 use super::window::Window;
 use batch::Pending;
 
-/// What does not change while a reactor runs.
+/// The settings of a run.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) reactor: String,
-    /// What it reacts to, without its own bookkeeping.
+    /// Its query without its own streams.
     pub(crate) query: Query,
     pub(crate) run: Uuid,
     pub(crate) guarantee: Guarantee,
@@ -40,23 +40,23 @@ pub(crate) struct Setup {
 pub(crate) struct Core {
     setup: Setup,
     now: Timestamp,
-    /// What is durable.
+    /// The durable state.
     journal: Journal,
     window: Window,
     lanes: HashMap<String, Lane>,
     /// Lanes whose first event may be handled.
     ready: VecDeque<String>,
     /// Lanes whose next events are to be read.
-    fetches: VecDeque<String>,
-    /// Lanes that begin to wait for something.
+    page_requests: VecDeque<String>,
+    /// Lanes that start to wait for a dependency.
     waits: Vec<Wait>,
-    /// When a lane's time comes, and which of its turns that was for.
+    /// When lanes are due, each with the number of its hold.
     due: BinaryHeap<Reverse<(i64, u64, String)>>,
     pending: Pending,
-    /// After the last event that came, and its position.
-    last: Low,
-    turns: u64,
-    at_work: usize,
+    /// The cursor after the last event that has arrived, and its position.
+    last: LowMark,
+    last_hold_id: u64,
+    running: usize,
     fetching: usize,
     queued: usize,
     queued_bytes: usize,
@@ -64,37 +64,37 @@ pub(crate) struct Core {
     counts: Counts,
 }
 
-/// What a reactor has done since it was started.
+/// What a reactor has done since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Events whose handler has ended well, and whose results and progress are durable.
+    /// Events whose handler has succeeded, and whose results and progress are durable.
     pub handled: u64,
     /// Calls of the handler that failed.
     pub failed: u64,
     /// Events that were parked.
     pub parked: u64,
-    /// Events that had been handled before, and were not handled again.
+    /// Events that had been handled before and were not handled again.
     pub recognised: u64,
 }
 
-/// A call of the handler.
+/// A call of the handler to make.
 pub(crate) struct Job {
     pub(crate) lane: String,
     pub(crate) cause: Cause,
 }
 
-/// A page of a lane.
-pub(crate) struct Fetch {
+/// A page of a lane to read.
+pub(crate) struct PageRequest {
     pub(crate) lane: String,
     pub(crate) after: Cursor,
-    pub(crate) upto: Low,
+    pub(crate) upto: LowMark,
 }
 
-/// A lane that waits for something.
+/// A lane that waits for a dependency.
 pub(crate) struct Wait {
     pub(crate) lane: String,
-    pub(crate) turn: u64,
+    pub(crate) hold_id: u64,
     pub(crate) query: Query,
     pub(crate) after: Cursor,
 }
@@ -109,20 +109,20 @@ impl Core {
             last: journal.low.clone(),
             lanes: HashMap::new(),
             ready: VecDeque::new(),
-            fetches: VecDeque::new(),
+            page_requests: VecDeque::new(),
             waits: Vec::new(),
             due: BinaryHeap::new(),
             pending: Pending::default(),
             journal,
-            turns: 0,
-            at_work: 0,
+            last_hold_id: 0,
+            running: 0,
             fetching: 0,
             queued: 0,
             queued_bytes: 0,
             held: 0,
             counts: Counts::default(),
         };
-        core.take_up_held_lanes();
+        core.restore_held_lanes();
         core
     }
 
@@ -130,12 +130,12 @@ impl Core {
         &self.setup.reactor
     }
 
-    /// What yields the events of a lane that are the reactor's.
+    /// Returns the query of a lane's events, without those that the reactor excludes.
     pub(crate) fn query_of(&self, lane: &str) -> Query {
         self.setup.query.clone().and(self.setup.lanes.query(lane))
     }
 
-    /// Events of a lane that are read at a time.
+    /// Returns the maximum number of events in a page of a lane.
     pub(crate) fn page_len(&self) -> usize {
         self.setup.limits.queued_per_lane.max(1)
     }
@@ -152,12 +152,12 @@ impl Core {
         self.held
     }
 
-    pub(crate) fn at(&mut self, now: Timestamp) {
+    pub(crate) fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Whether the next event of the query may come.
-    pub(crate) fn wants_more(&self) -> bool {
+    /// Returns whether there is room for the next event of the query.
+    pub(crate) fn has_room(&self) -> bool {
         let limits = &self.setup.limits;
         self.queued < limits.queued
             && self.queued_bytes <= limits.queued_bytes
@@ -165,12 +165,12 @@ impl Core {
             && self.held < limits.held_lanes
     }
 
-    /// Whether nothing is at work or on its way.
+    /// Returns whether no work is running or pending.
     pub(crate) fn is_idle(&self) -> bool {
-        self.at_work == 0
+        self.running == 0
             && self.fetching == 0
             && self.ready.is_empty()
-            && self.fetches.is_empty()
+            && self.page_requests.is_empty()
             && self.queued == 0
             && self.pending.is_empty()
     }
@@ -180,10 +180,11 @@ impl Core {
         &self.setup.query
     }
 
-    /// The next event of the query, and the cursor after it.
+    /// Accepts the next event of the query and the cursor after it.
     pub(crate) fn admit(&mut self, event: Recorded, at: Cursor) {
         let position = event.position();
-        let before = std::mem::replace(&mut self.last, Low { cursor: at.clone(), position }).cursor;
+        let before =
+            std::mem::replace(&mut self.last, LowMark { cursor: at.clone(), position }).cursor;
         let number = self.window.admit(position, at.clone());
         if self.journal.done.contains(&position) {
             self.counts.recognised += 1;
@@ -199,7 +200,7 @@ impl Core {
         }
         if lane.queue.len() >= per_lane {
             self.window.settle(number, true);
-            return self.fall_behind(&key);
+            return self.track_alone(&key);
         }
         self.queued += 1;
         self.queued_bytes += item.bytes();
@@ -209,13 +210,14 @@ impl Core {
         }
     }
 
-    /// A lane has so much in memory that the rest is read later: from now on it answers for itself.
-    fn fall_behind(&mut self, key: &str) {
-        let (turn, upto) = (self.next_turn(), self.last.clone());
+    /// Makes a lane track its own progress, because its queue is full and later events are read
+    /// again.
+    fn track_alone(&mut self, key: &str) {
+        let (hold_id, upto) = (self.next_hold_id(), self.last.clone());
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let Some(front) = lane.queue.front() else { return };
-        let held = Held { after: front.before.clone(), head: None, state: State::Behind };
-        lane.hold = Some(Hold { held, upto, turn });
+        let held = LaneState { after: front.before.clone(), head: None, state: HoldState::Behind };
+        lane.hold = Some(Hold { held, upto, hold_id });
         for item in &mut lane.queue {
             if let Some(number) = item.number.take() {
                 self.window.settle(number, true);
@@ -225,7 +227,8 @@ impl Core {
         self.pending.lanes.insert(key.to_owned());
     }
 
-    /// Lets a lane's first event be handled; one that may happen once is noted before.
+    /// Makes a lane's first event ready to be handled; in at-most-once mode its start is recorded
+    /// first.
     fn make_ready(&mut self, key: String) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         lane.busy = true;
@@ -238,33 +241,33 @@ impl Core {
         }
     }
 
-    /// The next call of the handler, if it may begin.
+    /// Returns the next call of the handler, if it may start.
     pub(crate) fn next_job(&mut self) -> Option<Job> {
-        if self.at_work >= self.setup.limits.in_flight {
+        if self.running >= self.setup.limits.in_flight {
             return None;
         }
         let key = self.ready.pop_front()?;
         let lane = self.lanes.get(&key)?;
         let event = lane.queue.front()?.event.clone();
         let cause = Cause::new(&self.setup.reactor, event, lane.attempts + 1, self.now);
-        self.at_work += 1;
+        self.running += 1;
         Some(Job { lane: key, cause })
     }
 
-    /// The next page of a lane to be read.
-    pub(crate) fn next_fetch(&mut self) -> Option<Fetch> {
-        if self.fetching >= self.setup.limits.in_flight || !self.wants_fetched() {
+    /// Returns the next page of a lane to read.
+    pub(crate) fn next_page_request(&mut self) -> Option<PageRequest> {
+        if self.fetching >= self.setup.limits.in_flight || !self.has_room_for_pages() {
             return None;
         }
-        let key = self.fetches.pop_front()?;
+        let key = self.page_requests.pop_front()?;
         let hold = self.lanes.get(&key)?.hold.as_ref()?;
         self.fetching += 1;
-        Some(Fetch { after: hold.held.after.clone(), upto: hold.upto.clone(), lane: key })
+        Some(PageRequest { after: hold.held.after.clone(), upto: hold.upto.clone(), lane: key })
     }
 
-    /// Whether there is room for what lanes read. What is there for them must not wait for what
-    /// comes new, or both would wait for each other.
-    fn wants_fetched(&self) -> bool {
+    /// Returns whether there is room for pages of lanes. The limits are twice those for new events:
+    /// otherwise lanes and new events could wait for each other.
+    fn has_room_for_pages(&self) -> bool {
         self.queued_bytes <= 2 * self.setup.limits.queued_bytes
             && self.queued < 2 * self.setup.limits.queued
     }
@@ -273,22 +276,22 @@ impl Core {
         std::mem::take(&mut self.waits)
     }
 
-    fn next_turn(&mut self) -> u64 {
-        self.turns += 1;
-        self.turns
+    fn next_hold_id(&mut self) -> u64 {
+        self.last_hold_id += 1;
+        self.last_hold_id
     }
 
-    /// Whether a lane still waits for the reason of that turn.
-    pub(crate) fn is_waiting(&self, key: &str, turn: u64) -> bool {
+    /// Returns whether a lane is still in the hold of that number.
+    pub(crate) fn is_waiting(&self, key: &str, hold_id: u64) -> bool {
         let lane = self.lanes.get(key).filter(|lane| !lane.busy);
-        lane.and_then(|lane| lane.hold.as_ref()).is_some_and(|hold| hold.turn == turn)
+        lane.and_then(|lane| lane.hold.as_ref()).is_some_and(|hold| hold.hold_id == hold_id)
     }
 
-    /// Nothing is begun any more. What may happen once and was not begun has not happened.
-    pub(crate) fn wind_down(&mut self) {
+    /// Starts no more work. An at-most-once effect that has not begun is recorded as not begun.
+    pub(crate) fn stop(&mut self) {
         let ready = std::mem::take(&mut self.ready);
         let begun = std::mem::take(&mut self.pending.begun);
-        self.fetches.clear();
+        self.page_requests.clear();
         for key in ready.into_iter().chain(begun) {
             let lane = self.lanes.get_mut(&key);
             if lane.is_some_and(|lane| std::mem::take(&mut lane.begun)) {
@@ -297,8 +300,8 @@ impl Core {
         }
     }
 
-    /// Whether nothing is at work, and all that is finished is written.
-    pub(crate) fn is_wound_down(&self) -> bool {
-        self.at_work == 0 && self.pending.is_empty()
+    /// Returns whether no handler runs and all that is finished is written.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.running == 0 && self.pending.is_empty()
     }
 }

@@ -12,58 +12,67 @@ use crate::reactor::core::{Batch, Core};
 use crate::reactor::handler::Handler;
 use crate::reactor::journal::{JOURNAL, stream_of};
 
-/// A store that is busy is asked so often.
+/// The maximum number of attempts at an append while the store is busy.
 const ATTEMPTS: u32 = 8;
 
-/// An append of the reactor, and the store's answer.
-pub(crate) struct Written {
+/// A batch that was sent, and the store's answer.
+pub(crate) struct WriteResult {
     batch: Batch,
     answer: Result<Appended, AppendError>,
     /// Whether the results by themselves are in the store.
     known: bool,
 }
 
-/// What an answer means.
+/// What the answer means for the batch.
 pub(crate) enum Verdict {
     /// It is durable.
     Committed(Batch),
-    /// One of several was not taken.
+    /// One of several results failed.
     Split(Batch),
-    /// The one did not find what it rests on.
+    /// A condition of the single result does not hold.
     Conflicted(Batch, String),
-    /// The one will never be taken.
+    /// The store will never accept the single result.
     Refused(Batch, String),
-    /// The results of the one are in the store already.
+    /// The single result is already in the store.
     Recognised(Batch),
 }
 
 impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
-    /// Writes results and progress.
-    pub(super) fn write(&self, batch: Batch) -> impl Future<Output = Written> + Send + use<S, H> {
-        let append = self.core.append_of(&batch, self.checkpoint.clone());
+    /// Appends a batch.
+    pub(super) fn write(
+        &self,
+        batch: Batch,
+    ) -> impl Future<Output = WriteResult> + Send + use<S, H> {
+        let append = self.core.build_append(&batch, self.checkpoint.clone());
         let journal = stream_of(JOURNAL, self.core.reactor());
         let next_version = self.core.journal().next_version();
         let store = self.store.clone();
         async move {
-            let (answer, mut known) = (patiently(&store, append).await, false);
+            let (answer, mut known) = (append_with_retries(&store, append).await, false);
             if let Err(AppendError::Overlap(overlap)) = &answer
                 && let [done] = &batch.done[..]
                 && stream_in(overlap) != Some(&journal)
             {
-                // Its own results, or somebody's ids? By themselves they tell.
-                known = patiently(&store, done.results.add_to(Append::new())).await.is_ok();
+                // Are these its own results, or foreign events with the same ids? An append of the
+                // results alone tells.
+                known =
+                    append_with_retries(&store, done.results.add_to(Append::new())).await.is_ok();
             }
-            if answer.is_ok() && batch.is_whole() {
-                // What the full account makes superfluous. Should it fail, the next one does it.
+            if answer.is_ok() && batch.has_full_state() {
+                // Delete the facts before the full state. If this fails, the next full state does
+                // it.
                 let kept = Retention::default().truncate_before(next_version);
                 _ = store.set_retention(&journal, kept).await;
             }
-            Written { batch, answer, known }
+            WriteResult { batch, answer, known }
         }
     }
 }
 
-async fn patiently<S: EventStore>(store: &Arc<S>, append: Append) -> Result<Appended, AppendError> {
+async fn append_with_retries<S: EventStore>(
+    store: &Arc<S>,
+    append: Append,
+) -> Result<Appended, AppendError> {
     let mut attempt = 1;
     loop {
         match store.append(append.clone()).await {
@@ -73,9 +82,9 @@ async fn patiently<S: EventStore>(store: &Arc<S>, append: Append) -> Result<Appe
     }
 }
 
-impl Written {
+impl WriteResult {
     pub(crate) fn judge(self, core: &Core) -> Result<Verdict, ReactorError> {
-        let Written { batch, answer, known } = self;
+        let WriteResult { batch, answer, known } = self;
         let Err(error) = answer else { return Ok(Verdict::Committed(batch)) };
         let reactor = core.reactor();
         let journal = stream_of(JOURNAL, reactor);
@@ -104,8 +113,8 @@ impl Written {
     }
 }
 
-/// Whether what is known is what this cause has made before: then it is written, since all that a
-/// cause makes is written together.
+/// Returns whether the overlapping id derives from this cause. Then all results of the cause are
+/// written, because they are appended together.
 fn is_own(key: Uuid, overlap: &Overlap) -> bool {
     match overlap {
         Overlap::Partial { id, .. } | Overlap::Content { id, .. } => is_derived(key, *id),

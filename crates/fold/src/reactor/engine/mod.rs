@@ -1,5 +1,5 @@
-//! What a reactor waits for: events, handlers, appends, pages of lanes, dependencies, requests of
-//! people, and the time. All of it is one future that is polled by whoever runs it.
+//! The waiting of a reactor: for events, handlers, appends, pages of lanes, dependencies, requests
+//! of operators, and the time. All of it is one future that the caller polls.
 
 mod commit;
 mod sources;
@@ -11,20 +11,20 @@ use leftfold_api::{Cursor, Delivery, EventStore, Invalid, Query, Subscribe, Time
 
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
-use super::journal::{CONTROL, Low, load, stream_of};
+use super::journal::{CONTROL, LowMark, load, stream_of};
 use super::{Progress, ReactorError, control};
 use crate::time::Time;
-use commit::Written;
-use sources::{Happened, Sources};
-use waiting::Watching;
+use commit::WriteResult;
+use sources::{Sources, Wakeup};
+use waiting::WaitTracker;
 
-/// A run that is overtaken while it takes over tries again so often.
+/// The number of attempts at taking over, while appends of the previous run interfere.
 const TAKE_OVERS: u32 = 8;
 
-/// When an engine ends.
+/// When a run ends.
 pub(crate) enum End<'a> {
-    /// When it is told to.
-    Told(std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>),
+    /// When the given future is ready.
+    Stop(std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>),
     /// When it has done all that can be done now.
     CaughtUp,
 }
@@ -35,10 +35,10 @@ pub(crate) struct Engine<S: EventStore, H> {
     time: Arc<dyn Time>,
     core: Core,
     sources: Sources<S>,
-    watching: Watching,
-    /// Where the checkpoint is.
+    waits: WaitTracker,
+    /// The cursor in the checkpoint.
     checkpoint: Option<Cursor>,
-    /// Whether all that had come when it began was delivered.
+    /// Whether all events from before the start were delivered.
     caught_up: bool,
     stopping: bool,
 }
@@ -48,8 +48,8 @@ where
     S: EventStore<Subscription: 'static> + 'static,
     H: Handler,
 {
-    /// Takes over: from here on no other run of the reactor counts. What the run before it had
-    /// still under way may come between; then it takes over again, a few times.
+    /// Takes over: from here on no other run of the reactor can write. Pending appends of the
+    /// previous run may interfere; then it retries a few times.
     pub(crate) async fn start(
         store: Arc<S>,
         handler: Arc<H>,
@@ -76,7 +76,7 @@ where
     ) -> Result<Self, ReactorError> {
         let reactor = setup.reactor.clone();
         let mut journal = load(&*store, &reactor).await?;
-        if journal.low == Low::START {
+        if journal.low == LowMark::START {
             journal.low.cursor = start;
         }
         let checkpoint = store.checkpoint(&checkpoint_of(&reactor)).await?;
@@ -85,10 +85,10 @@ where
         let requests = Query::stream(stream_of(CONTROL, &reactor));
         let requests = store.subscribe(Subscribe::after(requests, journal.control.clone())).await?;
         let mut core = Core::new(setup, journal, time.now());
-        let first = core.takes_over();
+        let first = core.takeover_batch();
         let mut engine = Engine {
             sources: Sources::new(events, requests),
-            watching: Watching::default(),
+            waits: WaitTracker::default(),
             caught_up: false,
             stopping: false,
             store,
@@ -98,39 +98,39 @@ where
             checkpoint,
         };
         let written = engine.write(first).await;
-        engine.written(written)?;
+        engine.finish_write(written)?;
         Ok(engine)
     }
 
-    /// Runs until the end.
+    /// Runs until the end condition.
     pub(crate) async fn run(mut self, end: End<'_>) -> Result<Progress, ReactorError> {
-        let mut told = match end {
-            End::Told(told) => Some(told),
+        let mut stop = match end {
+            End::Stop(stop) => Some(stop),
             End::CaughtUp => None,
         };
         loop {
             let now = self.time.now();
-            self.core.at(now);
+            self.core.set_now(now);
             self.core.wake_due();
-            self.begin(now);
-            if self.is_over(told.is_none()) {
+            self.start_work(now);
+            if self.is_over(stop.is_none()) {
                 return Ok(self.progress());
             }
-            self.begin_waits();
-            let stop = told.as_mut().filter(|_| !self.stopping);
+            self.start_waits();
+            let stop = stop.as_mut().filter(|_| !self.stopping);
             match self.sources.next(stop).await {
-                Happened::Stop => self.stopping = true,
-                happened => self.take(happened)?,
+                Wakeup::Stop => self.stopping = true,
+                wakeup => self.handle_wakeup(wakeup)?,
             }
         }
     }
 
-    /// Begins all that can begin.
-    fn begin(&mut self, now: Timestamp) {
+    /// Starts all work that can start.
+    fn start_work(&mut self, now: Timestamp) {
         if self.stopping {
-            self.core.wind_down();
+            self.core.stop();
         } else {
-            self.begin_work();
+            self.start_handlers();
         }
         if !self.sources.is_writing()
             && let Some(batch) = self.core.next_batch()
@@ -144,17 +144,17 @@ where
         }
     }
 
-    fn begin_work(&mut self) {
+    fn start_handlers(&mut self) {
         while let Some(job) = self.core.next_job() {
             self.sources.work(self.handler.clone(), job);
         }
-        while let Some(fetch) = self.core.next_fetch() {
+        while let Some(fetch) = self.core.next_page_request() {
             let (store, query) = (self.store.clone(), self.core.query_of(&fetch.lane));
             self.sources.fetch(store, query, fetch, self.core.page_len());
         }
-        self.begin_waits();
+        self.start_waits();
         self.sources.listen_to_requests();
-        if self.core.wants_more() {
+        if self.core.has_room() {
             self.sources.listen_to_events();
         }
     }
@@ -164,10 +164,10 @@ where
             return false;
         }
         if self.stopping {
-            return self.core.is_wound_down();
+            return self.core.is_stopped();
         }
-        let is_idle = self.caught_up && self.core.is_idle() && self.watching.is_quiet();
-        when_caught_up && is_idle && !self.watching.search_again(self.core.counts().handled)
+        let is_idle = self.caught_up && self.core.is_idle() && self.waits.is_quiet();
+        when_caught_up && is_idle && !self.waits.search_again(self.core.counts().handled)
     }
 
     fn progress(&self) -> Progress {
@@ -175,21 +175,21 @@ where
         Progress { cursor, held_lanes: self.core.held(), counts }
     }
 
-    fn take(&mut self, happened: Happened) -> Result<(), ReactorError> {
-        self.core.at(self.time.now());
-        match happened {
-            Happened::Stop | Happened::Time => {}
-            Happened::Handled(lane, cause, ended) => self.core.finished(&lane, *cause, ended),
-            Happened::Written(written) => return self.written(*written),
-            Happened::Fetched(lane, upto, page) => self.core.fetched(&lane, page?, upto),
-            Happened::Event(delivery) => return self.delivered(delivery?),
-            Happened::Request(delivery) => self.requested(&delivery?),
-            Happened::Watched(watched) => return self.watched(watched),
+    fn handle_wakeup(&mut self, wakeup: Wakeup) -> Result<(), ReactorError> {
+        self.core.set_now(self.time.now());
+        match wakeup {
+            Wakeup::Stop | Wakeup::Time => {}
+            Wakeup::Handled(lane, cause, ended) => self.core.finish_handler(&lane, *cause, ended),
+            Wakeup::WriteResult(written) => return self.finish_write(*written),
+            Wakeup::Fetched(lane, upto, page) => self.core.add_page(&lane, page?, upto),
+            Wakeup::Event(delivery) => return self.handle_delivery(delivery?),
+            Wakeup::Request(delivery) => self.handle_request(&delivery?),
+            Wakeup::WatchResult(watched) => return self.handle_watch_result(watched),
         }
         Ok(())
     }
 
-    fn delivered(&mut self, delivery: Delivery) -> Result<(), ReactorError> {
+    fn handle_delivery(&mut self, delivery: Delivery) -> Result<(), ReactorError> {
         match delivery {
             Delivery::Event(event, at) => {
                 // The journal orders events by position: in several partitions they have no order.
@@ -204,25 +204,25 @@ where
         Ok(())
     }
 
-    fn requested(&mut self, delivery: &Delivery) {
+    fn handle_request(&mut self, delivery: &Delivery) {
         if let Delivery::Event(event, at) = delivery {
-            if let Some(request) = control::read(event) {
+            if let Some(request) = control::decode_request(event) {
                 self.core.resolve(&request.stream, request.version, request.skip);
             }
-            self.core.heard(at.clone());
+            self.core.record_requests(at.clone());
         }
     }
 
-    fn written(&mut self, written: Written) -> Result<(), ReactorError> {
+    fn finish_write(&mut self, written: WriteResult) -> Result<(), ReactorError> {
         match written.judge(&self.core)? {
             commit::Verdict::Committed(batch) => {
-                self.core.committed(batch);
+                self.core.finish_batch(batch);
                 self.checkpoint = Some(self.core.journal().low.cursor.clone());
             }
-            commit::Verdict::Split(batch) => self.core.split(batch),
-            commit::Verdict::Conflicted(batch, reason) => self.core.conflicted(batch, &reason),
-            commit::Verdict::Refused(batch, reason) => self.core.refused(batch, &reason),
-            commit::Verdict::Recognised(batch) => self.core.recognised(batch),
+            commit::Verdict::Split(batch) => self.core.split_batch(batch),
+            commit::Verdict::Conflicted(batch, reason) => self.core.retry_conflict(batch, &reason),
+            commit::Verdict::Refused(batch, reason) => self.core.park_refused(batch, &reason),
+            commit::Verdict::Recognised(batch) => self.core.drop_results(batch),
         }
         Ok(())
     }

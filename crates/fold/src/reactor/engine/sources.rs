@@ -8,12 +8,12 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 use leftfold_api::{Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp};
 
-use super::commit::Written;
-use super::waiting::Watched;
+use super::commit::WriteResult;
+use super::waiting::WatchResult;
 use crate::reactor::cause::Cause;
-use crate::reactor::core::{Fetch, Job, Page};
+use crate::reactor::core::{Job, Page, PageRequest};
 use crate::reactor::handler::Handler;
-use crate::reactor::journal::Low;
+use crate::reactor::journal::LowMark;
 use crate::reactor::options::without_bookkeeping;
 use crate::reactor::results::Results;
 use crate::reactor::setback::Setback;
@@ -22,44 +22,45 @@ use crate::time::{Time, Waiting};
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Next<S> = (<S as EventStore>::Subscription, Result<Delivery, ReadError>);
 
-/// What an engine is woken by.
-pub(super) enum Happened {
+/// A result that wakes the engine.
+pub(super) enum Wakeup {
     Stop,
     Time,
     Handled(String, Box<Cause>, Result<Results, Setback>),
-    Written(Box<Written>),
-    Fetched(String, Low, Result<Page, ReadError>),
+    WriteResult(Box<WriteResult>),
+    Fetched(String, LowMark, Result<Page, ReadError>),
     Event(Result<Delivery, ReadError>),
     Request(Result<Delivery, ReadError>),
-    Watched(Watched),
+    WatchResult(WatchResult),
 }
 
-/// A subscription that is asked only when there is room for what it delivers.
-struct Listening<S: EventStore> {
+/// A subscription that is polled only when there is room for its events.
+struct LazySubscription<S: EventStore> {
     idle: Option<S::Subscription>,
     next: Option<Boxed<Next<S>>>,
 }
 
 /// All that an engine waits for at a time.
 pub(super) struct Sources<S: EventStore> {
-    events: Listening<S>,
-    requests: Listening<S>,
-    work: FuturesUnordered<Boxed<Happened>>,
-    write: Option<Boxed<Written>>,
+    events: LazySubscription<S>,
+    requests: LazySubscription<S>,
+    work: FuturesUnordered<Boxed<Wakeup>>,
+    write: Option<Boxed<WriteResult>>,
     sleep: Option<(Timestamp, Waiting)>,
-    /// All that comes, for those who wait for something.
-    following: Option<Listening<S>>,
+    /// The subscription to new events, for lanes that wait for a dependency.
+    following: Option<LazySubscription<S>>,
     starting: Option<Boxed<Result<S::Subscription, ReadError>>>,
 }
 
-impl<S: EventStore<Subscription: 'static>> Listening<S> {
+impl<S: EventStore<Subscription: 'static>> LazySubscription<S> {
     fn to(subscription: S::Subscription) -> Self {
-        Listening { idle: Some(subscription), next: None }
+        LazySubscription { idle: Some(subscription), next: None }
     }
 
     fn ask(&mut self) {
         if let Some(mut subscription) = self.idle.take() {
-            // The subscription goes along, so that no delivery is cut short by what else happens.
+            // The subscription moves into the future, so that no delivery is interrupted by another
+            // event.
             self.next = Some(Box::pin(async move {
                 let delivery = subscription.next().await;
                 (subscription, delivery)
@@ -83,8 +84,8 @@ where
 {
     pub(super) fn new(events: S::Subscription, requests: S::Subscription) -> Self {
         Sources {
-            events: Listening::to(events),
-            requests: Listening::to(requests),
+            events: LazySubscription::to(events),
+            requests: LazySubscription::to(requests),
             work: FuturesUnordered::new(),
             write: None,
             sleep: None,
@@ -101,8 +102,8 @@ where
         self.requests.ask();
     }
 
-    /// Begins to follow all that comes from now on.
-    pub(super) fn follow_what_comes(&mut self, store: Arc<S>) {
+    /// Starts to follow all new events from now on.
+    pub(super) fn follow_new_events(&mut self, store: Arc<S>) {
         self.starting = Some(Box::pin(async move {
             let head = store.head().await?;
             let everything = without_bookkeeping(Query::All);
@@ -110,12 +111,12 @@ where
         }));
     }
 
-    pub(super) fn follow_no_more(&mut self) {
+    pub(super) fn stop_following(&mut self) {
         self.following = None;
     }
 
-    pub(super) fn listen_to_what_comes(&mut self) {
-        self.following.iter_mut().for_each(Listening::ask);
+    pub(super) fn listen_to_new_events(&mut self) {
+        self.following.iter_mut().for_each(LazySubscription::ask);
     }
 
     /// Calls the handler.
@@ -123,20 +124,20 @@ where
         let Job { lane, cause } = job;
         self.push(async move {
             let handled = AssertUnwindSafe(handler.handle(cause.clone())).catch_unwind().await;
-            let ended = handled.unwrap_or_else(|panic| Err(Setback::retry(words_of(&*panic))));
-            Happened::Handled(lane, Box::new(cause), ended)
+            let ended = handled.unwrap_or_else(|panic| Err(Setback::retry(panic_text(&*panic))));
+            Wakeup::Handled(lane, Box::new(cause), ended)
         });
     }
 
     /// Reads the next events of a lane.
-    pub(super) fn fetch(&mut self, store: Arc<S>, query: Query, fetch: Fetch, most: usize) {
+    pub(super) fn fetch(&mut self, store: Arc<S>, query: Query, fetch: PageRequest, most: usize) {
         self.push(async move {
             let page = page(&*store, query, &fetch, most).await;
-            Happened::Fetched(fetch.lane, fetch.upto, page)
+            Wakeup::Fetched(fetch.lane, fetch.upto, page)
         });
     }
 
-    pub(super) fn push(&mut self, work: impl Future<Output = Happened> + Send + 'static) {
+    pub(super) fn push(&mut self, work: impl Future<Output = Wakeup> + Send + 'static) {
         self.work.push(Box::pin(work));
     }
 
@@ -144,11 +145,11 @@ where
         self.write.is_some()
     }
 
-    pub(super) fn writing(&mut self, write: Boxed<Written>) {
+    pub(super) fn writing(&mut self, write: Boxed<WriteResult>) {
         self.write = Some(write);
     }
 
-    /// Wakes up then.
+    /// Sets the time at which to wake up.
     pub(super) fn sleep(&mut self, due: Timestamp, time: &dyn Time) {
         if self.sleep.as_ref().is_none_or(|(at, _)| *at != due) {
             self.sleep = Some((due, time.until(due)));
@@ -159,70 +160,71 @@ where
         self.sleep = None;
     }
 
-    /// The next thing that happens.
+    /// Waits for the next result.
     pub(super) async fn next(
         &mut self,
         mut stop: Option<&mut Pin<Box<dyn Future<Output = ()> + Send + '_>>>,
-    ) -> Happened {
+    ) -> Wakeup {
         poll_fn(|cx| {
             if let Some(stop) = &mut stop
                 && stop.as_mut().poll(cx).is_ready()
             {
-                return Poll::Ready(Happened::Stop);
+                return Poll::Ready(Wakeup::Stop);
             }
             self.poll(cx)
         })
         .await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wakeup> {
         if let Some(write) = &mut self.write
             && let Poll::Ready(written) = write.as_mut().poll(cx)
         {
             self.write = None;
-            return Poll::Ready(Happened::Written(Box::new(written)));
+            return Poll::Ready(Wakeup::WriteResult(Box::new(written)));
         }
-        if let Poll::Ready(Some(happened)) = Pin::new(&mut self.work).poll_next(cx) {
-            return Poll::Ready(happened);
+        if let Poll::Ready(Some(wakeup)) = Pin::new(&mut self.work).poll_next(cx) {
+            return Poll::Ready(wakeup);
         }
         if let Poll::Ready(delivery) = self.requests.poll(cx) {
-            return Poll::Ready(Happened::Request(delivery));
+            return Poll::Ready(Wakeup::Request(delivery));
         }
         if let Poll::Ready(watched) = self.poll_following(cx) {
-            return Poll::Ready(Happened::Watched(watched));
+            return Poll::Ready(Wakeup::WatchResult(watched));
         }
         if let Poll::Ready(delivery) = self.events.poll(cx) {
-            return Poll::Ready(Happened::Event(delivery));
+            return Poll::Ready(Wakeup::Event(delivery));
         }
         if let Some((_, sleep)) = &mut self.sleep
             && sleep.as_mut().poll(cx).is_ready()
         {
             self.sleep = None;
-            return Poll::Ready(Happened::Time);
+            return Poll::Ready(Wakeup::Time);
         }
         Poll::Pending
     }
 
-    fn poll_following(&mut self, cx: &mut Context<'_>) -> Poll<Watched> {
+    fn poll_following(&mut self, cx: &mut Context<'_>) -> Poll<WatchResult> {
         if let Some(starting) = &mut self.starting
             && let Poll::Ready(started) = starting.as_mut().poll(cx)
         {
             self.starting = None;
-            let started = started.map(|following| self.following = Some(Listening::to(following)));
-            return Poll::Ready(Watched::Started(started));
+            let started =
+                started.map(|following| self.following = Some(LazySubscription::to(following)));
+            return Poll::Ready(WatchResult::Started(started));
         }
         match &mut self.following {
-            Some(following) => following.poll(cx).map(Watched::Came),
+            Some(following) => following.poll(cx).map(WatchResult::NewEvent),
             None => Poll::Pending,
         }
     }
 }
 
-/// The next events of a lane, of those that had come already when they are asked for.
+/// Reads the next events of a lane, up to the last one that had arrived at the request.
 async fn page(
     store: &impl EventStore,
     query: Query,
-    fetch: &Fetch,
+    fetch: &PageRequest,
     most: usize,
 ) -> Result<Page, ReadError> {
     let mut subscription = store.subscribe(Subscribe::after(query, fetch.after.clone())).await?;
@@ -246,8 +248,8 @@ async fn page(
     Ok(page)
 }
 
-/// What a panic said.
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// Returns the error text for a panic.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("the handler panicked: {}", words.unwrap_or_default())

@@ -1,68 +1,69 @@
-//! Dependencies that lanes wait for: looked for once in what is there, and then in all that comes.
-//! What comes is followed before what is there is searched, so nothing falls between.
+//! The dependencies that lanes wait for: each is searched once in the past, and then in all new
+//! events. The subscription to new events starts before the search, so no event is missed.
 
 use std::collections::VecDeque;
 
 use leftfold_api::{Cursor, Delivery, EventStore, Query, Read, ReadError};
 
-use super::{Engine, Happened};
+use super::{Engine, Wakeup};
 use crate::reactor::ReactorError;
 use crate::reactor::core::Wait;
 use crate::reactor::handler::Handler;
-use crate::reactor::watch::{Watch, asks_an_index};
+use crate::reactor::watch::{WaitIndex, names_an_index};
 
-/// Searches for dependencies at a time.
+/// The maximum number of concurrent searches.
 const SEARCHES: usize = 32;
-/// Waits that have ended otherwise are cleared away when there are so many more than held lanes, or
-/// when half of all are known to have ended: so that clearing costs little for each.
+/// Ended waits are removed when the waits exceed twice the held lanes by this number, or when half
+/// of all are known to have ended. So the cost per wait is small.
 const SPARE: usize = 1_024;
 
 #[derive(Default)]
-pub(super) struct Watching {
-    /// Not looked for yet.
+pub(super) struct WaitTracker {
+    /// Waits whose search has not started.
     new: VecDeque<Wait>,
-    watch: Watch,
-    /// Whether what comes is looked at.
-    following: Following,
+    watch: WaitIndex,
+    /// Whether new events are followed.
+    following: FollowState,
     searches: usize,
-    /// Waits that a search has ended.
+    /// The number of waits that a search has ended.
     ended: usize,
-    /// How much had been handled when all was looked for last.
+    /// The number of handled events at the last search for all waits.
     searched_at: u64,
 }
 
-/// Whether what comes is looked at. Nothing is while nobody waits.
+/// Whether new events are followed. They are not while no lane waits.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Following {
+enum FollowState {
     #[default]
     Off,
     Starting,
     On,
 }
 
-/// What a search or a look at what comes has come to.
-pub(super) enum Watched {
-    /// What comes after this is looked at from now on.
+/// The result of a search or of following new events.
+pub(super) enum WatchResult {
+    /// New events after this point are followed.
     Started(Result<(), ReadError>),
-    /// A search; the cursor after what was found.
+    /// A search has ended; the cursor after the event that it found.
     Searched(String, u64, Result<Option<Cursor>, ReadError>),
-    /// What has come.
-    Came(Result<Delivery, ReadError>),
+    /// The next new event.
+    NewEvent(Result<Delivery, ReadError>),
 }
 
-impl Watching {
-    /// Whether all was looked for.
+impl WaitTracker {
+    /// Returns whether no search is pending.
     pub(super) fn is_quiet(&self) -> bool {
-        self.new.is_empty() && self.searches == 0 && self.following != Following::Starting
+        self.new.is_empty() && self.searches == 0 && self.following != FollowState::Starting
     }
 
-    /// Looks for all again, if more has been handled since; says whether there is anything to do.
+    /// Searches again for all waits if more events were handled since; returns whether there are
+    /// any.
     pub(super) fn search_again(&mut self, handled: u64) -> bool {
         if std::mem::replace(&mut self.searched_at, handled) == handled {
             return false;
         }
         self.ended = 0;
-        self.new.extend(self.watch.take());
+        self.new.extend(self.watch.remove_all());
         !self.new.is_empty()
     }
 }
@@ -72,75 +73,75 @@ where
     S: EventStore<Subscription: 'static> + 'static,
     H: Handler,
 {
-    pub(super) fn begin_waits(&mut self) {
+    pub(super) fn start_waits(&mut self) {
         for wait in self.core.take_waits() {
-            match asks_an_index(&wait.query) {
-                true => self.core.can_not_wait(&wait.lane, wait.turn),
-                false => self.watching.new.push_back(wait),
+            match names_an_index(&wait.query) {
+                true => self.core.reject_wait(&wait.lane, wait.hold_id),
+                false => self.waits.new.push_back(wait),
             }
         }
-        self.clear_away();
-        match self.watching.following {
-            Following::Off if !self.watching.new.is_empty() => {
-                self.watching.following = Following::Starting;
-                self.sources.follow_what_comes(self.store.clone());
+        self.remove_ended_waits();
+        match self.waits.following {
+            FollowState::Off if !self.waits.new.is_empty() => {
+                self.waits.following = FollowState::Starting;
+                self.sources.follow_new_events(self.store.clone());
             }
-            Following::On if self.watching.is_quiet() && self.watching.watch.len() == 0 => {
-                self.watching.following = Following::Off;
-                self.sources.follow_no_more();
+            FollowState::On if self.waits.is_quiet() && self.waits.watch.len() == 0 => {
+                self.waits.following = FollowState::Off;
+                self.sources.stop_following();
             }
-            Following::On => {
-                self.begin_searches();
-                self.sources.listen_to_what_comes();
+            FollowState::On => {
+                self.start_searches();
+                self.sources.listen_to_new_events();
             }
-            Following::Off | Following::Starting => {}
+            FollowState::Off | FollowState::Starting => {}
         }
     }
 
-    fn clear_away(&mut self) {
-        let (all, ended) = (self.watching.watch.len(), self.watching.ended);
+    fn remove_ended_waits(&mut self) {
+        let (all, ended) = (self.waits.watch.len(), self.waits.ended);
         if all > 2 * self.core.held() + SPARE || (ended > 0 && ended * 2 >= all) {
-            self.watching.watch.retain(|wait| self.core.is_waiting(&wait.lane, wait.turn));
-            self.watching.ended = 0;
+            self.waits.watch.retain(|wait| self.core.is_waiting(&wait.lane, wait.hold_id));
+            self.waits.ended = 0;
         }
     }
 
-    fn begin_searches(&mut self) {
-        while self.watching.searches < SEARCHES
-            && let Some(wait) = self.watching.new.pop_front()
+    fn start_searches(&mut self) {
+        while self.waits.searches < SEARCHES
+            && let Some(wait) = self.waits.new.pop_front()
         {
-            if !self.core.is_waiting(&wait.lane, wait.turn) {
+            if !self.core.is_waiting(&wait.lane, wait.hold_id) {
                 continue;
             }
             let (store, query, after) =
                 (self.store.clone(), wait.query.clone(), wait.after.clone());
-            let (lane, turn) = (wait.lane.clone(), wait.turn);
-            self.watching.watch.add(wait);
-            self.watching.searches += 1;
+            let (lane, hold_id) = (wait.lane.clone(), wait.hold_id);
+            self.waits.watch.add(wait);
+            self.waits.searches += 1;
             self.sources.push(async move {
                 let found = search(&*store, query, after).await;
-                Happened::Watched(Watched::Searched(lane, turn, found))
+                Wakeup::WatchResult(WatchResult::Searched(lane, hold_id, found))
             });
         }
     }
 
-    pub(super) fn watched(&mut self, watched: Watched) -> Result<(), ReactorError> {
+    pub(super) fn handle_watch_result(&mut self, watched: WatchResult) -> Result<(), ReactorError> {
         match watched {
-            Watched::Started(started) => {
+            WatchResult::Started(started) => {
                 started?;
-                self.watching.following = Following::On;
+                self.waits.following = FollowState::On;
             }
-            Watched::Searched(lane, turn, found) => {
-                self.watching.searches -= 1;
+            WatchResult::Searched(lane, hold_id, found) => {
+                self.waits.searches -= 1;
                 if let Some(at) = found? {
-                    self.watching.ended += 1;
-                    self.core.woken(&lane, turn, at);
+                    self.waits.ended += 1;
+                    self.core.wake(&lane, hold_id, at);
                 }
             }
-            Watched::Came(delivery) => {
+            WatchResult::NewEvent(delivery) => {
                 if let Delivery::Event(event, at) = delivery? {
-                    for (lane, turn) in self.watching.watch.met_by(&event) {
-                        self.core.woken(&lane, turn, at.clone());
+                    for (lane, hold_id) in self.waits.watch.remove_matching(&event) {
+                        self.core.wake(&lane, hold_id, at.clone());
                     }
                 }
             }
@@ -149,7 +150,7 @@ where
     }
 }
 
-/// The cursor after the first event that the query yields.
+/// Returns the cursor after the first event of the query.
 async fn search(
     store: &impl EventStore,
     query: Query,

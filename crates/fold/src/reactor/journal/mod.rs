@@ -1,31 +1,32 @@
-//! What a reactor has done, as facts in a stream of its own.
+//! The journal of a reactor: its progress as facts in a stream of its own.
 //!
-//! Each append of a reactor ends with one fact that says what has changed: how far everything is
-//! finished, what is finished beyond, and which lanes are held up and why. The state is a fold over
-//! these facts. Every so often a fact tells all of it, so that loading need not go further back.
+//! Each append of a reactor ends with one fact that records the change: up to where all events are
+//! finished, which later ones are finished, and which lanes are held up and why. The state is the
+//! fold of these facts. Now and then the facts are a full state, so that a load need not go further
+//! back.
 //!
-//! The facts are appended at the version that the reactor knows: of two that run under the same name
-//! the older finds another's fact there, and stops.
+//! The facts are appended at the version that the reactor expects. If two processes run the same
+//! reactor, the older one finds a fact of the other there, and stops.
 
 mod fact;
 mod load;
 mod state;
 
-pub(crate) use fact::{Head, Held, Low, Moved, State};
+pub(crate) use fact::{HeadEvent, HoldState, JournalFact, LaneState, LowMark};
 pub(crate) use load::load;
 pub(crate) use state::Journal;
 
 /// The category of the journals' streams.
 pub(crate) const JOURNAL: &str = "leftfold.reactor";
-/// The category of the streams that hold what people ask of a reactor.
+/// The category of the streams with operators' requests.
 pub(crate) const CONTROL: &str = "leftfold.control";
-/// The category of the streams that tell what was parked.
+/// The category of the streams with parked events.
 pub(crate) const PARKED: &str = "leftfold.parked";
 
-/// The type of a journal's facts.
-pub(crate) const MOVED: &str = "leftfold.ReactorMoved";
+/// The event type of a journal's facts.
+pub(crate) const FACT_TYPE: &str = "leftfold.ReactorMoved";
 
-/// A reactor's stream of a category.
+/// Returns a reactor's stream of a category.
 pub(crate) fn stream_of(category: &str, reactor: &str) -> String {
     format!("{category}-{reactor}")
 }

@@ -3,23 +3,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use leftfold_api::Cursor;
 use uuid::Uuid;
 
-use super::{Held, Low, Moved};
+use super::{JournalFact, LaneState, LowMark};
 
-/// Lanes and positions that one fact tells at most, so that no fact is too large for an event:
-/// names have up to 1,024 bytes, reasons are cut.
+/// The most lanes and positions in one fact, so that no fact is too large for an event: names have
+/// up to 1,024 bytes, and reasons are truncated.
 const PART: usize = 500;
 
-/// What a reactor has done: the fold of its journal.
+/// The state of a reactor: the fold of its journal.
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
-    /// The version of the last fact; none if there is none yet.
+    /// The version of the last fact, or `None` if there is none yet.
     pub(crate) version: Option<u64>,
-    /// The version of the fact that the last full account begins with.
-    pub(crate) whole_since: u64,
-    pub(crate) low: Low,
-    /// Finished beyond `low`.
+    /// The version of the first fact of the last full state.
+    pub(crate) full_state_version: u64,
+    pub(crate) low: LowMark,
+    /// The positions of finished events beyond `low`.
     pub(crate) done: BTreeSet<u64>,
-    pub(crate) lanes: BTreeMap<String, Held>,
+    pub(crate) lanes: BTreeMap<String, LaneState>,
     pub(crate) control: Cursor,
 }
 
@@ -27,8 +27,8 @@ impl Default for Journal {
     fn default() -> Self {
         Journal {
             version: None,
-            whole_since: 0,
-            low: Low::START,
+            full_state_version: 0,
+            low: LowMark::START,
             done: BTreeSet::new(),
             lanes: BTreeMap::new(),
             control: Cursor::START,
@@ -37,15 +37,15 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// The version that the next fact will have.
+    /// Returns the version of the next fact.
     pub(crate) fn next_version(&self) -> u64 {
         self.version.map_or(0, |version| version + 1)
     }
 
-    pub(crate) fn apply(&mut self, moved: &Moved) {
+    pub(crate) fn apply(&mut self, moved: &JournalFact) {
         let version = self.next_version();
         if let Some((0, _)) = moved.whole {
-            *self = Journal { whole_since: version, ..Journal::default() };
+            *self = Journal { full_state_version: version, ..Journal::default() };
         }
         self.version = Some(version);
         self.low = moved.low.clone();
@@ -62,15 +62,17 @@ impl Journal {
         }
     }
 
-    /// All of it, in facts that are to be appended together.
-    pub(crate) fn whole(&self, run: Uuid) -> Vec<Moved> {
-        let mut parts = vec![Moved { control: Some(self.control.clone()), ..self.part(run) }];
+    /// Returns the full state as facts that are appended together.
+    pub(crate) fn full_state(&self, run: Uuid) -> Vec<JournalFact> {
+        let mut parts = vec![JournalFact { control: Some(self.control.clone()), ..self.part(run) }];
         let done: Vec<u64> = self.done.iter().copied().collect();
-        parts.extend(done.chunks(PART).map(|done| Moved { done: done.to_vec(), ..self.part(run) }));
+        parts.extend(
+            done.chunks(PART).map(|done| JournalFact { done: done.to_vec(), ..self.part(run) }),
+        );
         let held: Vec<_> =
             self.lanes.iter().map(|(lane, held)| (lane.clone(), Some(held.clone()))).collect();
         let held = held.chunks(PART);
-        parts.extend(held.map(|lanes| Moved { lanes: lanes.to_vec(), ..self.part(run) }));
+        parts.extend(held.map(|lanes| JournalFact { lanes: lanes.to_vec(), ..self.part(run) }));
         let of = parts.len() as u32;
         for (number, part) in (0..).zip(&mut parts) {
             part.whole = Some((number, of));
@@ -78,25 +80,25 @@ impl Journal {
         parts
     }
 
-    fn part(&self, run: Uuid) -> Moved {
+    fn part(&self, run: Uuid) -> JournalFact {
         let low = self.low.clone();
-        Moved { run, low, done: Vec::new(), lanes: Vec::new(), control: None, whole: None }
+        JournalFact { run, low, done: Vec::new(), lanes: Vec::new(), control: None, whole: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::journal::State;
+    use crate::reactor::journal::HoldState;
 
-    fn moved(low: u64, done: &[u64]) -> Moved {
-        let low = Low { cursor: Cursor::START, position: low };
+    fn moved(low: u64, done: &[u64]) -> JournalFact {
+        let low = LowMark { cursor: Cursor::START, position: low };
         let done = done.to_vec();
-        Moved { run: Uuid::nil(), low, done, lanes: Vec::new(), control: None, whole: None }
+        JournalFact { run: Uuid::nil(), low, done, lanes: Vec::new(), control: None, whole: None }
     }
 
     #[test]
-    fn what_is_below_the_low_mark_is_forgotten() {
+    fn apply_drops_positions_below_the_low_mark() {
         let mut journal = Journal::default();
         journal.apply(&moved(1, &[3, 5, 8]));
         journal.apply(&moved(5, &[9]));
@@ -105,15 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn a_full_account_folds_to_the_same_state() {
+    fn a_full_state_folds_to_the_same_journal() {
         let mut journal = Journal::default();
         journal.apply(&moved(7, &(9..2_000).collect::<Vec<_>>()));
-        let held = Held { after: Cursor::START, head: None, state: State::Behind };
+        let held = LaneState { after: Cursor::START, head: None, state: HoldState::Behind };
         let lanes = (0..1_200).map(|n| (format!("lane-{n}"), Some(held.clone()))).collect();
-        journal.apply(&Moved { lanes, ..moved(8, &[]) });
+        journal.apply(&JournalFact { lanes, ..moved(8, &[]) });
         let mut again = Journal::default();
         again.apply(&moved(1, &[2_500]));
-        for part in journal.whole(Uuid::nil()) {
+        for part in journal.full_state(Uuid::nil()) {
             let text = serde_json::to_string(&part).unwrap();
             again.apply(&serde_json::from_str(&text).unwrap());
         }

@@ -6,7 +6,7 @@ use leftfold::{Append, By, Command, Event, Query, State};
 
 use crate::flows::support::World;
 
-/// What islands tell each other.
+/// The messages between islands.
 #[derive(Debug, PartialEq, Event)]
 enum Island {
     Asked { boats: u32 },
@@ -86,17 +86,17 @@ fn messages_arrive_once_and_in_the_order_of_their_sender() {
 }
 
 #[test]
-fn a_receiver_may_be_its_own_sender_and_a_replay_sends_nothing() {
+fn an_entity_can_message_itself_and_a_replay_sends_nothing() {
     let world = World::new();
     ask(&world, "island-a", "island-a", 1);
     deliver(&world);
     assert_eq!(sent(&world, "island-a"), [1]);
-    // Loading folds facts: nothing is appended by it.
+    // Loading only folds events and appends nothing.
     assert_eq!(world.read(Query::stream("island-a")).len(), 2);
 }
 
 #[test]
-fn an_event_that_is_addressed_to_nobody_is_no_message() {
+fn an_event_without_a_receiver_is_no_message() {
     let world = World::new();
     let unaddressed = Island::Asked { boats: 1 }.to_new().unwrap();
     world.append(Append::new().event("island-a", unaddressed));

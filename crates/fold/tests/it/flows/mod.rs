@@ -1,4 +1,4 @@
-//! Timers, processes and messages: once, in order, across restarts.
+//! Timers, processes and messages: exactly once, in order, across restarts.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod messages;

@@ -15,7 +15,7 @@ enum Trip {
     TimedOut,
 }
 
-/// A trip is on when hotel and flight are confirmed within an hour.
+/// A trip takes place if hotel and flight are confirmed within an hour.
 #[derive(Default, Clone)]
 struct Booking {
     hotel: bool,
@@ -75,7 +75,7 @@ fn run(world: &World) {
 }
 
 #[test]
-fn a_process_combines_streams_and_says_once_what_follows() {
+fn a_process_combines_streams_and_reacts_once() {
     let world = World::new();
     for trip in ["x", "y", "z"] {
         happen(&world, &format!("trip-{trip}"), trip, "Booked");
@@ -89,14 +89,14 @@ fn a_process_combines_streams_and_says_once_what_follows() {
     run(&world);
     world.time.advance(Duration::from_secs(7_200));
     run(&world);
-    // A second confirmation says the same again: that is the process's own decision.
+    // The second confirmation leads to a second result: the process decides so.
     assert_eq!(world.types("outcome-y"), ["On", "On"]);
     assert_eq!(world.types("outcome-x"), ["On"]);
     assert_eq!(world.types("outcome-z"), ["Off"]);
 }
 
 #[test]
-fn a_deadline_survives_restarts_and_what_comes_too_late_changes_nothing() {
+fn a_deadline_survives_restarts_and_late_events_change_nothing() {
     let world = World::new();
     happen(&world, "trip-x", "x", "Booked");
     run(&world);
@@ -109,9 +109,9 @@ fn a_deadline_survives_restarts_and_what_comes_too_late_changes_nothing() {
     assert_eq!(world.types("trip-x"), ["Booked", "TimedOut"]);
 }
 
-/// Whether the states are held in memory or read again, the same follows.
+/// The same follows whether all events are handled at once or over several runs.
 #[test]
-fn a_process_of_many_events_is_folded_the_same_with_and_without_memory() {
+fn a_process_reacts_the_same_in_one_run_or_several() {
     let outcomes = [false, true].map(|at_once| {
         let world = World::new();
         for n in 0..150 {

@@ -26,7 +26,7 @@ impl World {
         self.append(Append::new().event(stream, event));
     }
 
-    /// Whatever fails is tried again until nothing is left to do but wait.
+    /// Runs a reactor until nothing is left to do now.
     pub(crate) fn catch_up<H: Handler>(&self, reactor: Reactor<Embedded, H>) -> Progress {
         pollster::block_on(reactor.time(self.time.clone()).catch_up()).unwrap()
     }

@@ -44,7 +44,7 @@ fn a_timer_fires_once_when_it_is_due_and_not_before() {
 }
 
 #[test]
-fn a_running_clockwork_fires_when_the_time_comes() {
+fn a_running_timer_reactor_fires_on_time() {
     let world = World::new();
     set(&world, "bell", 1);
     let time = world.time.clone();
@@ -64,8 +64,8 @@ fn a_running_clockwork_fires_when_the_time_comes() {
             }
         }
     };
-    let clockwork = timers(world.store.clone()).time(world.time.clone());
-    pollster::block_on(clockwork.run_until(rings)).unwrap();
+    let reactor = timers(world.store.clone()).time(world.time.clone());
+    pollster::block_on(reactor.run_until(rings)).unwrap();
     assert_eq!(rung(&world), ["{\"hours\":1}"]);
 }
 
@@ -107,7 +107,7 @@ fn a_cancelled_timer_never_fires() {
 }
 
 #[test]
-fn any_bytes_can_be_what_is_appended() {
+fn a_timers_event_can_have_any_bytes() {
     let world = World::new();
     let mut event = NewEvent::new("Raw", vec![0xff, 0, 1]).correlation("c-1");
     event.schema_version = 4;

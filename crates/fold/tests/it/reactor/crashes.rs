@@ -1,5 +1,5 @@
-//! The process dies at every step at which it can: the future is dropped after so many polls. What
-//! was at work is gone; what is in the store stays.
+//! A crash at every step: the future is dropped after a number of polls. Work in progress is lost;
+//! the store's content stays.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use leftfold::reactor::{Cause, Guarantee, Parked, ReactorLimits, Setback};
 
 use crate::reactor::support::{World, echo, of, poll_once};
 
-/// Polls until something changes; true if the run has ended.
-fn polls<T>(run: &mut std::pin::Pin<&mut impl Future<Output = T>>, times: u32) -> bool {
+/// Polls up to `times` times; returns whether the future has ended.
+fn poll_up_to<T>(run: &mut std::pin::Pin<&mut impl Future<Output = T>>, times: u32) -> bool {
     (0..times).any(|_| {
         let ended = pollster::block_on(async { poll_once(run).await });
         std::thread::yield_now();
@@ -23,10 +23,10 @@ fn limits() -> ReactorLimits {
     limits
 }
 
-/// How often each event's handler was called.
+/// Counts how often each event's handler was called.
 fn calls(world: &World) -> BTreeMap<String, u32> {
     let mut calls = BTreeMap::new();
-    for entry in world.take_diary() {
+    for entry in world.take_calls() {
         *calls.entry(entry).or_default() += 1;
     }
     calls
@@ -36,9 +36,9 @@ fn calls(world: &World) -> BTreeMap<String, u32> {
 fn a_crash_at_any_step_repeats_no_result_and_few_effects() {
     for step in 0..120 {
         let world = World::new();
-        world.place(4, 4);
+        world.append_orders(4, 4);
         let handler = || {
-            world.noting(|cause: &Cause| match of(cause, "o-1", 1) && cause.attempt == 1 {
+            world.logging(|cause: &Cause| match of(cause, "o-1", 1) && cause.attempt == 1 {
                 true => Err(Setback::retry("once")),
                 false => echo(cause),
             })
@@ -46,14 +46,15 @@ fn a_crash_at_any_step_repeats_no_result_and_few_effects() {
         {
             let reactor = world.reactor(handler()).limits(limits());
             let mut run = std::pin::pin!(reactor.catch_up());
-            polls(&mut run, step);
+            poll_up_to(&mut run, step);
         }
         for _ in 0..3 {
             world.catch_up(&world.reactor(handler()).limits(limits()));
             world.time.advance(std::time::Duration::from_secs(10));
         }
-        world.must_have_echoed(4, 4);
-        // What had ended but was not durable, and what was at work: two appends' worth at most.
+        world.assert_echoed(4, 4);
+        // Effects that had ended but were not durable, and running ones: at most two appends'
+        // worth.
         let repeated: u32 = calls(&world).values().map(|calls| calls - 1).sum();
         assert!(repeated <= 3 + 2 * 2 + 1, "step {step}: {repeated} effects were repeated");
     }
@@ -63,15 +64,15 @@ fn a_crash_at_any_step_repeats_no_result_and_few_effects() {
 fn at_most_once_a_crash_at_any_step_repeats_no_effect_and_drops_none() {
     for step in 0..120 {
         let world = World::new();
-        world.place(4, 4);
+        world.append_orders(4, 4);
         let reactor = || {
-            let reactor = world.reactor(world.noting(echo)).limits(limits());
+            let reactor = world.reactor(world.logging(echo)).limits(limits());
             reactor.guarantee(Guarantee::AtMostOnce)
         };
         {
             let reactor = reactor();
             let mut run = std::pin::pin!(reactor.catch_up());
-            polls(&mut run, step);
+            poll_up_to(&mut run, step);
         }
         world.catch_up(&reactor());
         let parked = pollster::block_on(Parked::of("r", &*world.store).list()).unwrap();

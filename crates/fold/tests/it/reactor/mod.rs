@@ -1,4 +1,4 @@
-//! Reactors: what happens once, in which order, and what becomes of what fails.
+//! Reactors: guarantees, order, and the handling of failures.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;

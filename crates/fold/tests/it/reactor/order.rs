@@ -9,21 +9,21 @@ use crate::reactor::support::{World, echo};
 #[test]
 fn each_event_is_handled_once_and_in_the_order_of_its_stream() {
     let world = World::new();
-    world.place(7, 30);
-    let progress = world.catch_up(&world.reactor(world.noting(echo)));
+    world.append_orders(7, 30);
+    let progress = world.catch_up(&world.reactor(world.logging(echo)));
     assert_eq!(progress.counts.handled, 210);
-    world.must_have_echoed(7, 30);
-    let diary = world.take_diary();
+    world.assert_echoed(7, 30);
+    let call_log = world.take_calls();
     for stream in 0..7 {
         let own: Vec<_> =
-            diary.iter().filter(|entry| entry.starts_with(&format!("o-{stream}@"))).collect();
+            call_log.iter().filter(|entry| entry.starts_with(&format!("o-{stream}@"))).collect();
         let expected: Vec<_> = (0..30).map(|n| format!("o-{stream}@{n}")).collect();
         assert_eq!(own, expected.iter().collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn results_know_their_cause_and_have_ids_that_never_change() {
+fn results_name_their_cause_and_have_stable_ids() {
     let world = World::new();
     world.append("o-1", "Placed", "1");
     world.catch_up(&world.reactor(echo_async));
@@ -41,11 +41,11 @@ async fn echo_async(cause: Cause) -> Result<Results, Setback> {
     echo(&cause)
 }
 
-/// Lanes go on side by side: as many handlers as allowed are at work before the first has ended.
+/// Lanes run concurrently: as many handlers as allowed run before the first has ended.
 #[test]
-fn lanes_go_on_side_by_side_and_not_more_than_allowed() {
+fn lanes_run_concurrently_within_the_limit() {
     let world = World::new();
-    world.place(20, 2);
+    world.append_orders(20, 2);
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counted = (now.clone(), most.clone());
     let handler = move |_: Cause| {
@@ -77,31 +77,31 @@ async fn yield_now() {
     .await;
 }
 
-/// One lane may hold one event in memory: all its others are read when their turn comes.
+/// A lane may have one event in memory: all others are read when their turn comes.
 #[test]
-fn a_lane_that_falls_far_behind_keeps_its_order_and_loses_nothing() {
+fn a_lane_that_falls_behind_keeps_its_order_and_loses_nothing() {
     let world = World::new();
-    world.place(3, 40);
+    world.append_orders(3, 40);
     let mut limits = ReactorLimits::default();
     (limits.queued_per_lane, limits.queued, limits.in_flight) = (1, 4, 2);
     let progress = world.catch_up(&world.reactor(echo_async).limits(limits));
-    world.must_have_echoed(3, 40);
+    world.assert_echoed(3, 40);
     assert_eq!((progress.counts.handled, progress.held_lanes), (120, 0));
 }
 
 #[test]
-fn the_smallest_limits_are_slow_and_lose_nothing() {
+fn the_smallest_limits_lose_nothing() {
     let world = World::new();
-    world.place(3, 5);
+    world.append_orders(3, 5);
     let mut limits = ReactorLimits::default();
     (limits.in_flight, limits.queued, limits.queued_per_lane) = (0, 0, 0);
     (limits.window, limits.batch, limits.queued_bytes) = (0, 0, 0);
     world.catch_up(&world.reactor(echo_async).limits(limits));
-    world.must_have_echoed(3, 5);
+    world.assert_echoed(3, 5);
 }
 
 #[test]
-fn lanes_may_be_what_a_tag_says() {
+fn lanes_can_be_the_values_of_a_tag() {
     let world = World::new();
     for n in 0..40 {
         let event = NewEvent::json("Placed", n.to_string());
@@ -116,7 +116,7 @@ fn lanes_may_be_what_a_tag_says() {
     };
     let mut limits = ReactorLimits::default();
     limits.queued_per_lane = 2;
-    let reactor = world.reactor(world.noting(by_customer)).limits(limits);
+    let reactor = world.reactor(world.logging(by_customer)).limits(limits);
     world.catch_up(&reactor.lanes(Lanes::ByTag("customer".to_owned())));
     let expected = |of: i32| -> Vec<String> {
         (0..40).filter(|n| n % 4 == of).map(|n: i32| n.to_string()).collect()

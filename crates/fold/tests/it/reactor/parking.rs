@@ -11,42 +11,42 @@ fn parked(world: &World) -> Vec<HeldEvent> {
     pollster::block_on(Parked::of("r", &*world.store).list()).unwrap()
 }
 
-/// A handler that fails for the second event of stream `o-1` until it is mended.
-fn failing(world: &World, mended: &Arc<AtomicBool>) -> impl leftfold::reactor::Handler + use<> {
-    let mended = mended.clone();
-    world.noting(move |cause| match of(cause, "o-1", 1) && !mended.load(Ordering::SeqCst) {
+/// Returns a handler that fails for the second event of stream `o-1` until `fixed` is set.
+fn failing(world: &World, fixed: &Arc<AtomicBool>) -> impl leftfold::reactor::Handler + use<> {
+    let fixed = fixed.clone();
+    world.logging(move |cause| match of(cause, "o-1", 1) && !fixed.load(Ordering::SeqCst) {
         true => Err(Setback::retry("the till is closed")),
         false => echo(cause),
     })
 }
 
 #[test]
-fn a_failed_event_is_tried_again_later_and_only_its_stream_waits() {
+fn a_failed_event_is_retried_later_and_only_its_stream_waits() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
-    let reactor = world.reactor(failing(&world, &mended));
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
+    let reactor = world.reactor(failing(&world, &fixed));
     let progress = world.catch_up(&reactor);
     assert_eq!((progress.counts.handled, progress.held_lanes), (9, 1));
     assert_eq!(world.echoes()["echo-o-1"], ["0"]);
-    // Not before its time, however often somebody looks.
-    world.take_diary();
+    // It is not retried before its time, however often the reactor runs.
+    world.take_calls();
     world.catch_up(&reactor);
-    assert_eq!(world.take_diary(), [""; 0]);
-    mended.store(true, Ordering::SeqCst);
+    assert_eq!(world.take_calls(), [""; 0]);
+    fixed.store(true, Ordering::SeqCst);
     world.time.advance(Duration::from_secs(10));
     world.catch_up(&reactor);
-    assert_eq!(world.take_diary(), ["o-1@1", "o-1@2", "o-1@3"]);
-    world.must_have_echoed(3, 4);
+    assert_eq!(world.take_calls(), ["o-1@1", "o-1@2", "o-1@3"]);
+    world.assert_echoed(3, 4);
 }
 
 #[test]
-fn attempts_are_counted_across_restarts_and_then_it_is_parked_with_its_reason() {
+fn attempts_survive_restarts_and_the_last_one_parks_with_its_reason() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
     for attempts in 1..=3 {
-        world.catch_up(&world.reactor(failing(&world, &mended)));
+        world.catch_up(&world.reactor(failing(&world, &fixed)));
         let held = pollster::block_on(Parked::of("r", &*world.store).list_held()).unwrap();
         assert_eq!(held[0].attempts, attempts);
         world.time.advance(Duration::from_secs(10));
@@ -56,72 +56,72 @@ fn attempts_are_counted_across_restarts_and_then_it_is_parked_with_its_reason() 
     let item = &parked[0];
     assert_eq!((item.stream.as_str(), item.version), ("o-1", 1));
     assert_eq!((item.reason.as_str(), &item.why), ("the till is closed", &Why::Parked));
-    // It stays parked, and what comes after it waits.
+    // It stays parked, and later events of its lane wait.
     world.time.advance(Duration::from_secs(100_000));
-    world.take_diary();
+    world.take_calls();
     world.append("o-1", "Placed", "4");
     world.append("o-2", "Placed", "4");
-    world.catch_up(&world.reactor(failing(&world, &mended)));
-    assert_eq!(world.take_diary(), ["o-2@4"]);
-    // Somebody can subscribe to it.
+    world.catch_up(&world.reactor(failing(&world, &fixed)));
+    assert_eq!(world.take_calls(), ["o-2@4"]);
+    // An operator can subscribe to parkings.
     assert_eq!(world.read(Query::event_type("leftfold.Parked")).len(), 1);
 }
 
 #[test]
-fn what_is_replayed_succeeds_and_the_others_follow_in_order() {
+fn a_replayed_event_succeeds_and_later_ones_follow_in_order() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
-    park_it(&world, &mended);
-    mended.store(true, Ordering::SeqCst);
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
+    park_event(&world, &fixed);
+    fixed.store(true, Ordering::SeqCst);
     pollster::block_on(Parked::of("r", &*world.store).replay(&parked(&world)[0])).unwrap();
-    world.take_diary();
-    world.catch_up(&world.reactor(failing(&world, &mended)));
-    assert_eq!(world.take_diary(), ["o-1@1", "o-1@2", "o-1@3"]);
+    world.take_calls();
+    world.catch_up(&world.reactor(failing(&world, &fixed)));
+    assert_eq!(world.take_calls(), ["o-1@1", "o-1@2", "o-1@3"]);
     assert_eq!(parked(&world), []);
-    world.must_have_echoed(3, 4);
+    world.assert_echoed(3, 4);
 }
 
 #[test]
-fn what_is_replayed_and_fails_again_is_parked_again_and_an_old_request_counts_once() {
+fn a_replayed_event_that_fails_is_parked_again() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
-    park_it(&world, &mended);
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
+    park_event(&world, &fixed);
     let item = parked(&world).remove(0);
     pollster::block_on(Parked::of("r", &*world.store).replay(&item)).unwrap();
-    park_it(&world, &mended);
+    park_event(&world, &fixed);
     assert_eq!(parked(&world)[0].attempts, 3);
-    world.take_diary();
-    world.catch_up(&world.reactor(failing(&world, &mended)));
-    assert_eq!(world.take_diary(), [""; 0]);
+    world.take_calls();
+    world.catch_up(&world.reactor(failing(&world, &fixed)));
+    assert_eq!(world.take_calls(), [""; 0]);
 }
 
 #[test]
-fn what_is_skipped_is_never_handled_and_the_others_follow() {
+fn a_skipped_event_is_never_handled_and_later_ones_follow() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
-    park_it(&world, &mended);
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
+    park_event(&world, &fixed);
     pollster::block_on(Parked::of("r", &*world.store).skip(&parked(&world)[0])).unwrap();
-    world.take_diary();
+    world.take_calls();
     for _ in 0..2 {
-        world.catch_up(&world.reactor(failing(&world, &mended)));
+        world.catch_up(&world.reactor(failing(&world, &fixed)));
     }
-    assert_eq!(world.take_diary(), ["o-1@2", "o-1@3"]);
+    assert_eq!(world.take_calls(), ["o-1@2", "o-1@3"]);
     assert_eq!(world.echoes()["echo-o-1"], ["0", "2", "3"]);
 }
 
-/// A running reactor hears of a request without being asked to look.
+/// The subscription delivers the request to a running reactor.
 #[test]
-fn a_running_reactor_hears_what_people_ask() {
+fn a_running_reactor_handles_operators_requests() {
     let world = World::new();
-    world.place(3, 4);
-    let mended = Arc::new(AtomicBool::new(false));
-    park_it(&world, &mended);
-    mended.store(true, Ordering::SeqCst);
+    world.append_orders(3, 4);
+    let fixed = Arc::new(AtomicBool::new(false));
+    park_event(&world, &fixed);
+    fixed.store(true, Ordering::SeqCst);
     let item = parked(&world).remove(0);
-    let reactor = world.reactor(failing(&world, &mended));
+    let reactor = world.reactor(failing(&world, &fixed));
     let store = world.store.clone();
     let replayed = async {
         Parked::of("r", &*store).replay(&item).await.unwrap();
@@ -134,11 +134,11 @@ fn a_running_reactor_hears_what_people_ask() {
         }
     };
     pollster::block_on(reactor.run_until(replayed)).unwrap();
-    world.must_have_echoed(3, 4);
+    world.assert_echoed(3, 4);
 }
 
-fn park_it(world: &World, mended: &Arc<AtomicBool>) {
-    let reactor = world.reactor(failing(world, mended));
+fn park_event(world: &World, fixed: &Arc<AtomicBool>) {
+    let reactor = world.reactor(failing(world, fixed));
     for _ in 0..3 {
         world.catch_up(&reactor);
         world.time.advance(Duration::from_secs(10));
@@ -147,10 +147,10 @@ fn park_it(world: &World, mended: &Arc<AtomicBool>) {
 }
 
 #[test]
-fn a_handler_that_panics_is_parked_and_the_reactor_goes_on() {
+fn an_event_whose_handler_panics_is_parked_and_others_continue() {
     let world = World::new();
-    world.place(2, 2);
-    let handler = world.noting(|cause| match of(cause, "o-0", 0) {
+    world.append_orders(2, 2);
+    let handler = world.logging(|cause| match of(cause, "o-0", 0) {
         true => panic!("no such thing"),
         false => echo(cause),
     });
@@ -164,19 +164,19 @@ fn a_handler_that_panics_is_parked_and_the_reactor_goes_on() {
 }
 
 #[test]
-fn what_can_not_be_helped_by_trying_is_parked_at_once() {
+fn a_setback_without_retry_parks_at_once() {
     let world = World::new();
-    world.place(1, 1);
-    let handler = world.noting(|_| Err(Setback::park("no such product")));
+    world.append_orders(1, 1);
+    let handler = world.logging(|_| Err(Setback::park("no such product")));
     world.catch_up(&world.reactor(handler));
-    assert_eq!((parked(&world)[0].attempts, world.take_diary().len()), (1, 1));
+    assert_eq!((parked(&world)[0].attempts, world.take_calls().len()), (1, 1));
 }
 
 #[test]
 fn at_most_once_a_failed_effect_is_parked_and_not_repeated() {
     let world = World::new();
-    world.place(2, 2);
-    let handler = world.noting(|cause| match of(cause, "o-0", 0) {
+    world.append_orders(2, 2);
+    let handler = world.logging(|cause| match of(cause, "o-0", 0) {
         true => Err(Setback::retry("the mail server hung up")),
         false => echo(cause),
     });
@@ -185,17 +185,17 @@ fn at_most_once_a_failed_effect_is_parked_and_not_repeated() {
         world.catch_up(&reactor);
         world.time.advance(Duration::from_secs(100));
     }
-    let diary = world.take_diary();
-    assert_eq!(diary.iter().filter(|entry| *entry == "o-0@0").count(), 1);
-    assert_eq!(diary.len(), 3);
+    let call_log = world.take_calls();
+    assert_eq!(call_log.iter().filter(|entry| *entry == "o-0@0").count(), 1);
+    assert_eq!(call_log.len(), 3);
     assert_eq!(parked(&world)[0].reason, "the mail server hung up");
 }
 
-/// The process dies while an effect is at work: nobody knows what it has done, so somebody decides.
+/// The process ends during an effect, so its outcome is unknown and an operator decides.
 #[test]
-fn at_most_once_a_cut_short_effect_is_parked_and_not_repeated() {
+fn at_most_once_an_interrupted_effect_is_parked_and_not_repeated() {
     let world = World::new();
-    world.place(1, 2);
+    world.append_orders(1, 2);
     let calls = Arc::new(AtomicU32::new(0));
     let counted = calls.clone();
     let hanging = move |_: Cause| {
@@ -217,7 +217,7 @@ fn at_most_once_a_cut_short_effect_is_parked_and_not_repeated() {
     });
     world.catch_up(&reactor);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    assert!(parked(&world)[0].reason.contains("cut short"), "{:?}", parked(&world));
+    assert!(parked(&world)[0].reason.contains("interrupted"), "{:?}", parked(&world));
     pollster::block_on(Parked::of("r", &*world.store).replay(&parked(&world)[0])).unwrap();
     world.catch_up(&reactor);
     assert_eq!(calls.load(Ordering::SeqCst), 3);

@@ -6,46 +6,46 @@ use leftfold::{Append, CheckpointMove, Coded, Cursor, EventStore, Expected, NewE
 use crate::reactor::support::{World, echo, of, poll_once};
 
 #[test]
-fn a_restart_goes_on_where_it_was() {
+fn a_restart_continues_from_the_progress() {
     let world = World::new();
-    world.place(4, 5);
-    world.catch_up(&world.reactor(world.noting(echo)));
-    assert_eq!(world.take_diary().len(), 20);
+    world.append_orders(4, 5);
+    world.catch_up(&world.reactor(world.logging(echo)));
+    assert_eq!(world.take_calls().len(), 20);
     world.append("o-9", "Placed", "0");
-    world.catch_up(&world.reactor(world.noting(echo)));
-    assert_eq!(world.take_diary(), ["o-9@0"]);
+    world.catch_up(&world.reactor(world.logging(echo)));
+    assert_eq!(world.take_calls(), ["o-9@0"]);
     assert_eq!(world.echoes().values().map(Vec::len).sum::<usize>(), 21);
 }
 
-/// S07: whoever has lost the checkpoint repeats neither results nor effects.
+/// S07: a lost checkpoint repeats neither results nor effects.
 #[test]
 fn a_lost_checkpoint_repeats_nothing() {
     let world = World::new();
-    world.place(4, 5);
-    world.catch_up(&world.reactor(world.noting(echo)));
-    world.take_diary();
+    world.append_orders(4, 5);
+    world.catch_up(&world.reactor(world.logging(echo)));
+    world.take_calls();
     let lost = CheckpointMove {
         name: "reactor/r".to_owned(),
         expected: world.checkpoint(),
         to: Cursor::START,
     };
     world.store.blocking().append(Append::new().checkpoint(lost)).unwrap();
-    world.catch_up(&world.reactor(world.noting(echo)));
-    assert_eq!(world.take_diary(), [""; 0]);
-    world.must_have_echoed(4, 5);
+    world.catch_up(&world.reactor(world.logging(echo)));
+    assert_eq!(world.take_calls(), [""; 0]);
+    world.assert_echoed(4, 5);
     assert_ne!(world.checkpoint(), Some(Cursor::START));
 }
 
-/// With its journal gone a reactor begins anew; its results are known by their ids, even if they
-/// would be others now.
+/// Without its journal a reactor starts from the beginning. Its results are recognised by their
+/// ids, even if they would be different now.
 #[test]
 fn a_lost_journal_repeats_no_result() {
     let world = World::new();
-    world.place(4, 5);
-    world.catch_up(&world.reactor(world.noting(echo)));
+    world.append_orders(4, 5);
+    world.catch_up(&world.reactor(world.logging(echo)));
     let deleted = world.store.delete_stream("leftfold.reactor-r", Expected::Exists);
     pollster::block_on(deleted).unwrap();
-    let others = world.noting(|cause| {
+    let others = world.logging(|cause| {
         let event = NewEvent::json("Echoed", "\"something else\"");
         let more = NewEvent::json("Echoed", "\"and more\"");
         let stream = format!("echo-{}", cause.event.stream());
@@ -53,14 +53,14 @@ fn a_lost_journal_repeats_no_result() {
     });
     let progress = world.catch_up(&world.reactor(others));
     assert_eq!(progress.counts.recognised, 20);
-    world.must_have_echoed(4, 5);
+    world.assert_echoed(4, 5);
 }
 
 #[test]
-fn of_two_that_run_under_one_name_the_older_stops() {
+fn of_two_runs_of_one_reactor_the_older_stops() {
     let world = World::new();
-    world.place(1, 1);
-    let (older, newer) = (world.reactor(world.noting(echo)), world.reactor(world.noting(echo)));
+    world.append_orders(1, 1);
+    let (older, newer) = (world.reactor(world.logging(echo)), world.reactor(world.logging(echo)));
     let stopped = pollster::block_on(async {
         let mut older = std::pin::pin!(older.run());
         while world.store.blocking().stream("leftfold.reactor-r").unwrap().is_none() {
@@ -74,31 +74,31 @@ fn of_two_that_run_under_one_name_the_older_stops() {
     assert_eq!(stopped.code(), "reactor_overtaken");
     assert!(matches!(stopped, ReactorError::Overtaken { .. }));
     world.catch_up(&newer);
-    world.must_have_echoed(1, 2);
+    world.assert_echoed(1, 2);
 }
 
 #[test]
-fn a_reactor_may_begin_now_and_not_with_the_past() {
+fn a_reactor_can_start_after_a_cursor() {
     let world = World::new();
-    world.place(1, 3);
+    world.append_orders(1, 3);
     let head = pollster::block_on(world.store.head()).unwrap();
     world.append("o-0", "Placed", "3");
-    world.catch_up(&world.reactor(world.noting(echo)).starts_after(head));
-    assert_eq!(world.take_diary(), ["o-0@3"]);
-    world.catch_up(&world.reactor(world.noting(echo)));
-    assert_eq!(world.take_diary(), [""; 0]);
+    world.catch_up(&world.reactor(world.logging(echo)).starts_after(head));
+    assert_eq!(world.take_calls(), ["o-0@3"]);
+    world.catch_up(&world.reactor(world.logging(echo)));
+    assert_eq!(world.take_calls(), [""; 0]);
 }
 
-/// Results may have conditions; who meets one that does not hold decides again.
+/// A handler whose result conditions do not hold decides again.
 #[test]
-fn results_that_were_overtaken_are_decided_again() {
+fn a_handler_decides_again_after_a_conflict() {
     let world = World::new();
-    world.place(1, 1);
+    world.append_orders(1, 1);
     let store = world.store.clone();
-    let handler = world.noting(move |cause| {
+    let handler = world.logging(move |cause| {
         let seen = store.blocking().stream("total").unwrap().map(|total| total.version);
         if seen.is_none() {
-            // Somebody else is faster.
+            // Another writer appends first.
             let event = NewEvent::json("Counted", "1");
             store.blocking().append(Append::new().event("total", event)).unwrap();
         }
@@ -107,31 +107,31 @@ fn results_that_were_overtaken_are_decided_again() {
         Ok(Results::none().event("total", counted).expect("total", expected))
     });
     let progress = world.catch_up(&world.reactor(handler));
-    assert_eq!(world.take_diary(), ["o-0@0", "o-0@0"]);
+    assert_eq!(world.take_calls(), ["o-0@0", "o-0@0"]);
     assert_eq!((progress.counts.handled, progress.counts.failed), (1, 0));
     assert_eq!(world.read(Query::stream("total")).len(), 2);
 }
 
-/// What the store will never take is parked, and takes nothing else along.
+/// Results that the store never accepts are parked, and no other results with them.
 #[test]
-fn results_that_the_store_refuses_are_parked_alone() {
+fn results_that_the_store_never_accepts_are_parked_alone() {
     let world = World::new();
-    world.place(5, 1);
-    let handler = world.noting(|cause| match of(cause, "o-2", 0) {
+    world.append_orders(5, 1);
+    let handler = world.logging(|cause| match of(cause, "o-2", 0) {
         true => Ok(Results::none().event("$forbidden", NewEvent::json("Echoed", "1"))),
         false => echo(cause),
     });
     let progress = world.catch_up(&world.reactor(handler));
     assert_eq!((progress.counts.handled, progress.counts.parked), (4, 1));
     let parked = pollster::block_on(leftfold::reactor::Parked::of("r", &*world.store).list());
-    assert!(parked.unwrap()[0].reason.starts_with("name_reserved: "), "the code is said");
+    assert!(parked.unwrap()[0].reason.starts_with("name_reserved: "), "the reason has the code");
 }
 
 #[test]
-fn a_reactor_may_react_to_its_own_results_but_not_to_its_bookkeeping() {
+fn a_reactor_can_react_to_its_results_but_not_to_its_journal() {
     let world = World::new();
-    world.place(1, 1);
-    let countdown = world.noting(|cause| {
+    world.append_orders(1, 1);
+    let countdown = world.logging(|cause| {
         let left: u64 = match cause.event.event_type() {
             "Placed" => 3,
             _ => String::from_utf8_lossy(&cause.event.data()).parse().unwrap_or(0),
@@ -148,32 +148,32 @@ fn a_reactor_may_react_to_its_own_results_but_not_to_its_bookkeeping() {
     for _ in 0..10 {
         world.catch_up(&reactor);
     }
-    assert_eq!(world.take_diary(), ["o-0@0", "o-left@0", "o-left@1", "o-left@2"]);
+    assert_eq!(world.take_calls(), ["o-0@0", "o-left@0", "o-left@1", "o-left@2"]);
 }
 
 #[test]
-fn a_long_journal_is_loaded_from_its_last_full_account() {
+fn a_long_journal_is_loaded_from_its_last_full_state() {
     let world = World::new();
     let mut limits = leftfold::reactor::ReactorLimits::default();
     limits.batch = 1;
-    world.place(1, 300);
-    let reactor = world.reactor(world.noting(echo)).limits(limits);
+    world.append_orders(1, 300);
+    let reactor = world.reactor(world.logging(echo)).limits(limits);
     world.catch_up(&reactor);
-    // What the full accounts made superfluous is not kept.
+    // Facts before the last full state are deleted.
     assert!(world.read(Query::stream("leftfold.reactor-r")).len() < 300);
-    world.take_diary();
+    world.take_calls();
     world.catch_up(&reactor);
-    assert_eq!(world.take_diary(), [""; 0]);
-    world.must_have_echoed(1, 300);
+    assert_eq!(world.take_calls(), [""; 0]);
+    world.assert_echoed(1, 300);
 }
 
 #[test]
-fn stopping_waits_for_what_is_at_work_and_keeps_its_results() {
+fn stopping_waits_for_running_handlers_and_writes_their_results() {
     let world = World::new();
-    world.place(3, 3);
+    world.append_orders(3, 3);
     let (stop, stopped) = futures_channel();
     let stop = Arc::new(parking_lot::Mutex::new(Some(stop)));
-    let handler = world.noting(move |cause| {
+    let handler = world.logging(move |cause| {
         drop(stop.lock().take());
         echo(cause)
     });
@@ -181,13 +181,13 @@ fn stopping_waits_for_what_is_at_work_and_keeps_its_results() {
     let progress = pollster::block_on(run).unwrap();
     let handled = progress.counts.handled as usize;
     assert_eq!(world.echoes().values().map(Vec::len).sum::<usize>(), handled);
-    assert_eq!(world.take_diary().len(), handled);
-    assert!(handled < 9, "nothing new was begun");
-    world.catch_up(&world.reactor(world.noting(echo)));
-    world.must_have_echoed(3, 3);
+    assert_eq!(world.take_calls().len(), handled);
+    assert!(handled < 9, "no new handler was started");
+    world.catch_up(&world.reactor(world.logging(echo)));
+    world.assert_echoed(3, 3);
 }
 
-/// A future that is ready when its other end is dropped.
+/// Returns a future that is ready when the other value is dropped.
 fn futures_channel() -> (impl Send, impl Future<Output = ()> + Send) {
     let (stop, stopped) = async_gate();
     (stop, stopped)
@@ -208,7 +208,7 @@ fn async_gate() -> (Opener, impl Future<Output = ()> + Send) {
 }
 
 #[test]
-fn a_handler_may_give_nothing_or_fail_with_any_error() {
+fn a_handler_may_return_nothing_or_any_error() {
     let world = World::new();
     world.append("o-0", "Placed", "1");
     world.append("o-1", "Placed", "nonsense");
@@ -221,12 +221,12 @@ fn a_handler_may_give_nothing_or_fail_with_any_error() {
 }
 
 #[test]
-fn a_journal_that_makes_no_sense_stops_the_reactor_and_says_where() {
+fn an_unreadable_journal_stops_the_reactor_and_names_the_position() {
     let world = World::new();
-    world.place(1, 1);
+    world.append_orders(1, 1);
     world.append("leftfold.reactor-r", "leftfold.ReactorMoved", "nonsense");
-    let error = pollster::block_on(world.reactor(world.noting(echo)).catch_up()).unwrap_err();
+    let error = pollster::block_on(world.reactor(world.logging(echo)).catch_up()).unwrap_err();
     assert_eq!(error.code(), "journal_unreadable");
     assert!(error.to_string().contains("position 2"), "{error}");
-    assert_eq!(world.take_diary(), [""; 0]);
+    assert_eq!(world.take_calls(), [""; 0]);
 }

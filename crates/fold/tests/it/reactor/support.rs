@@ -9,11 +9,11 @@ use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Rec
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use parking_lot::Mutex;
 
-/// A store, a clock, and a diary of what handlers did.
+/// A store, a clock, and a log of handler calls.
 pub(crate) struct World {
     pub(crate) store: Arc<Embedded>,
     pub(crate) time: FakeTime,
-    pub(crate) diary: Arc<Mutex<Vec<String>>>,
+    pub(crate) call_log: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
         let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(1)));
         let store = Embedded::open_on(disk, clock, random, Options::default()).unwrap();
         let time = FakeTime::at(Timestamp(0));
-        World { store: Arc::new(store), time, diary: Arc::default() }
+        World { store: Arc::new(store), time, call_log: Arc::default() }
     }
 
     pub(crate) fn append(&self, stream: &str, event_type: &str, data: &str) {
@@ -30,8 +30,8 @@ impl World {
         self.store.blocking().append(Append::new().event(stream, event)).unwrap();
     }
 
-    /// Orders `o-0`, `o-1` and so on, each placed so many times.
-    pub(crate) fn place(&self, streams: u64, events: u64) {
+    /// Appends `events` events to each of the streams `o-0`, `o-1` and so on.
+    pub(crate) fn append_orders(&self, streams: u64, events: u64) {
         for n in 0..streams * events {
             let stream = format!("o-{}", n % streams);
             self.append(&stream, "Placed", &(n / streams).to_string());
@@ -55,32 +55,32 @@ impl World {
         pollster::block_on(reactor.catch_up()).unwrap()
     }
 
-    /// A handler that writes into the diary, and answers with what is asked for.
-    pub(crate) fn noting<A>(&self, answer: A) -> impl Handler + use<A>
+    /// Returns a handler that logs each call, and then answers.
+    pub(crate) fn logging<A>(&self, answer: A) -> impl Handler + use<A>
     where
         A: Fn(&Cause) -> Result<Results, Setback> + Send + Sync + 'static,
     {
-        let diary = self.diary.clone();
+        let call_log = self.call_log.clone();
         let answer = Arc::new(answer);
         move |cause: Cause| {
-            let (diary, answer) = (diary.clone(), answer.clone());
+            let (call_log, answer) = (call_log.clone(), answer.clone());
             async move {
                 let entry = format!("{}@{}", cause.event.stream(), cause.event.version());
-                diary.lock().push(entry);
+                call_log.lock().push(entry);
                 answer(&cause)
             }
         }
     }
 
-    pub(crate) fn take_diary(&self) -> Vec<String> {
-        std::mem::take(&mut self.diary.lock())
+    pub(crate) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.call_log.lock())
     }
 
     pub(crate) fn read(&self, query: Query) -> Vec<Recorded> {
         self.store.blocking().read(Read::forward(query)).unwrap().events
     }
 
-    /// The data of each event of the type `Echoed`, by stream.
+    /// Returns the data of each event of type `Echoed`, by stream.
     pub(crate) fn echoes(&self) -> BTreeMap<String, Vec<String>> {
         let mut echoes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for event in self.read(Query::event_type("Echoed")) {
@@ -90,7 +90,7 @@ impl World {
         echoes
     }
 
-    pub(crate) fn must_have_echoed(&self, streams: u64, events: u64) {
+    pub(crate) fn assert_echoed(&self, streams: u64, events: u64) {
         let all: Vec<String> = (0..events).map(|n| n.to_string()).collect();
         let expected = (0..streams).map(|n| (format!("echo-o-{n}"), all.clone())).collect();
         assert_eq!(self.echoes(), expected);
@@ -101,7 +101,7 @@ impl World {
     }
 }
 
-/// Results that say again what the cause says.
+/// Returns results that copy the cause.
 pub(crate) fn echo(cause: &Cause) -> Result<Results, Setback> {
     let event = NewEvent::json("Echoed", cause.event.data());
     Ok(Results::none().event(format!("echo-{}", cause.event.stream()), event))
@@ -111,7 +111,7 @@ pub(crate) fn of(cause: &Cause, stream: &str, version: u64) -> bool {
     cause.event.stream() == stream && cause.event.version() == version
 }
 
-/// Polls a future once; whether it has ended.
+/// Polls a future once; returns whether it has ended.
 pub(crate) async fn poll_once(future: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut *future).poll(cx).is_ready()))
         .await

@@ -1,4 +1,4 @@
-//! Messages between entities: once, and in order per pair.
+//! Messages between entities: exactly once, and in order per pair.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,5 @@
-//! Reactors, timers, messages, processes and views under crashes at every step: one number decides a
-//! whole run. `LEFTFOLD_SEED=n` replays one; `LEFTFOLD_SEEDS=n` runs so many.
+//! Reactors, timers, messages, processes and views with crashes at every step; one number decides a
+//! run. `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs `n`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod islands;
@@ -10,7 +10,7 @@ mod waits;
 
 use leftfold::testing::{Domain, Simulation, Tally};
 
-/// Runs in CI, for each domain.
+/// The number of runs in CI, for each domain.
 const SEEDS: u64 = 100;
 
 fn simulate<D: Domain>(make: impl Fn() -> D) -> Tally {

@@ -1,4 +1,4 @@
-//! Results exactly once and in order; effects as declared.
+//! Results exactly once and in order; effects as their guarantee says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 type Calls = Arc<Mutex<BTreeMap<String, u32>>>;
 
-/// Orders are echoed by a reactor whose effects may repeat, and announced by one whose may not.
+/// Orders are echoed by an at-least-once reactor, and announced by an at-most-once reactor.
 #[derive(Default)]
 struct Orders {
     echoed: Calls,
@@ -116,8 +116,8 @@ impl Domain for Orders {
         }
         let orders = world.read(Query::category("order"));
         let announced = self.announced.lock();
-        // Whatever was not announced waits for a person, or behind what does.
-        let parked = pollster_on(Parked::of("announce", &*world.store()).list());
+        // An event that was not announced is parked, or waits behind one that is.
+        let parked = block_on(Parked::of("announce", &*world.store()).list());
         for event in orders.iter().filter(|event| !announced.contains_key(&name(event))) {
             let waits_behind = parked
                 .iter()
@@ -130,12 +130,12 @@ impl Domain for Orders {
     }
 }
 
-/// Polls until it is ready: nothing here waits for anything but its turn.
-pub(crate) fn pollster_on<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T {
+/// Runs a future to its end; it waits for nothing outside.
+pub(crate) fn block_on<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T {
     pollster::block_on(future).unwrap()
 }
 
 #[test]
-fn results_are_written_once_and_effects_happen_as_declared() {
+fn results_are_written_once_and_effects_follow_their_guarantee() {
     crate::simulation::simulate(Orders::default);
 }

@@ -1,11 +1,11 @@
-//! The simulator finds what is wrong: a careless consumer is caught, and its seed fails again.
+//! The simulator finds a planted bug, and the seed of the failure reproduces it.
 
 use leftfold::testing::{Domain, Running, Simulation, World, running};
 use leftfold::{
     Append, CheckpointMove, Delivery, EventStore, NewEvent, Query, Subscribe, Subscription,
 };
 
-/// Answers first and moves its checkpoint afterwards, in an append of its own.
+/// A consumer with a bug: it answers first and moves its checkpoint in a second append.
 struct Careless;
 
 async fn answer(store: std::sync::Arc<leftfold::testing::SimStore>) -> Result<(), String> {
@@ -49,7 +49,7 @@ impl Domain for Careless {
 }
 
 #[test]
-fn a_careless_consumer_is_caught_and_its_seed_fails_in_the_same_way_again() {
+fn a_planted_bug_is_found_and_its_seed_reproduces_it() {
     let failed = Simulation::of(|| Careless).seeds(100).run().unwrap_err();
     let again = Simulation::of(|| Careless).seeds(100).run().unwrap_err();
     assert_eq!(failed, again);

@@ -1,4 +1,4 @@
-//! A command stream with a stash: each command is handled once, and those of a key in their order.
+//! A command stream with a stash: each command is handled once, and those of a key in order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl State for Pages {
     }
 }
 
-/// Opens a book, or writes a line; nothing can be written before it is open.
+/// Opens a book, or writes a line; a line must wait until the book is open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Write {
     book: String,
@@ -58,7 +58,7 @@ impl Command for Write {
 
 impl Recordable for Write {}
 
-/// Nobody refuses anything here.
+/// The error of commands that are never refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("never")]
 struct Never;
@@ -114,7 +114,7 @@ impl Domain for Books {
     }
 }
 
-/// The lines that were accepted for a book, in order.
+/// Returns the lines that were accepted for a book, in order.
 fn accepted(world: &World, book: &str) -> Vec<Option<u64>> {
     let sent = world.read(Query::event_type("CommandAccepted"));
     let commands = sent.iter().filter_map(|event| {
@@ -124,7 +124,7 @@ fn accepted(world: &World, book: &str) -> Vec<Option<u64>> {
     commands.filter(|write| write.book == book).map(|write| write.line).collect()
 }
 
-/// The command, wherever the fact holds it.
+/// Finds the command in the data of an accepted command.
 fn find(value: &serde_json::Value) -> Option<Write> {
     let own = serde_json::from_value::<Write>(value.clone()).ok();
     own.or_else(|| value.as_object()?.values().find_map(find))
@@ -134,5 +134,5 @@ fn find(value: &serde_json::Value) -> Option<Write> {
 fn commands_are_handled_once_and_in_the_order_of_their_key() {
     let written = Arc::<Mutex<usize>>::default();
     crate::simulation::simulate(|| Books { written: written.clone() });
-    assert!(*written.lock() > 0, "a test in which nothing is written proves nothing");
+    assert!(*written.lock() > 0, "no line was written in any run, so the test checked nothing");
 }

@@ -1,4 +1,4 @@
-//! Timers fire once and not early; dependencies are waited for; a view ends with what its events say.
+//! Timers fire once and not early; waits for dependencies end; a view's rows match its events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use leftfold::timer::{Timer, timers};
 use leftfold::view::{MemoryRows, Rows, View, ViewError, Viewing};
 use leftfold::{Append, EventStore, NewEvent, Query, Recorded, Timestamp};
 
-/// Children wait for their parents, who come later or have come; bells are set and ring.
+/// Children wait for their parents, who arrive before or after them; timers ring bells.
 #[derive(Default)]
 struct Families;
 
@@ -78,7 +78,7 @@ impl Domain for Families {
     fn check(&self, world: &World) -> Result<(), String> {
         let now = world.time().now();
         let early = world.read(Query::event_type("Rang")).into_iter();
-        // The clock may have gone back by some seconds since.
+        // The clock may have gone back a few seconds since.
         let early = early.filter(|rang| rang.event_time().micros() > now.micros() + 600_000_000);
         early.last().map_or(Ok(()), |rang| Err(format!("{rang:?} rang before its time")))
     }
@@ -101,7 +101,7 @@ impl Domain for Families {
     }
 }
 
-/// Children up to the first of each stream whose parent never came.
+/// Counts the children of each stream before the first whose parent never arrived.
 fn expected(world: &World) -> usize {
     let streams = (0..5).map(|n| world.read(Query::stream(format!("child-{n}"))));
     let has_parent = |child: &Recorded| {
@@ -118,6 +118,6 @@ fn set(time: &FakeTime, turn: u64, micros: u64) -> Append {
 }
 
 #[test]
-fn timers_fire_once_and_what_is_waited_for_is_found() {
+fn timers_fire_once_and_waits_end() {
     crate::simulation::simulate(Families::default);
 }

@@ -1,7 +1,7 @@
 //! What answers bring.
 
 use leftfold_api::{
-    Appended, BackupReport, IndexInfo, Retention, RetentionRule, Scavenged, Stat, StreamInfo,
+    Appended, BackupReport, IndexInfo, Retention, RetentionRule, ScavengeReport, Stat, StreamInfo,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,11 +67,11 @@ pub(crate) struct CursorAnswer {
 /// What is kept; what is not there is not limited.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Kept {
-    /// The newest so many events of a stream.
+    /// The number of newest events that are kept of a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_count: Option<u64>,
-    /// Events of so many microseconds.
+    /// The age up to which events are kept, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_age_micros: Option<u64>,
@@ -234,11 +234,11 @@ impl From<Stat> for StatAnswer {
             indexes: stat.indexes,
             segments: stat.segments,
             sealed_segments: stat.sealed,
-            packed_segments: stat.packed,
+            packed_segments: stat.compressed,
             log_bytes: stat.log_bytes,
             index_bytes: stat.index_bytes,
             index_files: stat.index_files,
-            upkeep_failure: stat.upkeep_failure.map(|failure| failure.to_string()),
+            upkeep_failure: stat.maintenance_failure.map(|failure| failure.to_string()),
         }
     }
 }
@@ -256,9 +256,9 @@ pub(crate) struct ScavengedAnswer {
     file_bytes: u64,
 }
 
-impl From<Scavenged> for ScavengedAnswer {
-    fn from(done: Scavenged) -> Self {
-        let Scavenged { segments, events, payload_bytes, file_bytes } = done;
+impl From<ScavengeReport> for ScavengedAnswer {
+    fn from(done: ScavengeReport) -> Self {
+        let ScavengeReport { segments, events, payload_bytes, file_bytes } = done;
         ScavengedAnswer { segments, events, payload_bytes, file_bytes }
     }
 }

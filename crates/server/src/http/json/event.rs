@@ -26,10 +26,10 @@ pub(crate) struct Event<'a> {
     /// What kind of event it is.
     #[schema(example = "OrderPlaced")]
     r#type: &'a str,
-    /// When it happened; when it was stored, if that was not said.
+    /// When it happened; when it was stored, if its client gave no time.
     #[schema(format = "date-time")]
     event_time: String,
-    /// Whether the event time was said.
+    /// Whether its client gave the event time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     event_time_given: bool,
     /// When it was stored.

@@ -2,4 +2,5 @@
 
 pub(super) mod answer;
 pub(super) mod event;
+pub(super) mod guard;
 pub(super) mod request;

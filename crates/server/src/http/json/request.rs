@@ -1,16 +1,20 @@
 //! What requests bring.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use leftfold_api::{
     Append, BYTES, CheckpointMove, Cursor, Expected, JSON, NewEvent, Query, Retention, Timestamp,
 };
-use serde::{Deserialize, Deserializer};
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::guard::{self, Element, Totals};
 use crate::http::extract::is_json_type;
 use crate::http::problem::Problem;
 
@@ -54,7 +58,7 @@ macro_rules! event_to_append {
             /// Bytes about the event in base64, instead of `metadata`.
             metadata_base64: Option<String>,
             /// Pairs to find it by, each `key=value` or `[key, value]`.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "guard::tags")]
             #[schema(max_items = 100, example = json!(["customer=42"]))]
             tags: Vec<Tag>,
             /// What it belongs to: a conversation, a process.
@@ -69,6 +73,12 @@ macro_rules! event_to_append {
             /// The version of the data's shape.
             #[serde(default)]
             schema_version: u16,
+        }
+
+        impl Element for $name {
+            fn add_to(&self, totals: &mut Totals) {
+                totals.tags += self.tags.len();
+            }
         }
 
         impl $name {
@@ -111,8 +121,8 @@ event_to_append! {
 }
 
 /// A tag.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected a tag: \"key=value\" or [\"key\", \"value\"]")]
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
 enum Tag {
     /// As one text.
     #[schema(title = "text")]
@@ -120,6 +130,40 @@ enum Tag {
     /// Its key and its value.
     #[schema(title = "pair")]
     Pair([String; 2]),
+}
+
+impl Element for Tag {}
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TagVisitor)
+    }
+}
+
+/// Takes nothing in that is not a tag, as an untagged enum would.
+struct TagVisitor;
+
+impl<'de> Visitor<'de> for TagVisitor {
+    type Value = Tag;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tag: \"key=value\" or [\"key\", \"value\"]")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Tag, E> {
+        Ok(Tag::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Tag, A::Error> {
+        let mut next = |length: usize| {
+            pair.next_element()?.ok_or_else(|| Error::invalid_length(length, &self))
+        };
+        let both = [next(0)?, next(1)?];
+        match pair.next_element::<String>()? {
+            None => Ok(Tag::Pair(both)),
+            Some(_) => Err(Error::invalid_length(3, &self)),
+        }
+    }
 }
 
 impl Tag {
@@ -156,8 +200,8 @@ fn content(
 }
 
 /// Where a stream is expected to be: `any`, `no-stream`, `exists`, or its last version.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected any, no-stream, exists, or a version such as 3")]
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
 pub(crate) enum Expectation {
     /// Its last version.
     #[schema(title = "version")]
@@ -167,8 +211,38 @@ pub(crate) enum Expectation {
     Word(ExpectationWord),
 }
 
+impl<'de> Deserialize<'de> for Expectation {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ExpectationVisitor)
+    }
+}
+
+/// Takes nothing in that is not an expectation, as an untagged enum would.
+struct ExpectationVisitor;
+
+impl Visitor<'_> for ExpectationVisitor {
+    type Value = Expectation;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any, no-stream, exists, or a version such as 3")
+    }
+
+    fn visit_u64<E: Error>(self, version: u64) -> Result<Expectation, E> {
+        Ok(Expectation::Version(version))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Expectation, E> {
+        Ok(Expectation::Word(match word {
+            "any" => ExpectationWord::Any,
+            "no-stream" => ExpectationWord::NoStream,
+            "exists" => ExpectationWord::Exists,
+            _ => return Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }))
+    }
+}
+
 /// Where a stream is expected to be, without a version.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ExpectationWord {
     /// Anywhere.
@@ -227,6 +301,15 @@ pub(crate) struct NoneAfter {
     cursor: Option<String>,
 }
 
+impl Element for StreamExpectation {}
+impl Element for Move {}
+
+impl Element for NoneAfter {
+    fn add_to(&self, totals: &mut Totals) {
+        totals.query_bytes += self.query.len();
+    }
+}
+
 /// A checkpoint's move from where it is expected.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -265,19 +348,19 @@ impl MoveTo {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppendRequest {
     /// The events, in the order in which they are written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::events")]
     #[schema(max_items = 10000)]
     events: Vec<EventToAppend>,
     /// Where streams are expected. A stream that is not named is expected anywhere.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     expect: Vec<StreamExpectation>,
     /// Queries that no event after a cursor may match.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     none_after: Vec<NoneAfter>,
     /// Checkpoints that move along.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     checkpoints: Vec<Move>,
 }
@@ -287,16 +370,17 @@ pub(crate) struct AppendRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamAppendRequest {
     /// The events, in the order in which they are written.
+    #[serde(deserialize_with = "guard::events")]
     #[schema(max_items = 10000)]
     events: Vec<EventOfStream>,
     /// Where the stream is expected; anywhere, if not given.
     expected: Option<Expectation>,
     /// Queries that no event after a cursor may match.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     none_after: Vec<NoneAfter>,
     /// Checkpoints that move along.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     checkpoints: Vec<Move>,
 }
@@ -356,10 +440,10 @@ impl StreamAppendRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamRetention {
-    /// The newest so many events are kept.
+    /// The number of newest events that are kept.
     #[schema(minimum = 1)]
     max_count: Option<u64>,
-    /// Events are kept for so many microseconds after they were stored.
+    /// The age up to which events are kept, in microseconds since they were stored.
     max_age_micros: Option<u64>,
     /// Events before this version are dropped.
     truncate_before: Option<u64>,
@@ -372,16 +456,16 @@ pub(crate) struct Rule {
     /// The query. With `max_count` it must select whole streams: by name, prefix or category.
     #[schema(max_length = 65536, example = "tag:level=debug")]
     pub(crate) query: String,
-    /// The newest so many events of each stream are kept.
+    /// The number of newest events that are kept of each stream.
     #[schema(minimum = 1)]
     max_count: Option<u64>,
-    /// Events are kept for so many microseconds after they were stored.
+    /// The age up to which events are kept, in microseconds since they were stored.
     max_age_micros: Option<u64>,
     /// Not for rules: versions are a stream's own. Refused, unless it is null.
     truncate_before: Option<u64>,
 }
 
-fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
+fn retention(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Retention {
     Retention {
         max_count: count,
         max_age: age_micros.map(std::time::Duration::from_micros),
@@ -391,13 +475,13 @@ fn kept(count: Option<u64>, age_micros: Option<u64>, before: Option<u64>) -> Ret
 
 impl StreamRetention {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, self.truncate_before)
+        retention(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 
 impl Rule {
     pub(crate) fn retention(&self) -> Retention {
-        kept(self.max_count, self.max_age_micros, self.truncate_before)
+        retention(self.max_count, self.max_age_micros, self.truncate_before)
     }
 }
 

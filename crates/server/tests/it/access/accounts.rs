@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::access::support::{ADMIN, PASSWORD, answer, open, serve, served, served_at, store_on};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_users_everybody_on_the_machine_may_do_everything_until_the_first_is_added() {
+async fn without_users_every_local_client_may_do_everything() {
     let served = open().await;
     let response = served.request(Method::GET, "/v1/stat").send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -64,7 +64,7 @@ async fn users_survive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_speaks_for_its_user_until_it_ends_or_is_revoked() {
+async fn a_token_authenticates_its_user_until_it_expires_or_is_revoked() {
     let clock = Arc::new(ManualClock::at(1_000_000_000_000_000));
     let served = served_at(clock.clone()).await;
     served.user("billing", &[("read", "category:order")]).await;
@@ -101,7 +101,7 @@ async fn a_token_speaks_for_its_user_until_it_ends_or_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_group_is_granted_its_members_have() {
+async fn members_have_the_grants_of_their_group() {
     let served = served().await;
     served.user("ann", &[]).await;
     let query = "category:order";
@@ -124,7 +124,7 @@ async fn what_a_group_is_granted_its_members_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_of_the_same_name_begins_anew() {
+async fn a_later_user_of_the_same_name_has_no_grants() {
     let served = served().await;
     served.user("ann", &[("read", "category:order")]).await;
     served.admin(Method::POST, "/v1/tokens", json!({"token": "t", "user": "ann"})).await;
@@ -137,7 +137,7 @@ async fn a_user_of_the_same_name_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_changes_the_own_password_and_no_other() {
+async fn users_change_their_own_password_and_no_other() {
     let served = served().await;
     served.user("ann", &[("read", "category:order")]).await;
     let (ann, new) = (("ann", PASSWORD), json!({"password": "another password"}));
@@ -150,7 +150,7 @@ async fn everybody_changes_the_own_password_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_be_done_to_accounts_has_a_code() {
+async fn impossible_changes_of_accounts_have_codes() {
     let served = served().await;
     served.user("ann", &[]).await;
     served.admin(Method::POST, "/v1/groups", json!({"group": "g"})).await;

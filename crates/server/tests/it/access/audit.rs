@@ -63,7 +63,7 @@ async fn a_flood_of_denials_is_counted_and_not_written_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_have_an_age_that_whoever_manages_decides() {
+async fn managers_set_the_age_of_audit_records() {
     let served = served().await;
     let rules = served.admin(Method::GET, "/v1/retention-rules", Value::Null).await;
     let micros = 90 * 86_400 * 1_000_000u64;

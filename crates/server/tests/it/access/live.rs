@@ -1,4 +1,4 @@
-//! Changes reach whoever is connected.
+//! Changes of accounts apply to open connections.
 
 use leftfold_api::{Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription};
 use leftfold_client::RemoteSubscription;
@@ -56,7 +56,7 @@ async fn end(mut subscription: RemoteSubscription) -> ReadError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_loses_a_grant_is_cut_off() {
+async fn subscriptions_end_when_their_grant_is_removed() {
     let (served, grant) = with_ann().await;
     let (http, grpc) = (over_http(&served).await, over_grpc(&served).await);
     served.admin(Method::DELETE, &grant, Value::Null).await;
@@ -65,7 +65,7 @@ async fn whoever_loses_a_grant_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_removed_is_cut_off() {
+async fn subscriptions_end_when_their_user_is_removed() {
     let (served, _) = with_ann().await;
     let (http, grpc) = (over_http(&served).await, over_grpc(&served).await);
     served.admin(Method::DELETE, "/v1/users/ann", Value::Null).await;
@@ -74,7 +74,7 @@ async fn whoever_is_removed_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_cuts_off_whoever_came_with_the_old() {
+async fn subscriptions_end_when_the_password_they_used_changes() {
     let (served, _) = with_ann().await;
     let http = over_http(&served).await;
     let new = json!({"password": "another password"});

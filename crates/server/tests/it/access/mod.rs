@@ -5,5 +5,6 @@ mod accounts;
 mod audit;
 mod live;
 mod passwords;
+mod redefined;
 mod support;
 mod table;

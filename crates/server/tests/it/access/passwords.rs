@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::access::support::{ADMIN, PASSWORD, served};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_user_and_a_wrong_password_cost_and_say_the_same() {
+async fn a_wrong_user_and_a_wrong_password_cost_and_answer_the_same() {
     let served = served().await;
     served.user("ann", &[]).await;
     served.admin(Method::POST, "/v1/users", json!({"user": "service"})).await;
@@ -24,7 +24,7 @@ async fn a_wrong_user_and_a_wrong_password_cost_and_say_the_same() {
         answers.push((status, answer, runs));
     }
     assert_eq!(answers[0].0, 401);
-    assert_eq!(answers[0].2, 1, "one hash, whoever it is");
+    assert_eq!(answers[0].2, 1, "one hash for each user, known or not");
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
 
@@ -45,7 +45,7 @@ async fn a_password_that_was_right_is_not_hashed_again_until_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_wrong_passwords_is_refused_and_leaves_the_server_to_others() {
+async fn a_flood_of_wrong_passwords_is_refused_while_others_are_served() {
     let served = served().await;
     served.user("ann", &[("read", "category:order")]).await;
     assert_eq!(served.read(("ann", PASSWORD), "category:order").await.0, 200);

@@ -1,13 +1,14 @@
-//! A server with users, and those who ask it.
+//! A server with users, and clients of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use leftfold_api::Engine;
 use leftfold_client::Client as Remote;
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_io::{Clock, SystemClock};
 use leftfold_server::access::Secret;
-use leftfold_server::{Beginning, Config, Running, Server};
+use leftfold_server::{Config, RunningServer, Server, StartOptions};
 use leftfold_store::{Embedded, Options};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub(crate) fn config() -> Config {
 
 /// A server whose users can be asked for.
 pub(crate) struct Served {
-    pub(crate) running: Running,
+    pub(crate) running: RunningServer,
     pub(crate) store: Arc<Embedded>,
     pub(crate) client: Client,
 }
@@ -56,9 +57,19 @@ pub(crate) async fn serve(
     admin: Option<&str>,
     clock: Arc<dyn Clock>,
 ) -> Served {
+    serve_engine(store.clone(), store, admin, clock).await
+}
+
+/// Serves an engine over a store.
+pub(crate) async fn serve_engine(
+    engine: Arc<dyn Engine>,
+    store: Arc<Embedded>,
+    admin: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> Served {
     let admin_password = admin.map(|text| Secret::from(text.to_owned()));
-    let beginning = Beginning { admin_password, clock };
-    let running = Server::start_with(config(), store.clone(), beginning).await.unwrap();
+    let beginning = StartOptions { admin_password, clock };
+    let running = Server::start_with(config(), engine, beginning).await.unwrap();
     Served { running, store, client: client() }
 }
 

@@ -1,4 +1,4 @@
-//! Who may do what: each row is asked over HTTP and over gRPC.
+//! Each row is a user, a request, and whether it is allowed; over HTTP and over gRPC.
 
 use leftfold_api::{
     AppendError, CheckpointMove, Coded, Cursor, EventStore, Expected, NewEvent, Query, ReadError,
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::access::support::{PASSWORD, Served, answer, served};
 
-/// What somebody does.
+/// A request.
 #[derive(Debug, Clone, Copy)]
-enum Does {
+enum Ask {
     Read(&'static str),
     Subscribe(&'static str),
     Describe(&'static str),
@@ -31,14 +31,14 @@ enum Does {
     ListIndexes,
     Stat,
 }
-use Does::{
+use Ask::{
     Append, DefineIndex, Delete, Describe, Expect, List, ListIndexes, Move, NoneAfter, Read,
     SeeCheckpoint, SetRetention, SetRule, Stat, Subscribe,
 };
 
 /// What each user is granted.
 const USERS: [(&str, &[(&str, &str)]); 6] = [
-    ("nobody", &[]),
+    ("guest", &[]),
     ("clerk", &[("read", "category:order"), ("append", "category:order")]),
     ("all", &[("read", "*"), ("append", "*")]),
     ("tagged", &[("read", "tag:customer=1"), ("append", "tag:customer=1")]),
@@ -47,13 +47,13 @@ const USERS: [(&str, &[(&str, &str)]); 6] = [
 ];
 
 /// Who, what, and whether it is allowed.
-const TABLE: &[(&str, Does, bool)] = &[
-    ("nobody", Read("*"), false),
-    ("nobody", Read("stream:order-1"), false),
-    ("nobody", Append("order-1", None), false),
-    ("nobody", Move("reader"), false),
-    ("nobody", Stat, false),
-    ("nobody", List(None), false),
+const TABLE: &[(&str, Ask, bool)] = &[
+    ("guest", Read("*"), false),
+    ("guest", Read("stream:order-1"), false),
+    ("guest", Append("order-1", None), false),
+    ("guest", Move("reader"), false),
+    ("guest", Stat, false),
+    ("guest", List(None), false),
     ("clerk", Read("category:order"), true),
     ("clerk", Read("category:order type:T"), true),
     ("clerk", Read("stream:order-1"), true),
@@ -154,7 +154,7 @@ async fn prepare() -> Served {
     served
 }
 
-async fn over_http(served: &Served, user: &str, does: Does) -> bool {
+async fn over_http(served: &Served, user: &str, does: Ask) -> bool {
     let by = (user, PASSWORD);
     let head = served.store.head().await.unwrap().to_string();
     let get = |path: String| (Method::GET, path, Value::Null);
@@ -214,7 +214,7 @@ fn writes<T>(outcome: Result<T, AppendError>) -> bool {
     is_allowed(outcome.err().map(|error| error.code()))
 }
 
-async fn over_grpc(remote: &Remote, head: Cursor, does: Does) -> bool {
+async fn over_grpc(remote: &Remote, head: Cursor, does: Ask) -> bool {
     let query = |text: &str| text.parse::<Query>().unwrap();
     let append = |stream: &str, tag: Option<(&str, &str)>| {
         let mut event = NewEvent::json("T", "1");
@@ -289,12 +289,12 @@ async fn every_row_holds_over_grpc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_shown_by_its_position_to_whoever_may_read_it() {
+async fn an_event_is_shown_by_position_only_to_callers_who_may_read_it() {
     let served = prepare().await;
     let body = to("cart-1", Some(("customer", "1")));
     let written = served.admin(Method::POST, "/v1/events", body).await;
     let path = format!("/v1/events/{}", written["positions"]["first"]);
-    for (user, status) in [("tagged", 200), ("all", 200), ("clerk", 404), ("nobody", 404)] {
+    for (user, status) in [("tagged", 200), ("all", 200), ("clerk", 404), ("guest", 404)] {
         let response = served.ask((user, PASSWORD), Method::GET, &path, Value::Null).await;
         assert_eq!(response.status(), status, "{user}");
     }
@@ -305,7 +305,7 @@ async fn an_event_is_shown_by_its_position_to_whoever_may_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_says_how_to_narrow_the_query() {
+async fn a_denial_tells_how_to_narrow_the_query() {
     let served = prepare().await;
     for (user, query) in [("clerk", "type:T or stream:cart-1"), ("all", "*"), ("tagged", "*")] {
         let (status, problem) = served.read((user, PASSWORD), query).await;

@@ -1,11 +1,13 @@
 //! An `EventStore` at the other end of HTTP: for tests, and as a reading of the API's document.
 
+use std::sync::Arc;
+
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, Delivery, Direction, EventStore, Expected, From,
+    Append, AppendError, Appended, Cursor, Delivery, Direction, Engine, EventStore, Expected, From,
     IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention,
     RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
-use leftfold_server::{Running, Server};
+use leftfold_server::{RunningServer, Server};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,7 +23,7 @@ pub(crate) struct HttpStore {
     runtime: Runtime,
     client: Client,
     base: String,
-    _running: Running,
+    _running: RunningServer,
 }
 
 /// A status and a body.
@@ -38,9 +40,14 @@ fn segment(name: &str) -> String {
 
 impl HttpStore {
     pub(crate) fn fresh() -> Self {
+        HttpStore::of(support::store())
+    }
+
+    /// Serves an engine.
+    pub(crate) fn of(engine: Arc<dyn Engine>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
-        let start = Server::start(support::config(), support::store());
+        let start = Server::start(support::config(), engine);
         let running = runtime.block_on(start).unwrap();
         let base = format!("http://{}", running.local_addr());
         HttpStore { runtime, client: crate::support::client(), base, _running: running }

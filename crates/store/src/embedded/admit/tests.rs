@@ -1,4 +1,4 @@
-//! Two batches in flight: what the store publishes of them, and when.
+//! What the store publishes, and when, with two batches in flight.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -19,12 +19,12 @@ use crate::embedded::subscription::LiveSubscription;
 
 /// Confirms a batch when the test says so.
 #[derive(Clone, Default)]
-struct HeldCommit {
+struct ManualCommit {
     submitted: Arc<Mutex<Vec<Confirmation>>>,
     confirmed: Arc<Mutex<Option<Confirmation>>>,
 }
 
-impl Commit for HeldCommit {
+impl Commit for ManualCommit {
     const MAX_IN_FLIGHT: usize = 4;
 
     fn submit(&mut self, batch: &Batch<'_>, _tail: &mut Tail) -> Result<Progress, WriteError> {
@@ -37,28 +37,28 @@ impl Commit for HeldCommit {
     }
 }
 
-/// The store's admitter; no work in the background may begin before the head is published.
-struct Watched(Admitter);
+/// The store's admitter. It fails the test if maintenance begins before the head is published.
+struct CheckedAdmitter(Admitter);
 
-impl Admit for Watched {
+impl Admit for CheckedAdmitter {
     type Draft = Box<Draft>;
-    type Receipt = Written;
-    type Refusal = Bounce;
+    type Receipt = WriteReceipt;
+    type Refusal = StaleDraft;
 
     fn admit(
         &mut self,
         draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-    ) -> Result<Written, Bounce> {
+    ) -> Result<WriteReceipt, StaleDraft> {
         self.0.admit(draft, slot, frame)
     }
 
     fn confirmed(&mut self, head: Head) {
         self.0.confirmed(head);
         assert!(
-            !self.0.core.maintenance.step(&self.0.core),
-            "work began before the head was published"
+            !self.0.core.maintenance.run_one(&self.0.core),
+            "maintenance began before the head was published"
         );
     }
 
@@ -71,28 +71,28 @@ impl Admit for Watched {
     }
 }
 
-struct Held {
+struct Fixture {
     core: Arc<Core>,
-    commit: HeldCommit,
-    sequencer: Sequencer<Watched, HeldCommit>,
-    pump: Pump<Watched, HeldCommit>,
+    commit: ManualCommit,
+    sequencer: Sequencer<CheckedAdmitter, ManualCommit>,
+    pump: Pump<CheckedAdmitter, ManualCommit>,
 }
 
-impl Held {
+impl Fixture {
     fn new() -> Self {
         let (disk, clock) = (Arc::new(FakeDisk::new()), Arc::new(ManualClock::at(1)));
         let options = crate::embedded::Options::default();
         let (opened, core, admitter) =
             open(disk, clock, Arc::new(SeededRandom::new(1)), options).unwrap();
-        while core.maintenance.step(&core) {}
-        let commit = HeldCommit::default();
+        while core.maintenance.run_one(&core) {}
+        let commit = ManualCommit::default();
         let (sequencer, pump) =
-            Sequencer::manual_with(&opened, Watched(admitter), commit.clone()).unwrap();
-        Held { core, commit, sequencer, pump }
+            Sequencer::manual_with(&opened, CheckedAdmitter(admitter), commit.clone()).unwrap();
+        Fixture { core, commit, sequencer, pump }
     }
 
     /// Submits an append as a batch of its own.
-    fn batch(&mut self, append: Append) -> PendingOutcome<Watched> {
+    fn batch(&mut self, append: Append) -> PendingOutcome<CheckedAdmitter> {
         let mut draft = Box::new(self.core.draft(append, Author::Store).unwrap());
         self.core.check(&mut draft).unwrap();
         let bytes = draft.bytes();
@@ -113,8 +113,8 @@ fn event(stream: &str) -> Append {
 
 #[test]
 fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
-    let mut held = Held::new();
-    let to = held.core.cursor(0);
+    let mut fixture = Fixture::new();
+    let to = fixture.core.cursor(0);
     let moves = |name: &str| {
         event("s-1").checkpoint(CheckpointMove {
             name: name.to_owned(),
@@ -122,13 +122,16 @@ fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
             to: to.clone(),
         })
     };
-    let waiting = [moves("a"), moves("b")].map(|append| held.batch(append));
-    let checkpoint = |held: &Held, name| held.core.definitions.checkpoint(name).unwrap();
-    assert_eq!((checkpoint(&held, "a"), checkpoint(&held, "b")), (None, None));
-    held.confirm(1);
-    assert_eq!((checkpoint(&held, "a"), checkpoint(&held, "b")), (Some(to.clone()), None));
-    held.confirm(2);
-    assert_eq!((checkpoint(&held, "a"), checkpoint(&held, "b")), (Some(to.clone()), Some(to)));
+    let waiting = [moves("a"), moves("b")].map(|append| fixture.batch(append));
+    let checkpoint = |fixture: &Fixture, name| fixture.core.definitions.checkpoint(name).unwrap();
+    assert_eq!((checkpoint(&fixture, "a"), checkpoint(&fixture, "b")), (None, None));
+    fixture.confirm(1);
+    assert_eq!((checkpoint(&fixture, "a"), checkpoint(&fixture, "b")), (Some(to.clone()), None));
+    fixture.confirm(2);
+    assert_eq!(
+        (checkpoint(&fixture, "a"), checkpoint(&fixture, "b")),
+        (Some(to.clone()), Some(to))
+    );
     for waiting in waiting {
         assert!(pollster::block_on(waiting.outcome()).unwrap().is_ok());
     }
@@ -136,30 +139,30 @@ fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
 
 #[test]
 fn a_named_index_is_filled_once_its_definition_is_in_the_head() {
-    let mut held = Held::new();
-    let before = ["s-1", "s-2"].map(|stream| held.batch(event(stream)));
-    let definition = held
+    let mut fixture = Fixture::new();
+    let before = ["s-1", "s-2"].map(|stream| fixture.batch(event(stream)));
+    let definition = fixture
         .core
         .definition(&IndexDefinition::new("counted", Query::event_type("Counted")))
         .unwrap();
-    _ = held.batch(definition);
-    _ = held.batch(event("s-3"));
-    held.confirm(2);
-    assert!(held.core.index_infos().unwrap().is_empty());
-    assert!(!held.core.maintenance.step(&held.core));
-    held.confirm(3);
-    assert!(!held.core.index_infos().unwrap()[0].ready);
-    while held.core.maintenance.step(&held.core) {}
-    held.confirm(4);
-    let info = &held.core.index_infos().unwrap()[0];
+    _ = fixture.batch(definition);
+    _ = fixture.batch(event("s-3"));
+    fixture.confirm(2);
+    assert!(fixture.core.index_infos().unwrap().is_empty());
+    assert!(!fixture.core.maintenance.run_one(&fixture.core));
+    fixture.confirm(3);
+    assert!(!fixture.core.index_infos().unwrap()[0].ready);
+    while fixture.core.maintenance.run_one(&fixture.core) {}
+    fixture.confirm(4);
+    let info = &fixture.core.index_infos().unwrap()[0];
     assert_eq!((info.ready, info.events), (true, 3));
     drop(before);
 }
 
 #[derive(Default)]
-struct Woken(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -167,19 +170,20 @@ impl Wake for Woken {
 
 #[test]
 fn a_confirmation_wakes_no_subscription_for_an_event_of_the_next_batch() {
-    let mut held = Held::new();
+    let mut fixture = Fixture::new();
     let query = Query::stream("s-2");
-    let mut live = LiveSubscription::start(held.core.clone(), None, Subscribe::to(query)).unwrap();
+    let mut live =
+        LiveSubscription::start(fixture.core.clone(), None, Subscribe::to(query)).unwrap();
     assert!(matches!(live.next_blocking().unwrap(), Delivery::CaughtUp(_)));
-    let woken = Arc::new(Woken::default());
+    let woken = Arc::new(WakeFlag::default());
     let waker = Waker::from(woken.clone());
     let mut context = Context::from_waker(&waker);
     let mut next = Box::pin(live.next());
     assert!(next.as_mut().poll(&mut context).is_pending());
-    _ = [event("s-1"), event("s-2")].map(|append| held.batch(append));
-    held.confirm(1);
+    _ = [event("s-1"), event("s-2")].map(|append| fixture.batch(append));
+    fixture.confirm(1);
     assert!(!woken.0.load(Ordering::SeqCst));
-    held.confirm(2);
+    fixture.confirm(2);
     assert!(woken.0.load(Ordering::SeqCst));
     assert!(matches!(pollster::block_on(next).unwrap(), Delivery::Event(..)));
 }

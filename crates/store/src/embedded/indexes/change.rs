@@ -1,56 +1,59 @@
-//! How definitions of named indexes stand in the log.
+//! The events that define and remove named indexes.
 
 use std::sync::Arc;
 
 use leftfold_api::{IndexDefinition, PartitionKey, Partitioning, Recorded};
 
-use super::named::Named;
+use super::named_index::NamedIndex;
 use crate::keys::Keys;
 
-/// Definitions and removals are events of streams of this category, one stream for each name.
+/// The category of streams with definitions and removals, one stream for each name.
 pub(crate) const CATEGORY: &str = "$index";
 pub(super) const DEFINED: &str = "$IndexDefined";
 pub(super) const DROPPED: &str = "$IndexDropped";
 
-/// What happens to a named index.
+/// A change of a named index.
 #[derive(Debug, Clone)]
-pub(crate) enum Change {
+pub(crate) enum IndexChange {
     Defined(IndexDefinition),
     Dropped(String),
 }
 
-impl Change {
+impl IndexChange {
     /// Reads the change that a stored event makes.
-    pub(crate) fn of_recorded(event: &Recorded) -> Option<Change> {
+    pub(crate) fn of_recorded(event: &Recorded) -> Option<IndexChange> {
         let name = event.stream().strip_prefix(CATEGORY)?.strip_prefix('-')?;
         if event.is_lost() {
-            // It may have removed the index: one that is not whole must not be asked.
-            return Some(Change::Dropped(name.to_owned()));
+            // The lost event may have removed the index, and an index with holes must not be read.
+            return Some(IndexChange::Dropped(name.to_owned()));
         }
         let data = event.data();
-        Change::read(name, event.event_type(), std::str::from_utf8(&data).ok()?)
+        IndexChange::read(name, event.event_type(), std::str::from_utf8(&data).ok()?)
     }
 
-    pub(crate) fn read(name: &str, event_type: &str, text: &str) -> Option<Change> {
+    /// Reads the change that an event makes, from its parts.
+    pub(crate) fn read(name: &str, event_type: &str, text: &str) -> Option<IndexChange> {
         match event_type {
-            DEFINED => parse_definition(name, text).map(Change::Defined),
-            DROPPED => Some(Change::Dropped(name.to_owned())),
+            DEFINED => parse_definition(name, text).map(IndexChange::Defined),
+            DROPPED => Some(IndexChange::Dropped(name.to_owned())),
             _ => None,
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         match self {
-            Change::Defined(definition) => &definition.name,
-            Change::Dropped(name) => name,
+            IndexChange::Defined(definition) => &definition.name,
+            IndexChange::Dropped(name) => name,
         }
     }
 
-    /// The index, if this defines one.
-    pub(crate) fn defined_at(&self, position: u64, keys: &Keys) -> Option<Arc<Named>> {
+    /// Returns the index, if the change defines one.
+    pub(crate) fn defined_at(&self, position: u64, keys: &Keys) -> Option<Arc<NamedIndex>> {
         match self {
-            Change::Defined(definition) => Some(Named::new(definition.clone(), position, keys)),
-            Change::Dropped(_) => None,
+            IndexChange::Defined(definition) => {
+                Some(NamedIndex::new(definition.clone(), position, keys))
+            }
+            IndexChange::Dropped(_) => None,
         }
     }
 }
@@ -63,7 +66,7 @@ pub(super) fn print_definition(definition: &IndexDefinition) -> String {
     let key = match key {
         PartitionKey::Stream => "stream".to_owned(),
         PartitionKey::Tag(key) => format!("tag:{key}"),
-        // The only other one; the contract may grow.
+        // `StreamId` is the only other key; `PartitionKey` is non-exhaustive.
         _ => "stream_id".to_owned(),
     };
     format!("{}\npartitions={count} key={key}", definition.query)

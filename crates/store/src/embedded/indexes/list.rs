@@ -6,33 +6,32 @@ use leftfold_api::Facts;
 use leftfold_index::Key;
 use smallvec::SmallVec;
 
-use super::named::Named;
-use crate::embedded::wakes::needed;
+use super::named_index::NamedIndex;
+use crate::embedded::wait_list::required_keys;
 use crate::keys::{Keys, StreamKeys};
 use crate::plan::plan;
 
-/// The named indexes at a moment. Never changes: a definition makes a new list.
+/// The named indexes at one time. A list never changes; a definition makes a new one.
 ///
-/// Of a thousand indexes an event is held against few: each index stands under keys of which every
-/// event that it lists has at least one. Those whose query has no such key are held against each
-/// event.
+/// An event is matched against few of many indexes: an index is found by keys of which each of its events
+/// has at least one. Indexes whose query has no such keys are matched against every event.
 #[derive(Default, Clone)]
 pub(crate) struct IndexList {
     /// By name.
-    all: Vec<Arc<Named>>,
-    /// Places in `all`.
+    all: Vec<Arc<NamedIndex>>,
+    /// Positions in `all`.
     by_key: HashMap<Key, Vec<usize>>,
     without_key: Vec<usize>,
-    /// Those that ask when an event happened. Of an event without a time only the writer knows.
-    timed: Vec<Arc<Named>>,
+    /// Indexes that depend on the event time. For an event without one, only the writer knows it.
+    timed: Vec<Arc<NamedIndex>>,
 }
 
 impl IndexList {
-    fn new(all: Vec<Arc<Named>>, keys: &Keys) -> Self {
+    fn new(all: Vec<Arc<NamedIndex>>, keys: &Keys) -> Self {
         let mut list = IndexList::default();
         for (at, named) in all.iter().enumerate() {
             let query = &named.definition.query;
-            match plan(query, keys, &|_| None).postings.as_ref().and_then(needed) {
+            match plan(query, keys, &|_| None).postings.as_ref().and_then(required_keys) {
                 Some(keys) => {
                     for key in keys {
                         list.by_key.entry(key).or_default().push(at);
@@ -48,8 +47,8 @@ impl IndexList {
         list
     }
 
-    /// Returns the list without the index of this name, and with the one that is defined now.
-    pub(crate) fn with(&self, name: &str, defined: Option<Arc<Named>>, keys: &Keys) -> Self {
+    /// Returns the list with a definition in place of the index of this name, or without that index.
+    pub(crate) fn with(&self, name: &str, defined: Option<Arc<NamedIndex>>, keys: &Keys) -> Self {
         let mut all = self.all.clone();
         all.retain(|named| named.definition.name != name);
         all.extend(defined);
@@ -57,12 +56,12 @@ impl IndexList {
         IndexList::new(all, keys)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Named>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<NamedIndex>> {
         let at = self.all.binary_search_by(|named| named.definition.name.as_str().cmp(name));
         self.all.get(at.ok()?)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Named>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<NamedIndex>> {
         self.all.iter()
     }
 
@@ -70,32 +69,32 @@ impl IndexList {
         self.all.len()
     }
 
-    /// The indexes that ask when an event happened.
-    pub(crate) fn timed(&self) -> &[Arc<Named>] {
+    /// Returns the indexes that depend on the event time.
+    pub(crate) fn timed(&self) -> &[Arc<NamedIndex>] {
         &self.timed
     }
 
-    /// Adds the keys under which indexes list an event, given the event's other keys. `is_wanted`
-    /// chooses the indexes that are looked at.
+    /// Adds the keys of the indexes that list an event, given the event's other keys. `is_wanted` selects
+    /// the indexes.
     fn add_keys(
         &self,
         event: &impl Facts,
         own: impl Iterator<Item = Key>,
-        is_wanted: impl Fn(&Named) -> bool,
+        is_wanted: impl Fn(&NamedIndex) -> bool,
         keys: &mut impl Extend<Key>,
     ) {
         if self.all.is_empty() {
             return;
         }
-        let mut places: SmallVec<[usize; 8]> = self.without_key.iter().copied().collect();
-        places.extend(own.filter_map(|key| self.by_key.get(&key)).flatten().copied());
-        places.sort_unstable();
-        places.dedup();
-        let found = places.iter().filter_map(|at| self.all.get(*at));
+        let mut candidates: SmallVec<[usize; 8]> = self.without_key.iter().copied().collect();
+        candidates.extend(own.filter_map(|key| self.by_key.get(&key)).flatten().copied());
+        candidates.sort_unstable();
+        candidates.dedup();
+        let found = candidates.iter().filter_map(|at| self.all.get(*at));
         found.filter(|named| is_wanted(named)).for_each(|named| named.keys_of(event, keys));
     }
 
-    /// Adds the keys under which indexes list an event, given the keys of its stream and its facts.
+    /// Adds the keys of the indexes that list an event, given the keys of its stream and its facts.
     pub(crate) fn keys_of(
         &self,
         event: &impl Facts,
@@ -107,7 +106,7 @@ impl IndexList {
         self.add_keys(event, own, |_| true, keys);
     }
 
-    /// Adds the same, but for indexes that ask when the event happened, which is not known yet.
+    /// Adds the same keys, but skips indexes that depend on the event time, which is not known yet.
     pub(crate) fn keys_of_untimed(
         &self,
         event: &impl Facts,
@@ -120,19 +119,19 @@ impl IndexList {
     }
 }
 
-/// The named indexes of a store, as its readers and as its writer know them.
+/// The registry of named indexes, with one list for readers and one for the writer.
 #[derive(Default)]
-pub(crate) struct Indexes {
-    /// Those whose definition is durable: queries are answered by them.
+pub(crate) struct IndexRegistry {
+    /// The indexes with durable definitions. Queries use them.
     durable: ArcSwap<IndexList>,
-    /// Those that the writer has admitted, durable or not. An append's caller finds its events' keys
-    /// by them; no answer rests on them.
+    /// The indexes that the writer has admitted, durable or not. Callers use them to find the keys of new
+    /// events, and no answer depends on them.
     admitted: ArcSwap<IndexList>,
 }
 
-impl Indexes {
-    /// Takes what was found when the store was opened.
-    pub(crate) fn open_with(&self, list: IndexList) {
+impl IndexRegistry {
+    /// Sets the list that was loaded at opening.
+    pub(crate) fn load(&self, list: IndexList) {
         let list = Arc::new(list);
         self.durable.store(list.clone());
         self.admitted.store(list);
@@ -146,21 +145,21 @@ impl Indexes {
         self.admitted.load_full()
     }
 
-    /// The writer has admitted a definition or removal.
+    /// Sets the list that the writer has admitted.
     pub(crate) fn admit(&self, list: Arc<IndexList>) {
         self.admitted.store(list);
     }
 
-    /// A definition or removal has become durable. Returns the index that is gone.
+    /// Publishes a durable definition or removal. Returns the index that it replaces or removes.
     pub(super) fn publish(
         &self,
         name: &str,
-        defined: Option<Arc<Named>>,
+        defined: Option<Arc<NamedIndex>>,
         keys: &Keys,
-    ) -> Option<Arc<Named>> {
+    ) -> Option<Arc<NamedIndex>> {
         let before = self.durable.load();
-        let gone = before.get(name).cloned();
+        let removed = before.get(name).cloned();
         self.durable.store(Arc::new(before.with(name, defined, keys)));
-        gone
+        removed
     }
 }

@@ -1,12 +1,12 @@
-//! Named indexes: any query, defined while the store runs, filled with the past in the background.
+//! Named indexes: a named query whose events have their own list of postings. It is defined while the
+//! store runs, and maintenance fills it.
 //!
-//! A definition is an event, so it has a position. The writer gives every later event that matches
-//! to the index as it gives it to any key; the past, up to that position, is found by the query
-//! itself and kept in files of its own.
+//! A definition is an event, so it has a position. The writer adds later events to the index as to any
+//! other key. Earlier events are found by the query and kept in separate files, the backfill.
 
 mod change;
 mod list;
-mod named;
+mod named_index;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,20 +20,20 @@ use leftfold_index::{Expr, Key, Order};
 
 use super::core::Core;
 use crate::plan::{Plan, plan};
-pub(crate) use change::{CATEGORY, Change};
+pub(crate) use change::{CATEGORY, IndexChange};
 use change::{DEFINED, DROPPED, print_definition};
-pub(crate) use list::{IndexList, Indexes};
-pub(crate) use named::Named;
+pub(crate) use list::{IndexList, IndexRegistry};
+pub(crate) use named_index::NamedIndex;
 
-/// The named indexes that a query asks for.
-type Found = BTreeMap<String, Arc<Named>>;
+/// Named indexes by name.
+type NamedIndexes = BTreeMap<String, Arc<NamedIndex>>;
 
 fn stream_of(name: &str) -> String {
     format!("{CATEGORY}-{name}")
 }
 
-/// The conflict that a definition meets, in the words of who defines.
-pub(crate) fn say_exists(name: &str, error: AppendError) -> AppendError {
+/// Turns the conflict of a definition into `index_exists`.
+pub(crate) fn explain_conflict(name: &str, error: AppendError) -> AppendError {
     match error {
         AppendError::Conflict(Conflict::Version { .. }) => {
             let message = format!("there is an index {name} already; drop it first");
@@ -44,7 +44,7 @@ pub(crate) fn say_exists(name: &str, error: AppendError) -> AppendError {
 }
 
 impl Core {
-    /// The append that defines an index.
+    /// Returns the append that defines an index.
     pub(crate) fn definition(&self, definition: &IndexDefinition) -> Result<Append, AppendError> {
         definition.check()?;
         let name = &definition.name;
@@ -65,7 +65,7 @@ impl Core {
         self.index_append(name, event)
     }
 
-    /// The append that removes an index.
+    /// Returns the append that removes an index.
     pub(crate) fn removal(&self, name: &str) -> Result<Append, AppendError> {
         if self.definitions.indexes.durable().get(name).is_none() {
             return Err(self.unknown_index(name).into());
@@ -81,8 +81,8 @@ impl Core {
         Ok(Append::new().event(&stream, event).expect(stream, expected))
     }
 
-    /// Waits until an index that was defined just now holds its past.
-    pub(crate) async fn named_is_ready(
+    /// Waits until a new index is filled.
+    pub(crate) async fn wait_until_ready(
         &self,
         name: &str,
         positions: Option<(u64, u64)>,
@@ -95,12 +95,12 @@ impl Core {
         }
     }
 
-    /// Publishes a definition or removal that has become durable; returns the index that is gone.
-    pub(crate) fn named_changed(
+    /// Publishes a durable definition or removal. Returns the index that it replaces or removes.
+    pub(crate) fn publish_index_change(
         &self,
-        change: &Change,
-        defined: Option<Arc<Named>>,
-    ) -> Option<Arc<Named>> {
+        change: &IndexChange,
+        defined: Option<Arc<NamedIndex>>,
+    ) -> Option<Arc<NamedIndex>> {
         self.definitions.indexes.publish(change.name(), defined, &self.keys)
     }
 
@@ -111,21 +111,25 @@ impl Core {
         Invalid::new("index_unknown", format!("there is no index {name}; defined are: {known}"))
     }
 
-    /// The query with all named indexes expanded; an error if one of them can't be asked.
+    /// Expands all named indexes of a query. Returns an error if one of them does not exist or is not
+    /// filled.
     pub(crate) fn expand<'q>(&self, query: &'q Query) -> Result<Cow<'q, Query>, Invalid> {
         self.expand_by(query, &self.indexes_in(query)?)
     }
 
-    /// The query with all named indexes expanded, and its plan: both from one look at what is
-    /// defined now.
+    /// Expands all named indexes of a query and plans it, both with the same definitions.
     pub(crate) fn resolve<'q>(&self, query: &'q Query) -> Result<(Cow<'q, Query>, Plan), Invalid> {
         let found = self.indexes_in(query)?;
         let expanded = self.expand_by(query, &found)?;
-        let key = |query: &Query| list_in(query, &found).map(Expr::Key);
+        let key = |query: &Query| list_key(query, &found).map(Expr::Key);
         Ok((expanded, plan(query, &self.keys, &key)))
     }
 
-    fn expand_by<'q>(&self, query: &'q Query, found: &Found) -> Result<Cow<'q, Query>, Invalid> {
+    fn expand_by<'q>(
+        &self,
+        query: &'q Query,
+        found: &NamedIndexes,
+    ) -> Result<Cow<'q, Query>, Invalid> {
         if found.is_empty() {
             return Ok(Cow::Borrowed(query));
         }
@@ -133,9 +137,9 @@ impl Core {
         query.expand(&define).map(Cow::Owned).map_err(|name| self.unknown_index(&name))
     }
 
-    /// The named indexes that a query asks for.
-    fn indexes_in(&self, query: &Query) -> Result<Found, Invalid> {
-        let mut found = Found::new();
+    /// Returns the named indexes of a query.
+    fn indexes_in(&self, query: &Query) -> Result<NamedIndexes, Invalid> {
+        let mut found = NamedIndexes::new();
         let mut wrong = None;
         query.each(&mut |part| {
             let (name, partition) = match part {
@@ -143,7 +147,7 @@ impl Core {
                 Query::Partition(IndexPartition { index, number, .. }) => (index, Some(*number)),
                 _ => return,
             };
-            match self.ready_index(name).and_then(|named| has_partition(named, partition)) {
+            match self.ready_index(name).and_then(|named| check_partition(named, partition)) {
                 Ok(named) => _ = found.insert(name.clone(), named),
                 Err(invalid) => wrong = Some(invalid),
             }
@@ -151,17 +155,18 @@ impl Core {
         wrong.map_or(Ok(found), Err)
     }
 
-    pub(crate) fn ready_index(&self, name: &str) -> Result<Arc<Named>, Invalid> {
+    /// Returns a named index that is filled.
+    pub(crate) fn ready_index(&self, name: &str) -> Result<Arc<NamedIndex>, Invalid> {
         let named = self.definitions.indexes.durable().get(name).cloned();
         let named = named.ok_or_else(|| self.unknown_index(name))?;
         if named.is_ready() {
             return Ok(named);
         }
         let message = match named.failure() {
-            None => format!("index {name} does not hold all past events yet; ask again later"),
+            None => format!("index {name} does not hold all past events yet; retry later"),
             Some(failure) => format!(
-                "index {name} does not hold all past events: {failure}; open the store again to \
-                 have it filled"
+                "index {name} does not hold all past events, because filling it failed: {failure}; \
+                 open the store again to fill it"
             ),
         };
         Err(Invalid::new("index_building", message))
@@ -170,34 +175,34 @@ impl Core {
     pub(crate) fn index_info(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
         names::check("index", name)?;
         let named = self.definitions.indexes.durable().get(name).cloned();
-        named.map(|named| self.info_of(&named)).transpose()
+        named.map(|named| self.index_info_of(&named)).transpose()
     }
 
     pub(crate) fn index_infos(&self) -> Result<Vec<IndexInfo>, ReadError> {
-        self.definitions.indexes.durable().iter().map(|named| self.info_of(named)).collect()
+        self.definitions.indexes.durable().iter().map(|named| self.index_info_of(named)).collect()
     }
 
-    fn info_of(&self, named: &Named) -> Result<IndexInfo, ReadError> {
+    fn index_info_of(&self, named: &NamedIndex) -> Result<IndexInfo, ReadError> {
         let IndexDefinition { name, query, partitioning } = named.definition.clone();
         let events = self.index.set.load().count(&named.key, self.log.head().position)?;
         Ok(IndexInfo { name, query, partitioning, ready: named.is_ready(), events })
     }
 
-    /// The key of the one list of postings that is the query, if it is one.
-    pub(crate) fn list_of(&self, query: &Query) -> Result<Option<Key>, Invalid> {
+    /// Returns the key of the list that a query selects, if it selects a single list.
+    pub(crate) fn single_list_key(&self, query: &Query) -> Result<Option<Key>, Invalid> {
         if let Some(stream) = query.as_stream() {
             return Ok(Some(self.keys.of(Field::Stream, stream)));
         }
         match query {
-            Query::Index(_) | Query::Partition(_) => Ok(list_in(query, &self.indexes_in(query)?)),
+            Query::Index(_) | Query::Partition(_) => Ok(list_key(query, &self.indexes_in(query)?)),
             _ => Ok(None),
         }
     }
 
-    /// The ordinal of the first event that a forward read yields from there.
+    /// Returns the ordinal of the first event that a forward read from this point yields.
     pub(crate) fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
         let head = self.log.head().position;
-        let key = self.list_of(&query)?.ok_or_else(no_list)?;
+        let key = self.single_list_key(&query)?.ok_or_else(ordinal_needs_list)?;
         if let From::Including(Point::Ordinal(ordinal)) = from {
             return Ok(ordinal.min(self.index.set.load().count(&key, head)?));
         }
@@ -205,25 +210,26 @@ impl Core {
         Ok(self.index.set.load().count(&key, first.saturating_sub(1).min(head))?)
     }
 
-    /// The plan of an index's own query.
+    /// Plans a query without named indexes.
     pub(crate) fn plan_of(&self, query: &Query) -> Plan {
         plan(query, &self.keys, &|_| None)
     }
 
-    /// The definitions and removals up to a position, in order.
-    pub(crate) fn index_changes(&self, upto: u64) -> Result<Vec<(u64, Change)>, ReadError> {
+    /// Returns the definitions and removals of indexes up to a position, in order.
+    pub(crate) fn index_changes(&self, upto: u64) -> Result<Vec<(u64, IndexChange)>, ReadError> {
         let plan = self.plan_of(&Query::category(CATEGORY));
         let mut changes = Vec::new();
         let mut candidates = self.candidates(&plan, &Query::All, [1, upto], Order::Ascending)?;
         while let Some(event) = candidates.next()? {
-            changes.extend(Change::of_recorded(&event).map(|change| (event.position(), change)));
+            changes
+                .extend(IndexChange::of_recorded(&event).map(|change| (event.position(), change)));
         }
         Ok(changes)
     }
 }
 
-/// Returns the key of the list that a named index, or a partition of one, is.
-fn list_in(query: &Query, found: &Found) -> Option<Key> {
+/// Returns the key of the list of a named index or a partition.
+fn list_key(query: &Query, found: &NamedIndexes) -> Option<Key> {
     match query {
         Query::Index(name) => found.get(name).map(|named| named.key),
         Query::Partition(IndexPartition { index, number, .. }) => {
@@ -233,7 +239,11 @@ fn list_in(query: &Query, found: &Found) -> Option<Key> {
     }
 }
 
-fn has_partition(named: Arc<Named>, partition: Option<u32>) -> Result<Arc<Named>, Invalid> {
+/// Checks that an index has a partition.
+fn check_partition(
+    named: Arc<NamedIndex>,
+    partition: Option<u32>,
+) -> Result<Arc<NamedIndex>, Invalid> {
     let count = named.partitions.len();
     match partition {
         Some(number) if number as usize >= count => {
@@ -251,9 +261,9 @@ fn has_partition(named: Arc<Named>, partition: Option<u32>) -> Result<Arc<Named>
     }
 }
 
-/// Ordinals were asked for of a query that is not a single list.
-pub(crate) fn no_list() -> Invalid {
-    let message = "an ordinal is a place in a single list: ask for one stream, one named index or \
-                   one partition of an index, and nothing else";
+/// Returns the error for ordinals of a query that does not select a single list.
+pub(crate) fn ordinal_needs_list() -> Invalid {
+    let message = "ordinals exist only where the query is one stream or one named index, or one \
+                   partition of an index, and nothing else; change the query";
     Invalid::new("ordinal_needs_index", message)
 }

@@ -7,50 +7,50 @@ use crate::embedded::core::Core;
 use leftfold_api::Failure;
 
 impl Core {
-    /// Writes a file that nothing knows of yet, and makes it last. `write` gives its length, or
-    /// none if it was told to stop: then there is no file.
-    pub(super) fn put_file<E: Into<PutError>>(
+    /// Creates and syncs a file that no manifest lists yet. `content` writes it and returns its length, or
+    /// `None` if it was stopped; the file is then removed.
+    pub(super) fn write_file<E: Into<WriteFileError>>(
         &self,
         live: LiveFile,
-        write: impl FnOnce(&dyn File) -> Result<Option<u64>, E>,
+        content: impl FnOnce(&dyn File) -> Result<Option<u64>, E>,
     ) -> Result<Option<LiveFile>, Failure> {
         let (disk, name) = (self.log.disk(), live.name());
-        // Left over from an attempt that failed.
+        // A failed attempt may have left the file.
         _ = disk.remove(&name);
-        let put = || -> Result<Option<u64>, PutError> {
+        let write = || -> Result<Option<u64>, WriteFileError> {
             let file = disk.open(&name, OpenMode::Create)?;
-            let Some(length) = write(&*file).map_err(Into::into)? else { return Ok(None) };
+            let Some(length) = content(&*file).map_err(Into::into)? else { return Ok(None) };
             file.sync()?;
             disk.sync_dir("index")?;
             Ok(Some(length))
         };
-        match put() {
+        match write() {
             Ok(Some(length)) => Ok(Some(LiveFile { length, ..live })),
             Ok(None) => {
                 _ = disk.remove(&name);
                 Ok(None)
             }
-            Err(PutError::Io(error)) => Err(failed("writing an index file", &error)),
-            Err(PutError::Failure(failure)) => Err(failure),
+            Err(WriteFileError::Io(error)) => Err(failed("writing an index file", &error)),
+            Err(WriteFileError::Failure(failure)) => Err(failure),
         }
     }
 }
 
-/// Why a file could not be put.
-pub(super) enum PutError {
+/// Why a file could not be written.
+pub(super) enum WriteFileError {
     Io(io::Error),
     Failure(Failure),
 }
 
-impl From<io::Error> for PutError {
+impl From<io::Error> for WriteFileError {
     fn from(error: io::Error) -> Self {
-        PutError::Io(error)
+        WriteFileError::Io(error)
     }
 }
 
-impl From<Failure> for PutError {
+impl From<Failure> for WriteFileError {
     fn from(failure: Failure) -> Self {
-        PutError::Failure(failure)
+        WriteFileError::Failure(failure)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Index files are merged in tiers: whenever so many neighbours cover about equally many segments,
-//! one file takes their place. So a log of n segments has about `FAN_IN` times the logarithm of n
-//! files, and every posting is written again so often.
+//! Merges index files in tiers: [`FAN_IN`] neighbours that cover about equally many segments become one
+//! file. A log of n segments has about `FAN_IN` times the logarithm of n index files, and every posting
+//! is rewritten as many times as the logarithm of n.
 //!
-//! A merge that is cut short leaves nothing but a file that no manifest names, and is begun again.
+//! An interrupted merge leaves only a file that no manifest lists, and is begun again.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use leftfold_log::LiveFile;
 
 use super::files::{failed, live_file};
 use crate::embedded::core::Core;
-use crate::embedded::open::{INDEX, head_of, open_file, segments_of};
+use crate::embedded::open::{INDEX, file_head, open_file, segments_of};
 use leftfold_api::Failure;
 
-/// So many files become one.
+/// The number of files that are merged into one.
 const FAN_IN: usize = 8;
 
-/// The first files that are due to be merged: neighbours of one tier.
-fn due(files: &[LiveFile]) -> Option<&[LiveFile]> {
+/// Returns the first files to be merged: neighbours of one tier.
+fn next_merge(files: &[LiveFile]) -> Option<&[LiveFile]> {
     let tier = |file: &LiveFile| segments_of(file).ilog(FAN_IN as u64);
     let neighbours = |pair: &[LiveFile]| pair[0].id + segments_of(&pair[0]) == pair[1].id;
     files.windows(FAN_IN).find(|files| {
@@ -27,24 +27,25 @@ fn due(files: &[LiveFile]) -> Option<&[LiveFile]> {
 }
 
 impl Core {
-    /// Merges what is due first, and says that there may be more.
-    pub(super) fn merge_indexes(&self) -> Result<(), Failure> {
+    /// Does the next merge, and queues another one.
+    pub(super) fn merge_index_files(&self) -> Result<(), Failure> {
         let mut files = self.log.other_files();
         files.retain(|file| file.kind == INDEX);
-        let Some(inputs) = due(&files) else { return Ok(()) };
-        let Some(held) = self.in_use(inputs) else { return Ok(()) };
-        let Some(live) = self.write_merged(inputs, &held)? else { return Ok(()) };
+        let Some(inputs) = next_merge(&files) else { return Ok(()) };
+        let Some(opened) = self.opened_files(inputs) else { return Ok(()) };
+        let Some(live) = self.write_merged(inputs, &opened)? else { return Ok(()) };
         let merged = open_file(self, &live)?;
         self.log
             .replace_files(|old| inputs.contains(old), &[live])
             .map_err(|error| failed("adopting an index file", &error))?;
-        self.index.set.rcu(|index| index.with_merged(&held, merged.clone()));
-        held.iter().for_each(|input| input.retire(self.log.disk().clone()));
-        self.maintenance.unmerged();
+        self.index.set.rcu(|index| index.with_merged(&opened, merged.clone()));
+        opened.iter().for_each(|input| input.retire(self.log.disk().clone()));
+        self.maintenance.queue_merge();
         Ok(())
     }
 
-    fn in_use(&self, files: &[LiveFile]) -> Option<Vec<Arc<IndexFile>>> {
+    /// Returns the opened index files, if all of them are in use.
+    fn opened_files(&self, files: &[LiveFile]) -> Option<Vec<Arc<IndexFile>>> {
         let index = self.index.set.load_full();
         let open = |live: &LiveFile| {
             let name = live.name();
@@ -59,27 +60,27 @@ impl Core {
     fn write_merged(
         &self,
         inputs: &[LiveFile],
-        held: &[Arc<IndexFile>],
+        opened: &[Arc<IndexFile>],
     ) -> Result<Option<LiveFile>, Failure> {
         let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(None) };
-        // No name is used again while a reader may still hold the file that had it.
+        // A name is never reused while a reader may hold the file that had it.
         let generation = inputs.iter().map(|file| file.generation).max().unwrap_or(0) + 1;
         let segments: u64 = inputs.iter().map(segments_of).sum();
         let live = LiveFile {
             detail: u32::try_from(segments - 1).unwrap_or(u32::MAX),
             ..live_file(INDEX, first.id, generation, [first.first, last.last])
         };
-        let (name, head) = (live.name(), head_of(self, &live));
-        let mut pace = self.maintenance.pace();
+        let (name, head) = (live.name(), file_head(self, &live));
+        let mut throttle = self.maintenance.throttle();
         let mut before = 0;
         let mut progress = |written: u64| {
             let step = written.saturating_sub(before);
             before = written;
-            pace.go_on(step)
+            throttle.wait(step)
         };
-        self.put_file(live, |file| {
+        self.write_file(live, |file| {
             let target = Target { name: &name, file, head };
-            Ok::<_, Failure>(leftfold_index::merge(held, target, &mut progress)?)
+            Ok::<_, Failure>(leftfold_index::merge(opened, target, &mut progress)?)
         })
     }
 }
@@ -93,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn so_many_neighbours_of_a_tier_are_due() {
+    fn eight_neighbours_of_a_tier_are_merged() {
         let eight: Vec<_> = (1..=8).map(|id| file(id, 1)).collect();
-        assert_eq!(due(&eight).map(|files| files[0].id), Some(1));
-        assert_eq!(due(&eight[1..]), None);
+        assert_eq!(next_merge(&eight).map(|files| files[0].id), Some(1));
+        assert_eq!(next_merge(&eight[1..]), None);
         let with_gap: Vec<_> = (1..=9).filter(|id| *id != 4).map(|id| file(id, 1)).collect();
-        assert_eq!(due(&with_gap), None, "one of them is being made again");
+        assert_eq!(next_merge(&with_gap), None, "one of them is being made again");
         let mut tiers = vec![file(1, 8)];
         tiers.extend((9..17).map(|id| file(id, 1)));
-        assert_eq!(due(&tiers).map(|files| files[0].id), Some(9));
+        assert_eq!(next_merge(&tiers).map(|files| files[0].id), Some(9));
         let next: Vec<_> = (0..8).map(|n| file(1 + 8 * n, 8)).collect();
-        assert_eq!(due(&next).map(|files| files[0].id), Some(1));
+        assert_eq!(next_merge(&next).map(|files| files[0].id), Some(1));
     }
 
     #[test]
@@ -111,10 +112,10 @@ mod tests {
         let mut files: Vec<LiveFile> = Vec::new();
         for id in 1..=5_000 {
             files.push(file(id, 1));
-            while let Some(inputs) = due(&files) {
+            while let Some(inputs) = next_merge(&files) {
                 let (first, count) = (inputs[0].id, inputs.iter().map(segments_of).sum::<u64>());
-                let gone: Vec<_> = inputs.iter().map(|file| file.id).collect();
-                files.retain(|file| !gone.contains(&file.id));
+                let merged: Vec<_> = inputs.iter().map(|file| file.id).collect();
+                files.retain(|file| !merged.contains(&file.id));
                 files.push(file(first, count as u32));
                 files.sort_by_key(|file| file.id);
             }

@@ -1,12 +1,12 @@
-//! What is done in the background: closed segments get their index files and are sealed, sealed
-//! ones are packed, index files are merged, named indexes get their past.
+//! Maintenance, on threads in the background: writes the index files of closed segments and seals them,
+//! compresses sealed segments, merges index files and fills named indexes.
 
+mod backfill;
+mod compress;
 mod files;
-mod fill;
 mod merge;
-mod pace;
-mod pack;
 mod seal;
+mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,26 +15,26 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use leftfold_index::ActivePart;
-use leftfold_log::{Packing, SegmentInfo};
+use leftfold_log::{Compression, SegmentInfo};
 use parking_lot::{Condvar, Mutex};
 
-pub(crate) use pace::Pace;
-pub(crate) use pack::may_train;
+pub(crate) use compress::may_train;
+pub(crate) use throttle::Throttle;
 
 use super::core::Core;
-use super::indexes::Named;
+use super::indexes::NamedIndex;
 use super::rebuild::encode_checkpoints;
 use leftfold_api::{Cursor, Failure};
 
-/// The writer waits before it closes a segment while so many are not sealed yet: their postings
-/// are in memory.
-const UNSEALED: usize = 3;
+/// The most closed segments without an index file, whose postings are in memory. At this number the
+/// writer waits before it closes another one.
+const MAX_UNSEALED: usize = 3;
 
-/// The background work of a store.
+/// The maintenance of a store: its queues and its threads.
 pub(crate) struct Maintenance {
-    /// How sealed segments are stored.
-    pub(crate) packing: Packing,
-    /// Held while a segment is rewritten: one at a time.
+    /// How sealed segments are compressed.
+    pub(crate) compression: Compression,
+    /// Locked while a segment is rewritten: one at a time.
     pub(crate) rewriting: Mutex<()>,
     bytes_per_second: u64,
     state: Mutex<State>,
@@ -44,17 +44,17 @@ pub(crate) struct Maintenance {
 
 #[derive(Default)]
 struct State {
-    /// Sealing comes first: the writer may have to wait for it.
+    /// Comes first, since the writer may wait for it.
     sealing: VecDeque<Job>,
-    /// Filling a named index may take as long as reading the whole log.
+    /// Has its own queue, since filling an index may read the whole log.
     filling: VecDeque<Job>,
-    /// Packing makes files smaller; nobody waits for it.
-    packing: VecDeque<Job>,
-    /// Segments whose postings are in memory and that nobody writes to.
+    /// Comes last, since no call waits for it.
+    compressing: VecDeque<Job>,
+    /// The number of closed segments whose postings are in memory.
     unsealed: usize,
-    /// Whether there is a thread that will seal them.
-    threaded: bool,
-    /// Jobs that are being done.
+    /// Whether the store has maintenance threads.
+    has_threads: bool,
+    /// The number of running jobs.
     running: usize,
     closing: bool,
     seal_failed: bool,
@@ -65,40 +65,40 @@ struct State {
 enum Lane {
     Sealing,
     Filling,
-    Packing,
+    Compressing,
 }
 
 enum Job {
-    Index(Closed),
+    WriteIndex(ClosedSegment),
     Seal(u64),
-    Pack(u64),
+    Compress(u64),
     Merge,
-    Fill(Arc<Named>),
-    Forget(Arc<Named>),
+    Fill(Arc<NamedIndex>),
+    RemoveBackfill(Arc<NamedIndex>),
 }
 
 /// A closed segment whose postings are in memory.
-pub(crate) struct Closed {
+pub(crate) struct ClosedSegment {
     segment: SegmentInfo,
     active: Arc<ActivePart>,
     /// The checkpoints at its end, encoded.
     checkpoints: Vec<u8>,
 }
 
-impl Closed {
+impl ClosedSegment {
     pub(crate) fn new(
         segment: SegmentInfo,
         active: Arc<ActivePart>,
         checkpoints: &BTreeMap<String, Cursor>,
     ) -> Self {
-        Closed { segment, active, checkpoints: encode_checkpoints(checkpoints) }
+        ClosedSegment { segment, active, checkpoints: encode_checkpoints(checkpoints) }
     }
 }
 
 impl Maintenance {
-    pub(crate) fn new(bytes_per_second: u64, packing: Packing) -> Self {
+    pub(crate) fn new(bytes_per_second: u64, compression: Compression) -> Self {
         Maintenance {
-            packing,
+            compression,
             rewriting: Mutex::new(()),
             bytes_per_second: bytes_per_second.max(1),
             state: Mutex::default(),
@@ -107,37 +107,38 @@ impl Maintenance {
         }
     }
 
-    pub(crate) fn start(upkeep: &Arc<Maintenance>, core: Arc<Core>) -> io::Result<()> {
-        upkeep.state.lock().threaded = true;
+    /// Starts the threads.
+    pub(crate) fn start(maintenance: &Arc<Maintenance>, core: Arc<Core>) -> io::Result<()> {
+        maintenance.state.lock().has_threads = true;
         for (name, lane) in [
             ("leftfold-sealer", Lane::Sealing),
             ("leftfold-filler", Lane::Filling),
-            ("leftfold-packer", Lane::Packing),
+            ("leftfold-packer", Lane::Compressing),
         ] {
-            let (this, core) = (upkeep.clone(), core.clone());
+            let (this, core) = (maintenance.clone(), core.clone());
             let work = move || {
                 while let Some(job) = this.wait_for_job(lane) {
                     this.run(&core, job);
                 }
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
-            upkeep.threads.lock().push(thread);
+            maintenance.threads.lock().push(thread);
         }
         Ok(())
     }
 
-    /// Stops after the job at hand. What is left is done when the store is opened again.
+    /// Stops after the running jobs. Queued jobs are done when the store is opened again.
     pub(crate) fn close(&self) {
         self.state.lock().closing = true;
         self.changed.notify_all();
         for thread in self.threads.lock().drain(..) {
-            // A panic was reported when it happened; there is nobody else to tell.
+            // The panic hook has reported a panic.
             _ = thread.join();
         }
     }
 
-    /// Does one job, for stores without threads; false if there is none.
-    pub(crate) fn step(&self, core: &Arc<Core>) -> bool {
+    /// Does one job, for stores without threads. Returns false if there is none.
+    pub(crate) fn run_one(&self, core: &Arc<Core>) -> bool {
         let job = {
             let mut state = self.state.lock();
             let job = state.next_of_any();
@@ -147,20 +148,22 @@ impl Maintenance {
         job.map(|job| self.run(core, job)).is_some()
     }
 
+    /// Returns the first failure.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.state.lock().failure.clone()
     }
 
-    pub(crate) fn add(&self, closed: Closed) {
+    /// Queues the index file of a closed segment.
+    pub(crate) fn queue_index_file(&self, closed: ClosedSegment) {
         let mut state = self.state.lock();
         state.unsealed += 1;
-        state.sealing.push_back(Job::Index(closed));
+        state.sealing.push_back(Job::WriteIndex(closed));
         drop(state);
         self.changed.notify_all();
     }
 
-    /// A segment was closed when this one was opened.
-    pub(crate) fn closed(
+    /// Queues the index file of the segment before the one that was opened.
+    pub(crate) fn queue_closed_segment(
         &self,
         opened: SegmentInfo,
         active: Arc<ActivePart>,
@@ -168,63 +171,67 @@ impl Maintenance {
     ) {
         let (id, first, last) = (opened.id - 1, active.first(), opened.first - 1);
         let segment = SegmentInfo { id, first, last, active: false, ..opened };
-        self.add(Closed::new(segment, active, checkpoints));
+        self.queue_index_file(ClosedSegment::new(segment, active, checkpoints));
     }
 
-    /// A segment has its index file, but was not sealed.
-    pub(crate) fn unsealed(&self, segment: u64) {
-        self.job(Job::Seal(segment));
+    /// Queues the seal of a segment that has its index file.
+    pub(crate) fn queue_seal(&self, segment: u64) {
+        self.queue(Job::Seal(segment));
     }
 
-    /// A sealed segment is not packed as it should be.
-    pub(crate) fn unpacked(&self, segment: u64) {
-        self.job(Job::Pack(segment));
+    /// Queues the compression of a sealed segment.
+    pub(crate) fn queue_compression(&self, segment: u64) {
+        self.queue(Job::Compress(segment));
     }
 
-    /// There is an index file more.
-    pub(crate) fn unmerged(&self) {
-        self.job(Job::Merge);
+    /// Queues a check whether index files can be merged.
+    pub(crate) fn queue_merge(&self) {
+        self.queue(Job::Merge);
     }
 
-    /// A named index was defined, or removed, or both.
-    pub(crate) fn named(&self, defined: Option<Arc<Named>>, gone: Option<Arc<Named>>) {
-        gone.into_iter().for_each(|named| self.job(Job::Forget(named)));
-        defined.into_iter().for_each(|named| self.job(Job::Fill(named)));
+    /// Queues the work for a named index that was defined, removed, or both.
+    pub(crate) fn queue_index_change(
+        &self,
+        defined: Option<Arc<NamedIndex>>,
+        removed: Option<Arc<NamedIndex>>,
+    ) {
+        removed.into_iter().for_each(|named| self.queue(Job::RemoveBackfill(named)));
+        defined.into_iter().for_each(|named| self.queue(Job::Fill(named)));
     }
 
-    fn job(&self, job: Job) {
+    fn queue(&self, job: Job) {
         self.state.lock().queue(job.lane()).push_back(job);
         self.changed.notify_all();
     }
 
-    /// Keeps the writer waiting while too many segments are not sealed; not for ever: where
-    /// sealing has failed, or nobody seals, it goes on.
+    /// Blocks the writer while too many segments have no index file. Returns at once if sealing has
+    /// failed or the store has no maintenance threads.
     pub(crate) fn wait_for_room(&self) {
         let mut state = self.state.lock();
-        while state.unsealed >= UNSEALED && state.may_seal() {
+        while state.unsealed >= MAX_UNSEALED && state.may_seal() {
             self.changed.wait(&mut state);
         }
     }
 
-    /// While the store is being opened: seals until few enough segments are in memory.
+    /// Seals segments until few enough are in memory, while the store is being opened.
     pub(crate) fn make_room(&self, core: &Arc<Core>) {
-        while self.state.lock().unsealed > UNSEALED && self.step(core) {}
+        while self.state.lock().unsealed > MAX_UNSEALED && self.run_one(core) {}
     }
 
     pub(crate) fn has_threads(&self) -> bool {
-        self.state.lock().threaded
+        self.state.lock().has_threads
     }
 
-    /// Waits until there is nothing to do, or nobody does it.
+    /// Waits until all jobs are done. Returns at once if the store has no threads or is being closed.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Failure> {
         let mut state = self.state.lock();
-        while state.threaded && !state.closing && !state.is_idle() {
+        while state.has_threads && !state.closing && !state.is_idle() {
             self.changed.wait(&mut state);
         }
         state.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether what takes long should stop.
+    /// Whether long jobs should stop.
     fn is_closing(&self) -> bool {
         self.state.lock().closing
     }
@@ -245,26 +252,26 @@ impl Maintenance {
 
     fn run(&self, core: &Arc<Core>, job: Job) {
         let work = || match &job {
-            Job::Index(closed) => core.write_index(closed),
+            Job::WriteIndex(closed) => core.write_index(closed),
             Job::Seal(segment) => core.seal(*segment),
-            Job::Pack(segment) => core.pack(*segment),
-            Job::Merge => core.merge_indexes(),
-            Job::Fill(named) => core.fill_past(named),
-            Job::Forget(named) => core.forget_past(named),
+            Job::Compress(segment) => core.compress(*segment),
+            Job::Merge => core.merge_index_files(),
+            Job::Fill(named) => core.backfill_index(named),
+            Job::RemoveBackfill(named) => core.remove_backfill(named),
         };
-        // Whoever waits for the job must hear of its end, whatever that is.
+        // Callers that wait for the job must learn that it has ended, even by a panic.
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             Err(Failure::Disk {
-                what: "work in the background".to_owned(),
-                message: "it panicked".to_owned(),
+                what: "maintenance".to_owned(),
+                message: "a job panicked".to_owned(),
             })
         });
         if let Job::Fill(named) = &job {
-            named.filled(outcome.clone());
+            named.finish_backfill(outcome.clone());
         }
         let mut state = self.state.lock();
         state.running -= 1;
-        if matches!(job, Job::Index(_)) {
+        if matches!(job, Job::WriteIndex(_)) {
             state.unsealed -= 1;
         }
         state.seal_failed |= job.lane() == Lane::Sealing && outcome.is_err();
@@ -276,24 +283,25 @@ impl Maintenance {
 
 impl State {
     fn may_seal(&self) -> bool {
-        self.threaded && !self.closing && !self.seal_failed
+        self.has_threads && !self.closing && !self.seal_failed
     }
 
     fn queue(&mut self, lane: Lane) -> &mut VecDeque<Job> {
         match lane {
             Lane::Sealing => &mut self.sealing,
             Lane::Filling => &mut self.filling,
-            Lane::Packing => &mut self.packing,
+            Lane::Compressing => &mut self.compressing,
         }
     }
 
     fn is_idle(&self) -> bool {
-        let queues = [&self.sealing, &self.filling, &self.packing];
+        let queues = [&self.sealing, &self.filling, &self.compressing];
         self.running == 0 && queues.iter().all(|queue| queue.is_empty())
     }
 
+    /// Takes the next job of any lane, in the order of their urgency.
     fn next_of_any(&mut self) -> Option<Job> {
-        let lanes = [Lane::Sealing, Lane::Filling, Lane::Packing];
+        let lanes = [Lane::Sealing, Lane::Filling, Lane::Compressing];
         lanes.into_iter().find_map(|lane| self.queue(lane).pop_front())
     }
 }
@@ -301,9 +309,9 @@ impl State {
 impl Job {
     fn lane(&self) -> Lane {
         match self {
-            Job::Index(_) | Job::Seal(_) => Lane::Sealing,
-            Job::Fill(_) | Job::Forget(_) => Lane::Filling,
-            Job::Pack(_) | Job::Merge => Lane::Packing,
+            Job::WriteIndex(_) | Job::Seal(_) => Lane::Sealing,
+            Job::Fill(_) | Job::RemoveBackfill(_) => Lane::Filling,
+            Job::Compress(_) | Job::Merge => Lane::Compressing,
         }
     }
 }

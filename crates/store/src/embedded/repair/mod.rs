@@ -1,13 +1,12 @@
-//! Repair of a store that is not open: says exactly what damage has cost, and makes a store without
-//! damage of what is left.
+//! Repairs a store that is not open: reports every lost event, and rewrites the store without damage.
 //!
-//! Every lost position gets a placeholder, an event that nobody sees, so that positions, versions
-//! and ordinals stay. Which stream and version it stands for is known from the segment's index file,
-//! if that is whole: then that file is kept, and conditions on what it knows of lost events go on to
-//! conflict. Else it follows from the versions that are missing between the events of each stream.
+//! Every lost position gets a placeholder, an event that no read returns, so that positions, versions and
+//! ordinals stay. A whole index file of the segment tells the stream and version of a lost event. The file
+//! is kept, so conditions on its keys conflict with lost events as before. Otherwise the stream and version
+//! follow from the versions that are missing between the events of each stream.
 
-mod known;
-mod missing;
+mod lost_postings;
+mod missing_versions;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,56 +18,56 @@ use leftfold_io::{Disk, OsRandom, Random, RealDisk};
 use leftfold_log::LiveFile;
 use leftfold_log::repair::{DamagedBytes, IndexOf, Repair, Replacements, Salvaged};
 
-use super::open::{INDEX, cannot_open, id_of};
-use crate::embedded::events::recorded;
+use super::open::{INDEX, cannot_open, file_id};
+use crate::embedded::events::decode_event;
 use crate::error::OpenError;
 use crate::keys::Keys;
-use known::Known;
 use leftfold_api::Failure;
-use leftfold_api::record::lost;
-use missing::Missing;
+use leftfold_api::record::encode_placeholder;
+use lost_postings::LostPostings;
+use missing_versions::MissingVersions;
 
-/// The stream of lost events whose own is not known.
+/// The stream of placeholders for lost events of unknown streams.
 pub(crate) const LOST_STREAM: &str = "$lost";
 
-/// What is done about damage.
+/// What a repair does with damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepairMode {
-    /// Nothing: it is only told.
+    /// Only reports it.
     Report,
-    /// Damaged bytes are copied aside, and the store is made whole without them.
+    /// Copies damaged bytes to other files, and rewrites the store without them.
     Quarantine,
 }
 
-/// What reading all of a store, and repairing it, came to.
+/// The report of a repair.
 #[derive(Debug, Clone, Default)]
 pub struct RepairReport {
-    /// Events that can be read.
+    /// The number of events that can be read.
     pub events: u64,
-    /// Bytes that are damaged.
+    /// The damaged bytes.
     pub damaged: Vec<DamagedBytes>,
-    /// Events that are lost by it, in order.
+    /// The lost events, in the order of the log.
     pub lost: Vec<LostEvent>,
-    /// Whether moves of checkpoints may be lost.
+    /// Whether checkpoint moves may be lost.
     pub checkpoints_uncertain: bool,
-    /// Files to which damaged bytes were copied; none if nothing was changed.
+    /// The files to which damaged bytes were copied; empty if nothing was changed.
     pub quarantined: Vec<String>,
 }
 
-/// An event that can't be read.
+/// An event that was lost by damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostEvent {
     /// Its position.
     pub position: u64,
-    /// Its stream and its version there, if they can be known.
+    /// Its stream and its version, if they are known.
     pub stream: Option<(String, u64)>,
-    /// Whether that is certain; if not, the version of the stream is lost, but this position may be
-    /// that of another of the lost events near it.
+    /// Whether the position is certain. If not, the version is lost, but its position may be that of
+    /// another lost event nearby.
     pub certain: bool,
 }
 
-/// Looks through the store in a directory, and repairs it if the mode says so. `progress` hears how
-/// many of how many steps are done.
+/// Checks the store in a directory, and repairs it if the mode says so. `progress` gets the number of
+/// steps that are done, and of all.
 pub fn repair(
     dir: impl AsRef<Path>,
     mode: RepairMode,
@@ -87,7 +86,7 @@ pub fn repair_on(
 ) -> Result<RepairReport, OpenError> {
     let repair = Repair::open(disk)?;
     let keys = Keys::new(&repair.header().hash_key);
-    let mut looked = Looked::default();
+    let mut scan = DamageScan::default();
     let files = repair.segments();
     let steps = files.len() as u64 * 2;
     let mut report = RepairReport::default();
@@ -95,32 +94,32 @@ pub fn repair_on(
         progress(done, steps);
         report.events += salvaged.records().count() as u64;
         report.damaged.extend_from_slice(&salvaged.damage);
-        looked.segment(&salvaged);
+        scan.segment(&salvaged);
     })?;
-    looked.index_files(&repair, &mut report.damaged)?;
-    report.checkpoints_uncertain = looked.checkpoints_uncertain();
-    if !looked.lost.is_empty() {
-        let mut missing = Missing::among(looked.lost_without_index());
+    scan.index_files(&repair, &mut report.damaged)?;
+    report.checkpoints_uncertain = scan.checkpoints_uncertain();
+    if !scan.lost.is_empty() {
+        let mut missing = MissingVersions::among(scan.lost_without_index());
         each_segment(&repair, |done, salvaged| {
             progress(files.len() as u64 + done, steps);
             for record in salvaged.records() {
-                if let Ok(event) = recorded(record.clone()) {
-                    looked.known.meet(&keys, event.stream());
-                    missing.meet(&keys, &event);
+                if let Ok(event) = decode_event(record.clone()) {
+                    scan.known.add_stream(&keys, event.stream());
+                    missing.add_event(&keys, &event);
                 }
             }
         })?;
-        report.lost = looked.lost_events(missing);
+        report.lost = scan.lost_events(missing);
     }
     progress(steps, steps);
     if mode == RepairMode::Quarantine && !report.damaged.is_empty() {
         report.quarantined = quarantine(&repair, &report.damaged)?;
-        replace(repair, &looked, &report.lost, random)?;
+        replace(repair, &scan, &report.lost, random)?;
     }
     Ok(report)
 }
 
-/// Reads one segment after the other.
+/// Visits all segments, in order.
 fn each_segment(repair: &Repair, mut visit: impl FnMut(u64, Salvaged)) -> Result<(), OpenError> {
     let mut floor = i64::MIN;
     for (done, live) in (0..).zip(repair.segments()) {
@@ -131,26 +130,26 @@ fn each_segment(repair: &Repair, mut visit: impl FnMut(u64, Salvaged)) -> Result
     Ok(())
 }
 
-/// What the first look has found.
+/// The result of the first pass.
 #[derive(Default)]
-struct Looked {
-    /// Damaged segments.
+struct DamageScan {
+    /// The damaged segments.
     damaged: Vec<LiveFile>,
-    /// Lost positions, each with whether its segment's index is whole.
+    /// The lost positions, each with whether its index file is whole.
     lost: BTreeMap<u64, bool>,
-    /// What whole index files say of lost positions.
-    known: Known,
-    /// Index files that are damaged, with those that are of no use without them.
-    gone: Vec<LiveFile>,
-    /// Damaged segments whose index is whole.
-    kept: Vec<u64>,
-    /// The last segment whose moves of checkpoints may be lost.
+    /// The postings of lost positions in whole index files.
+    known: LostPostings,
+    /// The index files to remove: damaged ones, and those that are useless without them.
+    removed: Vec<LiveFile>,
+    /// The damaged segments whose index file is whole.
+    indexed: Vec<u64>,
+    /// The last segment whose checkpoint moves may be lost.
     moves_lost: Option<u64>,
-    /// The last segment at whose end a whole index file knows all checkpoints.
+    /// The last segment whose checkpoints are in a whole index file.
     moves_known: Option<u64>,
 }
 
-impl Looked {
+impl DamageScan {
     fn segment(&mut self, salvaged: &Salvaged) {
         if !salvaged.damage.is_empty() {
             self.damaged.push(salvaged.live);
@@ -159,7 +158,7 @@ impl Looked {
         self.lost.extend(salvaged.lost().map(|position| (position, false)));
     }
 
-    /// Checks all index files; asks those of damaged segments what they know of what is lost.
+    /// Checks all index files, and reads the postings of lost positions from whole ones.
     fn index_files(
         &mut self,
         repair: &Repair,
@@ -168,28 +167,28 @@ impl Looked {
         let files = repair.other_files();
         for live in &files {
             match self.index_file(repair, live) {
-                Ok(()) if live.kind == INDEX => self.is_whole(live),
+                Ok(()) if live.kind == INDEX => self.use_whole_file(live),
                 Ok(()) => {}
                 Err(IndexError::Damaged { file, offset, what }) => {
                     let length = live.length.saturating_sub(offset);
                     damaged.push(DamagedBytes { file, offset, length, what: what.to_owned() });
-                    self.gone.push(*live);
+                    self.removed.push(*live);
                 }
-                // One that is missing is made again in any case.
+                // A missing index file is made again when the store is opened.
                 Err(IndexError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Failure::from(error).into()),
             }
         }
         let parts = |file: &&LiveFile| {
-            self.gone.iter().any(|gone| (gone.kind, gone.id) == (file.kind, file.id))
+            self.removed.iter().any(|part| (part.kind, part.id) == (file.kind, file.id))
         };
-        self.gone = files.iter().filter(parts).copied().collect();
+        self.removed = files.iter().filter(parts).copied().collect();
         Ok(())
     }
 
     fn index_file(&mut self, repair: &Repair, live: &LiveFile) -> Result<(), IndexError> {
         let store_id = repair.header().store_id;
-        let head = FileHead { store_id, id: id_of(live), first: live.first, last: live.last };
+        let head = FileHead { store_id, id: file_id(live), first: live.first, last: live.last };
         let cache = Arc::new(IndexCache::new(0));
         let file = IndexFile::open(&**repair.disk(), &live.name(), head, cache)?;
         let (lost, mut found) = (&self.lost, Vec::new());
@@ -200,18 +199,18 @@ impl Looked {
                 }
             }
         })?;
-        found.into_iter().for_each(|(key, ordinal, at)| self.known.says(key, ordinal, at));
+        found.into_iter().for_each(|(key, ordinal, at)| self.known.add_posting(key, ordinal, at));
         Ok(())
     }
 
-    fn is_whole(&mut self, live: &LiveFile) {
+    fn use_whole_file(&mut self, live: &LiveFile) {
         for (_, has_index) in self.lost.range_mut(live.first..=live.last.max(live.first)) {
             *has_index = true;
         }
-        let of_it = |segment: &&LiveFile| {
+        let is_covered = |segment: &&LiveFile| {
             segment.first <= segment.last && (live.first..=live.last).contains(&segment.first)
         };
-        self.kept.extend(self.damaged.iter().filter(of_it).map(|segment| segment.id));
+        self.indexed.extend(self.damaged.iter().filter(is_covered).map(|segment| segment.id));
         self.moves_known = self.moves_known.max(Some(live.id + u64::from(live.detail)));
     }
 
@@ -223,9 +222,9 @@ impl Looked {
         self.lost.iter().filter(|(_, has_index)| !**has_index).map(|(at, _)| *at).collect()
     }
 
-    fn lost_events(&self, missing: Missing) -> Vec<LostEvent> {
+    fn lost_events(&self, missing: MissingVersions) -> Vec<LostEvent> {
         let mut known = self.known.by_position();
-        let mut found = missing.places(known.values());
+        let mut found = missing.assign_positions(known.values());
         let event = |position: &u64| {
             let (stream, certain) = match (known.remove(position), found.remove(position)) {
                 (Some(stream), _) => (Some(stream), true),
@@ -243,14 +242,14 @@ fn quarantine(repair: &Repair, damaged: &[DamagedBytes]) -> Result<Vec<String>, 
     damaged.iter().map(copy).collect()
 }
 
-/// Writes what is damaged again and puts it in its place.
+/// Rewrites the damaged segments and replaces them all at once.
 fn replace(
     repair: Repair,
-    looked: &Looked,
+    scan: &DamageScan,
     lost_events: &[LostEvent],
     random: &dyn Random,
 ) -> Result<(), OpenError> {
-    let mut replacements = Replacements { gone: looked.gone.clone(), ..Replacements::default() };
+    let mut replacements = Replacements { gone: scan.removed.clone(), ..Replacements::default() };
     let by_position: BTreeMap<_, _> =
         lost_events.iter().map(|event| (event.position, &event.stream)).collect();
     let last = repair.segments().last().map(|live| live.id);
@@ -261,14 +260,14 @@ fn replace(
             return;
         }
         let mut placeholder = |position| match by_position.get(&position) {
-            Some(Some((stream, version))) => lost(stream, *version, position),
+            Some(Some((stream, version))) => encode_placeholder(stream, *version, position),
             _ => {
                 unnamed += 1;
-                lost(LOST_STREAM, unnamed - 1, position)
+                encode_placeholder(LOST_STREAM, unnamed - 1, position)
             }
         };
         let mut write = || {
-            let knows_more = looked.kept.contains(&live.id) && salvaged.lost().next().is_some();
+            let knows_more = scan.indexed.contains(&live.id) && salvaged.lost().next().is_some();
             let index = if knows_more { IndexOf::Before } else { IndexOf::Now };
             let new = repair.write(&salvaged, index, &mut placeholder)?;
             replacements.segments.push((live, new));
@@ -277,10 +276,10 @@ fn replace(
             }
             Ok(())
         };
-        outcome = write().map_err(|error| failed("writing a segment again", &error));
+        outcome = write().map_err(|error| failed("rewriting a segment", &error));
     })?;
     outcome?;
-    repair.swap(&replacements, random).map_err(|error| failed("replacing what is damaged", &error))
+    repair.swap(&replacements, random).map_err(|error| failed("replacing damaged files", &error))
 }
 
 fn failed(what: &'static str, error: &io::Error) -> OpenError {

@@ -1,11 +1,10 @@
 //! Replay on several threads.
 //!
-//! The range from the cursor to the durable head is cut into chunks, and each thread reads chunks
-//! by itself: decodes, filters, and puts every event to the piece of its partition (the hash of its
-//! key). Each partition takes its pieces in the order of the chunks, on whichever thread is free;
-//! so the events of a key come in the order of the log, while reading and folding share all
-//! threads. The number of chunks in memory is bounded: whoever would read ahead too far helps to
-//! fold, or waits.
+//! The range from the cursor to the durable head is split into chunks. Each thread reads chunks: it
+//! decodes and filters events, and adds each to the piece of its partition (the hash of its key). A
+//! partition applies its pieces in the order of the chunks, on any free thread. So the events of a key are
+//! applied in the order of the log, and all threads share the reading and the applying. The number of
+//! chunks in memory is bounded: a thread that is too far ahead applies events, or waits.
 
 mod schedule;
 mod source;
@@ -16,31 +15,31 @@ use zerocopy::IntoBytes;
 
 use super::Embedded;
 use crate::keys::Keys;
-use crate::replay::{Replay, ReplayError, ReplayKey, Replayed};
+use crate::replay::{Replay, ReplayError, ReplayKey, ReplayOutcome};
 use leftfold_api::{Cursor, Field, Recorded};
-use schedule::{Failed, Schedule, Task};
+use schedule::{ReplayFailure, Schedule, Task};
 use source::Source;
 
-/// An event and which of its keys it is applied for.
-type Keyed = (Recorded, usize);
+/// An event, and the number of the key for which it is applied.
+type KeyedEvent = (Recorded, usize);
 
-type Outcome<E> = Result<(), Failed<ReplayError<E>>>;
+type Outcome<E> = Result<(), ReplayFailure<ReplayError<E>>>;
 
 impl Embedded {
-    /// Folds what a query yields, on several threads: for each key in the order of the log.
+    /// Folds the events of a query on several threads: the events of each key in the order of the log.
     ///
-    /// There is a state for each partition, made by `start` (which is given its number), and each
-    /// key belongs to one partition for ever. `apply` is given the state, the key, and the event.
-    /// The states are the same for any number of threads; what is in them, together, is what a
-    /// fold on one thread gives, if `apply` keeps the keys apart.
+    /// Each partition has a state, which `start` makes from the partition's number, and each key always
+    /// belongs to the same partition. `apply` gets the state, the key and the event. The states do not
+    /// depend on the number of threads. Together they equal a fold on one thread, if `apply` keeps the
+    /// keys separate.
     ///
-    /// Events without the key (no correlation id, no such tag) belong together: they are applied
-    /// with no key, in the order of the log, to partition 0. An event that has several keys (tags
-    /// with several values) is applied once for each.
+    /// Events without the key (no correlation id, no such tag) are applied to partition 0 with the key
+    /// `None`, in the order of the log. An event with several keys (tags with several values) is applied
+    /// once for each.
     ///
-    /// It goes up to what is durable when it starts, sees what retention keeps at that moment, and
-    /// holds a few chunks for each thread. The first error in the order of the log ends it; a panic
-    /// of `start` or `apply` becomes a panic of the caller.
+    /// The replay ends at the durable head of its start, applies the retention of that time, and holds a
+    /// few chunks for each thread. The first error in the order of the log ends it. A panic of `start` or
+    /// `apply` becomes a panic of the caller.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -65,7 +64,7 @@ impl Embedded {
     /// let balances: Balances = replayed.states.into_iter().flatten().collect();
     /// assert_eq!(balances["account-1"], 400);
     /// assert_eq!(balances["account-2"], 70);
-    /// // To go on with what has come since: accounts.after(replayed.cursor).
+    /// // To continue with later events: accounts.after(replayed.cursor).
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replay<S: Send, E: Send>(
@@ -73,32 +72,32 @@ impl Embedded {
         replay: &Replay,
         start: impl FnMut(usize) -> S,
         apply: impl Fn(&mut S, Option<&str>, &Recorded) -> Result<(), E> + Sync,
-    ) -> Result<Replayed<S>, ReplayError<E>> {
+    ) -> Result<ReplayOutcome<S>, ReplayError<E>> {
         let key = &replay.key;
         key.check().map_err(|invalid| ReplayError::Read(invalid.into()))?;
         let source = Source::new(&self.core, replay)?;
         let partitions = replay.partition_count();
         let keys = self.core.keys;
-        let take = |event: Recorded, pieces: &mut [Vec<Keyed>]| {
-            share_out(event, pieces, key, &keys);
+        let take = |event: Recorded, pieces: &mut [Vec<KeyedEvent>]| {
+            distribute(event, pieces, key, &keys);
             Ok(())
         };
-        let apply = |state: &mut S, (event, n): Keyed| {
-            apply(state, key.nth(&event, n), &event).map_err(|error| stopped(&event, n, error))
+        let apply = |state: &mut S, (event, n): KeyedEvent| {
+            apply(state, key.nth(&event, n), &event).map_err(|error| refusal(&event, n, error))
         };
         let states = (0..partitions).map(start).collect();
         let schedule = Schedule::new(source.range, replay, states);
         let work = || work(&schedule, &source, partitions, &take, Some(apply));
-        on_threads(replay.thread_count(), work, work);
-        Ok(Replayed { states: schedule.finish()?, cursor: reached(&source) })
+        run_on_threads(replay.thread_count(), work, work);
+        Ok(ReplayOutcome { states: schedule.finish()?, cursor: end_cursor(&source) })
     }
 
-    /// Decodes what a query yields on several threads, and applies it on the caller's, in the
-    /// order of the log: for what must meet, whatever its keys. Gives the cursor to go on from.
+    /// Decodes the events of a query on several threads, and applies them on the caller's thread, in the
+    /// order of the log. Returns the cursor at which to continue.
     ///
-    /// It goes up to what is durable when it starts, and sees what retention keeps at that moment.
-    /// The first error in the order of the log ends it, of `decode` or of `apply`; their panics
-    /// become panics of the caller.
+    /// The replay ends at the durable head of its start, and applies the retention of that time. The first
+    /// error of `decode` or `apply` in the order of the log ends it. Their panics become panics of the
+    /// caller.
     ///
     /// ```
     /// use leftfold_store::{Append, Embedded, NewEvent, Options, Query, Replay};
@@ -126,7 +125,7 @@ impl Embedded {
     ) -> Result<Cursor, ReplayError<E>> {
         let source = Source::new(&self.core, replay)?;
         let take = |event: Recorded, pieces: &mut [Vec<(u64, T)>]| {
-            let decoded = decode(&event).map_err(|error| stopped(&event, 0, error))?;
+            let decoded = decode(&event).map_err(|error| refusal(&event, 0, error))?;
             if let [all] = pieces {
                 all.push((event.position(), decoded));
             }
@@ -137,27 +136,27 @@ impl Embedded {
             apply(decoded).map_err(failed)
         };
         let schedule = Schedule::new(source.range, replay, vec![()]);
-        type Nothing<T, E> = fn(&mut (), (u64, T)) -> Outcome<E>;
-        let helper = || work(&schedule, &source, 1, &take, None::<Nothing<T, E>>);
+        type NoApply<T, E> = fn(&mut (), (u64, T)) -> Outcome<E>;
+        let helper = || work(&schedule, &source, 1, &take, None::<NoApply<T, E>>);
         let caller = || work(&schedule, &source, 1, &take, Some(apply));
-        on_threads(replay.thread_count(), helper, caller);
+        run_on_threads(replay.thread_count(), helper, caller);
         schedule.finish()?;
-        Ok(reached(&source))
+        Ok(end_cursor(&source))
     }
 }
 
-fn stopped<E>(event: &Recorded, n: usize, error: E) -> Failed<ReplayError<E>> {
+fn refusal<E>(event: &Recorded, n: usize, error: E) -> ReplayFailure<ReplayError<E>> {
     let position = event.position();
     ((position, n), ReplayError::Stopped { position, error })
 }
 
-fn reached(source: &Source<'_>) -> Cursor {
+fn end_cursor(source: &Source<'_>) -> Cursor {
     let [from, head] = source.range;
     source.core.cursor(head.max(from - 1))
 }
 
-/// Puts an event to the pieces of the partitions that its keys belong to.
-fn share_out(event: Recorded, pieces: &mut [Vec<Keyed>], key: &ReplayKey, keys: &Keys) {
+/// Adds an event to the pieces of the partitions of its keys.
+fn distribute(event: Recorded, pieces: &mut [Vec<KeyedEvent>], key: &ReplayKey, keys: &Keys) {
     let mut push = |event: Recorded, n| {
         let hash = key.nth(&event, n).map_or(0, |value| hash(key, value, keys));
         let partition = hash % pieces.len();
@@ -171,8 +170,8 @@ fn share_out(event: Recorded, pieces: &mut [Vec<Keyed>], key: &ReplayKey, keys: 
     push(event, n);
 }
 
-/// Evenly spread by the store's own hash key: the same for ever, and nobody can craft names that
-/// all fall into one partition.
+/// Hashes a key with the store's hash key. The result never changes, and no client can craft names that all
+/// fall into one partition.
 fn hash(key: &ReplayKey, value: &str, keys: &Keys) -> usize {
     let hash = match key {
         ReplayKey::Stream => keys.of(Field::Stream, value),
@@ -184,7 +183,7 @@ fn hash(key: &ReplayKey, value: &str, keys: &Keys) -> usize {
     bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
 }
 
-/// What each thread does until all is done; who has nothing to apply with only reads.
+/// Runs tasks until the replay is done. A thread without `apply` only reads.
 fn work<S, T, E>(
     schedule: &Schedule<S, T, ReplayError<E>>,
     source: &Source<'_>,
@@ -197,23 +196,23 @@ fn work<S, T, E>(
     while let Some(task) = schedule.next(apply.is_some()) {
         match (task, &mut apply) {
             (Task::Read(range), _) => {
-                let filled = reader.read(range, partitions, take);
-                schedule.filled(range, filled);
+                let content = reader.read(range, partitions, take);
+                schedule.finish_read(range, content);
             }
             (Task::Apply(mut piece), Some(apply)) => {
                 let items = std::mem::take(&mut piece.items);
                 let outcome = items.into_iter().try_for_each(|item| apply(&mut piece.state, item));
-                schedule.applied(piece, outcome);
+                schedule.finish_apply(piece, outcome);
             }
-            (Task::Apply(piece), None) => schedule.applied(piece, Ok(())),
+            (Task::Apply(piece), None) => schedule.finish_apply(piece, Ok(())),
         }
     }
     abandon.disarm();
 }
 
-/// Runs the caller's work on this thread and the helper's on the others; a panic of any becomes a
-/// panic here. Where the system gives no more threads, those there are do all the work.
-fn on_threads(threads: usize, helper: impl Fn() + Sync, caller: impl FnOnce()) {
+/// Runs the caller's work on this thread and the helper's on the others. A panic of any thread becomes a
+/// panic here. If the system starts fewer threads, those do all the work.
+fn run_on_threads(threads: usize, helper: impl Fn() + Sync, caller: impl FnOnce()) {
     std::thread::scope(|scope| {
         let start = |_| {
             let builder = std::thread::Builder::new().name("leftfold-replay".to_owned());
@@ -227,7 +226,7 @@ fn on_threads(threads: usize, helper: impl Fn() + Sync, caller: impl FnOnce()) {
     });
 }
 
-/// Lets the other threads stop if this one panics.
+/// Stops the other threads if this one panics.
 struct AbandonOnPanic<'a, S, T, E>(Option<&'a Schedule<S, T, E>>);
 
 impl<S, T, E> AbandonOnPanic<'_, S, T, E> {

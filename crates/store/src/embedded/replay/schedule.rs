@@ -1,9 +1,8 @@
-//! Which thread does what next.
+//! Decides the next task of each thread.
 //!
-//! The range is cut into chunks as it is read, so each chunk holds about as many bytes, whatever
-//! the query yields of it. A chunk is in memory from when a thread begins to read it until the last
-//! partition has passed it; there is room for so many. The first of them can always be applied and
-//! the next always read, so none waits for one behind it.
+//! The range is split into chunks while it is read, so that chunks have about the same bytes. A chunk is in
+//! memory from the start of its read until the last partition has passed it, and the number of chunks is
+//! bounded. The first chunk can always be applied and the next one always read, so there is no deadlock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,62 +10,62 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::replay::Replay;
 
-/// As large events are taken to be until some were read.
+/// The assumed size of an event until some were read.
 const FIRST_EVENT_BYTES: usize = 256;
-/// So many chunks each thread may have ahead of what is applied, beside one that is being read.
+/// The chunks that each thread may have ahead of those being applied, in addition to the one it reads.
 const AHEAD: usize = 2;
 
-/// An event's position, and which of its keys.
-pub(super) type Place = (u64, usize);
+/// An event's position, and the number of one of its keys.
+pub(super) type KeyedPosition = (u64, usize);
 
-/// A failure, and where in the order of the log it stands.
-pub(super) type Failed<E> = (Place, E);
+/// An error, and its place in the order of the log.
+pub(super) type ReplayFailure<E> = (KeyedPosition, E);
 
-/// What is shared by the threads of a replay: states `S`, to which items `T` are applied.
+/// The schedule that the threads of a replay share. Items `T` are applied to states `S`.
 pub(super) struct Schedule<S, T, E> {
     state: Mutex<State<S, T, E>>,
     changed: Condvar,
 }
 
 struct State<S, T, E> {
-    /// Nothing is read or applied after this position; a failure brings it nearer.
+    /// The last position to read and apply. An error lowers it.
     end: u64,
-    /// From here on nothing has been cut into chunks.
+    /// The first position that is in no chunk yet.
     next: u64,
-    /// So many positions the next chunk covers.
+    /// The number of positions that the next chunk covers.
     span: u64,
-    /// So many bytes a chunk should come to.
+    /// The wanted bytes of a chunk.
     chunk_bytes: usize,
-    /// What chunks had no room for: from and to.
-    rests: BTreeMap<u64, u64>,
-    /// By the first position that they cover.
+    /// Ranges that chunks had no room for: from and to.
+    remainders: BTreeMap<u64, u64>,
+    /// The chunks in memory, by their first position.
     chunks: BTreeMap<u64, Chunk<T>>,
     room: usize,
     partitions: Vec<Partition<S>>,
-    /// Partitions that are idle and have something to apply, with where that begins.
+    /// Idle partitions that have items to apply, each after the first position of the chunk.
     ready: BTreeSet<(u64, usize)>,
-    failure: Option<Failed<E>>,
+    failure: Option<ReplayFailure<E>>,
     abandoned: bool,
 }
 
 struct Chunk<T> {
     to: u64,
-    /// For each partition its items; none while the chunk is being read.
+    /// The items of each partition; `None` while the chunk is being read.
     pieces: Option<Vec<Vec<T>>>,
-    /// So many partitions have yet to pass.
+    /// The number of partitions that have not passed the chunk.
     left: usize,
 }
 
 struct Partition<S> {
-    /// None while a thread has it.
+    /// `None` while a thread has it.
     state: Option<S>,
-    /// Where the chunk begins that it has not passed.
+    /// The first position of the chunk that it has to pass next.
     at: u64,
 }
 
-/// What a thread is to do.
+/// A task of a thread.
 pub(super) enum Task<S, T> {
-    /// Read from a position to another, both included.
+    /// Read a range of positions, both included.
     Read([u64; 2]),
     /// Apply items to a partition's state.
     Apply(Piece<S, T>),
@@ -79,20 +78,20 @@ pub(super) struct Piece<S, T> {
     pub(super) items: Vec<T>,
 }
 
-/// What was read.
-pub(super) struct Filled<T, E> {
-    /// For each partition its items.
+/// The content of a chunk that was read.
+pub(super) struct ChunkContent<T, E> {
+    /// The items of each partition.
     pub(super) pieces: Vec<Vec<T>>,
-    /// The last position that was looked at.
+    /// The last position that was read.
     pub(super) upto: u64,
-    /// About how much memory that took.
+    /// About how many bytes of memory were read.
     pub(super) bytes: usize,
-    /// Why the reading stopped, if it failed.
-    pub(super) failure: Option<Failed<E>>,
+    /// The error that stopped the read, if any.
+    pub(super) failure: Option<ReplayFailure<E>>,
 }
 
 impl<S, T, E> Schedule<S, T, E> {
-    /// A schedule over a range of positions, both included.
+    /// Returns a schedule for a range of positions, both included.
     pub(super) fn new([from, end]: [u64; 2], replay: &Replay, states: Vec<S>) -> Self {
         let partition = |state| Partition { state: Some(state), at: from };
         let state = State {
@@ -100,7 +99,7 @@ impl<S, T, E> Schedule<S, T, E> {
             next: from,
             span: (replay.chunk_bytes / FIRST_EVENT_BYTES).max(1) as u64,
             chunk_bytes: replay.chunk_bytes,
-            rests: BTreeMap::new(),
+            remainders: BTreeMap::new(),
             chunks: BTreeMap::new(),
             room: replay.thread_count() * (AHEAD + 1),
             partitions: states.into_iter().map(partition).collect(),
@@ -111,7 +110,8 @@ impl<S, T, E> Schedule<S, T, E> {
         Schedule { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// What to do next; waits for it. None when all is done. Who does not apply only reads.
+    /// Waits for the next task. Returns `None` when the replay is done. A thread that does not apply only
+    /// gets reads.
     pub(super) fn next(&self, applies: bool) -> Option<Task<S, T>> {
         let mut state = self.state.lock();
         loop {
@@ -128,13 +128,13 @@ impl<S, T, E> Schedule<S, T, E> {
         }
     }
 
-    /// A range was read.
-    pub(super) fn filled(&self, [from, to]: [u64; 2], filled: Filled<T, E>) {
-        self.change(|state| state.fill([from, to], filled));
+    /// Adds a chunk that was read.
+    pub(super) fn finish_read(&self, [from, to]: [u64; 2], content: ChunkContent<T, E>) {
+        self.change(|state| state.fill([from, to], content));
     }
 
-    /// A piece was applied, as far as that went.
-    pub(super) fn applied(&self, piece: Piece<S, T>, outcome: Result<(), Failed<E>>) {
+    /// Takes back the state of a piece that was applied, up to an error if there was one.
+    pub(super) fn finish_apply(&self, piece: Piece<S, T>, outcome: Result<(), ReplayFailure<E>>) {
         self.change(|state| {
             state.partitions[piece.partition].state = Some(piece.state);
             outcome.unwrap_or_else(|failed| state.fail(failed));
@@ -142,7 +142,7 @@ impl<S, T, E> Schedule<S, T, E> {
         });
     }
 
-    /// Lets all threads stop: one of them has panicked.
+    /// Stops all threads, because one of them has panicked.
     pub(super) fn abandon(&self) {
         self.change(|state| state.abandoned = true);
     }
@@ -152,7 +152,7 @@ impl<S, T, E> Schedule<S, T, E> {
         self.changed.notify_all();
     }
 
-    /// The states, or the failure that comes first in the log.
+    /// Returns the states, or the first error in the order of the log.
     pub(super) fn finish(self) -> Result<Vec<S>, E> {
         let state = self.state.into_inner();
         match state.failure {
@@ -175,12 +175,12 @@ impl<S, T, E> State<S, T, E> {
         Some(Piece { partition, state, items })
     }
 
-    /// The first range that nobody has begun to read.
+    /// Takes the next range to read, if there is room for a chunk.
     fn take_range(&mut self) -> Option<[u64; 2]> {
         if self.chunks.len() >= self.room {
             return None;
         }
-        let range = match self.rests.pop_first() {
+        let range = match self.remainders.pop_first() {
             Some((from, to)) => [from, to],
             None if self.next > self.end => return None,
             None => [self.next, self.next.saturating_add(self.span - 1).min(self.end)],
@@ -191,22 +191,22 @@ impl<S, T, E> State<S, T, E> {
         Some(range)
     }
 
-    fn fill(&mut self, [from, to]: [u64; 2], filled: Filled<T, E>) {
-        // After a failure what lies behind it is not wanted any more.
+    fn fill(&mut self, [from, to]: [u64; 2], content: ChunkContent<T, E>) {
+        // After an error, later chunks are dropped.
         let Some(chunk) = self.chunks.get_mut(&from) else { return };
-        if filled.failure.is_none() && filled.upto < to {
-            chunk.to = filled.upto;
-            self.rests.insert(filled.upto + 1, to);
+        if content.failure.is_none() && content.upto < to {
+            chunk.to = content.upto;
+            self.remainders.insert(content.upto + 1, to);
         }
-        self.span = span_after(self.span, chunk.to - from + 1, [filled.bytes, self.chunk_bytes]);
-        chunk.pieces = Some(filled.pieces);
-        if let Some(failed) = filled.failure {
+        self.span = span_after(self.span, chunk.to - from + 1, [content.bytes, self.chunk_bytes]);
+        chunk.pieces = Some(content.pieces);
+        if let Some(failed) = content.failure {
             self.fail(failed);
         }
         (0..self.partitions.len()).for_each(|partition| self.pass(partition));
     }
 
-    /// Lets a partition that is idle pass all chunks that have nothing (more) for it.
+    /// Moves an idle partition past all chunks without items for it.
     fn pass(&mut self, partition: usize) {
         let part = &mut self.partitions[partition];
         while part.state.is_some()
@@ -226,24 +226,24 @@ impl<S, T, E> State<S, T, E> {
         }
     }
 
-    /// Notes a failure; of several the first in the log stays. All that comes before it is still
-    /// applied, since that may fail too.
-    fn fail(&mut self, failed: Failed<E>) {
+    /// Notes an error; the first in the order of the log wins. Earlier items are still applied, since they
+    /// may fail too.
+    fn fail(&mut self, failed: ReplayFailure<E>) {
         if self.failure.as_ref().is_some_and(|(place, _)| *place <= failed.0) {
             return;
         }
         self.end = self.end.min(failed.0.0);
         let end = self.end;
-        self.rests.retain(|from, _| *from <= end);
+        self.remainders.retain(|from, _| *from <= end);
         self.chunks.retain(|from, _| *from <= end);
         self.ready.retain(|(at, _)| *at <= end);
         self.failure = Some(failed);
     }
 }
 
-/// How many positions the next chunk should cover, after one came to so many bytes where so many
-/// were wanted. It aims below that, since what does not fit is read by another chunk. Chunks are
-/// read side by side, so each moves the span by no more than twice.
+/// Returns how many positions the next chunk should cover, given the positions and bytes of the last one
+/// and the wanted bytes. It aims below the wanted bytes, since events that do not fit need another chunk.
+/// Chunks are read in parallel, so each changes the span at most by a factor of two.
 fn span_after(span: u64, covered: u64, [bytes, wanted]: [usize; 2]) -> u64 {
     let aim = u128::from(covered) * (wanted as u128 * 3 / 4) / bytes.max(1) as u128;
     u64::try_from(aim).unwrap_or(u64::MAX).clamp((span / 2).max(1), span.saturating_mul(2))

@@ -1,8 +1,8 @@
-//! Reads a chunk: what the query yields of it and retention has not dropped.
+//! Reads a chunk: the events of the query that retention has not dropped.
 
 use leftfold_index::Order;
 
-use super::schedule::{Failed, Filled};
+use super::schedule::{ChunkContent, ReplayFailure};
 use crate::embedded::candidates::Candidates;
 use crate::embedded::core::Core;
 use crate::embedded::retention::Visibility;
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::replay::{Replay, ReplayError};
 use leftfold_api::{Query, ReadError, Recorded};
 
-/// What is read, seen from one moment: every thread sees the same.
+/// The events to read, as of one time: all threads see the same.
 pub(super) struct Source<'a> {
     pub(super) core: &'a Core,
     expanded: Query,
@@ -21,12 +21,12 @@ pub(super) struct Source<'a> {
     chunk_bytes: usize,
 }
 
-/// One thread's reading.
+/// The reader of one thread.
 pub(super) struct Reader<'a> {
     source: &'a Source<'a>,
-    /// Remembers what is kept of streams.
+    /// Caches the retention of streams.
     visibility: Visibility,
-    /// As many items the pieces of the last chunk had, about.
+    /// About the number of items in a piece of the last chunk.
     piece_len: usize,
 }
 
@@ -46,48 +46,47 @@ impl<'a> Source<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads a range until its end or until that takes too much memory; `take` puts an event to
-    /// the items of its partitions.
+    /// Reads a range to its end or until the chunk is full. `take` adds an event to the items of its
+    /// partitions.
     pub(super) fn read<T, E>(
         &mut self,
         [from, to]: [u64; 2],
         partitions: usize,
-        take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), Failed<ReplayError<E>>>,
-    ) -> Filled<T, ReplayError<E>> {
+        take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), ReplayFailure<ReplayError<E>>>,
+    ) -> ChunkContent<T, ReplayError<E>> {
         let pieces = (0..partitions).map(|_| Vec::with_capacity(self.piece_len)).collect();
-        let mut filled = Filled { pieces, upto: from - 1, bytes: 0, failure: None };
-        match self.read_into(&mut filled, [from, to], take) {
-            Ok(true) => filled.upto = to,
+        let mut content = ChunkContent { pieces, upto: from - 1, bytes: 0, failure: None };
+        match self.read_into(&mut content, [from, to], take) {
+            Ok(true) => content.upto = to,
             Ok(false) => {}
-            Err(error) => filled.failure = Some(((filled.upto + 1, 0), error.into())),
+            Err(error) => content.failure = Some(((content.upto + 1, 0), error.into())),
         }
-        let items: usize = filled.pieces.iter().map(Vec::len).sum();
-        // A piece more or less by half is common.
+        let items: usize = content.pieces.iter().map(Vec::len).sum();
+        // Pieces often differ by half.
         self.piece_len = items.div_ceil(partitions) * 3 / 2;
-        filled
+        content
     }
 
-    /// Whether it came to the end.
+    /// Reads into a chunk, and returns whether it reached the end of the range.
     fn read_into<T, E>(
         &mut self,
-        filled: &mut Filled<T, E>,
+        content: &mut ChunkContent<T, E>,
         range: [u64; 2],
-        take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), Failed<E>>,
+        take: impl Fn(Recorded, &mut [Vec<T>]) -> Result<(), ReplayFailure<E>>,
     ) -> Result<bool, ReadError> {
         let mut candidates = self.candidates(range)?;
         while let Some(event) = candidates.next()? {
-            // Whoever keeps an event of many that were looked at must not keep the others; so
-            // those that are passed over count too.
-            filled.bytes += event.size() + size_of::<T>();
+            // An event shares the memory of its block, so events that do not match count too.
+            content.bytes += event.size() + size_of::<T>();
             let position = event.position();
             if let Some(event) = self.wanted(event)?
-                && let Err(failed) = take(event, &mut filled.pieces)
+                && let Err(failed) = take(event, &mut content.pieces)
             {
-                filled.failure = Some(failed);
+                content.failure = Some(failed);
                 return Ok(false);
             }
-            filled.upto = position;
-            if filled.bytes >= self.source.chunk_bytes {
+            content.upto = position;
+            if content.bytes >= self.source.chunk_bytes {
                 return Ok(position == range[1]);
             }
         }

@@ -8,9 +8,9 @@ use crate::keys::Keys;
 use leftfold_api::Field;
 use leftfold_api::record::{Field as Part, Layout};
 
-/// Each stream whose retention was set has a stream of this category.
+/// The category of settings streams: one for each stream whose retention was set.
 pub(crate) const CATEGORY_OF_STREAMS: &str = "$stream";
-/// Each rule has a stream of this category.
+/// The category of the streams of retention rules, one for each rule.
 pub(crate) const CATEGORY_OF_RULES: &str = "$retention";
 
 pub(crate) const STREAM_RETENTION: &str = "$StreamRetention";
@@ -18,21 +18,21 @@ pub(crate) const STREAM_TOMBSTONED: &str = "$StreamTombstoned";
 pub(crate) const RULE_DEFINED: &str = "$RetentionRuleDefined";
 pub(crate) const RULE_DROPPED: &str = "$RetentionRuleDropped";
 
-/// What an append of the store's own changes beside the log.
+/// A change of the store's own state by a system append.
 #[derive(Debug, Clone)]
 pub(crate) enum StoreChange {
-    /// A named index is defined or removed.
-    Index(indexes::Change),
-    /// A rule is defined, or removed.
+    /// A definition or removal of a named index.
+    Index(indexes::IndexChange),
+    /// A definition of a retention rule, or its removal (`None`).
     Rule(String, Option<Arc<Rule>>),
-    /// A stream takes no more events.
+    /// A tombstone on the stream with this key.
     Tombstone(Key),
-    /// Something is said of what is kept of a stream.
+    /// A setting of the retention of a stream.
     Stream,
 }
 
 impl StoreChange {
-    /// What an append says: a change is an append of one event.
+    /// Reads the change that a record makes. A change is an append of one event.
     pub(crate) fn of(record: &bytes::Bytes, keys: &Keys) -> Option<StoreChange> {
         let layout = Layout::read(record).ok()?;
         let (category, name) = layout.text(Part::Stream).split_once('-')?;
@@ -40,7 +40,7 @@ impl StoreChange {
         let event_type = layout.text(Part::EventType);
         match category {
             indexes::CATEGORY => {
-                indexes::Change::read(name, event_type, text).map(StoreChange::Index)
+                indexes::IndexChange::read(name, event_type, text).map(StoreChange::Index)
             }
             CATEGORY_OF_RULES => read_change(name, event_type, text)
                 .map(|rule| StoreChange::Rule(name.to_owned(), rule)),

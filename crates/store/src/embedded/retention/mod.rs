@@ -1,8 +1,8 @@
-//! What is kept of streams and of what queries yield: set by events of the store's own, honoured by
-//! every read, and carried out by scavenging.
+//! Retention: which events of a stream or a query are kept. Every read applies it, and scavenging removes
+//! the payloads of dropped events.
 //!
-//! What is kept of a stream is said by the last event of a stream of its own; so it costs memory
-//! only while it is in use, however many streams have such. Rules are few, and all in memory.
+//! Retention settings are events. The last event of a stream's settings stream applies, and it is read and
+//! cached when the stream is read. Retention rules are few, and all are in memory.
 
 mod change;
 mod rules;

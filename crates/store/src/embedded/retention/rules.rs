@@ -1,4 +1,4 @@
-//! Rules: retention for all that a query yields.
+//! Retention rules: retention for the events of a query.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use leftfold_api::{
     Append, AppendError, Expected, Facts, Field, Invalid, NewEvent, Query, ReadError, RetentionRule,
 };
 
-/// A rule that is in force.
+/// A retention rule of the store.
 pub(crate) type Rule = RetentionRule;
 
 /// Reads the change that an event of a rule's stream makes: a new rule, or its removal. `None` if the
@@ -31,7 +31,7 @@ pub(crate) fn read_change(name: &str, event_type: &str, text: &str) -> Option<Op
 
 /// Whether a rule selects a stream as a whole.
 pub(crate) fn selects(rule: &Rule, stream: &str) -> bool {
-    rule.query.matches(&Whole(stream))
+    rule.query.matches(&WholeStream(stream))
 }
 
 fn check(rule: &Rule) -> Result<(), Invalid> {
@@ -60,10 +60,10 @@ fn check(rule: &Rule) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A stream as a whole, to queries that ask for nothing but streams.
-struct Whole<'a>(&'a str);
+/// The facts of a whole stream, for queries by streams and categories only.
+struct WholeStream<'a>(&'a str);
 
-impl Facts for Whole<'_> {
+impl Facts for WholeStream<'_> {
     fn stream(&self) -> &str {
         self.0
     }
@@ -87,7 +87,7 @@ impl Facts for Whole<'_> {
     }
 }
 
-/// Whether a query asks for nothing but streams as a whole.
+/// Whether a query selects whole streams.
 fn selects_streams(query: &Query) -> bool {
     match query {
         Query::All => true,
@@ -99,7 +99,7 @@ fn selects_streams(query: &Query) -> bool {
 }
 
 impl Core {
-    /// The append that defines a rule.
+    /// Returns the append that defines a rule.
     pub(crate) fn rule_definition(&self, rule: &RetentionRule) -> Result<Append, AppendError> {
         check(rule)?;
         let (rules, allowed) = (self.definitions.rules.load(), self.limits.retention_rules);
@@ -108,17 +108,17 @@ impl Core {
             let error = limit_error("too_many_rules", "retention rules", found, allowed);
             return Err(error.into());
         }
-        // The query on the first line, the retention after it.
+        // The query is on the first line, the retention on the following ones.
         let text = format!("{}\n{}", rule.query, rule.retention);
         let event =
             NewEvent { content_type: "text/plain".to_owned(), ..NewEvent::new(RULE_DEFINED, text) };
         self.rule_append(&rule.name, event)
     }
 
-    /// The append that removes a rule.
+    /// Returns the append that removes a rule.
     pub(crate) fn rule_removal(&self, name: &str) -> Result<Append, AppendError> {
         if self.definitions.rules.load().iter().all(|rule| rule.name != name) {
-            let message = format!("there is no retention rule {name}");
+            let message = format!("there is no retention rule {name}; check its name");
             return Err(Invalid::new("rule_unknown", message).into());
         }
         self.rule_append(name, NewEvent::new(RULE_DROPPED, ""))
@@ -132,7 +132,7 @@ impl Core {
         Ok(Append::new().event(&stream, event).expect(stream, expected))
     }
 
-    /// Reads the rules from the log, when the store is opened.
+    /// Loads the rules from the log when the store is opened.
     pub(crate) fn load_rules(&self) -> Result<(), ReadError> {
         let plan = self.plan_of(&Query::category(CATEGORY_OF_RULES));
         let range = [1, self.log.head().position];

@@ -1,23 +1,23 @@
-//! Scavenging: what retention has dropped loses its metadata and data on the disk.
+//! Scavenging: removes the metadata and data of events that retention has dropped.
 //!
-//! A segment that holds such events is written again without their payloads; all else of it stays,
-//! so that versions, ordinals, conditions and repeats answer as before. One segment at a time, in
-//! the background's pace, while the store is in use.
+//! A segment with such events is rewritten without their payloads. Everything else stays, so versions,
+//! ordinals, conditions and repeats give the same answers as before. The store can be in use; one segment
+//! is rewritten at a time, at the speed of maintenance.
 
 use leftfold_log::{Edit, Edited, Record, RewriteError, SegmentInfo};
 
 use super::visibility::Visibility;
 use crate::embedded::core::Core;
-use crate::embedded::events::recorded;
-use crate::embedded::maintenance::{Pace, may_train};
-use leftfold_api::{Failure, ReadError, Recorded, Scavenged};
+use crate::embedded::events::decode_event;
+use crate::embedded::maintenance::{Throttle, may_train};
+use leftfold_api::{Failure, ReadError, Recorded, ScavengeReport};
 
-/// Removes payloads from what is written again.
+/// Removes the payloads of dropped events from a segment that is rewritten.
 struct Scavenger<'a> {
     core: &'a Core,
     visibility: &'a mut Visibility,
-    pace: Pace<'a>,
-    removed: &'a mut Scavenged,
+    throttle: Throttle<'a>,
+    removed: &'a mut ScavengeReport,
     failure: Option<Failure>,
 }
 
@@ -29,7 +29,7 @@ impl Scavenger<'_> {
 
 impl Edit for Scavenger<'_> {
     fn edit(&mut self, record: &Record) -> Edited {
-        let event = recorded(record.clone());
+        let event = decode_event(record.clone());
         match event.and_then(|event| Ok((self.drops(&event)?, event))) {
             Ok((true, event)) => {
                 self.removed.events += 1;
@@ -49,46 +49,47 @@ impl Edit for Scavenger<'_> {
     }
 
     fn go_on(&mut self, bytes: u64) -> bool {
-        self.failure.is_none() && self.pace.go_on(bytes)
+        self.failure.is_none() && self.throttle.wait(bytes)
     }
 }
 
 impl Core {
-    /// What scavenging would remove now.
-    pub(crate) fn reclaimable(&self) -> Result<Scavenged, ReadError> {
+    /// Returns what scavenging would remove now.
+    pub(crate) fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
-        let mut found = Scavenged::default();
+        let mut found = ScavengeReport::default();
         if !visibility.is_unlimited() {
             for segment in self.log.segments() {
-                self.look_for_dropped(&segment, &mut visibility, &mut found)?;
+                self.count_reclaimable(&segment, &mut visibility, &mut found)?;
             }
         }
         Ok(found)
     }
 
-    /// Whether a segment that is not sealed holds anything to be removed.
-    pub(crate) fn drops_of_unsealed(&self) -> Result<bool, ReadError> {
+    /// Whether a segment that is not sealed holds payloads to remove.
+    pub(crate) fn has_reclaimable_unsealed(&self) -> Result<bool, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
-        let mut found = Scavenged::default();
+        let mut found = ScavengeReport::default();
         if !visibility.is_unlimited() {
             for segment in self.log.segments().iter().filter(|segment| !segment.sealed) {
-                self.look_for_dropped(segment, &mut visibility, &mut found)?;
+                self.count_reclaimable(segment, &mut visibility, &mut found)?;
             }
         }
         Ok(found.events > 0)
     }
 
-    fn look_for_dropped(
+    /// Adds the dropped events of a segment that still have payloads.
+    fn count_reclaimable(
         &self,
         segment: &SegmentInfo,
         visibility: &mut Visibility,
-        found: &mut Scavenged,
+        found: &mut ScavengeReport,
     ) -> Result<(), ReadError> {
         found.segments += 1;
         let mut failed: Result<(), Failure> = Ok(());
         self.log.each_frame(segment.id, |frame| {
             for record in frame.records {
-                let one = recorded(record).and_then(|event| {
+                let one = decode_event(record).and_then(|event| {
                     if !event.is_scavenged() && !visibility.shows(self, &event)? {
                         found.events += 1;
                         found.payload_bytes += event.payload_bytes();
@@ -103,13 +104,13 @@ impl Core {
         Ok(failed?)
     }
 
-    /// Removes the payloads of all that retention has dropped, from all sealed segments.
+    /// Removes the payloads of all dropped events in sealed segments.
     pub(crate) fn scavenge(
         &self,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<Scavenged, ReadError> {
+    ) -> Result<ScavengeReport, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
-        let mut done = Scavenged::default();
+        let mut done = ScavengeReport::default();
         if visibility.is_unlimited() {
             return Ok(done);
         }
@@ -126,31 +127,36 @@ impl Core {
         &self,
         segment: &SegmentInfo,
         visibility: &mut Visibility,
-        done: &mut Scavenged,
+        done: &mut ScavengeReport,
     ) -> Result<(), ReadError> {
-        let _alone = self.maintenance.rewriting.lock();
-        let mut found = Scavenged::default();
-        self.look_for_dropped(segment, visibility, &mut found)?;
+        let _rewriting = self.maintenance.rewriting.lock();
+        let mut found = ScavengeReport::default();
+        self.count_reclaimable(segment, visibility, &mut found)?;
         done.segments += 1;
         if found.events == 0 {
             return Ok(());
         }
-        // It may have been packed since the list was made.
-        let now = self.log.segments();
-        let packing =
-            now.iter().find(|s| s.id == segment.id).map_or(self.maintenance.packing, |s| s.packing);
+        // The segment may have been compressed since the list was made.
+        let current = self.log.segments();
+        let compression = current
+            .iter()
+            .find(|s| s.id == segment.id)
+            .map_or(self.maintenance.compression, |s| s.compression);
         let mut removed = *done;
-        let pace = self.maintenance.pace();
+        let throttle = self.maintenance.throttle();
         let mut scavenger =
-            Scavenger { core: self, visibility, pace, removed: &mut removed, failure: None };
-        let rewritten =
-            self.log.rewrite(segment.id, packing.max(self.maintenance.packing), &mut scavenger);
+            Scavenger { core: self, visibility, throttle, removed: &mut removed, failure: None };
+        let rewritten = self.log.rewrite(
+            segment.id,
+            compression.max(self.maintenance.compression),
+            &mut scavenger,
+        );
         if let Some(failure) = scavenger.failure.take() {
             return Err(failure.into());
         }
         match rewritten {
             Ok(rewritten) => {
-                self.events.outdate();
+                self.events.invalidate();
                 removed.file_bytes += rewritten.before.saturating_sub(rewritten.after);
                 *done = removed;
                 Ok(())

@@ -1,4 +1,4 @@
-//! What is kept of single streams.
+//! The retention of single streams.
 
 use leftfold_index::Key;
 
@@ -9,20 +9,20 @@ use leftfold_api::{
     Append, AppendError, Conflict, Expected, Failure, Field, NewEvent, Recorded, Retention,
 };
 
-/// The retention of a stream of its own.
+/// The state of a stream's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamRetention {
-    /// The stream is open; it keeps what this says.
+    /// The stream is open, with this retention.
     Open(Retention),
-    /// The stream was closed with a tombstone: it has no events, for ever.
+    /// The stream has a tombstone: its events are deleted and it takes no more.
     Tombstoned,
 }
 
-/// What was said last of a stream, and how often something was said of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The retention of a stream, and the version of its settings stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct StreamState {
-    pub(crate) kept: StreamRetention,
-    /// The version of what says so; none if nothing was ever said.
+    pub(crate) retention: StreamRetention,
+    /// The version of the event that sets the retention; `None` if it was never set.
     version: Option<u64>,
 }
 
@@ -33,6 +33,7 @@ impl Default for StreamRetention {
 }
 
 impl StreamRetention {
+    /// Reads the retention that an event of a settings stream sets.
     fn of(event: &Recorded) -> Result<StreamRetention, Failure> {
         let (position, data) = (event.position(), event.data());
         let text = std::str::from_utf8(&data).ok();
@@ -40,13 +41,19 @@ impl StreamRetention {
             STREAM_TOMBSTONED => Ok(StreamRetention::Tombstoned),
             STREAM_RETENTION => match text.and_then(|text| text.parse().ok()) {
                 Some(retention) => Ok(StreamRetention::Open(retention)),
-                None => Err(Failure::Record { position, what: "it is no retention" }),
+                None => {
+                    Err(Failure::Record { position, what: "its data is not a retention setting" })
+                }
             },
-            _ => Err(Failure::Record { position, what: "its type is not known" }),
+            _ => Err(Failure::Record {
+                position,
+                what: "it is in a settings stream, but its type is unknown",
+            }),
         }
     }
 
-    pub(crate) fn retention(self) -> Retention {
+    /// Returns the retention; nothing is set for a stream with a tombstone.
+    pub(crate) fn settings(self) -> Retention {
         match self {
             StreamRetention::Open(retention) => retention,
             StreamRetention::Tombstoned => Retention::default(),
@@ -54,35 +61,41 @@ impl StreamRetention {
     }
 }
 
-fn stream_about(stream: &str) -> String {
+/// Returns the name of the stream that holds the settings of a stream.
+fn settings_stream(stream: &str) -> String {
     format!("{CATEGORY_OF_STREAMS}-{stream}")
 }
 
 impl Core {
-    /// What is kept of a stream, as was said at or before a position.
+    /// Returns the retention of a stream at a position.
     pub(crate) fn stream_state(&self, stream: &str, upto: u64) -> Result<StreamState, Failure> {
         if !self.definitions.are_streams_limited() || stream.starts_with(names::SYSTEM) {
-            return Ok(StreamState { kept: StreamRetention::default(), version: None });
+            return Ok(StreamState::default());
         }
-        let key = self.keys.of(Field::Stream, &stream_about(stream));
+        let key = self.keys.of(Field::Stream, &settings_stream(stream));
         let Some(version) = self.index.version(&key, upto)? else {
-            return Ok(StreamState { kept: StreamRetention::default(), version: None });
+            return Ok(StreamState::default());
         };
-        if let Some((known, kept)) = self.definitions.retention.get(&key)
+        if let Some((known, retention)) = self.definitions.retention.get(&key)
             && known == version
         {
-            return Ok(StreamState { kept, version: Some(version) });
+            return Ok(StreamState { retention, version: Some(version) });
         }
-        let kept = self.last_said(&key, version, upto)?;
-        self.definitions.retention.insert(key, (version, kept));
-        Ok(StreamState { kept, version: Some(version) })
+        let retention = self.last_retention(&key, version, upto)?;
+        self.definitions.retention.insert(key, (version, retention));
+        Ok(StreamState { retention, version: Some(version) })
     }
 
-    /// What the last event that was not lost says.
-    fn last_said(&self, key: &Key, version: u64, upto: u64) -> Result<StreamRetention, Failure> {
+    /// Returns the retention that the last event of a settings stream sets, skipping lost events.
+    fn last_retention(
+        &self,
+        key: &Key,
+        version: u64,
+        upto: u64,
+    ) -> Result<StreamRetention, Failure> {
         for version in (0..=version).rev() {
             let Some(position) = self.index.set.load().nth(key, version, upto)? else {
-                let what = "what is kept of a stream is not found";
+                let what = "the index does not list the retention setting of a stream";
                 return Err(Failure::Record { position: upto, what });
             };
             let event = self.event_at(position)?;
@@ -93,18 +106,17 @@ impl Core {
         Ok(StreamRetention::default())
     }
 
-    /// The append that says what is kept of a stream. It fails as a conflict if something else was
-    /// said meanwhile.
+    /// Returns the append that sets the retention of a stream. It conflicts if another setting comes first.
     pub(crate) fn retention_append(
         &self,
         stream: &str,
         wanted: Retention,
     ) -> Result<Append, AppendError> {
         wanted.check()?;
-        self.say(stream, NewEvent::new(STREAM_RETENTION, wanted.to_string()))
+        self.settings_append(stream, NewEvent::new(STREAM_RETENTION, wanted.to_string()))
     }
 
-    /// The append that deletes the events that a stream has now; it expects the stream as it is.
+    /// Returns the append that deletes the current events of a stream. It expects the current version.
     pub(crate) fn deletion(&self, stream: &str, expected: Expected) -> Result<Append, AppendError> {
         names::check_new("stream", stream)?;
         let head = self.log.head().position;
@@ -115,38 +127,39 @@ impl Core {
             let expected = if expected.holds(version) { Expected::Exists } else { expected };
             return Err(Conflict::Version { stream, expected, actual }.into());
         };
-        let kept = self.stream_state(stream, head)?.kept.retention();
-        let append = self.retention_append(stream, kept.truncate_before(version + 1))?;
+        let retention = self.stream_state(stream, head)?.retention.settings();
+        let append = self.retention_append(stream, retention.truncate_before(version + 1))?;
         Ok(append.expect(stream, Expected::Exactly(version)))
     }
 
-    /// The append that closes a stream for ever.
+    /// Returns the append that puts a tombstone on a stream.
     pub(crate) fn tombstone(
         &self,
         stream: &str,
         expected: Expected,
     ) -> Result<Append, AppendError> {
-        let append = self.say(stream, NewEvent::new(STREAM_TOMBSTONED, ""))?;
+        let append = self.settings_append(stream, NewEvent::new(STREAM_TOMBSTONED, ""))?;
         Ok(match expected {
             Expected::Any => append,
             expected => append.expect(stream, expected),
         })
     }
 
-    fn say(&self, stream: &str, event: NewEvent) -> Result<Append, AppendError> {
+    /// Returns an append to the settings stream of a stream.
+    fn settings_append(&self, stream: &str, event: NewEvent) -> Result<Append, AppendError> {
         names::check_new("stream", stream)?;
         let state = self.stream_state(stream, self.log.head().position)?;
-        if state.kept == StreamRetention::Tombstoned {
+        if state.retention == StreamRetention::Tombstoned {
             return Err(Conflict::Tombstoned { stream: stream.to_owned() }.into());
         }
-        let about = stream_about(stream);
+        let settings = settings_stream(stream);
         let expected = state.version.map_or(Expected::NoStream, Expected::Exactly);
         let event = NewEvent { content_type: "text/plain".to_owned(), ..event };
-        Ok(Append::new().event(&about, event).expect(about, expected))
+        Ok(Append::new().event(&settings, event).expect(settings, expected))
     }
 
-    /// Whether anything was ever said of what is kept of a stream.
-    pub(crate) fn find_limited_streams(&self) -> Result<(), Failure> {
+    /// Notes at opening whether any stream has settings.
+    pub(crate) fn load_stream_limits(&self) -> Result<(), Failure> {
         let category = self.keys.of(Field::Category, CATEGORY_OF_STREAMS);
         if self.index.set.load().last(&category, self.log.head().position)?.is_some() {
             self.definitions.limit_streams();
@@ -155,8 +168,7 @@ impl Core {
     }
 }
 
-/// The streams of the store itself have no retention, but for what was only written down: who did
-/// what falls under rules as any stream does.
-pub(crate) fn is_kept_for_ever(stream: &str) -> bool {
+/// Whether a stream is exempt from retention: all system streams are, except audit streams.
+pub(crate) fn is_exempt(stream: &str) -> bool {
     stream.starts_with(names::SYSTEM) && names::category_of(stream) != names::AUDIT
 }

@@ -2,14 +2,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::rules::{Rule, selects};
-use super::streams::{StreamRetention, is_kept_for_ever};
+use super::streams::{StreamRetention, is_exempt};
 use crate::embedded::core::Core;
 use leftfold_api::{Failure, Field, Recorded};
 
-/// So many streams' answers are remembered while a page is read.
-const REMEMBERED: usize = 10_000;
+/// The most streams that are cached while a page is read.
+const MAX_STREAMS: usize = 10_000;
 
-/// What can be seen at a moment: which events retention has dropped.
+/// Which events are visible at one time, and which retention has dropped.
 #[derive(Clone)]
 pub(crate) struct Visibility {
     head: u64,
@@ -19,15 +19,17 @@ pub(crate) struct Visibility {
     streams: HashMap<String, StreamVisibility>,
 }
 
-/// What can be seen of a stream.
+/// Which events of a stream are visible.
 #[derive(Clone, Copy)]
 struct StreamVisibility {
+    /// Earlier versions are dropped.
     first_kept: u64,
+    /// Events with an earlier commit time are dropped.
     cutoff: i64,
 }
 
 impl Core {
-    /// What can be seen now, up to a durable position.
+    /// Returns the visibility now, up to a durable position.
     pub(crate) fn visibility(&self, head: u64) -> Visibility {
         Visibility {
             head,
@@ -40,17 +42,17 @@ impl Core {
 }
 
 impl Visibility {
-    /// Whether nothing can be hidden but what was scavenged.
+    /// Whether no retention is set, so that only scavenged events are hidden.
     pub(crate) fn is_unlimited(&self) -> bool {
         !self.streams_limited && self.rules.is_empty()
     }
 
-    /// Whether an event is still wanted.
+    /// Whether an event is visible.
     pub(crate) fn shows(&mut self, core: &Core, event: &Recorded) -> Result<bool, Failure> {
         if event.is_scavenged() {
             return Ok(false);
         }
-        if self.is_unlimited() || is_kept_for_ever(event.stream()) {
+        if self.is_unlimited() || is_exempt(event.stream()) {
             return Ok(true);
         }
         let stream = self.stream(core, event.stream())?;
@@ -68,29 +70,29 @@ impl Visibility {
         if let Some(visibility) = self.streams.get(name) {
             return Ok(*visibility);
         }
-        let visibility = self.look_at(core, name)?;
-        if self.streams.len() == REMEMBERED {
+        let visibility = self.load_stream(core, name)?;
+        if self.streams.len() == MAX_STREAMS {
             self.streams.clear();
         }
         self.streams.insert(name.to_owned(), visibility);
         Ok(visibility)
     }
 
-    fn look_at(&self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
+    fn load_stream(&self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
         let nothing = StreamVisibility { first_kept: u64::MAX, cutoff: i64::MAX };
-        let StreamRetention::Open(kept) = core.stream_state(name, self.head)?.kept else {
+        let StreamRetention::Open(retention) = core.stream_state(name, self.head)?.retention else {
             return Ok(nothing);
         };
         let of_stream =
             |rule: &&Arc<Rule>| rule.retention.max_count.is_some() && selects(rule, name);
         let counting: Vec<_> = self.rules.iter().filter(of_stream).collect();
-        let mut first_kept = kept.truncate_before.unwrap_or(0);
-        if kept.max_count.is_some() || !counting.is_empty() {
+        let mut first_kept = retention.truncate_before.unwrap_or(0);
+        if retention.max_count.is_some() || !counting.is_empty() {
             let key = core.keys.of(Field::Stream, name);
             let last = core.index.version(&key, self.head)?.unwrap_or(0);
-            let all = counting.iter().map(|rule| rule.retention).chain([kept]);
+            let all = counting.iter().map(|rule| rule.retention).chain([retention]);
             first_kept = all.map(|one| one.first_kept(last)).max().unwrap_or(first_kept);
         }
-        Ok(StreamVisibility { first_kept, cutoff: kept.cutoff(self.now) })
+        Ok(StreamVisibility { first_kept, cutoff: retention.cutoff(self.now) })
     }
 }

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 
 use crate::keys::Postings;
 
-/// A number for a set of postings, whatever their order.
+/// The sum of the digests of postings. It does not depend on their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sum {
     postings: u64,
@@ -40,20 +40,21 @@ impl fmt::Display for Sum {
     }
 }
 
-/// Lists of event ids, which stand in several files only if an id came twice, have no ordinals.
+/// Whether a list may be that of an event id, which has no ordinals. Such a list is in several files only
+/// if an id was written twice.
 pub(super) fn is_single(ordinal: u64) -> bool {
     ordinal == 0
 }
 
-/// Adds up the postings of a segment.
+/// Sums the postings of a segment.
 #[derive(Default)]
-pub(super) struct Adder {
+pub(super) struct SumBuilder {
     pub(super) sum: Sum,
-    /// Of an id that comes twice in a segment, the first is kept.
+    /// The ids so far. If an id occurs twice in a segment, the index keeps only the first.
     singles: HashSet<Key>,
 }
 
-impl Postings for Adder {
+impl Postings for SumBuilder {
     fn add_posting(&mut self, key: Key, position: u64) {
         self.sum.add(&key, position);
     }

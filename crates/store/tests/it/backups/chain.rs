@@ -7,9 +7,9 @@ use leftfold_store::{restore, verify_backup, verify_backup_on};
 
 use super::support::{append, back_up, drive, event, events, open, open_with_threads, restored};
 
-/// Appends, index files, packing, a named index, retention and scavenging come between backups.
+/// Appends, maintenance, a named index, retention and scavenging happen between the backups.
 #[test]
-fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
+fn each_backup_of_a_chain_restores_the_state_of_its_time() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     let mut kept = 0;
@@ -17,7 +17,7 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
         append(&mut store, 20 * round..20 * round + 5 + round);
         let (embedded, manual) = &mut store;
         match round % 6 {
-            1 => while manual.upkeep() {},
+            1 => while manual.maintain() {},
             2 => drive(
                 manual,
                 embedded.define_index(leftfold_api::IndexDefinition::new(
@@ -31,10 +31,10 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
                 drive(manual, embedded.set_retention("s-1", retention)).unwrap();
             }
             4 => {
-                while manual.upkeep() {}
+                while manual.maintain() {}
                 embedded.scavenge(|_, _| ()).unwrap();
             }
-            _ => _ = manual.upkeep(),
+            _ => _ = manual.maintain(),
         }
         let done = back_up(&store, &target).unwrap();
         assert_eq!((done.number, done.files_left_out), (round + 1, 0));
@@ -47,14 +47,14 @@ fn each_of_a_chain_of_backups_restores_to_the_store_of_its_moment() {
     }
     assert!(kept > 50, "{kept}");
     let again = back_up(&store, &target).unwrap();
-    assert_eq!(again.files_copied, 2, "nothing is new but STORE and MANIFEST");
+    assert_eq!(again.files_copied, 2, "only STORE and MANIFEST are new");
     let names = target.names();
     assert!(names.contains(&"STORE.13".to_owned()) && !names.contains(&"STORE.12".to_owned()));
-    assert_eq!(names.len() as u64, again.files_kept + 3, "nothing else is left: {names:?}");
+    assert_eq!(names.len() as u64, again.files_kept + 3, "unexpected files are left: {names:?}");
 }
 
 #[test]
-fn a_restored_store_refuses_cursors_of_what_is_not_in_it_and_goes_on() {
+fn a_restored_store_refuses_later_cursors_and_takes_appends() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..30);
@@ -75,9 +75,9 @@ fn a_restored_store_refuses_cursors_of_what_is_not_in_it_and_goes_on() {
     assert_eq!(positions, Some((31, 31)));
 }
 
-/// Two threads append while backups are made one after the other.
+/// Two threads append while one backup after the other is made.
 #[test]
-fn backups_of_a_store_in_use_are_prefixes_of_it() {
+fn backups_of_a_store_in_use_are_prefixes_of_its_log() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let (store, running) = (open_with_threads(&disk), AtomicUsize::new(2));
     let mut found = Vec::new();
@@ -117,7 +117,7 @@ fn an_index_file_that_is_missing_or_damaged_is_left_out_and_made_again() {
         store.0.define_index(leftfold_api::IndexDefinition::new("old", Query::event_type("T1"))),
     )
     .unwrap();
-    while store.1.upkeep() {}
+    while store.1.maintain() {}
     let names = disk.names();
     let segment = names.iter().find(|name| name.ends_with(".idx")).unwrap();
     let past = names.iter().find(|name| name.ends_with(".k3")).unwrap();

@@ -1,26 +1,26 @@
-//! The power goes at every change of a run, in five ways each.
+//! Cuts the power at every change of a run, with five kinds of crash each.
 
 use leftfold_api::Coded;
 use leftfold_io::fake::{Crash, FakeDisk};
 
-use super::support::{Opened, append, back_up, events, open, restore, restored};
+use super::support::{ManualStore, append, back_up, events, open, restore, restored};
 
 fn crashes(cut: u64) -> impl Iterator<Item = Crash> {
     let tears = (0..3).map(move |n| Crash::Tears(cut * 3 + n));
     [Crash::Forgets, Crash::Keeps].into_iter().chain(tears)
 }
 
-/// A store with sealed, closed and packed segments, before and after.
-fn grown(store: &mut Opened, numbers: std::ops::Range<u64>) -> Vec<String> {
+/// Appends and does some maintenance, so that the store has open, closed, sealed and compressed segments.
+fn grown(store: &mut ManualStore, numbers: std::ops::Range<u64>) -> Vec<String> {
     append(store, numbers);
     for _ in 0..4 {
-        store.1.upkeep();
+        store.1.maintain();
     }
     events(&store.0)
 }
 
 #[test]
-fn the_last_whole_backup_outlives_a_crash_at_every_change_of_the_next() {
+fn the_last_whole_backup_survives_a_crash_at_every_change_of_the_next() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     let before = grown(&mut store, 0..25);
     let target = FakeDisk::new();
@@ -47,7 +47,7 @@ fn the_last_whole_backup_outlives_a_crash_at_every_change_of_the_next() {
 }
 
 #[test]
-fn a_first_backup_that_is_cut_short_is_none_and_the_next_is_whole() {
+fn an_interrupted_first_backup_is_not_restorable_and_the_next_is_whole() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     let state = grown(&mut store, 0..25);
     let whole = FakeDisk::new();
@@ -72,7 +72,7 @@ fn a_first_backup_that_is_cut_short_is_none_and_the_next_is_whole() {
 }
 
 #[test]
-fn a_restore_that_is_cut_short_leaves_no_store_or_the_whole_one() {
+fn an_interrupted_restore_leaves_no_store_or_the_whole_one() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     let state = grown(&mut store, 0..40);
     let target = FakeDisk::new();
@@ -100,7 +100,7 @@ fn a_restore_that_is_cut_short_leaves_no_store_or_the_whole_one() {
     }
 }
 
-/// The disk fails, the machine goes on: what was copied is taken back, and it can be tried again.
+/// The disk is full, but the process continues: copied files are removed, and a retry succeeds.
 #[test]
 fn a_restore_to_a_full_disk_leaves_it_empty() {
     let mut store = open(&FakeDisk::new(), true).unwrap();

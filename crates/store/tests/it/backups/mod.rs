@@ -1,5 +1,5 @@
-//! Backups: whatever happens to a run, the directory holds the last whole one, and it restores to
-//! exactly the events up to its head.
+//! Backups: after any failure the directory holds the last whole backup, which restores exactly the events
+//! up to its head.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chain;

@@ -12,7 +12,7 @@ fn put(disk: &FakeDisk, name: &str) {
 }
 
 #[test]
-fn a_directory_that_holds_something_else_is_refused_and_left_as_it_is() {
+fn a_directory_with_foreign_files_is_refused_and_unchanged() {
     let disk = FakeDisk::new();
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..30);
@@ -29,7 +29,7 @@ fn a_directory_that_holds_something_else_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn what_somebody_puts_beside_a_backup_stays() {
+fn files_beside_a_backup_are_never_removed() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     append(&mut store, 0..5);
     let target = FakeDisk::new();
@@ -41,7 +41,7 @@ fn what_somebody_puts_beside_a_backup_stays() {
 }
 
 #[test]
-fn backups_of_another_store_another_incarnation_or_a_later_state_are_not_gone_on_with() {
+fn backups_of_another_store_incarnation_or_later_state_are_not_continued() {
     let (disk, target) = (FakeDisk::new(), FakeDisk::new());
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..20);
@@ -67,7 +67,7 @@ fn backups_of_another_store_another_incarnation_or_a_later_state_are_not_gone_on
 }
 
 #[test]
-fn one_at_a_time_writes_or_reads_a_backup() {
+fn a_backup_directory_is_locked_while_it_is_used() {
     let mut store = open(&FakeDisk::new(), true).unwrap();
     append(&mut store, 0..5);
     let target = FakeDisk::new();
@@ -81,7 +81,7 @@ fn one_at_a_time_writes_or_reads_a_backup() {
 }
 
 #[test]
-fn there_must_be_a_backup_and_the_store_goes_to_an_empty_directory() {
+fn restore_needs_a_backup_and_an_empty_directory() {
     let disk = FakeDisk::new();
     let mut store = open(&disk, true).unwrap();
     append(&mut store, 0..5);

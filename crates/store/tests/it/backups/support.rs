@@ -1,4 +1,4 @@
-//! A store on a fake disk, and what a backup of it must restore to.
+//! Helpers: a store on a fake disk, and the events that its backup must restore.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,9 +9,9 @@ use leftfold_api::{Append, BackupReport, EventStore, Expected, NewEvent, Query, 
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{BackupError, BackupInfo, Embedded, Manual, OpenError, Options, restore_on};
 
-pub(crate) type Opened = (Embedded, Manual);
+pub(crate) type ManualStore = (Embedded, Manual);
 
-/// Small segments, little preallocation.
+/// Returns options with small segments and little preallocation.
 fn small() -> Options {
     let mut options = Options::default();
     options.log.segment_bytes = 2_000;
@@ -19,7 +19,7 @@ fn small() -> Options {
     options
 }
 
-pub(crate) fn open(disk: &FakeDisk, create: bool) -> Result<Opened, OpenError> {
+pub(crate) fn open(disk: &FakeDisk, create: bool) -> Result<ManualStore, OpenError> {
     let options = Options { create, ..small() };
     let random = Arc::new(SeededRandom::new(1));
     Embedded::open_manual(Arc::new(disk.clone()), Arc::new(ManualClock::at(1)), random, options)
@@ -30,7 +30,7 @@ pub(crate) fn open_with_threads(disk: &FakeDisk) -> Embedded {
     Embedded::open_on(Arc::new(disk.clone()), clock, random, small()).unwrap()
 }
 
-/// Runs a future to its end, giving the writer a turn whenever it waits.
+/// Runs a future to its end, and lets the writer and maintenance run while it waits.
 pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -38,7 +38,7 @@ pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> 
             return ready;
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn event(n: u64) -> NewEvent {
     NewEvent::new(format!("T{}", n % 3), data).tag("n", (n % 5).to_string())
 }
 
-/// Appends events of these numbers to three streams.
-pub(crate) fn append((store, manual): &mut Opened, numbers: impl Iterator<Item = u64>) {
+/// Appends events with these numbers to three streams.
+pub(crate) fn append((store, manual): &mut ManualStore, numbers: impl Iterator<Item = u64>) {
     for n in numbers {
         let stream = format!("s-{}", n % 3);
         let append = Append::new().event(&stream, event(n)).expect(stream, Expected::Any);
@@ -56,7 +56,10 @@ pub(crate) fn append((store, manual): &mut Opened, numbers: impl Iterator<Item =
     }
 }
 
-pub(crate) fn back_up((store, _): &Opened, to: &FakeDisk) -> Result<BackupReport, BackupError> {
+pub(crate) fn back_up(
+    (store, _): &ManualStore,
+    to: &FakeDisk,
+) -> Result<BackupReport, BackupError> {
     store.backup_on(to, |done, total| assert!(done <= total))
 }
 
@@ -64,7 +67,7 @@ pub(crate) fn restore(from: &FakeDisk, to: &FakeDisk) -> Result<BackupInfo, Back
     restore_on(from, to, &SeededRandom::new(2), |done, total| assert!(done <= total))
 }
 
-/// Each event as a line.
+/// Returns each event as a line.
 pub(crate) fn events(store: &Embedded) -> Vec<String> {
     let (mut found, mut read) = (Vec::new(), Read::forward(Query::All));
     loop {
@@ -77,14 +80,14 @@ pub(crate) fn events(store: &Embedded) -> Vec<String> {
     }
 }
 
-/// What the last backup in a directory restores to: events that are found by every key.
+/// Restores the last backup of a directory, verifies the store, and returns its events.
 pub(crate) fn restored(from: &FakeDisk) -> Vec<String> {
     let to = FakeDisk::new();
     let info = restore(from, &to).unwrap();
     let (store, mut manual) = open(&to, false).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
     assert_eq!(store.blocking().head(), info.head);
     let verified = store.verify(|_, _| ());
-    assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+    assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
     events(&store)
 }

@@ -1,4 +1,4 @@
-//! The errors that the conformance suite can't provoke: those of a broken store.
+//! Errors of a broken store, which the conformance suite can't provoke.
 
 use std::task::Poll;
 
@@ -21,7 +21,7 @@ fn filled(disk: &FakeDisk) -> Embedded {
 }
 
 #[test]
-fn a_store_is_opened_once() {
+fn a_store_can_be_open_only_once() {
     let dir = tempfile::tempdir().unwrap();
     let first = Embedded::open(dir.path(), Options::default()).unwrap();
     let second = Embedded::open(dir.path(), Options::default()).err().unwrap();
@@ -32,7 +32,7 @@ fn a_store_is_opened_once() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_not_made_by_reading() {
+fn opening_a_missing_store_for_reading_does_not_create_it() {
     let dir = tempfile::tempdir().unwrap();
     let missing = Embedded::open_existing(dir.path(), Options::default()).err().unwrap();
     check(missing, "store_missing", "there is no store in");
@@ -43,7 +43,7 @@ fn a_store_that_is_not_there_is_not_made_by_reading() {
 }
 
 #[test]
-fn a_damaged_head_of_the_store_is_named() {
+fn a_damaged_header_or_manifest_is_named() {
     for (file, words) in [("STORE", "STORE can't be used"), ("MANIFEST", "MANIFEST can't be used")]
     {
         let disk = FakeDisk::new();
@@ -74,7 +74,10 @@ fn damaged_events_and_postings_are_never_served() {
     let error = store.blocking().read(Read::forward(Query::All)).unwrap_err();
     check(error, "data_damaged", "is damaged at offset");
     let verified = store.verify(|_, _| ());
-    assert!(verified.wrong > 0 && verified.findings[0].message.contains("000001.1.seg is damaged"));
+    assert!(
+        verified.problem_count > 0
+            && verified.problems[0].message.contains("000001.1.seg is damaged")
+    );
 
     let disk = FakeDisk::new();
     filled(&disk).close();
@@ -86,7 +89,7 @@ fn damaged_events_and_postings_are_never_served() {
     }
     let error = store.blocking().read(Read::forward(Query::tag("n", "3"))).unwrap_err();
     check(error, "index_damaged", &format!("{index} is damaged at offset"));
-    assert!(store.verify(|_, _| ()).wrong > 0);
+    assert!(store.verify(|_, _| ()).problem_count > 0);
     drop(store);
     match open(&disk, small()) {
         Err(error) => check(error, "index_damaged", "delete the file and open the store again"),
@@ -130,7 +133,7 @@ fn a_failed_sync_stops_all_writing() {
 }
 
 #[test]
-fn a_disk_that_fails_beside_the_log_is_reported() {
+fn a_failed_write_of_an_index_file_is_reported() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, small()).unwrap();
     drive(&mut manual, store.append(append("a", Expected::Any, 1))).unwrap();
@@ -139,16 +142,16 @@ fn a_disk_that_fails_beside_the_log_is_reported() {
     assert!(poll(&mut defining).is_pending());
     manual.write();
     disk.fail_writes(1);
-    manual.upkeep();
+    manual.maintain();
     let Poll::Ready(outcome) = poll(&mut defining) else { unreachable!("it has been tried") };
     check(outcome.unwrap_err(), "disk_failed", "writing an index file");
-    assert!(store.stat().unwrap().upkeep_failure.is_some());
+    assert!(store.stat().unwrap().maintenance_failure.is_some());
     let read = store.blocking().read(Read::forward(Query::index("i"))).unwrap_err();
     check(read, "index_building", "writing an index file: this write fails");
 }
 
 #[test]
-fn an_append_that_is_overtaken_for_ever_is_given_back() {
+fn an_append_that_is_always_overtaken_fails_as_busy() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, Options::default()).unwrap();
     let a = drive(&mut manual, store.append(append("a", Expected::Any, 1))).unwrap().cursor;
@@ -157,7 +160,7 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
         Append::new().checkpoint(CheckpointMove { name: "c".to_owned(), expected, to })
     };
     drive(&mut manual, store.append(to(None, a.clone()))).unwrap();
-    // Whenever it is checked the checkpoint is at a; whenever it is admitted, at b.
+    // The checkpoint is at `a` at each check, and at `b` at each admission.
     let mut overtaken = Box::pin(store.append(to(Some(a.clone()), b.clone())));
     for _ in 0..100 {
         let mut away = Box::pin(store.append(to(Some(a.clone()), b.clone())));
@@ -174,10 +177,10 @@ fn an_append_that_is_overtaken_for_ever_is_given_back() {
         assert!(matches!(poll(&mut away), Poll::Ready(Ok(_))));
         drive_only(&mut manual, &store, to(Some(b.clone()), a.clone()));
     }
-    unreachable!("it has been tried a hundred times");
+    unreachable!("the append was tried a hundred times");
 }
 
-/// Appends without polling anybody else.
+/// Appends, and polls no other append.
 fn drive_only(manual: &mut leftfold_store::Manual, store: &Embedded, append: Append) {
     drive(manual, store.append(append)).unwrap();
 }
@@ -224,5 +227,5 @@ fn verify_finds_nothing_wrong_with_long_lists_in_sealed_and_merged_files() {
     store.seal().unwrap();
     assert!(store.stat().unwrap().index_files < store.stat().unwrap().sealed);
     let verified = store.verify(|_, _| ());
-    assert_eq!((verified.wrong, verified.events), (0, 8_000), "{:?}", verified.findings);
+    assert_eq!((verified.problem_count, verified.events), (0, 8_000), "{:?}", verified.problems);
 }

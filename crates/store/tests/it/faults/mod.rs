@@ -1,4 +1,4 @@
-//! The store when something goes wrong: power, disk, rot, rivals.
+//! The store under power cuts, disk failures, bit rot and contention.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;

@@ -1,4 +1,4 @@
-//! What several of the tests need.
+//! Helpers of several tests.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use leftfold_api::{Append, Expected, NewEvent};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{Embedded, Manual, OpenError, Options};
 
-/// Small segments, little preallocation.
+/// Returns options with small segments and little preallocation.
 pub(crate) fn small() -> Options {
     let mut options = Options::default();
     options.log.segment_bytes = 2_000;
@@ -27,10 +27,10 @@ pub(crate) fn manual(disk: &FakeDisk, options: Options) -> Result<(Embedded, Man
     Embedded::open_manual(Arc::new(disk.clone()), Arc::new(ManualClock::at(1)), random, options)
 }
 
-/// Opens the store once, until nothing is left to be done in the background.
+/// Opens the store and runs maintenance until nothing is left to do.
 pub(crate) fn settle(disk: &FakeDisk, options: Options) {
     let (_store, mut manual) = manual(disk, options).unwrap();
-    while manual.upkeep() {}
+    while manual.maintain() {}
 }
 
 pub(crate) fn event(n: u128) -> NewEvent {
@@ -46,7 +46,7 @@ pub(crate) fn poll<T>(future: &mut Pin<Box<impl Future<Output = T> + ?Sized>>) -
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs a future to its end, giving the writer a turn whenever it waits.
+/// Runs a future to its end, and lets the writer and maintenance run while it waits.
 pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
     let mut future = Box::pin(future);
     loop {
@@ -54,6 +54,6 @@ pub(crate) fn drive<T>(manual: &mut Manual, future: impl Future<Output = T>) -> 
             return ready;
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }

@@ -1,4 +1,4 @@
-//! What must wait, and what must not.
+//! Which calls wait for a sync or a disk, and which do not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -10,11 +10,11 @@ use leftfold_api::{
     Read, Recorded, Subscribe,
 };
 use leftfold_io::fake::FakeDisk;
-use leftfold_store::{Durability, Embedded, Options, Packing};
+use leftfold_store::{Compression, Durability, Embedded, Options};
 
-/// A writer that is stuck in its sync, and everybody who would like to know how it ended.
+/// The writer is blocked in an fsync, and other calls depend on its outcome.
 #[test]
-fn no_answer_rests_on_an_append_before_its_sync() {
+fn no_answer_depends_on_an_append_before_its_sync() {
     let disk = FakeDisk::new();
     let (store, mut manual) = manual(&disk, Options::default()).unwrap();
     let mut winner = Box::pin(store.append(append("cart-1", Expected::NoStream, 1)));
@@ -40,16 +40,16 @@ fn no_answer_rests_on_an_append_before_its_sync() {
     let Poll::Ready(Err(AppendError::Conflict(Conflict::Version { actual, .. }))) =
         poll(&mut loser)
     else {
-        panic!("the loser must meet the winner");
+        panic!("the loser must get a conflict with the winner");
     };
     assert_eq!(actual, Some(0));
     assert!(matches!(poll(&mut same), Poll::Ready(Ok(appended)) if appended.repeated));
     assert!(matches!(poll(&mut guarded), Poll::Ready(Err(AppendError::Conflict(_)))));
 }
 
-/// In relaxed mode the acknowledgement is early, and nothing else.
+/// In relaxed mode only the acknowledgement comes before the sync.
 #[test]
-fn a_relaxed_store_acknowledges_early_and_answers_nothing_else_before_the_sync() {
+fn a_relaxed_store_only_acknowledges_before_the_sync() {
     let disk = FakeDisk::new();
     let mut options = Options::default();
     options.log.durability = Durability::Relaxed(Duration::from_secs(3600));
@@ -80,10 +80,10 @@ fn a_relaxed_store_acknowledges_early_and_answers_nothing_else_before_the_sync()
     assert!(subscription.try_next().unwrap().is_some());
 }
 
-/// A condition that must look at a million events on disk, stuck in its first read there, while
-/// others append.
+/// A condition has to read a million events from the disk. While it is blocked in its first read, other
+/// appends succeed.
 #[test]
-fn a_broad_condition_over_a_million_events_delays_nobody() {
+fn a_broad_condition_over_a_million_events_delays_no_other_append() {
     let disk = FakeDisk::new();
     let mut options = Options::default();
     options.log.segment_bytes = 16 << 20;
@@ -107,20 +107,20 @@ fn a_broad_condition_over_a_million_events_delays_nobody() {
         for n in 2..1_002 {
             store.blocking().append(append("Busy", Expected::Any, n)).unwrap();
         }
-        assert!(!checking.is_finished(), "the condition is still at its first block");
+        assert!(!checking.is_finished(), "the condition still waits for its first block");
         reads.open();
         match checking.join().unwrap() {
             Err(AppendError::Conflict(Conflict::Query { position, .. })) => {
-                assert_eq!(position, 1_000_001, "found among what came in the meantime");
+                assert_eq!(position, 1_000_001, "the match was appended in the meantime");
             }
             other => panic!("{other:?}"),
         }
     });
 }
 
-/// The same for an expectation whose stream must be looked up in a file.
+/// An expectation needs a look-up in a file. While that is blocked, other appends succeed.
 #[test]
-fn a_cold_look_up_delays_nobody() {
+fn a_cold_look_up_delays_no_other_append() {
     let disk = FakeDisk::new();
     let store = open(&disk, crate::faults::support::small()).unwrap();
     for n in 0..100 {
@@ -148,7 +148,7 @@ fn a_cold_look_up_delays_nobody() {
 }
 
 #[test]
-fn of_64_tasks_that_hammer_one_stream_exactly_one_wins_each_version() {
+fn exactly_one_of_64_concurrent_writers_wins_each_version() {
     const TASKS: u64 = 64;
     const WINS: u64 = 5;
     let dir = tempfile::tempdir().unwrap();
@@ -182,11 +182,11 @@ fn of_64_tasks_that_hammer_one_stream_exactly_one_wins_each_version() {
     assert_eq!(events.len() as u64, TASKS * WINS);
     assert!(events.iter().zip(0..).all(|(event, version)| event.version() == version));
     let ids: std::collections::HashSet<_> = events.iter().map(|event| event.id()).collect();
-    assert_eq!(ids.len() as u64, TASKS * WINS, "none was lost, none doubled");
+    assert_eq!(ids.len() as u64, TASKS * WINS, "no event is lost or repeated");
     assert!(conflicts.load(Ordering::Relaxed) > 0);
 }
 
-/// Each subscriber holds at most a page of 256, and what it gets is complete all the same.
+/// A subscriber holds at most a page of 256 events, and still gets every event.
 #[test]
 fn a_slow_subscriber_falls_back_to_history() {
     let disk = FakeDisk::new();
@@ -208,9 +208,9 @@ fn a_slow_subscriber_falls_back_to_history() {
     assert_eq!((events, caught_up), (2_000, 2), "caught up, fallen behind, caught up again");
 }
 
-/// Whoever was acknowledged early goes on from there, and is not told that it is not so.
+/// A caller with an early acknowledgement can expect that version, although it is not durable yet.
 #[test]
-fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
+fn a_relaxed_store_accepts_expectations_of_acknowledged_appends() {
     let disk = FakeDisk::new();
     let mut options = Options::default();
     options.log.durability = Durability::Relaxed(Duration::from_secs(3600));
@@ -222,7 +222,7 @@ fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
     let mut second = Box::pin(store.append(append("cart-1", Expected::Exactly(0), 2)));
     let mut subscription =
         store.blocking().subscribe(Subscribe::after(Query::All, first.cursor)).unwrap();
-    assert!(poll(&mut second).is_pending(), "it waits for the sync, and is not refused");
+    assert!(poll(&mut second).is_pending(), "the append waits for the sync and is not refused");
     manual.rest();
     assert!(poll(&mut second).is_pending());
     manual.write();
@@ -234,13 +234,13 @@ fn in_a_relaxed_store_what_was_acknowledged_can_be_expected() {
             delivered.push(event.id().as_u128());
         }
     }
-    assert_eq!(delivered, [2], "what lies before its cursor is not delivered again");
+    assert_eq!(delivered, [2], "events before the cursor are not delivered again");
 }
 
-/// Whoever asks for a few events that are in memory has them at once; whoever asks for others waits
-/// on another thread than its own, and gets all of them.
+/// A read of a few events in memory is answered at once. Other reads wait on a reader thread, and return
+/// the same events.
 #[test]
-fn a_short_read_from_memory_waits_for_nobody() {
+fn a_short_read_from_memory_waits_for_no_thread() {
     let disk = FakeDisk::new();
     let mut options = small();
     options.log.segment_bytes = 20_000;
@@ -251,7 +251,7 @@ fn a_short_read_from_memory_waits_for_nobody() {
     }
     drop(store);
     let store = open(&disk, options).unwrap();
-    // A segment that is packed meanwhile is another file, with nothing of it in memory.
+    // A segment that is compressed later is another file, whose blocks are not in memory.
     store.settle().unwrap();
     let files = disk.reads_of("");
     let positions =
@@ -283,14 +283,14 @@ fn a_short_read_from_memory_waits_for_nobody() {
 }
 
 #[test]
-fn scattered_events_are_announced_to_the_disk_before_they_are_read_one_by_one() {
-    for (packing, segment_bytes) in
-        [(Packing::Off, 1 << 30), (Packing::Off, 200_000), (Packing::Fast, 200_000)]
+fn blocks_of_scattered_events_are_announced_to_the_disk_before_they_are_read() {
+    for (compression, segment_bytes) in
+        [(Compression::Off, 1 << 30), (Compression::Off, 200_000), (Compression::Fast, 200_000)]
     {
         let disk = FakeDisk::new();
         let mut options = small();
         options.log.segment_bytes = segment_bytes;
-        options.packing = packing;
+        options.compression = compression;
         let store = open(&disk, options.clone()).unwrap();
         for n in 0..50 {
             let beside = NewEvent::new("T", vec![b'x'; 40_000]);
@@ -309,7 +309,7 @@ fn scattered_events_are_announced_to_the_disk_before_they_are_read_one_by_one() 
             assert_eq!(page.events.len(), limit);
             (after.announced - before.announced, after.reads - before.reads)
         };
-        // Nothing is known of what one event is followed by.
+        // A read of one event announces no further block.
         assert_eq!(read(1, false).0, 0);
         let (announced, reads) = read(50, true);
         assert!(reads >= 40 && announced >= 40 && announced <= reads, "{announced} {reads}");

@@ -1,11 +1,11 @@
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{Packing, RepairMode};
+use leftfold_store::{Compression, RepairMode};
 
 use super::support::{check, filled, repair};
 
-/// Damage in a sealed segment, in one that is closed, in the open one and in an index file.
+/// Returns a store with damage in a sealed, a closed and the open segment, and in an index file.
 fn damaged() -> (FakeDisk, super::support::Truth) {
-    let (disk, truth) = filled(Packing::Fast);
+    let (disk, truth) = filled(Compression::Fast);
     let segments: Vec<_> = disk.names().into_iter().filter(|n| n.ends_with(".seg")).collect();
     let count = segments.len();
     for (name, at) in
@@ -18,9 +18,9 @@ fn damaged() -> (FakeDisk, super::support::Truth) {
     (disk, truth)
 }
 
-/// The power goes at every change of a repair, in five ways each; then it is repaired again.
+/// Cuts the power at every change of a repair, with five kinds of crash each, and repairs again.
 #[test]
-fn a_repair_that_is_cut_short_loses_nothing_more() {
+fn an_interrupted_repair_loses_no_further_events() {
     let (disk, truth) = damaged();
     let whole = disk.after(Crash::Keeps);
     let report = repair(&whole, RepairMode::Quarantine).unwrap();
@@ -37,13 +37,13 @@ fn a_repair_that_is_cut_short_loses_nothing_more() {
             let what = format!("cut {cut}, {crash:?}");
             let again = repair(&found, RepairMode::Report).unwrap();
             if again.damaged.is_empty() {
-                // It was done: the damaged bytes are aside.
+                // The repair was complete: the damaged bytes are in quarantine.
                 let aside = found.names().iter().filter(|n| n.starts_with("quarantine/")).count();
                 assert!(aside >= report.damaged.len(), "{what}");
                 continue;
             }
             assert!(done.is_err() && again.lost == report.lost, "{what}");
-            check(&found, Packing::Fast, &truth, &what);
+            check(&found, Compression::Fast, &truth, &what);
         }
     }
 }

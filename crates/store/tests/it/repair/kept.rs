@@ -3,19 +3,19 @@ use leftfold_api::{
     Query, Read, Retention, RetentionRule,
 };
 use leftfold_io::fake::{Crash, FakeDisk};
-use leftfold_store::{Manual, Packing, RepairMode};
+use leftfold_store::{Compression, Manual, RepairMode};
 
 use super::support::{bytes, drive, event, filled, open, repair};
 
-/// The kept index knows the type and the tag of a lost event: nobody may rest on its absence.
+/// The kept index file lists the type and the tag of a lost event, so conditions on them conflict.
 #[test]
-fn conditions_on_what_a_lost_event_was_go_on_to_conflict() {
-    let (disk, truth) = filled(Packing::Off);
+fn conditions_that_a_lost_event_matched_still_conflict() {
+    let (disk, truth) = filled(Compression::Off);
     let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
     disk.rot(&name, 250, 1);
     let report = repair(&disk, RepairMode::Quarantine).unwrap();
     let [lost] = &report.lost[..] else { panic!("{report:?}") };
-    let (store, mut manual) = open(&disk, Packing::Off).unwrap();
+    let (store, mut manual) = open(&disk, Compression::Off).unwrap();
     let position = lost.position;
     let line = &truth[&position].2;
     let kind = line.split("type: \"").nth(1).unwrap().split('"').next().unwrap();
@@ -39,9 +39,9 @@ fn conditions_on_what_a_lost_event_was_go_on_to_conflict() {
 }
 
 #[test]
-fn a_repaired_store_is_another_incarnation_and_is_backed_up_elsewhere() {
-    let (disk, _) = filled(Packing::Fast);
-    let (store, manual) = open(&disk, Packing::Fast).unwrap();
+fn a_repaired_store_is_a_new_incarnation_with_a_new_backup_directory() {
+    let (disk, _) = filled(Compression::Fast);
+    let (store, manual) = open(&disk, Compression::Fast).unwrap();
     let target = FakeDisk::new();
     store.backup_on(&target, |_, _| ()).unwrap();
     manual.close();
@@ -57,17 +57,17 @@ fn a_repaired_store_is_another_incarnation_and_is_backed_up_elsewhere() {
     let mut expected = original[range].to_vec();
     expected[250 - damaged.offset as usize] ^= 1;
     assert_eq!((&damaged.file, aside), (&name, expected));
-    let (store, _manual) = open(&disk.after(Crash::Forgets), Packing::Fast).unwrap();
+    let (store, _manual) = open(&disk.after(Crash::Forgets), Compression::Fast).unwrap();
     let refused = store.backup_on(&target, |_, _| ()).unwrap_err();
     assert_eq!(refused.code(), "backup_foreign");
-    assert_eq!(bytes(&target), before, "what was undamaged is still there");
+    assert_eq!(bytes(&target), before, "the backup before the repair is unchanged");
 }
 
-/// The store's own events are lost like any other: definitions, retention, moves of checkpoints.
+/// Damages definitions, retention settings and checkpoint moves, which can be lost like any event.
 #[test]
-fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
+fn a_store_that_has_lost_system_events_opens_and_verifies() {
     let disk = FakeDisk::new();
-    let (store, mut manual) = open(&disk, Packing::Fast).unwrap();
+    let (store, mut manual) = open(&disk, Compression::Fast).unwrap();
     let mut checkpoint = None;
     for n in 0..12u64 {
         let to = store.blocking().head();
@@ -78,7 +78,7 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
         drive(&mut manual, store.append(append)).unwrap();
         let retention = Retention::default().max_count(9);
         match n {
-            2 => drive_with_upkeep(
+            2 => drive_with_maintenance(
                 &mut manual,
                 store.define_index(leftfold_api::IndexDefinition::new("odd", Query::tag("n", "1"))),
             ),
@@ -96,8 +96,8 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
     let mut uncertain = 0;
     for settled in [false, true] {
         if settled {
-            let (_store, mut manual) = open(&disk, Packing::Fast).unwrap();
-            while manual.upkeep() {}
+            let (_store, mut manual) = open(&disk, Compression::Fast).unwrap();
+            while manual.maintain() {}
         }
         let segments: Vec<_> = disk.names().into_iter().filter(|n| n.ends_with(".seg")).collect();
         for name in &segments {
@@ -106,10 +106,10 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
                 copy.rot(name, at, 1);
                 let report = repair(&copy, RepairMode::Quarantine).unwrap();
                 uncertain += u64::from(report.checkpoints_uncertain);
-                let (store, mut manual) = open(&copy, Packing::Fast).unwrap();
-                while manual.upkeep() {}
+                let (store, mut manual) = open(&copy, Compression::Fast).unwrap();
+                while manual.maintain() {}
                 let verified = store.verify(|_, _| ());
-                assert_eq!(verified.wrong, 0, "{name} at {at}: {:?}", verified.findings);
+                assert_eq!(verified.problem_count, 0, "{name} at {at}: {:?}", verified.problems);
                 for stream in ["s-0", "s-1", "s-2"] {
                     let append = Append::new().event(stream, event(1));
                     if let Err(error) = drive(&mut manual, store.append(append)) {
@@ -122,7 +122,7 @@ fn a_store_that_has_lost_what_it_knows_of_itself_opens_and_is_whole() {
     assert!(uncertain > 20, "{uncertain}");
 }
 
-fn drive_with_upkeep<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
+fn drive_with_maintenance<T>(manual: &mut Manual, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {
@@ -130,6 +130,6 @@ fn drive_with_upkeep<T>(manual: &mut Manual, future: impl Future<Output = T>) ->
             return ready;
         }
         manual.write();
-        manual.upkeep();
+        manual.maintain();
     }
 }

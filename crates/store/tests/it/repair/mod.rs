@@ -1,4 +1,4 @@
-//! Repair: the report names exactly what is lost, and all else is as it was.
+//! Repair: the report names exactly the lost events, and all other events are unchanged.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;

@@ -1,4 +1,4 @@
-//! A store on a fake disk, what it held before it was damaged, and what repair must make of it.
+//! Helpers: a store on a fake disk, its events before the damage, and checks of its repair.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -9,14 +9,17 @@ use std::task::{Context, Poll, Waker};
 use leftfold_api::{Append, EventStore, Expected, NewEvent, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_store::{
-    Embedded, Manual, OpenError, Options, Packing, RepairMode, RepairReport, repair_on,
+    Compression, Embedded, Manual, OpenError, Options, RepairMode, RepairReport, repair_on,
 };
 
-/// What a store held: by position, the stream, the version, and the event as a line.
+/// The events of a store: by position, the stream, the version, and the event as a line.
 pub(crate) type Truth = BTreeMap<u64, (String, u64, String)>;
 
-pub(crate) fn open(disk: &FakeDisk, packing: Packing) -> Result<(Embedded, Manual), OpenError> {
-    let mut options = Options { packing, ..Options::default() };
+pub(crate) fn open(
+    disk: &FakeDisk,
+    compression: Compression,
+) -> Result<(Embedded, Manual), OpenError> {
+    let mut options = Options { compression, ..Options::default() };
     options.log.segment_bytes = 2_500;
     options.log.preallocate = 512;
     let random = Arc::new(SeededRandom::new(1));
@@ -38,10 +41,11 @@ pub(crate) fn event(n: u64) -> NewEvent {
     NewEvent::new(format!("T{n}"), data).tag("n", (n % 5).to_string())
 }
 
-/// Sealed segments, two that are closed, an open one; appends of one event and of three.
-pub(crate) fn filled(packing: Packing) -> (FakeDisk, Truth) {
+/// Returns a store with sealed segments, two closed ones and an open one, after appends of one and of three
+/// events.
+pub(crate) fn filled(compression: Compression) -> (FakeDisk, Truth) {
     let disk = FakeDisk::new();
-    let (store, mut manual) = open(&disk, packing).unwrap();
+    let (store, mut manual) = open(&disk, compression).unwrap();
     for n in 0..48u64 {
         let events = if n % 4 == 0 { 0..3 } else { 0..1 };
         let append = events.fold(Append::new(), |append, i| {
@@ -50,7 +54,7 @@ pub(crate) fn filled(packing: Packing) -> (FakeDisk, Truth) {
         });
         drive(&mut manual, store.append(append)).unwrap();
         if n == 30 {
-            while manual.upkeep() {}
+            while manual.maintain() {}
         }
     }
     let truth = read(&store);
@@ -80,13 +84,18 @@ pub(crate) fn repair(disk: &FakeDisk, mode: RepairMode) -> Result<RepairReport, 
     })
 }
 
-/// All files' bytes.
+/// Returns the bytes of all files.
 pub(crate) fn bytes(disk: &FakeDisk) -> BTreeMap<String, Vec<u8>> {
     disk.names().into_iter().map(|name| (name.clone(), disk.bytes(&name).unwrap())).collect()
 }
 
-/// Without quarantine nothing is changed; with it the same is told, and the store is whole.
-pub(crate) fn check(disk: &FakeDisk, packing: Packing, truth: &Truth, what: &str) -> RepairReport {
+/// Checks that a report changes nothing, that quarantine reports the same, and that the store is then whole.
+pub(crate) fn check(
+    disk: &FakeDisk,
+    compression: Compression,
+    truth: &Truth,
+    what: &str,
+) -> RepairReport {
     let before = bytes(disk);
     let told = repair(disk, RepairMode::Report).unwrap();
     assert_eq!(bytes(disk), before, "{what}");
@@ -99,7 +108,7 @@ pub(crate) fn check(disk: &FakeDisk, packing: Packing, truth: &Truth, what: &str
         assert!(again.damaged.is_empty() && again.lost.is_empty(), "{what}: {again:?}");
     }
     names_what_is_lost(&report, truth, what);
-    is_whole(disk, packing, truth, &report, what);
+    is_whole(disk, compression, truth, &report, what);
     report
 }
 
@@ -112,10 +121,10 @@ fn names_what_is_lost(report: &RepairReport, truth: &Truth, what: &str) {
     for event in &report.lost {
         let Some((stream, version)) = &event.stream else { continue };
         assert!(gone.contains(&(stream, *version)), "{what}: {event:?} is not lost");
-        assert!(named.insert((stream, *version)), "{what}: {event:?} is told twice");
+        assert!(named.insert((stream, *version)), "{what}: {event:?} is reported twice");
         assert!(!event.certain || of(&event.position) == (stream, *version), "{what}: {event:?}");
     }
-    // What is followed by an event that is left is always known.
+    // A lost event that is followed by another event of its stream is always named.
     let left = |stream: &str, version: u64| {
         let later = |(position, (of, v, _)): (&u64, &(String, u64, String))| {
             of == stream && *v > version && !lost.contains(position)
@@ -127,11 +136,17 @@ fn names_what_is_lost(report: &RepairReport, truth: &Truth, what: &str) {
     }
 }
 
-fn is_whole(disk: &FakeDisk, packing: Packing, truth: &Truth, report: &RepairReport, what: &str) {
-    let (store, mut manual) = open(disk, packing).unwrap();
-    while manual.upkeep() {}
+fn is_whole(
+    disk: &FakeDisk,
+    compression: Compression,
+    truth: &Truth,
+    report: &RepairReport,
+    what: &str,
+) {
+    let (store, mut manual) = open(disk, compression).unwrap();
+    while manual.maintain() {}
     let verified = store.verify(|_, _| ());
-    assert_eq!(verified.wrong, 0, "{what}: {:?}", verified.findings);
+    assert_eq!(verified.problem_count, 0, "{what}: {:?}", verified.problems);
     let lost: BTreeSet<u64> = report.lost.iter().map(|event| event.position).collect();
     let mut expected = truth.clone();
     expected.retain(|position, _| !lost.contains(position));
@@ -139,7 +154,7 @@ fn is_whole(disk: &FakeDisk, packing: Packing, truth: &Truth, report: &RepairRep
     let wrong = |position: &u64| found.get(position) != expected.get(position);
     let wrong: Vec<_> = truth.keys().filter(|position| wrong(position)).collect();
     assert!(wrong.is_empty() && found.len() == expected.len(), "{what}: {wrong:?}");
-    // Every stream by itself, and it goes on from the right version.
+    // Each stream by itself is right, and continues at the right version.
     let streams: BTreeSet<_> = truth.values().map(|(stream, ..)| stream.clone()).collect();
     for stream in streams {
         let read = Read::forward(Query::stream(&stream)).limit(1_000);
@@ -150,7 +165,7 @@ fn is_whole(disk: &FakeDisk, packing: Packing, truth: &Truth, report: &RepairRep
             found.iter().map(|e| e.version()).collect::<Vec<_>>(),
             of_it.collect::<Vec<_>>()
         );
-        // Of a stream whose last events are lost without an index nobody knows how far it went.
+        // If the last events of a stream are lost without an index file, its last version is unknown.
         let named = |version: u64| {
             report.lost.iter().any(|event| event.stream == Some((stream.clone(), version)))
         };

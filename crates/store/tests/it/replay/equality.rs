@@ -1,14 +1,14 @@
-//! Equal to the fold on one thread, whatever the store, the query, the key and the threads.
+//! Replay equals the fold on one thread, for any store, query, key and number of threads.
 
 use std::convert::Infallible;
 
 use leftfold_api::{Cursor, Expected, NewEvent, Query, Retention, RetentionRule};
-use leftfold_store::{Packing, Replay, ReplayKey};
+use leftfold_store::{Compression, Replay, ReplayKey};
 use proptest::prelude::*;
 
 use crate::replay::support::{DAY, Fixture, parallel, read, sequential, together};
 
-/// What happens to a store.
+/// A step in the history of a store.
 #[derive(Debug, Clone)]
 enum Step {
     Append { stream: u8, correlation: Option<u8>, tags: Vec<u8>, bytes: usize },
@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn a_replay_gives_what_a_fold_on_one_thread_gives(
         steps in prop::collection::vec(step(), 0..120),
-        packing in prop::sample::select(vec![Packing::Off, Packing::Fast, Packing::Small]),
+        compression in prop::sample::select(vec![Compression::Off, Compression::Fast, Compression::Small]),
         chunk_bytes in prop::sample::select(vec![1usize, 700, 5_000, 1 << 20]),
         partitions in 1..20usize,
         query in query(),
@@ -113,7 +113,7 @@ proptest! {
         after in 0..40u64,
         settled in any::<bool>(),
     ) {
-        let fixture = Fixture::new(packing);
+        let fixture = Fixture::new(compression);
         steps.iter().for_each(|step| take(&fixture, step));
         let store = &fixture.store;
         if settled {
@@ -150,8 +150,8 @@ proptest! {
 }
 
 #[test]
-fn a_replay_goes_on_from_the_cursor_of_the_one_before() {
-    let fixture = Fixture::filled(Packing::Fast, 100);
+fn a_replay_continues_at_the_cursor_of_the_one_before() {
+    let fixture = Fixture::filled(Compression::Fast, 100);
     let replay = Replay::of(Query::tag("third", "1"));
     let (before, cursor) = parallel(&fixture.store, &replay);
     assert_eq!(cursor, fixture.store.blocking().head());
@@ -173,8 +173,8 @@ fn a_replay_goes_on_from_the_cursor_of_the_one_before() {
 }
 
 #[test]
-fn events_without_the_key_are_applied_with_none_in_partition_0() {
-    let fixture = Fixture::new(Packing::Off);
+fn events_without_the_key_are_applied_to_partition_0() {
+    let fixture = Fixture::new(Compression::Off);
     for n in 0..20 {
         let event = NewEvent::new("Happened", vec![n]);
         fixture.append("a", if n % 2 == 0 { event } else { event.correlation(n.to_string()) });
@@ -191,7 +191,7 @@ fn events_without_the_key_are_applied_with_none_in_partition_0() {
 
 #[test]
 fn an_event_with_several_values_of_the_tag_is_applied_for_each() {
-    let fixture = Fixture::new(Packing::Off);
+    let fixture = Fixture::new(Compression::Off);
     fixture.append("a", NewEvent::new("Sold", "1").tag("party", "x").tag("party", "y"));
     fixture.append("a", NewEvent::new("Sold", "2").tag("party", "y"));
     let replay = Replay::of(Query::All).by(ReplayKey::Tag("party".to_owned()));
@@ -202,7 +202,7 @@ fn an_event_with_several_values_of_the_tag_is_applied_for_each() {
 
 #[test]
 fn an_event_that_is_larger_than_a_chunk_is_replayed() {
-    let fixture = Fixture::new(Packing::Fast);
+    let fixture = Fixture::new(Compression::Fast);
     for _ in 0..3 {
         fixture.append("big", NewEvent::new("Big", vec![7; 3 << 20]));
         fixture.append("small", NewEvent::new("Small", "x"));
@@ -216,12 +216,12 @@ fn an_event_that_is_larger_than_a_chunk_is_replayed() {
 }
 
 #[test]
-fn a_replay_leaves_the_writer_alone_and_stops_at_the_head_of_its_start() {
-    let fixture = Fixture::filled(Packing::Off, 50);
+fn a_replay_does_not_block_the_writer_and_ends_at_the_head_of_its_start() {
+    let fixture = Fixture::filled(Compression::Off, 50);
     let store = &fixture.store;
     let head = store.blocking().head();
     let replay = Replay::of(Query::All).chunk_bytes(1).threads(2);
-    // Every event that is met appends another: were those replayed too, there would be no end.
+    // Each replayed event appends another one. If those were replayed too, the replay would not end.
     let mut met = 0;
     let cursor = store.replay_in_order(
         &replay,

@@ -1,4 +1,4 @@
-//! Replay on several threads gives what a fold on one thread gives.
+//! A replay on several threads equals a fold on one thread.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod equality;

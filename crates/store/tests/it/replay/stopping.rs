@@ -1,4 +1,4 @@
-//! What ends a replay early: errors and panics of the caller's code, and a store that can't be read.
+//! Replays that end early: errors and panics of the caller's code, and damage in the store.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leftfold_api::{Append, Coded, NewEvent, Query, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Options, Packing, Replay, ReplayError, ReplayKey};
+use leftfold_store::{Compression, Embedded, Options, Replay, ReplayError, ReplayKey};
 
 use crate::replay::support::Fixture;
 
@@ -23,9 +23,9 @@ fn replays() -> impl Iterator<Item = Replay> {
 }
 
 #[test]
-fn the_first_refusal_in_the_order_of_the_log_is_the_one_that_is_told() {
-    let fixture = Fixture::filled(Packing::Fast, 200);
-    // Many events are refused, in every partition: a replay may meet any of them first.
+fn the_first_error_in_the_order_of_the_log_is_returned() {
+    let fixture = Fixture::filled(Compression::Fast, 200);
+    // Many events are refused, in every partition, and a replay may reach any of them first.
     let refuse = |event: &Recorded| match number(event) {
         n if n >= 83 => Err(format!("{n} is too much")),
         n => Ok(n),
@@ -46,8 +46,8 @@ fn the_first_refusal_in_the_order_of_the_log_is_the_one_that_is_told() {
 }
 
 #[test]
-fn nothing_behind_a_refusal_is_applied_in_order() {
-    let fixture = Fixture::filled(Packing::Off, 100);
+fn a_replay_in_order_applies_nothing_after_an_error() {
+    let fixture = Fixture::filled(Compression::Off, 100);
     for replay in replays() {
         let mut met = Vec::new();
         let stopped = fixture.store.replay_in_order(
@@ -65,7 +65,7 @@ fn nothing_behind_a_refusal_is_applied_in_order() {
 
 #[test]
 fn a_panic_becomes_a_panic_of_the_caller_and_no_hang() {
-    let fixture = Fixture::filled(Packing::Off, 200);
+    let fixture = Fixture::filled(Compression::Off, 200);
     let store = &fixture.store;
     for replay in replays() {
         let message = |run: &dyn Fn()| {
@@ -100,14 +100,14 @@ fn a_panic_becomes_a_panic_of_the_caller_and_no_hang() {
             assert_eq!(found.as_deref(), Some("the caller's own"));
         }
     }
-    // The store goes on.
+    // The store still takes appends.
     fixture.append("after", NewEvent::new("Counted", "1"));
 }
 
 #[test]
-fn damage_is_told_after_all_that_comes_before_it_was_applied() {
+fn damage_is_reported_after_all_earlier_events_were_applied() {
     let disk = FakeDisk::new();
-    let mut options = Options { packing: Packing::Off, ..Options::default() };
+    let mut options = Options { compression: Compression::Off, ..Options::default() };
     options.log.segment_bytes = 40_000;
     let open = || {
         let random = Arc::new(SeededRandom::new(1));
@@ -142,8 +142,8 @@ fn damage_is_told_after_all_that_comes_before_it_was_applied() {
 }
 
 #[test]
-fn what_can_not_be_replayed_is_refused() {
-    let fixture = Fixture::filled(Packing::Off, 1);
+fn an_invalid_replay_is_refused() {
+    let fixture = Fixture::filled(Compression::Off, 1);
     let code = |replay: Replay| {
         let done = fixture.store.replay(&replay, |_| (), |(), _, _| Ok::<(), Infallible>(()));
         let ReplayError::Read(error) = done.map(drop).unwrap_err() else {

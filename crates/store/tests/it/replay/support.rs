@@ -1,4 +1,4 @@
-//! Stores to replay, and the fold on one thread that every replay is held against.
+//! Helpers: stores to replay, and the fold on one thread with which every replay is compared.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leftfold_api::{Append, Cursor, NewEvent, Query, Read, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Options, Packing, Replay, ReplayKey};
+use leftfold_store::{Compression, Embedded, Options, Replay, ReplayKey};
 
 pub(crate) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -16,9 +16,9 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// A store whose segments are closed after a few events.
-    pub(crate) fn new(packing: Packing) -> Self {
-        let mut options = Options { packing, ..Options::default() };
+    /// Returns a store whose segments are closed after a few events.
+    pub(crate) fn new(compression: Compression) -> Self {
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 3_000;
         options.log.preallocate = 1_024;
         let clock = Arc::new(ManualClock::at(DAY));
@@ -32,9 +32,9 @@ impl Fixture {
         self.store.blocking().append(Append::new().event(stream, event)).unwrap();
     }
 
-    /// Numbered events over a few streams.
-    pub(crate) fn filled(packing: Packing, events: u32) -> Self {
-        let fixture = Fixture::new(packing);
+    /// Returns a store with numbered events in a few streams.
+    pub(crate) fn filled(compression: Compression, events: u32) -> Self {
+        let fixture = Fixture::new(compression);
         for n in 0..events {
             let event = NewEvent::new("Counted", n.to_string()).tag("third", (n % 3).to_string());
             fixture.append(&format!("stream-{}", n % 7), event);
@@ -43,7 +43,7 @@ impl Fixture {
     }
 }
 
-/// The keys of an event, found without the code that is tested; none stands for "has no key".
+/// Returns the keys of an event, without the tested code; `None` stands for an event without the key.
 fn keys(event: &Recorded, key: &ReplayKey) -> Vec<Option<String>> {
     let found: Vec<String> = match key {
         ReplayKey::Stream => vec![event.stream().to_owned()],
@@ -57,10 +57,10 @@ fn keys(event: &Recorded, key: &ReplayKey) -> Vec<Option<String>> {
     if found.is_empty() { vec![None] } else { found.into_iter().map(Some).collect() }
 }
 
-/// For each key the positions of its events and their data, in the order of the log.
+/// The positions and data of the events of each key, in the order of the log.
 pub(crate) type Histories = BTreeMap<Option<String>, Vec<(u64, Vec<u8>)>>;
 
-/// All pages of a query after a cursor.
+/// Reads all pages of a query after a cursor.
 pub(crate) fn read(store: &Embedded, query: &Query, after: Cursor) -> Vec<Recorded> {
     let (mut events, mut cursor) = (Vec::new(), after);
     loop {
@@ -73,7 +73,7 @@ pub(crate) fn read(store: &Embedded, query: &Query, after: Cursor) -> Vec<Record
     }
 }
 
-/// The fold on one thread.
+/// Folds on one thread.
 pub(crate) fn sequential(
     store: &Embedded,
     query: &Query,
@@ -90,7 +90,7 @@ pub(crate) fn sequential(
     histories
 }
 
-/// The replay: its states as they are, and the cursor.
+/// Replays, and returns the states and the cursor.
 pub(crate) fn parallel(store: &Embedded, replay: &Replay) -> (Vec<Histories>, Cursor) {
     let replayed = store.replay(
         replay,
@@ -105,7 +105,7 @@ pub(crate) fn parallel(store: &Embedded, replay: &Replay) -> (Vec<Histories>, Cu
     (replayed.states, replayed.cursor)
 }
 
-/// All partitions together; none may hold a key of another.
+/// Joins the states of all partitions, which must not share a key.
 pub(crate) fn together(states: Vec<Histories>) -> Histories {
     let mut all = Histories::new();
     for (key, history) in states.into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Backups to a second disk, and what they restore to.
+//! Backups to a second disk, and their restores.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::model::Model;
 use super::run::Run;
 use super::subscriber::Subscriber;
 
-/// A disk that takes backups, and what each of them must hold.
+/// A disk with backups, and the state that each of them must restore.
 #[derive(Default)]
 pub(crate) struct Backups {
     disk: FakeDisk,
     models: BTreeMap<u64, Model>,
-    /// The number of the last one that was answered.
+    /// The number of the last acknowledged backup.
     last: u64,
 }
 
@@ -36,7 +36,7 @@ impl Run<'_> {
             }
             Err(error) => {
                 assert!(crashes, "{error}");
-                // It may be whole all the same: its list was the last thing to be written.
+                // The backup may still be whole, since its list is written last.
                 self.backups.last + 1
             }
         };
@@ -53,7 +53,7 @@ impl Run<'_> {
         }
     }
 
-    /// The last whole backup restores to the store as it was then. The end of a run.
+    /// Checks at the end of a run that the last whole backup restores its state.
     pub(crate) fn restore(&mut self) {
         let to = FakeDisk::new();
         let random = SeededRandom::new(self.seed);

@@ -1,4 +1,4 @@
-//! What goes wrong: the power, the disk, the bytes.
+//! Failures: power cuts, disk errors and bit rot.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -7,10 +7,10 @@ use leftfold_api::{EventStore, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
 use leftfold_store::{LostEvent, RepairMode, repair_on};
 
-use super::run::{Run, Waiting, poll};
+use super::run::{PendingAppend, Run, poll};
 
 impl Run<'_> {
-    /// Something is about to fail: a write that is cut by the power, a sync, a write, or the space.
+    /// Schedules a failure: a power cut, a failed sync, a failed write, or a full disk.
     fn break_the_disk(&mut self) {
         let disk = &self.disk;
         match self.random.below(8) {
@@ -25,9 +25,9 @@ impl Run<'_> {
         self.tally.failed_disks += 1;
     }
 
-    /// The machine starts again, with what the disk has kept.
-    fn come_back(&mut self) {
-        self.subscriber.forget();
+    /// Restarts the machine with what the disk has kept.
+    fn restart(&mut self) {
+        self.subscriber.disconnect();
         self.tally.crashes += 1;
         let seed = self.random.next_u64();
         let crash = match self.random.below(4) {
@@ -41,15 +41,15 @@ impl Run<'_> {
         self.note_scavenged();
     }
 
-    /// The power goes while several callers append. Afterwards each of their appends is there,
-    /// whole, or not at all.
+    /// Cuts the power while several callers append. Afterwards each append is stored as a whole or not at
+    /// all.
     pub(crate) fn crash_while_appending(&mut self) {
         let ops = self.some_ops();
         let appends: Vec<_> = ops.iter().map(|op| op.append(|at| self.cursor(at))).collect();
         let (store, mut manual) = self.store.take().unwrap();
         self.break_the_disk();
         let answers = {
-            let mut waiting: Vec<Waiting<'_>> = Vec::new();
+            let mut waiting: Vec<PendingAppend<'_>> = Vec::new();
             for append in appends {
                 waiting.push(Box::pin(store.append(append)));
             }
@@ -63,30 +63,30 @@ impl Run<'_> {
                     }
                 }
                 manual.write();
-                manual.upkeep();
+                manual.maintain();
                 manual.rest();
             }
             answers
         };
         drop((store, manual));
-        self.come_back();
+        self.restart();
         self.adopt_survivors(ops.into_iter().zip(answers).collect());
     }
 
-    /// The power goes in the middle of what is done in the background. Nothing of it was ever an
-    /// answer, so nothing may be different, but for payloads that nobody sees any more.
-    pub(crate) fn crash_while_keeping_up(&mut self) {
+    /// Cuts the power during maintenance. Afterwards nothing may differ, except scavenged payloads of events
+    /// that are hidden.
+    pub(crate) fn crash_during_maintenance(&mut self) {
         self.disk.cut_power_at(self.disk.counts().changes + 1 + self.random.below(12));
-        while self.manual().upkeep() && self.random.below(4) > 0 {}
-        // It may fail, now that the disk is gone, and so may the next.
+        while self.manual().maintain() && self.random.below(4) > 0 {}
+        // Scavenging and the following jobs may fail, because the disk has no power.
         let scavenged = self.retains && self.store().scavenge(|_, _| {}).is_ok();
-        while !scavenged && self.manual().upkeep() {}
+        while !scavenged && self.manual().maintain() {}
         self.store = None;
-        self.tally.crashed_upkeep += 1;
-        self.come_back();
+        self.tally.crashed_maintenance += 1;
+        self.restart();
     }
 
-    /// One byte of the disk is flipped, anywhere: it is noticed, or changes nothing.
+    /// Flips a bit anywhere on the disk. The store must report it, or give the same answers.
     pub(crate) fn rot(&mut self) {
         let disk = self.disk.after(Crash::Keeps);
         let names: Vec<_> = disk.names().into_iter().filter(|name| name != "LOCK").collect();
@@ -98,42 +98,43 @@ impl Run<'_> {
             self.tally.rot_noticed += 1;
             return;
         };
-        while manual.upkeep() {}
+        while manual.maintain() {}
         let mut noticed = false;
         for text in ["*", "stream:a-1", "category:b", "tag:t=1 or type:T2", "not stream:a*"] {
             let query: Query = text.parse().unwrap();
-            let expected = self.model.seen(&query);
+            let expected = self.model.visible(&query);
             noticed |= self.read_what_is_left(&store, &query, &expected);
         }
-        noticed |= store.verify(|_, _| ()).wrong > 0;
+        noticed |= store.verify(|_, _| ()).problem_count > 0;
         self.tally.rot_noticed += u64::from(noticed);
         self.tally.rot_harmless += u64::from(!noticed);
     }
 
-    /// A repair leaves a store without damage that has all that is not told to be lost.
+    /// Repairs the store. It must then have no damage, and all events that were not reported as lost.
     fn repair(&mut self, disk: &FakeDisk) {
         let random = SeededRandom::new(self.seed);
         let repaired =
             repair_on(Arc::new(disk.clone()), &random, RepairMode::Quarantine, |_, _| {});
         let Ok(report) = repaired else { return };
         let (store, mut manual) = self.open_on(disk).unwrap();
-        while manual.upkeep() {}
+        while manual.maintain() {}
         let verified = store.verify(|_, _| ());
-        assert_eq!(verified.wrong, 0, "{:?} {report:?}", verified.findings);
+        assert_eq!(verified.problem_count, 0, "{:?} {report:?}", verified.problems);
         self.tally.repaired += u64::from(!report.damaged.is_empty());
         self.tally.lost += report.lost.len() as u64;
-        // Where one of the store's own events is lost, so is what it said is to be kept; where the
-        // last of a stream are, without an index, so is how far it went.
+        // If a system event is lost, its retention setting is lost. If the last events of a stream are
+        // lost without an index file, its last version is lost.
         let is_known =
             |event: &LostEvent| event.stream.is_some() && self.model.user(event.position).is_some();
         if report.lost.iter().all(is_known) {
-            let mut expected = self.model.seen(&Query::All);
+            let mut expected = self.model.visible(&Query::All);
             expected.retain(|at| report.lost.iter().all(|event| event.position != *at));
             assert!(!self.read_what_is_left(&store, &Query::All, &expected), "{report:?}");
         }
     }
 
-    /// Reads until an error; what was read must be right, and nothing missing in between.
+    /// Reads until an error, and returns whether there was one. The events before it must be right and
+    /// without gaps.
     fn read_what_is_left(
         &self,
         store: &impl BlockingRead,
@@ -160,7 +161,7 @@ impl Run<'_> {
     }
 }
 
-/// A page, if it can be had.
+/// Reads a page, or returns `None` after an error.
 trait BlockingRead {
     fn page(&self, read: Read) -> Option<leftfold_api::Page>;
 }

@@ -1,14 +1,14 @@
-//! The store beside the model: everything that can be read.
+//! Compares the store with the model: everything that can be read.
 
 use leftfold_api::{Coded, Point, Query, Read, Streams};
 
-use super::model::{Kept, Stored};
+use super::model::{LogEvent, StreamSetting};
 use super::run::Run;
 
 impl Run<'_> {
     pub(crate) fn compare(&mut self) {
         let query = self.some_query();
-        let expected = self.model.seen(&query);
+        let expected = self.model.visible(&query);
         self.tally.hidden += u64::from(expected.len() < self.model.found(&query).len());
         let from = self.random.below(self.model.head() + 2);
         let limit = 1 + self.random.below(6) as usize;
@@ -34,9 +34,9 @@ impl Run<'_> {
         self.follow();
     }
 
-    /// From the n-th event of an index on, the first that is to be seen.
+    /// Compares the first visible event from the n-th event of an index on.
     fn compare_ordinals(&self, name: &str, query: &Query) {
-        let (expected, seen) = (self.model.found(query), self.model.seen(query));
+        let (expected, seen) = (self.model.found(query), self.model.visible(query));
         if expected.is_empty() {
             return;
         }
@@ -69,7 +69,7 @@ impl Run<'_> {
                 Err(error) => panic!("{error}"),
             };
             for event in &page.events {
-                if let Stored::User(model) = &self.model.log[event.position() as usize - 1] {
+                if let LogEvent::User(model) = &self.model.log[event.position() as usize - 1] {
                     assert!(model.is(event), "{model:?} {event:?}");
                 }
                 found.push(event.position());
@@ -90,9 +90,9 @@ impl Run<'_> {
         for info in page.streams.iter().filter(|info| !info.name.starts_with('$')) {
             let stored = self.model.stream(&info.name);
             assert_eq!(info.version + 1, stored.len() as u64, "{info:?}");
-            let kept = self.model.kept.get(&info.name).copied();
-            assert_eq!(info.tombstoned, kept == Some(Kept::Nothing));
-            if let Some(Kept::Only(retention)) = kept {
+            let kept = self.model.retention.get(&info.name).copied();
+            assert_eq!(info.tombstoned, kept == Some(StreamSetting::Tombstone));
+            if let Some(StreamSetting::Retention(retention)) = kept {
                 assert_eq!(info.retention, retention);
             }
             assert_eq!(
@@ -109,11 +109,11 @@ impl Run<'_> {
     }
 
     pub(crate) fn verify(&mut self) {
-        while self.manual().upkeep() {}
+        while self.manual().maintain() {}
         let stat = self.store().stat().unwrap();
         self.tally.merged += u64::from(stat.index_files + 1 < stat.segments);
         let verified = self.store().verify(|_, _| ());
-        assert_eq!(verified.wrong, 0, "{:?}", verified.findings);
+        assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
         assert_eq!(verified.events, self.model.head());
     }
 }

@@ -1,16 +1,16 @@
-//! Whether what the store answered, and what it kept through a crash, is what the model allows.
+//! Checks that the answers of the store, and its events after a crash, are those that the model allows.
 
 use leftfold_api::{AppendError, Appended, Coded};
 
 use super::model::{Model, Op, Outcome};
 use super::run::Run;
 
-/// An append and what was answered, if anything was.
-pub(crate) type Answered = (Op, Option<Result<Appended, AppendError>>);
+/// An append and its answer, if there was one.
+pub(crate) type AnsweredOp = (Op, Option<Result<Appended, AppendError>>);
 
 impl Run<'_> {
-    /// What was written must be what the model writes, in the order of positions; what was refused
-    /// must have been refusable at some moment in between.
+    /// Checks answers. Written appends must be those of the model, in the order of positions. A refusal must
+    /// have been right at some time in between.
     pub(crate) fn judge(&mut self, ops: Vec<Op>, answers: Vec<Result<Appended, AppendError>>) {
         let mut moments = vec![self.model.clone()];
         let mut answered: Vec<_> = ops.into_iter().zip(answers).collect();
@@ -22,7 +22,7 @@ impl Run<'_> {
         for (op, answer) in answered {
             match answer {
                 Ok(Appended { positions: Some((first, _)), repeated: false, .. }) => {
-                    // Moves without events stand at no position: they may have come before.
+                    // A move without events has no position, so it may have come before.
                     while self.model.outcome(&op) != Outcome::Written(first) && !moved.is_empty() {
                         let earlier: Op = moved.remove(0);
                         self.model.write(&earlier);
@@ -58,7 +58,7 @@ impl Run<'_> {
                     Outcome::Refused(error.code())
                 }
             };
-            // A move without events stands at no position: it may have come before any write.
+            // A move without events has no position, so it may have come before any write.
             let checkpoints = moments.iter().map(|model| &model.checkpoints);
             let possible = checkpoints.into_iter().any(|checkpoints| {
                 moments.iter().any(|model| {
@@ -70,9 +70,9 @@ impl Run<'_> {
         }
     }
 
-    /// Takes into the model what came through the crash: all that was acknowledged, and of the
-    /// rest whole appends only.
-    pub(crate) fn adopt_survivors(&mut self, ops: Vec<Answered>) {
+    /// Adds to the model the appends that survived a crash: all acknowledged ones, and whole ones of the
+    /// others.
+    pub(crate) fn adopt_survivors(&mut self, ops: Vec<AnsweredOp>) {
         let acknowledged = self.model.head();
         let found = super::raw::read(&self.disk);
         assert!(found.len() as u64 >= acknowledged, "acknowledged events are lost");
@@ -81,7 +81,7 @@ impl Run<'_> {
             assert!(event.is_none_or(|event| event.is_raw(raw)), "{event:?} became {raw:?}");
         }
         let mut rest = &found[acknowledged as usize..];
-        // Refused and repeated appends were not written; of a failed one nobody knows.
+        // Refused and repeated appends were not written. The outcome of a failed one is unknown.
         let mut possible: Vec<_> = ops
             .into_iter()
             .filter(|(_, answer)| match answer {
@@ -113,8 +113,8 @@ impl Run<'_> {
         self.adopt_moves(&possible);
     }
 
-    /// A move without events leaves no trace but where the checkpoint is.
-    fn adopt_moves(&mut self, ops: &[Answered]) {
+    /// Adds surviving moves without events, which are visible only in the checkpoint.
+    fn adopt_moves(&mut self, ops: &[AnsweredOp]) {
         for name in ["c0", "c1"] {
             let is = self.store().blocking().checkpoint(name).unwrap();
             let to = |op: &Op| op.checkpoint.as_ref().filter(|to| to.0 == name).map(|to| to.2);

@@ -1,12 +1,12 @@
-//! The store against a model, on a disk that loses power: one number decides a whole run.
+//! Simulation: compares the store with a model, on a disk that loses power. A seed decides a whole run.
 //!
-//! A run opens a store on a fake disk, lets several callers append at a time, reads, defines and
-//! drops indexes, seals segments, closes and reopens, and cuts the power in the middle of any
-//! write or sync. Now and then it is backed up to a second disk, which loses its power too. In the
-//! end a bit rots, the store is repaired, and the last whole backup is restored. Every answer is
-//! compared to a model that is a plain list of events.
+//! A run opens a store on a fake disk. Several callers append at a time; the run reads, defines and drops
+//! indexes, seals segments, closes, reopens, and cuts the power in the middle of any write or sync. It
+//! sometimes backs up the store to a second disk, which loses power too. At the end one byte is flipped, the
+//! store is repaired, and the last whole backup is restored. Every answer is compared with the model, a
+//! plain list of events.
 //!
-//! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs so many.
+//! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` does n runs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod backup;
@@ -23,7 +23,7 @@ mod tally;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs in CI.
+/// The number of runs in CI.
 const SEEDS: u64 = 10_000;
 
 fn number(name: &str) -> Option<u64> {
@@ -42,12 +42,12 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> tally::Tally {
 }
 
 #[test]
-fn whatever_happens_the_store_answers_like_the_model() {
+fn the_store_answers_like_the_model_after_any_failure() {
     let tally = match number("LEFTFOLD_SEED") {
         Some(seed) => run_all(seed..=seed),
         None => {
             let seeds = number("LEFTFOLD_SEEDS").unwrap_or(SEEDS);
-            // Two threads: the machine that this must pass on has two cores.
+            // Two threads, for machines with two cores.
             let half = std::thread::spawn(move || run_all(0..seeds / 2));
             let other = run_all(seeds / 2..seeds);
             half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).plus(other)
@@ -55,6 +55,6 @@ fn whatever_happens_the_store_answers_like_the_model() {
     };
     println!("{tally:?}");
     if number("LEFTFOLD_SEED").is_none() && number("LEFTFOLD_SEEDS").is_none() {
-        tally.must_have_met_everything();
+        tally.assert_all_happened();
     }
 }

@@ -1,4 +1,4 @@
-//! A store as a list of events: slow, in memory, and short enough to be believed.
+//! The model: a store as a plain list of events in memory, short enough to be obviously right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use leftfold_api::{
 
 use super::raw::Raw;
 
-/// An event, to the model.
+/// An event of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Event {
     pub(crate) stream: String,
@@ -19,7 +19,7 @@ pub(crate) struct Event {
     pub(crate) content: u64,
 }
 
-/// An append, to the model.
+/// An append of the model.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Op {
     pub(crate) events: Vec<Event>,
@@ -28,12 +28,12 @@ pub(crate) struct Op {
     pub(crate) checkpoint: Option<(String, Option<u64>, u64)>,
 }
 
-/// What an append must come to.
+/// The required outcome of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Written from this position on.
     Written(u64),
-    /// Written before, from and to these positions.
+    /// Written before, at positions from the first to the second.
     Repeated(u64, u64),
     Refused(&'static str),
 }
@@ -41,37 +41,38 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     /// The event at position n is number n - 1.
-    pub(crate) log: Vec<Stored>,
+    pub(crate) log: Vec<LogEvent>,
     pub(crate) checkpoints: BTreeMap<String, u64>,
     /// Named indexes.
     pub(crate) indexes: BTreeMap<String, Query>,
-    /// What was said of single streams.
-    pub(crate) kept: BTreeMap<String, Kept>,
+    /// The retention settings of streams.
+    pub(crate) retention: BTreeMap<String, StreamSetting>,
     pub(crate) rules: BTreeMap<String, RetentionRule>,
-    /// Positions whose payloads are gone.
+    /// Positions whose payloads were removed.
     pub(crate) scavenged: BTreeSet<u64>,
 }
 
-/// What was said last of a stream.
+/// The retention setting of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
-    Only(Retention),
-    Nothing,
+pub(crate) enum StreamSetting {
+    Retention(Retention),
+    Tombstone,
 }
 
 /// An event in the log.
 #[derive(Debug, Clone)]
-pub(crate) enum Stored {
+pub(crate) enum LogEvent {
     User(Event),
-    /// One of the store's own, of this category.
-    Own(&'static str),
+    /// A system event of this category.
+    System(&'static str),
 }
 
-enum Stream {
-    Fits,
-    Conflicts,
-    Repeats(u64, u64),
-    Overlaps(&'static str),
+/// The outcome of an append for one stream.
+enum StreamOutcome {
+    Holds,
+    Conflict,
+    Repeat(u64, u64),
+    Overlap(&'static str),
 }
 
 impl Model {
@@ -82,8 +83,8 @@ impl Model {
     /// Positions and events of a stream.
     pub(crate) fn stream(&self, name: &str) -> Vec<(u64, &Event)> {
         let numbered = (1..).zip(&self.log);
-        let of_stream = |(position, stored): (u64, &'_ Stored)| match stored {
-            Stored::User(event) if event.stream == name => Some(position),
+        let of_stream = |(position, stored): (u64, &'_ LogEvent)| match stored {
+            LogEvent::User(event) if event.stream == name => Some(position),
             _ => None,
         };
         let positions: Vec<u64> = numbered.filter_map(of_stream).collect();
@@ -92,8 +93,8 @@ impl Model {
 
     pub(crate) fn user(&self, position: u64) -> Option<&Event> {
         match self.log.get(position as usize - 1)? {
-            Stored::User(event) => Some(event),
-            Stored::Own(_) => None,
+            LogEvent::User(event) => Some(event),
+            LogEvent::System(_) => None,
         }
     }
 
@@ -107,7 +108,7 @@ impl Model {
         }
         let streams: Vec<_> = names.iter().map(|name| (self.judge(op, name), *name)).collect();
         let code = streams.iter().find_map(|(stream, _)| match stream {
-            Stream::Overlaps(code) => Some(code),
+            StreamOutcome::Overlap(code) => Some(code),
             _ => None,
         });
         if let Some(code) = code {
@@ -116,7 +117,7 @@ impl Model {
         let repeats: Vec<(u64, u64)> = streams
             .iter()
             .filter_map(|(stream, _)| match stream {
-                Stream::Repeats(first, last) => Some((*first, *last)),
+                StreamOutcome::Repeat(first, last) => Some((*first, *last)),
                 _ => None,
             })
             .collect();
@@ -129,10 +130,10 @@ impl Model {
             let partial = Outcome::Refused("partial_repeat");
             return if whole { Outcome::Repeated(first, last) } else { partial };
         }
-        if names.iter().any(|name| self.kept.get(*name) == Some(&Kept::Nothing)) {
+        if names.iter().any(|name| self.retention.get(*name) == Some(&StreamSetting::Tombstone)) {
             return Outcome::Refused("stream_tombstoned");
         }
-        if streams.iter().any(|(stream, _)| matches!(stream, Stream::Conflicts)) {
+        if streams.iter().any(|(stream, _)| matches!(stream, StreamOutcome::Conflict)) {
             return Outcome::Refused("wrong_version");
         }
         if let Some((query, after)) = &op.none_after
@@ -148,7 +149,7 @@ impl Model {
         Outcome::Written(self.head() + 1)
     }
 
-    fn judge(&self, op: &Op, name: &str) -> Stream {
+    fn judge(&self, op: &Op, name: &str) -> StreamOutcome {
         let expected = op.expected.iter().find(|(of, _)| of == name);
         let expected = expected.map_or(Expected::Any, |(_, expected)| *expected);
         let stored = self.stream(name);
@@ -160,11 +161,11 @@ impl Model {
             Expected::NoStream => (last.is_none(), Some(0)),
             Expected::Exactly(version) => (last == Some(version), Some(version + 1)),
         };
-        let verdict = if holds { Stream::Fits } else { Stream::Conflicts };
+        let verdict = if holds { StreamOutcome::Holds } else { StreamOutcome::Conflict };
         if new.is_empty() || (holds && slot.is_some()) {
             return verdict;
         }
-        // Where each of the new events is already, if it is.
+        // The version of each new event, if it is stored already.
         let places: Vec<Option<usize>> = new
             .iter()
             .enumerate()
@@ -184,17 +185,17 @@ impl Model {
         let known: Vec<usize> = places.iter().flatten().copied().collect();
         let Some(first) = known.first().copied() else { return verdict };
         if places.iter().zip(&new).any(other) {
-            return Stream::Overlaps("event_id_reused");
+            return StreamOutcome::Overlap("event_id_reused");
         }
         let in_order = known.iter().enumerate().all(|(i, at)| *at == first + i);
         if known.len() < new.len() || !in_order {
-            return Stream::Overlaps("partial_repeat");
+            return StreamOutcome::Overlap("partial_repeat");
         }
-        Stream::Repeats(stored[first].0, stored[first + known.len() - 1].0)
+        StreamOutcome::Repeat(stored[first].0, stored[first + known.len() - 1].0)
     }
 
     pub(crate) fn write(&mut self, op: &Op) {
-        self.log.extend(op.events.iter().cloned().map(Stored::User));
+        self.log.extend(op.events.iter().cloned().map(LogEvent::User));
         if let Some((name, _, to)) = &op.checkpoint {
             self.checkpoints.insert(name.clone(), *to);
         }
@@ -206,13 +207,13 @@ impl Model {
         numbered.filter(|(_, event)| self.wants(query, event)).map(|(at, _)| at).collect()
     }
 
-    /// Those of them that are to be seen.
-    pub(crate) fn seen(&self, query: &Query) -> Vec<u64> {
+    /// The visible positions that a query yields.
+    pub(crate) fn visible(&self, query: &Query) -> Vec<u64> {
         let hidden = self.hidden();
         self.found(query).into_iter().filter(|at| !hidden.contains(at)).collect()
     }
 
-    /// The positions that retention hides, and those that were scavenged.
+    /// The positions that retention hides or that were scavenged.
     pub(crate) fn hidden(&self) -> BTreeSet<u64> {
         let mut hidden = self.scavenged.clone();
         for name in (0..3).flat_map(|n| [format!("a-{n}"), format!("b-{n}")]) {
@@ -225,20 +226,20 @@ impl Model {
     }
 
     fn first_kept(&self, name: &str, len: u64) -> u64 {
-        let own = match self.kept.get(name) {
-            Some(Kept::Nothing) => return u64::MAX,
-            Some(Kept::Only(retention)) => *retention,
+        let own = match self.retention.get(name) {
+            Some(StreamSetting::Tombstone) => return u64::MAX,
+            Some(StreamSetting::Retention(retention)) => *retention,
             None => Retention::default(),
         };
         let event =
-            |stream: &str| Stored::User(Event { stream: stream.into(), ..Event::default() });
+            |stream: &str| LogEvent::User(Event { stream: stream.into(), ..Event::default() });
         let rules = self.rules.values().filter(|rule| self.wants(&rule.query, &event(name)));
         let counts = rules.map(|rule| rule.retention).chain([own]).filter_map(|r| r.max_count);
         let by_count = counts.map(|count| len.saturating_sub(count)).max().unwrap_or(0);
         by_count.max(own.truncate_before.unwrap_or(0))
     }
 
-    fn wants(&self, query: &Query, event: &Stored) -> bool {
+    fn wants(&self, query: &Query, event: &LogEvent) -> bool {
         match query {
             Query::All => true,
             Query::And(all) => all.iter().all(|query| self.wants(query, event)),
@@ -250,14 +251,14 @@ impl Model {
             }
             Query::During(_) => panic!("the model knows no time"),
             Query::Is(field, values) => {
-                // Of the store's own events only the category is asked for.
+                // Of system events, only the category is queried.
                 let text = match (event, field) {
-                    (Stored::Own(category), Field::Category) => (*category).to_owned(),
-                    (Stored::Own(_), _) | (_, Field::Correlation) => return false,
-                    (Stored::User(event), Field::Stream) => event.stream.clone(),
-                    (Stored::User(event), Field::Category) => event.stream[..1].to_owned(),
-                    (Stored::User(event), Field::Type) => format!("T{}", event.kind),
-                    (Stored::User(event), Field::Tag) => format!("t={}", event.tag),
+                    (LogEvent::System(category), Field::Category) => (*category).to_owned(),
+                    (LogEvent::System(_), _) | (_, Field::Correlation) => return false,
+                    (LogEvent::User(event), Field::Stream) => event.stream.clone(),
+                    (LogEvent::User(event), Field::Category) => event.stream[..1].to_owned(),
+                    (LogEvent::User(event), Field::Type) => format!("T{}", event.kind),
+                    (LogEvent::User(event), Field::Tag) => format!("t={}", event.tag),
                 };
                 values.iter().any(|value| match value {
                     Value::Exactly(wanted) => *wanted == text,
@@ -299,7 +300,7 @@ impl Event {
         }
     }
 
-    /// Whether this is what lies in the log, by the bytes.
+    /// Whether a record of the log is this event.
     pub(crate) fn is_raw(&self, raw: &Raw) -> bool {
         let new = self.new_event();
         raw.stream == self.stream

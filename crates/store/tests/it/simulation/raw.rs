@@ -1,12 +1,12 @@
-//! The log's bytes, read past the store: what retention hides is there, and what scavenging took is
-//! not. Decoded by `docs/format.md`, not by the store's own code.
+//! Reads the bytes of the log directly, with events that retention hides. Decodes them by `docs/format.md`
+//! and not with the store's code.
 
 use std::sync::Arc;
 
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{Direction, Log, LogOptions, ScanRange};
 
-/// An event as its bytes tell.
+/// An event that was decoded from its bytes.
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) position: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Raw {
     pub(crate) data: Vec<u8>,
 }
 
-/// All events on a disk.
+/// Reads all events on a disk.
 pub(crate) fn read(disk: &FakeDisk) -> Vec<Raw> {
     let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(0)));
     let copy = Arc::new(disk.after(Crash::Keeps));

@@ -1,14 +1,14 @@
-//! What is kept changes, and what is not is scavenged.
+//! Changes of retention, and scavenging.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use leftfold_api::{AppendError, Coded, EventStore, Expected};
 
-use super::model::{Kept, Stored};
+use super::model::{LogEvent, StreamSetting};
 use super::run::{Run, poll};
 
-type Changing<'a> = Pin<Box<dyn Future<Output = Result<(), AppendError>> + 'a>>;
+type Change<'a> = Pin<Box<dyn Future<Output = Result<(), AppendError>> + 'a>>;
 
 impl Run<'_> {
     pub(crate) fn change_retention(&mut self) {
@@ -20,9 +20,10 @@ impl Run<'_> {
         }
     }
 
-    fn settle(
+    /// Makes a change, and returns its error.
+    fn make_change(
         &mut self,
-        change: impl for<'s> FnOnce(&'s leftfold_store::Embedded) -> Changing<'s>,
+        change: impl for<'s> FnOnce(&'s leftfold_store::Embedded) -> Change<'s>,
     ) -> Option<AppendError> {
         let (store, mut manual) = self.store.take().unwrap();
         let outcome = {
@@ -38,13 +39,18 @@ impl Run<'_> {
         outcome.err()
     }
 
-    /// A change of a stream must be refused if it is closed, else it is made.
-    fn say(&mut self, stream: String, kept: Kept, refusal: Option<AppendError>) {
-        let closed = self.model.kept.get(&stream) == Some(&Kept::Nothing);
+    /// Adds a setting of a stream to the model. A stream with a tombstone must have refused it.
+    fn apply_setting(
+        &mut self,
+        stream: String,
+        setting: StreamSetting,
+        refusal: Option<AppendError>,
+    ) {
+        let closed = self.model.retention.get(&stream) == Some(&StreamSetting::Tombstone);
         assert_eq!(refusal.map(|error| error.code()), closed.then_some("stream_tombstoned"));
         if !closed {
-            self.model.kept.insert(stream, kept);
-            self.model.log.push(Stored::Own("$stream"));
+            self.model.retention.insert(stream, setting);
+            self.model.log.push(LogEvent::System("$stream"));
             self.tally.retentions += 1;
         }
     }
@@ -52,35 +58,36 @@ impl Run<'_> {
     fn limit_a_stream(&mut self) {
         let (stream, retention) = (self.some_stream(), self.some_retention());
         let name = stream.clone();
-        let refusal = self
-            .settle(|store| Box::pin(async move { store.set_retention(&name, retention).await }));
-        self.say(stream, Kept::Only(retention), refusal);
+        let refusal = self.make_change(|store| {
+            Box::pin(async move { store.set_retention(&name, retention).await })
+        });
+        self.apply_setting(stream, StreamSetting::Retention(retention), refusal);
     }
 
     fn close_a_stream(&mut self) {
         let stream = self.some_stream();
         let name = stream.clone();
-        let refusal = self.settle(|store| {
+        let refusal = self.make_change(|store| {
             Box::pin(async move { store.tombstone_stream(&name, Expected::Any).await })
         });
-        self.say(stream, Kept::Nothing, refusal);
+        self.apply_setting(stream, StreamSetting::Tombstone, refusal);
     }
 
     fn delete_a_stream(&mut self) {
         let stream = self.some_stream();
         let len = self.model.stream(&stream).len() as u64;
         let name = stream.clone();
-        let refusal = self.settle(|store| {
+        let refusal = self.make_change(|store| {
             Box::pin(async move { store.delete_stream(&name, Expected::Any).await })
         });
         if len == 0 {
             return assert_eq!(refusal.map(|error| error.code()), Some("wrong_version"));
         }
-        let before = match self.model.kept.get(&stream) {
-            Some(Kept::Only(retention)) => *retention,
+        let before = match self.model.retention.get(&stream) {
+            Some(StreamSetting::Retention(retention)) => *retention,
             _ => Default::default(),
         };
-        self.say(stream, Kept::Only(before.truncate_before(len)), refusal);
+        self.apply_setting(stream, StreamSetting::Retention(before.truncate_before(len)), refusal);
     }
 
     fn change_a_rule(&mut self) {
@@ -88,7 +95,7 @@ impl Run<'_> {
         let name = rule.name.clone();
         let drop_it = self.model.rules.contains_key(&name) && self.random.one_in(2);
         let defined = rule.clone();
-        let refusal = self.settle(|store| {
+        let refusal = self.make_change(|store| {
             Box::pin(async move {
                 match drop_it {
                     true => store.drop_retention_rule(&name).await,
@@ -101,7 +108,7 @@ impl Run<'_> {
             true => _ = self.model.rules.remove(&defined.name),
             false => _ = self.model.rules.insert(defined.name.clone(), defined),
         }
-        self.model.log.push(Stored::Own("$retention"));
+        self.model.log.push(LogEvent::System("$retention"));
         self.tally.rules += 1;
     }
 
@@ -110,19 +117,19 @@ impl Run<'_> {
         if all {
             self.manual().close_segment();
         }
-        while self.manual().upkeep() {}
+        while self.manual().maintain() {}
         let scavenged = self.store().scavenge(|_, _| {}).unwrap();
         self.tally.scavenged += u64::from(scavenged.events > 0);
         self.note_scavenged();
         let left = self.store().reclaimable().unwrap();
-        assert!(!all || left.events == 0, "scavenging leaves something to be scavenged");
+        assert!(!all || left.events == 0, "scavenging left payloads that it should have removed");
     }
 
-    /// What has lost its payload must have been hidden; from now on it stays so.
+    /// Adds scavenged events to the model. Each of them must have been hidden.
     pub(crate) fn note_scavenged(&mut self) {
         let hidden = self.model.hidden();
         for raw in super::raw::read(&self.disk).iter().filter(|raw| raw.scavenged) {
-            assert!(hidden.contains(&raw.position), "{raw:?} was to be kept");
+            assert!(hidden.contains(&raw.position), "{raw:?} was scavenged but not dropped");
             self.model.scavenged.insert(raw.position);
         }
     }

@@ -5,14 +5,14 @@ use std::task::{Context, Poll, Waker};
 
 use leftfold_api::{AppendError, Appended, Cursor, EventStore};
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{Embedded, Manual, OpenError, Options, Packing};
+use leftfold_store::{Compression, Embedded, Manual, OpenError, Options};
 
 use super::backup::Backups;
-use super::model::{Model, Stored};
+use super::model::{LogEvent, Model};
 use super::subscriber::Subscriber;
 use super::tally::Tally;
 
-/// Steps of a run.
+/// The number of steps of a run.
 const STEPS: u64 = 30;
 
 pub(crate) struct Run<'a> {
@@ -30,7 +30,8 @@ pub(crate) struct Run<'a> {
     pub(crate) tally: &'a mut Tally,
 }
 
-pub(crate) type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + 'a>>;
+pub(crate) type PendingAppend<'a> =
+    Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + 'a>>;
 
 pub(crate) fn run(seed: u64, tally: &mut Tally) {
     let mut run = Run {
@@ -69,8 +70,9 @@ impl Run<'_> {
     }
 
     pub(crate) fn open_on(&self, disk: &FakeDisk) -> Result<(Embedded, Manual), OpenError> {
-        let packing = [Packing::Fast, Packing::Small, Packing::Off][self.seed as usize % 3];
-        let mut options = Options { packing, ..Options::default() };
+        let compression =
+            [Compression::Fast, Compression::Small, Compression::Off][self.seed as usize % 3];
+        let mut options = Options { compression, ..Options::default() };
         options.log.segment_bytes = 600 + 2_000 * (self.seed % 4);
         options.log.preallocate = 1024 * (self.seed % 3);
         options.limits.page_scanned = 1 + self.seed as usize % 7;
@@ -86,7 +88,7 @@ impl Run<'_> {
         &mut self.store.as_mut().unwrap().1
     }
 
-    /// The cursor of a position, as `docs/format.md` says it is made.
+    /// Returns the cursor of a position, encoded by `docs/format.md`.
     pub(crate) fn cursor(&self, position: u64) -> Cursor {
         if position == 0 {
             return Cursor::START;
@@ -103,9 +105,9 @@ impl Run<'_> {
             10..12 => self.crash_while_appending(),
             12 => self.reopen(),
             13 => self.change_an_index(),
-            14..17 => self.tally.upkeep += u64::from(self.manual().upkeep()),
+            14..17 => self.tally.maintenance += u64::from(self.manual().maintain()),
             17 => self.manual().rest(),
-            18 => self.crash_while_keeping_up(),
+            18 => self.crash_during_maintenance(),
             19..21 if self.retains => self.change_retention(),
             21 if self.retains => self.scavenge(),
             22..24 => self.back_up(),
@@ -114,13 +116,13 @@ impl Run<'_> {
         self.compare();
     }
 
-    /// Several callers append at a time; all are answered.
+    /// Lets several callers append at a time, and checks all answers.
     fn append_some(&mut self) {
         let ops = self.some_ops();
         let appends: Vec<_> = ops.iter().map(|op| op.append(|at| self.cursor(at))).collect();
         let (store, mut manual) = self.store.take().unwrap();
         let answers = {
-            let mut waiting: Vec<Waiting<'_>> = Vec::new();
+            let mut waiting: Vec<PendingAppend<'_>> = Vec::new();
             for append in appends {
                 waiting.push(Box::pin(store.append(append)));
             }
@@ -142,7 +144,7 @@ impl Run<'_> {
     }
 
     pub(crate) fn reopen(&mut self) {
-        self.subscriber.forget();
+        self.subscriber.disconnect();
         self.tally.reopened += 1;
         let (store, manual) = self.store.take().unwrap();
         manual.close();
@@ -167,12 +169,12 @@ impl Run<'_> {
                 };
             while poll(&mut change).is_pending() {
                 manual.write();
-                manual.upkeep();
+                manual.maintain();
             }
         }
         self.store = Some((store, manual));
         self.tally.indexes += 1;
-        self.model.log.push(Stored::Own("$index"));
+        self.model.log.push(LogEvent::System("$index"));
         match known {
             true => _ = self.model.indexes.remove(&name),
             false => _ = self.model.indexes.insert(name, query),

@@ -1,4 +1,4 @@
-//! What happens next, drawn from the seed.
+//! Draws the steps of a run from the seed.
 
 use leftfold_api::{Expected, Query, Retention, RetentionRule};
 
@@ -53,7 +53,7 @@ impl Run<'_> {
             id,
             kind: self.random.below(4),
             tag: self.random.below(4),
-            // Events without ids must still be told apart.
+            // Events without ids must still differ.
             content: self.random.below(8) + if id.is_none() { 8 * self.next_id as u64 } else { 0 },
         }
     }
@@ -69,7 +69,7 @@ impl Run<'_> {
         }
     }
 
-    /// A stored stretch of a stream, to be appended again.
+    /// Returns stored events of a stream, to append them again.
     fn some_repeat(&self) -> Option<Op> {
         let stream = format!("a-{}", self.random.below(3));
         let stored = self.model.stream(&stream);
@@ -118,7 +118,7 @@ impl Run<'_> {
             let is = self.model.checkpoints.get(&name).copied();
             let expected = if self.random.one_in(4) { None } else { is };
             let to = self.random.below(head + 1);
-            // A move to where it is could come before or after another: nobody could tell.
+            // A move to the current place could come before or after another one, so it is not drawn.
             let to = if expected == Some(to) { to.checked_sub(1).unwrap_or(head) } else { to };
             op.checkpoint = (expected != Some(to)).then_some((name, expected, to));
         }

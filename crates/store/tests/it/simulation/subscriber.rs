@@ -1,4 +1,4 @@
-//! A subscriber that outlives crashes: it keeps its cursor and nothing else.
+//! A subscriber that survives crashes: it keeps only its cursor.
 
 use leftfold_api::{Cursor, Delivery, Query, Subscribe};
 use leftfold_store::LiveSubscription;
@@ -14,15 +14,15 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// The store is gone.
-    pub(crate) fn forget(&mut self) {
+    /// Drops the subscription, because the store was closed.
+    pub(crate) fn disconnect(&mut self) {
         self.running = None;
     }
 }
 
 impl Run<'_> {
-    /// Takes what there is to be delivered. Each event comes once, in order; without retention,
-    /// every one comes.
+    /// Takes all available deliveries. Each event comes once and in order; without retention every event
+    /// comes.
     pub(crate) fn follow(&mut self) {
         if self.random.one_in(3) {
             return;
@@ -39,12 +39,15 @@ impl Run<'_> {
                 self.store().blocking().subscribe(subscribe).unwrap()
             }
         };
-        // Now and then it stops in the middle, and may lose its connection there.
+        // It sometimes stops in the middle, and may lose its connection there.
         for _ in 0..1 + self.random.below(40) {
             match running.try_next().unwrap() {
                 Some(Delivery::Event(event, cursor)) => {
                     let last = self.subscriber.delivered.last();
-                    assert!(last.is_none_or(|last| *last < event.position()), "twice, or back");
+                    assert!(
+                        last.is_none_or(|last| *last < event.position()),
+                        "an event came twice or out of order"
+                    );
                     let user = self.model.user(event.position());
                     assert!(user.is_none_or(|user| user.is(&event)));
                     self.subscriber.delivered.push(event.position());
@@ -53,8 +56,8 @@ impl Run<'_> {
                 }
                 Some(Delivery::CaughtUp(cursor)) => {
                     self.subscriber.cursor = Some(cursor.clone());
-                    // What has come since the last page was read is still to come.
-                    let upto = u64::from_str_radix(&cursor.to_string()[10..], 16).unwrap();
+                    // Events after the last read page have not been delivered yet.
+                    let upto = cursor.position().unwrap();
                     let mut found = self.model.found(&self.subscriber.query);
                     found.retain(|at| *at <= upto);
                     match self.retains {

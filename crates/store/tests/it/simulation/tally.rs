@@ -1,7 +1,7 @@
-/// Counts with a name each, over all runs: a simulation that meets nothing proves nothing.
+/// Defines named counters over all runs. A simulation that rarely causes a case proves little.
 macro_rules! tally {
     ($($name:ident),* $(,)?) => {
-        /// How often things were met.
+        /// How often each case happened.
         #[derive(Debug, Default, Clone, Copy)]
         pub(crate) struct Tally {
             $(pub(crate) $name: u64,)*
@@ -12,8 +12,8 @@ macro_rules! tally {
                 Tally { $($name: self.$name + other.$name,)* }
             }
 
-            pub(crate) fn must_have_met_everything(&self) {
-                $(assert!(self.$name > 50, "{} was hardly met: {self:?}", stringify!($name));)*
+            pub(crate) fn assert_all_happened(&self) {
+                $(assert!(self.$name > 50, "{} happened too rarely: {self:?}", stringify!($name));)*
             }
         }
     };
@@ -21,6 +21,6 @@ macro_rules! tally {
 
 tally! {
     written, repeated, refused, conflicts, tombstoned, crashes, torn, failed_disks, full_disks,
-    unanswered_kept, unanswered_lost, reopened, indexes, upkeep, merged, crashed_upkeep, retentions, rules,
+    unanswered_kept, unanswered_lost, reopened, indexes, maintenance, merged, crashed_maintenance, retentions, rules,
     hidden, scavenged, backups, crashed_backups, restored, restored_older, repaired, lost, delivered, resumed, rot_noticed, rot_harmless,
 }

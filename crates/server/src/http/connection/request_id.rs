@@ -3,7 +3,7 @@ use std::fmt;
 use axum::http::{HeaderName, HeaderValue, Request};
 use uuid::Uuid;
 
-/// The longest id that is taken from a request.
+/// The longest id that is accepted from a request.
 const LONGEST: usize = 128;
 
 /// Names a request in logs and in its answer: the client's own, if it sent one that fits.

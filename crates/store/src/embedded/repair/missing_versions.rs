@@ -7,31 +7,31 @@ use super::LOST_STREAM;
 use crate::keys::Keys;
 use leftfold_api::{Field, Recorded};
 
-/// Versions that are missing between the events of a stream, where positions were lost that no
-/// index tells of.
+/// Versions that are missing between the events of streams, at lost positions that no index file lists.
 #[derive(Default)]
-pub(super) struct Missing {
+pub(super) struct MissingVersions {
     /// The lost positions, in order.
     positions: Vec<u64>,
-    /// Of each stream the last version so far, and its position.
+    /// The last version of each stream so far, and its position.
     streams: HashMap<Key, (u64, u64)>,
-    gaps: Vec<Gap>,
+    gaps: Vec<VersionGap>,
 }
 
-/// A stream's missing versions, somewhere between two positions.
-struct Gap {
+/// Missing versions of a stream, at lost positions between two others.
+struct VersionGap {
     stream: String,
     versions: std::ops::Range<u64>,
     between: (u64, u64),
 }
 
-impl Missing {
+impl MissingVersions {
+    /// Starts with these lost positions.
     pub(super) fn among(positions: Vec<u64>) -> Self {
-        Missing { positions, ..Missing::default() }
+        MissingVersions { positions, ..MissingVersions::default() }
     }
 
-    /// The next event that is left.
-    pub(super) fn meet(&mut self, keys: &Keys, event: &Recorded) {
+    /// Adds the next event that is left.
+    pub(super) fn add_event(&mut self, keys: &Keys, event: &Recorded) {
         if self.positions.is_empty() || event.stream() == LOST_STREAM {
             return;
         }
@@ -42,18 +42,20 @@ impl Missing {
         let between = (after, position);
         if version > next && self.lost_in(between) > 0 {
             let stream = event.stream().to_owned();
-            self.gaps.push(Gap { stream, versions: next..version, between });
+            self.gaps.push(VersionGap { stream, versions: next..version, between });
         }
     }
 
+    /// Returns the number of lost positions between two others.
     fn lost_in(&self, (after, before): (u64, u64)) -> usize {
         let upto = |end: u64| self.positions.partition_point(|position| *position < end);
         upto(before) - upto(after + 1)
     }
 
-    /// Gives the missing versions places among the lost positions, beside those that are known: that
-    /// with the least room left goes first, which finds places for all if there are any.
-    pub(super) fn places<'a>(
+    /// Assigns the missing versions, except known ones, to lost positions. The version with the fewest
+    /// positions left goes first, which finds positions for all if possible. The flag of an assignment
+    /// says whether it is certain.
+    pub(super) fn assign_positions<'a>(
         self,
         known: impl Iterator<Item = &'a (String, u64)>,
     ) -> BTreeMap<u64, ((String, u64), bool)> {
@@ -62,14 +64,14 @@ impl Missing {
         for gap in &self.gaps {
             let versions = gap.versions.clone().map(|version| (gap.stream.clone(), version));
             let unknown: Vec<_> = versions.filter(|missing| !known.contains(missing)).collect();
-            // With as many places as versions, each has its own.
+            // With as many lost positions as versions, each assignment is certain.
             let certain = unknown.len() == self.lost_in(gap.between);
             let (after, before) = gap.between;
             waiting.extend(unknown.into_iter().map(|missing| (after, before, missing, certain)));
         }
         waiting.sort();
         let mut waiting = waiting.into_iter().peekable();
-        let (mut ready, mut places) = (BinaryHeap::new(), BTreeMap::new());
+        let (mut ready, mut assigned) = (BinaryHeap::new(), BTreeMap::new());
         for position in &self.positions {
             while let Some((_, before, missing, certain)) =
                 waiting.next_if(|(after, ..)| after < position)
@@ -78,11 +80,11 @@ impl Missing {
             }
             while let Some(Reverse((before, missing, certain))) = ready.pop() {
                 if before > *position {
-                    places.insert(*position, (missing, certain));
+                    assigned.insert(*position, (missing, certain));
                     break;
                 }
             }
         }
-        places
+        assigned
     }
 }

@@ -1,4 +1,4 @@
-//! TLS by rustls. The certificate is read again when its files change, or when the server is told to.
+//! TLS by rustls. The certificate is read again when its files change, and on request.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are checked for changes.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// Why a certificate can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,7 +62,7 @@ impl Certificate {
         Ok(Arc::new(Certificate { chain: chain.to_owned(), key: key.to_owned(), current }))
     }
 
-    /// Reads the files again. What can't be used leaves the old ones in use.
+    /// Reads the files again. If they can't be used, the old certificate stays in use.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         *self.current.write() = certified(&self.chain, &self.key)?;
         Ok(())
@@ -72,13 +72,15 @@ impl Certificate {
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut seen = self.changed();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK).await;
             let now = self.changed();
             if now == seen {
                 continue;
             }
             match self.reload() {
-                Ok(()) => tracing::info!(path = %self.chain.display(), "a new certificate is used"),
+                Ok(()) => {
+                    tracing::info!(path = %self.chain.display(), "the new certificate is used")
+                }
                 Err(error) => tracing::error!(%error, "the old certificate stays in use"),
             }
             seen = now;
@@ -92,13 +94,13 @@ impl Certificate {
         })
     }
 
-    /// What speaks TLS with it: HTTP/2 where the client can, else HTTP/1.1.
-    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
+    /// Returns what speaks TLS with it, for a protocol of these names.
+    pub(crate) fn acceptor(self: &Arc<Self>, alpn: Vec<Vec<u8>>) -> Result<TlsAcceptor, TlsError> {
         let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions();
         let versions = versions.map_err(|error| TlsError::new(&self.chain, error))?;
         let mut config = versions.with_no_client_auth().with_cert_resolver(self.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = alpn;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
@@ -108,7 +110,10 @@ fn certified(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, TlsError> {
     let certificates = CertificateDer::pem_file_iter(chain).map_err(wrong)?;
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(wrong)?;
     if certificates.is_empty() {
-        return Err(TlsError::new(chain, "there is no certificate in it"));
+        return Err(TlsError::new(
+            chain,
+            "it holds no certificate; a PEM file with the certificate and its chain was expected",
+        ));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::new(key, error))?;
     let certified = CertifiedKey::from_der(certificates, private, &ring::default_provider());

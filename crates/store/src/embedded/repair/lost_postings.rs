@@ -5,23 +5,23 @@ use leftfold_index::Key;
 use crate::keys::Keys;
 use leftfold_api::Field;
 
-/// What index files know of lost positions: keys are hashes, so a stream's name is known only by
-/// meeting another event of it.
+/// The postings of lost positions, from whole index files. Keys are hashes, so a stream's name is known
+/// only from another of its events.
 #[derive(Default)]
-pub(super) struct Known {
-    /// For each key its ordinals at lost positions.
+pub(super) struct LostPostings {
+    /// Lost positions and their ordinals, by key.
     keys: HashMap<Key, Vec<(u64, u64)>>,
     names: HashMap<Key, String>,
 }
 
-impl Known {
-    /// An index file has a key's posting at a lost position.
-    pub(super) fn says(&mut self, key: Key, ordinal: u64, position: u64) {
+impl LostPostings {
+    /// Adds a posting at a lost position.
+    pub(super) fn add_posting(&mut self, key: Key, ordinal: u64, position: u64) {
         self.keys.entry(key).or_default().push((position, ordinal));
     }
 
-    /// Some event is of this stream.
-    pub(super) fn meet(&mut self, keys: &Keys, stream: &str) {
+    /// Notes the name of a stream that has an event left.
+    pub(super) fn add_stream(&mut self, keys: &Keys, stream: &str) {
         if self.keys.is_empty() {
             return;
         }
@@ -31,12 +31,12 @@ impl Known {
         }
     }
 
-    /// Lost positions with their streams and versions.
+    /// Returns the lost positions whose streams are known, with their streams and versions.
     pub(super) fn by_position(&self) -> BTreeMap<u64, (String, u64)> {
         let of_stream = |(key, name): (&Key, &String)| {
-            let places = self.keys.get(key).cloned().unwrap_or_default();
+            let postings = self.keys.get(key).cloned().unwrap_or_default();
             let name = name.clone();
-            places.into_iter().map(move |(position, version)| (position, (name.clone(), version)))
+            postings.into_iter().map(move |(position, version)| (position, (name.clone(), version)))
         };
         self.names.iter().flat_map(of_stream).collect()
     }

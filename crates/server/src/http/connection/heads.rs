@@ -5,26 +5,26 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::guard::Activity;
+use super::activity::Activity;
 
-/// How HTTP/2 begins; no method of HTTP/1.1 begins so.
+/// The first bytes of HTTP/2; no method of HTTP/1.1 has them.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
-/// A stream that tells when bytes of HTTP/1.1 come. HTTP/2 says much that belongs to no request.
-pub(super) struct Heads<S> {
+/// A stream that notes when bytes of HTTP/1.1 arrive. Those of HTTP/2 may belong to no request.
+pub(super) struct HeadWatch<S> {
     stream: S,
     activity: Arc<Activity>,
-    /// Which of the two it is, once that is known.
+    /// Whether it is HTTP/2, once that is known.
     is_http2: Option<bool>,
 }
 
-impl<S> Heads<S> {
+impl<S> HeadWatch<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Heads { stream, activity, is_http2: None }
+        HeadWatch { stream, activity, is_http2: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -44,7 +44,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,6 +1,6 @@
-//! For whom a request was meant. A page in a browser can make a name of its own point at this machine
-//! (DNS rebinding), and then ask a server without users whatever it likes; but its requests carry that
-//! name. So such a server answers to addresses and to `localhost` only.
+//! The host that a request names. A web page can make a name of its own point at this machine (DNS
+//! rebinding) and then send requests to a server without users; but its requests carry that name. So
+//! such a server answers to addresses and to `localhost` only.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,8 @@ use hyper::Request;
 use hyper::header::HOST;
 use hyper::http::uri::Authority;
 
-/// Whether a request names this machine as itself. One that names nobody is no browser's.
+/// Returns whether a request names this machine by address or as `localhost`. A request without a
+/// host comes from no browser.
 pub(super) fn is_local<B>(request: &Request<B>) -> bool {
     if let Some(host) = request.uri().host() {
         return names_itself(host);
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_localhost_are_itself_and_names_are_not() {
+    fn addresses_and_localhost_are_local_and_other_names_are_not() {
         let asked = |uri: &str, host: Option<&str>| {
             let mut request = Request::builder().uri(uri);
             if let Some(host) = host {
@@ -53,7 +54,10 @@ mod tests {
         {
             assert!(!asked("/", Some(host)), "{host}");
         }
-        assert!(!asked("http://evil.example:2113/", Some("localhost")), "what is asked for counts");
+        assert!(
+            !asked("http://evil.example:2113/", Some("localhost")),
+            "the request line counts, not the header"
+        );
         assert!(asked("/", None));
     }
 }

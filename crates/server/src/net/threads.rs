@@ -1,5 +1,5 @@
 //! The threads that connections live on. A connection stays on one of them with all of its requests:
-//! what it wakes is there already, and no processor is woken for it.
+//! the tasks that it wakes are there already, and no processor is woken for them.
 
 use std::cell::OnceCell;
 use std::io;
@@ -11,43 +11,43 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 thread_local! {
-    /// What the thread has to do, if it is one of these.
+    /// The load of this thread, if it is one of these.
     static LOAD: OnceCell<Arc<Load>> = const { OnceCell::new() };
 }
 
-/// What a thread has to do.
+/// How much work a thread has.
 #[derive(Default)]
 struct Load {
     connections: AtomicUsize,
-    /// Pieces of work.
+    /// Requests and appends that are being worked on.
     work: AtomicUsize,
 }
 
-/// A piece of work, until it is dropped: a request that does not last, or one append of many.
-pub(crate) struct AtWork {
+/// A request that does not last, or one append of many, while it is being worked on.
+pub(crate) struct WorkItem {
     load: Option<Arc<Load>>,
     is_only: bool,
 }
 
-impl AtWork {
-    /// Begins a piece of work on the calling thread.
+impl WorkItem {
+    /// Counts a piece of work on the calling thread.
     pub(crate) fn begin() -> Self {
         let load = LOAD.with(|load| load.get().cloned());
         let is_only = load.as_ref().is_some_and(|load| {
             let before = load.work.fetch_add(1, Ordering::Relaxed);
             before == 0 && load.connections.load(Ordering::Relaxed) == 1
         });
-        AtWork { load, is_only }
+        WorkItem { load, is_only }
     }
 
-    /// Whether it began as the only work of the thread's only connection: nobody else waits while the
-    /// thread is blocked.
+    /// Returns whether it began as the only work of the thread's only connection: then no other
+    /// client waits while the thread is blocked.
     pub(crate) fn is_only(&self) -> bool {
         self.is_only
     }
 }
 
-impl Drop for AtWork {
+impl Drop for WorkItem {
     fn drop(&mut self) {
         if let Some(load) = &self.load {
             load.work.fetch_sub(1, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Drop for AtWork {
 }
 
 /// One thread for each processor; two at least, so that one may be blocked for a moment.
-pub(super) struct Threads(Vec<Thread>);
+pub(crate) struct Threads(Vec<Thread>);
 
 struct Thread {
     handle: Handle,
@@ -66,29 +66,29 @@ struct Thread {
 }
 
 /// A connection's place on a thread.
-pub(super) struct Seat {
+pub(super) struct ThreadSlot {
     pub(super) handle: Handle,
     load: Arc<Load>,
 }
 
-impl Drop for Seat {
+impl Drop for ThreadSlot {
     fn drop(&mut self) {
         self.load.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Threads {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from).max(2);
         (0..processors).map(|_| Thread::start()).collect::<io::Result<_>>().map(Threads)
     }
 
-    /// A place on the thread that has the fewest connections; none if there are no threads.
-    pub(super) fn seat(&self) -> Option<Seat> {
+    /// Returns a place on the thread that has the fewest connections, or `None` without threads.
+    pub(super) fn seat(&self) -> Option<ThreadSlot> {
         let connections = |thread: &&Thread| thread.load.connections.load(Ordering::Relaxed);
         let thread = self.0.iter().min_by_key(connections)?;
         thread.load.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { handle: thread.handle.clone(), load: thread.load.clone() })
+        Some(ThreadSlot { handle: thread.handle.clone(), load: thread.load.clone() })
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     fn connections_are_spread_over_all_threads() {
         let threads = Threads::start().unwrap();
         let count = threads.0.len();
-        let seats: Vec<Seat> = (0..3 * count).filter_map(|_| threads.seat()).collect();
+        let seats: Vec<ThreadSlot> = (0..3 * count).filter_map(|_| threads.seat()).collect();
         let connections = |thread: &Thread| thread.load.connections.load(Ordering::Relaxed);
         let loads = || -> Vec<usize> { threads.0.iter().map(connections).collect() };
         assert_eq!(loads(), vec![3; count]);
@@ -126,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn work_knows_whether_anybody_else_may_wait() {
+    fn work_knows_whether_it_is_the_only_one_on_its_thread() {
         let thread = Thread::start().unwrap();
         let threads = Threads(vec![thread]);
         let first = threads.seat().unwrap();
         let is_only = || -> [bool; 2] {
-            let work = async { [AtWork::begin(), AtWork::begin()].map(|work| work.is_only()) };
+            let work = async { [WorkItem::begin(), WorkItem::begin()].map(|work| work.is_only()) };
             pollster::block_on(first.handle.spawn(work)).unwrap()
         };
         assert_eq!(is_only(), [true, false]);
@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(is_only(), [false, false]);
         drop(second);
         assert_eq!(is_only(), [true, false]);
-        assert!(!AtWork::begin().is_only());
+        assert!(!WorkItem::begin().is_only());
     }
 }

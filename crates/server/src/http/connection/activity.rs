@@ -10,25 +10,25 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
-use super::AtWork;
 use crate::config::Config;
+use crate::net::WorkItem;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a connection is doing.
+/// What a connection is doing: requests in flight, a head that is arriving, or nothing.
 pub(super) struct Activity {
     inner: Mutex<Inner>,
     /// A second, and how many requests began in it.
     rate: Mutex<(Instant, usize)>,
-    /// Told when a head begins: it is due sooner than what was waited for.
+    /// Notified when a head begins: its deadline is earlier than that of an idle connection.
     pub(super) head_began: Notify,
 }
 
 struct Inner {
     in_flight: usize,
-    /// Since when nothing is.
+    /// Since when no request is in flight.
     idle_since: Instant,
-    /// Since when a head is on its way.
+    /// Since when a head is arriving.
     head_since: Option<Instant>,
     /// Whether there has been a request.
     has_begun: bool,
@@ -43,7 +43,7 @@ impl Activity {
         Activity { inner, rate, head_began: Notify::new() }
     }
 
-    /// Bytes of HTTP/1.1 came: while nothing is in flight they begin a head, or go on with it.
+    /// Notes that bytes of HTTP/1.1 arrived: while no request is in flight they belong to a head.
     pub(super) fn head_bytes(&self) {
         let mut inner = self.inner.lock();
         if inner.in_flight == 0 && inner.head_since.is_none() {
@@ -52,8 +52,8 @@ impl Activity {
         }
     }
 
-    /// When the connection is to be closed, unless something comes before; none while something is
-    /// in flight.
+    /// Returns when to close the connection if nothing arrives, or `None` while a request is in
+    /// flight.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         let inner = self.inner.lock();
         match inner.head_since {
@@ -64,7 +64,7 @@ impl Activity {
         }
     }
 
-    /// Whether a request more is within so many a second; 0 is any number.
+    /// Counts a request and returns whether it is within the limit of a second; 0 is no limit.
     pub(super) fn may_begin(&self, most: usize) -> bool {
         if most == 0 {
             return true;
@@ -77,8 +77,8 @@ impl Activity {
         rate.1 <= most
     }
 
-    /// A request more, unless there are so many already.
-    pub(super) fn begin(self: &Arc<Self>, most: usize, gauge: &Gauge) -> Option<InFlight> {
+    /// Counts a request as in flight, or returns `None` if the limit is reached.
+    pub(super) fn begin(self: &Arc<Self>, most: usize, gauge: &Gauge) -> Option<RequestInFlight> {
         let mut inner = self.inner.lock();
         if inner.in_flight >= most {
             return None;
@@ -86,17 +86,17 @@ impl Activity {
         inner.in_flight += 1;
         (inner.head_since, inner.has_begun) = (None, true);
         gauge.inc();
-        Some(InFlight { activity: self.clone(), gauge: gauge.clone() })
+        Some(RequestInFlight { activity: self.clone(), gauge: gauge.clone() })
     }
 }
 
-/// A request in flight: until its answer is sent, or nobody waits for it any more.
-pub(super) struct InFlight {
+/// A request in flight, until its answer is sent or its client is gone.
+pub(super) struct RequestInFlight {
     activity: Arc<Activity>,
     gauge: Gauge,
 }
 
-impl Drop for InFlight {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         self.gauge.dec();
         let mut inner = self.activity.inner.lock();
@@ -105,14 +105,14 @@ impl Drop for InFlight {
     }
 }
 
-/// An answer's body, and what is held until it is sent.
-pub(super) struct Guarded {
+/// The body of an answer, and what is held until it is sent.
+pub(super) struct ResponseBody {
     pub(super) body: Body,
-    pub(super) _in_flight: Option<InFlight>,
-    pub(super) _place: Option<(OwnedSemaphorePermit, AtWork)>,
+    pub(super) _in_flight: Option<RequestInFlight>,
+    pub(super) _place: Option<(OwnedSemaphorePermit, WorkItem)>,
 }
 
-impl http_body::Body for Guarded {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,13 +1,4 @@
-//! The server itself: the port, its connections, and their end.
-
-mod accept;
-mod connection;
-mod guard;
-mod heads;
-mod host;
-mod request_id;
-mod stall;
-mod threads;
+//! The server itself: its start, and its shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,38 +9,38 @@ use leftfold_api::Engine;
 use leftfold_api::{AppendError, Coded};
 use leftfold_io::{Clock, SystemClock};
 use thiserror::Error;
-pub(crate) use threads::AtWork;
-use threads::Threads;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
+use crate::http::HttpProtocol;
+use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
 use crate::state::State;
-use crate::tls::{Certificate, TlsError};
 use crate::{grpc, http};
 
-/// A server to be started.
+/// Starts servers.
 pub struct Server;
 
-/// What a server begins with beside its settings.
+/// What a server starts with besides its settings.
 #[derive(Clone)]
-pub struct Beginning {
+pub struct StartOptions {
     /// The password of the first user, `admin`, if there are no users yet: with it the server begins
     /// with users.
     pub admin_password: Option<Secret>,
-    /// By which tokens end.
+    /// Decides when tokens expire.
     pub clock: Arc<dyn Clock>,
 }
 
-impl Default for Beginning {
+impl Default for StartOptions {
     fn default() -> Self {
-        Beginning { admin_password: None, clock: Arc::new(SystemClock) }
+        StartOptions { admin_password: None, clock: Arc::new(SystemClock) }
     }
 }
 
-/// A server that runs. Dropping it begins its shutdown and does not wait for it.
-pub struct Running {
+/// A server that was started. Dropping it begins the shutdown and does not wait for it.
+pub struct RunningServer {
     local_addr: SocketAddr,
     ended: JoinHandle<()>,
     state: Arc<State>,
@@ -62,10 +53,10 @@ pub struct Running {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It would be open to everybody.
+    /// Every client could do everything.
     #[error(
-        "{0} can be reached from elsewhere: give tls.certificate and tls.key, or say --insecure if \
-         whoever reaches it may do everything"
+        "{0} can be reached from other machines: set tls.certificate and tls.key, or --insecure if every \
+         client may do everything"
     )]
     Exposed(SocketAddr),
     /// The address can't be listened on.
@@ -73,10 +64,10 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Who its users are can't be read, or the first can't be made.
+    /// Its users can't be read, or the first can't be made.
     #[error("the users: {0}")]
     Users(#[from] AppendError),
     /// The certificate or its key can't be used.
@@ -85,7 +76,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             StartError::Exposed(_) => "listen_insecure",
@@ -101,35 +92,47 @@ fn routes(state: &Arc<State>) -> Router {
     router.fallback(http::path_unknown)
 }
 
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        permits: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+        handshake_time: config.header_time,
+        write_time: config.write_time,
+        shutdown_time: config.shutdown_time,
+    }
+}
+
 impl Server {
-    /// The routes of all protocols without a port, for whoever has a server of their own. They are
-    /// open to whoever reaches them, and without the limits that are a connection's: its requests
-    /// in flight, its rate, its idle time.
+    /// Returns the routes of all protocols without a port, to be served by another server. They admit
+    /// every client, and lack the limits of a connection: its requests in flight, its rate, its idle
+    /// time.
     pub fn router(config: Config, store: Arc<dyn Engine>) -> Router {
         routes(&Arc::new(State::new(config, store.clone(), Access::local(store))))
     }
 
-    /// Starts a server of a store on the runtime that this is called on.
+    /// Starts a server for a store, on the runtime that this is called on.
     ///
     /// # Errors
-    /// The address can't be listened on, or would be open to everybody; the store's users can't be
+    /// The address can't be listened on, or would admit every client; the store's users can't be
     /// read.
-    pub async fn start(config: Config, store: Arc<dyn Engine>) -> Result<Running, StartError> {
-        Self::start_with(config, store, Beginning::default()).await
+    pub async fn start(
+        config: Config,
+        store: Arc<dyn Engine>,
+    ) -> Result<RunningServer, StartError> {
+        Self::start_with(config, store, StartOptions::default()).await
     }
 
-    /// The same, with a first user's password or another clock.
+    /// Starts a server with the first user's password or another clock.
     ///
-    /// A server that can be reached from elsewhere, and is not `insecure`, makes its first user
-    /// itself; its password is then [`Running::made_password`].
+    /// A server that can be reached from other machines, and is not `insecure`, makes its first user
+    /// itself; its password is then [`RunningServer::made_password`].
     ///
     /// # Errors
     /// As [`Server::start`].
     pub async fn start_with(
         config: Config,
         store: Arc<dyn Engine>,
-        beginning: Beginning,
-    ) -> Result<Running, StartError> {
+        beginning: StartOptions,
+    ) -> Result<RunningServer, StartError> {
         let address = config.listen;
         let is_exposed = !address.ip().is_loopback() && !config.insecure;
         if is_exposed && !config.has_tls() {
@@ -139,44 +142,51 @@ impl Server {
             (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
             _ => None,
         };
-        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let threads = Threads::start().map_err(failed)?;
+        let threads = Arc::new(Threads::start().map_err(failed)?);
         let access = Access::open(store.clone(), beginning.clock).await?;
         let made_password = match is_exposed || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,
             false => None,
         };
         let state = Arc::new(State::new(config, store, access));
-        let router = routes(&state);
-        let ended = tokio::spawn(accept::run(listener, router, tls, state.clone(), threads));
+        let protocol = Arc::new(HttpProtocol::new(routes(&state), state.clone()));
+        let tls = certificate.as_ref().map(|certificate| certificate.acceptor(protocol.alpn()));
+        let acceptor = Acceptor {
+            limits: connection_limits(&state.config),
+            threads,
+            shutdown: state.shutdown.clone(),
+            gauge: state.metrics.connections.clone(),
+            tls: tls.transpose()?,
+        };
+        let ended = tokio::spawn(acceptor.run(listener, protocol));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
         });
-        Ok(Running { local_addr, ended, state, certificate, follow, made_password })
+        Ok(RunningServer { local_addr, ended, state, certificate, follow, made_password })
     }
 }
 
-impl Running {
-    /// Where it listens; tells the port if port 0 was asked for.
+impl RunningServer {
+    /// Returns the address that it listens on, with the port that was chosen for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// The password that was made for the first user, `admin`: to be told once, and not kept.
+    /// Returns the password that was made for the first user, `admin`, the first time it is called.
     pub fn made_password(&mut self) -> Option<Secret> {
         self.made_password.take()
     }
 
-    /// What its protocols share.
+    /// Returns the state that its protocols share.
     pub fn state(&self) -> &Arc<State> {
         &self.state
     }
 
-    /// Reads the certificate and its key again; what can't be used leaves the old ones in use.
+    /// Reads the certificate and its key again. If they can't be used, the old ones stay in use.
     ///
     /// # Errors
     /// `tls_invalid`.
@@ -184,21 +194,21 @@ impl Running {
         self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload())
     }
 
-    /// Takes no more connections, lets requests in flight end within `shutdown_time`, ends
-    /// subscriptions, and returns when all of it is done.
+    /// Accepts no further connections, ends subscriptions, lets requests in flight end within
+    /// `shutdown_time`, and returns when all of it is done.
     pub async fn shutdown(self) {
         self.state.close();
         self.finished().await;
     }
 
-    /// Returns when the server has ended.
+    /// Waits until the server has ended.
     pub async fn finished(mut self) {
         // The task ends by itself; if it panicked, that was reported where it happened.
         _ = (&mut self.ended).await;
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         if let Some(follow) = &self.follow {
             follow.abort();

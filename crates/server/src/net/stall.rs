@@ -6,21 +6,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream that fails when its other end takes nothing of what is written for too long: a client
-/// that never reads holds no memory for ever.
-pub(super) struct Stall<S> {
+/// A stream whose writes fail when the other end does not take them in time: a client that never
+/// reads holds no memory for ever.
+pub(super) struct WriteTimeout<S> {
     stream: S,
     within: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl<S> Stall<S> {
+impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, within: Duration) -> Self {
-        Stall { stream, within, timer: None, waiting: false }
+        WriteTimeout { stream, within, timer: None, waiting: false }
     }
 
-    /// Passes on what a write came to; one that waits may wait only so long.
+    /// Passes on the outcome of a write; fails one that has waited too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -37,11 +37,14 @@ impl<S> Stall<S> {
             self.waiting = true;
         }
         ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not read what is sent to it",
+        )))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -51,7 +54,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,9 @@
-//! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
+//! Connections of HTTP/1.1 or HTTP/2, as the client chooses: their requests, within the limits.
+
+mod activity;
+mod heads;
+mod host;
+mod request_id;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -17,69 +22,59 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use leftfold_api::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::AtWork;
-use super::guard::{Activity, Guarded, InFlight};
-use super::heads::Heads;
-use super::host;
-use super::request_id::RequestId;
-use super::stall::Stall;
+use self::activity::{Activity, RequestInFlight, ResponseBody};
+use self::heads::HeadWatch;
+use self::request_id::RequestId;
+use super::Problem;
 use crate::access::Origin;
-use crate::http::Problem;
+use crate::net::{Connection, Protocol, WorkItem};
 use crate::state::{LongLived, State};
 
-/// What an HTTP/2 connection may hold of answers that its client has not taken.
+/// Bytes of answers that an HTTP/2 connection holds until its client takes them.
 const SEND_BUFFER: usize = 256 << 10;
-/// An HTTP/2 client is asked after so long whether it is there.
+/// The interval of pings to an HTTP/2 client.
 const PING: Duration = Duration::from_secs(20);
 
-/// What all connections share.
-pub(super) struct Connections {
+/// HTTP, with the routes of all that is served over it.
+pub(crate) struct HttpProtocol {
     router: Router,
-    tls: Option<TlsAcceptor>,
     state: Arc<State>,
     requests: Arc<Semaphore>,
     builder: auto::Builder<TokioExecutor>,
 }
 
-impl Connections {
-    pub(super) fn new(router: Router, tls: Option<TlsAcceptor>, state: Arc<State>) -> Self {
+impl Protocol for HttpProtocol {
+    fn alpn(&self) -> Vec<Vec<u8>> {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    }
+
+    fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(self.serve_requests(connection))
+    }
+}
+
+impl HttpProtocol {
+    pub(crate) fn new(router: Router, state: Arc<State>) -> Self {
         let requests = Arc::new(Semaphore::new(state.config.requests));
         let builder = builder(&state);
-        Connections { router, tls, state, requests, builder }
+        HttpProtocol { router, state, requests, builder }
     }
 
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Answers are written whole: to wait for more to send with them only delays them.
-        _ = stream.set_nodelay(true);
-        let stream = Stall::new(stream, self.state.config.write_time);
-        let Some(tls) = &self.tls else { return self.drive(stream, peer).await };
-        match tokio::time::timeout(self.state.config.header_time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.drive(stream, peer).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
-            Err(_) => tracing::debug!(%peer, "TLS took too long"),
-        }
-    }
-
-    async fn drive(
-        self: Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-    ) {
+    async fn serve_requests(self: Arc<Self>, connection: Connection) {
+        let Connection { stream, peer, shutdown, slot: _slot } = connection;
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));
-        let stream = Heads::new(stream, activity.clone());
+        let stream = HeadWatch::new(stream, activity.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let mut closes = pin!(self.state.closed());
+        let mut closing = pin!(shutdown.begun());
         let mut is_leaving = false;
         let config = &self.state.config;
         loop {
@@ -93,7 +88,7 @@ impl Connections {
                     }
                     return;
                 }
-                () = closes.as_mut(), if !is_leaving => {
+                () = closing.as_mut(), if !is_leaving => {
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -105,7 +100,7 @@ impl Connections {
                     if is_leaving {
                         return;
                     }
-                    // Said to the client, who may have a request on its way meanwhile.
+                    // The client is told, since it may have sent a request meanwhile.
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -118,7 +113,7 @@ impl Connections {
         request: Request<Incoming>,
         activity: Arc<Activity>,
         peer: SocketAddr,
-    ) -> Result<Response<Guarded>, Infallible> {
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let id = RequestId::of(&request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let span = tracing::info_span!("request", %id, %peer, %method, path);
@@ -130,14 +125,14 @@ impl Connections {
         Ok(response)
     }
 
-    /// Serves a request, if that is within the limits.
+    /// Serves a request if it is within the limits.
     async fn admit(
         &self,
         request: Request<Incoming>,
         activity: &Arc<Activity>,
-    ) -> Response<Guarded> {
+    ) -> Response<ResponseBody> {
         let started = Instant::now();
-        let admitted = self.own(&request).and_then(|()| self.places(activity));
+        let admitted = self.check_host(&request).and_then(|()| self.places(activity));
         let (response, places) = match admitted {
             Ok(places) => (self.route(request).await, Some(places)),
             Err(problem) => (problem.into_response(), None),
@@ -148,28 +143,30 @@ impl Connections {
         let lasts = response.extensions().get::<LongLived>().is_some();
         let (in_flight, place) = places.unzip();
         let place = place.filter(|_| !lasts);
-        response.map(|body| Guarded { body, _in_flight: in_flight, _place: place })
+        response.map(|body| ResponseBody { body, _in_flight: in_flight, _place: place })
     }
 
-    /// Refuses what was meant for somebody else, where whoever asks is not asked for more.
-    fn own(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+    /// Refuses a request that names another host, if the server has no users to authenticate.
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         let State { config, access, .. } = &*self.state;
         if config.insecure || access.has_users() || host::is_local(request) {
             return Ok(());
         }
-        let message = "a server without users answers to localhost and to addresses only, not to \
-                       other names: a web page could make such a name its own";
+        let message = "a server without users answers to localhost and to addresses only: a web page \
+                       could make any other name point at it";
         Err(Problem::new("host_refused", message))
     }
 
     fn places(
         &self,
         activity: &Arc<Activity>,
-    ) -> Result<(InFlight, (OwnedSemaphorePermit, AtWork)), Problem> {
+    ) -> Result<(RequestInFlight, (OwnedSemaphorePermit, WorkItem)), Problem> {
         let config = &self.state.config;
         if !activity.may_begin(config.connection_rate) {
             let rate = config.connection_rate;
-            let message = format!("this connection began more than {rate} requests in a second");
+            let message = format!(
+                "this connection began more than {rate} requests in a second (limits.connection_rate)"
+            );
             return Err(Problem::new("rate_limited", message));
         }
         let overloaded = |what: &str, most: usize| {
@@ -182,10 +179,10 @@ impl Connections {
         let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
         let permit = self.requests.clone().try_acquire_owned();
         let permit = permit.map_err(|_| overloaded("all connections", config.requests))?;
-        Ok((in_flight, (permit, AtWork::begin())))
+        Ok((in_flight, (permit, WorkItem::begin())))
     }
 
-    /// Serves a request. A mistake of ours that panics costs this request alone.
+    /// Serves a request. A panic fails this request alone.
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let mut answer = pin!(self.router.clone().oneshot(request.map(Body::new)));
         let answer = poll_fn(|context| {
@@ -195,7 +192,11 @@ impl Connections {
                 Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
                 Ok(Poll::Ready(Err(never))) => match never {},
                 Err(_) => Poll::Ready(
-                    Problem::new("internal_error", "the server made a mistake").into_response(),
+                    Problem::new(
+                        "internal_error",
+                        "the server failed with a panic; its log tells more",
+                    )
+                    .into_response(),
                 ),
             }
         });

@@ -4,25 +4,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-/// Stands for "at the store's end" in the place of a position.
+/// The position of a subscription that has caught up.
 const CAUGHT_UP: u64 = u64::MAX;
-/// So many named subscriptions are told apart in metrics.
+/// The most names of subscriptions in the metrics.
 const NAMED: usize = 1_000;
 
-/// The subscriptions that run: how many, and how far each is.
+/// The registry of running subscriptions: how many there are, and how far each is.
 pub struct Subscriptions {
     most: usize,
-    running: Mutex<(u64, BTreeMap<u64, Place>)>,
+    running: Mutex<(u64, BTreeMap<u64, Entry>)>,
 }
 
 #[derive(Clone)]
-struct Place {
+struct Entry {
     name: Option<Arc<str>>,
     position: Arc<AtomicU64>,
 }
 
-/// A subscription that runs, until this is dropped.
-pub struct Subscribed {
+/// A running subscription's entry in the registry, until this is dropped.
+pub struct SubscriptionProgress {
     all: Arc<Subscriptions>,
     number: u64,
     position: Arc<AtomicU64>,
@@ -33,8 +33,8 @@ impl Subscriptions {
         Subscriptions { most, running: Mutex::default() }
     }
 
-    /// A subscription more; none if there are `limits.subscriptions` already.
-    pub fn begin(self: &Arc<Self>, name: Option<&str>) -> Option<Subscribed> {
+    /// Registers a subscription, or returns `None` if `limits.subscriptions` are running.
+    pub fn begin(self: &Arc<Self>, name: Option<&str>) -> Option<SubscriptionProgress> {
         let mut running = self.running.lock();
         let (next, places) = &mut *running;
         if places.len() >= self.most {
@@ -42,18 +42,18 @@ impl Subscriptions {
         }
         let (number, position) = (*next, Arc::new(AtomicU64::new(0)));
         *next += 1;
-        let place = Place { name: name.map(Arc::from), position: position.clone() };
+        let place = Entry { name: name.map(Arc::from), position: position.clone() };
         places.insert(number, place);
-        Some(Subscribed { all: self.clone(), number, position })
+        Some(SubscriptionProgress { all: self.clone(), number, position })
     }
 
-    /// How many there are.
+    /// Returns the number of running subscriptions.
     pub fn count(&self) -> usize {
         self.running.lock().1.len()
     }
 
-    /// How far each is behind the store's end, with its name. Of a name that several have, the
-    /// largest.
+    /// Returns the lag of each subscription behind the store's end, by name. Subscriptions of one name
+    /// count as one, with the largest lag.
     pub(crate) fn lags(&self, end: u64) -> Vec<(Option<Arc<str>>, u64)> {
         let mut lags = BTreeMap::new();
         for place in self.running.lock().1.values() {
@@ -68,19 +68,19 @@ impl Subscriptions {
     }
 }
 
-impl Subscribed {
-    /// It was sent the event at this position.
-    pub fn is_at(&self, position: u64) {
+impl SubscriptionProgress {
+    /// Notes that the event at this position was sent.
+    pub fn set_position(&self, position: u64) {
         self.position.store(position, Ordering::Relaxed);
     }
 
-    /// It was sent all that it wants.
-    pub fn is_caught_up(&self) {
+    /// Notes that all events so far were sent.
+    pub fn set_caught_up(&self) {
         self.position.store(CAUGHT_UP, Ordering::Relaxed);
     }
 }
 
-impl Drop for Subscribed {
+impl Drop for SubscriptionProgress {
     fn drop(&mut self) {
         self.all.running.lock().1.remove(&self.number);
     }
@@ -91,13 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_them_and_says_how_far_each_is_behind() {
+    fn counts_subscriptions_and_their_lags() {
         let all = Arc::new(Subscriptions::new(2));
         let first = all.begin(Some("mails")).unwrap();
         let second = all.begin(None).unwrap();
         assert!(all.begin(None).is_none());
-        first.is_at(7);
-        second.is_caught_up();
+        first.set_position(7);
+        second.set_caught_up();
         assert_eq!(all.lags(10), [(None, 0), (Some("mails".into()), 3)]);
         drop(second);
         assert_eq!(all.count(), 1);

@@ -9,24 +9,24 @@ use parking_lot::Mutex;
 use crate::keys::Keys;
 
 /// A named index.
-pub(crate) struct Named {
+pub(crate) struct NamedIndex {
     pub(crate) definition: IndexDefinition,
-    /// The position of its definition. Events up to here are its past.
+    /// The position of its definition. The backfill holds events up to here.
     pub(crate) defined_at: u64,
-    /// Lists all of its events.
+    /// The key of the list of all its events.
     pub(crate) key: Key,
-    /// Each lists the events of one partition.
+    /// The keys of the lists of its partitions.
     pub(crate) partitions: Vec<Key>,
     ready: AtomicBool,
     failure: Mutex<Option<Failure>>,
     changed: Event,
 }
 
-impl Named {
+impl NamedIndex {
     pub(crate) fn new(definition: IndexDefinition, defined_at: u64, keys: &Keys) -> Arc<Self> {
         let name = &definition.name;
         let count = definition.partitioning.as_ref().map_or(0, |partitioning| partitioning.count);
-        Arc::new(Named {
+        Arc::new(NamedIndex {
             key: keys.named(name, defined_at),
             partitions: (0..count).map(|n| keys.partition(name, defined_at, n)).collect(),
             definition,
@@ -37,7 +37,7 @@ impl Named {
         })
     }
 
-    /// All of its keys.
+    /// Returns all of its keys.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         std::iter::once(self.key).chain(self.partitions.iter().copied())
     }
@@ -56,17 +56,18 @@ impl Named {
         self.partitions.get(partitioning.partition_of(event) as usize).copied()
     }
 
+    /// Whether it lists all past events.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Why its past could not be filled in.
+    /// Returns why the backfill failed, if it did.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.failure.lock().clone()
     }
 
-    /// Its past has been filled in, or could not be.
-    pub(crate) fn filled(&self, outcome: Result<(), Failure>) {
+    /// Notes that the backfill is complete or has failed.
+    pub(crate) fn finish_backfill(&self, outcome: Result<(), Failure>) {
         match outcome {
             Ok(()) => self.ready.store(true, Ordering::Release),
             Err(failure) => *self.failure.lock() = Some(failure),
@@ -74,7 +75,7 @@ impl Named {
         self.changed.notify(usize::MAX);
     }
 
-    /// Waits until its past is filled in.
+    /// Waits until the backfill is complete.
     pub(super) async fn wait(&self) -> Result<(), Failure> {
         loop {
             let changed = self.changed.listen();

@@ -1,0 +1,122 @@
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::protocol::ConnectionSlot;
+use super::stall::WriteTimeout;
+use super::{ByteStream, Connection, Protocol, Shutdown, Threads};
+
+/// How long accepting pauses after it failed; as a rule no file descriptors were left.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// The limits of connections, whatever their protocol.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionLimits {
+    /// Connections at the same time. Further clients wait in the system's queue. A listener holds
+    /// one permit while it waits for a client.
+    pub(crate) permits: Arc<Semaphore>,
+    /// The TLS handshake must be done within this time.
+    pub(crate) handshake_time: Duration,
+    /// A client must take what is written to it within this time.
+    pub(crate) write_time: Duration,
+    /// Connections must end within this time after the shutdown signal.
+    pub(crate) shutdown_time: Duration,
+}
+
+/// Accepts connections and hands them to a protocol. Each lives on one of the server's threads.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) shutdown: Shutdown,
+    /// Counts the connections.
+    pub(crate) gauge: Gauge,
+    /// How connections are encrypted; `None` for plain ones.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+impl Acceptor {
+    /// Accepts connections until the shutdown signal, then waits for their end within
+    /// `shutdown_time`.
+    pub(crate) async fn run(self, listener: TcpListener, protocol: Arc<dyn Protocol>) {
+        let acceptor = Arc::new(self);
+        let mut shutdown = pin!(acceptor.shutdown.begun());
+        let mut connections = JoinSet::new();
+        loop {
+            let next = async {
+                let permit = acceptor.limits.permits.clone().acquire_owned().await;
+                (listener.accept().await, permit)
+            };
+            tokio::select! {
+                (accepted, permit) = next => match (accepted, permit) {
+                    (Ok((stream, peer)), Ok(permit)) => {
+                        // From the thread that accepts to the one that the connection lives on.
+                        let (Ok(stream), Some(seat)) = (stream.into_std(), acceptor.threads.seat())
+                        else { continue };
+                        let thread = seat.handle.clone();
+                        let slot = ConnectionSlot::new(acceptor.gauge.clone(), permit, seat);
+                        let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
+                        let serve = async move {
+                            if let Ok(stream) = TcpStream::from_std(stream) {
+                                acceptor.serve(stream, peer, slot, protocol).await;
+                            }
+                        };
+                        connections.spawn_on(serve, &thread);
+                    }
+                    (Err(error), _) => {
+                        tracing::warn!(%error, "no connection can be accepted");
+                        tokio::time::sleep(AFTER_FAILURE).await;
+                    }
+                    // The semaphore is never closed.
+                    (Ok(_), Err(_)) => break,
+                },
+                () = shutdown.as_mut() => break,
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(listener);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(acceptor.limits.shutdown_time, all_ended).await.is_err() {
+            tracing::warn!("connections that did not end in time are cut off");
+            connections.shutdown().await;
+        }
+    }
+
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: ConnectionSlot,
+        protocol: Arc<dyn Protocol>,
+    ) {
+        // Answers are written whole: to wait for more to send with them only delays them.
+        _ = stream.set_nodelay(true);
+        let stream = WriteTimeout::new(stream, self.limits.write_time);
+        let stream = match &self.tls {
+            None => ByteStream::plain(stream),
+            Some(tls) => {
+                let handshake = tls.accept(stream);
+                match tokio::time::timeout(self.limits.handshake_time, handshake).await {
+                    Ok(Ok(stream)) => ByteStream::tls(stream),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%peer, %error, "the TLS handshake failed");
+                        return;
+                    }
+                    Err(_) => {
+                        tracing::debug!(%peer, "the TLS handshake took too long");
+                        return;
+                    }
+                }
+            }
+        };
+        let shutdown = self.shutdown.clone();
+        protocol.serve(Connection { stream, peer, shutdown, slot }).await;
+    }
+}

@@ -1,0 +1,24 @@
+//! What every protocol needs of the network: accepting within limits, TLS, threads and shutdown.
+//!
+//! A [`Protocol`] gets a [`Connection`]: a stream of plain bytes, and what goes with it. HTTP is one
+//! (`http/connection/`); one that is not HTTP implements the same trait and gets a listener of its
+//! own. Open `accept.rs` first.
+
+mod accept;
+mod protocol;
+mod shutdown;
+mod stall;
+mod stream;
+mod threads;
+mod tls;
+
+pub(crate) use accept::{Acceptor, ConnectionLimits};
+pub(crate) use protocol::{Connection, Protocol};
+pub(crate) use shutdown::Shutdown;
+pub(crate) use stream::ByteStream;
+pub(crate) use threads::{Threads, WorkItem};
+pub(crate) use tls::Certificate;
+pub use tls::TlsError;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use leftfold_api::{
+    Cursor, Delivery, DynSubscription, EventStore, ReadError, Recorded, Subscribe, Subscription,
+};
+use tokio::sync::mpsc;
+
+use super::SubscriptionProgress;
+use crate::access::{Caller, Denial, ReadPermit, Refusal};
+use crate::state::State;
+
+/// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
+/// right to read the query, when the server shuts down, and when the store fails.
+///
+/// Nothing is read while the protocol asks for nothing: events wait in the log. A feed holds one
+/// page of events, and the part that it gave last.
+pub(crate) struct Feed {
+    state: Arc<State>,
+    permit: ReadPermit,
+    subscription: DynSubscription,
+    part_bytes: usize,
+    closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    denial: Pin<Box<dyn Future<Output = Denial> + Send>>,
+    progress: SubscriptionProgress,
+}
+
+/// How a protocol wants a subscription to be served.
+pub(crate) struct FeedOptions<'a> {
+    /// The name by which metrics tell the subscription from others.
+    pub(crate) name: Option<&'a str>,
+    /// Bytes of events that fill a part.
+    pub(crate) part_bytes: usize,
+}
+
+/// Events of a subscription, or a heartbeat.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Events, each with the cursor to resume behind it. Empty in a heartbeat.
+    pub(crate) events: Vec<(Recorded, Cursor)>,
+    /// Whether all events so far have been delivered with this part.
+    pub(crate) caught_up: bool,
+    /// Where to resume behind this part.
+    pub(crate) cursor: Cursor,
+}
+
+/// Why a subscription ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The store can't be read.
+    Store(ReadError),
+    /// The caller may not read the query any more.
+    Denial(Denial),
+    /// The server is shutting down.
+    Closing,
+}
+
+/// Why a subscription can't be started.
+#[derive(Debug)]
+pub(crate) enum SubscribeError {
+    /// This many subscriptions are running, which is the limit.
+    Full(usize),
+    /// The caller may not read the query.
+    Refused(Refusal),
+    /// The store refused it.
+    Store(ReadError),
+}
+
+impl Part {
+    /// Returns whether it holds nothing but the cursor.
+    pub(crate) fn is_heartbeat(&self) -> bool {
+        self.events.is_empty() && !self.caught_up
+    }
+}
+
+enum Next {
+    Delivery(Result<Delivery, ReadError>),
+    Heartbeat,
+    End(End),
+}
+
+impl Feed {
+    /// Starts a subscription, if the caller may read its query.
+    pub(crate) async fn start(
+        state: Arc<State>,
+        caller: Caller,
+        subscribe: Subscribe,
+        options: FeedOptions<'_>,
+    ) -> Result<Self, SubscribeError> {
+        let permit = caller.authorize_read(&subscribe.query).map_err(SubscribeError::Refused)?;
+        let progress = state.subscriptions.begin(options.name);
+        let progress = progress.ok_or(SubscribeError::Full(state.config.subscriptions))?;
+        let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
+        let subscription = state.store.subscribe(subscribe).await.map_err(SubscribeError::Store)?;
+        let watched = state.clone();
+        let closing = Box::pin(async move { watched.closed().await });
+        let watched = permit.clone();
+        let denial = Box::pin(async move { caller.loses(&watched).await });
+        let part_bytes = options.part_bytes;
+        Ok(Feed { state, permit, subscription, part_bytes, closing, denial, progress })
+    }
+
+    /// Returns where to resume behind all parts so far.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.subscription.cursor()
+    }
+
+    /// Waits for the next part. After an end nothing more is to be asked for.
+    pub(crate) async fn next(&mut self) -> Result<Part, End> {
+        match self.wait().await {
+            Next::Delivery(delivery) => {
+                let part = self.gather(delivery.map_err(End::Store)?);
+                let events = part.events.iter().map(|(event, _)| event);
+                self.permit.admit(events).map_err(End::Denial)?;
+                Ok(part)
+            }
+            Next::Heartbeat => {
+                self.subscription.advance().await.map_err(End::Store)?;
+                Ok(Part { events: Vec::new(), caught_up: false, cursor: self.cursor() })
+            }
+            Next::End(end) => Err(end),
+        }
+    }
+
+    async fn wait(&mut self) -> Next {
+        // Also while many events are ready.
+        if self.state.is_closing() {
+            return Next::End(End::Closing);
+        }
+        if let Some(denied) = (&mut self.denial).now_or_never() {
+            return Next::End(End::Denial(denied));
+        }
+        if let Some(delivery) = self.subscription.ready() {
+            return Next::Delivery(Ok(delivery));
+        }
+        tokio::select! {
+            delivery = self.subscription.next() => Next::Delivery(delivery),
+            () = &mut self.closing => Next::End(End::Closing),
+            denied = &mut self.denial => Next::End(End::Denial(denied)),
+            () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
+        }
+    }
+
+    /// Gathers what is already here behind a delivery, up to the bound in bytes.
+    fn gather(&mut self, first: Delivery) -> Part {
+        let (mut events, mut bytes, mut caught_up) = (Vec::new(), 0, None);
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            match delivery {
+                Delivery::CaughtUp(cursor) => {
+                    caught_up = Some(cursor);
+                    break;
+                }
+                Delivery::Event(event, cursor) => {
+                    bytes += event.size();
+                    events.push((event, cursor));
+                }
+            }
+            next = if bytes < self.part_bytes { self.subscription.ready() } else { None };
+        }
+        match (&caught_up, events.last()) {
+            (Some(_), _) => self.progress.set_caught_up(),
+            // With many partitions a lag is a difference of sums.
+            (None, Some((_, cursor))) => {
+                self.progress.set_position(cursor.positions().iter().sum());
+            }
+            (None, None) => {}
+        }
+        let is_caught_up = caught_up.is_some();
+        let cursor = caught_up.unwrap_or_else(|| self.cursor());
+        Part { events, caught_up: is_caught_up, cursor }
+    }
+
+    /// Serves the subscription from a task of its own, which translates each part and hands it over
+    /// through a channel of one place. A reader that takes no part within `limits.write_time`
+    /// loses it: the channel closes, and the subscription ends.
+    pub(crate) fn into_channel<T: Send + 'static>(
+        mut self,
+        mut translate: impl FnMut(Result<Part, End>) -> T + Send + 'static,
+    ) -> mpsc::Receiver<T> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let next = tokio::select! {
+                    next = self.next() => next,
+                    () = sender.closed() => return,
+                };
+                let is_end = next.is_err();
+                let sent = sender.send_timeout(translate(next), self.state.config.write_time).await;
+                if is_end || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

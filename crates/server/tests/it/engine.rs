@@ -1,0 +1,203 @@
+//! An engine that is not the embedded store: it counts what it is asked, and runs a test's code
+//! before it passes a call on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use leftfold_api::{
+    Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
+    Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From, IndexDefinition,
+    IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention, RetentionRule,
+    ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
+};
+use leftfold_store::Embedded;
+use parking_lot::Mutex;
+
+/// What a test does with the store before a call.
+type Hook = Box<dyn FnOnce(Arc<Embedded>) -> BoxFuture<'static, ()> + Send>;
+
+/// Passes each call on to an embedded store, after the hooks.
+pub(crate) struct HookedEngine {
+    store: Arc<Embedded>,
+    /// Run before the next read, subscription or append.
+    next_call: Mutex<Option<Hook>>,
+    /// Run in each call of `stat`, on its thread.
+    in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    calls: AtomicUsize,
+}
+
+impl HookedEngine {
+    pub(crate) fn new(store: Arc<Embedded>) -> Self {
+        let (next_call, in_stat) = (Mutex::default(), Mutex::default());
+        HookedEngine { store, next_call, in_stat, calls: AtomicUsize::new(0) }
+    }
+
+    /// Runs this before the next read, subscription or append.
+    pub(crate) fn before_next<F>(&self, hook: impl FnOnce(Arc<Embedded>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        *self.next_call.lock() = Some(Box::new(|store| Box::pin(hook(store))));
+    }
+
+    /// Runs this in each call of `stat`.
+    pub(crate) fn in_stat(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.in_stat.lock() = Some(Arc::new(hook));
+    }
+
+    /// Returns the number of calls so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn counted(&self) -> &Embedded {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.store
+    }
+
+    async fn hooked(&self) -> &Embedded {
+        let hook = self.next_call.lock().take();
+        if let Some(hook) = hook {
+            hook(self.store.clone()).await;
+        }
+        self.counted()
+    }
+}
+
+impl EventStore for HookedEngine {
+    type Subscription = DynSubscription;
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.hooked().await.append(append).await
+    }
+
+    async fn read(&self, read: Read) -> Result<Page, ReadError> {
+        // The server follows its accounts at any time.
+        if read.query.as_stream() == Some("$access") {
+            return self.counted().read(read).await;
+        }
+        self.hooked().await.read(read).await
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<DynSubscription, ReadError> {
+        let subscription = self.hooked().await.subscribe(subscribe).await?;
+        Ok(Box::new(subscription))
+    }
+
+    async fn head(&self) -> Result<Cursor, ReadError> {
+        self.counted().head().await
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
+        self.counted().stream(name).await
+    }
+
+    async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
+        self.counted().streams(streams).await
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
+        self.counted().checkpoint(name).await
+    }
+
+    async fn set_retention(&self, stream: &str, retention: Retention) -> Result<(), AppendError> {
+        self.counted().set_retention(stream, retention).await
+    }
+
+    async fn delete_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.counted().delete_stream(stream, expected).await
+    }
+
+    async fn tombstone_stream(&self, stream: &str, expected: Expected) -> Result<(), AppendError> {
+        self.counted().tombstone_stream(stream, expected).await
+    }
+
+    async fn set_retention_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        self.counted().set_retention_rule(rule).await
+    }
+
+    async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
+        self.counted().drop_retention_rule(name).await
+    }
+
+    async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
+        self.counted().retention_rules().await
+    }
+
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        self.counted().ordinal(query, from).await
+    }
+
+    async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        self.counted().define_index(definition).await
+    }
+
+    async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
+        self.counted().drop_index(name).await
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        self.counted().index(name).await
+    }
+
+    async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
+        self.counted().indexes().await
+    }
+}
+
+impl Engine for HookedEngine {
+    fn append_here(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move { self.hooked().await.append_here(append).await })
+    }
+
+    fn append_system(&self, append: Append) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(self.counted().append_system(append))
+    }
+
+    fn expand(&self, query: &Query) -> Result<Query, Invalid> {
+        Engine::expand(self.counted(), query)
+    }
+
+    fn meters(&self) -> Meters {
+        self.counted().meters()
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.counted().failure()
+    }
+
+    fn administration(&self) -> &dyn Administration {
+        self
+    }
+}
+
+impl Administration for HookedEngine {
+    fn stat(&self) -> Result<Stat, ReadError> {
+        let hook = self.in_stat.lock().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+        self.counted().stat()
+    }
+
+    fn seal(&self) -> Result<(), Failure> {
+        self.counted().seal()
+    }
+
+    fn scavenge(&self, progress: Progress<'_>) -> Result<ScavengeReport, ReadError> {
+        self.counted().scavenge(progress)
+    }
+
+    fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
+        self.counted().reclaimable()
+    }
+
+    fn backup(
+        &self,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<BackupReport, AdministrationError> {
+        self.counted().administration().backup(to, progress)
+    }
+}
