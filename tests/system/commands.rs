@@ -89,6 +89,68 @@ fn lists_indexes_measures_and_verifies() {
 }
 
 #[test]
+fn an_index_with_partitions_is_defined_shown_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for n in 1..=4 {
+        stdout(data, &["append", &format!("order-{n}"), "Placed"]);
+    }
+    let by_id = ["--partitions", "4", "--partition-by", "stream-id"];
+    let define = [&["index", "define", "orders", "category:order"], &by_id[..]].concat();
+    stdout(data, &define);
+    stdout(data, &["index", "define", "plain", "category:order", "--partitions", "2"]);
+    let shown = lines(&stdout(data, &["index", "show", "orders"])).remove(0);
+    let expected = json!({
+        "index": "orders", "events": 4, "ready": true, "query": "category:order",
+        "partitions": {"count": 4, "by": "stream-id"},
+    });
+    assert_eq!(shown, expected);
+    let listed = lines(&stdout(data, &["index", "list"]));
+    assert_eq!(listed[0], expected);
+    assert_eq!(listed[1]["partitions"], json!({"count": 2, "by": "stream"}));
+    let read = lines(&stdout(data, &["read", "partition:orders/3"]));
+    let streams: Vec<_> = read.iter().map(|event| event["stream"].as_str().unwrap()).collect();
+    assert_eq!(streams, ["order-1", "order-3"]);
+    let unknown = stderr(data, &["index", "show", "none"]);
+    assert!(unknown.starts_with("error[index_unknown]: there is no index none"), "{unknown}");
+    let unknown = stderr(data, &["read", "partition:orders/4"]);
+    assert!(unknown.starts_with("error[partition_unknown]:"), "{unknown}");
+    let many = stderr(data, &["index", "define", "many", "*", "--partitions", "1025"]);
+    assert!(many.starts_with("error[index_partitions_invalid]:"), "{many}");
+    for wrong in [&["--partition-by", "stream"][..], &["--partitions", "2", "--partition-by", "x"]]
+    {
+        let args = [&["index", "define", "wrong", "*"], wrong].concat();
+        assert_eq!(command(data, &args).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn values_of_flags_in_any_script_are_refused_and_do_not_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = ["retention", "rule", "debug", "*", "--max-age"];
+    for age in
+        ["7\u{434}", "\u{434}", "7\u{1f4c5}", "", "d", "-1d", "\u{661}d", "99999999999999999999d"]
+    {
+        let output = command(dir.path(), &[&rule[..], &[age]].concat()).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{age}: {words}");
+    }
+    for (flag, value) in [
+        ("--expect", "\u{434}"),
+        ("--tag", "\u{434}"),
+        ("--event-time", "2026-03-0\u{434}"),
+        ("--id", "\u{434}"),
+    ] {
+        let args = ["append", "a-1", "T", "", flag, value];
+        assert_eq!(command(dir.path(), &args).output().unwrap().status.code(), Some(2), "{flag}");
+    }
+    for point in ["\u{434}", "time:\u{434}", "cursor:\u{434}\u{434}", "position:\u{661}", ":"] {
+        let args = ["read", "*", "--from", point];
+        assert_eq!(command(dir.path(), &args).output().unwrap().status.code(), Some(2), "{point}");
+    }
+}
+
+#[test]
 fn says_what_to_do_about_what_went_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");

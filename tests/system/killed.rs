@@ -23,7 +23,7 @@ const BETWEEN: u64 = 400;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn client(address: &str) -> Client {
-    let client = Client::builder(address).timeout(DEADLINE).patience(DEADLINE);
+    let client = Client::builder(address).timeout(DEADLINE).reconnect_time(DEADLINE);
     client.connect_lazily().unwrap()
 }
 

@@ -91,7 +91,8 @@ async fn order(client: &Client, numbers: std::ops::Range<usize>, tally: &mut Tal
 type Tally = BTreeMap<String, Vec<String>>;
 
 fn viewing(address: &str, rows: &Path) -> Viewing<LastOrders, Client> {
-    let client = Client::builder(format!("http://{address}")).timeout(PATIENCE).patience(PATIENCE);
+    let client =
+        Client::builder(format!("http://{address}")).timeout(PATIENCE).reconnect_time(PATIENCE);
     let client = client.connect_lazily().unwrap();
     Viewing::new(LastOrders, Arc::new(client), RedbRows::open(rows).unwrap())
 }
@@ -108,7 +109,7 @@ fn a_view_over_a_category_goes_on_from_its_one_cursor_through_kills() {
     for round in 0..3 {
         let viewing = viewing(&address, &rows);
         let client = Client::builder(format!("http://{address}")).timeout(PATIENCE);
-        let client = client.patience(PATIENCE).connect_lazily().unwrap();
+        let client = client.reconnect_time(PATIENCE).connect_lazily().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         std::thread::scope(|scope| {
             let stopped = async { _ = stopped.await };

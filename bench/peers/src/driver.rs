@@ -1,4 +1,5 @@
-//! A run: gets the peers, loads each, and lets them take turns, round after round in another order.
+//! Runs the benchmark: gets the systems, loads each, and gives them turns, in another order each
+//! round.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,17 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::process;
 use crate::roster::Name;
-use crate::syncs::Counted;
+use crate::syncs::SyncCounts;
 use crate::system::Disk;
 use crate::turn::{Figure, Line};
 use crate::work::{Scale, Work};
 
-/// Longest turn, and longest load; a system that takes longer is ended, and its row says so.
-const LONGEST_TURN: Duration = Duration::from_secs(120);
-const LONGEST_LOAD: Duration = Duration::from_secs(600);
+/// The longest turn and the longest load. A system that takes longer is killed, and its row says
+/// so.
+const MAX_TURN: Duration = Duration::from_secs(120);
+const MAX_LOAD: Duration = Duration::from_secs(600);
 const QUIET: Duration = Duration::from_secs(2);
 
-/// How a run is done.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) cache: PathBuf,
@@ -32,29 +34,29 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
 }
 
-/// All that a run finds.
+/// The results of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Found {
+pub(crate) struct RunResults {
     pub(crate) rounds: u64,
     pub(crate) minutes: f64,
     pub(crate) scale: Option<Scale>,
     /// Turns that began while the processors were busy.
     pub(crate) busy: Vec<String>,
-    pub(crate) systems: Vec<(Name, Of)>,
+    pub(crate) systems: Vec<(Name, SystemResults)>,
 }
 
-/// What is known of one system.
+/// The results of one system.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Of {
+pub(crate) struct SystemResults {
     pub(crate) version: String,
-    /// Why it takes no part, or not in all.
+    /// Why it does not take part, or only partly.
     pub(crate) failures: Vec<String>,
     pub(crate) load: Option<(u64, f64, Disk)>,
     pub(crate) rounds: Vec<Round>,
-    pub(crate) syncs: Option<Counted>,
+    pub(crate) syncs: Option<SyncCounts>,
 }
 
-/// A system's turn in one round.
+/// A system's results in one round.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) control: Vec<f64>,
@@ -62,8 +64,8 @@ pub(crate) struct Round {
     pub(crate) memory: Option<u64>,
 }
 
-impl Found {
-    pub(crate) fn of(&self, name: Name) -> Option<&Of> {
+impl RunResults {
+    pub(crate) fn of(&self, name: Name) -> Option<&SystemResults> {
         self.systems.iter().find(|(one, _)| *one == name).map(|(_, of)| of)
     }
 }
@@ -77,8 +79,8 @@ impl Plan {
         self.cache.join("run")
     }
 
-    /// Gets, loads, measures, counts.
-    pub(crate) fn run(&self) -> anyhow::Result<Found> {
+    /// Gets and loads the systems, measures them, and counts their syncs.
+    pub(crate) fn run(&self) -> anyhow::Result<RunResults> {
         let mut found = self.begin()?;
         let started = Instant::now();
         for (name, of) in &mut found.systems {
@@ -89,10 +91,10 @@ impl Plan {
         for round in 0..self.rounds {
             for at in order(round, found.systems.len()) {
                 let Some((name, of)) = found.systems.get_mut(at) else { continue };
-                if of.failures.iter().any(|why| why.starts_with(OUT)) {
+                if of.failures.iter().any(|why| why.starts_with(EXCLUDED)) {
                     continue;
                 }
-                // A quick run measures nothing, so it waits for nothing.
+                // A quick run measures nothing, so it does not wait.
                 if !self.quick && !process::wait_for_idle(QUIET) {
                     found.busy.push(format!("round {}, {}", round + 1, name.file()));
                 }
@@ -110,23 +112,23 @@ impl Plan {
     }
 
     /// Only counts syncs.
-    pub(crate) fn count_only(&self) -> anyhow::Result<Found> {
+    pub(crate) fn count_only(&self) -> anyhow::Result<RunResults> {
         let mut found = self.begin()?;
         self.count(&mut found);
         Ok(found)
     }
 
-    /// An empty folder, and the peers.
-    fn begin(&self) -> anyhow::Result<Found> {
+    /// Empties the run's directory and gets the systems.
+    fn begin(&self) -> anyhow::Result<RunResults> {
         let run = self.run_dir();
         if run.exists() {
             fs::remove_dir_all(&run).with_context(|| format!("removing {}", run.display()))?;
         }
         fs::create_dir_all(&run)?;
-        let mut found = Found::default();
+        let mut found = RunResults::default();
         for name in &self.names {
-            let mut of = Of::default();
-            match name.have(&self.cache) {
+            let mut of = SystemResults::default();
+            match name.install(&self.cache) {
                 Ok(version) => of.version = version,
                 Err(error) => of.fail(format!("{OUT}: {error:#}"), *name),
             }
@@ -135,7 +137,7 @@ impl Plan {
         Ok(found)
     }
 
-    fn load(&self, name: Name, of: &mut Of) {
+    fn load(&self, name: Name, of: &mut SystemResults) {
         let done = self.child("load", name, 0, |line| {
             if let Line::Loaded { events, seconds, disk } = line {
                 eprintln!("{}: {events} events loaded in {seconds:.1} s", name.file());
@@ -147,7 +149,7 @@ impl Plan {
         }
     }
 
-    fn turn(&self, name: Name, of: &mut Of, round: u64) {
+    fn turn(&self, name: Name, of: &mut SystemResults, round: u64) {
         let (started, mut now) = (Instant::now(), Round::default());
         let mut failures = Vec::new();
         let done = self.child("turn", name, round, |line| match line {
@@ -166,9 +168,9 @@ impl Plan {
         of.rounds.push(now);
     }
 
-    fn count(&self, found: &mut Found) {
+    fn count(&self, found: &mut RunResults) {
         for (name, of) in &mut found.systems {
-            if of.failures.iter().any(|why| why.starts_with(OUT)) {
+            if of.failures.iter().any(|why| why.starts_with(EXCLUDED)) {
                 continue;
             }
             let done = self.child("syncs", *name, 0, |line| {
@@ -186,13 +188,13 @@ impl Plan {
         }
     }
 
-    /// Runs this program for one system, and hears each line of JSON that it prints.
+    /// Runs this program for one system, and reads each line of JSON that it prints.
     fn child(
         &self,
         task: &str,
         name: Name,
         round: u64,
-        mut hear: impl FnMut(Line),
+        mut handle: impl FnMut(Line),
     ) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(task).arg("--cache").arg(&self.cache).arg("--system").arg(name.file());
@@ -202,22 +204,22 @@ impl Plan {
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let out = BufReader::new(child.stdout.take().context("a child without output")?);
-        let (send, heard) = mpsc::channel();
+        let (send, lines_received) = mpsc::channel();
         std::thread::spawn(move || {
-            // Some peers print in this process; what is no line of ours is passed over.
+            // Some systems print in this process; lines of other forms are skipped.
             let lines = out.lines().map_while(Result::ok);
             lines.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|line: Line| {
                 _ = send.send(line);
             });
         });
-        let longest = if task == "load" { LONGEST_LOAD } else { LONGEST_TURN };
+        let longest = if task == "load" { MAX_LOAD } else { MAX_TURN };
         let end = Instant::now() + longest;
         loop {
-            match heard.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => hear(line),
+            match lines_received.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => handle(line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    end_family(child.id())?;
+                    kill_family(child.id())?;
                     child.wait()?;
                     bail!("it took longer than {} s and was ended", longest.as_secs());
                 }
@@ -231,13 +233,13 @@ impl Plan {
     }
 }
 
-/// How a failure begins that takes a system out of the run.
-const OUT: &str = "takes no part";
+/// The start of a failure that excludes a system from the run.
+const EXCLUDED: &str = "takes no part";
 
-impl Of {
+impl SystemResults {
     fn fail(&mut self, why: String, name: Name) {
         eprintln!("{}: {why}", name.file());
-        // The page of results is for other machines too.
+        // Remove local paths, because the page of results is published.
         let here = std::env::current_dir().unwrap_or_default();
         let why = why.replace(&format!("{}/", here.display()), "");
         if !self.failures.contains(&why) {
@@ -246,8 +248,8 @@ impl Of {
     }
 }
 
-/// Ends a child and the servers that it has started.
-fn end_family(root: u32) -> anyhow::Result<()> {
+/// Kills a child and the servers that it has started.
+fn kill_family(root: u32) -> anyhow::Result<()> {
     for process in process::family(root)? {
         if let Some(id) = i32::try_from(process).ok().and_then(Pid::from_raw) {
             _ = kill_process(id, Signal::KILL);
@@ -256,8 +258,8 @@ fn end_family(root: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The order of a round: each begins with another system, and every second one goes backward, so
-/// that nobody always follows the same one.
+/// Returns the order of a round. Each round begins with another system, and every second one is
+/// reversed, so that no system always follows the same one.
 fn order(round: u64, systems: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..systems).collect();
     if systems > 0 {
@@ -269,13 +271,13 @@ fn order(round: u64, systems: usize) -> Vec<usize> {
     order
 }
 
-/// Keeps what a run found, for the tables to be made again.
-pub(crate) fn keep(found: &Found, path: &Path) -> anyhow::Result<()> {
+/// Saves the results of a run, so that the tables can be made again.
+pub(crate) fn save(found: &RunResults, path: &Path) -> anyhow::Result<()> {
     Ok(fs::write(path, serde_json::to_vec_pretty(found)?)?)
 }
 
-/// What an earlier run found, if there was one.
-pub(crate) fn kept(path: &Path) -> Option<Found> {
+/// Loads the results of an earlier run, or returns `None`.
+pub(crate) fn load_saved(path: &Path) -> Option<RunResults> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
@@ -284,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_round_has_everyone_in_another_order() {
+    fn every_round_has_all_systems_in_another_order() {
         let rounds: Vec<Vec<usize>> = (0..5).map(|round| order(round, 9)).collect();
         for (n, round) in rounds.iter().enumerate() {
             let mut sorted = round.clone();

@@ -1,6 +1,6 @@
-//! Gets the peers: from each one's own registry, by that registry's own client, into the cache
-//! folder. What is there stays there. Who can't be had is left out, with a sentence that says what
-//! would help.
+//! Gets the systems from their own registries, with those registries' clients, into the cache
+//! directory. Existing ones are kept. A system that cannot be had is left out, with a message that
+//! says what would help.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,12 +13,12 @@ pub(crate) const NATS: &str = "v2.15.2";
 pub(crate) const MESSAGE_DB: &str = "1.3.1";
 const POSTGRES: &str = "/usr/lib/postgresql";
 
-/// Where PostgreSQL's programs are.
+/// Returns the directory of PostgreSQL's programs.
 pub(crate) fn postgres_bin() -> anyhow::Result<PathBuf> {
     let installed = std::fs::read_dir(POSTGRES).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin")).collect();
     found.retain(|bin| bin.join("initdb").exists());
-    // The one of the tables if there are several, or else the newest.
+    // Use the version of the tables if there are several, otherwise the newest.
     found.sort();
     let best = found.iter().find(|bin| bin.starts_with("/usr/lib/postgresql/15"));
     best.or(found.last()).cloned().with_context(|| {
@@ -26,7 +26,7 @@ pub(crate) fn postgres_bin() -> anyhow::Result<PathBuf> {
     })
 }
 
-/// UmaDB's server, from its Python package.
+/// Returns UmaDB's server, from its Python package.
 pub(crate) fn umadb(cache: &Path) -> anyhow::Result<PathBuf> {
     let home = cache.join("umadb");
     let program = home.join("bin/umadb");
@@ -40,7 +40,7 @@ pub(crate) fn umadb(cache: &Path) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// SierraDB's server, built from its crate.
+/// Returns SierraDB's server, built from its crate.
 pub(crate) fn sierradb(cache: &Path) -> anyhow::Result<PathBuf> {
     let home = cache.join("sierradb");
     let program = home.join("bin/sierradb");
@@ -54,7 +54,7 @@ pub(crate) fn sierradb(cache: &Path) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// The NATS server, built from its module.
+/// Returns the NATS server, built from its module.
 pub(crate) fn nats(cache: &Path) -> anyhow::Result<PathBuf> {
     let bin = std::path::absolute(cache.join("nats"))?;
     let program = bin.join("nats-server");
@@ -67,7 +67,7 @@ pub(crate) fn nats(cache: &Path) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// The folder of message-db's SQL, from its npm package.
+/// Returns the directory of message-db's SQL, from its npm package.
 pub(crate) fn message_db(cache: &Path) -> anyhow::Result<PathBuf> {
     let home = cache.join("message-db");
     let sql = home.join("package/database");
@@ -86,7 +86,7 @@ pub(crate) fn message_db(cache: &Path) -> anyhow::Result<PathBuf> {
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = format!("{command:?}");
     eprintln!("{shown}");
-    // What it prints goes to the terminal, but never between the lines of a table.
+    // Its output goes to the terminal, but never between the lines of a table.
     let status = command.stdout(std::io::stderr()).status().with_context(|| shown.clone())?;
     if !status.success() {
         bail!("{shown} ended with {status}");
@@ -94,7 +94,7 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a program says of its version.
+/// Returns what a program prints as its version.
 pub(crate) fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -1,9 +1,9 @@
-//! The store beside its peers: one run, one machine, equal durability. `cargo xtask bench peers`
-//! builds and runs this.
+//! The store beside other systems: one run, one machine, equal durability. `cargo xtask bench
+//! peers` builds and runs this.
 //!
-//! A run goes in rounds; in a round each system has a turn, in a process of its own ([`turn`]),
-//! with a bare write+fdatasync loop beside it. [`system`] says what a system is, [`work`] what it
-//! does, [`driver`] how the turns follow each other, [`report`] what is shown of them.
+//! A run has rounds. In each round every system has a turn, in a process of its own ([`turn`]),
+//! with a bare write+fdatasync loop as the control. [`system`] is the interface of a system,
+//! [`work`] has the workloads, [`driver`] runs the turns, and [`report`] makes the tables.
 
 mod driver;
 mod get;
@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::driver::{Found, Plan};
+use crate::driver::{Plan, RunResults};
 use crate::roster::{Name, Task};
-use crate::system::{Place, Purpose};
+use crate::system::{Directories, Purpose};
 use crate::turn::Turn;
 use crate::work::Scale;
 
@@ -32,38 +32,38 @@ use crate::work::Scale;
 #[command(about = "The store beside its peers in one run.")]
 struct Command {
     #[command(subcommand)]
-    what: What,
+    what: Action,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Gets the peers, measures all, and writes the results.
+enum Action {
+    /// Gets the systems, measures all, and writes the results.
     Bench(Bench),
-    /// One system's data set; for the command above.
+    /// Loads one system's data set; for the command above.
     #[command(hide = true)]
-    Load(One),
-    /// One system's turn.
+    Load(SystemArguments),
+    /// Runs one system's turn.
     #[command(hide = true)]
-    Turn(One),
-    /// One system's syncs.
+    Turn(SystemArguments),
+    /// Counts one system's syncs.
     #[command(hide = true)]
-    Syncs(One),
+    Syncs(SystemArguments),
 }
 
 #[derive(Args)]
 struct Bench {
-    /// Where peers and data go.
+    /// The directory of downloads and data.
     #[arg(long)]
     cache: PathBuf,
-    /// Where the results go; a quick run's stay in the cache.
+    /// The file of the results; a quick run's stay in the cache.
     #[arg(long)]
     results: PathBuf,
     #[arg(long, default_value_t = 5)]
     rounds: u64,
-    /// Tiny counts: shows that it runs, and measures nothing.
+    /// Uses tiny counts, only to check that it works.
     #[arg(long)]
     quick: bool,
-    /// Only counts syncs, and puts them into the results of the last run.
+    /// Only counts syncs, and adds them to the results of the last run.
     #[arg(long)]
     syncs: bool,
     /// Only these systems, separated by commas.
@@ -72,7 +72,7 @@ struct Bench {
 }
 
 #[derive(Args)]
-struct One {
+struct SystemArguments {
     #[arg(long)]
     cache: PathBuf,
     #[arg(long)]
@@ -83,27 +83,27 @@ struct One {
     quick: bool,
 }
 
-/// What runs in this process, ours or a peer's, runs with the allocator that our binary has.
+/// Stores in this process use the same allocator as our binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
     match Command::parse().what {
-        What::Bench(bench) => run(&bench),
-        What::Load(one) => perform(Task::Load, &one),
-        What::Turn(one) => perform(Task::Measure, &one),
-        What::Syncs(one) => perform(Task::CountSyncs, &one),
+        Action::Bench(bench) => run(&bench),
+        Action::Load(one) => perform(Task::Load, &one),
+        Action::Turn(one) => perform(Task::Measure, &one),
+        Action::Syncs(one) => perform(Task::CountSyncs, &one),
     }
 }
 
-fn perform(task: Task, one: &One) -> anyhow::Result<()> {
+fn perform(task: Task, one: &SystemArguments) -> anyhow::Result<()> {
     let cache = std::path::absolute(&one.cache)?;
     let run = cache.join("run");
     let file = one.system.file();
-    // Syncs are counted on a store of its own, which is small.
+    // Syncs are counted on a small store of their own.
     let data = if matches!(task, Task::CountSyncs) { format!("{file}-syncs") } else { file };
     let turn = Turn {
-        place: Place { data: run.join(data), cache, purpose: Purpose::Measure },
+        place: Directories { data: run.join(data), cache, purpose: Purpose::Measure },
         beside: run.join("control"),
         scale: if one.quick { Scale::QUICK } else { Scale::FULL },
         round: one.round,
@@ -125,8 +125,9 @@ fn run(bench: &Bench) -> anyhow::Result<()> {
     };
     let size = if bench.quick { "quick" } else { "full" };
     let kept = bench.cache.join(format!("found-{size}.json"));
-    let found = if bench.syncs { with_syncs(&plan, driver::kept(&kept))? } else { plan.run()? };
-    driver::keep(&found, &kept)?;
+    let found =
+        if bench.syncs { with_syncs(&plan, driver::load_saved(&kept))? } else { plan.run()? };
+    driver::save(&found, &kept)?;
     let quick = if bench.quick { " --quick" } else { "" };
     let command = format!("cargo xtask bench peers --rounds {}{quick}", found.rounds);
     let page = report::page(&found, &command)?;
@@ -137,8 +138,8 @@ fn run(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Counts syncs, and puts them beside what an earlier run has measured.
-fn with_syncs(plan: &Plan, earlier: Option<Found>) -> anyhow::Result<Found> {
+/// Counts syncs, and adds them to the results of an earlier run.
+fn with_syncs(plan: &Plan, earlier: Option<RunResults>) -> anyhow::Result<RunResults> {
     let counted = plan.count_only()?;
     let Some(mut found) = earlier else { return Ok(counted) };
     for (name, of) in counted.systems {

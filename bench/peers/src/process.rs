@@ -1,5 +1,5 @@
-//! What processes have used, and what directories hold: from `/proc`, for servers of any number
-//! of processes.
+//! The resources of processes, and the sizes of directories: from `/proc`, for servers with any
+//! number of processes.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-/// Ticks of processor time a second: what Linux tells user space, whatever the kernel's own are.
+/// The ticks of processor time in a second, as Linux reports them to user space.
 const TICKS: f64 = 100.0;
 const PAGE_CACHE_PASSES: usize = 2;
 
-/// Processor seconds.
+/// Processor time in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// Of this process: the client, or the store itself where it lives here.
+    /// The time of this process: the client, or the store itself if it runs here.
     pub(crate) own: f64,
-    /// Of the server's processes.
+    /// The time of the server's processes.
     pub(crate) server: f64,
 }
 
@@ -29,14 +29,14 @@ impl Usage {
     }
 }
 
-/// Processor time of this process and of a server with all that it has started.
+/// Returns the processor time of this process and of a server with all its descendants.
 pub(crate) fn cpu(server: Option<u32>) -> anyhow::Result<Usage> {
-    let own = Times::of(std::process::id())?;
+    let own = CpuTimes::of(std::process::id())?;
     let mut usage = Usage { own: own.mine / TICKS, server: 0.0 };
     if let Some(root) = server {
-        // What has ended counts where its parent has waited for it.
+        // A process that has ended counts once its parent has waited for it.
         for process in family(root)? {
-            if let Ok(times) = Times::of(process) {
+            if let Ok(times) = CpuTimes::of(process) {
                 usage.server += (times.mine + times.waited) / TICKS;
             }
         }
@@ -44,26 +44,26 @@ pub(crate) fn cpu(server: Option<u32>) -> anyhow::Result<Usage> {
     Ok(usage)
 }
 
-struct Times {
+struct CpuTimes {
     mine: f64,
     waited: f64,
 }
 
-impl Times {
-    fn of(process: u32) -> anyhow::Result<Times> {
+impl CpuTimes {
+    fn of(process: u32) -> anyhow::Result<CpuTimes> {
         let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
         let fields = after_name(&text).context("/proc/PID/stat has another form")?;
         let at = |n: usize| fields.get(n).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
-        Ok(Times { mine: at(11) + at(12), waited: at(13) + at(14) })
+        Ok(CpuTimes { mine: at(11) + at(12), waited: at(13) + at(14) })
     }
 }
 
-/// The fields behind the name, which may hold spaces itself: state, parent, ...
+/// Returns the fields after the name, which may have spaces itself: state, parent, ...
 fn after_name(stat: &str) -> Option<Vec<&str>> {
     Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
 }
 
-/// A process and all that descend from it.
+/// Returns a process and all its descendants.
 pub(crate) fn family(root: u32) -> anyhow::Result<Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
@@ -80,25 +80,27 @@ pub(crate) fn family(root: u32) -> anyhow::Result<Vec<u32>> {
     Ok(all)
 }
 
-/// The most that was resident: of this process, and of a server's. What several processes share
-/// (PostgreSQL's buffers, a program's file) counts once, by the one that has most of it.
+/// Returns the peak of resident memory of this process and a server. Memory that several processes
+/// share (PostgreSQL's buffers, a program's file) counts once, as much as the process with most of
+/// it has.
 pub(crate) fn peak_memory(server: Option<u32>) -> anyhow::Result<u64> {
-    let own = Resident::of(std::process::id())?.peak;
+    let own = ResidentMemory::of(std::process::id())?.peak;
     let Some(root) = server else { return Ok(own) };
     let family = family(root)?;
-    let all: Vec<Resident> = family.iter().filter_map(|one| Resident::of(*one).ok()).collect();
+    let all: Vec<ResidentMemory> =
+        family.iter().filter_map(|one| ResidentMemory::of(*one).ok()).collect();
     let private: u64 = all.iter().map(|one| one.peak.saturating_sub(one.shared)).sum();
     let shared = all.iter().map(|one| one.shared).max().unwrap_or(0);
     Ok(own + private + shared)
 }
 
-struct Resident {
+struct ResidentMemory {
     peak: u64,
     shared: u64,
 }
 
-impl Resident {
-    fn of(process: u32) -> anyhow::Result<Resident> {
+impl ResidentMemory {
+    fn of(process: u32) -> anyhow::Result<ResidentMemory> {
         let text = fs::read_to_string(format!("/proc/{process}/status"))?;
         let kilobytes = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -106,16 +108,16 @@ impl Resident {
         };
         let peak = kilobytes("VmHWM:").context("/proc/PID/status has no VmHWM")?;
         let shared = kilobytes("RssShmem:").unwrap_or(0) + kilobytes("RssFile:").unwrap_or(0);
-        Ok(Resident { peak: peak * 1024, shared: shared * 1024 })
+        Ok(ResidentMemory { peak: peak * 1024, shared: shared * 1024 })
     }
 }
 
-/// Bytes that a directory's files take on disk; holes take none.
+/// Returns the bytes that a directory's files take on disk; holes take none.
 pub(crate) fn allocated(dir: &Path) -> anyhow::Result<u64> {
     allocated_by(dir, |_| true)
 }
 
-/// The same, of some of the files.
+/// Returns the bytes on disk of some of a directory's files.
 pub(crate) fn allocated_by(dir: &Path, counts: impl Fn(&Path) -> bool) -> anyhow::Result<u64> {
     let mut bytes = 0;
     each_file(dir, &mut |path| {
@@ -127,8 +129,8 @@ pub(crate) fn allocated_by(dir: &Path, counts: impl Fn(&Path) -> bool) -> anyhow
     Ok(bytes)
 }
 
-/// Bytes up to the last block of each file that is not all zeros: what is in use of files that are
-/// made larger than what they hold.
+/// Returns the bytes up to the last non-zero block of each file: the bytes in use of preallocated
+/// files.
 pub(crate) fn used(dir: &Path) -> anyhow::Result<u64> {
     const BLOCK: usize = 64 << 10;
     let mut bytes = 0;
@@ -152,7 +154,7 @@ pub(crate) fn used(dir: &Path) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// Takes a directory's files out of the page cache, as far as nobody has mapped them.
+/// Evicts a directory's files from the page cache, except mapped pages.
 pub(crate) fn evict(dir: &Path) -> anyhow::Result<()> {
     for _ in 0..PAGE_CACHE_PASSES {
         each_file(dir, &mut |path| {
@@ -178,8 +180,8 @@ fn each_file(dir: &Path, act: &mut dyn FnMut(&Path) -> anyhow::Result<()>) -> an
     Ok(())
 }
 
-/// Waits until the processors have been under a twentieth busy for two seconds: on busy ones a
-/// disk looks many times slower. Gives up after a minute; false then.
+/// Waits until the processors have been less than 5% busy for a time, because a disk looks many
+/// times slower on busy ones. Returns false if that does not happen in a minute.
 pub(crate) fn wait_for_idle(quiet: Duration) -> bool {
     const LONGEST: Duration = Duration::from_secs(60);
     let started = Instant::now();
@@ -200,7 +202,7 @@ pub(crate) fn wait_for_idle(quiet: Duration) -> bool {
     false
 }
 
-/// Ticks spent working, and all ticks.
+/// Returns the busy ticks and all ticks of the processors.
 fn processor_ticks() -> (u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
@@ -215,13 +217,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_spaces_and_brackets_is_stepped_over() {
+    fn a_process_name_with_spaces_and_parentheses_is_skipped() {
         let fields = after_name("12 (a (b) c) S 7 1 1").unwrap();
         assert_eq!(fields, ["S", "7", "1", "1"]);
     }
 
     #[test]
-    fn this_process_is_of_its_own_family_and_has_memory() {
+    fn a_process_is_in_its_own_family_and_has_memory() {
         assert!(family(std::process::id()).unwrap().contains(&std::process::id()));
         assert!(peak_memory(None).unwrap() > 100_000);
     }
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_what_is_held_are_not_in_use() {
+    fn trailing_zeros_are_not_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = vec![0; 1 << 20];
         bytes[70_000] = 1;

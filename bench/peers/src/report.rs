@@ -4,47 +4,47 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::driver::{Found, Of, Round};
+use crate::driver::{Round, RunResults, SystemResults};
 use crate::roster::Name;
 use crate::turn::Figure;
 use crate::work::{HUNDRED, PAYLOAD, STREAMS, Scale, Work};
 
-/// Median, least and greatest.
+/// Returns the median, the least and the greatest value.
 pub(crate) fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
     values.sort_by(f64::total_cmp);
     Some([*values.get(values.len() / 2)?, *values.first()?, *values.last()?])
 }
 
-/// What a table shows of a figure.
+/// The quantity that a table shows.
 #[derive(Clone, Copy)]
-enum Show {
+enum Quantity {
     /// Events or reads a second.
     Rate,
     /// Microseconds for each.
     Microseconds,
-    /// Processor milliseconds for a thousand events.
+    /// Processor milliseconds per thousand events.
     Cpu,
 }
 
-impl Show {
+impl Quantity {
     fn value(self, figure: &Figure) -> f64 {
         match self {
-            Show::Rate => figure.rate,
-            Show::Microseconds => 1e6 / figure.rate,
-            Show::Cpu => figure.cpu * 1e3,
+            Quantity::Rate => figure.rate,
+            Quantity::Microseconds => 1e6 / figure.rate,
+            Quantity::Cpu => figure.cpu * 1e3,
         }
     }
 }
 
-/// The page while it is written, with its footnotes.
+/// The page under construction, with its footnotes.
 struct Page<'a> {
-    found: &'a Found,
+    found: &'a RunResults,
     text: String,
     notes: Vec<String>,
 }
 
-/// The whole page. Syncs that an earlier run counted are passed in if this one counted none.
-pub(crate) fn page(found: &Found, command: &str) -> anyhow::Result<String> {
+/// Makes the whole page.
+pub(crate) fn page(found: &RunResults, command: &str) -> anyhow::Result<String> {
     let mut page = Page { found, text: String::new(), notes: Vec::new() };
     page.head(command)?;
     page.appends()?;
@@ -56,7 +56,7 @@ pub(crate) fn page(found: &Found, command: &str) -> anyhow::Result<String> {
     Ok(page.text)
 }
 
-/// A title over a column, and the work that it shows.
+/// The title of a column and its workload.
 type Column = (&'static str, Work);
 
 const SINGLES: [Column; 4] = [
@@ -103,8 +103,8 @@ impl Page<'_> {
                in 64 categories, each under its expected version. Reads go to {} events in {} streams \
                of {HUNDRED}, half of them contiguous, half interleaved with 99 others.\n\
              - Leftfold runs in process, and so does UmaDB's core; all others are servers on the same \
-               two processors, asked over a socket of this machine. Compare like with like: a \
-               round trip costs what it costs.",
+               two processors, reached over a local socket. Compare like with like: \
+               servers pay for a round trip.",
             today(),
             self.found.minutes,
             machine(),
@@ -129,19 +129,19 @@ impl Page<'_> {
 
     fn appends(&mut self) -> anyhow::Result<()> {
         self.title("Appends of one event under an expected version", "Events a second.")?;
-        self.table(&SINGLES, Show::Rate, true)?;
+        self.table(&SINGLES, Quantity::Rate, true)?;
         self.ratios(&SINGLES)?;
         self.title(
             "Batches of a hundred events of one stream under an expected version",
             "Events a second.",
         )?;
-        self.table(&BATCHES, Show::Rate, true)?;
+        self.table(&BATCHES, Quantity::Rate, true)?;
         self.ratios(&BATCHES)?;
         self.title(
             "Appends on condition that no event with these two tags has come since",
             "Events a second.",
         )?;
-        self.table(&ON_TAGS, Show::Rate, true)?;
+        self.table(&ON_TAGS, Quantity::Rate, true)?;
         self.ratios(&ON_TAGS)
     }
 
@@ -156,13 +156,13 @@ impl Page<'_> {
                 "Microseconds for each, one reader. Cold: first reads of streams far apart.{cold}"
             ),
         )?;
-        self.table(&STREAM_READS, Show::Microseconds, false)?;
+        self.table(&STREAM_READS, Quantity::Microseconds, false)?;
         self.ratios(&STREAM_READS)?;
         self.title("Queries", "Microseconds for each, one reader, in memory.")?;
-        self.table(&QUERIES, Show::Microseconds, false)?;
+        self.table(&QUERIES, Quantity::Microseconds, false)?;
         self.ratios(&QUERIES)?;
         self.title("Replay of everything in the order of the log", "One reader.")?;
-        self.table(&REPLAYS, Show::Rate, false)?;
+        self.table(&REPLAYS, Quantity::Rate, false)?;
         self.ratios(&REPLAYS)
     }
 
@@ -171,7 +171,7 @@ impl Page<'_> {
             "Processor time",
             "Milliseconds for a thousand events, client and server together.",
         )?;
-        self.table(&CPUS, Show::Cpu, false)?;
+        self.table(&CPUS, Quantity::Cpu, false)?;
         let memory = self.note(
             "VmHWM of the server's processes and of the one that asks, or of the one that holds \
              both; what PostgreSQL's processes share counts once. Mapped files count as far as they \
@@ -205,8 +205,8 @@ impl Page<'_> {
         writeln!(
             self.text,
             "\n<a id=\"syncs\"></a>\n\n## Syncs\n\n\
-             One appender, 200 appends of one event, all threads and processes under `strace`; the \
-             last column is what an acknowledged append cost.\n\n\
+             SystemArguments appender, 200 appends of one event, all threads and processes under `strace`; the \
+             last column is the syncs per acknowledged append.\n\n\
              | | system calls | writes that are syncs (O_SYNC, RWF_DSYNC) | syncs an append |\n\
              |---|---|---|---|"
         )?;
@@ -232,7 +232,7 @@ impl Page<'_> {
         let failed: Vec<_> =
             self.found.systems.iter().filter(|(_, of)| !of.failures.is_empty()).collect();
         if !failed.is_empty() {
-            writeln!(self.text, "\n## What failed\n")?;
+            writeln!(self.text, "\n## Failures\n")?;
         }
         for (name, of) in failed {
             for why in &of.failures {
@@ -261,13 +261,13 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Those that had a turn.
-    fn measured(&self) -> Vec<(Name, Of)> {
-        let took_part = |(_, of): &&(Name, Of)| !of.rounds.is_empty();
+    /// Returns the systems that had a turn.
+    fn measured(&self) -> Vec<(Name, SystemResults)> {
+        let took_part = |(_, of): &&(Name, SystemResults)| !of.rounds.is_empty();
         self.found.systems.iter().filter(took_part).cloned().collect()
     }
 
-    fn table(&mut self, columns: &[Column], show: Show, control: bool) -> anyhow::Result<()> {
+    fn table(&mut self, columns: &[Column], show: Quantity, control: bool) -> anyhow::Result<()> {
         let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
         let beside = if control { " the bare loop beside it, syncs a second |" } else { "" };
         writeln!(self.text, "| | {} |{beside}", titles.join(" | "))?;
@@ -288,7 +288,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn shown(&mut self, name: Name, of: &Of, work: Work, show: Show) -> String {
+    fn shown(&mut self, name: Name, of: &SystemResults, work: Work, show: Quantity) -> String {
         let all = of.rounds.iter().filter_map(|round| round.figure(work));
         match spread(all.map(|figure| show.value(figure)).collect()) {
             Some(spread) => cell(Some(spread)),
@@ -299,7 +299,7 @@ impl Page<'_> {
         }
     }
 
-    /// How many times as fast ours is, round by round.
+    /// Adds the ratio of our rate to each other system's, round by round.
     fn ratios(&mut self, columns: &[Column]) -> anyhow::Result<()> {
         let Some(ours) = self.found.of(Name::Leftfold).cloned() else { return Ok(()) };
         let mut rows = String::new();
@@ -323,13 +323,16 @@ impl Page<'_> {
         if !rows.is_empty() {
             let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
             let (titles, lines) = (titles.join(" | "), "---|".repeat(columns.len()));
-            writeln!(self.text, "\nLeftfold is so many times as fast, round by round:\n")?;
-            writeln!(self.text, "| as | {titles} |\n|---|{lines}\n{rows}")?;
+            writeln!(
+                self.text,
+                "\nLeftfold's rate divided by each other system's, round by round:\n"
+            )?;
+            writeln!(self.text, "| | {titles} |\n|---|{lines}\n{rows}")?;
         }
         Ok(())
     }
 
-    /// A footnote's mark; the same note keeps its number.
+    /// Returns the mark of a footnote; equal notes share a number.
     fn note(&mut self, note: &str) -> String {
         let note = note.trim_end_matches('.');
         let at = self.notes.iter().position(|one| one == note).unwrap_or_else(|| {
@@ -345,14 +348,14 @@ impl Round {
         self.figures.iter().find(|(one, _)| *one == work).map(|(_, figure)| figure)
     }
 
-    /// The mean of before and after.
+    /// Returns the mean of the control before and after the appends.
     fn control(&self) -> Option<f64> {
         let all: f64 = self.control.iter().sum();
         (!self.control.is_empty()).then(|| all / self.control.len() as f64)
     }
 }
 
-/// Three digits, or all before the point.
+/// Formats a number with three digits, or with all digits before the point.
 fn thousands(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -387,7 +390,7 @@ fn factor(spread: Option<[f64; 3]>) -> String {
     format!("**{}** ({} to {})", thousands(median), thousands(least), thousands(greatest))
 }
 
-/// Processor, cores, memory, disk, kernel.
+/// Describes processor, cores, memory, disk and kernel.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let after = |text: &str, name: &str| {
@@ -408,7 +411,7 @@ fn machine() -> String {
     )
 }
 
-/// The file system and device under the working directory.
+/// Returns the file system and the device of the working directory.
 fn disk(mounts: &str) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let mut best = BTreeMap::new();
@@ -426,11 +429,11 @@ fn disk(mounts: &str) -> String {
     best.into_values().next_back().unwrap_or_else(|| "?".to_owned())
 }
 
-/// The day, in UTC.
+/// Returns the date in UTC.
 fn today() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let days = since.map_or(0, |since| since.as_secs() / 86_400) as i64;
-    // The civil calendar from days, by eras of 400 years that begin in March.
+    // Convert days to the civil calendar, by eras of 400 years that begin in March.
     let shifted = days + 719_468;
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -455,18 +458,22 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_a_row_for_each_and_notes_what_can_t_be_done() {
+    fn a_page_has_a_row_per_system_and_footnotes() {
         let figure = Figure { rate: 1_000.0, cpu: 0.01 };
         let round = |rate: f64| Round {
             control: vec![2_000.0, 3_000.0],
             figures: vec![(Work::Single(1), Figure { rate, ..figure })],
             memory: Some(5_000_000),
         };
-        let ours = Of { rounds: vec![round(900.0), round(1_000.0)], ..Of::default() };
-        let theirs = Of { rounds: vec![round(100.0), round(50.0)], ..Of::default() };
-        let found = Found {
+        let ours = SystemResults {
+            rounds: vec![round(900.0), round(1_000.0)],
+            ..SystemResults::default()
+        };
+        let theirs =
+            SystemResults { rounds: vec![round(100.0), round(50.0)], ..SystemResults::default() };
+        let found = RunResults {
             systems: vec![(Name::Leftfold, ours), (Name::Nats, theirs)],
-            ..Found::default()
+            ..RunResults::default()
         };
         let text = page(&found, "a command").unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Who takes part: by which name, with which settings, in which version.
+//! The systems: their names, settings and versions.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub(crate) enum Name {
     Nats,
 }
 
-/// What is done with a system, whichever it is.
+/// A task of a child process for one system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Task {
     Load,
@@ -37,7 +37,7 @@ pub(crate) enum Task {
     CountSyncs,
 }
 
-/// Does something with a name's system as a type.
+/// Runs code with a name's system as a type.
 macro_rules! with_system {
     ($name:expr, $system:ident => $done:expr) => {
         match $name {
@@ -46,7 +46,7 @@ macro_rules! with_system {
                 $done
             }
             Name::LeftfoldServer => {
-                type $system = leftfold::Served;
+                type $system = leftfold::LeftfoldServer;
                 $done
             }
             Name::Bare => {
@@ -71,7 +71,7 @@ macro_rules! with_system {
                 type $system = crate::systems::umadb::UmaCore;
                 $done
             }
-            // Without its client there is nothing to be done with it; `have` says so before.
+            // Without its client it cannot run; `install` has reported that before.
             #[cfg(not(feature = "umadb"))]
             Name::Umadb | Name::UmadbCore => {
                 type $system = bare::Bare;
@@ -94,7 +94,7 @@ macro_rules! with_system {
 }
 
 impl Name {
-    /// As a table has it.
+    /// Returns the name in tables.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Name::Leftfold => "**Leftfold**, embedded",
@@ -110,7 +110,7 @@ impl Name {
         }
     }
 
-    /// As files have it, and the command line.
+    /// Returns the name in files and on the command line.
     pub(crate) fn file(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -127,8 +127,8 @@ impl Name {
         })
     }
 
-    /// Gets it if it is not there, and gives its version.
-    pub(crate) fn have(self, cache: &Path) -> anyhow::Result<String> {
+    /// Installs it if it is missing, and returns its version.
+    pub(crate) fn install(self, cache: &Path) -> anyhow::Result<String> {
         Ok(match self {
             Name::Leftfold | Name::LeftfoldServer => "this tree".to_owned(),
             Name::Bare => "this program".to_owned(),
@@ -157,13 +157,15 @@ impl Name {
         })
     }
 
-    /// Its settings and its client, in words.
+    /// Describes its settings and its client.
     pub(crate) fn settings(self) -> String {
         match self {
             Name::Leftfold => "default options, in the process that measures".to_owned(),
-            Name::LeftfoldServer => "`leftfold serve` with default settings, HTTP/2 on loopback; its \
+            Name::LeftfoldServer => {
+                "`leftfold serve` with default settings, HTTP/2 on loopback; its \
                 Rust client over native gRPC, up to 8 connections, appends pipelined"
-                .to_owned(),
+                    .to_owned()
+            }
             Name::Bare => format!(
                 "one thread; a file of zeros; writes of {} bytes (an event) and {} (a hundred), \
                  fdatasync after each",

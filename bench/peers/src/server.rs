@@ -1,5 +1,5 @@
-//! A peer's server: a child of this process with its output in a file, on a port that was free,
-//! ended in good order.
+//! The server of a system: a child process with its output in a file, on a free port, stopped in an
+//! orderly way.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a server may take to answer, and to end.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// The longest wait for a server to answer or to end.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running server. Dropping it kills it.
 pub(crate) struct Server {
@@ -23,7 +23,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program; what it prints goes into a file beside its data.
+    /// Starts a program; its output goes to a file beside its data.
     pub(crate) fn start(mut command: Command, data: &Path, end: Signal) -> anyhow::Result<Server> {
         let log = data.with_extension("log");
         let out = File::options().create(true).append(true).open(&log)?;
@@ -37,7 +37,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits until a look at it succeeds.
+    /// Waits until `look` succeeds.
     pub(crate) async fn ready<T>(
         &mut self,
         mut look: impl AsyncFnMut() -> Option<T>,
@@ -50,14 +50,14 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended with {status}; see {}", self.log.display());
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 bail!("the server does not answer; see {}", self.log.display());
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits until its port takes connections.
+    /// Waits until its port accepts connections.
     pub(crate) async fn listens(&mut self, port: u16) -> anyhow::Result<()> {
         let look = async || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
         self.ready(look).await.map(drop)
@@ -69,10 +69,10 @@ impl Server {
         kill_process(id.context("a process without a number")?, self.end)?;
         let started = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 bail!("the server does not end; see {}", self.log.display());
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -87,20 +87,20 @@ impl Drop for Server {
     }
 }
 
-/// Connections that many share when there are more who ask than connections do any good.
+/// A pool of connections that several sessions share, because more connections would not be faster.
 pub(crate) struct Shared<T> {
     most: usize,
-    /// Those that somebody holds, and how many were given out.
+    /// The connections in use, and how often one was shared.
     held: Mutex<(Vec<Weak<T>>, usize)>,
 }
 
 impl<T> Shared<T> {
-    /// At most so many at a time.
+    /// Makes a pool of at most this number of connections.
     pub(crate) fn new(most: usize) -> Self {
         Shared { most, held: Mutex::default() }
     }
 
-    /// One of them: a new one, or, if there are as many as there may be, the next in turn.
+    /// Returns a new connection, or the next one in turn if the pool is full.
     pub(crate) async fn get(
         &self,
         make: impl Future<Output = anyhow::Result<T>>,
@@ -129,7 +129,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// A port that nobody uses now.
+/// Returns a port that is free now.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn connections_are_shared_when_there_are_enough_and_end_with_their_last_holder() {
+    async fn connections_are_shared_at_the_limit_and_close_with_their_last_user() {
         let shared = Shared::new(2);
         let made = std::cell::Cell::new(0);
         let get = || {

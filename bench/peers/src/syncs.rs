@@ -1,5 +1,5 @@
-//! The proof that durability is equal: `strace` counts what a system syncs while one appender makes
-//! its appends, attached after it has started and detached before it ends.
+//! Shows that durability is equal: `strace` counts a system's syncs while one appender appends. It
+//! is attached after the start and detached before the end.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,26 +16,26 @@ use crate::system::System;
 use crate::turn::{Appender, Line, Turn, print};
 use crate::work::Work;
 
-/// Appends under the eyes of strace, and before.
+/// The appends that are traced, and those before.
 const APPENDS: u64 = 200;
 const BEFORE: u64 = 20;
 const SYNCS: [&str; 4] = ["fdatasync", "fsync", "sync_file_range", "msync"];
 const WRITES: [&str; 4] = ["write", "pwrite64", "writev", "pwritev2"];
-/// What `/proc/PID/fdinfo` has for O_DSYNC; O_SYNC includes it.
+/// The flag in `/proc/PID/fdinfo` for O_DSYNC; O_SYNC includes it.
 const O_DSYNC: u32 = 0o10000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What was counted.
+/// The counts of one system.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Counted {
+pub(crate) struct SyncCounts {
     pub(crate) appends: u64,
-    /// By system call.
+    /// The number of syncs by system call.
     pub(crate) syncs: BTreeMap<String, u64>,
     /// Writes that are syncs: to files opened with O_SYNC or O_DSYNC, or with RWF_DSYNC.
     pub(crate) synced_writes: u64,
 }
 
-impl Counted {
+impl SyncCounts {
     pub(crate) fn per_append(&self) -> f64 {
         let syncs: u64 = self.syncs.values().sum();
         (syncs + self.synced_writes) as f64 / self.appends.max(1) as f64
@@ -79,7 +79,7 @@ fn attach(processes: &[u32], out: &Path) -> anyhow::Result<Child> {
         if let Some(status) = tracer.try_wait()? {
             bail!("strace could not attach and ended with {status}");
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > TIMEOUT {
             tracer.kill()?;
             bail!("strace does not attach");
         }
@@ -88,7 +88,8 @@ fn attach(processes: &[u32], out: &Path) -> anyhow::Result<Child> {
     Ok(tracer)
 }
 
-/// Whether all threads of a process are being traced. One that has ended has nothing to trace.
+/// Returns whether all threads of a process are being traced. A process that has ended counts as
+/// traced.
 fn traced(process: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
     threads.flatten().all(|thread| {
@@ -105,7 +106,7 @@ fn detach(mut tracer: Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files that these processes hold open such that each write is synced.
+/// Returns the open files of the processes whose writes are syncs.
 fn synced_files(processes: &[u32]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for process in processes {
@@ -124,10 +125,10 @@ fn synced_files(processes: &[u32]) -> Vec<PathBuf> {
     files
 }
 
-/// Reads strace's lines: `PID call(FD<path>, ...) = ...`; of a call that another interrupts the
-/// beginning counts and the `resumed` line does not.
-fn counted(text: &str, synced: &[PathBuf]) -> Counted {
-    let mut counted = Counted { appends: APPENDS, ..Counted::default() };
+/// Counts calls in strace's lines: `PID call(FD<path>, ...) = ...`. Of an interrupted call only the
+/// first line counts, not the `resumed` line.
+fn counted(text: &str, synced: &[PathBuf]) -> SyncCounts {
+    let mut counted = SyncCounts { appends: APPENDS, ..SyncCounts::default() };
     for line in text.lines() {
         let call = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
         let Some((name, arguments)) = call.split_once('(') else { continue };

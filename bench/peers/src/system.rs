@@ -1,5 +1,4 @@
-//! What a system must be able to do to stand in the tables. One implementation for each is in
-//! `systems/`; a server of our own becomes one more.
+//! The interface of the measured systems. Each has an implementation in `systems/`.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -11,16 +10,16 @@ use uuid::Uuid;
 use crate::process::{self, Usage};
 use crate::work::Work;
 
-/// An event to be appended. Its id is given, so that whoever keeps ids has to keep them.
+/// An event to append. Its id is given, so that systems that store ids must store this one.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) id: Uuid,
     pub(crate) data: Bytes,
 }
 
-/// An event of the data set that reads are measured on.
+/// An event of the data set for reads.
 #[derive(Debug, Clone)]
-pub(crate) struct Loaded {
+pub(crate) struct DataSetEvent {
     pub(crate) stream: String,
     /// Its number in its stream, from 0.
     pub(crate) version: u64,
@@ -29,15 +28,15 @@ pub(crate) struct Loaded {
     pub(crate) event: Event,
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct ReadResult {
     pub(crate) events: u64,
-    /// Bytes of payload that were held in hand.
+    /// The bytes of payload that were accessed.
     pub(crate) bytes: u64,
 }
 
-impl Seen {
+impl ReadResult {
     pub(crate) fn add(&mut self, payload: usize) {
         self.events += 1;
         self.bytes += payload as u64;
@@ -47,18 +46,18 @@ impl Seen {
 /// What a system is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The data set is written, unmeasured: syncs may be rare, as long as closing makes them up.
+    /// To write the data set, unmeasured: syncs may be rare, if closing syncs everything.
     Load,
-    /// Every acknowledgement waits for its sync.
+    /// To measure: every acknowledgement waits for its sync.
     Measure,
 }
 
-/// Where a system lives.
+/// The directories of a system.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// Its data, and nothing else.
+pub(crate) struct Directories {
+    /// The directory of its data, and of nothing else.
     pub(crate) data: PathBuf,
-    /// What `get` has brought: servers and scripts.
+    /// The directory of downloads: servers and scripts.
     pub(crate) cache: PathBuf,
     pub(crate) purpose: Purpose,
 }
@@ -66,57 +65,57 @@ pub(crate) struct Place {
 /// Bytes on disk.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Disk {
-    /// What holds events and indexes.
+    /// The bytes of events and indexes.
     pub(crate) data: u64,
-    /// What is preallocated, or a journal that is written over again.
+    /// The bytes that are preallocated, or belong to a journal that is overwritten.
     pub(crate) reserve: u64,
 }
 
-/// What an append answers and the next one on the same stream or tags expects: a version, a
-/// sequence or a position, whatever the system goes by. None before the first.
+/// What an append returns, and the next one on the same stream or tags expects: a version, a
+/// sequence or a position, depending on the system. `None` before the first.
 pub(crate) type Mark = Option<u64>;
 
-/// A store, with whatever processes it needs.
+/// A store, with the processes that it needs.
 pub(crate) trait System: Sized + Send + Sync + 'static {
-    /// What one appender or reader holds: a connection, or a handle.
+    /// The handle of one appender or reader, for example a connection.
     type Session: Session;
 
-    /// Why it can't do a work, if it can't; becomes a footnote.
+    /// Returns why it does not support a workload, as a footnote, or `None`.
     fn cannot(work: Work) -> Option<&'static str>;
 
-    /// Opens it, which creates it if it is not there, and returns when it answers.
-    fn open(place: &Place) -> impl Future<Output = anyhow::Result<Self>>;
+    /// Opens the store, creates it if necessary, and returns once it answers.
+    fn open(place: &Directories) -> impl Future<Output = anyhow::Result<Self>>;
 
-    /// One more connection.
+    /// Opens one more session.
     fn session(&self) -> impl Future<Output = anyhow::Result<Self::Session>>;
 
-    /// The first of its server's processes; none if it lives in this one.
+    /// Returns the process id of its server, or `None` if it runs in this process.
     fn server(&self) -> Option<u32> {
         None
     }
 
-    /// What lies on its disk, once it has been loaded and closed.
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    /// Returns the bytes on disk after a load and a close.
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         Ok(Disk { data: process::allocated(&place.data)?, reserve: 0 })
     }
 
-    /// The most memory that it has had resident, ours with its client included.
+    /// Returns the peak of its resident memory, this process included.
     fn peak_memory(&self) -> anyhow::Result<u64> {
         process::peak_memory(self.server())
     }
 
-    /// Processor time so far, ours with its client included.
+    /// Returns its processor time so far, this process included.
     fn cpu(&self) -> anyhow::Result<Usage> {
         process::cpu(self.server())
     }
 
-    /// Ends it in good order.
+    /// Closes it in an orderly way.
     fn close(self) -> impl Future<Output = anyhow::Result<()>>;
 }
 
-/// What one appender or reader does. It waits for each answer before it asks again.
+/// The operations of one appender or reader, which waits for each answer.
 pub(crate) trait Session: Send + 'static {
-    /// One event, if the stream is where it is expected. Returns when it is durable.
+    /// Appends one event if the stream is at the expected mark. Returns when it is durable.
     fn append_single(
         &mut self,
         stream: &str,
@@ -124,7 +123,7 @@ pub(crate) trait Session: Send + 'static {
         event: Event,
     ) -> impl Future<Output = anyhow::Result<Mark>> + Send;
 
-    /// Several events of one stream, all or none, if the stream is where it is expected.
+    /// Appends several events of one stream, all or none, if the stream is at the expected mark.
     fn append_batch(
         &mut self,
         stream: &str,
@@ -132,7 +131,7 @@ pub(crate) trait Session: Send + 'static {
         events: Vec<Event>,
     ) -> impl Future<Output = anyhow::Result<Mark>> + Send;
 
-    /// One event with two tags, if no event with both has come after the mark.
+    /// Appends one event with two tags, if no event with both has come after the mark.
     fn append_on_tags(
         &mut self,
         tags: [&str; 2],
@@ -140,26 +139,33 @@ pub(crate) trait Session: Send + 'static {
         event: Event,
     ) -> impl Future<Output = anyhow::Result<Mark>> + Send;
 
-    /// All events of a stream, in order.
-    fn read_stream(&mut self, stream: &str) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    /// Reads all events of a stream, in order.
+    fn read_stream(
+        &mut self,
+        stream: &str,
+    ) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 
-    /// All events of a category, in the order of the log.
+    /// Reads all events of a category, in the order of the log.
     fn query_category(
         &mut self,
         category: &str,
-    ) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    ) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 
-    /// All events with a tag `owner`, in the order of the log.
-    fn query_tags(&mut self, owner: &str) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    /// Reads all events with a tag `owner`, in the order of the log.
+    fn query_tags(
+        &mut self,
+        owner: &str,
+    ) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 
-    /// Everything, in the order of the log; stops after so many events.
-    fn replay(&mut self, limit: u64) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    /// Reads all events in the order of the log, and stops after `limit` events.
+    fn replay(&mut self, limit: u64) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 
-    /// Writes a part of the data set: a hundred events, of one stream or of a hundred.
-    fn load(&mut self, chunk: Vec<Loaded>) -> impl Future<Output = anyhow::Result<()>> + Send;
+    /// Writes a chunk of the data set: a hundred events, of one stream or of a hundred.
+    fn load(&mut self, chunk: Vec<DataSetEvent>)
+    -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// The answer to what `cannot` has already refused.
+/// Returns the error for an operation that `cannot` excludes.
 pub(crate) fn refused<T>() -> anyhow::Result<T> {
     Err(anyhow::anyhow!("this system can't do that"))
 }

@@ -1,5 +1,6 @@
-//! One system's turn in a round, in a process of its own: so its memory and processor time are its
-//! own, and what it breaks stays broken alone. Prints a line of JSON for each thing it finds.
+//! One system's turn in a round, in a process of its own. So its memory and processor time are
+//! measured alone, and its failures do not affect other systems. It prints a line of JSON for each
+//! result.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,51 +9,51 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Usage};
-use crate::syncs::Counted;
-use crate::system::{Disk, Event, Mark, Place, Purpose, Session, System};
+use crate::syncs::SyncCounts;
+use crate::system::{Directories, Disk, Event, Mark, Purpose, Session, System};
 use crate::systems::bare::{Bare, FRAME};
 use crate::work::{self, CATEGORY_STREAMS, HUNDRED, STREAMS, Scale, Work};
 
-/// What a turn prints.
+/// A line that a turn prints.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Line {
-    /// The data set is written; so much lies on disk.
+    /// The data set is loaded, with its size on disk.
     Loaded { events: u64, seconds: f64, disk: Disk },
-    /// Syncs a second of the bare loop, right before the appends and right after.
+    /// The syncs per second of the bare loop, right before or after the appends.
     Control { rate: f64 },
-    /// A work was done.
+    /// A workload is done.
     Done { work: Work, figure: Figure },
-    /// A work failed.
+    /// A workload failed.
     Failed { work: Work, why: String },
-    /// The most memory that was resident so far.
+    /// The peak of resident memory so far.
     Memory { bytes: u64 },
-    /// What one appender's appends were synced by.
-    Syncs(Counted),
+    /// The syncs of one appender's appends.
+    Syncs(SyncCounts),
 }
 
-/// What a work came to.
+/// The result of a workload.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Figure {
-    /// Events a second for appends and the replay, reads a second for all else.
+    /// Events a second for appends and the replay, reads a second for all others.
     pub(crate) rate: f64,
-    /// Processor seconds of client and server for a thousand events that were written or read.
+    /// Processor seconds of client and server per thousand events that were written or read.
     pub(crate) cpu: f64,
 }
 
-/// What a turn is told.
+/// The parameters of a turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
-    pub(crate) place: Place,
-    /// Where the control's file goes.
+    pub(crate) place: Directories,
+    /// The directory of the control's file.
     pub(crate) beside: PathBuf,
     pub(crate) scale: Scale,
     pub(crate) round: u64,
 }
 
 const CONTROL: Duration = Duration::from_millis(250);
-/// Hot reads go round among so many.
+/// The number of streams that hot reads cycle through.
 const HOT: usize = 10;
-/// Chunks that are written at a time while loading.
+/// The number of chunks that are written concurrently while loading.
 const LOADERS: usize = 4;
 
 pub(crate) fn print(line: &Line) -> anyhow::Result<()> {
@@ -62,11 +63,11 @@ pub(crate) fn print(line: &Line) -> anyhow::Result<()> {
 
 /// Writes the data set.
 pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
-    let place = Place { purpose: Purpose::Load, ..turn.place.clone() };
+    let place = Directories { purpose: Purpose::Load, ..turn.place.clone() };
     let system = S::open(&place).await?;
     let started = Instant::now();
-    // The next events of a stream are as many chunks later as there are groups; so no more at a
-    // time, and each stream's events stay in order.
+    // The next events of a stream come as many chunks later as there are groups. With at most that
+    // concurrency, each stream's events stay in order.
     let mut sessions = Vec::new();
     for _ in 0..turn.scale.groups().clamp(1, LOADERS) {
         sessions.push(system.session().await?);
@@ -82,7 +83,8 @@ pub(crate) async fn load<S: System>(turn: &Turn) -> anyhow::Result<()> {
     print(&Line::Loaded { events: turn.scale.events(), seconds, disk: S::disk_bytes(&place)? })
 }
 
-/// Does all works that the system can do: reads on what was loaded, appends on an empty store.
+/// Runs all workloads that the system supports: reads on the loaded data set, appends on an empty
+/// store.
 pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
     let can = work::ALL.into_iter().filter(|work| S::cannot(*work).is_none());
     let (appends, reads): (Vec<Work>, Vec<Work>) = can.partition(|work| work.appends());
@@ -94,8 +96,8 @@ pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
         print(&Line::Memory { bytes: system.peak_memory()? })?;
         system.close().await?;
     }
-    // Else the fastest would append to the largest store, round after round.
-    let empty = Place { data: turn.place.data.with_extension("empty"), ..turn.place.clone() };
+    // Otherwise the fastest system would append to the largest store.
+    let empty = Directories { data: turn.place.data.with_extension("empty"), ..turn.place.clone() };
     clear(&empty)?;
     let system = S::open(&empty).await?;
     control(turn)?;
@@ -108,15 +110,15 @@ pub(crate) async fn run<S: System>(turn: &Turn) -> anyhow::Result<()> {
     clear(&empty)
 }
 
-async fn open_cold<S: System>(place: &Place) -> anyhow::Result<S> {
+async fn open_cold<S: System>(place: &Directories) -> anyhow::Result<S> {
     process::evict(&place.data)?;
     let system = S::open(place).await?;
-    // Again, because opening reads; what it has mapped stays.
+    // Evict again, because opening reads files; mapped pages stay.
     process::evict(&place.data)?;
     Ok(system)
 }
 
-fn clear(place: &Place) -> anyhow::Result<()> {
+fn clear(place: &Directories) -> anyhow::Result<()> {
     if place.data.exists() {
         std::fs::remove_dir_all(&place.data)?;
     }
@@ -130,7 +132,7 @@ fn show(work: Work, done: anyhow::Result<Figure>) -> anyhow::Result<()> {
     })
 }
 
-/// The bare loop, for a moment.
+/// Runs the bare loop for a moment.
 fn control(turn: &Turn) -> anyhow::Result<()> {
     let bare = Bare::create(&turn.beside)?.handle();
     let (started, mut times) = (Instant::now(), 0_u32);
@@ -141,7 +143,7 @@ fn control(turn: &Turn) -> anyhow::Result<()> {
     print(&Line::Control { rate: f64::from(times) / started.elapsed().as_secs_f64() })
 }
 
-/// Measures something that is done over and over by one.
+/// Measures repeated operations of one caller.
 struct Meter<'a, S> {
     system: &'a S,
     before: Usage,
@@ -174,7 +176,7 @@ async fn read<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Result<
     }
 }
 
-/// Streams that nobody has read since the page cache was emptied, far from each other.
+/// Reads streams that were not read since the page cache was emptied, far from each other.
 async fn cold<S: System>(
     system: &S,
     session: &mut S::Session,
@@ -273,7 +275,8 @@ async fn append<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Resul
     for number in 0..in_flight {
         appenders.push(Appender::new(system.session().await?, work, turn, number, in_flight));
     }
-    // One append each, unmeasured: a connection's first one looks up what the others know.
+    // One unmeasured append each, because a connection's first append looks up what later ones
+    // reuse.
     appenders = together(appenders, |mut appender| async {
         appender.append().await?;
         Ok(appender)
@@ -286,7 +289,7 @@ async fn append<S: System>(system: &S, work: Work, turn: &Turn) -> anyhow::Resul
     meter.stop(events, events)
 }
 
-/// Runs something for each appender at the same time. A single one stays on this thread.
+/// Runs something for each appender concurrently. A single one stays on this thread.
 async fn together<A, T, F>(all: Vec<A>, act: impl Fn(A) -> F) -> anyhow::Result<Vec<T>>
 where
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
@@ -305,13 +308,13 @@ where
     Ok(done)
 }
 
-/// One who appends to streams of its own, one after the other, and waits for each answer.
+/// Appends to its own streams, one append after the other, and waits for each answer.
 pub(crate) struct Appender<T> {
     session: T,
     work: Work,
     round: u64,
     number: u64,
-    /// Where each stream, or pair of tags, is, and its name.
+    /// The name of each stream or pair of tags, and its last mark.
     marks: Vec<(String, Mark)>,
     done: u64,
 }
@@ -326,7 +329,7 @@ impl<T: Session> Appender<T> {
     ) -> Self {
         let round = turn.round;
         let of_work = index(work);
-        // 64 categories, because some lock by category.
+        // Use 64 categories, because some systems lock by category.
         let name = |n| (format!("r{round}w{of_work}k{}-{number}-{n}", number % 64), None);
         let marks = (0..(STREAMS / in_flight).max(1)).map(name).collect();
         Appender { session, work, round, number: number as u64, marks, done: 0 }

@@ -1,43 +1,43 @@
-//! The works that are measured, and the data set that reads are measured on.
+//! The workloads, and the data set for reads.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::system::{Event, Loaded};
+use crate::system::{DataSetEvent, Event};
 
-/// Bytes of an event's payload.
+/// The bytes of an event's payload.
 pub(crate) const PAYLOAD: usize = 256;
-/// Events of an append in a batch, and of a stream that is read.
+/// The events of a batch, and of a stream that is read.
 pub(crate) const HUNDRED: usize = 100;
-/// Streams that all appenders of a work share out among themselves.
+/// The number of streams, which all appenders of a workload share out.
 pub(crate) const STREAMS: usize = 1_024;
-/// Streams of a contiguous category, so that a category query yields a thousand events.
+/// The streams of a contiguous category, so that a category query yields a thousand events.
 pub(crate) const CATEGORY_STREAMS: usize = 10;
-/// Events with the same tag in the data set.
+/// The events with the same tag in the data set.
 const OWNED: usize = 100;
 
-/// One thing that is measured.
+/// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Work {
-    /// Streams of a hundred events that lie side by side, nothing in memory.
+    /// Cold reads of streams of a hundred adjacent events.
     ColdContiguous,
-    /// The same, of streams whose events lie far apart.
+    /// Cold reads of streams whose events are far apart.
     ColdInterleaved,
     HotContiguous,
     HotInterleaved,
     Category,
     Tag,
     Replay,
-    /// Single events, with so many in flight.
+    /// Single events, this number in flight.
     Single(usize),
-    /// Batches of a hundred, with so many in flight.
+    /// Batches of a hundred events, this number in flight.
     Batch(usize),
-    /// Single events under a condition on two tags, with so many in flight.
+    /// Single events with a condition on two tags, this number in flight.
     OnTags(usize),
 }
 
-/// In the order in which they are done: what must be cold comes first.
+/// All workloads, in the order of a turn: cold reads come first.
 pub(crate) const ALL: [Work; 15] = [
     Work::ColdContiguous,
     Work::ColdInterleaved,
@@ -57,27 +57,27 @@ pub(crate) const ALL: [Work; 15] = [
 ];
 
 impl Work {
-    /// Whether it writes.
+    /// Returns whether it writes.
     pub(crate) fn appends(self) -> bool {
         matches!(self, Work::Single(_) | Work::Batch(_) | Work::OnTags(_))
     }
 
-    /// Whether it writes several events at a time.
+    /// Returns whether it writes several events at a time.
     pub(crate) fn in_batches(self) -> bool {
         matches!(self, Work::Batch(_))
     }
 }
 
-/// How much of everything.
+/// The sizes of a run.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Scale {
-    /// How long appends are measured.
+    /// How long appends are measured, in seconds.
     pub(crate) append_seconds: f64,
-    /// How long hot reads, queries and replays are measured.
+    /// How long hot reads, queries and replays are measured, in seconds.
     pub(crate) read_seconds: f64,
-    /// Streams that are read cold.
+    /// The number of streams that are read cold.
     pub(crate) cold_reads: usize,
-    /// Contiguous streams of the data set; as many interleaved ones beside them.
+    /// The number of contiguous streams in the data set; there are as many interleaved ones.
     pub(crate) streams: usize,
 }
 
@@ -87,17 +87,18 @@ impl Scale {
     pub(crate) const QUICK: Scale =
         Scale { append_seconds: 0.1, read_seconds: 0.05, cold_reads: 5, streams: 100 };
 
-    /// Events of the data set.
+    /// Returns the number of events in the data set.
     pub(crate) fn events(&self) -> u64 {
         2 * (self.streams * HUNDRED) as u64
     }
 
-    /// A contiguous stream; its category has ten.
+    /// Returns the name of a contiguous stream; its category has ten streams.
     pub(crate) fn contiguous(n: usize) -> String {
         format!("c{}-{}", n / CATEGORY_STREAMS, n % CATEGORY_STREAMS)
     }
 
-    /// An interleaved stream; its category has a hundred, which were written in turns.
+    /// Returns the name of an interleaved stream; its category has a hundred streams, written in
+    /// turns.
     pub(crate) fn interleaved(n: usize) -> String {
         format!("i{}-{}", n / HUNDRED, n % HUNDRED)
     }
@@ -110,15 +111,15 @@ impl Scale {
         (self.streams * HUNDRED / OWNED).max(1)
     }
 
-    /// Interleaved categories.
+    /// Returns the number of interleaved categories.
     pub(crate) fn groups(&self) -> usize {
         self.streams / HUNDRED
     }
 
-    /// The data set in the order in which it is written: the contiguous streams, then the
-    /// interleaved ones. A chunk is one stream's hundred events, or an event of each of a hundred
-    /// streams of one category.
-    pub(crate) fn chunks(self) -> impl Iterator<Item = Vec<Loaded>> {
+    /// Returns the data set in the order of its writing: the contiguous streams, then the
+    /// interleaved ones. A chunk has a hundred events, of one stream, or one of each stream in a
+    /// category of a hundred.
+    pub(crate) fn chunks(self) -> impl Iterator<Item = Vec<DataSetEvent>> {
         let contiguous = (0..self.streams).map(move |stream| {
             let of = |version| self.loaded(Scale::contiguous(stream), stream, version);
             (0..HUNDRED).map(of).collect()
@@ -135,23 +136,24 @@ impl Scale {
         contiguous.chain(interleaved)
     }
 
-    fn loaded(&self, stream: String, number: usize, version: usize) -> Loaded {
+    fn loaded(&self, stream: String, number: usize, version: usize) -> DataSetEvent {
         let event = number * HUNDRED + version;
-        // Only the contiguous half has owners, so that each has a hundred events.
-        let owner = if number < self.streams { self.owner(event) } else { "nobody".to_owned() };
-        Loaded { stream, version: version as u64, owner, event: self::event(event as u128) }
+        // Only the contiguous half has owners, so that each owner has a hundred events.
+        let owner = if number < self.streams { self.owner(event) } else { "no-one".to_owned() };
+        DataSetEvent { stream, version: version as u64, owner, event: self::event(event as u128) }
     }
 }
 
-/// An event of its own id. Ids look random, as people's do.
+/// Returns an event with an id of its own. The ids look random, like those of users.
 pub(crate) fn event(number: u128) -> Event {
-    // An odd factor: no two numbers below 2^128 share a product.
+    // The factor is odd, so different numbers below 2^128 have different products.
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let id = uuid::Builder::from_random_bytes(mixed.to_be_bytes()).into_uuid();
     Event { id, data: payload(number as usize) }
 }
 
-/// Random letters, others for each event, cut from a pool so that making them costs nothing.
+/// Returns random letters, different ones for each event, cut from a pool so that making them is
+/// cheap.
 fn payload(number: usize) -> Bytes {
     const POOL: usize = 1 << 20;
     static LETTERS: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
@@ -169,7 +171,7 @@ fn payload(number: usize) -> Bytes {
     LETTERS.get_or_init(make).slice(from..from + PAYLOAD)
 }
 
-/// The id of the n-th event of an appender in a round.
+/// Returns the n-th event of an appender in a round, with its id.
 pub(crate) fn appended(round: u64, work: u64, appender: u64, n: u64) -> Event {
     let number = 1 << 120
         | u128::from(round) << 100
@@ -188,9 +190,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_data_set_is_what_the_reads_expect() {
+    fn the_data_set_has_the_events_that_reads_expect() {
         let scale = Scale { streams: 200, ..Scale::QUICK };
-        let all: Vec<Loaded> = scale.chunks().flatten().collect();
+        let all: Vec<DataSetEvent> = scale.chunks().flatten().collect();
         assert_eq!(all.len() as u64, scale.events());
         let ids: HashSet<Uuid> = all.iter().map(|one| one.event.id).collect();
         assert_eq!(ids.len(), all.len());

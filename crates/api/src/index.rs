@@ -1,5 +1,8 @@
 //! Named indexes: a named query whose events the store lists, optionally in partitions.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::error::Invalid;
 use crate::names;
 use crate::names::id_of;
@@ -101,6 +104,36 @@ impl IndexDefinition {
     }
 }
 
+/// As [`PartitionKey::from_str`] reads it.
+impl fmt::Display for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartitionKey::Stream => f.write_str("stream"),
+            PartitionKey::StreamId => f.write_str("stream-id"),
+            PartitionKey::Tag(key) => write!(f, "tag:{key}"),
+        }
+    }
+}
+
+impl FromStr for PartitionKey {
+    type Err = Invalid;
+
+    /// Reads `stream`, `stream-id` or `tag:KEY`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.split_once(':') {
+            None if text == "stream" => Ok(PartitionKey::Stream),
+            None if text == "stream-id" => Ok(PartitionKey::StreamId),
+            Some(("tag", key)) => Ok(PartitionKey::Tag(key.to_owned())),
+            _ => {
+                let message = format!(
+                    "{text:?} is not the key of a partition: write stream, stream-id or tag:KEY"
+                );
+                Err(Invalid::new("index_partitions_invalid", message))
+            }
+        }
+    }
+}
+
 impl Partitioning {
     fn check(&self) -> Result<(), Invalid> {
         let count = self.count;
@@ -178,6 +211,17 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_of_partitions_are_read_back_as_they_were_printed() {
+        for text in ["stream", "stream-id", "tag:customer", "tag:a:b"] {
+            assert_eq!(text.parse::<PartitionKey>().unwrap().to_string(), text);
+        }
+        for text in ["", "stream:", "streams", "tag", "category"] {
+            let error = text.parse::<PartitionKey>().unwrap_err();
+            assert_eq!(error.code, "index_partitions_invalid", "{text}");
         }
     }
 

@@ -17,6 +17,7 @@ mod partitions;
 mod query;
 mod read;
 pub mod record;
+mod record_format;
 mod recorded;
 mod retention;
 mod shared;
@@ -43,6 +44,7 @@ pub use query::{Facts, Field, IndexPartition, Query, Span, Value};
 pub use read::{
     Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage, Subscribe,
 };
+pub use record_format::RecordFormat;
 pub use recorded::Recorded;
 pub use retention::{Retention, RetentionRule};
 pub use time::Timestamp;

@@ -1,5 +1,5 @@
-//! Where streams, checkpoints and queries lie in a store of many partitions. `docs/partitions.md`
-//! says what such a store can do.
+//! The partition of streams, checkpoints and queries in a store of many partitions. `docs/partitions.md`
+//! describes such a store.
 
 use std::fmt::Display;
 
@@ -8,13 +8,13 @@ use crate::index::murmur2;
 use crate::names::{SYSTEM, id_of};
 use crate::query::{Field, Query, Value};
 
-/// The streams with the retention settings of users' streams: each lies beside its stream.
+/// The prefix of settings streams. Each is in the partition of the stream whose retention it sets.
 const SETTINGS_OF: &str = "$stream-";
 
-/// Returns the partition of a stream or a checkpoint in a store of so many partitions.
+/// Returns the partition of a stream or a checkpoint in a store with this number of partitions.
 ///
-/// It is Kafka's `murmur2`, without its sign, of what stands behind the category: `order-7` and
-/// `invoice-7` lie together. System streams lie in partition 0.
+/// It is Kafka's `murmur2`, without its sign bit, of the part of the name after the category: `order-7` and
+/// `invoice-7` are in the same partition. System streams are in partition 0.
 ///
 /// ```
 /// use leftfold_api::partition_of;
@@ -31,8 +31,8 @@ pub fn partition_of(name: &str, partitions: u32) -> u32 {
 }
 
 impl Query {
-    /// Returns the only partition that can hold events of the query, or `None` if several can. Named
-    /// indexes must be expanded: what they list is not known here.
+    /// Returns the only partition that can hold events of the query, or `None` if several can. Named indexes
+    /// must be expanded first.
     ///
     /// ```
     /// use leftfold_api::{Query, partition_of};
@@ -63,14 +63,14 @@ impl Query {
     }
 }
 
-/// Returns the value that all have, or `None`.
+/// Returns the value that all items have, or `None`.
 fn only(mut values: impl Iterator<Item = Option<u32>>) -> Option<u32> {
     let first = values.next()??;
     values.all(|value| value == Some(first)).then_some(first)
 }
 
 impl Invalid {
-    /// Returns the refusal of something that one partition alone can do, such as "an append".
+    /// Returns the error for an operation over several partitions, such as "an append".
     pub fn crosses_partitions(what: impl Display) -> Self {
         let message = format!(
             "{what} must lie in one partition of the store, but it crosses partitions; use streams \
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_behind_the_category_decides_the_partition() {
+    fn the_name_after_the_category_decides_the_partition() {
         for (one, other) in [("order-7", "invoice-7"), ("7", "order-7"), ("$stream-a-7", "b-7")] {
             assert_eq!(partition_of(one, 64), partition_of(other, 64), "{one} {other}");
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_streams_that_lie_together_has_a_single_partition() {
+    fn a_query_of_streams_of_one_partition_has_a_single_partition() {
         let of_7 = Some(partition_of("order-7", 64));
         for (query, partition) in [
             ("stream:order-7", of_7),

@@ -17,7 +17,7 @@ const FLAG_SCAVENGED: u16 = 4;
 /// The record is the placeholder of an event that was lost by damage.
 const FLAG_LOST: u16 = 8;
 /// Flags that this release knows.
-const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED | FLAG_LOST;
+pub(crate) const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED | FLAG_LOST;
 
 /// The type of placeholders of lost events.
 const LOST_TYPE: &str = "$Lost";
@@ -348,6 +348,16 @@ impl<'a> Layout<'a> {
         let header = EventHeader { metadata: U32::ZERO, data: U32::ZERO, ..header };
         let names = EventHeader::SIZE..self.range(Field::Metadata).start;
         [header.as_bytes(), self.bytes.get(names).unwrap_or_default()].concat()
+    }
+
+    /// Returns the flags of the header.
+    pub fn flags(&self) -> u16 {
+        self.header.flags.get()
+    }
+
+    /// Returns how the data is compressed or encrypted; 0 is not at all.
+    pub fn codec(&self) -> u8 {
+        self.header.codec
     }
 
     /// Returns the version of the data's schema.

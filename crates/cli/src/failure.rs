@@ -4,10 +4,10 @@ use leftfold::reactor::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 use leftfold_server::{CertificateError, ConfigError, StartError};
 
-/// Says on standard error what went wrong: its stable code, and a sentence.
+/// Prints an error to standard error: its stable code and its message.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if closed_pipe(error) {
-        // Whoever read the output has had enough, as `head` does.
+    if is_closed_pipe(error) {
+        // The reader closed the pipe, as `head` does.
         return ExitCode::SUCCESS;
     }
     match code(error) {
@@ -27,14 +27,14 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let reactor = || cause.downcast_ref::<ReactorError>().map(Coded::code);
         let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
         let start = || cause.downcast_ref::<StartError>().map(StartError::code);
-        let made = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
-        let served = || config().or_else(start).or_else(made);
+        let certificate = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
+        let served = || config().or_else(start).or_else(certificate);
         let stored = append.or_else(read).or_else(open).or_else(invalid).or_else(backup);
         stored.or_else(reactor).or_else(served)
     })
 }
 
-fn closed_pipe(error: &anyhow::Error) -> bool {
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
         io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)

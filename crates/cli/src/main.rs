@@ -14,7 +14,8 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// A third faster than the C library's where many threads append: what one allocates, another frees.
+/// A third faster than the C library's allocator where many threads append: one thread allocates what
+/// another frees.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -22,28 +23,28 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Command::Demo(demo) => commands::demo::run(&demo),
-        Command::Ingest(ingest) => commands::ingest::run(&args.place, &ingest),
-        Command::Append(append) => commands::append::run(&args.place, append),
-        Command::Read(read) => commands::read::run(&args.place, &read),
-        Command::Subscribe(subscribe) => commands::subscribe::run(&args.place, &subscribe),
-        Command::Streams(streams) => commands::streams::run(&args.place, &streams),
-        Command::Index(index) => commands::index::run(&args.place, index.action),
-        Command::Parked(parked) => commands::parked::run(&args.place, &parked.action),
-        Command::Retention(retention) => commands::retention::run(&args.place, retention.action),
-        Command::Delete(delete) => commands::retention::delete(&args.place, &delete),
-        Command::Scavenge { dry_run } => commands::scavenge::run(&args.place, dry_run),
-        Command::Pack => commands::pack::run(&args.place),
-        Command::Stat => commands::stat::run(&args.place),
-        Command::Verify => commands::verify::run(&args.place),
-        Command::Backup(backup) => commands::backup::run(&args.place, &backup),
-        Command::Restore(restore) => commands::backup::run_restore(&args.place, &restore),
-        Command::Repair(repair) => commands::repair::run(&args.place, &repair),
+        Command::Ingest(ingest) => commands::ingest::run(&args.location, &ingest),
+        Command::Append(append) => commands::append::run(&args.location, append),
+        Command::Read(read) => commands::read::run(&args.location, &read),
+        Command::Subscribe(subscribe) => commands::subscribe::run(&args.location, &subscribe),
+        Command::Streams(streams) => commands::streams::run(&args.location, &streams),
+        Command::Index(index) => commands::index::run(&args.location, index.action),
+        Command::Parked(parked) => commands::parked::run(&args.location, &parked.action),
+        Command::Retention(retention) => commands::retention::run(&args.location, retention.action),
+        Command::Delete(delete) => commands::retention::delete(&args.location, &delete),
+        Command::Scavenge { dry_run } => commands::scavenge::run(&args.location, dry_run),
+        Command::Pack => commands::pack::run(&args.location),
+        Command::Stat => commands::stat::run(&args.location),
+        Command::Verify => commands::verify::run(&args.location),
+        Command::Backup(backup) => commands::backup::run(&args.location, &backup),
+        Command::Restore(restore) => commands::backup::run_restore(&args.location, &restore),
+        Command::Repair(repair) => commands::repair::run(&args.location, &repair),
         Command::Serve(settings) => commands::serve::run(&settings),
         Command::Cert(cert) => commands::serve::certificate(&cert),
-        Command::User(user) => commands::accounts::user(&args.place, &user),
-        Command::Group(group) => commands::accounts::group(&args.place, &group),
-        Command::Token(token) => commands::accounts::token(&args.place, &token),
-        Command::Grant(grant) => commands::accounts::grant(&args.place, &grant),
+        Command::User(user) => commands::accounts::user(&args.location, &user),
+        Command::Group(group) => commands::accounts::group(&args.location, &group),
+        Command::Token(token) => commands::accounts::token(&args.location, &token),
+        Command::Grant(grant) => commands::accounts::grant(&args.location, &grant),
         Command::Config(settings) => commands::serve::config(&settings),
     };
     done.unwrap_or_else(|error| failure::report(&error))

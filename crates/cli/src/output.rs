@@ -1,4 +1,4 @@
-//! What goes to standard output: tables for people, one JSON object a line for programs.
+//! Standard output: tables on a terminal, one JSON object a line for programs.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -10,14 +10,15 @@ use leftfold::{JSON, Recorded};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// So much of an event's data is shown in a table.
-const SHOWN: usize = 60;
+/// Characters of an event's data in a table.
+const MAX_SHOWN: usize = 60;
 
+/// Whether standard output is a terminal.
 pub(crate) fn for_people() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// A table without lines, as wide as the terminal.
+/// Makes a table without lines, as wide as the terminal.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -25,7 +26,7 @@ pub(crate) fn table(columns: &[&str]) -> Table {
     table
 }
 
-/// Numbers with thousands apart.
+/// Formats a number with commas between thousands.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
@@ -52,7 +53,7 @@ struct Line<'a> {
     data: Content<'a>,
 }
 
-/// Bytes in JSON: themselves if they are JSON, a string if they are text, else base64.
+/// Bytes as JSON: unchanged if they are JSON, a string if they are text, else base64.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
@@ -103,13 +104,13 @@ pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Res
 pub(crate) const EVENT_COLUMNS: [&str; 6] =
     ["position", "event time", "stream", "version", "type", "data"];
 
-/// An event as a row of a table.
+/// Makes the row of an event.
 pub(crate) fn row(event: &Recorded) -> Vec<String> {
     let data = event.data();
     let text = String::from_utf8_lossy(&data);
     let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().count() > SHOWN {
+        text.chars().take(MAX_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() > MAX_SHOWN {
         shown.push('\u{2026}');
     }
     vec![
@@ -122,7 +123,7 @@ pub(crate) fn row(event: &Recorded) -> Vec<String> {
     ]
 }
 
-/// A bar on standard error, if that is a terminal.
+/// Makes a progress bar on standard error, hidden if that is no terminal.
 pub(crate) fn progress(template: &str) -> anyhow::Result<ProgressBar> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(template)?);

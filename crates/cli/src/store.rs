@@ -5,81 +5,83 @@ use leftfold::{
     Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 
-use crate::args::Place;
+use crate::args::Location;
 
-/// The store that a command works on.
+/// The store of a command.
 pub(crate) enum Store {
     /// In a directory of this machine.
-    Here(Embedded),
-    /// At the other end of a network.
-    There(Client),
+    Embedded(Embedded),
+    /// On a server.
+    Remote(Client),
 }
 
-/// What a command follows.
-pub(crate) enum Following {
-    Here(LiveSubscription),
-    There(RemoteSubscription),
+/// The subscription of a command.
+pub(crate) enum AnySubscription {
+    Embedded(LiveSubscription),
+    Remote(RemoteSubscription),
 }
 
 impl Store {
-    /// The server's store, or the one that is in the directory.
-    pub(crate) fn existing(place: &Place) -> anyhow::Result<Self> {
-        match &place.server {
-            Some(url) => connect(place, url),
-            None => Ok(Store::Here(Embedded::open_existing(&place.data, options(place))?)),
+    /// Opens the server's store, or the one in the directory.
+    pub(crate) fn existing(location: &Location) -> anyhow::Result<Self> {
+        match &location.server {
+            Some(url) => connect(location, url),
+            None => {
+                Ok(Store::Embedded(Embedded::open_existing(&location.data, options(location))?))
+            }
         }
     }
 
-    /// The server's store, or the one in the directory, which is made if there is none.
-    pub(crate) fn open(place: &Place) -> anyhow::Result<Self> {
-        match &place.server {
-            Some(url) => connect(place, url),
-            None => Ok(Store::Here(Embedded::open(&place.data, options(place))?)),
+    /// Opens the server's store, or the one in the directory, and creates that if there is none.
+    pub(crate) fn open(location: &Location) -> anyhow::Result<Self> {
+        match &location.server {
+            Some(url) => connect(location, url),
+            None => Ok(Store::Embedded(Embedded::open(&location.data, options(location))?)),
         }
     }
 }
 
-/// Refuses a server, for a command that works on a store's files.
-pub(crate) fn only_here(place: &Place, command: &str) -> anyhow::Result<()> {
-    if place.server.is_none() {
+/// Returns an error if a server is given, for a command that works on a store's files.
+pub(crate) fn refuse_server(location: &Location, command: &str) -> anyhow::Result<()> {
+    if location.server.is_none() {
         return Ok(());
     }
     let message = format!(
-        "{command} works on the files of a store, which a server has open: run it on the server's \
-         machine with --data and without --server, while no server runs"
+        "{command} works on the files of a store, so it expects --data and no --server: stop the \
+         server and run it on the server's machine"
     );
     Err(ReadError::from(Invalid::new("not_over_network", message)).into())
 }
 
-pub(crate) fn options(place: &Place) -> Options {
-    Options { compression: place.packing, ..Options::default() }
+pub(crate) fn options(location: &Location) -> Options {
+    Options { compression: location.packing, ..Options::default() }
 }
 
-fn connect(place: &Place, url: &str) -> anyhow::Result<Store> {
+fn connect(location: &Location, url: &str) -> anyhow::Result<Store> {
     let mut builder = Client::builder(url);
-    if let Some(file) = &place.ca {
+    if let Some(file) = &location.ca {
         builder = builder.ca_file(file)?;
     }
-    if let Some(token) = &place.token {
+    if let Some(token) = &location.token {
         builder = builder.token(token);
-    } else if let Some(user) = &place.asking {
-        builder = builder.basic(user, place.password.as_deref().unwrap_or_default());
+    } else if let Some(user) = &location.asking {
+        builder = builder.basic(user, location.password.as_deref().unwrap_or_default());
     }
-    Ok(Store::There(pollster::block_on(builder.connect())?))
+    Ok(Store::Remote(pollster::block_on(builder.connect())?))
 }
 
-/// The same call of whichever store it is.
+/// Calls a method of either store.
 macro_rules! either {
     ($store:ident, $method:ident($($argument:expr),*)) => {
         match $store {
-            Store::Here(store) => EventStore::$method(store, $($argument),*).await,
-            Store::There(store) => EventStore::$method(store, $($argument),*).await,
+            Store::Embedded(store) => EventStore::$method(store, $($argument),*).await,
+            Store::Remote(store) => EventStore::$method(store, $($argument),*).await,
         }
     };
 }
 
 impl EventStore for Store {
-    type Subscription = Following;
+    type Subscription = AnySubscription;
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         either!(self, append(append))
@@ -89,10 +91,10 @@ impl EventStore for Store {
         either!(self, read(read))
     }
 
-    async fn subscribe(&self, subscribe: Subscribe) -> Result<Following, ReadError> {
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<AnySubscription, ReadError> {
         Ok(match self {
-            Store::Here(store) => Following::Here(store.subscribe(subscribe).await?),
-            Store::There(store) => Following::There(store.subscribe(subscribe).await?),
+            Store::Embedded(store) => AnySubscription::Embedded(store.subscribe(subscribe).await?),
+            Store::Remote(store) => AnySubscription::Remote(store.subscribe(subscribe).await?),
         })
     }
 
@@ -157,25 +159,25 @@ impl EventStore for Store {
     }
 }
 
-impl Subscription for Following {
+impl Subscription for AnySubscription {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         match self {
-            Following::Here(subscription) => subscription.next().await,
-            Following::There(subscription) => subscription.next().await,
+            AnySubscription::Embedded(subscription) => subscription.next().await,
+            AnySubscription::Remote(subscription) => subscription.next().await,
         }
     }
 
     fn ready(&mut self) -> Option<Delivery> {
         match self {
-            Following::Here(subscription) => subscription.ready(),
-            Following::There(subscription) => subscription.ready(),
+            AnySubscription::Embedded(subscription) => subscription.ready(),
+            AnySubscription::Remote(subscription) => subscription.ready(),
         }
     }
 
     fn cursor(&self) -> Cursor {
         match self {
-            Following::Here(subscription) => subscription.cursor(),
-            Following::There(subscription) => subscription.cursor(),
+            AnySubscription::Embedded(subscription) => subscription.cursor(),
+            AnySubscription::Remote(subscription) => subscription.cursor(),
         }
     }
 }

@@ -7,8 +7,8 @@ const FIRST: Duration = Duration::from_millis(20);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Pauses that double, each of a random length between half of it and all of it: many clients that
-/// lost the same server do not come back as one.
+/// Back-off with jitter: pauses that double, each shortened by a random part of up to one half. So
+/// many clients that lost the same server do not reconnect at once.
 pub(crate) struct Backoff {
     next: Duration,
 }
@@ -18,12 +18,12 @@ impl Backoff {
         Backoff { next: FIRST }
     }
 
-    /// Begins anew, after something has worked.
+    /// Begins again with the first pause, after a success.
     pub(crate) fn reset(&mut self) {
         self.next = FIRST;
     }
 
-    /// Waits, unless that would go beyond the deadline: then it is false, at once.
+    /// Waits and returns true; returns false at once if the pause would end after the deadline.
     pub(crate) async fn pause(&mut self, deadline: Instant) -> bool {
         let pause = self.length();
         let until = Instant::now() + pause;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_limit_and_begin_anew() {
+    fn pauses_grow_up_to_a_limit_and_reset() {
         let mut backoff = Backoff::new();
         let lengths: Vec<_> = (0..12).map(|_| backoff.length()).collect();
         assert!(lengths[0] >= FIRST / 2 && lengths[0] <= FIRST, "{lengths:?}");

@@ -13,25 +13,25 @@ use crate::calls::{Calls, Credentials};
 use crate::client::Client;
 use crate::runtime;
 
-/// How long a call may take with all its attempts, unless said otherwise.
+/// The default time of a call with all its attempts.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a subscription goes on without a server, unless said otherwise.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Appends on their way, unless said otherwise: as many as a server takes of one call.
+/// The default time within which a subscription must find its server again.
+const RECONNECT_TIME: Duration = Duration::from_secs(300);
+/// The default number of appends in flight: as many as a server accepts of one call.
 const IN_FLIGHT: usize = 1_024;
-/// A connection must be made within this time.
-const CONNECT: Duration = Duration::from_secs(5);
-/// A server is asked after so long whether it is there, and must answer within as long.
-const PING: Duration = Duration::from_secs(10);
-/// What a server may send of one answer before it is taken: a few messages.
+/// The time for making a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// The interval of HTTP/2 pings, and the time for the answer to one.
+const PING_TIME: Duration = Duration::from_secs(10);
+/// Bytes that a server may send of one answer before the client reads them: a few messages.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// What it may send of all answers. Much more, so that an answer that nobody takes does not hold up
-/// the others.
+/// Bytes that it may send of all answers. Much more, so that an unread answer does not block the
+/// others.
 const CONNECTION_WINDOW: u32 = 1 << 30;
-/// The largest frame of HTTP/2: a message of many events comes in one piece.
+/// The largest frame of HTTP/2: a message of many events fits into one.
 const FRAME: u32 = 256 << 10;
 
-/// How a client connects.
+/// The settings of a client's connection.
 #[derive(Clone)]
 pub struct Builder {
     url: String,
@@ -39,7 +39,7 @@ pub struct Builder {
     ca: Option<Vec<u8>>,
     server_name: Option<String>,
     timeout: Duration,
-    patience: Duration,
+    reconnect_time: Duration,
     in_flight: usize,
     handle: Option<Handle>,
 }
@@ -52,34 +52,34 @@ impl Builder {
             ca: None,
             server_name: None,
             timeout: TIMEOUT,
-            patience: PATIENCE,
+            reconnect_time: RECONNECT_TIME,
             in_flight: IN_FLIGHT,
             handle: None,
         }
     }
 
-    /// As a user with a password. Over a network use `https`: it is sent as it is.
+    /// Authenticates as a user with a password, which is sent unencrypted without `https`.
     #[must_use]
     pub fn basic(mut self, user: &str, password: &str) -> Self {
         self.credentials = Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
         self
     }
 
-    /// As a service with a token. Over a network use `https`: it is sent as it is.
+    /// Authenticates with a service's token, which is sent unencrypted without `https`.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.credentials = Some(format!("Bearer {token}"));
         self
     }
 
-    /// Trusts the CAs of a PEM text, and no others. Without it the system's are trusted.
+    /// Trusts only the CAs of a PEM text, instead of the system's.
     #[must_use]
     pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca = Some(pem.into());
         self
     }
 
-    /// Trusts the CAs of a PEM file, and no others.
+    /// Trusts only the CAs of a PEM file, instead of the system's.
     ///
     /// # Errors
     /// `tls_invalid`: the file can't be read.
@@ -92,46 +92,46 @@ impl Builder {
         Ok(self.ca(pem))
     }
 
-    /// The name that the server's certificate must have; without it the URL's host.
+    /// Sets the name that the server's certificate must have; the default is the URL's host.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// How long a call may take with all its attempts: 30 s, unless said otherwise. Defining an
-    /// index and administration may take longer.
+    /// Sets the time of a call with all its attempts; the default is 30 s. Defining an index and
+    /// administration may take longer.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// How long a subscription, or a reading of all pages, looks for its server before it gives up:
-    /// five minutes, unless said otherwise.
+    /// Sets the time within which a subscription, or a read of all pages, must find its server again
+    /// before it fails; the default is five minutes.
     #[must_use]
-    pub fn patience(mut self, time: Duration) -> Self {
-        self.patience = time;
+    pub fn reconnect_time(mut self, time: Duration) -> Self {
+        self.reconnect_time = time;
         self
     }
 
-    /// How many appends may be on their way at the same time (1 to 65,536); 1,024, unless said
-    /// otherwise. Others wait. So do they while 64 MiB are on their way.
+    /// Sets the number of appends in flight (1 to 65,536); the default is 1,024. Further appends wait,
+    /// also while 64 MiB are in flight.
     #[must_use]
     pub fn in_flight(mut self, appends: usize) -> Self {
         self.in_flight = appends.clamp(1, 1 << 16);
         self
     }
 
-    /// Runs the network on this runtime. It must be one with its I/O and time enabled, must not be
-    /// blocked, and must outlive the client. Without it all clients of the process share one thread.
+    /// Runs the network on this runtime. It needs I/O and time, must not be blocked, and must outlive
+    /// the client. By default all clients of the process share one thread.
     #[must_use]
     pub fn on(mut self, handle: Handle) -> Self {
         self.handle = Some(handle);
         self
     }
 
-    /// Connects, and asks the server where its log ends, so that what is wrong shows at once.
+    /// Connects and reads the head, so that wrong settings fail at once.
     ///
     /// # Errors
     /// `url_invalid`, `tls_invalid`, `server_unreachable`, `unauthenticated`.
@@ -141,7 +141,7 @@ impl Builder {
         Ok(client)
     }
 
-    /// Connects when it is first used.
+    /// Returns a client that connects at its first call.
     ///
     /// # Errors
     /// `url_invalid`, `tls_invalid`.
@@ -157,14 +157,17 @@ impl Builder {
             endpoint.connect_lazy()
         };
         let channel = InterceptedService::new(channel, Credentials(credentials));
-        let (timeout, patience) = (self.timeout, self.patience);
-        Ok(Client::new(Calls { handle, channel, timeout, patience }, self.in_flight))
+        let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
+        Ok(Client::new(Calls { handle, channel, timeout, reconnect_time }, self.in_flight))
     }
 
     fn header(&self) -> Result<Option<MetadataValue<Ascii>>, Invalid> {
         let Some(text) = &self.credentials else { return Ok(None) };
         let mut value: MetadataValue<Ascii> = text.parse().map_err(|_| {
-            Invalid::new("unauthenticated", "the token holds characters that no header can")
+            Invalid::new(
+                "unauthenticated",
+                "the credentials have characters that a header can't hold; use printable ASCII",
+            )
         })?;
         value.set_sensitive(true);
         Ok(Some(value))
@@ -177,7 +180,7 @@ impl Builder {
         };
         let wrong = || {
             let message = format!(
-                "{url:?} is not a server's URL: write it http://host:2113, or https://host:2113"
+                "expected a server's URL such as http://host:2113 or https://host:2113, found {url:?}"
             );
             Invalid::new("url_invalid", message)
         };
@@ -188,10 +191,10 @@ impl Builder {
             _ => return Err(wrong()),
         };
         let endpoint = Endpoint::from(uri)
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIME)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
+            .http2_keep_alive_interval(PING_TIME)
+            .keep_alive_timeout(PING_TIME)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)

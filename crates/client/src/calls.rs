@@ -12,23 +12,23 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
-use crate::fault::Fault;
+use crate::call_error::CallError;
 
 /// Calls to a server, on the client's runtime.
 #[derive(Clone)]
 pub(crate) struct Calls {
     pub(crate) handle: Handle,
     pub(crate) channel: Service,
-    /// How long a call may take, with all its attempts.
+    /// The time of a call, with all its attempts.
     pub(crate) timeout: Duration,
-    /// How long a subscription goes on without a server.
-    pub(crate) patience: Duration,
+    /// The time within which a subscription must find its server again.
+    pub(crate) reconnect_time: Duration,
 }
 
-/// A connection that says who asks.
+/// A connection that sends credentials.
 pub(crate) type Service = InterceptedService<Channel, Credentials>;
 
-/// The value of the header that says who asks; none is nobody.
+/// The value of the header `authorization`, if the client has credentials.
 #[derive(Clone)]
 pub(crate) struct Credentials(pub(crate) Option<MetadataValue<Ascii>>);
 
@@ -41,22 +41,22 @@ impl Interceptor for Credentials {
     }
 }
 
-/// Whether a call may be done twice.
+/// When a call is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It only asks.
-    Safe,
-    /// It changes something: it is sent again only if it never arrived.
-    Unsafe,
+pub(crate) enum Retry {
+    /// After any error that may pass: the call only reads.
+    Always,
+    /// Only if it never arrived: the call changes the store.
+    IfNotSent,
 }
 
-/// How long a call may take.
+/// The time that a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// As long as calls do.
+pub(crate) enum TimeLimit {
+    /// The time of the client.
     Usual,
-    /// As long as it takes, while there is a server: it may read the whole store.
-    Endless,
+    /// No limit while the connection lives: the call may read the whole store.
+    None,
 }
 
 impl Calls {
@@ -74,33 +74,33 @@ impl Calls {
         Instant::now() + self.timeout
     }
 
-    /// Asks the server until it answers, or the deadline has come.
-    pub(crate) async fn ask<Q, A, F>(
+    /// Sends a request until the server answers it or the deadline has come.
+    pub(crate) async fn send<Q, A, F>(
         &self,
-        repeat: Repeat,
-        patience: Patience,
+        retry: Retry,
+        limit: TimeLimit,
         request: Q,
         call: impl Fn(Calls, Q) -> F + Send + 'static,
-    ) -> Result<A, Fault>
+    ) -> Result<A, CallError>
     where
         Q: Clone + Send + 'static,
         A: Send + 'static,
         F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     {
-        self.attempt(repeat, patience, move |calls| {
+        self.attempt(retry, limit, move |calls| {
             let answer = call(calls, request.clone());
             async move { Ok(answer.await?.into_inner()) }
         })
         .await
     }
 
-    /// Makes attempts until one succeeds, or the deadline has come.
+    /// Makes attempts until one succeeds or the deadline has come.
     pub(crate) async fn attempt<A, F>(
         &self,
-        repeat: Repeat,
-        patience: Patience,
+        retry: Retry,
+        limit: TimeLimit,
         call: impl Fn(Calls) -> F + Send + 'static,
-    ) -> Result<A, Fault>
+    ) -> Result<A, CallError>
     where
         A: Send + 'static,
         F: Future<Output = Result<A, Status>> + Send + 'static,
@@ -111,25 +111,26 @@ impl Calls {
             let deadline = calls.deadline();
             loop {
                 let answer = call(calls.clone());
-                let answer = match patience {
-                    Patience::Endless => Ok(answer.await),
-                    Patience::Usual => timeout_at(deadline, answer).await,
+                let answer = match limit {
+                    TimeLimit::None => Ok(answer.await),
+                    TimeLimit::Usual => timeout_at(deadline, answer).await,
                 };
-                let fault = match answer {
+                let error = match answer {
                     Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(status)) => Fault::from(status),
-                    Err(_) => return Err(Fault::Late(calls.timeout)),
+                    Ok(Err(status)) => CallError::from(status),
+                    Err(_) => return Err(CallError::TimedOut(calls.timeout)),
                 };
-                let again = fault.may_pass(repeat == Repeat::Safe);
+                let again = error.can_retry_call(retry == Retry::Always);
                 if !again || !backoff.pause(deadline).await {
-                    return Err(fault);
+                    return Err(error);
                 }
             }
         });
-        Abandoned(task).done().await
+        AbortOnDrop(task).wait().await
     }
 
-    /// Pauses on the client's runtime, whatever the caller's is; false if the deadline forbids it.
+    /// Pauses on the client's runtime and returns the next back-off; `None` if the pause would end
+    /// after the deadline.
     pub(crate) async fn pause(&self, mut backoff: Backoff, deadline: Instant) -> Option<Backoff> {
         let paused =
             self.handle.spawn(async move { backoff.pause(deadline).await.then_some(backoff) });
@@ -137,17 +138,19 @@ impl Calls {
     }
 }
 
-/// A task that ends when nobody waits for it any more.
-struct Abandoned<A>(tokio::task::JoinHandle<Result<A, Fault>>);
+/// A task that is aborted when its handle is dropped.
+struct AbortOnDrop<A>(tokio::task::JoinHandle<Result<A, CallError>>);
 
-impl<A> Abandoned<A> {
-    async fn done(mut self) -> Result<A, Fault> {
+impl<A> AbortOnDrop<A> {
+    async fn wait(mut self) -> Result<A, CallError> {
         let ended = (&mut self.0).await;
-        ended.unwrap_or_else(|error| Err(Fault::Lost(format!("the call was cut off: {error}"))))
+        ended.unwrap_or_else(|error| {
+            Err(CallError::ConnectionLost(format!("the call was aborted: {error}")))
+        })
     }
 }
 
-impl<A> Drop for Abandoned<A> {
+impl<A> Drop for AbortOnDrop<A> {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -7,7 +7,7 @@ use crate::calls::Calls;
 use crate::ids::Ids;
 use crate::pipeline::Pipeline;
 
-/// A store on a server. Cheap to clone; all clones share one connection.
+/// A store on a server. A clone is cheap and shares the connection.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) calls: Calls,
@@ -24,7 +24,7 @@ impl Client {
         Builder::new(url).connect().await
     }
 
-    /// Says how to connect.
+    /// Returns the settings of a connection to this URL.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(url)
     }

@@ -1,33 +1,33 @@
 use leftfold_api::{
     Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Invalid, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
-    StreamsPage, Subscribe,
+    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Subscribe,
 };
 use leftfold_wire::{append_page, cursor, optional_cursor, v1};
 use tonic::Status;
 
-use crate::calls::{Patience, Repeat};
+use crate::calls::{Retry, TimeLimit};
 use crate::client::Client;
 use crate::subscription::RemoteSubscription;
 
-/// Asks the server, safely more than once.
+/// Sends a request that only reads, until it is answered.
 macro_rules! ask {
     ($client:ident, $method:ident, $request:expr) => {
         $client
             .calls
-            .ask(Repeat::Safe, Patience::Usual, $request, |calls, request| async move {
+            .send(Retry::Always, TimeLimit::Usual, $request, |calls, request| async move {
                 calls.store().$method(request).await
             })
             .await
     };
 }
 
-/// Has the server change something.
+/// Sends a request that changes the store; it is sent again only if it never arrived.
 macro_rules! change {
-    ($client:ident, $method:ident, $patience:ident, $request:expr) => {{
+    ($client:ident, $method:ident, $limit:ident, $request:expr) => {{
         let done = $client
             .calls
-            .ask(Repeat::Unsafe, Patience::$patience, $request, |calls, request| async move {
+            .send(Retry::IfNotSent, TimeLimit::$limit, $request, |calls, request| async move {
                 calls.store().$method(request).await
             })
             .await;
@@ -39,12 +39,12 @@ impl EventStore for Client {
     type Subscription = RemoteSubscription;
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.append_surely(append).await
+        self.append_until_answered(append).await
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
         let request = v1::ReadRequest::from(&read);
-        let page = self.calls.attempt(Repeat::Safe, Patience::Usual, move |calls| {
+        let page = self.calls.attempt(Retry::Always, TimeLimit::Usual, move |calls| {
             let request = request.clone();
             async move {
                 let mut parts = calls.store().read(request).await?.into_inner();
@@ -54,7 +54,7 @@ impl EventStore for Client {
                         return Ok(page);
                     }
                 }
-                Err(Status::unavailable("the answer has no end"))
+                Err(Status::unavailable("the answer ended before its last message"))
             }
         });
         page.await?
@@ -114,14 +114,12 @@ impl EventStore for Client {
         Ok(rules.into_iter().map(RetentionRule::try_from).collect::<Result<_, _>>()?)
     }
 
-    async fn ordinal(&self, _query: Query, _from: From) -> Result<u64, ReadError> {
-        Err(Invalid::new("not_over_network", "ordinals are not asked for over the network").into())
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        Ok(ask!(self, ordinal, v1::OrdinalRequest::new(&query, from))?.ordinal)
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
-        let query = Some(v1::Query::from(&definition.query));
-        let request = v1::DefineIndexRequest { name: definition.name, query };
-        change!(self, define_index, Endless, request)
+        change!(self, define_index, None, v1::DefineIndexRequest::from(&definition))
     }
 
     async fn drop_index(&self, name: &str) -> Result<(), AppendError> {
@@ -129,7 +127,8 @@ impl EventStore for Client {
     }
 
     async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
-        Ok(self.indexes().await?.into_iter().find(|index| index.name == name))
+        let found = ask!(self, get_index, v1::GetIndexRequest { name: name.to_owned() })?;
+        Ok(found.index.map(IndexInfo::try_from).transpose()?)
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

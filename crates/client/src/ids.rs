@@ -1,8 +1,8 @@
 use parking_lot::Mutex;
 use uuid::{Builder, Uuid};
 
-/// Random bytes that the system is asked for at a time: so many ids cost one call.
-const AT_ONCE: usize = 4096;
+/// Random bytes of one call to the system: enough for 256 ids.
+const BATCH_BYTES: usize = 4096;
 
 /// Makes event ids.
 pub(crate) struct Ids {
@@ -14,18 +14,21 @@ impl Ids {
         Ids { random: Mutex::new((Vec::new(), 0)) }
     }
 
-    /// An id that nobody else makes; an error if the system gives no randomness.
+    /// Returns a random id.
+    ///
+    /// # Errors
+    /// The system's error, if it returns no random bytes.
     pub(crate) fn next(&self) -> Result<Uuid, getrandom::Error> {
         let mut random = self.random.lock();
         let (bytes, at) = &mut *random;
         if *at >= bytes.len() {
-            let mut fresh = vec![0; AT_ONCE];
+            let mut fresh = vec![0; BATCH_BYTES];
             getrandom::fill(&mut fresh)?;
             (*bytes, *at) = (fresh, 0);
         }
-        let taken = bytes.get(*at..*at + 16).and_then(|bytes| bytes.try_into().ok());
+        let id = bytes.get(*at..*at + 16).and_then(|bytes| bytes.try_into().ok());
         *at += 16;
-        Ok(Builder::from_random_bytes(taken.unwrap_or_default()).into_uuid())
+        Ok(Builder::from_random_bytes(id.unwrap_or_default()).into_uuid())
     }
 }
 
@@ -34,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_id_comes_twice() {
+    fn ids_are_random_and_differ() {
         let ids = Ids::new();
         let made: std::collections::HashSet<_> = (0..1_000).map(|_| ids.next().unwrap()).collect();
         assert_eq!(made.len(), 1_000);

@@ -1,5 +1,5 @@
-//! All appends of a client travel over one call, none waiting for the one before. When the
-//! connection is lost, those without an answer are sent again over the next.
+//! Sends all appends of a client over one call, without waiting for answers between. After a lost
+//! connection, appends without an answer are sent again over the next call.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,122 +18,129 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Streaming};
 
 use crate::backoff::Backoff;
+use crate::call_error::CallError;
 use crate::calls::Calls;
-use crate::fault::Fault;
 
-/// KiB of appends that are on their way at the same time.
-const MOST_KIB: usize = 64 << 10;
-/// How often it is looked for appends whose time is over.
+/// KiB of appends in flight.
+const MAX_KIB: usize = 64 << 10;
+/// The interval of the search for appends whose deadline has come.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Where appends are put in.
+/// The entrance of all appends of a client.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
-    jobs: mpsc::UnboundedSender<Job>,
+    appends: mpsc::UnboundedSender<PendingAppend>,
     count: Arc<Semaphore>,
     kib: Arc<Semaphore>,
 }
 
-/// What an append came to.
+/// The outcome of an append.
 pub(crate) enum Outcome {
     /// The server has answered.
     Answer(v1::NumberedAnswer),
-    /// It was not answered, and can't be sent again without knowing more.
-    Doubt(Fault),
-    /// Its time is over; whether it was ever sent, and what was in the way last.
-    Late { sent: bool, fault: Option<Fault> },
-    /// There is no use in trying.
-    Fault(Fault),
+    /// The server may have executed it, and a repeat would not be recognised.
+    Unknown(CallError),
+    /// Its deadline has come. `sent` says whether it was ever sent, `error` is the last error.
+    TimedOut { sent: bool, error: Option<CallError> },
+    /// Another attempt can't succeed.
+    Failed(CallError),
 }
 
-/// An append on its way.
-struct Job {
+/// An append without an answer.
+struct PendingAppend {
     append: Bytes,
-    /// Whether it may be sent again though it may have arrived.
+    /// Whether it may be sent again although it may have arrived.
     repeatable: bool,
     sent: bool,
     deadline: Instant,
     reply: oneshot::Sender<Outcome>,
-    /// Held until it is answered: so much may be on its way.
+    /// Held until the answer: they bound the appends in flight.
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Pipeline {
     pub(crate) fn start(calls: Calls, in_flight: usize) -> Self {
-        let (jobs, received) = mpsc::unbounded_channel();
-        let lanes = Lanes { call: 0, received, pending: HashMap::new(), next_number: 1 };
+        let (appends, received) = mpsc::unbounded_channel();
+        let state = CallState { call: 0, received, pending: HashMap::new(), next_number: 1 };
         let handle = calls.handle.clone();
-        handle.spawn(Driver { calls, lanes: Arc::new(Mutex::new(lanes)), fault: None }.run());
-        let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MOST_KIB));
-        Pipeline { jobs, count: Arc::new(count), kib: Arc::new(kib) }
+        handle.spawn(Driver { calls, state: Arc::new(Mutex::new(state)), error: None }.run());
+        let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MAX_KIB));
+        Pipeline { appends, count: Arc::new(count), kib: Arc::new(kib) }
     }
 
-    /// Sends an append, and waits for what it comes to.
+    /// Sends an append and waits for its outcome.
     pub(crate) async fn send(&self, append: Bytes, repeatable: bool, deadline: Instant) -> Outcome {
-        let gone = || Outcome::Fault(Fault::Lost("the client's runtime has ended".to_owned()));
-        let kib = (append.len() / 1024 + 1).min(MOST_KIB) as u32;
+        let gone = || {
+            Outcome::Failed(CallError::ConnectionLost("the client's runtime has ended".to_owned()))
+        };
+        let kib = (append.len() / 1024 + 1).min(MAX_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
         let Ok(kib) = self.kib.clone().acquire_many_owned(kib).await else { return gone() };
         let (reply, outcome) = oneshot::channel();
         let permits = [one, kib];
-        let job = Job { append, repeatable, sent: false, deadline, reply, _permits: permits };
-        if self.jobs.send(job).is_err() {
+        let append =
+            PendingAppend { append, repeatable, sent: false, deadline, reply, _permits: permits };
+        if self.appends.send(append).is_err() {
             return gone();
         }
         outcome.await.unwrap_or_else(|_| gone())
     }
 }
 
-/// What the call's two directions share.
-struct Lanes {
-    /// Which call it is, from 1: one that was given up takes no more.
+/// The state that both directions of the call share.
+struct CallState {
+    /// The number of the call, from 1; an abandoned call sends nothing more.
     call: u64,
-    received: mpsc::UnboundedReceiver<Job>,
-    /// Those without an answer, by number.
-    pending: HashMap<u64, Job>,
+    received: mpsc::UnboundedReceiver<PendingAppend>,
+    /// The appends without an answer, by number.
+    pending: HashMap<u64, PendingAppend>,
     next_number: u64,
 }
 
-impl Lanes {
-    fn take(&mut self, mut job: Job, sent: bool) -> EncodedAppend {
+impl CallState {
+    fn take(&mut self, mut append: PendingAppend, sent: bool) -> EncodedAppend {
         let number = self.next_number;
         self.next_number += 1;
-        job.sent = sent;
-        let item = EncodedAppend { number, append: job.append.clone() };
-        self.pending.insert(number, job);
+        append.sent = sent;
+        let item = EncodedAppend { number, append: append.append.clone() };
+        self.pending.insert(number, append);
         item
     }
 
-    /// Begins another call: gives what it is to send first, in the order in which it was given.
+    /// Begins another call; returns the appends to send again, the first one last.
     fn begin(&mut self) -> (u64, Vec<EncodedAppend>) {
         self.call += 1;
-        let item = |(number, job): (&u64, &Job)| EncodedAppend {
+        let item = |(number, append): (&u64, &PendingAppend)| EncodedAppend {
             number: *number,
-            append: job.append.clone(),
+            append: append.append.clone(),
         };
         let mut again: Vec<_> = self.pending.iter().map(item).collect();
-        // From the last to the first: it is taken from the end.
+        // In descending order: the stream takes them from the end.
         again.sort_unstable_by_key(|item| std::cmp::Reverse(item.number));
         (self.call, again)
     }
 
     fn reply_to(&mut self, number: u64, outcome: Outcome) {
-        if let Some(job) = self.pending.remove(&number) {
-            // Whoever dropped its future does not want to know.
-            _ = job.reply.send(outcome);
+        if let Some(append) = self.pending.remove(&number) {
+            // The caller may have dropped its future.
+            _ = append.reply.send(outcome);
         }
     }
 
-    fn reply_where(&mut self, wanted: impl Fn(&Job) -> bool, outcome: impl Fn(&Job) -> Outcome) {
-        let over = self.pending.iter().filter(|(_, job)| wanted(job));
-        let over: Vec<_> = over.map(|(number, job)| (*number, outcome(job))).collect();
+    fn reply_where(
+        &mut self,
+        wanted: impl Fn(&PendingAppend) -> bool,
+        outcome: impl Fn(&PendingAppend) -> Outcome,
+    ) {
+        let over = self.pending.iter().filter(|(_, append)| wanted(append));
+        let over: Vec<_> = over.map(|(number, append)| (*number, outcome(append))).collect();
         over.into_iter().for_each(|(number, outcome)| self.reply_to(number, outcome));
     }
 }
 
-/// What is sent over one call.
+/// The appends that one call sends.
 struct Outgoing {
-    lanes: Arc<Mutex<Lanes>>,
+    state: Arc<Mutex<CallState>>,
     call: u64,
     again: Vec<EncodedAppend>,
 }
@@ -146,66 +153,66 @@ impl Stream for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<EncodedAppend>> {
         let again = self.again.pop();
-        let mut lanes = self.lanes.lock();
-        if lanes.call != self.call {
+        let mut state = self.state.lock();
+        if state.call != self.call {
             return Poll::Ready(None);
         }
         if let Some(item) = again {
-            if let Some(job) = lanes.pending.get_mut(&item.number) {
-                job.sent = true;
+            if let Some(append) = state.pending.get_mut(&item.number) {
+                append.sent = true;
             }
             return Poll::Ready(Some(item));
         }
-        lanes.received.poll_recv(context).map(|job| Some(lanes.take(job?, true)))
+        state.received.poll_recv(context).map(|append| Some(state.take(append?, true)))
     }
 }
 
-/// Keeps a call going while there are appends.
+/// Keeps a call open while there are appends.
 struct Driver {
     calls: Calls,
-    lanes: Arc<Mutex<Lanes>>,
-    /// What was in the way last.
-    fault: Option<Fault>,
+    state: Arc<Mutex<CallState>>,
+    /// The last error.
+    error: Option<CallError>,
 }
 
 impl Driver {
     async fn run(mut self) {
         let mut backoff = Backoff::new();
         while self.wait_for_work().await {
-            let fault = self.call(&mut backoff).await;
-            let Some(fault) = fault else { continue };
-            self.sort_out(fault);
-            self.expire();
-            // The deadline is each append's own.
+            let error = self.call(&mut backoff).await;
+            let Some(error) = error else { continue };
+            self.reply_or_resend(error);
+            self.reply_timed_out();
+            // Each append has a deadline of its own.
             backoff.pause(self.calls.deadline()).await;
         }
     }
 
-    /// Waits until there is something to send; false if there never will be.
+    /// Waits for an append; returns false if the client was dropped.
     async fn wait_for_work(&self) -> bool {
-        if !self.lanes.lock().pending.is_empty() {
+        if !self.state.lock().pending.is_empty() {
             return true;
         }
-        let job = std::future::poll_fn(|context| self.lanes.lock().received.poll_recv(context));
-        let Some(job) = job.await else { return false };
-        let mut lanes = self.lanes.lock();
-        lanes.take(job, false);
+        let append = std::future::poll_fn(|context| self.state.lock().received.poll_recv(context));
+        let Some(append) = append.await else { return false };
+        let mut state = self.state.lock();
+        state.take(append, false);
         true
     }
 
-    /// Makes a call and takes its answers until it ends; gives why, if it was not in order.
-    async fn call(&mut self, backoff: &mut Backoff) -> Option<Fault> {
-        let (call, again) = self.lanes.lock().begin();
-        let outgoing = Outgoing { lanes: self.lanes.clone(), call, again };
+    /// Makes a call and receives its answers until it ends; returns the error that ended it.
+    async fn call(&mut self, backoff: &mut Backoff) -> Option<CallError> {
+        let (call, again) = self.state.lock().begin();
+        let outgoing = Outgoing { state: self.state.clone(), call, again };
         let opened = open(self.calls.clone(), outgoing);
         tokio::pin!(opened);
         let mut answers = loop {
             tokio::select! {
                 opened = &mut opened => match opened {
                     Ok(answers) => break answers,
-                    Err(fault) => return Some(fault),
+                    Err(error) => return Some(error),
                 },
-                () = tokio::time::sleep(TICK) => self.expire(),
+                () = tokio::time::sleep(TICK) => self.reply_timed_out(),
             }
         };
         let mut tick = tokio::time::interval(TICK);
@@ -214,45 +221,51 @@ impl Driver {
                 answer = answers.message() => match answer {
                     Ok(Some(answer)) => {
                         backoff.reset();
-                        self.lanes.lock().reply_to(answer.number, Outcome::Answer(answer));
+                        self.state.lock().reply_to(answer.number, Outcome::Answer(answer));
                     }
                     Ok(None) => {
-                        let words = "the server has ended the call".to_owned();
-                        let unanswered = !self.lanes.lock().pending.is_empty();
-                        return unanswered.then_some(Fault::Lost(words));
+                        let message = "the server ended the call".to_owned();
+                        let unanswered = !self.state.lock().pending.is_empty();
+                        return unanswered.then_some(CallError::ConnectionLost(message));
                     }
                     Err(status) => return Some(status.into()),
                 },
-                _ = tick.tick() => self.expire(),
+                _ = tick.tick() => self.reply_timed_out(),
             }
         }
     }
 
-    /// Decides what becomes of appends without an answer: most are sent again.
-    fn sort_out(&mut self, fault: Fault) {
-        let mut lanes = self.lanes.lock();
-        if !fault.may_pass(true) {
-            lanes.reply_where(|_| true, |_| Outcome::Fault(fault.clone()));
-        } else if fault.leaves_doubt() {
-            let doubtful = |job: &Job| job.sent && !job.repeatable;
-            lanes.reply_where(doubtful, |_| Outcome::Doubt(fault.clone()));
+    /// Replies to the appends that can't be sent again after an error; the next call sends the rest.
+    fn reply_or_resend(&mut self, error: CallError) {
+        let mut state = self.state.lock();
+        if !error.can_retry_call(true) {
+            state.reply_where(|_| true, |_| Outcome::Failed(error.clone()));
+        } else if error.is_outcome_unknown() {
+            let uncertain = |append: &PendingAppend| append.sent && !append.repeatable;
+            state.reply_where(uncertain, |_| Outcome::Unknown(error.clone()));
         }
-        drop(lanes);
-        self.fault = Some(fault);
+        drop(state);
+        self.error = Some(error);
     }
 
-    fn expire(&self) {
+    fn reply_timed_out(&self) {
         let now = Instant::now();
-        let late = |job: &Job| Outcome::Late { sent: job.sent, fault: self.fault.clone() };
-        self.lanes.lock().reply_where(|job| job.deadline <= now, late);
+        let timed_out = |append: &PendingAppend| Outcome::TimedOut {
+            sent: append.sent,
+            error: self.error.clone(),
+        };
+        self.state.lock().reply_where(|append| append.deadline <= now, timed_out);
     }
 }
 
-async fn open(calls: Calls, outgoing: Outgoing) -> Result<Streaming<v1::NumberedAnswer>, Fault> {
+async fn open(
+    calls: Calls,
+    outgoing: Outgoing,
+) -> Result<Streaming<v1::NumberedAnswer>, CallError> {
     let mut grpc = Grpc::new(calls.channel)
         .max_encoding_message_size(MAX_MESSAGE)
         .max_decoding_message_size(MAX_MESSAGE);
-    grpc.ready().await.map_err(|error| Fault::Unsent(error.to_string()))?;
+    grpc.ready().await.map_err(|error| CallError::NotSent(error.to_string()))?;
     let path = PathAndQuery::from_static(APPEND_MANY);
     let opened = grpc.streaming(Request::new(outgoing), path, PipelineCodec).await?;
     Ok(opened.into_inner())

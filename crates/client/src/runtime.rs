@@ -3,14 +3,14 @@ use std::io;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads for the network of all clients of the process. One: a call that goes from thread to thread
-/// costs more than it gains; who needs more gives a runtime.
+/// Threads for the network of all clients of the process. Moving calls between threads costs more
+/// than a second thread gains; a caller can give the builder a runtime with more.
 const THREADS: usize = 1;
 
-/// Never ends: a client may live as long as the process.
+/// The runtime; it lives as long as the process, as a client may.
 static SHARED: Mutex<Option<Runtime>> = Mutex::new(None);
 
-/// The runtime that all clients share that are given no other.
+/// Returns the runtime of all clients that were given no other.
 pub(crate) fn shared() -> io::Result<Handle> {
     let mut shared = SHARED.lock();
     if let Some(runtime) = &*shared {

@@ -5,21 +5,21 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use crate::backoff::Backoff;
-use crate::calls::{Calls, Patience, Repeat};
-use crate::fault::Fault;
+use crate::call_error::CallError;
+use crate::calls::{Calls, Retry, TimeLimit};
 
-/// Messages that wait for the user, beside the one that is being delivered.
-const MESSAGES: usize = 2;
+/// Messages that wait for the subscriber, beside the one that is being delivered.
+const BUFFERED_MESSAGES: usize = 2;
 
-/// A running subscription to a server. When the connection is lost it goes on over another, from
-/// where it was.
+/// A running subscription to a server. After a lost connection it resumes over another, from its
+/// cursor.
 pub struct RemoteSubscription {
     parts: mpsc::Receiver<Result<v1::SubscribeResponse, ReadError>>,
-    /// What is here and not yet delivered, and where the subscription is after it.
-    here: Option<(Box<dyn Iterator<Item = Delivery> + Send>, Cursor)>,
-    /// Where the user is.
+    /// The received deliveries, and the cursor behind them.
+    received: Option<(Box<dyn Iterator<Item = Delivery> + Send>, Cursor)>,
+    /// The cursor of the last delivery.
     cursor: Cursor,
-    /// Why it has ended.
+    /// Why it has ended, if it has.
     failed: Option<ReadError>,
 }
 
@@ -27,18 +27,19 @@ impl RemoteSubscription {
     pub(crate) async fn start(calls: Calls, subscribe: Subscribe) -> Result<Self, ReadError> {
         let (incoming, first) = open(&calls, &subscribe).await?;
         let cursor = cursor(&first.cursor)?;
-        let (parts, received) = mpsc::channel(MESSAGES);
+        let (parts, incoming_parts) = mpsc::channel(BUFFERED_MESSAGES);
         let by_cursor =
             matches!(subscribe.from, Begin::Outermost | Begin::Excluding(Point::Cursor(_)));
         let handle = calls.handle.clone();
-        let pump = Pump { calls, subscribe, parts, at: cursor.clone(), by_cursor, live: false };
+        let pump =
+            Forwarder { calls, subscribe, parts, at: cursor.clone(), by_cursor, live: false };
         handle.spawn(pump.run(incoming));
-        Ok(RemoteSubscription { parts: received, here: None, cursor, failed: None })
+        Ok(RemoteSubscription { parts: incoming_parts, received: None, cursor, failed: None })
     }
 
-    fn arrive(&mut self, part: v1::SubscribeResponse) -> Result<(), ReadError> {
+    fn receive(&mut self, part: v1::SubscribeResponse) -> Result<(), ReadError> {
         let (deliveries, end) = deliveries(part)?;
-        self.here = Some((Box::new(deliveries), end));
+        self.received = Some((Box::new(deliveries), end));
         Ok(())
     }
 
@@ -57,16 +58,17 @@ impl Subscription for RemoteSubscription {
             if let Some(delivery) = self.ready() {
                 return Ok(delivery);
             }
-            let ended = || Fault::Lost("the client's runtime has ended".to_owned()).into();
+            let ended =
+                || CallError::ConnectionLost("the client's runtime has ended".to_owned()).into();
             let part = self.parts.recv().await.unwrap_or_else(|| Err(ended()));
-            if let Err(error) = part.and_then(|part| self.arrive(part)) {
+            if let Err(error) = part.and_then(|part| self.receive(part)) {
                 return Err(self.fail(error));
             }
         }
     }
 
     fn ready(&mut self) -> Option<Delivery> {
-        let (deliveries, end) = self.here.as_mut()?;
+        let (deliveries, end) = self.received.as_mut()?;
         let delivery = deliveries.next();
         match &delivery {
             Some(Delivery::Event(_, cursor) | Delivery::CaughtUp(cursor)) => {
@@ -74,7 +76,7 @@ impl Subscription for RemoteSubscription {
             }
             None => {
                 self.cursor = end.clone();
-                self.here = None;
+                self.received = None;
             }
         }
         delivery
@@ -88,69 +90,72 @@ impl Subscription for RemoteSubscription {
 async fn open(
     calls: &Calls,
     subscribe: &Subscribe,
-) -> Result<(Streaming<v1::SubscribeResponse>, v1::SubscribeResponse), Fault> {
+) -> Result<(Streaming<v1::SubscribeResponse>, v1::SubscribeResponse), CallError> {
     let request = v1::SubscribeRequest::from(subscribe);
-    let opened = calls.attempt(Repeat::Safe, Patience::Usual, move |calls| {
+    let opened = calls.attempt(Retry::Always, TimeLimit::Usual, move |calls| {
         let request = request.clone();
         async move {
             let mut parts = calls.store().subscribe(request).await?.into_inner();
             let first = parts.message().await?;
-            let first = first.ok_or_else(|| Status::unavailable("the subscription has ended"))?;
+            let first =
+                first.ok_or_else(|| Status::unavailable("the server ended the subscription"))?;
             Ok((parts, first))
         }
     });
     opened.await
 }
 
-/// Takes what the server delivers, and connects again when it must.
-struct Pump {
+/// Forwards the server's messages to the subscriber, and reconnects after an error.
+struct Forwarder {
     calls: Calls,
     subscribe: Subscribe,
     parts: mpsc::Sender<Result<v1::SubscribeResponse, ReadError>>,
-    /// Where the user is after all that was handed on.
+    /// The cursor behind all that was forwarded.
     at: Cursor,
-    /// Whether it resumes there. Where the user wants to begin at a place that is still to come, it
-    /// begins there again until an event has shown that it is reached.
+    /// Whether it resumes there. A subscription that begins at a point in the future begins there
+    /// again, until its first event.
     by_cursor: bool,
-    /// Whether the user was told to have caught up, after the last event.
+    /// Whether the subscriber has caught up since the last event.
     live: bool,
 }
 
-impl Pump {
+impl Forwarder {
     async fn run(mut self, mut incoming: Streaming<v1::SubscribeResponse>) {
         loop {
             let part = tokio::select! {
                 part = incoming.message() => part,
                 () = self.parts.closed() => return,
             };
-            let fault = match part {
+            let error = match part {
                 Ok(Some(part)) => {
-                    if !self.hand_on(part).await {
+                    if !self.forward(part).await {
                         return;
                     }
                     continue;
                 }
-                Ok(None) => Fault::Lost("the server has ended the subscription".to_owned()),
+                Ok(None) => {
+                    CallError::ConnectionLost("the server ended the subscription".to_owned())
+                }
                 Err(status) => status.into(),
             };
-            match self.resume(fault).await {
+            match self.resume(error).await {
                 Some(resumed) => incoming = resumed,
                 None => return,
             }
         }
     }
 
-    /// Hands a part on; false if nobody wants it.
-    async fn hand_on(&mut self, mut part: v1::SubscribeResponse) -> bool {
+    /// Forwards a message; returns false if the subscriber has dropped the subscription.
+    async fn forward(&mut self, mut part: v1::SubscribeResponse) -> bool {
         let end = match cursor(&part.cursor) {
             Ok(end) => end,
             Err(invalid) => {
-                _ = self.parts.send(Err(Fault::Strange(invalid.message).into())).await;
+                _ = self.parts.send(Err(CallError::Protocol(invalid.message).into())).await;
                 return false;
             }
         };
         let has_events = part.packed.is_some() || !part.events.is_empty();
-        // Who was told so, and has got nothing since, need not be told again for a new connection.
+        // A new connection reports it again; the subscriber needs it only after further events.
         part.caught_up &= has_events || !self.live;
         self.live = part.caught_up || (self.live && !has_events);
         self.by_cursor |= has_events;
@@ -158,9 +163,9 @@ impl Pump {
         self.parts.send(Ok(part)).await.is_ok()
     }
 
-    /// The next connection; none if there is none to be had, or nobody wants it.
-    async fn resume(&mut self, mut fault: Fault) -> Option<Streaming<v1::SubscribeResponse>> {
-        let deadline = Instant::now() + self.calls.patience;
+    /// Connects again; returns `None` after the time for it, or if the subscription was dropped.
+    async fn resume(&mut self, mut error: CallError) -> Option<Streaming<v1::SubscribeResponse>> {
+        let deadline = Instant::now() + self.calls.reconnect_time;
         let mut backoff = Backoff::new();
         let from = match self.by_cursor {
             true => Begin::Excluding(Point::Cursor(self.at.clone())),
@@ -168,10 +173,10 @@ impl Pump {
         };
         let subscribe = Subscribe { from, ..self.subscribe.clone() };
         loop {
-            if !fault.may_pass(true) && !matches!(fault, Fault::Late(_))
+            if !error.can_retry_call(true) && !matches!(error, CallError::TimedOut(_))
                 || !backoff.pause(deadline).await
             {
-                _ = self.parts.send(Err(fault.into())).await;
+                _ = self.parts.send(Err(error.into())).await;
                 return None;
             }
             let opened = tokio::select! {
@@ -180,7 +185,7 @@ impl Pump {
             };
             match opened {
                 Ok((incoming, _)) => return Some(incoming),
-                Err(again) => fault = again,
+                Err(again) => error = again,
             }
         }
     }

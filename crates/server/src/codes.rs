@@ -80,7 +80,7 @@ pub const CODES: &[Code] = &[
     code("index_query_invalid", 400, InvalidArgument, "Query without text form"),
     code("index_partitions_invalid", 400, InvalidArgument, "Invalid partitions of an index"),
     code("partition_unknown", 404, NotFound, "Unknown partition"),
-    code("crosses_partitions", 400, InvalidArgument, "Crosses partitions"),
+    code("crosses_partitions", 400, InvalidArgument, "The request spans partitions"),
     code("retention_invalid", 400, InvalidArgument, "Invalid retention"),
     code("rule_unknown", 404, NotFound, "Unknown rule"),
     code("too_many_rules", 409, ResourceExhausted, "Too many rules"),

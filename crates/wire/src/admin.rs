@@ -1,10 +1,10 @@
 use leftfold_api::{BackupReport, Failure, Invalid, ScavengeReport, Stat, Timestamp};
 
-use crate::place::{bytes, cursor};
+use crate::point::{bytes, cursor};
 use crate::v1;
 
 impl v1::StatResponse {
-    /// A store's size and state, and what scavenging would remove if that was asked for.
+    /// Makes the answer: size and state, and what scavenging would remove if the request asks for it.
     pub fn new(stat: &Stat, reclaimable: Option<ScavengeReport>) -> Self {
         v1::StatResponse {
             store_id: bytes::Bytes::copy_from_slice(&stat.store_id.to_be_bytes()),
@@ -24,7 +24,7 @@ impl v1::StatResponse {
         }
     }
 
-    /// The store's size and state.
+    /// Returns the store's size and state.
     pub fn stat(&self) -> Stat {
         let id = self.store_id.as_ref().try_into().map(u128::from_be_bytes);
         let failure = |message: &String| Failure::Remote {

@@ -3,7 +3,7 @@ use leftfold_api::{
 };
 
 use crate::invalid::{answer as wrong_answer, missing};
-use crate::place::{self, bytes, cursor, optional_cursor};
+use crate::point::{self, bytes, cursor, optional_cursor};
 use crate::v1::{self, numbered_answer::Is};
 use crate::{event, query};
 
@@ -28,6 +28,7 @@ impl From<&Append> for v1::AppendRequest {
             expectations: append.expectations().iter().map(expectation).collect(),
             none_after: append.conditions().iter().map(condition).collect(),
             moves: append.moves().iter().map(v1::CheckpointMove::from).collect(),
+            ordinals_in: append.index_of_ordinals().map(str::to_owned),
         }
     }
 }
@@ -48,7 +49,7 @@ impl TryFrom<v1::AppendRequest> for Append {
             append = append.event(stream, event);
         }
         for expectation in request.expectations {
-            append = append.expect(expectation.stream, place::expected(expectation.expected));
+            append = append.expect(expectation.stream, point::expected(expectation.expected));
         }
         for v1::NoneAfter { query: wanted, cursor } in request.none_after {
             append = append.none_after(query::query(wanted)?, start_if_empty(&cursor)?);
@@ -56,7 +57,10 @@ impl TryFrom<v1::AppendRequest> for Append {
         for to in request.moves {
             append = append.checkpoint(to.try_into()?);
         }
-        Ok(append)
+        Ok(match request.ordinals_in {
+            Some(index) => append.ordinals_in(index),
+            None => append,
+        })
     }
 }
 
@@ -93,6 +97,7 @@ impl From<Appended> for v1::AppendResponse {
             last_position: appended.positions.map(|(_, last)| last),
             streams: appended.streams.into_iter().map(versions).collect(),
             repeated: appended.repeated,
+            ordinals: appended.ordinals.into_iter().map(v1::IndexOrdinal::from).collect(),
         }
     }
 }
@@ -111,12 +116,12 @@ impl TryFrom<v1::AppendResponse> for Appended {
             positions: response.first_position.zip(response.last_position),
             streams: response.streams.into_iter().map(versions).collect(),
             repeated: response.repeated,
-            ordinals: Vec::new(),
+            ordinals: response.ordinals.into_iter().map(Option::from).collect(),
         })
     }
 }
 
-/// The answer to one of many appends.
+/// Makes the answer to one of many appends.
 pub fn answer(number: u64, outcome: Result<Appended, AppendError>) -> v1::NumberedAnswer {
     let is = match outcome {
         Ok(appended) => Is::Appended(appended.into()),
@@ -125,11 +130,14 @@ pub fn answer(number: u64, outcome: Result<Appended, AppendError>) -> v1::Number
     v1::NumberedAnswer { number, is: Some(is) }
 }
 
-/// What one of many appends came to.
+/// Returns the result of one of many appends.
+///
+/// # Errors
+/// Those of the append; `protocol_error`.
 pub fn result(answer: v1::NumberedAnswer) -> Result<Appended, AppendError> {
     match answer.is {
         Some(Is::Appended(response)) => Ok(response.try_into()?),
         Some(Is::Problem(problem)) => Err(problem.into()),
-        None => Err(wrong_answer("it neither says that it was done nor why not").into()),
+        None => Err(wrong_answer("it has neither a result nor a problem").into()),
     }
 }

@@ -8,13 +8,12 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 
 use crate::{guard, to_status, v1};
 
-/// Bytes that a call takes while it has nothing to say: ten thousand idle subscriptions are to cost
-/// little.
+/// Bytes of an idle call's buffer: ten thousand idle subscriptions must take little memory.
 const IDLE_BYTES: usize = 512;
-/// Messages that are ready at the same time are sent together, up to about so many bytes.
-const TOGETHER: usize = 64 << 10;
+/// Bytes of messages that are sent together, about, if they are ready at the same time.
+const BATCH_BYTES: usize = 64 << 10;
 
-/// How messages become bytes and back.
+/// Encodes and decodes messages.
 #[derive(Debug)]
 pub struct WireCodec<T, U>(PhantomData<(T, U)>);
 
@@ -43,7 +42,7 @@ where
     }
 }
 
-/// Makes bytes of messages.
+/// Encodes messages.
 #[derive(Debug)]
 pub struct WireEncoder<T>(PhantomData<T>);
 
@@ -52,18 +51,18 @@ impl<T: Message> Encoder for WireEncoder<T> {
     type Error = Status;
 
     fn encode(&mut self, message: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        // At once, and not by doubling: that would copy a large message once more.
+        // Reserved at once: growing the buffer would copy a large message again.
         buf.reserve(message.encoded_len());
         message.encode_raw(buf);
         Ok(())
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(IDLE_BYTES, TOGETHER)
+        BufferSettings::new(IDLE_BYTES, BATCH_BYTES)
     }
 }
 
-/// Makes messages of bytes.
+/// Decodes messages.
 #[derive(Debug)]
 pub struct WireDecoder<U>(PhantomData<U>);
 
@@ -73,13 +72,19 @@ impl<U> Default for WireDecoder<U> {
     }
 }
 
-/// Reads a message, unless it would take much more memory than it has bytes.
+/// Decodes a message, unless it would take much more memory than it has bytes.
+///
+/// # Errors
+/// The status `INVALID_ARGUMENT`.
 pub fn decode<U: Message + Default + 'static>(bytes: impl Buf) -> Result<U, Status> {
     guard::check::<U>(bytes.chunk()).map_err(|invalid| {
         to_status(tonic::Code::InvalidArgument, v1::Problem::from(&ReadError::from(invalid)))
     })?;
-    U::decode(bytes)
-        .map_err(|error| Status::invalid_argument(format!("the message can't be read: {error}")))
+    U::decode(bytes).map_err(|error| {
+        Status::invalid_argument(format!(
+            "expected a message of leftfold.v1, found bytes that are none: {error}"
+        ))
+    })
 }
 
 impl<U: Message + Default + 'static> Decoder for WireDecoder<U> {
@@ -87,11 +92,11 @@ impl<U: Message + Default + 'static> Decoder for WireDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // Received messages lie in one piece.
+        // A received message is contiguous.
         decode(buf).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(IDLE_BYTES, TOGETHER)
+        BufferSettings::new(IDLE_BYTES, BATCH_BYTES)
     }
 }

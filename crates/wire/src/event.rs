@@ -4,7 +4,7 @@ use uuid::Uuid;
 use crate::invalid::{answer, missing, request};
 use crate::v1;
 
-/// An event to be sent; its stream is left out if it is that of the event before.
+/// Makes the message of a new event; its stream is omitted if the event before has the same.
 pub(crate) fn new_event(stream: &str, event: &NewEvent, before: Option<&str>) -> v1::NewEvent {
     v1::NewEvent {
         stream: (before != Some(stream)).then(|| stream.to_owned()),
@@ -21,7 +21,7 @@ pub(crate) fn new_event(stream: &str, event: &NewEvent, before: Option<&str>) ->
     }
 }
 
-/// An event and its stream, if that is not the one of the event before.
+/// Reads a new event and its stream; `None` is the stream of the event before.
 pub(crate) fn received(event: v1::NewEvent) -> Result<(Option<String>, NewEvent), Invalid> {
     let new = NewEvent {
         id: event.id.map(|bytes| id(&bytes)).transpose()?,
@@ -55,11 +55,15 @@ impl From<&Recorded> for v1::RecordedEvent {
             schema_version: event.schema_version().into(),
             metadata: event.metadata(),
             data: event.data(),
+            ordinal: event.ordinal(),
         }
     }
 }
 
-/// An event as it was stored elsewhere.
+/// Reads an event that a server stored.
+///
+/// # Errors
+/// `protocol_error`: the message is not an event.
 pub fn recorded(event: v1::RecordedEvent) -> Result<Recorded, Failure> {
     let wrong = |invalid: Invalid| answer(&invalid.message);
     let new = NewEvent {
@@ -75,7 +79,12 @@ pub fn recorded(event: v1::RecordedEvent) -> Result<Recorded, Failure> {
         data: event.data,
     };
     let commit_time = Timestamp(event.commit_time);
-    Recorded::from_parts(&event.stream, event.version, event.position, commit_time, &new)
+    let recorded =
+        Recorded::from_parts(&event.stream, event.version, event.position, commit_time, &new)?;
+    Ok(match event.ordinal {
+        Some(ordinal) => recorded.with_ordinal(ordinal),
+        None => recorded,
+    })
 }
 
 fn tag(key: &str, value: &str) -> v1::Tag {

@@ -1,5 +1,8 @@
-//! What a message may hold before it is taken apart. A part of two bytes becomes a struct of
-//! hundreds: whoever decodes first and counts then has no memory left to count in.
+//! Checks a received message before it is decoded. A nested message of two bytes becomes a struct of
+//! hundreds, so counting after decoding would be too late.
+//!
+//! The guard knows the messages by the numbers of their fields; a test holds these numbers against
+//! the protocol's files.
 
 use std::any::TypeId;
 
@@ -8,25 +11,36 @@ use leftfold_api::Invalid;
 use crate::v1;
 
 /// Bytes of a request that holds nothing large: a query has at most 64 KiB.
-const SMALL: usize = 1 << 20;
+const MAX_SMALL_REQUEST: usize = 1 << 20;
 /// Events of an append, whatever the store allows.
-const EVENTS: usize = 1 << 17;
-/// Tags of all of them.
-const TAGS: usize = 1 << 20;
-/// The number of the field of an event that holds a tag.
-const TAG: u64 = 7;
+const MAX_EVENTS: usize = 1 << 17;
+/// Tags of all events of an append.
+const MAX_TAGS: usize = 1 << 20;
 /// Conditions and checkpoint moves of an append.
-const CONDITIONS: usize = 1 << 17;
+const MAX_CONDITIONS: usize = 1 << 17;
 /// Bytes of the queries of an append.
-const QUERY_BYTES: usize = 4 << 20;
+const MAX_QUERY_BYTES: usize = 4 << 20;
 
-/// Whether a message of this type may be taken apart.
+/// `NumberedAppend.append`.
+const NUMBERED_APPEND: u64 = 2;
+/// `AppendRequest.events`.
+const APPEND_EVENTS: u64 = 1;
+/// `AppendRequest.none_after`.
+const APPEND_NONE_AFTER: u64 = 3;
+/// `NewEvent.tags`.
+const EVENT_TAGS: u64 = 7;
+
+/// Checks whether a message of this type may be decoded.
+///
+/// # Errors
+/// `too_many_events`, `too_many_tags`, `too_many_conditions`, `query_too_large`.
 pub(crate) fn check<U: 'static>(bytes: &[u8]) -> Result<(), Invalid> {
     let is = |id: TypeId| TypeId::of::<U>() == id;
     if is(TypeId::of::<v1::NumberedAppend>()) {
-        let append = fields(bytes).filter_map(|(field, content)| (field == 2).then_some(content));
         let mut parts = Parts::default();
-        return append.into_iter().try_for_each(|append| parts.add(append));
+        return fields(bytes)
+            .filter(|(field, _)| *field == NUMBERED_APPEND)
+            .try_for_each(|(_, append)| parts.add(append));
     }
     if is(TypeId::of::<v1::AppendRequest>()) {
         return Parts::default().add(bytes);
@@ -36,14 +50,16 @@ pub(crate) fn check<U: 'static>(bytes: &[u8]) -> Result<(), Invalid> {
         TypeId::of::<v1::SubscribeRequest>(),
         TypeId::of::<v1::DefineIndexRequest>(),
         TypeId::of::<v1::SetRuleRequest>(),
+        TypeId::of::<v1::OrdinalRequest>(),
     ];
-    if small.into_iter().any(is) && bytes.len() > SMALL {
-        return Err(too_many("query_too_large", "bytes in the request", bytes.len(), SMALL));
+    if small.into_iter().any(is) && bytes.len() > MAX_SMALL_REQUEST {
+        let (what, found) = ("bytes in the request", bytes.len());
+        return Err(too_many("query_too_large", what, found, MAX_SMALL_REQUEST));
     }
     Ok(())
 }
 
-/// What an append is made of.
+/// The counted parts of an append.
 #[derive(Default)]
 struct Parts {
     events: usize,
@@ -56,14 +72,15 @@ impl Parts {
     fn add(&mut self, append: &[u8]) -> Result<(), Invalid> {
         for (field, content) in fields(append) {
             match field {
-                1 => {
+                APPEND_EVENTS => {
                     self.events += 1;
-                    self.tags += fields(content).filter(|(field, _)| *field == TAG).count();
+                    self.tags += fields(content).filter(|(field, _)| *field == EVENT_TAGS).count();
                 }
-                3 => {
+                APPEND_NONE_AFTER => {
                     self.conditions += 1;
                     self.query_bytes += content.len();
                 }
+                // Whatever else an append has counts as a condition.
                 _ => self.conditions += 1,
             }
             self.check()?;
@@ -73,10 +90,10 @@ impl Parts {
 
     fn check(&self) -> Result<(), Invalid> {
         let limits = [
-            ("too_many_events", "events in one append", self.events, EVENTS),
-            ("too_many_tags", "tags in one append", self.tags, TAGS),
-            ("too_many_conditions", "conditions in one append", self.conditions, CONDITIONS),
-            ("query_too_large", "bytes in an append's queries", self.query_bytes, QUERY_BYTES),
+            ("too_many_events", "events in one append", self.events, MAX_EVENTS),
+            ("too_many_tags", "tags in one append", self.tags, MAX_TAGS),
+            ("too_many_conditions", "conditions in one append", self.conditions, MAX_CONDITIONS),
+            ("query_too_large", "bytes in an append's queries", self.query_bytes, MAX_QUERY_BYTES),
         ];
         match limits.into_iter().find(|(_, _, found, allowed)| found > allowed) {
             Some((code, what, found, allowed)) => Err(too_many(code, what, found, allowed)),
@@ -89,8 +106,8 @@ fn too_many(code: &'static str, what: &str, found: usize, allowed: usize) -> Inv
     Invalid::new(code, format!("{what}: {found}; at most {allowed} are allowed over gRPC"))
 }
 
-/// The fields of a message that have a length, with their contents. Ends where the message makes no
-/// sense: decoding it says so.
+/// Returns the fields of a message that have a length, with their contents. Ends at the first bytes
+/// that are no field: decoding reports them.
 fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
         loop {
@@ -105,7 +122,7 @@ fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
                     return Some((key >> 3, content));
                 }
                 5 => 4,
-                // Groups can't be looked over without being gone into; the messages have none.
+                // A group can't be skipped without reading it; the messages have none.
                 _ => return None,
             };
             bytes = bytes.get(skipped..)?;
@@ -124,4 +141,131 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+    use prost_types::field_descriptor_proto::{Label, Type};
+    use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+    use super::*;
+
+    /// The requests that the guard checks, by their names in the protocol.
+    const GUARDED: [&str; 7] = [
+        "AppendRequest",
+        "NumberedAppend",
+        "ReadRequest",
+        "SubscribeRequest",
+        "DefineIndexRequest",
+        "SetRuleRequest",
+        "OrdinalRequest",
+    ];
+
+    struct Protocol(FileDescriptorSet);
+
+    impl Protocol {
+        fn read() -> Self {
+            let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+            Protocol(FileDescriptorSet::decode(&bytes[..]).unwrap())
+        }
+
+        fn message(&self, name: &str) -> &DescriptorProto {
+            let mut messages = self.0.file.iter().flat_map(|file| &file.message_type);
+            messages.find(|message| message.name() == name).unwrap()
+        }
+
+        fn requests(&self) -> BTreeSet<String> {
+            let services = self.0.file.iter().flat_map(|file| &file.service);
+            let methods = services.flat_map(|service| &service.method);
+            methods.map(|method| short(method.input_type()).to_owned()).collect()
+        }
+
+        /// Whether decoding a message may take much more memory than it has bytes: whether it holds,
+        /// at any depth, messages that are repeated or that hold themselves.
+        fn can_grow(&self, name: &str, path: &mut Vec<String>) -> bool {
+            if path.iter().any(|above| above == name) {
+                return true;
+            }
+            path.push(name.to_owned());
+            let grows = self.message(name).field.iter().any(|field| {
+                let is_message = field.r#type() == Type::Message;
+                let is_text = matches!(field.r#type(), Type::String | Type::Bytes);
+                let is_repeated = field.label() == Label::Repeated;
+                is_repeated && (is_message || is_text)
+                    || is_message && self.can_grow(short(field.type_name()), path)
+            });
+            path.pop();
+            grows
+        }
+    }
+
+    fn short(type_name: &str) -> &str {
+        type_name.rsplit('.').next().unwrap()
+    }
+
+    fn is_repeated_message(field: &FieldDescriptorProto) -> bool {
+        field.r#type() == Type::Message && field.label() == Label::Repeated
+    }
+
+    #[test]
+    fn the_numbers_of_fields_are_those_of_the_protocol() {
+        let protocol = Protocol::read();
+        for (message, field, number, content, label) in [
+            ("NumberedAppend", "append", NUMBERED_APPEND, "AppendRequest", Label::Optional),
+            ("AppendRequest", "events", APPEND_EVENTS, "NewEvent", Label::Repeated),
+            ("AppendRequest", "none_after", APPEND_NONE_AFTER, "NoneAfter", Label::Repeated),
+            ("NewEvent", "tags", EVENT_TAGS, "Tag", Label::Repeated),
+        ] {
+            let fields = &protocol.message(message).field;
+            let found = fields.iter().find(|found| found.name() == field);
+            let found = found.unwrap_or_else(|| panic!("{message} has no field {field}"));
+            assert_eq!(found.number() as u64, number, "{message}.{field}");
+            assert_eq!(found.r#type(), Type::Message, "{message}.{field}");
+            assert_eq!(short(found.type_name()), content, "{message}.{field}");
+            assert_eq!(found.label(), label, "{message}.{field}");
+        }
+    }
+
+    #[test]
+    fn tags_are_all_that_an_event_repeats() {
+        let protocol = Protocol::read();
+        let event = protocol.message("NewEvent");
+        let repeated: Vec<_> =
+            event.field.iter().filter(|field| is_repeated_message(field)).collect();
+        assert_eq!(repeated.len(), 1, "the guard must count each kind of repeated message");
+        assert!(!protocol.can_grow("Tag", &mut Vec::new()));
+        for counted in ["Expectation", "CheckpointMove"] {
+            assert!(!protocol.can_grow(counted, &mut Vec::new()), "{counted} must be counted");
+        }
+    }
+
+    #[test]
+    fn every_request_that_can_grow_is_guarded() {
+        let protocol = Protocol::read();
+        let requests = protocol.requests();
+        let grow = requests.iter().filter(|name| protocol.can_grow(name, &mut Vec::new()));
+        let grow: BTreeSet<&str> = grow.map(String::as_str).collect();
+        assert_eq!(grow, BTreeSet::from(GUARDED));
+    }
+
+    #[test]
+    fn every_guarded_request_is_refused_when_it_is_too_large() {
+        fn refused<U: 'static>() -> &'static str {
+            // Field 1 with two bytes of content, again and again: events, or anything else.
+            let message = [0x0a, 2, 0x3a, 0].repeat(1 << 19);
+            let numbered = [&[0x12, 0x80, 0x80, 0x80, 0x01][..], &message].concat();
+            let is_numbered = TypeId::of::<U>() == TypeId::of::<v1::NumberedAppend>();
+            check::<U>(if is_numbered { &numbered } else { &message }).unwrap_err().code
+        }
+        assert_eq!(refused::<v1::AppendRequest>(), "too_many_events");
+        assert_eq!(refused::<v1::NumberedAppend>(), "too_many_events");
+        assert_eq!(refused::<v1::ReadRequest>(), "query_too_large");
+        assert_eq!(refused::<v1::SubscribeRequest>(), "query_too_large");
+        assert_eq!(refused::<v1::DefineIndexRequest>(), "query_too_large");
+        assert_eq!(refused::<v1::SetRuleRequest>(), "query_too_large");
+        assert_eq!(refused::<v1::OrdinalRequest>(), "query_too_large");
+    }
 }

@@ -1,16 +1,16 @@
 use leftfold_api::Invalid;
 
-/// A message that says what none can mean.
+/// Makes the error of a message without a meaning.
 pub(crate) fn request(what: impl Into<String>) -> Invalid {
     Invalid::new("request_invalid", what)
 }
 
-/// What a message must have is missing.
+/// Makes the error of a message without a required field.
 pub(crate) fn missing(what: &str) -> Invalid {
     request(format!("the request names no {what}; it is required"))
 }
 
-/// The other side says what it should not.
+/// Makes the error of an answer that breaks the protocol.
 pub(crate) fn answer(what: &str) -> leftfold_api::Failure {
     leftfold_api::Failure::Remote {
         code: "protocol_error",

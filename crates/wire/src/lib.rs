@@ -1,33 +1,36 @@
-//! What the server and the client say to each other: the messages of `leftfold.v1`, and what they
-//! mean in the words of the store.
+//! The messages of `leftfold.v1` that server and client exchange, and their translation into the
+//! types of the contract.
 //!
-//! The protocol is in `proto/leftfold/v1/`, with a comment on every field; [`v1`] is made of it. The
-//! other modules turn the store's types into messages and back. Whatever a message may hold, turning
-//! it gives a value or an error with a code.
+//! The protocol is in `proto/leftfold/v1/`, with a comment on every field; [`v1`] is generated from
+//! it. The other modules translate the contract's types into messages and back. Every message is
+//! translated into a value or into an error with a code.
 //!
-//! Neither the server's nor the client's public face shows anything of this crate.
+//! Neither the server's nor the client's public API shows anything of this crate.
 
 mod admin;
 mod append;
 mod codec;
 mod event;
+mod form;
 mod guard;
 mod invalid;
-mod manage;
+mod ordinals;
 mod packed;
 mod pipeline;
-mod place;
+mod point;
 mod problem;
 mod query;
 mod read;
+mod settings;
 mod subscribe;
 
 pub use append::{answer, result};
 pub use codec::{WireCodec, WireDecoder, WireEncoder, decode};
 pub use event::recorded;
+pub use form::EventForm;
 pub use packed::PackedEvents;
 pub use pipeline::{APPEND_MANY, EncodedAppend, PipelineCodec, encode};
-pub use place::{cursor, cursors, optional_cursor};
+pub use point::{cursor, cursors, optional_cursor};
 pub use problem::{from_status, to_status};
 pub use read::{append_page, page_part};
 pub use subscribe::{deliveries, delivery_part};
@@ -35,27 +38,27 @@ pub use subscribe::{deliveries, delivery_part};
 /// The trailer that holds an error's code.
 pub const CODE_TRAILER: &str = "leftfold-code";
 
-/// Bytes that a message of events is filled up to: large enough that its cost is shared by hundreds
-/// of events, small enough that a thousand of them on their way are no burden.
+/// Bytes of a message of events, about: hundreds of events share its cost, and a thousand messages in
+/// flight take little memory.
 pub const MESSAGE_BYTES: usize = 128 << 10;
 
-/// Bytes of the largest message that either side takes, unless told otherwise: an append as large as
-/// the store allows, with room for what stands around its events, so that one that is too large is
-/// refused by the store, in its words.
+/// Bytes of the largest message that either side accepts, unless set otherwise. An append of the
+/// largest size that a store allows fits, with its event headers; so the store itself refuses an
+/// append that is too large.
 pub const MAX_MESSAGE: usize = 96 << 20;
 
 /// The messages and services.
 #[expect(
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    reason = "made by a generator"
+    reason = "generated code"
 )]
 pub mod v1 {
     tonic::include_proto!("leftfold.v1");
 }
 
-/// How gRPC carries an error's details.
-#[expect(unreachable_pub, reason = "made by a generator")]
+/// The messages in which gRPC carries the details of an error.
+#[expect(unreachable_pub, reason = "generated code")]
 mod rpc {
     tonic::include_proto!("google.rpc");
 }

@@ -9,69 +9,87 @@ use crate::invalid;
 
 /// Bytes before each record: its length, its position, its commit time and its event time.
 const HEAD: usize = 4 + 8 + 8 + 8;
+/// The number of the field that holds the records.
+const RECORDS: u32 = 1;
+/// The number of the field that holds the ordinals.
+const ORDINALS: u32 = 2;
 
-/// Many events in one field, as they lie in the log.
+/// Many events as they lie in the log, and their ordinals if the request asked for them.
 ///
-/// Written by hand and not made of the protocol's file, so that a server copies each record once,
-/// from the block that it was read with into what is sent, and a client's events are slices of what
-/// it received.
+/// Written by hand and not generated: so a server copies each record once, from the block that it was
+/// read with into the message, and a client's events are slices of the message.
 #[derive(Clone, Default)]
 pub struct PackedEvents {
-    content: Content,
+    records: Records,
+    /// One for each event, or none.
+    ordinals: Vec<u64>,
 }
 
 #[derive(Clone)]
-enum Content {
-    /// To be sent, and how many bytes they take.
+enum Records {
+    /// Events to be sent, and the bytes that they take.
     Events(Vec<Recorded>, usize),
-    /// As received.
+    /// Bytes that were received.
     Bytes(Bytes),
 }
 
-impl Default for Content {
+impl Default for Records {
     fn default() -> Self {
-        Content::Bytes(Bytes::new())
+        Records::Bytes(Bytes::new())
     }
 }
 
 impl PackedEvents {
-    /// Events to be sent.
+    /// Packs events to be sent.
     pub fn new(events: Vec<Recorded>) -> Self {
         let bytes = events.iter().map(PackedEvents::bytes_of).sum();
-        PackedEvents { content: Content::Events(events, bytes) }
+        let ordinals = events.iter().map(Recorded::ordinal).collect::<Option<_>>();
+        let ordinals = ordinals.unwrap_or_default();
+        PackedEvents { records: Records::Events(events, bytes), ordinals }
     }
 
-    /// Bytes that an event takes.
+    /// Returns the bytes that an event takes.
     pub fn bytes_of(event: &Recorded) -> usize {
         HEAD + event.record().len()
     }
 
-    /// The events. Fails if what was received is no such thing.
+    /// Returns the events.
+    ///
+    /// # Errors
+    /// `protocol_error`: the bytes that were received are not events.
     pub fn into_events(self) -> Result<Vec<Recorded>, Failure> {
-        match self.content {
-            Content::Events(events, _) => Ok(events),
-            Content::Bytes(bytes) => unpack(bytes),
+        let events = match self.records {
+            Records::Events(events, _) => return Ok(events),
+            Records::Bytes(bytes) => unpack(bytes)?,
+        };
+        match self.ordinals.len() {
+            0 => Ok(events),
+            count if count == events.len() => {
+                let events = events.into_iter().zip(self.ordinals);
+                Ok(events.map(|(event, ordinal)| event.with_ordinal(ordinal)).collect())
+            }
+            _ => Err(invalid::answer("there is not one ordinal for each packed event")),
         }
     }
 
     fn len(&self) -> usize {
-        match &self.content {
-            Content::Events(_, length) => *length,
-            Content::Bytes(bytes) => bytes.len(),
+        match &self.records {
+            Records::Events(_, length) => *length,
+            Records::Bytes(bytes) => bytes.len(),
         }
     }
 }
 
 fn unpack(mut bytes: Bytes) -> Result<Vec<Recorded>, Failure> {
-    // At least this much is taken by each: what is reserved is bounded by what came.
+    // Most events are smaller; the bytes that were received bound the reservation.
     let mut events = Vec::with_capacity(bytes.len() / 256);
     while !bytes.is_empty() {
-        events.push(take(&mut bytes)?);
+        events.push(unpack_one(&mut bytes)?);
     }
     Ok(events)
 }
 
-fn take(bytes: &mut Bytes) -> Result<Recorded, Failure> {
+fn unpack_one(bytes: &mut Bytes) -> Result<Recorded, Failure> {
     if bytes.len() < HEAD {
         return Err(invalid::answer("packed events end within an event"));
     }
@@ -85,7 +103,7 @@ fn take(bytes: &mut Bytes) -> Result<Recorded, Failure> {
     Recorded::from_record(position, Timestamp(event_time), Timestamp(commit_time), record)
 }
 
-fn put(event: &Recorded, buf: &mut impl BufMut) {
+fn pack_one(event: &Recorded, buf: &mut impl BufMut) {
     buf.put_u32_le(event.record().len() as u32);
     buf.put_u64_le(event.position());
     buf.put_i64_le(event.commit_time().0);
@@ -95,15 +113,15 @@ fn put(event: &Recorded, buf: &mut impl BufMut) {
 
 impl prost::Message for PackedEvents {
     fn encode_raw(&self, buf: &mut impl BufMut) {
-        if self.len() == 0 {
-            return;
+        if self.len() > 0 {
+            encoding::encode_key(RECORDS, WireType::LengthDelimited, buf);
+            encoding::encode_varint(self.len() as u64, buf);
+            match &self.records {
+                Records::Events(events, _) => events.iter().for_each(|event| pack_one(event, buf)),
+                Records::Bytes(bytes) => buf.put_slice(bytes),
+            }
         }
-        encoding::encode_key(1, WireType::LengthDelimited, buf);
-        encoding::encode_varint(self.len() as u64, buf);
-        match &self.content {
-            Content::Events(events, _) => events.iter().for_each(|event| put(event, buf)),
-            Content::Bytes(bytes) => buf.put_slice(bytes),
-        }
+        encoding::uint64::encode_packed(ORDINALS, &self.ordinals, buf);
     }
 
     fn merge_field(
@@ -113,20 +131,26 @@ impl prost::Message for PackedEvents {
         buf: &mut impl Buf,
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        if tag != 1 {
-            return encoding::skip_field(wire_type, tag, buf, ctx);
+        match tag {
+            RECORDS => {
+                let mut bytes = Bytes::new();
+                encoding::bytes::merge(wire_type, &mut bytes, buf, ctx)?;
+                self.records = Records::Bytes(bytes);
+                Ok(())
+            }
+            ORDINALS => encoding::uint64::merge_repeated(wire_type, &mut self.ordinals, buf, ctx),
+            _ => encoding::skip_field(wire_type, tag, buf, ctx),
         }
-        let mut bytes = Bytes::new();
-        encoding::bytes::merge(wire_type, &mut bytes, buf, ctx)?;
-        self.content = Content::Bytes(bytes);
-        Ok(())
     }
 
     fn encoded_len(&self) -> usize {
-        match self.len() {
+        let records = match self.len() {
             0 => 0,
-            length => encoding::key_len(1) + encoding::encoded_len_varint(length as u64) + length,
-        }
+            length => {
+                encoding::key_len(RECORDS) + encoding::encoded_len_varint(length as u64) + length
+            }
+        };
+        records + encoding::uint64::encoded_len_packed(ORDINALS, &self.ordinals)
     }
 
     fn clear(&mut self) {
@@ -134,7 +158,7 @@ impl prost::Message for PackedEvents {
     }
 }
 
-/// The same bytes on the wire.
+/// Whether both have the same bytes on the wire.
 impl PartialEq for PackedEvents {
     fn eq(&self, other: &Self) -> bool {
         prost::Message::encode_to_vec(self) == prost::Message::encode_to_vec(other)

@@ -1,5 +1,5 @@
-//! The client's side of many appends over one call: an append is encoded once, by whoever makes it,
-//! and may be sent again.
+//! The client's side of many appends over one call: the caller's thread encodes an append once, and
+//! the pipeline may send it again.
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
@@ -10,10 +10,10 @@ use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use crate::codec::WireDecoder;
 use crate::v1;
 
-/// Where the call is found.
+/// The path of the call.
 pub const APPEND_MANY: &str = "/leftfold.v1.Store/AppendMany";
 
-/// An append that is encoded already.
+/// An encoded append.
 #[derive(Debug, Clone)]
 pub struct EncodedAppend {
     /// Its number in the call.
@@ -29,7 +29,7 @@ impl EncodedAppend {
         number + encoding::key_len(2) + encoding::encoded_len_varint(append as u64) + append
     }
 
-    /// Writes what a [`v1::NumberedAppend`] would.
+    /// Writes the bytes of a [`v1::NumberedAppend`].
     fn encode(&self, buf: &mut impl BufMut) {
         encoding::uint64::encode(1, &self.number, buf);
         encoding::encode_key(2, WireType::LengthDelimited, buf);
@@ -43,7 +43,7 @@ pub fn encode(append: &leftfold_api::Append) -> Bytes {
     v1::AppendRequest::from(append).encode_to_vec().into()
 }
 
-/// Sends appends that are encoded already, receives answers.
+/// Sends encoded appends and receives answers.
 #[derive(Debug, Default)]
 pub struct PipelineCodec;
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_what_the_generated_message_would() {
+    fn writes_the_bytes_of_the_generated_message() {
         let append = leftfold_api::Append::new()
             .event("a-1", leftfold_api::NewEvent::new("Counted", "1"))
             .expect("a-1", leftfold_api::Expected::NoStream);

@@ -1,4 +1,4 @@
-//! Errors, there and back.
+//! Errors: into problems and back.
 
 use bytes::Bytes;
 use leftfold_api::{
@@ -7,22 +7,22 @@ use leftfold_api::{
 use prost::Message;
 use tonic::metadata::MetadataMap;
 
-use crate::place::{bytes, expected, optional_cursor};
+use crate::point::{bytes, expected, optional_cursor};
 use crate::v1::{self, Kind, problem::Found};
 use crate::{CODE_TRAILER, event, rpc};
 
-/// The name of the message that details hold.
+/// The type of the message in the details.
 const TYPE_URL: &str = "type.googleapis.com/leftfold.v1.Problem";
-/// Characters of a sentence, and of each text that was found, in a status: all of it travels in
-/// headers, which have room for little.
-const SHORT: usize = 1024;
+/// The largest number of characters of each text in a status: headers carry it, and their size is
+/// limited.
+const MAX_CHARS: usize = 1024;
 
 impl From<&AppendError> for v1::Problem {
     fn from(error: &AppendError) -> Self {
         let (kind, found) = match error {
             AppendError::Invalid(_) => (Kind::Invalid, None),
-            AppendError::Conflict(conflict) => (Kind::Conflict, found_by(conflict)),
-            AppendError::Overlap(overlap) => (Kind::Overlap, known_by(overlap)),
+            AppendError::Conflict(conflict) => (Kind::Conflict, found_in(conflict)),
+            AppendError::Overlap(overlap) => (Kind::Overlap, known_in(overlap)),
             _ => (Kind::Failure, None),
         };
         problem(kind, error, found)
@@ -46,7 +46,7 @@ fn problem(kind: Kind, error: &impl Coded, found: Option<Found>) -> v1::Problem 
     }
 }
 
-fn found_by(conflict: &Conflict) -> Option<Found> {
+fn found_in(conflict: &Conflict) -> Option<Found> {
     Some(match conflict.clone() {
         Conflict::Version { stream, expected, actual } => {
             let expected = Some(expected.into());
@@ -64,7 +64,7 @@ fn found_by(conflict: &Conflict) -> Option<Found> {
     })
 }
 
-fn known_by(overlap: &Overlap) -> Option<Found> {
+fn known_in(overlap: &Overlap) -> Option<Found> {
     match overlap.clone() {
         Overlap::Partial { stream, id, version } | Overlap::Content { stream, id, version } => {
             let id = event::id_bytes(id);
@@ -135,7 +135,7 @@ fn overlap(code: &str, found: v1::KnownEvent) -> Option<Overlap> {
     }
 }
 
-/// The status of a call that failed, with the problem in its details.
+/// Makes the status of a call that failed, with the problem in its details.
 pub fn to_status(code: tonic::Code, problem: v1::Problem) -> tonic::Status {
     let problem = shortened(problem);
     let mut trailers = MetadataMap::new();
@@ -150,7 +150,7 @@ pub fn to_status(code: tonic::Code, problem: v1::Problem) -> tonic::Status {
     tonic::Status::with_details_and_metadata(code, message, details, trailers)
 }
 
-/// The problem that a status tells of, if it does.
+/// Returns the problem in the details of a status, if there is one.
 pub fn from_status(status: &tonic::Status) -> Option<v1::Problem> {
     let details = rpc::Status::decode(status.details()).ok()?;
     let any = details.details.into_iter().find(|any| any.type_url == TYPE_URL)?;
@@ -166,7 +166,7 @@ fn shortened(mut problem: v1::Problem) -> v1::Problem {
 }
 
 fn shorten(text: &mut String) {
-    if let Some((end, _)) = text.char_indices().nth(SHORT) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
         text.truncate(end);
         text.push('\u{2026}');
     }

@@ -1,13 +1,13 @@
-//! Queries: the language's text, or the tree that it stands for.
+//! Queries: as text, or as the tree of the text.
 
 use leftfold_api::{Field, Invalid, Query, Span, Timestamp, Value};
 
 use crate::invalid::{missing, request};
 use crate::v1::{self, query::Is};
 
-/// A deeper tree is sent as text: messages within messages have a limit.
+/// The largest depth of a tree. A deeper one is sent as text, because nested messages have a limit.
 const MAX_DEPTH: usize = 32;
-/// Bytes of the texts of a tree, and parts of it, together: as much as a query's text may have.
+/// The largest number of bytes of a tree's texts and of its parts, together: that of a query's text.
 const MAX_SIZE: usize = 64 << 10;
 
 impl From<&Query> for v1::Query {
@@ -70,12 +70,12 @@ impl From<Field> for v1::Field {
     }
 }
 
-/// The query that is meant; absent is all.
+/// Reads a query; an absent message is all events.
 pub(crate) fn query(query: Option<v1::Query>) -> Result<Query, Invalid> {
     query.map_or(Ok(Query::All), |query| Reader { left: MAX_SIZE }.read(query, MAX_DEPTH))
 }
 
-/// Reads a tree that may be as large as a message.
+/// Reads a tree of bounded size.
 struct Reader {
     left: usize,
 }
@@ -116,7 +116,11 @@ impl Reader {
             Ok(v1::Field::Correlation) => Field::Correlation,
             Ok(v1::Field::Tag) => Field::Tag,
             Ok(v1::Field::Unspecified) => return Err(missing("field to compare")),
-            Err(_) => return Err(request("the query compares a field that is not known")),
+            Err(_) => {
+                return Err(request(
+                    "expected a field of an event to compare, found an unknown number; see the protocol",
+                ));
+            }
         };
         let values = comparison.values.into_iter().map(|value| self.value(value));
         Ok(Query::Is(field, values.collect::<Result<_, _>>()?))

@@ -1,16 +1,16 @@
 use leftfold_api::{
-    Direction, IndexInfo, Invalid, Page, Query, Read, ReadError, Recorded, StreamInfo, Streams,
-    StreamsPage, Subscribe,
+    Cursor, Direction, IndexInfo, Invalid, Page, Query, Read, ReadError, RecordFormat, Recorded,
+    StreamInfo, Streams, StreamsPage, Subscribe,
 };
 
-use crate::event::recorded;
-use crate::invalid::{answer, missing};
-use crate::manage::retention;
-use crate::place::{self, bytes, cursor, optional_cursor};
-use crate::{PackedEvents, query, v1};
+use crate::form::{self, EventForm};
+use crate::invalid::missing;
+use crate::point::{self, bytes, cursor, optional_cursor};
+use crate::settings::{partitioning, retention};
+use crate::{query, v1};
 
 impl From<&Read> for v1::ReadRequest {
-    /// Asks for one page, packed.
+    /// Asks for one page of packed events.
     fn from(read: &Read) -> Self {
         let direction = match read.direction {
             Direction::Forward => v1::Direction::Forward,
@@ -18,12 +18,14 @@ impl From<&Read> for v1::ReadRequest {
         };
         v1::ReadRequest {
             query: Some(v1::Query::from(&read.query)),
-            begin: place::begin(read.from.clone()),
+            begin: point::begin(read.from.clone()),
             direction: direction as i32,
             limit: (read.limit != usize::MAX).then_some(read.limit as u64),
             at_least: read.at_least.clone().map(bytes),
             all_pages: false,
             form: v1::Form::Packed as i32,
+            with_ordinals: read.with_ordinals,
+            records: Some(RecordFormat::current().into()),
         }
     }
 }
@@ -32,6 +34,7 @@ impl TryFrom<v1::ReadRequest> for Read {
     type Error = Invalid;
 
     fn try_from(request: v1::ReadRequest) -> Result<Self, Invalid> {
+        form::check(request.records.as_ref())?;
         let direction = match v1::Direction::try_from(request.direction) {
             Ok(v1::Direction::Unspecified | v1::Direction::Forward) => Direction::Forward,
             Ok(v1::Direction::Backward) => Direction::Backward,
@@ -41,11 +44,11 @@ impl TryFrom<v1::ReadRequest> for Read {
             request.limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
         Ok(Read {
             query: query::query(request.query)?,
-            from: place::from(request.begin)?,
+            from: point::from(request.begin)?,
             direction,
             limit,
             at_least: optional_cursor(request.at_least)?,
-            with_ordinals: false,
+            with_ordinals: request.with_ordinals,
         })
     }
 }
@@ -55,8 +58,10 @@ impl From<&Subscribe> for v1::SubscribeRequest {
     fn from(subscribe: &Subscribe) -> Self {
         v1::SubscribeRequest {
             query: Some(v1::Query::from(&subscribe.query)),
-            begin: place::begin(subscribe.from.clone()),
+            begin: point::begin(subscribe.from.clone()),
             form: v1::Form::Packed as i32,
+            with_ordinals: subscribe.with_ordinals,
+            records: Some(RecordFormat::current().into()),
         }
     }
 }
@@ -65,55 +70,35 @@ impl TryFrom<v1::SubscribeRequest> for Subscribe {
     type Error = Invalid;
 
     fn try_from(request: v1::SubscribeRequest) -> Result<Self, Invalid> {
+        form::check(request.records.as_ref())?;
         let query = query::query(request.query)?;
-        Ok(Subscribe { from: place::from(request.begin)?, ..Subscribe::to(query) })
+        let (from, with_ordinals) = (point::from(request.begin)?, request.with_ordinals);
+        Ok(Subscribe { query, from, with_ordinals })
     }
 }
 
-/// Events in the form that was asked for.
-pub(crate) fn in_form(
-    events: Vec<Recorded>,
-    form: v1::Form,
-) -> (Vec<v1::RecordedEvent>, Option<PackedEvents>) {
-    match form {
-        v1::Form::Packed if events.is_empty() => (Vec::new(), None),
-        v1::Form::Packed => (Vec::new(), Some(PackedEvents::new(events))),
-        v1::Form::Fields | v1::Form::Unspecified => {
-            (events.iter().map(v1::RecordedEvent::from).collect(), None)
-        }
-    }
-}
-
-/// Events in whichever form they came.
-pub(crate) fn out_of_form(
-    events: Vec<v1::RecordedEvent>,
-    packed: Option<PackedEvents>,
-) -> Result<Vec<Recorded>, ReadError> {
-    match packed {
-        Some(packed) if events.is_empty() => Ok(packed.into_events()?),
-        Some(_) => Err(answer("it holds events in two forms").into()),
-        None => Ok(events.into_iter().map(recorded).collect::<Result<_, _>>()?),
-    }
-}
-
-/// A part of a page; the last part says where the page ends and whether there is more.
+/// Makes a message of some events of a page; the last message has the page's end: the cursor, and
+/// whether more may follow.
 pub fn page_part(
     events: Vec<Recorded>,
-    form: v1::Form,
-    end: Option<(leftfold_api::Cursor, bool)>,
+    form: &EventForm,
+    end: Option<(Cursor, bool)>,
 ) -> v1::ReadResponse {
-    let (events, packed) = in_form(events, form);
-    let (cursor, more) =
-        (end.clone().map(|(cursor, _)| bytes(cursor)), end.is_some_and(|(_, more)| more));
+    let (events, packed) = form.encode(events);
+    let more = end.as_ref().is_some_and(|(_, more)| *more);
+    let cursor = end.map(|(cursor, _)| bytes(cursor));
     v1::ReadResponse { events, packed, cursor, more }
 }
 
-/// Adds a part to the events of a page; gives the page when it was the last.
+/// Adds a message to the events of a page; returns the page after its last message.
+///
+/// # Errors
+/// `protocol_error`, `cursor_invalid`.
 pub fn append_page(
     events: &mut Vec<Recorded>,
     part: v1::ReadResponse,
 ) -> Result<Option<Page>, ReadError> {
-    events.extend(out_of_form(part.events, part.packed)?);
+    events.extend(form::decode(part.events, part.packed)?);
     let Some(end) = part.cursor else { return Ok(None) };
     Ok(Some(Page { events: std::mem::take(events), cursor: cursor(&end)?, more: part.more }))
 }
@@ -181,8 +166,13 @@ impl TryFrom<v1::ListStreamsResponse> for StreamsPage {
 
 impl From<IndexInfo> for v1::IndexInfo {
     fn from(info: IndexInfo) -> Self {
-        let query = Some(v1::Query::from(&info.query));
-        v1::IndexInfo { name: info.name, query, ready: info.ready, events: info.events }
+        v1::IndexInfo {
+            name: info.name,
+            query: Some(v1::Query::from(&info.query)),
+            ready: info.ready,
+            events: info.events,
+            partitioning: info.partitioning.map(v1::Partitioning::from),
+        }
     }
 }
 
@@ -194,7 +184,7 @@ impl TryFrom<v1::IndexInfo> for IndexInfo {
         Ok(IndexInfo {
             name: info.name,
             query,
-            partitioning: None,
+            partitioning: info.partitioning.map(partitioning).transpose()?,
             ready: info.ready,
             events: info.events,
         })

@@ -85,10 +85,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let time = leftfold_api::Timestamp(1);
     let event = leftfold_api::Recorded::from_parts("a-1", 0, 1, time, &event).unwrap();
     let start = leftfold_api::Cursor::START;
-    let form = v1::Form::Packed;
-    let page = leftfold_wire::page_part(vec![event.clone()], form, Some((start.clone(), true)));
+    let form = leftfold_wire::EventForm::Packed(leftfold_api::RecordFormat::release_0_1());
+    let page = leftfold_wire::page_part(vec![event.clone()], &form, Some((start.clone(), true)));
     let part =
-        leftfold_wire::delivery_part(vec![(event.clone(), start.clone())], form, start, true);
+        leftfold_wire::delivery_part(vec![(event.clone(), start.clone())], &form, start, true);
     let refused = AppendError::from(leftfold_api::Conflict::Tombstoned { stream: "a".to_owned() });
     let of = |kind: u8, message: Vec<u8>| [vec![kind], message].concat();
     vec![

@@ -1,5 +1,5 @@
-//! The control: a file whose blocks are zeros already, written and synced in a loop, frames as
-//! large as ours. What nobody can beat with one append in flight.
+//! The control: a file of zeros, written and synced in a loop, with writes as large as our frames.
+//! No store can be faster with one append in flight.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::system::{Event, Loaded, Mark, Place, Seen, Session, System, refused};
+use crate::system::{DataSetEvent, Directories, Event, Mark, ReadResult, Session, System, refused};
 use crate::work::Work;
 
-/// What one of our appends takes in the log, about: one event of 256 bytes, and a hundred.
+/// About the bytes that our appends take in the log: one event of 256 bytes, and a hundred.
 pub(crate) const FRAME: usize = 448;
 pub(crate) const BATCH_FRAME: usize = 37_000;
-/// Bytes of zeros; the loop begins again at their end.
+/// The size of the file; the loop starts again at its end.
 const FILE: u64 = 32 << 20;
 
 /// A file of zeros.
@@ -23,7 +23,7 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    /// Makes the file, beside other data.
+    /// Creates the file beside other data.
     pub(crate) fn create(dir: &Path) -> anyhow::Result<Bare> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join("bare");
@@ -41,7 +41,7 @@ impl Bare {
     }
 }
 
-/// One who writes.
+/// A writer.
 pub(crate) struct Handle {
     file: Arc<File>,
     end: Arc<AtomicU64>,
@@ -67,7 +67,7 @@ impl System for Bare {
         }
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         Bare::create(&place.data)
     }
 
@@ -95,23 +95,23 @@ impl Session for Handle {
         refused()
     }
 
-    async fn read_stream(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn query_category(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn replay(&mut self, _: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, _: u64) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn load(&mut self, _: Vec<Loaded>) -> anyhow::Result<()> {
+    async fn load(&mut self, _: Vec<DataSetEvent>) -> anyhow::Result<()> {
         Ok(())
     }
 }

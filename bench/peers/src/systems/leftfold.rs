@@ -5,33 +5,33 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::Context;
-use leftfold_client::Client;
 use leftfold_api::{Append, Appended, Cursor, EventStore, Expected, NewEvent, Query, Read};
+use leftfold_client::Client;
 use leftfold_store::{Embedded, Options};
 use rustix::process::Signal;
 
 use crate::process;
 use crate::server::{Server, Shared, free_port};
-use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
+use crate::system::{DataSetEvent, Directories, Disk, Event, Mark, ReadResult, Session, System};
 use crate::work::Work;
 
-/// The store, in this process, with its default options.
+/// The store in this process, with its default options.
 pub(crate) struct Leftfold(Arc<Embedded>);
 
-/// Its server, a process of its own, and the connections that appenders share.
-pub(crate) struct Served {
+/// A server process, and the connections that appenders share.
+pub(crate) struct LeftfoldServer {
     server: Server,
     url: String,
     clients: Shared<Client>,
 }
 
-/// Connections that all appenders share.
+/// The number of connections that all appenders share.
 const CONNECTIONS: usize = 8;
 
-/// Where the binary lies, which was built before.
+/// The environment variable with the path of the binary.
 const PROGRAM: &str = "LEFTFOLD_BINARY";
 
-/// A handle. The last cursor of each pair of tags is in it, because a condition takes a cursor.
+/// A session. It keeps the last cursor of each pair of tags, because a condition needs a cursor.
 pub(crate) struct Handle<S> {
     store: Arc<S>,
     cursors: Vec<Cursor>,
@@ -44,7 +44,7 @@ impl System for Leftfold {
         None
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         Ok(Leftfold(Arc::new(Embedded::open(&place.data, Options::default())?)))
     }
 
@@ -52,7 +52,7 @@ impl System for Leftfold {
         Ok(Handle { store: self.0.clone(), cursors: Vec::new() })
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         let store = Embedded::open_existing(&place.data, Options::default())?;
         store.settle()?;
         let stat = store.stat()?;
@@ -68,14 +68,14 @@ impl System for Leftfold {
     }
 }
 
-impl System for Served {
+impl System for LeftfoldServer {
     type Session = Handle<Client>;
 
     fn cannot(_: Work) -> Option<&'static str> {
         None
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let program = std::env::var_os(PROGRAM).context("no binary of leftfold was built")?;
         let port = free_port()?;
         let mut command = Command::new(Path::new(&program));
@@ -84,7 +84,7 @@ impl System for Served {
         let mut server = Server::start(command, &place.data, Signal::INT)?;
         server.listens(port).await?;
         let url = format!("http://127.0.0.1:{port}");
-        Ok(Served { server, url, clients: Shared::new(CONNECTIONS) })
+        Ok(LeftfoldServer { server, url, clients: Shared::new(CONNECTIONS) })
     }
 
     async fn session(&self) -> anyhow::Result<Handle<Client>> {
@@ -96,7 +96,7 @@ impl System for Served {
         Some(self.server.id())
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         Leftfold::disk_bytes(place)
     }
 
@@ -107,8 +107,8 @@ impl System for Served {
 }
 
 impl<S: EventStore> Handle<S> {
-    async fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<Seen> {
-        let mut seen = Seen::default();
+    async fn read_all(&self, query: Query, limit: u64) -> anyhow::Result<ReadResult> {
+        let mut seen = ReadResult::default();
         let mut read = Read::forward(query.clone());
         loop {
             let page = self.store.read(read).await?;
@@ -153,7 +153,8 @@ impl<S: EventStore + 'static> Session for Handle<S> {
         let cursor = after.and_then(|n| self.cursors.get(n as usize)).copied();
         let query = Query::tag("course", a).and(Query::tag("student", b));
         let event = new(event).tag("course", a).tag("student", b);
-        // A stream for each course: such events have no stream of their own, but here they need one.
+        // A stream for each course: these events need a stream here, though they have none of their
+        // own.
         let append =
             Append::new().event(a, event).none_after(query, cursor.unwrap_or(Cursor::START));
         let done = self.store.append(append).await?;
@@ -165,24 +166,24 @@ impl<S: EventStore + 'static> Session for Handle<S> {
         Ok(Some(at as u64))
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         self.read_all(Query::stream(stream), u64::MAX).await
     }
 
-    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
         self.read_all(Query::category(category), u64::MAX).await
     }
 
-    async fn query_tags(&mut self, owner: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, owner: &str) -> anyhow::Result<ReadResult> {
         self.read_all(Query::tag("owner", owner), u64::MAX).await
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
         self.read_all(Query::All, limit).await
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
-        let add = |append: Append, one: Loaded| {
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
+        let add = |append: Append, one: DataSetEvent| {
             append.event(one.stream, new(one.event).tag("owner", one.owner))
         };
         self.store.append(chunk.into_iter().fold(Append::new(), add)).await?;

@@ -1,5 +1,5 @@
-//! message-db: the SQL functions of that project on PostgreSQL. It has JSON for payloads, and a
-//! lock for each category, so that each category's events become visible in order.
+//! message-db: that project's SQL functions on PostgreSQL. Payloads are JSON. It takes a lock per
+//! category, so that each category's events become visible in order.
 
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use tokio_postgres::{Client, Statement};
 use super::postgres::{self, CONNECTIONS, Cluster, json, rows};
 use crate::get;
 use crate::server::Shared;
-use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System, refused};
+use crate::system::{
+    DataSetEvent, Directories, Disk, Event, Mark, ReadResult, Session, System, refused,
+};
 use crate::work::Work;
 
 /// In the order of the project's own script.
@@ -45,7 +47,8 @@ pub(crate) struct MessageDb {
     connections: Shared<Prepared>,
 }
 
-/// Its share of a connection. Who writes several at a time has one alone: so many never do.
+/// A share of a connection. A batch uses a connection alone: there are never more batches than
+/// connections.
 pub(crate) struct Connection(Arc<Prepared>);
 
 /// A connection with its statements prepared.
@@ -67,7 +70,7 @@ impl System for MessageDb {
         }
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let sql = get::message_db(&place.cache)?;
         let (cluster, fresh) = Cluster::start(place).await?;
         if fresh {
@@ -90,7 +93,7 @@ impl System for MessageDb {
         Some(self.cluster.id())
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         postgres::disk(place)
     }
 
@@ -125,7 +128,7 @@ async fn prepare(cluster: &Cluster) -> anyhow::Result<Prepared> {
 }
 
 impl Prepared {
-    /// What the function answers: the version.
+    /// Calls the function; returns the version that it answers.
     async fn write(&self, stream: &str, expected: i64, event: &Event) -> anyhow::Result<Mark> {
         let (id, data) = (event.id.to_string(), json(&event.data)?);
         let row =
@@ -133,7 +136,7 @@ impl Prepared {
         Ok(Some(row.try_get::<_, i64>(0)? as u64))
     }
 
-    /// Several in one transaction, sent without waiting for each answer.
+    /// Writes several events in one transaction, without waiting for each answer.
     async fn write_all(&self, events: &[(&str, i64, &Event)]) -> anyhow::Result<Mark> {
         self.client.batch_execute("BEGIN").await?;
         let writes =
@@ -145,7 +148,7 @@ impl Prepared {
     }
 }
 
-/// The version as the function wants it: -1 for none.
+/// Converts a mark to the function's expected version: -1 for none.
 fn version(expected: Mark) -> i64 {
     expected.map_or(-1, |version| version as i64)
 }
@@ -176,24 +179,24 @@ impl Session for Connection {
         refused()
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         rows(&self.0.client, &self.0.stream, &[&stream], "data").await
     }
 
-    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
         rows(&self.0.client, &self.0.category, &[&category], "data").await
     }
 
-    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
         rows(&self.0.client, &self.0.replay, &[&(limit as i64)], "data").await
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
-        let expected = |one: &Loaded| one.version as i64 - 1;
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
+        let expected = |one: &DataSetEvent| one.version as i64 - 1;
         let all: Vec<_> =
             chunk.iter().map(|one| (one.stream.as_str(), expected(one), &one.event)).collect();
         self.0.write_all(&all).await?;

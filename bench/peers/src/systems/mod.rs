@@ -1,4 +1,4 @@
-//! The systems.
+//! The implementations of the systems.
 
 pub(crate) mod bare;
 pub(crate) mod leftfold;

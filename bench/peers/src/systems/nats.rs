@@ -1,4 +1,4 @@
-//! NATS JetStream: one of its streams holds everything, a stream of ours is a subject in it.
+//! NATS JetStream: one of its streams has all events, and each of our streams is a subject in it.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use crate::get;
 use crate::server::{Server, Shared, free_port};
-use crate::system::{Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
+use crate::system::{
+    DataSetEvent, Directories, Event, Mark, Purpose, ReadResult, Session, System, refused,
+};
 use crate::work::{HUNDRED, Work};
 
 const STREAM: &str = "events";
@@ -21,19 +23,19 @@ const ID: &str = "Nats-Msg-Id";
 const BATCH: &str = "Nats-Batch-Id";
 const BATCH_NUMBER: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
-/// Messages that are asked for at a time.
+/// The number of messages per request.
 const PAGE: usize = 1_000;
-/// Connections that all appenders share.
+/// The number of connections that all appenders share.
 const CONNECTIONS: usize = 8;
 
-/// The server, with the stream made.
+/// The server, with its stream created.
 pub(crate) struct Nats {
     server: Server,
     url: String,
     clients: Shared<Client>,
 }
 
-/// A handle on a shared connection.
+/// A share of a connection.
 pub(crate) struct Connection {
     client: Arc<Client>,
     context: jetstream::Context,
@@ -49,7 +51,7 @@ impl System for Nats {
         }
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let program = get::nats(&place.cache)?;
         std::fs::create_dir_all(&place.data)?;
         let config = place.data.with_extension("conf");
@@ -89,19 +91,19 @@ impl System for Nats {
     }
 }
 
-/// Each write is synced, but while loading.
-fn settings(place: &Place) -> String {
+/// Returns the configuration: each write is synced, except while loading.
+fn settings(place: &Directories) -> String {
     let sync = if place.purpose == Purpose::Load { "2m" } else { "always" };
     format!("jetstream {{ store_dir: {:?}, sync_interval: {sync} }}\n", place.data)
 }
 
-/// A name as a subject, so that its category is a token.
+/// Converts a name to a subject, so that its category is a token.
 fn subject(stream: &str) -> String {
     let (category, rest) = stream.split_once('-').unwrap_or((stream, "0"));
     format!("e.{category}.{rest}")
 }
 
-/// What a commit of a batch answers.
+/// The answer to the commit of a batch.
 #[derive(Deserialize)]
 struct Ack {
     seq: Option<u64>,
@@ -109,9 +111,10 @@ struct Ack {
 }
 
 impl Connection {
-    /// All messages of a subject, or of many, in the order of the log: page by page by direct gets.
-    async fn get(&self, subject: &str, limit: u64) -> anyhow::Result<Seen> {
-        let mut seen = Seen::default();
+    /// Gets all messages of a subject or a pattern in the order of the log, page by page with
+    /// direct gets.
+    async fn get(&self, subject: &str, limit: u64) -> anyhow::Result<ReadResult> {
+        let mut seen = ReadResult::default();
         let mut next = 1;
         loop {
             let inbox = self.client.new_inbox();
@@ -128,8 +131,8 @@ impl Connection {
     }
 }
 
-/// One page of messages; the last one's sequence, and how many there are after it.
-async fn page(answers: &mut Subscriber, seen: &mut Seen) -> anyhow::Result<(u64, u64)> {
+/// Reads one page of messages; returns the last one's sequence, and how many follow it.
+async fn page(answers: &mut Subscriber, seen: &mut ReadResult) -> anyhow::Result<(u64, u64)> {
     let (mut last, mut pending) = (0, 0);
     while let Some(message) = answers.next().await {
         let headers = message.headers.as_ref();
@@ -200,23 +203,23 @@ impl Session for Connection {
         refused()
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         self.get(&subject(stream), HUNDRED as u64).await
     }
 
-    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
         self.get(&format!("e.{category}.*"), u64::MAX).await
     }
 
-    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
         self.get("e.>", limit).await
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
         let mut sent = Vec::new();
         for one in chunk {
             let mut headers = HeaderMap::new();

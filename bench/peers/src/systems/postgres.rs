@@ -1,5 +1,5 @@
-//! PostgreSQL, the plain way: one table, and a unique index that refuses the second event of a
-//! version. Also what the message-db way shares: the server.
+//! PostgreSQL, the plain way: one table, and a unique index that refuses a second event of the same
+//! version. Also the server, which message-db shares.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -18,10 +18,12 @@ use uuid::Uuid;
 use crate::get;
 use crate::process;
 use crate::server::{Server, Shared};
-use crate::system::{Disk, Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
+use crate::system::{
+    DataSetEvent, Directories, Disk, Event, Mark, Purpose, ReadResult, Session, System, refused,
+};
 use crate::work::Work;
 
-/// Durable, and with room: no checkpoint falls into a measurement, no sort goes to disk.
+/// Durable, with room: no checkpoint happens during a measurement, and no sort goes to disk.
 pub(crate) const SETTINGS: [(&str, &str); 13] = [
     ("fsync", "on"),
     ("synchronous_commit", "on"),
@@ -37,8 +39,8 @@ pub(crate) const SETTINGS: [(&str, &str); 13] = [
     ("listen_addresses", ""),
     ("timezone", "UTC"),
 ];
-/// Connections that all appenders share. More processes than that only get into each other's way;
-/// what comes in over one is committed one after the other.
+/// The number of connections that all appenders share. More server processes would only slow each
+/// other down; the requests of one connection are committed one after the other.
 pub(crate) const CONNECTIONS: usize = 64;
 const USER: &str = "leftfold";
 const TABLE: &str = "
@@ -53,15 +55,15 @@ const TABLE: &str = "
     );
     CREATE UNIQUE INDEX events_stream ON events (stream, version);";
 
-/// A server on a socket of its own, run by nobody important.
+/// A server on a socket of its own, run by an unprivileged account.
 pub(crate) struct Cluster {
     server: Server,
     socket: tempfile::TempDir,
 }
 
 impl Cluster {
-    /// Starts it; true if its data was made just now.
-    pub(crate) async fn start(place: &Place) -> anyhow::Result<(Cluster, bool)> {
+    /// Starts the server; returns true if its data directory is new.
+    pub(crate) async fn start(place: &Directories) -> anyhow::Result<(Cluster, bool)> {
         let bin = get::postgres_bin()?;
         let account = Account::find()?;
         let fresh = !place.data.join("PG_VERSION").exists();
@@ -101,10 +103,10 @@ impl Cluster {
     }
 }
 
-/// Files of tables and indexes have numbers for names, and those that were not there when the
-/// database was made begin at 16384. The journal is written over again, whatever was stored; the
-/// rest is catalogs, the same for any number of events.
-pub(crate) fn disk(place: &Place) -> anyhow::Result<Disk> {
+/// Returns the bytes on disk. Files of tables and indexes have numbers for names; those created
+/// after the database begin at 16384. The journal is overwritten, whatever was stored. The rest is
+/// catalogs, whose size does not depend on the events.
+pub(crate) fn disk(place: &Directories) -> anyhow::Result<Disk> {
     const FIRST_OWN: u64 = 16_384;
     let own = |path: &Path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -135,7 +137,7 @@ fn init(bin: &Path, data: &Path, account: &Account) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who runs the server: it refuses to be run by root.
+/// The account that runs the server: PostgreSQL refuses to run as root.
 struct Account(Option<(u32, u32)>);
 
 impl Account {
@@ -164,13 +166,13 @@ impl Account {
     }
 }
 
-/// One table and a unique index.
+/// One table with a unique index.
 pub(crate) struct Postgres {
     cluster: Cluster,
     connections: Shared<Prepared>,
 }
 
-/// Its share of a connection.
+/// A share of a connection.
 pub(crate) struct Connection(Arc<Prepared>);
 
 /// A connection with its statements prepared.
@@ -196,7 +198,7 @@ impl System for Postgres {
         }
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let (cluster, fresh) = Cluster::start(place).await?;
         if fresh {
             cluster.connect("postgres").await?.batch_execute(TABLE).await?;
@@ -212,7 +214,7 @@ impl System for Postgres {
         Some(self.cluster.id())
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         disk(place)
     }
 
@@ -254,18 +256,18 @@ async fn prepare(cluster: &Cluster) -> anyhow::Result<Prepared> {
     })
 }
 
-/// Goes through all rows of an answer as they come.
+/// Reads all rows of an answer as they arrive.
 pub(crate) async fn rows(
     client: &Client,
     statement: &Statement,
     parameters: &[&(dyn ToSql + Sync)],
     payload: &str,
-) -> anyhow::Result<Seen> {
+) -> anyhow::Result<ReadResult> {
     let rows = client.query_raw(statement, parameters.iter().copied()).await?;
     futures::pin_mut!(rows);
-    let mut seen = Seen::default();
+    let mut seen = ReadResult::default();
     while let Some(row) = rows.try_next().await? {
-        // Text and bytes alike are a slice of the answer.
+        // Text and bytes are both slices of the answer.
         let bytes = match row.try_get::<_, &[u8]>(payload) {
             Ok(bytes) => bytes.len(),
             Err(_) => row.try_get::<_, &str>(payload)?.len(),
@@ -314,25 +316,25 @@ impl Session for Connection {
         refused()
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         rows(&self.0.client, &self.0.stream, &[&stream], "data").await
     }
 
-    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
-        // The names of a category's streams lie between "name-" and the character after the dash.
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
+        // The names of a category's streams are between "name-" and the character after the dash.
         let (first, end) = (format!("{category}-"), format!("{category}."));
         rows(&self.0.client, &self.0.category, &[&first, &end], "data").await
     }
 
-    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
         rows(&self.0.client, &self.0.replay, &[&(limit as i64)], "data").await
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
         let streams: Vec<&str> = chunk.iter().map(|one| one.stream.as_str()).collect();
         let versions: Vec<i64> = chunk.iter().map(|one| one.version as i64).collect();
         let ids: Vec<Uuid> = chunk.iter().map(|one| one.event.id).collect();
@@ -342,12 +344,12 @@ impl Session for Connection {
     }
 }
 
-/// The version that the next event gets.
+/// Returns the version of the next event.
 fn next(expected: Mark) -> i64 {
     expected.map_or(0, |version| version as i64 + 1)
 }
 
-/// A payload as JSON of the same length, for those that take nothing else.
+/// Returns a payload as JSON of the same length, for systems that accept only JSON.
 pub(crate) fn json(data: &Bytes) -> anyhow::Result<String> {
     const AROUND: usize = r#"{"data":""}"#.len();
     let letters = data.get(..data.len().saturating_sub(AROUND)).unwrap_or_default();

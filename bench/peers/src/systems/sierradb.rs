@@ -1,4 +1,4 @@
-//! SierraDB's server, twice: as it comes, and told to sync each append and not to compress.
+//! SierraDB's server, twice: with its defaults, and with a sync per append and without compression.
 
 use std::marker::PhantomData;
 use std::process::Command;
@@ -16,30 +16,33 @@ use uuid::Uuid;
 use crate::get;
 use crate::process;
 use crate::server::{Server, free_port};
-use crate::system::{Disk, Event, Loaded, Mark, Place, Purpose, Seen, Session, System, refused};
+use crate::system::{
+    DataSetEvent, Directories, Disk, Event, Mark, Purpose, ReadResult, Session, System, refused,
+};
 use crate::work::{HUNDRED, Work};
 
-/// Partitions of a new store.
+/// The number of partitions of a new store.
 const PARTITIONS: u16 = 32;
-/// Events that are asked for at a time in a replay.
+/// The number of events per request in a replay.
 const PAGE: u64 = 1_000;
-/// What syncs each append; all else is as it comes.
+/// The setting for a sync per append; all others are defaults.
 pub(crate) const EACH: &str = "[sync]\nmax_batch_size = 1\nmin_bytes = 1\n";
-/// What spares the processor; nothing is gained by compressing random letters.
+/// The setting that saves processor time: compression gains nothing on random letters.
 pub(crate) const PLAIN: &str = "[segment]\ncompression = false\n";
 const TYPE: &str = "Measured";
-/// The client gives up after half a second unless told; with its defaults an append takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The client's timeout; its default of half a second is too short for an append with default
+/// settings.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which settings.
+/// The settings of a variant.
 pub(crate) trait Settings: Send + Sync + 'static {
     const SYNC: &'static str;
     const SEGMENT: &'static str;
 }
 
-/// As it comes.
+/// The defaults.
 pub(crate) struct Defaults;
-/// Syncs each append, and does not compress.
+/// A sync per append, without compression.
 pub(crate) struct Tuned;
 
 impl Settings for Defaults {
@@ -73,11 +76,11 @@ impl<S: Settings> System for SierraDb<S> {
         }
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let program = get::sierradb(&place.cache)?;
         std::fs::create_dir_all(&place.data)?;
         let config = place.data.with_extension("toml");
-        // Loading waits for syncs too; one for each batch is the quickest.
+        // Loading waits for syncs too; one sync per batch is the fastest.
         let sync = if place.purpose == Purpose::Load { EACH } else { S::SYNC };
         std::fs::write(&config, format!("{sync}{}", S::SEGMENT))?;
         let port = free_port()?;
@@ -96,7 +99,7 @@ impl<S: Settings> System for SierraDb<S> {
     }
 
     async fn session(&self) -> anyhow::Result<Connection> {
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(TIMEOUT));
         let connection = self.client.get_multiplexed_async_connection_with_config(&patient);
         Ok(Connection(connection.await?))
     }
@@ -105,8 +108,8 @@ impl<S: Settings> System for SierraDb<S> {
         Some(self.server.id())
     }
 
-    /// Its segments are as large as they will be from the first event on.
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    /// Its segments have their full size from the first event on.
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         let (used, all) = (process::used(&place.data)?, process::allocated(&place.data)?);
         Ok(Disk { data: used, reserve: all.saturating_sub(used) })
     }
@@ -116,13 +119,13 @@ impl<S: Settings> System for SierraDb<S> {
     }
 }
 
-/// Streams whose names differ in the last part only share a partition, because an append to
-/// several streams stays in one.
+/// Returns the partition key. Streams whose names differ only in the last part share a partition,
+/// because an append to several streams must stay in one.
 fn partition_key(stream: &str) -> Uuid {
     stream_partition_key(stream.rsplit_once('-').map_or(stream, |(first, _)| first))
 }
 
-/// It wants 16 bits of the partition's key in an event's id.
+/// Returns an id with 16 bits of the partition key, which SierraDB requires.
 fn id_for(key: Uuid, id: Uuid) -> Uuid {
     const BITS: u128 = 0xffff << 46;
     Uuid::from_u128(id.as_u128() & !BITS | key.as_u128() & BITS)
@@ -171,25 +174,25 @@ impl Session for Connection {
         refused()
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         let key = partition_key(stream);
         let hundred = Some(HUNDRED as u64);
         let batch = self.0.escan_with_partition_key(stream, key, 0, None, hundred).await?;
-        let mut seen = Seen::default();
+        let mut seen = ReadResult::default();
         batch.events.iter().for_each(|event| seen.add(event.payload.len()));
         Ok(seen)
     }
 
-    async fn query_category(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn query_tags(&mut self, _: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, _: &str) -> anyhow::Result<ReadResult> {
         refused()
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
-        let mut seen = Seen::default();
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
+        let mut seen = ReadResult::default();
         for partition in 0..PARTITIONS {
             let mut next = 0;
             loop {
@@ -205,9 +208,9 @@ impl Session for Connection {
         Ok(seen)
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
         let key = partition_key(&chunk.first().context("an empty chunk")?.stream);
-        let of = |one: &Loaded| {
+        let of = |one: &DataSetEvent| {
             EMAppendEvent::new(one.stream.clone(), TYPE)
                 .event_id(id_for(key, one.event.id))
                 .expected_version(ExpectedVersion::from_next_version(one.version))

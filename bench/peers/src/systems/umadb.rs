@@ -1,5 +1,5 @@
 //! UmaDB, twice: its server, and its core in this process. A stream is a tag there, and a version
-//! is the position of the last event that has it.
+//! is the position of the last event with that tag.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,18 +22,18 @@ use umadb_dcb::{
 use crate::get;
 use crate::process;
 use crate::server::{Server, Shared, free_port};
-use crate::system::{Disk, Event, Loaded, Mark, Place, Seen, Session, System};
+use crate::system::{DataSetEvent, Directories, Disk, Event, Mark, ReadResult, Session, System};
 use crate::work::Work;
 
-/// What makes its reads fastest; off unless said.
+/// The setting that makes its reads fastest; it is off by default.
 pub(crate) const CACHE_MB: usize = 1_024;
-/// Its file; it takes a path without one for a directory.
+/// The name of its file; it treats a path without an extension as a directory.
 const FILE: &str = "uma.db";
-/// How many events its server commits at a time, and how many requests wait.
+/// The maximum number of events in its server's commits, and of queued requests.
 const COMMIT: usize = 2_048;
-/// Events that are asked for at a time in a replay of the core, which answers all at once.
+/// The number of events per request in a replay of the core, which returns each answer as a whole.
 const PAGE: u32 = 10_000;
-/// Connections of HTTP/2 that all appenders share.
+/// The number of HTTP/2 connections that all appenders share.
 const CONNECTIONS: usize = 8;
 
 /// Its server.
@@ -50,7 +50,7 @@ impl System for UmaServer {
         None
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         let program = get::umadb(&place.cache)?;
         std::fs::create_dir_all(&place.data)?;
         let port = free_port()?;
@@ -73,7 +73,7 @@ impl System for UmaServer {
         Some(self.server.id())
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         disk(place)
     }
 
@@ -82,7 +82,7 @@ impl System for UmaServer {
     }
 }
 
-/// A handle on a shared connection.
+/// A share of a connection.
 pub(crate) struct Client(Arc<AsyncUmaDbClient>);
 
 /// The core in this process, with the writer thread that its server has.
@@ -99,7 +99,7 @@ impl System for UmaCore {
         None
     }
 
-    async fn open(place: &Place) -> anyhow::Result<Self> {
+    async fn open(place: &Directories) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&place.data)?;
         let mvcc = Arc::new(Mvcc::new(false, options(&place.data))?);
         let (requests, waiting) = mpsc::channel(COMMIT);
@@ -116,7 +116,7 @@ impl System for UmaCore {
         Ok(Handle { core, requests: self.requests.clone() })
     }
 
-    fn disk_bytes(place: &Place) -> anyhow::Result<Disk> {
+    fn disk_bytes(place: &Directories) -> anyhow::Result<Disk> {
         disk(place)
     }
 
@@ -126,8 +126,8 @@ impl System for UmaCore {
     }
 }
 
-/// Its file grows by much at a time; what pages it has handed out is in its header.
-fn disk(place: &Place) -> anyhow::Result<Disk> {
+/// Its file grows in large steps; the header has the number of allocated pages.
+fn disk(place: &Directories) -> anyhow::Result<Disk> {
     let mvcc = Mvcc::new(false, options(&place.data))?;
     let header = mvcc.get_latest_header_page()?;
     let used = header.as_header_node()?.next_page_id.0 * mvcc.page_size as u64;
@@ -142,13 +142,13 @@ fn options(data: &Path) -> StorageOptions {
         .page_cache_max_mb(CACHE_MB)
 }
 
-/// A handle on the core.
+/// A session with the core.
 pub(crate) struct Handle {
     core: Core,
     requests: mpsc::Sender<WriterThreadRequest>,
 }
 
-/// What is different between the two: how a request goes there and comes back.
+/// The difference between the two: how a request is sent and answered.
 trait Ask: Send + 'static {
     fn append(
         &self,
@@ -160,7 +160,7 @@ trait Ask: Send + 'static {
         &self,
         query: Option<DcbQuery>,
         limit: Option<u64>,
-    ) -> impl Future<Output = anyhow::Result<Seen>> + Send;
+    ) -> impl Future<Output = anyhow::Result<ReadResult>> + Send;
 }
 
 impl Ask for Client {
@@ -172,10 +172,14 @@ impl Ask for Client {
         Ok(self.0.append(events, condition, None).await?)
     }
 
-    async fn read(&self, query: Option<DcbQuery>, limit: Option<u64>) -> anyhow::Result<Seen> {
+    async fn read(
+        &self,
+        query: Option<DcbQuery>,
+        limit: Option<u64>,
+    ) -> anyhow::Result<ReadResult> {
         let limit = limit.map(u32::try_from).transpose()?;
         let mut answer = self.0.read(query, None, false, limit).await?;
-        let mut seen = Seen::default();
+        let mut seen = ReadResult::default();
         loop {
             let batch = answer.next_batch().await?;
             if batch.is_empty() {
@@ -204,8 +208,12 @@ impl Ask for Handle {
         Ok(answer.await??)
     }
 
-    async fn read(&self, query: Option<DcbQuery>, limit: Option<u64>) -> anyhow::Result<Seen> {
-        let mut seen = Seen::default();
+    async fn read(
+        &self,
+        query: Option<DcbQuery>,
+        limit: Option<u64>,
+    ) -> anyhow::Result<ReadResult> {
+        let mut seen = ReadResult::default();
         let page = limit.map(|_| PAGE);
         let mut from = None;
         loop {
@@ -263,24 +271,24 @@ impl<T: Ask> Session for T {
         Ok(Some(self.append(vec![new(event, tags)], Some(condition)).await?))
     }
 
-    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<Seen> {
+    async fn read_stream(&mut self, stream: &str) -> anyhow::Result<ReadResult> {
         self.read(Some(query([stream])), None).await
     }
 
-    async fn query_category(&mut self, category: &str) -> anyhow::Result<Seen> {
+    async fn query_category(&mut self, category: &str) -> anyhow::Result<ReadResult> {
         self.read(Some(query([category])), None).await
     }
 
-    async fn query_tags(&mut self, owner: &str) -> anyhow::Result<Seen> {
+    async fn query_tags(&mut self, owner: &str) -> anyhow::Result<ReadResult> {
         self.read(Some(query([owner])), None).await
     }
 
-    async fn replay(&mut self, limit: u64) -> anyhow::Result<Seen> {
+    async fn replay(&mut self, limit: u64) -> anyhow::Result<ReadResult> {
         self.read(None, Some(limit)).await
     }
 
-    async fn load(&mut self, chunk: Vec<Loaded>) -> anyhow::Result<()> {
-        let event = |one: Loaded| {
+    async fn load(&mut self, chunk: Vec<DataSetEvent>) -> anyhow::Result<()> {
+        let event = |one: DataSetEvent| {
             let category = one.stream.split('-').next().unwrap_or_default();
             new(one.event, [one.stream.as_str(), category, &one.owner])
         };

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A part of the message of each code.
-const SENTENCES: [(&str, &str); 32] = [
+const SENTENCES: [(&str, &str); 34] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
     ("tag_invalid", "tag"),
@@ -25,6 +25,8 @@ const SENTENCES: [(&str, &str); 32] = [
     ("index_unknown", "there is no index "),
     ("index_exists", "already; drop it first"),
     ("index_of_index", "define it by streams, categories, types"),
+    ("index_partitions_invalid", ""),
+    ("partition_unknown", "index "),
     ("index_query_invalid", "a query that has no text form"),
     ("wrong_version", "was expected "),
     ("query_matched", "no event was expected to match "),

@@ -1,13 +1,13 @@
 //! Named indexes.
 
 use super::helpers::{done, event, found, numbers, page, put, says, unreadable};
-use crate::{Append, Coded, EventStore, Point, Query, Read};
+use crate::{
+    Append, Coded, EventStore, IndexDefinition, IndexInfo, PartitionKey, Point, Query, Read,
+};
 
 async fn refused(store: &impl EventStore, name: &str, query: &str, code: &str) {
-    let error = store
-        .define_index(crate::IndexDefinition::new(name, query.parse().unwrap()))
-        .await
-        .unwrap_err();
+    let error =
+        store.define_index(IndexDefinition::new(name, query.parse().unwrap())).await.unwrap_err();
     says(&error, code);
 }
 
@@ -19,10 +19,7 @@ mod promises {
         for n in 1..=5 {
             put(store, ["a-1", "b-1"][n as usize % 2], &[n]).await;
         }
-        store
-            .define_index(crate::IndexDefinition::new("bs", "stream:b*".parse().unwrap()))
-            .await
-            .unwrap();
+        store.define_index(IndexDefinition::new("bs", "stream:b*".parse().unwrap())).await.unwrap();
         assert_eq!(found(store, "index:bs").await, [1, 3, 5]);
         put(store, "a-1", &[6]).await;
         put(store, "b-2", &[7]).await;
@@ -35,7 +32,7 @@ mod promises {
     pub async fn an_index_is_read_by_ordinal(store: &impl EventStore) {
         put(store, "b-1", &[1, 2]).await;
         put(store, "a-1", &[3]).await;
-        store.define_index(crate::IndexDefinition::new("bs", Query::category("b"))).await.unwrap();
+        store.define_index(IndexDefinition::new("bs", Query::category("b"))).await.unwrap();
         put(store, "b-1", &[4]).await;
         put(store, "b-2", &[5]).await;
         let (forward, backward) =
@@ -60,7 +57,7 @@ mod promises {
             done(store, Append::new().event(format!("b-{n}"), event)).await;
         }
         store
-            .define_index(crate::IndexDefinition::new("odd", "tag:odd=yes".parse().unwrap()))
+            .define_index(IndexDefinition::new("odd", "tag:odd=yes".parse().unwrap()))
             .await
             .unwrap();
         put(store, "b-1", &[7]).await;
@@ -72,25 +69,45 @@ mod promises {
 
     pub async fn a_dropped_index_is_unknown_and_its_name_is_free(store: &impl EventStore) {
         put(store, "a-1", &[1]).await;
-        store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
+        store.define_index(IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         store.drop_index("i").await.unwrap();
         unreadable(store, Read::forward(Query::index("i")), "index_unknown").await;
         assert_eq!(store.drop_index("i").await.unwrap_err().code(), "index_unknown");
         put(store, "a-1", &[2]).await;
         put(store, "b-1", &[3]).await;
-        store.define_index(crate::IndexDefinition::new("i", Query::category("b"))).await.unwrap();
+        store.define_index(IndexDefinition::new("i", Query::category("b"))).await.unwrap();
         assert_eq!(found(store, "index:i").await, [3]);
         put(store, "b-1", &[4]).await;
         assert_eq!(found(store, "index:i").await, [3, 4]);
     }
 
+    pub async fn an_index_is_described_by_its_name(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        put(store, "b-1", &[2, 3]).await;
+        assert_eq!(store.index("bs").await.unwrap(), None);
+        let plain = IndexDefinition::new("as", Query::category("a"));
+        let split = IndexDefinition::new("bs", Query::category("b"));
+        let split = split.partitioned(7, PartitionKey::Tag("region".to_owned()));
+        for definition in [&plain, &split] {
+            store.define_index(definition.clone()).await.unwrap();
+        }
+        let described = |definition: IndexDefinition, events| {
+            let IndexDefinition { name, query, partitioning } = definition;
+            IndexInfo { name, query, partitioning, ready: true, events }
+        };
+        let described = [described(plain, 1), described(split, 2)];
+        assert_eq!(store.index("as").await.unwrap().as_ref(), Some(&described[0]));
+        assert_eq!(store.index("bs").await.unwrap().as_ref(), Some(&described[1]));
+        assert_eq!(store.indexes().await.unwrap(), described);
+        assert_eq!(store.index("").await.unwrap_err().code(), "name_invalid");
+    }
+
     pub async fn invalid_definitions_of_indexes_are_refused(store: &impl EventStore) {
-        store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
+        store.define_index(IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         refused(store, "i", "category:b", "index_exists").await;
         refused(store, "j", "category:b not index:i", "index_of_index").await;
         let unprintable = Query::event_type("");
-        let error =
-            store.define_index(crate::IndexDefinition::new("k", unprintable)).await.unwrap_err();
+        let error = store.define_index(IndexDefinition::new("k", unprintable)).await.unwrap_err();
         says(&error, "index_query_invalid");
         refused(store, "", "*", "name_invalid").await;
         refused(store, "$x", "*", "name_reserved").await;

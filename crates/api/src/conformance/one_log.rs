@@ -1,4 +1,4 @@
-//! What only a store of one log promises: one order of all events.
+//! The promises of a store of one log only: one order of all events.
 
 use super::helpers::{all, append, conflicts, done, event, found, put};
 use crate::{Append, CheckpointMove, EventStore, Expected, Query};

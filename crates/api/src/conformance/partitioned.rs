@@ -1,5 +1,5 @@
-//! What a store of many partitions promises: what crosses them is refused, never done in part; what
-//! lies in one partition works as in a store of one log.
+//! The promises of a store of many partitions: an operation over several partitions is refused as a whole,
+//! and one in a single partition works as in a store of one log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ struct Spread {
     here: &'static str,
     beside: &'static str,
     there: String,
-    /// After event 1, which is in the first of them.
+    /// The cursor behind event 1, which is in `here`.
     cursor: Cursor,
 }
 
-/// Appends event 1, and finds out how many partitions there are.
+/// Appends event 1, and finds streams in its partition and in another one.
 async fn spread(store: &impl EventStore) -> Spread {
     let cursor = put(store, "a-1", &[1]).await.cursor;
     let partitions = cursor.positions().len() as u32;
@@ -42,7 +42,7 @@ async fn many(store: &impl EventStore) {
     }
 }
 
-/// All events of a query, in pages of a size, and the order of the read.
+/// Reads all events of a query, in pages of a size and in the direction of the read.
 async fn pages(store: &impl EventStore, read: Read) -> Vec<u128> {
     let (mut events, mut next) = (Vec::new(), read.clone());
     loop {
@@ -307,12 +307,12 @@ mod promises {
         unreadable(store, Read::forward(Query::All).at_least(backward.clone()), CODE).await;
         let subscribed = store.subscribe(Subscribe::after(Query::All, backward)).await;
         says(&subscribed.err().unwrap(), CODE);
-        // A read can't turn around at a cursor: an event lies there in each partition.
+        // A read can't turn around at a cursor, because each partition has an event there.
         let forward = page(store, Read::forward(Query::All).limit(5)).await.cursor;
         let at = Point::Cursor(forward.clone());
         unreadable(store, Read::forward(Query::All).including(at.clone()), CODE).await;
         unreadable(store, Read::backward(Query::All).excluding(at.clone()), CODE).await;
-        // But all that a reader has seen can be read back.
+        // But a reader can read backward from the end of its events.
         let seen = page(store, Read::backward(Query::All).including(at)).await.events;
         assert_eq!(numbers(&seen), [5, 4, 3, 2, 1]);
     }
@@ -356,7 +356,7 @@ mod promises {
             assert!(one.is_none() || heard.insert(one), "{one:?} came twice");
         }
         assert_eq!(heard, expected);
-        // What the query does not want is passed over.
+        // Events that do not match are skipped.
         let unwanted = put(store, "b-1", &[200]).await.cursor;
         subscription.advance().await.unwrap();
         assert!(subscription.cursor().covers(&unwanted));

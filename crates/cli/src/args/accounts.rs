@@ -8,8 +8,8 @@ Examples:
   leftfold user add ann
   leftfold user passwd ann < password-file
   leftfold user --server https://store:2113 --ca ca.pem --as admin list
-Passwords are never arguments: they are asked for, or read from standard input. What you are known
-by yourself is asked for too, unless LEFTFOLD_PASSWORD or LEFTFOLD_TOKEN says it.
+Passwords are never arguments: the command asks for them or reads standard input. It also asks for
+your own password, unless LEFTFOLD_PASSWORD or LEFTFOLD_TOKEN is set.
 When the admin's password is lost: stop the server, then leftfold --data DIR user recover";
 
 pub(super) const GRANTS: &str = "\
@@ -30,7 +30,7 @@ pub(crate) enum UserAction {
     Add {
         /// Its name.
         user: String,
-        /// It gets no password: only tokens speak for it.
+        /// The user gets no password and can only use tokens.
         #[arg(long)]
         no_password: bool,
     },
@@ -46,8 +46,8 @@ pub(crate) enum UserAction {
     },
     /// List the users.
     List,
-    /// Give the user admin a new password and every right, in the store's directory: no server may
-    /// have it open.
+    /// Give the user admin a new password and every permission, in the store's directory. No server
+    /// may have it open.
     Recover,
 }
 
@@ -85,14 +85,14 @@ pub(crate) struct Token {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenAction {
-    /// Make a token; it is printed this once, to standard output.
+    /// Make a token and print it to standard output; it is never shown again.
     Create {
         /// Its name.
         token: String,
-        /// For which user it speaks.
+        /// The user that the token acts as.
         #[arg(long = "for", value_name = "USER")]
         user: String,
-        /// When it ends, such as 2027-01-01.
+        /// When it expires, such as 2027-01-01.
         #[arg(long)]
         until: Option<Timestamp>,
     },
@@ -113,7 +113,7 @@ pub(crate) struct Grant {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantAction {
-    /// Grant something to a user or a group.
+    /// Grant a permission to a user or a group.
     Add {
         /// To this user.
         #[arg(long, required_unless_present = "group")]
@@ -121,12 +121,12 @@ pub(crate) enum GrantAction {
         /// To this group.
         #[arg(long, conflicts_with = "user")]
         group: Option<String>,
-        /// What for.
+        /// The permission.
         action: Granted,
-        /// Of what: *, or streams, prefixes, categories and tags joined by `or`.
+        /// Its scope: *, or streams, prefixes, categories and tags joined by `or`.
         scope: Query,
     },
-    /// Take a grant back.
+    /// Revoke a grant.
     Remove {
         /// Its number.
         grant: u64,
@@ -135,14 +135,14 @@ pub(crate) enum GrantAction {
     List,
 }
 
-/// What a grant is for.
+/// The permission of a grant.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Granted {
     /// Read and subscribe.
     Read,
     /// Append, and move checkpoints.
     Append,
-    /// Retention and deletion; of everything also users, indexes, rules, backups.
+    /// Set retention and delete; with the scope * also manage users, indexes, rules and backups.
     Manage,
 }
 

@@ -8,7 +8,7 @@ use leftfold_server::{Config, ConfigError, Effective, Given, Sources};
 
 const CONFIG: &str = "config";
 
-/// What flags say of the server's settings.
+/// The server's settings that flags give.
 #[derive(Debug)]
 pub(crate) struct Settings {
     file: Option<PathBuf>,
@@ -21,7 +21,7 @@ impl Settings {
     }
 }
 
-/// Those that every command has: they are defined elsewhere, and only looked up here.
+/// Whether every command has the flag: it is defined elsewhere and only read here.
 fn is_global(name: &str) -> bool {
     ["data", "packing"].contains(&name)
 }
@@ -58,12 +58,12 @@ impl clap::Args for Settings {
 
 impl clap::FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let said = |name: &str| {
+        let given = |name: &str| {
             let by_flag = matches.value_source(name) == Some(ValueSource::CommandLine);
             matches.get_raw(name).filter(|_| by_flag)?.next()
         };
         let flags = Config::SETTINGS.iter().filter_map(|setting| {
-            let value = said(setting.name)?.to_string_lossy().into_owned();
+            let value = given(setting.name)?.to_string_lossy().into_owned();
             Some(Given { name: setting.name.to_owned(), value })
         });
         Ok(Settings { file: matches.get_one::<PathBuf>(CONFIG).cloned(), flags: flags.collect() })

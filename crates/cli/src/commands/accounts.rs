@@ -12,17 +12,17 @@ use reqwest::{Certificate, Client, Method, Url};
 use serde_json::{Value, json};
 
 use crate::args::{
-    Grant, GrantAction, Group, GroupAction, Place, Token, TokenAction, User, UserAction,
+    Grant, GrantAction, Group, GroupAction, Location, Token, TokenAction, User, UserAction,
 };
 use crate::output::{for_people, table};
 
-/// Where a server is unless it is said.
-const SERVER: &str = "http://127.0.0.1:2113";
-/// An answer must come within this time.
-const WITHIN: Duration = Duration::from_secs(30);
+/// The default server.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:2113";
+/// The time for an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
 
-pub(crate) fn user(place: &Place, args: &User) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(place, method, path, body);
+pub(crate) fn user(location: &Location, args: &User) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(location, method, path, body);
     match &args.action {
         UserAction::Add { user, no_password: true } => {
             ask(Method::POST, &["users"], json!({"user": user}))?;
@@ -43,13 +43,13 @@ pub(crate) fn user(place: &Place, args: &User) -> anyhow::Result<ExitCode> {
             let answer = ask(Method::GET, &["users"], Value::Null)?;
             print(&answer["users"], &["user", "has_password", "groups"]);
         }
-        UserAction::Recover => recover(place)?,
+        UserAction::Recover => recover(location)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn group(place: &Place, args: &Group) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(place, method, path, body);
+pub(crate) fn group(location: &Location, args: &Group) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(location, method, path, body);
     match &args.action {
         GroupAction::Add { group, user: None } => {
             ask(Method::POST, &["groups"], json!({"group": group}))?;
@@ -71,8 +71,8 @@ pub(crate) fn group(place: &Place, args: &Group) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn token(place: &Place, args: &Token) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(place, method, path, body);
+pub(crate) fn token(location: &Location, args: &Token) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(location, method, path, body);
     match &args.action {
         TokenAction::Create { token, user, until } => {
             let mut body = json!({"token": token, "user": user});
@@ -81,7 +81,7 @@ pub(crate) fn token(place: &Place, args: &Token) -> anyhow::Result<ExitCode> {
             }
             let made = ask(Method::POST, &["tokens"], body)?;
             println!("{}", made["secret"].as_str().unwrap_or_default());
-            eprintln!("keep it: it can't be shown again");
+            eprintln!("store it now: it is never shown again");
         }
         TokenAction::Revoke { token } => {
             ask(Method::DELETE, &["tokens", token], Value::Null)?;
@@ -94,8 +94,8 @@ pub(crate) fn token(place: &Place, args: &Token) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn grant(place: &Place, args: &Grant) -> anyhow::Result<ExitCode> {
-    let ask = |method, path: &[&str], body| ask(place, method, path, body);
+pub(crate) fn grant(location: &Location, args: &Grant) -> anyhow::Result<ExitCode> {
+    let ask = |method, path: &[&str], body| ask(location, method, path, body);
     match &args.action {
         GrantAction::Add { user, group, action, scope } => {
             let mut body = json!({"action": action.name(), "scope": scope.to_string()});
@@ -117,7 +117,7 @@ pub(crate) fn grant(place: &Place, args: &Grant) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows as a table for people, or as one JSON object a line.
+/// Prints rows as a table on a terminal, or as one JSON object a line.
 fn print(rows: &Value, columns: &[&str]) {
     let mut shown = table(columns);
     for row in rows.as_array().into_iter().flatten() {
@@ -139,7 +139,7 @@ fn print(rows: &Value, columns: &[&str]) {
     }
 }
 
-/// A secret from the terminal without echo, or one line of standard input.
+/// Reads a secret from the terminal without echo, or one line of standard input.
 fn secret(prompt: &str) -> anyhow::Result<Secret> {
     let text = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(prompt).context("reading a password")?
@@ -154,25 +154,25 @@ fn secret(prompt: &str) -> anyhow::Result<Secret> {
 fn new_password(user: &str) -> anyhow::Result<Secret> {
     let first = secret(&format!("new password of {user}: "))?;
     if std::io::stdin().is_terminal() && secret("again: ")? != first {
-        bail!("these are two different passwords");
+        bail!("expected the same password twice, found two different ones");
     }
     Ok(first)
 }
 
-/// Asks the server; an error is what it says.
-fn ask(place: &Place, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
-    let mut url = Url::parse(place.server.as_deref().unwrap_or(SERVER))
-        .context("--server takes http:// or https://")?;
+/// Sends a request to the server and returns its answer, or its problem as an error.
+fn ask(location: &Location, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
+    let mut url = Url::parse(location.server.as_deref().unwrap_or(DEFAULT_SERVER))
+        .context("expected --server with a URL such as http://HOST:PORT")?;
     let Ok(mut segments) = url.path_segments_mut() else {
-        bail!("--server takes http://HOST:PORT or https://HOST:PORT");
+        bail!("expected --server with http://HOST:PORT or https://HOST:PORT");
     };
     segments.clear().push("v1").extend(path);
     drop(segments);
-    let mut request = client(place)?.request(method, url).timeout(WITHIN);
-    if let Some(token) = &place.token {
+    let mut request = client(location)?.request(method, url).timeout(ANSWER_TIME);
+    if let Some(token) = &location.token {
         request = request.bearer_auth(token);
-    } else if let Some(user) = &place.asking {
-        let password = match &place.password {
+    } else if let Some(user) = &location.asking {
+        let password = match &location.password {
             Some(password) => password.clone().into(),
             None => secret(&format!("password of {user}: "))?,
         };
@@ -196,20 +196,20 @@ fn ask(place: &Place, method: Method, path: &[&str], body: Value) -> anyhow::Res
     })
 }
 
-fn client(place: &Place) -> anyhow::Result<Client> {
-    // Another one that was chosen before is as good.
+fn client(location: &Location) -> anyhow::Result<Client> {
+    // A provider that was installed before is as good.
     _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = Client::builder();
-    if let Some(path) = &place.ca {
+    if let Some(path) = &location.ca {
         let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
         client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
     }
     Ok(client.build()?)
 }
 
-/// In the store's directory, without a server.
-fn recover(place: &Place) -> anyhow::Result<()> {
-    let store: Arc<Embedded> = Arc::new(super::files(place, "user recover")?);
+/// Resets the admin in the store's directory, without a server.
+fn recover(location: &Location) -> anyhow::Result<()> {
+    let store: Arc<Embedded> = Arc::new(super::open_files(location, "user recover")?);
     let password = new_password(ADMIN)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -217,6 +217,6 @@ fn recover(place: &Place) -> anyhow::Result<()> {
         access.recover(&password).await
     })?;
     drop(runtime);
-    eprintln!("{ADMIN} has this password now, and may do everything");
+    eprintln!("{ADMIN} now has this password and every permission");
     Ok(())
 }

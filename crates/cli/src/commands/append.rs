@@ -6,11 +6,11 @@ use leftfold::{Append, EventStore, NewEvent};
 use pollster::block_on;
 use serde_json::{json, value::RawValue};
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::for_people;
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, args: args::Append) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(location: &Location, args: args::Append) -> anyhow::Result<ExitCode> {
     let bytes = match args.data_text.as_str() {
         "-" => {
             let mut bytes = Vec::new();
@@ -29,13 +29,13 @@ pub(crate) fn run(place: &Place, args: args::Append) -> anyhow::Result<ExitCode>
     event.causation = args.causation;
     event.metadata = args.metadata.into();
     let append = Append::new().event(&args.stream, event).expect(&args.stream, args.expect);
-    let appended = block_on(Store::open(place)?.append(append))?;
+    let appended = block_on(Store::open(location)?.append(append))?;
     let (position, version) =
         (appended.positions.map(|p| p.0), appended.streams.first().map(|v| v.first));
     let (position, version) = (position.unwrap_or_default(), version.unwrap_or_default());
     if for_people() {
         let stream = &args.stream;
-        let how = if appended.repeated { "was there before:" } else { "appended:" };
+        let how = if appended.repeated { "already stored:" } else { "appended:" };
         println!("{how} {stream} version {version}, position {position}");
     } else {
         let cursor = appended.cursor.to_string();

@@ -6,22 +6,22 @@ use leftfold::{BackupInfo, BackupReport, Embedded, Options, restore, verify_back
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::{for_people, progress, thousands};
-use crate::store::{Store, only_here, options};
+use crate::store::{Store, options, refuse_server};
 
-pub(crate) fn run(place: &Place, args: &args::Backup) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(location: &Location, args: &args::Backup) -> anyhow::Result<ExitCode> {
     match (&args.to, &args.verify) {
-        (Some(to), _) => make(place, to),
+        (Some(to), _) => make(location, to),
         (None, Some(dir)) => verify(dir),
-        (None, None) => anyhow::bail!("say where to: --to DIR; or what to check: --verify DIR"),
+        (None, None) => anyhow::bail!("expected --to DIR or --verify DIR"),
     }
 }
 
-fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
-    let done = match &place.server {
-        Some(_) => there(place, to)?,
-        None => here(place, to)?,
+fn make(location: &Location, to: &Path) -> anyhow::Result<ExitCode> {
+    let done = match &location.server {
+        Some(_) => back_up_server(location, to)?,
+        None => back_up_directory(location, to)?,
     };
     if for_people() {
         let [files, bytes] = [done.files_copied, done.bytes_copied].map(thousands);
@@ -31,7 +31,9 @@ fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
         println!("kept {files} files of {bytes} bytes from the backup before");
         if done.files_left_out > 0 {
             let files = thousands(done.files_left_out);
-            println!("left out {files} index files that can't be read; they can be made again");
+            println!(
+                "left out {files} index files that can't be read; a restored store rebuilds them"
+            );
         }
     } else {
         let line = json!({
@@ -48,21 +50,21 @@ fn make(place: &Place, to: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn here(place: &Place, to: &Path) -> anyhow::Result<BackupReport> {
-    // Nobody else has the store open: there is nobody to leave the disk to.
-    let options = Options { maintenance_bytes_per_second: u64::MAX, ..options(place) };
-    let store = Embedded::open_existing(&place.data, options)?;
+fn back_up_directory(location: &Location, to: &Path) -> anyhow::Result<BackupReport> {
+    // No other process has the store open, so the backup may use the whole disk.
+    let options = Options { maintenance_bytes_per_second: u64::MAX, ..options(location) };
+    let store = Embedded::open_existing(&location.data, options)?;
     let bar = bar()?;
     let done = store.backup(to, |done, total| set(&bar, done, total))?;
     bar.finish_and_clear();
     Ok(done)
 }
 
-/// Into a directory of the server's machine, named below the one that it has for backups.
-fn there(place: &Place, to: &Path) -> anyhow::Result<BackupReport> {
-    match Store::existing(place)? {
-        Store::There(client) => Ok(block_on(client.backup(&to.to_string_lossy()))?),
-        Store::Here(_) => here(place, to),
+/// Backs up into a directory of the server's machine, inside its directory of backups.
+fn back_up_server(location: &Location, to: &Path) -> anyhow::Result<BackupReport> {
+    match Store::existing(location)? {
+        Store::Remote(client) => Ok(block_on(client.backup(&to.to_string_lossy()))?),
+        Store::Embedded(_) => back_up_directory(location, to),
     }
 }
 
@@ -73,26 +75,26 @@ fn verify(dir: &Path) -> anyhow::Result<ExitCode> {
     for damage in &checked.damaged {
         eprintln!("error[backup_damaged]: {damage}");
     }
-    say("checked", &checked);
+    print_info("checked", &checked);
     Ok(if checked.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(crate) fn run_restore(place: &Place, args: &args::Restore) -> anyhow::Result<ExitCode> {
-    only_here(place, "restore")?;
+pub(crate) fn run_restore(location: &Location, args: &args::Restore) -> anyhow::Result<ExitCode> {
+    refuse_server(location, "restore")?;
     let bar = bar()?;
-    let restored = restore(&args.from, &place.data, |done, total| set(&bar, done, total))?;
+    let restored = restore(&args.from, &location.data, |done, total| set(&bar, done, total))?;
     bar.finish_and_clear();
-    say("restored", &restored);
+    print_info("restored", &restored);
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(what: &str, info: &BackupInfo) {
+fn print_info(what: &str, info: &BackupInfo) {
     let BackupInfo { number, head, time, files, bytes, .. } = info;
     if for_people() {
         let [files, bytes] = [*files, *bytes].map(thousands);
         println!("{what} backup {number} of {time}: {files} files of {bytes} bytes, up to {head}");
         match info.damaged.len() {
-            0 => println!("all is as it should be"),
+            0 => println!("no damage"),
             wrong => println!("{wrong} findings"),
         }
     } else {

@@ -1,4 +1,4 @@
-//! A bank's night, from the files to the answers.
+//! The demo: a bank's statements of one night, from the files to queries over them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,10 +17,10 @@ use super::read::pages;
 use crate::args;
 use crate::output::{table, thousands};
 
-/// Marks a directory as the demo's own, which it may replace.
+/// The file that marks a directory as a demo's, which another demo may replace.
 const MARK: &str = "made-by-leftfold-demo";
 
-/// What the demo reads of an entry.
+/// The fields of an entry that the demo reads.
 #[derive(Deserialize)]
 struct Entry {
     signed_amount: Decimal,
@@ -104,7 +104,7 @@ fn all_streams(store: &Embedded) -> anyhow::Result<Vec<StreamInfo>> {
     }
 }
 
-/// The account with the most entries, after a table of ten.
+/// Prints the ten accounts with the most entries and returns the first.
 fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
     println!("3. The ten busiest accounts: each balance is a fold over the account's stream");
     let mut streams = all_streams(store)?;

@@ -1,40 +1,78 @@
 use std::process::ExitCode;
 
-use leftfold::EventStore;
+use leftfold::{EventStore, IndexDefinition, IndexInfo, Invalid, Partitioning, ReadError};
 use pollster::block_on;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::args::{IndexAction, Place};
+use crate::args::{IndexAction, Location};
 use crate::output::{for_people, table, thousands};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, action: IndexAction) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, action: IndexAction) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     match action {
-        IndexAction::Define { name, query } => {
-            block_on(store.define_index(leftfold::IndexDefinition::new(&name, query)))?;
-            eprintln!("defined; read it with: leftfold read index:{name}");
+        IndexAction::Define { name, query, partitions, partition_by } => {
+            let partitioning = partitions.map(|count| Partitioning { count, key: partition_by });
+            let read = match partitioning {
+                Some(_) => format!("partition:{name}/0"),
+                None => format!("index:{name}"),
+            };
+            block_on(store.define_index(IndexDefinition { name, query, partitioning }))?;
+            eprintln!("defined; read it with: leftfold read {read}");
+        }
+        IndexAction::Show { name } => {
+            let info = block_on(store.index(&name))?.ok_or_else(|| unknown(&name))?;
+            show(&info);
         }
         IndexAction::Drop { name } => block_on(store.drop_index(&name))?,
-        IndexAction::List => {
-            let mut rows = table(&["index", "events", "ready", "query"]);
-            for index in block_on(store.indexes())? {
-                let (query, ready) = (index.query.to_string(), index.ready);
-                if for_people() {
-                    let events = thousands(index.events);
-                    rows.add_row([index.name, events, ready.to_string(), query]);
-                } else {
-                    let (name, events) = (index.name, index.events);
-                    println!(
-                        "{}",
-                        json!({"index": name, "events": events, "ready": ready, "query": query})
-                    );
-                }
-            }
-            if for_people() {
-                println!("{rows}");
-            }
-        }
+        IndexAction::List => list(&block_on(store.indexes())?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn unknown(name: &str) -> ReadError {
+    let message = format!("there is no index {name}; see: leftfold index list");
+    Invalid::new("index_unknown", message).into()
+}
+
+fn show(info: &IndexInfo) {
+    if !for_people() {
+        println!("{}", to_json(info));
+        return;
+    }
+    let mut rows = table(&["index", &info.name]);
+    rows.add_row(["query", &info.query.to_string()]);
+    rows.add_row(["events", &thousands(info.events)]);
+    rows.add_row(["ready", &info.ready.to_string()]);
+    if let Some(Partitioning { count, key }) = &info.partitioning {
+        rows.add_row(["partitions", &count.to_string()]);
+        rows.add_row(["partition by", &key.to_string()]);
+    }
+    println!("{rows}");
+}
+
+fn list(indexes: &[IndexInfo]) {
+    if !for_people() {
+        indexes.iter().for_each(|info| println!("{}", to_json(info)));
+        return;
+    }
+    let mut rows = table(&["index", "events", "ready", "partitions", "query"]);
+    for IndexInfo { name, query, partitioning, ready, events } in indexes {
+        let partitions = partitioning.as_ref();
+        let partitions = partitions.map(|Partitioning { count, key }| format!("{count} by {key}"));
+        let (events, ready) = (thousands(*events), ready.to_string());
+        let partitions = partitions.unwrap_or_default();
+        rows.add_row([name, &events, &ready, &partitions, &query.to_string()]);
+    }
+    println!("{rows}");
+}
+
+fn to_json(info: &IndexInfo) -> Value {
+    let IndexInfo { name, query, partitioning, ready, events } = info;
+    let query = query.to_string();
+    let mut line = json!({"index": name, "events": events, "ready": ready, "query": query});
+    if let Some(Partitioning { count, key }) = partitioning {
+        line["partitions"] = json!({"count": count, "by": key.to_string()});
+    }
+    line
 }

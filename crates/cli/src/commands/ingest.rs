@@ -9,23 +9,23 @@ use leftfold::EventStore;
 use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest};
 use serde_json::json;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::thousands;
 use crate::store::Store;
 
-/// The exit code that says: done, but some records were rejected.
+/// The exit code of an ingest that rejected some records.
 const SOME_REJECTED: u8 = 3;
-/// Bytes of a file that are read at once.
+/// Bytes of one read of a file.
 const READ_AHEAD: usize = 256 << 10;
 
-pub(crate) fn run(place: &Place, args: &args::Ingest) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<ExitCode> {
     let mapping = mapping(&args.map, args.zone.as_deref())?;
     let mut rejects = Rejects::to(args.rejects.as_deref())?;
-    // A file that is missing is noticed before anything is done.
+    // A missing file is an error before anything is ingested.
     for file in &args.files {
         std::fs::metadata(file).with_context(|| file.display().to_string())?;
     }
-    let store = Store::open(place)?;
+    let store = Store::open(location)?;
     let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
     println!("{}", summary(sum));
     let clean = sum.rejected == 0 && complete;
@@ -54,8 +54,8 @@ fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
     })
 }
 
-/// Ingests files one after the other, telling about each; says also whether all were read to
-/// their ends.
+/// Ingests files one after the other and prints a line for each; also returns whether all were read
+/// to their ends.
 pub(crate) fn ingest_all(
     store: &impl EventStore,
     mapping: &Mapping,
@@ -105,7 +105,7 @@ fn ingest_one(
     Ok(done?)
 }
 
-/// Bytes, records a second, rejects and time left; nothing where nobody looks.
+/// Makes a progress bar: bytes, records a second, rejects and time left.
 fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(
@@ -137,7 +137,7 @@ impl IngestObserver for Progress<'_> {
     }
 }
 
-/// Where rejected records are written down.
+/// The destination of rejected records.
 pub(crate) struct Rejects(Option<BufWriter<File>>);
 
 impl Rejects {

@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands, one file each.
 
 pub(crate) mod accounts;
 pub(crate) mod append;
@@ -20,11 +20,11 @@ pub(crate) mod verify;
 
 use leftfold::Embedded;
 
-use crate::args::Place;
-use crate::store::{only_here, options};
+use crate::args::Location;
+use crate::store::{options, refuse_server};
 
-/// The store in the directory, for a command that works on its files.
-fn files(place: &Place, command: &str) -> anyhow::Result<Embedded> {
-    only_here(place, command)?;
-    Ok(Embedded::open_existing(&place.data, options(place))?)
+/// Opens the store in the directory, for a command that works on its files.
+fn open_files(location: &Location, command: &str) -> anyhow::Result<Embedded> {
+    refuse_server(location, command)?;
+    Ok(Embedded::open_existing(&location.data, options(location))?)
 }

@@ -1,12 +1,12 @@
 use std::process::ExitCode;
 
-use crate::args::Place;
+use crate::args::Location;
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    match Store::existing(place)? {
-        Store::Here(store) => store.seal()?,
-        Store::There(client) => pollster::block_on(client.pack())?,
+pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
+    match Store::existing(location)? {
+        Store::Embedded(store) => store.seal()?,
+        Store::Remote(client) => pollster::block_on(client.pack())?,
     }
-    super::stat::run(place)
+    super::stat::run(location)
 }

@@ -5,15 +5,15 @@ use leftfold::{EventStore, Invalid, Streams};
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::{ParkedAction, ParkedEvent, Place};
+use crate::args::{Location, ParkedAction, ParkedEvent};
 use crate::output::{for_people, table};
 use crate::store::Store;
 
-/// The category of the streams in which reactors keep what they have done.
+/// The category of the journals of reactors.
 const JOURNALS: &str = "leftfold.reactor";
 
-pub(crate) fn run(place: &Place, action: &ParkedAction) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, action: &ParkedAction) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     match action {
         ParkedAction::List { reactor, all } => list(&store, reactor.as_deref(), *all)?,
         ParkedAction::Replay(event) => {
@@ -48,7 +48,7 @@ fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The reactors that have ever run on the store.
+/// Lists the reactors that have ever run on the store.
 fn reactors(store: &Store) -> anyhow::Result<Vec<String>> {
     let mut streams = Streams { category: Some(JOURNALS.to_owned()), ..Streams::default() };
     let mut reactors = Vec::new();
@@ -66,13 +66,13 @@ fn reactors(store: &Store) -> anyhow::Result<Vec<String>> {
 fn find(store: &Store, wanted: &ParkedEvent) -> anyhow::Result<HeldEvent> {
     let ParkedEvent { reactor, stream, version } = wanted;
     let parked = block_on(Parked::of(reactor, store).list())?;
-    let is_it = |event: &HeldEvent| event.stream == *stream && event.version == *version;
-    let found = parked.into_iter().find(is_it);
+    let is_wanted = |event: &HeldEvent| event.stream == *stream && event.version == *version;
+    let found = parked.into_iter().find(is_wanted);
     Ok(found.ok_or_else(|| Invalid {
         code: "event_not_parked",
         message: format!(
             "reactor {reactor} has not parked the event of version {version} in stream {stream}; \
-             `leftfold parked list {reactor}` says what it has"
+             see: leftfold parked list {reactor}"
         ),
     })?)
 }

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 use leftfold::{Cursor, Direction, EventStore, From, Point, Read, Recorded};
 use pollster::block_on;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
 use crate::store::Store;
 
-/// Rows of a table, whose columns are laid out together.
+/// Rows of one table, whose columns have common widths.
 const ROWS: usize = 1_000;
 
-pub(crate) fn run(place: &Place, args: &args::Read) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, args: &args::Read) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
-    let first = Read { from: args.begin.place(), direction, ..Read::forward(args.query.clone()) };
+    let first = Read { from: args.start.point(), direction, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
     let mut shown = 0;
     let cursor = if for_people() {
@@ -34,12 +34,12 @@ pub(crate) fn run(place: &Place, args: &args::Read) -> anyhow::Result<ExitCode> 
         cursor
     };
     if for_people() {
-        println!("{shown} events; what comes after them: --after cursor:{cursor}");
+        println!("{shown} events; continue with: --after cursor:{cursor}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads page after page, up to a limit.
+/// Reads page by page, up to a limit.
 pub(crate) fn pages(
     store: &impl EventStore,
     first: Read,

@@ -3,29 +3,29 @@ use std::process::ExitCode;
 use leftfold::{LostEvent, RepairMode, RepairReport, repair};
 use serde_json::json;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::{for_people, progress, table, thousands};
-use crate::store::only_here;
+use crate::store::refuse_server;
 
-pub(crate) fn run(place: &Place, args: &args::Repair) -> anyhow::Result<ExitCode> {
-    only_here(place, "repair")?;
+pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<ExitCode> {
+    refuse_server(location, "repair")?;
     let bar = progress("step {pos} of {len}  {elapsed}  {eta} left")?;
     let mode = if args.quarantine { RepairMode::Quarantine } else { RepairMode::Report };
-    let report = repair(&place.data, mode, |done, total| {
+    let report = repair(&location.data, mode, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
     if for_people() {
-        tell(&report)
+        print_table(&report)
     } else {
-        print(&report)
+        print_json(&report)
     }
-    let whole = report.damaged.is_empty() || mode == RepairMode::Quarantine;
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_usable = report.damaged.is_empty() || mode == RepairMode::Quarantine;
+    Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(report: &RepairReport) {
+fn print_json(report: &RepairReport) {
     for bytes in &report.damaged {
         let (file, what) = (&bytes.file, &bytes.what);
         println!(
@@ -52,7 +52,7 @@ fn print(report: &RepairReport) {
     );
 }
 
-fn tell(report: &RepairReport) {
+fn print_table(report: &RepairReport) {
     for bytes in &report.damaged {
         let (file, length) = (&bytes.file, thousands(bytes.length));
         println!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);

@@ -5,19 +5,19 @@ use leftfold::{EventStore, Retention, RetentionRule};
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::{Delete, Kept, Place, RetentionAction};
+use crate::args::{Delete, Location, Retained, RetentionAction};
 use crate::output::{for_people, table, thousands};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, action: RetentionAction) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, action: RetentionAction) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     match action {
-        RetentionAction::Set { stream, kept, truncate_before } => {
-            let retention = Retention { truncate_before, ..retention(&kept) };
+        RetentionAction::Set { stream, retained, truncate_before } => {
+            let retention = Retention { truncate_before, ..retention(&retained) };
             block_on(store.set_retention(&stream, retention))?;
         }
-        RetentionAction::Rule { name, query, kept } => {
-            let retention = retention(&kept);
+        RetentionAction::Rule { name, query, retained } => {
+            let retention = retention(&retained);
             block_on(store.set_retention_rule(RetentionRule { name, query, retention }))?;
         }
         RetentionAction::Drop { name } => block_on(store.drop_retention_rule(&name))?,
@@ -26,8 +26,8 @@ pub(crate) fn run(place: &Place, action: RetentionAction) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn delete(place: &Place, args: &Delete) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn delete(location: &Location, args: &Delete) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     match args.tombstone {
         true => block_on(store.tombstone_stream(&args.stream, args.expect))?,
         false => block_on(store.delete_stream(&args.stream, args.expect))?,
@@ -36,8 +36,8 @@ pub(crate) fn delete(place: &Place, args: &Delete) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn retention(kept: &Kept) -> Retention {
-    let Kept { max_count, max_age } = *kept;
+fn retention(retained: &Retained) -> Retention {
+    let Retained { max_count, max_age } = *retained;
     Retention { max_count, max_age, ..Retention::default() }
 }
 
@@ -47,7 +47,7 @@ fn list(rules: &[RetentionRule]) {
         let (count, age) = (retention.max_count, retention.max_age.map(|age| age.as_secs()));
         if for_people() {
             let count = count.map_or(String::new(), thousands);
-            let age = retention.max_age.map_or(String::new(), in_words);
+            let age = retention.max_age.map_or(String::new(), format_age);
             rows.add_row([name.clone(), count, age, query.to_string()]);
         } else {
             let query = query.to_string();
@@ -61,8 +61,8 @@ fn list(rules: &[RetentionRule]) {
     }
 }
 
-/// In the largest unit that is whole.
-fn in_words(age: Duration) -> String {
+/// Formats an age in the largest unit that divides it.
+fn format_age(age: Duration) -> String {
     let seconds = age.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let whole = units.iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));

@@ -3,17 +3,17 @@ use std::process::ExitCode;
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::Place;
+use crate::args::Location;
 use crate::output::{for_people, progress, thousands};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, dry_run: bool) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, dry_run: bool) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     let bar = progress("segment {pos} of {len}  {elapsed}  {eta} left")?;
     let scavenged = match (&store, dry_run) {
-        (Store::There(client), dry_run) => block_on(client.scavenge(dry_run))?,
-        (Store::Here(store), true) => store.reclaimable()?,
-        (Store::Here(store), false) => store.scavenge(|done, total| {
+        (Store::Remote(client), dry_run) => block_on(client.scavenge(dry_run))?,
+        (Store::Embedded(store), true) => store.reclaimable()?,
+        (Store::Embedded(store), false) => store.scavenge(|done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?,

@@ -16,8 +16,8 @@ use crate::output::{for_people, table};
 
 /// The password of the first user, if a server has none yet.
 const ADMIN_PASSWORD: &str = "LEFTFOLD_ADMIN_PASSWORD";
-/// What still blocks a thread after the shutdown is given up after so long.
-const AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
+/// The time for blocked threads to end after the shutdown.
+const THREAD_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let Effective { config, .. } = settings.load()?;
@@ -25,10 +25,10 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let store = Arc::new(Embedded::open(&config.data, config.store_options())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, store.clone()));
-    // A scavenge or a backup can't be told to stop, and loses nothing when it is cut short.
-    runtime.shutdown_timeout(AFTER_SHUTDOWN);
+    // A scavenge or a backup can't be stopped, and loses nothing when it is interrupted.
+    runtime.shutdown_timeout(THREAD_TIME);
     served?;
-    // The last one who holds the store closes it: the log then says on disk that it is synced.
+    // Dropping the last reference closes the store, which marks the log as synced on disk.
     drop(store);
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +43,7 @@ async fn serve(config: Config, store: Arc<Embedded>) -> anyhow::Result<()> {
     let mut running: RunningServer = Server::start_with(config, store, beginning).await?;
     if let Some(made) = running.made_password() {
         eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
-        eprintln!("it is told this once; change it with: leftfold user passwd {ADMIN}");
+        eprintln!("it is shown only once; change it with: leftfold user passwd {ADMIN}");
     }
     println!("listening on {scheme}://{}", running.local_addr());
     loop {
@@ -78,7 +78,7 @@ pub(crate) fn certificate(args: &Certificate) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints every setting and where it was said.
+/// Prints every setting and its source.
 pub(crate) fn config(settings: &Settings) -> anyhow::Result<ExitCode> {
     let effective = settings.load()?;
     let mut rows = table(&["setting", "value", "from"]);

@@ -2,14 +2,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::Place;
+use crate::args::Location;
 use crate::output::{for_people, table, thousands};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let (stat, reclaimable) = match Store::existing(place)? {
-        Store::Here(store) => (store.stat()?, store.reclaimable()?),
-        Store::There(client) => {
+pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
+    let (stat, reclaimable) = match Store::existing(location)? {
+        Store::Embedded(store) => (store.stat()?, store.reclaimable()?),
+        Store::Remote(client) => {
             let (stat, reclaimable) = pollster::block_on(client.stat(true))?;
             (stat, reclaimable.unwrap_or_default())
         }
@@ -44,7 +44,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         println!("{line}");
     }
     if let Some(failure) = stat.maintenance_failure {
-        eprintln!("warning: work in the background failed: {failure}");
+        eprintln!("warning: maintenance in the background failed: {failure}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,12 +5,12 @@ use leftfold::{EventStore, StreamInfo, Streams};
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::{for_people, table};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, args: &args::Streams) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
+pub(crate) fn run(location: &Location, args: &args::Streams) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut wanted =
         Streams { category: args.category.clone(), after: None, limit: left.min(1_000) };

@@ -4,20 +4,20 @@ use std::process::ExitCode;
 use leftfold::{Delivery, EventStore, Subscribe, Subscription};
 use pollster::block_on;
 
-use crate::args::{self, Place};
+use crate::args::{self, Location};
 use crate::output::{for_people, row, write_json};
 use crate::store::Store;
 
-pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
-    let store = Store::existing(place)?;
-    let subscribe = Subscribe { from: args.begin.place(), ..Subscribe::to(args.query.clone()) };
+pub(crate) fn run(location: &Location, args: &args::Subscribe) -> anyhow::Result<ExitCode> {
+    let store = Store::existing(location)?;
+    let subscribe = Subscribe { from: args.start.point(), ..Subscribe::to(args.query.clone()) };
     let mut subscription = block_on(store.subscribe(subscribe))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     loop {
         let delivery = match subscription.ready() {
             Some(delivery) => delivery,
             None => {
-                // Whoever follows sees each event when it comes.
+                // A follower sees each event at once.
                 out.flush()?;
                 block_on(subscription.next())?
             }
@@ -30,7 +30,7 @@ pub(crate) fn run(place: &Place, args: &args::Subscribe) -> anyhow::Result<ExitC
             Delivery::CaughtUp(cursor) => {
                 out.flush()?;
                 if !args.follow {
-                    eprintln!("caught up; what comes next: --after cursor:{cursor}");
+                    eprintln!("caught up; continue with: --after cursor:{cursor}");
                     return Ok(ExitCode::SUCCESS);
                 }
                 if for_people() {

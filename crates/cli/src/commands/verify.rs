@@ -2,11 +2,11 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::Place;
+use crate::args::Location;
 use crate::output::{for_people, progress, thousands};
 
-pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let store = super::files(place, "verify")?;
+pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
+    let store = super::open_files(location, "verify")?;
     let bar = progress("file {pos} of {len}  {elapsed}  {eta} left")?;
     let verified = store.verify(|done, total| {
         bar.set_length(total);
@@ -25,7 +25,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
             println!("{lost} of the events were lost by damage before a repair");
         }
         match verified.problem_count {
-            0 => println!("all is as it should be"),
+            0 => println!("no damage"),
             wrong => println!("{} findings", thousands(wrong)),
         }
     } else {

@@ -1,5 +1,5 @@
-//! Connections that are cut at any byte: nothing that was acknowledged is lost, nothing is doubled,
-//! and a subscriber sees each event exactly once and in order.
+//! Connections that break at any byte: no acknowledged append is lost, none is duplicated, and a
+//! subscriber sees each event exactly once and in order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,8 +22,7 @@ fn client(proxy: &Proxy) -> Client {
     client.connect_lazily().unwrap()
 }
 
-/// Appends events one after the other, each behind the one before; gives the ids in the order in
-/// which they were acknowledged.
+/// Appends events one after the other; returns their ids in the order of the acknowledgements.
 fn write(client: &Client, writer: u128) -> Vec<Uuid> {
     let stream = format!("writer-{writer}");
     let mut expected = Expected::NoStream;
@@ -39,8 +38,7 @@ fn write(client: &Client, writer: u128) -> Vec<Uuid> {
     (0..EACH).map(one).collect()
 }
 
-/// Moves a checkpoint step by step; each step must be acknowledged though it has no event to know
-/// it by.
+/// Moves a checkpoint step by step; each step must be acknowledged, although it has no event id.
 fn move_checkpoint(client: &Client, cursors: &[Cursor]) {
     let mut at = None;
     for to in cursors {
@@ -91,7 +89,7 @@ fn run(seed: u64) {
     tally(&served, &acknowledged, &seen);
 }
 
-/// Holds the log itself against what was acknowledged and delivered.
+/// Compares the log with the acknowledged and the delivered events.
 fn tally(served: &Served, acknowledged: &[Uuid], seen: &[(u64, Uuid)]) {
     let page = served.store.blocking().read(Read::forward(Query::category("writer"))).unwrap();
     assert!(!page.more);
@@ -106,7 +104,7 @@ fn tally(served: &Served, acknowledged: &[Uuid], seen: &[(u64, Uuid)]) {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_when_connections_are_cut() {
+fn nothing_is_lost_or_duplicated_when_connections_break() {
     match std::env::var("LEFTFOLD_SEED") {
         Ok(seed) => run(seed.parse().unwrap()),
         Err(_) => (1..=3).for_each(run),

@@ -1,4 +1,4 @@
-//! What the client says of a network that does not work.
+//! Errors of the client when the network or the server fails.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn put(n: u128) -> Append {
 }
 
 #[test]
-fn a_url_that_is_none_is_refused() {
+fn an_invalid_url_is_refused() {
     for text in ["", "ftp://host:1", "http://", "http://a b", "host:port:9"] {
         let refused = Client::builder(text).connect_lazily().err();
         assert_eq!(refused.map(|error| error.code()), Some("url_invalid"), "{text}");
@@ -25,7 +25,7 @@ fn a_url_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_within_the_time_given() {
+fn an_unreachable_server_is_an_error_within_the_timeout() {
     let mut served = Served::fresh();
     let address = served.address();
     served.stop();
@@ -41,9 +41,9 @@ fn a_server_that_is_not_there_is_told_within_the_time_given() {
     assert_eq!(undefined.code(), "server_unreachable");
 }
 
-/// A server that takes connections and never says a word.
+/// A server that accepts connections and never answers.
 #[test]
-fn what_is_not_answered_in_time_is_told_by_what_may_have_happened() {
+fn a_missing_answer_is_a_timeout_or_an_unknown_outcome() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::builder(url(silent.local_addr().unwrap()));
     let client = client.timeout(Duration::from_millis(300)).connect_lazily().unwrap();
@@ -58,7 +58,7 @@ fn what_is_not_answered_in_time_is_told_by_what_may_have_happened() {
 }
 
 #[test]
-fn everything_goes_on_when_the_server_comes_back() {
+fn calls_and_subscriptions_resume_after_a_restart_of_the_server() {
     let mut served = Served::fresh();
     let address = served.address();
     let client = served.client.clone();
@@ -85,7 +85,7 @@ fn everything_goes_on_when_the_server_comes_back() {
 }
 
 #[test]
-fn pages_go_through_all_of_it_up_to_their_limit() {
+fn pages_read_the_whole_log_up_to_their_limit() {
     let served = Served::fresh();
     for n in 0..5 {
         let thousand = (0..1_000).fold(Append::new(), |append, m| {

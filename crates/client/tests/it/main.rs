@@ -10,7 +10,7 @@ mod secure;
 mod served;
 mod slow;
 
-/// Every promise of a store holds for one at the other end of a network.
+/// Every promise of a store holds over the network.
 mod conformance {
     leftfold_api::conformance_suite!(crate::served::Served::fresh);
 }

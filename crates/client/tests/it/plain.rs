@@ -1,9 +1,9 @@
-//! The protocol as a client in any other language uses it.
+//! The protocol as a client in another language uses it.
 
-use leftfold_api::{AppendError, Conflict, Expected};
+use leftfold_api::{AppendError, Conflict, Expected, RecordFormat};
 use leftfold_wire::v1::store_client::StoreClient;
 use leftfold_wire::v1::{self, Form};
-use leftfold_wire::{CODE_TRAILER, from_status};
+use leftfold_wire::{CODE_TRAILER, append_page, deliveries, from_status};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
@@ -58,7 +58,7 @@ fn appends_and_reads_fields() {
         let first = parts.message().await.unwrap().unwrap();
         assert!(first.events.is_empty() && !first.cursor.is_empty());
         let part = parts.message().await.unwrap().unwrap();
-        assert_eq!((part.events.len(), part.cursors.len(), part.caught_up), (2, 26, true));
+        assert_eq!((part.events.len(), part.cursors.len(), part.caught_up), (2, 2 * 19, true));
     });
 }
 
@@ -82,5 +82,48 @@ fn a_refusal_is_a_status_with_code_and_what_was_found() {
         let status = client.read(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.metadata().get(CODE_TRAILER).unwrap(), "query_syntax");
+    });
+}
+
+/// Reads everything, as a client of other releases asks for it; returns whether it came packed.
+async fn comes_packed(
+    client: &mut StoreClient<Channel>,
+    records: Option<v1::RecordFormat>,
+) -> bool {
+    let form = Form::Packed as i32;
+    let read = v1::ReadRequest { form, records: records.clone(), ..Default::default() };
+    let mut parts = client.read(read).await.unwrap().into_inner();
+    let part = parts.message().await.unwrap().unwrap();
+    let is_packed = part.packed.is_some();
+    let page = append_page(&mut Vec::new(), part).unwrap().unwrap();
+    assert_eq!(page.events.len(), 2);
+    assert_eq!(page.events[1].data(), "{}");
+    let subscribe = v1::SubscribeRequest { form, records, ..Default::default() };
+    let mut parts = client.subscribe(subscribe).await.unwrap().into_inner();
+    parts.message().await.unwrap();
+    let part = parts.message().await.unwrap().unwrap();
+    assert_eq!(part.packed.is_some(), is_packed);
+    assert_eq!(deliveries(part).unwrap().0.count(), 3, "two events, and that it has caught up");
+    is_packed
+}
+
+#[test]
+fn records_that_a_client_does_not_read_come_as_fields() {
+    const JSON_FLAG: u32 = 2;
+    let served = Served::fresh();
+    RUNTIME.block_on(async {
+        let mut client = client(&served).await;
+        let mut request = append(Expected::NoStream);
+        request.events.iter_mut().for_each(|event| {
+            event.content_type = Some("application/json".to_owned());
+        });
+        client.append(request).await.unwrap();
+        let current = v1::RecordFormat::from(RecordFormat::current());
+        assert!(comes_packed(&mut client, None).await, "release 0.1 named no records");
+        assert!(comes_packed(&mut client, Some(current.clone())).await);
+        let newer = v1::RecordFormat { version: 9, flags: u32::MAX, codecs: vec![1] };
+        assert!(comes_packed(&mut client, Some(newer)).await);
+        let older = v1::RecordFormat { flags: current.flags & !JSON_FLAG, ..current };
+        assert!(!comes_packed(&mut client, Some(older)).await);
     });
 }

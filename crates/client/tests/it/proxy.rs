@@ -48,7 +48,7 @@ impl Proxy {
         self.shared.cut.load(Ordering::SeqCst)
     }
 
-    /// From now on no connection is cut, but for those that are to be.
+    /// Stops choosing further connections to break.
     pub(crate) fn calm(&self) {
         self.shared.cuts.store(false, Ordering::SeqCst);
     }

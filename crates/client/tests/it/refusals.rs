@@ -1,4 +1,4 @@
-//! Every code over gRPC: what is asked wrongly, with the status and the code that it comes to.
+//! Error codes over gRPC: invalid requests, each with its status and its code.
 
 use leftfold_api::{CheckpointMove, Cursor, EventStore, Expected, NewEvent, Query};
 use leftfold_server::codes;
@@ -14,8 +14,8 @@ use crate::served::{RUNTIME, Served, url};
 
 const KNOWN: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
 
-/// What holds before anything is asked: streams `a-1` (two events) and `gone-1` (closed), an index,
-/// a checkpoint.
+/// Serves a store with the streams `a-1` (two events) and `gone-1` (closed), an index and a
+/// checkpoint.
 fn prepared() -> Served {
     let served = Served::fresh();
     let put = |id| NewEvent::new("Put", "1").id(id).tag("k", "v");
@@ -78,7 +78,7 @@ fn begin(is: v1::point::Is) -> v1::ReadRequest {
     v1::ReadRequest { begin: Some(v1::Begin { at }), ..v1::ReadRequest::default() }
 }
 
-/// A cursor that this store never gave: of another store, or far ahead of this one.
+/// Makes a cursor that this store never returned: of another store, or far ahead of this one.
 fn cursor_like(own: &[u8], change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut cursor = own.to_vec();
     change(&mut cursor);
@@ -163,7 +163,7 @@ fn each_refusal_has_its_code_and_its_status() {
             ("version_needs_stream", begin(v1::point::Is::Version(1))),
             ("ordinal_needs_index", begin(v1::point::Is::Ordinal(1))),
         ] {
-            // The refusal is the call's, or comes with its first part.
+            // The call is refused, or its first message.
             let answer = match store.read(request).await {
                 Ok(parts) => parts.into_inner().message().await,
                 Err(status) => Err(status),
@@ -173,9 +173,28 @@ fn each_refusal_has_its_code_and_its_status() {
         let define = |name: &str, query: &str| v1::DefineIndexRequest {
             name: name.to_owned(),
             query: text(query),
+            partitioning: None,
         };
         table.refused("index_exists", store.define_index(define("puts", "type:Other")).await);
         table.refused("index_of_index", store.define_index(define("more", "index:puts")).await);
+        let partitioned = v1::DefineIndexRequest {
+            partitioning: Some(v1::Partitioning {
+                count: 0,
+                key: Some(v1::partitioning::Key::Stream(v1::Everything {})),
+            }),
+            ..define("split", "type:Put")
+        };
+        table.refused("index_partitions_invalid", store.define_index(partitioned).await);
+        let without_key = v1::DefineIndexRequest {
+            partitioning: Some(v1::Partitioning { count: 4, key: None }),
+            ..define("split", "type:Put")
+        };
+        table.refused("request_invalid", store.define_index(without_key).await);
+        let ordinal = |query: &str| v1::OrdinalRequest { query: text(query), begin: None };
+        table.refused("ordinal_needs_index", store.ordinal(ordinal("*")).await);
+        table.refused("partition_unknown", store.ordinal(ordinal("partition:puts/0")).await);
+        let nameless = v1::GetIndexRequest { name: String::new() };
+        table.refused("name_invalid", store.get_index(nameless).await);
         let drop = v1::DropIndexRequest { name: "none".to_owned() };
         table.refused("index_unknown", store.drop_index(drop).await);
         let drop = v1::DropRuleRequest { name: "none".to_owned() };
@@ -189,9 +208,9 @@ fn each_refusal_has_its_code_and_its_status() {
         named.metadata_mut().insert("authorization", "Bearer none".parse().unwrap());
         table.refused("unauthenticated", store.head(named).await);
 
-        // Nothing of all that has changed anything.
+        // No refused request has changed anything.
         assert_eq!(store.head(v1::HeadRequest {}).await.unwrap().into_inner().cursor, head);
         assert_eq!(block_on(served.checkpoint("d")).unwrap(), None::<Cursor>);
-        assert_eq!(table.provoked.len(), 34);
+        assert_eq!(table.provoked.len(), 39);
     });
 }

@@ -34,7 +34,7 @@ fn trusts_the_ca_that_it_is_given_and_no_other() {
 }
 
 #[test]
-fn says_who_asks() {
+fn sends_its_credentials() {
     let running = crate::served::serve(&store(), 0);
     let url = format!("http://{}", running.local_addr());
     // A server without users takes no credentials: that they arrive is seen by its refusal.

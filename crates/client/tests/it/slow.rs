@@ -1,4 +1,4 @@
-//! Whoever does not read, or waits for a slow disk, holds up nobody.
+//! A slow subscriber or a slow disk blocks no other call.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -17,7 +17,7 @@ const EVENTS: usize = 400;
 const BYTES: usize = 32 << 10;
 
 #[test]
-fn subscribers_that_do_not_read_hold_up_nobody_and_miss_nothing() {
+fn slow_subscribers_block_no_other_call_and_miss_nothing() {
     let served = Served::fresh();
     let subscribe = || block_on(served.subscribe(Subscribe::to(Query::category("slow")))).unwrap();
     let mut slow: Vec<_> = (0..8).map(|_| subscribe()).collect();
@@ -25,7 +25,7 @@ fn subscribers_that_do_not_read_hold_up_nobody_and_miss_nothing() {
         let event = NewEvent::new("Put", vec![b'x'; BYTES]);
         block_on(served.append(Append::new().event("slow-1", event))).unwrap();
     }
-    // Over the same connection, while nobody takes what the subscriptions have on their way.
+    // Over the same connection, while the subscriptions' messages stay unread.
     let page = block_on(served.read(Read::forward(Query::category("slow")).limit(3))).unwrap();
     assert_eq!(page.events.len(), 3);
     let mut quick = subscribe();
@@ -47,7 +47,7 @@ fn subscribers_that_do_not_read_hold_up_nobody_and_miss_nothing() {
 
 /// A client that always waits for its answer has its appends written by its connection's thread.
 #[test]
-fn a_sync_that_hangs_holds_up_only_whoever_waits_for_it() {
+fn a_slow_fsync_blocks_only_the_appends_that_wait_for_it() {
     let disk = Arc::new(FakeDisk::new());
     let served = Served::on(disk.clone());
     let append = |client: &Client| {

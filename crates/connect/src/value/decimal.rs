@@ -7,7 +7,7 @@
 use std::fmt;
 
 /// The largest exponent. A larger one would only turn a short text into a huge number.
-const MAX_EXPONENT: i32 = 64;
+const MAX_EXPONENT: u32 = 64;
 
 /// Whether `1e3` is a decimal. In JSON it is one; in XML and CSV it is more likely an account
 /// number that a spreadsheet reformatted.
@@ -67,7 +67,7 @@ fn plain_form(negative: bool, digits: &str, out: &mut String) -> Option<usize> {
 
 /// Moves the decimal point of `mantissa` by `power` places.
 fn shift(mantissa: &str, power: i32) -> Option<String> {
-    if power.abs() > MAX_EXPONENT {
+    if power.unsigned_abs() > MAX_EXPONENT {
         return None;
     }
     let (whole, places) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -178,7 +178,7 @@ mod tests {
         {
             assert_eq!(form(text, Exponent::Allowed).as_deref(), Some(expected), "{text}");
         }
-        for text in ["1e99999", "e5", "1e", "1e65"] {
+        for text in ["1e99999", "e5", "1e", "1e65", "1e-65", "1e-2147483648", "1e2147483647"] {
             assert_eq!(form(text, Exponent::Allowed), None, "{text}");
         }
     }

@@ -123,7 +123,7 @@ impl Audit {
         tracing::warn!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
                        what, why, not_told, "denied");
         let entry = AuditRecord {
-            event_type: "$Denial",
+            event_type: "$Denied",
             who: cut(who),
             from: origin.peer.clone(),
             request: origin.request.clone(),

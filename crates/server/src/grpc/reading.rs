@@ -4,7 +4,7 @@ use std::vec::IntoIter;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use leftfold_api::{Cursor, EventStore, From, Page, Point, Read, Recorded};
-use leftfold_wire::{MESSAGE_BYTES, PackedEvents, page_part, v1};
+use leftfold_wire::{EventForm, MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
@@ -21,7 +21,7 @@ pub(super) struct PageMessages {
     caller: Caller,
     permit: ReadPermit,
     read: Read,
-    form: v1::Form,
+    form: EventForm,
     /// Whether the client wants all pages, and not one.
     all_pages: bool,
     /// The events of a page that are still to be sent, and the page's cursor and `more`.
@@ -35,7 +35,7 @@ impl PageMessages {
         caller: Caller,
         permit: ReadPermit,
         read: Read,
-        form: v1::Form,
+        form: EventForm,
         all_pages: bool,
     ) -> Self {
         let read = Read { query: permit.query().clone(), ..read };
@@ -93,6 +93,6 @@ impl PageMessages {
         if end.is_some() {
             self.page = None;
         }
-        Some(page_part(part, self.form, end))
+        Some(page_part(part, &self.form, end))
     }
 }

@@ -1,4 +1,5 @@
-use leftfold_api::{Append, EventStore, Read, Streams, Subscribe};
+use leftfold_api::{Append, EventStore, IndexDefinition, Query, Read, Streams, Subscribe};
+use leftfold_wire::EventForm;
 use leftfold_wire::v1::store_server::Store;
 use leftfold_wire::v1::{self, Done};
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -41,7 +42,7 @@ impl Store for Service {
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Answer<Self::ReadStream> {
         let (caller, request) = self.ask(request).await?;
-        let (all_pages, form) = (request.all_pages, request.form());
+        let (all_pages, form) = (request.all_pages, EventForm::of_read(&request));
         let read = Read::try_from(request).map_err(status::invalid)?;
         let permit = caller.authorize_read(&read.query).map_err(status::refused)?;
         let reading = PageMessages::new(self.state.clone(), caller, permit, read, form, all_pages);
@@ -53,7 +54,7 @@ impl Store for Service {
         request: Request<v1::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
         let (caller, request) = self.ask(request).await?;
-        let form = request.form();
+        let form = EventForm::of_subscription(&request);
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
         let messages =
             SubscriptionMessages::start(self.state.clone(), caller, subscribe, form).await?;
@@ -147,9 +148,8 @@ impl Store for Service {
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
         caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
-        let (name, query) = request.into_parts().map_err(status::invalid)?;
-        let defined =
-            self.state.store.define_index(leftfold_api::IndexDefinition::new(&name, query)).await;
+        let definition = IndexDefinition::try_from(request).map_err(status::invalid)?;
+        let defined = self.state.store.define_index(definition).await;
         defined.map(done).map_err(status::append)
     }
 
@@ -169,5 +169,24 @@ impl Store for Service {
         let indexes = self.state.store.indexes().await.map_err(status::read)?;
         let indexes = indexes.into_iter().map(v1::IndexInfo::from).collect();
         Ok(Response::new(v1::ListIndexesResponse { indexes }))
+    }
+
+    async fn get_index(
+        &self,
+        request: Request<v1::GetIndexRequest>,
+    ) -> Answer<v1::GetIndexResponse> {
+        let (caller, request) = self.ask(request).await?;
+        caller.authorize_read(&Query::index(&request.name)).map_err(status::refused)?;
+        let index = self.state.store.index(&request.name).await.map_err(status::read)?;
+        Ok(Response::new(v1::GetIndexResponse { index: index.map(v1::IndexInfo::from) }))
+    }
+
+    async fn ordinal(&self, request: Request<v1::OrdinalRequest>) -> Answer<v1::OrdinalResponse> {
+        let (caller, request) = self.ask(request).await?;
+        let (query, from) = request.into_parts().map_err(status::invalid)?;
+        let permit = caller.authorize_read(&query).map_err(status::refused)?;
+        let query = permit.query().clone();
+        let ordinal = self.state.store.ordinal(query, from).await.map_err(status::read)?;
+        Ok(Response::new(v1::OrdinalResponse { ordinal }))
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use leftfold_api::{Cursor, Subscribe};
-use leftfold_wire::{MESSAGE_BYTES, delivery_part, v1};
+use leftfold_wire::{EventForm, MESSAGE_BYTES, delivery_part, v1};
 use tonic::Status;
 
 use super::status;
@@ -15,7 +15,7 @@ use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 /// events wait in the log.
 pub(super) struct SubscriptionMessages {
     feed: Feed,
-    form: v1::Form,
+    form: EventForm,
     /// Where the client knows the subscription to be; `None` before the first message.
     sent: Option<Cursor>,
     has_failed: bool,
@@ -26,7 +26,7 @@ impl SubscriptionMessages {
         state: Arc<State>,
         caller: Caller,
         subscribe: Subscribe,
-        form: v1::Form,
+        form: EventForm,
     ) -> Result<Self, Status> {
         let options = FeedOptions { name: None, part_bytes: MESSAGE_BYTES };
         let feed = Feed::start(state, caller, subscribe, options).await.map_err(status_of_start)?;
@@ -61,7 +61,7 @@ impl SubscriptionMessages {
 
     fn message(&mut self, part: Part) -> v1::SubscribeResponse {
         self.sent = Some(part.cursor.clone());
-        delivery_part(part.events, self.form, part.cursor, part.caught_up)
+        delivery_part(part.events, &self.form, part.cursor, part.caught_up)
     }
 }
 

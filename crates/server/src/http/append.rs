@@ -33,8 +33,8 @@ async fn write(state: &State, caller: &Caller, append: Append) -> AppendResult {
     post, path = "/v1/events", tag = "events", operation_id = "append",
     request_body = AppendRequest,
     responses(
-        (status = 201, description = "AppendResult", body = AppendedAnswer),
-        (status = 200, description = "AppendResult before: the first answer", body = AppendedAnswer),
+        (status = 201, description = "Written", body = AppendedAnswer),
+        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
     )
 )]
 pub(super) async fn append(
@@ -52,8 +52,8 @@ pub(super) async fn append(
     params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1")),
     request_body = StreamAppendRequest,
     responses(
-        (status = 201, description = "AppendResult", body = AppendedAnswer),
-        (status = 200, description = "AppendResult before: the first answer", body = AppendedAnswer),
+        (status = 201, description = "Written", body = AppendedAnswer),
+        (status = 200, description = "Written before: the first answer", body = AppendedAnswer),
     )
 )]
 pub(super) async fn append_to_stream(

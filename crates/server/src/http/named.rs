@@ -77,6 +77,23 @@ pub(super) async fn list_indexes(
     Ok(Json(IndexesAnswer { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }
 
+/// Describe a named index.
+#[utoipa::path(
+    get, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "describe_index",
+    params(("index" = String, Path, description = "Its name", min_length = 1)),
+    responses((status = 200, description = "The index", body = IndexAnswer))
+)]
+pub(super) async fn describe_index(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
+) -> Result<Json<IndexAnswer>, Problem> {
+    caller.authorize_read(&Query::index(name.as_str()))?;
+    let info = state.store.index(&name).await?;
+    let unknown = || Problem::new("index_unknown", format!("there is no index {name}"));
+    Ok(Json(info.ok_or_else(unknown)?.into()))
+}
+
 /// Define a named index. The answer comes when the index lists all past events.
 #[utoipa::path(
     put, path = "/v1/indexes/{index}", tag = "indexes", operation_id = "define_index",
@@ -91,8 +108,7 @@ pub(super) async fn define_index(
     body: JsonBody<IndexDefinition>,
 ) -> Result<StatusCode, Problem> {
     caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
-    let query: Query = body.content.query.parse()?;
-    state.store.define_index(leftfold_api::IndexDefinition::new(&name, query)).await?;
+    state.store.define_index(body.content.definition(name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -38,6 +38,7 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
     let reads_place = path.contains('{')
         || path == "/v1/events"
         || path == "/v1/subscribe"
+        || path == "/v1/ordinal"
         || path == "/v1/tokens"
         || path == "/v1/grants";
     if reads_place {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{PathParams, QueryParams, RequestCaller, accepts};
+use super::json::answer::OrdinalAnswer;
 use super::json::event::{self, Event};
 use super::page::page_body;
 use super::place::place;
@@ -54,6 +56,9 @@ pub(super) struct ReadParams {
     limit: Option<usize>,
     /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
+    /// Whether each event comes with its ordinal in the query, which must be one stream, one named
+    /// index or one partition of a named index.
+    ordinals: Option<bool>,
 }
 
 /// The parameters of a read of one stream.
@@ -74,6 +79,23 @@ pub(super) struct StreamReadParams {
     limit: Option<usize>,
     /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
+    /// Whether each event comes with its ordinal in the stream: its version.
+    ordinals: Option<bool>,
+}
+
+/// What an ordinal is asked of, and where.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OrdinalParams {
+    /// One stream, one named index without partitions, or one partition of a named index.
+    #[param(example = "partition:orders/3", max_length = 65536)]
+    query: String,
+    /// The point where the read would begin, itself included: `cursor:...`, `position:17`,
+    /// `version:3`, `ordinal:3` or `time:2026-03-01`. Not given: the oldest event.
+    from: Option<String>,
+    /// The point where the read would begin, itself excluded.
+    after: Option<String>,
 }
 
 /// One page of the events of a query.
@@ -81,7 +103,7 @@ pub(super) struct StreamReadParams {
 #[expect(dead_code, reason = "it is written piece by piece; this is its shape")]
 pub(super) struct Page<'a> {
     /// The cursor to continue from, as `after`.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     cursor: String,
     /// Whether there may be more. A page may have no events and yet more may follow: it looks at a
     /// bounded number of them.
@@ -92,8 +114,8 @@ pub(super) struct Page<'a> {
 
 impl From<StreamReadParams> for ReadParams {
     fn from(params: StreamReadParams) -> Self {
-        let StreamReadParams { from, after, direction, limit, at_least } = params;
-        ReadParams { query: None, from, after, direction, limit, at_least }
+        let StreamReadParams { from, after, direction, limit, at_least, ordinals } = params;
+        ReadParams { query: None, from, after, direction, limit, at_least, ordinals }
     }
 }
 
@@ -105,7 +127,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let permit = caller.authorize_read(&query)?;
     let read = Read {
-        with_ordinals: false,
+        with_ordinals: params.ordinals.unwrap_or_default(),
         query: permit.query().clone(),
         from: place(params.from.as_deref(), params.after.as_deref())?,
         direction: match params.direction.unwrap_or_default() {
@@ -149,6 +171,24 @@ pub(super) async fn read_stream(
     QueryParams(params): QueryParams<StreamReadParams>,
 ) -> Result<Response, Problem> {
     page(&state, &caller, Query::stream(stream), &params.into()).await
+}
+
+/// Look up an ordinal: that of the first event that a forward read from this point would yield, or
+/// the number of the query's events if there is none. Events that retention hides count.
+#[utoipa::path(
+    get, path = "/v1/ordinal", tag = "events", operation_id = "ordinal", params(OrdinalParams),
+    responses((status = 200, description = "The ordinal", body = OrdinalAnswer))
+)]
+pub(super) async fn ordinal(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    QueryParams(params): QueryParams<OrdinalParams>,
+) -> Result<Json<OrdinalAnswer>, Problem> {
+    let query: Query = params.query.parse()?;
+    let permit = caller.authorize_read(&query)?;
+    let from = place(params.from.as_deref(), params.after.as_deref())?;
+    let ordinal = state.store.ordinal(permit.query().clone(), from).await?;
+    Ok(Json(OrdinalAnswer { ordinal }))
 }
 
 /// Read the event at a position.

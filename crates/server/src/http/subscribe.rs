@@ -45,6 +45,9 @@ pub(super) struct SubscribeParams {
     from: Option<String>,
     /// Begin after this point, without what is there.
     after: Option<String>,
+    /// Whether each event comes with its ordinal in the query, which must be one stream, one named
+    /// index or one partition of a named index.
+    ordinals: Option<bool>,
     /// A name by which metrics tell this subscription from others.
     #[param(max_length = 100)]
     name: Option<String>,
@@ -74,7 +77,8 @@ pub(super) async fn subscribe(
         None => place(params.from.as_deref(), params.after.as_deref())?,
     };
     let options = FeedOptions { name: params.name.as_deref(), part_bytes: PART_BYTES };
-    let subscribe = Subscribe { from, ..Subscribe::to(query) };
+    let with_ordinals = params.ordinals.unwrap_or_default();
+    let subscribe = Subscribe { query, from, with_ordinals };
     let feed = Feed::start(state, caller, subscribe, options).await.map_err(problem_of_start)?;
     let texts = feed.into_channel(|next| match next {
         Ok(part) => text_of_part(&part),

@@ -1,9 +1,11 @@
 //! Finds out whether an append was written before.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::core::Core;
-use super::draft::{Draft, DraftEvent};
+use super::draft::{Draft, DraftEvent, DraftStream};
 use super::indexes::NamedIndex;
 use super::recent::RecentEvent;
 use crate::embedded::events::decode_event;
@@ -147,12 +149,16 @@ impl Core {
         draft: &Draft,
         named: Option<&NamedIndex>,
     ) -> Result<Appended, AppendError> {
-        let (Some(named), Some((first, _))) = (named, appended.positions) else {
+        let (Some(named), Some((first, last))) = (named, appended.positions) else {
             return Ok(appended);
+        };
+        let positions = match appended.repeated {
+            true => self.stored_positions(draft, &appended.streams, last)?,
+            false => (first..=last).collect(),
         };
         let index = self.index.set.load();
         let mut ordinals = Vec::with_capacity(draft.events.len());
-        for (position, event) in (first..).zip(&draft.events) {
+        for (position, event) in positions.into_iter().zip(&draft.events) {
             let micros = event.time.unwrap_or_default();
             let recent = RecentEvent::of(&draft.described[event.described.clone()], micros);
             let partition = named.definition.partitioning.as_ref();
@@ -164,5 +170,29 @@ impl Core {
             ordinals.push(is_listed.then(|| IndexOrdinal { partition, ordinal: upto - 1 }));
         }
         Ok(Appended { ordinals, ..appended })
+    }
+
+    /// Returns the position of each event of a repeat. The events may have been appended apart, with
+    /// others between them, so only their versions are known.
+    fn stored_positions(
+        &self,
+        draft: &Draft,
+        streams: &[Versions],
+        upto: u64,
+    ) -> Result<Vec<u64>, Failure> {
+        let index = self.index.set.load();
+        let firsts: HashMap<_, _> = streams.iter().map(|v| (v.stream.as_str(), v.first)).collect();
+        let first_of = |stream: &DraftStream| firsts.get(&*stream.name).copied();
+        let mut next: Vec<_> =
+            draft.streams.iter().map(|stream| first_of(stream).unwrap_or_default()).collect();
+        let mut positions = Vec::with_capacity(draft.events.len());
+        for event in &draft.events {
+            let key = &draft.streams[event.stream].keys.stream;
+            let position = index.nth(key, next[event.stream], upto)?;
+            let what = "a repeat names it, the index does not know it";
+            positions.push(position.ok_or(Failure::Record { position: upto, what })?);
+            next[event.stream] += 1;
+        }
+        Ok(positions)
     }
 }

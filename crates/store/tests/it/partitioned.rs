@@ -1,4 +1,4 @@
-//! The conformance suite against a store of many partitions, each of which is an embedded store.
+//! Runs the conformance suite against a store of many partitions, each an embedded store.
 
 use leftfold_partitioned::Partitioned;
 use leftfold_store::Options;
@@ -14,12 +14,12 @@ mod with_two_partitions {
     leftfold_api::conformance_suite!(|| super::fresh(2, 64 << 20), partitioned);
 }
 
-/// Most events lie in sealed segments.
+/// Most events are in sealed segments.
 mod with_eight_partitions_of_small_segments {
     leftfold_api::conformance_suite!(|| super::fresh(8, 300), partitioned);
 }
 
-/// With one partition, it keeps every promise of a store of one log.
+/// With one partition the store keeps every promise of a store of one log.
 mod with_one_partition {
     leftfold_api::conformance_suite!(|| super::fresh(1, 64 << 20));
 }

@@ -1,7 +1,8 @@
 //! What answers bring.
 
 use leftfold_api::{
-    Appended, BackupReport, IndexInfo, Retention, RetentionRule, ScavengeReport, Stat, StreamInfo,
+    Appended, BackupReport, IndexInfo, IndexOrdinal, Partitioning, Retention, RetentionRule,
+    ScavengeReport, Stat, StreamInfo,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AppendedAnswer {
     /// After its last event: a read with `at_least` of it sees it.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     cursor: String,
     /// The positions of its events; null if it has none.
     positions: Option<Positions>,
@@ -18,6 +19,25 @@ pub(crate) struct AppendedAnswer {
     streams: Vec<Versions>,
     /// Whether it had been written before: this is what was answered then.
     repeated: bool,
+    /// The place of each event in the index of `ordinals_in`, in the order of the events; null for
+    /// an event that the index does not list. Absent if the request named no index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ordinals: Vec<Option<EventOrdinal>>,
+}
+
+/// An event's place in a named index.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventOrdinal {
+    /// The partition; 0 in an index without partitions.
+    partition: u32,
+    /// The number of the event in its partition, from 0.
+    ordinal: u64,
+}
+
+impl From<IndexOrdinal> for EventOrdinal {
+    fn from(IndexOrdinal { partition, ordinal }: IndexOrdinal) -> Self {
+        EventOrdinal { partition, ordinal }
+    }
 }
 
 /// A run of positions.
@@ -52,6 +72,7 @@ impl From<Appended> for AppendedAnswer {
                 .map(|v| Versions { stream: v.stream, first: v.first, last: v.last })
                 .collect(),
             repeated: appended.repeated,
+            ordinals: appended.ordinals.into_iter().map(|o| o.map(EventOrdinal::from)).collect(),
         }
     }
 }
@@ -60,8 +81,15 @@ impl From<Appended> for AppendedAnswer {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CursorAnswer {
     /// The cursor.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     pub(crate) cursor: String,
+}
+
+/// An ordinal.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrdinalAnswer {
+    /// The ordinal, from 0.
+    pub(crate) ordinal: u64,
 }
 
 /// What is kept; what is not there is not limited.
@@ -133,7 +161,7 @@ pub(crate) struct StreamsAnswer {
     /// The streams.
     pub(crate) streams: Vec<StreamAnswer>,
     /// Where to go on.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     pub(crate) cursor: String,
     /// Whether there are more.
     pub(crate) more: bool,
@@ -171,16 +199,38 @@ pub(crate) struct IndexAnswer {
     index: String,
     /// The query that defines it.
     query: String,
-    /// Whether it holds all that it should; until then it can't be asked.
+    /// Whether it lists all past events; until then it can't be read.
     ready: bool,
-    /// How many events it holds.
+    /// How many events it lists.
     events: u64,
+    /// How its events are spread over partitions; absent for one list of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    partitions: Option<PartitionsAnswer>,
+}
+
+/// How an index's events are spread over partitions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PartitionsAnswer {
+    /// The number of partitions.
+    #[schema(minimum = 1, maximum = 1024)]
+    count: u32,
+    /// What decides an event's partition: `stream`, `stream-id` or `tag:KEY`.
+    #[schema(example = "stream-id")]
+    by: String,
+}
+
+impl From<Partitioning> for PartitionsAnswer {
+    fn from(Partitioning { count, key }: Partitioning) -> Self {
+        PartitionsAnswer { count, by: key.to_string() }
+    }
 }
 
 impl From<IndexInfo> for IndexAnswer {
     fn from(info: IndexInfo) -> Self {
         let query = info.query.to_string();
-        IndexAnswer { index: info.name, query, ready: info.ready, events: info.events }
+        let partitions = info.partitioning.map(PartitionsAnswer::from);
+        IndexAnswer { index: info.name, query, ready: info.ready, events: info.events, partitions }
     }
 }
 
@@ -270,7 +320,7 @@ pub(crate) struct BackupAnswer {
     #[schema(minimum = 1)]
     number: u64,
     /// The last event in it.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     head: String,
     /// Files that were copied.
     files_copied: u64,

@@ -15,6 +15,10 @@ pub(crate) struct Event<'a> {
     /// Its place in the log, from 1.
     #[schema(minimum = 1)]
     position: u64,
+    /// Its ordinal in the query, if the request asked for ordinals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ordinal: Option<u64>,
     /// Its stream.
     #[schema(example = "order-1")]
     stream: &'a str,
@@ -88,6 +92,7 @@ pub(crate) fn write(event: &Recorded, out: &mut Vec<u8>) -> serde_json::Result<(
     let (metadata, metadata_base64) = shown(&metadata, true);
     let shown = Event {
         position: event.position(),
+        ordinal: event.ordinal(),
         stream: event.stream(),
         version: event.version(),
         id: event.id(),

@@ -297,7 +297,7 @@ pub(crate) struct NoneAfter {
     #[schema(max_length = 65536, example = "tag:customer=42")]
     query: String,
     /// The cursor; not given means from the beginning.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     cursor: Option<String>,
 }
 
@@ -318,10 +318,10 @@ pub(crate) struct Move {
     #[schema(min_length = 1, max_length = 1024)]
     name: String,
     /// Where it is expected; null, or not given, for not yet set.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     expected: Option<String>,
     /// Where it goes.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     to: String,
 }
 
@@ -330,10 +330,10 @@ pub(crate) struct Move {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MoveTo {
     /// Where it is expected; null, or not given, for not yet set.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     expected: Option<String>,
     /// Where it goes.
-    #[schema(pattern = "^[0-9a-f]{26}$")]
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
     to: String,
 }
 
@@ -363,6 +363,9 @@ pub(crate) struct AppendRequest {
     #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     checkpoints: Vec<Move>,
+    /// A named index: the answer has the ordinal of each event in it.
+    #[schema(min_length = 1, max_length = 1024)]
+    ordinals_in: Option<String>,
 }
 
 /// What is to be appended to one stream, and on what conditions.
@@ -383,12 +386,17 @@ pub(crate) struct StreamAppendRequest {
     #[serde(default, deserialize_with = "guard::conditions")]
     #[schema(max_items = 10000)]
     checkpoints: Vec<Move>,
+    /// A named index: the answer has the ordinal of each event in it.
+    #[schema(min_length = 1, max_length = 1024)]
+    ordinals_in: Option<String>,
 }
 
-fn conditions(
+/// Adds what both kinds of appends have beside events and expectations.
+fn complete(
     append: Append,
     none_after: Vec<NoneAfter>,
     checkpoints: Vec<Move>,
+    ordinals_in: Option<String>,
 ) -> Result<Append, Problem> {
     let mut append = append;
     for condition in none_after {
@@ -398,6 +406,9 @@ fn conditions(
     }
     for to in checkpoints {
         append = append.checkpoint(to.checkpoint()?);
+    }
+    if let Some(index) = ordinals_in {
+        append = append.ordinals_in(index);
     }
     Ok(append)
 }
@@ -419,7 +430,7 @@ impl AppendRequest {
         for expectation in self.expect {
             append = append.expect(expectation.stream, expectation.expected.into());
         }
-        conditions(append, self.none_after, self.checkpoints)
+        complete(append, self.none_after, self.checkpoints, self.ordinals_in)
     }
 }
 
@@ -432,7 +443,7 @@ impl StreamAppendRequest {
         if let Some(expected) = self.expected {
             append = append.expect(stream, expected.into());
         }
-        conditions(append, self.none_after, self.checkpoints)
+        complete(append, self.none_after, self.checkpoints, self.ordinals_in)
     }
 }
 
@@ -491,5 +502,30 @@ impl Rule {
 pub(crate) struct IndexDefinition {
     /// The query.
     #[schema(max_length = 65536, example = "type:OrderPaid")]
-    pub(crate) query: String,
+    query: String,
+    /// How its events are spread over partitions; one list of all, if not given.
+    partitions: Option<Partitions>,
+}
+
+/// How an index's events are spread over partitions, each with ordinals of its own.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Partitions {
+    /// The number of partitions.
+    #[schema(minimum = 1, maximum = 1024)]
+    count: u32,
+    /// What decides an event's partition: `stream`, `stream-id` (what stands behind the category) or
+    /// `tag:KEY`. The partition is Kafka's: murmur2 of the key.
+    #[schema(pattern = "^(stream|stream-id|tag:.+)$", example = "stream-id")]
+    by: String,
+}
+
+impl IndexDefinition {
+    pub(crate) fn definition(self, name: String) -> Result<leftfold_api::IndexDefinition, Problem> {
+        let definition = leftfold_api::IndexDefinition::new(name, self.query.parse()?);
+        Ok(match self.partitions {
+            Some(Partitions { count, by }) => definition.partitioned(count, by.parse()?),
+            None => definition,
+        })
+    }
 }

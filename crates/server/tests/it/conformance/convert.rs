@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Conflict, Cursor, Expected, Failure, From,
-    IndexInfo, Invalid, NewEvent, Overlap, Point, ReadError, Recorded, Retention, RetentionRule,
-    StreamInfo, Versions,
+    IndexInfo, IndexOrdinal, Invalid, NewEvent, Overlap, Partitioning, Point, ReadError, Recorded,
+    Retention, RetentionRule, StreamInfo, Versions,
 };
 use serde_json::{Value, json};
 
@@ -70,14 +70,18 @@ pub(super) fn append(append: &Append) -> Value {
         let expected = to.expected.clone().map(|cursor| cursor.to_string());
         json!({"name": to.name, "expected": expected, "to": to.to.to_string()})
     };
-    json!({
+    let mut body = json!({
         "events": append.events().iter().map(event).collect::<Vec<_>>(),
         "expect": append.expectations().iter().map(expectation).collect::<Vec<_>>(),
         "none_after": append.conditions().iter().map(|(query, cursor)| {
             json!({"query": query.to_string(), "cursor": cursor.to_string()})
         }).collect::<Vec<_>>(),
         "checkpoints": append.moves().iter().map(checkpoint).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(index) = append.index_of_ordinals() {
+        body["ordinals_in"] = index.into();
+    }
+    body
 }
 
 pub(super) fn appended(value: &Value) -> Appended {
@@ -86,9 +90,15 @@ pub(super) fn appended(value: &Value) -> Appended {
         first: number(&value["first"]),
         last: number(&value["last"]),
     };
-    let positions = &value["positions"];
+    let ordinal = |value: &Value| {
+        value.is_object().then(|| IndexOrdinal {
+            partition: number(&value["partition"]).try_into().unwrap(),
+            ordinal: number(&value["ordinal"]),
+        })
+    };
+    let (positions, ordinals) = (&value["positions"], value["ordinals"].as_array());
     Appended {
-        ordinals: Vec::new(),
+        ordinals: ordinals.into_iter().flatten().map(ordinal).collect(),
         cursor: cursor(&value["cursor"]),
         positions: positions
             .is_object()
@@ -133,7 +143,12 @@ pub(super) fn recorded(raw: &serde_json::value::RawValue) -> Recorded {
     };
     let (version, position) = (number(&value["version"]), number(&value["position"]));
     let commit_time = text(&value["commit_time"]).parse().unwrap();
-    Recorded::from_parts(&text(&value["stream"]), version, position, commit_time, &event).unwrap()
+    let stream = text(&value["stream"]);
+    let recorded = Recorded::from_parts(&stream, version, position, commit_time, &event).unwrap();
+    match value["ordinal"].as_u64() {
+        Some(ordinal) => recorded.with_ordinal(ordinal),
+        None => recorded,
+    }
 }
 
 pub(super) fn retention(value: &Value) -> Retention {
@@ -179,8 +194,12 @@ pub(super) fn rule(value: &Value) -> RetentionRule {
 }
 
 pub(super) fn index(value: &Value) -> IndexInfo {
+    let partitions = value.get("partitions").map(|partitions| Partitioning {
+        count: number(&partitions["count"]).try_into().unwrap(),
+        key: text(&partitions["by"]).parse().unwrap(),
+    });
     IndexInfo {
-        partitioning: None,
+        partitioning: partitions,
         name: text(&value["index"]),
         query: text(&value["query"]).parse().unwrap(),
         ready: value["ready"].as_bool().unwrap(),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, Delivery, Direction, Engine, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError, Retention,
-    RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, Coded, Cursor, Delivery, Direction, Engine, EventStore,
+    Expected, From, IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError,
+    Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 use leftfold_server::{RunningServer, Server};
 use reqwest::{Client, Method, RequestBuilder};
@@ -126,6 +126,9 @@ impl EventStore for HttpStore {
         if read.direction == Direction::Backward {
             params.push(("direction", "backward".to_owned()));
         }
+        if read.with_ordinals {
+            params.push(("ordinals", "true".to_owned()));
+        }
         params.extend(read.at_least.map(|cursor| ("at_least", cursor.to_string())));
         let page = self.get("/v1/events", &params).await?;
         let page: PageJson = serde_json::from_str(page.get()).unwrap();
@@ -134,7 +137,10 @@ impl EventStore for HttpStore {
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<HttpSubscription, ReadError> {
-        let params = begin(&subscribe.query, subscribe.from.clone());
+        let mut params = begin(&subscribe.query, subscribe.from.clone());
+        if subscribe.with_ordinals {
+            params.push(("ordinals", "true".to_owned()));
+        }
         let request = self.request(Method::GET, "/v1/subscribe").query(&params);
         let (send, messages) = mpsc::channel(1);
         let started = self.runtime.spawn(async move {
@@ -226,12 +232,17 @@ impl EventStore for HttpStore {
         Ok(rules["rules"].as_array().unwrap().iter().map(convert::rule).collect())
     }
 
-    async fn ordinal(&self, _query: Query, _from: From) -> Result<u64, ReadError> {
-        unimplemented!("until the protocol has it")
+    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+        let answer = self.get("/v1/ordinal", &begin(&query, from)).await?;
+        Ok(value(&answer)["ordinal"].as_u64().unwrap())
     }
 
     async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
-        Ok(self.indexes().await?.into_iter().find(|index| index.name == name))
+        match self.get(&format!("/v1/indexes/{}", segment(name)), &[]).await {
+            Ok(info) => Ok(Some(convert::index(&value(&info)))),
+            Err(error) if is_unknown(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
@@ -242,7 +253,11 @@ impl EventStore for HttpStore {
             return Err(Invalid::new("index_query_invalid", message).into());
         }
         let path = format!("/v1/indexes/{}", segment(name));
-        let body = json!({"query": query.to_string()});
+        let mut body = json!({"query": query.to_string()});
+        if let Some(partitioning) = &definition.partitioning {
+            let by = partitioning.key.to_string();
+            body["partitions"] = json!({"count": partitioning.count, "by": by});
+        }
         self.change(Method::PUT, &path, Some(body)).await.map(drop)
     }
 
@@ -259,7 +274,9 @@ impl EventStore for HttpStore {
 
 fn is_unknown(error: &ReadError) -> bool {
     let text = error.to_string();
-    text.ends_with("has no events") || text.ends_with("was never set")
+    error.code() == "index_unknown"
+        || text.ends_with("has no events")
+        || text.ends_with("was never set")
 }
 
 pub(crate) struct HttpSubscription {

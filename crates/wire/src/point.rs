@@ -1,10 +1,13 @@
-//! Cursors, points, and where things are expected.
+//! Cursors, points, and expected versions.
 
 use bytes::Bytes;
 use leftfold_api::{Cursor, Expected, From as Begin, Invalid, Point, Timestamp};
 
 use crate::invalid::missing;
 use crate::v1;
+
+/// Bytes of the shortest cursor.
+const MIN_CURSOR: usize = 13;
 
 /// Reads a cursor.
 pub fn cursor(bytes: &[u8]) -> Result<Cursor, Invalid> {
@@ -16,11 +19,11 @@ pub fn optional_cursor(bytes: Option<Bytes>) -> Result<Option<Cursor>, Invalid> 
     bytes.map(|bytes| cursor(&bytes)).transpose()
 }
 
-/// Reads a number of cursors that lie side by side.
+/// Reads cursors that lie side by side, one for each of `count` events.
 pub fn cursors(mut bytes: &[u8], count: usize) -> Result<Vec<Cursor>, Invalid> {
     let wrong = || crate::invalid::request("there is not one cursor for each event");
-    // A cursor has at least 13 bytes: what is reserved is bounded by what came.
-    let mut cursors = Vec::with_capacity(count.min(bytes.len() / 13));
+    // The bytes that were received bound the reservation.
+    let mut cursors = Vec::with_capacity(count.min(bytes.len() / MIN_CURSOR));
     while !bytes.is_empty() {
         let (cursor, rest) = Cursor::split_first(bytes).ok_or_else(wrong)?;
         cursors.push(cursor);
@@ -29,7 +32,7 @@ pub fn cursors(mut bytes: &[u8], count: usize) -> Result<Vec<Cursor>, Invalid> {
     if cursors.len() == count { Ok(cursors) } else { Err(wrong()) }
 }
 
-/// A cursor as bytes.
+/// Returns the bytes of a cursor.
 pub(crate) fn bytes(cursor: Cursor) -> Bytes {
     Bytes::copy_from_slice(&cursor.to_bytes())
 }
@@ -63,7 +66,7 @@ impl TryFrom<v1::Point> for Point {
     }
 }
 
-/// Where a read begins, as a message; none is the outermost.
+/// Makes the message that says where a read begins; `None` is the outermost event.
 pub(crate) fn begin(from: Begin) -> Option<v1::Begin> {
     use v1::begin::At;
     let at = match from {
@@ -74,7 +77,7 @@ pub(crate) fn begin(from: Begin) -> Option<v1::Begin> {
     Some(v1::Begin { at: Some(at) })
 }
 
-/// Where a read begins.
+/// Reads where a read begins.
 pub(crate) fn from(begin: Option<v1::Begin>) -> Result<Begin, Invalid> {
     use v1::begin::At;
     Ok(match begin.and_then(|begin| begin.at) {
@@ -97,7 +100,7 @@ impl From<Expected> for v1::Expected {
     }
 }
 
-/// Where a stream is expected; absent is anywhere.
+/// Reads the expected state of a stream; an absent message expects nothing.
 pub(crate) fn expected(expected: Option<v1::Expected>) -> Expected {
     use v1::expected::Is;
     match expected.and_then(|expected| expected.is) {

@@ -1,18 +1,19 @@
-//! What one side says is what the other understands.
+//! Values are translated into messages and back without a change.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Coded, Conflict, Cursor, Delivery, Direction,
-    Expected, Failure, Field, From as Begin, IndexInfo, Invalid, NewEvent, Overlap, Point, Query,
-    Read, ReadError, Recorded, Retention, RetentionRule, Span, StreamInfo, Streams, StreamsPage,
-    Subscribe, Timestamp, Value, Versions,
+    Expected, Failure, Field, From as Begin, IndexDefinition, IndexInfo, IndexOrdinal, Invalid,
+    NewEvent, Overlap, PartitionKey, Partitioning, Point, Query, Read, ReadError, RecordFormat,
+    Recorded, Retention, RetentionRule, Span, StreamInfo, Streams, StreamsPage, Subscribe,
+    Timestamp, Value, Versions,
 };
-use leftfold_wire::v1::{self, Form};
+use leftfold_wire::v1;
 use leftfold_wire::{
-    answer, append_page, deliveries, delivery_part, from_status, page_part, recorded, result,
-    to_status,
+    EventForm, answer, append_page, deliveries, delivery_part, from_status, page_part, recorded,
+    result, to_status,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -20,7 +21,14 @@ use proptest::prelude::*;
 use prost::Message;
 use uuid::Uuid;
 
-/// As the other side gets it.
+fn form(packed: bool) -> EventForm {
+    match packed {
+        true => EventForm::Packed(RecordFormat::current()),
+        false => EventForm::Fields,
+    }
+}
+
+/// Returns a message as the other side receives it.
 fn sent<M: Message + Default>(message: M) -> M {
     M::decode(&message.encode_to_vec()[..]).unwrap()
 }
@@ -55,6 +63,26 @@ fn stored() -> impl Strategy<Value = Recorded> {
     (stream, any::<[u64; 2]>(), any::<i64>(), event()).prop_map(|(stream, places, time, event)| {
         Recorded::from_parts(&stream, places[0], places[1], Timestamp(time), &event).unwrap()
     })
+}
+
+/// Events of one answer: all have ordinals, or none has.
+fn answered() -> impl Strategy<Value = Vec<Recorded>> {
+    (vec(stored(), 0..6), of(any::<u32>())).prop_map(|(events, first)| match first {
+        None => events,
+        Some(first) => {
+            let events = (u64::from(first)..).zip(events);
+            events.map(|(ordinal, event)| event.with_ordinal(ordinal)).collect()
+        }
+    })
+}
+
+fn partitioning() -> impl Strategy<Value = Partitioning> {
+    let key = prop_oneof![
+        Just(PartitionKey::Stream),
+        Just(PartitionKey::StreamId),
+        ".{0,6}".prop_map(PartitionKey::Tag),
+    ];
+    (any::<u32>(), key).prop_map(|(count, key)| Partitioning { count, key })
 }
 
 fn expected() -> impl Strategy<Value = Expected> {
@@ -114,13 +142,18 @@ fn append() -> impl Strategy<Value = Append> {
         vec((stream(), expected()), 0..3),
         vec((query(), cursor()), 0..2),
         vec(to, 0..3),
+        of(".{0,5}"),
     );
-    parts.prop_map(|(events, expectations, conditions, moves)| {
+    parts.prop_map(|(events, expectations, conditions, moves, index)| {
         let append = events.into_iter().fold(Append::new(), |a, (s, e)| a.event(s, e));
         let append = expectations.into_iter().fold(append, |a, (s, e)| a.expect(s, e));
         let append = conditions.into_iter().fold(append, |a, (q, c)| a.none_after(q, c));
         let moved = |(name, expected, to)| CheckpointMove { name, expected, to };
-        moves.into_iter().map(moved).fold(append, Append::checkpoint)
+        let append = moves.into_iter().map(moved).fold(append, Append::checkpoint);
+        match index {
+            Some(index) => append.ordinals_in(index),
+            None => append,
+        }
     })
 }
 
@@ -152,7 +185,7 @@ fn append_error() -> impl Strategy<Value = AppendError> {
     ]
 }
 
-/// Two events that say the same.
+/// Whether two events have the same content.
 fn same(a: &Recorded, b: &Recorded) -> bool {
     let parts = |event: &Recorded| {
         let tags: Vec<_> = event.tags().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
@@ -160,37 +193,41 @@ fn same(a: &Recorded, b: &Recorded) -> bool {
         let ids = (event.correlation().map(str::to_owned), event.causation().map(str::to_owned));
         let times = (event.event_time(), event.event_time_given(), event.commit_time());
         let places = (event.position(), event.version(), event.id(), event.schema_version());
+        let ordinal = event.ordinal();
         let content = (event.content_type().to_owned(), event.metadata(), event.data());
-        (names, ids, times, places, content)
+        (names, ids, times, places, ordinal, content)
     };
     parts(a) == parts(b)
 }
 
 proptest! {
     #[test]
-    fn appends(append in append()) {
-        let understood = Append::try_from(sent(v1::AppendRequest::from(&append))).unwrap();
-        prop_assert_eq!(format!("{understood:?}"), format!("{append:?}"));
+    fn appends_are_translated_back(append in append()) {
+        let received = Append::try_from(sent(v1::AppendRequest::from(&append))).unwrap();
+        prop_assert_eq!(format!("{received:?}"), format!("{append:?}"));
     }
 
     #[test]
-    fn answers(
+    fn answers_are_translated_back(
         number in any::<u64>(),
         cursor in cursor(),
         positions in of(any::<(u64, u64)>()),
         streams in vec((".{0,5}", any::<u64>(), any::<u64>()), 0..3),
         repeated in any::<bool>(),
+        ordinals in vec(of(any::<(u32, u64)>()), 0..3),
     ) {
+        let ordinal = |(partition, ordinal)| IndexOrdinal { partition, ordinal };
+        let ordinals = ordinals.into_iter().map(|place| place.map(ordinal)).collect();
         let versions = |(stream, first, last)| Versions { stream, first, last };
         let streams = streams.into_iter().map(versions).collect();
-        let appended = Appended { cursor, positions, streams, repeated, ordinals: Vec::new() };
-        let understood = sent(answer(number, Ok(appended.clone())));
-        prop_assert_eq!(understood.number, number);
-        prop_assert_eq!(result(understood).unwrap(), appended);
+        let appended = Appended { cursor, positions, streams, repeated, ordinals };
+        let received = sent(answer(number, Ok(appended.clone())));
+        prop_assert_eq!(received.number, number);
+        prop_assert_eq!(result(received).unwrap(), appended);
     }
 
     #[test]
-    fn errors_of_appends(error in append_error()) {
+    fn errors_of_appends_are_translated_back(error in append_error()) {
         let same = |other: &AppendError| {
             let told = |e: &AppendError| (e.code(), e.can_retry(), e.to_string());
             let is_failure = matches!(error, AppendError::Failure(_));
@@ -204,47 +241,51 @@ proptest! {
     }
 
     #[test]
-    fn errors_of_reads(message in ".{0,9}", is_invalid in any::<bool>()) {
+    fn errors_of_reads_are_translated_back(message in ".{0,9}", is_invalid in any::<bool>()) {
         let error: ReadError = match is_invalid {
             true => Invalid::new("cursor_ahead", message).into(),
             false => Failure::Disk { what: "reading".to_owned(), message }.into(),
         };
-        let understood = ReadError::from(sent(v1::Problem::from(&error)));
-        prop_assert_eq!(understood.code(), error.code());
-        prop_assert_eq!(understood.to_string(), error.to_string());
-        prop_assert_eq!(matches!(understood, ReadError::Invalid(_)), is_invalid);
+        let received = ReadError::from(sent(v1::Problem::from(&error)));
+        prop_assert_eq!(received.code(), error.code());
+        prop_assert_eq!(received.to_string(), error.to_string());
+        prop_assert_eq!(matches!(received, ReadError::Invalid(_)), is_invalid);
     }
 
     #[test]
-    fn reads_and_subscriptions(
+    fn requests_for_events_and_ordinals_are_translated_back(
         query in query(),
         from in begin(),
         is_forward in any::<bool>(),
         limit in prop_oneof![Just(usize::MAX), any::<u32>().prop_map(|n| n as usize)],
         at_least in of(cursor()),
+        with_ordinals in any::<bool>(),
     ) {
         let direction = if is_forward { Direction::Forward } else { Direction::Backward };
-        let read = Read { query: query.clone(), from: from.clone(), direction, limit, at_least, with_ordinals: false };
-        let understood = Read::try_from(sent(v1::ReadRequest::from(&read))).unwrap();
-        prop_assert_eq!(format!("{understood:?}"), format!("{read:?}"));
-        let subscribe = Subscribe { query, from, with_ordinals: false };
-        let understood = Subscribe::try_from(sent(v1::SubscribeRequest::from(&subscribe))).unwrap();
-        prop_assert_eq!(format!("{understood:?}"), format!("{subscribe:?}"));
+        let (wanted, begin) = (query.clone(), from.clone());
+        let read = Read { query: wanted, from: begin, direction, limit, at_least, with_ordinals };
+        let received = Read::try_from(sent(v1::ReadRequest::from(&read))).unwrap();
+        prop_assert_eq!(format!("{received:?}"), format!("{read:?}"));
+        let request = sent(v1::OrdinalRequest::new(&query, from.clone()));
+        prop_assert_eq!(request.into_parts().unwrap(), (query.clone(), from.clone()));
+        let subscribe = Subscribe { query, from, with_ordinals };
+        let received = Subscribe::try_from(sent(v1::SubscribeRequest::from(&subscribe))).unwrap();
+        prop_assert_eq!(format!("{received:?}"), format!("{subscribe:?}"));
     }
 
     #[test]
-    fn pages_in_both_forms(
-        events in vec(stored(), 0..6),
+    fn pages_are_translated_back_in_both_forms(
+        events in answered(),
         cursor in cursor(),
         more in any::<bool>(),
         packed in any::<bool>(),
     ) {
-        let form = if packed { Form::Packed } else { Form::Fields };
+        let form = form(packed);
         let (first, rest) = events.split_at(events.len() / 2);
         let mut got = Vec::new();
-        let part = sent(page_part(first.to_vec(), form, None));
+        let part = sent(page_part(first.to_vec(), &form, None));
         prop_assert!(append_page(&mut got, part).unwrap().is_none());
-        let part = sent(page_part(rest.to_vec(), form, Some((cursor.clone(), more))));
+        let part = sent(page_part(rest.to_vec(), &form, Some((cursor.clone(), more))));
         let page = append_page(&mut got, part).unwrap().unwrap();
         prop_assert_eq!((page.cursor, page.more), (cursor, more));
         prop_assert_eq!(page.events.len(), events.len());
@@ -253,14 +294,16 @@ proptest! {
     }
 
     #[test]
-    fn deliveries_in_both_forms(
-        events in vec((stored(), cursor()), 0..6),
+    fn deliveries_are_translated_back_in_both_forms(
+        events in answered(),
+        cursors in vec(cursor(), 6),
         end in cursor(),
         caught_up in any::<bool>(),
         packed in any::<bool>(),
     ) {
-        let form = if packed { Form::Packed } else { Form::Fields };
-        let part = sent(delivery_part(events.clone(), form, end.clone(), caught_up));
+        let form = form(packed);
+        let events: Vec<_> = events.into_iter().zip(cursors).collect();
+        let part = sent(delivery_part(events.clone(), &form, end.clone(), caught_up));
         let (got, after) = deliveries(part).unwrap();
         let got: Vec<_> = got.collect();
         prop_assert_eq!(after, end.clone());
@@ -275,13 +318,14 @@ proptest! {
     }
 
     #[test]
-    fn descriptions(
+    fn descriptions_are_translated_back(
         names in vec(".{0,6}", 3),
         numbers in any::<[u64; 4]>(),
         retention in retention(),
         query in query(),
         cursor in cursor(),
         flag in any::<bool>(),
+        partitioning in of(partitioning()),
     ) {
         let stream = StreamInfo {
             name: names[0].clone(),
@@ -299,7 +343,7 @@ proptest! {
         let got = Streams::try_from(sent(v1::ListStreamsRequest::from(&wanted))).unwrap();
         prop_assert_eq!(format!("{got:?}"), format!("{wanted:?}"));
         let index = IndexInfo {
-            partitioning: None,
+            partitioning: partitioning.clone(),
             name: names[2].clone(),
             query: query.clone(),
             ready: flag,
@@ -307,14 +351,16 @@ proptest! {
         };
         let got = IndexInfo::try_from(sent(v1::IndexInfo::from(index.clone()))).unwrap();
         prop_assert_eq!(got, index);
+        let definition = IndexDefinition { name: names[2].clone(), query: query.clone(), partitioning };
+        let got = IndexDefinition::try_from(sent(v1::DefineIndexRequest::from(&definition))).unwrap();
+        prop_assert_eq!(got, definition);
         let rule = RetentionRule { name: names[0].clone(), query, retention };
         let got = RetentionRule::try_from(sent(v1::Rule::from(&rule))).unwrap();
         prop_assert_eq!(got, rule);
     }
 
-    /// Whatever bytes come, they are a message that means something, or an error with a code.
     #[test]
-    fn any_bytes(bytes in vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_a_value_or_an_error_with_a_code(bytes in vec(any::<u8>(), 0..200)) {
         if let Ok(request) = v1::NumberedAppend::decode(&bytes[..]) {
             let append = request.append.map(Append::try_from);
             prop_assert!(append.is_none_or(|a| a.map_err(|e| e.code).err() != Some("protocol_error")));
@@ -331,23 +377,23 @@ proptest! {
 }
 
 #[test]
-fn a_query_that_is_deep_travels_as_text_and_one_that_is_too_large_is_refused() {
+fn a_deep_query_is_sent_as_text_and_a_too_large_one_is_refused() {
     let deep =
         |depth: usize| (0..depth).fold(Query::stream("a"), |query, _| Query::Not(Box::new(query)));
-    let understood =
+    let received =
         |query: Query| Subscribe::try_from(sent(v1::SubscribeRequest::from(&Subscribe::to(query))));
-    assert_eq!(understood(deep(31)).unwrap().query, deep(31));
+    assert_eq!(received(deep(31)).unwrap().query, deep(31));
     let text = v1::Query::from(&deep(50));
     assert!(matches!(text.is, Some(v1::query::Is::Text(_))));
     let large = Query::event_type("x".repeat(70_000));
-    assert_eq!(understood(large).unwrap_err().code, "query_too_large");
+    assert_eq!(received(large).unwrap_err().code, "query_too_large");
     let values = vec![Value::Exactly(String::new()); 70_000];
     let many = Query::Is(Field::Type, values);
-    assert_eq!(understood(many).unwrap_err().code, "query_too_large");
+    assert_eq!(received(many).unwrap_err().code, "query_too_large");
 }
 
 #[test]
-fn what_no_message_can_mean_is_refused_by_name() {
+fn messages_without_a_meaning_are_refused_with_a_code() {
     let event = |change: fn(&mut v1::NewEvent)| {
         let mut event = v1::NewEvent { stream: Some("a".into()), ..v1::NewEvent::default() };
         change(&mut event);
@@ -368,7 +414,7 @@ fn what_no_message_can_mean_is_refused_by_name() {
 }
 
 #[test]
-fn a_message_that_would_take_much_more_memory_than_its_bytes_is_refused_unread() {
+fn a_message_that_would_take_much_more_memory_than_its_bytes_is_not_decoded() {
     let refused = |bytes: &[u8]| {
         let status = leftfold_wire::decode::<v1::AppendRequest>(bytes).unwrap_err();
         from_status(&status).unwrap().code
@@ -391,7 +437,7 @@ fn a_message_that_would_take_much_more_memory_than_its_bytes_is_refused_unread()
 }
 
 #[test]
-fn a_status_has_room_for_what_is_long() {
+fn long_texts_are_shortened_in_a_status() {
     let query = "x".repeat(60_000);
     let (stream, event_type) = ("s".repeat(1024), "t".repeat(1024));
     let error: AppendError = Conflict::Query { query, position: 7, stream, event_type }.into();
@@ -399,4 +445,85 @@ fn a_status_has_room_for_what_is_long() {
     assert!(status.details().len() + status.message().len() < 9_000, "{}", status.details().len());
     let problem = AppendError::from(from_status(&status).unwrap());
     assert_eq!(problem.code(), "query_matched");
+}
+
+/// Reads no records with this flag: to such a client the flag is newer than its release.
+fn without_flag(flag: u16) -> RecordFormat {
+    RecordFormat { flags: RecordFormat::current().flags & !flag, ..RecordFormat::current() }
+}
+
+#[test]
+fn events_with_a_flag_that_the_client_does_not_read_are_sent_as_fields() {
+    const JSON_FLAG: u16 = 2;
+    let stored = |version, event: NewEvent| {
+        Recorded::from_parts("a-1", version, version + 1, Timestamp(7), &event.id(Uuid::nil()))
+            .unwrap()
+            .with_ordinal(version)
+    };
+    let [json, bytes] = [NewEvent::json("Paid", "{}"), NewEvent::new("Paid", "x")];
+    let (json, bytes) = (stored(0, json), stored(1, bytes));
+    let older = EventForm::Packed(without_flag(JSON_FLAG));
+    for (events, is_packed) in [
+        (vec![bytes.clone()], true),
+        (vec![json.clone()], false),
+        // A message has one form: that of the event that the client reads least.
+        (vec![bytes.clone(), json.clone()], false),
+    ] {
+        let part = sent(page_part(events.clone(), &older, Some((Cursor::START, false))));
+        assert_eq!((part.packed.is_some(), part.events.is_empty()), (is_packed, is_packed));
+        let page = append_page(&mut Vec::new(), part).unwrap().unwrap();
+        assert!(page.events.iter().zip(&events).all(|(a, b)| same(a, b)), "{events:?}");
+        let delivered = events.iter().map(|event| (event.clone(), Cursor::START)).collect();
+        let part = sent(delivery_part(delivered, &older, Cursor::START, false));
+        assert_eq!(part.packed.is_some(), is_packed);
+        let part = page_part(events, &EventForm::Packed(RecordFormat::current()), None);
+        assert!(part.packed.is_some(), "this release reads all of them");
+    }
+}
+
+#[test]
+fn a_client_that_names_no_records_gets_those_of_release_0_1() {
+    let form = v1::Form::Packed as i32;
+    let read = v1::ReadRequest { form, ..Default::default() };
+    let oldest = EventForm::Packed(RecordFormat::release_0_1());
+    assert_eq!(EventForm::of_read(&read), oldest);
+    let subscribe = v1::SubscribeRequest { form, ..Default::default() };
+    assert_eq!(EventForm::of_subscription(&subscribe), oldest);
+    let fields = v1::ReadRequest { form: v1::Form::Fields as i32, ..Default::default() };
+    assert_eq!(EventForm::of_read(&fields), EventForm::Fields);
+    assert_eq!(EventForm::of_read(&v1::ReadRequest::default()), EventForm::Fields);
+}
+
+#[test]
+fn a_client_of_this_release_names_the_records_that_it_reads() {
+    let read = sent(v1::ReadRequest::from(&Read::forward(Query::All)));
+    let current = EventForm::Packed(RecordFormat::current());
+    assert_eq!(EventForm::of_read(&read), current);
+    let subscribe = sent(v1::SubscribeRequest::from(&Subscribe::to(Query::All)));
+    assert_eq!(EventForm::of_subscription(&subscribe), current);
+}
+
+#[test]
+fn record_formats_of_newer_clients_are_understood() {
+    let newer =
+        v1::RecordFormat { version: 9, flags: 0x1_00ff, codecs: vec![0, 1, 1, 200, 256, 70_000] };
+    let expected = RecordFormat { version: 9, flags: 0xff, codecs: [0, 1, 200].into() };
+    assert_eq!(RecordFormat::from(newer.clone()), expected);
+    let oldest = v1::RecordFormat::default();
+    assert_eq!(RecordFormat::from(oldest).version, 1);
+    let many = v1::RecordFormat { codecs: vec![1; 257], ..newer };
+    let read = v1::ReadRequest { records: Some(many.clone()), ..Default::default() };
+    assert_eq!(Read::try_from(read).unwrap_err().code, "request_invalid");
+    let subscribe = v1::SubscribeRequest { records: Some(many), ..Default::default() };
+    assert_eq!(Subscribe::try_from(subscribe).unwrap_err().code, "request_invalid");
+}
+
+#[test]
+fn packed_events_without_an_ordinal_for_each_are_refused() {
+    let event = Recorded::from_parts("a", 0, 1, Timestamp(0), &NewEvent::new("T", "")).unwrap();
+    let packed = page_part(vec![event], &form(true), None).packed.unwrap();
+    // Field 2, two ordinals for one event.
+    let bytes = [packed.encode_to_vec(), vec![0x12, 2, 0, 1]].concat();
+    let packed = leftfold_wire::PackedEvents::decode(&bytes[..]).unwrap();
+    assert!(packed.into_events().is_err());
 }

@@ -1,0 +1,50 @@
+//! Named indexes.
+
+use std::str::FromStr;
+
+use clap::Subcommand;
+use leftfold::{PartitionKey, Query};
+
+pub(super) const HELP: &str = "\
+Examples:
+  leftfold index define paid type:OrderPaid
+  leftfold index define orders 'category:order' --partitions 8 --partition-by stream-id
+  leftfold read partition:orders/3";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Index {
+    #[command(subcommand)]
+    pub(crate) action: IndexAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexAction {
+    /// Define an index over a query; returns when it lists all past events.
+    Define {
+        /// Its name.
+        name: String,
+        /// Its query.
+        #[arg(value_parser = Query::from_str)]
+        query: Query,
+        /// The number of partitions, 1 to 1024; without it the index is one list.
+        #[arg(long, value_name = "COUNT")]
+        partitions: Option<u32>,
+        /// The key of an event's partition: stream, stream-id (the stream's name behind its
+        /// category), or tag:KEY (the tag's value).
+        #[arg(long, value_name = "KEY", default_value = "stream", requires = "partitions",
+              value_parser = PartitionKey::from_str)]
+        partition_by: PartitionKey,
+    },
+    /// Show an index.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Drop an index.
+    Drop {
+        /// Its name.
+        name: String,
+    },
+    /// List the indexes.
+    List,
+}

@@ -1,0 +1,3 @@
+//! The messages as server and client use them.
+
+mod translation;
