@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+#[expect(clippy::module_inception, reason = "the example is named after its entity")]
 mod cart;
 mod story;
 

@@ -201,7 +201,7 @@ fn users_groups_tokens_and_grants_from_the_command_line() {
     }
 }
 
-/// Whoever has the directory gets back in.
+/// A user with access to the directory can reset the admin's password.
 #[test]
 fn a_lost_password_of_the_admin_is_replaced_in_the_directory() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,10 +15,10 @@ use crate::binary::{command, serve};
 const WRITERS: u64 = 32;
 const SUBSCRIBERS: u64 = 4;
 const KILLS: usize = 3;
-/// So many appends are acknowledged between two kills, at least.
+/// The least number of appends that are acknowledged between two kills.
 const BETWEEN_KILLS: u64 = 300;
 const DEADLINE: Duration = Duration::from_secs(60);
-/// A client tries again so much later.
+/// The time after which a client retries.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// What all clients share.

@@ -45,6 +45,9 @@ fn curl() -> anyhow::Result<()> {
     }
 }
 
+/// The libraries, and the one program that has tests of its own.
+const INSIDE: [&str; 3] = ["--lib", "--bin", "xtask"];
+
 /// A part of a run.
 struct Part {
     name: &'static str,
@@ -54,7 +57,7 @@ struct Part {
 
 const PARTS: [Part; 8] = [
     Part { name: "build", extent: Extent::Quick, run: build },
-    Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&["--lib"]) },
+    Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
     Part { name: "simulations", extent: Extent::Quick, run: simulations },
     Part {
@@ -137,7 +140,8 @@ fn test(args: &[&str]) -> anyhow::Result<()> {
 
 /// Builds all tests and the binaries that they start. A cold run spends most of its time here.
 fn build(_: Extent) -> anyhow::Result<()> {
-    cargo(&["test", "--workspace", "--lib", "--test", "*", "--no-run"], &[])
+    let args = ["test", "--workspace", "--no-run", "--test", "*"];
+    cargo(&[&args[..], &INSIDE].concat(), &[])
 }
 
 fn crates(_: Extent) -> anyhow::Result<()> {

@@ -11,8 +11,11 @@ use super::{event, rounds};
 const COUNTS: [usize; 4] = [0, 10, 100, 1_000];
 const APPENDS: usize = 20_000;
 
+/// Makes the text of a query from a number.
+type QueryText = fn(usize) -> String;
+
 /// A kind of index, and its query by number.
-const KINDS: [(&str, fn(usize) -> String); 3] = [
+const KINDS: [(&str, QueryText); 3] = [
     ("by category, one of them lists the event", |n| format!("category:c{n}")),
     ("by a tag that no event has", |n| format!("type:Measured tag:k={n}")),
     ("negative: each is held against each event", |n| format!("not type:Measured tag:n={n}*")),
@@ -40,7 +43,7 @@ pub(super) fn run(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(dir: &Path, count: usize, query: fn(usize) -> String) -> anyhow::Result<f64> {
+fn measure(dir: &Path, count: usize, query: QueryText) -> anyhow::Result<f64> {
     let mut options = Options::default();
     options.log.durability = Durability::Relaxed(Duration::from_millis(100));
     let store = Embedded::open(dir, options)?;

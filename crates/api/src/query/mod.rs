@@ -51,7 +51,7 @@ pub struct IndexPartition {
     pub number: u32,
     /// How the index spreads its events. The store sets it when it expands the query, so that the query can
     /// be matched against a single event.
-    pub partitioning: Option<Partitioning>,
+    pub partitioning: Option<Box<Partitioning>>,
 }
 
 /// A field of an event that queries compare.
@@ -177,7 +177,7 @@ impl Query {
             Query::Index(name) => define(name).ok_or_else(|| name.clone())?.query,
             Query::Partition(partition) => {
                 let definition = define(&partition.index).ok_or_else(|| partition.index.clone())?;
-                let partitioning = definition.partitioning;
+                let partitioning = definition.partitioning.map(Box::new);
                 let partition = IndexPartition { partitioning, ..partition.clone() };
                 Query::And(vec![definition.query, Query::Partition(partition)])
             }

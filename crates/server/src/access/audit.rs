@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::Denial;
+use super::denied::Denial;
 
 /// The stream.
 pub(super) const STREAM: &str = "$audit";

@@ -6,7 +6,8 @@ use leftfold_api::{Query, Recorded};
 use super::accounts::{Accounts, Permissions};
 use super::area::Area;
 use super::audit::Origin;
-use super::{Access, Denial};
+use super::denied::Denial;
+use super::state::Access;
 
 /// Bytes of a query in a refusal.
 const SHOWN: usize = 400;

@@ -3,7 +3,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Denial, Secret};
+use super::denied::Denial;
+use super::secret::Secret;
 
 /// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use leftfold_api::{
 };
 
 use super::accounts::{Accounts, STREAM};
-use super::{Access, Inner};
+use super::state::{Access, Inner};
 
 /// Events of a page.
 const PAGE: usize = 1_000;

@@ -5,8 +5,11 @@ use leftfold_api::{Append, AppendError, Conflict, Expected, Failure, Invalid, Ne
 use super::accounts::{Accounts, Action, Change, Grantee, MANAGERS, STREAM};
 use super::area::Area;
 use super::audit::{self, AuditRecord, Origin};
+use super::caller::{Caller, Scope};
+use super::denied::Denial;
 use super::password;
-use super::{ADMIN, Access, Caller, Denial, Scope, Secret};
+use super::secret::Secret;
+use super::state::{ADMIN, Access};
 
 /// The most users; also the most groups, tokens and grants.
 const MOST: usize = 10_000;

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
+use super::denied::Denial;
+use super::secret::Secret;
 use super::secret::random_bytes;
-use super::{Denial, Secret};
 
 /// The cost of argon2id: memory in KiB, passes, lanes. OWASP's minimum.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);

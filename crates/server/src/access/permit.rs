@@ -9,8 +9,8 @@ use leftfold_api::{Append, AppendError, Conflict, Invalid, Query, Recorded};
 
 use super::accounts::Permissions;
 use super::area::no_system;
-use super::caller::{Identity, short, shown};
-use super::{Caller, Denial};
+use super::caller::{Caller, Identity, short, shown};
+use super::denied::Denial;
 
 /// How often a long-lived call checks whether its token has expired.
 const EXPIRY_CHECK: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::Denial;
+use super::denied::Denial;
 
 /// Characters of a token that are shown after it was made.
 const SHOWN: usize = 4;

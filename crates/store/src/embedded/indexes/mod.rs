@@ -263,7 +263,7 @@ fn check_partition(
 
 /// Returns the error for ordinals of a query that does not select a single list.
 pub(crate) fn ordinal_needs_list() -> Invalid {
-    let message = "ordinals exist only where the query is one stream or one named index, or one \
-                   partition of an index, and nothing else; change the query";
+    let message = "only the events of a single list have ordinals: ask for one stream, one named index \
+                   or one partition of an index, and nothing else";
     Invalid::new("ordinal_needs_index", message)
 }

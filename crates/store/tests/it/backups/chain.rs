@@ -21,7 +21,7 @@ fn each_backup_of_a_chain_restores_the_state_of_its_time() {
             2 => drive(
                 manual,
                 embedded.define_index(leftfold_api::IndexDefinition::new(
-                    &format!("i{round}"),
+                    format!("i{round}"),
                     Query::event_type("T1"),
                 )),
             )

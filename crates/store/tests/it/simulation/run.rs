@@ -93,9 +93,10 @@ impl Run<'_> {
         if position == 0 {
             return Cursor::START;
         }
-        let id = self.store().stat().unwrap().store_id.to_le_bytes();
-        let store: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("01{store}{position:016x}").parse().unwrap()
+        let header = self.disk.bytes("STORE").unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (store, incarnation) = (hex(&header[32..36]), hex(&header[48..52]));
+        format!("02{store}{incarnation}0001{position:016x}").parse().unwrap()
     }
 
     fn step(&mut self) {
