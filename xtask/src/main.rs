@@ -1,5 +1,7 @@
 //! The project's own commands.
 
+#[cfg(test)]
+mod arrows;
 mod fuzz;
 mod instructions;
 mod kafka;

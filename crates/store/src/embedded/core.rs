@@ -137,3 +137,37 @@ impl Core {
         Ok(behind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::Future;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use leftfold_api::{Append, EventStore, NewEvent};
+    use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
+
+    use crate::{Embedded, Options};
+
+    #[test]
+    fn a_head_that_arrives_just_before_the_log_is_closed_counts() {
+        let (disk, random) = (Arc::new(FakeDisk::new()), Arc::new(SeededRandom::new(1)));
+        let clock = Arc::new(ManualClock::at(0));
+        let (store, manual) =
+            Embedded::open_manual(disk, clock, random, Options::default()).unwrap();
+        let mut append =
+            Box::pin(store.append(Append::new().event("a-1", NewEvent::new("Put", ""))));
+        assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let manual = RefCell::new(Some(manual));
+        // The first look at the head is the last moment before the writer writes and closes.
+        let has_arrived = |head: leftfold_log::Head| {
+            if let Some(mut manual) = manual.take() {
+                assert!(manual.write());
+                manual.close();
+            }
+            head.position >= 1
+        };
+        pollster::block_on(store.core.wait(has_arrived)).unwrap();
+    }
+}
