@@ -63,6 +63,19 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@ $fresh, retention:
             conditions_see_events_that_retention_hides,
         );
+        $crate::conformance_suite!(@ $fresh, ordinals:
+            a_partition_is_part_of_a_query,
+            each_partition_counts_from_zero_forward_and_backward,
+            ordinals_of_an_index_without_partitions_count_all_its_events,
+            a_partition_is_read_from_an_ordinal,
+            deliveries_have_ordinals_in_history_and_live,
+            an_append_answers_with_the_ordinals_of_its_events,
+            a_repeat_answers_with_the_same_ordinals,
+            a_repeat_of_events_that_were_appended_apart_answers_with_their_ordinals,
+            an_ordinal_is_looked_up_by_position_cursor_version_and_time,
+            events_that_retention_hides_keep_their_ordinals,
+            impossible_partitions_are_refused,
+        );
         $crate::conformance_suite!(@ $fresh, one_log:
             an_append_spans_any_streams_and_checkpoints,
             an_append_checks_any_streams,
@@ -162,20 +175,9 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@ $fresh, ordinals:
             partitions_are_those_of_kafka,
             every_event_is_in_exactly_one_partition,
-            a_partition_is_part_of_a_query,
-            each_partition_counts_from_zero_forward_and_backward,
             ordinals_of_a_stream_are_its_versions,
-            ordinals_of_an_index_without_partitions_count_all_its_events,
-            a_partition_is_read_from_an_ordinal,
-            deliveries_have_ordinals_in_history_and_live,
-            an_append_answers_with_the_ordinals_of_its_events,
-            a_repeat_answers_with_the_same_ordinals,
-            a_repeat_of_events_that_were_appended_apart_answers_with_their_ordinals,
-            an_ordinal_is_looked_up_by_position_cursor_version_and_time,
-            events_that_retention_hides_keep_their_ordinals,
             ordinals_of_several_lists_are_refused,
             unknown_partitions_and_indexes_are_refused,
-            impossible_partitions_are_refused,
         );
         $crate::conformance_suite!(@ $fresh, subscriptions:
             delivers_history_then_a_caught_up_mark_then_new_events,

@@ -161,7 +161,10 @@ impl Feed {
         }
         match (&caught_up, events.last()) {
             (Some(_), _) => self.progress.set_caught_up(),
-            (None, Some((event, _))) => self.progress.set_position(event.position()),
+            // With many partitions a lag is a difference of sums.
+            (None, Some((_, cursor))) => {
+                self.progress.set_position(cursor.positions().iter().sum());
+            }
             (None, None) => {}
         }
         let is_caught_up = caught_up.is_some();

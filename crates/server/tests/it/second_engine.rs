@@ -4,8 +4,11 @@
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
+use leftfold_api::Engine;
 use leftfold_client::Client;
+use leftfold_partitioned::Partitioned;
 use leftfold_server::{RunningServer, Server};
+use leftfold_store::Options;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::HookedEngine;
@@ -19,23 +22,27 @@ fn engine() -> Arc<HookedEngine> {
     Arc::new(HookedEngine::new(store()))
 }
 
-/// The engine at the other end of gRPC.
-struct GrpcStore {
+/// A store of many partitions.
+fn partitioned() -> Arc<Partitioned> {
+    Arc::new(Partitioned::create(4, 7, &Options::default()).unwrap())
+}
+
+/// An engine at the other end of gRPC.
+struct GrpcStore<E> {
     client: Client,
-    engine: Arc<HookedEngine>,
+    engine: Arc<E>,
     _running: RunningServer,
 }
 
-impl GrpcStore {
-    fn fresh() -> Self {
-        let engine = engine();
+impl<E: Engine + 'static> GrpcStore<E> {
+    fn of(engine: Arc<E>) -> Self {
         let running = RUNTIME.block_on(Server::start(config(), engine.clone())).unwrap();
         let client = Client::connect(format!("http://{}", running.local_addr()));
         GrpcStore { client: pollster::block_on(client).unwrap(), engine, _running: running }
     }
 }
 
-impl Deref for GrpcStore {
+impl<E> Deref for GrpcStore<E> {
     type Target = Client;
 
     fn deref(&self) -> &Client {
@@ -52,14 +59,30 @@ mod over_http {
 }
 
 mod over_grpc {
-    leftfold_api::conformance_suite!(super::GrpcStore::fresh);
+    use super::{GrpcStore, engine};
+
+    leftfold_api::conformance_suite!(|| GrpcStore::of(engine()));
+}
+
+mod partitioned_over_http {
+    use std::sync::Arc;
+
+    use crate::conformance::store::HttpStore;
+
+    leftfold_api::conformance_suite!(|| Arc::new(HttpStore::of(super::partitioned())), partitioned);
+}
+
+mod partitioned_over_grpc {
+    use super::GrpcStore;
+
+    leftfold_api::conformance_suite!(|| GrpcStore::of(super::partitioned()), partitioned);
 }
 
 #[test]
 fn requests_reach_the_engine_and_not_the_store_behind_it() {
     use leftfold_api::EventStore;
 
-    let store = GrpcStore::fresh();
+    let store = GrpcStore::of(engine());
     let before = store.engine.calls();
     pollster::block_on(store.head()).unwrap();
     assert_eq!(store.engine.calls(), before + 1);

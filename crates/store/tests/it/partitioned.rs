@@ -24,3 +24,20 @@ mod with_eight_partitions_of_small_segments {
 mod with_one_partition {
     leftfold_api::conformance_suite!(|| super::fresh(1, 64 << 20));
 }
+
+#[test]
+fn a_merged_subscription_skips_events_that_do_not_match() {
+    use leftfold_api::{Append, EventStore, NewEvent, Query, Subscribe, Subscription};
+
+    let store = fresh(4, 64 << 20);
+    pollster::block_on(async {
+        let mut subscription = store.subscribe(Subscribe::to(Query::category("a"))).await.unwrap();
+        subscription.next().await.unwrap();
+        for n in 0..8 {
+            let append = Append::new().event(format!("b-{n}"), NewEvent::new("Counted", ""));
+            store.append(append).await.unwrap();
+        }
+        subscription.advance().await.unwrap();
+        assert_eq!(subscription.cursor(), store.head().await.unwrap());
+    });
+}
