@@ -28,7 +28,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The events to replay, and how they are distributed over threads.
 ///
 /// ```
-/// use leftfold_store::{Query, Replay, ReplayKey};
+/// use leftfold_api::Query;
+/// use leftfold_store::{Replay, ReplayKey};
 ///
 /// let replay = Replay::of(Query::category("order")).by(ReplayKey::Tag("customer".to_owned()));
 /// ```

@@ -43,7 +43,8 @@ impl Embedded {
     ///
     /// ```
     /// use std::collections::HashMap;
-    /// use leftfold_store::{Append, Embedded, NewEvent, Options, Query, Replay, ReplayKey};
+    /// use leftfold_api::{Append, NewEvent, Query};
+    /// use leftfold_store::{Embedded, Options, Replay, ReplayKey};
     ///
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Embedded::open(dir.path(), Options::default())?;
@@ -100,7 +101,8 @@ impl Embedded {
     /// caller.
     ///
     /// ```
-    /// use leftfold_store::{Append, Embedded, NewEvent, Options, Query, Replay};
+    /// use leftfold_api::{Append, NewEvent, Query};
+    /// use leftfold_store::{Embedded, Options, Replay};
     ///
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Embedded::open(dir.path(), Options::default())?;
