@@ -82,7 +82,9 @@ fn at_most_once_a_crash_at_any_step_repeats_no_effect_and_drops_none() {
             pollster::block_on(Parked::of("r", &*world.store).skip(item)).unwrap();
         }
         world.catch_up(&reactor());
-        let echoed = world.read(Query::event_type("Echoed")).len();
-        assert_eq!(echoed + parked.len(), 16, "step {step}");
+        let echoed = world.read(Query::event_type("Echoed"));
+        let causes: Vec<_> = echoed.iter().map(|event| event.causation()).collect();
+        let seen = (causes, &parked, self::calls(&world));
+        assert_eq!(echoed.len() + parked.len(), 16, "step {step}: {seen:?}");
     }
 }
