@@ -150,7 +150,7 @@ impl<S: EventStore + 'static> Session for Handle<S> {
         event: Event,
     ) -> anyhow::Result<Mark> {
         let [a, b] = tags;
-        let cursor = after.and_then(|n| self.cursors.get(n as usize)).copied();
+        let cursor = after.and_then(|n| self.cursors.get(n as usize)).cloned();
         let query = Query::tag("course", a).and(Query::tag("student", b));
         let event = new(event).tag("course", a).tag("student", b);
         // A stream for each course: these events need a stream here, though they have none of their
