@@ -145,9 +145,10 @@ mod tests {
     use std::sync::Arc;
     use std::task::{Context, Waker};
 
-    use leftfold_api::{Append, EventStore, NewEvent};
+    use leftfold_api::{Append, CheckpointMove, EventStore, NewEvent};
     use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 
+    use super::FEATURE_CURSORS;
     use crate::{Embedded, Options};
 
     #[test]
@@ -169,5 +170,22 @@ mod tests {
             head.position >= 1
         };
         pollster::block_on(store.core.wait(has_arrived)).unwrap();
+    }
+
+    #[test]
+    fn a_store_with_cursors_of_this_release_is_refused_by_earlier_ones() {
+        let disk = Arc::new(FakeDisk::new());
+        let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(1)));
+        let store = Embedded::open_on(disk.clone(), clock, random, Options::default()).unwrap();
+        let features = || {
+            let bytes = leftfold_io::read_whole(&*disk, "STORE", 1 << 10).unwrap();
+            u64::from_le_bytes(bytes[24..32].try_into().unwrap())
+        };
+        let append = Append::new().event("a-1", NewEvent::new("Put", ""));
+        let to = store.blocking().append(append).unwrap().cursor;
+        assert_eq!(features() & FEATURE_CURSORS, 0);
+        let moved = CheckpointMove { name: "reader".to_owned(), expected: None, to };
+        store.blocking().append(Append::new().checkpoint(moved)).unwrap();
+        assert_eq!(features() & FEATURE_CURSORS, FEATURE_CURSORS);
     }
 }

@@ -202,3 +202,31 @@ impl Ordinals {
 fn is_list(query: &Query) -> bool {
     query.as_stream().is_some() || matches!(query, Query::Index(_) | Query::Partition(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::{Append, NewEvent};
+    use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
+
+    use super::*;
+    use crate::{Embedded, Options};
+
+    #[test]
+    fn a_broad_scan_gives_up_its_thread_after_each_turn() {
+        let (disk, random) = (Arc::new(FakeDisk::new()), Arc::new(SeededRandom::new(1)));
+        let clock = Arc::new(ManualClock::at(0));
+        let store = Embedded::open_on(disk, clock, random, Options::default()).unwrap();
+        let append = (0..2 * TURN_EVENTS + 1)
+            .fold(Append::new(), |append, _| append.event("a-1", NewEvent::new("Put", "")));
+        store.blocking().append(append).unwrap();
+        let read = Read::forward("not type:Put".parse().unwrap());
+        let PageStart::Reading(mut reading) = PageRead::start(&store.core, &read).unwrap() else {
+            panic!("there is something to scan")
+        };
+        assert!(reading.take_turn(&store.core).unwrap().is_none());
+        assert!(reading.take_turn(&store.core).unwrap().is_none());
+        let page = reading.take_turn(&store.core).unwrap().unwrap();
+        assert_eq!((page.events.len(), page.more), (0, false));
+        assert_eq!(page.cursor, store.blocking().head());
+    }
+}
