@@ -241,6 +241,9 @@ impl Core {
         if let Some(head) = head.filter(|_| skip) {
             hold.held.after = head.at;
             self.pending.skipped.push(head.position);
+            if head.position > self.last.position {
+                self.skipped.insert(head.position);
+            }
         }
         (lane.attempts, lane.since, lane.woken) = (0, None, None);
         self.pending.lanes.insert(key.clone());

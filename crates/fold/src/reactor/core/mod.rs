@@ -6,7 +6,7 @@ mod finish;
 mod hold;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     /// When lanes are due, each with the number of its hold.
     due: BinaryHeap<Reverse<(i64, u64, String)>>,
     pending: Pending,
+    /// The positions of skipped events that have not arrived: their lane may be in step again before.
+    skipped: BTreeSet<u64>,
     /// The cursor after the last event that has arrived, and its position.
     last: LowMark,
     last_hold_id: u64,
@@ -113,6 +115,7 @@ impl Core {
             waits: Vec::new(),
             due: BinaryHeap::new(),
             pending: Pending::default(),
+            skipped: BTreeSet::new(),
             journal,
             last_hold_id: 0,
             running: 0,
@@ -186,7 +189,7 @@ impl Core {
         let before =
             std::mem::replace(&mut self.last, LowMark { cursor: at.clone(), position }).cursor;
         let number = self.window.admit(position, at.clone());
-        if self.journal.done.contains(&position) {
+        if self.skipped.remove(&position) || self.journal.done.contains(&position) {
             self.counts.recognised += 1;
             return self.window.settle(number, true);
         }
@@ -303,5 +306,66 @@ impl Core {
     /// Returns whether no handler runs and all that is finished is written.
     pub(crate) fn is_stopped(&self) -> bool {
         self.running == 0 && self.pending.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use leftfold_api::{NewEvent, Origin};
+    use leftfold_io::OsRandom;
+
+    use super::*;
+    use crate::reactor::journal::HeadEvent;
+
+    const ORIGIN: Origin = Origin { store: [1; 4], incarnation: [1; 4] };
+
+    fn event(position: u64) -> (Recorded, Cursor) {
+        let new = NewEvent::new("Placed", "");
+        let event = Recorded::from_parts("o-1", position - 1, position, Timestamp(0), &new);
+        (event.unwrap(), Cursor::at(ORIGIN, position))
+    }
+
+    fn parked_at(position: u64) -> Journal {
+        let (event, at) = event(position);
+        let head = Some(HeadEvent::of(&event, at, Timestamp(0)));
+        let held = LaneState { after: Cursor::START, head, state: HoldState::Parked };
+        let mut journal =
+            Journal { lanes: BTreeMap::from([("o-1".to_owned(), held)]), ..Journal::default() };
+        journal.version = Some(0);
+        journal
+    }
+
+    /// The request is read before the subscription of the events delivers the skipped one: by then
+    /// its lane is in step again.
+    #[test]
+    fn a_skipped_event_that_arrives_late_is_not_handled() {
+        let setup = Setup {
+            reactor: "r".to_owned(),
+            query: Query::All,
+            run: Uuid::nil(),
+            guarantee: Guarantee::AtLeastOnce,
+            lanes: Lanes::default(),
+            retry: Retry::default(),
+            limits: ReactorLimits::default(),
+            random: Arc::new(OsRandom),
+        };
+        let mut core = Core::new(setup, parked_at(1), Timestamp(0));
+        assert!(core.resolve("o-1", 0, true));
+        let request = core.next_page_request().unwrap();
+        let page = Page { events: Vec::new(), cursor: request.after, reached: true };
+        core.add_page("o-1", page, request.upto);
+        assert_eq!(core.held(), 0);
+        for position in [1, 2] {
+            let (event, at) = event(position);
+            core.admit(event, at);
+        }
+        let job = core.next_job().unwrap();
+        assert_eq!(job.cause.event.position(), 2);
+        assert!(core.next_job().is_none());
+        // Until the skip is durable, it belongs to each change of the journal.
+        let batch = core.next_batch().unwrap();
+        assert_eq!(batch.moved.last().map(|moved| moved.low.position), Some(1));
     }
 }

@@ -103,14 +103,19 @@ fn damaged_events_and_postings_are_never_served() {
 #[test]
 fn a_full_disk_refuses_writes_and_serves_reads_until_it_is_reopened() {
     let disk = FakeDisk::new();
-    let store = filled(&disk);
+    filled(&disk).close();
+    settle(&disk, small());
+    // No maintenance runs from here on, which would free or take space at any time.
+    let (store, mut writer) = manual(&disk, small()).unwrap();
     disk.set_capacity(Some(disk.used()));
     let large = Append::new().event("a-1", leftfold_api::NewEvent::new("L", vec![1; 9_000]));
-    check(store.blocking().append(large).unwrap_err(), "disk_full", "free space, then open");
-    let next = store.blocking().append(append("a-1", Expected::Any, 77)).unwrap_err();
+    let refused = drive(&mut writer, store.append(large)).unwrap_err();
+    check(refused, "disk_full", "free space, then open");
+    let next = drive(&mut writer, store.append(append("a-1", Expected::Any, 77))).unwrap_err();
     assert!(["disk_full", "store_closed"].contains(&next.code()));
     let page = store.blocking().read(Read::forward(Query::stream("a-1"))).unwrap();
     assert_eq!(page.events.len(), 50);
+    drop(writer);
     drop(store);
     disk.set_capacity(None);
     let store = open(&disk, small()).unwrap();
