@@ -100,6 +100,9 @@ pub struct Stat {
     pub index_files: u64,
     /// Why maintenance has failed, if it has.
     pub maintenance_failure: Option<Failure>,
+    /// By how many microseconds the clock is behind the last commit time: it was set back, or was ahead
+    /// once. Until it is reached again, all appends get that commit time.
+    pub clock_behind_micros: u64,
 }
 
 /// What a store has counted since it was opened.
@@ -115,6 +118,8 @@ pub struct Meters {
     pub index_cache: (u64, u64),
     /// The last durable position.
     pub position: u64,
+    /// By how many microseconds the clock is behind the last commit time.
+    pub clock_behind_micros: u64,
 }
 
 /// A histogram of values, by powers of two.

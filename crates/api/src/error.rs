@@ -24,6 +24,16 @@ impl Invalid {
     }
 }
 
+/// Returns text that an error quotes: at most a hundred characters of it.
+pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    /// The most characters that are quoted.
+    const MAX_QUOTED: usize = 100;
+    match text.char_indices().nth(MAX_QUOTED) {
+        None => text.into(),
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]).into(),
+    }
+}
+
 /// The store can't execute a valid call.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -119,7 +129,7 @@ impl Failure {
 #[non_exhaustive]
 pub enum Conflict {
     /// A stream is not in the expected state.
-    #[error("stream {stream} was expected {expected}, but {}", found(*actual))]
+    #[error("{}", unexpected(stream, *expected, *actual))]
     Version {
         /// The stream.
         stream: String,
@@ -170,6 +180,14 @@ impl Conflict {
             Conflict::Checkpoint { .. } => "checkpoint_moved",
             Conflict::Tombstoned { .. } => "stream_tombstoned",
         }
+    }
+}
+
+fn unexpected(stream: &str, expected: crate::Expected, actual: Option<u64>) -> String {
+    match (expected, actual) {
+        // Only an operation on the stream's events can fail then.
+        (crate::Expected::Any, None) => format!("stream {stream} has no events"),
+        _ => format!("stream {stream} was expected {expected}, but {}", found(actual)),
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod event_store;
 mod index;
+mod json;
 mod limits;
 pub mod names;
 mod partitions;
@@ -37,6 +38,7 @@ pub use event_store::{EventStore, Subscription};
 pub use index::{
     IndexDefinition, IndexInfo, MAX_INDEX_PARTITIONS, PartitionKey, Partitioning, murmur2,
 };
+pub use json::{MAX_JSON_DEPTH, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use partitions::partition_of;

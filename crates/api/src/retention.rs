@@ -66,11 +66,16 @@ impl Retention {
     /// # Errors
     /// `retention_invalid`.
     pub fn check(&self) -> Result<(), Invalid> {
-        if self.max_count == Some(0) {
-            let message = "a maximal count of 0 events keeps nothing; delete the stream instead";
-            return Err(Invalid::new("retention_invalid", message));
-        }
-        Ok(())
+        let what = match self {
+            Retention { max_count: Some(0), .. } => "a maximal count of 0 events",
+            Retention { max_age: Some(age), .. } if age.as_micros() == 0 => "a maximal age of 0",
+            Retention { truncate_before: Some(u64::MAX), .. } => {
+                "truncation before the greatest version"
+            }
+            _ => return Ok(()),
+        };
+        let message = format!("{what} keeps nothing; delete the stream instead");
+        Err(Invalid::new("retention_invalid", message))
     }
 
     /// Returns the cutoff at a time: events with an earlier commit time are dropped.
@@ -141,6 +146,24 @@ mod tests {
         }
         for text in ["keep=1", "max_count=-1", "max_count", "max_count=1\nwhat=2"] {
             assert!(text.parse::<Retention>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_to_keep_nothing() {
+        let all = Retention::default();
+        for retention in [
+            all.max_count(0),
+            all.max_age(Duration::ZERO),
+            all.max_age(Duration::from_nanos(999)),
+            all.truncate_before(u64::MAX),
+        ] {
+            assert_eq!(retention.check().unwrap_err().code, "retention_invalid");
+        }
+        for retention in
+            [all, all.max_count(1), all.max_age(Duration::from_micros(1)), all.truncate_before(9)]
+        {
+            retention.check().unwrap();
         }
     }
 

@@ -53,7 +53,7 @@ struct Line<'a> {
     data: Content<'a>,
 }
 
-/// Bytes as JSON: unchanged if they are JSON, a string if they are text, else base64.
+/// Bytes as JSON: as they were written if they are JSON, a string if they are text, else base64.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
@@ -97,8 +97,11 @@ pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Res
         metadata: Content::of(&metadata, true),
         data: Content::of(&data, json),
     };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    let mut line = serde_json::to_vec(&line)?;
+    // JSON that is kept as it was written may have several lines; within its texts they are escaped.
+    line.iter_mut().filter(|byte| b"\r\n".contains(byte)).for_each(|byte| *byte = b' ');
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 pub(crate) const EVENT_COLUMNS: [&str; 6] =

@@ -134,6 +134,13 @@ impl IndexSet {
         IndexSet { parts: self.parts.clone(), backfills: Arc::new(backfills) }
     }
 
+    /// Removes the files of postings from before the parts, for these keys.
+    pub fn without_backfill(&self, keys: &[Key]) -> Self {
+        let mut backfills = HashMap::clone(&self.backfills);
+        keys.iter().for_each(|key| _ = backfills.remove(key));
+        IndexSet { parts: self.parts.clone(), backfills: Arc::new(backfills) }
+    }
+
     fn backfill_files(&self, key: &Key) -> impl Iterator<Item = &Arc<IndexFile>> {
         self.backfills.get(key).into_iter().flatten()
     }

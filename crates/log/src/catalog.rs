@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 
 use crate::blocks::Blocks;
 use crate::create::{STORE, create_segment};
-use crate::format::{SegmentHeader, StoreHeader};
+use crate::format::{SegmentHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, Manifest, REPAIRED, SCAVENGED, SegmentState};
 use crate::options::Compression;
 use crate::segment::Segment;
@@ -16,7 +16,7 @@ use crate::segment::Segment;
 /// What the log consists of: its segments, and the header and manifest that describe it on disk.
 pub(crate) struct Catalog {
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) header: StoreHeader,
+    pub(crate) identity: StoreIdentity,
     pub(crate) manifest: Manifest,
     segments: ArcSwap<Vec<Arc<Segment>>>,
     /// The incompatible features in use.
@@ -49,12 +49,12 @@ pub struct SegmentInfo {
 impl Catalog {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
-        header: StoreHeader,
+        identity: StoreIdentity,
         manifest: Manifest,
         segments: Vec<Arc<Segment>>,
     ) -> Self {
-        let features = Mutex::new(header.incompatible_features.get());
-        Catalog { disk, header, manifest, segments: ArcSwap::from_pointee(segments), features }
+        let features = Mutex::new(identity.header.incompatible_features.get());
+        Catalog { disk, identity, manifest, segments: ArcSwap::from_pointee(segments), features }
     }
 
     /// All segments of this moment, in order.
@@ -85,17 +85,17 @@ impl Catalog {
         segments.iter().enumerate().map(info).collect()
     }
 
-    /// Returns the store's header with all features that are in use.
-    pub(crate) fn header_now(&self) -> StoreHeader {
-        self.header.clone().with_features(*self.features.lock())
+    /// Returns the store's identity with all features that are in use.
+    pub(crate) fn identity_now(&self) -> StoreIdentity {
+        self.identity.clone().with_features(*self.features.lock())
     }
 
     /// Notes in the store's header that it uses features which older releases do not know.
     pub(crate) fn use_features(&self, features: u64) -> io::Result<()> {
         let mut in_use = self.features.lock();
         if *in_use & features != features {
-            let header = self.header.clone().with_features(*in_use | features);
-            write_atomically(&*self.disk, "", STORE, header.as_bytes())?;
+            let identity = self.identity.clone().with_features(*in_use | features);
+            write_atomically(&*self.disk, "", STORE, &identity.encode())?;
             *in_use |= features;
         }
         Ok(())

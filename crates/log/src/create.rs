@@ -5,7 +5,7 @@ use leftfold_io::{Clock, Disk, File, Lock, OpenMode, Random, read_whole, write_a
 use zerocopy::IntoBytes;
 
 use crate::error::OpenError;
-use crate::format::{SegmentHeader, StoreHeader};
+use crate::format::{SegmentHeader, StoreHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
 
 pub(crate) const STORE: &str = "STORE";
@@ -32,16 +32,17 @@ pub(crate) fn lock_store(disk: &dyn Disk) -> Result<Box<dyn Lock>, OpenError> {
     })
 }
 
-pub(crate) fn read_header(disk: &dyn Disk) -> Result<StoreHeader, OpenError> {
-    let bytes = read_whole(disk, STORE, 4096).map_err(|error| OpenError::io(STORE, error))?;
-    StoreHeader::parse(&bytes).map_err(|why| unusable(STORE, why))
+pub(crate) fn read_identity(disk: &dyn Disk) -> Result<StoreIdentity, OpenError> {
+    let bytes = read_whole(disk, STORE, StoreIdentity::MAX_BYTES);
+    let bytes = bytes.map_err(|error| OpenError::io(STORE, error))?;
+    StoreIdentity::parse(&bytes).map_err(|why| unusable(STORE, why))
 }
 
-pub(crate) fn write_header(
+pub(crate) fn write_identity(
     disk: &dyn Disk,
     clock: &dyn Clock,
     random: &dyn Random,
-) -> Result<StoreHeader, OpenError> {
+) -> Result<StoreIdentity, OpenError> {
     let occupied = disk.list("log").map_err(|error| OpenError::io("log", error))?;
     if !occupied.is_empty() {
         return Err(unusable(STORE, "it is missing, yet there are segments"));
@@ -50,7 +51,7 @@ pub(crate) fn write_header(
     let header = StoreHeader::new(id, incarnation, key, clock.now_micros());
     write_atomically(disk, "", STORE, header.as_bytes())
         .map_err(|error| OpenError::io(STORE, error))?;
-    Ok(header)
+    Ok(StoreIdentity::new(header))
 }
 
 /// Reads the manifest. A store without one was cut off while it was being created, or has lost it:

@@ -11,8 +11,10 @@ pub struct Slot {
     pub position: u64,
     /// The number of its frame since the log was opened.
     pub ticket: u64,
-    /// When it is written, in microseconds since 1970.
+    /// When it is written, in microseconds since 1970; never earlier than the one before.
     pub commit_time: i64,
+    /// What the clock shows: earlier, if it was set back or was ahead once.
+    pub now: i64,
 }
 
 /// Builds one frame in the writer's buffer: first its extensions, then its records.

@@ -7,9 +7,9 @@ use leftfold_io::{Clock, Disk, Lock, Random};
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, SegmentInfo};
-use crate::create::{lock_store, open_manifest, read_header, store_exists, write_header};
+use crate::create::{lock_store, open_manifest, read_identity, store_exists, write_identity};
 use crate::error::{OpenError, WriteError};
-use crate::format::{FEATURE_GENERATIONS, StoreHeader};
+use crate::format::{Ancestor, FEATURE_GENERATIONS, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile};
 use crate::meters::{Histogram, Meters};
@@ -78,15 +78,16 @@ impl Log {
         }
         let lock = lock_store(&*disk)?;
         // Looked at again: another process may have created it in between.
-        let header = if store_exists(&*disk)? {
-            read_header(&*disk)?
+        let identity = if store_exists(&*disk)? {
+            read_identity(&*disk)?
         } else {
-            write_header(&*disk, &*clock, &*random)?
+            write_identity(&*disk, &*clock, &*random)?
         };
         for dir in ["log", "index"] {
             disk.create_dir(dir).map_err(|error| OpenError::io(dir, error))?;
         }
-        let (manifest, created) = open_manifest(&disk, &header)?;
+        let header = &identity.header;
+        let (manifest, created) = open_manifest(&disk, header)?;
         let leftovers = find_leftovers(&*disk, &manifest)?;
         let OpenedSegments { segments, end } = open_segments(&*disk, header.store_id, &manifest)?;
         for name in leftovers {
@@ -98,7 +99,7 @@ impl Log {
             clock,
             reader: SegmentReader::new(disk.clone(), header.store_id, &options),
             options,
-            catalog: Arc::new(Catalog::new(disk, header, manifest, segments)),
+            catalog: Arc::new(Catalog::new(disk, identity, manifest, segments)),
             head: Arc::new(head),
             meters: Arc::default(),
             roll_request: Arc::default(),
@@ -134,6 +135,13 @@ impl Log {
         self.shared.meters.sync.read()
     }
 
+    /// Returns by how many microseconds the clock is behind the last commit time: the clock was set back, or
+    /// was ahead once. Until then all appends have that commit time.
+    pub fn clock_behind_micros(&self) -> u64 {
+        let last = self.shared.meters.commit_time.load(std::sync::atomic::Ordering::Relaxed);
+        u64::try_from(last.saturating_sub(self.clock().now_micros())).unwrap_or(0)
+    }
+
     /// Returns how many blocks were asked for and found in memory, and how many were not.
     pub fn cache_hits_and_misses(&self) -> (u64, u64) {
         self.shared.reader.cache_hits_and_misses()
@@ -146,7 +154,12 @@ impl Log {
 
     /// The header of the store: its identity.
     pub fn header(&self) -> &StoreHeader {
-        &self.shared.catalog.header
+        &self.shared.catalog.identity.header
+    }
+
+    /// The earlier incarnations of the store, oldest first.
+    pub fn ancestors(&self) -> &[Ancestor] {
+        self.shared.catalog.identity.ancestors()
     }
 
     /// The disk that holds the log.

@@ -1,5 +1,5 @@
 pub use leftfold_api::Histogram;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Values up to 2^40 are counted by powers of two; larger ones count with the last.
 const BUCKETS: usize = 41;
@@ -18,6 +18,8 @@ pub(crate) struct Meters {
     pub(crate) batch: Meter,
     /// The microseconds of each sync.
     pub(crate) sync: Meter,
+    /// The commit time of the last append.
+    pub(crate) commit_time: AtomicI64,
 }
 
 impl Default for Meter {

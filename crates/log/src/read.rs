@@ -89,6 +89,16 @@ impl Fetcher {
         next.is_some_and(|next| (next..next + A_FEW).contains(&position))
     }
 
+    /// Whether the records from one position to another were written by one append.
+    pub fn is_one_append(&mut self, first: u64, last: u64) -> Result<bool, ReadError> {
+        for position in first + 1..=last {
+            if self.get(position)?.is_none_or(|record| record.begins_frame) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Returns the record at a durable position, or `None`.
     pub fn get(&mut self, position: u64) -> Result<Option<Record>, ReadError> {
         if position == 0 || position > self.log.head().position {

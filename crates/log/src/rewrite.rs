@@ -198,7 +198,7 @@ impl Generation {
         _ = catalog.disk.remove(&name);
         let file = catalog.disk.open(&name, OpenMode::Create)?;
         let numbers = [old.id, old.first_position];
-        let store_id = catalog.header.store_id;
+        let store_id = catalog.identity.header.store_id;
         let header =
             SegmentHeader::of_generation(number, store_id, numbers, header.commit_floor.get());
         file.write_at(header.as_bytes(), 0)?;
@@ -225,6 +225,7 @@ impl Generation {
             position: frame.header.first_position.get(),
             ticket: 0,
             commit_time: frame.header.commit_time.get(),
+            now: frame.header.commit_time.get(),
         };
         let location = BufferLocation { base: self.base, salt: self.of.salt, synced_mark: 0 };
         let mut builder = FrameBuilder::new(&mut self.buffer, location, slot);

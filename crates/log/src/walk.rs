@@ -12,6 +12,8 @@ pub struct Record {
     pub commit_time: i64,
     /// Its own time, in microseconds since 1970.
     pub time: i64,
+    /// Whether it is the first record of its frame.
+    pub begins_frame: bool,
     /// Its content; a slice of the block that it was read with.
     pub bytes: Bytes,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Walk {
     salt: u32,
     position: u64,
     commit_time: i64,
+    /// Whether a frame header comes right before the next record.
+    at_frame: bool,
 }
 
 impl Walk {
@@ -46,7 +50,7 @@ impl Walk {
         position: u64,
         commit_time: i64,
     ) -> Self {
-        Walk { bytes, at: 0, offset, salt, position, commit_time }
+        Walk { bytes, at: 0, offset, salt, position, commit_time, at_frame: false }
     }
 
     /// The offset in the file of what comes next.
@@ -75,6 +79,7 @@ impl Walk {
             };
             self.at = end;
             self.position += 1;
+            self.at_frame = false;
             if found.is_some() {
                 return Ok(found);
             }
@@ -97,7 +102,7 @@ impl Walk {
             return Err("a record's checksum does not match");
         }
         let (commit_time, time) = (self.commit_time, prefix.time.get());
-        Ok(Record { position, commit_time, time, bytes })
+        Ok(Record { position, commit_time, time, begins_frame: self.at_frame, bytes })
     }
 
     fn rest(&self) -> &[u8] {
@@ -114,6 +119,7 @@ impl Walk {
                 }
                 self.position = header.first_position.get();
                 self.commit_time = header.commit_time.get();
+                self.at_frame = true;
             }
             self.at += header.to_records();
         }

@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
-use crate::http::HttpProtocol;
+use crate::http::{HttpProtocol, clock_warning};
 use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
 use crate::state::State;
 use crate::{grpc, http};
@@ -146,6 +146,9 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let threads = Arc::new(Threads::start().map_err(failed)?);
+        if let Some(warning) = clock_warning(store.meters().clock_behind_micros) {
+            tracing::warn!("{warning}");
+        }
         let access = Access::open(store.clone(), beginning.clock).await?;
         let made_password = match is_exposed || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,

@@ -21,6 +21,7 @@ impl v1::StatResponse {
             index_files: stat.index_files,
             upkeep_failure: stat.maintenance_failure.as_ref().map(Failure::to_string),
             reclaimable: reclaimable.map(v1::Reclaimed::from),
+            clock_behind_micros: stat.clock_behind_micros,
         }
     }
 
@@ -46,6 +47,7 @@ impl v1::StatResponse {
             index_bytes: self.index_bytes,
             index_files: self.index_files,
             maintenance_failure: self.upkeep_failure.as_ref().map(failure),
+            clock_behind_micros: self.clock_behind_micros,
         }
     }
 }

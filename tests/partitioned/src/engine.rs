@@ -32,6 +32,7 @@ impl Engine for Partitioned {
             log_cache: add_pair(sum.log_cache, meters.log_cache),
             index_cache: add_pair(sum.index_cache, meters.index_cache),
             position: sum.position + meters.position,
+            clock_behind_micros: sum.clock_behind_micros.max(meters.clock_behind_micros),
         })
     }
 
@@ -59,6 +60,7 @@ impl Administration for Partitioned {
             sum.log_bytes += stat.log_bytes;
             sum.index_bytes += stat.index_bytes;
             sum.index_files += stat.index_files;
+            sum.clock_behind_micros = sum.clock_behind_micros.max(stat.clock_behind_micros);
             sum.maintenance_failure = sum.maintenance_failure.or(stat.maintenance_failure);
         }
         Ok(sum)

@@ -20,6 +20,7 @@ const SENTENCES: [(&str, &str); 34] = [
     ("cursor_foreign", "was given by another store"),
     ("cursor_ahead", "lies ahead of the store"),
     ("limit_invalid", "ask for at least 1"),
+    ("start_ahead", "ahead of"),
     ("version_needs_stream", "only if its query is exactly one stream"),
     ("ordinal_needs_index", "ask for one stream, one named index or one partition"),
     ("index_unknown", "there is no index "),

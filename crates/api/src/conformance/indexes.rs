@@ -105,6 +105,10 @@ mod promises {
     pub async fn invalid_definitions_of_indexes_are_refused(store: &impl EventStore) {
         store.define_index(IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         refused(store, "i", "category:b", "index_exists").await;
+        // The same definition again changes nothing.
+        let head = store.head().await.unwrap();
+        store.define_index(IndexDefinition::new("i", Query::category("a"))).await.unwrap();
+        assert_eq!(store.head().await.unwrap(), head);
         refused(store, "j", "category:b not index:i", "index_of_index").await;
         let unprintable = Query::event_type("");
         let error = store.define_index(IndexDefinition::new("k", unprintable)).await.unwrap_err();

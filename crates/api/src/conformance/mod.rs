@@ -58,7 +58,8 @@ macro_rules! conformance_suite {
             an_index_is_read_by_ordinal,
         );
         $crate::conformance_suite!(@ $fresh, subscriptions:
-            begins_at_a_position_that_does_not_exist_yet,
+            begins_at_the_next_position_and_refuses_later_ones,
+            refuses_a_start_in_the_future,
         );
         $crate::conformance_suite!(@ $fresh, retention:
             conditions_see_events_that_retention_hides,
@@ -143,7 +144,9 @@ macro_rules! conformance_suite {
             no_stream_with_a_known_id_and_other_content_is_refused,
             exactly_with_a_known_id_and_other_content_is_refused,
             any_repeated_in_another_order_is_refused,
-            exactly_that_holds_writes_a_stored_id_again,
+            events_of_two_appends_are_no_repeat_of_one,
+            exactly_that_holds_does_not_write_a_stored_id_again,
+            a_repeat_is_answered_before_any_expectation,
             the_same_id_in_another_stream_is_another_event,
             events_without_ids_are_never_repeats,
             none_after_ignores_its_own_events_in_a_repeat,
@@ -183,13 +186,15 @@ macro_rules! conformance_suite {
             delivers_history_then_a_caught_up_mark_then_new_events,
             resumes_exactly_at_its_cursor,
             a_filtered_subscription_moves_its_cursor_past_other_events,
-            begins_at_a_version_that_does_not_exist_yet,
+            begins_at_the_next_version_and_refuses_later_ones,
             waits_for_new_events,
         );
         $crate::conformance_suite!(@ $fresh, retention:
             a_maximal_count_keeps_the_newest_at_once,
             a_maximal_age_counts_from_the_commit_time,
             truncation_hides_older_versions_and_renumbers_none,
+            retention_does_not_bring_back_deleted_events,
+            retention_that_keeps_nothing_is_refused,
             retention_is_replaced_as_a_whole,
             a_deleted_stream_continues_its_versions,
             a_deleted_stream_answers_conditions_as_before,

@@ -107,20 +107,42 @@ mod promises {
         refused(store, append("a-1", Expected::Any, &[2, 1]), "partial_repeat").await;
         put(store, "a-1", &[3]).await;
         refused(store, append("a-1", Expected::Any, &[1, 3]), "partial_repeat").await;
-        let appended = done(store, append("a-1", Expected::Any, &[2, 3])).await;
-        assert!(
-            appended.repeated,
-            "they are stored in this order without gaps, though by two appends"
-        );
     }
 
-    pub async fn exactly_that_holds_writes_a_stored_id_again(store: &impl EventStore) {
+    pub async fn events_of_two_appends_are_no_repeat_of_one(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        put(store, "a-1", &[2]).await;
+        put(store, "b-1", &[9]).await;
+        put(store, "a-1", &[3, 4]).await;
+        for ids in [&[1, 2][..], &[2, 3]] {
+            for expected in [Expected::Any, Expected::Exactly(3), Expected::NoStream] {
+                refused(store, append("a-1", expected, ids), "partial_repeat").await;
+            }
+        }
+        assert!(done(store, append("a-1", Expected::Any, &[3, 4])).await.repeated);
+        assert!(done(store, append("a-1", Expected::Any, &[4])).await.repeated, "a part of one");
+        let two = Append::new().event("b-1", event(9)).event("a-1", event(3));
+        refused(store, two, "partial_repeat").await;
+    }
+
+    /// A handler that reads the version again and retries does not double its event.
+    pub async fn exactly_that_holds_does_not_write_a_stored_id_again(store: &impl EventStore) {
         put(store, "a-1", &[1, 2]).await;
-        let appended = done(store, append("a-1", Expected::Exactly(1), &[1])).await;
-        assert!(!appended.repeated);
-        assert_eq!(found(store, "stream:a-1").await, [1, 2, 1]);
-        let repeated = done(store, append("a-1", Expected::Any, &[1])).await;
-        assert_eq!(repeated.streams[0].first, 0, "the first event with this id answers");
+        let first = done(store, append("a-1", Expected::Exactly(1), &[3])).await;
+        again(store, first, append("a-1", Expected::Exactly(2), &[3])).await;
+        refused(store, append("a-1", Expected::Exactly(2), &[3, 4]), "partial_repeat").await;
+        let other = NewEvent { data: "other".into(), ..event(3) };
+        let other = Append::new().event("a-1", other).expect("a-1", Expected::Exactly(2));
+        refused(store, other, "event_id_reused").await;
+        assert_eq!(found(store, "stream:a-1").await, [1, 2, 3]);
+    }
+
+    pub async fn a_repeat_is_answered_before_any_expectation(store: &impl EventStore) {
+        let first = done(store, append("a-1", Expected::Any, &[1])).await;
+        put(store, "a-1", &[2]).await;
+        for expected in [Expected::NoStream, Expected::Exactly(7), Expected::Exactly(1)] {
+            again(store, first.clone(), append("a-1", expected, &[1])).await;
+        }
     }
 
     pub async fn the_same_id_in_another_stream_is_another_event(store: &impl EventStore) {

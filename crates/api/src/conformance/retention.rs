@@ -16,9 +16,9 @@ fn count(events: u64) -> Retention {
     Retention::default().max_count(events)
 }
 
-/// Returns retention that drops every event at once.
+/// Returns retention that drops every event that was there before the retention was set.
 fn nothing() -> Retention {
-    Retention::default().max_age(Duration::ZERO)
+    Retention::default().max_age(Duration::from_micros(1))
 }
 
 async fn backward(store: &impl EventStore, query: &str) -> Vec<u128> {
@@ -74,6 +74,33 @@ mod promises {
         let ordinal = read.clone().excluding(Point::Ordinal(2));
         let events = page(store, ordinal).await.events;
         assert_eq!(super::super::helpers::numbers(&events), [4]);
+    }
+
+    pub async fn retention_does_not_bring_back_deleted_events(store: &impl EventStore) {
+        put(store, "a-1", &[1, 2, 3]).await;
+        store.delete_stream("a-1", Expected::Any).await.unwrap();
+        for retention in [count(2), Retention::default(), Retention::default().truncate_before(1)] {
+            store.set_retention("a-1", retention).await.unwrap();
+            assert!(found(store, "stream:a-1").await.is_empty(), "{retention:?}");
+        }
+        put(store, "a-1", &[4]).await;
+        assert_eq!(found(store, "stream:a-1").await, [4]);
+        store.delete_stream("a-1", Expected::Any).await.unwrap();
+        assert!(found(store, "*").await.is_empty());
+    }
+
+    pub async fn retention_that_keeps_nothing_is_refused(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        let all = Retention::default();
+        for retention in [
+            all.max_count(0),
+            all.max_age(std::time::Duration::ZERO),
+            all.truncate_before(u64::MAX),
+        ] {
+            let error = store.set_retention("a-1", retention).await.unwrap_err();
+            assert_eq!(error.code(), "retention_invalid");
+        }
+        assert_eq!(found(store, "stream:a-1").await, [1]);
     }
 
     pub async fn retention_is_replaced_as_a_whole(store: &impl EventStore) {
@@ -280,8 +307,8 @@ mod promises {
 
     pub async fn system_events_are_exempt_from_retention(store: &impl EventStore) {
         store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
-        store.set_retention_rule(rule("all", "*", nothing())).await.unwrap();
         put(store, "a-1", &[1]).await;
+        store.set_retention_rule(rule("all", "*", nothing())).await.unwrap();
         let kinds: Vec<_> =
             all(store, "*").await.iter().map(|event| event.event_type().to_owned()).collect();
         assert_eq!(kinds, ["$IndexDefined", "$RetentionRuleDefined"]);

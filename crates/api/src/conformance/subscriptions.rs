@@ -1,22 +1,36 @@
 //! Subscriptions: stored events, then new ones.
 
-use super::helpers::{next, put};
-use crate::{Cursor, EventStore, From, Point, Query, Subscribe, Subscription};
+use super::helpers::{all, next, put, unreadable};
+use crate::{
+    Coded, Cursor, Delivery, EventStore, From, Point, Query, Read, Subscribe, Subscription,
+};
 
 async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Subscription {
     store.subscribe(Subscribe::after(query.parse().unwrap(), cursor)).await.unwrap()
 }
 
-/// Subscribes at a point behind the third event, before there are three.
-async fn begins_at_a_point_to_come(store: &impl EventStore, query: Query, from: From) {
-    put(store, "a-1", &[1, 2]).await;
-    let subscribe = Subscribe { from, ..Subscribe::to(query) };
+/// Begins at what comes next; a resume at the first cursor delivers the same.
+async fn begins_with_the_next(store: &impl EventStore, query: Query, from: From) {
+    let page = store.read(Read { from: from.clone(), ..Read::forward(query.clone()) }).await.unwrap();
+    assert!(page.events.is_empty());
+    let subscribe = Subscribe { from, ..Subscribe::to(query.clone()) };
     let mut subscription = store.subscribe(subscribe).await.unwrap();
-    assert_eq!(next(&mut subscription, 1).await, [None]);
-    for n in 3..=5 {
-        put(store, "a-1", &[n]).await;
-    }
+    let Delivery::CaughtUp(cursor) = subscription.next().await.unwrap() else {
+        panic!("nothing is there yet")
+    };
+    put(store, "a-1", &[4, 5]).await;
     assert_eq!(next(&mut subscription, 2).await, [Some(4), Some(5)]);
+    for cursor in [cursor, page.cursor] {
+        let mut resumed = store.subscribe(Subscribe::after(query.clone(), cursor)).await.unwrap();
+        assert_eq!(next(&mut resumed, 2).await, [Some(4), Some(5)]);
+    }
+}
+
+async fn refuses_start(store: &impl EventStore, query: &Query, from: From) {
+    let read = Read { from: from.clone(), ..Read::forward(query.clone()) };
+    unreadable(store, read, "start_ahead").await;
+    let subscribe = Subscribe { from, ..Subscribe::to(query.clone()) };
+    assert_eq!(store.subscribe(subscribe).await.err().unwrap().code(), "start_ahead");
 }
 
 #[expect(missing_docs, reason = "the names say it")]
@@ -65,13 +79,44 @@ mod promises {
         assert_eq!(next(&mut subscription, 1).await, [Some(5)]);
     }
 
-    pub async fn begins_at_a_version_that_does_not_exist_yet(store: &impl EventStore) {
-        let from = From::Including(Point::Version(3));
-        begins_at_a_point_to_come(store, Query::stream("a-1"), from).await;
+    /// Cut and resumed at its cursor, a subscription delivers the same as one that is not cut. So it can
+    /// begin at what comes next, and not farther ahead.
+    pub async fn begins_at_the_next_version_and_refuses_later_ones(store: &impl EventStore) {
+        put(store, "b-1", &[1]).await;
+        put(store, "a-1", &[2, 3]).await;
+        let stream = Query::stream("a-1");
+        let next_one = From::Including(Point::Version(2));
+        for ahead in [From::Including(Point::Version(3)), From::Excluding(Point::Version(2))] {
+            refuses_start(store, &stream, ahead).await;
+        }
+        refuses_start(store, &Query::stream("c-1"), From::Including(Point::Version(1))).await;
+        begins_with_the_next(store, stream, next_one).await;
     }
 
-    pub async fn begins_at_a_position_that_does_not_exist_yet(store: &impl EventStore) {
-        begins_at_a_point_to_come(store, Query::All, From::Excluding(Point::Position(3))).await;
+    pub async fn begins_at_the_next_position_and_refuses_later_ones(store: &impl EventStore) {
+        put(store, "b-1", &[1]).await;
+        put(store, "a-1", &[2, 3]).await;
+        let head = store.head().await.unwrap().position().unwrap();
+        for ahead in
+            [From::Including(Point::Position(head + 2)), From::Excluding(Point::Position(head + 1))]
+        {
+            refuses_start(store, &Query::All, ahead).await;
+        }
+        let from = From::Including(Point::Position(head + 1));
+        begins_with_the_next(store, Query::All, from).await;
+    }
+
+    pub async fn refuses_a_start_in_the_future(store: &impl EventStore) {
+        put(store, "a-1", &[1]).await;
+        let last = all(store, "stream:a-1").await.last().map(|event| event.commit_time());
+        let future = Point::CommitTime("9999-01-01".parse().unwrap());
+        for from in [From::Including(future.clone()), From::Excluding(future.clone())] {
+            refuses_start(store, &Query::All, from).await;
+        }
+        let read = Read::backward(Query::All).including(future);
+        assert_eq!(store.read(read).await.unwrap().events.len(), 1);
+        let from = From::Excluding(Point::CommitTime(last.unwrap()));
+        assert!(store.subscribe(Subscribe { from, ..Subscribe::to(Query::All) }).await.is_ok());
     }
 
     pub async fn waits_for_new_events(store: &impl EventStore) {

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use super::print::is_plain;
 use super::{Field, Query, Span, Value};
-use crate::error::Invalid;
+use crate::error::{Invalid, shortened};
 use crate::time::Timestamp;
 
 /// The most bytes of a query's text.
@@ -55,11 +55,13 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Skips a word such as `or`, if it comes next and stands alone.
+    /// Skips a word such as `or` or `OR`, if it comes next and stands alone.
     fn skip_word(&mut self, word: &str) -> bool {
         let alone =
             |rest: &str| rest.chars().next().is_none_or(|next| next.is_whitespace() || next == '(');
-        let found = self.rest().strip_prefix(word).is_some_and(alone);
+        let capitals = word.to_ascii_uppercase();
+        let rest = self.rest().strip_prefix(word).or_else(|| self.rest().strip_prefix(&*capitals));
+        let found = rest.is_some_and(alone);
         if found {
             self.at += word.len();
             self.skip_space();
@@ -67,15 +69,23 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Returns an error that points at the current character.
+    /// Returns an error that points at the current character, and quotes what is around it.
     fn error(&self, what: &str) -> Invalid {
-        let column = self.text.get(..self.at).unwrap_or_default().chars().count();
-        let message = format!(
-            "the query can't be read at character {}: {what}\n  {}\n  {}^",
-            column + 1,
-            self.text.replace(|c: char| c.is_control(), " "),
-            " ".repeat(column)
-        );
+        /// The most characters that are quoted on each side.
+        const AROUND: usize = 60;
+        let (before, after) = self.text.split_at_checked(self.at).unwrap_or((self.text, ""));
+        let column = before.chars().count();
+        let skipped = column.saturating_sub(AROUND);
+        let mut shown = String::from(if skipped > 0 { "\u{2026}" } else { "" });
+        let quoted = before.chars().skip(skipped).chain(after.chars().take(AROUND));
+        let arrow = " ".repeat(shown.chars().count() + column - skipped);
+        shown.extend(quoted.map(|c| if c.is_control() { ' ' } else { c }));
+        if after.chars().nth(AROUND).is_some() {
+            shown.push('\u{2026}');
+        }
+        let at = column + 1;
+        let message =
+            format!("the query can't be read at character {at}: {what}\n  {shown}\n  {arrow}^");
         Invalid::new("query_syntax", message)
     }
 
@@ -175,10 +185,15 @@ impl<'a> Parser<'a> {
             return self.parse_partition();
         }
         let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
-            return Err(self.error(
-                "expected stream:, category:, type:, correlation:, tag:key=, index:, partition:, \
-                 time:, not, * or a parenthesis",
-            ));
+            let mut what = "expected stream:, category:, type:, correlation:, tag:key=, index:, \
+                            partition:, time:, not, * or a parenthesis"
+                .to_owned();
+            let word = rest.split(|c: char| c.is_whitespace() || "()".contains(c)).next();
+            if let Some(word) = word.filter(|word| !word.is_empty() && !word.contains(':')) {
+                let word = shortened(word);
+                what += &format!("; for the stream {word} write stream:{word}");
+            }
+            return Err(self.error(&what));
         };
         self.at += name.len();
         if !self.skip(":") {

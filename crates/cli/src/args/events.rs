@@ -14,7 +14,7 @@ Queries:
   '(stream:a-1 or stream:a-2) time:2026-03-01..'   or, event time
   'partition:orders/3'                             partition 3 of the index orders
 Points (--from includes the point, --after excludes it):
-  position:17   version:3   ordinal:3   time:2026-03-01   cursor:...";
+  position:17   version:3   ordinal:3   committed:2026-03-01   cursor:...";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Append {

@@ -47,14 +47,14 @@ pub(super) fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn point(text: &str) -> Result<Point, String> {
-    let allowed = "expected position:17, version:3, ordinal:3, time:2026-03-01 or cursor:...";
+    let allowed = "expected position:17, version:3, ordinal:3, committed:2026-03-01 or cursor:...";
     let (kind, at) = text.split_once(':').ok_or(allowed)?;
     let number = || at.parse::<u64>().map_err(|_| format!("{at} is not a number; {allowed}"));
     Ok(match kind {
         "position" => Point::Position(number()?),
         "version" => Point::Version(number()?),
         "ordinal" => Point::Ordinal(number()?),
-        "time" => Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
+        "committed" => Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
         "cursor" => Point::Cursor(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
         _ => return Err(allowed.to_owned()),
     })

@@ -46,5 +46,12 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     if let Some(failure) = stat.maintenance_failure {
         eprintln!("warning: maintenance in the background failed: {failure}");
     }
+    if stat.clock_behind_micros > 1_000_000 {
+        let seconds = stat.clock_behind_micros / 1_000_000;
+        eprintln!(
+            "warning: the clock is {seconds} s behind the last commit time: until then, all appends get \
+             that commit time"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

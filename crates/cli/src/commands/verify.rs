@@ -13,6 +13,9 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
+    if !verified.refilled.is_empty() {
+        store.settle()?;
+    }
     for finding in &verified.problems {
         eprintln!("{}", finding.message);
     }
@@ -34,7 +37,7 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
             "{}",
             json!({
                 "frames": frames, "events": events, "index_files": files, "lost": verified.lost,
-                "wrong": wrong,
+                "wrong": wrong, "refilled_indexes": verified.refilled,
             })
         );
     }

@@ -7,7 +7,8 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use leftfold_api::Timestamp;
 
 /// Which forms a text may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,17 +71,28 @@ impl Moment {
         }
     }
 
-    /// Returns the microseconds since 1970, or `None` at the ends of the calendar.
+    /// Returns the microseconds since 1970, or `None` outside of the years 0 to 9999.
     pub(crate) fn micros(&self, zone: &TimeZone) -> Option<i64> {
         let local = DateTime::from_parts(self.date, self.time.unwrap_or_default());
-        let timestamp = match (self.offset, self.time) {
-            (Some(offset), _) => offset.to_timestamp(local).ok()?,
-            (None, Some(_)) => zone.to_ambiguous_timestamp(local).compatible().ok()?,
-            (None, None) => {
-                zone.to_ambiguous_zoned(local).compatible().ok()?.start_of_day().ok()?.timestamp()
-            }
+        let offset = match (self.offset, self.time) {
+            (Some(offset), _) => offset,
+            (None, Some(_)) => first_offset(zone, local),
+            (None, None) => match zone.to_ambiguous_zoned(local).compatible() {
+                Ok(zoned) => return Some(zoned.start_of_day().ok()?.timestamp().as_microsecond()),
+                // A day at the end of the calendar.
+                Err(_) => first_offset(zone, local),
+            },
         };
-        Some(timestamp.as_microsecond())
+        Timestamp::of_local(local, offset.seconds()).ok().map(Timestamp::micros)
+    }
+}
+
+/// Returns the offset of a local time: of the first occurrence if it occurs twice, and of the time before
+/// a gap.
+fn first_offset(zone: &TimeZone, local: DateTime) -> Offset {
+    match zone.to_ambiguous_timestamp(local).offset() {
+        AmbiguousOffset::Unambiguous { offset } => offset,
+        AmbiguousOffset::Gap { before, .. } | AmbiguousOffset::Fold { before, .. } => before,
     }
 }
 
@@ -107,6 +119,8 @@ fn parse_time(text: &str) -> Option<Time> {
         return None;
     }
     let nanos = number(fraction)? * 10_i32.pow(9 - fraction.len() as u32);
+    // A leap second counts as the second before it, as everywhere else.
+    let second = if second == 60 { 59 } else { second };
     Time::new(hour as i8, minute as i8, second as i8, nanos).ok()
 }
 
@@ -141,7 +155,7 @@ mod tests {
     fn at(text: &str, zone: &str) -> Option<String> {
         let zone = TimeZone::get(zone).unwrap();
         let micros = Moment::parse(text, Shape::Either)?.micros(&zone)?;
-        Some(jiff::Timestamp::from_microsecond(micros).unwrap().to_string())
+        Some(Timestamp(micros).to_string())
     }
 
     #[test]
@@ -155,6 +169,10 @@ mod tests {
             ("2024-01-31T10:20:30.1234567", "2024-01-31T09:20:30.123456Z"),
             ("2024-01-31T10:20:30Z", "2024-01-31T10:20:30Z"),
             ("2024-01-31 10:20:30+05:30", "2024-01-31T04:50:30Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("9999-12-31", "9999-12-30T23:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59", "9999-12-31T22:59:59Z"),
         ] {
             assert_eq!(at(text, "Europe/Berlin").as_deref(), Some(expected), "{text}");
         }

@@ -9,7 +9,7 @@ use super::copy::read_checked;
 use super::error::BackupError;
 use super::target::{existing, first_file};
 use crate::create::{LOCK, STORE};
-use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader};
+use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader, StoreIdentity};
 use crate::manifest::{LiveFile, MANIFEST};
 
 /// `STORE` and `MANIFEST` are held in memory; longer ones are not of this program.
@@ -47,8 +47,8 @@ pub fn restore(
     let (list, _reading) = existing(from)?;
     let (store, manifest) = (held(from, &list, STORE)?, held(from, &list, MANIFEST)?);
     let damaged = |file: &str, why: String| BackupError::damaged(&from.describe(), file, why);
-    let header = StoreHeader::parse(&store).map_err(|why| damaged(STORE, why))?;
-    agrees(&list, &header, &manifest).map_err(|why| damaged(MANIFEST, why.to_owned()))?;
+    let identity = StoreIdentity::parse(&store).map_err(|why| damaged(STORE, why))?;
+    agrees(&list, &identity.header, &manifest).map_err(|why| damaged(MANIFEST, why.to_owned()))?;
 
     let dir = to.describe();
     refuse_full(to)?;
@@ -57,14 +57,14 @@ pub fn restore(
         _ => BackupError::io(&dir, LOCK, error),
     })?;
     refuse_full(to)?;
-    let reborn = header.reborn(random.next_u128());
+    let reborn = identity.reborn(random.next_u128(), list.head);
     let done = copy_all(from, to, &list, &mut progress).and_then(|()| {
         let put = |name: &str, bytes: &[u8]| {
             write_atomically(to, "", name, bytes)
                 .map_err(|error| BackupError::io(&dir, name, error))
         };
         put(MANIFEST, &manifest)?;
-        put(STORE, reborn.as_bytes())
+        put(STORE, &reborn.encode())
     });
     if let Err(error) = done {
         clear(to, &list);
@@ -72,7 +72,7 @@ pub fn restore(
     }
     Ok(RestoreSummary {
         store_id: list.store_id,
-        incarnation: reborn.incarnation,
+        incarnation: reborn.header.incarnation,
         number: list.number,
         head: list.head,
         time: list.time,

@@ -66,12 +66,12 @@ impl Log {
         guide: &mut dyn Guide,
     ) -> Result<BackupSummary, BackupError> {
         let catalog = &**self.catalog();
-        let target = Target::open(target, &catalog.header, self.head().position)?;
+        let target = Target::open(target, &catalog.identity.header, self.head().position)?;
         let segments = snapshot::segments(catalog);
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
         let (number, time) = (target.last.number + 1, self.clock().now_micros());
-        let (store_id, incarnation) = (catalog.header.store_id, catalog.header.incarnation);
+        let (store_id, incarnation) = (catalog.identity.header.store_id, catalog.identity.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
         let summary = BackupSummary { number, ..BackupSummary::default() };
         let (reader, live) = (self.reader(), Vec::new());
@@ -112,7 +112,7 @@ impl BackupRun<'_> {
             self.segment(&segment, at == last)?;
         }
         self.others(others)?;
-        self.put(STORE, self.catalog.header_now().as_bytes())?;
+        self.put(STORE, &self.catalog.identity_now().encode())?;
         let sequence = self.catalog.manifest.sequence();
         let manifest = manifest::encode(self.list.store_id, sequence, &mut self.live);
         self.put(MANIFEST, &manifest)?;

@@ -16,7 +16,9 @@ pub use frame::{
 };
 pub use manifest::{ManifestEntry, ManifestHeader};
 pub use segment::SegmentHeader;
-pub use store::{CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_GENERATIONS, StoreHeader};
+pub use store::{
+    Ancestor, CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_GENERATIONS, StoreHeader, StoreIdentity,
+};
 
 /// The version of the format that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;

@@ -26,6 +26,8 @@ pub struct Replacements {
     pub gone: Vec<LiveFile>,
     /// A new open segment, if the last one is no longer open.
     pub opened: Option<LiveFile>,
+    /// The last position that is still there.
+    pub head: u64,
 }
 
 /// The index of a repaired segment.
@@ -46,13 +48,13 @@ impl Repair {
         index: IndexOf,
         mut lost: impl FnMut(u64) -> Vec<u8>,
     ) -> io::Result<LiveFile> {
-        let (old, store_id) = (&salvaged.live, self.header.store_id);
+        let (old, store_id) = (&salvaged.live, self.identity.header.store_id);
         let salt = salt_of(store_id, old.id);
         let (mut buffer, mut blocks) = (Vec::new(), Blocks::default());
         for frame in &salvaged.frames {
             let (position, commit_time) = (frame.first, frame.commit_time);
             let place = BufferLocation { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
-            let slot = Slot { position, ticket: 0, commit_time };
+            let slot = Slot { position, ticket: 0, commit_time, now: commit_time };
             let mut builder = FrameBuilder::new(&mut buffer, place, slot);
             builder.append_id(frame.append_id);
             frame
@@ -107,7 +109,7 @@ impl Repair {
             detail: 0,
         };
         self.remove(&live.name())?;
-        create_segment(&*self.disk, &live, self.header.store_id, last.commit_time)?;
+        create_segment(&*self.disk, &live, self.identity.header.store_id, last.commit_time)?;
         Ok(live)
     }
 
@@ -140,9 +142,9 @@ impl Repair {
     /// then on: its backups must not replace earlier ones.
     pub fn swap(self, replacements: &Replacements, random: &dyn Random) -> io::Result<()> {
         self.disk.sync_dir("log")?;
-        let header = self.header.clone().with_features(FEATURE_GENERATIONS);
-        let header = header.reborn(random.next_u128());
-        write_atomically(&*self.disk, "", STORE, header.as_bytes())?;
+        let identity = self.identity.clone().with_features(FEATURE_GENERATIONS);
+        let identity = identity.reborn(random.next_u128(), replacements.head);
+        write_atomically(&*self.disk, "", STORE, &identity.encode())?;
         let old = |file: &LiveFile| replacements.segments.iter().any(|(old, _)| old == file);
         let gone = |file: &LiveFile| old(file) || replacements.gone.contains(file);
         self.manifest.update(|files| {

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use leftfold_io::{Disk, Lock};
 
-use crate::create::{lock_store, read_header, store_exists, unusable};
+use crate::create::{lock_store, read_identity, store_exists, unusable};
 use crate::error::{OpenError, ReadError};
-use crate::format::StoreHeader;
+use crate::format::{StoreHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest};
 
 pub use generation::{IndexOf, Replacements};
@@ -43,7 +43,7 @@ pub struct DamagedBytes {
 /// A log that is not open, locked for repair.
 pub struct Repair {
     disk: Arc<dyn Disk>,
-    header: StoreHeader,
+    identity: StoreIdentity,
     manifest: Manifest,
     _lock: Box<dyn Lock>,
 }
@@ -55,19 +55,19 @@ impl Repair {
             return Err(OpenError::Missing(disk.describe()));
         }
         let lock = lock_store(&*disk)?;
-        let header = read_header(&*disk)?;
-        let manifest = Manifest::read(disk.clone(), header.store_id);
+        let identity = read_identity(&*disk)?;
+        let manifest = Manifest::read(disk.clone(), identity.header.store_id);
         let manifest = manifest.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => unusable(MANIFEST, "it is missing"),
             _ => OpenError::io(MANIFEST, error),
         })?;
         let manifest = manifest.map_err(|why| unusable(MANIFEST, why))?;
-        Ok(Repair { disk, header, manifest, _lock: lock })
+        Ok(Repair { disk, identity, manifest, _lock: lock })
     }
 
     /// The header of the store: its identity.
     pub fn header(&self) -> &StoreHeader {
-        &self.header
+        &self.identity.header
     }
 
     /// The disk that holds the log.
@@ -92,8 +92,8 @@ impl Repair {
     /// Reads a segment and salvages what is whole. `floor` is the last commit time before it. If the
     /// disk fails, that is an error: what it did not read may be whole.
     pub fn salvage(&self, live: &LiveFile, floor: i64) -> Result<Salvaged, ReadError> {
-        let content = content::read(&*self.disk, self.header.store_id, live)
+        let content = content::read(&*self.disk, self.identity.header.store_id, live)
             .map_err(|error| ReadError::io(&live.name(), error))?;
-        Ok(salvage::salvage(self.header.store_id, live, content, floor))
+        Ok(salvage::salvage(self.identity.header.store_id, live, content, floor))
     }
 }

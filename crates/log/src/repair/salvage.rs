@@ -278,7 +278,7 @@ impl Records {
         let (commit_time, time) = (self.commit_time, prefix.time.get());
         prefix
             .matches(self.salt, position, &bytes)
-            .then_some((Record { position, commit_time, time, bytes }, end))
+            .then_some((Record { position, commit_time, time, begins_frame: false, bytes }, end))
     }
 
     fn prefix(&self, at: usize) -> Option<(RecordPrefix, usize, usize)> {

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -82,6 +83,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         };
         commit.start(waker);
         let (options, next_position) = (log.options().clone(), end.next_position);
+        log.meters().commit_time.store(opened.commit_time, Ordering::Relaxed);
         Ok(Writer {
             tail: Tail::new(segment, options.preallocate, log.meters().clone())?,
             options,
@@ -204,8 +206,11 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     }
 
     fn admit(&mut self, next: Pending<A>) -> Result<(), WriteError> {
-        self.commit_time = self.commit_time.max(self.clock.now_micros());
+        let now = self.clock.now_micros();
+        self.commit_time = self.commit_time.max(now);
+        self.meters.commit_time.store(self.commit_time, Ordering::Relaxed);
         let slot = Slot {
+            now,
             position: self.next_position,
             ticket: self.ticket + 1,
             commit_time: self.commit_time,
@@ -321,7 +326,12 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     /// batch: nothing else rests on it.
     fn lay_mark(&mut self) -> Result<(), WriteError> {
         let Head { position, ticket } = self.next_head();
-        let slot = Slot { position: position + 1, ticket, commit_time: self.commit_time };
+        let slot = Slot {
+            position: position + 1,
+            ticket,
+            commit_time: self.commit_time,
+            now: self.commit_time,
+        };
         let location = self.location();
         let frame = FrameBuilder::new(&mut self.buffer, location, slot);
         if let Ok(body) = body_of(&self.tail.segment) {

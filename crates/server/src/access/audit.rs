@@ -51,6 +51,9 @@ pub(super) struct AuditRecord {
     what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// What became of a change: `done`, the code of its error, or `unknown` if its request ended first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
     /// Denials since the last record that were not recorded one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_told: Option<u64>,
@@ -81,9 +84,15 @@ impl AuditRecord {
         NewEvent::json(self.event_type, serde_json::to_vec(self).unwrap_or_default())
     }
 
-    pub(super) fn managed(who: &str, origin: &Origin, action: &str, what: &str) -> Self {
+    pub(super) fn managed(
+        who: &str,
+        origin: &Origin,
+        action: &str,
+        what: &str,
+        outcome: &str,
+    ) -> Self {
         tracing::info!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
-                       what = %cut(what), "managed");
+                       what = %cut(what), outcome, "managed");
         AuditRecord {
             event_type: "$Managed",
             who: who.to_owned(),
@@ -92,6 +101,7 @@ impl AuditRecord {
             action: action.to_owned(),
             what: cut(what),
             why: None,
+            outcome: Some(outcome.to_owned()),
             not_told: None,
         }
     }
@@ -130,6 +140,7 @@ impl Audit {
             action: action.to_owned(),
             what,
             why: Some(why),
+            outcome: None,
             not_told: (not_told > 0).then_some(not_told),
         };
         if self.writes.load(Ordering::Relaxed) {
@@ -137,9 +148,16 @@ impl Audit {
         }
     }
 
-    /// Records a managed change.
-    pub(super) fn managed(&self, who: &str, origin: &Origin, action: &str, what: &str) {
-        let entry = AuditRecord::managed(who, origin, action, what);
+    /// Records a managed change and what became of it.
+    pub(super) fn managed(
+        &self,
+        who: &str,
+        origin: &Origin,
+        action: &str,
+        what: &str,
+        outcome: &str,
+    ) {
+        let entry = AuditRecord::managed(who, origin, action, what, outcome);
         if self.writes.load(Ordering::Relaxed) && self.entries.try_send(entry).is_err() {
             tracing::warn!(target: "audit", "a record was logged but is not appended: too many wait");
         }

@@ -7,6 +7,7 @@ use super::accounts::{Accounts, Permissions};
 use super::area::Area;
 use super::audit::Origin;
 use super::denied::Denial;
+use super::managed_change::ManagedChange;
 use super::state::Access;
 
 /// Bytes of a query in a refusal.
@@ -167,14 +168,17 @@ impl Caller {
         self.may_read_stream(name)
     }
 
-    /// Decides whether the caller may change this, and audits that it does.
+    /// Decides whether the caller may change this. What becomes of the change is audited.
     ///
     /// # Errors
     /// As [`Caller::authorize_read`].
-    pub fn may_manage(&self, scope: Scope<'_>, does: &str) -> Result<(), Denial> {
+    pub fn may_manage(&self, scope: Scope<'_>, does: &str) -> Result<ManagedChange, Denial> {
         self.may_look_after(scope)?;
-        self.access.audit().managed(&self.name(), &self.origin, does, &scope.to_string());
-        Ok(())
+        Ok(ManagedChange::new(self.clone(), does, &scope.to_string()))
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Decides whether the caller may see what is shown only to callers who may change it.

@@ -17,6 +17,7 @@ mod credentials;
 mod denied;
 mod follow;
 mod manage;
+mod managed_change;
 mod open;
 mod password;
 mod permit;
@@ -25,6 +26,7 @@ mod state;
 
 pub use accounts::{Action, Grantee};
 pub use audit::Origin;
+pub use managed_change::{ChangeError, ManagedChange};
 pub use caller::{Caller, Scope};
 pub use credentials::Credentials;
 pub use denied::Denial;

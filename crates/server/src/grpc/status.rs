@@ -1,8 +1,8 @@
 use leftfold_api::{AdministrationError, AppendError, Invalid, ReadError};
-use leftfold_wire::{to_status, v1};
+use leftfold_wire::{from_status, to_status, v1};
 use tonic::{Code, Status};
 
-use crate::access::{Denial, Refusal};
+use crate::access::{ChangeError, Denial, Refusal};
 use crate::administration::WorkError;
 use crate::codes;
 
@@ -82,4 +82,10 @@ pub(super) fn failure(code: &str, message: String, can_retry: bool) -> Status {
         can_retry,
         found: None,
     })
+}
+
+impl ChangeError for Status {
+    fn audited_code(&self) -> String {
+        from_status(self).map_or_else(|| self.code().description().to_owned(), |found| found.code)
+    }
 }

@@ -102,8 +102,9 @@ impl Store for Service {
     async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
         let (stream, retention) = request.into_parts();
-        caller.may_manage(Scope::Stream(&stream), "set retention").map_err(status::denied)?;
-        let set = self.state.store.set_retention(&stream, retention).await;
+        let change = caller.may_manage(Scope::Stream(&stream), "set retention");
+        let set = self.state.store.set_retention(&stream, retention);
+        let set = change.map_err(status::denied)?.make(set).await;
         set.map(done).map_err(status::append)
     }
 
@@ -111,26 +112,31 @@ impl Store for Service {
         let (caller, request) = self.ask(request).await?;
         let (stream, expected) = (&request.stream, request.expectation());
         let does = if request.tombstone { "tombstone" } else { "delete" };
-        caller.may_manage(Scope::Stream(stream), does).map_err(status::denied)?;
-        let deleted = match request.tombstone {
-            true => self.state.store.tombstone_stream(stream, expected).await,
-            false => self.state.store.delete_stream(stream, expected).await,
+        let change = caller.may_manage(Scope::Stream(stream), does).map_err(status::denied)?;
+        let delete = async {
+            match request.tombstone {
+                true => self.state.store.tombstone_stream(stream, expected).await,
+                false => self.state.store.delete_stream(stream, expected).await,
+            }
         };
+        let deleted = change.make(delete).await;
         deleted.map(done).map_err(status::append)
     }
 
     async fn set_rule(&self, request: Request<v1::SetRuleRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Rules, "set a rule").map_err(status::denied)?;
-        let rule = request.into_rule().map_err(status::invalid)?;
-        let set = self.state.store.set_retention_rule(rule).await;
-        set.map(done).map_err(status::append)
+        let change = caller.may_manage(Scope::Rules, "set a rule").map_err(status::denied)?;
+        let set = async {
+            let rule = request.into_rule().map_err(status::invalid)?;
+            self.state.store.set_retention_rule(rule).await.map_err(status::append)
+        };
+        change.make(set).await.map(done)
     }
 
     async fn drop_rule(&self, request: Request<v1::DropRuleRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Rules, "drop a rule").map_err(status::denied)?;
-        let dropped = self.state.store.drop_retention_rule(&request.name).await;
+        let change = caller.may_manage(Scope::Rules, "drop a rule").map_err(status::denied)?;
+        let dropped = change.make(self.state.store.drop_retention_rule(&request.name)).await;
         dropped.map(done).map_err(status::append)
     }
 
@@ -147,16 +153,18 @@ impl Store for Service {
 
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
-        let definition = IndexDefinition::try_from(request).map_err(status::invalid)?;
-        let defined = self.state.store.define_index(definition).await;
-        defined.map(done).map_err(status::append)
+        let change = caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
+        let define = async {
+            let definition = IndexDefinition::try_from(request).map_err(status::invalid)?;
+            self.state.store.define_index(definition).await.map_err(status::append)
+        };
+        change.make(define).await.map(done)
     }
 
     async fn drop_index(&self, request: Request<v1::DropIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        caller.may_manage(Scope::Indexes, "drop an index").map_err(status::denied)?;
-        let dropped = self.state.store.drop_index(&request.name).await;
+        let change = caller.may_manage(Scope::Indexes, "drop an index").map_err(status::denied)?;
+        let dropped = change.make(self.state.store.drop_index(&request.name)).await;
         dropped.map(done).map_err(status::append)
     }
 

@@ -64,15 +64,17 @@ pub(super) async fn scavenge(
     QueryParams(params): QueryParams<ScavengeParams>,
 ) -> Result<Json<ScavengedAnswer>, Problem> {
     let dry_run = params.dry_run.unwrap_or_default();
-    match dry_run {
-        true => caller.may_look_after(Scope::Store)?,
-        false => caller.may_manage(Scope::Store, "scavenge")?,
-    }
     let done = match dry_run {
-        true => state.run_alone(|state| state.store.administration().reclaimable()).await??,
+        true => {
+            caller.may_look_after(Scope::Store)?;
+            state.run_alone(|state| state.store.administration().reclaimable()).await??
+        }
         false => {
-            let scavenge = |state: &State| state.store.administration().scavenge(&mut |_, _| {});
-            state.run_alone(scavenge).await??
+            let scavenge = async {
+                let work = |state: &State| state.store.administration().scavenge(&mut |_, _| {});
+                Ok::<_, Problem>(state.run_alone(work).await??)
+            };
+            caller.may_manage(Scope::Store, "scavenge")?.make(scavenge).await?
         }
     };
     Ok(Json(done.into()))
@@ -90,10 +92,12 @@ pub(super) async fn back_up(
     RequestCaller(caller): RequestCaller,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<BackupAnswer>, Problem> {
-    caller.may_manage(Scope::Store, "back up")?;
-    let to = state.backup_directory(&name)?;
-    let back_up = move |state: &State| state.store.administration().backup(&to, &mut |_, _| {});
-    let done = state.run_alone(back_up).await??;
+    let back_up = async {
+        let to = state.backup_directory(&name)?;
+        let work = move |state: &State| state.store.administration().backup(&to, &mut |_, _| {});
+        Ok::<_, Problem>(state.run_alone(work).await??)
+    };
+    let done = caller.may_manage(Scope::Store, "back up")?.make(back_up).await?;
     Ok(Json(done.into()))
 }
 

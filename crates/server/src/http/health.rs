@@ -18,6 +18,9 @@ pub(super) struct Health {
     /// One word.
     #[schema(example = "ready")]
     status: &'static str,
+    /// What an operator should look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Whether the process is alive.
@@ -26,7 +29,7 @@ pub(super) struct Health {
     responses((status = 200, description = "It is alive", body = Health))
 )]
 pub(super) async fn live() -> Json<Health> {
-    Json(Health { status: "live" })
+    Json(Health { status: "live", warnings: Vec::new() })
 }
 
 /// Whether it can serve: it is not shutting down, and the store takes appends.
@@ -45,5 +48,19 @@ pub(super) async fn ready(
         return Err(Problem::new("store_closed", format!("{}: {failure}", failed.code)));
     }
     state.store.head().await?;
-    Ok((StatusCode::OK, Json(Health { status: "ready" })))
+    let warnings = clock_warning(state.store.meters().clock_behind_micros).into_iter().collect();
+    Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
+}
+
+/// Returns a warning if the clock is behind the last commit time: it was set back, or was ahead once.
+pub(crate) fn clock_warning(micros: u64) -> Option<String> {
+    /// Clocks are corrected by less than this all the time.
+    const TOLERATED_MICROS: u64 = 1_000_000;
+    (micros > TOLERATED_MICROS).then(|| {
+        let seconds = micros / 1_000_000;
+        format!(
+            "the clock is {seconds} s behind the last commit time: until then, all appends get that \
+             commit time"
+        )
+    })
 }

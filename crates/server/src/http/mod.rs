@@ -7,6 +7,7 @@ mod connection;
 mod errors;
 mod extract;
 mod health;
+pub(crate) use health::clock_warning;
 mod json;
 mod named;
 mod openapi;

@@ -40,10 +40,13 @@ pub(super) async fn set_rule(
     PathParams(name): PathParams<String>,
     body: JsonBody<Rule>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Rules, &format!("set a rule: {name}"))?;
-    let query = body.content.query.parse()?;
-    let rule = RetentionRule { name, query, retention: body.content.retention() };
-    state.store.set_retention_rule(rule).await?;
+    let change = caller.may_manage(Scope::Rules, &format!("set a rule: {name}"))?;
+    let set = async {
+        let query = body.content.query.parse()?;
+        let rule = RetentionRule { name, query, retention: body.content.retention() };
+        Ok::<_, Problem>(state.store.set_retention_rule(rule).await?)
+    };
+    change.make(set).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -58,8 +61,8 @@ pub(super) async fn drop_rule(
     RequestCaller(caller): RequestCaller,
     PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Rules, &format!("drop a rule: {name}"))?;
-    state.store.drop_retention_rule(&name).await?;
+    let change = caller.may_manage(Scope::Rules, &format!("drop a rule: {name}"))?;
+    change.make(state.store.drop_retention_rule(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -107,8 +110,12 @@ pub(super) async fn define_index(
     PathParams(name): PathParams<String>,
     body: JsonBody<IndexDefinition>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
-    state.store.define_index(body.content.definition(name)?).await?;
+    let change = caller.may_manage(Scope::Indexes, &format!("define an index: {name}"))?;
+    let define = async {
+        let definition = body.content.definition(name)?;
+        Ok::<_, Problem>(state.store.define_index(definition).await?)
+    };
+    change.make(define).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,8 +130,8 @@ pub(super) async fn drop_index(
     RequestCaller(caller): RequestCaller,
     PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Indexes, &format!("drop an index: {name}"))?;
-    state.store.drop_index(&name).await?;
+    let change = caller.may_manage(Scope::Indexes, &format!("drop an index: {name}"))?;
+    change.make(state.store.drop_index(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,13 +5,13 @@ use leftfold_api::{From, Point};
 use super::problem::Problem;
 
 const ALLOWED: &str = "a point is written cursor:..., position:17, version:3, ordinal:3 or \
-                       time:2026-03-01T12:00:00Z; a cursor may be written alone";
+                       committed:2026-03-01T12:00:00Z; a cursor may be written alone";
 
 /// Parses a point.
 pub(super) fn point(text: &str) -> Result<Point, Problem> {
     let wrong = || Problem::new("parameter_invalid", format!("{text:?}: {ALLOWED}"));
     let Some((kind, at)) = text.split_once(':') else {
-        return Ok(Point::Cursor(text.parse()?));
+        return Ok(Point::Cursor(text.parse().map_err(|_| wrong())?));
     };
     let number = || at.parse::<u64>().map_err(|_| wrong());
     Ok(match kind {
@@ -19,7 +19,7 @@ pub(super) fn point(text: &str) -> Result<Point, Problem> {
         "position" => Point::Position(number()?),
         "version" => Point::Version(number()?),
         "ordinal" => Point::Ordinal(number()?),
-        "time" => Point::CommitTime(at.parse()?),
+        "committed" => Point::CommitTime(at.parse()?),
         _ => return Err(wrong()),
     })
 }

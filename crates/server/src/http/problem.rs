@@ -247,3 +247,9 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+impl crate::access::ChangeError for Problem {
+    fn audited_code(&self) -> String {
+        self.code.to_owned()
+    }
+}

@@ -44,7 +44,7 @@ pub(super) struct ReadParams {
     #[param(example = "category:order type:OrderPlaced", max_length = 65536)]
     query: Option<String>,
     /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
-    /// `time:2026-03-01`.
+    /// `committed:2026-03-01`.
     from: Option<String>,
     /// Begin after this point, without what is there.
     after: Option<String>,
@@ -67,7 +67,7 @@ pub(super) struct ReadParams {
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamReadParams {
     /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3` or
-    /// `time:2026-03-01`.
+    /// `committed:2026-03-01`.
     from: Option<String>,
     /// Begin after this point, without what is there.
     after: Option<String>,
@@ -92,7 +92,7 @@ pub(super) struct OrdinalParams {
     #[param(example = "partition:orders/3", max_length = 65536)]
     query: String,
     /// The point where the read would begin, itself included: `cursor:...`, `position:17`,
-    /// `version:3`, `ordinal:3` or `time:2026-03-01`. Not given: the oldest event.
+    /// `version:3`, `ordinal:3` or `committed:2026-03-01`. Not given: the oldest event.
     from: Option<String>,
     /// The point where the read would begin, itself excluded.
     after: Option<String>,

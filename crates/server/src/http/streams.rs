@@ -96,8 +96,8 @@ pub(super) async fn set_retention(
     PathParams(stream): PathParams<String>,
     body: JsonBody<StreamRetention>,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(Scope::Stream(&stream), "set retention")?;
-    state.store.set_retention(&stream, body.content.retention()).await?;
+    let change = caller.may_manage(Scope::Stream(&stream), "set retention")?;
+    change.make(state.store.set_retention(&stream, body.content.retention())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -116,12 +116,15 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let tombstone = params.tombstone.unwrap_or_default();
     let does = if tombstone { "tombstone" } else { "delete" };
-    caller.may_manage(Scope::Stream(&stream), does)?;
-    let expected = expected(params.expected.as_deref())?;
-    if tombstone {
-        state.store.tombstone_stream(&stream, expected).await?;
-    } else {
-        state.store.delete_stream(&stream, expected).await?;
-    }
+    let change = caller.may_manage(Scope::Stream(&stream), does)?;
+    let delete = async {
+        let expected = expected(params.expected.as_deref())?;
+        match tombstone {
+            true => state.store.tombstone_stream(&stream, expected).await?,
+            false => state.store.delete_stream(&stream, expected).await?,
+        }
+        Ok::<_, Problem>(())
+    };
+    change.make(delete).await?;
     Ok(StatusCode::NO_CONTENT)
 }

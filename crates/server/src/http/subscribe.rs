@@ -41,7 +41,7 @@ pub(super) struct SubscribeParams {
     #[param(example = "category:order", max_length = 65536)]
     query: Option<String>,
     /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
-    /// `time:2026-03-01`.
+    /// `committed:2026-03-01`.
     from: Option<String>,
     /// Begin after this point, without what is there.
     after: Option<String>,

@@ -43,6 +43,9 @@ impl Collector for StoreCollector {
         counters(out, "cache_hits", "Blocks that were found in memory", "cache", &hits)?;
         counters(out, "cache_misses", "Blocks that were read", "cache", &misses)?;
         gauge(out, "position", "The last durable position", meters.position)?;
+        let behind = meters.clock_behind_micros / 1_000_000;
+        let what = "Seconds by which the clock is behind the last commit time";
+        gauge(out, "clock_behind_seconds", what, behind)?;
         if let Ok(stat) = self.store.administration().stat() {
             gauge(out, "streams", "Streams", stat.streams)?;
             gauge(out, "checkpoints", "Checkpoints", stat.checkpoints)?;

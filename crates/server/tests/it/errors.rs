@@ -156,7 +156,7 @@ async fn bad_reads_are_refused_by_code() {
         ("/v1/events?from=position:1&after=position:1", 400, "parameter_invalid"),
         ("/v1/events?from=place:1", 400, "parameter_invalid"),
         ("/v1/events?from=position:x", 400, "parameter_invalid"),
-        ("/v1/events?from=time:noon", 400, "time_invalid"),
+        ("/v1/events?from=committed:noon", 400, "time_invalid"),
         ("/v1/events?from=version:0", 400, "version_needs_stream"),
         ("/v1/events?from=ordinal:0", 400, "ordinal_needs_index"),
         ("/v1/events?query=color:red", 400, "query_syntax"),

@@ -171,7 +171,7 @@ impl Admitter {
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
-            let micros = event.time.unwrap_or(slot.commit_time);
+            let micros = event.time.unwrap_or(slot.now);
             let encoded = &draft.encoded[event.encoded.clone()];
             frame.record_with(micros, encoded, |record| set_version(record, version));
             let stream = &draft.streams[event.stream];
@@ -228,7 +228,7 @@ impl Admitter {
             set_version(&mut record, next[event.stream]);
             next[event.stream] += 1;
             let commit_time = Timestamp(slot.commit_time);
-            let event_time = event.time.map_or(commit_time, Timestamp);
+            let event_time = Timestamp(event.time.unwrap_or(slot.now));
             // The store has encoded this record itself, so it is an event.
             if let Ok(event) =
                 Recorded::from_record(position, event_time, commit_time, record.into())
@@ -341,6 +341,7 @@ fn stream_holds(stream: &DraftStream, adding: &PostingWriter<'_>) -> bool {
 
 /// Whether an event id that the caller did not find has been written since.
 fn is_repeated_since(draft: &Draft, event: &DraftEvent, adding: &PostingWriter<'_>) -> bool {
+    // If a version is expected, another one since then returns the draft anyway.
     let anywhere = matches!(draft.streams[event.stream].expected, Expected::Any | Expected::Exists);
     anywhere && event.id_given && adding.position_of_single(&event.id_key).is_some()
 }

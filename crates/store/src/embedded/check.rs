@@ -60,21 +60,11 @@ impl Core {
         draft.streams[at].version = version;
         let stream = &draft.streams[at];
         let holds = stream.expected.holds(version);
-        // If the expected version is found, no id is looked up: after a first write the stream would
-        // have a later version.
-        let look_for_ids = stream.events > 0 && (!holds || stream.expected.next().is_none());
-        if look_for_ids {
-            let known = match stream.expected.next() {
-                Some(first) => self.find_repeat_at(draft, at, first, upto)?,
-                None => self.find_repeat_by_id(draft, at, upto)?,
-            };
-            match known {
-                StoredRepeat { overlap: Some(overlap), .. } => {
-                    return Ok(StreamCheck::Overlap(overlap));
-                }
-                StoredRepeat { first: Some(_), .. } => return Ok(StreamCheck::Repeat(known)),
-                StoredRepeat { .. } => {}
-            }
+        // Ids are unique in their stream, so they are looked up even if the expected version is found.
+        match self.find_repeat(draft, at, upto)? {
+            StoredRepeat { overlap: Some(overlap), .. } => return Ok(StreamCheck::Overlap(overlap)),
+            known @ StoredRepeat { first: Some(_), .. } => return Ok(StreamCheck::Repeat(known)),
+            StoredRepeat { .. } => {}
         }
         Ok(if holds { StreamCheck::Holds } else { StreamCheck::Conflict(wrong_version(stream)) })
     }
@@ -102,7 +92,9 @@ impl Core {
         let with_events = draft.streams.iter().filter(|stream| stream.events > 0).count();
         match repeats.first() {
             None => Ok(None),
-            Some(_) if repeats.len() == with_events => Ok(Some(self.first_answer(draft, &repeats))),
+            Some(_) if repeats.len() == with_events => {
+                self.first_answer(draft, &repeats).map(Some)
+            }
             Some((at, known)) => Err(known.to_overlap(draft, *at).into()),
         }
     }

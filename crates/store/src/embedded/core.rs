@@ -5,6 +5,7 @@ use leftfold_io::Random;
 use leftfold_log::Log;
 use leftfold_log::format::FEATURE_CURSORS;
 
+use super::ancestry::Ancestry;
 use super::definitions::Definitions;
 use super::events::EventCache;
 use super::index_view::IndexView;
@@ -18,6 +19,8 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     /// The store and incarnation that its cursors belong to.
     pub(crate) origin: Origin,
+    /// Its earlier incarnations.
+    pub(crate) ancestry: Ancestry,
     /// The store that this one is a partition of.
     pub(crate) partition_of: Option<Origin>,
     pub(crate) keys: Keys,
@@ -62,7 +65,8 @@ impl Core {
         self.cursor(self.log.head().position)
     }
 
-    /// Returns the position of a cursor, if it is a cursor of this store and not ahead of it.
+    /// Returns the position of a cursor, if it is a cursor of this store, or of an earlier incarnation and
+    /// of what is left of that, and not ahead of it.
     pub(crate) fn position_of(&self, cursor: &Cursor) -> Result<u64, Invalid> {
         if cursor.is_start() {
             return Ok(0);
@@ -74,6 +78,19 @@ impl Core {
             );
             return Err(Invalid::new("cursor_foreign", message));
         };
+        let incarnation = cursor.origin().incarnation;
+        let shared = match incarnation == self.origin.incarnation {
+            true => u64::MAX,
+            false => self.ancestry.shared_with(incarnation).unwrap_or(0),
+        };
+        if position > shared {
+            let message = format!(
+                "cursor {cursor} belongs to a history that this store has lost: the store was restored \
+                 or repaired, and has only the events up to position {shared} in common with it; \
+                 rebuild the view or reader that keeps this cursor, or continue after position {shared}"
+            );
+            return Err(Invalid::new("cursor_of_lost_history", message));
+        }
         let known = self.progress.known.load(Ordering::Acquire);
         if position > known {
             let message = format!(

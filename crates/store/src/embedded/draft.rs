@@ -17,7 +17,10 @@ use crate::keys::{Keys, StreamKeys};
 use crate::plan::{Plan, plan};
 use leftfold_api::names;
 use leftfold_api::record::{self, EventHeader, Layout};
-use leftfold_api::{Append, CheckpointMove, Cursor, Expected, Facts, Invalid, NewEvent, Query};
+use leftfold_api::{
+    Append, CheckpointMove, Cursor, Expected, Facts, Invalid, MAX_JSON_DEPTH, NewEvent, Query,
+    is_too_deep,
+};
 
 /// The author of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,12 +266,26 @@ impl Core {
                 return Err(Invalid::new("tag_invalid", message));
             }
         }
+        if let Some(time) = event.event_time {
+            time.checked()?;
+        }
+        if is_too_deep(&event.metadata) || (is_json(event) && is_too_deep(&event.data)) {
+            let message = format!(
+                "the JSON of an event has at most {MAX_JSON_DEPTH} nested arrays and objects; this has \
+                 more"
+            );
+            return Err(Invalid::new("json_too_deep", message));
+        }
         let (size, allowed) = (record::encoded_len(stream, event), self.limits.event_bytes);
         if size > allowed {
             return Err(limit_error("event_too_large", "bytes in one event", size, allowed));
         }
         Ok(size)
     }
+}
+
+fn is_json(event: &NewEvent) -> bool {
+    event.content_type.contains("json")
 }
 
 /// The facts of an event that is not written yet.

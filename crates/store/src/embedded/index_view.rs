@@ -42,6 +42,12 @@ impl IndexView {
         Ok(cached.map(|(version, _)| version))
     }
 
+    /// Removes the files that hold a named index's events from before its definition.
+    pub(crate) fn remove_backfill(&self, named: &NamedIndex) {
+        let keys: Vec<_> = named.keys().collect();
+        self.set.rcu(|set| set.without_backfill(&keys));
+    }
+
     /// Adds the files that hold a named index's events from before its definition.
     pub(crate) fn add_backfill(&self, named: &NamedIndex, files: &[Arc<IndexFile>]) {
         let keys: Vec<_> = named.keys().collect();

@@ -1,6 +1,7 @@
 //! The embedded store.
 
 mod admit;
+mod ancestry;
 mod backup;
 mod candidates;
 mod check;
@@ -173,7 +174,7 @@ impl Embedded {
         self.core.reclaimable()
     }
 
-    async fn read_on_pool(&self, read: Read) -> Result<(Page, bool), ReadError> {
+    async fn read_on_pool(&self, read: Read) -> Result<Page, ReadError> {
         page::read_in_turns(&self.pool, self.core.clone(), read).await
     }
 
@@ -259,15 +260,25 @@ impl Embedded {
     }
 
     pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        if let Some(same) = self.core.same_index(&definition) {
+            return Ok(same.wait().await?);
+        }
         let append = self.core.definition(&definition)?;
         let name = &definition.name;
         if definition.partitioning.is_some() {
             self.core.require_current_format()?;
         }
-        let defined = self.write_system(append).await;
-        let defined = defined.map_err(|error| indexes::explain_conflict(name, error))?;
-        self.core.wait_for_cursor(&defined.cursor).await?;
-        self.core.wait_until_ready(name, defined.positions).await
+        match self.write_system(append).await {
+            Ok(defined) => {
+                self.core.wait_for_cursor(&defined.cursor).await?;
+                self.core.wait_until_ready(name, defined.positions).await
+            }
+            Err(error) => match self.core.same_index(&definition) {
+                // Another caller was faster.
+                Some(same) => Ok(same.wait().await?),
+                None => Err(indexes::explain_conflict(name, error)),
+            },
+        }
     }
 
     /// Writes a system append; after a conflict, makes it again from the newer state.

@@ -17,6 +17,7 @@ use super::indexes::IndexList;
 use super::maintenance::{ClosedSegment, Maintenance};
 use super::options::Options;
 use super::rebuild::{RebuildState, decode_moves};
+use super::ancestry::Ancestry;
 use super::wait_list::WaitList;
 use crate::error::OpenError;
 use crate::keys::Keys;
@@ -55,6 +56,7 @@ pub(crate) fn open(
     let origin = Origin::new(&header.store_id, &header.incarnation);
     let core = Arc::new(Core {
         origin,
+        ancestry: Ancestry::new(log.ancestors()),
         keys,
         random,
         clock,

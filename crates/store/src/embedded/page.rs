@@ -1,9 +1,10 @@
 //! Reads one page in turns, so that a broad scan does not keep a thread from other reads.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use leftfold_api::{Direction, Failure, Invalid, Page, Query, Read, ReadError, Recorded};
+use leftfold_api::{
+    Direction, Failure, From, Invalid, Page, Point, Query, Read, ReadError, Recorded, names,
+};
 use leftfold_index::{Expr, Order};
 
 use super::candidates::Candidates;
@@ -34,8 +35,8 @@ pub(crate) struct PageRead {
 
 /// The state of a page after its start.
 pub(crate) enum PageStart {
-    /// The page is complete. The flag says whether the store has reached the start of the read.
-    Ready(Page, bool),
+    /// The page is complete.
+    Ready(Page),
     /// Events are still to be read.
     Reading(Box<PageRead>),
 }
@@ -47,12 +48,15 @@ impl PageRead {
             let message = "a read of 0 events was asked for; ask for at least 1";
             return Err(Invalid::new("limit_invalid", message).into());
         }
+        if let Some(stream) = read.query.as_stream() {
+            names::check("stream", stream)?;
+        }
         // The index may hold events that are not durable yet.
         let head = core.log.head().position;
         let (expanded, plan) = core.resolve(&read.query)?;
         let range = core.range(read, head)?;
         if range[0] > range[1] {
-            return Ok(start_beyond(core, read, range[0], head));
+            return Ok(PageStart::Ready(start_beyond(core, read, range[0], head)?));
         }
         let order = match read.direction {
             Direction::Forward => Order::Ascending,
@@ -108,38 +112,55 @@ impl PageRead {
     }
 }
 
-/// Reads a page on the pool's threads, in turns with other reads, and returns whether the start was
-/// reached.
+/// Reads a page on the pool's threads, in turns with other reads.
 pub(crate) async fn read_in_turns(
     pool: &Pool,
     core: Arc<Core>,
     read: Read,
-) -> Result<(Page, bool), ReadError> {
+) -> Result<Page, ReadError> {
     let mut reading = None;
-    let turn = move || -> Result<Option<(Page, bool)>, ReadError> {
+    let mut turn = move || -> Result<Option<Page>, ReadError> {
         let reading = match &mut reading {
             Some(reading) => reading,
             None => match PageRead::start(&core, &read)? {
-                PageStart::Ready(page, is_reached) => return Ok(Some((page, is_reached))),
+                PageStart::Ready(page) => return Ok(Some(page)),
                 PageStart::Reading(begun) => reading.insert(begun),
             },
         };
-        Ok(reading.take_turn(&core)?.map(|page| (page, true)))
+        reading.take_turn(&core)
     };
-    let mut turn = turn;
     let answer = pool.run_in_turns(move || turn().transpose()).await;
     answer.unwrap_or_else(|| Err(Failure::Closed.into()))
 }
 
-/// Returns the page of a read that begins beyond the durable head. In a relaxed store the caller may
-/// know of admitted events; its cursor then stays behind them.
-fn start_beyond(core: &Core, read: &Read, first: u64, head: u64) -> PageStart {
-    let known = core.progress.known.load(Ordering::Acquire);
-    let is_forward = read.direction == Direction::Forward;
-    let stays = is_forward && first - 1 > head && first - 1 <= known;
-    let end = if stays { first - 1 } else { head };
-    let page = page(core, Vec::new(), None, read.direction, end);
-    PageStart::Ready(page, !is_forward || first <= head + 1)
+/// Returns the empty page of a read that begins beyond the durable head. In a relaxed store the caller
+/// may know of admitted events; its cursor then stays behind them. A start that is farther ahead is refused:
+/// no cursor could say that the events before it are not wanted.
+fn start_beyond(core: &Core, read: &Read, first: u64, head: u64) -> Result<Page, ReadError> {
+    let mut end = head;
+    if read.direction == Direction::Forward {
+        if first > core.last_known() + 1 {
+            return Err(start_ahead(&read.from).into());
+        }
+        end = end.max(first - 1);
+    }
+    Ok(page(core, Vec::new(), None, read.direction, end))
+}
+
+fn start_ahead(from: &From) -> Invalid {
+    let what = match from {
+        From::Including(Point::Version(version)) | From::Excluding(Point::Version(version)) => {
+            format!("version {version} is ahead of the stream: begin at most at its next version")
+        }
+        From::Including(Point::Ordinal(ordinal)) | From::Excluding(Point::Ordinal(ordinal)) => {
+            format!("ordinal {ordinal} is ahead of the list: begin at most at its next ordinal")
+        }
+        From::Including(Point::CommitTime(time)) | From::Excluding(Point::CommitTime(time)) => {
+            format!("{time} is ahead of the store's clock: begin after its head")
+        }
+        _ => "the position is ahead of the store: begin at most at its next position".to_owned(),
+    };
+    Invalid::new("start_ahead", what)
 }
 
 fn page(

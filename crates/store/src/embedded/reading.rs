@@ -1,4 +1,6 @@
-use leftfold_index::Order;
+use std::sync::atomic::Ordering;
+
+use leftfold_index::{Key, Order};
 use leftfold_log::Direction;
 
 use super::core::Core;
@@ -39,16 +41,11 @@ impl Core {
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
-        Ok(self.read_from(read)?.0)
-    }
-
-    /// Reads a page, and returns whether the store has reached the start of the read.
-    pub(crate) fn read_from(&self, read: &Read) -> Result<(Page, bool), ReadError> {
         match PageRead::start(self, read)? {
-            PageStart::Ready(page, is_reached) => Ok((page, is_reached)),
+            PageStart::Ready(page) => Ok(page),
             PageStart::Reading(mut reading) => loop {
                 if let Some(page) = reading.take_turn(self)? {
-                    return Ok((page, true));
+                    return Ok(page);
                 }
             },
         }
@@ -81,19 +78,40 @@ impl Core {
                     return Err(version_needs_stream().into());
                 };
                 let key = self.keys.of(Field::Stream, stream);
-                one(self.index.set.load().nth(&key, version, head)?.unwrap_or(NOT_YET))
+                self.span_in_list(&key, version, head)
             }
             Point::Ordinal(ordinal) => {
                 let key = self.single_list_key(query)?.ok_or_else(ordinal_needs_list)?;
-                one(self.index.set.load().nth(&key, ordinal, head)?.unwrap_or(NOT_YET))
+                self.span_in_list(&key, ordinal, head)
             }
             Point::CommitTime(time) => {
                 let first = self.log.position_at_commit_time(time.0)?;
                 let after = self.log.position_at_commit_time(time.0.saturating_add(1))?;
-                let first = if first > head { NOT_YET } else { first };
-                Ok([first, after.min(head + 1) - 1])
+                match after > head && time.0 > self.clock.now_micros() {
+                    true => Ok([if first > head { NOT_YET } else { first }, NOT_YET]),
+                    false => Ok([first.min(head + 1), after.min(head + 1) - 1]),
+                }
             }
         }
+    }
+
+    /// Returns the first and the last position of the n-th event of a list. The next event begins behind
+    /// the last one.
+    fn span_in_list(&self, key: &Key, number: u64, head: u64) -> Result<[u64; 2], ReadError> {
+        let set = self.index.set.load();
+        if let Some(position) = set.nth(key, number, head)? {
+            return Ok([position, position]);
+        }
+        let before = match number.checked_sub(1) {
+            Some(before) => set.nth(key, before, self.last_known())?,
+            None => Some(0),
+        };
+        Ok([before.map_or(NOT_YET, |before| before + 1), NOT_YET])
+    }
+
+    /// Returns the last position that any caller may know of.
+    pub(crate) fn last_known(&self) -> u64 {
+        self.progress.known.load(Ordering::Acquire).max(self.log.head().position)
     }
 
     pub(crate) fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
@@ -105,7 +123,7 @@ impl Core {
         let retention = self.stream_state(name, head)?.retention;
         Ok(Some(StreamInfo {
             name: name.to_owned(),
-            retention: retention.settings(),
+            retention: retention.settings().retention(),
             tombstoned: retention == StreamRetention::Tombstoned,
             version: last.ordinal,
             first_position,

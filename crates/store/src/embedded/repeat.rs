@@ -23,7 +23,7 @@ pub(crate) struct StoredRepeat {
 }
 
 impl StoredRepeat {
-    /// Returns the error for an append of which only this stream repeats.
+    /// Returns the error for an append of which only this stream, or only a part, repeats one append.
     pub(crate) fn to_overlap(&self, draft: &Draft, at: usize) -> Overlap {
         let id = draft.events_of(at).next().map(|event| event.id);
         Overlap::Partial {
@@ -35,26 +35,8 @@ impl StoredRepeat {
 }
 
 impl Core {
-    /// Looks for a repeat at the versions that the events would have.
-    pub(crate) fn find_repeat_at(
-        &self,
-        draft: &Draft,
-        at: usize,
-        first: u64,
-        upto: u64,
-    ) -> Result<StoredRepeat, Failure> {
-        let key = &draft.streams[at].keys.stream;
-        let mut found = Vec::new();
-        for (version, event) in (first..).zip(draft.events_of(at)) {
-            let position = self.index.set.load().nth(key, version, upto)?;
-            let stored = position.map(|position| self.event_at(position)).transpose()?;
-            found.push((event, stored.filter(|stored| stored.id() == event.id)));
-        }
-        Ok(compare_with_stored(draft, at, &found))
-    }
-
     /// Looks for a repeat by the events' ids, anywhere in the stream.
-    pub(crate) fn find_repeat_by_id(
+    pub(crate) fn find_repeat(
         &self,
         draft: &Draft,
         at: usize,
@@ -87,26 +69,32 @@ impl Core {
         }
     }
 
-    /// Returns the answer to an append that was written before.
+    /// Returns the answer to an append that was written before; an error if its events were written by
+    /// several appends.
     pub(crate) fn first_answer(
         &self,
         draft: &Draft,
         repeats: &[(usize, &StoredRepeat)],
-    ) -> Appended {
+    ) -> Result<Appended, AppendError> {
         let first = repeats.iter().map(|(_, known)| known.positions.0).min().unwrap_or_default();
         let last = repeats.iter().map(|(_, known)| known.positions.1).max().unwrap_or_default();
+        if let Some((at, known)) = repeats.first()
+            && !self.log.fetcher().is_one_append(first, last).map_err(Failure::from)?
+        {
+            return Err(known.to_overlap(draft, *at).into());
+        }
         let versions = |(at, known): &(usize, &StoredRepeat)| {
             let (stream, first) = (&draft.streams[*at], known.first.unwrap_or_default());
             let last = first + stream.events - 1;
             Versions { stream: stream.name.to_string(), first, last }
         };
-        Appended {
+        Ok(Appended {
             cursor: self.cursor(last),
             positions: Some((first, last)),
             streams: repeats.iter().map(versions).collect(),
             repeated: true,
             ordinals: Vec::new(),
-        }
+        })
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) fn meters(core: &Core) -> Meters {
         log_cache: core.log.cache_hits_and_misses(),
         index_cache: core.index.cache.hits_and_misses(),
         position: core.log.head().position,
+        clock_behind_micros: core.log.clock_behind_micros(),
     }
 }
 
@@ -34,5 +35,6 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         index_bytes: files.iter().map(|file| file.length).sum(),
         index_files: files.len() as u64,
         maintenance_failure: core.maintenance.failure(),
+        clock_behind_micros: core.log.clock_behind_micros(),
     })
 }

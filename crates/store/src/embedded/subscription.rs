@@ -31,8 +31,6 @@ pub struct LiveSubscription {
     behind: bool,
     /// Whether the subscriber was told that it has caught up, and has not fallen behind since.
     live: bool,
-    /// The requested start, while the store has not reached it.
-    waiting_at: Option<From>,
 }
 
 impl LiveSubscription {
@@ -44,7 +42,7 @@ impl LiveSubscription {
     ) -> Result<Self, ReadError> {
         let Subscribe { query, from, with_ordinals } = subscribe;
         let first = Read { from, with_ordinals, ..Read::forward(query.clone()).limit(BATCH) };
-        let (page, reached) = core.read_from(&first)?;
+        let page = core.read(&first)?;
         let end = position_of(&page);
         let mut subscription = LiveSubscription {
             position: page.events.first().map_or(end, |event| event.position() - 1),
@@ -52,7 +50,6 @@ impl LiveSubscription {
             page: VecDeque::new(),
             behind: true,
             live: false,
-            waiting_at: (!reached).then_some(first.from),
             core,
             pool,
             query,
@@ -60,13 +57,6 @@ impl LiveSubscription {
         };
         subscription.hold_page(page);
         Ok(subscription)
-    }
-
-    fn accept(&mut self, (page, reached): (Page, bool)) {
-        if reached {
-            self.waiting_at = None;
-        }
-        self.hold_page(page);
     }
 
     fn hold_page(&mut self, page: Page) {
@@ -91,8 +81,7 @@ impl LiveSubscription {
     }
 
     fn next_page(&self) -> Read {
-        let next = || From::Excluding(Point::Position(self.page_end));
-        let from = self.waiting_at.clone().unwrap_or_else(next);
+        let from = From::Excluding(Point::Position(self.page_end));
         let with_ordinals = self.with_ordinals;
         Read { from, with_ordinals, ..Read::forward(self.query.clone()).limit(BATCH) }
     }
@@ -102,23 +91,21 @@ impl LiveSubscription {
             return Ok(());
         }
         let (core, seen) = (&self.core, self.page_end);
-        if self.waiting_at.is_none() {
-            // If an index was dropped, the next read reports it.
-            let Some(keys) = self.required_keys() else { return Ok(()) };
-            if let Some(keys) = keys
-                && let Some(registration) = core.wait_list.register(&keys)
-            {
-                // An index may have been defined again before this registration, with other keys.
-                // The signals for that change were sent already.
-                if self.required_keys().flatten().as_ref() != Some(&keys) {
-                    return Ok(());
-                }
-                match self.last_admitted_match(&keys)? {
-                    Some(position) => core.wait(|head| head.position >= position).await?,
-                    None => registration.wait().await,
-                }
+        // If an index was dropped, the next read reports it.
+        let Some(keys) = self.required_keys() else { return Ok(()) };
+        if let Some(keys) = keys
+            && let Some(registration) = core.wait_list.register(&keys)
+        {
+            // An index may have been defined again before this registration, with other keys. The
+            // signals for that change were sent already.
+            if self.required_keys().flatten().as_ref() != Some(&keys) {
                 return Ok(());
             }
+            match self.last_admitted_match(&keys)? {
+                Some(position) => core.wait(|head| head.position >= position).await?,
+                None => registration.wait().await,
+            }
+            return Ok(());
         }
         Ok(core.wait(|head| head.position > seen).await?)
     }
@@ -142,15 +129,15 @@ impl LiveSubscription {
     async fn read_on(&mut self) -> Result<(), ReadError> {
         let (core, read) = (self.core.clone(), self.next_page());
         // A new event is usually in memory. Waking another thread would take longer than this read.
-        if let Some(Ok(page)) = leftfold_io::from_memory(|| core.read_from(&read)) {
-            self.accept(page);
+        if let Some(Ok(page)) = leftfold_io::from_memory(|| core.read(&read)) {
+            self.hold_page(page);
             return Ok(());
         }
         let page = match &self.pool {
-            None => core.read_from(&read)?,
+            None => core.read(&read)?,
             Some(pool) => page::read_in_turns(pool, core, read).await?,
         };
-        self.accept(page);
+        self.hold_page(page);
         Ok(())
     }
 
@@ -161,8 +148,8 @@ impl LiveSubscription {
                 return Ok(delivery);
             }
             pollster::block_on(self.wait_for_more())?;
-            let page = self.core.read_from(&self.next_page())?;
-            self.accept(page);
+            let page = self.core.read(&self.next_page())?;
+            self.hold_page(page);
         }
     }
 
@@ -171,8 +158,8 @@ impl LiveSubscription {
         if let Some(delivery) = self.next_held() {
             return Ok(Some(delivery));
         }
-        let page = self.core.read_from(&self.next_page())?;
-        self.accept(page);
+        let page = self.core.read(&self.next_page())?;
+        self.hold_page(page);
         Ok(self.next_held())
     }
 }

@@ -271,6 +271,8 @@ pub(crate) struct StatAnswer {
     index_files: u64,
     /// What went wrong in the background, if anything did.
     upkeep_failure: Option<String>,
+    /// Microseconds by which the clock is behind the last commit time: it was set back, or was ahead once.
+    clock_behind_micros: u64,
 }
 
 impl From<Stat> for StatAnswer {
@@ -289,6 +291,7 @@ impl From<Stat> for StatAnswer {
             index_bytes: stat.index_bytes,
             index_files: stat.index_files,
             upkeep_failure: stat.maintenance_failure.map(|failure| failure.to_string()),
+            clock_behind_micros: stat.clock_behind_micros,
         }
     }
 }

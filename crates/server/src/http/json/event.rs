@@ -73,14 +73,12 @@ pub(crate) struct Event<'a> {
     data_base64: Option<String>,
 }
 
-/// JSON exactly as it was written, or base64. White space around JSON would be lost, so it makes
-/// base64 of it.
+/// JSON as it was written, without the white space around it; or base64.
 fn shown(bytes: &[u8], may_be_json: bool) -> (Option<&RawValue>, Option<String>) {
     if bytes.is_empty() {
         return (None, None);
     }
-    let whole = |json: &&RawValue| json.get().len() == bytes.len();
-    let json = serde_json::from_slice(bytes).ok().filter(whole).filter(|_| may_be_json);
+    let json = serde_json::from_slice(bytes).ok().filter(|_| may_be_json);
     let base64 = json.is_none().then(|| STANDARD.encode(bytes));
     (json, base64)
 }

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::http::problem::Problem;
@@ -31,7 +32,7 @@ const MARK: char = '\0';
 /// # Errors
 /// `too_many_events`, `too_many_tags`, `too_many_conditions`, `query_too_large`, `body_invalid`.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map(|Object(body)| body).map_err(|error| {
         let text = error.to_string();
         match text.strip_prefix(MARK).and_then(|text| text.split_once(MARK)) {
             Some((code, message)) => Problem::new(code, message),
@@ -52,9 +53,40 @@ pub(super) struct Totals {
 }
 
 /// An element of a list in a body.
-pub(super) trait Element {
+pub(super) trait Element: Sized {
     /// Adds what it holds.
     fn add_to(&self, _: &mut Totals) {}
+
+    /// Parses the next element of a list. Elements are objects, unless they say otherwise.
+    fn next_of<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<Option<Self>, A::Error>
+    where
+        Self: Deserialize<'de>,
+    {
+        Ok(list.next_element::<Object<Self>>()?.map(|Object(element)| element))
+    }
+}
+
+/// A struct that is written as an object: derived code also accepts its fields in an array.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData)).map(Object)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object such as {\"name\": ...}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
 }
 
 struct List<T> {
@@ -73,7 +105,7 @@ impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for List<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
         let (mut elements, mut totals) = (Vec::new(), Totals::default());
-        while let Some(element) = list.next_element::<T>()? {
+        while let Some(element) = T::next_of(&mut list)? {
             if elements.len() == self.most {
                 return Err(too_many(self.code, self.what, self.most));
             }

@@ -132,7 +132,11 @@ enum Tag {
     Pair([String; 2]),
 }
 
-impl Element for Tag {}
+impl Element for Tag {
+    fn next_of<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<Option<Self>, A::Error> {
+        list.next_element()
+    }
+}
 
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -6,7 +6,7 @@ use leftfold_api::{EventStore, Query, Read};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::access::support::{PASSWORD, Served, served, until};
+use crate::access::support::{ADMIN, PASSWORD, Served, served, until};
 
 async fn records(served: &Served) -> Vec<(String, Value)> {
     let page = served.store.read(Read::forward(Query::stream("$audit"))).await.unwrap();
@@ -42,8 +42,28 @@ async fn denials_and_management_are_written_down_with_who_from_where_and_why() {
 
     let path = "/v1/streams/order-1/retention";
     served.admin(Method::PUT, path, json!({"max_count": 3})).await;
-    let set = json!({"who": "user admin", "action": "set retention", "what": "stream order-1"});
+    let set = json!({"who": "user admin", "action": "set retention", "what": "stream order-1",
+                     "outcome": "done"});
     until("the management is written", || has(&served, "$Managed", set.clone())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_refused_is_recorded_with_its_code() {
+    let served = served().await;
+    let refused = [
+        (Method::DELETE, "/v1/streams/none", "delete", "wrong_version"),
+        (Method::DELETE, "/v1/streams/none?expected=odd", "delete", "parameter_invalid"),
+        (Method::POST, "/v1/backups/daily", "back up", "backups_off"),
+        (Method::DELETE, "/v1/indexes/none", "drop an index: none", "index_unknown"),
+    ];
+    for (method, path, action, code) in refused {
+        let answer = served.ask(("admin", ADMIN), method, path, Value::Null).await;
+        assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
+        let record = json!({"who": "user admin", "action": action, "outcome": code});
+        until(path, || has(&served, "$Managed", record.clone())).await;
+        let done = json!({"action": action, "outcome": "done"});
+        assert!(!has(&served, "$Managed", done).await, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

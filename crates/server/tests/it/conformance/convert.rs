@@ -213,7 +213,7 @@ pub(super) fn place(from: From) -> Option<(&'static str, String)> {
         Point::Position(position) => format!("position:{position}"),
         Point::Version(version) => format!("version:{version}"),
         Point::Ordinal(ordinal) => format!("ordinal:{ordinal}"),
-        Point::CommitTime(time) => format!("time:{time}"),
+        Point::CommitTime(time) => format!("committed:{time}"),
     };
     match from {
         From::Outermost => None,

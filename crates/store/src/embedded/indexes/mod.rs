@@ -36,14 +36,24 @@ fn stream_of(name: &str) -> String {
 pub(crate) fn explain_conflict(name: &str, error: AppendError) -> AppendError {
     match error {
         AppendError::Conflict(Conflict::Version { .. }) => {
-            let message = format!("there is an index {name} already; drop it first");
-            Invalid::new("index_exists", message).into()
+            index_exists(name).into()
         }
         other => other,
     }
 }
 
+fn index_exists(name: &str) -> Invalid {
+    let message = format!("there is an index {name} with another definition already; drop it first");
+    Invalid::new("index_exists", message)
+}
+
 impl Core {
+    /// Returns the index of this name if it has the same definition: to define it again changes nothing.
+    pub(crate) fn same_index(&self, definition: &IndexDefinition) -> Option<Arc<NamedIndex>> {
+        let named = self.definitions.indexes.durable().get(&definition.name).cloned();
+        named.filter(|named| named.definition == *definition)
+    }
+
     /// Returns the append that defines an index.
     pub(crate) fn definition(&self, definition: &IndexDefinition) -> Result<Append, AppendError> {
         definition.check()?;
@@ -51,8 +61,7 @@ impl Core {
         names::check("index", &stream_of(name))?;
         let (indexes, allowed) = (self.definitions.indexes.durable(), self.limits.indexes);
         if indexes.get(name).is_some() {
-            let message = format!("there is an index {name} already; drop it first");
-            return Err(Invalid::new("index_exists", message).into());
+            return Err(index_exists(name).into());
         }
         if indexes.len() >= allowed {
             let found = indexes.len() + 1;

@@ -66,6 +66,12 @@ impl NamedIndex {
         self.failure.lock().clone()
     }
 
+    /// Notes that the backfill is made again.
+    pub(crate) fn begin_backfill_again(&self) {
+        self.ready.store(false, Ordering::Release);
+        *self.failure.lock() = None;
+    }
+
     /// Notes that the backfill is complete or has failed.
     pub(crate) fn finish_backfill(&self, outcome: Result<(), Failure>) {
         match outcome {

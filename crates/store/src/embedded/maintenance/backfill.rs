@@ -22,6 +22,19 @@ impl Core {
         Ok(())
     }
 
+    /// Makes the backfill of a named index again, because it differs from its query. Until then the index
+    /// answers that it is not filled.
+    pub(super) fn refill_index(&self, named: &NamedIndex) -> Result<(), Failure> {
+        let indexes = self.definitions.indexes.durable();
+        let current = indexes.get(&named.definition.name);
+        if current.is_none_or(|current| current.defined_at != named.defined_at) {
+            return Ok(());
+        }
+        self.index.remove_backfill(named);
+        self.remove_backfill(named)?;
+        self.backfill_index(named)
+    }
+
     fn backfill_files(&self, named: &NamedIndex) -> Result<Vec<LiveFile>, ReadError> {
         let query = &named.definition.query;
         let plan = self.plan_of(query);

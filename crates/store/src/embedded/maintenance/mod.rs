@@ -74,6 +74,7 @@ enum Job {
     Compress(u64),
     Merge,
     Fill(Arc<NamedIndex>),
+    Refill(Arc<NamedIndex>),
     RemoveBackfill(Arc<NamedIndex>),
 }
 
@@ -199,6 +200,12 @@ impl Maintenance {
         defined.into_iter().for_each(|named| self.queue(Job::Fill(named)));
     }
 
+    /// Queues the repeated backfill of a named index that differs from its query.
+    pub(crate) fn queue_refill(&self, named: Arc<NamedIndex>) {
+        named.begin_backfill_again();
+        self.queue(Job::Refill(named));
+    }
+
     fn queue(&self, job: Job) {
         self.state.lock().queue(job.lane()).push_back(job);
         self.changed.notify_all();
@@ -257,6 +264,7 @@ impl Maintenance {
             Job::Compress(segment) => core.compress(*segment),
             Job::Merge => core.merge_index_files(),
             Job::Fill(named) => core.backfill_index(named),
+            Job::Refill(named) => core.refill_index(named),
             Job::RemoveBackfill(named) => core.remove_backfill(named),
         };
         // Callers that wait for the job must learn that it has ended, even by a panic.
@@ -266,7 +274,7 @@ impl Maintenance {
                 message: "a job panicked".to_owned(),
             })
         });
-        if let Job::Fill(named) = &job {
+        if let Job::Fill(named) | Job::Refill(named) = &job {
             named.finish_backfill(outcome.clone());
         }
         let mut state = self.state.lock();
@@ -310,7 +318,7 @@ impl Job {
     fn lane(&self) -> Lane {
         match self {
             Job::WriteIndex(_) | Job::Seal(_) => Lane::Sealing,
-            Job::Fill(_) | Job::RemoveBackfill(_) => Lane::Filling,
+            Job::Fill(_) | Job::Refill(_) | Job::RemoveBackfill(_) => Lane::Filling,
             Job::Compress(_) | Job::Merge => Lane::Compressing,
         }
     }

@@ -256,6 +256,7 @@ fn replace(
     let (mut unnamed, mut outcome) = (0, Ok(()));
     each_segment(&repair, |_, salvaged| {
         let live = salvaged.live;
+        replacements.head = salvaged.last;
         if outcome.is_err() || salvaged.damage.is_empty() {
             return;
         }

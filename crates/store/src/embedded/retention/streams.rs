@@ -12,10 +12,50 @@ use leftfold_api::{
 /// The state of a stream's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamRetention {
-    /// The stream is open, with this retention.
-    Open(Retention),
+    /// The stream is open, with these settings.
+    Open(StreamSettings),
     /// The stream has a tombstone: its events are deleted and it takes no more.
     Tombstoned,
+}
+
+/// What was set for an open stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct StreamSettings {
+    /// The retention that a user has set.
+    retention: Retention,
+    /// Earlier versions were deleted; a later retention does not bring them back.
+    deleted_before: u64,
+}
+
+impl StreamSettings {
+    /// The name of the deletion in the form of the log, beside those of [`Retention`].
+    const DELETED: &str = "deleted_before=";
+
+    /// Returns the retention that holds: the set one and the deletion.
+    pub(crate) fn retention(self) -> Retention {
+        let truncate_before = self.retention.truncate_before.unwrap_or(0).max(self.deleted_before);
+        let truncate_before = (truncate_before > 0).then_some(truncate_before);
+        Retention { truncate_before, ..self.retention }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (mut rest, mut deleted_before) = (String::new(), 0);
+        for line in text.lines() {
+            match line.strip_prefix(Self::DELETED) {
+                Some(version) => deleted_before = version.parse().ok()?,
+                None => rest.extend([line, "\n"]),
+            }
+        }
+        Some(StreamSettings { retention: rest.parse().ok()?, deleted_before })
+    }
+
+    fn text(self) -> String {
+        let deleted = match self.deleted_before {
+            0 => String::new(),
+            version => format!("{}{version}\n", Self::DELETED),
+        };
+        format!("{}{deleted}", self.retention)
+    }
 }
 
 /// The retention of a stream, and the version of its settings stream.
@@ -28,7 +68,7 @@ pub(crate) struct StreamState {
 
 impl Default for StreamRetention {
     fn default() -> Self {
-        StreamRetention::Open(Retention::default())
+        StreamRetention::Open(StreamSettings::default())
     }
 }
 
@@ -39,8 +79,8 @@ impl StreamRetention {
         let text = std::str::from_utf8(&data).ok();
         match event.event_type() {
             STREAM_TOMBSTONED => Ok(StreamRetention::Tombstoned),
-            STREAM_RETENTION => match text.and_then(|text| text.parse().ok()) {
-                Some(retention) => Ok(StreamRetention::Open(retention)),
+            STREAM_RETENTION => match text.and_then(StreamSettings::read) {
+                Some(settings) => Ok(StreamRetention::Open(settings)),
                 None => {
                     Err(Failure::Record { position, what: "its data is not a retention setting" })
                 }
@@ -52,11 +92,11 @@ impl StreamRetention {
         }
     }
 
-    /// Returns the retention; nothing is set for a stream with a tombstone.
-    pub(crate) fn settings(self) -> Retention {
+    /// Returns the settings; nothing is set for a stream with a tombstone.
+    pub(crate) fn settings(self) -> StreamSettings {
         match self {
-            StreamRetention::Open(retention) => retention,
-            StreamRetention::Tombstoned => Retention::default(),
+            StreamRetention::Open(settings) => settings,
+            StreamRetention::Tombstoned => StreamSettings::default(),
         }
     }
 }
@@ -113,7 +153,10 @@ impl Core {
         wanted: Retention,
     ) -> Result<Append, AppendError> {
         wanted.check()?;
-        self.settings_append(stream, NewEvent::new(STREAM_RETENTION, wanted.to_string()))
+        self.settings_append(stream, |settings| {
+            let settings = StreamSettings { retention: wanted, ..settings };
+            NewEvent::new(STREAM_RETENTION, settings.text())
+        })
     }
 
     /// Returns the append that deletes the current events of a stream. It expects the current version.
@@ -121,14 +164,18 @@ impl Core {
         names::check_new("stream", stream)?;
         let head = self.log.head().position;
         let version = self.index.version(&self.keys.of(Field::Stream, stream), head)?;
-        let expected = if expected == Expected::Any { Expected::Exists } else { expected };
         let (true, Some(version)) = (expected.holds(version), version) else {
             let (stream, actual) = (stream.to_owned(), version);
-            let expected = if expected.holds(version) { Expected::Exists } else { expected };
+            // There is nothing to delete, even if the stream was expected to have no events.
+            let expected = if expected.holds(version) { Expected::Any } else { expected };
             return Err(Conflict::Version { stream, expected, actual }.into());
         };
-        let retention = self.stream_state(stream, head)?.retention.settings();
-        let append = self.retention_append(stream, retention.truncate_before(version + 1))?;
+        // Earlier releases do not know deletions.
+        self.require_current_format()?;
+        let append = self.settings_append(stream, |settings| {
+            let settings = StreamSettings { deleted_before: version + 1, ..settings };
+            NewEvent::new(STREAM_RETENTION, settings.text())
+        })?;
         Ok(append.expect(stream, Expected::Exactly(version)))
     }
 
@@ -138,7 +185,7 @@ impl Core {
         stream: &str,
         expected: Expected,
     ) -> Result<Append, AppendError> {
-        let append = self.settings_append(stream, NewEvent::new(STREAM_TOMBSTONED, ""))?;
+        let append = self.settings_append(stream, |_| NewEvent::new(STREAM_TOMBSTONED, ""))?;
         Ok(match expected {
             Expected::Any => append,
             expected => append.expect(stream, expected),
@@ -146,7 +193,11 @@ impl Core {
     }
 
     /// Returns an append to the settings stream of a stream.
-    fn settings_append(&self, stream: &str, event: NewEvent) -> Result<Append, AppendError> {
+    fn settings_append(
+        &self,
+        stream: &str,
+        event: impl Fn(StreamSettings) -> NewEvent,
+    ) -> Result<Append, AppendError> {
         names::check_new("stream", stream)?;
         let state = self.stream_state(stream, self.log.head().position)?;
         if state.retention == StreamRetention::Tombstoned {
@@ -154,6 +205,7 @@ impl Core {
         }
         let settings = settings_stream(stream);
         let expected = state.version.map_or(Expected::NoStream, Expected::Exactly);
+        let event = event(state.retention.settings());
         let event = NewEvent { content_type: "text/plain".to_owned(), ..event };
         Ok(Append::new().event(&settings, event).expect(settings, expected))
     }

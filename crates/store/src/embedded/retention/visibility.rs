@@ -80,9 +80,10 @@ impl Visibility {
 
     fn load_stream(&self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
         let nothing = StreamVisibility { first_kept: u64::MAX, cutoff: i64::MAX };
-        let StreamRetention::Open(retention) = core.stream_state(name, self.head)?.retention else {
+        let StreamRetention::Open(settings) = core.stream_state(name, self.head)?.retention else {
             return Ok(nothing);
         };
+        let retention = settings.retention();
         let of_stream =
             |rule: &&Arc<Rule>| rule.retention.max_count.is_some() && selects(rule, name);
         let counting: Vec<_> = self.rules.iter().filter(of_stream).collect();

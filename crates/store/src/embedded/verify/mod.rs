@@ -5,6 +5,7 @@
 //! The task of an index file sums the digests of its postings. The sums do not depend on the order. So an
 //! index file is right if its sum equals that of its segments, and no posting has to stay in memory.
 
+mod backfills;
 mod segment;
 mod sum;
 
@@ -19,6 +20,7 @@ use leftfold_log::SegmentInfo;
 use super::core::Core;
 use super::indexes::IndexChange;
 use super::open::{BACKFILL, open_file};
+use backfills::{BackfillSums, Backfills};
 use sum::Sum;
 
 /// The most problems that are listed; all are counted.
@@ -42,6 +44,8 @@ pub struct VerifyReport {
     pub problem_count: u64,
     /// The first problems.
     pub problems: Vec<Problem>,
+    /// The named indexes that differ from their queries. Maintenance fills them again.
+    pub refilled: Vec<String>,
 }
 
 /// A problem that verification has found.
@@ -78,11 +82,13 @@ struct VerifyRun<'a> {
     /// The definitions and removals of named indexes; `None` if they could not be read. Then the expected
     /// postings are unknown.
     changes: Option<Vec<(u64, IndexChange)>>,
+    /// The named indexes whose backfills are compared with their queries.
+    backfills: Backfills,
 }
 
 /// The result of a task.
 enum TaskResult {
-    Segment(usize, Sum, VerifyReport),
+    Segment(usize, Sum, BackfillSums, VerifyReport),
     /// The last part is the problem with ordinals, if there is one.
     File(usize, Sum, VerifyReport, Option<String>),
 }
@@ -114,8 +120,8 @@ pub(crate) fn verify(core: &Arc<Core>, mut progress: impl FnMut(u64, u64)) -> Ve
             progress(done.len() as u64, total as u64);
         }
     });
-    work.compare(done, &mut report);
-    work.check_backfills(&mut report);
+    let expected = work.compare(done, &mut report);
+    work.check_backfills(expected, &mut report);
     report
 }
 
@@ -130,15 +136,16 @@ impl<'a> VerifyRun<'a> {
             Part::Active(_) => None,
         });
         let files = files.collect();
-        VerifyRun { core, segments: core.log.segments(), files, changes }
+        let backfills = Backfills::new(core);
+        VerifyRun { core, segments: core.log.segments(), files, changes, backfills }
     }
 
     fn task(&self, task: usize) -> TaskResult {
         let mut report = VerifyReport::default();
         match self.segments.get(task) {
             Some(segment) => {
-                let sum = self.segment(segment, &mut report);
-                TaskResult::Segment(task, sum, report)
+                let (sum, backfills) = self.segment(segment, &mut report);
+                TaskResult::Segment(task, sum, backfills, report)
             }
             None => {
                 let at = task - self.segments.len();
@@ -183,14 +190,23 @@ impl<'a> VerifyRun<'a> {
             .any(|named| named.keys().any(|of| of == *key))
     }
 
-    /// Compares the sum of each index file with that of its segments.
-    fn compare(&self, done: Vec<TaskResult>, report: &mut VerifyReport) {
+    /// Compares the sum of each index file with that of its segments. Returns the expected sums of the
+    /// backfills, unless segments are unreadable or events are lost.
+    fn compare(&self, done: Vec<TaskResult>, report: &mut VerifyReport) -> Option<BackfillSums> {
         let (mut segments, mut files) = (BTreeMap::new(), BTreeMap::new());
         let mut first_lost = u64::MAX;
         let mut wrong_ordinals = Vec::new();
+        let mut expected_backfills = Some(BackfillSums::default());
         for one in done {
             let (to, at, sum, part) = match one {
-                TaskResult::Segment(at, sum, part) => (&mut segments, at, sum, part),
+                TaskResult::Segment(at, sum, backfills, part) => {
+                    let is_sound = part.problem_count == 0 && part.lost == 0;
+                    expected_backfills = expected_backfills.filter(|_| is_sound);
+                    if let Some(all) = &mut expected_backfills {
+                        all.add(&backfills);
+                    }
+                    (&mut segments, at, sum, part)
+                }
                 TaskResult::File(at, sum, part, wrong) => {
                     wrong_ordinals.extend(wrong);
                     (&mut files, at, sum, part)
@@ -230,20 +246,6 @@ impl<'a> VerifyRun<'a> {
                 ));
             }
         }
-    }
-
-    /// Checks the backfill files that are in use.
-    fn check_backfills(&self, report: &mut VerifyReport) {
-        let core = self.core;
-        let ready: Vec<_> =
-            core.definitions.indexes.durable().iter().filter(|n| n.is_ready()).cloned().collect();
-        let of_ready = |id| ready.iter().any(|named| named.defined_at == id);
-        for live in core.log.other_files().iter().filter(|f| f.kind == BACKFILL && of_ready(f.id)) {
-            report.index_files += 1;
-            let checked = open_file(core, live).and_then(|file| file.verify(|_, _, _| ()));
-            if let Err(error) = checked {
-                report.add_problem(error.to_string());
-            }
-        }
+        expected_backfills
     }
 }

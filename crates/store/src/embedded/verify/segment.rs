@@ -1,5 +1,6 @@
 use leftfold_log::SegmentInfo;
 
+use super::backfills::BackfillSums;
 use super::sum::{Sum, SumBuilder};
 use super::{VerifyReport, VerifyRun};
 use crate::embedded::core::Core;
@@ -10,10 +11,16 @@ use leftfold_api::{Field, Recorded};
 use std::collections::BTreeMap;
 
 impl VerifyRun<'_> {
-    /// Checks every frame and event of a segment, and sums the expected postings.
-    pub(super) fn segment(&self, segment: &SegmentInfo, report: &mut VerifyReport) -> Sum {
+    /// Checks every frame and event of a segment, and sums the expected postings: of its index file, and of
+    /// the backfills of named indexes.
+    pub(super) fn segment(
+        &self,
+        segment: &SegmentInfo,
+        report: &mut VerifyReport,
+    ) -> (Sum, BackfillSums) {
         let mut named = self.named_before(segment.first);
         let (mut adder, mut next) = (SumBuilder::default(), segment.first);
+        let mut backfills = BackfillSums::default();
         let read = self.core.log.each_frame(segment.id, |frame| {
             report.frames += 1;
             for record in frame.records {
@@ -37,6 +44,7 @@ impl VerifyRun<'_> {
                             false => check(self.core, &event, report),
                         }
                         named.event(&event, &mut adder);
+                        self.backfills.add_event(&self.core.keys, &event, &mut backfills);
                     }
                     Err(error) => report.add_problem(error.to_string()),
                 }
@@ -45,7 +53,7 @@ impl VerifyRun<'_> {
         if let Err(error) = read {
             report.add_problem(error.to_string());
         }
-        adder.sum
+        (adder.sum, backfills)
     }
 
     /// Returns the state with the named indexes as they were before a position.

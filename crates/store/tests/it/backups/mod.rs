@@ -5,5 +5,6 @@
 mod chain;
 mod crash;
 mod damage;
+mod lost_history;
 mod refusals;
 mod support;

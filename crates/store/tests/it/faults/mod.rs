@@ -1,8 +1,10 @@
 //! The store under power cuts, disk failures, bit rot and contention.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clock;
 mod crash;
 mod errors;
+mod refill;
 mod support;
 mod waiting;
 mod waking;

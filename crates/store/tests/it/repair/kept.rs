@@ -63,6 +63,59 @@ fn a_repaired_store_is_a_new_incarnation_with_a_new_backup_directory() {
     assert_eq!(bytes(&target), before, "the backup before the repair is unchanged");
 }
 
+/// Nothing is lost but one event in the middle: whoever kept a cursor goes on.
+#[test]
+fn a_repair_keeps_the_cursors_of_what_is_still_there() {
+    let (disk, _) = filled(Compression::Off);
+    let (store, manual) = open(&disk, Compression::Off).unwrap();
+    let head = store.blocking().head();
+    manual.close();
+    drop(store);
+    let name = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    disk.rot(&name, 250, 1);
+    assert!(!repair(&disk, RepairMode::Quarantine).unwrap().lost.is_empty());
+    let (store, mut manual) = open(&disk, Compression::Off).unwrap();
+    let append = Append::new().event("new-1", NewEvent::new("New", ""));
+    drive(&mut manual, store.append(append)).unwrap();
+    let page = store.blocking().read(Read::forward(Query::All).after(head.clone())).unwrap();
+    assert_eq!(page.events.len(), 1);
+    assert_ne!(page.cursor.origin(), head.origin());
+}
+
+/// The repair cuts off the end of the log, and the store grows beyond it.
+#[test]
+fn a_repair_refuses_the_cursors_of_what_it_cut_off() {
+    let (disk, _) = filled(Compression::Off);
+    let (store, manual) = open(&disk, Compression::Off).unwrap();
+    let before = store.blocking().head();
+    manual.close();
+    drop(store);
+    let last = disk.names().into_iter().rfind(|name| name.ends_with(".seg")).unwrap();
+    let length = disk.bytes(&last).unwrap().len() as u64;
+    let mut refused = 0;
+    for at in (0..length).step_by(97) {
+        let copy = disk.after(Crash::Keeps);
+        for byte in at..length {
+            copy.rot(&last, byte, 0xff);
+        }
+        repair(&copy, RepairMode::Quarantine).unwrap();
+        let Ok((store, mut manual)) = open(&copy, Compression::Off) else { continue };
+        let head = store.blocking().head();
+        while store.blocking().head().position() <= before.position() {
+            let append = Append::new().event("new-1", NewEvent::new("New", ""));
+            drive(&mut manual, store.append(append)).unwrap();
+        }
+        let read = store.blocking().read(Read::forward(Query::All).after(before.clone()));
+        if head.position() < before.position() {
+            refused += 1;
+            assert_eq!(read.unwrap_err().code(), "cursor_of_lost_history", "cut at {at}");
+        } else {
+            read.unwrap();
+        }
+    }
+    assert!(refused > 3, "{refused} cuts");
+}
+
 /// Damages definitions, retention settings and checkpoint moves, which can be lost like any event.
 #[test]
 fn a_store_that_has_lost_system_events_opens_and_verifies() {

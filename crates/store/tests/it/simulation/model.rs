@@ -42,11 +42,15 @@ pub(crate) enum Outcome {
 pub(crate) struct Model {
     /// The event at position n is number n - 1.
     pub(crate) log: Vec<LogEvent>,
+    /// The positions of the first events of appends.
+    appends: BTreeSet<u64>,
     pub(crate) checkpoints: BTreeMap<String, u64>,
     /// Named indexes.
     pub(crate) indexes: BTreeMap<String, Query>,
     /// The retention settings of streams.
     pub(crate) retention: BTreeMap<String, StreamSetting>,
+    /// How many events of a stream were deleted.
+    pub(crate) deleted: BTreeMap<String, u64>,
     pub(crate) rules: BTreeMap<String, RetentionRule>,
     /// Positions whose payloads were removed.
     pub(crate) scavenged: BTreeSet<u64>,
@@ -126,7 +130,7 @@ impl Model {
         if let (Some(first), Some(last)) =
             (repeats.iter().map(|r| r.0).min(), repeats.iter().map(|r| r.1).max())
         {
-            let whole = repeats.len() == with_events;
+            let whole = repeats.len() == with_events && self.is_one_append(first, last);
             let partial = Outcome::Refused("partial_repeat");
             return if whole { Outcome::Repeated(first, last) } else { partial };
         }
@@ -149,36 +153,29 @@ impl Model {
         Outcome::Written(self.head() + 1)
     }
 
+    /// Whether the events from one position to another were written by one append.
+    fn is_one_append(&self, first: u64, last: u64) -> bool {
+        (first + 1..=last).all(|at| self.user(at).is_some() && !self.appends.contains(&at))
+    }
+
     fn judge(&self, op: &Op, name: &str) -> StreamOutcome {
         let expected = op.expected.iter().find(|(of, _)| of == name);
         let expected = expected.map_or(Expected::Any, |(_, expected)| *expected);
         let stored = self.stream(name);
         let new: Vec<_> = op.events.iter().filter(|event| event.stream == name).collect();
         let last = (stored.len() as u64).checked_sub(1);
-        let (holds, slot) = match expected {
-            Expected::Any => (true, None),
-            Expected::Exists => (last.is_some(), None),
-            Expected::NoStream => (last.is_none(), Some(0)),
-            Expected::Exactly(version) => (last == Some(version), Some(version + 1)),
+        let holds = match expected {
+            Expected::Any => true,
+            Expected::Exists => last.is_some(),
+            Expected::NoStream => last.is_none(),
+            Expected::Exactly(version) => last == Some(version),
         };
         let verdict = if holds { StreamOutcome::Holds } else { StreamOutcome::Conflict };
-        if new.is_empty() || (holds && slot.is_some()) {
-            return verdict;
-        }
         // The version of each new event, if it is stored already.
-        let places: Vec<Option<usize>> = new
-            .iter()
-            .enumerate()
-            .map(|(i, event)| match slot {
-                Some(slot) => {
-                    let at = slot as usize + i;
-                    let same =
-                        stored.get(at).is_some_and(|(_, e)| e.id.is_some() && e.id == event.id);
-                    same.then_some(at)
-                }
-                None => event.id.and_then(|id| stored.iter().position(|(_, e)| e.id == Some(id))),
-            })
-            .collect();
+        let place = |event: &&Event| {
+            event.id.and_then(|id| stored.iter().position(|(_, e)| e.id == Some(id)))
+        };
+        let places: Vec<Option<usize>> = new.iter().map(|event| place(event)).collect();
         let other = |(place, event): (&Option<usize>, &&Event)| {
             place.is_some_and(|at| stored[at].1 != *event)
         };
@@ -195,6 +192,7 @@ impl Model {
     }
 
     pub(crate) fn write(&mut self, op: &Op) {
+        self.appends.insert(self.head() + 1);
         self.log.extend(op.events.iter().cloned().map(LogEvent::User));
         if let Some((name, _, to)) = &op.checkpoint {
             self.checkpoints.insert(name.clone(), *to);
@@ -231,12 +229,13 @@ impl Model {
             Some(StreamSetting::Retention(retention)) => *retention,
             None => Retention::default(),
         };
+        let deleted = self.deleted.get(name).copied().unwrap_or(0);
         let event =
             |stream: &str| LogEvent::User(Event { stream: stream.into(), ..Event::default() });
         let rules = self.rules.values().filter(|rule| self.wants(&rule.query, &event(name)));
         let counts = rules.map(|rule| rule.retention).chain([own]).filter_map(|r| r.max_count);
         let by_count = counts.map(|count| len.saturating_sub(count)).max().unwrap_or(0);
-        by_count.max(own.truncate_before.unwrap_or(0))
+        by_count.max(own.truncate_before.unwrap_or(0)).max(deleted)
     }
 
     fn wants(&self, query: &Query, event: &LogEvent) -> bool {

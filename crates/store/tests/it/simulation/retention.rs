@@ -83,11 +83,12 @@ impl Run<'_> {
         if len == 0 {
             return assert_eq!(refusal.map(|error| error.code()), Some("wrong_version"));
         }
-        let before = match self.model.retention.get(&stream) {
-            Some(StreamSetting::Retention(retention)) => *retention,
-            _ => Default::default(),
-        };
-        self.apply_setting(stream, StreamSetting::Retention(before.truncate_before(len)), refusal);
+        let setting = self.model.retention.get(&stream).copied();
+        let setting = setting.unwrap_or(StreamSetting::Retention(Default::default()));
+        if refusal.is_none() {
+            self.model.deleted.insert(stream.clone(), len);
+        }
+        self.apply_setting(stream, setting, refusal);
     }
 
     fn change_a_rule(&mut self) {
