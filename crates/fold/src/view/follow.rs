@@ -124,11 +124,10 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
 /// Converts the error for a cursor that this store does not know.
 fn other_history<V: View>(error: ReadError, saved: Option<&Saved>) -> ViewError {
     match error {
-        ReadError::Invalid(Invalid { code: "cursor_ahead" | "cursor_foreign" | "cursor_of_lost_history",
+        ReadError::Invalid(Invalid {
+            code: "cursor_ahead" | "cursor_foreign" | "cursor_of_lost_history",
             ..
-        }) => {
-            history_error::<V>(saved)
-        }
+        }) => history_error::<V>(saved),
         error => error.into(),
     }
 }
