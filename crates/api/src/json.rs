@@ -42,7 +42,7 @@ mod tests {
         assert!(is_too_deep(objects.as_bytes()));
         let wide = format!("[{}]", vec!["{}"; 1_000].join(","));
         assert!(!is_too_deep(wide.as_bytes()));
-        for text in [r#""[""#.repeat(200), format!(r#""\\"{}""#, "[".repeat(200))] {
+        for text in [r#""[""#.repeat(200), format!("\"\\\"{}\"", "[".repeat(200))] {
             assert!(!is_too_deep(text.as_bytes()), "{text}");
         }
         assert!(!is_too_deep("]".repeat(500).as_bytes()));

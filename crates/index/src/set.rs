@@ -269,6 +269,40 @@ impl IndexSet {
         Ok(first.filter(|position| *position <= upto))
     }
 
+    /// Returns a position at or before the first posting of a stream, as far as the parts in memory tell.
+    pub fn begins_behind(&self, stream: &Key) -> u64 {
+        for part in self.parts.iter().rev() {
+            let Part::Active(active) = part else { return 0 };
+            if let Some(extent) = active.extent(stream, u64::MAX)
+                && extent.ordinal == Some(0)
+            {
+                return active.first();
+            }
+        }
+        0
+    }
+
+    /// Returns the key's first posting at or behind a position, up to another one. Parts before the first
+    /// position are not searched.
+    pub fn first_between(
+        &self,
+        key: &Key,
+        [since, upto]: [u64; 2],
+    ) -> Result<Option<u64>, IndexError> {
+        let mut ends = self.parts.iter().skip(1).map(Part::first);
+        for part in self.parts.iter().take_while(|part| part.first() <= upto) {
+            if ends.next().is_some_and(|next| next <= since) {
+                continue;
+            }
+            if let Some(list) = part.list(key, upto)?
+                && let Some(position) = list.position(0)?
+            {
+                return Ok(Some(position).filter(|position| *position <= upto));
+            }
+        }
+        Ok(None)
+    }
+
     fn first_posting(&self, key: &Key, upto: u64) -> Result<Option<u64>, IndexError> {
         for list in self.backfill_lists(key)? {
             if let Some(position) = list.position(0)? {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use leftfold_io::{Disk, write_atomically};
 use parking_lot::Mutex;
-use zerocopy::IntoBytes;
 
 use crate::blocks::Blocks;
 use crate::create::{STORE, create_segment};
@@ -109,7 +108,7 @@ impl Catalog {
         commit_floor: i64,
         closed: LiveFile,
     ) -> io::Result<Arc<Segment>> {
-        let store_id = self.header.store_id;
+        let store_id = self.identity.header.store_id;
         let live = LiveFile {
             kind: FileKind::SEGMENT,
             state: SegmentState::Open.code(),
@@ -142,7 +141,7 @@ impl Catalog {
     /// Puts a sealed file in the place of the segment of its number, on disk and in the list.
     pub(crate) fn replace_with_sealed(&self, live: LiveFile) -> io::Result<()> {
         self.manifest.replace(live)?;
-        let sealed = Arc::new(Segment::sealed(self.header.store_id, &live));
+        let sealed = Arc::new(Segment::sealed(self.identity.header.store_id, &live));
         self.segments.rcu(|segments| {
             let mut segments = Vec::clone(segments);
             if let Some(old) = segments.iter_mut().find(|segment| segment.id == live.id) {

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A part of the message of each code.
-const SENTENCES: [(&str, &str); 34] = [
+const SENTENCES: [(&str, &str); 35] = [
     ("name_invalid", "a name has 1 to 1024 bytes of UTF-8 without control characters"),
     ("name_reserved", "begins with $, which belongs to the store itself"),
     ("tag_invalid", "tag"),

@@ -72,7 +72,7 @@ macro_rules! conformance_suite {
             deliveries_have_ordinals_in_history_and_live,
             an_append_answers_with_the_ordinals_of_its_events,
             a_repeat_answers_with_the_same_ordinals,
-            a_repeat_of_events_that_were_appended_apart_answers_with_their_ordinals,
+            a_repeat_answers_with_its_ordinals,
             an_ordinal_is_looked_up_by_position_cursor_version_and_time,
             events_that_retention_hides_keep_their_ordinals,
             impossible_partitions_are_refused,

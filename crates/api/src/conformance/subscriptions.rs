@@ -11,7 +11,8 @@ async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Sub
 
 /// Begins at what comes next; a resume at the first cursor delivers the same.
 async fn begins_with_the_next(store: &impl EventStore, query: Query, from: From) {
-    let page = store.read(Read { from: from.clone(), ..Read::forward(query.clone()) }).await.unwrap();
+    let page =
+        store.read(Read { from: from.clone(), ..Read::forward(query.clone()) }).await.unwrap();
     assert!(page.events.is_empty());
     let subscribe = Subscribe { from, ..Subscribe::to(query.clone()) };
     let mut subscription = store.subscribe(subscribe).await.unwrap();

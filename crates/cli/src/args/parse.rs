@@ -54,7 +54,9 @@ pub(super) fn point(text: &str) -> Result<Point, String> {
         "position" => Point::Position(number()?),
         "version" => Point::Version(number()?),
         "ordinal" => Point::Ordinal(number()?),
-        "committed" => Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
+        "committed" => {
+            Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?)
+        }
         "cursor" => Point::Cursor(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
         _ => return Err(allowed.to_owned()),
     })

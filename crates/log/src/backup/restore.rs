@@ -2,7 +2,6 @@ use std::collections::HashSet;
 use std::io;
 
 use leftfold_io::{Disk, OpenMode, Random, write_atomically};
-use zerocopy::IntoBytes;
 
 use super::DIRECTORIES;
 use super::copy::read_checked;

@@ -2,7 +2,6 @@ use std::io;
 use std::sync::Arc;
 
 use leftfold_io::{Disk, File, OpenMode, write_atomically};
-use zerocopy::IntoBytes;
 
 use super::copy::{create, read_through};
 use super::error::BackupError;
@@ -71,7 +70,8 @@ impl Log {
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
         let (number, time) = (target.last.number + 1, self.clock().now_micros());
-        let (store_id, incarnation) = (catalog.identity.header.store_id, catalog.identity.header.incarnation);
+        let (store_id, incarnation) =
+            (catalog.identity.header.store_id, catalog.identity.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
         let summary = BackupSummary { number, ..BackupSummary::default() };
         let (reader, live) = (self.reader(), Vec::new());

@@ -177,10 +177,6 @@ impl Caller {
         Ok(ManagedChange::new(self.clone(), does, &scope.to_string()))
     }
 
-    pub(super) fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
     /// Decides whether the caller may see what is shown only to callers who may change it.
     ///
     /// # Errors

@@ -5,9 +5,9 @@ use leftfold_api::{Append, AppendError, Conflict, Expected, Failure, Invalid, Ne
 use super::accounts::{Accounts, Action, Change, Grantee, MANAGERS, STREAM};
 use super::area::Area;
 use super::audit::{self, AuditRecord, Origin};
-use super::managed_change::DONE;
 use super::caller::{Caller, Scope};
 use super::denied::Denial;
+use super::managed_change::DONE;
 use super::password;
 use super::secret::Secret;
 use super::state::{ADMIN, Access};
@@ -225,13 +225,8 @@ impl Access {
             for change in &changes {
                 let data = serde_json::to_vec(change).unwrap_or_default();
                 append = append.event(STREAM, NewEvent::json(change.event_type(), data));
-                let entry = AuditRecord::managed(
-                    who,
-                    origin,
-                    change.event_type(),
-                    &change.about(),
-                    DONE,
-                );
+                let entry =
+                    AuditRecord::managed(who, origin, change.event_type(), &change.about(), DONE);
                 append = append.event(audit::STREAM, entry.event());
             }
             match self.0.store.append_system(append).await {

@@ -26,11 +26,11 @@ mod state;
 
 pub use accounts::{Action, Grantee};
 pub use audit::Origin;
-pub use managed_change::{ChangeError, ManagedChange};
 pub use caller::{Caller, Scope};
 pub use credentials::Credentials;
 pub use denied::Denial;
 pub use manage::{AccountError, GrantInfo, GroupInfo, TokenInfo, UserInfo};
+pub use managed_change::{ChangeError, ManagedChange};
 pub use permit::{AppendPermit, ConditionTexts, ReadPermit, Refusal};
 pub use secret::Secret;
 pub use state::{ADMIN, Access};

@@ -153,7 +153,8 @@ impl Store for Service {
 
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
-        let change = caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
+        let change =
+            caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
         let define = async {
             let definition = IndexDefinition::try_from(request).map_err(status::invalid)?;
             self.state.store.define_index(definition).await.map_err(status::append)

@@ -62,7 +62,9 @@ impl Core {
         let holds = stream.expected.holds(version);
         // Ids are unique in their stream, so they are looked up even if the expected version is found.
         match self.find_repeat(draft, at, upto)? {
-            StoredRepeat { overlap: Some(overlap), .. } => return Ok(StreamCheck::Overlap(overlap)),
+            StoredRepeat { overlap: Some(overlap), .. } => {
+                return Ok(StreamCheck::Overlap(overlap));
+            }
             known @ StoredRepeat { first: Some(_), .. } => return Ok(StreamCheck::Repeat(known)),
             StoredRepeat { .. } => {}
         }
@@ -92,9 +94,7 @@ impl Core {
         let with_events = draft.streams.iter().filter(|stream| stream.events > 0).count();
         match repeats.first() {
             None => Ok(None),
-            Some(_) if repeats.len() == with_events => {
-                self.first_answer(draft, &repeats).map(Some)
-            }
+            Some(_) if repeats.len() == with_events => self.first_answer(draft, &repeats).map(Some),
             Some((at, known)) => Err(known.to_overlap(draft, *at).into()),
         }
     }

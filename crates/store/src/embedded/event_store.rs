@@ -19,7 +19,7 @@ impl EventStore for Embedded {
         if let Some(page) = self.core.read_from_memory(&read) {
             return Ok(page);
         }
-        Ok(self.read_on_pool(read).await?.0)
+        self.read_on_pool(read).await
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {

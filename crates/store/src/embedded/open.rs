@@ -9,6 +9,7 @@ use leftfold_io::{Clock, Disk, Random};
 use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
 
 use super::admit::Admitter;
+use super::ancestry::Ancestry;
 use super::core::{Core, Progress};
 use super::definitions::Definitions;
 use super::events::EventCache;
@@ -17,7 +18,6 @@ use super::indexes::IndexList;
 use super::maintenance::{ClosedSegment, Maintenance};
 use super::options::Options;
 use super::rebuild::{RebuildState, decode_moves};
-use super::ancestry::Ancestry;
 use super::wait_list::WaitList;
 use crate::error::OpenError;
 use crate::keys::Keys;

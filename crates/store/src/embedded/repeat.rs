@@ -46,10 +46,13 @@ impl Core {
         if draft.streams[at].version.is_none() {
             return Ok(StoredRepeat::default());
         }
+        let index = self.index.set.load();
+        // The ids of a stream are in the parts of the index that list the stream.
+        let since = index.begins_behind(&draft.streams[at].keys.stream);
         let mut found = Vec::new();
         for event in draft.events_of(at) {
             let position = match event.id_given {
-                true => self.index.set.load().first(&event.id_key, upto)?,
+                true => index.first_between(&event.id_key, [since, upto])?,
                 false => None,
             };
             let stored = position.map(|position| self.event_at(position)).transpose()?;

@@ -35,15 +35,14 @@ fn stream_of(name: &str) -> String {
 /// Turns the conflict of a definition into `index_exists`.
 pub(crate) fn explain_conflict(name: &str, error: AppendError) -> AppendError {
     match error {
-        AppendError::Conflict(Conflict::Version { .. }) => {
-            index_exists(name).into()
-        }
+        AppendError::Conflict(Conflict::Version { .. }) => index_exists(name).into(),
         other => other,
     }
 }
 
 fn index_exists(name: &str) -> Invalid {
-    let message = format!("there is an index {name} with another definition already; drop it first");
+    let message =
+        format!("there is an index {name} with another definition already; drop it first");
     Invalid::new("index_exists", message)
 }
 

@@ -82,7 +82,7 @@ impl NamedIndex {
     }
 
     /// Waits until the backfill is complete.
-    pub(super) async fn wait(&self) -> Result<(), Failure> {
+    pub(crate) async fn wait(&self) -> Result<(), Failure> {
         loop {
             let changed = self.changed.listen();
             if self.is_ready() {

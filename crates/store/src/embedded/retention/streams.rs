@@ -33,8 +33,8 @@ impl StreamSettings {
 
     /// Returns the retention that holds: the set one and the deletion.
     pub(crate) fn retention(self) -> Retention {
-        let truncate_before = self.retention.truncate_before.unwrap_or(0).max(self.deleted_before);
-        let truncate_before = (truncate_before > 0).then_some(truncate_before);
+        let deleted = Some(self.deleted_before).filter(|version| *version > 0);
+        let truncate_before = self.retention.truncate_before.max(deleted);
         Retention { truncate_before, ..self.retention }
     }
 

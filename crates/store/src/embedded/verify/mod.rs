@@ -19,7 +19,7 @@ use leftfold_log::SegmentInfo;
 
 use super::core::Core;
 use super::indexes::IndexChange;
-use super::open::{BACKFILL, open_file};
+
 use backfills::{BackfillSums, Backfills};
 use sum::Sum;
 

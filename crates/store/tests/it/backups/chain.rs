@@ -67,7 +67,7 @@ fn a_restored_store_refuses_later_cursors_and_takes_appends() {
     let (restored, mut manual) = open(&to, false).unwrap();
     let read = |cursor| restored.blocking().read(Read::forward(Query::All).after(cursor));
     assert_eq!(read(head).unwrap().events.len(), 0);
-    assert_eq!(read(ahead).unwrap_err().code(), "cursor_ahead");
+    assert_eq!(read(ahead).unwrap_err().code(), "cursor_of_lost_history");
     let incarnation = |disk: &FakeDisk| disk.bytes("STORE").unwrap()[48..64].to_vec();
     assert_ne!(incarnation(&disk), incarnation(&to));
     let append = Append::new().event("new-1", event(1));

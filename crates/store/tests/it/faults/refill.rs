@@ -51,7 +51,7 @@ fn verify_fills_an_index_again_that_differs_from_its_query() {
     assert!(!names.is_empty(), "{:?}", disk.names());
     for name in &names {
         let bytes = other.bytes(name).unwrap();
-        disk.open(name, OpenMode::Create).unwrap().write_at(&bytes, 0).unwrap();
+        disk.open(name, OpenMode::Write).unwrap().write_at(&bytes, 0).unwrap();
     }
 
     let (store, mut manual) = manual(&disk, Options::default()).unwrap();
@@ -66,6 +66,7 @@ fn verify_fills_an_index_again_that_differs_from_its_query() {
     assert_eq!(found(&store, "index:split"), [1, 2, 5]);
     assert_eq!(store.verify(|_, _| ()).problem_count, 0);
     manual.close();
+    drop(store);
     let (store, mut manual) = crate::faults::support::manual(&disk, Options::default()).unwrap();
     maintain(&mut manual);
     assert_eq!(found(&store, "index:whole"), [1, 2, 5]);

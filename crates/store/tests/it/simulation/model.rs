@@ -43,7 +43,7 @@ pub(crate) struct Model {
     /// The event at position n is number n - 1.
     pub(crate) log: Vec<LogEvent>,
     /// The positions of the first events of appends.
-    appends: BTreeSet<u64>,
+    pub(crate) appends: BTreeSet<u64>,
     pub(crate) checkpoints: BTreeMap<String, u64>,
     /// Named indexes.
     pub(crate) indexes: BTreeMap<String, Query>,
