@@ -93,6 +93,7 @@ pub const CODES: &[&str] = &[
     "outcome_unknown",
     "protocol_error",
     "not_over_network",
+    "data_invalid",
     "listen_insecure",
     "listen_failed",
     "tls_invalid",

@@ -11,6 +11,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match code(error) {
+        Some("store_locked") => eprintln!("error[store_locked]: {error:#}: add --server URL"),
         Some(code) => eprintln!("error[{code}]: {error:#}"),
         None => eprintln!("error: {error:#}"),
     }

@@ -131,13 +131,16 @@ impl Builder {
         self
     }
 
-    /// Connects and reads the head, so that wrong settings fail at once.
+    /// Connects and reads the head, so that wrong settings, and a server that does not run, fail at once.
     ///
     /// # Errors
     /// `url_invalid`, `tls_invalid`, `server_unreachable`, `unauthenticated`.
     pub async fn connect(self) -> Result<Client, ReadError> {
+        let is_plain = !self.url.starts_with("https:");
         let client = self.connect_lazily()?;
-        client.head().await?;
+        let calls = Calls { sends_once: true, ..client.calls.clone() };
+        let first = Client { calls, ..client.clone() };
+        first.head().await.map_err(|error| if is_plain { suggest_tls(error) } else { error })?;
         Ok(client)
     }
 
@@ -158,7 +161,10 @@ impl Builder {
         };
         let channel = InterceptedService::new(channel, Credentials(credentials));
         let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
-        Ok(Client::new(Calls { handle, channel, timeout, reconnect_time }, self.in_flight))
+        Ok(Client::new(
+            Calls { handle, channel, timeout, reconnect_time, sends_once: false },
+            self.in_flight,
+        ))
     }
 
     fn header(&self) -> Result<Option<MetadataValue<Ascii>>, Invalid> {
@@ -218,5 +224,20 @@ impl Builder {
             Some(name) => tls.domain_name(name),
             None => tls,
         }
+    }
+}
+
+/// Adds to the error of a connection that was made and then lost what its cause may be: a server that
+/// expects TLS closes a connection without.
+fn suggest_tls(error: ReadError) -> ReadError {
+    match error {
+        ReadError::Failure(Failure::Remote { code: "server_unreachable", message, can_retry })
+            if !["tcp connect", "dns"].iter().any(|cause| message.contains(cause)) =>
+        {
+            let message =
+                format!("{message}; if the server expects TLS, write https:// in its URL");
+            Failure::Remote { code: "server_unreachable", message, can_retry }.into()
+        }
+        other => other,
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Calls {
     pub(crate) timeout: Duration,
     /// The time within which a subscription must find its server again.
     pub(crate) reconnect_time: Duration,
+    /// Whether a call is sent once only.
+    pub(crate) sends_once: bool,
 }
 
 /// A connection that sends credentials.
@@ -121,7 +123,7 @@ impl Calls {
                     Err(_) => return Err(CallError::TimedOut(calls.timeout)),
                 };
                 let again = error.can_retry_call(retry == Retry::Always);
-                if !again || !backoff.pause(deadline).await {
+                if !again || calls.sends_once || !backoff.pause(deadline).await {
                     return Err(error);
                 }
             }

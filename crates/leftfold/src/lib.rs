@@ -6,3 +6,8 @@ pub use leftfold_api::*;
 pub use leftfold_client as client;
 pub use leftfold_fold::*;
 pub use leftfold_store::*;
+
+/// The program in the repository's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadme;

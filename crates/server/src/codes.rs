@@ -145,6 +145,7 @@ pub const CODES: &[Code] = &[
     code("outcome_unknown", 503, Unavailable, "Outcome unknown"),
     code("protocol_error", 502, Internal, "Protocol error"),
     code("not_over_network", 400, FailedPrecondition, "Not possible over a network"),
+    code("data_invalid", 400, InvalidArgument, "Data that look like broken JSON"),
     code("internal_error", 500, Internal, "Internal error"),
     code("listen_insecure", 500, FailedPrecondition, "Listening without TLS and users"),
     code("listen_failed", 500, Unavailable, "Listening failed"),

@@ -9,7 +9,7 @@ use leftfold_bench::{cpu_seconds, wait_for_idle};
 use super::{event, rounds};
 
 const COUNTS: [usize; 4] = [0, 10, 100, 1_000];
-const APPENDS: usize = 20_000;
+const APPENDS: usize = 5_000;
 
 /// Makes the text of a query from a number.
 type QueryText = fn(usize) -> String;

@@ -22,9 +22,12 @@ pub(crate) struct Append {
     pub(crate) stream: String,
     /// The event's type.
     pub(crate) event_type: String,
-    /// The event's data; `-` reads it from standard input.
+    /// The event's data; `-` reads it from standard input. JSON is stored as JSON, other text as bytes.
     #[arg(default_value = "")]
     pub(crate) data_text: String,
+    /// Store the data as bytes, also if they look like broken JSON.
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// The expected state of the stream: any, no-stream, exists, or its last version.
     #[arg(long, default_value = "any", value_parser = parse::expected)]
     pub(crate) expect: Expected,

@@ -2,7 +2,7 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use leftfold::{Append, EventStore, NewEvent};
+use leftfold::{Append, EventStore, Invalid, NewEvent, ReadError};
 use pollster::block_on;
 use serde_json::{json, value::RawValue};
 
@@ -19,7 +19,7 @@ pub(crate) fn run(location: &Location, args: args::Append) -> anyhow::Result<Exi
         }
         text => text.as_bytes().to_vec(),
     };
-    let is_json = serde_json::from_slice::<&RawValue>(&bytes).is_ok();
+    let is_json = !args.raw && is_json(&bytes)?;
     let new = if is_json { NewEvent::json } else { NewEvent::new };
     let mut event: NewEvent = new(args.event_type, bytes);
     event.id = args.id;
@@ -46,4 +46,36 @@ pub(crate) fn run(location: &Location, args: args::Append) -> anyhow::Result<Exi
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether data is JSON. Text that only looks like JSON is refused: it is usually a typing error.
+fn is_json(data: &[u8]) -> Result<bool, ReadError> {
+    let Err(error) = serde_json::from_slice::<&RawValue>(data) else { return Ok(true) };
+    match data.trim_ascii_start().first() {
+        Some(b'{' | b'[' | b'"') => {
+            let message =
+                format!("the data look like JSON, but {error}; to store them as bytes, add --raw");
+            Err(Invalid::new("data_invalid", message).into())
+        }
+        _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_text_that_looks_like_broken_json() {
+        for (data, expected) in [("{\"a\": 1}", true), (" [1]\n", true), ("17", true), ("", false)]
+        {
+            assert_eq!(is_json(data.as_bytes()).unwrap(), expected, "{data}");
+        }
+        for data in ["hello", "\u{1}\u{2}", "<a/>", "1,2"] {
+            assert!(!is_json(data.as_bytes()).unwrap(), "{data}");
+        }
+        for data in ["{bad json", "{\"a\": 1", " [1,]", "\"open", "{}{}"] {
+            assert!(is_json(data.as_bytes()).unwrap_err().to_string().contains("--raw"), "{data}");
+        }
+    }
 }

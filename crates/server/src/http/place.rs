@@ -11,7 +11,8 @@ const ALLOWED: &str = "a point is written cursor:..., position:17, version:3, or
 pub(super) fn point(text: &str) -> Result<Point, Problem> {
     let wrong = || Problem::new("parameter_invalid", format!("{text:?}: {ALLOWED}"));
     let Some((kind, at)) = text.split_once(':') else {
-        return Ok(Point::Cursor(text.parse().map_err(|_| wrong())?));
+        let not_a_cursor = |_| Problem::new("cursor_invalid", format!("{text:?}: {ALLOWED}"));
+        return Ok(Point::Cursor(text.parse().map_err(not_a_cursor)?));
     };
     let number = || at.parse::<u64>().map_err(|_| wrong());
     Ok(match kind {

@@ -47,6 +47,18 @@ async fn shows_json_as_json_and_bytes_as_base64() {
     assert_eq!((&page["more"], page["events"].as_array().unwrap().len()), (&json!(false), 4));
 }
 
+/// Many writers end JSON with a line break.
+#[tokio::test]
+async fn shows_json_with_white_space_around_it_as_json() {
+    let served = served().await;
+    let (data, base64) = ("\n {\"a\":\r\n 1} \n", "CiB7ImEiOg0KIDF9IAo=");
+    let event = json!({"type": "T", "data_base64": base64, "content_type": "application/json"});
+    served.post("/v1/streams/a/events", json!({"events": [event]})).await;
+    let page = served.json("/v1/streams/a/events").await;
+    let shown = &page["events"][0];
+    assert_eq!((&shown["data"], shown.get("data_base64")), (&json!({"a": 1}), None), "{data:?}");
+}
+
 #[tokio::test]
 async fn gives_one_event_as_json_or_as_its_bare_bytes() {
     let served = filled().await;
