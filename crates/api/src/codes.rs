@@ -9,6 +9,7 @@ pub const CODES: &[&str] = &[
     "append_too_large",
     "too_many_events",
     "too_many_conditions",
+    "condition_too_broad",
     "append_empty",
     "append_contradictory",
     "too_many_checkpoints",

@@ -10,6 +10,8 @@ pub struct Limits {
     pub append_events: usize,
     /// Conditions and checkpoint moves of an append.
     pub append_conditions: usize,
+    /// Events that the conditions of an append check, where the index alone does not answer.
+    pub condition_events: usize,
     /// Tags of an event.
     pub tags: usize,
     /// Events of a page.
@@ -33,6 +35,7 @@ impl Default for Limits {
             append_bytes: 64 << 20,
             append_events: 10_000,
             append_conditions: 10_000,
+            condition_events: 10_000_000,
             tags: 100,
             page_events: 10_000,
             page_bytes: 16 << 20,

@@ -57,6 +57,7 @@ pub const CODES: &[Code] = &[
     code("append_too_large", 413, InvalidArgument, "Append too large"),
     code("too_many_events", 413, InvalidArgument, "Too many events"),
     code("too_many_conditions", 413, InvalidArgument, "Too many conditions"),
+    code("condition_too_broad", 400, InvalidArgument, "Condition too broad"),
     code("append_empty", 400, InvalidArgument, "Empty append"),
     code("append_contradictory", 400, InvalidArgument, "Contradictory append"),
     code("too_many_checkpoints", 409, ResourceExhausted, "Too many checkpoints"),

@@ -5,9 +5,12 @@ use leftfold_index::Order;
 
 use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
+use super::page::TURN_EVENTS;
 use super::repeat::StoredRepeat;
 use super::retention::StreamRetention;
-use leftfold_api::{AppendError, Appended, Conflict, Failure, Overlap, ReadError, Recorded};
+use leftfold_api::{
+    AppendError, Appended, Conflict, Failure, Invalid, Overlap, ReadError, Recorded,
+};
 
 /// The outcome of the caller's check.
 pub(crate) enum CheckOutcome {
@@ -15,6 +18,47 @@ pub(crate) enum CheckOutcome {
     Admissible,
     /// The append was written before; this is its first answer.
     Repeat(Appended),
+    /// The turn was over before all conditions were checked.
+    Unfinished,
+}
+
+/// A bounded piece of work: so many events are checked without a pause.
+pub(crate) struct Turn {
+    /// The events that were checked and not counted yet.
+    used: usize,
+    left: usize,
+}
+
+impl Turn {
+    /// A condition costs about as much as this many events, whatever it checks.
+    const OF_CONDITION: usize = 16;
+
+    /// Returns a turn of about a millisecond.
+    pub(crate) fn short() -> Self {
+        Turn { used: 0, left: TURN_EVENTS }
+    }
+
+    /// Returns a turn without end, for stores without threads.
+    pub(crate) fn endless() -> Self {
+        Turn { used: 0, left: usize::MAX }
+    }
+
+    fn add(&mut self, events: usize) {
+        self.used += events;
+        self.left = self.left.saturating_sub(events);
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// The outcome of a look at a condition.
+enum GuardCheck {
+    /// It holds up to this position.
+    HoldsUpto(u64),
+    /// This event matches.
+    Match(Recorded),
 }
 
 /// The outcome of the check of one stream of a draft.
@@ -28,7 +72,11 @@ enum StreamCheck {
 impl Core {
     /// Checks a draft against the durable head. Repeats are looked for before conditions are checked:
     /// the conditions held when the append was first written.
-    pub(crate) fn check(&self, draft: &mut Draft) -> Result<CheckOutcome, AppendError> {
+    pub(crate) fn check(
+        &self,
+        draft: &mut Draft,
+        mut turn: Turn,
+    ) -> Result<CheckOutcome, AppendError> {
         let head = self.log.head();
         let mut checks = Vec::with_capacity(draft.streams.len());
         for at in 0..draft.streams.len() {
@@ -43,7 +91,9 @@ impl Core {
                 return Err(conflict.into());
             }
         }
-        self.check_guards(draft, head.position)?;
+        if !self.check_guards(draft, head.position, &mut turn)? {
+            return Ok(CheckOutcome::Unfinished);
+        }
         self.check_checkpoints(draft)?;
         draft.checked = head;
         Ok(CheckOutcome::Admissible)
@@ -109,43 +159,74 @@ impl Core {
         Ok(())
     }
 
-    /// Checks the query conditions. Each attempt continues where the last one stopped, so that a broad
-    /// condition catches up with the log.
-    fn check_guards(&self, draft: &mut Draft, upto: u64) -> Result<(), AppendError> {
+    /// Checks the query conditions, at most as many events as a turn has. Each turn and each attempt
+    /// continues where the last one stopped, so that a broad condition catches up with the log. Returns
+    /// whether all conditions hold.
+    fn check_guards(
+        &self,
+        draft: &mut Draft,
+        upto: u64,
+        turn: &mut Turn,
+    ) -> Result<bool, AppendError> {
         for guard in &mut draft.guards {
-            if guard.holds_upto < upto {
-                let range = [guard.holds_upto + 1, upto];
-                if let Some(found) = self.first_match(guard, range)? {
-                    return Err(Conflict::Query {
-                        query: guard.query.to_string(),
-                        position: found.position(),
-                        stream: found.stream().to_owned(),
-                        event_type: found.event_type().to_owned(),
-                    }
-                    .into());
+            while guard.holds_upto < upto {
+                draft.checked_events += turn.used;
+                turn.used = 0;
+                let (found, allowed) = (draft.checked_events, self.limits.condition_events);
+                if found > allowed {
+                    let message = format!(
+                        "the conditions of the append have to check more than {allowed} events: narrow \
+                         them by stream, category, type or tag, or begin at a later cursor"
+                    );
+                    return Err(Invalid::new("condition_too_broad", message).into());
                 }
-                guard.holds_upto = upto;
+                if turn.is_over() {
+                    return Ok(false);
+                }
+                let range = [guard.holds_upto + 1, upto];
+                match self.first_match(guard, range, turn)? {
+                    GuardCheck::HoldsUpto(position) => guard.holds_upto = position,
+                    GuardCheck::Match(found) => {
+                        return Err(Conflict::Query {
+                            query: guard.query.to_string(),
+                            position: found.position(),
+                            stream: found.stream().to_owned(),
+                            event_type: found.event_type().to_owned(),
+                        }
+                        .into());
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns the first event in a range that matches a condition.
-    fn first_match(&self, guard: &Guard, range: [u64; 2]) -> Result<Option<Recorded>, ReadError> {
+    /// Looks for the first event in a range that matches a condition, until the turn is over.
+    fn first_match(
+        &self,
+        guard: &Guard,
+        range: [u64; 2],
+        turn: &mut Turn,
+    ) -> Result<GuardCheck, ReadError> {
+        turn.add(Turn::OF_CONDITION);
         let (plan, wanted) = (&guard.plan, guard.wanted());
         if let Some(postings) = &plan.postings
             && !self.index.set.load().may_match_after(postings, range[0] - 1)?
         {
-            return Ok(None);
+            return Ok(GuardCheck::HoldsUpto(range[1]));
         }
         let mut candidates = self.candidates(plan, wanted, range, Order::Ascending)?;
         while let Some(event) = candidates.next()? {
             // A lost event may have matched, so the condition must not hold.
             if plan.exact || event.is_lost() || wanted.matches(&event) {
-                return Ok(Some(event));
+                return Ok(GuardCheck::Match(event));
+            }
+            turn.add(1);
+            if turn.is_over() {
+                return Ok(GuardCheck::HoldsUpto(event.position()));
             }
         }
-        Ok(None)
+        Ok(GuardCheck::HoldsUpto(range[1]))
     }
 
     fn check_checkpoints(&self, draft: &Draft) -> Result<(), AppendError> {

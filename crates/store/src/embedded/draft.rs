@@ -55,6 +55,8 @@ pub(crate) struct Draft {
     /// The durable head of the last check.
     pub(crate) checked: Head,
     pub(crate) attempt: u32,
+    /// The events that its conditions have checked so far.
+    pub(crate) checked_events: usize,
 }
 
 /// A stream of a draft.
@@ -176,6 +178,7 @@ impl Core {
             checkpoints: append.checkpoints,
             checked: Head::default(),
             attempt: 0,
+            checked_events: 0,
         })
     }
 

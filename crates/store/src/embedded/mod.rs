@@ -45,7 +45,7 @@ pub use verify::{Problem, VerifyReport};
 use crate::blocking::Blocking;
 use crate::error::OpenError;
 use admit::Admitter;
-use check::CheckOutcome;
+use check::{CheckOutcome, Turn};
 use core::Core;
 use draft::{Author, Draft};
 use leftfold_api::names;
@@ -225,7 +225,9 @@ impl Embedded {
         let ordinals_in = draft.ordinals_in.clone();
         for attempt in 0..MAX_ATTEMPTS {
             draft.attempt = attempt;
-            match self.core.check(&mut draft) {
+            let checked;
+            (draft, checked) = self.check(draft).await?;
+            match checked {
                 Ok(CheckOutcome::Admissible) => {}
                 Ok(CheckOutcome::Repeat(appended)) => {
                     return self.core.with_ordinals(appended, &draft, ordinals_in.as_deref());
@@ -238,6 +240,7 @@ impl Embedded {
                     }
                     continue;
                 }
+                Ok(CheckOutcome::Unfinished) => continue,
                 Err(other) => return Err(other),
             }
             let bytes = draft.bytes();
@@ -257,6 +260,31 @@ impl Embedded {
             }
         }
         Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
+    }
+
+    /// Checks a draft: a short check on the caller's thread, and a long one in turns on those of the pool.
+    async fn check(
+        &self,
+        mut draft: Box<Draft>,
+    ) -> Result<(Box<Draft>, Result<CheckOutcome, AppendError>), Failure> {
+        let has_threads = self.maintenance.has_threads();
+        let turn = if has_threads { Turn::short() } else { Turn::endless() };
+        let checked = self.core.check(&mut draft, turn);
+        if !matches!(checked, Ok(CheckOutcome::Unfinished)) {
+            return Ok((draft, checked));
+        }
+        let (core, mut checking) = (self.core.clone(), Some(draft));
+        let turns = self.pool.run_in_turns(move || {
+            let mut draft = checking.take()?;
+            match core.check(&mut draft, Turn::short()) {
+                Ok(CheckOutcome::Unfinished) => {
+                    checking = Some(draft);
+                    None
+                }
+                checked => Some((draft, checked)),
+            }
+        });
+        turns.await.ok_or(Failure::Closed)
     }
 
     pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {

@@ -15,7 +15,7 @@ use super::retention::Visibility;
 use crate::plan::Plan;
 
 /// The most events that one turn checks: about a millisecond of work.
-const TURN_EVENTS: usize = 2_048;
+pub(crate) const TURN_EVENTS: usize = 2_048;
 
 /// A page that is being read.
 pub(crate) struct PageRead {

@@ -13,6 +13,7 @@ use leftfold_log::{
 use parking_lot::Mutex;
 
 use super::*;
+use crate::embedded::check::Turn;
 use crate::embedded::draft::Author;
 use crate::embedded::open::open;
 use crate::embedded::subscription::LiveSubscription;
@@ -94,7 +95,7 @@ impl Fixture {
     /// Submits an append as a batch of its own.
     fn batch(&mut self, append: Append) -> PendingOutcome<CheckedAdmitter> {
         let mut draft = Box::new(self.core.draft(append, Author::Store).unwrap());
-        self.core.check(&mut draft).unwrap();
+        self.core.check(&mut draft, Turn::endless()).unwrap();
         let bytes = draft.bytes();
         let waiting = pollster::block_on(self.sequencer.submit(draft, bytes)).unwrap();
         self.pump.turn();

@@ -118,6 +118,44 @@ fn a_broad_condition_over_a_million_events_delays_no_other_append() {
     });
 }
 
+/// Many broad conditions take turns with all else, and end with their caller.
+#[test]
+fn many_broad_conditions_delay_no_other_append_and_have_a_limit() {
+    let disk = FakeDisk::new();
+    let mut options = Options::default();
+    options.limits.condition_events = 3_000_000;
+    let store = open(&disk, options).unwrap();
+    for _ in 0..2 {
+        let many = (0..10_000)
+            .fold(Append::new(), |append, _| append.event("bulk-1", NewEvent::new("Bulk", "")));
+        store.blocking().append(many).unwrap();
+    }
+    let broad = |n: u128| {
+        let condition = |n: u64| format!("not type:Bu* not type:C* not tag:z={n}").parse().unwrap();
+        let append = append("guarded", Expected::Any, n);
+        (0..1_500).fold(append, |append, n| append.none_after(condition(n), Cursor::START))
+    };
+    let mut left = Box::pin(store.append(broad(9)));
+    assert!(crate::faults::support::poll(&mut left).is_pending(), "one turn on this thread");
+    std::thread::scope(|threads| {
+        let checking: Vec<_> = [1, 2]
+            .map(|n| (n, &store))
+            .into_iter()
+            .map(|(n, store)| threads.spawn(move || store.blocking().append(broad(n))))
+            .collect();
+        for n in 10..110 {
+            store.blocking().append(append("Busy", Expected::Any, n)).unwrap();
+        }
+        let reads = store.blocking().read(Read::forward(Query::stream("Busy"))).unwrap();
+        assert_eq!(reads.events.len(), 100);
+        for checking in checking {
+            let error = checking.join().unwrap().unwrap_err();
+            assert_eq!(leftfold_api::Coded::code(&error), "condition_too_broad");
+        }
+    });
+    drop(left);
+}
+
 /// An expectation needs a look-up in a file. While that is blocked, other appends succeed.
 #[test]
 fn a_cold_look_up_delays_no_other_append() {
