@@ -12,7 +12,7 @@ use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State as SharedState;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
 use leftfold_api::{Cursor, From, Point, Query, Subscribe};
@@ -87,6 +87,8 @@ pub(super) async fn subscribe(
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // A proxy must not collect events before it passes them on.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, Extension(LongLived), Body::new(Texts(texts))).into_response())
 }

@@ -98,6 +98,7 @@ impl Acceptor {
     ) {
         // Answers are written whole: to wait for more to send with them only delays them.
         _ = stream.set_nodelay(true);
+        note_progress_often(&stream);
         let stream = WriteTimeout::new(stream, self.limits.write_time);
         let stream = match &self.tls {
             None => ByteStream::plain(stream),
@@ -119,4 +120,18 @@ impl Acceptor {
         let shutdown = self.shutdown.clone();
         protocol.serve(Connection { stream, peer, shutdown, slot }).await;
     }
+}
+
+/// Lets a slow client's progress be seen: without a bound, the system's buffer has room again only after
+/// megabytes were taken, and a client that reads steadily would look stalled.
+fn note_progress_often(stream: &TcpStream) {
+    /// Bytes that wait in the system unsent.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const UNSENT_BYTES: u32 = 128 << 10;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "the bound of unsent bytes can't be set");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }

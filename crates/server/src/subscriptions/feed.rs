@@ -11,6 +11,9 @@ use super::SubscriptionProgress;
 use crate::access::{Caller, Denial, ReadPermit, Refusal};
 use crate::state::State;
 
+/// Bytes that a reader takes within `limits.write_time` at least.
+const PROGRESS_BYTES: usize = 64 << 10;
+
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
 /// right to read the query, when the server shuts down, and when the store fails.
 ///
@@ -68,6 +71,12 @@ pub(crate) enum SubscribeError {
 }
 
 impl Part {
+    /// Returns the number of pieces of [`PROGRESS_BYTES`], from 1.
+    fn pieces(&self) -> u32 {
+        let bytes: usize = self.events.iter().map(|(event, _)| event.size()).sum();
+        u32::try_from(bytes / PROGRESS_BYTES + 1).unwrap_or(u32::MAX)
+    }
+
     /// Returns whether it holds nothing but the cursor.
     pub(crate) fn is_heartbeat(&self) -> bool {
         self.events.is_empty() && !self.caught_up
@@ -173,21 +182,26 @@ impl Feed {
     }
 
     /// Serves the subscription from a task of its own, which translates each part and hands it over
-    /// through a channel of one place. A reader that takes no part within `limits.write_time`
-    /// loses it: the channel closes, and the subscription ends.
+    /// through a channel of one place. A reader that makes no progress within `limits.write_time` loses
+    /// it: the channel closes, and the subscription ends. A part of more than [`PROGRESS_BYTES`] may take
+    /// that time for each piece of this size: a slow reader is not a stalled one.
     pub(crate) fn into_channel<T: Send + 'static>(
         mut self,
         mut translate: impl FnMut(Result<Part, End>) -> T + Send + 'static,
     ) -> mpsc::Receiver<T> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
+            // The part before is taken when the channel has room again.
+            let mut pieces = 1;
             loop {
                 let next = tokio::select! {
                     next = self.next() => next,
                     () = sender.closed() => return,
                 };
                 let is_end = next.is_err();
-                let sent = sender.send_timeout(translate(next), self.state.config.write_time).await;
+                let within = self.state.config.write_time.saturating_mul(pieces);
+                pieces = next.as_ref().map_or(1, Part::pieces);
+                let sent = sender.send_timeout(translate(next), within).await;
                 if is_end || sent.is_err() {
                     return;
                 }

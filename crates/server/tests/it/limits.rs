@@ -192,6 +192,30 @@ async fn a_subscriber_that_never_reads_is_ended_and_holds_nothing() {
     still_serves(&served).await;
 }
 
+/// A steady reader on a thin line gets everything: half of what the kernels hold is taken for no longer than
+/// the limit, and the reader never pauses.
+#[tokio::test]
+async fn a_slow_but_steady_subscriber_is_not_cut_off() {
+    let served = served_by(impatient()).await;
+    let text = "x".repeat(250 << 10);
+    for _ in 0..10 {
+        let events: Vec<_> = (0..2).map(|_| json!({"type": "T", "data": text})).collect();
+        served.post("/v1/streams/a/events", json!({ "events": events })).await;
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut stream = socket.connect(served.running.local_addr()).await.unwrap();
+    stream.write_all(b"GET /v1/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let (mut taken, mut buffer) = (0, vec![0; 32 << 10]);
+    while taken < 20 * (250 << 10) {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "cut off after {taken} bytes");
+        taken += read;
+        // 1 MB a second: the pace of the line, not a wait for anything.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_connection_beyond_the_limit_waits_for_another_to_end() {
     let mut config = config();

@@ -175,7 +175,7 @@ impl Model {
         let place = |event: &&Event| {
             event.id.and_then(|id| stored.iter().position(|(_, e)| e.id == Some(id)))
         };
-        let places: Vec<Option<usize>> = new.iter().map(|event| place(event)).collect();
+        let places: Vec<Option<usize>> = new.iter().map(place).collect();
         let other = |(place, event): (&Option<usize>, &&Event)| {
             place.is_some_and(|at| stored[at].1 != *event)
         };
