@@ -274,9 +274,13 @@ fn the_demo_runs_to_its_end_and_replaces_only_its_own() {
     let demo = dir.path().join("demo");
     let args = ["demo", "--entries", "2000", "--dir", demo.to_str().unwrap()];
     let first = stdout(dir.path(), &args);
-    for words in
-        ["The ten busiest accounts", "Daily totals by event time", "The last entries of account-"]
-    {
+    for words in [
+        "is refused: stream till-1 was expected",
+        "nothing is lost and nothing is there twice",
+        "The ten busiest accounts",
+        "Daily totals by event time",
+        "The last entries of account-",
+    ] {
         assert!(first.contains(words), "{words} is missing in {first}");
     }
     let last = first.lines().last().unwrap();

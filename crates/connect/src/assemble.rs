@@ -18,7 +18,8 @@ const ARENA: usize = 64 << 10;
 
 /// Gives an [`Assembler`] the values of the record that the reader has read.
 pub(crate) trait Lookup {
-    /// Returns the trimmed text of an input field, or `None` if it is absent or empty.
+    /// Returns the text of an input field, or `None` if it is absent or blank. Where the format does not say
+    /// where a text begins and ends, it is trimmed.
     fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem>;
 }
 
@@ -80,7 +81,10 @@ impl<'m> Assembler<'m> {
         let template = match &field.source {
             Source::Counted => return Ok(()),
             Source::Input(_) => match input.find(at)? {
-                Some(text) => return self.accept(at, &text),
+                Some(text) => {
+                    let is_text = matches!(field.kind, Kind::Text);
+                    return self.accept(at, if is_text { &text } else { text.trim() });
+                }
                 None => None,
             },
             Source::Value(templates) => templates.iter().find(complete),

@@ -95,15 +95,14 @@ impl Lookup for Line<'_> {
     }
 }
 
-/// Returns the text of a JSON string, number or boolean; `null` is empty.
+/// Returns the text of a JSON string, number or boolean; `null` is empty. A string says itself where it begins
+/// and ends, so white space belongs to it.
 fn scalar(raw: &str) -> Result<Cow<'_, str>, Problem> {
     match raw.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(raw)
-            .map(|text| Cow::Owned(text.trim().to_owned()))
-            .map_err(|error| {
-                let message = format!("The string {raw} cannot be read: {error}.");
-                Problem::new(Reason::MalformedRecord, message)
-            }),
+        Some(b'"') => serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|error| {
+            let message = format!("The string {raw} cannot be read: {error}.");
+            Problem::new(Reason::MalformedRecord, message)
+        }),
         Some(b'{' | b'[') => {
             let message = "A field's pointer leads to a JSON object or array; it must lead to a \
                            string, a number, true, false or null.";

@@ -144,6 +144,8 @@ pub(crate) enum Granted {
     Append,
     /// Set retention and delete; with the scope * also manage users, indexes, rules and backups.
     Manage,
+    /// See the metrics and the size of the store; with the scope *.
+    Observe,
 }
 
 impl Granted {
@@ -152,6 +154,7 @@ impl Granted {
             Granted::Read => "read",
             Granted::Append => "append",
             Granted::Manage => "manage",
+            Granted::Observe => "observe",
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use leftfold::{Embedded, Options, Query, Read, Recorded, StreamInfo, Streams};
-use leftfold_connect::{Mapping, sample};
+use comfy_table::{CellAlignment, Table};
+use leftfold::{
+    Append, Embedded, Expected, NewEvent, Options, Query, Read, Recorded, StreamInfo, Streams,
+};
+use leftfold_connect::sample::Night;
+use leftfold_connect::{Mapping, Tally, sample};
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::ingest::{Rejects, ingest_all, summary};
 use super::read::pages;
@@ -46,21 +51,34 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
         night.malformed
     );
 
-    println!("2. Ingest: one event for each entry, with its own event time");
-    let mapping = Mapping::builtin("camt.053").context("the mapping is built in")?;
     let store = Embedded::open(&data, Options::default())?;
+    two_writers(&store)?;
+    store.close();
+
+    println!(
+        "3. Ingest: an event for each entry; the process is killed in the middle, and begins again"
+    );
+    let all: Vec<PathBuf> = night.files.iter().chain([&night.duplicate]).cloned().collect();
+    killed_ingest(dir, &data, &all, &night)?;
+    let store = Embedded::open(&data, Options::default())?;
+    let durable = count(&store, "category:account")?;
+    println!(
+        "   kill -9 after {} durable events; now all files from their start",
+        thousands(durable)
+    );
+    let mapping = Mapping::builtin("camt.053").context("the mapping is built in")?;
     let mut rejects = Rejects::to(Some(&dir.join("rejects.ndjson")))?;
     let started = Instant::now();
-    let mut all = night.files.clone();
-    all.push(night.duplicate.clone());
-    let (sum, _) = ingest_all(&store, &mapping, &all, &mut rejects)?;
+    let (first, _) = ingest_all(&store, &mapping, &night.files, &mut rejects)?;
+    let (again, _) = ingest_all(&store, &mapping, &all[night.files.len()..], &mut rejects)?;
     let seconds = started.elapsed().as_secs_f64();
-    let bytes: u64 = all.iter().filter_map(|file| fs::metadata(file).ok()).map(|m| m.len()).sum();
     println!(
-        "   {} in {seconds:.1} s: {:.0} MB/s, durable\n",
-        thousands(sum.ingested),
-        bytes as f64 / 1e6 / seconds
+        "   {:.0} MB/s, durable: {} events were new, {} were there\n",
+        night.bytes as f64 / 1e6 / seconds,
+        thousands(first.ingested),
+        thousands(first.repeated)
     );
+    reconcile(&store, &night, durable, first)?;
 
     let busiest = busiest(&store)?;
     daily_totals(&store)?;
@@ -68,8 +86,118 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     last_entries(&store, &account)?;
     next_steps(dir, &data, &account);
     store.close();
-    println!("{}", summary(sum));
+    let total = Tally { ingested: durable + first.ingested, ..again };
+    println!("{}", summary(Tally { rejected: first.rejected + again.rejected, ..total }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Two threads decide at the same time that the till is still closed.
+fn two_writers(store: &Embedded) -> anyhow::Result<()> {
+    println!(
+        "2. Two writers open the same till at the same moment, each expecting it to be closed"
+    );
+    let open = |who: &str| {
+        let event = NewEvent::json("TillOpened", json!({ "by": who }).to_string());
+        let append = Append::new().event("till-1", event).expect("till-1", Expected::NoStream);
+        store.blocking().append(append)
+    };
+    let outcomes = std::thread::scope(|threads| {
+        let writers = ["Ada", "Ben"].map(|who| (who, threads.spawn(move || open(who))));
+        writers.map(|(who, writer)| (who, writer.join()))
+    });
+    for (who, outcome) in outcomes {
+        match outcome {
+            Ok(Ok(_)) => println!("   {who} wins: till-1 is at version 0"),
+            Ok(Err(error)) => println!("   {who} is refused: {error}"),
+            Err(_) => bail!("a writer panicked"),
+        }
+    }
+    println!();
+    Ok(())
+}
+
+/// Ingests the files in a process of its own, which is killed once a part of them is durable.
+fn killed_ingest(dir: &Path, data: &Path, files: &[PathBuf], night: &Night) -> anyhow::Result<()> {
+    /// Bytes of the log for each event of the night after which the process is killed: a fifth of them.
+    const BYTES: u64 = 100;
+    let mut child = std::process::Command::new(std::env::current_exe()?)
+        .arg("--data")
+        .arg(data)
+        .arg("ingest")
+        .args(files)
+        .args(["--map", "camt.053", "--rejects"])
+        .arg(dir.join("killed.ndjson"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    while child.try_wait()?.is_none() {
+        if log_bytes(data)? >= night.good * BYTES {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+fn log_bytes(data: &Path) -> anyhow::Result<u64> {
+    let files = fs::read_dir(data.join("log"))?;
+    Ok(files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum())
+}
+
+fn count(store: &Embedded, query: &str) -> anyhow::Result<u64> {
+    let mut events = 0;
+    fold(store, query.parse()?, |_| {
+        events += 1;
+        Ok(())
+    })?;
+    Ok(events)
+}
+
+/// Explains the number of events, from the entries in the files on.
+fn reconcile(store: &Embedded, night: &Night, durable: u64, first: Tally) -> anyhow::Result<()> {
+    println!("4. The sum: nothing is lost and nothing is there twice");
+    let booked = count(store, "category:account type:EntryBooked")?;
+    let pending = count(store, "category:account type:EntryPending")?;
+    let found = count(store, "category:account")?;
+    let whole = night.entries - night.malformed;
+    let mut rows = table(&["   ", "events"]);
+    for (what, n) in [
+        ("entries in the three files", night.entries),
+        ("malformed ones among them, refused", night.malformed),
+        ("further events of entries that hold several transactions", night.good - whole),
+        ("events that the night must yield", night.good),
+        ("durable before the kill", durable),
+        ("ingested after it", first.ingested),
+        ("found in the store", found),
+        ("of these booked", booked),
+        ("of these pending", pending),
+    ] {
+        rows.add_row([format!("   {what}"), thousands(n)]);
+    }
+    right_align(&mut rows, 1..2);
+    println!("{rows}\n");
+    if found != night.good || durable + first.ingested != found || booked + pending != found {
+        bail!("the store does not hold what the night must yield; please report this");
+    }
+    Ok(())
+}
+
+fn right_align(rows: &mut Table, columns: std::ops::Range<usize>) {
+    for column in columns {
+        if let Some(column) = rows.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// Formats an amount with two decimals and commas between thousands.
+fn money(amount: Decimal) -> String {
+    let cents = format!("{:.2}", amount.abs());
+    let (whole, cents) = cents.split_once('.').unwrap_or((&cents, "00"));
+    let sign = if amount.is_sign_negative() { "-" } else { "" };
+    format!("{sign}{}.{cents}", thousands(whole.parse().unwrap_or_default()))
 }
 
 fn prepare(dir: &Path) -> anyhow::Result<()> {
@@ -106,7 +234,7 @@ fn all_streams(store: &Embedded) -> anyhow::Result<Vec<StreamInfo>> {
 
 /// Prints the ten accounts with the most entries and returns the first.
 fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
-    println!("3. The ten busiest accounts: each balance is a fold over the account's stream");
+    println!("5. The ten busiest accounts: each balance is a fold over the account's stream");
     let mut streams = all_streams(store)?;
     streams.sort_by(|a, b| b.version.cmp(&a.version).then(a.name.cmp(&b.name)));
     let mut rows = table(&["   account", "entries", "sum of booked entries"]);
@@ -119,10 +247,12 @@ fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
             *sums.entry(entry.currency).or_default() += entry.signed_amount;
             Ok(())
         })?;
-        let sums: Vec<_> = sums.iter().map(|(currency, sum)| format!("{sum} {currency}")).collect();
+        let sums: Vec<_> =
+            sums.iter().map(|(currency, sum)| format!("{} {currency}", money(*sum))).collect();
         let name = stream.name.trim_start_matches("account-");
         rows.add_row([&format!("   {name}"), &thousands(stream.version + 1), &sums.join(", ")]);
     }
+    right_align(&mut rows, 1..3);
     println!("{rows}\n   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
     Ok(streams.first().map(|stream| stream.name.clone()))
 }
@@ -144,7 +274,7 @@ fn fold(
 }
 
 fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
-    println!("4. Daily totals by event time: late entries stand in the day when they happened");
+    println!("6. Daily totals by event time: late entries stand in the day when they happened");
     let mut days: BTreeMap<(String, String), (u64, Decimal, Decimal)> = BTreeMap::new();
     fold(store, "category:account type:EntryBooked".parse()?, |event| {
         let day = event.event_time().to_string().chars().take(10).collect();
@@ -157,15 +287,16 @@ fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
     })?;
     let mut rows = table(&["   day", "currency", "entries", "credit", "debit"]);
     for ((day, currency), (entries, credit, debit)) in days {
-        let numbers = [thousands(entries), credit.to_string(), debit.to_string()];
+        let numbers = [thousands(entries), money(credit), money(debit)];
         rows.add_row([format!("   {day}"), currency].into_iter().chain(numbers));
     }
+    right_align(&mut rows, 2..5);
     println!("{rows}\n");
     Ok(())
 }
 
 fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
-    println!("5. The last entries of {account}, read backward");
+    println!("7. The last entries of {account}, read backward");
     let page = store.blocking().read(Read::backward(Query::stream(account)).limit(5))?;
     let mut rows = table(&["   version", "event time", "type", "amount", "counterparty"]);
     for event in &page.events {
@@ -174,17 +305,18 @@ fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
             format!("   {}", event.version()),
             event.event_time().to_string(),
             event.event_type().to_owned(),
-            format!("{signed_amount} {currency}"),
+            format!("{} {currency}", money(signed_amount)),
             counterparty.unwrap_or_default(),
         ]);
     }
+    right_align(&mut rows, 3..4);
     println!("{rows}\n");
     Ok(())
 }
 
 fn next_steps(dir: &Path, data: &Path, account: &str) {
     let (dir, data) = (dir.display(), data.display());
-    println!("6. Go on (the store is in {data}, the rejects in {dir}/rejects.ndjson)");
+    println!("8. Go on (the store is in {data}, the rejects in {dir}/rejects.ndjson)");
     for command in [
         format!("read 'stream:{account}' --backward --limit 10"),
         "read 'category:account type:EntryPending' --limit 5".to_owned(),
@@ -196,5 +328,22 @@ fn next_steps(dir: &Path, data: &Path, account: &str) {
         format!("ingest {dir}/files/*.xml --map camt.053 --rejects {dir}/again.ndjson"),
     ] {
         println!("   cargo run --release -- --data {data} {command}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_has_two_decimals_and_commas() {
+        for (amount, shown) in [
+            ("0", "0.00"),
+            ("1234567.5", "1,234,567.50"),
+            ("-20945784.41", "-20,945,784.41"),
+            ("-0.07", "-0.07"),
+        ] {
+            assert_eq!(money(amount.parse().unwrap()), shown);
+        }
     }
 }

@@ -128,8 +128,16 @@ fn ndjson_pointers_reach_into_objects_and_lists() {
     let outcome = ndjson(
         r#"{"x":[{}],"a":{"b":{"c":"\u00fc\n"}},"list":[[],2,3],"flag":true,"with/slash":"/","id":"1","none":null,"amount":1,"at":"2024-01-31T00:00:00"}"#,
     );
-    let expected = r#"{"id":"1","amount":"1","deep":"ü","second":"2","flag":true,"slash":"/"}"#;
+    let expected = r#"{"id":"1","amount":"1","deep":"ü\n","second":"2","flag":true,"slash":"/"}"#;
     assert_eq!(outcome.data(0), expected);
+}
+
+#[test]
+fn ndjson_text_is_kept_exactly_and_other_types_are_trimmed() {
+    let line = r#"{"id":1,"a":{"b":{"c":"  two  words\t"}},"amount":" 1.50 ","flag":" true",
+                   "at":" 2024-01-31T00:00:00Z "}"#;
+    let expected = r#"{"id":"1","amount":"1.50","deep":"  two  words\t","flag":true}"#;
+    assert_eq!(ndjson(&line.replace('\n', "")).data(0), expected);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Action {
     Append,
     /// Set retention, delete; on everything also users, indexes, rules, scavenges and backups.
     Manage,
+    /// See the metrics, and the size and state of the store; of everything only.
+    Observe,
 }
 
 /// The user or group of a grant.
@@ -128,6 +130,7 @@ pub(crate) struct Permissions {
     pub(crate) read: Area,
     pub(crate) append: Area,
     pub(crate) manage: Area,
+    pub(crate) observe: Area,
 }
 
 /// The accounts up to one event.
@@ -248,6 +251,7 @@ impl Accounts {
                     Action::Read => &mut of_user.read,
                     Action::Append => &mut of_user.append,
                     Action::Manage => &mut of_user.manage,
+                    Action::Observe => &mut of_user.observe,
                 };
                 area.extend(&grant.area);
             }

@@ -196,6 +196,21 @@ impl Caller {
         Err(self.refuse("manage", &what(), why))
     }
 
+    /// Decides whether the caller may see the metrics, and the size and state of the store: with a grant of
+    /// its own for a scraper, or as a manager of everything.
+    ///
+    /// # Errors
+    /// As [`Caller::authorize_read`].
+    pub fn may_observe(&self) -> Result<(), Denial> {
+        let what = || Scope::Store.to_string();
+        let Some(allowed) = self.allowed("observe", &what)? else { return Ok(()) };
+        if allowed.observe.is_all() || allowed.manage.is_all() {
+            return Ok(());
+        }
+        let why = format!("{} may not observe the store: grant it observe of *", self.name());
+        Err(self.refuse("observe", &what(), why))
+    }
+
     /// Decides whether the caller is still known.
     ///
     /// # Errors

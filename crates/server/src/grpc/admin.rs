@@ -11,7 +11,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[async_trait]
 impl Admin for Service {
     async fn stat(&self, request: Request<v1::StatRequest>) -> Answer<v1::StatResponse> {
-        let request = self.look_after(request).await?;
+        let (caller, request) = self.ask(request).await?;
+        caller.may_observe().map_err(status::denied)?;
         let stat = self.state.inspect(|state| state.store.administration().stat()).await;
         let stat = stat.map_err(status::work)?.map_err(status::read)?;
         let reclaimable = match request.reclaimable {

@@ -38,7 +38,7 @@ pub(super) async fn stat(
     SharedState(state): SharedState<Arc<State>>,
     RequestCaller(caller): RequestCaller,
 ) -> Result<Json<StatAnswer>, Problem> {
-    caller.may_look_after(Scope::Store)?;
+    caller.may_observe()?;
     let stat = state.inspect(|state| state.store.administration().stat()).await??;
     Ok(Json(stat.into()))
 }
@@ -111,7 +111,7 @@ pub(super) async fn metrics(
     SharedState(state): SharedState<Arc<State>>,
     RequestCaller(caller): RequestCaller,
 ) -> Result<Response, Problem> {
-    caller.may_look_after(Scope::Store)?;
+    caller.may_observe()?;
     let text = state.inspect(|state| state.metrics.text()).await?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

@@ -31,7 +31,6 @@ use utoipa_axum::routes;
 pub(crate) use connection::HttpProtocol;
 pub(crate) use problem::Problem;
 
-use self::extract::RequestCaller;
 use crate::state::State;
 
 /// Returns the routes of HTTP with JSON.
@@ -72,10 +71,27 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let document = openapi::finish(&api);
     let described = ([(header::CONTENT_TYPE, "application/json")], document);
     router
-        .route("/openapi.json", get(async move |_: RequestCaller| described.clone()))
-        .route("/errors", get(async |_: RequestCaller| axum::response::Html(errors::page())))
+        // How to use the server is no secret, and whoever has no credentials yet needs it most.
+        .route("/openapi.json", get(async move || described.clone()))
+        .route("/errors", get(async || axum::response::Html(errors::page())))
+        .route("/", get(links))
+        .route("/health", get(links))
         .method_not_allowed_fallback(method_unknown)
         .with_state(state)
+}
+
+/// Answers with where to go on.
+async fn links() -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({
+        "is": "Leftfold, an event-sourcing database",
+        "api": "/openapi.json",
+        "errors": "/errors",
+        "live": "/health/live",
+        "ready": "/health/ready",
+        "metrics": "/metrics",
+        "events": "/v1/events",
+        "streams": "/v1/streams",
+    }))
 }
 
 async fn method_unknown(method: axum::http::Method, uri: Uri) -> Problem {

@@ -23,16 +23,34 @@ async fn without_users_every_local_client_may_do_everything() {
         .await
         .unwrap();
     assert_eq!(response.status(), 201);
-    for path in ["/v1/stat", "/v1/events", "/v1/head", "/metrics", "/openapi.json", "/errors"] {
+    for path in ["/v1/stat", "/v1/events", "/v1/head", "/metrics"] {
         let response = served.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), 401, "{path}");
         assert_eq!(response.headers()["www-authenticate"], "Basic realm=\"leftfold\", Bearer");
         let response = served.ask(("ann", PASSWORD), Method::GET, path, Value::Null).await;
         assert_eq!(response.status(), 200, "{path}");
     }
-    for path in ["/health/live", "/health/ready"] {
+    for path in ["/health/live", "/health/ready", "/health", "/", "/openapi.json", "/errors"] {
         let response = served.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scraper_has_a_grant_of_its_own() {
+    let served = served().await;
+    served.user("scraper", &[("observe", "*")]).await;
+    served.user("reader", &[("read", "*")]).await;
+    for (user, path, status) in [
+        ("scraper", "/metrics", 200),
+        ("scraper", "/v1/stat", 200),
+        ("scraper", "/v1/events?query=type:T", 403),
+        ("scraper", "/v1/users", 403),
+        ("reader", "/metrics", 403),
+        ("reader", "/v1/stat", 403),
+    ] {
+        let answer = served.ask((user, PASSWORD), Method::GET, path, Value::Null).await;
+        assert_eq!(answer.status(), status, "{user} {path}");
     }
 }
 
