@@ -141,6 +141,11 @@ impl IndexSet {
         IndexSet { parts: self.parts.clone(), backfills: Arc::new(backfills) }
     }
 
+    /// Whether a key has postings from before the parts, which the ordinals of its lists do not count.
+    pub fn has_backfill(&self, key: &Key) -> bool {
+        self.backfills.contains_key(key)
+    }
+
     fn backfill_files(&self, key: &Key) -> impl Iterator<Item = &Arc<IndexFile>> {
         self.backfills.get(key).into_iter().flatten()
     }

@@ -78,6 +78,7 @@ impl Core {
     }
 
     pub(super) fn remove_backfill(&self, named: &NamedIndex) -> Result<(), Failure> {
+        // The set of the index keeps the files open: a read may have resolved the name just before.
         let of_index = |file: &LiveFile| file.kind == BACKFILL && file.id == named.defined_at;
         self.log.discard(of_index).map_err(|error| failed("removing an index file", &error))
     }

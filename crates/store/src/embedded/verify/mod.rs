@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use leftfold_index::{IndexFile, Key, Part};
+use leftfold_index::{IndexFile, Part};
 use leftfold_log::SegmentInfo;
 
 use super::core::Core;
@@ -165,7 +165,7 @@ impl<'a> VerifyRun<'a> {
             // A long list comes in several chunks; only the first one has the ordinal to check.
             let begins = key_before.replace(key) != Some(key);
             // Only a list of two or more postings stores its first ordinal.
-            if begins && positions.len() > 1 && wrong.is_none() && !self.has_backfill(&key) {
+            if begins && positions.len() > 1 && wrong.is_none() && !index.has_backfill(&key) {
                 match index.count(&key, file.first() - 1) {
                     Ok(before) if before == ordinal || sum::is_single(ordinal) => {}
                     Ok(before) => {
@@ -179,15 +179,6 @@ impl<'a> VerifyRun<'a> {
             report.add_problem(error.to_string());
         }
         (sum, wrong.map(|wrong| format!("{}: a list has {wrong}", file.name())))
-    }
-
-    fn has_backfill(&self, key: &Key) -> bool {
-        self.core
-            .definitions
-            .indexes
-            .durable()
-            .iter()
-            .any(|named| named.keys().any(|of| of == *key))
     }
 
     /// Compares the sum of each index file with that of its segments. Returns the expected sums of the

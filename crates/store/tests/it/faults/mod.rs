@@ -4,6 +4,7 @@
 mod clock;
 mod crash;
 mod errors;
+mod hand_overs;
 mod refill;
 mod support;
 mod waiting;
