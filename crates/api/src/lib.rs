@@ -42,7 +42,10 @@ pub use json::{MAX_JSON_DEPTH, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use partitions::partition_of;
-pub use query::{Facts, Field, IndexPartition, Query, Span, Value};
+pub use query::{
+    Facts, Field, IndexPartition, MAX_QUERY_BYTES, MAX_QUERY_DEPTH, MAX_QUERY_PARTS, Query, Span,
+    Value,
+};
 pub use read::{
     Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage, Subscribe,
 };

@@ -16,6 +16,7 @@ mod parse;
 mod print;
 
 pub use matching::Facts;
+pub use parse::{MAX_QUERY_BYTES, MAX_QUERY_DEPTH, MAX_QUERY_PARTS};
 
 use crate::index::{IndexDefinition, Partitioning};
 use crate::time::Timestamp;

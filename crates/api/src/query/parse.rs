@@ -6,18 +6,19 @@ use crate::error::{Invalid, shortened};
 use crate::time::Timestamp;
 
 /// The most bytes of a query's text.
-const MAX_TEXT: usize = 64 << 10;
+pub const MAX_QUERY_BYTES: usize = 64 << 10;
 /// The most parts of a query.
-const MAX_TERMS: usize = 4_096;
-/// The most nested parentheses and `not`s.
-const MAX_DEPTH: usize = 64;
+pub const MAX_QUERY_PARTS: usize = 4_096;
+/// The most nested parentheses and `not`s of a query.
+pub const MAX_QUERY_DEPTH: usize = 64;
 
 impl FromStr for Query {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.len() > MAX_TEXT {
-            let message = format!("a query has at most {MAX_TEXT} bytes, this has {}", text.len());
+        if text.len() > MAX_QUERY_BYTES {
+            let message =
+                format!("a query has at most {MAX_QUERY_BYTES} bytes, this has {}", text.len());
             return Err(Invalid::new("query_too_large", message));
         }
         let mut parser = Parser { text, at: 0, depth: 0, terms: 0 };
@@ -93,8 +94,8 @@ impl<'a> Parser<'a> {
         &mut self,
         parse: impl Fn(&mut Self) -> Result<T, Invalid>,
     ) -> Result<T, Invalid> {
-        if self.depth == MAX_DEPTH {
-            let what = format!("at most {MAX_DEPTH} nested parentheses and nots are allowed");
+        if self.depth == MAX_QUERY_DEPTH {
+            let what = format!("at most {MAX_QUERY_DEPTH} nested parentheses and nots are allowed");
             return Err(self.error(&what));
         }
         self.depth += 1;
@@ -128,8 +129,8 @@ impl<'a> Parser<'a> {
 
     fn parse_part(&mut self) -> Result<Query, Invalid> {
         self.terms += 1;
-        if self.terms > MAX_TERMS {
-            return Err(self.error(&format!("a query has at most {MAX_TERMS} parts")));
+        if self.terms > MAX_QUERY_PARTS {
+            return Err(self.error(&format!("a query has at most {MAX_QUERY_PARTS} parts")));
         }
         if self.skip_word("not") {
             return Ok(Query::Not(Box::new(self.parse_nested(Self::parse_part)?)));
@@ -361,7 +362,7 @@ mod tests {
         assert!(deep.parse::<Query>().unwrap_err().message.contains("at most 64"));
         let many = "type:a ".repeat(5000);
         assert!(many.parse::<Query>().unwrap_err().message.contains("at most 4096 parts"));
-        let long = "x".repeat(MAX_TEXT + 1);
+        let long = "x".repeat(MAX_QUERY_BYTES + 1);
         assert_eq!(long.parse::<Query>().unwrap_err().code, "query_too_large");
     }
 

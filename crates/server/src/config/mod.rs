@@ -5,6 +5,8 @@
 
 mod definition;
 mod document;
+#[cfg(test)]
+mod limits_page;
 mod load;
 mod value;
 

@@ -1,0 +1,166 @@
+//! `docs/limits.md`, generated from the limits in the code.
+
+use std::fmt::Write;
+
+use leftfold_api::{
+    Limits, MAX_INDEX_PARTITIONS, MAX_JSON_DEPTH, MAX_NAME, MAX_PARTITIONS, MAX_QUERY_BYTES,
+    MAX_QUERY_DEPTH, MAX_QUERY_PARTS,
+};
+
+use super::Config;
+use crate::codes;
+
+const HEAD: &str = "\
+# Limits
+
+What goes beyond a limit is refused with the code of the last column ([errors.md](errors.md)); nothing is cut
+off silently, and nothing is written. A limit with a setting can be changed
+([configuration.md](configuration.md)); in a library it is a field of `Options`.
+
+This page is generated from the code; a test compares the two.
+";
+
+/// A row: what is limited, the limit, its setting, and the code beyond it.
+type Row = (&'static str, u64, &'static str, &'static str);
+
+fn of_events(limits: &Limits) -> Vec<Row> {
+    vec![
+        (
+            "bytes of a name: of a stream, type, tag, checkpoint or index",
+            MAX_NAME as u64,
+            "",
+            "name_invalid",
+        ),
+        ("bytes of an event", limits.event_bytes as u64, "limits.event_bytes", "event_too_large"),
+        (
+            "nested arrays and objects in the JSON of an event",
+            MAX_JSON_DEPTH as u64,
+            "",
+            "json_too_deep",
+        ),
+        ("tags of an event", limits.tags as u64, "", "too_many_tags"),
+        (
+            "bytes of an append",
+            limits.append_bytes as u64,
+            "limits.append_bytes",
+            "append_too_large",
+        ),
+        (
+            "events of an append",
+            limits.append_events as u64,
+            "limits.append_events",
+            "too_many_events",
+        ),
+        (
+            "conditions and checkpoint moves of an append",
+            limits.append_conditions as u64,
+            "",
+            "too_many_conditions",
+        ),
+        (
+            "events that the conditions of an append check",
+            limits.condition_events as u64,
+            "",
+            "condition_too_broad",
+        ),
+        ("bytes of a query", MAX_QUERY_BYTES as u64, "", "query_too_large"),
+        ("parts of a query", MAX_QUERY_PARTS as u64, "", "query_syntax"),
+        ("nested parentheses of a query", MAX_QUERY_DEPTH as u64, "", "query_syntax"),
+        ("checkpoints", limits.checkpoints as u64, "", "too_many_checkpoints"),
+        ("named indexes", limits.indexes as u64, "", "too_many_indexes"),
+        (
+            "partitions of a named index",
+            u64::from(MAX_INDEX_PARTITIONS),
+            "",
+            "index_partitions_invalid",
+        ),
+        ("retention rules", limits.retention_rules as u64, "", "too_many_rules"),
+    ]
+}
+
+fn of_pages(limits: &Limits) -> [Row; 3] {
+    [
+        ("events of a page", limits.page_events as u64, "limits.page_events", ""),
+        (
+            "bytes of a page; the first event has any size",
+            limits.page_bytes as u64,
+            "limits.page_bytes",
+            "",
+        ),
+        ("events that a page checks", limits.page_scanned as u64, "", ""),
+    ]
+}
+
+fn of_server(config: &Config) -> Vec<Row> {
+    vec![
+        ("connections", config.connections as u64, "limits.connections", ""),
+        ("requests in flight", config.requests as u64, "limits.requests", "server_overloaded"),
+        (
+            "requests in flight of a connection",
+            config.connection_requests as u64,
+            "limits.connection_requests",
+            "",
+        ),
+        ("subscriptions", config.subscriptions as u64, "limits.subscriptions", "server_overloaded"),
+        ("bytes of a body", config.body_bytes.0, "limits.body_bytes", "body_too_large"),
+        (
+            "bytes of the bodies of all requests in flight",
+            config.bodies_bytes.0,
+            "limits.bodies_bytes",
+            "server_overloaded",
+        ),
+        ("bytes of the head of a request", config.header_bytes.0, "limits.header_bytes", ""),
+        ("seconds for the head", config.header_time.as_secs(), "limits.header_time", ""),
+        ("seconds for the body", config.body_time.as_secs(), "limits.body_time", "body_late"),
+        ("seconds without a request", config.idle_time.as_secs(), "limits.idle_time", ""),
+        (
+            "seconds in which a reader must take something, for each 64 KiB",
+            config.write_time.as_secs(),
+            "limits.write_time",
+            "",
+        ),
+    ]
+}
+
+/// The page that lists the limits.
+pub(super) fn limits_document() -> String {
+    let (limits, config) = (Limits::default(), Config::default());
+    let mut page = HEAD.to_owned();
+    let mut table = |title: &str, rows: &[Row], beyond: &str| {
+        _ = writeln!(page, "\n## {title}\n\n| | limit | setting | beyond it |\n|---|---|---|---|");
+        for (what, limit, setting, code) in rows {
+            let setting = if setting.is_empty() { String::new() } else { format!("`{setting}`") };
+            let beyond = match *code {
+                "" => beyond.to_owned(),
+                code => format!("`{code}`, HTTP {}", codes::find(code).http),
+            };
+            _ = writeln!(page, "| {what} | {} | {setting} | {beyond} |", grouped(*limit));
+        }
+    };
+    table("Events, appends, queries and definitions", &of_events(&limits), "");
+    table("Pages", &of_pages(&limits), "the page ends; its cursor continues");
+    table("The server", &of_server(&config), "the client waits, or its connection is closed");
+    _ = writeln!(page, "\nA cursor has at most {} positions.", grouped(MAX_PARTITIONS as u64));
+    page
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_lists_the_limits() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
+        if std::env::var_os("LEFTFOLD_WRITE_DOCUMENTS").is_some() {
+            std::fs::write(path, super::limits_document()).unwrap();
+        }
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        let sentence = "make it again: LEFTFOLD_WRITE_DOCUMENTS=1 cargo test -p leftfold-server";
+        assert!(page == super::limits_document(), "docs/limits.md is not up to date; {sentence}");
+        assert!(!page.contains("HTTP 500"), "a code in it is unknown");
+    }
+}
