@@ -40,9 +40,12 @@ fn appends_and_reads_back() {
         conflict.trim(),
         "error[wrong_version]: stream order-1 was expected to have no events, but its last version is 0"
     );
+    let broken = stderr(data, &["append", "order-1", "Paid", "{bad json"]);
+    assert!(broken.starts_with("error[data_invalid]") && broken.contains("--raw"), "{broken}");
+    stdout(data, &["append", "bytes-1", "Paid", "{bad json", "--raw"]);
     stdout(data, &["append", "order-1", "Paid", "not json", "--expect", "0"]);
 
-    let events = lines(&stdout(data, &["read", "tag:customer=42 or type:Paid"]));
+    let events = lines(&stdout(data, &["read", "tag:customer=42 or stream:order-1"]));
     let mut first = events[0].clone();
     assert!(first["commit_time"].as_str().unwrap().starts_with("20"));
     first.as_object_mut().unwrap().remove("commit_time");

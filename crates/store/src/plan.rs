@@ -21,8 +21,26 @@ pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&Query) -> Option
             Plan { exact: postings.is_some(), postings }
         }
         Query::Is(field, values) => is(*field, values, keys),
-        Query::And(queries) => and(queries.iter().map(|query| plan(query, keys, index))),
+        Query::And(queries) => {
+            // The narrowest key leads: by it a named index or a subscription is found.
+            let mut queries: Vec<_> = queries.iter().collect();
+            queries.sort_by_key(|query| breadth(query));
+            and(queries.into_iter().map(|query| plan(query, keys, index)))
+        }
         Query::Or(queries) => or(queries.iter().map(|query| plan(query, keys, index))),
+    }
+}
+
+/// Guesses how many events a part of a conjunction selects: the fewer, the smaller.
+fn breadth(query: &Query) -> u8 {
+    match query {
+        Query::Is(Field::Stream | Field::Tag | Field::Correlation, _) => 0,
+        Query::Index(_) | Query::Partition(_) => 1,
+        Query::Is(Field::Type, _) => 2,
+        Query::And(all) => all.iter().map(breadth).min().unwrap_or(4),
+        Query::Or(any) => any.iter().map(breadth).max().unwrap_or(4),
+        Query::Is(Field::Category, _) => 3,
+        Query::All | Query::Not(_) | Query::During(_) => 4,
     }
 }
 

@@ -75,7 +75,9 @@ mod tests {
             assert!(!is_json(data.as_bytes()).unwrap(), "{data}");
         }
         for data in ["{bad json", "{\"a\": 1", " [1,]", "\"open", "{}{}"] {
-            assert!(is_json(data.as_bytes()).unwrap_err().to_string().contains("--raw"), "{data}");
+            let error = is_json(data.as_bytes()).unwrap_err();
+            assert_eq!(leftfold::Coded::code(&error), "data_invalid", "{data}");
+            assert!(error.to_string().contains("--raw"), "{data}");
         }
     }
 }

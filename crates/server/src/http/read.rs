@@ -211,7 +211,8 @@ pub(super) async fn read_event(
             format!("there is no event to be read at position {position}"),
         )
     };
-    let read = Read::forward(Query::All).including(Point::Position(position)).limit(1);
+    // Backward, so that a position ahead of the store is no error of its own.
+    let read = Read::backward(Query::All).including(Point::Position(position)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.position() == position).ok_or_else(unknown)?;
     caller.may_see(&event).map_err(|_| unknown())?;
@@ -236,7 +237,7 @@ pub(super) async fn read_version(
 ) -> Result<Response, Problem> {
     caller.may_read_stream(&stream)?;
     let read =
-        Read::forward(Query::stream(stream.clone())).including(Point::Version(version)).limit(1);
+        Read::backward(Query::stream(stream.clone())).including(Point::Version(version)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.version() == version).ok_or_else(|| {
         let message =
