@@ -9,7 +9,9 @@ use crate::error::{AppendError, ReadError};
 use crate::event_store::{EventStore, Subscription};
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
-use crate::read::{Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::read::{
+    CheckpointInfo, Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+};
 use crate::retention::{Retention, RetentionRule};
 
 /// A future on the heap.
@@ -87,6 +89,13 @@ pub trait ErasedStore: Send + Sync {
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), AppendError>>;
+
+    /// Calls [`EventStore::checkpoints`].
+    fn erased_checkpoints<'a>(
+        &'a self,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<CheckpointInfo>, ReadError>>;
 
     /// Calls [`EventStore::retention_rules`].
     fn erased_retention_rules<'a>(&'a self)
@@ -197,6 +206,14 @@ impl<T: EventStore<Subscription: 'static>> ErasedStore for T {
         Box::pin(self.drop_retention_rule(name))
     }
 
+    fn erased_checkpoints<'a>(
+        &'a self,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<CheckpointInfo>, ReadError>> {
+        Box::pin(self.checkpoints(after, limit))
+    }
+
     fn erased_retention_rules<'a>(
         &'a self,
     ) -> BoxFuture<'a, Result<Vec<RetentionRule>, ReadError>> {
@@ -263,6 +280,14 @@ macro_rules! event_store_for {
 
             async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
                 self.erased_checkpoint(name).await
+            }
+
+            async fn checkpoints(
+                &self,
+                after: Option<String>,
+                limit: usize,
+            ) -> Result<Vec<CheckpointInfo>, ReadError> {
+                self.erased_checkpoints(after, limit).await
             }
 
             async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {

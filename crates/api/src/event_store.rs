@@ -5,7 +5,9 @@ use crate::cursor::Cursor;
 use crate::error::{AppendError, ReadError};
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
-use crate::read::{Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::read::{
+    CheckpointInfo, Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+};
 use crate::retention::{Retention, RetentionRule};
 
 /// An event store: embedded, or at the other end of a network.
@@ -52,6 +54,13 @@ pub trait EventStore: Send + Sync {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<Cursor>, ReadError>> + Send;
+
+    /// Lists checkpoints by name: those after a name, at most this many.
+    fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<CheckpointInfo>, ReadError>> + Send;
 
     /// Sets the retention of a stream and replaces the one before.
     fn set_retention(

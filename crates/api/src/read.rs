@@ -210,3 +210,12 @@ pub struct StreamsPage {
     /// Whether more streams follow.
     pub more: bool,
 }
+
+/// A checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointInfo {
+    /// Its name.
+    pub name: String,
+    /// Its cursor.
+    pub cursor: Cursor,
+}

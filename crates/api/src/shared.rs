@@ -9,7 +9,7 @@ use crate::error::{AppendError, ReadError};
 use crate::event_store::EventStore;
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
-use crate::read::{From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::read::{CheckpointInfo, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
 use crate::retention::{Retention, RetentionRule};
 
 macro_rules! forward {
@@ -63,6 +63,10 @@ macro_rules! forward {
 
             fn drop_retention_rule(&self, name: &str) -> impl Future<Output = Result<(), AppendError>> + Send {
                 (**self).drop_retention_rule(name)
+            }
+
+            fn checkpoints(&self, after: Option<String>, limit: usize) -> impl Future<Output = Result<Vec<CheckpointInfo>, ReadError>> + Send {
+                (**self).checkpoints(after, limit)
             }
 
             fn retention_rules(&self) -> impl Future<Output = Result<Vec<RetentionRule>, ReadError>> + Send {

@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Subscribe(Subscribe),
     /// List the streams.
     Streams(Streams),
+    /// List the checkpoints by name.
+    Checkpoints,
     /// Define, drop, show and list named indexes.
     #[command(after_help = index::HELP)]
     Index(Index),

@@ -1,8 +1,9 @@
 use leftfold::client::{Client, RemoteSubscription};
 use leftfold::{
-    Append, AppendError, Appended, Cursor, Delivery, Embedded, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options, Page, Query, Read, ReadError,
-    Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Embedded, EventStore,
+    Expected, From, IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options, Page, Query,
+    Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe,
+    Subscription,
 };
 
 use crate::args::Location;
@@ -112,6 +113,14 @@ impl EventStore for Store {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         either!(self, checkpoint(name))
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        either!(self, checkpoints(after, limit))
     }
 
     async fn set_retention(&self, stream: &str, retention: Retention) -> Result<(), AppendError> {

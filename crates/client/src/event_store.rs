@@ -1,7 +1,7 @@
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
-    Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
+    Streams, StreamsPage, Subscribe,
 };
 use leftfold_wire::{append_page, cursor, optional_cursor, v1};
 use tonic::Status;
@@ -107,6 +107,20 @@ impl EventStore for Client {
 
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         change!(self, drop_rule, Usual, v1::DropRuleRequest { name: name.to_owned() })
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        let request =
+            v1::ListCheckpointsRequest { after: after.unwrap_or_default(), limit: limit as u64 };
+        let found = ask!(self, list_checkpoints, request)?.checkpoints;
+        let info = |found: v1::Checkpoint| {
+            Ok(CheckpointInfo { cursor: cursor(&found.cursor)?, name: found.name })
+        };
+        found.into_iter().map(info).collect()
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {

@@ -2,9 +2,9 @@
 
 use crate::embedded::{Embedded, LiveSubscription, WriteThread};
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
-    Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
+    Streams, StreamsPage, Subscribe,
 };
 
 /// The blocking calls of an embedded store. Each does what the call of the same name in [`EventStore`]
@@ -80,6 +80,15 @@ impl<'a> Blocking<'a> {
     /// Removes a retention rule.
     pub fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         pollster::block_on(EventStore::drop_retention_rule(self.store, name))
+    }
+
+    /// Lists checkpoints by name: those after a name, at most this many.
+    pub fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        pollster::block_on(EventStore::checkpoints(self.store, after, limit))
     }
 
     /// Returns the retention rules, ordered by name.

@@ -1,7 +1,7 @@
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
-    Subscribe, names,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
+    Streams, StreamsPage, Subscribe, names,
 };
 use leftfold_store::Embedded;
 
@@ -68,6 +68,20 @@ impl EventStore for Partitioned {
 
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         self.drop_rule(name).await
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        let mut all = Vec::new();
+        for store in self.partitions() {
+            all.extend(store.checkpoints(after.clone(), limit).await?);
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.truncate(limit);
+        Ok(all)
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {

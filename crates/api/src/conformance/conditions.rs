@@ -209,6 +209,24 @@ mod promises {
         assert_eq!(won.into_inner().unwrap(), vec![1; ROUNDS as usize]);
         assert_eq!(found(store, "stream:cart-1").await.len() as u64, ROUNDS);
     }
+
+    pub async fn checkpoints_are_listed_by_name(store: &impl EventStore) {
+        assert_eq!(store.checkpoints(None, 10).await.unwrap(), []);
+        let to = put(store, "a-1", &[1]).await.cursor;
+        for name in ["readers/2", "mails", "readers/10"] {
+            let moved = CheckpointMove { name: name.into(), expected: None, to: to.clone() };
+            done(store, Append::new().checkpoint(moved)).await;
+        }
+        let names = async |after: Option<&str>, limit| {
+            let found = store.checkpoints(after.map(str::to_owned), limit).await.unwrap();
+            assert!(found.iter().all(|found| found.cursor == to));
+            found.into_iter().map(|found| found.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None, 10).await, ["mails", "readers/10", "readers/2"]);
+        assert_eq!(names(None, 2).await, ["mails", "readers/10"]);
+        assert_eq!(names(Some("readers/10"), 2).await, ["readers/2"]);
+        assert_eq!(names(Some("m"), 1).await, ["mails"]);
+    }
 }
 
 pub use promises::*;

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, Delivery, EventStore, Expected, Failure, From,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Recorded, Retention, RetentionRule,
-    StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, EventStore, Expected, Failure,
+    From, IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Recorded, Retention,
+    RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 use leftfold_io::fake::SeededRandom;
 use leftfold_store::{Embedded, LiveSubscription};
@@ -157,6 +157,14 @@ impl EventStore for SimStore {
 
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         self.embedded.drop_retention_rule(name).await
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        self.embedded.checkpoints(after, limit).await
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {

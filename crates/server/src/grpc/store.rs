@@ -1,4 +1,6 @@
-use leftfold_api::{Append, EventStore, IndexDefinition, Query, Read, Streams, Subscribe};
+use leftfold_api::{
+    Append, CheckpointInfo, EventStore, IndexDefinition, Query, Read, Streams, Subscribe,
+};
 use leftfold_wire::EventForm;
 use leftfold_wire::v1::store_server::Store;
 use leftfold_wire::v1::{self, Done};
@@ -97,6 +99,24 @@ impl Store for Service {
         let cursor = self.state.store.checkpoint(&request.name).await.map_err(status::read)?;
         let cursor = cursor.map(|cursor| cursor.to_bytes().to_vec().into());
         Ok(Response::new(v1::GetCheckpointResponse { cursor }))
+    }
+
+    async fn list_checkpoints(
+        &self,
+        request: Request<v1::ListCheckpointsRequest>,
+    ) -> Answer<v1::ListCheckpointsResponse> {
+        let (caller, request) = self.ask(request).await?;
+        caller.may_list(None).map_err(status::denied)?;
+        let after = Some(request.after).filter(|after| !after.is_empty());
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let found = self.state.store.checkpoints(after, limit).await.map_err(status::read)?;
+        let checkpoint = |found: CheckpointInfo| v1::Checkpoint {
+            cursor: found.cursor.to_bytes().into(),
+            name: found.name,
+        };
+        let checkpoints = found.into_iter().map(checkpoint).collect();
+        Ok(Response::new(v1::ListCheckpointsResponse { checkpoints }))
     }
 
     async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {

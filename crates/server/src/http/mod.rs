@@ -49,6 +49,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(named::set_rule, named::drop_rule))
         .routes(routes!(named::list_indexes))
         .routes(routes!(named::describe_index, named::define_index, named::drop_index))
+        .routes(routes!(named::list_checkpoints))
         .routes(routes!(named::get_checkpoint, append::move_checkpoint))
         .routes(routes!(admin::head))
         .routes(routes!(admin::stat))

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, Query, RetentionRule};
+use leftfold_api::{CheckpointInfo, EventStore, Query, RetentionRule};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::extract::{JsonBody, PathParams, RequestCaller};
-use super::json::answer::{CursorAnswer, IndexAnswer, IndexesAnswer, RuleAnswer, RulesAnswer};
+use super::extract::{JsonBody, PathParams, QueryParams, RequestCaller};
+use super::json::answer::{
+    CheckpointAnswer, CheckpointsAnswer, CursorAnswer, IndexAnswer, IndexesAnswer, RuleAnswer,
+    RulesAnswer,
+};
 use super::json::request::{IndexDefinition, Rule};
 use super::problem::Problem;
 use crate::access::Scope;
@@ -133,6 +138,45 @@ pub(super) async fn drop_index(
     let change = caller.may_manage(Scope::Indexes, &format!("drop an index: {name}"))?;
     change.make(state.store.drop_index(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Checkpoints of a page, where the request does not say how many.
+const CHECKPOINTS: usize = 1_000;
+
+/// Which checkpoints.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CheckpointsParams {
+    /// Only those after this name: the last of the page before.
+    after: Option<String>,
+    /// The most checkpoints of the page; 1,000 if not given.
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// List the checkpoints by name.
+#[utoipa::path(
+    get, path = "/v1/checkpoints", tag = "checkpoints", operation_id = "list_checkpoints",
+    params(CheckpointsParams),
+    responses((status = 200, description = "A page of checkpoints", body = CheckpointsAnswer))
+)]
+pub(super) async fn list_checkpoints(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    QueryParams(params): QueryParams<CheckpointsParams>,
+) -> Result<Json<CheckpointsAnswer>, Problem> {
+    caller.may_list(None)?;
+    let limit = params.limit.unwrap_or(CHECKPOINTS);
+    if limit == 0 {
+        return Err(Problem::new("limit_invalid", "a page of 0 checkpoints: ask for at least 1"));
+    }
+    let found = state.store.checkpoints(params.after, limit).await?;
+    let answer = |found: CheckpointInfo| CheckpointAnswer {
+        checkpoint: found.name,
+        cursor: found.cursor.to_string(),
+    };
+    Ok(Json(CheckpointsAnswer { checkpoints: found.into_iter().map(answer).collect() }))
 }
 
 /// Get the cursor of a checkpoint.

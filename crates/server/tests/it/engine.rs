@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From, IndexDefinition,
-    IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention, RetentionRule,
-    ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
+    CheckpointInfo, Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From,
+    IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention,
+    RetentionRule, ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -119,6 +119,14 @@ impl EventStore for HookedEngine {
 
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         self.counted().drop_retention_rule(name).await
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        self.counted().checkpoints(after, limit).await
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use leftfold_api::{Cursor, ReadError, RetentionRule, names};
+use leftfold_api::{CheckpointInfo, Cursor, ReadError, RetentionRule, names};
 use leftfold_index::Key;
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
@@ -39,6 +40,18 @@ impl Definitions {
     pub(crate) fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         names::check("checkpoint", name)?;
         Ok(self.checkpoints.read().get(name).cloned())
+    }
+
+    /// Returns the checkpoints after a name, in the order of their names.
+    pub(crate) fn checkpoints_after(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Vec<CheckpointInfo> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let checkpoints = self.checkpoints.read();
+        let found = checkpoints.range((from, Bound::Unbounded)).take(limit);
+        found.map(|(name, to)| CheckpointInfo { name: name.clone(), cursor: to.clone() }).collect()
     }
 
     /// Returns the retention rules, ordered by name.

@@ -1,8 +1,8 @@
 use super::{Embedded, LiveSubscription};
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
-    Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
+    Streams, StreamsPage, Subscribe,
 };
 
 impl EventStore for Embedded {
@@ -43,6 +43,14 @@ impl EventStore for Embedded {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Cursor>, ReadError> {
         self.core.definitions.checkpoint(name)
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        Ok(self.core.definitions.checkpoints_after(after, limit.min(self.core.limits.page_events)))
     }
 
     async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {

@@ -85,6 +85,23 @@ pub(crate) struct CursorAnswer {
     pub(crate) cursor: String,
 }
 
+/// A checkpoint.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckpointAnswer {
+    /// Its name.
+    pub(crate) checkpoint: String,
+    /// Its cursor.
+    #[schema(pattern = "^([0-9a-f]{2}){13,}$")]
+    pub(crate) cursor: String,
+}
+
+/// Checkpoints, by name.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckpointsAnswer {
+    /// The checkpoints.
+    pub(crate) checkpoints: Vec<CheckpointAnswer>,
+}
+
 /// An ordinal.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OrdinalAnswer {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leftfold_api::{
-    Append, AppendError, Appended, Coded, Cursor, Delivery, Direction, Engine, EventStore,
-    Expected, From, IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError,
-    Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, CheckpointInfo, Coded, Cursor, Delivery, Direction, Engine,
+    EventStore, Expected, From, IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read,
+    ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 use leftfold_server::{RunningServer, Server};
 use reqwest::{Client, Method, RequestBuilder};
@@ -225,6 +225,22 @@ impl EventStore for HttpStore {
     async fn drop_retention_rule(&self, name: &str) -> Result<(), AppendError> {
         let path = format!("/v1/retention-rules/{}", segment(name));
         self.change(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    async fn checkpoints(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CheckpointInfo>, ReadError> {
+        let limit = limit.min(10_000).to_string();
+        let mut parameters = vec![("limit", limit)];
+        parameters.extend(after.map(|after| ("after", after)));
+        let answer = value(&self.get("/v1/checkpoints", &parameters).await?);
+        let info = |found: &serde_json::Value| CheckpointInfo {
+            name: found["checkpoint"].as_str().unwrap().to_owned(),
+            cursor: found["cursor"].as_str().unwrap().parse().unwrap(),
+        };
+        Ok(answer["checkpoints"].as_array().unwrap().iter().map(info).collect())
     }
 
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {

@@ -31,6 +31,7 @@ macro_rules! passed_on {
 
 passed_on! {
     append(append: Append) -> Result<Appended, AppendError>;
+    checkpoints(after: Option<String>, limit: usize) -> Result<Vec<leftfold_api::CheckpointInfo>, ReadError>;
     read(read: Read) -> Result<Page, ReadError>;
     subscribe(subscribe: Subscribe) -> Result<LiveSubscription, ReadError>;
     head() -> Result<Cursor, ReadError>;
