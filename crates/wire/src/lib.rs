@@ -24,6 +24,9 @@ mod read;
 mod settings;
 mod subscribe;
 
+/// The descriptors of the protocol's files, encoded: for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 pub use append::{answer, result};
 pub use codec::{WireCodec, WireDecoder, WireEncoder, decode};
 pub use event::recorded;

@@ -127,3 +127,49 @@ fn records_that_a_client_does_not_read_come_as_fields() {
         assert!(!comes_packed(&mut client, Some(older)).await);
     });
 }
+
+/// What load balancers and generic clients ask first.
+#[test]
+fn tells_its_health_and_describes_itself() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+    let served = Served::fresh();
+    RUNTIME.block_on(async {
+        let endpoint = Endpoint::from_shared(url(served.address())).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        let mut health = HealthClient::new(channel.clone());
+        for service in ["", "leftfold.v1.Store"] {
+            let request = HealthCheckRequest { service: service.to_owned() };
+            assert_eq!(health.check(request.clone()).await.unwrap().into_inner().status, 1);
+            let mut watched = health.watch(request).await.unwrap().into_inner();
+            assert_eq!(watched.message().await.unwrap().unwrap().status, 1);
+        }
+        let unknown = HealthCheckRequest { service: "other.Service".to_owned() };
+        assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);
+
+        let mut reflection = ServerReflectionClient::new(channel);
+        let ask = async |reflection: &mut ServerReflectionClient<Channel>, question| {
+            let request =
+                ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+            let requests = futures_util::stream::iter([request]);
+            let answers = reflection.server_reflection_info(requests).await.unwrap();
+            let answer: ServerReflectionResponse =
+                answers.into_inner().message().await.unwrap().unwrap();
+            answer.message_response.unwrap()
+        };
+        let listed = ask(&mut reflection, MessageRequest::ListServices(String::new())).await;
+        let MessageResponse::ListServicesResponse(listed) = listed else { panic!("{listed:?}") };
+        let names: Vec<_> = listed.service.into_iter().map(|service| service.name).collect();
+        for service in ["leftfold.v1.Store", "leftfold.v1.Admin", "grpc.health.v1.Health"] {
+            assert!(names.iter().any(|name| name == service), "{service} of {names:?}");
+        }
+        let symbol = MessageRequest::FileContainingSymbol("leftfold.v1.Store.Append".to_owned());
+        let found = ask(&mut reflection, symbol).await;
+        assert!(matches!(found, MessageResponse::FileDescriptorResponse(_)), "{found:?}");
+    });
+}

@@ -7,6 +7,7 @@
 
 mod admin;
 mod appends;
+mod health;
 mod reading;
 mod status;
 mod store;
@@ -24,17 +25,34 @@ use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
 
+use self::health::HealthService;
 use crate::access::{AppendPermit, Caller, Credentials, Denial, Origin};
 use crate::state::{BODY_UNIT, LongLived, State, SubscriptionProgress};
 
 /// The routes of the gRPC services.
 pub(crate) fn router(state: Arc<State>) -> Router {
+    let health = HealthServer::new(HealthService { state: state.clone() });
     let service = Service { state };
     let limit = service.state.config.body_bytes.get();
     let store = StoreServer::new(service.clone()).max_decoding_message_size(limit);
     let admin = AdminServer::new(service).max_decoding_message_size(limit);
-    Router::new()
+    let described = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(leftfold_wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let router = match described.build_v1() {
+        Ok(reflection) => {
+            Router::new().route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection)
+        }
+        // The descriptors are built in, and a test reads them.
+        Err(error) => {
+            tracing::error!(%error, "the protocol can't be described");
+            Router::new()
+        }
+    };
+    router
+        .route_service("/grpc.health.v1.Health/{method}", health)
         .route_service("/leftfold.v1.Store/{method}", store.max_encoding_message_size(usize::MAX))
         .route_service("/leftfold.v1.Admin/{method}", admin)
 }
