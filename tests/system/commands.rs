@@ -328,6 +328,10 @@ fn says_what_is_kept_deletes_scavenges_and_packs() {
 
     stdout(data, &["delete", "order-1", "--expect", "3"]);
     stdout(data, &["delete", "cart-2", "--tombstone"]);
+    let kept = lines(&stdout(data, &["streams", "--category", "cart"]));
+    let of = |name: &str| kept.iter().find(|stream| stream["stream"] == name).unwrap();
+    assert_eq!(of("cart-2")["tombstoned"], json!(true));
+    assert_eq!(of("cart-1")["tombstoned"], json!(false));
     assert_eq!([count("stream:order-1"), count("stream:cart-2")], [0, 0]);
     let refused = stderr(data, &["append", "cart-2", "Changed"]);
     assert!(refused.starts_with("error[stream_tombstoned]: stream cart-2"), "{refused}");
