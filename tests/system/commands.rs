@@ -187,6 +187,7 @@ fn a_second_process_is_told_that_the_store_is_open() {
     let refused = stderr(data, &["append", "a-1", "Second"]);
     assert!(refused.starts_with("error[store_locked]:"), "{refused}");
     assert!(refused.contains("is open in another process; close that one first"), "{refused}");
+    assert!(refused.contains("--server URL"), "{refused}");
     drop(follower);
     stdout(data, &["append", "a-1", "Second", "--expect", "0"]);
 }

@@ -105,6 +105,19 @@ pub struct Stat {
     pub clock_behind_micros: u64,
 }
 
+/// Returns a warning if the clock is behind the last commit time by more than clocks are corrected by all the
+/// time: it was set back, or was ahead once.
+pub fn clock_warning(behind_micros: u64) -> Option<String> {
+    const TOLERATED_MICROS: u64 = 1_000_000;
+    (behind_micros > TOLERATED_MICROS).then(|| {
+        let seconds = behind_micros / 1_000_000;
+        format!(
+            "the clock is {seconds} s behind the last commit time: until it is reached, all appends get that \
+             commit time"
+        )
+    })
+}
+
 /// What a store has counted since it was opened.
 #[derive(Debug, Clone)]
 pub struct Meters {
@@ -162,4 +175,16 @@ pub struct BackupReport {
     /// The number of index files that are missing or damaged and so not in the backup. Opening the restored
     /// store makes them again from the log.
     pub files_left_out: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warns_of_a_clock_that_is_behind_by_more_than_a_correction() {
+        assert_eq!([0, 1_000_000].map(clock_warning), [None, None]);
+        let warning = clock_warning(3_600_000_000).unwrap();
+        assert!(warning.starts_with("the clock is 3600 s behind"), "{warning}");
+    }
 }

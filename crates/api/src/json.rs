@@ -2,6 +2,12 @@
 /// page that contains one would be unreadable for them.
 pub const MAX_JSON_DEPTH: usize = 128;
 
+/// Whether a media type is JSON, or one that is written in JSON.
+pub fn is_json_type(media_type: &str) -> bool {
+    let name = media_type.split(';').next().unwrap_or("").trim();
+    name.eq_ignore_ascii_case("application/json") || name.to_ascii_lowercase().ends_with("+json")
+}
+
 /// Whether JSON has more nested arrays and objects than [`MAX_JSON_DEPTH`]. Bytes that are not JSON may get
 /// any answer.
 pub fn is_too_deep(json: &[u8]) -> bool {

@@ -29,7 +29,7 @@ pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
     Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
-    ScavengeReport, Stat,
+    ScavengeReport, Stat, clock_warning,
 };
 pub use erased::{BoxFuture, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};
@@ -38,7 +38,7 @@ pub use event_store::{EventStore, Subscription};
 pub use index::{
     IndexDefinition, IndexInfo, MAX_INDEX_PARTITIONS, PartitionKey, Partitioning, murmur2,
 };
-pub use json::{MAX_JSON_DEPTH, is_too_deep};
+pub use json::{MAX_JSON_DEPTH, is_json_type, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use partitions::partition_of;

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use leftfold_api::Engine;
-use leftfold_api::{AppendError, Coded};
+use leftfold_api::{AppendError, Coded, Engine, clock_warning};
 use leftfold_io::{Clock, SystemClock};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -15,7 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::access::{Access, Secret};
 use crate::config::Config;
-use crate::http::{HttpProtocol, clock_warning};
+use crate::http::HttpProtocol;
 use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
 use crate::state::State;
 use crate::{grpc, http};

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use leftfold::clock_warning;
 use serde_json::json;
 
 use crate::args::Location;
@@ -46,12 +47,8 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     if let Some(failure) = stat.maintenance_failure {
         eprintln!("warning: maintenance in the background failed: {failure}");
     }
-    if stat.clock_behind_micros > 1_000_000 {
-        let seconds = stat.clock_behind_micros / 1_000_000;
-        eprintln!(
-            "warning: the clock is {seconds} s behind the last commit time: until then, all appends get \
-             that commit time"
-        );
+    if let Some(warning) = clock_warning(stat.clock_behind_micros) {
+        eprintln!("warning: {warning}");
     }
     Ok(ExitCode::SUCCESS)
 }

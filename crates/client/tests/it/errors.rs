@@ -24,6 +24,19 @@ fn an_invalid_url_is_refused() {
     }
 }
 
+/// A first connection waits for no server to come: whoever starts the client learns it at once.
+#[test]
+fn connecting_to_a_server_that_does_not_run_fails_at_once() {
+    let mut served = Served::fresh();
+    let address = served.address();
+    served.stop();
+    let started = std::time::Instant::now();
+    let refused = block_on(Client::connect(url(address))).err().unwrap();
+    assert_eq!(refused.code(), "server_unreachable");
+    assert!(!refused.to_string().contains("https://"), "{refused}");
+    assert!(started.elapsed() < Duration::from_secs(15), "it tried for the whole timeout of 30 s");
+}
+
 #[test]
 fn an_unreachable_server_is_an_error_within_the_timeout() {
     let mut served = Served::fresh();

@@ -27,6 +27,9 @@ fn trusts_the_ca_that_it_is_given_and_no_other() {
     let stranger = Client::builder(&url).ca_file(other_ca).unwrap().timeout(brief).connect();
     let refused = block_on(stranger).err().unwrap();
     assert_eq!(refused.code(), "server_unreachable");
+    let plain = url.replace("https://", "http://");
+    let refused = block_on(Client::connect(plain)).err().unwrap().to_string();
+    assert!(refused.contains("if the server expects TLS, write https:// in its URL"), "{refused}");
     let missing = Client::builder(&url).ca_file(dirs[0].path().join("none.pem")).err().unwrap();
     assert_eq!(missing.code(), "tls_invalid");
     let garbage = Client::builder(&url).ca("nothing").timeout(brief).connect();

@@ -134,13 +134,7 @@ fn too_large(state: &State) -> Problem {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    is_json_type(value)
-}
-
-/// Returns whether a media type is JSON, or one that is written in JSON.
-pub(super) fn is_json_type(media_type: &str) -> bool {
-    let name = media_type.split(';').next().unwrap_or("").trim();
-    name.eq_ignore_ascii_case("application/json") || name.to_ascii_lowercase().ends_with("+json")
+    leftfold_api::is_json_type(value)
 }
 
 /// Returns whether the client accepts an answer of a media type.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::EventStore;
+use leftfold_api::{EventStore, clock_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,17 +50,4 @@ pub(super) async fn ready(
     state.store.head().await?;
     let warnings = clock_warning(state.store.meters().clock_behind_micros).into_iter().collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
-}
-
-/// Returns a warning if the clock is behind the last commit time: it was set back, or was ahead once.
-pub(crate) fn clock_warning(micros: u64) -> Option<String> {
-    /// Clocks are corrected by less than this all the time.
-    const TOLERATED_MICROS: u64 = 1_000_000;
-    (micros > TOLERATED_MICROS).then(|| {
-        let seconds = micros / 1_000_000;
-        format!(
-            "the clock is {seconds} s behind the last commit time: until then, all appends get that \
-             commit time"
-        )
-    })
 }

@@ -7,7 +7,6 @@ mod connection;
 mod errors;
 mod extract;
 mod health;
-pub(crate) use health::clock_warning;
 mod json;
 mod named;
 mod openapi;

@@ -191,16 +191,17 @@ impl Feed {
     ) -> mpsc::Receiver<T> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            // The part before is taken when the channel has room again.
-            let mut pieces = 1;
+            // The channel has room again when the reader is done with the part before the last one and takes
+            // the last one.
+            let mut pieces = [1, 1];
             loop {
                 let next = tokio::select! {
                     next = self.next() => next,
                     () = sender.closed() => return,
                 };
                 let is_end = next.is_err();
-                let within = self.state.config.write_time.saturating_mul(pieces);
-                pieces = next.as_ref().map_or(1, Part::pieces);
+                let within = self.state.config.write_time.saturating_mul(pieces[0].max(pieces[1]));
+                pieces = [pieces[1], next.as_ref().map_or(1, Part::pieces)];
                 let sent = sender.send_timeout(translate(next), within).await;
                 if is_end || sent.is_err() {
                     return;

@@ -204,12 +204,19 @@ async fn a_slow_but_steady_subscriber_is_not_cut_off() {
         let events: Vec<_> = (0..2).map(|_| json!({"type": "T", "data": text})).collect();
         served.post("/v1/streams/a/events", json!({ "events": events })).await;
     }
+    // One that takes several times the limit, and small ones behind it.
+    let large = json!({"events": [{"type": "T", "data": "x".repeat(2 << 20)}]});
+    served.post("/v1/streams/a/events", large).await;
+    for _ in 0..4 {
+        let small = json!({"events": [{"type": "T", "data": "x".repeat(20 << 10)}]});
+        served.post("/v1/streams/a/events", small).await;
+    }
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let mut stream = socket.connect(served.running.local_addr()).await.unwrap();
     stream.write_all(b"GET /v1/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let (mut taken, mut buffer) = (0, vec![0; 32 << 10]);
-    while taken < 20 * (250 << 10) {
+    while taken < 20 * (250 << 10) + (2 << 20) + 4 * (20 << 10) {
         let read = stream.read(&mut buffer).await.unwrap();
         assert!(read > 0, "cut off after {taken} bytes");
         taken += read;

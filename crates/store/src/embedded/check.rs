@@ -1,5 +1,6 @@
-//! The caller's half of an append: checks a draft against the durable head, on the caller's thread. It
-//! may read any number of files.
+//! The caller's half of an append: checks a draft against the durable head, in turns: the first
+//! on the caller's thread, further ones, for broad conditions, on those of the reader pool. It may read any
+//! number of files.
 
 use leftfold_index::Order;
 

@@ -19,7 +19,7 @@ use leftfold_api::names;
 use leftfold_api::record::{self, EventHeader, Layout};
 use leftfold_api::{
     Append, CheckpointMove, Cursor, Expected, Facts, Invalid, MAX_JSON_DEPTH, NewEvent, Query,
-    is_too_deep,
+    is_json_type, is_too_deep,
 };
 
 /// The author of an append.
@@ -272,7 +272,9 @@ impl Core {
         if let Some(time) = event.event_time {
             time.checked()?;
         }
-        if is_too_deep(&event.metadata) || (is_json(event) && is_too_deep(&event.data)) {
+        if is_too_deep(&event.metadata)
+            || (is_json_type(&event.content_type) && is_too_deep(&event.data))
+        {
             let message = format!(
                 "the JSON of an event has at most {MAX_JSON_DEPTH} nested arrays and objects; this has \
                  more"
@@ -285,10 +287,6 @@ impl Core {
         }
         Ok(size)
     }
-}
-
-fn is_json(event: &NewEvent) -> bool {
-    event.content_type.contains("json")
 }
 
 /// The facts of an event that is not written yet.

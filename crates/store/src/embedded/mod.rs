@@ -267,10 +267,12 @@ impl Embedded {
         &self,
         mut draft: Box<Draft>,
     ) -> Result<(Box<Draft>, Result<CheckOutcome, AppendError>), Failure> {
-        let has_threads = self.maintenance.has_threads();
-        let turn = if has_threads { Turn::short() } else { Turn::endless() };
-        let checked = self.core.check(&mut draft, turn);
+        let checked = self.core.check(&mut draft, Turn::short());
         if !matches!(checked, Ok(CheckOutcome::Unfinished)) {
+            return Ok((draft, checked));
+        }
+        if !self.maintenance.has_threads() {
+            let checked = self.core.check(&mut draft, Turn::endless());
             return Ok((draft, checked));
         }
         let (core, mut checking) = (self.core.clone(), Some(draft));

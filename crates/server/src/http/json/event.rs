@@ -2,12 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leftfold_api::Recorded;
+use leftfold_api::{Recorded, is_json_type};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-
-use crate::http::extract::is_json_type;
 
 /// An event as it is stored.
 #[derive(Serialize, ToSchema)]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use leftfold_api::{
     Append, BYTES, CheckpointMove, Cursor, Expected, JSON, NewEvent, Query, Retention, Timestamp,
+    is_json_type,
 };
 use serde::de::{Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,7 +16,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::guard::{self, Element, Totals};
-use crate::http::extract::is_json_type;
 use crate::http::problem::Problem;
 
 /// Reads a value that is there, null among them.
