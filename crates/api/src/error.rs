@@ -2,6 +2,7 @@
 //! store are three different types.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 use thiserror::Error;
 
@@ -58,7 +59,7 @@ pub enum Failure {
         /// What is wrong with the record.
         what: &'static str,
     },
-    /// The disk is full. The store writes nothing until it is opened again.
+    /// The disk is full. The store tries again, and goes on when there is space.
     #[error("{message}")]
     DiskFull {
         /// The operation, and what to do.
@@ -100,6 +101,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns the failure of an operation on a disk.
+    pub fn of_disk(what: impl Into<String>, error: &io::Error) -> Self {
+        let (what, full) = (what.into(), [ErrorKind::StorageFull, ErrorKind::QuotaExceeded]);
+        match full.contains(&error.kind()) {
+            true => Failure::DiskFull { message: format!("the disk is full ({what}): free space") },
+            false => Failure::Disk { what, message: error.to_string() },
+        }
+    }
+
     /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {

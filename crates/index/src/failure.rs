@@ -9,9 +9,7 @@ impl From<IndexError> for Failure {
         let message = error.to_string();
         match error {
             IndexError::Damaged { .. } => Failure::IndexDamaged { message },
-            IndexError::Io { file, source } => {
-                Failure::Disk { what: file, message: source.to_string() }
-            }
+            IndexError::Io { file, source } => Failure::of_disk(file, &source),
             IndexError::Unwritable { file, what } => {
                 Failure::Disk { what: file, message: format!("cannot be written: {what}") }
             }

@@ -119,6 +119,8 @@ impl Catalog {
             length: 0,
             detail: 0,
         };
+        // An attempt that failed, since the disk was full, may have left the file.
+        _ = self.disk.remove(&live.name());
         let file = create_segment(&*self.disk, &live, store_id, commit_floor)?;
         self.manifest.update(|files| {
             files.retain(|file| (file.kind, file.id) != (closed.kind, closed.id));

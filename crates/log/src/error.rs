@@ -97,10 +97,10 @@ impl From<ReadError> for OpenError {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// No space was left for a write.
+    /// No space was left for a write. It is tried again, and appends go on when it has succeeded.
     #[error(
-        "the disk is full ({what}): the append may or may not be found after reopening; free space, \
-         then open the store again"
+        "the disk is full ({what}): the append may or may not be found later; free space, and appends go \
+         on by themselves"
     )]
     DiskFull {
         /// What was being done.
@@ -134,9 +134,8 @@ pub enum WriteError {
 
 impl WriteError {
     pub(crate) fn io(what: &str, source: io::Error) -> Self {
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         let what = what.to_owned();
-        if full.contains(&source.kind()) {
+        if crate::failure::is_full(&source) {
             WriteError::DiskFull { what }
         } else {
             WriteError::Failed { what, source: Arc::new(source) }

@@ -34,11 +34,13 @@ impl From<WriteError> for Failure {
 
 impl From<RewriteError> for Failure {
     fn from(error: RewriteError) -> Self {
-        let disk = |message| Failure::Disk { what: "writing a segment again".to_owned(), message };
+        let what = "writing a segment again";
         match error {
             RewriteError::Read(error) => error.into(),
-            RewriteError::Io(source) => disk(source.to_string()),
-            RewriteError::NotSealed(_) | RewriteError::Stopped => disk(error.to_string()),
+            RewriteError::Io(source) => Failure::of_disk(what, &source),
+            RewriteError::NotSealed(_) | RewriteError::Stopped => {
+                Failure::Disk { what: what.to_owned(), message: error.to_string() }
+            }
         }
     }
 }
@@ -80,6 +82,7 @@ impl Coded for BackupError {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether there was no space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }

@@ -20,6 +20,8 @@ pub(crate) struct HeadCell {
     position: AtomicU64,
     ticket: AtomicU64,
     closed: Mutex<Option<Option<WriteError>>>,
+    /// Why the writer waits, if it does.
+    stalled: Mutex<Option<WriteError>>,
     changed: Event,
 }
 
@@ -45,6 +47,15 @@ impl HeadCell {
     pub(crate) fn close(&self, failure: Option<WriteError>) {
         self.closed.lock().get_or_insert(failure);
         self.changed.notify(usize::MAX);
+    }
+
+    /// Notes why the writer waits, or that it goes on.
+    pub(crate) fn stall(&self, why: Option<WriteError>) {
+        *self.stalled.lock() = why;
+    }
+
+    pub(crate) fn stalled(&self) -> Option<WriteError> {
+        self.stalled.lock().clone()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -31,15 +31,18 @@ struct Shared {
     reader: SegmentReader,
     head: Arc<HeadCell>,
     meters: Arc<Meters>,
-    roll_request: Arc<RollRequest>,
+    /// To close the open segment though it is not full.
+    roll_request: Arc<Request>,
+    /// To sync what was acknowledged early.
+    sync_request: Arc<Request>,
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
-/// Whether the writer is to close the open segment though it is not full.
+/// Whether the writer is asked for something that it would not do yet.
 #[derive(Debug, Default)]
-pub(crate) struct RollRequest(AtomicBool);
+pub(crate) struct Request(AtomicBool);
 
-impl RollRequest {
+impl Request {
     pub(crate) fn is_made(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -50,6 +53,11 @@ impl RollRequest {
 
     pub(crate) fn withdraw(&self) {
         self.0.store(false, Ordering::Release);
+    }
+
+    /// Withdraws the request; returns whether it was made.
+    pub(crate) fn take(&self) -> bool {
+        self.is_made() && self.0.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -103,6 +111,7 @@ impl Log {
             head: Arc::new(head),
             meters: Arc::default(),
             roll_request: Arc::default(),
+            sync_request: Arc::default(),
             lock: Mutex::new(Some(lock)),
         };
         let log = Log { shared: Arc::new(shared) };
@@ -120,9 +129,15 @@ impl Log {
         self.shared.lock.lock().take();
     }
 
-    /// Returns why the writer has stopped, if it failed.
+    /// Lets the writer sync soon what it has acknowledged early: with its next turn, or when it has had
+    /// nothing to do for a moment.
+    pub fn sync_soon(&self) {
+        self.shared.sync_request.make();
+    }
+
+    /// Returns why the writer has stopped, if it failed, or why it waits: the disk is full.
     pub fn failure(&self) -> Option<WriteError> {
-        self.shared.head.failure()
+        self.shared.head.failure().or_else(|| self.shared.head.stalled())
     }
 
     /// Counts the appends of each batch, which one write and one sync serve.
@@ -258,7 +273,11 @@ impl Log {
         &self.shared.meters
     }
 
-    pub(crate) fn roll_request(&self) -> &Arc<RollRequest> {
+    pub(crate) fn roll_request(&self) -> &Arc<Request> {
         &self.shared.roll_request
+    }
+
+    pub(crate) fn sync_request(&self) -> &Arc<Request> {
+        &self.shared.sync_request
     }
 }

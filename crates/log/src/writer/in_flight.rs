@@ -67,6 +67,11 @@ impl<T> InFlight<T> {
             newest.answers += self.answers.len() - self.submitted;
             self.submitted = self.answers.len();
         }
+        self.take_strays()
+    }
+
+    /// Returns the answers that belong to no batch.
+    pub(super) fn take_strays(&mut self) -> impl Iterator<Item = T> {
         self.answers.drain(self.submitted..)
     }
 

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use leftfold_io::File;
+
 use crate::error::WriteError;
+use crate::failure::is_full;
 use crate::meters::Meters;
 use crate::segment::{OpenBody, Segment};
 
@@ -56,14 +59,9 @@ impl Tail {
         let file = &body_of(&self.segment)?.file;
         let end = self.end + bytes.len() as u64;
         if end > self.allocated {
+            self.allocated = end;
             if bytes.len() < BULK && self.preallocate > 0 {
-                self.allocated = end + self.preallocate;
-                for at in (end..self.allocated).step_by(ZEROS.len()) {
-                    let piece = ZEROS.len().min((self.allocated - at) as usize);
-                    file.write_at(&ZEROS[..piece], at)?;
-                }
-            } else {
-                self.allocated = end;
+                self.allocated = preallocate(&**file, end, self.preallocate)?;
             }
         }
         file.write_at(bytes, self.end)?;
@@ -74,7 +72,11 @@ impl Tail {
     /// Waits until the disk holds all that was written. Readers do not see it before the batch is
     /// confirmed.
     pub fn sync(&mut self) -> Result<(), WriteError> {
-        self.try_sync().map_err(|error| WriteError::io("syncing the log", error))
+        // A full disk is no better than any other failure here: what the disk holds is not known.
+        self.try_sync().map_err(|error| WriteError::Failed {
+            what: "syncing the log".to_owned(),
+            source: Arc::new(error),
+        })
     }
 
     fn try_sync(&mut self) -> io::Result<()> {
@@ -94,6 +96,19 @@ impl Tail {
         body.durable_end.store(end, Ordering::Release);
         Ok(())
     }
+}
+
+/// Writes zeros from here on, as far as the disk has space; returns their end.
+fn preallocate(file: &dyn File, from: u64, bytes: u64) -> io::Result<u64> {
+    let end = from + bytes;
+    for at in (from..end).step_by(ZEROS.len()) {
+        let piece = ZEROS.len().min((end - at) as usize);
+        match file.write_at(&ZEROS[..piece], at) {
+            Err(error) if is_full(&error) => return Ok(at),
+            written => written?,
+        }
+    }
+    Ok(end)
 }
 
 pub(super) fn body_of(segment: &Segment) -> io::Result<&OpenBody> {

@@ -11,12 +11,13 @@ use super::admit::{Admit, Outcome};
 use super::commit::{Batch, Commit, Confirmation, Progress};
 use super::in_flight::{Confirmed, InFlight, Mismatch};
 use super::tail::{Tail, body_of};
+use crate::blocks::Blocks;
 use crate::catalog::{Catalog, SegmentInfo};
 use crate::error::WriteError;
 use crate::format::{FrameHeader, SegmentHeader};
 use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
 use crate::head::{Head, HeadCell};
-use crate::log::{Opened, RollRequest};
+use crate::log::{Opened, Request};
 use crate::manifest::SegmentState;
 use crate::meters::Meters;
 use crate::options::{Compression, LogOptions};
@@ -29,6 +30,9 @@ pub(super) struct Pending<A: Admit> {
 }
 
 type Answer<A> = (oneshot::Sender<Outcome<A>>, Outcome<A>);
+
+/// How long an idle writer waits before it tries again what a full disk has stalled.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// On whose thread a turn runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,8 @@ pub(super) struct Writer<A: Admit, C: Commit> {
     catalog: Arc<Catalog>,
     head: Arc<HeadCell>,
     meters: Arc<Meters>,
-    roll_request: Arc<RollRequest>,
+    roll_request: Arc<Request>,
+    sync_request: Arc<Request>,
     admit: A,
     commit: C,
     tail: Tail,
@@ -64,6 +69,9 @@ pub(super) struct Writer<A: Admit, C: Commit> {
     /// Whether the end of the log is known to be synced only in memory, by no mark on disk.
     mark_due: bool,
     failed: Option<WriteError>,
+    /// The disk was full for a write: of the batch in the buffer or, if there is none, of a new segment.
+    /// Nothing else is admitted until it succeeds.
+    stalled: Option<WriteError>,
     /// A turn has begun and not ended.
     turning: bool,
 }
@@ -92,6 +100,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             head: log.head_cell().clone(),
             meters: log.meters().clone(),
             roll_request: log.roll_request().clone(),
+            sync_request: log.sync_request().clone(),
             admit,
             commit,
             next_position,
@@ -103,6 +112,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             submitted: Submitted { number: 0, ticket: 0, next_position },
             mark_due: end.is_unmarked,
             failed: None,
+            stalled: None,
             turning: false,
         })
     }
@@ -118,9 +128,11 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         } else {
             self.backlog.extend(drafts);
         }
-        if self.failed.is_none() {
-            let done = self.learn_if_awaited().and_then(|()| self.admit_backlog(of));
-            done.unwrap_or_else(|error| self.fail(error));
+        let is_for_writer = self.stalled.is_some() && of == TurnOf::Caller;
+        if self.failed.is_none() && !is_for_writer {
+            let done = self.learn_if_awaited();
+            let done = done.and_then(|()| self.try_again()).and_then(|()| self.admit_backlog(of));
+            done.unwrap_or_else(|error| self.stop(error));
         }
         if let Some(error) = self.failed.clone() {
             self.refuse_all(&error);
@@ -146,7 +158,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
 
     /// How long to wait for work before [`Writer::rest`] is due.
     pub(super) fn patience(&self) -> Duration {
-        let idle = self.options.idle;
+        let idle = match self.stalled {
+            Some(_) => self.options.idle.max(STALLED),
+            None => self.options.idle,
+        };
         self.commit.flush_within().map_or(idle, |within| within.min(idle))
     }
 
@@ -155,8 +170,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     pub(super) fn rest(&mut self) {
         if self.failed.is_none() && !self.turning {
             // What is synced is noted before the segment is left.
-            let done = self.settle().and_then(|()| self.roll_if_told());
-            done.unwrap_or_else(|error| self.fail(error));
+            let done = self.try_again().and_then(|()| self.settle());
+            let done = done.and_then(|()| self.roll_if_told());
+            done.unwrap_or_else(|error| self.stop(error));
         }
         if let Some(error) = self.failed.clone() {
             self.refuse_all(&error);
@@ -193,6 +209,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             self.admit(next)?;
         }
         self.submit()?;
+        if self.sync_request.take() {
+            self.flush()?;
+        }
         match of {
             TurnOf::Writer => self.roll_if_told(),
             TurnOf::Caller => Ok(()),
@@ -242,7 +261,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             self.in_flight.settle_strays().for_each(answer::<A>);
             return self.learn_of_confirmations();
         }
-        self.tail.write(&self.buffer)?;
+        let written = self.tail.write(&self.buffer);
+        written.map_err(|error| self.stall_if_full(error))?;
+        self.go_on();
         let head = self.next_head();
         let before = self.submitted;
         let number = before.number + 1;
@@ -316,15 +337,14 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     fn settle(&mut self) -> Result<(), WriteError> {
         self.flush()?;
         if self.mark_due && self.in_flight.is_empty() && self.buffer.is_empty() {
-            self.lay_mark()?;
-            self.mark_due = false;
+            self.mark_due = !self.lay_mark()?;
         }
         Ok(())
     }
 
     /// A mark says on the disk of this machine up to where the segment is synced. It is no part of a
-    /// batch: nothing else rests on it.
-    fn lay_mark(&mut self) -> Result<(), WriteError> {
+    /// batch: nothing else rests on it. Returns whether there was space for it.
+    fn lay_mark(&mut self) -> Result<bool, WriteError> {
         let Head { position, ticket } = self.next_head();
         let slot = Slot {
             position: position + 1,
@@ -334,13 +354,23 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         };
         let location = self.location();
         let frame = FrameBuilder::new(&mut self.buffer, location, slot);
-        if let Ok(body) = body_of(&self.tail.segment) {
-            frame.finish(&mut body.blocks.write());
-        }
-        self.tail.write(&self.buffer)?;
+        let mut mark = Blocks::default();
+        frame.finish(&mut mark);
+        let written = self.tail.write(&self.buffer);
         self.buffer.clear();
+        match written {
+            // Nothing rests on the mark, so it can wait for space.
+            Err(WriteError::DiskFull { .. }) => return Ok(false),
+            written => written?,
+        }
+        if let Ok(body) = body_of(&self.tail.segment) {
+            let mut blocks = body.blocks.write();
+            blocks.frames += mark.frames;
+            blocks.commit_max = mark.commit_max;
+        }
         self.tail.sync()?;
-        self.tail.publish(self.tail.end)
+        self.tail.publish(self.tail.end)?;
+        Ok(true)
     }
 
     fn location(&self) -> BufferLocation {
@@ -374,7 +404,50 @@ impl<A: Admit, C: Commit> Writer<A, C> {
 
     fn roll(&mut self) -> Result<(), WriteError> {
         self.admit.before_roll();
-        self.open_segment().map_err(|error| WriteError::io("opening a new segment", error))
+        let opened = self.open_segment();
+        opened.map_err(|error| {
+            let error = WriteError::io("opening a new segment", error);
+            self.stall_if_full(error)
+        })?;
+        self.go_on();
+        Ok(())
+    }
+
+    /// Tries again what a full disk has stalled.
+    fn try_again(&mut self) -> Result<(), WriteError> {
+        match (&self.stalled, self.buffer.is_empty()) {
+            (None, _) => Ok(()),
+            (Some(_), true) => self.roll(),
+            // What is written twice is the same, at the same place.
+            (Some(_), false) => self.submit(),
+        }
+    }
+
+    fn stall_if_full(&mut self, error: WriteError) -> WriteError {
+        if let WriteError::DiskFull { .. } = error {
+            self.stalled = Some(error.clone());
+            self.head.stall(Some(error.clone()));
+        }
+        error
+    }
+
+    fn go_on(&mut self) {
+        if self.stalled.take().is_some() {
+            self.head.stall(None);
+        }
+    }
+
+    /// Stops for ever, or until the disk has space again. What is in the buffer then stays there: it was
+    /// admitted, so later events rest on it, and its callers learn that its outcome is not known.
+    fn stop(&mut self, error: WriteError) {
+        let is_full = matches!(error, WriteError::DiskFull { .. });
+        if self.stalled.is_none() || !is_full {
+            return self.fail(error);
+        }
+        for (sender, outcome) in self.in_flight.take_strays() {
+            answer::<A>((sender, failed(outcome, &error)));
+        }
+        self.refuse_backlog(&error);
     }
 
     fn open_segment(&mut self) -> io::Result<()> {
@@ -411,15 +484,26 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     /// Answers all drafts: those in flight, those that wait, and those of the turn that failed.
     fn refuse_all(&mut self, error: &WriteError) {
         for (sender, outcome) in self.in_flight.take_all() {
-            let outcome = match outcome {
-                Ok(Ok(_)) => Err(error.clone()),
-                refused => refused,
-            };
-            answer::<A>((sender, outcome));
+            answer::<A>((sender, failed(outcome, error)));
         }
+        self.refuse_backlog(error);
+    }
+
+    fn refuse_backlog(&mut self, error: &WriteError) {
         for next in self.backlog.drain(..) {
             answer::<A>((next.answer, Err(error.clone())));
         }
+    }
+}
+
+/// Returns the outcome of a draft whose batch was not confirmed.
+fn failed<T, E>(
+    outcome: Result<Result<T, E>, WriteError>,
+    error: &WriteError,
+) -> Result<Result<T, E>, WriteError> {
+    match outcome {
+        Ok(Ok(_)) => Err(error.clone()),
+        refused => refused,
     }
 }
 

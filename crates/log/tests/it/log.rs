@@ -313,20 +313,103 @@ fn a_failed_sync_is_never_retried() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_log_readable_and_writes_resume_after_reopening() {
+fn a_relaxed_writer_syncs_with_its_next_turn_if_it_is_asked_to() {
+    let disk = FakeDisk::new();
+    let durability = Durability::Relaxed(std::time::Duration::from_secs(3_600));
+    let Ok(opened) = open_with(&disk, LogOptions { durability, ..options() }) else {
+        panic!("a new log")
+    };
+    let (sequencer, pump) = Sequencer::manual(&opened, Plain).unwrap();
+    let mut writing = Writing { log: opened.log, sequencer, pump };
+    writing.append(&[b"1"]).unwrap();
+    writing.append(&[b"2"]).unwrap();
+    assert_eq!(writing.log.head().position, 0);
+    writing.log.sync_soon();
+    writing.append(&[b"3"]).unwrap();
+    assert_eq!(writing.log.head().position, 3);
+    writing.append(&[b"4"]).unwrap();
+    assert_eq!(writing.log.head().position, 3);
+}
+
+#[test]
+fn a_full_disk_leaves_the_log_readable_and_appends_go_on_when_there_is_space() {
     let disk = FakeDisk::new();
     let mut writing = write(&disk);
     append_all(&mut writing, &numbered(10, 300));
     disk.set_capacity(Some(disk.used() + 100));
-    let error = writing.append(&[&[1; 5000]]).unwrap_err().to_string();
+    let large = vec![1; 5_000];
+    let error = writing.append(&[&large]).unwrap_err().to_string();
     assert!(error.starts_with("the disk is full"), "{error}");
-    assert!(matches!(writing.append(&[b"x"]), Err(WriteError::DiskFull { .. })));
+    for _ in 0..3 {
+        assert!(matches!(writing.append(&[b"refused"]), Err(WriteError::DiskFull { .. })));
+        writing.pump.rest();
+        assert!(matches!(writing.log.failure(), Some(WriteError::DiskFull { .. })));
+    }
     assert_eq!(contents(&writing.log, Direction::Forward), numbered(10, 300));
-    drop(writing);
+
+    // What was admitted before is written now; what was refused since is not.
     disk.set_capacity(None);
+    writing.pump.rest();
+    assert!(writing.log.failure().is_none());
+    let mut expected = numbered(10, 300);
+    expected.push((11, large));
+    assert_eq!(contents(&writing.log, Direction::Forward), expected);
+    assert_eq!(writing.append(&[b"x"]).unwrap(), 12);
+    drop(writing);
+    expected.push((12, b"x".to_vec()));
+    assert_eq!(contents(&write(&disk).log, Direction::Forward), expected);
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_new_segment_refuses_appends_until_there_is_space() {
+    let disk = FakeDisk::new();
+    let Ok(opened) = open_with(&disk, LogOptions { segment_bytes: 3_000, ..options() }) else {
+        panic!("the disk has space")
+    };
+    let (sequencer, pump) = Sequencer::manual(&opened, Plain).unwrap();
+    let mut writing = Writing { log: opened.log, sequencer, pump };
+    append_all(&mut writing, &numbered(6, 400));
+    disk.set_capacity(Some(disk.used()));
+    for _ in 0..3 {
+        assert!(matches!(writing.append(&[&[2; 2_000]]), Err(WriteError::DiskFull { .. })));
+        writing.pump.rest();
+    }
+    disk.set_capacity(None);
+    assert_eq!(writing.append(&[b"x"]).unwrap(), 7);
+    assert!(writing.log.failure().is_none());
+    drop(writing);
+    let mut expected = numbered(6, 400);
+    expected.push((7, b"x".to_vec()));
+    assert_eq!(contents(&write(&disk).log, Direction::Forward), expected);
+}
+
+#[test]
+fn an_append_for_which_there_is_space_needs_none_for_zeros() {
+    let disk = FakeDisk::new();
     let mut writing = write(&disk);
-    assert_eq!(contents(&writing.log, Direction::Forward), numbered(10, 300));
-    assert_eq!(writing.append(&[b"x"]).unwrap(), 11);
+    append_all(&mut writing, &numbered(10, 300));
+    // More than the zeros that were written so far.
+    let large = vec![1; 2 * options().preallocate as usize];
+    disk.set_capacity(Some(disk.used() + large.len() as u64));
+    assert_eq!(writing.append(&[&large]).unwrap(), 11);
+}
+
+#[test]
+fn a_crash_on_a_full_disk_leaves_acknowledged_records() {
+    let disk = FakeDisk::new();
+    let mut writing = write(&disk);
+    append_all(&mut writing, &numbered(10, 300));
+    disk.set_capacity(Some(disk.used() + 100));
+    assert!(writing.append(&[&[1; 5_000]]).is_err());
+    for crash in [Crash::Forgets, Crash::Keeps] {
+        let after = disk.after(crash);
+        after.set_capacity(None);
+        let mut writing = write(&after);
+        let found = contents(&writing.log, Direction::Forward);
+        assert_eq!(found[..10], numbered(10, 300));
+        let next = found.len() as u64 + 1;
+        assert_eq!(writing.append(&[b"x"]).unwrap(), next);
+    }
 }
 
 #[test]

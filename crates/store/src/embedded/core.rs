@@ -114,6 +114,10 @@ impl Core {
     /// Waits until the event at a cursor is durable.
     pub(crate) async fn wait_for_cursor(&self, cursor: &Cursor) -> Result<(), ReadError> {
         let position = self.position_of(cursor)?;
+        if self.log.is_relaxed() && position > self.log.head().position {
+            // Who waits for an append that was only acknowledged does not wait for the next sync in turn.
+            self.log.sync_soon();
+        }
         Ok(self.wait(|head| head.position >= position).await?)
     }
 
@@ -149,6 +153,7 @@ impl Core {
         let admitted = self.progress.admitted.load(Ordering::Acquire);
         let behind = self.log.is_relaxed() && admitted > self.log.head().ticket;
         if behind {
+            self.log.sync_soon();
             self.wait_for_ticket(admitted).await?;
         }
         Ok(behind)

@@ -130,7 +130,8 @@ impl Embedded {
         stat::meters(&self.core)
     }
 
-    /// Returns why the store writes no more, if a write or an fsync has failed.
+    /// Returns why the store writes no more, if a write or an fsync has failed, or why it waits: the disk is
+    /// full.
     pub fn failure(&self) -> Option<Failure> {
         self.core.log.failure().map(Failure::from)
     }

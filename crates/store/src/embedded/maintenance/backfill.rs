@@ -46,7 +46,7 @@ impl Core {
                 // The backfill is begun again when the store is opened again.
                 return Err(crate::embedded::closed().into());
             }
-            if !(plan.exact || query.matches(&event)) {
+            if !plan.selects(query, &event) {
                 continue;
             }
             let is_far = u32::try_from(event.position() - first).is_err();

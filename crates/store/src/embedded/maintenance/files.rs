@@ -64,5 +64,5 @@ pub(super) fn live_file(
 }
 
 pub(super) fn failed(what: &'static str, error: &io::Error) -> Failure {
-    Failure::Disk { what: what.to_owned(), message: error.to_string() }
+    Failure::of_disk(what, error)
 }

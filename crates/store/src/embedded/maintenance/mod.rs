@@ -13,6 +13,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use leftfold_index::ActivePart;
 use leftfold_log::{Compression, SegmentInfo};
@@ -29,6 +30,9 @@ use leftfold_api::{Cursor, Failure};
 /// The most closed segments without an index file, whose postings are in memory. At this number the
 /// writer waits before it closes another one.
 const MAX_UNSEALED: usize = 3;
+
+/// How long a job waits for space on a full disk before it is done again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The maintenance of a store: its queues and its threads.
 pub(crate) struct Maintenance {
@@ -59,6 +63,14 @@ struct State {
     closing: bool,
     seal_failed: bool,
     failure: Option<Failure>,
+    /// The lanes whose first job waits until the disk has space again.
+    waiting: [Option<WaitsForSpace>; Lane::ALL.len()],
+}
+
+/// Why a lane waits for space, and until when.
+struct WaitsForSpace {
+    failure: Failure,
+    until: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +78,10 @@ enum Lane {
     Sealing,
     Filling,
     Compressing,
+}
+
+impl Lane {
+    const ALL: [Lane; 3] = [Lane::Sealing, Lane::Filling, Lane::Compressing];
 }
 
 enum Job {
@@ -149,9 +165,9 @@ impl Maintenance {
         job.map(|job| self.run(core, job)).is_some()
     }
 
-    /// Returns the first failure.
+    /// Returns the first failure, or why a job waits.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        self.state.lock().failure.clone()
+        self.state.lock().failure()
     }
 
     /// Queues the index file of a closed segment.
@@ -232,10 +248,10 @@ impl Maintenance {
     /// Waits until all jobs are done. Returns at once if the store has no threads or is being closed.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Failure> {
         let mut state = self.state.lock();
-        while state.has_threads && !state.closing && !state.is_idle() {
+        while state.has_threads && !state.closing && !state.is_idle() && !state.is_waiting() {
             self.changed.wait(&mut state);
         }
-        state.failure.clone().map_or(Ok(()), Err)
+        state.failure().map_or(Ok(()), Err)
     }
 
     /// Whether long jobs should stop.
@@ -248,6 +264,11 @@ impl Maintenance {
         loop {
             if state.closing {
                 return None;
+            }
+            let until = state.waiting[lane as usize].as_ref().map(|waits| waits.until);
+            if let Some(until) = until.filter(|until| *until > Instant::now()) {
+                self.changed.wait_until(&mut state, until);
+                continue;
             }
             if let Some(job) = state.queue(lane).pop_front() {
                 state.running += 1;
@@ -274,15 +295,28 @@ impl Maintenance {
                 message: "a job panicked".to_owned(),
             })
         });
+        let lane = job.lane();
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state.waiting[lane as usize] = None;
+        if let Err(failure @ Failure::DiskFull { .. }) = &outcome
+            && state.has_threads
+        {
+            // What a job has written is removed or written again when the job is done again.
+            let until = Instant::now() + RETRY;
+            state.waiting[lane as usize] = Some(WaitsForSpace { failure: failure.clone(), until });
+            state.queue(lane).push_front(job);
+            drop(state);
+            self.changed.notify_all();
+            return;
+        }
         if let Job::Fill(named) | Job::Refill(named) = &job {
             named.finish_backfill(outcome.clone());
         }
-        let mut state = self.state.lock();
-        state.running -= 1;
         if matches!(job, Job::WriteIndex(_)) {
             state.unsealed -= 1;
         }
-        state.seal_failed |= job.lane() == Lane::Sealing && outcome.is_err();
+        state.seal_failed |= lane == Lane::Sealing && outcome.is_err();
         state.failure = state.failure.take().or(outcome.err());
         drop(state);
         self.changed.notify_all();
@@ -291,7 +325,17 @@ impl Maintenance {
 
 impl State {
     fn may_seal(&self) -> bool {
-        self.has_threads && !self.closing && !self.seal_failed
+        let waits = self.waiting[Lane::Sealing as usize].is_some();
+        self.has_threads && !self.closing && !self.seal_failed && !waits
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.iter().any(Option::is_some)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let waiting = || self.waiting.iter().flatten().next().map(|waits| waits.failure.clone());
+        self.failure.clone().or_else(waiting)
     }
 
     fn queue(&mut self, lane: Lane) -> &mut VecDeque<Job> {
@@ -309,8 +353,7 @@ impl State {
 
     /// Takes the next job of any lane, in the order of their urgency.
     fn next_of_any(&mut self) -> Option<Job> {
-        let lanes = [Lane::Sealing, Lane::Filling, Lane::Compressing];
-        lanes.into_iter().find_map(|lane| self.queue(lane).pop_front())
+        Lane::ALL.into_iter().find_map(|lane| self.queue(lane).pop_front())
     }
 }
 

@@ -68,7 +68,7 @@ fn check(disk: &FakeDisk, acknowledged: &Acknowledged) -> Result<(), OpenError> 
     while manual.maintain() {}
     let verified = store.verify(|_, _| ());
     assert_eq!(verified.problem_count, 0, "{:?}", verified.problems);
-    let events = store.blocking().read(Read::forward(Query::All)).unwrap().events;
+    let events = store.blocking().read(Read::forward(Query::System)).unwrap().events;
     assert!(
         events.len() as u64 >= acknowledged.events,
         "{} of {}",

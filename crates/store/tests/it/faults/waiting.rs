@@ -61,23 +61,45 @@ fn a_relaxed_store_only_acknowledges_before_the_sync() {
     manual.write();
     let Poll::Ready(Ok(acknowledged)) = poll(&mut first) else { panic!("not acknowledged") };
 
+    assert!(store.blocking().read(Read::forward(Query::All)).unwrap().events.is_empty());
+    assert!(subscription.try_next().unwrap().is_none());
     let mut loser = Box::pin(store.append(append("cart-1", Expected::NoStream, 2)));
     let mut same = Box::pin(store.append(append("cart-1", Expected::NoStream, 1)));
     let mut own = Box::pin(store.read(Read::forward(Query::All).at_least(acknowledged.cursor)));
-    for _ in 0..5 {
-        assert!(poll(&mut loser).is_pending() && poll(&mut same).is_pending());
-        assert!(poll(&mut own).is_pending());
-        manual.write();
-    }
-    assert!(store.blocking().read(Read::forward(Query::All)).unwrap().events.is_empty());
-    assert!(subscription.try_next().unwrap().is_none());
-
+    assert!(poll(&mut loser).is_pending() && poll(&mut same).is_pending());
+    assert!(poll(&mut own).is_pending());
+    manual.write();
     manual.rest();
     assert!(matches!(poll(&mut loser), Poll::Ready(Err(AppendError::Conflict(_)))));
     let Poll::Ready(Ok(repeated)) = poll(&mut same) else { panic!("not repeated") };
     assert_eq!((repeated.positions, repeated.repeated), (acknowledged.positions, true));
     assert_eq!(pollster::block_on(own).unwrap().events.len(), 1);
     assert!(subscription.try_next().unwrap().is_some());
+}
+
+/// Others may append without a pause: then no moment comes in which the writer has nothing to do.
+#[test]
+fn in_a_relaxed_store_a_read_of_ones_own_append_waits_for_no_sync_in_turn() {
+    let disk = FakeDisk::new();
+    let mut options = Options::default();
+    options.log.durability = Durability::Relaxed(Duration::from_secs(3600));
+    let (store, mut manual) = manual(&disk, options).unwrap();
+    let mut write = |n| {
+        let mut appending = Box::pin(store.append(append("cart-1", Expected::Any, n)));
+        assert!(poll(&mut appending).is_pending());
+        manual.write();
+        match poll(&mut appending) {
+            Poll::Ready(Ok(appended)) => appended.cursor,
+            other => panic!("{other:?}"),
+        }
+    };
+    let acknowledged = write(1);
+    let own = Read::forward(Query::stream("cart-1")).at_least(acknowledged);
+    let mut own = Box::pin(store.read(own));
+    assert!(poll(&mut own).is_pending());
+    write(2);
+    let Poll::Ready(Ok(page)) = poll(&mut own) else { panic!("still waits") };
+    assert_eq!(page.events.len(), 2);
 }
 
 /// A condition has to read a million events from the disk. While it is blocked in its first read, other
