@@ -84,7 +84,8 @@ fn lists_indexes_measures_and_verifies() {
     let streams = lines(&stdout(data, &["streams", "--category", "cart", "--limit", "2"]));
     assert_eq!(streams[1]["stream"], json!("cart-1"));
     let stat = lines(&stdout(data, &["stat"])).remove(0);
-    assert_eq!((&stat["events"], &stat["indexes"]), (&json!(7), &json!(1)));
+    assert_eq!((&stat["events"], &stat["indexes"]), (&json!(6), &json!(1)));
+    assert_eq!((&stat["bookkeeping_events"], &stat["last_position"]), (&json!(1), &json!(7)));
     let verified = lines(&stdout(data, &["verify"])).remove(0);
     assert_eq!((&verified["events"], &verified["wrong"]), (&json!(7), &json!(0)));
     stdout(data, &["index", "drop", "paid"]);

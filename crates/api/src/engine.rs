@@ -78,10 +78,14 @@ pub struct Stat {
     pub store_id: u128,
     /// When the store was created.
     pub created: Timestamp,
-    /// The number of events, which is the last position.
+    /// The number of events, without bookkeeping.
     pub events: u64,
-    /// The number of streams.
+    /// The number of streams, without those of bookkeeping.
     pub streams: u64,
+    /// The number of events of the store's own streams and of reactors.
+    pub bookkeeping_events: u64,
+    /// The last position.
+    pub last_position: u64,
     /// The number of checkpoints.
     pub checkpoints: u64,
     /// The number of named indexes.

@@ -93,7 +93,8 @@ impl IndexDefinition {
             );
             return Err(Invalid::new("index_of_index", message));
         }
-        if self.query.to_string().parse::<Query>().as_ref() != Ok(&self.query) {
+        let has_text = |query: &Query| query.to_string().parse::<Query>().as_ref() == Ok(query);
+        if !has_text(&self.query) || !has_text(&self.query.to_stored()) {
             let message = format!(
                 "index {name} is defined by a query that has no text form: use names and values of at \
                  least one character"

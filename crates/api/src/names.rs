@@ -5,8 +5,25 @@ use crate::limits::MAX_NAME;
 
 /// The first character of names that are reserved for the store.
 pub const SYSTEM: char = '$';
+/// The category of the streams with a server's users and grants.
+pub const ACCESS: &str = "$access";
 /// The category of audit streams. Unlike other system streams, they fall under retention rules.
 pub const AUDIT: &str = "$audit";
+
+/// The categories of streams in which reactors keep their progress and parked events.
+pub const OF_REACTORS: [&str; 3] = ["leftfold.reactor", "leftfold.control", "leftfold.parked"];
+/// The categories of the store's and the server's own streams.
+pub const OF_SYSTEM: [&str; 6] = ["$index", "$retention", "$stream", "$lost", ACCESS, AUDIT];
+
+/// Whether a stream is bookkeeping: one of the store's own, or of reactors. Queries hide its events unless
+/// they ask for them: see [`Query::shows`](crate::Query::shows).
+pub fn is_bookkeeping(stream: &str) -> bool {
+    match stream.as_bytes().first() {
+        Some(b'$') => true,
+        Some(b'l') => OF_REACTORS.contains(&category_of(stream)),
+        _ => false,
+    }
+}
 
 /// Checks a name: 1 to 1024 bytes of UTF-8 without control characters.
 pub fn check(what: &str, name: &str) -> Result<(), Invalid> {

@@ -54,6 +54,7 @@ impl Query {
             Query::And(parts) => parts.iter().find_map(|part| part.single_partition(partitions)),
             Query::Or(parts) => only(parts.iter().map(|part| part.single_partition(partitions))),
             Query::All
+            | Query::System
             | Query::Is(..)
             | Query::During(_)
             | Query::Index(_)

@@ -194,6 +194,8 @@ impl StreamInfo {
 pub struct Streams {
     /// Only streams of this category.
     pub category: Option<String>,
+    /// Whether streams of bookkeeping are listed too. Those of a category that is asked for always are.
+    pub system: bool,
     /// Only streams that began after this cursor, that of the page before.
     pub after: Option<Cursor>,
     /// The most streams; 0 means the limit of the store.

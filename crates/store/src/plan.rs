@@ -1,7 +1,7 @@
 use leftfold_index::Expr;
 
 use crate::keys::Keys;
-use leftfold_api::{Field, Query, Value};
+use leftfold_api::{Field, Query, Recorded, Value};
 
 /// How a query is answered: the postings that lead to its events, and whether they are exact.
 pub(crate) struct Plan {
@@ -11,10 +11,17 @@ pub(crate) struct Plan {
     pub(crate) exact: bool,
 }
 
+impl Plan {
+    /// Whether the query, expanded, selects an event to which its plan led.
+    pub(crate) fn selects(&self, query: &Query, event: &Recorded) -> bool {
+        if self.exact { query.shows(event.stream()) } else { query.matches(event) }
+    }
+}
+
 /// Plans a query; `index` returns the key of a named index or a partition.
 pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&Query) -> Option<Expr>) -> Plan {
     match query {
-        Query::All => Plan { postings: None, exact: true },
+        Query::All | Query::System => Plan { postings: None, exact: true },
         Query::During(_) | Query::Not(_) => Plan { postings: None, exact: false },
         Query::Index(_) | Query::Partition(_) => {
             let postings = index(query);
@@ -40,7 +47,7 @@ fn breadth(query: &Query) -> u8 {
         Query::And(all) => all.iter().map(breadth).min().unwrap_or(4),
         Query::Or(any) => any.iter().map(breadth).max().unwrap_or(4),
         Query::Is(Field::Category, _) => 3,
-        Query::All | Query::Not(_) | Query::During(_) => 4,
+        Query::All | Query::System | Query::Not(_) | Query::During(_) => 4,
     }
 }
 

@@ -22,6 +22,8 @@ impl v1::StatResponse {
             upkeep_failure: stat.maintenance_failure.as_ref().map(Failure::to_string),
             reclaimable: reclaimable.map(v1::Reclaimed::from),
             clock_behind_micros: stat.clock_behind_micros,
+            bookkeeping_events: stat.bookkeeping_events,
+            last_position: stat.last_position,
         }
     }
 
@@ -48,6 +50,8 @@ impl v1::StatResponse {
             index_files: self.index_files,
             maintenance_failure: self.upkeep_failure.as_ref().map(failure),
             clock_behind_micros: self.clock_behind_micros,
+            bookkeeping_events: self.bookkeeping_events,
+            last_position: self.last_position,
         }
     }
 }

@@ -133,6 +133,7 @@ impl From<&Streams> for v1::ListStreamsRequest {
     fn from(streams: &Streams) -> Self {
         v1::ListStreamsRequest {
             category: streams.category.clone(),
+            system: streams.system,
             after: streams.after.clone().map(bytes),
             limit: streams.limit as u64,
         }
@@ -144,7 +145,8 @@ impl TryFrom<v1::ListStreamsRequest> for Streams {
 
     fn try_from(request: v1::ListStreamsRequest) -> Result<Self, Invalid> {
         let (category, after) = (request.category, optional_cursor(request.after)?);
-        Ok(Streams { category, after, limit: request.limit.try_into().unwrap_or(usize::MAX) })
+        let limit = request.limit.try_into().unwrap_or(usize::MAX);
+        Ok(Streams { category, system: request.system, after, limit })
     }
 }
 

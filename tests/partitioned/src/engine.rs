@@ -53,6 +53,8 @@ impl Administration for Partitioned {
             let stat = store.stat()?;
             sum.events += stat.events;
             sum.streams += stat.streams;
+            sum.bookkeeping_events += stat.bookkeeping_events;
+            sum.last_position += stat.last_position;
             sum.checkpoints += stat.checkpoints;
             sum.segments += stat.segments;
             sum.sealed += stat.sealed;

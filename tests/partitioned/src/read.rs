@@ -88,7 +88,7 @@ impl Shared {
 
     /// Lists the streams of one partition after those of another.
     pub(crate) async fn streams(&self, wanted: Streams) -> Result<StreamsPage, ReadError> {
-        let Streams { category, after, limit } = wanted;
+        let Streams { category, system, after, limit } = wanted;
         let mut positions = match &after {
             Some(cursor) => self.positions(cursor)?,
             None => vec![0; self.partitions.len()],
@@ -105,7 +105,7 @@ impl Shared {
             }
             let (category, at) = (category.clone(), positions[partition]);
             let after = Some(self.cursor_in(partition, at));
-            let page = store.streams(Streams { category, after, limit: left }).await?;
+            let page = store.streams(Streams { category, system, after, limit: left }).await?;
             positions[partition] = page.cursor.position().unwrap_or_default();
             let is_shown = |name: &str| !self.is_copy(partition, name);
             streams.extend(page.streams.into_iter().filter(|stream| is_shown(&stream.name)));

@@ -17,6 +17,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the suite fails by panicking")]
 
+pub mod bookkeeping;
 pub mod conditions;
 mod helpers;
 pub mod indexes;
@@ -76,6 +77,9 @@ macro_rules! conformance_suite {
             an_ordinal_is_looked_up_by_position_cursor_version_and_time,
             events_that_retention_hides_keep_their_ordinals,
             impossible_partitions_are_refused,
+        );
+        $crate::conformance_suite!(@ $fresh, bookkeeping:
+            conditions_do_not_see_bookkeeping,
         );
         $crate::conformance_suite!(@ $fresh, one_log:
             an_append_spans_any_streams_and_checkpoints,
@@ -168,6 +172,12 @@ macro_rules! conformance_suite {
             reads_its_own_writes,
             an_empty_page_has_the_cursor_of_its_end,
             describes_a_stream,
+        );
+        $crate::conformance_suite!(@ $fresh, bookkeeping:
+            reads_hide_bookkeeping_unless_they_ask_for_it,
+            subscriptions_hide_bookkeeping,
+            definitions_hide_bookkeeping_unless_they_ask_for_it,
+            lists_of_streams_hide_bookkeeping,
         );
         $crate::conformance_suite!(@ $fresh, indexes:
             an_index_lists_earlier_and_later_events,

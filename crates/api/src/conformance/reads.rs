@@ -228,7 +228,10 @@ mod promises {
             let (mut names, mut after) = (Vec::new(), None);
             loop {
                 let category = category.map(str::to_owned);
-                let page = store.streams(Streams { category, after, limit }).await.unwrap();
+                let page = store
+                    .streams(Streams { category, after, limit, ..Streams::default() })
+                    .await
+                    .unwrap();
                 names.extend(page.streams.into_iter().map(|stream| stream.name));
                 after = Some(page.cursor);
                 if !page.more {

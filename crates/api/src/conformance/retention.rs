@@ -308,10 +308,17 @@ mod promises {
     pub async fn system_events_are_exempt_from_retention(store: &impl EventStore) {
         store.define_index(crate::IndexDefinition::new("i", Query::category("a"))).await.unwrap();
         put(store, "a-1", &[1]).await;
-        store.set_retention_rule(rule("all", "*", nothing())).await.unwrap();
-        let kinds: Vec<_> =
-            all(store, "*").await.iter().map(|event| event.event_type().to_owned()).collect();
-        assert_eq!(kinds, ["$IndexDefined", "$RetentionRuleDefined"]);
+        put(store, "leftfold.reactor-r", &[2]).await;
+        store.set_retention_rule(rule("users", "*", nothing())).await.unwrap();
+        assert_eq!(found(store, "stream:a-1,leftfold.reactor-r").await, [2]);
+        store.set_retention_rule(rule("users", "system:true", nothing())).await.unwrap();
+        assert!(found(store, "stream:leftfold.reactor-r").await.is_empty());
+        let kinds: Vec<_> = all(store, "system:true")
+            .await
+            .iter()
+            .map(|event| event.event_type().to_owned())
+            .collect();
+        assert_eq!(kinds, ["$IndexDefined", "$RetentionRuleDefined", "$RetentionRuleDefined"]);
     }
 }
 

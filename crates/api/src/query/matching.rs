@@ -45,11 +45,15 @@ impl Facts for Recorded {
 }
 
 impl Query {
-    /// Whether an event matches. A named index matches nothing, because only its store knows it: expand
-    /// the query first.
+    /// Whether an event matches, and is shown if it is bookkeeping. A named index matches nothing, because
+    /// only its store knows it: expand the query first.
     pub fn matches(&self, event: &impl Facts) -> bool {
+        self.holds(event) && self.shows(event.stream())
+    }
+
+    pub(super) fn holds(&self, event: &impl Facts) -> bool {
         match self {
-            Query::All => true,
+            Query::All | Query::System => true,
             Query::Is(field, values) => values.iter().any(|value| value.is_in(*field, event)),
             Query::During(span) => span.holds(event.event_micros()),
             Query::Index(_) => false,
@@ -57,9 +61,9 @@ impl Query {
                 let partition = partitioning.as_ref().map(|spread| spread.partition_of(event));
                 partition == Some(*number)
             }
-            Query::And(queries) => queries.iter().all(|query| query.matches(event)),
-            Query::Or(queries) => queries.iter().any(|query| query.matches(event)),
-            Query::Not(query) => !query.matches(event),
+            Query::And(queries) => queries.iter().all(|query| query.holds(event)),
+            Query::Or(queries) => queries.iter().any(|query| query.holds(event)),
+            Query::Not(query) => !query.holds(event),
         }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! `docs/queries.md` describes the language and the cost of each part.
 
+mod bookkeeping;
 mod matching;
 mod parse;
 mod print;
@@ -27,6 +28,8 @@ pub enum Query {
     /// All events.
     #[default]
     All,
+    /// All events, and the whole query shows bookkeeping too: see [`Query::shows`].
+    System,
     /// Events whose field has one of the values.
     Is(Field, Vec<Value>),
     /// Events whose event time lies in a span.
@@ -185,7 +188,7 @@ impl Query {
             Query::And(queries) => Query::And(all(queries)?),
             Query::Or(queries) => Query::Or(all(queries)?),
             Query::Not(query) => Query::Not(Box::new(query.expand(define)?)),
-            Query::All | Query::Is(..) | Query::During(_) => self.clone(),
+            Query::All | Query::System | Query::Is(..) | Query::During(_) => self.clone(),
         })
     }
 
@@ -209,6 +212,7 @@ impl Query {
             }
             Query::Not(query) => query.each(visit),
             Query::All
+            | Query::System
             | Query::Is(..)
             | Query::During(_)
             | Query::Index(_)

@@ -174,6 +174,12 @@ impl<'a> Parser<'a> {
             self.at += "time:".len();
             return self.parse_time();
         }
+        if name == "system" {
+            return match self.skip("system:true") {
+                true => Ok(Query::System),
+                false => Err(self.error("write system:true to see the store's own events too")),
+            };
+        }
         if name == "index" {
             self.at += "index:".len();
             return match self.parse_value(None)? {
@@ -187,7 +193,7 @@ impl<'a> Parser<'a> {
         }
         let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
             let mut what = "expected stream:, category:, type:, correlation:, tag:key=, index:, \
-                            partition:, time:, not, * or a parenthesis"
+                            partition:, time:, system:true, not, * or a parenthesis"
                 .to_owned();
             let word = rest.split(|c: char| c.is_whitespace() || "()".contains(c)).next();
             if let Some(word) = word.filter(|word| !word.is_empty() && !word.contains(':')) {
@@ -310,6 +316,8 @@ mod tests {
             "time:2026-03-01T00:00:00Z..2026-03-02T00:00:00Z index:big-orders",
             "time:..2026-03-02T00:00:00Z",
             "stream:* tag:customer*",
+            "system:true",
+            "category:order system:true",
             "stream:\"say \\\"x\\\"\"",
         ] {
             check(text);
@@ -348,6 +356,9 @@ mod tests {
             ("time:today", 6, "FROM..TO"),
             ("time:x..", 6, "is not a time"),
             ("index:a*", 9, "given in full"),
+            ("system:false", 1, "system:true"),
+            ("system", 1, "system:true"),
+            ("system:truex", 12, "can't stand here"),
             ("type:ä ö", 8, "expected stream:"),
         ] {
             let error = text.parse::<Query>().unwrap_err();
@@ -379,6 +390,7 @@ mod tests {
         let time = prop::option::of(-1_000_000i64..1_000_000).prop_map(|t| t.map(Timestamp));
         let leaf = prop_oneof![
             Just(Query::All),
+            Just(Query::System),
             (field, prop::collection::vec(value, 1..3)).prop_map(|(f, v)| Query::Is(f, v)),
             (time.clone(), time).prop_map(|(from, to)| Query::During(Span { from, to })),
             texts().prop_map(Query::Index),

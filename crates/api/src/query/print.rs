@@ -20,6 +20,7 @@ impl Query {
     fn print(&self, f: &mut fmt::Formatter<'_>, context: Context) -> fmt::Result {
         match self {
             Query::All => f.write_str("*"),
+            Query::System => f.write_str("system:true"),
             Query::Is(field, values) => {
                 write!(f, "{}:", field.name())?;
                 separated(f, values, ",", |f, value| write!(f, "{value}"))

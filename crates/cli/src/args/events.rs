@@ -104,6 +104,9 @@ pub(crate) struct Streams {
     /// Only the streams of this category.
     #[arg(long)]
     pub(crate) category: Option<String>,
+    /// The store's own streams and those of reactors too.
+    #[arg(long)]
+    pub(crate) system: bool,
     /// The largest number of streams.
     #[arg(long)]
     pub(crate) limit: Option<usize>,

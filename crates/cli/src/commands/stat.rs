@@ -18,6 +18,8 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     let numbers = [
         ("events", stat.events),
         ("streams", stat.streams),
+        ("bookkeeping events", stat.bookkeeping_events),
+        ("last position", stat.last_position),
         ("checkpoints", stat.checkpoints),
         ("indexes", stat.indexes),
         ("segments", stat.segments),

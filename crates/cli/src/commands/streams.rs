@@ -12,8 +12,12 @@ use crate::store::Store;
 pub(crate) fn run(location: &Location, args: &args::Streams) -> anyhow::Result<ExitCode> {
     let store = Store::existing(location)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
-    let mut wanted =
-        Streams { category: args.category.clone(), after: None, limit: left.min(1_000) };
+    let mut wanted = Streams {
+        category: args.category.clone(),
+        system: args.system,
+        after: None,
+        limit: left.min(1_000),
+    };
     while left > 0 {
         let page = block_on(store.streams(wanted.clone()))?;
         show(&page.streams)?;

@@ -103,7 +103,7 @@ async fn check<V: View>(store: &impl EventStore, saved: &Saved) -> Result<(), Vi
         };
     }
     let Some(anchor) = &saved.anchor else { return Ok(()) };
-    let at = Read::forward(Query::All).including(Point::Position(anchor.position)).limit(1);
+    let at = Read::forward(Query::System).including(Point::Position(anchor.position)).limit(1);
     let page = match store.read(at).await {
         Ok(page) => page,
         Err(error) => return Err(other_history::<V>(error, Some(saved))),

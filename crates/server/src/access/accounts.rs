@@ -10,7 +10,7 @@ use super::area::Area;
 use super::password::Hash;
 
 /// The stream.
-pub(super) const STREAM: &str = "$access";
+pub(super) const STREAM: &str = leftfold_api::names::ACCESS;
 /// The group whose members may do everything.
 pub(super) const MANAGERS: &str = "managers";
 

@@ -74,7 +74,8 @@ impl Area {
 
     /// Returns whether all events of a query are in the area, and none is in the store's own streams.
     pub(crate) fn holds(&self, query: &Query) -> bool {
-        excludes_system(query) && self.contains(query)
+        let hides = query.named_index().is_none() && !query.shows_bookkeeping();
+        (hides || excludes_system(query)) && self.contains(query)
     }
 
     /// Returns whether all events of a query are in the area, apart from the store's own streams.
@@ -88,6 +89,7 @@ impl Area {
             Query::And(queries) => queries.iter().any(|query| self.contains(query)),
             Query::Or(queries) => queries.iter().all(|query| self.contains(query)),
             Query::All
+            | Query::System
             | Query::During(_)
             | Query::Index(_)
             | Query::Partition(_)
@@ -208,14 +210,16 @@ fn excludes_system(query: &Query) -> bool {
         Query::And(queries) => queries.iter().any(excludes_system),
         Query::Or(queries) => queries.iter().all(excludes_system),
         Query::Not(query) => covers_system(query),
-        Query::All | Query::During(_) | Query::Index(_) | Query::Partition(_) => false,
+        Query::All | Query::System | Query::During(_) | Query::Index(_) | Query::Partition(_) => {
+            false
+        }
     }
 }
 
 /// Returns whether the form of a query shows that it yields all events of the store's own streams.
 fn covers_system(query: &Query) -> bool {
     match query {
-        Query::All => true,
+        Query::All | Query::System => true,
         Query::Is(Field::Stream | Field::Category | Field::Type, values) => {
             let all = |value: &Value| matches!(value, Value::Prefix(p) if p.is_empty() || p == "$");
             values.iter().any(all)

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::denied::Denial;
 
 /// The stream.
-pub(super) const STREAM: &str = "$audit";
+pub(super) const STREAM: &str = leftfold_api::names::AUDIT;
 /// The retention rule that limits the age of its events, unless a manager changes it.
 const RULE: &str = "audit";
 /// The age up to which its events are kept.

@@ -212,7 +212,7 @@ pub(super) async fn read_event(
         )
     };
     // Backward, so that a position ahead of the store is no error of its own.
-    let read = Read::backward(Query::All).including(Point::Position(position)).limit(1);
+    let read = Read::backward(Query::System).including(Point::Position(position)).limit(1);
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.position() == position).ok_or_else(unknown)?;
     caller.may_see(&event).map_err(|_| unknown())?;

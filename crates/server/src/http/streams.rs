@@ -28,6 +28,8 @@ pub(super) struct StreamsParams {
     category: Option<String>,
     /// Only those that began after this cursor: that of the page before.
     after: Option<String>,
+    /// Whether streams of bookkeeping are listed too: the store's own and those of reactors.
+    system: Option<bool>,
     /// The most streams of the page; 100 if not given.
     #[param(minimum = 1)]
     limit: Option<usize>,
@@ -61,7 +63,8 @@ pub(super) async fn list(
         return Err(Problem::new("limit_invalid", "a page of 0 streams: ask for at least 1"));
     }
     let after = params.after.as_deref().map(str::parse).transpose()?;
-    let page = state.store.streams(Streams { category: params.category, after, limit }).await?;
+    let (category, system) = (params.category, params.system.unwrap_or(false));
+    let page = state.store.streams(Streams { category, system, after, limit }).await?;
     let streams = page.streams.into_iter().map(StreamAnswer::from).collect();
     Ok(Json(StreamsAnswer { streams, cursor: page.cursor.to_string(), more: page.more }))
 }

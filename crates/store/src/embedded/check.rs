@@ -219,7 +219,7 @@ impl Core {
         let mut candidates = self.candidates(plan, wanted, range, Order::Ascending)?;
         while let Some(event) = candidates.next()? {
             // A lost event may have matched, so the condition must not hold.
-            if plan.exact || event.is_lost() || wanted.matches(&event) {
+            if event.is_lost() || plan.selects(wanted, &event) {
                 return Ok(GuardCheck::Match(event));
             }
             turn.add(1);

@@ -21,7 +21,7 @@ pub(crate) const TURN_EVENTS: usize = 2_048;
 pub(crate) struct PageRead {
     direction: Direction,
     query: Query,
-    is_exact: bool,
+    plan: Plan,
     /// The durable head at the start. Later events are not in the page.
     head: u64,
     limit: usize,
@@ -68,11 +68,11 @@ impl PageRead {
         let expected = if plan.postings.is_none() { limit } else { 0 };
         Ok(PageStart::Reading(Box::new(PageRead {
             direction: read.direction,
-            is_exact: plan.exact,
             head,
             limit,
             candidates,
             ordinals: Ordinals::start(core, read, &plan, range)?,
+            plan,
             visibility: core.visibility(head),
             events: Vec::with_capacity(expected),
             bytes: 0,
@@ -93,11 +93,11 @@ impl PageRead {
                 Some(ordinals) => event.with_ordinal(ordinals.next()),
                 None => event,
             };
-            let is_match = self.is_exact || self.query.matches(&event);
+            let is_match = self.plan.selects(&self.query, &event);
             if is_match && self.visibility.shows(core, &event)? {
                 self.bytes += event.size();
                 // A few matches must not keep the blocks of many other events in memory.
-                self.events.push(if self.is_exact { event } else { event.detached() });
+                self.events.push(if self.plan.exact { event } else { event.detached() });
             }
             let is_full = self.events.len() == self.limit || self.bytes >= core.limits.page_bytes;
             if is_full || self.scanned == core.limits.page_scanned {

@@ -144,7 +144,11 @@ impl Core {
         let limit = limit.min(self.limits.page_events);
         let (mut streams, mut cursor) = (Vec::new(), self.cursor(head));
         let mut more = false;
+        let shows_all = wanted.system || wanted.category.is_some();
         while let Some(event) = candidates.next()? {
+            if !shows_all && names::is_bookkeeping(event.stream()) {
+                continue;
+            }
             streams.extend(self.stream(event.stream())?);
             if streams.len() == limit {
                 (cursor, more) = (self.cursor(event.position()), true);

@@ -1,7 +1,7 @@
 use leftfold_log::Compression;
 
 use super::core::Core;
-use leftfold_api::{Meters, ReadError, Stat, Timestamp};
+use leftfold_api::{Field, Meters, ReadError, Stat, Timestamp, names};
 
 pub(crate) fn meters(core: &Core) -> Meters {
     Meters {
@@ -14,15 +14,29 @@ pub(crate) fn meters(core: &Core) -> Meters {
     }
 }
 
+/// The events and streams of bookkeeping.
+#[derive(Default)]
+struct Bookkeeping {
+    events: u64,
+    streams: u64,
+}
+
 pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
     let head = core.log.head().position;
     let (header, segments) = (core.log.header(), core.log.segments());
     let files = core.log.other_files();
+    let (index, mut bookkeeping) = (core.index.set.load(), Bookkeeping::default());
+    for category in names::OF_SYSTEM.iter().chain(&names::OF_REACTORS) {
+        bookkeeping.events += index.count(&core.keys.of(Field::Category, category), head)?;
+        bookkeeping.streams += index.count(&core.keys.starts_in(category), head)?;
+    }
     Ok(Stat {
         store_id: u128::from_le_bytes(header.store_id),
         created: Timestamp(header.created.get()),
-        events: head,
-        streams: core.index.set.load().count(&core.keys.starts(), head)?,
+        events: head.saturating_sub(bookkeeping.events),
+        streams: index.count(&core.keys.starts(), head)?.saturating_sub(bookkeeping.streams),
+        bookkeeping_events: bookkeeping.events,
+        last_position: head,
         checkpoints: core.definitions.checkpoints.read().len() as u64,
         indexes: core.definitions.indexes.durable().len() as u64,
         segments: segments.len() as u64,

@@ -17,11 +17,13 @@ impl Embedded {
     pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
         append.events().iter().try_for_each(|(stream, event)| {
             let own = [indexes::CATEGORY, CATEGORY_OF_RULES, CATEGORY_OF_STREAMS];
-            let of_system = |name: &str| name.starts_with(names::SYSTEM);
-            if !of_system(stream) || own.contains(&category_of(stream)) {
+            let (category, of_system) =
+                (category_of(stream), |name: &str| name.starts_with(names::SYSTEM));
+            if !names::OF_SYSTEM.contains(&category) || own.contains(&category) {
                 let message = format!(
-                    "stream {stream:?} is not a system stream of a server: its name must begin with $, \
-                     and must not be one of the store's own"
+                    "stream {stream:?} is not a system stream of a server: its category must be {} or {}",
+                    names::ACCESS,
+                    names::AUDIT,
                 );
                 return Err(Invalid::new("name_invalid", message));
             }

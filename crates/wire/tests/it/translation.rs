@@ -339,7 +339,7 @@ proptest! {
         let got = StreamsPage::try_from(sent(v1::ListStreamsResponse::from(page.clone()))).unwrap();
         prop_assert_eq!((got.streams, got.cursor, got.more), (page.streams, cursor.clone(), flag));
         let category = flag.then(|| names[1].clone());
-        let wanted = Streams { category, after: Some(cursor), limit: numbers[3] as usize };
+        let wanted = Streams { category, system: flag, after: Some(cursor), limit: numbers[3] as usize };
         let got = Streams::try_from(sent(v1::ListStreamsRequest::from(&wanted))).unwrap();
         prop_assert_eq!(format!("{got:?}"), format!("{wanted:?}"));
         let index = IndexInfo {

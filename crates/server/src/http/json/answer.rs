@@ -266,10 +266,14 @@ pub(crate) struct StatAnswer {
     /// When it was created.
     #[schema(format = "date-time")]
     created: String,
-    /// The last position.
+    /// Events, without bookkeeping.
     events: u64,
-    /// Streams.
+    /// Streams, without those of bookkeeping.
     streams: u64,
+    /// Events of the store's own streams and of reactors.
+    bookkeeping_events: u64,
+    /// The last position.
+    last_position: u64,
     /// Checkpoints.
     checkpoints: u64,
     /// Named indexes.
@@ -299,6 +303,8 @@ impl From<Stat> for StatAnswer {
             created: stat.created.to_string(),
             events: stat.events,
             streams: stat.streams,
+            bookkeeping_events: stat.bookkeeping_events,
+            last_position: stat.last_position,
             checkpoints: stat.checkpoints,
             indexes: stat.indexes,
             segments: stat.segments,

@@ -90,16 +90,20 @@ const TABLE: &[(&str, Ask, bool)] = &[
     ("clerk", Stat, false),
     ("all", Read("type:T"), true),
     ("all", Read("* not stream:$*"), true),
-    ("all", Read("*"), false),
+    ("all", Read("*"), true),
+    ("all", Read("system:true"), false),
+    ("all", Read("not type:T system:true"), false),
     ("all", Read("stream:$access"), false),
     ("all", Read("category:$audit"), false),
     ("all", Read("type:$UserAdded"), false),
-    ("all", Subscribe("*"), false),
+    ("all", Subscribe("*"), true),
+    ("all", Subscribe("system:true"), false),
     ("all", Subscribe("not stream:$*"), true),
     ("all", Describe("$access"), false),
     ("all", List(None), true),
     ("all", Append("cart-1", None), true),
-    ("all", NoneAfter("order-1", "*"), false),
+    ("all", NoneAfter("order-1", "*"), true),
+    ("all", NoneAfter("order-1", "system:true"), false),
     ("all", Move("reader"), true),
     ("all", Stat, false),
     ("all", SetRetention("order-1"), false),
@@ -237,7 +241,7 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Ask) -> bool {
         Describe(stream) => reads(remote.stream(stream).await),
         List(category) => {
             let category = category.map(str::to_owned);
-            reads(remote.streams(Streams { category, after: None, limit: 10 }).await)
+            reads(remote.streams(Streams { category, limit: 10, ..Streams::default() }).await)
         }
         Append(stream, tag) => writes(remote.append(append(stream, tag)).await),
         Expect(stream, other) => {
@@ -307,7 +311,9 @@ async fn an_event_is_shown_by_position_only_to_callers_who_may_read_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_tells_how_to_narrow_the_query() {
     let served = prepare().await;
-    for (user, query) in [("clerk", "type:T or stream:cart-1"), ("all", "*"), ("tagged", "*")] {
+    for (user, query) in
+        [("clerk", "type:T or stream:cart-1"), ("all", "system:true"), ("tagged", "*")]
+    {
         let (status, problem) = served.read((user, PASSWORD), query).await;
         assert_eq!(status, 403);
         let detail = problem["detail"].as_str().unwrap();

@@ -182,6 +182,7 @@ impl EventStore for HttpStore {
     async fn streams(&self, streams: Streams) -> Result<StreamsPage, ReadError> {
         let mut params = Vec::new();
         params.extend(streams.category.map(|category| ("category", category)));
+        params.extend(streams.system.then(|| ("system", "true".to_owned())));
         params.extend(streams.after.map(|cursor| ("after", cursor.to_string())));
         let limit = if streams.limit == 0 { 10_000 } else { streams.limit };
         params.push(("limit", limit.to_string()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leftfold_api::{IndexDefinition, PartitionKey, Partitioning, Recorded};
+use leftfold_api::{IndexDefinition, PartitionKey, Partitioning, Query, Recorded};
 
 use super::named_index::NamedIndex;
 use crate::keys::Keys;
@@ -60,8 +60,9 @@ impl IndexChange {
 
 /// Prints a definition: the query on the first line; partitions, if there are any, on the second.
 pub(super) fn print_definition(definition: &IndexDefinition) -> String {
+    let query = definition.query.to_stored();
     let Some(Partitioning { count, key }) = &definition.partitioning else {
-        return definition.query.to_string();
+        return query.to_string();
     };
     let key = match key {
         PartitionKey::Stream => "stream".to_owned(),
@@ -69,7 +70,7 @@ pub(super) fn print_definition(definition: &IndexDefinition) -> String {
         // `StreamId` is the only other key; `PartitionKey` is non-exhaustive.
         _ => "stream_id".to_owned(),
     };
-    format!("{}\npartitions={count} key={key}", definition.query)
+    format!("{query}\npartitions={count} key={key}")
 }
 
 fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
@@ -77,7 +78,7 @@ fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
         Some((query, partitions)) => (query, Some(partitions)),
         None => (text, None),
     };
-    let definition = IndexDefinition::new(name, query.parse().ok()?);
+    let definition = IndexDefinition::new(name, query.parse::<Query>().ok()?.of_stored());
     let Some(partitions) = partitions else { return Some(definition) };
     let (count, key) = partitions.strip_prefix("partitions=")?.split_once(" key=")?;
     let key = match key {
@@ -90,8 +91,6 @@ fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
 
 #[cfg(test)]
 mod tests {
-    use leftfold_api::Query;
-
     use super::*;
 
     #[test]

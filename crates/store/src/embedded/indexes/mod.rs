@@ -50,7 +50,9 @@ impl Core {
     /// Returns the index of this name if it has the same definition: to define it again changes nothing.
     pub(crate) fn same_index(&self, definition: &IndexDefinition) -> Option<Arc<NamedIndex>> {
         let named = self.definitions.indexes.durable().get(&definition.name).cloned();
-        named.filter(|named| named.definition == *definition)
+        let query = definition.query.to_stored().of_stored();
+        let stored = IndexDefinition { query, ..definition.clone() };
+        named.filter(|named| named.definition == stored)
     }
 
     /// Returns the append that defines an index.

@@ -100,7 +100,7 @@ impl Reader<'_> {
 
     fn wanted(&mut self, event: Recorded) -> Result<Option<Recorded>, ReadError> {
         let Source { core, plan, expanded, .. } = self.source;
-        let wanted = plan.exact || expanded.matches(&event);
+        let wanted = plan.selects(expanded, &event);
         Ok((wanted && self.visibility.shows(core, &event)?).then_some(event))
     }
 }

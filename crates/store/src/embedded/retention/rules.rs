@@ -22,7 +22,8 @@ pub(crate) fn read_change(name: &str, event_type: &str, text: &str) -> Option<Op
         RULE_DROPPED => Some(None),
         RULE_DEFINED => {
             let (query, retention) = text.split_once('\n')?;
-            let (query, retention) = (query.parse().ok()?, retention.parse().ok()?);
+            let query = query.parse::<Query>().ok()?.of_stored();
+            let retention = retention.parse().ok()?;
             Some(Some(Arc::new(Rule { name: name.to_owned(), query, retention })))
         }
         _ => None,
@@ -54,7 +55,8 @@ fn check(rule: &Rule) -> Result<(), Invalid> {
     }
     let mut of_index = false;
     rule.query.each(&mut |part| of_index |= matches!(part, Query::Index(_) | Query::Partition(_)));
-    if of_index || rule.query.to_string().parse::<Query>().as_ref() != Ok(&rule.query) {
+    let has_text = |query: &Query| query.to_string().parse::<Query>().as_ref() == Ok(query);
+    if of_index || !has_text(&rule.query) || !has_text(&rule.query.to_stored()) {
         return wrong("its query must have a text form and ask for no named index");
     }
     Ok(())
@@ -90,7 +92,7 @@ impl Facts for WholeStream<'_> {
 /// Whether a query selects whole streams.
 fn selects_streams(query: &Query) -> bool {
     match query {
-        Query::All => true,
+        Query::All | Query::System => true,
         Query::Is(field, _) => matches!(field, Field::Stream | Field::Category),
         Query::And(queries) | Query::Or(queries) => queries.iter().all(selects_streams),
         Query::Not(query) => selects_streams(query),
@@ -109,7 +111,7 @@ impl Core {
             return Err(error.into());
         }
         // The query is on the first line, the retention on the following ones.
-        let text = format!("{}\n{}", rule.query, rule.retention);
+        let text = format!("{}\n{}", rule.query.to_stored(), rule.retention);
         let event =
             NewEvent { content_type: "text/plain".to_owned(), ..NewEvent::new(RULE_DEFINED, text) };
         self.rule_append(&rule.name, event)

@@ -239,14 +239,33 @@ impl Model {
     }
 
     fn wants(&self, query: &Query, event: &LogEvent) -> bool {
+        let shown = matches!(event, LogEvent::User(_)) || self.asks_for_system(query);
+        shown && self.holds(query, event)
+    }
+
+    /// Whether a query names a system category or says `system:true`, outside of a `not`.
+    fn asks_for_system(&self, query: &Query) -> bool {
         match query {
-            Query::All => true,
-            Query::And(all) => all.iter().all(|query| self.wants(query, event)),
-            Query::Or(any) => any.iter().any(|query| self.wants(query, event)),
-            Query::Not(query) => !self.wants(query, event),
+            Query::And(parts) | Query::Or(parts) => parts.iter().any(|q| self.asks_for_system(q)),
+            Query::Index(name) => {
+                self.indexes.get(name).is_some_and(|query| self.asks_for_system(query))
+            }
+            Query::Is(Field::Category, values) => {
+                values.iter().any(|value| *value == Value::Exactly("$index".to_owned()))
+            }
+            query => *query == Query::System,
+        }
+    }
+
+    fn holds(&self, query: &Query, event: &LogEvent) -> bool {
+        match query {
+            Query::All | Query::System => true,
+            Query::And(all) => all.iter().all(|query| self.holds(query, event)),
+            Query::Or(any) => any.iter().any(|query| self.holds(query, event)),
+            Query::Not(query) => !self.holds(query, event),
             Query::Partition(_) => false,
             Query::Index(name) => {
-                self.indexes.get(name).is_some_and(|query| self.wants(query, event))
+                self.indexes.get(name).is_some_and(|query| self.holds(query, event))
             }
             Query::During(_) => panic!("the model knows no time"),
             Query::Is(field, values) => {

@@ -9,6 +9,7 @@ impl Run<'_> {
     pub(crate) fn some_query(&self) -> Query {
         let n = self.random.below(4);
         let text = match self.random.below(12) {
+            0 if n < 2 => "system:true".to_owned(),
             0 => "*".to_owned(),
             1 => format!("stream:a-{n}"),
             2 => "category:a".to_owned(),
@@ -17,7 +18,7 @@ impl Run<'_> {
             5 => format!("category:b tag:t={n}"),
             6 => format!("type:T{n} or stream:a-1,b-2"),
             7 => format!("not stream:a* type:T1,T{n}"),
-            8 => format!("not category:$index,$stream,$retention not tag:t={n}"),
+            8 => format!("system:true not tag:t={n}"),
             9 => "stream:b-*".to_owned(),
             10 => format!("category:a type:T1 tag:t={n}"),
             _ => match self.model.indexes.keys().next() {
