@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +34,30 @@ pub(crate) fn stderr(data: &Path, args: &[&str]) -> String {
     let output = run(data, args);
     assert_eq!(output.status.code(), Some(1), "{args:?}");
     String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs a command whose command line must be refused; gives what it complained of.
+pub(crate) fn usage_error(data: &Path, args: &[&str]) -> String {
+    let output = run(data, args);
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {words}");
+    words
+}
+
+/// Runs a command with an input; it must succeed; gives what it printed.
+pub(crate) fn stdout_of_input(data: &Path, args: &[&str], input: &str) -> String {
+    let mut command = command(data, args);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {} {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A process that is killed, without warning, when it is dropped.

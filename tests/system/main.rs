@@ -1,10 +1,12 @@
 //! The binary as a user meets it: real processes, real files, kill -9.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod appends;
 mod binary;
 mod commands;
 mod documents;
 mod fixtures;
+mod formats;
 mod ingest;
 mod killed;
 mod parked;

@@ -1,4 +1,6 @@
 mod accounts;
+mod command;
+mod display;
 mod events;
 mod files;
 mod index;
@@ -16,7 +18,9 @@ use leftfold::Compression;
 pub(crate) use accounts::{
     Grant, GrantAction, Group, GroupAction, Token, TokenAction, User, UserAction,
 };
-pub(crate) use events::{Append, Read, Streams, Subscribe};
+pub(crate) use command::parse;
+pub(crate) use display::{Display, Format};
+pub(crate) use events::{Append, Read, Start, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
 pub(crate) use index::{Index, IndexAction};
 pub(crate) use ingest::{Demo, Ingest};
@@ -38,27 +42,40 @@ pub(crate) use settings::Settings;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) location: Location,
+    #[command(flatten)]
+    pub(crate) display: Display,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The heading of the options of all commands that say which store, in the help.
+const STORE: &str = "Store";
 
 /// The location of the store, and how it is opened.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Location {
     /// The store's directory.
-    #[arg(long, global = true, env = "LEFTFOLD_DATA", default_value = "leftfold-data")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = STORE,
+        env = "LEFTFOLD_DATA",
+        value_name = "DIR",
+        default_value = "leftfold-data"
+    )]
     pub(crate) data: PathBuf,
     /// How full segments are compressed: off, fast, or small.
-    #[arg(long, global = true, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = parse::packing)]
+    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = parse::packing)]
     pub(crate) packing: Compression,
     /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113.
-    #[arg(long, global = true, env = "LEFTFOLD_SERVER", value_name = "URL")]
+    #[arg(short, long, global = true, help_heading = STORE, env = "LEFTFOLD_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
     /// A PEM file with the CAs that the server's certificate may come from; else the system's.
-    #[arg(long, global = true, env = "LEFTFOLD_CA", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The server's user to act as; the password comes from LEFTFOLD_PASSWORD.
-    #[arg(long = "as", global = true, env = "LEFTFOLD_USER", value_name = "USER")]
+    #[arg(short = 'u', long = "as", global = true, help_heading = STORE, env = "LEFTFOLD_USER", value_name = "USER")]
     pub(crate) asking: Option<String>,
     /// Use the environment: other users can read the command line.
     #[arg(long, env = "LEFTFOLD_PASSWORD", hide = true, hide_env_values = true)]
@@ -75,17 +92,15 @@ pub(crate) enum Command {
     /// Append one event for each record of XML, CSV or NDJSON files.
     #[command(after_help = ingest::HELP)]
     Ingest(Ingest),
-    /// Append one event.
-    #[command(
-        after_help = "Examples:\n  leftfold append order-1 OrderPlaced '{\"total\":\"9.90\"}' \
-                            --expect no-stream\n  echo '{}' | leftfold append order-1 Paid - --expect 0"
-    )]
+    /// Append events.
+    #[command(after_help = events::APPEND_HELP)]
     Append(Append),
     /// Read the events of a query.
     #[command(after_help = events::READ_HELP)]
     Read(Read),
     /// Read the events of a query, and then new ones.
-    #[command(after_help = "Example:\n  leftfold subscribe 'category:order' --follow")]
+    #[command(after_help = "Examples:\n  leftfold subscribe 'category:order' --follow\n  \
+                            leftfold subscribe --follow --from end      only new events")]
     Subscribe(Subscribe),
     /// List the streams.
     Streams(Streams),

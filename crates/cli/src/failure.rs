@@ -10,12 +10,31 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         // The reader closed the pipe, as `head` does.
         return ExitCode::SUCCESS;
     }
+    let text = text(error);
     match code(error) {
-        Some("store_locked") => eprintln!("error[store_locked]: {error:#}: add --server URL"),
-        Some(code) => eprintln!("error[{code}]: {error:#}"),
-        None => eprintln!("error: {error:#}"),
+        Some("store_locked") => print("error[store_locked]", &format!("{text}: add --server URL")),
+        Some(code) => print(&format!("error[{code}]"), &text),
+        None => print("error", &text),
     }
     ExitCode::FAILURE
+}
+
+/// Prints a message after its label, which is bold and red where the output has colours.
+fn print(label: &str, text: &str) {
+    anstream::eprintln!("\u{1b}[1;31m{label}\u{1b}[0m: {text}");
+}
+
+/// Joins an error's message and those of its causes, each once: some errors quote their cause.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn code(error: &anyhow::Error) -> Option<&'static str> {
@@ -40,4 +59,22 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         let io = cause.downcast_ref::<std::io::Error>();
         io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_that_repeat_the_message_are_printed_once() {
+        for (causes, printed) in [
+            (&["no such file", "a.xml: no such file"][..], "a.xml: no such file"),
+            (&["no such file", "no such file", "reading"], "reading: no such file"),
+            (&["late", "slow", "reading"], "reading: slow: late"),
+        ] {
+            let error = anyhow::anyhow!(causes[0]);
+            let error = causes[1..].iter().fold(error, |error, text| error.context(*text));
+            assert_eq!(text(&error), printed);
+        }
+    }
 }

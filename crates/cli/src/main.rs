@@ -10,9 +10,7 @@ mod store;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
+use args::Command;
 
 /// A third faster than the C library's allocator where many threads append: one thread allocates what
 /// another frees.
@@ -20,7 +18,8 @@ use args::{Args, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = args::parse();
+    output::init(&args.display);
     let done = match args.command {
         Command::Demo(demo) => commands::demo::run(&demo),
         Command::Ingest(ingest) => commands::ingest::run(&args.location, &ingest),

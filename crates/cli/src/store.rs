@@ -1,12 +1,12 @@
 use leftfold::client::{Client, RemoteSubscription};
 use leftfold::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Embedded, EventStore,
-    Expected, From, IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options, Page, Query,
-    Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe,
-    Subscription,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Direction, Embedded,
+    EventStore, Expected, From, IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options,
+    Page, Point, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
+    StreamsPage, Subscribe, Subscription,
 };
 
-use crate::args::Location;
+use crate::args::{Location, Start, StartPoint};
 
 /// The store of a command.
 pub(crate) enum Store {
@@ -39,6 +39,23 @@ impl Store {
             Some(url) => connect(location, url),
             None => Ok(Store::Embedded(Embedded::open(&location.data, options(location))?)),
         }
+    }
+}
+
+impl Store {
+    /// Returns the start of a read in a direction.
+    pub(crate) async fn begin(
+        &self,
+        start: &Start,
+        direction: Direction,
+    ) -> Result<From, ReadError> {
+        Ok(match (&start.from, &start.after) {
+            (Some(StartPoint::At(point)), _) => From::Including(point.clone()),
+            (Some(StartPoint::End), _) if direction == Direction::Backward => From::Outermost,
+            (Some(StartPoint::End), _) => From::Excluding(Point::Cursor(self.head().await?)),
+            (None, Some(point)) => From::Excluding(point.clone()),
+            (None, None) => From::Outermost,
+        })
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Ingest {
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// A built-in mapping (camt.053), or a mapping file.
-    #[arg(long)]
+    #[arg(short, long, value_name = "MAPPING")]
     pub(crate) map: String,
     /// The file for rejected records, as NDJSON; standard error if not given.
     #[arg(long)]

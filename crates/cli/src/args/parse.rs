@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leftfold::{Compression, Expected, Point};
+use leftfold::{Compression, Cursor, Expected, Point, Query};
+use uuid::Uuid;
+
+use super::StartPoint;
 
 pub(super) fn packing(text: &str) -> Result<Compression, String> {
     match text {
@@ -46,18 +49,49 @@ pub(super) fn tag(text: &str) -> Result<(String, String), String> {
     Ok((parts.0.to_owned(), parts.1.to_owned()))
 }
 
+/// The points that a command line can name.
+const POINTS: &str = "position:17, version:3, ordinal:3, committed:2026-03-01 or cursor:...";
+
+pub(super) fn start(text: &str) -> Result<StartPoint, String> {
+    if text == "end" {
+        return Ok(StartPoint::End);
+    }
+    point_or(text, &format!("expected end, {POINTS}")).map(StartPoint::At)
+}
+
 pub(super) fn point(text: &str) -> Result<Point, String> {
-    let allowed = "expected position:17, version:3, ordinal:3, committed:2026-03-01 or cursor:...";
+    point_or(text, &format!("expected {POINTS}"))
+}
+
+fn point_or(text: &str, allowed: &str) -> Result<Point, String> {
     let (kind, at) = text.split_once(':').ok_or(allowed)?;
     let number = || at.parse::<u64>().map_err(|_| format!("{at} is not a number; {allowed}"));
+    let or_allowed = |error: leftfold::Invalid| format!("{}; {allowed}", error.message);
     Ok(match kind {
         "position" => Point::Position(number()?),
         "version" => Point::Version(number()?),
         "ordinal" => Point::Ordinal(number()?),
-        "committed" => {
-            Point::CommitTime(at.parse().map_err(|error: leftfold::Invalid| error.message)?)
-        }
-        "cursor" => Point::Cursor(at.parse().map_err(|error: leftfold::Invalid| error.message)?),
+        "committed" => Point::CommitTime(at.parse().map_err(or_allowed)?),
+        "cursor" => Point::Cursor(at.parse().map_err(or_allowed)?),
         _ => return Err(allowed.to_owned()),
     })
+}
+
+pub(super) fn id(text: &str) -> Result<Uuid, String> {
+    let allowed = "expected a UUID such as 6fa459ea-ee8a-3ca4-894e-db77e160355e";
+    text.parse().map_err(|_| allowed.to_owned())
+}
+
+/// Reads the query and the point of a condition.
+pub(super) fn condition(query: &str, point: &str) -> Result<(Query, Point), String> {
+    let allowed = "expected start, position:17 or cursor:... as the point of --none-after";
+    let query = query.parse().map_err(|error: leftfold::Invalid| error.message)?;
+    let point = match point {
+        "start" => Point::Cursor(Cursor::START),
+        _ => point_or(point, allowed)?,
+    };
+    match point {
+        Point::Cursor(_) | Point::Position(_) => Ok((query, point)),
+        _ => Err(allowed.to_owned()),
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Delete {
     /// The stream.
     pub(crate) stream: String,
     /// The expected state of the stream: any, no-stream, exists, or its last version.
-    #[arg(long, default_value = "any", value_parser = parse::expected)]
+    #[arg(short, long, value_name = "STATE", default_value = "any", value_parser = parse::expected)]
     pub(crate) expect: Expected,
     /// Close the stream for ever: it accepts no more events.
     #[arg(long)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{
     Grant, GrantAction, Group, GroupAction, Location, Token, TokenAction, User, UserAction,
 };
-use crate::output::{for_people, table};
+use crate::output::{for_people, hint, print_table, table};
 
 /// The default server.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:2113";
@@ -81,7 +81,7 @@ pub(crate) fn token(location: &Location, args: &Token) -> anyhow::Result<ExitCod
             }
             let made = ask(Method::POST, &["tokens"], body)?;
             println!("{}", made["secret"].as_str().unwrap_or_default());
-            eprintln!("store it now: it is never shown again");
+            hint("store it now: it is never shown again");
         }
         TokenAction::Revoke { token } => {
             ask(Method::DELETE, &["tokens", token], Value::Null)?;
@@ -104,7 +104,10 @@ pub(crate) fn grant(location: &Location, args: &Grant) -> anyhow::Result<ExitCod
                 (None, group) => body["group"] = group.as_deref().into(),
             }
             let made = ask(Method::POST, &["grants"], body)?;
-            println!("{made}");
+            match for_people() {
+                true => println!("granted, as number {}", made["grant"]),
+                false => println!("{made}"),
+            }
         }
         GrantAction::Remove { grant } => {
             ask(Method::DELETE, &["grants", &grant.to_string()], Value::Null)?;
@@ -135,7 +138,7 @@ fn print(rows: &Value, columns: &[&str]) {
         }));
     }
     if for_people() {
-        println!("{shown}");
+        print_table(&shown);
     }
 }
 
@@ -217,6 +220,6 @@ fn recover(location: &Location) -> anyhow::Result<()> {
         access.recover(&password).await
     })?;
     drop(runtime);
-    eprintln!("{ADMIN} now has this password and every permission");
+    hint(format_args!("{ADMIN} now has this password and every permission"));
     Ok(())
 }

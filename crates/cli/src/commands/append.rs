@@ -1,51 +1,110 @@
+mod lines;
+
 use std::io::Read;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use leftfold::{Append, EventStore, Invalid, NewEvent, ReadError};
+use anyhow::{Context, Error, bail};
+use leftfold::{Append, Appended, Cursor, EventStore, Invalid, NewEvent, Point, ReadError};
 use pollster::block_on;
 use serde_json::{json, value::RawValue};
 
 use crate::args::{self, Location};
-use crate::output::for_people;
+use crate::output::{for_people, is_quiet};
 use crate::store::Store;
 
 pub(crate) fn run(location: &Location, args: args::Append) -> anyhow::Result<ExitCode> {
-    let bytes = match args.data_text.as_str() {
-        "-" => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
-            bytes
-        }
-        text => text.as_bytes().to_vec(),
-    };
-    let is_json = !args.raw && is_json(&bytes)?;
-    let new = if is_json { NewEvent::json } else { NewEvent::new };
-    let mut event: NewEvent = new(args.event_type, bytes);
-    event.id = args.id;
-    event.tags = args.tag;
-    event.event_time = args.event_time;
-    event.correlation = args.correlation;
-    event.causation = args.causation;
-    event.metadata = args.metadata.into();
-    let append = Append::new().event(&args.stream, event).expect(&args.stream, args.expect);
-    let appended = block_on(Store::open(location)?.append(append))?;
-    let (position, version) =
-        (appended.positions.map(|p| p.0), appended.streams.first().map(|v| v.first));
-    let (position, version) = (position.unwrap_or_default(), version.unwrap_or_default());
-    if for_people() {
-        let stream = &args.stream;
-        let how = if appended.repeated { "already stored:" } else { "appended:" };
-        println!("{how} {stream} version {version}, position {position}");
-    } else {
-        let cursor = appended.cursor.to_string();
-        let repeated = appended.repeated;
-        println!(
-            "{}",
-            json!({"position": position, "version": version, "cursor": cursor, "repeated": repeated})
-        );
+    if let Some(file) = &args.from {
+        return lines::run(location, file, args.stream.as_deref());
     }
+    let stream = args.stream.clone().unwrap_or_default();
+    let conditions = args.conditions().map_err(Error::msg)?;
+    let events = events(&args)?;
+    let store = Store::open(location)?;
+    let mut append = Append::new().expect(&stream, args.expect);
+    for event in events {
+        append = append.event(&stream, event);
+    }
+    for (query, point) in conditions {
+        append = append.none_after(query, cursor(&store, point)?);
+    }
+    print(&stream, &block_on(store.append(append))?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the events of the command line.
+fn events(args: &args::Append) -> anyhow::Result<Vec<NewEvent>> {
+    let pairs = args.pairs().map_err(Error::msg)?;
+    let ids = args.id.iter().map(|id| Some(*id)).chain(std::iter::repeat(None));
+    pairs
+        .into_iter()
+        .zip(ids)
+        .map(|((event_type, data), id)| {
+            let bytes = data_bytes(data)?;
+            let is_json = !args.raw && is_json(&bytes)?;
+            let event = if is_json {
+                NewEvent::json(event_type, bytes)
+            } else {
+                NewEvent::new(event_type, bytes)
+            };
+            Ok(NewEvent {
+                id,
+                tags: args.tag.clone(),
+                event_time: args.event_time,
+                correlation: args.correlation.clone(),
+                causation: args.causation.clone(),
+                metadata: args.metadata.clone().into(),
+                ..event
+            })
+        })
+        .collect()
+}
+
+fn data_bytes(text: &str) -> anyhow::Result<Vec<u8>> {
+    if text != "-" {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
+    Ok(bytes)
+}
+
+/// Returns the cursor of a condition's point: behind the event at its position.
+fn cursor(store: &Store, point: Point) -> anyhow::Result<Cursor> {
+    let position = match point {
+        Point::Position(position) => position,
+        Point::Cursor(cursor) => return Ok(cursor),
+        _ => bail!("expected a position or a cursor as the point of a condition"),
+    };
+    let head = block_on(store.head())?;
+    Ok(Cursor::at(head.origin(), position))
+}
+
+fn print(stream: &str, appended: &Appended) {
+    let Appended { cursor, positions, streams, repeated, .. } = appended;
+    let (first, last) = positions.unwrap_or_default();
+    let versions = streams.first().map(|versions| (versions.first, versions.last));
+    let (version, last_version) = versions.unwrap_or_default();
+    if !for_people() {
+        let mut line = json!({
+            "position": first,
+            "version": version,
+            "cursor": cursor.to_string(),
+            "repeated": repeated,
+        });
+        if last > first {
+            line["last_position"] = last.into();
+            line["last_version"] = last_version.into();
+        }
+        println!("{line}");
+    } else if !is_quiet() {
+        let how = if *repeated { "already stored:" } else { "appended:" };
+        match last > first {
+            true => println!(
+                "{how} {stream} versions {version} to {last_version}, positions {first} to {last}"
+            ),
+            false => println!("{how} {stream} version {version}, position {first}"),
+        }
+    }
 }
 
 /// Whether data is JSON. Text that only looks like JSON is refused: it is usually a typing error.

@@ -7,7 +7,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{self, Location};
-use crate::output::{for_people, progress, thousands};
+use crate::output::{for_people, is_quiet, progress, thousands};
 use crate::store::{Store, options, refuse_server};
 
 pub(crate) fn run(location: &Location, args: &args::Backup) -> anyhow::Result<ExitCode> {
@@ -23,6 +23,9 @@ fn make(location: &Location, to: &Path) -> anyhow::Result<ExitCode> {
         Some(_) => back_up_server(location, to)?,
         None => back_up_directory(location, to)?,
     };
+    if for_people() && is_quiet() {
+        return Ok(ExitCode::SUCCESS);
+    }
     if for_people() {
         let [files, bytes] = [done.files_copied, done.bytes_copied].map(thousands);
         println!("backup {} in {}: up to cursor {}", done.number, to.display(), done.head);

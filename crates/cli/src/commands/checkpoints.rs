@@ -5,7 +5,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::args::Location;
-use crate::output::{for_people, table};
+use crate::output::{for_people, print_table, table};
 use crate::store::Store;
 
 /// Checkpoints that are asked for at a time.
@@ -33,7 +33,7 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
         }
     }
     if for_people() {
-        println!("{rows}");
+        print_table(&rows);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::ingest::{Rejects, ingest_all, summary};
 use super::read::pages;
 use crate::args;
-use crate::output::{table, thousands};
+use crate::output::{print_table, table, thousands};
 
 /// The file that marks a directory as a demo's, which another demo may replace.
 const MARK: &str = "made-by-leftfold-demo";
@@ -177,7 +177,8 @@ fn reconcile(store: &Embedded, night: &Night, durable: u64, first: Tally) -> any
         rows.add_row([format!("   {what}"), thousands(n)]);
     }
     right_align(&mut rows, 1..2);
-    println!("{rows}\n");
+    print_table(&rows);
+    println!();
     if found != night.good || durable + first.ingested != found || booked + pending != found {
         bail!("the store does not hold what the night must yield; please report this");
     }
@@ -253,7 +254,8 @@ fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
         rows.add_row([&format!("   {name}"), &thousands(stream.version + 1), &sums.join(", ")]);
     }
     right_align(&mut rows, 1..3);
-    println!("{rows}\n   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
+    print_table(&rows);
+    println!("   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
     Ok(streams.first().map(|stream| stream.name.clone()))
 }
 
@@ -291,7 +293,8 @@ fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
         rows.add_row([format!("   {day}"), currency].into_iter().chain(numbers));
     }
     right_align(&mut rows, 2..5);
-    println!("{rows}\n");
+    print_table(&rows);
+    println!();
     Ok(())
 }
 
@@ -310,7 +313,8 @@ fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
         ]);
     }
     right_align(&mut rows, 3..4);
-    println!("{rows}\n");
+    print_table(&rows);
+    println!();
     Ok(())
 }
 

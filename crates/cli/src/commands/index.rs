@@ -5,7 +5,7 @@ use pollster::block_on;
 use serde_json::{Value, json};
 
 use crate::args::{IndexAction, Location};
-use crate::output::{for_people, table, thousands};
+use crate::output::{for_people, hint, print_table, table, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(location: &Location, action: IndexAction) -> anyhow::Result<ExitCode> {
@@ -18,7 +18,7 @@ pub(crate) fn run(location: &Location, action: IndexAction) -> anyhow::Result<Ex
                 None => format!("index:{name}"),
             };
             block_on(store.define_index(IndexDefinition { name, query, partitioning }))?;
-            eprintln!("defined; read it with: leftfold read {read}");
+            hint(format_args!("defined; read it with: leftfold read {read}"));
         }
         IndexAction::Show { name } => {
             let info = block_on(store.index(&name))?.ok_or_else(|| unknown(&name))?;
@@ -48,7 +48,7 @@ fn show(info: &IndexInfo) {
         rows.add_row(["partitions", &count.to_string()]);
         rows.add_row(["partition by", &key.to_string()]);
     }
-    println!("{rows}");
+    print_table(&rows);
 }
 
 fn list(indexes: &[IndexInfo]) {
@@ -64,7 +64,7 @@ fn list(indexes: &[IndexInfo]) {
         let partitions = partitions.unwrap_or_default();
         rows.add_row([name, &events, &ready, &partitions, &query.to_string()]);
     }
-    println!("{rows}");
+    print_table(&rows);
 }
 
 fn to_json(info: &IndexInfo) -> Value {

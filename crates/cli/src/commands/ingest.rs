@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use leftfold::EventStore;
 use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest};
 use serde_json::json;
 
 use crate::args::{self, Location};
-use crate::output::thousands;
+use crate::output::{is_quiet, progress, thousands};
 use crate::store::Store;
 
 /// The exit code of an ingest that rejected some records.
@@ -73,6 +73,9 @@ pub(crate) fn ingest_all(
         complete &= read.complete;
         let [ingested, repeated, rejected] =
             [tally.ingested, tally.repeated, tally.rejected].map(thousands);
+        if is_quiet() {
+            continue;
+        }
         println!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
         if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
             let [held, wrong, unchecked] =
@@ -107,7 +110,8 @@ fn ingest_one(
 
 /// Makes a progress bar: bytes, records a second, rejects and time left.
 fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
-    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+    let bar = progress("")?;
+    bar.set_length(bytes);
     let style = ProgressStyle::with_template(
         "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg}  {left} left",
     )?;

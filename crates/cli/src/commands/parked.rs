@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{Location, ParkedAction, ParkedEvent};
-use crate::output::{for_people, table};
+use crate::output::{for_people, print_table, table};
 use crate::store::Store;
 
 /// The category of the journals of reactors.
@@ -43,7 +43,7 @@ fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
         }
     }
     if for_people() {
-        println!("{rows}");
+        print_table(&rows);
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use leftfold::{Cursor, Direction, EventStore, From, Point, Read, Recorded};
 use pollster::block_on;
 
-use crate::args::{self, Location};
-use crate::output::{EVENT_COLUMNS, for_people, row, table, write_json};
+use crate::args::{self, Format, Location};
+use crate::output::{for_people, format, is_quiet, print_events, write_json, write_raw};
 use crate::store::Store;
 
 /// Rows of one table, whose columns have common widths.
@@ -14,26 +14,28 @@ const ROWS: usize = 1_000;
 pub(crate) fn run(location: &Location, args: &args::Read) -> anyhow::Result<ExitCode> {
     let store = Store::existing(location)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
-    let first = Read { from: args.start.point(), direction, ..Read::forward(args.query.clone()) };
+    let from = block_on(store.begin(&args.start, direction))?;
+    let first = Read { from, direction, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
     let mut shown = 0;
     let cursor = if for_people() {
         pages(&store, first, limit, |events| {
-            let mut table = table(&EVENT_COLUMNS);
-            events.iter().for_each(|event| _ = table.add_row(row(event)));
             shown += events.len();
-            println!("{table}");
+            print_events(events);
             Ok(())
         })?
     } else {
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let cursor = pages(&store, first, limit, |events| {
-            events.iter().try_for_each(|event| write_json(&mut out, event))
+            events.iter().try_for_each(|event| match format() {
+                Format::Raw => write_raw(&mut out, event),
+                _ => write_json(&mut out, event),
+            })
         })?;
         out.flush()?;
         cursor
     };
-    if for_people() {
+    if for_people() && !is_quiet() {
         println!("{shown} events; continue with: --after cursor:{cursor}");
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use leftfold::{LostEvent, RepairMode, RepairReport, repair};
 use serde_json::json;
 
 use crate::args::{self, Location};
-use crate::output::{for_people, progress, table, thousands};
+use crate::output::{for_people, print_table, progress, table, thousands};
 use crate::store::refuse_server;
 
 pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<ExitCode> {
@@ -17,7 +17,7 @@ pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<Ex
     })?;
     bar.finish_and_clear();
     if for_people() {
-        print_table(&report)
+        print_text(&report)
     } else {
         print_json(&report)
     }
@@ -52,7 +52,7 @@ fn print_json(report: &RepairReport) {
     );
 }
 
-fn print_table(report: &RepairReport) {
+fn print_text(report: &RepairReport) {
     for bytes in &report.damaged {
         let (file, length) = (&bytes.file, thousands(bytes.length));
         println!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);
@@ -68,7 +68,7 @@ fn print_table(report: &RepairReport) {
                 if *certain || stream.is_none() { "" } else { "or another position near it" };
             rows.add_row([position.to_string(), name, version, note.to_owned()]);
         }
-        println!("{rows}");
+        print_table(&rows);
     }
     if report.checkpoints_uncertain {
         println!("moves of checkpoints may be lost");

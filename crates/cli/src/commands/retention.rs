@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{Delete, Location, Retained, RetentionAction};
-use crate::output::{for_people, table, thousands};
+use crate::output::{for_people, hint, print_table, table, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(location: &Location, action: RetentionAction) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(crate) fn delete(location: &Location, args: &Delete) -> anyhow::Result<ExitC
         true => block_on(store.tombstone_stream(&args.stream, args.expect))?,
         false => block_on(store.delete_stream(&args.stream, args.expect))?,
     }
-    eprintln!("deleted; free the space with: leftfold scavenge");
+    hint("deleted; free the space with: leftfold scavenge");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -57,7 +57,7 @@ fn list(rules: &[RetentionRule]) {
         }
     }
     if for_people() {
-        println!("{rows}");
+        print_table(&rows);
     }
 }
 

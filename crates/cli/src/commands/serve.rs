@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Certificate, Settings};
-use crate::output::{for_people, table};
+use crate::output::{for_people, print_table, table};
 
 /// The password of the first user, if a server has none yet.
 const ADMIN_PASSWORD: &str = "LEFTFOLD_ADMIN_PASSWORD";
@@ -91,7 +91,7 @@ pub(crate) fn config(settings: &Settings) -> anyhow::Result<ExitCode> {
         }
     }
     if for_people() {
-        println!("{rows}");
+        print_table(&rows);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use leftfold::clock_warning;
 use serde_json::json;
 
 use crate::args::Location;
-use crate::output::{for_people, table, thousands};
+use crate::output::{for_people, print_table, table, thousands};
 use crate::store::Store;
 
 pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
@@ -38,7 +38,7 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
         for (name, n) in numbers {
             rows.add_row([name, &thousands(n)]);
         }
-        println!("{rows}");
+        print_table(&rows);
     } else {
         let mut line = json!({"store": id, "created": created});
         for (name, n) in numbers {

@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::args::{self, Location};
-use crate::output::{for_people, table};
+use crate::output::{for_people, print_table, table};
 use crate::store::Store;
 
 pub(crate) fn run(location: &Location, args: &args::Streams) -> anyhow::Result<ExitCode> {
@@ -41,7 +41,7 @@ fn show(streams: &[StreamInfo]) -> std::io::Result<()> {
             let numbers = numbers.map(|n| n.to_string());
             table.add_row([&stream.name].into_iter().chain(&numbers).chain([&kept(stream)]));
         }
-        writeln!(out, "{table}")?;
+        print_table(&table);
     } else {
         for stream in streams {
             let line = json!({
