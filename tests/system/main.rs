@@ -7,6 +7,7 @@ mod commands;
 mod documents;
 mod fixtures;
 mod formats;
+mod help;
 mod ingest;
 mod killed;
 mod parked;

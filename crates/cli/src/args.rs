@@ -3,6 +3,7 @@ mod command;
 mod display;
 mod events;
 mod files;
+mod help;
 mod index;
 mod ingest;
 mod parked;
@@ -18,7 +19,7 @@ use leftfold::Compression;
 pub(crate) use accounts::{
     Grant, GrantAction, Group, GroupAction, Token, TokenAction, User, UserAction,
 };
-pub(crate) use command::parse;
+pub(crate) use command::{completions, parse};
 pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, Start, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
@@ -29,8 +30,6 @@ pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
 
 /// An event-sourcing database in one binary.
-///
-/// On a terminal the output is for people; into a pipe it is one JSON object a line.
 #[derive(Debug, Parser)]
 #[command(
     name = "leftfold",
@@ -60,22 +59,22 @@ pub(crate) struct Location {
         long,
         global = true,
         help_heading = STORE,
-        env = "LEFTFOLD_DATA",
+        env = "LEFTFOLD_DATA", hide_env_values = true,
         value_name = "DIR",
         default_value = "leftfold-data"
     )]
     pub(crate) data: PathBuf,
     /// How full segments are compressed: off, fast, or small.
-    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_PACKING", default_value = "fast", value_parser = parse::packing)]
+    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_PACKING", hide_env_values = true, default_value = "fast", value_parser = parse::packing)]
     pub(crate) packing: Compression,
     /// Works on a server's store instead of a directory, such as http://127.0.0.1:2113.
-    #[arg(short, long, global = true, help_heading = STORE, env = "LEFTFOLD_SERVER", value_name = "URL")]
+    #[arg(short, long, global = true, help_heading = STORE, env = "LEFTFOLD_SERVER", hide_env_values = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// A PEM file with the CAs that the server's certificate may come from; else the system's.
-    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_CA", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = STORE, env = "LEFTFOLD_CA", hide_env_values = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The server's user to act as; the password comes from LEFTFOLD_PASSWORD.
-    #[arg(short = 'u', long = "as", global = true, help_heading = STORE, env = "LEFTFOLD_USER", value_name = "USER")]
+    #[arg(short = 'u', long = "as", global = true, help_heading = STORE, env = "LEFTFOLD_USER", hide_env_values = true, value_name = "USER")]
     pub(crate) asking: Option<String>,
     /// Use the environment: other users can read the command line.
     #[arg(long, env = "LEFTFOLD_PASSWORD", hide = true, hide_env_values = true)]
@@ -157,4 +156,14 @@ pub(crate) enum Command {
     Grant(Grant),
     /// Print the server's settings and the source of each.
     Config(Settings),
+    /// Print a script that completes commands and options in a shell.
+    #[command(
+        after_help = "Examples:\n  leftfold completions bash > ~/.local/share/bash-completion/completions/leftfold\n  \
+                            leftfold completions zsh > ~/.zfunc/_leftfold\n  leftfold completions fish > \
+                            ~/.config/fish/completions/leftfold.fish"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }

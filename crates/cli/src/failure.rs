@@ -60,21 +60,3 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_that_repeat_the_message_are_printed_once() {
-        for (causes, printed) in [
-            (&["no such file", "a.xml: no such file"][..], "a.xml: no such file"),
-            (&["no such file", "no such file", "reading"], "reading: no such file"),
-            (&["late", "slow", "reading"], "reading: slow: late"),
-        ] {
-            let error = anyhow::anyhow!(causes[0]);
-            let error = causes[1..].iter().fold(error, |error, text| error.context(*text));
-            assert_eq!(text(&error), printed);
-        }
-    }
-}

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Token(token) => commands::accounts::token(&args.location, &token),
         Command::Grant(grant) => commands::accounts::grant(&args.location, &grant),
         Command::Config(settings) => commands::serve::config(&settings),
+        Command::Completions { shell } => commands::completions::run(shell),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

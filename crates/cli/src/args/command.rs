@@ -3,22 +3,47 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, ColorChoice, FromArgMatches};
+use clap_complete::Shell;
 
-use super::{Args, Command, Format};
+use super::{Args, Command, Format, help};
 
 /// Parses the command line. Help and errors of usage are printed, and end the process.
 pub(crate) fn parse() -> Args {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut command = Args::command().color(color(&arguments));
-    let parsed = command
-        .try_get_matches_from_mut(arguments)
-        .and_then(|mut matches| Args::from_arg_matches_mut(&mut matches));
-    let checked = parsed.map_err(|error| error.format(&mut command)).and_then(|args| {
+    let mut command = help::command().color(color(&arguments));
+    let parsed = command.try_get_matches_from_mut(arguments).and_then(|mut matches| {
+        check_options(&matches).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
+        let args = Args::from_arg_matches_mut(&mut matches)?;
         check(&args).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
         Ok(args)
     });
-    checked.unwrap_or_else(|error| error.exit())
+    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// Refuses options of all commands that do not apply to this one, if they are on the command line: the
+/// environment is common to all commands.
+fn check_options(matches: &ArgMatches) -> Result<(), String> {
+    let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let command = matches.subcommand_name().unwrap_or_default();
+    // A command that works on files says why it has no --server.
+    let is_unclear = |id: &str| is_given(id) && id != "server";
+    let has_files = ["verify", "repair", "restore"].contains(&command);
+    let found = match has_files {
+        true => help::inapplicable(command, is_unclear),
+        false => help::inapplicable(command, is_given),
+    };
+    if let Some(id) = found {
+        let option = if id == "asking" { "as" } else { id };
+        return Err(format!("--{option} does not apply to the command {command}"));
+    }
+    if is_given("packing") && is_given("server") {
+        return Err(
+            "--packing does not apply with --server: the server's own setting counts".to_owned()
+        );
+    }
+    Ok(())
 }
 
 /// Returns the value of `--color`: clap's own output comes before the parsed arguments.
@@ -52,4 +77,11 @@ fn check(args: &Args) -> Result<(), String> {
         append.conditions()?;
     }
     Ok(())
+}
+
+/// Returns the script that completes the command line in a shell.
+pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut help::command(), "leftfold", &mut script);
+    script
 }

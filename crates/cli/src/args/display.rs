@@ -6,13 +6,14 @@ const HEADING: &str = "Output";
 /// How results are printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Display {
-    /// How results are printed; table on a terminal and json elsewhere, if not given.
-    #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT")]
+    /// json (an object a line), table, or raw (the data of events alone); if not given, table on a
+    /// terminal and json elsewhere.
+    #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
     /// Print only results and errors: no progress, hints or confirmations.
     #[arg(short, long, global = true, help_heading = HEADING)]
     pub(crate) quiet: bool,
-    /// When the output has colours; auto means on a terminal, unless NO_COLOR is set.
+    /// When the output has colours; auto: on a terminal, unless NO_COLOR is set.
     #[arg(
         long,
         global = true,
@@ -27,10 +28,7 @@ pub(crate) struct Display {
 /// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON object a line.
     Json,
-    /// Tables and sentences.
     Table,
-    /// The data of events alone, one event a line; for read and subscribe.
     Raw,
 }
