@@ -110,6 +110,39 @@ fn follows_a_server() {
     }
 }
 
+/// While the server is away, a follower says once that it goes on trying; a quiet one does not.
+#[test]
+fn says_once_that_it_tries_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = serve(dir.path(), "127.0.0.1:0");
+    text(remote(&address, &["append", "a-1", "Put", "0"]).output().unwrap());
+    let mut followers: Vec<_> = [&["--quiet"][..], &[]]
+        .into_iter()
+        .map(|quiet| {
+            let args = [&["subscribe", "--follow", "-o", "raw", "-n", "2"], quiet].concat();
+            let mut follow = remote(&address, &args);
+            let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let printed = BufReader::new(follow.stdout.take().unwrap()).lines();
+            let said = BufReader::new(follow.stderr.take().unwrap()).lines();
+            (Killed(follow), printed, said)
+        })
+        .collect();
+    for (_, printed, _) in &mut followers {
+        assert_eq!(printed.next().unwrap().unwrap(), "0");
+    }
+    drop(server);
+    let retrying = followers[1].2.next().unwrap().unwrap();
+    assert!(retrying.starts_with("retrying: the server can't be reached"), "{retrying}");
+    let (_server, _) = serve(dir.path(), &address);
+    text(remote(&address, &["append", "a-1", "Put", "1"]).output().unwrap());
+    for ((_, printed, said), hints) in followers.iter_mut().zip([0, 1]) {
+        assert_eq!(printed.next().unwrap().unwrap(), "1");
+        let said: Vec<_> = said.map(Result::unwrap).collect();
+        assert!(said.iter().all(|line| line.starts_with("continue with")), "{said:?}");
+        assert_eq!(said.len(), hints, "{said:?}");
+    }
+}
+
 const ADMIN: &str = "a password of the admin";
 
 fn asked(address: &str, user: (&str, &str), args: &[&str], input: &str) -> Output {

@@ -1,3 +1,6 @@
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use leftfold::client::{Client, RemoteSubscription};
 use leftfold::{
     Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Direction, Embedded,
@@ -7,6 +10,7 @@ use leftfold::{
 };
 
 use crate::args::{Location, Start, StartPoint};
+use crate::output::hint;
 
 /// The store of a command.
 pub(crate) enum Store {
@@ -85,7 +89,21 @@ fn connect(location: &Location, url: &str) -> anyhow::Result<Store> {
     } else if let Some(user) = &location.asking {
         builder = builder.basic(user, location.password.as_deref().unwrap_or_default());
     }
+    builder = builder.on_retry(report_retry);
     Ok(Store::Remote(pollster::block_on(builder.connect())?))
+}
+
+/// The time without a retry after which the next one is another outage.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+/// Says once in each outage that the client goes on trying, and why.
+fn report_retry(error: &ReadError) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = last.replace(Instant::now());
+    if before.is_none_or(|before| before.elapsed() > OUTAGE) {
+        hint(format_args!("retrying: {error}"));
+    }
 }
 
 /// Calls a method of either store.

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,7 +10,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use crate::calls::{Calls, Credentials};
+use crate::calls::{Calls, Credentials, OnRetry};
 use crate::client::Client;
 use crate::runtime;
 
@@ -42,6 +43,7 @@ pub struct Builder {
     reconnect_time: Duration,
     in_flight: usize,
     handle: Option<Handle>,
+    on_retry: Option<OnRetry>,
 }
 
 impl Builder {
@@ -55,6 +57,7 @@ impl Builder {
             reconnect_time: RECONNECT_TIME,
             in_flight: IN_FLIGHT,
             handle: None,
+            on_retry: None,
         }
     }
 
@@ -131,6 +134,14 @@ impl Builder {
         self
     }
 
+    /// Calls a function with the reason whenever the client waits before it tries something again. It
+    /// runs on the client's runtime and must not block.
+    #[must_use]
+    pub fn on_retry(mut self, report: impl Fn(&ReadError) + Send + Sync + 'static) -> Self {
+        self.on_retry = Some(OnRetry(Arc::new(report)));
+        self
+    }
+
     /// Connects and reads the head, so that wrong settings, and a server that does not run, fail at once.
     ///
     /// # Errors
@@ -161,8 +172,9 @@ impl Builder {
         };
         let channel = InterceptedService::new(channel, Credentials(credentials));
         let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
+        let on_retry = self.on_retry;
         Ok(Client::new(
-            Calls { handle, channel, timeout, reconnect_time, sends_once: false },
+            Calls { handle, channel, timeout, reconnect_time, sends_once: false, on_retry },
             self.in_flight,
         ))
     }

@@ -1,5 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use leftfold_api::ReadError;
 use leftfold_wire::MAX_MESSAGE;
 use leftfold_wire::v1::admin_client::AdminClient;
 use leftfold_wire::v1::store_client::StoreClient;
@@ -25,7 +27,12 @@ pub(crate) struct Calls {
     pub(crate) reconnect_time: Duration,
     /// Whether a call is sent once only.
     pub(crate) sends_once: bool,
+    pub(crate) on_retry: Option<OnRetry>,
 }
+
+/// Receives the reason of each retry.
+#[derive(Clone)]
+pub(crate) struct OnRetry(pub(crate) Arc<dyn Fn(&ReadError) + Send + Sync>);
 
 /// A connection that sends credentials.
 pub(crate) type Service = InterceptedService<Channel, Credentials>;
@@ -76,6 +83,13 @@ impl Calls {
         Instant::now() + self.timeout
     }
 
+    /// Reports that an error is followed by another attempt.
+    pub(crate) fn report_retry(&self, error: &CallError) {
+        if let Some(OnRetry(report)) = &self.on_retry {
+            report(&error.clone().into());
+        }
+    }
+
     /// Sends a request until the server answers it or the deadline has come.
     pub(crate) async fn send<Q, A, F>(
         &self,
@@ -123,7 +137,11 @@ impl Calls {
                     Err(_) => return Err(CallError::TimedOut(calls.timeout)),
                 };
                 let again = error.can_retry_call(retry == Retry::Always);
-                if !again || calls.sends_once || !backoff.pause(deadline).await {
+                if !again || calls.sends_once {
+                    return Err(error);
+                }
+                calls.report_retry(&error);
+                if !backoff.pause(deadline).await {
                     return Err(error);
                 }
             }

@@ -181,6 +181,9 @@ impl Driver {
         while self.wait_for_work().await {
             let error = self.call(&mut backoff).await;
             let Some(error) = error else { continue };
+            if error.can_retry_call(true) {
+                self.calls.report_retry(&error);
+            }
             self.reply_or_resend(error);
             self.reply_timed_out();
             // Each append has a deadline of its own.

@@ -173,9 +173,11 @@ impl Forwarder {
         };
         let subscribe = Subscribe { from, ..self.subscribe.clone() };
         loop {
-            if !error.can_retry_call(true) && !matches!(error, CallError::TimedOut(_))
-                || !backoff.pause(deadline).await
-            {
+            let again = error.can_retry_call(true) || matches!(error, CallError::TimedOut(_));
+            if again {
+                self.calls.report_retry(&error);
+            }
+            if !again || !backoff.pause(deadline).await {
                 _ = self.parts.send(Err(error.into())).await;
                 return None;
             }
