@@ -1,6 +1,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use leftfold::{Append, CheckpointMove, Embedded, Options};
 use serde_json::{Value, json};
 
 use crate::binary::{Killed, command, run, stderr, stdout};
@@ -346,4 +347,23 @@ fn says_what_is_kept_deletes_scavenges_and_packs() {
     assert_eq!((&stat["segments"], &stat["packed_segments"]), (&json!(2), &json!(1)));
     let verified = lines(&stdout(data, &["verify"])).remove(0);
     assert_eq!(verified["wrong"], json!(0));
+}
+
+#[test]
+fn lists_and_deletes_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    {
+        let store = Embedded::open(data, Options::default()).unwrap();
+        let to = store.blocking().head();
+        for name in ["mails", "bills"] {
+            let moved = CheckpointMove { name: name.to_owned(), expected: None, to: to.clone() };
+            store.blocking().append(Append::new().checkpoint(moved)).unwrap();
+        }
+    }
+    stdout(data, &["checkpoints", "delete", "mails"]);
+    let left = lines(&stdout(data, &["checkpoints"]));
+    assert_eq!((left.len(), &left[0]["checkpoint"]), (1, &json!("bills")));
+    let unknown = stderr(data, &["checkpoints", "delete", "mails"]);
+    assert!(unknown.starts_with("error[checkpoint_unknown]"), "{unknown}");
 }

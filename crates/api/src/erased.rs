@@ -97,6 +97,12 @@ pub trait ErasedStore: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<CheckpointInfo>, ReadError>>;
 
+    /// Calls [`EventStore::delete_checkpoint`].
+    fn erased_delete_checkpoint<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), AppendError>>;
+
     /// Calls [`EventStore::retention_rules`].
     fn erased_retention_rules<'a>(&'a self)
     -> BoxFuture<'a, Result<Vec<RetentionRule>, ReadError>>;
@@ -214,6 +220,13 @@ impl<T: EventStore<Subscription: 'static>> ErasedStore for T {
         Box::pin(self.checkpoints(after, limit))
     }
 
+    fn erased_delete_checkpoint<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(self.delete_checkpoint(name))
+    }
+
     fn erased_retention_rules<'a>(
         &'a self,
     ) -> BoxFuture<'a, Result<Vec<RetentionRule>, ReadError>> {
@@ -288,6 +301,10 @@ macro_rules! event_store_for {
                 limit: usize,
             ) -> Result<Vec<CheckpointInfo>, ReadError> {
                 self.erased_checkpoints(after, limit).await
+            }
+
+            async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+                self.erased_delete_checkpoint(name).await
             }
 
             async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {

@@ -62,6 +62,14 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<CheckpointInfo>, ReadError>> + Send;
 
+    /// Deletes a checkpoint: it is not set any more, so a reader of this name begins anew. A move that
+    /// expects the deleted cursor is refused.
+    ///
+    /// # Errors
+    /// `checkpoint_unknown`: it is not set.
+    fn delete_checkpoint(&self, name: &str)
+    -> impl Future<Output = Result<(), AppendError>> + Send;
+
     /// Sets the retention of a stream and replaces the one before.
     fn set_retention(
         &self,

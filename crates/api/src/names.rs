@@ -5,6 +5,16 @@ use crate::limits::MAX_NAME;
 
 /// The first character of names that are reserved for the store.
 pub const SYSTEM: char = '$';
+/// The category of the streams that define named indexes.
+pub const INDEXES: &str = "$index";
+/// The category of the streams that define retention rules.
+pub const RETENTION_RULES: &str = "$retention";
+/// The category of the streams with the retention of a stream.
+pub const STREAM_SETTINGS: &str = "$stream";
+/// The category of the streams that delete checkpoints.
+pub const CHECKPOINTS: &str = "$checkpoint";
+/// The stream of placeholders of lost events whose stream is not known.
+pub const LOST: &str = "$lost";
 /// The category of the streams with a server's users and grants.
 pub const ACCESS: &str = "$access";
 /// The category of audit streams. Unlike other system streams, they fall under retention rules.
@@ -13,7 +23,8 @@ pub const AUDIT: &str = "$audit";
 /// The categories of streams in which reactors keep their progress and parked events.
 pub const OF_REACTORS: [&str; 3] = ["leftfold.reactor", "leftfold.control", "leftfold.parked"];
 /// The categories of the store's and the server's own streams.
-pub const OF_SYSTEM: [&str; 6] = ["$index", "$retention", "$stream", "$lost", ACCESS, AUDIT];
+pub const OF_SYSTEM: [&str; 7] =
+    [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];
 
 /// Whether a stream is bookkeeping: one of the store's own, or of reactors. Queries hide its events unless
 /// they ask for them: see [`Query::shows`](crate::Query::shows).

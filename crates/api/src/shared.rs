@@ -69,6 +69,10 @@ macro_rules! forward {
                 (**self).checkpoints(after, limit)
             }
 
+            fn delete_checkpoint(&self, name: &str) -> impl Future<Output = Result<(), AppendError>> + Send {
+                (**self).delete_checkpoint(name)
+            }
+
             fn retention_rules(&self) -> impl Future<Output = Result<Vec<RetentionRule>, ReadError>> + Send {
                 (**self).retention_rules()
             }

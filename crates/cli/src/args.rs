@@ -29,6 +29,16 @@ pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
 
+/// What to do with checkpoints instead of listing them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointsAction {
+    /// Delete a checkpoint: a reader of this name begins anew.
+    Delete {
+        /// Its name.
+        name: String,
+    },
+}
+
 /// An event-sourcing database in one binary.
 #[derive(Debug, Parser)]
 #[command(
@@ -103,8 +113,11 @@ pub(crate) enum Command {
     Subscribe(Subscribe),
     /// List the streams.
     Streams(Streams),
-    /// List the checkpoints by name.
-    Checkpoints,
+    /// List the checkpoints by name, or delete one.
+    Checkpoints {
+        #[command(subcommand)]
+        action: Option<CheckpointsAction>,
+    },
     /// Define, drop, show and list named indexes.
     #[command(after_help = index::HELP)]
     Index(Index),

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Command::Read(read) => commands::read::run(&args.location, &read),
         Command::Subscribe(subscribe) => commands::subscribe::run(&args.location, &subscribe),
         Command::Streams(streams) => commands::streams::run(&args.location, &streams),
-        Command::Checkpoints => commands::checkpoints::run(&args.location),
+        Command::Checkpoints { action } => commands::checkpoints::run(&args.location, action),
         Command::Index(index) => commands::index::run(&args.location, index.action),
         Command::Parked(parked) => commands::parked::run(&args.location, &parked.action),
         Command::Retention(retention) => commands::retention::run(&args.location, retention.action),

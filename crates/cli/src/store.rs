@@ -178,6 +178,10 @@ impl EventStore for Store {
         either!(self, drop_retention_rule(name))
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        either!(self, delete_checkpoint(name))
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         either!(self, retention_rules())
     }

@@ -123,6 +123,11 @@ impl EventStore for Client {
         found.into_iter().map(info).collect()
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        let request = v1::DeleteCheckpointRequest { name: name.to_owned() };
+        change!(self, delete_checkpoint, Usual, request)
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         let rules = ask!(self, list_rules, v1::ListRulesRequest {})?.rules;
         Ok(rules.into_iter().map(RetentionRule::try_from).collect::<Result<_, _>>()?)

@@ -91,6 +91,11 @@ impl<'a> Blocking<'a> {
         pollster::block_on(EventStore::checkpoints(self.store, after, limit))
     }
 
+    /// Deletes a checkpoint: it is not set any more.
+    pub fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        pollster::block_on(EventStore::delete_checkpoint(self.store, name))
+    }
+
     /// Returns the retention rules, ordered by name.
     pub fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         pollster::block_on(EventStore::retention_rules(self.store))

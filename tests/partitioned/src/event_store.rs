@@ -84,6 +84,11 @@ impl EventStore for Partitioned {
         Ok(all)
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        names::check("checkpoint", name)?;
+        self.home(name).delete_checkpoint(name).await
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         self.shared.first().retention_rules().await
     }

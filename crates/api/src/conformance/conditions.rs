@@ -2,7 +2,8 @@
 
 use super::helpers::{append, conflicts, done, event, found, put, refused};
 use crate::{
-    Append, AppendError, CheckpointMove, Conflict, Cursor, EventStore, Expected, Query, Versions,
+    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected, Query,
+    Versions,
 };
 
 #[expect(missing_docs, reason = "the names say it")]
@@ -208,6 +209,24 @@ mod promises {
         });
         assert_eq!(won.into_inner().unwrap(), vec![1; ROUNDS as usize]);
         assert_eq!(found(store, "stream:cart-1").await.len() as u64, ROUNDS);
+    }
+
+    pub async fn a_deleted_checkpoint_is_not_set_and_begins_anew(store: &impl EventStore) {
+        let unknown = |error: AppendError| assert_eq!(error.code(), "checkpoint_unknown");
+        unknown(store.delete_checkpoint("mails").await.unwrap_err());
+        let to = put(store, "a-1", &[1]).await.cursor;
+        let moved = |expected| CheckpointMove { name: "mails".into(), expected, to: to.clone() };
+        for _ in 0..2 {
+            done(store, Append::new().checkpoint(moved(None))).await;
+            store.delete_checkpoint("mails").await.unwrap();
+            assert_eq!(store.checkpoint("mails").await.unwrap(), None);
+            assert_eq!(store.checkpoints(None, 10).await.unwrap(), []);
+            unknown(store.delete_checkpoint("mails").await.unwrap_err());
+            // A reader that was not told must not set it again.
+            let late = Append::new().checkpoint(moved(Some(to.clone())));
+            assert_eq!(store.append(late).await.unwrap_err().code(), "checkpoint_moved");
+        }
+        assert_eq!(store.delete_checkpoint("").await.unwrap_err().code(), "name_invalid");
     }
 
     pub async fn checkpoints_are_listed_by_name(store: &impl EventStore) {

@@ -130,6 +130,7 @@ macro_rules! conformance_suite {
             a_checkpoint_moves_only_from_where_it_is_expected,
             a_checkpoint_moves_without_events,
             checkpoints_are_listed_by_name,
+            a_deleted_checkpoint_is_not_set_and_begins_anew,
             a_conflict_writes_nothing_anywhere,
             appends_to_several_streams_take_one_run_of_positions,
             one_of_many_writers_wins_each_version,

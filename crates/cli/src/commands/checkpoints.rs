@@ -4,15 +4,26 @@ use leftfold::EventStore;
 use pollster::block_on;
 use serde_json::json;
 
-use crate::args::Location;
+use crate::args::{CheckpointsAction, Location};
 use crate::output::{for_people, print_table, table};
 use crate::store::Store;
 
 /// Checkpoints that are asked for at a time.
 const PAGE: usize = 1_000;
 
-pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    location: &Location,
+    action: Option<CheckpointsAction>,
+) -> anyhow::Result<ExitCode> {
     let store = Store::existing(location)?;
+    match action {
+        Some(CheckpointsAction::Delete { name }) => block_on(store.delete_checkpoint(&name))?,
+        None => list(&store)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(store: &Store) -> anyhow::Result<()> {
     let mut rows = table(&["checkpoint", "position", "cursor"]);
     let mut after = None;
     loop {
@@ -35,5 +46,5 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     if for_people() {
         print_table(&rows);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

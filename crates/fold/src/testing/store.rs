@@ -167,6 +167,10 @@ impl EventStore for SimStore {
         self.embedded.checkpoints(after, limit).await
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        self.embedded.delete_checkpoint(name).await
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         self.embedded.retention_rules().await
     }

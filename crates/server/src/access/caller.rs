@@ -36,6 +36,8 @@ pub(super) enum Identity {
 pub enum Scope<'a> {
     /// A stream: its retention and deletion.
     Stream(&'a str),
+    /// A checkpoint: its deletion. It counts as a stream of its name.
+    Checkpoint(&'a str),
     /// The retention rules.
     Rules,
     /// The named indexes.
@@ -50,6 +52,7 @@ impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Scope::Stream(stream) => return write!(f, "stream {stream}"),
+            Scope::Checkpoint(name) => return write!(f, "checkpoint {name}"),
             Scope::Rules => "the retention rules",
             Scope::Indexes => "the named indexes",
             Scope::Accounts => "users and their grants",
@@ -185,7 +188,9 @@ impl Caller {
         let what = || scope.to_string();
         let Some(allowed) = self.allowed("manage", &what)? else { return Ok(()) };
         let within = match scope {
-            Scope::Stream(stream) => stream.starts_with('$') || allowed.manage.takes_stream(stream),
+            Scope::Stream(name) | Scope::Checkpoint(name) => {
+                name.starts_with('$') || allowed.manage.takes_stream(name)
+            }
             _ => allowed.manage.is_all(),
         };
         if within {

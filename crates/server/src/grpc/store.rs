@@ -119,6 +119,17 @@ impl Store for Service {
         Ok(Response::new(v1::ListCheckpointsResponse { checkpoints }))
     }
 
+    async fn delete_checkpoint(
+        &self,
+        request: Request<v1::DeleteCheckpointRequest>,
+    ) -> Answer<Done> {
+        let (caller, request) = self.ask(request).await?;
+        let change = caller.may_manage(Scope::Checkpoint(&request.name), "delete");
+        let delete = self.state.store.delete_checkpoint(&request.name);
+        let deleted = change.map_err(status::denied)?.make(delete).await;
+        deleted.map(done).map_err(status::append)
+    }
+
     async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {
         let (caller, request) = self.ask(request).await?;
         let (stream, retention) = request.into_parts();

@@ -49,7 +49,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(named::list_indexes))
         .routes(routes!(named::describe_index, named::define_index, named::drop_index))
         .routes(routes!(named::list_checkpoints))
-        .routes(routes!(named::get_checkpoint, append::move_checkpoint))
+        .routes(routes!(named::get_checkpoint, append::move_checkpoint, named::delete_checkpoint))
         .routes(routes!(admin::head))
         .routes(routes!(admin::stat))
         .routes(routes!(admin::scavenge))

@@ -192,6 +192,23 @@ pub(super) async fn get_checkpoint(
 ) -> Result<Json<CursorAnswer>, Problem> {
     caller.may_see_checkpoint(&name)?;
     let cursor = state.store.checkpoint(&name).await?;
-    let unknown = || Problem::new("checkpoint_unknown", format!("checkpoint {name} was never set"));
+    let unknown = || Problem::new("checkpoint_unknown", format!("checkpoint {name} is not set"));
     Ok(Json(CursorAnswer { cursor: cursor.ok_or_else(unknown)?.to_string() }))
+}
+
+/// Delete a checkpoint: it is not set any more, so a reader of this name begins anew.
+#[utoipa::path(
+    delete, path = "/v1/checkpoints/{checkpoint}", tag = "checkpoints",
+    operation_id = "delete_checkpoint",
+    params(("checkpoint" = String, Path, description = "The checkpoint", min_length = 1)),
+    responses((status = 204, description = "Deleted"))
+)]
+pub(super) async fn delete_checkpoint(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    PathParams(name): PathParams<String>,
+) -> Result<StatusCode, Problem> {
+    let change = caller.may_manage(Scope::Checkpoint(&name), "delete")?;
+    change.make(state.store.delete_checkpoint(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -129,6 +129,10 @@ impl EventStore for HookedEngine {
         self.counted().checkpoints(after, limit).await
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        self.counted().delete_checkpoint(name).await
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         self.counted().retention_rules().await
     }

@@ -48,8 +48,8 @@ pub(crate) struct Admitter {
     recent_events: RecentEvents,
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
-    /// Checkpoint moves that are not durable yet.
-    moved: ByTicket<(String, Cursor)>,
+    /// Checkpoint moves and deletions (`None`) that are not durable yet.
+    moved: ByTicket<(String, Option<Cursor>)>,
     /// Named indexes, durable or not.
     indexes: Arc<IndexList>,
     /// Changes that are not durable yet, with the named index if one is defined.
@@ -200,7 +200,7 @@ impl Admitter {
         }
         for to in draft.checkpoints.drain(..) {
             self.checkpoints.insert(to.name.clone(), to.to.clone());
-            self.moved.push(slot.ticket, (to.name, to.to));
+            self.moved.push(slot.ticket, (to.name, Some(to.to)));
         }
         if let Some(change) = draft.change.take() {
             self.change(change, slot);
@@ -249,6 +249,10 @@ impl Admitter {
                 self.core.definitions.indexes.admit(self.indexes.clone());
             }
             StoreChange::Tombstone(stream) => _ = self.tombstoned.insert(*stream),
+            StoreChange::Checkpoint(name) => {
+                self.checkpoints.remove(name);
+                return self.moved.push(slot.ticket, (name.clone(), None));
+            }
             StoreChange::Rule(..) | StoreChange::Stream => {}
         }
         self.changed.push(slot.ticket, (change, defined));
@@ -280,7 +284,7 @@ impl Admit for Admitter {
     fn confirmed(&mut self, head: Head) {
         let mut moved = self.moved.take_upto(head.ticket).peekable();
         if moved.peek().is_some() {
-            self.core.definitions.checkpoints.write().extend(moved);
+            self.core.definitions.move_checkpoints(moved);
         }
         for (change, defined) in self.changed.take_upto(head.ticket) {
             self.has_changed = true;
@@ -293,6 +297,7 @@ impl Admit for Admitter {
                 StoreChange::Tombstone(_) | StoreChange::Stream => {
                     self.core.definitions.limit_streams()
                 }
+                StoreChange::Checkpoint(_) => {}
             }
         }
     }

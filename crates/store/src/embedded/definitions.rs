@@ -54,6 +54,17 @@ impl Definitions {
         found.map(|(name, to)| CheckpointInfo { name: name.clone(), cursor: to.clone() }).collect()
     }
 
+    /// Publishes durable moves of checkpoints, and durable deletions (`None`), in order.
+    pub(crate) fn move_checkpoints(&self, moved: impl Iterator<Item = (String, Option<Cursor>)>) {
+        let mut checkpoints = self.checkpoints.write();
+        for (name, to) in moved {
+            match to {
+                Some(to) => _ = checkpoints.insert(name, to),
+                None => _ = checkpoints.remove(&name),
+            }
+        }
+    }
+
     /// Returns the retention rules, ordered by name.
     pub(crate) fn retention_rules(&self) -> Vec<RetentionRule> {
         self.rules.load().iter().map(|rule| RetentionRule::clone(rule)).collect()
@@ -76,5 +87,22 @@ impl Definitions {
     /// Notes that streams may have their own retention from now on.
     pub(crate) fn limit_streams(&self) {
         self.streams_limited.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::Origin;
+
+    use super::*;
+
+    #[test]
+    fn moves_and_deletions_of_one_confirmation_are_published_in_order() {
+        let definitions = Definitions::new(1);
+        let at = |position| Some(Cursor::at(Origin::new(&[0; 16], &[0; 16]), position));
+        let moved = [("a", at(1)), ("a", None), ("b", at(2)), ("a", at(3)), ("b", None)];
+        definitions.move_checkpoints(moved.into_iter().map(|(name, to)| (name.to_owned(), to)));
+        assert_eq!(definitions.checkpoint("a").unwrap(), at(3));
+        assert_eq!(definitions.checkpoint("b").unwrap(), None);
     }
 }

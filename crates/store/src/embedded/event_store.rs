@@ -53,6 +53,10 @@ impl EventStore for Embedded {
         Ok(self.core.definitions.checkpoints_after(after, limit.min(self.core.limits.page_events)))
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        self.write_with_retries(false, || self.core.checkpoint_deletion(name)).await
+    }
+
     async fn set_retention(&self, stream: &str, wanted: Retention) -> Result<(), AppendError> {
         self.write_with_retries(false, || self.core.retention_append(stream, wanted)).await
     }

@@ -5,6 +5,7 @@ mod ancestry;
 mod backup;
 mod candidates;
 mod check;
+mod checkpoints;
 mod core;
 mod definitions;
 mod draft;

@@ -7,6 +7,7 @@ use leftfold_log::FrameView;
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use smallvec::SmallVec;
 
+use super::checkpoints::deleted_by;
 use super::indexes::{IndexChange, IndexList};
 use crate::embedded::events::decode_event;
 use crate::keys::{EventPostings, Keys, Postings, StreamKeys};
@@ -58,6 +59,9 @@ impl RebuildState {
             id: keys.event(&stream_keys.stream, event.id()),
         };
         postings.add_to(&keys, adding);
+        if let Some(name) = deleted_by(event) {
+            self.checkpoints.remove(name);
+        }
         if let Some(change) = IndexChange::of_recorded(event) {
             self.change(position, &change);
         }

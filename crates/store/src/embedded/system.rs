@@ -1,8 +1,6 @@
 //! Events of a server's own, in system streams. No protocol lets a client write them.
 
 use super::Embedded;
-use super::indexes;
-use super::retention::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS};
 use leftfold_api::names::{self, category_of};
 use leftfold_api::{Append, AppendError, Appended, Invalid};
 
@@ -16,10 +14,8 @@ impl Embedded {
     /// `tag_invalid` for a tag or a correlation.
     pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
         append.events().iter().try_for_each(|(stream, event)| {
-            let own = [indexes::CATEGORY, CATEGORY_OF_RULES, CATEGORY_OF_STREAMS];
-            let (category, of_system) =
-                (category_of(stream), |name: &str| name.starts_with(names::SYSTEM));
-            if !names::OF_SYSTEM.contains(&category) || own.contains(&category) {
+            let of_system = |name: &str| name.starts_with(names::SYSTEM);
+            if ![names::ACCESS, names::AUDIT].contains(&category_of(stream)) {
                 let message = format!(
                     "stream {stream:?} is not a system stream of a server: its category must be {} or {}",
                     names::ACCESS,

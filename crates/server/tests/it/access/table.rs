@@ -24,6 +24,7 @@ enum Ask {
     NoneAfter(&'static str, &'static str),
     Move(&'static str),
     SeeCheckpoint(&'static str),
+    DeleteCheckpoint(&'static str),
     SetRetention(&'static str),
     Delete(&'static str),
     SetRule,
@@ -32,8 +33,8 @@ enum Ask {
     Stat,
 }
 use Ask::{
-    Append, DefineIndex, Delete, Describe, Expect, List, ListIndexes, Move, NoneAfter, Read,
-    SeeCheckpoint, SetRetention, SetRule, Stat, Subscribe,
+    Append, DefineIndex, Delete, DeleteCheckpoint, Describe, Expect, List, ListIndexes, Move,
+    NoneAfter, Read, SeeCheckpoint, SetRetention, SetRule, Stat, Subscribe,
 };
 
 /// What each user is granted.
@@ -82,6 +83,7 @@ const TABLE: &[(&str, Ask, bool)] = &[
     ("clerk", Move("reader"), false),
     ("clerk", SeeCheckpoint("order-reader"), true),
     ("clerk", SeeCheckpoint("reader"), false),
+    ("clerk", DeleteCheckpoint("order-reader"), false),
     ("clerk", SetRetention("order-1"), false),
     ("clerk", Delete("order-1"), false),
     ("clerk", DefineIndex, false),
@@ -122,6 +124,8 @@ const TABLE: &[(&str, Ask, bool)] = &[
     ("prefix", SetRetention("order-1"), true),
     ("prefix", Delete("order-9"), true),
     ("prefix", SetRetention("orders-1"), false),
+    ("prefix", DeleteCheckpoint("order-reader"), true),
+    ("prefix", DeleteCheckpoint("reader"), false),
     ("prefix", SetRule, false),
     ("root", Read("*"), true),
     ("root", Read("stream:$access"), true),
@@ -183,6 +187,7 @@ async fn over_http(served: &Served, user: &str, does: Ask) -> bool {
         }
         Move(name) => (Method::PUT, format!("/v1/checkpoints/{name}"), json!({"to": head})),
         SeeCheckpoint(name) => get(format!("/v1/checkpoints/{name}")),
+        DeleteCheckpoint(name) => (Method::DELETE, format!("/v1/checkpoints/{name}"), Value::Null),
         SetRetention(stream) => {
             let path = format!("/v1/streams/{stream}/retention");
             (Method::PUT, path, json!({"max_count": 100}))
@@ -255,6 +260,7 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Ask) -> bool {
             writes(remote.append(leftfold_api::Append::new().checkpoint(to)).await)
         }
         SeeCheckpoint(name) => reads(remote.checkpoint(name).await),
+        DeleteCheckpoint(name) => writes(remote.delete_checkpoint(name).await),
         SetRetention(stream) => {
             let retention = Retention::default().max_count(100);
             writes(remote.set_retention(stream, retention).await)

@@ -244,6 +244,11 @@ impl EventStore for HttpStore {
         Ok(answer["checkpoints"].as_array().unwrap().iter().map(info).collect())
     }
 
+    async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        let path = format!("/v1/checkpoints/{}", segment(name));
+        self.change(Method::DELETE, &path, None).await.map(drop)
+    }
+
     async fn retention_rules(&self) -> Result<Vec<RetentionRule>, ReadError> {
         let rules = value(&self.get("/v1/retention-rules", &[]).await?);
         Ok(rules["rules"].as_array().unwrap().iter().map(convert::rule).collect())
@@ -293,7 +298,7 @@ fn is_unknown(error: &ReadError) -> bool {
     let text = error.to_string();
     error.code() == "index_unknown"
         || text.ends_with("has no events")
-        || text.ends_with("was never set")
+        || text.ends_with("is not set")
 }
 
 pub(crate) struct HttpSubscription {

@@ -113,6 +113,27 @@ fn event(stream: &str) -> Append {
 }
 
 #[test]
+fn a_move_from_a_cursor_that_is_being_deleted_goes_back_to_its_caller() {
+    let mut fixture = Fixture::new();
+    let to = fixture.core.cursor(0);
+    let moves = |expected| {
+        let to = to.clone();
+        event("s-1").checkpoint(CheckpointMove { name: "a".to_owned(), expected, to })
+    };
+    let first = fixture.batch(moves(None));
+    fixture.confirm(1);
+    assert!(pollster::block_on(first.outcome()).unwrap().is_ok());
+    let deletion = fixture.core.checkpoint_deletion("a").unwrap();
+    let deletion = fixture.batch(deletion);
+    let late = fixture.batch(moves(Some(to.clone())));
+    assert_eq!(fixture.core.definitions.checkpoint("a").unwrap(), Some(to));
+    fixture.confirm(2);
+    assert!(pollster::block_on(deletion.outcome()).unwrap().is_ok());
+    assert!(pollster::block_on(late.outcome()).unwrap().is_err());
+    assert_eq!(fixture.core.definitions.checkpoint("a").unwrap(), None);
+}
+
+#[test]
 fn a_confirmation_publishes_no_checkpoint_move_of_the_next_batch() {
     let mut fixture = Fixture::new();
     let to = fixture.core.cursor(0);

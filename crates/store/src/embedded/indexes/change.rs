@@ -8,7 +8,7 @@ use super::named_index::NamedIndex;
 use crate::keys::Keys;
 
 /// The category of streams with definitions and removals, one stream for each name.
-pub(crate) const CATEGORY: &str = "$index";
+pub(crate) use leftfold_api::names::INDEXES as CATEGORY;
 pub(super) const DEFINED: &str = "$IndexDefined";
 pub(super) const DROPPED: &str = "$IndexDropped";
 

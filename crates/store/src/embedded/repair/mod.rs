@@ -28,7 +28,7 @@ use lost_postings::LostPostings;
 use missing_versions::MissingVersions;
 
 /// The stream of placeholders for lost events of unknown streams.
-pub(crate) const LOST_STREAM: &str = "$lost";
+pub(crate) use leftfold_api::names::LOST as LOST_STREAM;
 
 /// What a repair does with damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,15 +3,16 @@ use std::sync::Arc;
 use leftfold_index::Key;
 
 use super::rules::{Rule, read_change};
+use crate::embedded::checkpoints::CATEGORY_OF_CHECKPOINTS;
 use crate::embedded::indexes;
 use crate::keys::Keys;
 use leftfold_api::Field;
 use leftfold_api::record::{Field as Part, Layout};
 
-/// The category of settings streams: one for each stream whose retention was set.
-pub(crate) const CATEGORY_OF_STREAMS: &str = "$stream";
 /// The category of the streams of retention rules, one for each rule.
-pub(crate) const CATEGORY_OF_RULES: &str = "$retention";
+pub(crate) use leftfold_api::names::RETENTION_RULES as CATEGORY_OF_RULES;
+/// The category of settings streams: one for each stream whose retention was set.
+pub(crate) use leftfold_api::names::STREAM_SETTINGS as CATEGORY_OF_STREAMS;
 
 pub(crate) const STREAM_RETENTION: &str = "$StreamRetention";
 pub(crate) const STREAM_TOMBSTONED: &str = "$StreamTombstoned";
@@ -29,6 +30,8 @@ pub(crate) enum StoreChange {
     Tombstone(Key),
     /// A setting of the retention of a stream.
     Stream,
+    /// A deletion of the checkpoint of this name.
+    Checkpoint(String),
 }
 
 impl StoreChange {
@@ -48,6 +51,7 @@ impl StoreChange {
                 Some(StoreChange::Tombstone(keys.of(Field::Stream, name)))
             }
             CATEGORY_OF_STREAMS => Some(StoreChange::Stream),
+            CATEGORY_OF_CHECKPOINTS => Some(StoreChange::Checkpoint(name.to_owned())),
             _ => None,
         }
     }

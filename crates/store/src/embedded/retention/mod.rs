@@ -10,7 +10,7 @@ mod scavenge;
 mod streams;
 mod visibility;
 
-pub(crate) use change::{CATEGORY_OF_RULES, CATEGORY_OF_STREAMS, StoreChange};
+pub(crate) use change::StoreChange;
 pub(crate) use rules::Rule;
 pub(crate) use streams::StreamRetention;
 pub(crate) use visibility::Visibility;

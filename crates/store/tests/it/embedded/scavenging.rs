@@ -41,6 +41,7 @@ passed_on! {
     set_retention(stream: &str, retention: Retention) -> Result<(), AppendError>;
     delete_stream(stream: &str, expected: Expected) -> Result<(), AppendError>;
     tombstone_stream(stream: &str, expected: Expected) -> Result<(), AppendError>;
+    delete_checkpoint(name: &str) -> Result<(), AppendError>;
     set_retention_rule(rule: RetentionRule) -> Result<(), AppendError>;
     drop_retention_rule(name: &str) -> Result<(), AppendError>;
     retention_rules() -> Result<Vec<RetentionRule>, ReadError>;
