@@ -74,6 +74,7 @@ pub const CODES: &[&str] = &[
     "body_invalid",
     "body_too_large",
     "body_late",
+    "encoding_unsupported",
     "media_type_unsupported",
     "not_acceptable",
     "parameter_invalid",

@@ -42,6 +42,7 @@ pub struct Builder {
     timeout: Duration,
     reconnect_time: Duration,
     in_flight: usize,
+    is_compressed: bool,
     handle: Option<Handle>,
     on_retry: Option<OnRetry>,
 }
@@ -56,6 +57,7 @@ impl Builder {
             timeout: TIMEOUT,
             reconnect_time: RECONNECT_TIME,
             in_flight: IN_FLIGHT,
+            is_compressed: false,
             handle: None,
             on_retry: None,
         }
@@ -126,6 +128,14 @@ impl Builder {
         self
     }
 
+    /// Compresses messages both ways with gzip. It pays on a thin line only: the records of the log may
+    /// be compressed already, and each message costs both sides time.
+    #[must_use]
+    pub fn compressed(mut self) -> Self {
+        self.is_compressed = true;
+        self
+    }
+
     /// Runs the network on this runtime. It needs I/O and time, must not be blocked, and must outlive
     /// the client. By default all clients of the process share one thread.
     #[must_use]
@@ -174,7 +184,15 @@ impl Builder {
         let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
         let on_retry = self.on_retry;
         Ok(Client::new(
-            Calls { handle, channel, timeout, reconnect_time, sends_once: false, on_retry },
+            Calls {
+                handle,
+                channel,
+                timeout,
+                reconnect_time,
+                sends_once: false,
+                is_compressed: self.is_compressed,
+                on_retry,
+            },
             self.in_flight,
         ))
     }

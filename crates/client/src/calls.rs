@@ -7,6 +7,7 @@ use leftfold_wire::v1::admin_client::AdminClient;
 use leftfold_wire::v1::store_client::StoreClient;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -28,6 +29,8 @@ pub(crate) struct Calls {
     /// Whether a call is sent once only.
     pub(crate) sends_once: bool,
     pub(crate) on_retry: Option<OnRetry>,
+    /// Whether messages are compressed both ways.
+    pub(crate) is_compressed: bool,
 }
 
 /// Receives the reason of each retry.
@@ -70,9 +73,15 @@ pub(crate) enum TimeLimit {
 
 impl Calls {
     pub(crate) fn store(&self) -> StoreClient<Service> {
-        StoreClient::new(self.channel.clone())
+        let client = StoreClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        match self.is_compressed {
+            true => client
+                .send_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Gzip),
+            false => client,
+        }
     }
 
     pub(crate) fn admin(&self) -> AdminClient<Service> {

@@ -127,6 +127,7 @@ pub const CODES: &[Code] = &[
     code("body_invalid", 400, InvalidArgument, "Invalid body"),
     code("body_too_large", 413, ResourceExhausted, "Body too large"),
     code("body_late", 408, DeadlineExceeded, "Body too late"),
+    code("encoding_unsupported", 415, InvalidArgument, "Unsupported content encoding"),
     code("media_type_unsupported", 415, InvalidArgument, "Unsupported media type"),
     code("not_acceptable", 406, InvalidArgument, "Not acceptable"),
     code("parameter_invalid", 400, InvalidArgument, "Invalid parameter"),

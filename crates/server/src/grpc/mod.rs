@@ -24,6 +24,7 @@ use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use tokio::sync::OwnedSemaphorePermit;
+use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
@@ -36,8 +37,16 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let health = HealthServer::new(HealthService { state: state.clone() });
     let service = Service { state };
     let limit = service.state.config.body_bytes.get();
-    let store = StoreServer::new(service.clone()).max_decoding_message_size(limit);
-    let admin = AdminServer::new(service).max_decoding_message_size(limit);
+    // Its limit holds for what a message has once it is decompressed. No zstd: its decoder would let a
+    // client choose a window of 128 MiB.
+    let store = StoreServer::new(service.clone())
+        .max_decoding_message_size(limit)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let admin = AdminServer::new(service)
+        .max_decoding_message_size(limit)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
     let described = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(leftfold_wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);

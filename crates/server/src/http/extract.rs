@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::body::Body as RawBody;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as QueryString, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::body::{self, Memory};
 use super::json::guard;
 use super::problem::Problem;
 use crate::access::{Caller, Credentials, Origin};
-use crate::state::{BODY_UNIT, State};
+use crate::state::State;
 
 /// The authenticated caller of the request.
 pub(super) struct RequestCaller(pub(super) Caller);
@@ -76,60 +73,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<State>> for JsonBody<T> {
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
         if length > state.config.body_bytes.0 {
-            return Err(too_large(state));
+            return Err(body::too_large(state));
         }
         let within = state.config.body_time;
-        let (bytes, memory) = tokio::time::timeout(within, collect(request.into_body(), state))
-            .await
-            .unwrap_or_else(|_| {
-                let message =
-                    format!("the body did not arrive within {within:?} (limits.body_time)");
-                Err(Problem::new("body_late", message))
-            })?;
+        let body = body::receive(request, state);
+        let (bytes, memory) = tokio::time::timeout(within, body).await.unwrap_or_else(|_| {
+            let message = format!("the body did not arrive within {within:?} (limits.body_time)");
+            Err(Problem::new("body_late", message))
+        })?;
         Ok(JsonBody { content: guard::parse(&bytes)?, _memory: memory })
     }
-}
-
-/// Reserved memory for a body.
-pub(super) type Memory = Vec<OwnedSemaphorePermit>;
-
-async fn collect(mut body: RawBody, state: &State) -> Result<(Bytes, Memory), Problem> {
-    let (mut bytes, mut memory, mut taken) = (BytesMut::new(), Memory::new(), 0);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Problem::new("body_invalid", format!("the body could not be received: {error}"))
-        })?;
-        let Some(data) = frame.data_ref() else { continue };
-        if (bytes.len() + data.len()) as u64 > state.config.body_bytes.0 {
-            return Err(too_large(state));
-        }
-        let units = (bytes.len() + data.len()).div_ceil(BODY_UNIT).saturating_sub(taken);
-        if units > 0 {
-            // Doubled each time, so that a large body reserves memory only a few times.
-            let units = units.max(taken);
-            memory.push(share(state, units)?);
-            taken += units;
-        }
-        bytes.extend_from_slice(data);
-    }
-    Ok((bytes.freeze(), memory))
-}
-
-fn share(state: &State, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    state.bodies.clone().try_acquire_many_owned(units).map_err(|_| {
-        let message =
-            "the bodies of the requests in flight take all of limits.bodies_bytes; try again later";
-        Problem::new("server_overloaded", message)
-    })
-}
-
-fn too_large(state: &State) -> Problem {
-    let most = state.config.body_bytes.0;
-    Problem::new(
-        "body_too_large",
-        format!("the body has more than {most} bytes, which is the limit (limits.body_bytes)"),
-    )
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

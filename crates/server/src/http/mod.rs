@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod append;
+mod body;
 mod connection;
 mod errors;
 mod extract;
@@ -24,6 +25,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use leftfold_api::MAX_NAME;
+use tower_http::CompressionLevel;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
+use tower_http::compression::{CompressionLayer, DefaultPredicate};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -31,6 +35,9 @@ pub(crate) use connection::HttpProtocol;
 pub(crate) use problem::Problem;
 
 use crate::state::State;
+
+/// Bytes of an answer up to which it is not compressed.
+const SMALL_ANSWER: u16 = 1_024;
 
 /// Returns the routes of HTTP with JSON.
 pub(crate) fn router(state: Arc<State>) -> Router {
@@ -78,6 +85,14 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/health", get(links))
         .method_not_allowed_fallback(method_unknown)
         .with_state(state)
+        .layer(compression())
+}
+
+/// Compresses answers if the client accepts it: neither small ones nor subscriptions, whose events must
+/// not wait in a compressor.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worthwhile = DefaultPredicate::new().and(SizeAbove::new(SMALL_ANSWER));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worthwhile)
 }
 
 /// Answers with where to go on.

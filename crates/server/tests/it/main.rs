@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod compression;
 mod conformance;
 mod documents;
 mod engine;

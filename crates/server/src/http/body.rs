@@ -1,0 +1,185 @@
+//! Bodies of requests, compressed or not. Their limits hold for what they have once they are decompressed.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_ENCODING;
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
+use zstd::stream::write::Decoder as ZstdDecoder;
+
+use super::problem::Problem;
+use crate::state::{BODY_UNIT, State};
+
+/// The largest window of zstd, as a power of two: 8 MiB, as RFC 9659 says. A decoder allocates it whatever
+/// the size of the body.
+const WINDOW_LOG: u32 = 23;
+
+/// Reserved memory for a body.
+pub(super) type Memory = Vec<OwnedSemaphorePermit>;
+
+/// Receives a body, and decompresses it.
+///
+/// # Errors
+/// `encoding_unsupported`, `body_invalid`, `body_too_large`, `server_overloaded`.
+pub(super) async fn receive(
+    request: Request,
+    state: &Arc<State>,
+) -> Result<(Bytes, Memory), Problem> {
+    let mut decoder = Decoder::of(request.headers(), Received::new(state.clone()))?;
+    let (mut body, mut received) = (request.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::new("body_invalid", format!("the body could not be received: {error}"))
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        received += data.len() as u64;
+        if received > state.config.body_bytes.0 {
+            return Err(too_large(state));
+        }
+        decoder.push(data)?;
+    }
+    let received = decoder.finish()?;
+    Ok((received.bytes.freeze(), received.memory))
+}
+
+pub(super) fn too_large(state: &State) -> Problem {
+    let most = state.config.body_bytes.0;
+    Problem::new(
+        "body_too_large",
+        format!("the body has more than {most} bytes, which is the limit (limits.body_bytes)"),
+    )
+}
+
+/// What has been received, decompressed. Its memory is reserved before it is taken.
+struct Received {
+    state: Arc<State>,
+    bytes: BytesMut,
+    memory: Memory,
+    /// The units of memory that are reserved.
+    units: usize,
+    /// Why no more is taken.
+    refusal: Option<Problem>,
+}
+
+impl Received {
+    fn new(state: Arc<State>) -> Self {
+        Received { state, bytes: BytesMut::new(), memory: Memory::new(), units: 0, refusal: None }
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
+        let length = self.bytes.len() + data.len();
+        if length as u64 > self.state.config.body_bytes.0 {
+            return Err(too_large(&self.state));
+        }
+        let units = length.div_ceil(BODY_UNIT).saturating_sub(self.units);
+        if units > 0 {
+            // Doubled each time, so that a large body reserves memory only a few times.
+            let units = units.max(self.units);
+            self.memory.push(share(&self.state, units)?);
+            self.units += units;
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+fn share(state: &State, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    state.bodies.clone().try_acquire_many_owned(units).map_err(|_| {
+        let message =
+            "the bodies of the requests in flight take all of limits.bodies_bytes; try again later";
+        Problem::new("server_overloaded", message)
+    })
+}
+
+/// The end of a decoder.
+impl Write for Received {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self.push(data) {
+            Ok(()) => Ok(data.len()),
+            Err(problem) => {
+                self.refusal = Some(problem);
+                Err(io::ErrorKind::FileTooLarge.into())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Decoder {
+    Identity(Received),
+    Gzip(MultiGzDecoder<Received>),
+    // Boxed: it is much larger than the others.
+    Zstd(Box<ZstdDecoder<'static, Received>>),
+}
+
+impl Decoder {
+    fn of(headers: &HeaderMap, received: Received) -> Result<Self, Problem> {
+        let encoding =
+            headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], |name| name.as_bytes());
+        let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
+        if headers.get_all(CONTENT_ENCODING).iter().count() <= 1 {
+            if is("identity") {
+                return Ok(Decoder::Identity(received));
+            }
+            if is("gzip") || is("x-gzip") {
+                return Ok(Decoder::Gzip(MultiGzDecoder::new(received)));
+            }
+            if is("zstd") {
+                let failed = |error: io::Error| Problem::new("internal_error", error.to_string());
+                let mut decoder = ZstdDecoder::new(received).map_err(failed)?;
+                decoder.window_log_max(WINDOW_LOG).map_err(failed)?;
+                return Ok(Decoder::Zstd(Box::new(decoder)));
+            }
+        }
+        let message = "the body's content-encoding is not supported: send it as gzip, as zstd, or \
+                       without one";
+        Err(Problem::new("encoding_unsupported", message))
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
+        let written = match self {
+            Decoder::Identity(received) => return received.push(data),
+            Decoder::Gzip(decoder) => decoder.write_all(data),
+            Decoder::Zstd(decoder) => decoder.write_all(data),
+        };
+        written.map_err(|_| self.problem())
+    }
+
+    fn finish(mut self) -> Result<Received, Problem> {
+        let ended = match &mut self {
+            Decoder::Identity(_) => Ok(()),
+            Decoder::Gzip(decoder) => decoder.try_finish(),
+            Decoder::Zstd(decoder) => decoder.flush(),
+        };
+        ended.map_err(|_| self.problem())?;
+        match self {
+            Decoder::Identity(received) => Ok(received),
+            Decoder::Gzip(decoder) => decoder.finish().map_err(|_| not_decoded()),
+            Decoder::Zstd(decoder) => Ok(decoder.into_inner()),
+        }
+    }
+
+    fn problem(&mut self) -> Problem {
+        let received = match self {
+            Decoder::Identity(received) => received,
+            Decoder::Gzip(decoder) => decoder.get_mut(),
+            Decoder::Zstd(decoder) => decoder.get_mut(),
+        };
+        received.refusal.take().unwrap_or_else(not_decoded)
+    }
+}
+
+fn not_decoded() -> Problem {
+    let message =
+        "the body could not be decompressed: expected it whole, and as its content-encoding says";
+    Problem::new("body_invalid", message)
+}
