@@ -1,9 +1,10 @@
 //! Turns a record's values into a draft or a reject, the same for every format.
 
 use crate::check::check;
-use crate::item::{Draft, RecordText, cut};
+use crate::item::{Draft, Occurrence, RecordText, cut};
+use crate::origin::Origin;
 use crate::plan::template::Template;
-use crate::plan::{EventType, Field, KeyPart, Kind, Plan, Source};
+use crate::plan::{EventType, Field, Identity, KeyPart, Kind, Plan, Source};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::json;
@@ -11,6 +12,7 @@ use crate::value::time::{Moment, Shape};
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Bytes per allocation of payloads and raw texts.
@@ -34,6 +36,7 @@ pub(crate) struct Assembler<'m> {
     /// by the thousand, and comparing is much cheaper than checking.
     passed: Vec<String>,
     last_time: (String, i64),
+    no_origin: Arc<Origin>,
     /// The reused buffer of the payload.
     text: Vec<u8>,
     /// Payloads and raw texts, several per allocation, which is freed with the last of them.
@@ -50,6 +53,7 @@ impl<'m> Assembler<'m> {
             key: Vec::new(),
             passed: vec![String::new(); fields],
             last_time: (String::new(), 0),
+            no_origin: Arc::default(),
             text: Vec::new(),
             arena: BytesMut::with_capacity(ARENA),
         }
@@ -81,6 +85,7 @@ impl<'m> Assembler<'m> {
         let template = match &field.source {
             Source::Counted => return Ok(()),
             Source::Input(_) => match input.find(at)? {
+                Some(text) if is_absent(field, &text) => None,
                 Some(text) => {
                     let is_text = matches!(field.kind, Kind::Text);
                     return self.accept(at, if is_text { &text } else { text.trim() });
@@ -136,6 +141,33 @@ impl<'m> Assembler<'m> {
         text
     }
 
+    /// Returns what the checked values say of the statement.
+    pub(crate) fn origin(&self) -> Origin {
+        let fields = &self.plan.statement;
+        let text = |field: Option<usize>| Some(self.clean.get(field?)?.to_owned());
+        let time = |field: Option<usize>| {
+            let moment = Moment::parse(self.clean.get(field?)?, Shape::Either)?;
+            moment.micros(&self.plan.zone)
+        };
+        /// A period that ends on a day ends with it.
+        const DAY: i64 = 86_400_000_000;
+        let is_day = |field: Option<usize>| {
+            field.and_then(|field| self.clean.get(field)).is_some_and(|text| !text.contains('T'))
+        };
+        let (from, to) = (time(fields.from), time(fields.to));
+        let to = to.map(|to| if is_day(fields.to) { to.saturating_add(DAY) } else { to });
+        let [from, to] = if from < to && from.is_some() { [from, to] } else { [None, None] };
+        Origin {
+            statement: text(fields.id),
+            message: text(fields.message),
+            sequence: text(fields.sequence),
+            page: text(fields.page),
+            from,
+            to,
+            ..Origin::default()
+        }
+    }
+
     /// Returns the checked values.
     pub(crate) fn clean(&self) -> &Values {
         &self.clean
@@ -149,10 +181,22 @@ impl<'m> Assembler<'m> {
         }
         let mut stream = String::with_capacity(48);
         plan.stream.render(&self.clean, &mut stream);
+        let id = self.id()?;
+        let index = self.clean.get(plan.index).and_then(|index| index.parse().ok());
+        let occurrence = matches!(plan.identity, Identity::Kinds(..)).then(|| Occurrence {
+            kind: id,
+            number: 0,
+            ordinal: 0,
+            index: index.unwrap_or_default(),
+            origin: self.no_origin.clone(),
+            metadata: self.metadata(),
+        });
         Ok(Draft {
             stream,
             event_type: self.event_type()?.to_owned(),
-            id: self.id()?,
+            id,
+            occurrence,
+            warnings: Vec::new(),
             event_time_micros: self.event_time()?,
             tags: self.tags(),
             data: self.data(),
@@ -164,7 +208,11 @@ impl<'m> Assembler<'m> {
     fn event_type(&self) -> Result<&'m str, Problem> {
         let (at, types) = match &self.plan.event_type {
             EventType::Always(constant) => return Ok(constant),
-            EventType::By(at, types) => (*at, types),
+            EventType::By(at, types, Some(other)) => {
+                let given = self.clean.get(*at).and_then(|value| types.get(value));
+                return Ok(given.unwrap_or(other));
+            }
+            EventType::By(at, types, None) => (*at, types),
         };
         let field = &self.plan.fields[at];
         let value = self.clean.get(at).ok_or_else(|| missing(field))?;
@@ -183,7 +231,11 @@ impl<'m> Assembler<'m> {
         let present = |key: &&Vec<KeyPart>| {
             key.iter().all(|part| part.optional || self.clean.get(part.field).is_some())
         };
-        let Some(key) = self.plan.keys.iter().find(present) else {
+        let (keys, counts) = match &self.plan.identity {
+            Identity::Keys(keys) => (keys, false),
+            Identity::Kinds(keys, _) => (keys, true),
+        };
+        let Some(key) = keys.iter().find(present) else {
             let message = "No natural key is complete, so a repeat of this record could not be \
                            recognised; fill the fields of one of the keys in [id].";
             return Err(Problem::new(Reason::MissingKey, message));
@@ -191,8 +243,11 @@ impl<'m> Assembler<'m> {
         self.key.clear();
         for part in key {
             if let Some(value) = self.clean.get(part.field) {
-                push_key(&mut self.key, &self.plan.fields[part.field].name);
-                push_key(&mut self.key, value);
+                let Field { name, kind, .. } = &self.plan.fields[part.field];
+                // Of equal records one may have 2.5 and another 2.50.
+                let is_number = counts && matches!(kind, Kind::Decimal(_));
+                push_key(&mut self.key, name);
+                push_key(&mut self.key, if is_number { without_zeros(value) } else { value });
             }
         }
         Ok(Uuid::new_v5(&self.plan.namespace, &self.key))
@@ -231,6 +286,13 @@ impl<'m> Assembler<'m> {
         tags
     }
 
+    fn metadata(&self) -> Vec<(String, String)> {
+        let given = |(name, field): &(String, usize)| {
+            Some((name.clone(), self.clean.get(*field)?.to_owned()))
+        };
+        self.plan.metadata.iter().filter_map(given).collect()
+    }
+
     fn data(&mut self) -> Bytes {
         let data = &mut self.text;
         data.clear();
@@ -257,6 +319,19 @@ impl<'m> Assembler<'m> {
         self.arena.extend_from_slice(head.as_bytes());
         self.arena.extend_from_slice(mark.as_bytes());
         RecordText(self.arena.split().freeze())
+    }
+}
+
+/// Whether a value stands for none.
+fn is_absent(field: &Field, text: &str) -> bool {
+    field.absent.as_ref().is_some_and(|absent| absent.is_match(text.trim()))
+}
+
+/// Returns a decimal in normal form without zeros at the end of its fraction.
+pub(crate) fn without_zeros(number: &str) -> &str {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
     }
 }
 

@@ -7,13 +7,23 @@ use leftfold_api::{AppendError, EventStore};
 
 use crate::item::{Item, ReadError, ReadSummary, Reject};
 use crate::mapping::Mapping;
-use crate::pipeline::{Pipeline, Tally};
+use crate::pipeline::{News, Pipeline, Tally};
 use crate::read::read;
+use crate::reason::{Reason, Warning};
 
 /// Items per message between the threads: a wake-up per item would cost more than reading it.
 const GROUP: usize = 128;
 /// Messages that may wait. With the pipeline's batches this bounds the memory.
 const GROUPS: usize = 8;
+
+/// A file to be ingested.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Source<'a> {
+    /// Its name, for the metadata of its records.
+    pub name: &'a str,
+    /// Whether it may hold nothing of what the mapping looks for.
+    pub may_be_empty: bool,
+}
 
 /// The result of ingesting a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +38,12 @@ pub struct IngestSummary {
 pub trait IngestObserver: Send {
     /// Handles the refusal of a record, of a statement or of the rest of the file.
     fn on_reject(&mut self, reject: &Reject) -> std::io::Result<()>;
+
+    /// Handles a warning about a record that was kept.
+    fn on_warning(&mut self, warning: &Warning) -> std::io::Result<()> {
+        _ = warning;
+        Ok(())
+    }
 
     /// Handles progress: the counts of the records so far.
     fn on_progress(&mut self, tally: Tally) {
@@ -60,6 +76,7 @@ pub enum IngestError {
 pub fn ingest<S: EventStore>(
     store: &S,
     mapping: &Mapping,
+    source: Source<'_>,
     input: impl BufRead + Send,
     observer: &mut dyn IngestObserver,
 ) -> Result<IngestSummary, IngestError> {
@@ -68,17 +85,17 @@ pub fn ingest<S: EventStore>(
         let name = "leftfold-ingest".to_owned();
         let reading = std::thread::Builder::new()
             .name(name)
-            .spawn_scoped(threads, move || read_in_groups(mapping, input, &sender))
+            .spawn_scoped(threads, move || read_in_groups(mapping, source, input, &sender))
             .map_err(IngestError::Input)?;
         let appended: Result<Tally, IngestError> = pollster::block_on(async {
-            let mut pipeline = Pipeline::new(store);
+            let mut pipeline = Pipeline::new(store, mapping, source.name);
             for group in receiver {
                 for item in group {
-                    report_rejects(observer, pipeline.add_item(item).await?)?;
+                    report(observer, &pipeline.add_item(item).await?)?;
                 }
                 observer.on_progress(pipeline.tally());
             }
-            report_rejects(observer, pipeline.finish().await?)?;
+            report(observer, &pipeline.finish().await?)?;
             observer.on_progress(pipeline.tally());
             Ok(pipeline.tally())
         });
@@ -89,11 +106,11 @@ pub fn ingest<S: EventStore>(
     })
 }
 
-fn report_rejects(
-    observer: &mut dyn IngestObserver,
-    rejects: Vec<Reject>,
-) -> Result<(), IngestError> {
-    rejects.iter().try_for_each(|reject| observer.on_reject(reject)).map_err(IngestError::Rejects)
+fn report(observer: &mut dyn IngestObserver, news: &News) -> Result<(), IngestError> {
+    let rejected = news.rejects.iter().try_for_each(|reject| observer.on_reject(reject));
+    rejected
+        .and_then(|()| news.warnings.iter().try_for_each(|warning| observer.on_warning(warning)))
+        .map_err(IngestError::Rejects)
 }
 
 /// The appending thread has dropped its receiver.
@@ -101,11 +118,17 @@ struct ReceiverGone;
 
 fn read_in_groups(
     mapping: &Mapping,
+    source: Source<'_>,
     input: impl BufRead,
     sender: &SyncSender<Vec<Item>>,
 ) -> std::io::Result<ReadSummary> {
     let mut group = Vec::with_capacity(GROUP);
     let done = read(mapping, input, &mut |item| {
+        let is_empty =
+            matches!(&item, Item::Reject(reject) if reject.reason == Reason::NothingFound);
+        if is_empty && source.may_be_empty {
+            return Ok(());
+        }
         group.push(item);
         if group.len() < GROUP {
             return Ok(());

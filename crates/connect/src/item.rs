@@ -1,10 +1,12 @@
 //! The output of a reader: drafts of events, rejects, and a summary.
 
-use crate::reason::Reason;
+use crate::origin::Origin;
+use crate::reason::{Reason, Warning};
 use bytes::Bytes;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The most bytes of a record's text that a [`Draft`] or [`Reject`] carries.
@@ -31,10 +33,45 @@ pub struct Draft {
     pub tags: Vec<(String, String)>,
     /// The payload: one JSON object.
     pub data: Bytes,
+    /// How it is told from equal records, if the mapping's ids count them.
+    pub occurrence: Option<Occurrence>,
+    /// What is in doubt about it.
+    pub warnings: Vec<Warning>,
     /// The line of the file, from 1, where the record begins.
     pub line: u64,
     /// The record's text in the file, in case the store refuses it; cut like [`Reject::record`].
     pub raw: RecordText,
+}
+
+/// One of several records that may be equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Occurrence {
+    /// The same for all equal records.
+    pub kind: Uuid,
+    /// Its number among the equal ones of its statement, from 1.
+    pub number: u64,
+    /// Its number among all equal ones of its stream, from 1: at first that in its statement.
+    pub ordinal: u64,
+    /// Its number in its statement, from 1.
+    pub index: u64,
+    /// Its statement.
+    pub origin: Arc<Origin>,
+    /// Fields that are no part of its content, by name.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Occurrence {
+    /// Returns the id of the n-th of all equal records of a stream.
+    pub(crate) fn id(kind: Uuid, number: u64) -> Uuid {
+        Uuid::new_v5(&kind, &number.to_le_bytes())
+    }
+}
+
+/// The end of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupEnd {
+    /// Whether its balances hold; `None` if they could not be checked.
+    pub balance_holds: Option<bool>,
 }
 
 /// A record's text, cut at [`MAX_SHOWN_BYTES`]. Several share one allocation.
@@ -82,6 +119,8 @@ pub enum Item {
     Record(Draft),
     /// A refused record.
     Reject(Reject),
+    /// The end of a statement, after all of its records.
+    GroupEnd(GroupEnd),
 }
 
 /// Counts of what the reader found.

@@ -8,7 +8,9 @@ mod input;
 mod item;
 mod mapping;
 mod ndjson;
+mod origin;
 mod output;
+mod pairing;
 mod pipeline;
 mod plan;
 mod read;
@@ -18,11 +20,13 @@ pub mod sample;
 mod value;
 mod xml;
 
-pub use ingest::{IngestError, IngestObserver, IngestSummary, ingest};
+pub use ingest::{IngestError, IngestObserver, IngestSummary, Source, ingest};
 pub use item::{
-    CUT_MARK, Draft, Item, MAX_SHOWN_BYTES, ReadError, ReadSummary, RecordText, Reject,
+    CUT_MARK, Draft, GroupEnd, Item, MAX_SHOWN_BYTES, Occurrence, ReadError, ReadSummary,
+    RecordText, Reject,
 };
 pub use mapping::{Mapping, MappingError};
+pub use origin::{Origin, Relation};
 pub use pipeline::Tally;
 pub use read::read;
-pub use reason::Reason;
+pub use reason::{Doubt, Reason, Warning};

@@ -1,25 +1,35 @@
 //! Appends drafts to a store in batches, each atomic.
 //!
-//! **How data flows.** The pipeline collects drafts into batches, in the order of the file. Each
-//! batch is one append; while the store commits it, the next batch is read. The store answers that
-//! the whole batch is new or repeated. If only a part of it is in the store (from another file),
-//! the pipeline appends the batch's records one by one; each is new, repeated or refused.
+//! **How data flows.** The pipeline collects drafts into batches, in the order of the file; each batch is
+//! one append, and while the store commits it, the next batch is read. The store answers that the whole
+//! batch is new or repeated; if it knows only a part, records with keys of their own are appended one by
+//! one, and records that may be equal to others are paired with those in the store (see
+//! [`pairing`](super::pairing)). What is paired with nothing is appended; what could not be decided before
+//! the end of its statement waits until then.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use leftfold_api::{Append, AppendError, Appended, EventStore, NewEvent, Timestamp};
+use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, NewEvent, Timestamp};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::item::{Draft, Item, Reject};
-use crate::reason::Reason;
+use crate::item::{Draft, GroupEnd, Item, Occurrence, Reject};
+use crate::mapping::Mapping;
+use crate::origin::Origin;
+use crate::pairing::{Decision, Group, TAG, lookup};
+use crate::plan::{Identity, Kinds};
+use crate::reason::{Doubt, Reason, Warning};
 
 /// The most records of a batch.
 const BATCH_RECORDS: usize = 500;
 /// The most payload bytes of a batch.
 const BATCH_BYTES: usize = 1 << 20;
+/// How often a batch is paired again because others append the same records.
+const MAX_ATTEMPTS: u32 = 16;
 
 /// Counts of records by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,58 +40,99 @@ pub struct Tally {
     pub repeated: u64,
     /// Records that were refused.
     pub rejected: u64,
+    /// Those of the ingested that correct a record in the store.
+    pub corrected: u64,
+    /// Warnings about records that were kept.
+    pub warnings: u64,
+    /// Statements whose balance was right as they were read, but of which a record was refused.
+    pub balances_broken: u64,
+}
+
+/// What the caller hears of.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 type Answer<'s> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send + 's>>;
 
+/// A batch of records, and the statements that end in it.
+#[derive(Default)]
+struct Batch {
+    drafts: Vec<Draft>,
+    /// After how many of the drafts each statement ends.
+    ends: Vec<(usize, GroupEnd)>,
+}
+
 /// A batch that the store is committing.
 struct PendingBatch<'s> {
     answer: Answer<'s>,
-    drafts: Vec<Draft>,
+    batch: Batch,
 }
 
 /// Appends the items of a reader to a store.
 pub(crate) struct Pipeline<'s, S> {
     store: &'s S,
-    batch: Vec<Draft>,
+    /// The file's name, for the metadata of its records.
+    file: &'s str,
+    kinds: Option<&'s Kinds>,
+    batch: Batch,
     bytes: usize,
     /// The ids of the batch and their indexes in it.
     ids: HashMap<Uuid, Vec<usize>>,
     /// The previous batch. Only one is pending, so that a stream's events keep the file's order.
     pending: Option<PendingBatch<'s>>,
+    /// The statement whose records were paired last.
+    group: Group,
+    /// Whether a record of the current statement was refused.
+    has_refused: bool,
+    /// Behind the last append, so that a look-up sees it.
+    cursor: Option<Cursor>,
     tally: Tally,
-    /// Rejects that the caller has not received yet.
-    refused: Vec<Reject>,
+    /// What the caller has not heard of yet.
+    news: News,
 }
 
 impl<'s, S: EventStore> Pipeline<'s, S> {
     /// Creates a pipeline into a store.
-    pub(crate) fn new(store: &'s S) -> Self {
+    pub(crate) fn new(store: &'s S, mapping: &'s Mapping, file: &'s str) -> Self {
+        let kinds = match &mapping.plan().identity {
+            Identity::Keys(_) => None,
+            Identity::Kinds(_, kinds) => Some(kinds),
+        };
         Pipeline {
             store,
-            batch: Vec::new(),
+            file,
+            kinds,
+            batch: Batch::default(),
             bytes: 0,
             ids: HashMap::new(),
             pending: None,
+            group: Group::default(),
+            has_refused: false,
+            cursor: None,
             tally: Tally::default(),
-            refused: Vec::new(),
+            news: News::default(),
         }
     }
 
-    /// Adds one item; returns the rejects that are known so far.
-    pub(crate) async fn add_item(&mut self, item: Item) -> Result<Vec<Reject>, AppendError> {
+    /// Adds one item; returns what is known so far.
+    pub(crate) async fn add_item(&mut self, item: Item) -> Result<News, AppendError> {
         match item {
             Item::Reject(reject) => self.refuse(reject),
             Item::Record(draft) => self.add_draft(draft).await?,
+            Item::GroupEnd(end) => self.batch.ends.push((self.batch.drafts.len(), end)),
         }
-        Ok(std::mem::take(&mut self.refused))
+        Ok(std::mem::take(&mut self.news))
     }
 
-    /// Waits until all items are durable; returns the last rejects.
-    pub(crate) async fn finish(&mut self) -> Result<Vec<Reject>, AppendError> {
+    /// Waits until all items are durable; returns the rest of what is to be known.
+    pub(crate) async fn finish(&mut self) -> Result<News, AppendError> {
         self.send().await?;
         self.settle().await?;
-        Ok(std::mem::take(&mut self.refused))
+        self.end_group(GroupEnd { balance_holds: None }).await?;
+        Ok(std::mem::take(&mut self.news))
     }
 
     /// Returns the counts so far, without the batches that are not committed yet.
@@ -90,25 +141,32 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     async fn add_draft(&mut self, draft: Draft) -> Result<(), AppendError> {
-        let same_id = self.ids.entry(draft.id).or_default();
-        let same = same_id.iter().map(|at| &self.batch[*at]).find(|b| b.stream == draft.stream);
+        let same_id = self.ids.get(&draft.id).into_iter().flatten();
+        let mut known = same_id.filter_map(|at| self.batch.drafts.get(*at));
+        let same = known.find(|known| known.stream == draft.stream);
         if let Some(before) = same {
-            match content(before) == content(&draft) {
-                true => self.tally.repeated += 1,
-                false => {
-                    let message = format!(
-                        "the record has the same key as the one in line {}, but other content",
-                        before.line
-                    );
-                    self.refuse(reject(draft, Reason::IdReused, message));
-                }
+            if draft.occurrence.is_some() {
+                // The same number of another statement: the store must know the first one before.
+                self.send().await?;
+            } else if content(before) == content(&draft) {
+                self.tally.repeated += 1;
+                return Ok(());
+            } else {
+                let message = format!(
+                    "the record has the same key as the one in line {}, but other content: {} there, {} \
+                     here",
+                    before.line,
+                    shown(&before.data),
+                    shown(&draft.data),
+                );
+                self.refuse(reject(draft, Reason::IdReused, message));
+                return Ok(());
             }
-            return Ok(());
         }
-        same_id.push(self.batch.len());
+        self.ids.entry(draft.id).or_default().push(self.batch.drafts.len());
         self.bytes += draft.data.len();
-        self.batch.push(draft);
-        if self.batch.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {
+        self.batch.drafts.push(draft);
+        if self.batch.drafts.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {
             self.send().await?;
         }
         Ok(())
@@ -117,17 +175,19 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     async fn send(&mut self) -> Result<(), AppendError> {
         self.ids.clear();
         self.bytes = 0;
-        let drafts = std::mem::take(&mut self.batch);
-        if drafts.is_empty() {
-            return Ok(());
+        let batch = std::mem::take(&mut self.batch);
+        if batch.drafts.is_empty() {
+            self.settle().await?;
+            return self.end_groups(&batch.ends, 0).await;
         }
         self.settle().await?;
-        let mut answer: Answer<'s> = Box::pin(self.store.append(append_of(&drafts)));
+        let append = self.append_of(batch.drafts.iter());
+        let mut answer: Answer<'s> = Box::pin(self.store.append(append));
         // The first poll hands the batch to the writer; it commits while the next batch is read.
         match poll_once(&mut answer).await {
-            Some(result) => self.handle_answer(result, drafts).await,
+            Some(result) => self.handle_answer(result, batch).await,
             None => {
-                self.pending = Some(PendingBatch { answer, drafts });
+                self.pending = Some(PendingBatch { answer, batch });
                 Ok(())
             }
         }
@@ -137,9 +197,9 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     async fn settle(&mut self) -> Result<(), AppendError> {
         match self.pending.take() {
             None => Ok(()),
-            Some(PendingBatch { answer, drafts }) => {
+            Some(PendingBatch { answer, batch }) => {
                 let result = answer.await;
-                self.handle_answer(result, drafts).await
+                self.handle_answer(result, batch).await
             }
         }
     }
@@ -147,46 +207,244 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     async fn handle_answer(
         &mut self,
         result: Result<Appended, AppendError>,
-        drafts: Vec<Draft>,
+        batch: Batch,
     ) -> Result<(), AppendError> {
+        let Batch { drafts, ends } = batch;
         match result {
-            Ok(appended) => self.count(&appended, drafts.len()),
-            Err(AppendError::Failure(failure)) => return Err(failure.into()),
-            Err(_) => {
-                for draft in drafts {
-                    self.append_single(draft).await?;
+            Ok(appended) => {
+                drafts.iter().for_each(|draft| self.warn_of(draft, appended.repeated));
+                self.count(appended, drafts.len());
+                self.end_groups(&ends, usize::MAX).await
+            }
+            Err(AppendError::Failure(failure)) => Err(failure.into()),
+            Err(_) => match self.kinds {
+                Some(kinds) => self.pair(kinds, drafts, &ends).await,
+                None => {
+                    for draft in drafts {
+                        self.append_single(draft).await?;
+                    }
+                    self.end_groups(&ends, usize::MAX).await
+                }
+            },
+        }
+    }
+
+    /// Pairs the records of a batch with those in the store, statement by statement.
+    async fn pair(
+        &mut self,
+        kinds: &Kinds,
+        drafts: Vec<Draft>,
+        ends: &[(usize, GroupEnd)],
+    ) -> Result<(), AppendError> {
+        let mut drafts = drafts.into_iter().enumerate().peekable();
+        let mut ends = ends;
+        while let Some((first, _)) = drafts.peek() {
+            let first = *first;
+            let origin = drafts.peek().and_then(|(_, draft)| draft.occurrence.clone());
+            let origin = origin.map(|occurrence| occurrence.origin).unwrap_or_default();
+            let upto = ends.iter().map(|(at, _)| *at).find(|at| *at > first);
+            let upto = upto.unwrap_or(usize::MAX);
+            ends = self.end_groups_before(ends, first).await?;
+            let mut of_group = Vec::new();
+            while let Some((_, draft)) = drafts.next_if(|(at, _)| *at < upto) {
+                of_group.push(draft);
+            }
+            self.group.enter(&origin);
+            self.append_paired(kinds, of_group, None).await?;
+        }
+        self.end_groups(ends, usize::MAX).await
+    }
+
+    /// Appends those of a statement's records that are paired with none in the store. Records whose pairing
+    /// is not decided wait for the end of the statement; `accepted` says which statements overlap with it.
+    async fn append_paired(
+        &mut self,
+        kinds: &Kinds,
+        mut drafts: Vec<Draft>,
+        accepted: Option<&[Arc<Origin>]>,
+    ) -> Result<(), AppendError> {
+        for attempt in 1.. {
+            let stored = lookup(self.store, &drafts, self.cursor.clone()).await?;
+            let mut new = Vec::new();
+            let decisions = self.group.decide(kinds, drafts, &stored, accepted);
+            for decision in decisions {
+                match decision {
+                    Decision::Repeated => self.tally.repeated += 1,
+                    Decision::Waits(draft) => self.group.waiting.push(draft),
+                    Decision::New(draft) => new.push((draft, None)),
+                    Decision::Correction(draft, of) => new.push((draft, Some(of))),
+                    Decision::Refused(draft, message) => {
+                        self.refuse(reject(draft, Reason::IdReused, message));
+                    }
+                }
+            }
+            if new.is_empty() {
+                return Ok(());
+            }
+            let append = new.iter().fold(Append::new(), |append, (draft, of)| {
+                append.event(draft.stream.clone(), self.event_of(draft, *of))
+            });
+            match self.store.append(append).await {
+                Ok(appended) => {
+                    let corrections = new.iter().filter(|(_, of)| of.is_some()).count();
+                    self.tally.corrected += corrections as u64;
+                    new.iter().for_each(|(draft, _)| self.warn_of(draft, appended.repeated));
+                    self.count(appended, new.len());
+                    return Ok(());
+                }
+                Err(AppendError::Failure(failure)) => return Err(failure.into()),
+                // Another ingest was faster.
+                Err(AppendError::Overlap(_)) if attempt < MAX_ATTEMPTS => {
+                    drafts = new.into_iter().map(|(draft, _)| draft).collect();
+                }
+                Err(_) => {
+                    for (draft, of) in new {
+                        self.append_one(draft, of).await?;
+                    }
+                    return Ok(());
                 }
             }
         }
         Ok(())
     }
 
+    async fn end_groups_before<'e>(
+        &mut self,
+        ends: &'e [(usize, GroupEnd)],
+        before: usize,
+    ) -> Result<&'e [(usize, GroupEnd)], AppendError> {
+        let count = ends.iter().take_while(|(at, _)| *at <= before).count();
+        let (ended, rest) = ends.split_at(count);
+        self.end_groups(ended, usize::MAX).await?;
+        Ok(rest)
+    }
+
+    async fn end_groups(
+        &mut self,
+        ends: &[(usize, GroupEnd)],
+        upto: usize,
+    ) -> Result<(), AppendError> {
+        for (_, end) in ends.iter().filter(|(at, _)| *at <= upto) {
+            self.end_group(*end).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides the records that wait for the end of their statement.
+    async fn end_group(&mut self, end: GroupEnd) -> Result<(), AppendError> {
+        let waiting = std::mem::take(&mut self.group.waiting);
+        if let (Some(kinds), false) = (self.kinds, waiting.is_empty()) {
+            let stored = lookup(self.store, &waiting, self.cursor.clone()).await?;
+            let accepted = self.group.accept(&waiting, &stored, end);
+            let (accepted, doubts): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
+            let doubts: Vec<_> = doubts.into_iter().flatten().collect();
+            self.tally.warnings += doubts.len() as u64;
+            self.news.warnings.extend(doubts);
+            self.append_paired(kinds, waiting, Some(&accepted)).await?;
+        }
+        self.group = Group::default();
+        let broken = std::mem::take(&mut self.has_refused) && end.balance_holds == Some(true);
+        self.tally.balances_broken += u64::from(broken);
+        Ok(())
+    }
+
     /// Appends one record, because the store refused its batch.
     async fn append_single(&mut self, draft: Draft) -> Result<(), AppendError> {
-        match self.store.append(append_of(std::slice::from_ref(&draft))).await {
-            Ok(appended) => self.count(&appended, 1),
+        self.append_one(draft, None).await
+    }
+
+    async fn append_one(&mut self, draft: Draft, of: Option<Uuid>) -> Result<(), AppendError> {
+        let event = self.event_of(&draft, of);
+        match self.store.append(Append::new().event(draft.stream.clone(), event)).await {
+            Ok(appended) => {
+                self.warn_of(&draft, appended.repeated);
+                self.count(appended, 1);
+            }
             Err(AppendError::Failure(failure)) => return Err(failure.into()),
             Err(error) => {
                 let reason = match error {
                     AppendError::Overlap(_) => Reason::IdReused,
                     _ => Reason::Refused,
                 };
-                self.refuse(reject(draft, reason, error.to_string()));
+                let message = match reason {
+                    Reason::IdReused => {
+                        format!("{error}; the record has {}", shown(&draft.data))
+                    }
+                    _ => error.to_string(),
+                };
+                self.refuse(reject(draft, reason, message));
             }
         }
         Ok(())
     }
 
-    fn count(&mut self, appended: &Appended, records: usize) {
+    fn count(&mut self, appended: Appended, records: usize) {
         match appended.repeated {
             true => self.tally.repeated += records as u64,
             false => self.tally.ingested += records as u64,
         }
+        self.cursor = Some(appended.cursor);
     }
 
     fn refuse(&mut self, reject: Reject) {
+        self.has_refused |= reject.reason != Reason::BalanceMismatch;
         self.tally.rejected += 1;
-        self.refused.push(reject);
+        self.news.rejects.push(reject);
+    }
+
+    /// Reports what is in doubt about a record that was kept now.
+    fn warn_of(&mut self, draft: &Draft, repeated: bool) {
+        if !repeated {
+            self.tally.warnings += draft.warnings.len() as u64;
+            self.news.warnings.extend(draft.warnings.iter().cloned());
+        }
+    }
+
+    fn append_of<'d>(&self, drafts: impl Iterator<Item = &'d Draft>) -> Append {
+        drafts.fold(Append::new(), |append, draft| {
+            append.event(draft.stream.clone(), self.event_of(draft, None))
+        })
+    }
+
+    /// Makes the event of a record, or that of a correction of another event.
+    fn event_of(&self, draft: &Draft, corrects: Option<Uuid>) -> NewEvent {
+        let mut event = NewEvent::json(draft.event_type.clone(), draft.data.clone())
+            .id(draft.id)
+            .event_time(Timestamp(draft.event_time_micros));
+        event.tags.clone_from(&draft.tags);
+        let Some(Occurrence { kind, ordinal, index, origin, metadata: fields, .. }) =
+            &draft.occurrence
+        else {
+            return event;
+        };
+        event.tags.push((TAG.to_owned(), crate::pairing::tag_of(*kind)));
+        let mut metadata = json!({
+            "file": self.file,
+            "line": draft.line,
+            "index": index,
+            "number": ordinal,
+        });
+        for (name, value) in fields {
+            metadata[name] = value.as_str().into();
+        }
+        if **origin != Origin::default() {
+            metadata["statement"] = json!(**origin);
+        }
+        if !draft.warnings.is_empty() {
+            let doubts = draft.warnings.iter().map(|warning| warning.doubt.code());
+            metadata["warnings"] = doubts.collect();
+        }
+        if let Some(of) = corrects {
+            // The same correction has the same id.
+            event.id = Some(Uuid::new_v5(&of, &draft.data));
+            if let Some(corrected) = self.kinds.and_then(|kinds| kinds.corrected.as_ref()) {
+                event.event_type.clone_from(corrected);
+            }
+            metadata["corrects"] = of.to_string().into();
+            event.causation = Some(of.to_string());
+        }
+        event.metadata = metadata.to_string().into();
+        event
     }
 }
 
@@ -206,16 +464,23 @@ fn content(draft: &Draft) -> (&str, i64, &[(String, String)], &[u8]) {
     (&draft.event_type, draft.event_time_micros, &draft.tags, &draft.data)
 }
 
+/// Returns the start of a payload, for messages.
+pub(crate) fn shown(data: &[u8]) -> String {
+    const SHOWN: usize = 300;
+    let text = String::from_utf8_lossy(data);
+    let short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() { short + "..." } else { short }
+}
+
 fn reject(draft: Draft, reason: Reason, message: String) -> Reject {
     Reject { line: draft.line, reason, message, record: draft.raw.to_string() }
 }
 
-fn append_of(drafts: &[Draft]) -> Append {
-    drafts.iter().fold(Append::new(), |append, draft| {
-        let mut event = NewEvent::json(draft.event_type.clone(), draft.data.clone())
-            .id(draft.id)
-            .event_time(Timestamp(draft.event_time_micros));
-        event.tags.clone_from(&draft.tags);
-        append.event(draft.stream.clone(), event)
-    })
+/// Returns the warning that two equal records may be one.
+pub(crate) fn ambiguous(draft: &Draft, other: &Origin) -> Warning {
+    let from = other.statement.as_deref().unwrap_or("another file");
+    let message = format!(
+        "An equal record is known from {from}, and nothing tells whether the two are one; this one was kept."
+    );
+    Warning { line: draft.line, doubt: Doubt::AmbiguousRepeat, message }
 }

@@ -51,8 +51,16 @@ pub fn read<E>(
     input: impl BufRead,
     sink: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<ReadSummary, ReadError<E>> {
+    read_into(mapping, input, Output::new(sink))
+}
+
+/// The same, into an output.
+pub(crate) fn read_into<E>(
+    mapping: &Mapping,
+    input: impl BufRead,
+    mut out: Output<'_, E>,
+) -> Result<ReadSummary, ReadError<E>> {
     let bytes = Cell::new(0);
-    let mut out = Output::new(sink);
     let ended = dispatch(mapping.plan(), input, &bytes, &mut out);
     out.summary.bytes = bytes.get();
     out.finish(ended)

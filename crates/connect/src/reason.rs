@@ -50,11 +50,13 @@ pub enum Reason {
     EventTimeOutOfRange,
     /// No natural key has all its fields, so a repeat could not be recognised.
     MissingKey,
-    /// The parts of a batched record do not add up to the record.
-    BatchSumMismatch,
     /// A statement's opening balance plus its entries differs from its closing balance. The reader
     /// finds this at the end of the statement, after it delivered the entries.
     BalanceMismatch,
+    /// The file holds nothing of what the mapping looks for: it is of another kind, or empty.
+    NothingFound,
+    /// A statement has more different records than can be told apart in memory.
+    StatementTooLarge,
     /// The store holds an event with the record's key and other content.
     IdReused,
     /// The store refuses the event: a name or a size exceeds its limits.
@@ -84,8 +86,9 @@ impl Reason {
         Reason::MissingEventTime,
         Reason::EventTimeOutOfRange,
         Reason::MissingKey,
-        Reason::BatchSumMismatch,
         Reason::BalanceMismatch,
+        Reason::NothingFound,
+        Reason::StatementTooLarge,
         Reason::IdReused,
         Reason::Refused,
     ];
@@ -113,8 +116,9 @@ impl Reason {
             Reason::MissingEventTime => "missing_event_time",
             Reason::EventTimeOutOfRange => "event_time_out_of_range",
             Reason::MissingKey => "missing_key",
-            Reason::BatchSumMismatch => "batch_sum_mismatch",
             Reason::BalanceMismatch => "balance_mismatch",
+            Reason::NothingFound => "nothing_found",
+            Reason::StatementTooLarge => "statement_too_large",
             Reason::IdReused => "id_reused",
             Reason::Refused => "refused",
         }
@@ -125,6 +129,40 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }
+}
+
+/// What a record that was kept leaves open. The code never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// An equal record is known from a statement, and nothing tells whether they are one or two.
+    AmbiguousRepeat,
+    /// The order of equal records showed that two statements overlap; nothing else did.
+    AssumedOverlap,
+    /// The parts of a batched record do not add up to the record, which was kept whole.
+    PartsDiffer,
+}
+
+impl Doubt {
+    /// Returns the stable code, in snake case.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Doubt::AmbiguousRepeat => "ambiguous_repeat",
+            Doubt::AssumedOverlap => "assumed_overlap",
+            Doubt::PartsDiffer => "parts_differ",
+        }
+    }
+}
+
+/// A warning about a record that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The line of the file where the record begins.
+    pub line: u64,
+    /// What is in doubt.
+    pub doubt: Doubt,
+    /// A sentence about it.
+    pub message: String,
 }
 
 /// A reason and its sentence, not yet attached to a record.

@@ -25,12 +25,15 @@ pub(crate) struct Ingest {
     /// The files.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// A built-in mapping (camt.053), or a mapping file.
+    /// A built-in mapping (camt.052, camt.053, camt.054), or a mapping file.
     #[arg(short, long, value_name = "MAPPING")]
     pub(crate) map: String,
     /// The file for rejected records, as NDJSON; standard error if not given.
     #[arg(long)]
     pub(crate) rejects: Option<PathBuf>,
+    /// Files may hold nothing of what the mapping looks for.
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
     /// The time zone of times without one, such as Europe/Berlin; instead of the mapping's.
     #[arg(long)]
     pub(crate) zone: Option<String>,

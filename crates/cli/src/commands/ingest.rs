@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use leftfold::EventStore;
-use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest};
+use leftfold_connect::{
+    IngestObserver, IngestSummary, Mapping, Reject, Source, Tally, Warning, ingest,
+};
 use serde_json::json;
 
 use crate::args::{self, Location};
@@ -21,6 +23,7 @@ const READ_AHEAD: usize = 256 << 10;
 pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<ExitCode> {
     let mapping = mapping(&args.map, args.zone.as_deref())?;
     let mut rejects = Rejects::to(args.rejects.as_deref())?;
+    rejects.allow_empty = args.allow_empty;
     // A missing file is an error before anything is ingested.
     for file in &args.files {
         std::fs::metadata(file).with_context(|| file.display().to_string())?;
@@ -34,7 +37,14 @@ pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<Ex
 
 /// The line that ends every ingest, for programs.
 pub(crate) fn summary(sum: Tally) -> String {
-    format!("ingested={} repeated={} rejected={}", sum.ingested, sum.repeated, sum.rejected)
+    let mut line =
+        format!("ingested={} repeated={} rejected={}", sum.ingested, sum.repeated, sum.rejected);
+    for (name, count) in [("corrected", sum.corrected), ("warnings", sum.warnings)] {
+        if count > 0 {
+            line += &format!(" {name}={count}");
+        }
+    }
+    line
 }
 
 fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
@@ -70,6 +80,8 @@ pub(crate) fn ingest_all(
         sum.ingested += tally.ingested;
         sum.repeated += tally.repeated;
         sum.rejected += tally.rejected;
+        sum.corrected += tally.corrected;
+        sum.warnings += tally.warnings;
         complete &= read.complete;
         let [ingested, repeated, rejected] =
             [tally.ingested, tally.repeated, tally.rejected].map(thousands);
@@ -78,9 +90,14 @@ pub(crate) fn ingest_all(
         }
         println!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
         if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
-            let [held, wrong, unchecked] =
-                [read.balances_held, read.balances_mismatched, read.balances_unchecked]
-                    .map(thousands);
+            // A balance of which a record was refused proves nothing.
+            let broken = tally.balances_broken;
+            let counts = [
+                read.balances_held - broken.min(read.balances_held),
+                read.balances_mismatched,
+                read.balances_unchecked + broken,
+            ];
+            let [held, wrong, unchecked] = counts.map(thousands);
             println!(
                 "  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked"
             );
@@ -102,8 +119,11 @@ fn ingest_one(
     let input = File::open(file)?;
     let bar = bar(input.metadata()?.len())?;
     let input = bar.wrap_read(input);
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let source = Source { name: &name, may_be_empty: rejects.allow_empty };
     let mut observer = Progress { file, rejects, bar: &bar };
-    let done = ingest(store, mapping, BufReader::with_capacity(READ_AHEAD, input), &mut observer);
+    let input = BufReader::with_capacity(READ_AHEAD, input);
+    let done = ingest(store, mapping, source, input, &mut observer);
     bar.finish_and_clear();
     Ok(done?)
 }
@@ -133,6 +153,11 @@ impl IngestObserver for Progress<'_> {
         self.rejects.write(self.file, reject)
     }
 
+    fn on_warning(&mut self, warning: &Warning) -> std::io::Result<()> {
+        let (rejects, file) = (&mut self.rejects, self.file);
+        self.bar.suspend(|| rejects.warn(file, warning))
+    }
+
     fn on_progress(&mut self, tally: Tally) {
         let records = tally.ingested + tally.repeated + tally.rejected;
         let rate = records as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
@@ -142,14 +167,19 @@ impl IngestObserver for Progress<'_> {
 }
 
 /// The destination of rejected records.
-pub(crate) struct Rejects(Option<BufWriter<File>>);
+pub(crate) struct Rejects {
+    out: Option<BufWriter<File>>,
+    /// Whether files may hold nothing of what the mapping looks for.
+    pub(crate) allow_empty: bool,
+}
 
 impl Rejects {
     pub(crate) fn to(file: Option<&Path>) -> anyhow::Result<Self> {
         let create = |file: &Path| {
             File::create(file).with_context(|| format!("rejects file {}", file.display()))
         };
-        Ok(Rejects(file.map(create).transpose()?.map(BufWriter::new)))
+        let out = file.map(create).transpose()?.map(BufWriter::new);
+        Ok(Rejects { out, allow_empty: false })
     }
 
     fn write(&mut self, file: &Path, reject: &Reject) -> std::io::Result<()> {
@@ -160,14 +190,20 @@ impl Rejects {
             "message": reject.message,
             "record": reject.record,
         });
-        match &mut self.0 {
+        match &mut self.out {
             Some(out) => writeln!(out, "{line}"),
             None => writeln!(std::io::stderr(), "rejected: {line}"),
         }
     }
 
+    fn warn(&mut self, file: &Path, warning: &Warning) -> std::io::Result<()> {
+        let (file, code) = (file.display(), warning.doubt.code());
+        let Warning { line, message, .. } = warning;
+        writeln!(std::io::stderr(), "warning[{code}]: {file}, line {line}: {message}")
+    }
+
     fn finish(&mut self) -> std::io::Result<()> {
-        if let Some(out) = &mut self.0 {
+        if let Some(out) = &mut self.out {
             out.flush()?;
             out.get_ref().sync_all()?;
         }

@@ -8,7 +8,9 @@ use crate::plan::csv::CsvPlan;
 use crate::plan::ndjson::NdjsonPlan;
 use crate::plan::template::{Names, Template, resolve};
 use crate::plan::xml::{BalanceRule, SplitRule, XmlPlan};
-use crate::plan::{EventType, Field, Format, KeyPart, Kind, Plan};
+use crate::plan::{
+    EventType, Field, Format, Identity, KeyPart, Kind, Kinds, Plan, StatementFields,
+};
 use crate::value::{decimal::Exponent, json};
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
@@ -47,9 +49,11 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
         stream: template("stream", &file.stream, &names)?,
         event_type: event_type(&file.event, &names)?,
         time: time(&file.event.time.0, &fields, &names)?,
-        keys: keys(&file.id.keys, &names)?,
+        identity: identity(&file, &names)?,
+        statement: statement(file.statement.as_ref(), &fields, &names)?,
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
+        metadata: metadata(&file, &names)?,
         fields,
     })
 }
@@ -259,7 +263,7 @@ fn event_type(event: &file::Event, names: &Names) -> Result<EventType> {
         (Some(constant), None) if event.types.is_empty() => Ok(EventType::Always(constant.clone())),
         (None, Some(field)) if !event.types.is_empty() => {
             let field = name_at("event.type_field", field, names)?;
-            Ok(EventType::By(field, event.types.clone()))
+            Ok(EventType::By(field, event.types.clone(), event.other.clone()))
         }
         _ => {
             let problem = "needs either type (the same for all) or type_field and types (by a \
@@ -286,10 +290,59 @@ fn time(wanted: &[String], fields: &[Field], names: &Names) -> Result<Vec<usize>
     Ok(times)
 }
 
-fn keys(keys: &[Vec<String>], names: &Names) -> Result<Vec<Vec<KeyPart>>> {
+fn identity(file: &file::File, names: &Names) -> Result<Identity> {
+    let file::Id { keys: unique, kinds, corrected } = &file.id;
+    match (unique.is_empty(), kinds.is_empty()) {
+        (false, true) if corrected.is_none() => Ok(Identity::Keys(keys("id.keys", unique, names)?)),
+        (true, false) => {
+            let rules =
+                Kinds { by_statement: file.statement.is_some(), corrected: corrected.clone() };
+            Ok(Identity::Kinds(keys("id.kinds", kinds, names)?, rules))
+        }
+        (false, true) => {
+            let problem = "needs kinds: a key of its own has no corrections";
+            Err(MappingError::at("id.corrected", problem))
+        }
+        _ => {
+            let problem = "needs either keys (each belongs to one record) or kinds (several records \
+                           may be equal, and are counted)";
+            Err(MappingError::at("id", problem))
+        }
+    }
+}
+
+fn statement(
+    file: Option<&file::Statement>,
+    fields: &[Field],
+    names: &Names,
+) -> Result<StatementFields> {
+    let Some(file) = file else { return Ok(StatementFields::default()) };
+    let field = |key: &str, name: &Option<String>| {
+        let place = format!("statement.{key}");
+        name.as_ref().map(|name| name_at(&place, name, names)).transpose()
+    };
+    let time = |key: &str, name: &Option<String>| match field(key, name)? {
+        Some(at) if !matches!(fields[at].kind, Kind::Time(..)) => {
+            let problem =
+                "needs a field with type = \"date\", \"datetime\" or \"date_or_datetime\"";
+            Err(MappingError::at(format!("statement.{key}"), problem))
+        }
+        at => Ok(at),
+    };
+    Ok(StatementFields {
+        id: field("id", &file.id)?,
+        message: field("message", &file.message)?,
+        sequence: field("sequence", &file.sequence)?,
+        page: field("page", &file.page)?,
+        from: time("from", &file.from)?,
+        to: time("to", &file.to)?,
+    })
+}
+
+fn keys(place: &str, keys: &[Vec<String>], names: &Names) -> Result<Vec<Vec<KeyPart>>> {
     let part = |written: &String| {
         let name = written.strip_suffix('?');
-        let field = name_at("id.keys", name.unwrap_or(written), names)?;
+        let field = name_at(place, name.unwrap_or(written), names)?;
         Ok(KeyPart { field, optional: name.is_some() })
     };
     let keys: Result<Vec<Vec<KeyPart>>> =
@@ -297,7 +350,7 @@ fn keys(keys: &[Vec<String>], names: &Names) -> Result<Vec<Vec<KeyPart>>> {
     let keys = keys?;
     if keys.is_empty() || keys.iter().any(|key| key.iter().all(|part| part.optional)) {
         let problem = "needs at least one key, and each key at least one field without '?'";
-        return Err(MappingError::at("id.keys", problem));
+        return Err(MappingError::at(place, problem));
     }
     Ok(keys)
 }
@@ -307,6 +360,15 @@ fn tags(tags: &BTreeMap<String, String>, names: &Names) -> Result<Vec<(String, T
         Ok((name.clone(), template(&format!("tags.{name}"), text, names)?))
     };
     tags.iter().map(tag).collect()
+}
+
+fn metadata(file: &file::File, names: &Names) -> Result<Vec<(String, usize)>> {
+    if file.id.kinds.is_empty() && !file.metadata.is_empty() {
+        let problem = "needs id.kinds: records with keys of their own have no metadata";
+        return Err(MappingError::at("metadata", problem));
+    }
+    let field = |name: &String| Ok((name.clone(), name_at("metadata", name, names)?));
+    file.metadata.iter().map(field).collect()
 }
 
 /// Parses `field` and `field as name`.

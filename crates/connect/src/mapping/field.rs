@@ -20,6 +20,7 @@ pub(super) fn compile_field(
     check_keys(name, &file)?;
     let kind = kind(name, &file, exponent, names)?;
     let source = source(name, &mut file, names)?;
+    let absent = file.absent.map(|written| pattern(written, place("absent"))).transpose()?;
     let pattern = file.pattern.map(|written| pattern(written, place("pattern"))).transpose()?;
     let lengths = match (file.min_length, file.max_length) {
         (None, None) => None,
@@ -34,6 +35,7 @@ pub(super) fn compile_field(
         source,
         join: file.join,
         kind,
+        absent: absent.map(|pattern| pattern.regex),
         required: file.required,
         default: file.default,
         map: file.map,

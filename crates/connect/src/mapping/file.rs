@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) max_record_bytes: Option<usize>,
     pub(super) stream: String,
     pub(super) data: Vec<String>,
+    #[serde(default)]
+    pub(super) metadata: Vec<String>,
     pub(super) event: Event,
     pub(super) id: Id,
     #[serde(default)]
@@ -25,6 +27,7 @@ pub(super) struct File {
     pub(super) xml: Option<Xml>,
     pub(super) csv: Option<Csv>,
     pub(super) balance: Option<Balance>,
+    pub(super) statement: Option<Statement>,
 }
 
 fn utc() -> String {
@@ -47,13 +50,30 @@ pub(super) struct Event {
     pub(super) type_field: Option<String>,
     #[serde(default)]
     pub(super) types: BTreeMap<String, String>,
+    /// The type for other values of `type_field`.
+    pub(super) other: Option<String>,
     pub(super) time: OneOrMany,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Id {
+    #[serde(default)]
     pub(super) keys: Vec<Vec<String>>,
+    #[serde(default)]
+    pub(super) kinds: Vec<Vec<String>>,
+    pub(super) corrected: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Statement {
+    pub(super) id: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) sequence: Option<String>,
+    pub(super) page: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +153,7 @@ pub(super) struct Field {
     pub(super) kind: KindName,
     #[serde(default)]
     pub(super) required: bool,
+    pub(super) absent: Option<String>,
     pub(super) default: Option<String>,
     pub(super) map: Option<BTreeMap<String, String>>,
     pub(super) one_of: Option<Vec<String>>,

@@ -33,7 +33,13 @@ pub use error::MappingError;
 
 use crate::plan::Plan;
 
-const CAMT_053: &str = include_str!("camt.053.toml");
+/// The built-in mappings by name.
+const BUILTIN: [(&str, &str); 4] = [
+    ("camt.052", include_str!("camt.052.toml")),
+    ("camt.053", include_str!("camt.053.toml")),
+    ("camt.053-by-reference", include_str!("camt.053-by-reference.toml")),
+    ("camt.054", include_str!("camt.054.toml")),
+];
 
 /// A parsed and validated mapping description.
 #[derive(Debug)]
@@ -52,20 +58,17 @@ impl Mapping {
 
     /// Returns the built-in mapping called `name`, one of [`Mapping::builtin_names`].
     pub fn builtin(name: &str) -> Option<Mapping> {
-        match name {
-            "camt.053" => Mapping::parse(CAMT_053).ok(),
-            _ => None,
-        }
+        Mapping::parse(Mapping::builtin_source(name)?).ok()
     }
 
     /// Returns the names of the built-in mappings.
     pub fn builtin_names() -> &'static [&'static str] {
-        &["camt.053"]
+        const { &[BUILTIN[0].0, BUILTIN[1].0, BUILTIN[2].0, BUILTIN[3].0] }
     }
 
     /// Returns the text of a built-in mapping, as a template for a new one.
     pub fn builtin_source(name: &str) -> Option<&'static str> {
-        (name == "camt.053").then_some(CAMT_053)
+        BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
     /// Returns the mapping's name, which is part of every id made with it.

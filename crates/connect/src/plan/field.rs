@@ -13,6 +13,8 @@ pub(crate) struct Field {
     /// The separator between repeated elements; without it the first element counts.
     pub(crate) join: Option<String>,
     pub(crate) kind: Kind,
+    /// Values that stand for none.
+    pub(crate) absent: Option<Regex>,
     pub(crate) required: bool,
     pub(crate) default: Option<String>,
     pub(crate) map: Option<BTreeMap<String, String>>,
@@ -72,6 +74,7 @@ impl Field {
             source: Source::Counted,
             join: None,
             kind: Kind::Text,
+            absent: None,
             required: false,
             default: None,
             map: None,

@@ -38,8 +38,11 @@ pub(crate) struct Plan {
     pub(crate) stream: Template,
     pub(crate) event_type: EventType,
     pub(crate) time: Vec<usize>,
-    pub(crate) keys: Vec<Vec<KeyPart>>,
+    pub(crate) identity: Identity,
+    pub(crate) statement: StatementFields,
     pub(crate) tags: Vec<(String, Template)>,
+    /// The names and fields of the metadata.
+    pub(crate) metadata: Vec<(String, usize)>,
     /// The bytes before each value in the payload, such as `,"amount":`, and the field.
     pub(crate) data: Vec<(Vec<u8>, usize)>,
 }
@@ -54,7 +57,37 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) enum EventType {
     Always(String),
-    By(usize, BTreeMap<String, String>),
+    /// By the value of a field; other values, and its absence, give the second type, if there is one.
+    By(usize, BTreeMap<String, String>, Option<String>),
+}
+
+/// How a record is told from others. The first key whose fields are all present counts.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    /// A key belongs to one record.
+    Keys(Vec<Vec<KeyPart>>),
+    /// Several records may have a key: the n-th of a statement is the n-th of an overlapping one.
+    Kinds(Vec<Vec<KeyPart>>, Kinds),
+}
+
+/// The rules for equal records.
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    /// Whether only statements that overlap have records in common; else all files have.
+    pub(crate) by_statement: bool,
+    /// The event type of a correction: the same record with other content.
+    pub(crate) corrected: Option<String>,
+}
+
+/// The fields in which a statement says what it is.
+#[derive(Debug, Default)]
+pub(crate) struct StatementFields {
+    pub(crate) id: Option<usize>,
+    pub(crate) message: Option<usize>,
+    pub(crate) sequence: Option<usize>,
+    pub(crate) page: Option<usize>,
+    pub(crate) from: Option<usize>,
+    pub(crate) to: Option<usize>,
 }
 
 #[derive(Debug)]

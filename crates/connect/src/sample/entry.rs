@@ -15,9 +15,9 @@ pub(super) enum Flaw {
     DateMissing,
     DateImpossible,
     CurrencyCode,
-    StatusUnknown,
+    DirectionUnknown,
     EntityUnknown,
-    BatchSum,
+    AmountNegative,
 }
 
 impl Flaw {
@@ -28,9 +28,9 @@ impl Flaw {
         Flaw::DateMissing,
         Flaw::DateImpossible,
         Flaw::CurrencyCode,
-        Flaw::StatusUnknown,
+        Flaw::DirectionUnknown,
         Flaw::EntityUnknown,
-        Flaw::BatchSum,
+        Flaw::AmountNegative,
     ];
 }
 
@@ -98,12 +98,8 @@ impl Entry {
     }
 
     /// Adds a flaw to the entry.
-    pub(super) fn add_flaw(&mut self, rng: &mut Rng, flaw: Flaw) {
+    pub(super) fn add_flaw(&mut self, flaw: Flaw) {
         self.flaw = Some(flaw);
-        if flaw == Flaw::BatchSum {
-            let payment = if self.is_credit { credit(rng) } else { debit(rng) };
-            self.parts.push(Part::make(rng, payment, 0, self.parts.len() as u64));
-        }
     }
 
     /// Returns the entry's contribution to the balance, in cents.
@@ -127,14 +123,17 @@ impl Entry {
                 xml.leaf("NtryRef", reference);
             }
             self.write_amount(xml);
-            xml.leaf("CdtDbtInd", self.direction());
+            let is_unknown = self.flaw == Some(Flaw::DirectionUnknown);
+            xml.leaf("CdtDbtInd", if is_unknown { "BOTH" } else { self.direction() });
             if self.is_reversal {
                 xml.leaf("RvslInd", "true");
             }
             self.write_status(xml, dialect);
             self.write_dates(xml, dialect);
-            if let Some(reference) = &self.servicer_reference {
-                xml.leaf("AcctSvcrRef", reference);
+            match (&self.servicer_reference, self.flaw) {
+                (_, Some(Flaw::EntityUnknown)) => xml.raw_leaf("AcctSvcrRef", "", "R&hellip;1"),
+                (Some(reference), _) => xml.leaf("AcctSvcrRef", reference),
+                (None, _) => {}
             }
             self.write_code(xml);
             xml.element("NtryDtls", |xml| {
@@ -153,6 +152,7 @@ impl Entry {
         let amount = match self.flaw {
             Some(Flaw::AmountMissing) => return,
             Some(Flaw::AmountWithComma) => format!("{},{:02}", self.cents / 100, self.cents % 100),
+            Some(Flaw::AmountNegative) => format!("-{}", decimal(self.cents)),
             Some(Flaw::AmountTooFine) => format!("{}0001", decimal(self.cents)),
             _ => decimal(self.cents),
         };
@@ -161,10 +161,9 @@ impl Entry {
     }
 
     fn write_status(&self, xml: &mut Xml, dialect: &Dialect) {
-        let status = match (self.flaw, self.status) {
-            (Some(Flaw::StatusUnknown), _) => "DONE",
-            (_, Status::Booked) => "BOOK",
-            (_, Status::Pending) => "PDNG",
+        let status = match self.status {
+            Status::Booked => "BOOK",
+            Status::Pending => "PDNG",
         };
         if dialect.modern {
             xml.element("Sts", |xml| xml.leaf("Cd", status));
@@ -215,10 +214,7 @@ impl Part {
             xml.element("Refs", |xml| xml.leaf("EndToEndId", &self.end_to_end));
             self.write_amount(xml, dialect, entry);
             self.write_parties(xml, dialect, entry);
-            xml.element("RmtInf", |xml| match entry.flaw {
-                Some(Flaw::EntityUnknown) => xml.raw_leaf("Ustrd", "", "Miete &hellip; Mai"),
-                _ => xml.leaf("Ustrd", &self.remittance),
-            });
+            xml.element("RmtInf", |xml| xml.leaf("Ustrd", &self.remittance));
         });
     }
 

@@ -153,7 +153,7 @@ impl Plan {
         if self.number.is_multiple_of(self.flaw_every) && self.flaws_left > 0 {
             self.flaws_left -= 1;
             let flaw = Flaw::ALL[(self.flaws_left % Flaw::ALL.len() as u64) as usize];
-            entry.add_flaw(&mut self.rng, flaw);
+            entry.add_flaw(flaw);
         }
         self.number += 1;
         entry

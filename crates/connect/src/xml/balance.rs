@@ -1,6 +1,7 @@
 //! Checks that a group's opening balance plus its entries equals its closing balance.
 
 use super::slots::Slots;
+use crate::assemble::without_zeros;
 use crate::output::{Halt, Output};
 use crate::plan::xml::{BalanceRule, BalanceSlots};
 use crate::reason::{Problem, Reason};
@@ -85,12 +86,18 @@ impl Balance {
             (ended.opening, ended.closing, ended.unknown)
         else {
             out.summary.balances_unchecked += 1;
-            return Ok(());
+            return out.end_group(None);
         };
         let found = opening.plus(ended.sum);
         match found.and_then(|found| found.same(closing)) {
-            Some(true) => out.summary.balances_held += 1,
-            None => out.summary.balances_unchecked += 1,
+            Some(true) => {
+                out.summary.balances_held += 1;
+                return out.end_group(Some(true));
+            }
+            None => {
+                out.summary.balances_unchecked += 1;
+                return out.end_group(None);
+            }
             Some(false) => {
                 out.summary.balances_mismatched += 1;
                 let found = found.unwrap_or_default();
@@ -104,7 +111,17 @@ impl Balance {
                 out.reject(line, problem, String::new())?;
             }
         }
-        Ok(())
+        out.end_group(Some(false))
+    }
+
+    /// Returns the opening and the closing balance that were read so far, in normal form.
+    pub(super) fn known(&self) -> [Option<String>; 2] {
+        let text = |balance: &Option<(usize, Exact)>| {
+            let amount = balance.as_ref()?.1.to_string();
+            let currency = self.currency.as_deref().unwrap_or_default();
+            Some(format!("{} {currency}", without_zeros(&amount)))
+        };
+        [text(&self.opening), text(&self.closing)]
     }
 }
 

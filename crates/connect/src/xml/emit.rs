@@ -4,12 +4,14 @@ use super::balance::Balance;
 use super::slots::Slots;
 use crate::assemble::{Assembler, Lookup};
 use crate::item::{Draft, shown};
+use crate::origin::Origin;
 use crate::output::{Halt, Output};
 use crate::plan::Plan;
 use crate::plan::xml::{SplitRule, XmlPlan};
-use crate::reason::{Problem, Reason};
+use crate::reason::{Doubt, Problem, Warning};
 use crate::value::decimal::Exact;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub(super) struct Emitter<'m> {
     plan: &'m XmlPlan,
@@ -18,12 +20,14 @@ pub(super) struct Emitter<'m> {
     /// The number of the current record in its group, from 1.
     index: u64,
     group_line: u64,
+    /// What the group says of itself, once its first record was read.
+    origin: Option<Arc<Origin>>,
 }
 
 /// The number of drafts of a record.
 enum Division {
-    /// One draft, whose checked values the assembler holds.
-    One,
+    /// One draft, whose checked values the assembler holds, and what is in doubt about its parts.
+    One(Option<String>),
     /// One draft for each of this many parts.
     Each(usize),
 }
@@ -44,10 +48,13 @@ impl<'m> Emitter<'m> {
             balance: Balance::default(),
             index: 0,
             group_line: 0,
+            origin: None,
         }
     }
 
-    pub(super) fn begin_group(&mut self, line: u64) {
+    pub(super) fn begin_group<E>(&mut self, line: u64, out: &mut Output<'_, E>) {
+        out.begin_group();
+        self.origin = None;
         self.index = 0;
         self.group_line = line;
         self.balance = Balance::default();
@@ -59,7 +66,7 @@ impl<'m> Emitter<'m> {
         out: &mut Output<'_, E>,
     ) -> Result<(), Halt<E>> {
         out.summary.groups += 1;
-        let Some(rule) = &self.plan.balance_rule else { return Ok(()) };
+        let Some(rule) = &self.plan.balance_rule else { return out.end_group(None) };
         // Only values of the file and the group remain; a broken value renders as empty.
         let view = View { plan: self.plan, slots, text: "", part: None, fields: Fields::All };
         let subject = self.assembler.render(&rule.subject, &view);
@@ -89,16 +96,18 @@ impl<'m> Emitter<'m> {
     ) -> Result<(), Halt<E>> {
         self.index += 1;
         let drafts = self.divide(slots, text).and_then(|division| match division {
-            Division::One => self.assembler.draft(line, text).map(|draft| (draft, 0)),
+            Division::One(warning) => {
+                self.assembler.draft(line, text).map(|draft| (draft, 0, warning))
+            }
             Division::Each(parts) => {
                 // Part 0 is made last and kept; the others are only checked here.
                 for part in (1..parts).rev() {
                     self.part(part, slots, text, line)?;
                 }
-                self.part(0, slots, text, line).map(|draft| (draft, parts))
+                self.part(0, slots, text, line).map(|draft| (draft, parts, None))
             }
         });
-        let (first, parts) = match drafts {
+        let (first, parts, warning) = match drafts {
             Ok(drafts) => drafts,
             Err(problem) => {
                 self.balance.mark_unknown();
@@ -108,15 +117,38 @@ impl<'m> Emitter<'m> {
         if let Some(rule) = &self.plan.balance_rule {
             self.balance.add_entry(rule, self.assembler.clean());
         }
+        let origin = self.origin();
+        let of_group = |mut draft: Draft| {
+            if let Some(occurrence) = &mut draft.occurrence {
+                occurrence.origin = origin.clone();
+            }
+            draft
+        };
+        let mut first = of_group(first);
+        first.warnings.extend(warning.map(|message| Warning {
+            line,
+            doubt: Doubt::PartsDiffer,
+            message,
+        }));
         out.record(first)?;
         for part in 1..parts {
             // The part passed above, so it passes again; a reject would still be reported.
             match self.part(part, slots, text, line) {
-                Ok(draft) => out.record(draft)?,
+                Ok(draft) => out.record(of_group(draft))?,
                 Err(problem) => out.reject(line, problem, shown(text))?,
             }
         }
         Ok(())
+    }
+
+    /// Returns what the group of the checked record says of itself.
+    fn origin(&mut self) -> Arc<Origin> {
+        let (assembler, balance) = (&self.assembler, &self.balance);
+        let origin = self.origin.get_or_insert_with(|| {
+            let [opening, closing] = balance.known();
+            Arc::new(Origin { opening, closing, ..assembler.origin() })
+        });
+        origin.clone()
     }
 
     fn part(
@@ -134,37 +166,64 @@ impl<'m> Emitter<'m> {
     /// Decides between one draft per record and one draft per part.
     fn divide(&mut self, slots: &Slots<'_>, text: &str) -> Result<Division, Problem> {
         let parts = slots.part_count();
-        if parts > 1 && self.are_parts_complete(slots, text)? {
-            return Ok(Division::Each(parts));
+        let mut doubt = None;
+        if parts > 1 {
+            match self.check_parts(slots, text) {
+                PartsCheck::Complete => return Ok(Division::Each(parts)),
+                PartsCheck::Incomplete => {}
+                PartsCheck::Wrong(message) => doubt = Some(message),
+            }
         }
         let part = (parts == 1).then_some(0);
         let mut view = View { plan: self.plan, slots, text, part, fields: Fields::All };
-        self.assembler.check(self.index, None, &view)?;
+        if let Err(problem) = self.assembler.check(self.index, None, &view) {
+            view.part = None;
+            // The record alone may be right.
+            if part.is_none() || self.assembler.check(self.index, None, &view).is_err() {
+                return Err(problem);
+            }
+            let problem = problem.message;
+            doubt = Some(format!(
+                "The record's transaction can't be read, so the record was kept without it: {problem}"
+            ));
+            return Ok(Division::One(doubt));
+        }
         if let (Some(rule), 1) = (&self.plan.split, parts) {
-            match self.classify_part(rule) {
-                PartKind::Complete(amount) => self.check_sum(rule, amount, parts)?,
-                PartKind::WithoutAmount => {}
-                PartKind::Contradicting => {
-                    view.fields = Fields::WithoutAmount;
-                    self.assembler.check(self.index, None, &view)?;
-                }
+            let kind = self.classify_part(rule);
+            if let PartKind::Complete(amount) = &kind {
+                doubt = self.differs(rule, *amount, parts);
+            }
+            if matches!(kind, PartKind::Contradicting) || doubt.is_some() {
+                view.fields = Fields::WithoutAmount;
+                self.assembler.check(self.index, None, &view)?;
             }
         }
-        Ok(Division::One)
+        Ok(Division::One(doubt))
     }
 
-    /// Returns whether each part can be an event; then the parts must add up to the record.
-    fn are_parts_complete(&mut self, slots: &Slots<'_>, text: &str) -> Result<bool, Problem> {
-        let Some(rule) = &self.plan.split else { return Ok(false) };
+    /// Decides whether each part can be an event. The record's own amount is certain, so nothing that is
+    /// wrong with its parts refuses it.
+    fn check_parts(&mut self, slots: &Slots<'_>, text: &str) -> PartsCheck {
+        let Some(rule) = &self.plan.split else { return PartsCheck::Incomplete };
         let mut sum = Some(Exact::default());
         for part in 0..slots.part_count() {
             let view = View { plan: self.plan, slots, text, part: Some(part), fields: Fields::All };
-            self.assembler.check(self.index, Some(part + 1), &view)?;
-            let PartKind::Complete(amount) = self.classify_part(rule) else { return Ok(false) };
+            if let Err(problem) = self.assembler.check(self.index, Some(part + 1), &view) {
+                return PartsCheck::Wrong(format!(
+                    "Transaction {} of the record can't be read, so the record was kept whole: {}",
+                    part + 1,
+                    problem.message
+                ));
+            }
+            let PartKind::Complete(amount) = self.classify_part(rule) else {
+                return PartsCheck::Incomplete;
+            };
             sum = sum.and_then(|sum| sum.plus(amount?));
         }
-        self.check_sum(rule, sum, slots.part_count())?;
-        Ok(true)
+        match self.differs(rule, sum, slots.part_count()) {
+            Some(message) => PartsCheck::Wrong(message),
+            None => PartsCheck::Complete,
+        }
     }
 
     /// Classifies the part that was checked last.
@@ -185,20 +244,28 @@ impl<'m> Emitter<'m> {
         }
     }
 
-    fn check_sum(&self, rule: &SplitRule, sum: Option<Exact>, parts: usize) -> Result<(), Problem> {
-        let Some((_, total)) = rule.sum else { return Ok(()) };
+    /// Returns what is wrong with the sum of the parts, if it differs from the record.
+    fn differs(&self, rule: &SplitRule, sum: Option<Exact>, parts: usize) -> Option<String> {
+        let (_, total) = rule.sum?;
         let total = self.assembler.clean().get(total).unwrap_or_default();
-        let same = sum.and_then(|sum| sum.same(Exact::parse(total)?));
-        if same == Some(true) {
-            return Ok(());
+        if sum.and_then(|sum| sum.same(Exact::parse(total)?)) == Some(true) {
+            return None;
         }
         let sum = sum.map_or_else(|| "more than can be added".to_owned(), |sum| sum.to_string());
-        let message = format!(
-            "The record is a batch of {parts} whose amounts add up to {sum}, but the record's own \
-             amount is {total}; they must be equal."
-        );
-        Err(Problem::new(Reason::BatchSumMismatch, message))
+        Some(format!(
+            "The amounts of the record's {parts} transactions add up to {sum}, but its own amount is \
+             {total}, so it was kept whole."
+        ))
     }
+}
+
+/// Whether the parts of a record can be events.
+enum PartsCheck {
+    Complete,
+    /// A part has no amount, or another currency or direction.
+    Incomplete,
+    /// Something is wrong with them.
+    Wrong(String),
 }
 
 /// The relation of a part to its record.

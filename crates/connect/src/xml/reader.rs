@@ -13,6 +13,8 @@ use std::io::Read;
 
 /// The deepest nesting of a record; real records stay far below.
 const MAX_DEPTH: usize = 128;
+/// The elements of the document's outline.
+const MAX_OUTLINE: usize = 3;
 
 pub(crate) fn read<R: Read, E>(
     plan: &Plan,
@@ -30,6 +32,7 @@ pub(crate) fn read<R: Read, E>(
         record: None,
         too_deep: false,
         has_root: false,
+        outlined: 0,
     };
     while reader.step(out)? {}
     Ok(())
@@ -47,6 +50,8 @@ struct Reader<'m, R> {
     record: Option<usize>,
     too_deep: bool,
     has_root: bool,
+    /// How many elements the outline of the document has.
+    outlined: usize,
 }
 
 impl<R: Read> Reader<'_, R> {
@@ -101,10 +106,18 @@ impl<R: Read> Reader<'_, R> {
             None => self.plan.file,
         };
         self.has_root = true;
+        // The way down to the first leaf says what kind of file it is.
+        if self.path.len() == self.outlined && self.outlined < MAX_OUTLINE {
+            let name = String::from_utf8_lossy(name.of(self.tokens.window.pinned()));
+            let shown: String = name.chars().take(60).collect();
+            let slash = if self.outlined == 0 { "" } else { "/" };
+            out.outline.extend([slash, &shown]);
+            self.outlined += 1;
+        }
         if self.record.is_none() && self.group.is_none() && self.at_anchor(name, empty) {
             node = self.plan.anchor_node;
             if self.plan.has_groups {
-                self.begin_group();
+                self.begin_group(out);
             }
         }
         if node != NOWHERE {
@@ -128,10 +141,10 @@ impl<R: Read> Reader<'_, R> {
             && around.all(|(above, name)| self.tokens.local_name(parent + above) == Some(&**name))
     }
 
-    fn begin_group(&mut self) {
+    fn begin_group<E>(&mut self, out: &mut Output<'_, E>) {
         self.group = Some(self.path.len());
         self.slots.reset(Scope::Group);
-        self.emitter.begin_group(self.tokens.window.line());
+        self.emitter.begin_group(self.tokens.window.line(), out);
     }
 
     /// Enters `node`: begins its record, part or balance, and reads its attributes.

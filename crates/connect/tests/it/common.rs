@@ -27,6 +27,7 @@ pub(crate) fn ingest(mapping: &Mapping, input: &[u8]) -> Outcome {
         match item {
             Item::Record(draft) => drafts.push(draft),
             Item::Reject(reject) => rejects.push(reject),
+            Item::GroupEnd(_) => {}
         }
         Ok::<(), Infallible>(())
     })

@@ -8,7 +8,11 @@ mod common;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod mappings;
+#[cfg(test)]
+mod nights;
 #[cfg(test)]
 mod reasons;
 #[cfg(test)]

@@ -1,0 +1,342 @@
+//! Which entries of bank statements are one, and which are several.
+
+use leftfold_api::{Query, Read, Recorded};
+use leftfold_connect::{Doubt, IngestObserver, Mapping, Reject, Source, Tally, Warning, ingest};
+use leftfold_store::Embedded;
+use serde_json::Value;
+
+use crate::store::store;
+
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl IngestObserver for Heard {
+    fn on_reject(&mut self, reject: &Reject) -> std::io::Result<()> {
+        self.rejects.push(reject.clone());
+        Ok(())
+    }
+
+    fn on_warning(&mut self, warning: &Warning) -> std::io::Result<()> {
+        self.warnings.push(warning.clone());
+        Ok(())
+    }
+}
+
+/// Ingests a text as a file of this name; returns the counts of new and repeated records and warnings.
+pub(crate) fn deliver(
+    store: &Embedded,
+    mapping: &Mapping,
+    name: &str,
+    text: &str,
+) -> (Tally, Heard) {
+    let mut heard = Heard::default();
+    let done = ingest(store, mapping, source(name), text.as_bytes(), &mut heard).unwrap();
+    assert!(done.read.complete, "{:?}", heard.rejects);
+    assert_eq!(done.tally.warnings, heard.warnings.len() as u64);
+    (done.tally, heard)
+}
+
+pub(crate) fn source(name: &str) -> Source<'_> {
+    Source { name, ..Source::default() }
+}
+
+fn camt() -> Mapping {
+    Mapping::builtin("camt.053").unwrap()
+}
+
+macro_rules! case {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../fixtures/identity/", $name)))
+    };
+}
+
+/// A file's name and text.
+type File<'a> = (&'a str, &'a str);
+/// New records, repeats and warnings.
+type Counts = (u64, u64, u64);
+
+/// Ingests files in their order, and then each again, under another name and under its own. The first time
+/// each has these new and repeated records and warnings; later all of its records are repeats.
+fn check(files: &[(File<'_>, Counts)]) -> Embedded {
+    let (store, mapping) = (store(), camt());
+    for ((name, text), expected) in files {
+        let (tally, heard) = deliver(&store, &mapping, name, text);
+        let found = (tally.ingested, tally.repeated, tally.warnings);
+        assert_eq!(found, *expected, "{name}: {heard:?}");
+        assert_eq!(tally.rejected, 0, "{name}: {heard:?}");
+    }
+    for ((name, text), (new, repeated, _)) in files {
+        for name in [*name, "renamed.xml"] {
+            let (tally, _) = deliver(&store, &mapping, name, text);
+            assert_eq!((tally.ingested, tally.repeated), (0, new + repeated), "{name} again");
+            assert_eq!(tally.rejected, 0);
+        }
+    }
+    store
+}
+
+pub(crate) fn events(store: &Embedded) -> Vec<Recorded> {
+    let (mut all, mut read) = (Vec::new(), Read::forward(Query::All));
+    loop {
+        let page = store.blocking().read(read).unwrap();
+        all.extend(page.events);
+        if !page.more {
+            return all;
+        }
+        read = Read::forward(Query::All).after(page.cursor);
+    }
+}
+
+pub(crate) fn data(event: &Recorded) -> Value {
+    serde_json::from_slice(&event.data()).unwrap()
+}
+
+#[test]
+fn two_equal_entries_of_a_statement_are_two() {
+    check(&[(case!("nonref-identical.xml"), (2, 0, 0))]);
+    check(&[(case!("identical-noref.xml"), (2, 0, 0))]);
+    check(&[(case!("nonref-different.xml"), (3, 0, 0))]);
+}
+
+#[test]
+fn a_reference_that_a_bank_uses_twice_loses_no_entry() {
+    check(&[(case!("same-ref-different-amount.xml"), (2, 0, 0))]);
+}
+
+#[test]
+fn a_constant_statement_id_loses_no_day() {
+    check(&[(case!("const-id-day1.xml"), (2, 0, 0)), (case!("const-id-day2.xml"), (2, 0, 0))]);
+}
+
+#[test]
+fn an_equal_entry_on_a_page_without_number_is_kept_and_reported() {
+    check(&[(case!("pages-1.xml"), (2, 0, 0)), (case!("pages-2.xml"), (2, 0, 1))]);
+    check(&[(case!("pages-2.xml"), (2, 0, 0)), (case!("pages-1.xml"), (2, 0, 1))]);
+}
+
+#[test]
+fn entries_of_overlapping_statements_are_the_same() {
+    // Only the order of the entries shows that the statements overlap, and that is said.
+    for [a, b] in [
+        [case!("overlap-a.xml"), case!("overlap-b.xml")],
+        [case!("overlap-noref-a.xml"), case!("overlap-noref-b.xml")],
+    ] {
+        check(&[(a, (4, 0, 0)), (b, (2, 2, 1))]);
+        check(&[(b, (4, 0, 0)), (a, (2, 2, 1))]);
+    }
+}
+
+#[test]
+fn a_pending_entry_its_booking_and_a_reversal_are_events_of_their_own() {
+    check(&[
+        (case!("pending-booked-a.xml"), (1, 0, 0)),
+        (case!("pending-booked-b.xml"), (1, 0, 0)),
+    ]);
+    check(&[(case!("reversal.xml"), (2, 0, 0))]);
+}
+
+#[test]
+fn an_entry_is_kept_whole_whatever_is_wrong_below_it() {
+    for (case, amount) in
+        [(case!("single-tx-other-amount.xml"), "4500.00"), (case!("batch-charges.xml"), "95.00")]
+    {
+        let store = check(&[(case, (1, 0, 1))]);
+        let events = events(&store);
+        assert_eq!(data(&events[0])["amount"], amount);
+        let metadata: Value = serde_json::from_slice(&events[0].metadata()).unwrap();
+        assert_eq!(metadata["warnings"][0], Doubt::PartsDiffer.code());
+    }
+}
+
+#[test]
+fn a_status_is_kept_as_the_bank_says_it() {
+    let store = check(&[(case!("status-other.xml"), (4, 0, 0))]);
+    let found: Vec<_> = events(&store)
+        .iter()
+        .map(|event| (event.event_type().to_owned(), data(event)["status"].clone()))
+        .collect();
+    let expected = [
+        ("EntryFuture", Value::from("FUTR")),
+        ("EntryReported", Value::from("OK")),
+        ("EntryReported", Value::Null),
+        ("EntryBooked", Value::from("BOOK")),
+    ];
+    assert_eq!(found, expected.map(|(kind, status)| (kind.to_owned(), status)));
+}
+
+#[test]
+fn where_an_entry_came_from_is_metadata() {
+    let store = check(&[(case!("nonref-identical.xml"), (2, 0, 0))]);
+    let metadata: Value = serde_json::from_slice(&events(&store)[1].metadata()).unwrap();
+    assert_eq!(metadata["file"], "nonref-identical.xml");
+    assert_eq!((&metadata["line"], &metadata["index"]), (&Value::from(8), &Value::from(2)));
+    assert_eq!(metadata["statement"]["statement"], "S1");
+    assert_eq!(metadata["statement"]["opening"], "5 EUR");
+}
+
+/// Makes a statement of one account from its header and its entries.
+fn statement(message: &str, header: &str, entries: &[(&str, &str, &str)]) -> String {
+    let entry = |(reference, amount, text): &(&str, &str, &str)| {
+        format!(
+            "<Ntry><Amt Ccy=\"EUR\">{amount}</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts>\
+             <BookgDt><Dt>2026-03-01</Dt></BookgDt><AcctSvcrRef>{reference}</AcctSvcrRef><NtryDtls><TxDtls>\
+             <RmtInf><Ustrd>{text}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>"
+        )
+    };
+    let entries: String = entries.iter().map(entry).collect();
+    format!(
+        "<Document><BkToCstmrStmt><GrpHdr><MsgId>{message}</MsgId></GrpHdr><Stmt>{header}{entries}</Stmt>\
+         </BkToCstmrStmt></Document>"
+    )
+}
+
+const ACCOUNT: &str = "<Acct><Id><IBAN>DE1</IBAN></Id></Acct>";
+
+fn balances(opening: &str, closing: &str) -> String {
+    let balance = |kind: &str, amount: &str| {
+        format!(
+            "<Bal><Tp><CdOrPrtry><Cd>{kind}</Cd></CdOrPrtry></Tp><Amt Ccy=\"EUR\">{amount}</Amt>\
+             <CdtDbtInd>CRDT</CdtDbtInd></Bal>"
+        )
+    };
+    balance("OPBD", opening) + &balance("CLBD", closing)
+}
+
+const TICKET: (&str, &str, &str) = ("NONREF", "2.50", "tram ticket");
+
+#[test]
+fn equal_entries_of_statements_that_follow_each_other_add_up() {
+    let morning = format!("<Id>1</Id>{ACCOUNT}{}", balances("5.00", "2.50"));
+    let evening = format!("<Id>2</Id>{ACCOUNT}{}", balances("2.50", "0.00"));
+    let day = format!("<Id>3</Id>{ACCOUNT}{}", balances("5.00", "0.00"));
+    let morning = statement("a", &morning, &[TICKET]);
+    let evening = statement("b", &evening, &[TICKET]);
+    // The statement of the whole day begins where the first of them begins, and ends with the second.
+    let day = statement("c", &day, &[TICKET, TICKET]);
+    let (morning, evening, day) = (("1", &*morning), ("2", &*evening), ("3", &*day));
+    check(&[(morning, (1, 0, 0)), (evening, (1, 0, 0)), (day, (0, 2, 0))]);
+    check(&[(evening, (1, 0, 0)), (day, (1, 1, 0)), (morning, (0, 1, 0))]);
+    check(&[(day, (2, 0, 0)), (evening, (0, 1, 0)), (morning, (0, 1, 0))]);
+}
+
+#[test]
+fn equal_entries_on_numbered_pages_add_up() {
+    let page = |n: u64| {
+        format!(
+            "<Id>1</Id><StmtPgntn><PgNb>{n}</PgNb><LastPgInd>{}</LastPgInd></StmtPgntn>{ACCOUNT}{}",
+            n == 2,
+            balances("9.00", "1.50")
+        )
+    };
+    let one = statement("a", &page(1), &[TICKET, TICKET]);
+    let two = statement("b", &page(2), &[TICKET]);
+    for pages in [[(&one, 2), (&two, 1)], [(&two, 1), (&one, 2)]] {
+        let files = pages.map(|(text, count)| (("page", &**text), (count, 0, 0)));
+        // Neither page's balance holds alone.
+        let (store, mapping) = (store(), camt());
+        for ((name, text), (new, ..)) in files.iter().chain(&files) {
+            let (tally, _) = deliver(&store, &mapping, name, text);
+            assert_eq!(tally.ingested + tally.repeated, *new);
+        }
+        assert_eq!(events(&store).len(), 3);
+    }
+}
+
+#[test]
+fn a_statement_that_is_sent_again_is_recognised_by_its_balances() {
+    let header = format!("<Id>1</Id>{ACCOUNT}{}", balances("5.00", "2.50"));
+    let (first, again) = (statement("a", &header, &[TICKET]), statement("b", &header, &[TICKET]));
+    check(&[(("1", &first), (1, 0, 0)), (("2", &again), (0, 1, 0))]);
+    // Without balances nothing tells it from another page.
+    let header = format!("<Id>1</Id>{ACCOUNT}");
+    let (first, again) = (statement("a", &header, &[TICKET]), statement("b", &header, &[TICKET]));
+    check(&[(("1", &first), (1, 0, 0)), (("2", &again), (1, 0, 1))]);
+}
+
+#[test]
+fn the_same_reference_with_another_text_is_a_correction() {
+    // The second statement is of two days, of which the first is one.
+    let header = |id: u64| {
+        let to = format!("<ToDtTm>2026-03-0{}T00:00:00</ToDtTm>", id + 1);
+        format!("<Id>{id}</Id><FrToDt><FrDtTm>2026-03-01T00:00:00</FrDtTm>{to}</FrToDt>{ACCOUNT}")
+    };
+    let first = statement("a", &header(1), &[("R1", "7.00", "rent"), ("R1", "7.00", "garage")]);
+    let other =
+        statement("b", &header(2), &[("R1", "7.00", "garage"), ("R1", "7.00", "rent, March")]);
+    let (store, mapping) = (store(), camt());
+    let (tally, _) = deliver(&store, &mapping, "1", &first);
+    assert_eq!((tally.ingested, tally.corrected), (2, 0));
+    for n in 0..2 {
+        let (tally, heard) = deliver(&store, &mapping, "2", &other);
+        let expected = if n == 0 { (1, 1, 1) } else { (0, 2, 0) };
+        assert_eq!((tally.ingested, tally.repeated, tally.corrected), expected, "{heard:?}");
+        let (tally, _) = deliver(&store, &mapping, "1", &first);
+        assert_eq!((tally.ingested, tally.repeated), (0, 2));
+    }
+    let events = events(&store);
+    let correction = events.last().unwrap();
+    assert_eq!(correction.event_type(), "EntryCorrected");
+    assert_eq!(correction.causation(), Some(&*events[0].id().to_string()));
+}
+
+const TICKETS: &str = r#"
+name = "bank"
+format = "csv"
+zone = "Europe/Berlin"
+stream = "account-1"
+data = ["day", "text", "amount"]
+event = { type = "EntryBooked", time = "day" }
+id = { kinds = [["day", "amount", "text"]] }
+csv = { delimiter = ";" }
+[field]
+day = { path = "date", type = "date", format = "%d.%m.%Y", required = true }
+text = { path = "text" }
+amount = { path = "amount", type = "decimal", decimal_separator = ",", required = true }
+"#;
+
+#[test]
+fn equal_lines_of_an_export_are_counted() {
+    let mapping = Mapping::parse(TICKETS).unwrap();
+    let (_, march) = case!("identical-lines.csv");
+    let store = store();
+    let next = format!("{march}02.03.2026;coffee;-3,00\n");
+    let first = "date;text;amount\n01.03.2026;tram ticket;-2,50\n";
+    for (text, new, repeated) in [(first, 1, 0), (march, 2, 1), (&next, 1, 3), (march, 0, 3)] {
+        for name in ["export.csv", "export(1).csv"] {
+            let (tally, _) = deliver(&store, &mapping, name, text);
+            let again = name != "export.csv";
+            let expected = if again { (0, new + repeated) } else { (new, repeated) };
+            assert_eq!(
+                (tally.ingested, tally.repeated, tally.rejected),
+                (expected.0, expected.1, 0)
+            );
+        }
+    }
+    assert_eq!(events(&store).len(), 4);
+}
+
+#[test]
+fn a_file_of_another_kind_says_what_it_is() {
+    let report = case!("overlap-a.xml").1.replace("BkToCstmrStmt", "BkToCstmrAcctRpt");
+    let report = report.replace("<Stmt>", "<Rpt>").replace("</Stmt>", "</Rpt>");
+    for (text, outline) in [
+        (&*report, "Document/BkToCstmrAcctRpt/GrpHdr"),
+        ("<?xml version=\"1.0\"?><hello/>", "hello."),
+    ] {
+        let (tally, heard) = deliver(&store(), &camt(), "other.xml", text);
+        assert_eq!((tally.ingested, tally.rejected), (0, 1));
+        assert_eq!(heard.rejects[0].reason.code(), "nothing_found");
+        assert!(heard.rejects[0].message.contains(outline), "{:?}", heard.rejects);
+        let allowed = Source { may_be_empty: true, ..source("other.xml") };
+        let done = ingest(&store(), &camt(), allowed, text.as_bytes(), &mut Heard::default());
+        assert_eq!(done.unwrap().tally, Tally::default());
+    }
+    let (tally, _) = deliver(&store(), &Mapping::builtin("camt.052").unwrap(), "52", &report);
+    assert_eq!((tally.ingested, tally.rejected), (4, 0));
+    // A statement without entries is one of the right kind.
+    let empty = statement("m", &format!("<Id>1</Id>{ACCOUNT}"), &[]);
+    assert_eq!(deliver(&store(), &camt(), "empty.xml", &empty).0, Tally::default());
+}
