@@ -109,7 +109,12 @@ fn of_server(config: &Config) -> Vec<Row> {
             "limits.bodies_bytes",
             "server_overloaded",
         ),
-        ("bytes of the head of a request", config.header_bytes.0, "limits.header_bytes", ""),
+        (
+            "bytes of the head of a request",
+            config.header_bytes.0,
+            "limits.header_bytes",
+            "head_too_large",
+        ),
         ("seconds for the head", config.header_time.as_secs(), "limits.header_time", ""),
         ("seconds for the body", config.body_time.as_secs(), "limits.body_time", "body_late"),
         ("seconds without a request", config.idle_time.as_secs(), "limits.idle_time", ""),

@@ -114,6 +114,38 @@ async fn a_head_that_is_too_large_is_refused() {
     still_serves(&served).await;
 }
 
+/// No handler sees these requests: the library of HTTP answers them, without a body.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_with_a_problem_document() {
+    let mut config = impatient();
+    config.header_bytes.0 = 256 << 10;
+    let served = served_by(config).await;
+    let line = "GET /health/live HTTP/1.1\r\nhost: localhost\r\n";
+    let many = format!("{line}{}\r\n", "a: b\r\n".repeat(200));
+    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(70_000));
+    for (head, status, code) in [
+        ("GET\r\n\r\n", 400, "head_invalid"),
+        ("GET / HTTP/1.1\r\nhost localhost\r\n\r\n", 400, "head_invalid"),
+        ("GET / HTTP/9.9\r\nhost: localhost\r\n\r\n", 400, "head_invalid"),
+        (&many, 431, "head_too_large"),
+        (&long, 414, "target_too_long"),
+        // Behind one that is answered.
+        (&format!("{line}\r\nGET\r\n\r\n"), 400, "head_invalid"),
+    ] {
+        let mut stream = connect(&served).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let said = until_closed(&mut stream).await;
+        let (head, body) = said.rsplit_once("\r\n\r\n").unwrap_or_else(|| panic!("{said:?}"));
+        assert!(head.contains(&format!("HTTP/1.1 {status} ")), "{said}");
+        assert!(head.contains("content-type: application/problem+json\r\n"), "{said}");
+        assert!(head.contains("x-request-id: "), "{said}");
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{said}");
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)));
+    }
+    still_serves(&served).await;
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_subscription_is_not_idle() {
     let mut config = impatient();

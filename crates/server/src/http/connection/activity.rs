@@ -52,6 +52,11 @@ impl Activity {
         }
     }
 
+    /// Returns whether a request is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        self.inner.lock().in_flight > 0
+    }
+
     /// Returns when to close the connection if nothing arrives, or `None` while a request is in
     /// flight.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {

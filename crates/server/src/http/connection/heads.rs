@@ -1,27 +1,96 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
+use super::request_id::RequestId;
+use crate::http::problem::{MEDIA_TYPE, Problem};
 
 /// The first bytes of HTTP/2; no method of HTTP/1.1 has them.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// A stream that notes when bytes of HTTP/1.1 arrive. Those of HTTP/2 may belong to no request.
+///
+/// It also gives the refusals of HTTP/1.1 that no handler made, as of a head that is too large, the body
+/// that all other refusals have.
 pub(super) struct HeadWatch<S> {
     stream: S,
     activity: Arc<Activity>,
     /// Whether it is HTTP/2, once that is known.
     is_http2: Option<bool>,
+    /// A refusal that is being sent.
+    refusal: Bytes,
 }
 
 impl<S> HeadWatch<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        HeadWatch { stream, activity, is_http2: None }
+        HeadWatch { stream, activity, is_http2: None, refusal: Bytes::new() }
     }
+}
+
+impl<S: AsyncWrite + Unpin> HeadWatch<S> {
+    /// Sends what is left of a refusal.
+    fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.refusal.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.refusal))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.refusal.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the bytes are a refusal that no handler made; another one is then sent instead.
+    fn take_over(&mut self, bytes: &[u8]) -> bool {
+        if self.is_http2 != Some(false) || self.activity.is_busy() {
+            return false;
+        }
+        let refusal = refusal_for(bytes);
+        self.refusal = refusal.unwrap_or_default();
+        !self.refusal.is_empty()
+    }
+}
+
+/// Returns the refusal to send instead of one that was made for a head that could not be read: it has no
+/// body, and none of the headers of the server's own answers.
+fn refusal_for(bytes: &[u8]) -> Option<Bytes> {
+    let head = bytes.strip_prefix(b"HTTP/1.1 4")?.strip_suffix(b"\r\n\r\n")?;
+    let head = std::str::from_utf8(head).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?;
+    let mut is_empty = false;
+    for line in lines {
+        match line.split_once(": ")? {
+            ("content-length", "0") => is_empty = true,
+            ("connection" | "date", _) => {}
+            _ => return None,
+        }
+    }
+    let problem = match status.get(..2)? {
+        "31" => Problem::new(
+            "head_too_large",
+            "the head of the request has more bytes (limits.header_bytes) or more headers (100) than \
+             the server takes; send less of them, or a long query with POST /v1/events/read",
+        ),
+        "14" => Problem::new(
+            "target_too_long",
+            "the request's target is too long; send a long query with POST /v1/events/read",
+        ),
+        _ => Problem::new("head_invalid", "the head of the request is not valid HTTP/1.1"),
+    };
+    let (body, id) = (problem.to_json(), RequestId::new());
+    let text = format!(
+        "HTTP/1.1 4{}\r\ncontent-type: {MEDIA_TYPE}\r\n{}: {id}\r\ncontent-length: {}\r\n\r\n{body}",
+        head.replace("content-length: 0\r\n", "").replace("\r\ncontent-length: 0", ""),
+        RequestId::HEADER,
+        body.len(),
+    );
+    is_empty.then(|| text.into())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
@@ -50,7 +119,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        ready!(this.poll_refusal(context))?;
+        match this.take_over(bytes) {
+            true => Poll::Ready(Ok(bytes.len())),
+            false => Pin::new(&mut this.stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -58,7 +132,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
+        let this = self.get_mut();
+        ready!(this.poll_refusal(context))?;
+        match parts.iter().find(|part| !part.is_empty()) {
+            Some(part) if this.take_over(part) => Poll::Ready(Ok(part.len())),
+            _ => Pin::new(&mut this.stream).poll_write_vectored(context, parts),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -66,10 +145,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        ready!(this.poll_refusal(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        ready!(this.poll_refusal(context))?;
+        Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }

@@ -18,11 +18,13 @@ impl RequestId {
             let bytes = value.as_bytes();
             (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
         };
-        let made = || {
-            let text = Uuid::new_v4().simple().to_string();
-            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
-        };
-        RequestId(given.filter(fits).cloned().unwrap_or_else(made))
+        given.filter(fits).cloned().map_or_else(RequestId::new, RequestId)
+    }
+
+    /// Returns a new id.
+    pub(super) fn new() -> Self {
+        let text = Uuid::new_v4().simple().to_string();
+        RequestId(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none")))
     }
 
     pub(super) fn into_value(self) -> HeaderValue {
