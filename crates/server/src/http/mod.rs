@@ -44,6 +44,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(append::append, read::read))
         .routes(routes!(append::append_to_stream, read::read_stream))
+        .routes(routes!(read::read_by_body))
         .routes(routes!(read::read_event))
         .routes(routes!(read::ordinal))
         .routes(routes!(read::read_version))

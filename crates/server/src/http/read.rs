@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{PathParams, QueryParams, RequestCaller, accepts};
+use super::extract::{JsonBody, PathParams, QueryParams, RequestCaller, accepts};
 use super::json::answer::OrdinalAnswer;
 use super::json::event::{self, Event};
 use super::page::page_body;
@@ -36,12 +36,14 @@ pub(super) enum DirectionParam {
 }
 
 /// The parameters of a read.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = ReadRequest)]
 pub(super) struct ReadParams {
     /// The query; all events if not given.
     #[param(example = "category:order type:OrderPlaced", max_length = 65536)]
+    #[schema(example = "category:order type:OrderPlaced", max_length = 65536)]
     query: Option<String>,
     /// Begin here, with what is there: `cursor:...`, `position:17`, `version:3`, `ordinal:3` or
     /// `committed:2026-03-01`.
@@ -50,9 +52,11 @@ pub(super) struct ReadParams {
     after: Option<String>,
     /// The direction.
     #[param(inline)]
+    #[schema(inline)]
     direction: Option<DirectionParam>,
     /// The most events of the page; 100 if not given.
     #[param(minimum = 1)]
+    #[schema(minimum = 1)]
     limit: Option<usize>,
     /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
@@ -155,6 +159,22 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let query = params.query.as_deref().unwrap_or("*").parse()?;
     page(&state, &caller, query, &params).await
+}
+
+/// Read a page of the events of a query, as `GET /v1/events` does: for a query that is too long for a
+/// URL. It changes nothing, and takes the same fields as the parameters there.
+#[utoipa::path(
+    post, path = "/v1/events/read", tag = "events", operation_id = "read_by_body",
+    request_body = ReadParams,
+    responses((status = 200, description = "A page", body = inline(Page<'_>)))
+)]
+pub(super) async fn read_by_body(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+    body: JsonBody<ReadParams>,
+) -> Result<Response, Problem> {
+    let query = body.content.query.as_deref().unwrap_or("*").parse()?;
+    page(&state, &caller, query, &body.content).await
 }
 
 /// Read a page of a stream. A stream without events yields an empty page.

@@ -14,6 +14,8 @@ use crate::access::support::{PASSWORD, Served, answer, served};
 #[derive(Debug, Clone, Copy)]
 enum Ask {
     Read(&'static str),
+    /// A read whose query is in a body.
+    ReadByBody(&'static str),
     Subscribe(&'static str),
     Describe(&'static str),
     List(Option<&'static str>),
@@ -34,7 +36,7 @@ enum Ask {
 }
 use Ask::{
     Append, DefineIndex, Delete, DeleteCheckpoint, Describe, Expect, List, ListIndexes, Move,
-    NoneAfter, Read, SeeCheckpoint, SetRetention, SetRule, Stat, Subscribe,
+    NoneAfter, Read, ReadByBody, SeeCheckpoint, SetRetention, SetRule, Stat, Subscribe,
 };
 
 /// What each user is granted.
@@ -59,6 +61,9 @@ const TABLE: &[(&str, Ask, bool)] = &[
     ("clerk", Read("category:order type:T"), true),
     ("clerk", Read("stream:order-1"), true),
     ("clerk", Read("type:T"), false),
+    ("clerk", ReadByBody("category:order"), true),
+    ("clerk", ReadByBody("type:T"), false),
+    ("prefix", ReadByBody("stream:or*"), true),
     ("clerk", Read("*"), false),
     ("clerk", Read("category:order or type:T"), false),
     ("clerk", Read("not category:cart"), false),
@@ -170,6 +175,7 @@ async fn over_http(served: &Served, user: &str, does: Ask) -> bool {
     let encoded = |query: &str| query.replace('*', "%2A").replace(' ', "%20");
     let (method, path, body) = match does {
         Read(query) => get(format!("/v1/events?query={}", encoded(query))),
+        ReadByBody(query) => (Method::POST, "/v1/events/read".to_owned(), json!({"query": query})),
         Subscribe(query) => get(format!("/v1/subscribe?query={}", encoded(query))),
         Describe(stream) => get(format!("/v1/streams/{stream}")),
         List(None) => get("/v1/streams".to_owned()),
@@ -231,7 +237,9 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Ask) -> bool {
         leftfold_api::Append::new().event(stream, event)
     };
     match does {
-        Read(text) => reads(remote.read(leftfold_api::Read::forward(query(text))).await),
+        Read(text) | ReadByBody(text) => {
+            reads(remote.read(leftfold_api::Read::forward(query(text))).await)
+        }
         Subscribe(text) => {
             let from = leftfold_api::From::Outermost;
             reads(
