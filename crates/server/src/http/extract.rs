@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::body::{self, Memory};
 use super::json::guard;
 use super::problem::Problem;
+use super::wording;
 use crate::access::{Caller, Credentials, Origin};
 use crate::state::State;
 
@@ -39,7 +40,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<State>> for QueryParams<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Self, Problem> {
         let read = QueryString::<T>::try_from_uri(&parts.uri);
         read.map(|QueryString(params)| QueryParams(params))
-            .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
+            .map_err(|wrong| Problem::new("parameter_invalid", wording::plain(&wrong.body_text())))
     }
 }
 
@@ -52,7 +53,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<State>> for PathParams<T> 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
         let read = Path::<T>::from_request_parts(parts, state).await;
         read.map(|Path(names)| PathParams(names))
-            .map_err(|wrong| Problem::new("parameter_invalid", wrong.body_text()))
+            .map_err(|wrong| Problem::new("parameter_invalid", wording::plain(&wrong.body_text())))
     }
 }
 

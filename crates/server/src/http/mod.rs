@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod streams;
 mod subscribe;
+mod wording;
 
 use std::sync::Arc;
 

@@ -327,3 +327,54 @@ async fn without_users_it_refuses_foreign_host_names() {
     // Now there are users, so callers are authenticated.
     assert_eq!(asked("store.example:2113").await.status(), 401);
 }
+
+async fn detail_of(response: Response, code: &str) -> String {
+    problem(response, 400, code).await["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn errors_speak_of_the_request_and_not_of_the_parsers() {
+    let served = served().await;
+    let array = served.text(Method::POST, "/v1/events", "[]".to_owned()).await;
+    let detail = detail_of(array, "body_invalid").await;
+    assert!(detail.contains("found an array, [...], expected an object, {...}"), "{detail}");
+    let inner = r#"{"events":[["a"]]}"#.to_owned();
+    let inner = served.text(Method::POST, "/v1/events", inner).await;
+    let detail = detail_of(inner, "body_invalid").await;
+    assert!(detail.contains("found an array, [...], expected an object, {...}"), "{detail}");
+    for (path, code, expected) in [
+        ("/v1/events?limit=x", "parameter_invalid", "limit: expected a whole number"),
+        ("/v1/events?limit=", "parameter_invalid", "limit: expected a whole number"),
+        ("/v1/events?limit=99999999999999999999", "parameter_invalid", "the number is too large"),
+        ("/v1/events?ordinals=yes", "parameter_invalid", "expected true or false"),
+        ("/v1/events/x", "parameter_invalid", "`x` as a whole number"),
+        ("/v1/events?from=version:x", "parameter_invalid", "version:3"),
+        ("/v1/events?from=3", "cursor_invalid", "cursor:..., position:17, version:3, ordinal:3 or"),
+    ] {
+        let detail = detail_of(served.get(path).await, code).await;
+        assert!(detail.contains(expected), "{path}: {detail}");
+        for foreign in ["digit found", "parse integer", "u64", "usize", "deserialize", "URL"] {
+            assert!(!detail.contains(foreign), "{path}: {detail}");
+        }
+    }
+    let wrong = json!({"limit": "x"});
+    let response = served.send(Method::POST, "/v1/events/read", wrong).await;
+    let detail = detail_of(response, "body_invalid").await;
+    assert!(detail.contains("expected a whole number"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_query_that_is_too_long_for_a_url_goes_into_a_body() {
+    let served = served().await;
+    served.post("/v1/streams/s-7/events", json!({"events": [{"type": "T"}, {"type": "T"}]})).await;
+    let streams: Vec<_> = (0..3_500).map(|n| format!("stream:s-{n}")).collect();
+    let query = streams.join(" or ");
+    assert!(query.len() > 48 << 10);
+    let body = json!({"query": query, "direction": "backward", "limit": 1, "ordinals": false});
+    let page = served.post("/v1/events/read", body).await;
+    assert_eq!((&page["events"][0]["version"], &page["more"]), (&json!(1), &json!(true)));
+    let same = served.post("/v1/events/read", json!({"query": "type:T", "limit": 1})).await;
+    assert_eq!(same, served.json("/v1/events?query=type:T&limit=1").await);
+    let unknown = served.send(Method::POST, "/v1/events/read", json!({"querry": "*"})).await;
+    problem(unknown, 400, "body_invalid").await;
+}

@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::http::problem::Problem;
+use crate::http::wording;
 
 /// Events of an append.
 pub(super) const EVENTS: usize = 1 << 17;
@@ -36,7 +37,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let text = error.to_string();
         match text.strip_prefix(MARK).and_then(|text| text.split_once(MARK)) {
             Some((code, message)) => Problem::new(code, message),
-            None => Problem::new("body_invalid", format!("the body: {text}")),
+            None => Problem::new("body_invalid", format!("the body: {}", wording::plain(&text))),
         }
     })
 }
@@ -81,7 +82,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object such as {\"name\": ...}")
+        f.write_str("an object, {...}")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
