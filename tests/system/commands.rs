@@ -190,6 +190,9 @@ fn a_second_process_is_told_that_the_store_is_open() {
     assert!(refused.starts_with("error[store_locked]:"), "{refused}");
     assert!(refused.contains("is open in another process; close that one first"), "{refused}");
     assert!(refused.contains("--server URL"), "{refused}");
+    let verify = stderr(data, &["verify"]);
+    assert!(verify.starts_with("error[store_locked]:"), "{verify}");
+    assert!(verify.contains("--server URL"), "{verify}");
     drop(follower);
     stdout(data, &["append", "a-1", "Second", "--expect", "0"]);
 }

@@ -92,8 +92,11 @@ fn the_same_commands_say_the_same_of_a_servers_store() {
     let backup = text(remote(&address, &["backup", "--to", "one"]).output().unwrap());
     assert_eq!(lines(&backup)[0]["backup"], json!(1));
     assert!(backups.join("one").is_dir());
-    let verify = complaint(remote(&address, &["verify"]).output().unwrap());
-    assert_eq!(verify.split(['[', ']']).nth(1), Some("not_over_network"), "{verify}");
+    let verified = lines(&text(remote(&address, &["verify"]).output().unwrap())).remove(0);
+    assert_eq!(verified["wrong"], json!(0));
+    assert_ne!(verified["events"], json!(0));
+    let repair = complaint(remote(&address, &["repair"]).output().unwrap());
+    assert_eq!(repair.split(['[', ']']).nth(1), Some("not_over_network"), "{repair}");
 }
 
 #[test]

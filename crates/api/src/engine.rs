@@ -63,6 +63,13 @@ pub trait Administration: Send + Sync {
     /// Returns what [`Administration::scavenge`] would remove now.
     fn reclaimable(&self) -> Result<ScavengeReport, ReadError>;
 
+    /// Reads and checks all frames, events and index files, at the speed of maintenance, as long as `go_on`
+    /// returns true; it is asked before each file.
+    ///
+    /// # Errors
+    /// `store_closed`: it was stopped, or the store is being closed.
+    fn verify(&self, go_on: &mut dyn FnMut() -> bool) -> Result<VerifySummary, ReadError>;
+
     /// Backs the store up into a directory that is empty or holds earlier backups of this store.
     fn backup(
         &self,
@@ -159,6 +166,25 @@ pub struct ScavengeReport {
     pub payload_bytes: u64,
     /// The bytes by which the files became shorter; 0 if nothing was written.
     pub file_bytes: u64,
+}
+
+/// The report of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifySummary {
+    /// Frames whose checksums were checked.
+    pub frames: u64,
+    /// Events that were read, and looked up in the index.
+    pub events: u64,
+    /// Index files whose blocks were all checked.
+    pub index_files: u64,
+    /// Placeholders of events that were lost before a repair.
+    pub lost: u64,
+    /// The number of problems.
+    pub problem_count: u64,
+    /// The first problems: what is wrong, and where.
+    pub problems: Vec<String>,
+    /// The named indexes that differ from their queries. Maintenance fills them again.
+    pub refilled: Vec<String>,
 }
 
 /// The report of a backup.

@@ -29,7 +29,7 @@ pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
     Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
-    ScavengeReport, Stat, clock_warning,
+    ScavengeReport, Stat, VerifySummary, clock_warning,
 };
 pub use erased::{BoxFuture, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};

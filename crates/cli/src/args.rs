@@ -139,7 +139,7 @@ pub(crate) enum Command {
     Pack,
     /// Print the store's size and state.
     Stat,
-    /// Check every byte: checksums, index against log, versions.
+    /// Check every byte: checksums, index against log, versions. With --server, a store in use.
     Verify,
     /// Print the damage and the lost events, and make the store usable without them.
     #[command(after_help = files::REPAIR_HELP)]

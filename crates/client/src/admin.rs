@@ -1,4 +1,4 @@
-use leftfold_api::{AppendError, BackupReport, ReadError, ScavengeReport, Stat};
+use leftfold_api::{AppendError, BackupReport, ReadError, ScavengeReport, Stat, VerifySummary};
 use leftfold_wire::v1;
 
 use crate::call_error::CallError;
@@ -53,6 +53,22 @@ impl Client {
             |calls, request| async move { calls.admin().pack(request).await },
         );
         Ok(done.await.map(|v1::PackResponse {}| ())?)
+    }
+
+    /// Checks every byte of the store: checksums, index against log, versions. It stops when this future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// Those of a read; `forbidden`.
+    pub async fn verify(&self) -> Result<VerifySummary, ReadError> {
+        let request = v1::VerifyRequest {};
+        let done = self.calls.send(
+            Retry::IfNotSent,
+            TimeLimit::None,
+            request,
+            |calls, request| async move { calls.admin().verify(request).await },
+        );
+        Ok(done.await?.into())
     }
 
     /// Backs the store up into a directory of the server's machine, inside its directory of backups.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use leftfold_api::Invalid;
+use leftfold_api::{Invalid, ReadError, VerifySummary};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::state::State;
@@ -15,7 +15,7 @@ const BACKUP_NAME: usize = 100;
 
 /// The limits of work on the store as a whole.
 pub(crate) struct Administration {
-    /// Held by a scavenge or a backup.
+    /// Held by a scavenge, a backup or a verification.
     alone: Arc<Mutex<()>>,
     inspections: Arc<Semaphore>,
 }
@@ -42,8 +42,8 @@ impl WorkError {
     pub(crate) fn message(&self) -> &'static str {
         match self {
             WorkError::Busy => {
-                "a scavenge, a backup or a look at what can be scavenged is under way; try again \
-                 later"
+                "a scavenge, a backup, a verification or a look at what can be scavenged is under \
+                 way; try again later"
             }
             WorkError::Panicked => "the work ended with a panic; the server's log tells more",
         }
@@ -79,6 +79,22 @@ impl State {
         let alone = self.administration.alone.clone().try_lock_owned();
         let alone = alone.map_err(|_| WorkError::Busy)?;
         self.on_blocking_thread(alone, work).await
+    }
+
+    /// Verifies the store, unless other work that runs alone is under way, until the caller is gone or the
+    /// server shuts down.
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+    ) -> Result<Result<VerifySummary, ReadError>, WorkError> {
+        let wanted = Arc::new(());
+        let is_wanted = Arc::downgrade(&wanted);
+        let work = move |state: &State| {
+            let go_on = &mut || is_wanted.strong_count() > 0 && !state.is_closing();
+            state.store.administration().verify(go_on)
+        };
+        let verified = self.run_alone(work).await;
+        drop(wanted);
+        verified
     }
 
     /// Runs work on a thread that may block. The permit is held until the work has ended, even if its

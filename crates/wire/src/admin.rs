@@ -1,4 +1,6 @@
-use leftfold_api::{BackupReport, Failure, Invalid, ScavengeReport, Stat, Timestamp};
+use leftfold_api::{
+    BackupReport, Failure, Invalid, ScavengeReport, Stat, Timestamp, VerifySummary,
+};
 
 use crate::point::{bytes, cursor};
 use crate::v1;
@@ -74,6 +76,34 @@ impl From<v1::Reclaimed> for ScavengeReport {
             events: reclaimed.events,
             payload_bytes: reclaimed.payload_bytes,
             file_bytes: reclaimed.file_bytes,
+        }
+    }
+}
+
+impl From<VerifySummary> for v1::VerifyResponse {
+    fn from(found: VerifySummary) -> Self {
+        v1::VerifyResponse {
+            frames: found.frames,
+            events: found.events,
+            index_files: found.index_files,
+            lost: found.lost,
+            problem_count: found.problem_count,
+            problems: found.problems,
+            refilled: found.refilled,
+        }
+    }
+}
+
+impl From<v1::VerifyResponse> for VerifySummary {
+    fn from(found: v1::VerifyResponse) -> Self {
+        VerifySummary {
+            frames: found.frames,
+            events: found.events,
+            index_files: found.index_files,
+            lost: found.lost,
+            problem_count: found.problem_count,
+            problems: found.problems,
+            refilled: found.refilled,
         }
     }
 }

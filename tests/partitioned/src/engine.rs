@@ -5,6 +5,7 @@ use std::path::Path;
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
     Engine, Failure, Histogram, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
+    VerifySummary,
 };
 
 use crate::store::Partitioned;
@@ -87,6 +88,21 @@ impl Administration for Partitioned {
     }
 
     /// The store is in memory: it has no backups.
+    fn verify(&self, go_on: &mut dyn FnMut() -> bool) -> Result<VerifySummary, ReadError> {
+        let mut sum = VerifySummary::default();
+        for store in self.partitions() {
+            let part = Administration::verify(store, go_on)?;
+            sum.frames += part.frames;
+            sum.events += part.events;
+            sum.index_files += part.index_files;
+            sum.lost += part.lost;
+            sum.problem_count += part.problem_count;
+            sum.problems.extend(part.problems);
+            sum.refilled.extend(part.refilled);
+        }
+        Ok(sum)
+    }
+
     fn backup(
         &self,
         _to: &Path,

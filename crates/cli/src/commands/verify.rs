@@ -1,12 +1,23 @@
 use std::process::ExitCode;
 
+use leftfold::{Embedded, VerifySummary};
+use pollster::block_on;
 use serde_json::json;
 
 use crate::args::Location;
 use crate::output::{for_people, progress, thousands};
+use crate::store::Store;
 
 pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
-    let store = super::open_files(location, "verify")?;
+    let verified = match Store::existing(location)? {
+        Store::Embedded(store) => verify(&store)?,
+        Store::Remote(client) => block_on(client.verify())?,
+    };
+    print(&verified);
+    Ok(if verified.problem_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verify(store: &Embedded) -> anyhow::Result<VerifySummary> {
     let bar = progress("file {pos} of {len}  {elapsed}  {eta} left")?;
     let verified = store.verify(|done, total| {
         bar.set_length(total);
@@ -16,8 +27,20 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     if !verified.refilled.is_empty() {
         store.settle()?;
     }
-    for finding in &verified.problems {
-        eprintln!("{}", finding.message);
+    Ok(VerifySummary {
+        frames: verified.frames,
+        events: verified.events,
+        index_files: verified.index_files,
+        lost: verified.lost,
+        problem_count: verified.problem_count,
+        problems: verified.problems.into_iter().map(|problem| problem.message).collect(),
+        refilled: verified.refilled,
+    })
+}
+
+fn print(verified: &VerifySummary) {
+    for problem in &verified.problems {
+        eprintln!("{problem}");
     }
     let (frames, events, files) = (verified.frames, verified.events, verified.index_files);
     if for_people() {
@@ -41,5 +64,4 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
             })
         );
     }
-    Ok(if verified.problem_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -48,6 +48,13 @@ impl Admin for Service {
         Ok(Response::new(v1::PackResponse {}))
     }
 
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Answer<v1::VerifyResponse> {
+        let (change, _) = self.manage(request, "verify").await?;
+        let verify =
+            async { self.state.verify().await.map_err(status::work)?.map_err(status::read) };
+        Ok(Response::new(change.make(verify).await?.into()))
+    }
+
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Answer<v1::BackupResponse> {
         let (change, request) = self.manage(request, "back up").await?;
         let back_up = async {

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::extract::{PathParams, QueryParams, RequestCaller};
-use super::json::answer::{BackupAnswer, CursorAnswer, ScavengedAnswer, StatAnswer};
+use super::json::answer::{
+    BackupAnswer, CursorAnswer, ScavengedAnswer, StatAnswer, VerifiedAnswer,
+};
 use super::problem::Problem;
 use crate::access::Scope;
 use crate::metrics::OPEN_METRICS;
@@ -78,6 +80,21 @@ pub(super) async fn scavenge(
         }
     };
     Ok(Json(done.into()))
+}
+
+/// Check every byte of the store, at the speed of maintenance: checksums, index against log, versions.
+/// The answer comes when it is done. One runs at a time; it ends when its client leaves.
+#[utoipa::path(
+    post, path = "/v1/verify", tag = "store", operation_id = "verify",
+    responses((status = 200, description = "What was found", body = VerifiedAnswer))
+)]
+pub(super) async fn verify(
+    SharedState(state): SharedState<Arc<State>>,
+    RequestCaller(caller): RequestCaller,
+) -> Result<Json<VerifiedAnswer>, Problem> {
+    let verify = async { Ok::<_, Problem>(state.verify().await??) };
+    let found = caller.may_manage(Scope::Store, "verify")?.make(verify).await?;
+    Ok(Json(found.into()))
 }
 
 /// Back up the store into a directory of this name, inside the server's directory for backups. Only

@@ -116,8 +116,8 @@ impl Write for Received {
 
 enum Decoder {
     Identity(Received),
-    Gzip(MultiGzDecoder<Received>),
-    // Boxed: it is much larger than the others.
+    // Boxed: they are much larger, and rare.
+    Gzip(Box<MultiGzDecoder<Received>>),
     Zstd(Box<ZstdDecoder<'static, Received>>),
 }
 
@@ -131,7 +131,7 @@ impl Decoder {
                 return Ok(Decoder::Identity(received));
             }
             if is("gzip") || is("x-gzip") {
-                return Ok(Decoder::Gzip(MultiGzDecoder::new(received)));
+                return Ok(Decoder::Gzip(Box::new(MultiGzDecoder::new(received))));
             }
             if is("zstd") {
                 let failed = |error: io::Error| Problem::new("internal_error", error.to_string());

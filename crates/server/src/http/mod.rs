@@ -62,6 +62,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(admin::head))
         .routes(routes!(admin::stat))
         .routes(routes!(admin::scavenge))
+        .routes(routes!(admin::verify))
         .routes(routes!(admin::back_up))
         .routes(routes!(admin::metrics))
         .routes(routes!(accounts::list_users, accounts::add_user))

@@ -102,9 +102,10 @@ async fn a_body_is_limited_by_what_it_has_decompressed() {
     let mut config = config();
     config.body_bytes.0 = 64 << 10;
     let served = served_by(config).await;
-    let bomb = append(&"0".repeat(50_000_000));
+    // So small once it is compressed that it arrives at once: nobody reads what follows a refusal.
+    let bomb = append(&"0".repeat(1_000_000));
     for (encoding, body) in [("gzip", gzip(&bomb)), ("zstd", zstd(&bomb, 23))] {
-        assert!(body.len() < 64 << 10, "{encoding}: {} bytes", body.len());
+        assert!(body.len() < 2_000, "{encoding}: {} bytes", body.len());
         let (status, answer) = post(&served, encoding, body).await;
         assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")), "{encoding}");
     }

@@ -10,6 +10,7 @@ use leftfold_api::{
     CheckpointInfo, Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From,
     IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention,
     RetentionRule, ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
+    VerifySummary,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ pub(crate) struct HookedEngine {
     store: Arc<Embedded>,
     /// Run before the next read, subscription or append.
     next_call: Mutex<Option<Hook>>,
-    /// Run in each call of `stat`, on its thread.
+    /// Run in each call of `stat`, and before each file of `verify`, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     calls: AtomicUsize,
 }
@@ -41,7 +42,7 @@ impl HookedEngine {
         *self.next_call.lock() = Some(Box::new(|store| Box::pin(hook(store))));
     }
 
-    /// Runs this in each call of `stat`.
+    /// Runs this in each call of `stat`, and before each file of `verify`.
     pub(crate) fn in_stat(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.in_stat.lock() = Some(Arc::new(hook));
     }
@@ -203,6 +204,15 @@ impl Administration for HookedEngine {
 
     fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         self.counted().reclaimable()
+    }
+
+    fn verify(&self, go_on: &mut dyn FnMut() -> bool) -> Result<VerifySummary, ReadError> {
+        let hook = self.in_stat.lock().clone();
+        let hooked = &mut || {
+            hook.iter().for_each(|hook| hook());
+            go_on()
+        };
+        self.counted().administration().verify(hooked)
     }
 
     fn backup(

@@ -6,6 +6,7 @@ use std::path::Path;
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
     Engine, Failure, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
+    VerifySummary,
 };
 
 use super::Embedded;
@@ -51,6 +52,19 @@ impl Administration for Embedded {
 
     fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         Embedded::reclaimable(self)
+    }
+
+    fn verify(&self, go_on: &mut dyn FnMut() -> bool) -> Result<VerifySummary, ReadError> {
+        let report = super::verify::verify_slowly(&self.core, go_on).ok_or(Failure::Closed)?;
+        Ok(VerifySummary {
+            frames: report.frames,
+            events: report.events,
+            index_files: report.index_files,
+            lost: report.lost,
+            problem_count: report.problem_count,
+            problems: report.problems.into_iter().map(|problem| problem.message).collect(),
+            refilled: report.refilled,
+        })
     }
 
     fn backup(

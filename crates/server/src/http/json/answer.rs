@@ -2,7 +2,7 @@
 
 use leftfold_api::{
     Appended, BackupReport, IndexInfo, IndexOrdinal, Partitioning, Retention, RetentionRule,
-    ScavengeReport, Stat, StreamInfo,
+    ScavengeReport, Stat, StreamInfo, VerifySummary,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -336,6 +336,39 @@ impl From<ScavengeReport> for ScavengedAnswer {
     fn from(done: ScavengeReport) -> Self {
         let ScavengeReport { segments, events, payload_bytes, file_bytes } = done;
         ScavengedAnswer { segments, events, payload_bytes, file_bytes }
+    }
+}
+
+/// What a verification found.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerifiedAnswer {
+    /// Frames whose checksums were checked.
+    frames: u64,
+    /// Events that were read, and looked up in the index.
+    events: u64,
+    /// Index files whose blocks were all checked.
+    index_files: u64,
+    /// Placeholders of events that were lost before a repair.
+    lost: u64,
+    /// How many problems there are.
+    wrong: u64,
+    /// The first of them: what is wrong, and where.
+    problems: Vec<String>,
+    /// The named indexes that differ from their queries, and are filled again.
+    refilled_indexes: Vec<String>,
+}
+
+impl From<VerifySummary> for VerifiedAnswer {
+    fn from(found: VerifySummary) -> Self {
+        VerifiedAnswer {
+            frames: found.frames,
+            events: found.events,
+            index_files: found.index_files,
+            lost: found.lost,
+            wrong: found.problem_count,
+            problems: found.problems,
+            refilled_indexes: found.refilled,
+        }
     }
 }
 

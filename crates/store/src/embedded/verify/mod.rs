@@ -125,6 +125,28 @@ pub(crate) fn verify(core: &Arc<Core>, mut progress: impl FnMut(u64, u64)) -> Ve
     report
 }
 
+/// Verifies on this thread, at the speed of maintenance. Returns `None` if `go_on` returned false, or the
+/// store is being closed.
+pub(crate) fn verify_slowly(
+    core: &Arc<Core>,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Option<VerifyReport> {
+    let mut report = VerifyReport::default();
+    let work = VerifyRun::new(core, &mut report);
+    let (mut done, mut throttle) = (Vec::new(), core.maintenance.throttle());
+    for task in 0..work.segments.len() + work.files.len() {
+        // Index files are small beside their segments, and read with them.
+        let bytes = work.segments.get(task).map_or(0, |segment| segment.bytes);
+        if !go_on() || !throttle.wait(bytes) {
+            return None;
+        }
+        done.push(work.task(task));
+    }
+    let expected = work.compare(done, &mut report);
+    work.check_backfills(expected, &mut report);
+    Some(report)
+}
+
 impl<'a> VerifyRun<'a> {
     fn new(core: &'a Arc<Core>, report: &mut VerifyReport) -> Self {
         let changes = core.index_changes(core.log.head().position);
