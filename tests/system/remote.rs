@@ -256,3 +256,33 @@ fn a_lost_password_of_the_admin_is_replaced_in_the_directory() {
     let refused = complaint(asked(&again, ("admin", ADMIN), &["user", "list"], ""));
     assert!(refused.starts_with("error[unauthenticated]:"), "{refused}");
 }
+
+#[tokio::test]
+async fn log_lines_are_objects_that_name_the_server_and_the_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = dir.path().join("log");
+    let args = ["serve", "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", "json"];
+    let mut serve = crate::binary::command(&data, &args);
+    let serve = serve.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+    let mut server = Killed(serve.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on http://").unwrap();
+    let request = crate::served::client().get(format!("http://{address}/health/live"));
+    request.header("x-request-id", "mine-17").send().await.unwrap();
+    drop(server);
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let started = lines.iter().find(|line| line["fields"]["message"] == "started").unwrap();
+    let fields = &started["fields"];
+    assert_eq!(fields["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&fields["address"], &fields["tls"]), (&json!(address), &json!(false)));
+    assert_eq!(fields["data"], data.to_str().unwrap());
+    let answered = lines.iter().find(|line| line["fields"]["message"] == "answered").unwrap();
+    assert_eq!(
+        (&answered["span"]["id"], &answered["fields"]["status"]),
+        (&json!("mine-17"), &json!(200))
+    );
+}

@@ -196,7 +196,7 @@ fn says_its_settings_and_where_each_was_said() {
     assert!(open.starts_with("error[listen_insecure]:"), "{open}");
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     // Which provider of TLS there is when all crates are built together is not said.
     _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().timeout(DEADLINE).build().unwrap()

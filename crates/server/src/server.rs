@@ -168,6 +168,13 @@ impl Server {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
         });
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            data = %state.config.data.display(),
+            address = %local_addr,
+            tls = certificate.is_some(),
+            "started"
+        );
         Ok(RunningServer { local_addr, ended, state, certificate, follow, made_password })
     }
 }

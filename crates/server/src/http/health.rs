@@ -23,13 +23,23 @@ pub(super) struct Health {
     warnings: Vec<String>,
 }
 
-/// Whether the process is alive.
+/// Whether the process is alive. It is not if a write or an fsync has failed: the store then writes nothing
+/// until it is opened again, so the process must be restarted.
 #[utoipa::path(
     get, path = "/health/live", tag = "server", operation_id = "live",
     responses((status = 200, description = "It is alive", body = Health))
 )]
-pub(super) async fn live() -> Json<Health> {
-    Json(Health { status: "live", warnings: Vec::new() })
+pub(super) async fn live(
+    SharedState(state): SharedState<Arc<State>>,
+) -> Result<Json<Health>, Problem> {
+    writes(&state)?;
+    Ok(Json(Health { status: "live", warnings: Vec::new() }))
+}
+
+/// Fails if the store writes no more.
+fn writes(state: &State) -> Result<(), Problem> {
+    let Some(failure) = state.store.failure() else { return Ok(()) };
+    Err(Problem::new("store_closed", format!("{}: {failure}", failure.code())))
 }
 
 /// Whether it can serve: it is not shutting down, and the store takes appends.
@@ -43,10 +53,7 @@ pub(super) async fn ready(
     if state.is_closing() {
         return Err(Problem::new("server_closing", "the server is shutting down"));
     }
-    if let Some(failure) = state.store.failure() {
-        let failed = Problem::new(failure.code(), failure.to_string());
-        return Err(Problem::new("store_closed", format!("{}: {failure}", failed.code)));
-    }
+    writes(&state)?;
     state.store.head().await?;
     let warnings = clock_warning(state.store.meters().clock_behind_micros).into_iter().collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))

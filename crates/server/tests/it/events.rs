@@ -1,11 +1,16 @@
 //! What is appended, read and delivered, as the JSON that people see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use leftfold_io::SystemClock;
+use leftfold_io::fake::{FakeDisk, SeededRandom};
+use leftfold_server::Server;
+use leftfold_store::{Embedded, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Message, Messages, Served, config, json, served, served_by};
+use crate::support::{Message, Messages, Served, client, config, json, served, served_by};
 
 /// A stream with an event of each kind of content.
 async fn filled() -> Served {
@@ -282,5 +287,26 @@ async fn administers_the_store() {
         "leftfold_subscription_lag_most",
     ] {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_store_writes_no_more_is_not_alive() {
+    let disk = Arc::new(FakeDisk::new());
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
+    let mut options = Options::default();
+    options.log.preallocate = 4096;
+    let store = Arc::new(Embedded::open_on(disk.clone(), clock, random, options).unwrap());
+    let served =
+        Served { running: Server::start(config(), store).await.unwrap(), client: client() };
+    assert_eq!(served.json("/health/live").await, json!({"status": "live"}));
+    disk.fail_syncs(u64::MAX);
+    let append = json!({"events": [{"type": "T", "data": 1}]});
+    let failed = served.send(Method::POST, "/v1/streams/a/events", append).await;
+    assert!(failed.status().is_server_error());
+    for path in ["/health/live", "/health/ready"] {
+        let answer = served.get(path).await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert_eq!(crate::support::json(answer).await["code"], "store_closed");
     }
 }
