@@ -33,7 +33,9 @@ cargo xtask bench folds     commands beside bare appends, entities' memory, load
 cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
-cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory
+cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory, and
+                            small requests beside broad ones; one of them: append, pipeline,
+                            delivery, read, replay, idle, fairness
 cargo xtask schemathesis [SEED]
                             requests made from the server's OpenAPI document, to the release
                             binary; different ones in each run, unless a seed is given

@@ -1,6 +1,7 @@
 //! A server on loopback with our client, each a process of its own, beside the bare loop: `cargo
 //! xtask bench server`. `--small` runs all of it at a small size, only to check that it works.
 
+mod fairness;
 mod process;
 mod rows;
 
@@ -97,6 +98,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("idle") {
         rows::idle(&bench).await?;
+    }
+    if wanted("fairness") {
+        if only.is_some() {
+            rows::fill(&bench).await?;
+        }
+        fairness::fairness(&bench).await?;
     }
     Ok(())
 }
