@@ -54,6 +54,21 @@ fn tables_show_tags_and_fit_the_width_of_the_terminal() {
     assert!(rows.lines().next().unwrap().contains("customer=42 kind=new"), "{rows}");
 }
 
+/// As `head` does: a reader that closes the pipe ends the command without an error.
+#[test]
+fn a_closed_pipe_ends_a_table_in_good_order() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    for args in [&["read"][..], &["streams"], &["stat"]] {
+        let mut table = command(dir.path(), &[args, &["-o", "table", "-q"]].concat());
+        // A pipe whose reading end is closed already.
+        let (_, closed) = std::io::pipe().unwrap();
+        let output = table.stdout(closed).stderr(Stdio::piped()).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && words.is_empty(), "{args:?}: {words}");
+    }
+}
+
 #[test]
 fn colours_are_for_terminals_unless_asked_for() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ mod help;
 mod ingest;
 mod killed;
 mod parked;
+mod refusals;
 mod remote;
 mod scenarios;
 mod served;

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ impl Store {
         match &location.server {
             Some(url) => connect(location, url),
             None => {
+                check_directory(&location.data)?;
                 Ok(Store::Embedded(Embedded::open_existing(&location.data, options(location))?))
             }
         }
@@ -41,7 +43,10 @@ impl Store {
     pub(crate) fn open(location: &Location) -> anyhow::Result<Self> {
         match &location.server {
             Some(url) => connect(location, url),
-            None => Ok(Store::Embedded(Embedded::open(&location.data, options(location))?)),
+            None => {
+                check_directory(&location.data)?;
+                Ok(Store::Embedded(Embedded::open(&location.data, options(location))?))
+            }
         }
     }
 }
@@ -61,6 +66,31 @@ impl Store {
             (None, None) => From::Outermost,
         })
     }
+}
+
+/// Returns an error if there is no directory and none can be made: a store can never be there.
+pub(crate) fn check_directory(dir: &Path) -> anyhow::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let Err(why) = try_create(dir) else { return Ok(()) };
+    let message = format!(
+        "there is no store in {dir}, and the directory can't be made: {why}; choose another directory",
+        dir = dir.display()
+    );
+    Err(Invalid::new("store_missing", message).into())
+}
+
+/// Creates a directory with its parents, and removes those again that were not there before.
+fn try_create(dir: &Path) -> std::io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
+    let created = std::fs::create_dir_all(dir);
+    for dir in missing {
+        // Not empty: another process has begun to use it.
+        _ = std::fs::remove_dir(dir);
+    }
+    created
 }
 
 /// Returns an error if a server is given, for a command that works on a store's files.

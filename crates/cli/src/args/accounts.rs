@@ -3,6 +3,8 @@
 use clap::{Subcommand, ValueEnum};
 use leftfold::{Query, Timestamp};
 
+use super::parse;
+
 pub(super) const HELP: &str = "\
 Examples:
   leftfold user add ann
@@ -129,6 +131,7 @@ pub(crate) enum GrantAction {
     /// Revoke a grant.
     Remove {
         /// Its number.
+        #[arg(value_parser = parse::number)]
         grant: u64,
     },
     /// List the grants.

@@ -143,7 +143,7 @@ pub(crate) struct Read {
     #[arg(short, long)]
     pub(crate) backward: bool,
     /// The largest number of events.
-    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse::count)]
     pub(crate) limit: Option<u64>,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Subscribe {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Stop after this number of events.
-    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse::count)]
     pub(crate) limit: Option<u64>,
 }
 
@@ -171,6 +171,6 @@ pub(crate) struct Streams {
     #[arg(long)]
     pub(crate) system: bool,
     /// The largest number of streams.
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    pub(crate) limit: Option<usize>,
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse::count)]
+    pub(crate) limit: Option<u64>,
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use clap::Subcommand;
 use leftfold::{PartitionKey, Query};
 
+use super::parse;
+
 pub(super) const HELP: &str = "\
 Examples:
   leftfold index define paid type:OrderPaid
@@ -27,7 +29,7 @@ pub(crate) enum IndexAction {
         #[arg(value_parser = Query::from_str)]
         query: Query,
         /// The number of partitions, 1 to 1024; without it the index is one list.
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", value_parser = parse::partitions)]
         partitions: Option<u32>,
         /// The key of an event's partition: stream, stream-id (the stream's name behind its
         /// category), or tag:KEY (the tag's value).

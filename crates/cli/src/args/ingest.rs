@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::parse;
+
 pub(super) const HELP: &str = "\
 Examples:
   leftfold ingest statements/*.xml --map camt.053 --rejects rejects.ndjson
@@ -16,7 +18,7 @@ pub(crate) struct Demo {
     #[arg(long, default_value = "leftfold-demo")]
     pub(crate) dir: PathBuf,
     /// How many entries to make, over 1,000 accounts.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2_000..=10_000_000))]
+    #[arg(long, default_value_t = 100_000, value_name = "COUNT", value_parser = parse::entries)]
     pub(crate) entries: u64,
 }
 

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::parse;
+
 pub(super) const HELP: &str = "\
 Examples:
   leftfold parked list
@@ -40,5 +42,6 @@ pub(crate) struct ParkedEvent {
     /// The event's stream.
     pub(crate) stream: String,
     /// Its version.
+    #[arg(value_parser = parse::version)]
     pub(crate) version: u64,
 }

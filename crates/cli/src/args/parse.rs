@@ -1,5 +1,6 @@
 //! Values of flags, from their text.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use leftfold::{Compression, Cursor, Expected, Point, Query};
@@ -14,6 +15,32 @@ pub(super) fn packing(text: &str) -> Result<Compression, String> {
         "small" => Ok(Compression::Small),
         _ => Err("expected off, fast or small".to_owned()),
     }
+}
+
+/// Reads a whole number of at least one.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    within(text, 1..=u64::MAX, "expected a whole number from 1 on")
+}
+
+pub(super) fn number(text: &str) -> Result<u64, String> {
+    within(text, 0..=u64::MAX, "expected a whole number")
+}
+
+pub(super) fn version(text: &str) -> Result<u64, String> {
+    within(text, 0..=u64::MAX, "expected a version: a whole number from 0 on")
+}
+
+pub(super) fn partitions(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "expected a whole number from 1 to 1024".to_owned())
+}
+
+pub(super) fn entries(text: &str) -> Result<u64, String> {
+    within(text, 2_000..=10_000_000, "expected a whole number from 2000 to 10000000")
+}
+
+fn within(text: &str, allowed: RangeInclusive<u64>, expected: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| allowed.contains(number));
+    number.ok_or_else(|| expected.to_owned())
 }
 
 /// Reads a whole number and a unit.

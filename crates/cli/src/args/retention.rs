@@ -30,7 +30,7 @@ pub(crate) enum RetentionAction {
         #[command(flatten)]
         retained: Retained,
         /// Drop the events before this version.
-        #[arg(long)]
+        #[arg(long, value_name = "VERSION", value_parser = parse::version)]
         truncate_before: Option<u64>,
     },
     /// Define a rule, instead of an earlier one of this name.
@@ -56,10 +56,10 @@ pub(crate) enum RetentionAction {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retained {
     /// Keep this number of a stream's newest events.
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT", value_parser = parse::count)]
     pub(crate) max_count: Option<u64>,
     /// Keep events for this time after they were stored, such as 90d or 12h.
-    #[arg(long, value_parser = parse::age)]
+    #[arg(long, value_name = "AGE", value_parser = parse::age)]
     pub(crate) max_age: Option<Duration>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn user(location: &Location, args: &User) -> anyhow::Result<ExitCode>
         }
         UserAction::List => {
             let answer = ask(Method::GET, &["users"], Value::Null)?;
-            print(&answer["users"], &["user", "has_password", "groups"]);
+            print(&answer["users"], &["user", "has_password", "groups"])?;
         }
         UserAction::Recover => recover(location)?,
     }
@@ -65,7 +65,7 @@ pub(crate) fn group(location: &Location, args: &Group) -> anyhow::Result<ExitCod
         }
         GroupAction::List => {
             let answer = ask(Method::GET, &["groups"], Value::Null)?;
-            print(&answer["groups"], &["group", "members"]);
+            print(&answer["groups"], &["group", "members"])?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -88,7 +88,7 @@ pub(crate) fn token(location: &Location, args: &Token) -> anyhow::Result<ExitCod
         }
         TokenAction::List => {
             let answer = ask(Method::GET, &["tokens"], Value::Null)?;
-            print(&answer["tokens"], &["token", "user", "last", "until", "expired"]);
+            print(&answer["tokens"], &["token", "user", "last", "until", "expired"])?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -114,14 +114,14 @@ pub(crate) fn grant(location: &Location, args: &Grant) -> anyhow::Result<ExitCod
         }
         GrantAction::List => {
             let answer = ask(Method::GET, &["grants"], Value::Null)?;
-            print(&answer["grants"], &["grant", "user", "group", "action", "scope"]);
+            print(&answer["grants"], &["grant", "user", "group", "action", "scope"])?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints rows as a table on a terminal, or as one JSON object a line.
-fn print(rows: &Value, columns: &[&str]) {
+fn print(rows: &Value, columns: &[&str]) -> std::io::Result<()> {
     let mut shown = table(columns);
     for row in rows.as_array().into_iter().flatten() {
         if !for_people() {
@@ -138,8 +138,9 @@ fn print(rows: &Value, columns: &[&str]) {
         }));
     }
     if for_people() {
-        print_table(&shown);
+        print_table(&shown)?;
     }
+    Ok(())
 }
 
 /// Reads a secret from the terminal without echo, or one line of standard input.

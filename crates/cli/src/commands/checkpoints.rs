@@ -44,7 +44,7 @@ fn list(store: &Store) -> anyhow::Result<()> {
         }
     }
     if for_people() {
-        print_table(&rows);
+        print_table(&rows)?;
     }
     Ok(())
 }

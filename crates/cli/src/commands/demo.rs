@@ -177,7 +177,7 @@ fn reconcile(store: &Embedded, night: &Night, durable: u64, first: Tally) -> any
         rows.add_row([format!("   {what}"), thousands(n)]);
     }
     right_align(&mut rows, 1..2);
-    print_table(&rows);
+    print_table(&rows)?;
     println!();
     if found != night.good || durable + first.ingested != found || booked + pending != found {
         bail!("the store does not hold what the night must yield; please report this");
@@ -212,7 +212,8 @@ fn prepare(dir: &Path) -> anyhow::Result<()> {
     if ours.exists() {
         fs::remove_dir_all(dir)?;
     }
-    fs::create_dir_all(dir)?;
+    fs::create_dir_all(dir)
+        .with_context(|| format!("the directory {} can't be made", dir.display()))?;
     Ok(fs::write(ours, "leftfold demo replaces this directory\n")?)
 }
 
@@ -254,7 +255,7 @@ fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
         rows.add_row([&format!("   {name}"), &thousands(stream.version + 1), &sums.join(", ")]);
     }
     right_align(&mut rows, 1..3);
-    print_table(&rows);
+    print_table(&rows)?;
     println!("   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
     Ok(streams.first().map(|stream| stream.name.clone()))
 }
@@ -293,7 +294,7 @@ fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
         rows.add_row([format!("   {day}"), currency].into_iter().chain(numbers));
     }
     right_align(&mut rows, 2..5);
-    print_table(&rows);
+    print_table(&rows)?;
     println!();
     Ok(())
 }
@@ -313,7 +314,7 @@ fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
         ]);
     }
     right_align(&mut rows, 3..4);
-    print_table(&rows);
+    print_table(&rows)?;
     println!();
     Ok(())
 }

@@ -22,10 +22,10 @@ pub(crate) fn run(location: &Location, action: IndexAction) -> anyhow::Result<Ex
         }
         IndexAction::Show { name } => {
             let info = block_on(store.index(&name))?.ok_or_else(|| unknown(&name))?;
-            show(&info);
+            show(&info)?;
         }
         IndexAction::Drop { name } => block_on(store.drop_index(&name))?,
-        IndexAction::List => list(&block_on(store.indexes())?),
+        IndexAction::List => list(&block_on(store.indexes())?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -35,10 +35,10 @@ fn unknown(name: &str) -> ReadError {
     Invalid::new("index_unknown", message).into()
 }
 
-fn show(info: &IndexInfo) {
+fn show(info: &IndexInfo) -> std::io::Result<()> {
     if !for_people() {
         println!("{}", to_json(info));
-        return;
+        return Ok(());
     }
     let mut rows = table(&["index", &info.name]);
     rows.add_row(["query", &info.query.to_string()]);
@@ -48,13 +48,13 @@ fn show(info: &IndexInfo) {
         rows.add_row(["partitions", &count.to_string()]);
         rows.add_row(["partition by", &key.to_string()]);
     }
-    print_table(&rows);
+    print_table(&rows)
 }
 
-fn list(indexes: &[IndexInfo]) {
+fn list(indexes: &[IndexInfo]) -> std::io::Result<()> {
     if !for_people() {
         indexes.iter().for_each(|info| println!("{}", to_json(info)));
-        return;
+        return Ok(());
     }
     let mut rows = table(&["index", "events", "ready", "partitions", "query"]);
     for IndexInfo { name, query, partitioning, ready, events } in indexes {
@@ -64,7 +64,7 @@ fn list(indexes: &[IndexInfo]) {
         let partitions = partitions.unwrap_or_default();
         rows.add_row([name, &events, &ready, &partitions, &query.to_string()]);
     }
-    print_table(&rows);
+    print_table(&rows)
 }
 
 fn to_json(info: &IndexInfo) -> Value {

@@ -43,7 +43,7 @@ fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
         }
     }
     if for_people() {
-        print_table(&rows);
+        print_table(&rows)?;
     }
     Ok(())
 }

@@ -21,8 +21,7 @@ pub(crate) fn run(location: &Location, args: &args::Read) -> anyhow::Result<Exit
     let cursor = if for_people() {
         pages(&store, first, limit, |events| {
             shown += events.len();
-            print_events(events);
-            Ok(())
+            print_events(events)
         })?
     } else {
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());

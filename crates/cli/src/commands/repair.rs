@@ -5,10 +5,11 @@ use serde_json::json;
 
 use crate::args::{self, Location};
 use crate::output::{for_people, print_table, progress, table, thousands};
-use crate::store::refuse_server;
+use crate::store::{check_directory, refuse_server};
 
 pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<ExitCode> {
     refuse_server(location, "repair")?;
+    check_directory(&location.data)?;
     let bar = progress("step {pos} of {len}  {elapsed}  {eta} left")?;
     let mode = if args.quarantine { RepairMode::Quarantine } else { RepairMode::Report };
     let report = repair(&location.data, mode, |done, total| {
@@ -17,9 +18,9 @@ pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<Ex
     })?;
     bar.finish_and_clear();
     if for_people() {
-        print_text(&report)
+        print_text(&report)?;
     } else {
-        print_json(&report)
+        print_json(&report);
     }
     let is_usable = report.damaged.is_empty() || mode == RepairMode::Quarantine;
     Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -52,7 +53,7 @@ fn print_json(report: &RepairReport) {
     );
 }
 
-fn print_text(report: &RepairReport) {
+fn print_text(report: &RepairReport) -> std::io::Result<()> {
     for bytes in &report.damaged {
         let (file, length) = (&bytes.file, thousands(bytes.length));
         println!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);
@@ -68,7 +69,7 @@ fn print_text(report: &RepairReport) {
                 if *certain || stream.is_none() { "" } else { "or another position near it" };
             rows.add_row([position.to_string(), name, version, note.to_owned()]);
         }
-        print_table(&rows);
+        print_table(&rows)?;
     }
     if report.checkpoints_uncertain {
         println!("moves of checkpoints may be lost");
@@ -82,4 +83,5 @@ fn print_text(report: &RepairReport) {
              quarantine; back the store up to a new directory"
         ),
     }
+    Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) fn run(location: &Location, action: RetentionAction) -> anyhow::Resul
             block_on(store.set_retention_rule(RetentionRule { name, query, retention }))?;
         }
         RetentionAction::Drop { name } => block_on(store.drop_retention_rule(&name))?,
-        RetentionAction::List => list(&block_on(store.retention_rules())?),
+        RetentionAction::List => list(&block_on(store.retention_rules())?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,7 +41,7 @@ fn retention(retained: &Retained) -> Retention {
     Retention { max_count, max_age, ..Retention::default() }
 }
 
-fn list(rules: &[RetentionRule]) {
+fn list(rules: &[RetentionRule]) -> std::io::Result<()> {
     let mut rows = table(&["rule", "max count", "max age", "query"]);
     for RetentionRule { name, query, retention } in rules {
         let (count, age) = (retention.max_count, retention.max_age.map(|age| age.as_secs()));
@@ -57,8 +57,9 @@ fn list(rules: &[RetentionRule]) {
         }
     }
     if for_people() {
-        print_table(&rows);
+        print_table(&rows)?;
     }
+    Ok(())
 }
 
 /// Formats an age in the largest unit that divides it.

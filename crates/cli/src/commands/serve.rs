@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Certificate, Settings};
 use crate::output::{for_people, print_table, table};
+use crate::store::check_directory;
 
 /// The password of the first user, if a server has none yet.
 const ADMIN_PASSWORD: &str = "LEFTFOLD_ADMIN_PASSWORD";
@@ -22,6 +23,7 @@ const THREAD_TIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let Effective { config, .. } = settings.load()?;
     init_logs(&config)?;
+    check_directory(&config.data)?;
     let store = Arc::new(Embedded::open(&config.data, config.store_options())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, store.clone()));
@@ -91,7 +93,7 @@ pub(crate) fn config(settings: &Settings) -> anyhow::Result<ExitCode> {
         }
     }
     if for_people() {
-        print_table(&rows);
+        print_table(&rows)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
         for (name, n) in numbers {
             rows.add_row([name, &thousands(n)]);
         }
-        print_table(&rows);
+        print_table(&rows)?;
     } else {
         let mut line = json!({"store": id, "created": created});
         for (name, n) in numbers {

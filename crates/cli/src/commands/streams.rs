@@ -11,7 +11,8 @@ use crate::store::Store;
 
 pub(crate) fn run(location: &Location, args: &args::Streams) -> anyhow::Result<ExitCode> {
     let store = Store::existing(location)?;
-    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut left =
+        args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let mut wanted = Streams {
         category: args.category.clone(),
         system: args.system,
@@ -41,7 +42,7 @@ fn show(streams: &[StreamInfo]) -> std::io::Result<()> {
             let numbers = numbers.map(|n| n.to_string());
             table.add_row([&stream.name].into_iter().chain(&numbers).chain([&kept(stream)]));
         }
-        print_table(&table);
+        print_table(&table)?;
     } else {
         for stream in streams {
             let line = json!({

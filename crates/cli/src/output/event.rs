@@ -7,7 +7,7 @@ use leftfold::{JSON, Recorded};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::table::{print_head, print_table, table, width};
+use super::table::{print_table, table, width, write_head};
 
 /// Characters of an event's data in a table, if the width of the terminal is not known.
 const DATA: usize = 60;
@@ -116,7 +116,7 @@ const COLUMNS: [&str; 6] = ["position", "event time", "stream", "version", "type
 
 /// Prints events as a table. A row's data are cut to what the terminal has left for them; if that is
 /// too little, tags and data get a line of their own below the row.
-pub(crate) fn print_events(events: &[Recorded]) {
+pub(crate) fn print_events(events: &[Recorded]) -> std::io::Result<()> {
     let rows: Vec<_> = events.iter().map(cells).collect();
     let widest = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -131,10 +131,10 @@ pub(crate) fn print_events(events: &[Recorded]) {
     for (row, event) in rows.into_iter().zip(events) {
         shown.add_row(row.into_iter().chain([data_text(event, left)]));
     }
-    print_table(&shown);
+    print_table(&shown)
 }
 
-fn print_narrow(events: &[Recorded], rows: Vec<[String; 6]>) {
+fn print_narrow(events: &[Recorded], rows: Vec<[String; 6]>) -> std::io::Result<()> {
     let mut shown = table(&COLUMNS[..5]);
     shown.set_content_arrangement(ContentArrangement::Disabled);
     let mut below = Vec::new();
@@ -148,11 +148,13 @@ fn print_narrow(events: &[Recorded], rows: Vec<[String; 6]>) {
     }
     let lines: Vec<String> = shown.lines().collect();
     let (head, lines) = lines.split_at(1);
-    print_head(head.first().map_or("", String::as_str));
+    let mut out = anstream::stdout().lock();
+    write_head(&mut out, head.first().map_or("", String::as_str))?;
     for (line, below) in lines.iter().zip(below) {
-        println!("{}", line.trim_end());
-        println!("{}", below.trim_end());
+        writeln!(out, "{}", line.trim_end())?;
+        writeln!(out, "{}", below.trim_end())?;
     }
+    out.flush()
 }
 
 /// Formats an event as one line for people.

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// The style of a table's head: bold.
@@ -15,19 +17,21 @@ pub(crate) fn table(columns: &[&str]) -> Table {
 }
 
 /// Prints a table.
-pub(crate) fn print_table(table: &Table) {
+pub(crate) fn print_table(table: &Table) -> std::io::Result<()> {
+    let mut out = anstream::stdout().lock();
     for (number, line) in table.lines().enumerate() {
         match number {
-            0 => print_head(&line),
-            _ => println!("{}", line.trim_end()),
+            0 => write_head(&mut out, &line)?,
+            _ => writeln!(out, "{}", line.trim_end())?,
         }
     }
+    out.flush()
 }
 
-/// Prints the head of a table, in bold where the output has colours.
-pub(super) fn print_head(line: &str) {
+/// Writes the head of a table, in bold where the output has colours.
+pub(super) fn write_head(out: &mut impl Write, line: &str) -> std::io::Result<()> {
     let (bold, plain) = HEAD;
-    anstream::println!("{bold}{}{plain}", line.trim_end());
+    writeln!(out, "{bold}{}{plain}", line.trim_end())
 }
 
 /// Returns the columns of the terminal: those of `COLUMNS`, or of the terminal itself. `None` if
