@@ -11,6 +11,9 @@ pub mod invoices;
 pub mod notify;
 pub mod orders;
 pub mod products;
+mod running;
 pub mod tutorial;
 pub mod tweets;
 pub mod warehouse;
+
+pub use running::{run, run_with};

@@ -8,6 +8,7 @@ mod cart;
 mod error_processor;
 #[path = "invoices/tests.rs"]
 mod invoices;
+mod kept;
 #[path = "notify/tests.rs"]
 mod notify;
 #[path = "orders/tests/mod.rs"]

@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{bank, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::bank::story(dir.path(), &mut stdout())
+    run("bank", "stream:account-0", |dir| bank::story(dir, &mut stdout()))
 }

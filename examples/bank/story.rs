@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::bank::orders::transfers as process;
 use crate::bank::{Account, Bank, Deposit, Open, OrderTransfer, Transfer, Withdraw};
+use crate::running::heading;
 
 const ACCOUNTS: u64 = 6;
 const TRANSFERS: u64 = 50;
@@ -31,6 +32,7 @@ fn account(nth: u64) -> String {
 }
 
 fn open_accounts(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "six accounts are opened")?;
     for nth in 0..ACCOUNTS {
         let owner = if nth < 3 { "ann" } else { "bob" };
         block_on(store.execute(Open { account: account(nth), owner: owner.into() }))?;
@@ -49,6 +51,7 @@ fn describe(error: Option<ExecuteError<crate::bank::Refused>>) -> String {
 
 /// Two writers have read version 1, and both append version 2.
 fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "two writers append to one account")?;
     let withdraw = |id: u128| -> anyhow::Result<_> {
         let event = Bank::Withdrawn { cents: 800 }.to_new()?.id(Uuid::from_u128(id));
         Ok(Append::new().event(account(0), event).expect(account(0), Expected::Exactly(1)))
@@ -65,6 +68,7 @@ fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// A command with an id is handled once.
 fn once(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "a command is sent twice")?;
     let id = Issued::as_id(Uuid::from_u128(17));
     let withdraw = || Withdraw { account: account(0), cents: 200 };
     let first = block_on(store.execute_as(id.clone(), withdraw()))?;
@@ -77,6 +81,7 @@ fn once(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// Several tellers transfer money between the same accounts concurrently.
 fn transfers(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "four tellers transfer money at once")?;
     let tellers: Vec<_> = (0..TELLERS)
         .map(|teller| {
             let store = store.clone();
@@ -107,6 +112,7 @@ fn total(store: &Embedded) -> anyhow::Result<u64> {
 
 /// A process executes ordered transfers, each step once. The second run finds nothing to do.
 fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "a process executes ordered transfers")?;
     for nth in 0..ACCOUNTS {
         block_on(store.execute(Deposit { account: account(nth), cents: 1_000 }))?;
     }

@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{cart, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::cart::story(dir.path(), &mut stdout())
+    run("cart", "category:cart", |dir| cart::story(dir, &mut stdout()))
 }

@@ -14,23 +14,26 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use crate::cart::{AtCart, Cart, Wish};
+use crate::running::heading;
 
 type Carts = Commands<AtCart, Arc<Embedded>>;
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let time = FakeTime::at(Timestamp(now()));
+    heading(out, "items arrive before their carts")?;
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         let carts = Commands::new("carts", store.clone())?;
         while_running(&carts, &time, || accept_too_early(&store, &carts, out))?;
         writeln!(out, "in the cart: {:?}", items(&store)?)?;
     }
-    writeln!(out, "-- the process ends, and another one starts --")?;
+    heading(out, "the process ends, and another one starts")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let carts = Commands::new("carts", store.clone())?;
     while_running(&carts, &time, || create_cart(&carts, out))?;
     writeln!(out, "in the cart: {:?}", items(&store)?)?;
+    heading(out, "two hours later")?;
     time.advance(Duration::from_secs(2 * 3_600));
     while_running(&carts, &time, || {
         let outcome = block_on(carts.outcome(Uuid::from_u128(9)))?;

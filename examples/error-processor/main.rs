@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{error_processor, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::error_processor::story(dir.path(), &mut stdout())
+    run("error-processor", "category:files", |dir| error_processor::story(dir, &mut stdout()))
 }

@@ -12,6 +12,8 @@ use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Tim
 use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
+use crate::running::heading;
+
 /// A message that belongs to a parent.
 #[derive(Serialize, Deserialize)]
 struct Message {
@@ -96,6 +98,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         Ok(Mailroom { store, time: time.clone(), printer_works })
     };
     {
+        heading(out, "messages arrive; one of them before its parent")?;
         let room = open()?;
         room.arrive("acme")?;
         room.post("message-ann", "acme", "ann 1")?;
@@ -113,7 +116,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         time.advance(Duration::from_secs(8 * 3_600));
         block_on(room.filing().catch_up())?;
     }
-    writeln!(out, "another process, a day later")?;
+    heading(out, "another process, a day later")?;
     room.arrive("umbrella")?;
     room.work("the parent has arrived", out)?;
     decide(&room, out)
@@ -121,6 +124,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// An operator looks at parked messages and replays them.
 fn decide(room: &Mailroom, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "an operator looks at what is parked")?;
     let parked = Parked::of("filing", &*room.store);
     for item in block_on(parked.list())? {
         let (stream, attempts, reason) = (&item.stream, item.attempts, &item.reason);

@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{invoices, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::invoices::story(dir.path(), &mut stdout())
+    run("invoices", "stream:invoice-0", |dir| invoices::story(dir, &mut stdout()))
 }

@@ -12,6 +12,7 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use crate::invoices::{Action, Invoice, Request};
+use crate::running::heading;
 
 type Requests = Commands<Request, Arc<Embedded>>;
 
@@ -19,6 +20,7 @@ const INVOICES: u128 = 100;
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "requests are accepted")?;
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         let requests = Commands::new("requests", store)?;
@@ -26,7 +28,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         // The process ends before all requests are handled.
         while_running(&requests, || follow(&requests, 30).map(drop))?;
     }
-    writeln!(out, "-- the process ends early, and another one starts --")?;
+    heading(out, "the process ends early, and another one starts")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let requests = Commands::new("requests", store)?;
     while_running(&requests, || {
@@ -93,6 +95,7 @@ fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
 
 /// Sends requests and waits for their outcomes.
 fn wait_for_one(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "a caller waits for its answers")?;
     for (id, what) in [(1_000, Action::Pay { cents: 200 }), (1_001, Action::Cancel)] {
         let id = Issued::as_id(Uuid::from_u128(id));
         match block_on(requests.execute(id, &request(0, what)))? {

@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{notify, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::notify::story(dir.path(), &mut stdout())
+    run("notify", "stream:leftfold.parked-texts", |dir| notify::story(dir, &mut stdout()))
 }

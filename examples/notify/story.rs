@@ -13,6 +13,7 @@ use leftfold::{Append, Embedded, NewEvent, Options, Query, Timestamp};
 use pollster::block_on;
 
 use crate::notify::{Endpoint, post};
+use crate::running::heading;
 
 /// Makes a reactor that notifies the customer of each confirmed order. With `crashes` the handler
 /// hangs after the post, so that its progress is never written.
@@ -70,6 +71,7 @@ fn at_least_once(
     time: &FakeTime,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    heading(out, "mails, at least once")?;
     let mails = Endpoint::open()?;
     let reactor = |crashes| notifier("mails", store, time, mails.address(), crashes);
     let mut report = |what: &str| -> anyhow::Result<()> {
@@ -94,6 +96,7 @@ fn at_least_once(
 }
 
 fn at_most_once(store: &Arc<Embedded>, time: &FakeTime, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "text messages, at most once")?;
     let texts = Endpoint::open()?;
     let reactor = |crashes| {
         let reactor = notifier("texts", store, time, texts.address(), crashes);

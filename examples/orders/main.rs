@@ -3,15 +3,19 @@
 use std::io::stdout;
 
 use leftfold_examples::orders::{service, story, story_of_processes};
+use leftfold_examples::run_with;
 
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let dir = tempfile::tempdir()?;
-    match words.as_slice() {
-        [] => story_of_processes(dir.path(), &mut stdout()),
-        ["--one-process"] => story(dir.path(), &mut stdout()),
-        ["service", name, url] => service(name, url),
-        _ => anyhow::bail!("usage: [--one-process]"),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // A service has no store of its own, and is killed.
+    if let [first, name, url] = arguments.as_slice()
+        && first == "service"
+    {
+        return service(name, url);
     }
+    run_with("orders", "stream:stock-chair", |dir, arguments| match arguments {
+        [] => story_of_processes(dir, &mut stdout()),
+        ["--one-process"] => story(dir, &mut stdout()),
+        _ => anyhow::bail!("usage: [--keep] [--one-process]"),
+    })
 }

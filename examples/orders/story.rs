@@ -10,6 +10,7 @@ use pollster::block_on;
 
 use crate::orders::running::Services;
 use crate::orders::{NewOrder, Shop, outcome, place, stock_of};
+use crate::running::heading;
 
 /// The running services.
 pub(crate) trait ServiceGroup {
@@ -53,6 +54,7 @@ pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
     start: impl Fn() -> anyhow::Result<C>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    heading(out, "four orders, one after the other")?;
     deliver(store, "lamp", 30)?;
     deliver(store, "chair", 5)?;
     let services = start()?;
@@ -64,11 +66,13 @@ pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
     let crowd = NewOrder { count: 6, ..order("crowd", "chair") };
     writeln!(out, "six chairs: {}", describe(buy(store, &crowd)?))?;
 
+    heading(out, "four callers order at once")?;
     let confirmed = rush(store)?;
     let left = block_on(stock_of(&**store, "lamp"))?.free;
     writeln!(out, "50 orders for 30 lamps: {confirmed} confirmed, {left} left")?;
     services.stop()?;
 
+    heading(out, "the services stop, and start again")?;
     for number in 0..3 {
         block_on(place(&**store, &order(format!("late-{number}"), "chair")))?;
     }

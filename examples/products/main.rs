@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{products, run};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::products::story(dir.path(), &mut stdout())
+    run("products", "category:product", |dir| products::story(dir, &mut stdout()))
 }

@@ -11,6 +11,8 @@ use leftfold::{
 };
 use pollster::block_on;
 
+use crate::running::heading;
+
 /// The effect of the service outside the store; each examination costs money.
 #[derive(Default, Clone)]
 struct Laboratory(Arc<AtomicU64>);
@@ -58,18 +60,20 @@ fn verdicts(store: &Embedded) -> anyhow::Result<usize> {
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.
 pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    heading(out, "the service starts")?;
     let laboratory = Laboratory::default();
     {
         let store = Arc::new(Embedded::open(dir, Options::default())?);
         list(&store, 0..100)?;
         tell("the first start", &store, &laboratory, out)?;
     }
-    // Another machine, with nothing but the store.
+    heading(out, "another machine, with nothing but the store")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     tell("a restart without local state", &store, &laboratory, out)?;
     list(&store, 100..110)?;
     tell("ten more products", &store, &laboratory, out)?;
 
+    heading(out, "its progress is lost")?;
     let checkpoint = block_on(store.checkpoint("reactor/validation"))?;
     let name = "reactor/validation".to_owned();
     let lost = CheckpointMove { name, expected: checkpoint, to: Cursor::START };

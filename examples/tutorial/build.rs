@@ -14,8 +14,13 @@ fn main() -> io::Result<()> {
 
 fn program(page: &str) -> String {
     let (mut items, mut calls, mut steps) = (String::new(), String::new(), 0);
-    for block in page.split("\n```rust").skip(1) {
-        let Some((code, _)) = block.split_once("\n```") else { continue };
+    let mut parts = page.split("\n```rust");
+    let mut next = parts.next().and_then(last_heading);
+    let mut printed = None;
+    for block in parts {
+        let Some((code, text)) = block.split_once("\n```") else { continue };
+        let heading = next;
+        next = last_heading(text).or(heading);
         let Some((mark, code)) = code.split_once('\n') else { continue };
         if mark.trim() != "run" {
             items.push_str(code);
@@ -27,10 +32,19 @@ fn program(page: &str) -> String {
             "async fn step_{steps}(store: Arc<Embedded>) -> anyhow::Result<()> {{\n{code}\n\
              drop(store);\nOk(())\n}}\n"
         ));
+        if let Some(heading) = heading.filter(|heading| printed != Some(*heading)) {
+            printed = Some(heading);
+            let line = format!("-- {heading} --").replace('{', "{{").replace('}', "}}");
+            calls.push_str(&format!("println!({line:?});\n"));
+        }
         calls.push_str(&format!("step_{steps}(store.clone()).await?;\n"));
     }
     format!(
-        "{items}\n/// Runs all steps; gives their number.\n\
+        "{items}\n/// Runs all steps and prints their headings; gives their number.\n\
          pub async fn run(store: Arc<Embedded>) -> anyhow::Result<u32> {{\n{calls}Ok({steps})\n}}\n"
     )
+}
+
+fn last_heading(text: &str) -> Option<&str> {
+    text.lines().rev().find_map(|line| line.strip_prefix("## "))
 }

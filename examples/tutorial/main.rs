@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use leftfold::{Embedded, Options};
+use leftfold_examples::{run, tutorial};
 
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let store = Arc::new(Embedded::open(dir.path(), Options::default())?);
-    let steps = pollster::block_on(leftfold_examples::tutorial::run(store))?;
-    println!("all {steps} steps of the tutorial hold");
-    Ok(())
+    run("tutorial", "*", |dir| {
+        let store = Arc::new(Embedded::open(dir, Options::default())?);
+        let steps = pollster::block_on(tutorial::run(store))?;
+        println!("all {steps} steps of the tutorial hold");
+        Ok(())
+    })
 }

@@ -2,8 +2,13 @@
 
 use std::io::stdout;
 
+use anyhow::Context;
+use leftfold_examples::{run_with, tweets};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let tweets = std::env::args().nth(1).map_or(Ok(200_000), |count| count.parse())?;
-    leftfold_examples::tweets::story(dir.path(), tweets, &mut stdout())
+    run_with("tweets", "tag:author=7", |dir, arguments| {
+        let count = arguments.first().map_or(Ok(200_000), |count| count.parse());
+        let count = count.context("usage: [--keep] [NUMBER OF TWEETS]")?;
+        tweets::story(dir, count, &mut stdout())
+    })
 }

@@ -13,6 +13,8 @@ use leftfold::{
 };
 use pollster::block_on;
 
+use crate::running::heading;
+
 /// The events of a feed.
 #[derive(Debug, Clone, PartialEq, Event)]
 pub enum Feed {
@@ -67,6 +69,7 @@ const CALLERS: u64 = 16;
 /// shows.
 pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = Arc::new(Embedded::open(dir, Options::default())?);
+    heading(out, "tweets are appended by sixteen callers")?;
     let parts = 4;
     let mut first = None;
     for part in 1..=parts {
@@ -78,6 +81,7 @@ pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()>
         let count = part * (tweets / parts);
         writeln!(out, "{count} tweets in one stream: {rate:.0} a second, {memory} MB of memory")?;
     }
+    heading(out, "what they cost")?;
     let grown = resident_megabytes().saturating_sub(first.unwrap_or(0));
     writeln!(out, "memory has grown by {grown} MB since the first quarter")?;
     let of_one = Query::Is(Field::Tag, vec![Value::Exactly("author=7".to_owned())]);

@@ -2,7 +2,8 @@
 
 use std::io::stdout;
 
+use leftfold_examples::{run, warehouse};
+
 fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    leftfold_examples::warehouse::story(dir.path(), &mut stdout())
+    run("warehouse", "stream:island-south", |dir| warehouse::story(dir, &mut stdout()))
 }

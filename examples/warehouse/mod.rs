@@ -12,6 +12,8 @@ use leftfold::{
 };
 use pollster::block_on;
 
+use crate::running::heading;
+
 /// The islands.
 const ISLANDS: [&str; 3] = ["island-north", "island-south", "island-west"];
 
@@ -115,11 +117,12 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         let delivered = Island::Delivered { crates }.to_new()?;
         store.blocking().append(Append::new().event(*island, delivered))?;
     }
-    // Forty customers order from the first island.
+    heading(out, "forty customers order from the first island")?;
     for order in 0..40 {
         block_on(store.execute(Order { island: 0, order, tried: 0 }))?;
     }
     tell("after the orders", &store, out)?;
+    heading(out, "the ferries sail")?;
     for _ in 0..ISLANDS.len() {
         block_on(post(store.clone()).catch_up())?;
         block_on(ferry(store.clone()).catch_up())?;
@@ -130,7 +133,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let sent =
         |to: &str| messages.events.iter().filter(|event| receiver(event) == Some(to)).count();
     writeln!(out, "messages: {} to south, {} to west", sent(ISLANDS[1]), sent(ISLANDS[2]))?;
-    // The processes end, and new ones start.
+    heading(out, "the processes end, and new ones start")?;
     drop(store);
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     block_on(post(store.clone()).catch_up())?;
