@@ -27,6 +27,7 @@ fn appends_several_events_or_none() {
 
     let without = usage_error(data, &["append", "order-1", "Sent", "by", "post"]);
     assert!(without.contains("found post without data"), "{without}");
+    assert!(without.contains("Usage: leftfold append"), "{without}");
     let id = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
     let ids = usage_error(data, &["append", "order-1", "A", "1", "B", "2", "--id", id]);
     assert!(ids.contains("one --id for each of 2 events, found 1"), "{ids}");

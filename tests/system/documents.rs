@@ -68,6 +68,7 @@ fn links_between_the_documents_lead_somewhere() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/format.md",
+        "docs/cli.md",
         "docs/queries.md",
         "docs/errors.md",
         "docs/server.md",

@@ -61,6 +61,16 @@ fn a_night_is_taken_once_however_often_it_comes() {
     let last = format!("ingested=0 repeated={} rejected={rejected}", night.good + night.duplicates);
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().last(), Some(&*last));
     assert_eq!(events(&data), before);
+
+    args.extend(["-o", "json"]);
+    let output = String::from_utf8(run(&data, &args).stdout).unwrap();
+    let lines: Vec<Value> =
+        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), night.files.len() + 2, "one for each file, and the sum");
+    assert_eq!((&lines[0]["complete"], &lines[0]["ingested"]), (&true.into(), &0.into()));
+    let repeated = night.good + night.duplicates;
+    let sum = serde_json::json!({"ingested": 0, "repeated": repeated, "rejected": rejected});
+    assert_eq!(lines.last(), Some(&sum));
 }
 
 /// kill -9 after a different share of the file each time; then once to the end.

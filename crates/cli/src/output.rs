@@ -23,6 +23,8 @@ static CHOSEN: OnceLock<Chosen> = OnceLock::new();
 #[derive(Debug, Clone, Copy)]
 struct Chosen {
     format: Format,
+    /// The format that the command line names.
+    named: Option<Format>,
     quiet: bool,
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn init(shown: &Shown) {
     };
     choice.write_global();
     let format = shown.output.unwrap_or_else(usual_format);
-    _ = CHOSEN.set(Chosen { format, quiet: shown.quiet });
+    _ = CHOSEN.set(Chosen { format, named: shown.output, quiet: shown.quiet });
 }
 
 fn usual_format() -> Format {
@@ -43,7 +45,7 @@ fn usual_format() -> Format {
 }
 
 fn chosen() -> Chosen {
-    *CHOSEN.get_or_init(|| Chosen { format: usual_format(), quiet: false })
+    *CHOSEN.get_or_init(|| Chosen { format: usual_format(), named: None, quiet: false })
 }
 
 /// Returns the format of the output.
@@ -54,6 +56,11 @@ pub(crate) fn format() -> Format {
 /// Whether standard output is for people: tables and sentences.
 pub(crate) fn for_people() -> bool {
     format() == Format::Table
+}
+
+/// Whether the command line asks for JSON: some commands have sentences of their own for pipes.
+pub(crate) fn is_json_named() -> bool {
+    chosen().named == Some(Format::Json)
 }
 
 /// Whether only results and errors are printed.

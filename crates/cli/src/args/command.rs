@@ -13,13 +13,26 @@ use super::{Args, Command, Format, help};
 pub(crate) fn parse() -> Args {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut command = help::command().color(color(&arguments));
-    let parsed = command.try_get_matches_from_mut(arguments).and_then(|mut matches| {
-        check_options(&matches).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
-        let args = Args::from_arg_matches_mut(&mut matches)?;
-        check(&args).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
-        Ok(args)
-    });
-    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+    let matches = command.try_get_matches_from_mut(arguments);
+    let matches = matches.unwrap_or_else(|error| error.exit());
+    if let Err(why) = check_options(&matches) {
+        refuse(command, &matches, why);
+    }
+    let args = Args::from_arg_matches_mut(&mut matches.clone());
+    let args = args.unwrap_or_else(|error| error.format(&mut command).exit());
+    if let Err(why) = check(&args) {
+        refuse(command, &matches, why);
+    }
+    args
+}
+
+/// Prints an error with the usage of the command, and ends the process.
+fn refuse(mut command: clap::Command, matches: &ArgMatches, why: String) -> ! {
+    let used = command.find_subcommand_mut(matches.subcommand_name().unwrap_or_default());
+    match used {
+        Some(used) => used.error(ErrorKind::ArgumentConflict, why).exit(),
+        None => command.error(ErrorKind::ArgumentConflict, why).exit(),
+    }
 }
 
 /// Refuses options of all commands that do not apply to this one, if they are on the command line: the

@@ -9,10 +9,10 @@ use leftfold::EventStore;
 use leftfold_connect::{
     IngestObserver, IngestSummary, Mapping, Reject, Source, Tally, Warning, ingest,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{self, Location};
-use crate::output::{is_quiet, progress, thousands};
+use crate::output::{is_json_named, is_quiet, progress, thousands};
 use crate::store::Store;
 
 /// The exit code of an ingest that rejected some records.
@@ -30,7 +30,10 @@ pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<Ex
     }
     let store = Store::open(location)?;
     let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
-    println!("{}", summary(sum));
+    match is_json_named() {
+        true => println!("{}", to_json(sum)),
+        false => println!("{}", summary(sum)),
+    }
     let clean = sum.rejected == 0 && complete;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
 }
@@ -45,6 +48,17 @@ pub(crate) fn summary(sum: Tally) -> String {
         }
     }
     line
+}
+
+fn to_json(tally: Tally) -> Value {
+    let Tally { ingested, repeated, rejected, corrected, warnings, .. } = tally;
+    json!({
+        "ingested": ingested,
+        "repeated": repeated,
+        "rejected": rejected,
+        "corrected": corrected,
+        "warnings": warnings,
+    })
 }
 
 fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
@@ -86,6 +100,13 @@ pub(crate) fn ingest_all(
         let [ingested, repeated, rejected] =
             [tally.ingested, tally.repeated, tally.rejected].map(thousands);
         if is_quiet() {
+            continue;
+        }
+        if is_json_named() {
+            let mut line = to_json(tally);
+            line["file"] = name.into();
+            line["complete"] = read.complete.into();
+            println!("{line}");
             continue;
         }
         println!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
