@@ -56,16 +56,30 @@ fn tables_show_tags_and_fit_the_width_of_the_terminal() {
 
 /// As `head` does: a reader that closes the pipe ends the command without an error.
 #[test]
-fn a_closed_pipe_ends_a_table_in_good_order() {
+fn a_closed_pipe_ends_a_command_in_good_order() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
-    for args in [&["read"][..], &["streams"], &["stat"]] {
-        let mut table = command(dir.path(), &[args, &["-o", "table", "-q"]].concat());
+    let commands = [&["read"][..], &["streams"], &["stat"], &["verify"], &["append", "a-1", "T"]];
+    for (args, format) in commands.iter().flat_map(|args| [(args, "table"), (args, "json")]) {
+        let mut table = command(dir.path(), &[args, &["-o", format][..]].concat());
         // A pipe whose reading end is closed already.
         let (_, closed) = std::io::pipe().unwrap();
         let output = table.stdout(closed).stderr(Stdio::piped()).output().unwrap();
         let words = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && words.is_empty(), "{args:?}: {words}");
+        assert!(output.status.success() && words.is_empty(), "{args:?} {format}: {words}");
+    }
+}
+
+#[test]
+fn a_full_disk_behind_the_output_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    for args in [&["read"][..], &["stat"], &["stat", "-o", "table"], &["read", "-o", "table"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(dir.path(), args).stdout(full).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {words}");
+        assert!(words.starts_with("error: ") && words.contains("No space left"), "{words}");
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Open `args.rs` first (all commands and flags), then the command's file in `commands/`.
 
+#[macro_use]
+mod output;
+
 mod args;
 mod commands;
 mod failure;
-mod output;
 mod store;
 
 use std::process::ExitCode;
@@ -48,5 +50,6 @@ fn main() -> ExitCode {
         Command::Config(settings) => commands::serve::config(&settings),
         Command::Completions { shell } => commands::completions::run(shell),
     };
+    let done = done.and_then(|code| output::finish().map(|()| code));
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -6,9 +6,10 @@ mod event;
 mod table;
 
 use std::fmt::Display;
-use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use anyhow::Context;
 use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -66,6 +67,31 @@ pub(crate) fn is_json_named() -> bool {
 /// Whether only results and errors are printed.
 pub(crate) fn is_quiet() -> bool {
     chosen().quiet
+}
+
+/// The first error of standard output, except that its reader closed the pipe.
+static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Prints a line to standard output. An error ends the process only when the command is done, with
+/// [`finish`]: what it changes does not depend on its reader.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::print_line(format_args!($($text)*)) };
+}
+
+pub(crate) fn print_line(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        FAILED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Returns the error of a line that could not be printed.
+pub(crate) fn finish() -> anyhow::Result<()> {
+    match FAILED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(error).context("writing to standard output"),
+        None => Ok(()),
+    }
 }
 
 /// Prints to standard error what a person may do next, unless the command is quiet.

@@ -80,7 +80,7 @@ pub(crate) fn token(location: &Location, args: &Token) -> anyhow::Result<ExitCod
                 body["until"] = until.to_string().into();
             }
             let made = ask(Method::POST, &["tokens"], body)?;
-            println!("{}", made["secret"].as_str().unwrap_or_default());
+            say!("{}", made["secret"].as_str().unwrap_or_default());
             hint("store it now: it is never shown again");
         }
         TokenAction::Revoke { token } => {
@@ -105,8 +105,8 @@ pub(crate) fn grant(location: &Location, args: &Grant) -> anyhow::Result<ExitCod
             }
             let made = ask(Method::POST, &["grants"], body)?;
             match for_people() {
-                true => println!("granted, as number {}", made["grant"]),
-                false => println!("{made}"),
+                true => say!("granted, as number {}", made["grant"]),
+                false => say!("{made}"),
             }
         }
         GrantAction::Remove { grant } => {
@@ -125,7 +125,7 @@ fn print(rows: &Value, columns: &[&str]) -> std::io::Result<()> {
     let mut shown = table(columns);
     for row in rows.as_array().into_iter().flatten() {
         if !for_people() {
-            println!("{row}");
+            say!("{row}");
             continue;
         }
         shown.add_row(columns.iter().map(|column| match &row[*column] {

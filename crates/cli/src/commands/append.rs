@@ -95,14 +95,14 @@ fn print(stream: &str, appended: &Appended) {
             line["last_position"] = last.into();
             line["last_version"] = last_version.into();
         }
-        println!("{line}");
+        say!("{line}");
     } else if !is_quiet() {
         let how = if *repeated { "already stored:" } else { "appended:" };
         match last > first {
-            true => println!(
+            true => say!(
                 "{how} {stream} versions {version} to {last_version}, positions {first} to {last}"
             ),
-            false => println!("{how} {stream} version {version}, position {first}"),
+            false => say!("{how} {stream} version {version}, position {first}"),
         }
     }
 }

@@ -28,15 +28,13 @@ fn make(location: &Location, to: &Path) -> anyhow::Result<ExitCode> {
     }
     if for_people() {
         let [files, bytes] = [done.files_copied, done.bytes_copied].map(thousands);
-        println!("backup {} in {}: up to cursor {}", done.number, to.display(), done.head);
-        println!("copied {files} files of {bytes} bytes");
+        say!("backup {} in {}: up to cursor {}", done.number, to.display(), done.head);
+        say!("copied {files} files of {bytes} bytes");
         let [files, bytes] = [done.files_kept, done.bytes_kept].map(thousands);
-        println!("kept {files} files of {bytes} bytes from the backup before");
+        say!("kept {files} files of {bytes} bytes from the backup before");
         if done.files_left_out > 0 {
             let files = thousands(done.files_left_out);
-            println!(
-                "left out {files} index files that can't be read; a restored store rebuilds them"
-            );
+            say!("left out {files} index files that can't be read; a restored store rebuilds them");
         }
     } else {
         let line = json!({
@@ -48,7 +46,7 @@ fn make(location: &Location, to: &Path) -> anyhow::Result<ExitCode> {
             "bytes_kept": done.bytes_kept,
             "files_left_out": done.files_left_out,
         });
-        println!("{line}");
+        say!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,10 +95,10 @@ fn print_info(what: &str, info: &BackupInfo) {
     let BackupInfo { number, head, time, files, bytes, .. } = info;
     if for_people() {
         let [files, bytes] = [*files, *bytes].map(thousands);
-        println!("{what} backup {number} of {time}: {files} files of {bytes} bytes, up to {head}");
+        say!("{what} backup {number} of {time}: {files} files of {bytes} bytes, up to {head}");
         match info.damaged.len() {
-            0 => println!("no damage"),
-            wrong => println!("{wrong} findings"),
+            0 => say!("no damage"),
+            wrong => say!("{wrong} findings"),
         }
     } else {
         let line = json!({
@@ -111,7 +109,7 @@ fn print_info(what: &str, info: &BackupInfo) {
             "bytes": bytes,
             "wrong": info.damaged.len(),
         });
-        println!("{line}");
+        say!("{line}");
     }
 }
 

@@ -39,7 +39,7 @@ fn list(store: &Store) -> anyhow::Result<()> {
             } else {
                 let line =
                     json!({"checkpoint": found.name, "position": position, "cursor": cursor});
-                println!("{line}");
+                say!("{line}");
             }
         }
     }

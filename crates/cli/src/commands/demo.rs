@@ -39,10 +39,10 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     prepare(dir)?;
     let (files, data) = (dir.join("files"), dir.join("data"));
     fs::create_dir_all(&files)?;
-    println!("1. The night: four camt.053 files, as a bank sends them");
+    say!("1. The night: four camt.053 files, as a bank sends them");
     let options = sample::NightOptions { entries: args.entries, ..sample::NightOptions::default() };
     let night = sample::write_night(&files, &options)?;
-    println!(
+    say!(
         "   {} entries over {} accounts in {} MB; the last file repeats the first, {} records are \
          malformed,\n   and some entries are late by a day or two\n",
         thousands(night.entries),
@@ -55,24 +55,21 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     two_writers(&store)?;
     store.close();
 
-    println!(
+    say!(
         "3. Ingest: an event for each entry; the process is killed in the middle, and begins again"
     );
     let all: Vec<PathBuf> = night.files.iter().chain([&night.duplicate]).cloned().collect();
     killed_ingest(dir, &data, &all, &night)?;
     let store = Embedded::open(&data, Options::default())?;
     let durable = count(&store, "category:account")?;
-    println!(
-        "   kill -9 after {} durable events; now all files from their start",
-        thousands(durable)
-    );
+    say!("   kill -9 after {} durable events; now all files from their start", thousands(durable));
     let mapping = Mapping::builtin("camt.053").context("the mapping is built in")?;
     let mut rejects = Rejects::to(Some(&dir.join("rejects.ndjson")))?;
     let started = Instant::now();
     let (first, _) = ingest_all(&store, &mapping, &night.files, &mut rejects)?;
     let (again, _) = ingest_all(&store, &mapping, &all[night.files.len()..], &mut rejects)?;
     let seconds = started.elapsed().as_secs_f64();
-    println!(
+    say!(
         "   {:.0} MB/s, durable: {} events were new, {} were there\n",
         night.bytes as f64 / 1e6 / seconds,
         thousands(first.ingested),
@@ -87,15 +84,13 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     next_steps(dir, &data, &account);
     store.close();
     let total = Tally { ingested: durable + first.ingested, ..again };
-    println!("{}", summary(Tally { rejected: first.rejected + again.rejected, ..total }));
+    say!("{}", summary(Tally { rejected: first.rejected + again.rejected, ..total }));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Two threads decide at the same time that the till is still closed.
 fn two_writers(store: &Embedded) -> anyhow::Result<()> {
-    println!(
-        "2. Two writers open the same till at the same moment, each expecting it to be closed"
-    );
+    say!("2. Two writers open the same till at the same moment, each expecting it to be closed");
     let open = |who: &str| {
         let event = NewEvent::json("TillOpened", json!({ "by": who }).to_string());
         let append = Append::new().event("till-1", event).expect("till-1", Expected::NoStream);
@@ -107,12 +102,12 @@ fn two_writers(store: &Embedded) -> anyhow::Result<()> {
     });
     for (who, outcome) in outcomes {
         match outcome {
-            Ok(Ok(_)) => println!("   {who} wins: till-1 is at version 0"),
-            Ok(Err(error)) => println!("   {who} is refused: {error}"),
+            Ok(Ok(_)) => say!("   {who} wins: till-1 is at version 0"),
+            Ok(Err(error)) => say!("   {who} is refused: {error}"),
             Err(_) => bail!("a writer panicked"),
         }
     }
-    println!();
+    say!("");
     Ok(())
 }
 
@@ -157,7 +152,7 @@ fn count(store: &Embedded, query: &str) -> anyhow::Result<u64> {
 
 /// Explains the number of events, from the entries in the files on.
 fn reconcile(store: &Embedded, night: &Night, durable: u64, first: Tally) -> anyhow::Result<()> {
-    println!("4. The sum: nothing is lost and nothing is there twice");
+    say!("4. The sum: nothing is lost and nothing is there twice");
     let booked = count(store, "category:account type:EntryBooked")?;
     let pending = count(store, "category:account type:EntryPending")?;
     let found = count(store, "category:account")?;
@@ -178,7 +173,7 @@ fn reconcile(store: &Embedded, night: &Night, durable: u64, first: Tally) -> any
     }
     right_align(&mut rows, 1..2);
     print_table(&rows)?;
-    println!();
+    say!("");
     if found != night.good || durable + first.ingested != found || booked + pending != found {
         bail!("the store does not hold what the night must yield; please report this");
     }
@@ -236,7 +231,7 @@ fn all_streams(store: &Embedded) -> anyhow::Result<Vec<StreamInfo>> {
 
 /// Prints the ten accounts with the most entries and returns the first.
 fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
-    println!("5. The ten busiest accounts: each balance is a fold over the account's stream");
+    say!("5. The ten busiest accounts: each balance is a fold over the account's stream");
     let mut streams = all_streams(store)?;
     streams.sort_by(|a, b| b.version.cmp(&a.version).then(a.name.cmp(&b.name)));
     let mut rows = table(&["   account", "entries", "sum of booked entries"]);
@@ -256,7 +251,7 @@ fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
     }
     right_align(&mut rows, 1..3);
     print_table(&rows)?;
-    println!("   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
+    say!("   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
     Ok(streams.first().map(|stream| stream.name.clone()))
 }
 
@@ -277,7 +272,7 @@ fn fold(
 }
 
 fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
-    println!("6. Daily totals by event time: late entries stand in the day when they happened");
+    say!("6. Daily totals by event time: late entries stand in the day when they happened");
     let mut days: BTreeMap<(String, String), (u64, Decimal, Decimal)> = BTreeMap::new();
     fold(store, "category:account type:EntryBooked".parse()?, |event| {
         let day = event.event_time().to_string().chars().take(10).collect();
@@ -295,12 +290,12 @@ fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
     }
     right_align(&mut rows, 2..5);
     print_table(&rows)?;
-    println!();
+    say!("");
     Ok(())
 }
 
 fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
-    println!("7. The last entries of {account}, read backward");
+    say!("7. The last entries of {account}, read backward");
     let page = store.blocking().read(Read::backward(Query::stream(account)).limit(5))?;
     let mut rows = table(&["   version", "event time", "type", "amount", "counterparty"]);
     for event in &page.events {
@@ -315,13 +310,13 @@ fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {
     }
     right_align(&mut rows, 3..4);
     print_table(&rows)?;
-    println!();
+    say!("");
     Ok(())
 }
 
 fn next_steps(dir: &Path, data: &Path, account: &str) {
     let (dir, data) = (dir.display(), data.display());
-    println!("8. Go on (the store is in {data}, the rejects in {dir}/rejects.ndjson)");
+    say!("8. Go on (the store is in {data}, the rejects in {dir}/rejects.ndjson)");
     for command in [
         format!("read 'stream:{account}' --backward --limit 10"),
         "read 'category:account type:EntryPending' --limit 5".to_owned(),
@@ -332,7 +327,7 @@ fn next_steps(dir: &Path, data: &Path, account: &str) {
         "verify".to_owned(),
         format!("ingest {dir}/files/*.xml --map camt.053 --rejects {dir}/again.ndjson"),
     ] {
-        println!("   cargo run --release -- --data {data} {command}");
+        say!("   cargo run --release -- --data {data} {command}");
     }
 }
 

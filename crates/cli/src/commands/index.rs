@@ -37,7 +37,7 @@ fn unknown(name: &str) -> ReadError {
 
 fn show(info: &IndexInfo) -> std::io::Result<()> {
     if !for_people() {
-        println!("{}", to_json(info));
+        say!("{}", to_json(info));
         return Ok(());
     }
     let mut rows = table(&["index", &info.name]);
@@ -53,7 +53,7 @@ fn show(info: &IndexInfo) -> std::io::Result<()> {
 
 fn list(indexes: &[IndexInfo]) -> std::io::Result<()> {
     if !for_people() {
-        indexes.iter().for_each(|info| println!("{}", to_json(info)));
+        indexes.iter().for_each(|info| say!("{}", to_json(info)));
         return Ok(());
     }
     let mut rows = table(&["index", "events", "ready", "partitions", "query"]);

@@ -31,8 +31,8 @@ pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<Ex
     let store = Store::open(location)?;
     let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
     match is_json_named() {
-        true => println!("{}", to_json(sum)),
-        false => println!("{}", summary(sum)),
+        true => say!("{}", to_json(sum)),
+        false => say!("{}", summary(sum)),
     }
     let clean = sum.rejected == 0 && complete;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
@@ -106,10 +106,10 @@ pub(crate) fn ingest_all(
             let mut line = to_json(tally);
             line["file"] = name.into();
             line["complete"] = read.complete.into();
-            println!("{line}");
+            say!("{line}");
             continue;
         }
-        println!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
+        say!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
         if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
             // A balance of which a record was refused proves nothing.
             let broken = tally.balances_broken;
@@ -119,12 +119,12 @@ pub(crate) fn ingest_all(
                 read.balances_unchecked + broken,
             ];
             let [held, wrong, unchecked] = counts.map(thousands);
-            println!(
+            say!(
                 "  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked"
             );
         }
         if !read.complete {
-            println!("  the file could not be read to its end; see the last reject");
+            say!("  the file could not be read to its end; see the last reject");
         }
     }
     rejects.finish()?;

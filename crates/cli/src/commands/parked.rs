@@ -38,7 +38,7 @@ fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
         for event in held {
             match for_people() {
                 true => _ = rows.add_row(row(&reactor, &event)),
-                false => println!("{}", to_json(&reactor, &event)),
+                false => say!("{}", to_json(&reactor, &event)),
             }
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn run(location: &Location, args: &args::Read) -> anyhow::Result<Exit
         cursor
     };
     if for_people() && !is_quiet() {
-        println!("{shown} events; continue with: --after cursor:{cursor}");
+        say!("{shown} events; continue with: --after cursor:{cursor}");
     }
     Ok(ExitCode::SUCCESS)
 }

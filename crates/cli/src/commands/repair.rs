@@ -29,19 +29,19 @@ pub(crate) fn run(location: &Location, args: &args::Repair) -> anyhow::Result<Ex
 fn print_json(report: &RepairReport) {
     for bytes in &report.damaged {
         let (file, what) = (&bytes.file, &bytes.what);
-        println!(
+        say!(
             "{}",
             json!({"damaged": file, "offset": bytes.offset, "length": bytes.length, "what": what})
         );
     }
     for LostEvent { position, stream, certain } in &report.lost {
         let (name, version) = stream.as_ref().map(|(name, version)| (name, version)).unzip();
-        println!(
+        say!(
             "{}",
             json!({"lost": position, "stream": name, "version": version, "certain": certain})
         );
     }
-    println!(
+    say!(
         "{}",
         json!({
             "events": report.events,
@@ -56,7 +56,7 @@ fn print_json(report: &RepairReport) {
 fn print_text(report: &RepairReport) -> std::io::Result<()> {
     for bytes in &report.damaged {
         let (file, length) = (&bytes.file, thousands(bytes.length));
-        println!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);
+        say!("{file}: {length} bytes at offset {}: {}", bytes.offset, bytes.what);
     }
     if !report.lost.is_empty() {
         let mut rows = table(&["lost position", "stream", "version", ""]);
@@ -72,13 +72,13 @@ fn print_text(report: &RepairReport) -> std::io::Result<()> {
         print_table(&rows)?;
     }
     if report.checkpoints_uncertain {
-        println!("moves of checkpoints may be lost");
+        say!("moves of checkpoints may be lost");
     }
     let [events, lost] = [report.events, report.lost.len() as u64].map(thousands);
     match (report.damaged.len(), report.quarantined.len()) {
-        (0, _) => println!("{events} events can be read; there is no damage"),
-        (_, 0) => println!("{events} events can be read, {lost} are lost; nothing was changed"),
-        (_, files) => println!(
+        (0, _) => say!("{events} events can be read; there is no damage"),
+        (_, 0) => say!("{events} events can be read, {lost} are lost; nothing was changed"),
+        (_, files) => say!(
             "{events} events can be read, {lost} are lost; damaged bytes are in {files} files in \
              quarantine; back the store up to a new directory"
         ),

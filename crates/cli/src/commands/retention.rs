@@ -53,7 +53,7 @@ fn list(rules: &[RetentionRule]) -> std::io::Result<()> {
             let query = query.to_string();
             let line =
                 json!({"rule": name, "max_count": count, "max_age_seconds": age, "query": query});
-            println!("{line}");
+            say!("{line}");
         }
     }
     if for_people() {

@@ -22,17 +22,17 @@ pub(crate) fn run(location: &Location, dry_run: bool) -> anyhow::Result<ExitCode
     let (events, payload, file) = (scavenged.events, scavenged.payload_bytes, scavenged.file_bytes);
     if !for_people() {
         let segments = scavenged.segments;
-        println!(
+        say!(
             "{}",
             json!({"segments": segments, "events": events, "payload_bytes": payload, "file_bytes": file})
         );
     } else if dry_run {
         let [events, payload] = [events, payload].map(thousands);
-        println!("would remove {payload} bytes of metadata and data of {events} events");
+        say!("would remove {payload} bytes of metadata and data of {events} events");
     } else {
         let [events, payload, file] = [events, payload, file].map(thousands);
-        println!("removed {payload} bytes of metadata and data of {events} events");
-        println!("files are {file} bytes shorter");
+        say!("removed {payload} bytes of metadata and data of {events} events");
+        say!("files are {file} bytes shorter");
     }
     Ok(ExitCode::SUCCESS)
 }

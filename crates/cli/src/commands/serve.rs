@@ -47,7 +47,7 @@ async fn serve(config: Config, store: Arc<Embedded>) -> anyhow::Result<()> {
         eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
         eprintln!("it is shown only once; change it with: leftfold user passwd {ADMIN}");
     }
-    println!("listening on {scheme}://{}", running.local_addr());
+    say!("listening on {scheme}://{}", running.local_addr());
     loop {
         tokio::select! {
             _ = end.recv() => break,
@@ -69,13 +69,13 @@ pub(crate) fn certificate(args: &Certificate) -> anyhow::Result<ExitCode> {
     let [ca, certificate, key] =
         [&made.ca, &made.certificate, &made.key].map(|path| path.display().to_string());
     if for_people() {
-        println!("leftfold serve --tls-certificate {certificate} --tls-key {key}");
-        println!(
+        say!("leftfold serve --tls-certificate {certificate} --tls-key {key}");
+        say!(
             "curl --cacert {ca} https://{}:2113/health/live",
             args.name.first().map_or("localhost", String::as_str)
         );
     } else {
-        println!("{}", json!({"ca": ca, "certificate": certificate, "key": key}));
+        say!("{}", json!({"ca": ca, "certificate": certificate, "key": key}));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,7 +89,7 @@ pub(crate) fn config(settings: &Settings) -> anyhow::Result<ExitCode> {
             rows.add_row([setting.name.to_owned(), value, origin.to_string()]);
         } else {
             let origin = origin.to_string();
-            println!("{}", json!({"setting": setting.name, "value": value, "from": origin}));
+            say!("{}", json!({"setting": setting.name, "value": value, "from": origin}));
         }
     }
     if for_people() {

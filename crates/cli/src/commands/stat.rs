@@ -44,7 +44,7 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
         for (name, n) in numbers {
             line[name.replace(' ', "_")] = n.into();
         }
-        println!("{line}");
+        say!("{line}");
     }
     if let Some(failure) = stat.maintenance_failure {
         eprintln!("warning: maintenance in the background failed: {failure}");

@@ -45,18 +45,18 @@ fn print(verified: &VerifySummary) {
     let (frames, events, files) = (verified.frames, verified.events, verified.index_files);
     if for_people() {
         let [frames, events, files] = [frames, events, files].map(thousands);
-        println!("checked {events} events in {frames} frames, {files} index files");
+        say!("checked {events} events in {frames} frames, {files} index files");
         if verified.lost > 0 {
             let lost = thousands(verified.lost);
-            println!("{lost} of the events were lost by damage before a repair");
+            say!("{lost} of the events were lost by damage before a repair");
         }
         match verified.problem_count {
-            0 => println!("no damage"),
-            wrong => println!("{} findings", thousands(wrong)),
+            0 => say!("no damage"),
+            wrong => say!("{} findings", thousands(wrong)),
         }
     } else {
         let wrong = verified.problem_count;
-        println!(
+        say!(
             "{}",
             json!({
                 "frames": frames, "events": events, "index_files": files, "lost": verified.lost,

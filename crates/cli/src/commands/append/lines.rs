@@ -110,9 +110,9 @@ pub(super) fn run(
 fn print(tally: &Tally) {
     let Tally { appended, repeated } = *tally;
     if !for_people() {
-        println!("{}", json!({"appended": appended, "repeated": repeated}));
+        say!("{}", json!({"appended": appended, "repeated": repeated}));
     } else if !is_quiet() {
-        println!("{} events appended, {} repeated", thousands(appended), thousands(repeated));
+        say!("{} events appended, {} repeated", thousands(appended), thousands(repeated));
     }
 }
 
