@@ -198,6 +198,7 @@ impl<'m> Assembler<'m> {
             occurrence,
             warnings: Vec::new(),
             event_time_micros: self.event_time()?,
+            correlation: self.correlation(),
             tags: self.tags(),
             data: self.data(),
             line,
@@ -272,6 +273,14 @@ impl<'m> Assembler<'m> {
         })?;
         self.last_time = (text.to_owned(), micros);
         Ok(micros)
+    }
+
+    fn correlation(&self) -> Option<String> {
+        let complete = |template: &&Template| template.missing(&self.clean).is_none();
+        let template = self.plan.correlation.iter().find(complete)?;
+        let mut text = String::with_capacity(48);
+        template.render(&self.clean, &mut text);
+        Some(text)
     }
 
     fn tags(&self) -> Vec<(String, String)> {

@@ -29,6 +29,8 @@ pub struct Draft {
     pub id: Uuid,
     /// The event time, in microseconds since 1970-01-01T00:00:00Z.
     pub event_time_micros: i64,
+    /// What links it with other records of one matter.
+    pub correlation: Option<String>,
     /// Tags, ordered by name.
     pub tags: Vec<(String, String)>,
     /// The payload: one JSON object.

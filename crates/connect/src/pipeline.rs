@@ -412,6 +412,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             .id(draft.id)
             .event_time(Timestamp(draft.event_time_micros));
         event.tags.clone_from(&draft.tags);
+        event.correlation.clone_from(&draft.correlation);
         let Some(Occurrence { kind, ordinal, index, origin, metadata: fields, .. }) =
             &draft.occurrence
         else {

@@ -51,6 +51,7 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
         time: time(&file.event.time.0, &fields, &names)?,
         identity: identity(&file, &names)?,
         statement: statement(file.statement.as_ref(), &fields, &names)?,
+        correlation: correlation(&file.event, &names)?,
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
         metadata: metadata(&file, &names)?,
@@ -353,6 +354,11 @@ fn keys(place: &str, keys: &[Vec<String>], names: &Names) -> Result<Vec<Vec<KeyP
         return Err(MappingError::at(place, problem));
     }
     Ok(keys)
+}
+
+fn correlation(event: &file::Event, names: &Names) -> Result<Vec<Template>> {
+    let templates = event.correlation.iter().flat_map(|given| &given.0);
+    templates.map(|text| template("event.correlation", text, names)).collect()
 }
 
 fn tags(tags: &BTreeMap<String, String>, names: &Names) -> Result<Vec<(String, Template)>> {

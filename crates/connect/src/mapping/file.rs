@@ -52,6 +52,7 @@ pub(super) struct Event {
     pub(super) types: BTreeMap<String, String>,
     /// The type for other values of `type_field`.
     pub(super) other: Option<String>,
+    pub(super) correlation: Option<OneOrMany>,
     pub(super) time: OneOrMany,
 }
 

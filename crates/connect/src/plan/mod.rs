@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) time: Vec<usize>,
     pub(crate) identity: Identity,
     pub(crate) statement: StatementFields,
+    /// What links the records of one matter: the first template whose fields are all present.
+    pub(crate) correlation: Vec<Template>,
     pub(crate) tags: Vec<(String, Template)>,
     /// The names and fields of the metadata.
     pub(crate) metadata: Vec<(String, usize)>,

@@ -131,11 +131,15 @@ fn entries_of_overlapping_statements_are_the_same() {
 
 #[test]
 fn a_pending_entry_its_booking_and_a_reversal_are_events_of_their_own() {
-    check(&[
-        (case!("pending-booked-a.xml"), (1, 0, 0)),
-        (case!("pending-booked-b.xml"), (1, 0, 0)),
-    ]);
-    check(&[(case!("reversal.xml"), (2, 0, 0))]);
+    let (pending, booked) = (case!("pending-booked-a.xml"), case!("pending-booked-b.xml"));
+    for store in [
+        check(&[(pending, (1, 0, 0)), (booked, (1, 0, 0))]),
+        check(&[(case!("reversal.xml"), (2, 0, 0))]),
+    ] {
+        let events = events(&store);
+        assert!(events[0].correlation().unwrap().starts_with("DE00000000000000000001/R"));
+        assert_eq!(events[0].correlation(), events[1].correlation(), "they are linked");
+    }
 }
 
 #[test]
