@@ -21,6 +21,8 @@ pub(crate) const KNOWN_FLAGS: u16 = FLAG_TIME_GIVEN | FLAG_JSON | FLAG_SCAVENGED
 
 /// The type of placeholders of lost events.
 const LOST_TYPE: &str = "$Lost";
+/// The type of placeholders of events that the source of an import had dropped.
+pub const DROPPED_TYPE: &str = "$Dropped";
 
 /// The fixed part of an event. After it come, without gaps: stream, type, correlation, causation,
 /// content type, subject, tags, extensions, metadata, data.
@@ -147,6 +149,15 @@ pub fn encode_placeholder(stream: &str, version: u64, position: u64) -> Vec<u8> 
         header.flags = (FLAG_SCAVENGED | FLAG_LOST).into();
     }
     out
+}
+
+/// Makes a record of the type [`DROPPED_TYPE`] the placeholder of a dropped event, which no read returns. To
+/// conditions it is a scavenged event.
+pub fn mark_dropped(encoded: &mut [u8]) {
+    if let Ok((header, _)) = EventHeader::mut_from_prefix(encoded) {
+        header.digest = [0; 16];
+        header.flags = FLAG_SCAVENGED.into();
+    }
 }
 
 /// Whether the lengths of an event's parts fit into a record.

@@ -8,9 +8,9 @@ mod plan;
 pub mod replay;
 
 pub use embedded::{
-    BackupError, BackupInfo, Embedded, LiveSubscription, LostEvent, Manual, Options, Problem,
-    RepairMode, RepairReport, VerifyReport, repair, repair_on, restore, restore_on, verify_backup,
-    verify_backup_on,
+    BackupError, BackupInfo, Embedded, Import, ImportEvent, ImportReport, LiveSubscription,
+    LostEvent, Manual, Options, Problem, RepairMode, RepairReport, VerifyReport, repair, repair_on,
+    restore, restore_on, verify_backup, verify_backup_on,
 };
 pub use error::OpenError;
 pub use leftfold_log::repair::DamagedBytes;

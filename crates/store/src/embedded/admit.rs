@@ -122,7 +122,8 @@ impl Admitter {
         draft.checked.position + 1 >= self.active.first()
             && draft.streams.iter().all(|stream| stream_holds(stream, adding))
             && draft.events.iter().all(|event| !is_repeated_since(draft, event, adding))
-            && (self.tombstoned.is_empty()
+            && (draft.is_filler
+                || self.tombstoned.is_empty()
                 || draft
                     .streams
                     .iter()
@@ -171,7 +172,7 @@ impl Admitter {
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
-            let micros = event.time.unwrap_or(slot.now);
+            let micros = event.time.or(event.default_time).unwrap_or(slot.now);
             let encoded = &draft.encoded[event.encoded.clone()];
             frame.record_with(micros, encoded, |record| set_version(record, version));
             let stream = &draft.streams[event.stream];
@@ -228,10 +229,10 @@ impl Admitter {
             set_version(&mut record, next[event.stream]);
             next[event.stream] += 1;
             let commit_time = Timestamp(slot.commit_time);
-            let event_time = Timestamp(event.time.unwrap_or(slot.now));
+            let event_time = event.time.or(event.default_time).unwrap_or(slot.now);
             // The store has encoded this record itself, so it is an event.
             if let Ok(event) =
-                Recorded::from_record(position, event_time, commit_time, record.into())
+                Recorded::from_record(position, Timestamp(event_time), commit_time, record.into())
             {
                 cache.insert(&event);
             }

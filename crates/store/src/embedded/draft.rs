@@ -29,6 +29,8 @@ pub(crate) enum Author {
     Caller,
     /// The store itself.
     Store,
+    /// An import that copies another store: ids are given, but not looked for.
+    Import,
 }
 
 /// An append on its way to the log: its form is checked, its events are encoded, its keys are hashed.
@@ -52,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) checkpoints: Vec<CheckpointMove>,
     /// The change of the store's own state, if this is a system append.
     pub(crate) change: Option<StoreChange>,
+    /// Whether it has only placeholders of dropped events, which a stream with a tombstone may get.
+    pub(crate) is_filler: bool,
     /// The durable head of the last check.
     pub(crate) checked: Head,
     pub(crate) attempt: u32,
@@ -83,6 +87,8 @@ pub(crate) struct DraftEvent {
     pub(crate) id_given: bool,
     pub(crate) id_key: Key,
     pub(crate) time: Option<i64>,
+    /// The event time if none is given, instead of the time of the commit.
+    pub(crate) default_time: Option<i64>,
     /// Its range in `encoded`.
     pub(crate) encoded: Range<usize>,
     /// Its range in `described`.
@@ -150,6 +156,7 @@ impl Core {
             keys: SmallVec::new(),
             streams: SmallVec::new(),
             by_name: HashMap::new(),
+            finds_ids: author != Author::Import,
         };
         for (stream, event) in append.events {
             builder.event(stream, &event);
@@ -176,6 +183,7 @@ impl Core {
             streams,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
             checkpoints: append.checkpoints,
+            is_filler: false,
             checked: Head::default(),
             attempt: 0,
             checked_events: 0,
@@ -219,7 +227,7 @@ impl Core {
         let mut bytes = 0;
         for (stream, event) in events {
             let check = match author {
-                Author::Store => names::check_system,
+                Author::Store | Author::Import => names::check_system,
                 Author::Caller => names::check_new,
             };
             check("stream", stream)?;
@@ -239,14 +247,14 @@ impl Core {
     }
 
     /// Checks the form of an event, and returns its size in bytes.
-    fn check_event(
+    pub(super) fn check_event(
         &self,
         stream: &str,
         event: &NewEvent,
         author: Author,
     ) -> Result<usize, Invalid> {
         let check = match author {
-            Author::Store => names::check,
+            Author::Store | Author::Import => names::check,
             Author::Caller => names::check_new,
         };
         check("event type", &event.event_type)?;
@@ -334,6 +342,8 @@ struct DraftBuilder<'a> {
     streams: SmallVec<[DraftStream; 1]>,
     /// The index of each stream, once there are several.
     by_name: HashMap<String, usize>,
+    /// Whether events are looked for by the ids that are given.
+    finds_ids: bool,
 }
 
 impl DraftBuilder<'_> {
@@ -347,6 +357,9 @@ impl DraftBuilder<'_> {
         let hash_key = &core.log.header().hash_key;
         record::encode_into(&mut self.encoded, &stream.name, event, id.into_bytes(), hash_key);
         let facts = NewFacts { stream: &stream.name, event };
+        if event.event_type == record::DROPPED_TYPE {
+            record::mark_dropped(&mut self.encoded[start..]);
+        }
         core.keys.facts(&facts, &mut self.keys);
         let first_index_key = self.index_keys.len();
         let own = &self.keys[first_key..];
@@ -359,9 +372,10 @@ impl DraftBuilder<'_> {
             stream: at,
             next: None,
             id,
-            id_given: event.id.is_some(),
+            id_given: event.id.is_some() && self.finds_ids,
             id_key: core.keys.event(&stream.keys.stream, id),
             time: event.event_time.map(|time| time.0),
+            default_time: None,
             described: encoded.clone(),
             encoded,
             keys: first_key..self.keys.len(),
@@ -426,7 +440,7 @@ fn duplicate(what: &str, name: &str) -> Invalid {
 }
 
 fn change_of(author: Author, encoded: &Bytes, keys: &Keys) -> Option<StoreChange> {
-    (author == Author::Store).then(|| StoreChange::of(encoded, keys)).flatten()
+    (author != Author::Caller).then(|| StoreChange::of(encoded, keys)).flatten()
 }
 
 /// Refuses a draft that appends the same event id to a stream twice.

@@ -12,6 +12,7 @@ mod draft;
 mod engine;
 mod event_store;
 mod events;
+mod import;
 mod index_view;
 mod indexes;
 mod maintenance;
@@ -37,6 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on};
+pub use import::{Import, ImportEvent, ImportReport};
 pub use manual::Manual;
 pub use options::Options;
 pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};

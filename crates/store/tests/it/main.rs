@@ -3,6 +3,7 @@
 mod backups;
 mod embedded;
 mod faults;
+mod import;
 mod partitioned;
 mod repair;
 mod replay;

@@ -126,7 +126,7 @@ impl Core {
         Ok(StreamState { retention, version: Some(version) })
     }
 
-    /// Returns the retention that the last event of a settings stream sets, skipping lost events.
+    /// Returns the retention that the last event of a settings stream sets, skipping placeholders.
     fn last_retention(
         &self,
         key: &Key,
@@ -139,7 +139,8 @@ impl Core {
                 return Err(Failure::Record { position: upto, what });
             };
             let event = self.event_at(position)?;
-            if !event.is_lost() {
+            // Settings are never scavenged, but placeholders have the mark of it.
+            if !event.is_scavenged() {
                 return StreamRetention::of(&event);
             }
         }
