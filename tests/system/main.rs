@@ -5,6 +5,7 @@ mod appends;
 mod binary;
 mod commands;
 mod documents;
+mod exports;
 mod fixtures;
 mod formats;
 mod help;

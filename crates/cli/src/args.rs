@@ -10,6 +10,7 @@ mod parked;
 mod parse;
 mod retention;
 mod settings;
+mod transfer;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ pub(crate) use ingest::{Demo, Ingest};
 pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
+pub(crate) use transfer::{Export, Import};
 
 /// What to do with checkpoints instead of listing them.
 #[derive(Debug, Subcommand)]
@@ -151,6 +153,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  leftfold --data new-shop restore --from /backups/shop\n\n\
                             The directory given with --data must be empty.")]
     Restore(Restore),
+    /// Print all events, each on a line, for `leftfold import`.
+    #[command(after_help = transfer::EXPORT_HELP)]
+    Export(Export),
+    /// Import the events of an export: ids, versions, tags and times are kept.
+    #[command(after_help = transfer::IMPORT_HELP)]
+    Import(Import),
     /// Serve the store over HTTP and gRPC.
     #[command(after_help = "Example:\n  leftfold --data shop serve --listen 127.0.0.1:2113")]
     Serve(Settings),

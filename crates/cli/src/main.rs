@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         Command::Verify => commands::verify::run(&args.location),
         Command::Backup(backup) => commands::backup::run(&args.location, &backup),
         Command::Restore(restore) => commands::backup::run_restore(&args.location, &restore),
+        Command::Export(export) => commands::export::run(&args.location, &export),
+        Command::Import(import) => commands::import::run(&args.location, &import),
         Command::Repair(repair) => commands::repair::run(&args.location, &repair),
         Command::Serve(settings) => commands::serve::run(&settings),
         Command::Cert(cert) => commands::serve::certificate(&cert),

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Display as Shown, Format};
 
-pub(crate) use event::{event_text, print_events, write_json, write_raw};
+pub(crate) use event::{event_text, print_events, write_end, write_export, write_json, write_raw};
 pub(crate) use table::{print_table, table, thousands};
 
 /// The choices of this process.

@@ -22,6 +22,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "repair",
             "backup",
             "restore",
+            "export",
+            "import",
         ],
     ),
     ("Server", &["serve", "config", "cert", "user", "group", "token", "grant"]),

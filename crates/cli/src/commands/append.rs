@@ -1,4 +1,4 @@
-mod lines;
+pub(crate) mod lines;
 
 use std::io::Read;
 use std::process::ExitCode;

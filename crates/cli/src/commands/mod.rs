@@ -6,6 +6,8 @@ pub(crate) mod backup;
 pub(crate) mod checkpoints;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod ingest;
 pub(crate) mod pack;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::table::{print_table, table, width, write_head};
+use crate::commands::append::lines::bytes as read_bytes;
 
 /// Characters of an event's data in a table, if the width of the terminal is not known.
 const DATA: usize = 60;
@@ -26,6 +27,8 @@ struct Line<'a> {
     id: String,
     r#type: &'a str,
     event_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_time_given: Option<bool>,
     commit_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<&'a str>,
@@ -37,7 +40,43 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     schema_version: u16,
     metadata: Content<'a>,
-    data: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+/// The end of a stream whose last events are dropped.
+#[derive(Serialize)]
+struct EndLine<'a> {
+    position: u64,
+    stream: &'a str,
+    last_version: u64,
+}
+
+impl<'a> Line<'a> {
+    /// Returns the line of an event, without metadata and data.
+    fn of(event: &'a Recorded) -> Self {
+        let content_type = event.content_type();
+        Line {
+            position: event.position(),
+            stream: event.stream(),
+            version: event.version(),
+            id: event.id().to_string(),
+            r#type: event.event_type(),
+            event_time: event.event_time().to_string(),
+            event_time_given: None,
+            commit_time: event.commit_time().to_string(),
+            correlation: event.correlation(),
+            causation: event.causation(),
+            tags: event.tags().map(|(key, value)| format!("{key}={value}")).collect(),
+            content_type: if content_type == JSON { "" } else { content_type },
+            schema_version: event.schema_version(),
+            metadata: Content::Nothing(()),
+            data: None,
+            data_base64: None,
+        }
+    }
 }
 
 /// Bytes as JSON: as they were written if they are JSON, a string if they are text, else base64.
@@ -63,6 +102,14 @@ impl<'a> Content<'a> {
             Err(_) => Content::Bytes { base64: STANDARD.encode(bytes) },
         }
     }
+
+    /// Returns bytes in the form from which exactly they are read again.
+    fn exact(bytes: &'a [u8]) -> Self {
+        match exact_json(bytes) {
+            Some(json) if read_bytes(Some(json)).as_deref() == Ok(bytes) => Content::Json(json),
+            _ => Content::of(bytes, false),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -73,27 +120,52 @@ fn is_zero(number: &u16) -> bool {
 /// Writes an event as one line of JSON.
 pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Result<()> {
     let (data, metadata) = (event.data(), event.metadata());
-    let json = event.content_type() == JSON;
-    let line = Line {
-        position: event.position(),
-        stream: event.stream(),
-        version: event.version(),
-        id: event.id().to_string(),
-        r#type: event.event_type(),
-        event_time: event.event_time().to_string(),
-        commit_time: event.commit_time().to_string(),
-        correlation: event.correlation(),
-        causation: event.causation(),
-        tags: event.tags().map(|(key, value)| format!("{key}={value}")).collect(),
-        content_type: if json { "" } else { event.content_type() },
-        schema_version: event.schema_version(),
-        metadata: Content::of(&metadata, true),
-        data: Content::of(&data, json),
-    };
+    let is_json = event.content_type() == JSON;
+    let data = Some(Content::of(&data, is_json));
+    let line = Line { metadata: Content::of(&metadata, true), data, ..Line::of(event) };
     let mut line = serde_json::to_vec(&line)?;
     join_lines(&mut line);
     line.push(b'\n');
     out.write_all(&line)
+}
+
+/// Writes an event as one line of JSON from which its every byte can be read again.
+pub(crate) fn write_export(out: &mut impl Write, event: &Recorded) -> std::io::Result<()> {
+    let (data, metadata) = (event.data(), event.metadata());
+    let event_time_given = Some(event.event_time_given());
+    let metadata = Content::exact(&metadata);
+    let mut line = Line { metadata, event_time_given, ..Line::of(event) };
+    if event.content_type() != JSON {
+        line.data = Some(Content::of(&data, false));
+    } else if let Some(json) = exact_json(&data) {
+        line.data = Some(Content::Json(json));
+    } else if !data.is_empty() {
+        line.data_base64 = Some(STANDARD.encode(&data));
+    }
+    write_line(out, &line)
+}
+
+/// Writes the last version of a stream whose last event is dropped.
+pub(crate) fn write_end(
+    out: &mut impl Write,
+    position: u64,
+    stream: &str,
+    last_version: u64,
+) -> std::io::Result<()> {
+    write_line(out, &EndLine { position, stream, last_version })
+}
+
+fn write_line(out: &mut impl Write, line: &impl Serialize) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    out.write_all(&line)
+}
+
+/// Returns bytes as JSON that keeps all of them on one line.
+fn exact_json(bytes: &[u8]) -> Option<&RawValue> {
+    let value: &RawValue = serde_json::from_slice(bytes).ok()?;
+    let is_whole = value.get().len() == bytes.len();
+    (is_whole && !bytes.iter().any(|byte| b"\r\n".contains(byte))).then_some(value)
 }
 
 /// Writes an event's data as one line: JSON on one line, other data as they are.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leftfold::{Append, AppendError, EventStore, Invalid, JSON, NewEvent, Overlap};
+use leftfold::{Append, AppendError, EventStore, Invalid, JSON, NewEvent, Overlap, Timestamp};
 use pollster::block_on;
 use serde::{Deserialize, Deserializer};
 use serde_json::{json, value::RawValue};
@@ -24,7 +24,7 @@ const BATCH_EVENTS: usize = 500;
 /// The bytes of lines after which a batch is appended.
 const BATCH_BYTES: usize = 1 << 20;
 /// The most bytes of a line: an event of the largest size whose every byte is escaped.
-const LINE_BYTES: u64 = 128 << 20;
+pub(crate) const LINE_BYTES: u64 = 128 << 20;
 
 /// An event as `leftfold read` prints it; the position and the version are those of another store.
 #[derive(Deserialize)]
@@ -45,6 +45,11 @@ struct Line<'a> {
     metadata: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
+    /// JSON that can't be in a line as it is.
+    data_base64: Option<String>,
+    position: Option<u64>,
+    version: Option<u64>,
+    event_time_given: Option<bool>,
 }
 
 /// Reads a value that may be null, which differs from one that is absent.
@@ -60,17 +65,26 @@ struct Base64 {
 }
 
 /// An event of a line.
-struct Draft {
-    stream: String,
-    event: NewEvent,
+pub(crate) struct EventLine {
+    pub(crate) stream: String,
+    pub(crate) event: NewEvent,
     /// Whether its event time was that of the commit: then the event may be stored without one.
     by_commit: bool,
+    pub(crate) place: Place,
+}
+
+/// What the other store had added to an event.
+pub(crate) struct Place {
+    pub(crate) position: Option<u64>,
+    pub(crate) version: Option<u64>,
+    pub(crate) commit_time: Option<Timestamp>,
+    pub(crate) event_time_given: Option<bool>,
 }
 
 /// Events of one append, from consecutive lines.
 #[derive(Default)]
 struct Batch {
-    drafts: Vec<Draft>,
+    drafts: Vec<EventLine>,
     ids: HashSet<(String, Uuid)>,
     bytes: usize,
     /// The number of its first line.
@@ -133,7 +147,7 @@ fn append_lines(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let draft = draft(&line, stream).with_context(|| format!("line {number}"))?;
+        let draft = parse_event(&line, stream).with_context(|| format!("line {number}"))?;
         // An append with one id twice is refused; the second one is a repeat of the first.
         if batch.holds(&draft) {
             std::mem::take(&mut batch).send(store, tally)?;
@@ -146,11 +160,11 @@ fn append_lines(
 }
 
 impl Batch {
-    fn holds(&self, draft: &Draft) -> bool {
+    fn holds(&self, draft: &EventLine) -> bool {
         draft.event.id.is_some_and(|id| self.ids.contains(&(draft.stream.clone(), id)))
     }
 
-    fn add(&mut self, draft: Draft, bytes: usize, number: u64) {
+    fn add(&mut self, draft: EventLine, bytes: usize, number: u64) {
         if self.drafts.is_empty() {
             self.first = number;
         }
@@ -188,8 +202,8 @@ impl Batch {
 }
 
 /// Appends one event; returns whether it was stored before.
-async fn send_one(store: &Store, draft: Draft) -> Result<bool, AppendError> {
-    let Draft { stream, event, by_commit } = draft;
+async fn send_one(store: &Store, draft: EventLine) -> Result<bool, AppendError> {
+    let EventLine { stream, event, by_commit, .. } = draft;
     let append = |event| store.append(Append::new().event(&stream, event));
     let answer = match append(event.clone()).await {
         Err(AppendError::Overlap(Overlap::Content { .. })) if by_commit => {
@@ -209,7 +223,11 @@ impl Tally {
     }
 }
 
-fn draft(line: &[u8], stream: Option<&str>) -> Result<Draft, Invalid> {
+/// Reads an event as `leftfold read` or `leftfold export` prints it.
+///
+/// # Errors
+/// `data_invalid` if it is none; `time_invalid`.
+pub(crate) fn parse_event(line: &[u8], stream: Option<&str>) -> Result<EventLine, Invalid> {
     let invalid = |why: String| {
         let message = format!("expected an event as leftfold read prints it, but {why}");
         Invalid::new("data_invalid", message)
@@ -220,13 +238,21 @@ fn draft(line: &[u8], stream: Option<&str>) -> Result<Draft, Invalid> {
     let id = line.id.map(|id| id.parse().map_err(|_| invalid(format!("{id} is not a UUID"))));
     let by_commit = line.event_time.is_some() && line.event_time == line.commit_time;
     let event_time = line.event_time.map(|time| time.parse()).transpose()?;
+    let place = Place {
+        position: line.position,
+        version: line.version,
+        commit_time: line.commit_time.and_then(|time| time.parse().ok()),
+        event_time_given: line.event_time_given,
+    };
     let tags = line.tags.iter().map(|tag| {
         let (key, value) =
             tag.split_once('=').ok_or_else(|| invalid(format!("{tag} is not a tag")))?;
         Ok((key.to_owned(), value.to_owned()))
     });
     let content_type = line.content_type.unwrap_or_else(|| JSON.to_owned());
+    let base64 = line.data_base64.map(|text| decode(&text)).transpose().map_err(&invalid)?;
     let data = match line.data {
+        _ if let Some(data) = base64 => data,
         Some(json) if content_type == JSON => json.get().as_bytes().to_vec(),
         data => bytes(data).map_err(&invalid)?,
     };
@@ -241,11 +267,11 @@ fn draft(line: &[u8], stream: Option<&str>) -> Result<Draft, Invalid> {
         metadata: bytes(line.metadata).map_err(&invalid)?.into(),
         ..NewEvent::new(line.r#type, data)
     };
-    Ok(Draft { stream, event, by_commit })
+    Ok(EventLine { stream, event, by_commit, place })
 }
 
 /// Returns the bytes that are printed as a value: text, base64, or JSON as it is.
-fn bytes(value: Option<&RawValue>) -> Result<Vec<u8>, String> {
+pub(crate) fn bytes(value: Option<&RawValue>) -> Result<Vec<u8>, String> {
     let Some(value) = value.map(RawValue::get) else { return Ok(Vec::new()) };
     if value == "null" {
         return Ok(Vec::new());
@@ -254,9 +280,11 @@ fn bytes(value: Option<&RawValue>) -> Result<Vec<u8>, String> {
         return Ok(text.into_bytes());
     }
     match serde_json::from_str::<Base64>(value) {
-        Ok(Base64 { base64 }) => {
-            STANDARD.decode(base64).map_err(|_| "its base64 is broken".to_owned())
-        }
+        Ok(Base64 { base64 }) => decode(&base64),
         Err(_) => Ok(value.as_bytes().to_vec()),
     }
+}
+
+fn decode(base64: &str) -> Result<Vec<u8>, String> {
+    STANDARD.decode(base64).map_err(|_| "its base64 is broken".to_owned())
 }
