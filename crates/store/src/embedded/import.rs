@@ -152,7 +152,7 @@ impl Import {
         stream: &str,
         version: u64,
     ) -> Result<(), AppendError> {
-        names::check_system("stream", stream)?;
+        check_stream(stream)?;
         if position < self.last.0 || version >= position {
             return Err(unordered(position, stream, version, self.last.0).into());
         }
@@ -188,15 +188,12 @@ impl Import {
 
     fn check(&self, new: &ImportEvent) -> Result<(), Invalid> {
         let ImportEvent { position, stream, version, commit_time, event_time, event } = new;
-        let is_system = stream.starts_with(names::SYSTEM);
         if event.id.is_none() {
             return Err(invalid(format!("the event of stream {stream} has no id")));
         }
-        if !is_system || !names::OF_SYSTEM.contains(&category_of(stream)) {
-            names::check_new("stream", stream)?;
+        if !check_stream(stream)? {
             names::check_new("event type", &event.event_type)?;
         }
-        names::check_system("stream", stream)?;
         if event.event_type == DROPPED_TYPE {
             return Err(invalid(format!("stream {stream}: {DROPPED_TYPE} is no type of an event")));
         }
@@ -449,6 +446,13 @@ enum Found {
     Nothing,
     /// Something else.
     Other,
+}
+
+/// Checks the name of a stream; returns whether it is one of the store's or the server's own.
+fn check_stream(stream: &str) -> Result<bool, Invalid> {
+    let is_system = names::OF_SYSTEM.contains(&category_of(stream));
+    let check = if is_system { names::check_system } else { names::check_new };
+    check("stream", stream).map(|()| is_system)
 }
 
 fn invalid(message: String) -> Invalid {

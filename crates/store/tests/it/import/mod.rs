@@ -84,6 +84,19 @@ fn a_newer_export_goes_on_where_the_first_one_ended() {
 }
 
 #[test]
+fn the_end_of_a_stream_is_checked_like_an_event() {
+    for (position, stream, version, code) in [
+        (0, "a-1", 0, "import_invalid"),
+        (2, "a-1", 2, "import_invalid"),
+        (2, "$other-1", 0, "name_reserved"),
+        (2, "", 0, "name_invalid"),
+    ] {
+        let lines = [Line::Event(line(1, "a-1", 0)), Line::End(position, stream.into(), version)];
+        assert_eq!(refused(&FakeDisk::new(), &lines).0, code, "{position} {stream} {version}");
+    }
+}
+
+#[test]
 fn what_belongs_to_the_other_store_is_left_out_and_counted() {
     let disk = FakeDisk::new();
     let system = |position, stream: &str| {
