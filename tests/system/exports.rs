@@ -126,6 +126,14 @@ fn a_server_takes_an_import_without_holes() {
     let holes = refused("stream:b-1", &second);
     assert!(has_code(&holes, "import_needs_files") && holes.contains("--data"), "{holes}");
     stdout(&served, &["--server", &url, "append", "b-1", "Other", "1"]);
+    let end = |stream: &str| {
+        let end = format!("{{\"position\":9,\"stream\":\"{stream}\",\"last_version\":3}}\n");
+        std::fs::write(&file, end).unwrap();
+        run(&served, &["--server", &url, "import", file.to_str().unwrap()])
+    };
+    assert!(end("leftfold.reactor-x").status.success());
+    let holes = String::from_utf8(end("e-1").stderr).unwrap();
+    assert!(has_code(&holes, "import_needs_files") && holes.contains("up to 3"), "{holes}");
     let conflict = refused("stream:b-1", &|text| text);
     assert!(has_code(&conflict, "import_conflict"), "{conflict}");
 }
@@ -143,6 +151,11 @@ fn a_line_that_can_not_be_imported_is_named_and_what_came_before_is_there() {
         ("{".to_owned(), "data_invalid", "EOF"),
         (r#"{"stream":"a-1","type":"T"}"#.to_owned(), "data_invalid", "a position"),
         (line(3, 2).replace("2026-03-01T", "2026-03-41T"), "time_invalid", "not a time"),
+        (
+            line(3, 2).replace("\"commit_time\":\"2026", "\"commit_time\":\"x"),
+            "time_invalid",
+            "x-03",
+        ),
         (line(3, 2).replace("2026-03-01T", "2025-03-01T"), "import_invalid", "commit time"),
         (line(3, 1), "import_invalid", "version 1 of stream a-1"),
         (line(2, 1), "import_invalid", "position 2"),

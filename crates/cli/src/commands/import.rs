@@ -51,7 +51,7 @@ impl Target {
             }
             (Target::Remote(remote), Line::Event(event)) => remote.add(*event),
             (Target::Remote(_), Line::End { stream, last_version, .. }) => {
-                Err(remote::missing(&stream, &format!("the last ones up to {last_version}")).into())
+                remote::end_stream(&stream, last_version)
             }
         }
     }

@@ -241,7 +241,7 @@ pub(crate) fn parse_event(line: &[u8], stream: Option<&str>) -> Result<EventLine
     let place = Place {
         position: line.position,
         version: line.version,
-        commit_time: line.commit_time.and_then(|time| time.parse().ok()),
+        commit_time: line.commit_time.map(|time| time.parse()).transpose()?,
         event_time_given: line.event_time_given,
     };
     let tags = line.tags.iter().map(|tag| {

@@ -155,8 +155,16 @@ fn after(last: Option<u64>) -> u64 {
     last.map_or(0, |last| last + 1)
 }
 
+/// Refuses the end of a stream whose last events are missing, unless the stream is left out.
+pub(super) fn end_stream(stream: &str, last_version: u64) -> Result<(), AppendError> {
+    match left_out(stream) {
+        Some(_) => Ok(()),
+        None => Err(missing(stream, &format!("the last ones, up to {last_version}")).into()),
+    }
+}
+
 /// Returns the error for versions of a stream that are not in the file.
-pub(super) fn missing(stream: &str, versions: &str) -> Invalid {
+fn missing(stream: &str, versions: &str) -> Invalid {
     let message = format!(
         "stream {stream}: versions are missing ({versions}), and appends over a network can leave none \
          out; import into a directory with --data"
