@@ -173,7 +173,7 @@ fn says_what_to_do_about_what_went_wrong() {
     let words = stderr(dir.path(), &["ingest", "none.xml", "--map", "camt.053"]);
     assert!(words.contains("none.xml"), "{words}");
     let words = stderr(dir.path(), &["ingest", "none.xml", "--map", "other"]);
-    assert!(words.contains("neither a built-in mapping (camt.053) nor a file"), "{words}");
+    assert!(words.contains("neither a built-in mapping (camt.052, camt.053"), "{words}");
 }
 
 /// One process holds the store and prints what comes; a second one is turned away, clearly.

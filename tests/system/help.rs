@@ -60,7 +60,7 @@ fn options_that_do_not_apply_are_refused() {
             &["restore", "--from", "x", "--packing", "off"][..],
             "--packing does not apply to the command restore",
         ),
-        (&["verify", "--as", "ann"], "--as does not apply to the command verify"),
+        (&["repair", "--as", "ann"], "--as does not apply to the command repair"),
         (&["demo", "--server", "x"], "does not apply to the command demo"),
         (
             &["read", "--server", "http://127.0.0.1:1", "--packing", "off"],
@@ -70,7 +70,7 @@ fn options_that_do_not_apply_are_refused() {
         let refused = usage_error(dir.path(), args);
         assert!(refused.contains(words), "{args:?}: {refused}");
     }
-    let refused = stderr(dir.path(), &["verify", "--server", "http://127.0.0.1:1"]);
+    let refused = stderr(dir.path(), &["repair", "--server", "http://127.0.0.1:1"]);
     assert!(refused.starts_with("error[not_over_network]"), "{refused}");
 }
 

@@ -19,15 +19,18 @@ use crate::pipeline::{ambiguous, shown};
 use crate::plan::Kinds;
 use crate::reason::{Doubt, Warning};
 
-/// The tag by which the records of a kind are found.
+/// The tag by which the records of a kind are found. Each value has the records of many kinds, since a value
+/// of its own for each record would take more memory than the rest of its index.
 pub(crate) const TAG: &str = "record";
+/// The length of its value: one of 4,096.
+const TAG_LENGTH: usize = 3;
 /// The most records of a statement that wait for its end.
 const MAX_WAITING: usize = 10_000;
 
-/// Returns the value of the tag: the start of the kind. What is found is compared with the whole.
+/// Returns the value of the tag: the start of the kind. What is found is compared by the whole.
 pub(crate) fn tag_of(kind: Uuid) -> String {
     let mut text = kind.simple().to_string();
-    text.truncate(16);
+    text.truncate(TAG_LENGTH);
     text
 }
 
@@ -76,15 +79,17 @@ pub(crate) async fn lookup(
     drafts: &[Draft],
     at_least: Option<Cursor>,
 ) -> Result<StoredRecords, AppendError> {
-    /// Values of one query, far below its limits.
-    const VALUES: usize = 500;
-    let kinds: HashSet<_> =
-        drafts.iter().filter_map(|draft| draft.occurrence.as_ref()).map(|o| o.kind).collect();
-    let kinds: Vec<_> = kinds.into_iter().collect();
+    /// Kinds of one query, far below its limits.
+    const KINDS: usize = 500;
+    let kinds: HashSet<_> = drafts
+        .iter()
+        .filter_map(|draft| Some((draft.stream.as_str(), draft.occurrence.as_ref()?.kind)))
+        .collect();
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_unstable();
     let (mut events, mut corrections) = (Vec::new(), HashMap::<Uuid, Vec<Recorded>>::new());
-    for kinds in kinds.chunks(VALUES) {
-        let values = kinds.iter().map(|kind| Value::Exactly(format!("{TAG}={}", tag_of(*kind))));
-        let query = Query::Is(Field::Tag, values.collect());
+    for kinds in kinds.chunks(KINDS) {
+        let query = query_of(kinds);
         let mut read = Read::forward(query.clone());
         read.at_least.clone_from(&at_least);
         loop {
@@ -103,17 +108,18 @@ pub(crate) async fn lookup(
             read = Read::forward(query.clone()).after(page.cursor);
         }
     }
-    let by_tag: HashMap<_, _> = kinds.iter().map(|kind| (tag_of(*kind), *kind)).collect();
+    let mut by_tag = HashMap::<_, Vec<_>>::new();
+    for (stream, kind) in kinds {
+        by_tag.entry((stream, tag_of(kind))).or_default().push(kind);
+    }
     let mut origins = HashSet::<Arc<Origin>>::new();
     let mut stored = StoredRecords::new();
     for (event, metadata) in events {
-        let Some(kind) = event.tags().find(|tag| tag.0 == TAG).and_then(|tag| by_tag.get(tag.1))
-        else {
-            continue;
-        };
-        if event.id() != Occurrence::id(*kind, metadata.number) {
-            continue;
-        }
+        let tag = event.tags().find(|tag| tag.0 == TAG).map(|tag| tag.1.to_owned());
+        let place = (event.stream(), tag.unwrap_or_default());
+        let kinds = by_tag.get(&place);
+        let is_of = |kind: &&Uuid| event.id() == Occurrence::id(**kind, metadata.number);
+        let Some(kind) = kinds.into_iter().flatten().find(is_of).copied() else { continue };
         let origin = Arc::new(metadata.statement);
         let origin = match origins.get(&origin) {
             Some(known) => known.clone(),
@@ -129,10 +135,21 @@ pub(crate) async fn lookup(
             origin,
             event,
         };
-        stored.entry((record.event.stream().to_owned(), *kind)).or_default().push(record);
+        stored.entry((record.event.stream().to_owned(), kind)).or_default().push(record);
     }
     stored.values_mut().for_each(|records| records.sort_by_key(|record| record.ordinal));
     Ok(stored)
+}
+
+/// Returns the query for the records of streams that may be of these kinds; they are sorted by stream.
+fn query_of(kinds: &[(&str, Uuid)]) -> Query {
+    let of_stream = |kinds: &[(&str, Uuid)]| {
+        let stream = kinds.first().map_or("", |(stream, _)| *stream);
+        let values =
+            kinds.iter().map(|(_, kind)| Value::Exactly(format!("{TAG}={}", tag_of(*kind))));
+        Query::stream(stream).and(Query::Is(Field::Tag, values.collect()))
+    };
+    Query::Or(kinds.chunk_by(|one, next| one.0 == next.0).map(of_stream).collect())
 }
 
 fn as_append_error(error: ReadError) -> AppendError {

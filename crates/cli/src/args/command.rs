@@ -42,7 +42,7 @@ fn check_options(matches: &ArgMatches) -> Result<(), String> {
     let command = matches.subcommand_name().unwrap_or_default();
     // A command that works on files says why it has no --server.
     let is_unclear = |id: &str| is_given(id) && id != "server";
-    let has_files = ["verify", "repair", "restore"].contains(&command);
+    let has_files = ["repair", "restore"].contains(&command);
     let found = match has_files {
         true => help::inapplicable(command, is_unclear),
         false => help::inapplicable(command, is_given),

@@ -31,9 +31,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Options of all commands that do not apply to a command: they are not in its help.
-const INAPPLICABLE: [(&[&str], &[&str]); 5] = [
+const INAPPLICABLE: [(&[&str], &[&str]); 4] = [
     (&["demo", "cert", "completions"], &["data", "packing", "server", "ca", "asking"]),
-    (&["verify"], &["server", "ca", "asking"]),
     (&["repair", "restore"], &["packing", "server", "ca", "asking"]),
     (&["serve", "config"], &["server", "ca", "asking"]),
     (&["user", "group", "token", "grant"], &["packing"]),
