@@ -20,18 +20,26 @@ pub const ACCESS: &str = "$access";
 /// The category of audit streams. Unlike other system streams, they fall under retention rules.
 pub const AUDIT: &str = "$audit";
 
-/// The categories of streams in which reactors keep their progress and parked events.
-pub const OF_REACTORS: [&str; 3] = ["leftfold.reactor", "leftfold.control", "leftfold.parked"];
+/// The category of the streams in which reactors keep their progress.
+pub const REACTORS: &str = "leftfold.reactor";
+/// The category of the streams in which operators ask reactors for something.
+pub const CONTROL: &str = "leftfold.control";
+/// The category of the streams with parked events.
+pub const PARKED: &str = "leftfold.parked";
+/// The category of the streams that say which files were ingested.
+pub const INGESTED: &str = "leftfold.ingest";
+/// The categories of bookkeeping that is not the store's own.
+pub const OF_LEFTFOLD: [&str; 4] = [REACTORS, CONTROL, PARKED, INGESTED];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 7] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];
 
-/// Whether a stream is bookkeeping: one of the store's own, or of reactors. Queries hide its events unless
+/// Whether a stream is bookkeeping: one of the store's own, of reactors, or of ingests. Queries hide its events unless
 /// they ask for them: see [`Query::shows`](crate::Query::shows).
 pub fn is_bookkeeping(stream: &str) -> bool {
     match stream.as_bytes().first() {
         Some(b'$') => true,
-        Some(b'l') => OF_REACTORS.contains(&category_of(stream)),
+        Some(b'l') => OF_LEFTFOLD.contains(&category_of(stream)),
         _ => false,
     }
 }

@@ -1,9 +1,10 @@
 //! Ingests a whole file: one thread reads it, another appends its records.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use leftfold_api::{AppendError, EventStore};
+use sha2::{Digest, Sha256};
 
 use crate::item::{Item, ReadError, ReadSummary, Reject};
 use crate::mapping::Mapping;
@@ -32,6 +33,45 @@ pub struct IngestSummary {
     pub tally: Tally,
     /// Counts of what the reader found.
     pub read: ReadSummary,
+    /// The SHA-256 of the bytes that were read.
+    pub sha256: [u8; 32],
+}
+
+impl IngestSummary {
+    /// Returns the number of statements whose balances hold, do not hold, and could not be checked. A balance
+    /// of which a record was refused proves nothing.
+    pub fn balances(&self) -> [u64; 3] {
+        let (read, broken) = (&self.read, self.tally.balances_broken.min(self.read.balances_held));
+        [read.balances_held - broken, read.balances_mismatched, read.balances_unchecked + broken]
+    }
+}
+
+/// Computes the digest of what passes through.
+struct Digested<R> {
+    input: R,
+    digest: Sha256,
+}
+
+impl<R: BufRead> Read for Digested<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.digest.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Digested<R> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        // What was filled is still there, so this reads nothing.
+        if let Ok(filled) = self.input.fill_buf() {
+            self.digest.update(filled.get(..count).unwrap_or_default());
+        }
+        self.input.consume(count);
+    }
 }
 
 /// Receives rejects and progress while a file is ingested.
@@ -102,7 +142,8 @@ pub fn ingest<S: EventStore>(
         // The receiver is dropped by now, so a reader that still sends fails and stops.
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let tally = appended?;
-        Ok(IngestSummary { tally, read: read.map_err(IngestError::Input)? })
+        let (read, sha256) = read.map_err(IngestError::Input)?;
+        Ok(IngestSummary { tally, read, sha256 })
     })
 }
 
@@ -121,9 +162,10 @@ fn read_in_groups(
     source: Source<'_>,
     input: impl BufRead,
     sender: &SyncSender<Vec<Item>>,
-) -> std::io::Result<ReadSummary> {
+) -> std::io::Result<(ReadSummary, [u8; 32])> {
+    let mut input = Digested { input, digest: Sha256::new() };
     let mut group = Vec::with_capacity(GROUP);
-    let done = read(mapping, input, &mut |item| {
+    let done = read(mapping, &mut input, &mut |item| {
         let is_empty =
             matches!(&item, Item::Reject(reject) if reject.reason == Reason::NothingFound);
         if is_empty && source.may_be_empty {
@@ -140,9 +182,9 @@ fn read_in_groups(
         Ok(summary) => {
             // If the receiver is gone, the appending thread reports its own error.
             _ = sender.send(group);
-            Ok(summary)
+            Ok((summary, input.digest.finalize().into()))
         }
         Err(ReadError::Io(error)) => Err(error),
-        Err(ReadError::Sink(ReceiverGone)) => Ok(ReadSummary::default()),
+        Err(ReadError::Sink(ReceiverGone)) => Ok((ReadSummary::default(), [0; 32])),
     }
 }

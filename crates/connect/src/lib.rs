@@ -6,6 +6,7 @@ mod csv;
 mod ingest;
 mod input;
 mod item;
+mod ledger;
 mod mapping;
 mod ndjson;
 mod origin;
@@ -25,6 +26,7 @@ pub use item::{
     CUT_MARK, Draft, GroupEnd, Item, MAX_SHOWN_BYTES, Occurrence, ReadError, ReadSummary,
     RecordText, Reject,
 };
+pub use ledger::LedgerEntry;
 pub use mapping::{Mapping, MappingError};
 pub use origin::{Origin, Relation};
 pub use pipeline::Tally;

@@ -1,10 +1,10 @@
 //! Which queries show bookkeeping: the events of the store's own streams and of reactors.
 
 use super::{Field, Query, Value};
-use crate::names::{OF_REACTORS, SYSTEM, category_of, is_bookkeeping};
+use crate::names::{OF_LEFTFOLD, SYSTEM, category_of, is_bookkeeping};
 
-/// How the types of events of reactors begin.
-const TYPE_OF_REACTOR: &str = "leftfold.";
+/// How the types of events of bookkeeping begin that is not the store's own.
+const TYPE_OF_LEFTFOLD: &str = "leftfold.";
 
 impl Query {
     /// Whether the query shows the events of a stream that it matches. It hides bookkeeping unless it says
@@ -94,9 +94,9 @@ impl Query {
 /// Returns the query for all events that are not bookkeeping.
 fn no_bookkeeping() -> Query {
     let store = Query::Is(Field::Stream, vec![Value::Prefix(SYSTEM.to_string())]);
-    let reactors = OF_REACTORS.map(|category| Value::Exactly(category.to_owned()));
-    let reactors = Query::Is(Field::Category, reactors.to_vec());
-    Query::Not(Box::new(Query::Or(vec![store, reactors])))
+    let others = OF_LEFTFOLD.map(|category| Value::Exactly(category.to_owned()));
+    let others = Query::Is(Field::Category, others.to_vec());
+    Query::Not(Box::new(Query::Or(vec![store, others])))
 }
 
 /// Whether a value is or begins the name of a stream, a category or a type of bookkeeping.
@@ -104,9 +104,9 @@ fn names_bookkeeping(field: Field, value: &Value) -> bool {
     let (Value::Exactly(text) | Value::Prefix(text)) = value;
     match field {
         Field::Stream | Field::Category => {
-            text.starts_with(SYSTEM) || OF_REACTORS.contains(&category_of(text))
+            text.starts_with(SYSTEM) || OF_LEFTFOLD.contains(&category_of(text))
         }
-        Field::Type => text.starts_with(SYSTEM) || text.starts_with(TYPE_OF_REACTOR),
+        Field::Type => text.starts_with(SYSTEM) || text.starts_with(TYPE_OF_LEFTFOLD),
         Field::Correlation | Field::Tag => false,
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         for (written, stored, read) in [
             (
                 "*",
-                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked)",
+                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest)",
                 "*",
             ),
             ("system:true", "*", "system:true"),

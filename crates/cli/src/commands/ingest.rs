@@ -89,7 +89,7 @@ pub(crate) fn ingest_all(
     let (mut sum, mut complete) = (Tally::default(), true);
     for file in files {
         let name = file.display().to_string();
-        let IngestSummary { tally, read } =
+        let IngestSummary { tally, read, .. } =
             ingest_one(store, mapping, file, rejects).with_context(|| name.clone())?;
         sum.ingested += tally.ingested;
         sum.repeated += tally.repeated;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use leftfold_api::{Query, Read};
-use leftfold_connect::{IngestObserver, IngestSummary, Mapping, Reject, Tally, ingest, sample};
+use leftfold_connect::{
+    IngestObserver, IngestSummary, LedgerEntry, Mapping, Reject, Tally, ingest, sample,
+};
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
 use leftfold_store::{Embedded, Options};
@@ -44,7 +46,7 @@ fn rows(store: &Embedded, rows: &[String]) -> (Tally, Vec<Reject>) {
     let text = format!("stream,n,what,day\n{}", rows.concat());
     let mut rejects = Rejects::default();
     let mapping = Mapping::parse(ROWS).unwrap();
-    let IngestSummary { tally, read } =
+    let IngestSummary { tally, read, .. } =
         ingest(store, &mapping, source("rows.csv"), text.as_bytes(), &mut rejects).unwrap();
     assert!(read.complete);
     (tally, rejects.0)
@@ -157,4 +159,40 @@ fn a_night_of_statements_is_ingested_as_generated() {
     assert_eq!(sum.repeated, night.duplicates);
     assert_eq!(sum.rejected, night.malformed + night.duplicate_malformed);
     assert_eq!(contents(&store).len() as u64, night.good);
+}
+
+#[test]
+fn the_ledger_says_what_came_in() {
+    let store = store();
+    let mapping = Mapping::parse(ROWS).unwrap();
+    let text = format!("stream,n,what,day\n{}{}", row("a", 1, "x"), row("b", 2, "y"));
+    for name in ["monday.csv", "tuesday.csv"] {
+        let mut rejects = Rejects::default();
+        let done = ingest(&store, &mapping, source(name), text.as_bytes(), &mut rejects).unwrap();
+        let entry = LedgerEntry::new(name, &mapping, &done);
+        pollster::block_on(entry.write(&store)).unwrap();
+    }
+    assert_eq!(contents(&store).len(), 2, "the ledger is bookkeeping");
+    for query in [LedgerEntry::query(None), LedgerEntry::query(Some("rows"))] {
+        let page = store.blocking().read(Read::forward(query)).unwrap();
+        let entries: Vec<_> = page.events.iter().filter_map(LedgerEntry::of_recorded).collect();
+        let told = |entry: &LedgerEntry| (entry.file.clone(), entry.ingested, entry.repeated);
+        assert_eq!(told(&entries[0]), ("monday.csv".to_owned(), 2, 0));
+        assert_eq!(told(&entries[1]), ("tuesday.csv".to_owned(), 0, 2));
+        assert_eq!(entries[0].bytes, text.len() as u64);
+        // echo -ne 'stream,n,what,day\na,1,x,2026-01-31\nb,2,y,2026-01-31\n' | sha256sum
+        assert_eq!(
+            entries[0].sha256,
+            "9864b4889c5733819a9dd2f03ccd4c22a7a1f1ad8380776fe327d610dbf53cb9"
+        );
+        assert_eq!(entries[0].sha256, entries[1].sha256);
+    }
+    assert!(
+        store
+            .blocking()
+            .read(Read::forward(LedgerEntry::query(Some("no"))))
+            .unwrap()
+            .events
+            .is_empty()
+    );
 }

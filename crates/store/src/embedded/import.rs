@@ -226,11 +226,10 @@ impl Import {
     /// Returns the category of a stream whose events are left out.
     fn is_left_out(&self, stream: &str) -> Option<&'static str> {
         let category = category_of(stream);
-        let mut known = names::OF_SYSTEM.into_iter().chain(names::OF_REACTORS);
+        let mut known = names::OF_SYSTEM.into_iter().chain(names::OF_LEFTFOLD);
         let category = known.find(|known| *known == category)?;
-        let [of_reactors, of_control, _] = names::OF_REACTORS;
         // Progress is a position in the other store, and a deleted checkpoint belongs to that store.
-        let never = [names::CHECKPOINTS, names::LOST, of_reactors, of_control];
+        let never = [names::CHECKPOINTS, names::LOST, names::REACTORS, names::CONTROL];
         let is_merging = !self.report.keeps_commit_times;
         let is_left_out =
             never.contains(&category) || is_merging && category.starts_with(names::SYSTEM);

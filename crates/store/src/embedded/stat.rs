@@ -26,7 +26,7 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
     let (header, segments) = (core.log.header(), core.log.segments());
     let files = core.log.other_files();
     let (index, mut bookkeeping) = (core.index.set.load(), Bookkeeping::default());
-    for category in names::OF_SYSTEM.iter().chain(&names::OF_REACTORS) {
+    for category in names::OF_SYSTEM.iter().chain(&names::OF_LEFTFOLD) {
         bookkeeping.events += index.count(&core.keys.of(Field::Category, category), head)?;
         bookkeeping.streams += index.count(&core.keys.starts_in(category), head)?;
     }

@@ -96,8 +96,7 @@ impl Remote {
 /// Returns the category of a stream that only an import into a directory has, or none.
 fn left_out(stream: &str) -> Option<&'static str> {
     let category = names::category_of(stream);
-    let [of_reactors, of_control, _] = names::OF_REACTORS;
-    let known = names::OF_SYSTEM.into_iter().chain([of_reactors, of_control]);
+    let known = names::OF_SYSTEM.into_iter().chain([names::REACTORS, names::CONTROL]);
     known.into_iter().find(|known| *known == category)
 }
 
