@@ -12,7 +12,7 @@ pub enum Reason {
     /// The rest of the file cannot be read: not well-formed, cut short, or in an unknown encoding.
     /// Records before this point were delivered.
     MalformedInput,
-    /// The CSV or NDJSON line cannot be parsed: wrong number of columns, not JSON, not text.
+    /// The record cannot be parsed: wrong number of columns, not JSON, not UTF-8.
     MalformedRecord,
     /// The record is longer than the mapping's `max_record_bytes`.
     RecordTooLarge,

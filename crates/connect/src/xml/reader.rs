@@ -121,7 +121,7 @@ impl<R: Read> Reader<'_, R> {
             }
         }
         if node != NOWHERE {
-            self.enter(node, attributes)?;
+            self.enter(node, attributes);
         }
         self.too_deep |= self.record.is_some() && self.path.len() >= MAX_DEPTH;
         if empty {
@@ -148,8 +148,8 @@ impl<R: Read> Reader<'_, R> {
     }
 
     /// Enters `node`: begins its record, part or balance, and reads its attributes.
-    fn enter<E>(&mut self, node: u32, tag: Span) -> Result<(), Halt<E>> {
-        let Some(node) = self.plan.node(node) else { return Ok(()) };
+    fn enter(&mut self, node: u32, tag: Span) {
+        let Some(node) = self.plan.node(node) else { return };
         match node.role {
             Role::None => {}
             Role::Record => {
@@ -161,19 +161,17 @@ impl<R: Read> Reader<'_, R> {
             Role::Balance => self.slots.reset(Scope::Balance),
         }
         if node.attributes.is_empty() || self.tokens.window.is_lost() {
-            return Ok(());
+            return;
         }
         let (bytes, slots) = (self.tokens.window.pinned(), &mut self.slots);
-        let mut added = Ok(());
         attributes(bytes, tag, |name, value| {
             for (wanted, slot) in &node.attributes {
-                if **wanted == *name && added.is_ok() {
-                    added = slots.add(*slot, bytes, value, Piece::Text);
+                if **wanted == *name {
+                    slots.add(*slot, bytes, value, Piece::Text);
                     slots.close(*slot);
                 }
             }
         });
-        self.checked(added)
     }
 
     fn text<E>(&mut self, span: Span, piece: Piece) -> Result<(), Halt<E>> {
@@ -188,18 +186,10 @@ impl<R: Read> Reader<'_, R> {
             && !self.tokens.window.is_lost()
         {
             for slot in &node.slots {
-                let added = self.slots.add(*slot, self.tokens.window.pinned(), span, piece);
-                self.checked(added)?;
+                self.slots.add(*slot, self.tokens.window.pinned(), span, piece);
             }
         }
         Ok(())
-    }
-
-    fn checked<E>(&mut self, added: Result<(), std::str::Utf8Error>) -> Result<(), Halt<E>> {
-        match added {
-            Ok(()) => Ok(()),
-            Err(error) => self.malformed(format!("The text is not UTF-8: {error}.")),
-        }
     }
 
     fn end<E>(&mut self, out: &mut Output<'_, E>) -> Result<(), Halt<E>> {
@@ -253,12 +243,22 @@ impl<R: Read> Reader<'_, R> {
         match std::str::from_utf8(window.pinned()) {
             Ok(text) => self.emitter.record(line, text, &self.slots, out),
             Err(error) => {
-                let message =
-                    format!("The record that begins in line {line} is not UTF-8: {error}.");
-                self.malformed(message)
+                let problem = not_utf_8(window.pinned(), line, error);
+                self.emitter.refuse(line, problem, &window.head(), out)
             }
         }
     }
+}
+
+/// Returns the problem of a record with a bad byte; `line` is the record's first.
+fn not_utf_8(bytes: &[u8], line: u64, error: std::str::Utf8Error) -> Problem {
+    let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let line = line + memchr::memchr_iter(b'\n', before).count() as u64;
+    let message = format!(
+        "The record holds bytes that are not UTF-8, in line {line}: {error}. Declare the file's \
+         encoding in its first line, or repair the bytes."
+    );
+    Problem::new(Reason::MalformedRecord, message)
 }
 
 fn too_deep() -> Problem {

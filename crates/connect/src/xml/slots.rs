@@ -39,8 +39,18 @@ struct Slot {
     span: Span,
     /// The element has ended; further elements are ignored or joined.
     closed: bool,
-    /// The value is the name of an entity that cannot be replaced.
-    bad: bool,
+    fault: Fault,
+}
+
+/// Why a slot has no readable value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Fault {
+    #[default]
+    None,
+    /// The stored text is the name of an entity that cannot be replaced.
+    Entity,
+    /// The text is not UTF-8.
+    Bytes,
 }
 
 pub(crate) struct Slots<'m> {
@@ -118,27 +128,38 @@ impl<'m> Slots<'m> {
 
     /// Adds a piece of an element's text; `bytes` are the pinned bytes.
     ///
-    /// Fails if the text is not UTF-8.
-    pub(crate) fn add(
-        &mut self,
-        at: u32,
-        bytes: &[u8],
-        span: Span,
-        piece: Piece,
-    ) -> Result<(), std::str::Utf8Error> {
+    /// A text that is not UTF-8 spoils the value: records that use it are refused.
+    pub(crate) fn add(&mut self, at: u32, bytes: &[u8], span: Span, piece: Piece) {
         let at = at as usize;
         let slot = self.slots[at];
-        let ignored = slot.bad || (slot.closed && self.plan.joins[at].is_none());
+        let faulty = slot.fault != Fault::None;
+        let ignored = faulty || (slot.closed && self.plan.joins[at].is_none());
         let begins = slot.storage == Storage::Absent || slot.closed;
         if ignored || (begins && span.of(bytes).iter().all(|byte| is_space(*byte))) {
-            return Ok(());
+            return;
         }
         let in_record = matches!(self.plan.scopes[at], Scope::Record | Scope::Part);
         if in_record && slot.storage == Storage::Absent {
             self.slots[at].storage = Storage::Record(piece);
             self.slots[at].span = span;
-            return Ok(());
+            return;
         }
+        if self.add_text(at, bytes, span, piece).is_err() {
+            let slot = &mut self.slots[at];
+            (slot.storage, slot.fault) = (Storage::Built, Fault::Bytes);
+            self.built[at].clear();
+        }
+    }
+
+    /// Adds a piece to the slot's own string.
+    fn add_text(
+        &mut self,
+        at: usize,
+        bytes: &[u8],
+        span: Span,
+        piece: Piece,
+    ) -> Result<(), std::str::Utf8Error> {
+        let slot = self.slots[at];
         if let Storage::Record(first) = slot.storage {
             self.append(at, std::str::from_utf8(slot.span.of(bytes))?, first);
         }
@@ -163,7 +184,7 @@ impl<'m> Slots<'m> {
         match read(text, piece) {
             Ok(text) => self.built[at].push_str(&text),
             Err(UnknownEntity(name)) => {
-                slot.bad = true;
+                slot.fault = Fault::Entity;
                 self.built[at] = name;
             }
         }
@@ -185,6 +206,11 @@ impl<'m> Slots<'m> {
             }
             _ => &self.slots[at],
         };
+        if slot.fault == Fault::Bytes {
+            let message = "A value that the record needs is not UTF-8; declare the file's encoding \
+                           in its first line, or repair the bytes.";
+            return Err(Problem::new(Reason::MalformedRecord, message));
+        }
         let cut = |text: &'a str| text.get(slot.span.start as usize..slot.span.end as usize);
         let text = match slot.storage {
             Storage::Absent => return Ok(None),
@@ -195,7 +221,7 @@ impl<'m> Slots<'m> {
             }
         };
         match text {
-            Ok(name) if slot.bad => Err(unknown_entity(&name)),
+            Ok(name) if slot.fault == Fault::Entity => Err(unknown_entity(&name)),
             Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
             Err(UnknownEntity(name)) => Err(unknown_entity(&name)),
         }

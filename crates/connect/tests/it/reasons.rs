@@ -142,12 +142,25 @@ fn a_file_that_cannot_be_read_further_is_one_reject_and_incomplete() {
 }
 
 #[test]
-fn invalid_utf_8_stops_the_reader() {
-    let mapping = Mapping::parse(XML).unwrap();
-    let text = row("<name>??</name>").replace("??", "\u{1}\u{2}");
-    let bytes: Vec<u8> = text.bytes().map(|byte| if byte < 3 { 0xff } else { byte }).collect();
-    let outcome = ingest(&mapping, &[b"<list>", &*bytes, b"</list>"].concat());
-    assert_eq!(outcome.codes(), ["malformed_input"]);
+fn a_bad_byte_costs_its_record_and_no_other() {
+    let file = include_bytes!("../fixtures/bad-byte.xml");
+    let outcome = ingest(&Mapping::builtin("camt.053").unwrap(), file);
+    assert_eq!(outcome.codes(), ["malformed_record"]);
+    let reject = &outcome.rejects[0];
+    assert_eq!((reject.line, outcome.drafts.len(), outcome.summary.complete), (6, 3, true));
+    assert!(reject.message.contains("not UTF-8, in line 6"), "{}", reject.message);
+    assert!(reject.record.contains("caf\u{fffd}"), "{}", reject.record);
+}
+
+#[test]
+fn a_bad_byte_outside_of_records_costs_those_that_need_it() {
+    let mapping = XML.replace("id = { path = \"id\"", "id = { path = \"group:@name\"");
+    let mapping = Mapping::parse(&mapping).unwrap();
+    let row = row("");
+    let good = format!("<list name='b'>{row}</list></file>");
+    let file = [b"<file><list name='\xff'>\n", row.as_bytes(), b"</list>", good.as_bytes()];
+    let outcome = ingest(&mapping, &file.concat());
+    assert_eq!((outcome.codes(), outcome.drafts.len()), (vec!["malformed_record"], 1));
     assert!(outcome.rejects[0].message.contains("not UTF-8"));
 }
 
