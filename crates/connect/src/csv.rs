@@ -1,7 +1,8 @@
 //! Reads CSV in constant memory, record by record.
 //!
 //! csv-core parses the fields; the window bounds the record and keeps its text. A quoted field may
-//! hold line breaks, so an unclosed quote swallows the following lines, up to the limit.
+//! hold line breaks, so an unclosed quote swallows the following lines, up to the limit. A file that
+//! was cut is noticed if its last record ends within quotes, or lacks columns and a line break.
 
 use crate::assemble::{Assembler, Lookup};
 use crate::input::{Fill, Window};
@@ -37,6 +38,11 @@ pub(crate) fn read<R: Read, E>(
     while records.next()? {
         index += 1;
         let line = records.line();
+        if let Some(message) = records.cut(columns.len()) {
+            let problem = Problem::new(Reason::MalformedInput, message);
+            out.reject(line, problem, shown(&records.raw()))?;
+            return Err(Halt::Reported);
+        }
         let draft = records.fields(columns.len()).and_then(|fields| {
             assembler.check(index, None, &Row { fields, binding: &binding })?;
             assembler.draft(line, &records.raw())
@@ -83,6 +89,17 @@ struct Records<R> {
     fields: Vec<u8>,
     ends: Vec<usize>,
     too_many: bool,
+    end: End,
+}
+
+/// How the record ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    LineBreak,
+    /// With the file, without a line break.
+    File,
+    /// With the file, within quotes.
+    Quoted,
 }
 
 impl<R: Read> Records<R> {
@@ -93,6 +110,7 @@ impl<R: Read> Records<R> {
             fields: Vec::new(),
             ends: Vec::new(),
             too_many: false,
+            end: End::LineBreak,
         }
     }
 
@@ -103,12 +121,13 @@ impl<R: Read> Records<R> {
         }
         self.window.pin();
         self.too_many = false;
-        let (mut bytes, mut count, mut ended) = (0, 0, false);
+        self.end = End::LineBreak;
+        let (mut bytes, mut count) = (0, 0);
         loop {
-            if self.window.rest().is_empty() && !ended {
+            if self.window.rest().is_empty() && self.end == End::LineBreak {
                 match self.window.more()? {
                     Fill::More => {}
-                    Fill::End => ended = true,
+                    Fill::End => self.end = End::File,
                     Fill::Full => {
                         self.window.drop_record();
                         continue;
@@ -116,11 +135,13 @@ impl<R: Read> Records<R> {
                 }
             }
             self.make_room(&mut bytes, &mut count);
-            let (result, read, written, columns) = self.parser.read_record(
-                self.window.rest(),
-                &mut self.fields[bytes..],
-                &mut self.ends[count..],
-            );
+            // A line break that the file lacks ends its last record, unless that is within quotes.
+            let input = match self.end {
+                End::File => b"\n",
+                End::LineBreak | End::Quoted => self.window.rest(),
+            };
+            let (result, read, written, columns) =
+                self.parser.read_record(input, &mut self.fields[bytes..], &mut self.ends[count..]);
             self.window.advance(read);
             bytes += written;
             count += columns;
@@ -131,6 +152,7 @@ impl<R: Read> Records<R> {
                     return Ok(true);
                 }
                 ReadRecordResult::End => return Ok(false),
+                ReadRecordResult::InputEmpty if self.end == End::File => self.end = End::Quoted,
                 _ => {}
             }
         }
@@ -175,6 +197,23 @@ impl<R: Read> Records<R> {
 
     fn line(&mut self) -> u64 {
         self.window.line()
+    }
+
+    /// Returns the sentence about a record at which the file was cut, or `None`.
+    fn cut(&self, columns: usize) -> Option<String> {
+        match self.end {
+            End::Quoted => Some(
+                "The file ends within a quoted field that begins in this record, so it is cut \
+                 short or a quote is not closed; complete the file and ingest it again."
+                    .to_owned(),
+            ),
+            End::File if !self.window.is_too_large() && self.ends.len() < columns => Some(format!(
+                "The file is cut short: its last record has {} of {columns} columns and no line \
+                 break; complete the file and ingest it again.",
+                self.ends.len()
+            )),
+            End::File | End::LineBreak => None,
+        }
     }
 
     fn raw(&self) -> String {

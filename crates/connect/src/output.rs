@@ -11,7 +11,12 @@ use uuid::Uuid;
 pub(crate) enum Halt<E> {
     Io(io::Error),
     Sink(E),
-    Malformed { line: u64, message: String },
+    Malformed {
+        line: u64,
+        message: String,
+    },
+    /// The rest is malformed, and the last reject says so.
+    Reported,
 }
 
 impl<E> From<io::Error> for Halt<E> {
@@ -104,6 +109,7 @@ impl<'a, E> Output<'a, E> {
                 let problem = Problem::new(Reason::MalformedInput, message);
                 self.reject(line, problem, String::new())
             }
+            Err(Halt::Reported) => Ok(()),
             other => other.map(|()| self.summary.complete = true),
         };
         let ReadSummary { records, rejects, groups, .. } = self.summary;
@@ -126,6 +132,8 @@ impl<'a, E> Output<'a, E> {
             Err(Halt::Sink(error)) => Err(ReadError::Sink(error)),
             Err(Halt::Io(error)) => Err(ReadError::Io(error)),
             Err(Halt::Malformed { message, .. }) => Err(ReadError::Io(io::Error::other(message))),
+            // Handled above.
+            Err(Halt::Reported) => Ok(self.summary),
         }
     }
 }

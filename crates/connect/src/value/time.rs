@@ -41,8 +41,11 @@ impl Moment {
         }
         let clock = &rest[1..];
         let end = clock.find(['Z', '+', '-']).unwrap_or(clock.len());
-        let time = Some(parse_time(&clock[..end])?);
-        Some(Moment { date, time, offset: parse_offset(&clock[end..])? })
+        let (clock, offset) = (&clock[..end], parse_offset(&clock[end..])?);
+        if is_end_of_day(clock) {
+            return Some(Moment { date: date.tomorrow().ok()?, time: Some(Time::MIN), offset });
+        }
+        Some(Moment { date, time: Some(parse_time(clock)?), offset })
     }
 
     /// Parses a text with the mapping's `strptime` format.
@@ -124,6 +127,13 @@ fn parse_time(text: &str) -> Option<Time> {
     Time::new(hour as i8, minute as i8, second as i8, nanos).ok()
 }
 
+/// Returns whether a time is ISO 8601's 24:00, the first moment of the next day.
+fn is_end_of_day(text: &str) -> bool {
+    let zeros = |text: &str| text.bytes().all(|byte| matches!(byte, b'0' | b':' | b'.'));
+    text.strip_prefix("24")
+        .is_some_and(|rest| zeros(rest) && parse_time(&["00", rest].concat()).is_some())
+}
+
 /// Parses the offset at the end of a text; `None` if the text is not an offset.
 fn parse_offset(text: &str) -> Option<Option<Offset>> {
     let bytes = text.as_bytes();
@@ -169,6 +179,9 @@ mod tests {
             ("2024-01-31T10:20:30.1234567", "2024-01-31T09:20:30.123456Z"),
             ("2024-01-31T10:20:30Z", "2024-01-31T10:20:30Z"),
             ("2024-01-31 10:20:30+05:30", "2024-01-31T04:50:30Z"),
+            ("2024-01-31T24:00:00", "2024-01-31T23:00:00Z"),
+            ("2024-02-29T24:00Z", "2024-03-01T00:00:00Z"),
+            ("2024-12-31T24:00:00.000+01:00", "2024-12-31T23:00:00Z"),
             ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
             ("9999-12-31", "9999-12-30T23:00:00Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
@@ -197,7 +210,11 @@ mod tests {
             "20240131",
             "2024-01-31T",
             "2024-01-31T1",
-            "2024-01-31T24:00:00",
+            "2024-01-31T24:00:01",
+            "2024-01-31T24:01",
+            "2024-01-31T24",
+            "2024-01-31T25:00:00",
+            "9999-12-31T24:00:00",
             "2024-01-31T10:20:30.",
             "2024-01-31T10:20:30[Europe/Berlin]",
             "2024-01-31T10:20:30.1234567890",

@@ -80,6 +80,29 @@ fn csv_without_a_header_and_in_another_encoding() {
 }
 
 #[test]
+fn a_csv_file_that_was_cut_is_noticed() {
+    let good = "Day;Note;No;Total\n31.01.2024;a;1;1,50\n";
+    for (last, sentence) in [
+        ("31.01.2024;\"a;2;1,50\n", "within a quoted field"),
+        ("31.01.2024;a;2;\"1,5", "within a quoted field"),
+        ("31.01.2024;a", "has 2 of 4 columns and no line break"),
+    ] {
+        let outcome = csv(&format!("{good}{last}"));
+        assert_eq!((outcome.drafts.len(), outcome.codes()), (1, vec!["malformed_input"]));
+        assert!(!outcome.summary.complete);
+        let reject = &outcome.rejects[0];
+        assert!(reject.message.contains(sentence), "{}", reject.message);
+        assert_eq!((reject.line, &*reject.record), (3, last.trim_end()));
+    }
+    for last in ["31.01.2024;a;2;\"1,50\"", "31.01.2024;a;2;1,50", "31.01.2024;\"a\nb\";2;1,5\n"] {
+        let outcome = csv(&format!("{good}{last}"));
+        assert_eq!((outcome.drafts.len(), outcome.codes()), (2, vec![]), "{last}");
+        assert!(outcome.summary.complete);
+    }
+    assert_eq!(csv(&format!("{good}31.01.2024;a\n")).codes(), ["malformed_record"]);
+}
+
+#[test]
 fn a_huge_csv_record_is_refused_and_reading_goes_on() {
     let text = format!("Day;Note;No;Total\n;{};;\n31.01.2024;;1;1\n", "x".repeat(3_000_000));
     let outcome = csv(&text);
