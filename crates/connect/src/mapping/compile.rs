@@ -96,6 +96,7 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
     for (section, given, fits) in [
         ("xml", file.xml.is_some(), file.format == FormatName::Xml),
         ("csv", file.csv.is_some(), file.format == FormatName::Csv),
+        ("ndjson", file.ndjson.is_some(), file.format == FormatName::Ndjson),
         ("balance", file.balance.is_some(), file.format == FormatName::Xml),
     ] {
         if given && !fits {
@@ -106,10 +107,15 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
     match file.format {
         FormatName::Xml => xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan))),
         FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
-        FormatName::Ndjson => NdjsonPlan::compile(fields)
-            .map(Format::Ndjson)
-            .map_err(|(field, problem)| path_error(&field, problem)),
+        FormatName::Ndjson => ndjson_plan(file.ndjson.as_ref(), fields).map(Format::Ndjson),
     }
+}
+
+fn ndjson_plan(section: Option<&file::Ndjson>, fields: &[Field]) -> Result<NdjsonPlan> {
+    let plan = NdjsonPlan::compile(fields);
+    let mut plan = plan.map_err(|(field, problem)| path_error(&field, problem))?;
+    plan.array = section.and_then(|section| section.array);
+    Ok(plan)
 }
 
 fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<CsvPlan> {

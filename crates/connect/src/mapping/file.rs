@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) field: BTreeMap<String, Field>,
     pub(super) xml: Option<Xml>,
     pub(super) csv: Option<Csv>,
+    pub(super) ndjson: Option<Ndjson>,
     pub(super) balance: Option<Balance>,
     pub(super) statement: Option<Statement>,
 }
@@ -102,6 +103,12 @@ pub(super) struct Csv {
     #[serde(default = "double_quote")]
     pub(super) quote: char,
     pub(super) columns: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ndjson {
+    pub(super) array: Option<bool>,
 }
 
 fn comma() -> char {

@@ -5,6 +5,8 @@ use super::field::{Field, Source};
 /// The fields' JSON pointers as one tree.
 #[derive(Debug, Default)]
 pub(crate) struct NdjsonPlan {
+    /// Whether the records are the elements of an array; `None` lets the file decide.
+    pub(crate) array: Option<bool>,
     pub(crate) root: Node,
     /// The slots of each field, in the order they are tried.
     pub(crate) inputs: Vec<Vec<usize>>,

@@ -189,6 +189,111 @@ fn a_huge_ndjson_line_is_refused_and_reading_goes_on() {
     assert_eq!(outcome.drafts[0].line, 2);
 }
 
+const ARRAY: &str = r#"
+    name = "x"
+    format = "ndjson"
+    stream = "s"
+    data = ["id"]
+    event = { type = "E", time = "at" }
+    id = { keys = [["id"]] }
+    max_record_bytes = 1000
+    [field]
+    id = { path = "/id", required = true }
+    at = { path = "/at", type = "date", default = "2026-01-01" }
+"#;
+
+fn array(text: &str) -> Outcome {
+    ingest(&Mapping::parse(ARRAY).unwrap(), text.as_bytes())
+}
+
+#[test]
+fn each_element_of_a_json_array_is_a_record() {
+    let outcome = array(include_str!("../fixtures/array.json"));
+    assert_eq!(outcome.codes(), Vec::<&str>::new());
+    let lines: Vec<u64> = outcome.drafts.iter().map(|draft| draft.line).collect();
+    assert_eq!((lines, outcome.data(2)), (vec![2, 3, 4], "{\"id\":\"3\"}"));
+    assert_eq!(outcome.drafts[0].raw, "{\"id\":1,\"at\":\"2026-03-01\"}");
+    assert!(outcome.summary.complete);
+    for (text, records) in [
+        ("[]", 0),
+        (" [ ] \n", 0),
+        ("[{\"id\":1},{\"id\":2}]", 2),
+        ("[\n{\n\"id\":\"],[\\\"\"\n}\n,\n{\"id\":2}\n]\n[{\"id\":3}]", 3),
+    ] {
+        let outcome = array(text);
+        assert_eq!((outcome.drafts.len(), outcome.codes()), (records, vec![]), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_element_of_an_array_costs_only_itself() {
+    let long = "x".repeat(600_000);
+    let text =
+        format!("[{{\"id\":1}}, nonsense,\n{{\"id\":\"{long}\"}}, {{\"id\":[]}}, {{\"id\":2}}]");
+    let outcome = array(&text);
+    assert_eq!(outcome.codes(), ["malformed_record", "record_too_large", "not_a_scalar"]);
+    assert_eq!((outcome.drafts.len(), outcome.rejects[1].line), (2, 2));
+    assert_eq!(outcome.rejects[0].record, "nonsense");
+}
+
+#[test]
+fn an_array_without_its_end_is_incomplete() {
+    for (text, sentence) in [
+        ("[{\"id\":1},", "ends within its array"),
+        ("[{\"id\":1},{\"id\":", "ends within an element"),
+        ("[{\"id\":1},{\"id\":\"2", "ends within an element"),
+        ("[{\"id\":1}] x", "behind the array"),
+    ] {
+        let outcome = array(text);
+        assert_eq!((outcome.drafts.len(), outcome.codes()), (1, vec!["malformed_input"]), "{text}");
+        assert!(!outcome.summary.complete);
+        assert!(outcome.rejects[0].message.contains(sentence), "{}", outcome.rejects[0].message);
+    }
+}
+
+#[test]
+fn lines_may_be_arrays_and_the_mapping_may_decide() {
+    let lines = ARRAY.replace("\"/id\"", "\"/0\"");
+    let outcome = ingest(&Mapping::parse(&lines).unwrap(), b"[1,2]\n[3,4]\n");
+    assert_eq!((outcome.drafts.len(), outcome.data(1)), (2, "{\"id\":\"3\"}"));
+    let mapping = format!("ndjson = {{ array = true }}\n{lines}");
+    let outcome = ingest(&Mapping::parse(&mapping).unwrap(), b"[[1,2],[3,4]]");
+    assert_eq!((outcome.drafts.len(), outcome.data(1)), (2, "{\"id\":\"3\"}"));
+    let mapping =
+        format!("ndjson = {{ array = false }}\n{}", ARRAY.replace("\"/id\"", "\"/0/id\""));
+    let outcome = ingest(&Mapping::parse(&mapping).unwrap(), b"[{\"id\":1}]\n[{\"id\":2}]\n");
+    assert_eq!(outcome.drafts.len(), 2);
+}
+
+#[test]
+fn a_time_may_have_several_formats_and_epochs() {
+    let mapping = |format: &str| {
+        let text = ARRAY.replace("\"date\"", &format!("\"date_or_datetime\", format = {format}"));
+        Mapping::parse(&text.replace("data = [\"id\"]", "data = [\"at\"]")).unwrap()
+    };
+    for (format, at, iso, micros) in [
+        ("\"epoch_ms\"", "1589355606100", "2020-05-13T07:40:06.1Z", 1_589_355_606_100_000),
+        ("\"epoch_s\"", "1589355606", "2020-05-13T07:40:06Z", 1_589_355_606_000_000),
+        (
+            "\"epoch_us\"",
+            "\"1589355606100001\"",
+            "2020-05-13T07:40:06.100001Z",
+            1_589_355_606_100_001,
+        ),
+        ("[\"%d.%m.%Y\", \"iso\"]", "\"13.05.2020\"", "2020-05-13", 1_589_328_000_000_000),
+        ("[\"%d.%m.%Y\", \"iso\"]", "\"2020-05-13\"", "2020-05-13", 1_589_328_000_000_000),
+    ] {
+        let line = format!("{{\"id\":1,\"at\":{at}}}");
+        let outcome = ingest(&mapping(format), line.as_bytes());
+        assert_eq!(outcome.codes(), Vec::<&str>::new());
+        assert_eq!(outcome.data(0), format!("{{\"at\":\"{iso}\"}}"));
+        assert_eq!(outcome.drafts[0].event_time_micros, micros);
+    }
+    let outcome =
+        ingest(&mapping("[\"%d.%m.%Y\", \"epoch_s\"]"), b"{\"id\":1,\"at\":\"2020-05-13\"}");
+    assert!(outcome.rejects[0].message.contains("written %d.%m.%Y or epoch_s; it is '2020-05-13'"));
+}
+
 const XML: &str = r#"
     name = "books"
     format = "xml"

@@ -180,6 +180,8 @@ fn malformed_lines_and_non_scalar_values_are_refused() {
     .unwrap();
     let outcome = ingest(&mapping, b"{\n{\"a\":[1]}\n");
     assert_eq!(outcome.codes(), ["malformed_record", "not_a_scalar"]);
+    let message = &outcome.rejects[1].message;
+    assert!(message.contains("Field 'a'") && message.contains("an array"), "{message}");
 }
 
 #[test]
