@@ -4,6 +4,7 @@ use crate::plan::{Decimal, Equals, Field, Kind, Pattern};
 use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{canonical, negate};
+use crate::value::format::TimeFormat;
 use crate::value::time::{Moment, Shape};
 use std::fmt::Display;
 
@@ -29,9 +30,7 @@ pub(crate) fn check(
         Kind::Decimal(decimal) => check_decimal(field, decimal, at, text, clean)?,
         Kind::Integer => check_integer(field, at, text, clean)?,
         Kind::Boolean => check_boolean(field, at, text, clean)?,
-        Kind::Time(shape, format) => {
-            check_time(field, *shape, format.as_deref(), at, text, clean)?;
-        }
+        Kind::Time(shape, formats) => check_time(field, *shape, formats, at, text, clean)?,
     }
     check_form(field, clean.get(at).unwrap_or_default())
 }
@@ -104,32 +103,38 @@ fn check_boolean(field: &Field, at: usize, text: &str, clean: &mut Values) -> Re
 fn check_time(
     field: &Field,
     shape: Shape,
-    format: Option<&str>,
+    formats: &[TimeFormat],
     at: usize,
     text: &str,
     clean: &mut Values,
 ) -> Result<(), Problem> {
-    let wanted = match (format, shape) {
-        (Some(format), _) => format,
-        (None, Shape::Date) => "YYYY-MM-DD",
-        (None, Shape::DateTime) => "YYYY-MM-DDThh:mm:ss, with or without an offset",
-        (None, Shape::Either) => "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss",
-    };
-    let wrong = || {
-        let allowed = format!("a date that exists, written {wanted}");
-        expected(field, Reason::BadDate, &allowed, text)
-    };
-    match format {
-        None => {
-            Moment::parse(text, shape).ok_or_else(wrong)?;
-            clean.put(at, text);
-        }
-        Some(format) => {
-            let moment = Moment::parse_format(text, format, shape).ok_or_else(wrong)?;
-            clean.write(at, |out| moment.write_iso(out));
+    if formats.is_empty() {
+        Moment::parse(text, shape).ok_or_else(|| wrong_time(field, shape, formats, text))?;
+        clean.put(at, text);
+        return Ok(());
+    }
+    for format in formats {
+        let mut iso = String::new();
+        if format.read(text, shape, &mut iso).is_some() {
+            clean.put(at, &iso);
+            return Ok(());
         }
     }
-    Ok(())
+    Err(wrong_time(field, shape, formats, text))
+}
+
+fn wrong_time(field: &Field, shape: Shape, formats: &[TimeFormat], text: &str) -> Problem {
+    let allowed = match (formats, shape) {
+        ([], Shape::Date) => "YYYY-MM-DD".to_owned(),
+        ([], Shape::DateTime) => "YYYY-MM-DDThh:mm:ss, with or without an offset".to_owned(),
+        ([], Shape::Either) => "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss".to_owned(),
+        (formats, _) => {
+            let formats: Vec<&str> = formats.iter().map(TimeFormat::written).collect();
+            formats.join(" or ")
+        }
+    };
+    let allowed = format!("a date that exists, written {allowed}");
+    expected(field, Reason::BadDate, &allowed, text)
 }
 
 /// Checks the normal form.

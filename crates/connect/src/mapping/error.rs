@@ -6,8 +6,9 @@
 pub enum MappingError {
     /// The text is not TOML or has an unknown key, type or value. The message shows the line and
     /// what is allowed there.
+    // Not a source: the sentence holds all of it, and a chain would print it again.
     #[error("the mapping cannot be read: {0}")]
-    Syntax(#[from] Box<toml::de::Error>),
+    Syntax(Box<toml::de::Error>),
     /// A key contradicts another key or names something that does not exist.
     #[error("{place}: {problem}")]
     Invalid {

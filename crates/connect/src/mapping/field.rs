@@ -5,6 +5,7 @@ use super::file;
 use crate::plan::template::{Names, Template, resolve};
 use crate::plan::{Decimal, Equals, Field, Kind, Pattern, Source};
 use crate::value::decimal::Exponent;
+use crate::value::format::TimeFormat;
 use crate::value::time::Shape;
 use regex::Regex;
 
@@ -92,7 +93,7 @@ fn kind(
     exponent: Exponent,
     names: &Names,
 ) -> Result<Kind, MappingError> {
-    let time = |shape| Ok(Kind::Time(shape, file.format.clone()));
+    let time = |shape| Ok(Kind::Time(shape, time_formats(name, file, shape)?));
     match file.kind {
         file::KindName::Text => Ok(Kind::Text),
         file::KindName::Integer => Ok(Kind::Integer),
@@ -116,6 +117,23 @@ fn kind(
             }))
         }
     }
+}
+
+/// Compiles the formats of a time; none of them is ISO 8601 alone.
+fn time_formats(
+    name: &str,
+    file: &file::Field,
+    shape: Shape,
+) -> Result<Vec<TimeFormat>, MappingError> {
+    let Some(file::OneOrMany(written)) = &file.format else { return Ok(Vec::new()) };
+    let place = || format!("field.{name}.format");
+    if written.is_empty() {
+        return Err(MappingError::at(place(), "needs at least one format"));
+    }
+    let parse = |text: &String| {
+        TimeFormat::parse(text, shape).map_err(|problem| MappingError::at(place(), problem))
+    };
+    written.iter().map(parse).collect()
 }
 
 fn source(name: &str, file: &mut file::Field, names: &Names) -> Result<Source, MappingError> {

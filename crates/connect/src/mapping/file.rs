@@ -174,7 +174,7 @@ pub(super) struct Field {
     pub(super) decimal_separator: Option<char>,
     pub(super) group_separator: Option<char>,
     pub(super) negative_when: Option<Equals>,
-    pub(super) format: Option<String>,
+    pub(super) format: Option<OneOrMany>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

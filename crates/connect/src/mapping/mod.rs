@@ -51,7 +51,8 @@ pub struct Mapping {
 impl Mapping {
     /// Parses and validates a mapping file.
     pub fn parse(toml: &str) -> Result<Mapping, MappingError> {
-        let file: file::File = toml::from_str(toml).map_err(Box::new)?;
+        let file: file::File =
+            toml::from_str(toml).map_err(|error| MappingError::Syntax(Box::new(error)))?;
         let name = file.name.clone();
         Ok(Mapping { name, plan: compile::compile(file)? })
     }

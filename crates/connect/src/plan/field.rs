@@ -2,6 +2,7 @@
 
 use super::template::Template;
 use crate::value::decimal::Exponent;
+use crate::value::format::TimeFormat;
 use crate::value::time::Shape;
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -41,7 +42,8 @@ pub(crate) enum Kind {
     Decimal(Decimal),
     Integer,
     Boolean,
-    Time(Shape, Option<String>),
+    /// A date or time in one of these formats; none is ISO 8601.
+    Time(Shape, Vec<TimeFormat>),
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Field {
         let checked = self.pattern.is_some() || self.one_of.is_some() || self.lengths.is_some();
         match &self.kind {
             Kind::Text => checked && self.map.is_none(),
-            Kind::Time(_, format) => format.is_none() && self.map.is_none(),
+            Kind::Time(_, formats) => formats.is_empty() && self.map.is_none(),
             Kind::Decimal(_) | Kind::Integer | Kind::Boolean => false,
         }
     }

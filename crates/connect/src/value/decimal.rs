@@ -111,6 +111,12 @@ impl Exact {
         Exact { mantissa: -self.mantissa, ..self }
     }
 
+    /// Returns the whole number below or at `factor` times this one, or `None` if 128 bits cannot hold it.
+    pub(crate) fn times_floor(self, factor: i128) -> Option<i128> {
+        let product = self.mantissa.checked_mul(factor)?;
+        Some(product.div_euclid(10_i128.checked_pow(self.scale)?))
+    }
+
     /// Returns the exact sum, or `None` if 128 bits cannot hold it.
     pub(crate) fn plus(self, other: Exact) -> Option<Exact> {
         let scale = self.scale.max(other.scale);

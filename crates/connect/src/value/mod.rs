@@ -1,5 +1,6 @@
 //! Single values: exact decimals, dates and times, JSON text.
 
 pub(crate) mod decimal;
+pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod time;

@@ -110,6 +110,27 @@ fn each_mistake_in_a_mapping_is_reported_with_its_key() {
 }
 
 #[test]
+fn wrong_time_formats_are_errors_of_the_mapping() {
+    for (format, sentence) in [
+        ("\"%d.%m.%Y %J\"", "field.t.format: '%d.%m.%Y %J' is not a format"),
+        ("\"%d.%m\"", "field.t.format: '%d.%m' does not give a day"),
+        ("\"epoch_ms\"", "field.t.format: 'epoch_ms' needs type = datetime"),
+        ("[\"%Y-%m-%d\", \"%d\"]", "field.t.format: '%d' does not give a day"),
+        ("[]", "field.t.format: needs at least one format"),
+    ] {
+        let error = Mapping::parse(&format!("{GOOD}format = {format}\n")).unwrap_err().to_string();
+        assert!(error.contains(sentence), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_the_syntax_is_said_once() {
+    let error = Mapping::parse("name = ").unwrap_err();
+    assert!(std::error::Error::source(&error).is_none(), "a chain would print it again");
+    assert_eq!(error.to_string().matches("TOML parse error").count(), 1);
+}
+
+#[test]
 fn formats_check_their_own_keys() {
     let ndjson = GOOD.replace("xml\"", "ndjson\"").replace("[xml]\nrecord = \"list/row\"", "");
     let error = Mapping::parse(&ndjson).unwrap_err().to_string();
