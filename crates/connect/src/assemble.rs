@@ -73,7 +73,14 @@ impl<'m> Assembler<'m> {
         if let Some(part) = part {
             self.clean.write(self.plan.part, |out| push_number(part as u64, out));
         }
-        for field in &self.plan.order {
+        let (first, rest) = self.plan.order.split_at(self.plan.skip.fields);
+        for field in first {
+            self.check_field(*field, input)?;
+        }
+        if self.plan.skip.apply(&self.clean) {
+            return Err(Problem::skip());
+        }
+        for field in rest {
             self.check_field(*field, input)?;
         }
         Ok(())
@@ -193,7 +200,7 @@ impl<'m> Assembler<'m> {
         });
         Ok(Draft {
             stream,
-            event_type: self.event_type()?.to_owned(),
+            event_type: self.event_type()?,
             id,
             occurrence,
             warnings: Vec::new(),
@@ -206,18 +213,18 @@ impl<'m> Assembler<'m> {
         })
     }
 
-    fn event_type(&self) -> Result<&'m str, Problem> {
+    fn event_type(&self) -> Result<String, Problem> {
         let (at, types) = match &self.plan.event_type {
-            EventType::Always(constant) => return Ok(constant),
+            EventType::Always(template) => return self.render_type(template),
             EventType::By(at, types, Some(other)) => {
                 let given = self.clean.get(*at).and_then(|value| types.get(value));
-                return Ok(given.unwrap_or(other));
+                return self.render_type(given.unwrap_or(other));
             }
             EventType::By(at, types, None) => (*at, types),
         };
         let field = &self.plan.fields[at];
         let value = self.clean.get(at).ok_or_else(|| missing(field))?;
-        types.get(value).map(String::as_str).ok_or_else(|| {
+        let template = types.get(value).ok_or_else(|| {
             let known: Vec<&str> = types.keys().map(String::as_str).collect();
             let known = known.join(", ");
             let message = format!(
@@ -225,7 +232,17 @@ impl<'m> Assembler<'m> {
                 field.name
             );
             Problem::new(Reason::UnknownEventType, message)
-        })
+        })?;
+        self.render_type(template)
+    }
+
+    fn render_type(&self, template: &Template) -> Result<String, Problem> {
+        if let Some(field) = template.missing(&self.clean) {
+            return Err(missing(&self.plan.fields[field]));
+        }
+        let mut event_type = String::with_capacity(16);
+        template.render(&self.clean, &mut event_type);
+        Ok(event_type)
     }
 
     fn id(&mut self) -> Result<Uuid, Problem> {
@@ -303,13 +320,17 @@ impl<'m> Assembler<'m> {
     }
 
     fn data(&mut self) -> Bytes {
+        if let Some(value) = self.plan.whole.and_then(|whole| self.clean.get(whole)) {
+            self.arena.extend_from_slice(value.as_bytes());
+            return self.arena.split().freeze();
+        }
         let data = &mut self.text;
         data.clear();
         for (lead, at) in &self.plan.data {
             let Some(value) = self.clean.get(*at) else { continue };
             data.extend_from_slice(lead);
             match self.plan.fields[*at] {
-                Field { kind: Kind::Integer | Kind::Boolean, .. }
+                Field { kind: Kind::Integer | Kind::Boolean | Kind::Json, .. }
                 | Field { source: Source::Counted, .. } => data.extend_from_slice(value.as_bytes()),
                 _ => json::string(value, data),
             }

@@ -5,6 +5,7 @@ use crate::reason::{Problem, Reason};
 use crate::record::Values;
 use crate::value::decimal::{canonical, negate};
 use crate::value::format::TimeFormat;
+use crate::value::json::compact;
 use crate::value::time::{Moment, Shape};
 use std::fmt::Display;
 
@@ -30,6 +31,7 @@ pub(crate) fn check(
         Kind::Decimal(decimal) => check_decimal(field, decimal, at, text, clean)?,
         Kind::Integer => check_integer(field, at, text, clean)?,
         Kind::Boolean => check_boolean(field, at, text, clean)?,
+        Kind::Json => check_json(field, at, text, clean)?,
         Kind::Time(shape, formats) => check_time(field, *shape, formats, at, text, clean)?,
     }
     check_form(field, clean.get(at).unwrap_or_default())
@@ -121,6 +123,18 @@ fn check_time(
         }
     }
     Err(wrong_time(field, shape, formats, text))
+}
+
+/// Keeps JSON as written, without the white space between its signs.
+fn check_json(field: &Field, at: usize, text: &str, clean: &mut Values) -> Result<(), Problem> {
+    // The value itself is dropped: its numbers may be floats.
+    let parsed = serde_json::from_str::<serde_json::Value>(text);
+    parsed.map_err(|error| {
+        let allowed = format!("JSON of at most 127 levels ({error})");
+        expected(field, Reason::BadJson, &allowed, text)
+    })?;
+    clean.write(at, |out| compact(text, out));
+    Ok(())
 }
 
 fn wrong_time(field: &Field, shape: Shape, formats: &[TimeFormat], text: &str) -> Problem {

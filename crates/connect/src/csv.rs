@@ -11,12 +11,15 @@ use crate::output::{Halt, Output};
 use crate::plan::Plan;
 use crate::plan::csv::{Binding, CsvPlan};
 use crate::reason::{Problem, Reason, too_large};
+use crate::value::json;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::borrow::Cow;
 use std::io::{self, Read};
 
 /// A record with more columns than this is refused.
 const MAX_COLUMNS: usize = 65_536;
+/// The most records among which a header is searched; preambles of banks have a dozen lines.
+const MAX_HEADER_SEARCH: usize = 200;
 
 pub(crate) fn read<R: Read, E>(
     plan: &Plan,
@@ -25,8 +28,10 @@ pub(crate) fn read<R: Read, E>(
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
     let mut records = Records::new(csv, input, plan.max_record_bytes);
+    records.skip_lines(csv.skip_lines)?;
     let columns = match &csv.columns {
         Some(columns) => columns.clone(),
+        None if csv.find_header => find_header(&mut records, csv, plan)?,
         None => header(&mut records)?,
     };
     let binding = csv.bind(&plan.fields, &columns).map_err(|(field, problem)| {
@@ -36,6 +41,9 @@ pub(crate) fn read<R: Read, E>(
     let mut assembler = Assembler::new(plan);
     let mut index = 0;
     while records.next()? {
+        if csv.footer.as_ref().is_some_and(|footer| footer.is_match(&records.raw())) {
+            return Ok(records.drain()?);
+        }
         index += 1;
         let line = records.line();
         if let Some(message) = records.cut(columns.len()) {
@@ -44,7 +52,11 @@ pub(crate) fn read<R: Read, E>(
             return Err(Halt::Reported);
         }
         let draft = records.fields(columns.len()).and_then(|fields| {
-            assembler.check(index, None, &Row { fields, binding: &binding })?;
+            assembler.check(
+                index,
+                None,
+                &Row { fields, binding: &binding, columns: &columns, whole: plan.whole },
+            )?;
             assembler.draft(line, &records.raw())
         });
         match draft {
@@ -59,14 +71,60 @@ pub(crate) fn read<R: Read, E>(
 struct Row<'a> {
     fields: Vec<&'a str>,
     binding: &'a Binding,
+    columns: &'a [String],
+    whole: Option<usize>,
+}
+
+impl Row<'_> {
+    /// Returns the whole record as a JSON object, with all columns.
+    fn object(&self) -> String {
+        let mut out = Vec::new();
+        for (name, value) in self.columns.iter().zip(&self.fields) {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            json::string(name, &mut out);
+            out.push(b':');
+            json::string(value, &mut out);
+        }
+        out.push(b'}');
+        // Made of strings, so it is UTF-8.
+        String::from_utf8(out).unwrap_or_default()
+    }
 }
 
 impl Lookup for Row<'_> {
     fn find(&self, field: usize) -> Result<Option<Cow<'_, str>>, Problem> {
+        if self.whole == Some(field) {
+            return Ok(Some(Cow::Owned(self.object())));
+        }
         let values = self.binding[field].iter().filter_map(|place| self.fields.get(*place));
         let present = values.map(|value| value.trim()).find(|value| !value.is_empty());
         Ok(present.map(Cow::Borrowed))
     }
+}
+
+/// Reads up to the first record that has the columns of the mapping.
+fn find_header<R: Read, E>(
+    records: &mut Records<R>,
+    csv: &CsvPlan,
+    plan: &Plan,
+) -> Result<Vec<String>, Halt<E>> {
+    let mut problem = "the file is empty".to_owned();
+    for _ in 0..MAX_HEADER_SEARCH {
+        if !records.next()? {
+            break;
+        }
+        let Ok(names) = records.fields(records.ends.len()) else { continue };
+        let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+        match csv.bind(&plan.fields, &names) {
+            Ok(_) => return Ok(names),
+            Err((_, missing)) => problem = missing,
+        }
+    }
+    let message = format!(
+        "None of the first {MAX_HEADER_SEARCH} lines has the columns of the mapping; in the last \
+         of them, {problem}."
+    );
+    Err(Halt::Malformed { line: 1, message })
 }
 
 fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> {
@@ -112,6 +170,33 @@ impl<R: Read> Records<R> {
             too_many: false,
             end: End::LineBreak,
         }
+    }
+
+    /// Skips lines that are not records, such as a preamble.
+    fn skip_lines(&mut self, lines: usize) -> io::Result<()> {
+        let mut left = lines;
+        while left > 0 {
+            let rest = self.window.rest();
+            match memchr::memchr(b'\n', rest) {
+                Some(at) => {
+                    self.window.advance(at + 1);
+                    left -= 1;
+                }
+                None => {
+                    self.window.advance(rest.len());
+                    self.window.pin();
+                    if self.window.more()? == Fill::End {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads to the end, so that a pipe's writer can finish.
+    fn drain(&mut self) -> io::Result<()> {
+        self.skip_lines(usize::MAX)
     }
 
     /// Reads the next record; returns false at the end of the file.

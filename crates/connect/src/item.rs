@@ -135,6 +135,8 @@ pub struct ReadSummary {
     pub records: u64,
     /// Rejects delivered, including those of whole statements and of the file.
     pub rejects: u64,
+    /// Records, or parts of records, that a rule of the mapping skips.
+    pub skipped: u64,
     /// Groups (statements) that ended.
     pub groups: u64,
     /// Groups whose balance was checked and holds.

@@ -85,15 +85,19 @@ impl<'a, E> Output<'a, E> {
         (self.sink)(Item::Record(draft)).map_err(Halt::Sink)
     }
 
-    /// Passes a reject on; `record` is the text to show, already cut.
+    /// Passes a reject on, or counts a record that is skipped; `record` is the text to show, already cut.
     pub(crate) fn reject(
         &mut self,
         line: u64,
         problem: Problem,
         record: String,
     ) -> Result<(), Halt<E>> {
+        if problem.is_skip() {
+            self.summary.skipped += 1;
+            return Ok(());
+        }
         self.summary.rejects += 1;
-        let Problem { reason, message } = problem;
+        let Problem { reason, message, .. } = problem;
         (self.sink)(Item::Reject(Reject { line, reason, message, record })).map_err(Halt::Sink)
     }
 
@@ -112,8 +116,8 @@ impl<'a, E> Output<'a, E> {
             Err(Halt::Reported) => Ok(()),
             other => other.map(|()| self.summary.complete = true),
         };
-        let ReadSummary { records, rejects, groups, .. } = self.summary;
-        let ended = match records + rejects + groups {
+        let ReadSummary { records, rejects, skipped, groups, .. } = self.summary;
+        let ended = match records + rejects + skipped + groups {
             0 => ended.and_then(|()| {
                 let begins = match self.outline.as_str() {
                     "" => String::new(),

@@ -34,6 +34,8 @@ pub enum Reason {
     BadInteger,
     /// The field is not `true`, `false`, `1` or `0`.
     BadBoolean,
+    /// The field is not JSON that can be read.
+    BadJson,
     /// The field is not a date, or not a date and time, in the expected form.
     BadDate,
     /// The field does not match its `pattern`.
@@ -78,6 +80,7 @@ impl Reason {
         Reason::Negative,
         Reason::BadInteger,
         Reason::BadBoolean,
+        Reason::BadJson,
         Reason::BadDate,
         Reason::PatternMismatch,
         Reason::NotAllowed,
@@ -108,6 +111,7 @@ impl Reason {
             Reason::Negative => "negative",
             Reason::BadInteger => "bad_integer",
             Reason::BadBoolean => "bad_boolean",
+            Reason::BadJson => "bad_json",
             Reason::BadDate => "bad_date",
             Reason::PatternMismatch => "pattern_mismatch",
             Reason::NotAllowed => "not_allowed",
@@ -165,16 +169,26 @@ pub struct Warning {
     pub message: String,
 }
 
-/// A reason and its sentence, not yet attached to a record.
+/// Why a record becomes no event: a reason and its sentence, or a rule of the mapping that skips it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Problem {
     pub(crate) reason: Reason,
     pub(crate) message: String,
+    skip: bool,
 }
 
 impl Problem {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Problem {
-        Problem { reason, message: message.into() }
+        Problem { reason, message: message.into(), skip: false }
+    }
+
+    /// Returns what a rule of `skip` says; the output counts the record and makes no reject.
+    pub(crate) fn skip() -> Problem {
+        Problem { reason: Reason::Refused, message: String::new(), skip: true }
+    }
+
+    pub(crate) fn is_skip(&self) -> bool {
+        self.skip
     }
 }
 

@@ -9,11 +9,13 @@ use crate::plan::ndjson::NdjsonPlan;
 use crate::plan::template::{Names, Template, resolve};
 use crate::plan::xml::{BalanceRule, SplitRule, XmlPlan};
 use crate::plan::{
-    EventType, Field, Format, Identity, KeyPart, Kind, Kinds, Plan, StatementFields,
+    EventType, Field, Format, Identity, KeyPart, Kind, Kinds, Plan, SkipRule, SkipRules,
+    StatementFields,
 };
 use crate::value::{decimal::Exponent, json};
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
+use regex::Regex;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -36,14 +38,18 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
     let fields = std::mem::take(&mut file.field);
     let names = names(&fields)?;
     let (index, part) = (fields.len(), fields.len() + 1);
-    let fields = compile_fields(fields, file.format, &names)?;
+    let mut fields = compile_fields(fields, file.format, &names)?;
+    let whole = whole_record(&file, &mut fields)?;
+    let format = format(&file, &fields, &names)?;
+    let order = order(&fields)?;
+    let (order, skip) = skip(&file.skip.0, order, &fields, &names)?;
     Ok(Plan {
         namespace: Uuid::new_v5(&NAMESPACE, file.name.as_bytes()),
-        format: format(&file, &fields, &names)?,
+        format,
         zone: zone(&file.zone)?,
         encoding: encoding(&file)?,
         max_record_bytes: record_bytes(file.max_record_bytes)?,
-        order: order(&fields)?,
+        order,
         index,
         part,
         stream: template("stream", &file.stream, &names)?,
@@ -55,6 +61,8 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
         metadata: metadata(&file, &names)?,
+        skip,
+        whole,
         fields,
     })
 }
@@ -111,9 +119,61 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
     }
 }
 
+/// Adds the field that is the whole record, if the payload is that.
+fn whole_record(file: &file::File, fields: &mut Vec<Field>) -> Result<Option<usize>> {
+    match (&file.data, file.format) {
+        (file::Data::Fields(_), _) => Ok(None),
+        (file::Data::Record, FormatName::Xml) => {
+            let problem = "\"record\" needs format = \"csv\" or \"ndjson\"; list the fields of XML";
+            Err(MappingError::at("data", problem))
+        }
+        (file::Data::Record, _) if file.ndjson.as_ref().is_some_and(|n| n.split.is_some()) => {
+            let problem = "\"record\" contradicts ndjson.split; list fields: an element is \
+                           path = \"part:\" with type = \"json\"";
+            Err(MappingError::at("data", problem))
+        }
+        (file::Data::Record, FormatName::Csv | FormatName::Ndjson) => {
+            fields.push(Field::whole_record());
+            Ok(Some(fields.len() - 1))
+        }
+    }
+}
+
+/// Compiles the rules of `skip` and moves the fields that they need to the front of the order.
+fn skip(
+    rules: &[file::Skip],
+    order: Vec<usize>,
+    fields: &[Field],
+    names: &Names,
+) -> Result<(Vec<usize>, SkipRules)> {
+    let rule = |rule: &file::Skip| {
+        let is = rule.is.as_ref().map_or(Vec::new(), |is| is.0.clone());
+        if is.is_empty() && !rule.absent {
+            let problem = "needs values of the field in `is`, or absent = true";
+            return Err(MappingError::at("skip", problem));
+        }
+        let field = name_at("skip.field", &rule.field, names)?;
+        Ok(SkipRule { field, is, absent: rule.absent })
+    };
+    let rules: Result<Vec<SkipRule>> = rules.iter().map(rule).collect();
+    let rules = rules?;
+    let mut needed = vec![false; fields.len()];
+    let mut open: Vec<usize> = rules.iter().map(|rule| rule.field).collect();
+    while let Some(field) = open.pop() {
+        if !std::mem::replace(&mut needed[field], true) {
+            open.extend(fields[field].depends_on());
+        }
+    }
+    let (first, rest): (Vec<usize>, Vec<usize>) =
+        order.into_iter().partition(|field| needed[*field]);
+    let skip = SkipRules { rules, fields: first.len() };
+    Ok(([first, rest].concat(), skip))
+}
+
 fn ndjson_plan(section: Option<&file::Ndjson>, fields: &[Field]) -> Result<NdjsonPlan> {
-    let plan = NdjsonPlan::compile(fields);
-    let mut plan = plan.map_err(|(field, problem)| path_error(&field, problem))?;
+    let split = section.and_then(|section| section.split.as_deref());
+    let plan = NdjsonPlan::compile(fields, split);
+    let mut plan = plan.map_err(|(place, problem)| MappingError::at(place, problem))?;
     plan.array = section.and_then(|section| section.array);
     Ok(plan)
 }
@@ -130,11 +190,28 @@ fn csv_plan(section: Option<&file::Csv>, fields: &[Field]) -> Result<CsvPlan> {
         return Err(MappingError::at("csv.quote", "must differ from csv.delimiter"));
     }
     let columns = section.columns.clone();
-    let plan = CsvPlan { delimiter, quote, columns };
+    let plan = CsvPlan {
+        delimiter,
+        quote,
+        columns,
+        skip_lines: section.skip_lines,
+        find_header: section.find_header,
+        footer: section.footer.as_deref().map(footer).transpose()?,
+    };
+    if plan.columns.is_some() && plan.find_header {
+        let problem = "contradicts csv.columns, which is for files without a header";
+        return Err(MappingError::at("csv.find_header", problem));
+    }
     if let Some(columns) = &plan.columns {
         plan.bind(fields, columns).map_err(|(field, problem)| path_error(&field, problem))?;
     }
     Ok(plan)
+}
+
+fn footer(written: &str) -> Result<Regex> {
+    Regex::new(&format!(r"\A(?:{written})")).map_err(|error| {
+        MappingError::at("csv.footer", format!("is not a regular expression: {error}"))
+    })
 }
 
 fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<XmlPlan> {
@@ -267,14 +344,22 @@ fn order(fields: &[Field]) -> Result<Vec<usize>> {
 
 fn event_type(event: &file::Event, names: &Names) -> Result<EventType> {
     match (&event.constant, &event.type_field) {
-        (Some(constant), None) if event.types.is_empty() => Ok(EventType::Always(constant.clone())),
+        (Some(always), None) if event.types.is_empty() && event.other.is_none() => {
+            Ok(EventType::Always(template("event.type", always, names)?))
+        }
         (None, Some(field)) if !event.types.is_empty() => {
             let field = name_at("event.type_field", field, names)?;
-            Ok(EventType::By(field, event.types.clone(), event.other.clone()))
+            let types = event
+                .types
+                .iter()
+                .map(|(value, text)| Ok((value.clone(), template("event.types", text, names)?)));
+            let other = event.other.as_ref();
+            let other = other.map(|text| template("event.other", text, names)).transpose()?;
+            Ok(EventType::By(field, types.collect::<Result<_>>()?, other))
         }
         _ => {
-            let problem = "needs either type (the same for all) or type_field and types (by a \
-                           field's value)";
+            let problem = "needs either type (a template) or type_field and types (by a field's \
+                           value), and only then other";
             Err(MappingError::at("event", problem))
         }
     }
@@ -384,7 +469,8 @@ fn metadata(file: &file::File, names: &Names) -> Result<Vec<(String, usize)>> {
 }
 
 /// Parses `field` and `field as name`.
-fn data(data: &[String], names: &Names) -> Result<Vec<(Vec<u8>, usize)>> {
+fn data(data: &file::Data, names: &Names) -> Result<Vec<(Vec<u8>, usize)>> {
+    let file::Data::Fields(data) = data else { return Ok(Vec::new()) };
     let mut keys: Vec<&str> = Vec::with_capacity(data.len());
     let mut compiled = Vec::with_capacity(data.len());
     for written in data {

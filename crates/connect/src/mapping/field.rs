@@ -98,6 +98,7 @@ fn kind(
         file::KindName::Text => Ok(Kind::Text),
         file::KindName::Integer => Ok(Kind::Integer),
         file::KindName::Boolean => Ok(Kind::Boolean),
+        file::KindName::Json => Ok(Kind::Json),
         file::KindName::Date => time(Shape::Date),
         file::KindName::Datetime => time(Shape::DateTime),
         file::KindName::DateOrDatetime => time(Shape::Either),

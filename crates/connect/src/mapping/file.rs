@@ -1,7 +1,8 @@
 //! The mapping file as deserialized from TOML. Unknown keys are errors everywhere.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -15,7 +16,9 @@ pub(super) struct File {
     pub(super) encoding: Option<String>,
     pub(super) max_record_bytes: Option<usize>,
     pub(super) stream: String,
-    pub(super) data: Vec<String>,
+    pub(super) data: Data,
+    #[serde(default)]
+    pub(super) skip: Rules,
     #[serde(default)]
     pub(super) metadata: Vec<String>,
     pub(super) event: Event,
@@ -103,12 +106,18 @@ pub(super) struct Csv {
     #[serde(default = "double_quote")]
     pub(super) quote: char,
     pub(super) columns: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) skip_lines: usize,
+    #[serde(default)]
+    pub(super) find_header: bool,
+    pub(super) footer: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ndjson {
     pub(super) array: Option<bool>,
+    pub(super) split: Option<String>,
 }
 
 fn comma() -> char {
@@ -121,7 +130,14 @@ fn double_quote() -> char {
 
 impl Default for Csv {
     fn default() -> Self {
-        Csv { delimiter: comma(), quote: double_quote(), columns: None }
+        Csv {
+            delimiter: comma(),
+            quote: double_quote(),
+            columns: None,
+            skip_lines: 0,
+            find_header: false,
+            footer: None,
+        }
     }
 }
 
@@ -188,6 +204,74 @@ pub(super) enum KindName {
     Date,
     Datetime,
     DateOrDatetime,
+    Json,
+}
+
+/// The payload: the record as it is, or a list of fields.
+pub(super) enum Data {
+    Record,
+    Fields(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Data;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of fields, or \"record\" for the whole record")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Data, E> {
+                match text {
+                    "record" => Ok(Data::Record),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<Data, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(many)).map(Data::Fields)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A rule of `skip`: the values of a field whose records are skipped.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Skip {
+    pub(super) field: String,
+    pub(super) is: Option<OneOrMany>,
+    #[serde(default)]
+    pub(super) absent: bool,
+}
+
+/// One rule or a list of rules.
+#[derive(Default)]
+pub(super) struct Rules(pub(super) Vec<Skip>);
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Rules;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a rule such as { field = \"kind\", is = \"X\" }, or a list of rules")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, one: A) -> Result<Rules, A::Error> {
+                Skip::deserialize(MapAccessDeserializer::new(one)).map(|rule| Rules(vec![rule]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<Rules, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(many)).map(Rules)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A string or a list of strings. The hand-written `Deserialize` names both in its error.

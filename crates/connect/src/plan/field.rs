@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Decimal(Decimal),
     Integer,
     Boolean,
+    /// Any JSON value, kept as written without white space.
+    Json,
     /// A date or time in one of these formats; none is ISO 8601.
     Time(Shape, Vec<TimeFormat>),
 }
@@ -86,6 +88,16 @@ impl Field {
         }
     }
 
+    /// Returns the field that is the whole record, as JSON.
+    pub(crate) fn whole_record() -> Field {
+        Field {
+            source: Source::Input(Vec::new()),
+            kind: Kind::Json,
+            required: true,
+            ..Field::counted("record")
+        }
+    }
+
     /// Returns whether a text that passed once may pass again without a check.
     ///
     /// The check must be worth saving, and the value must stay as written.
@@ -94,7 +106,7 @@ impl Field {
         match &self.kind {
             Kind::Text => checked && self.map.is_none(),
             Kind::Time(_, formats) => formats.is_empty() && self.map.is_none(),
-            Kind::Decimal(_) | Kind::Integer | Kind::Boolean => false,
+            Kind::Decimal(_) | Kind::Integer | Kind::Boolean | Kind::Json => false,
         }
     }
 

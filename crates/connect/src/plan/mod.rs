@@ -11,6 +11,7 @@ pub(crate) mod xml;
 
 pub(crate) use field::{Decimal, Equals, Field, Kind, Pattern, Source};
 
+use crate::record::Values;
 use csv::CsvPlan;
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
@@ -45,6 +46,9 @@ pub(crate) struct Plan {
     pub(crate) tags: Vec<(String, Template)>,
     /// The names and fields of the metadata.
     pub(crate) metadata: Vec<(String, usize)>,
+    pub(crate) skip: SkipRules,
+    /// The field that is the payload, if the payload is the whole record.
+    pub(crate) whole: Option<usize>,
     /// The bytes before each value in the payload, such as `,"amount":`, and the field.
     pub(crate) data: Vec<(Vec<u8>, usize)>,
 }
@@ -58,9 +62,9 @@ pub(crate) enum Format {
 
 #[derive(Debug)]
 pub(crate) enum EventType {
-    Always(String),
+    Always(Template),
     /// By the value of a field; other values, and its absence, give the second type, if there is one.
-    By(usize, BTreeMap<String, String>, Option<String>),
+    By(usize, BTreeMap<String, Template>, Option<Template>),
 }
 
 /// How a record is told from others. The first key whose fields are all present counts.
@@ -90,6 +94,32 @@ pub(crate) struct StatementFields {
     pub(crate) page: Option<usize>,
     pub(crate) from: Option<usize>,
     pub(crate) to: Option<usize>,
+}
+
+/// The rules for records that become no events.
+#[derive(Debug, Default)]
+pub(crate) struct SkipRules {
+    pub(crate) rules: Vec<SkipRule>,
+    /// How many fields of the order of evaluation the rules need; they come first.
+    pub(crate) fields: usize,
+}
+
+/// A rule that skips a record by the value of one field.
+#[derive(Debug)]
+pub(crate) struct SkipRule {
+    pub(crate) field: usize,
+    pub(crate) is: Vec<String>,
+    pub(crate) absent: bool,
+}
+
+impl SkipRules {
+    /// Returns whether a record with these values is skipped.
+    pub(crate) fn apply(&self, values: &Values) -> bool {
+        self.rules.iter().any(|rule| match values.get(rule.field) {
+            Some(value) => rule.is.iter().any(|is| is == value),
+            None => rule.absent,
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -32,10 +32,41 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends JSON without the white space outside of its strings.
+pub(crate) fn compact(text: &str, out: &mut String) {
+    let (mut in_string, mut escaped, mut start) = (false, false, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b' ' | b'\t' | b'\r' | b'\n' if !in_string => {
+                out.push_str(text.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    out.push_str(text.get(start..).unwrap_or_default());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn only_white_space_outside_of_strings_is_removed() {
+        for (text, expected) in [
+            (" { \"a b\" : [ 1.50 ,\n\t\"c \\\" d\" ] }\r\n", "{\"a b\":[1.50,\"c \\\" d\"]}"),
+            ("\"\\\\\" ", "\"\\\\\""),
+            ("1e400", "1e400"),
+        ] {
+            let mut out = String::new();
+            compact(text, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
 
     proptest! {
         #[test]

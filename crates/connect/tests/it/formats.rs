@@ -215,14 +215,13 @@ fn each_element_of_a_json_array_is_a_record() {
     assert_eq!(outcome.drafts[0].raw, "{\"id\":1,\"at\":\"2026-03-01\"}");
     assert!(outcome.summary.complete);
     for (text, records) in [
-        ("[]", 0),
-        (" [ ] \n", 0),
         ("[{\"id\":1},{\"id\":2}]", 2),
         ("[\n{\n\"id\":\"],[\\\"\"\n}\n,\n{\"id\":2}\n]\n[{\"id\":3}]", 3),
     ] {
         let outcome = array(text);
         assert_eq!((outcome.drafts.len(), outcome.codes()), (records, vec![]), "{text}");
     }
+    assert_eq!(array(" [ ] \n").codes(), ["nothing_found"]);
 }
 
 #[test]

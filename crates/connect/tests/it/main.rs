@@ -14,6 +14,8 @@ mod mappings;
 #[cfg(test)]
 mod nights;
 #[cfg(test)]
+mod payloads;
+#[cfg(test)]
 mod reasons;
 #[cfg(test)]
 mod robustness;

@@ -35,6 +35,7 @@ const XML: &str = r#"
     part_amount = { path = "part:.", type = "decimal" }
     count = { path = "count", type = "integer" }
     flag = { path = "flag", type = "boolean" }
+    extra = { path = "extra", type = "json" }
     code = { path = "code", pattern = "[A-Z]+" }
     color = { path = "color", one_of = ["red", "blue"] }
     size = { path = "size", map = { s = "small" } }
@@ -70,6 +71,7 @@ fn each_wrong_record_is_refused_with_its_code_and_a_sentence() {
         ("<amount>-1</amount>", "negative", "not below zero"),
         ("<count>1.0</count>", "bad_integer", "whole number"),
         ("<flag>yes</flag>", "bad_boolean", "true, false, 1 or 0"),
+        ("<extra>{</extra>", "bad_json", "must be JSON"),
         ("<at>2024-02-30</at>", "bad_date", "YYYY-MM-DD"),
         ("<code>AbC</code>", "pattern_mismatch", "matches [A-Z]+"),
         ("<color>green</color>", "not_allowed", "one of red, blue; it is 'green'"),
