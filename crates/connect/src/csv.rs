@@ -140,7 +140,7 @@ fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> 
     Ok(names.iter().map(|name| name.trim().to_owned()).collect())
 }
 
-struct Records<R> {
+pub(crate) struct Records<R> {
     window: Window<R>,
     parser: Reader,
     /// The concatenated fields of the record, and the end of each.
@@ -161,7 +161,7 @@ enum End {
 }
 
 impl<R: Read> Records<R> {
-    fn new(plan: &CsvPlan, input: R, limit: usize) -> Self {
+    pub(crate) fn new(plan: &CsvPlan, input: R, limit: usize) -> Self {
         Records {
             window: Window::new(input, limit),
             parser: ReaderBuilder::new().delimiter(plan.delimiter).quote(plan.quote).build(),
@@ -200,7 +200,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads the next record; returns false at the end of the file.
-    fn next(&mut self) -> io::Result<bool> {
+    pub(crate) fn next(&mut self) -> io::Result<bool> {
         if !self.skip_blank_lines()? {
             return Ok(false);
         }
@@ -284,6 +284,16 @@ impl<R: Read> Records<R> {
         self.window.line()
     }
 
+    /// Returns the number of columns of the record.
+    pub(crate) fn width(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns whether the file ends with the record and without a line break.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.end != End::LineBreak
+    }
+
     /// Returns the sentence about a record at which the file was cut, or `None`.
     fn cut(&self, columns: usize) -> Option<String> {
         match self.end {
@@ -307,7 +317,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Returns the record's fields, or the problem if it is malformed.
-    fn fields(&self, columns: usize) -> Result<Vec<&str>, Problem> {
+    pub(crate) fn fields(&self, columns: usize) -> Result<Vec<&str>, Problem> {
         let malformed = |message: String| Problem::new(Reason::MalformedRecord, message);
         if self.window.is_too_large() {
             return Err(too_large(self.window.limit()));

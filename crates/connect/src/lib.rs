@@ -3,6 +3,7 @@
 mod assemble;
 mod check;
 mod csv;
+mod drafting;
 mod ingest;
 mod input;
 mod item;
@@ -21,6 +22,7 @@ pub mod sample;
 mod value;
 mod xml;
 
+pub use drafting::{DraftingError, draft_mapping};
 pub use ingest::{IngestError, IngestObserver, IngestSummary, Source, ingest};
 pub use item::{
     CUT_MARK, Draft, GroupEnd, Item, MAX_SHOWN_BYTES, Occurrence, ReadError, ReadSummary,

@@ -31,7 +31,7 @@ mod paths;
 
 pub use error::MappingError;
 
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 
 /// The built-in mappings by name.
 const BUILTIN: [(&str, &str); 4] = [
@@ -81,6 +81,16 @@ impl Mapping {
     pub fn with_zone(mut self, zone: &str) -> Result<Mapping, MappingError> {
         self.plan.zone = compile::zone(zone)?;
         Ok(self)
+    }
+
+    /// Returns the names of the payload's decimals, whose values are strings such as `-12.50`.
+    pub fn decimals(&self) -> Vec<String> {
+        let decimals = self.plan.data.iter().filter(|(_, field)| {
+            self.plan.fields.get(*field).is_some_and(|field| matches!(field.kind, Kind::Decimal(_)))
+        });
+        // The bytes before a value are `,"name":`.
+        let name = |lead: &[u8]| serde_json::from_slice(lead.get(1..lead.len() - 1)?).ok();
+        decimals.filter_map(|(lead, _)| name(lead)).collect()
     }
 
     /// Returns the compiled form, which the readers follow.

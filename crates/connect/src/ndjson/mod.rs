@@ -5,3 +5,4 @@ mod records;
 mod walk;
 
 pub(crate) use reader::read;
+pub(crate) use records::Records;

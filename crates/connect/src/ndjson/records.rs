@@ -8,8 +8,8 @@ use crate::output::Halt;
 use memchr::{memchr, memchr2};
 use std::io::{self, Read};
 
-pub(super) struct Records<R> {
-    pub(super) window: Window<R>,
+pub(crate) struct Records<R> {
+    pub(crate) window: Window<R>,
     /// Whether the records are elements; `None` until the first byte shows it.
     array: Option<bool>,
     /// Whether the position is within an array.
@@ -18,12 +18,12 @@ pub(super) struct Records<R> {
 
 impl<R: Read> Records<R> {
     /// Reads the records of a window; without `array` the first bytes decide what they are.
-    pub(super) fn new(window: Window<R>, array: Option<bool>) -> Self {
+    pub(crate) fn new(window: Window<R>, array: Option<bool>) -> Self {
         Records { window, array, inside: false }
     }
 
     /// Pins the next record; returns false at the end of the file.
-    pub(super) fn next<E>(&mut self) -> Result<bool, Halt<E>> {
+    pub(crate) fn next<E>(&mut self) -> Result<bool, Halt<E>> {
         let is_array = match self.array {
             Some(known) => known,
             None => self.begins_array()?,

@@ -19,3 +19,5 @@ mod text;
 mod tokens;
 
 pub(crate) use reader::read;
+pub(crate) use text::attributes;
+pub(crate) use tokens::{Token, Tokens};

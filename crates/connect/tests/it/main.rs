@@ -6,6 +6,8 @@ mod camt;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod drafting;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod identity;

@@ -1,7 +1,7 @@
 //! Reading any input ends without a panic.
 
 use crate::common::ingest;
-use leftfold_connect::{Mapping, read, sample};
+use leftfold_connect::{Mapping, draft_mapping, read, sample};
 use proptest::prelude::*;
 use std::convert::Infallible;
 use std::io::{BufReader, Read};
@@ -111,6 +111,19 @@ proptest! {
         ingest(&CAMT, &bytes);
         ingest(&CSV, &bytes);
         ingest(&NDJSON, &bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn a_draft_of_any_file_is_a_mapping(xml in noise(XML_PIECES), lines in noise(LINE_PIECES)) {
+        for bytes in [xml, lines] {
+            if let Ok(draft) = draft_mapping("x", &bytes) {
+                prop_assert!(Mapping::parse(&draft).is_ok(), "{}", draft);
+            }
+        }
     }
 }
 
