@@ -14,7 +14,7 @@ pub(crate) fn binary() -> PathBuf {
 pub(crate) fn command(data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     // A few commands have no store.
-    if !matches!(args, ["demo" | "cert" | "completions", ..]) {
+    if !matches!(args, ["demo" | "cert" | "completions" | "mapping", ..]) {
         command.arg("--data").arg(data);
     }
     command.args(args).stdin(Stdio::null());

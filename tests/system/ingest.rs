@@ -59,6 +59,7 @@ fn a_night_is_taken_once_however_often_it_comes() {
     }
 
     let before = events(&data);
+    args.push("--append-rejects");
     let output = run(&data, &args);
     let last = format!("ingested=0 repeated={} rejected={rejected}", night.good + night.duplicates);
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().last(), Some(&*last));
@@ -71,7 +72,9 @@ fn a_night_is_taken_once_however_often_it_comes() {
     assert_eq!(lines.len(), night.files.len() + 2, "one for each file, and the sum");
     assert_eq!((&lines[0]["complete"], &lines[0]["ingested"]), (&true.into(), &0.into()));
     let repeated = night.good + night.duplicates;
-    let sum = serde_json::json!({"ingested": 0, "repeated": repeated, "rejected": rejected, "corrected": 0, "warnings": 0});
+    let sum = serde_json::json!({
+        "ingested": 0, "repeated": repeated, "rejected": rejected, "corrected": 0, "warnings": 0
+    });
     assert_eq!(lines.last(), Some(&sum));
 }
 

@@ -10,6 +10,7 @@ mod fixtures;
 mod formats;
 mod help;
 mod ingest;
+mod inputs;
 mod killed;
 mod parked;
 mod refusals;

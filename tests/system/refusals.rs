@@ -93,6 +93,7 @@ fn bad_values_are_told_what_was_expected() {
     for (args, expected) in [
         (&["read", "-n", "0"][..], "expected a whole number from 1 on"),
         (&["read", "-n", "x"], "expected a whole number from 1 on"),
+        (&["ingest", "--max-rejects", "x"], "expected a whole number"),
         (&["streams", "-n", "-1"], "unexpected argument"),
         (&["append", "a", "T", "--id", "7"], "expected a UUID such as"),
         (&["index", "define", "i", "*", "--partitions", "x"], "from 1 to 1024"),

@@ -25,7 +25,7 @@ pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, Start, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
 pub(crate) use index::{Index, IndexAction};
-pub(crate) use ingest::{Demo, Ingest};
+pub(crate) use ingest::{Demo, Ingest, Mapping, MappingAction};
 pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Append one event for each record of XML, CSV or NDJSON files.
     #[command(after_help = ingest::HELP)]
     Ingest(Ingest),
+    /// List, print, check and draft the mappings that `ingest` reads files with.
+    #[command(after_help = ingest::MAPPING_HELP)]
+    Mapping(Mapping),
     /// Append events.
     #[command(after_help = events::APPEND_HELP)]
     Append(Append),

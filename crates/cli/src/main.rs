@@ -8,6 +8,8 @@ mod output;
 mod args;
 mod commands;
 mod failure;
+mod inputs;
+mod rejects;
 mod store;
 
 use std::process::ExitCode;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Demo(demo) => commands::demo::run(&demo),
         Command::Ingest(ingest) => commands::ingest::run(&args.location, &ingest),
+        Command::Mapping(mapping) => commands::mapping::run(mapping.action),
         Command::Append(append) => commands::append::run(&args.location, append),
         Command::Read(read) => commands::read::run(&args.location, &read),
         Command::Subscribe(subscribe) => commands::subscribe::run(&args.location, &subscribe),

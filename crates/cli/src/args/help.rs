@@ -8,7 +8,7 @@ use super::Args;
 
 /// The commands by what they are for. Each command is in exactly one group.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Events", &["append", "read", "subscribe", "streams", "ingest"]),
+    ("Events", &["append", "read", "subscribe", "streams", "ingest", "mapping"]),
     ("Folds and indexes", &["checkpoints", "parked", "index"]),
     (
         "Administration of a store",
@@ -32,7 +32,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 
 /// Options of all commands that do not apply to a command: they are not in its help.
 const INAPPLICABLE: [(&[&str], &[&str]); 4] = [
-    (&["demo", "cert", "completions"], &["data", "packing", "server", "ca", "asking"]),
+    (&["demo", "cert", "completions", "mapping"], &["data", "packing", "server", "ca", "asking"]),
     (&["repair", "restore"], &["packing", "server", "ca", "asking"]),
     (&["serve", "config"], &["server", "ca", "asking"]),
     (&["user", "group", "token", "grant"], &["packing"]),

@@ -1,16 +1,22 @@
-//! The demo, and the ingestion of files.
+//! The demo, the ingestion of files, and mappings.
 
 use std::path::PathBuf;
+
+use clap::Subcommand;
 
 use super::parse;
 
 pub(super) const HELP: &str = "\
 Examples:
   leftfold ingest statements/*.xml --map camt.053 --rejects rejects.ndjson
-  leftfold ingest orders.csv --map orders.toml
+  leftfold ingest in/ more.zip 'night/*.csv.gz' --map orders.toml
+  zcat orders.gz | leftfold ingest - --map orders.toml --dry-run
 
+gzip, zstd and zip are recognised by their first bytes. Folders and patterns are read in the order of their
+paths, and folders with all folders in them.
 Ingesting a file again, or after a crash in the middle, adds nothing twice.
-Exit codes: 0 all records taken, 3 some were rejected, 1 stopped by an error.";
+Exit codes: 0 all records taken, 3 some were rejected, 1 stopped by an error, or an input could not be
+read: then the others were ingested, and the error names it.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
@@ -24,19 +30,63 @@ pub(crate) struct Demo {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ingest {
-    /// The files.
-    #[arg(required = true)]
+    /// Files, folders, patterns such as 'in/*.xml', members of archives (a.zip!b.xml), or - for standard input.
+    #[arg(required = true, value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
     /// A built-in mapping (camt.052, camt.053, camt.054), or a mapping file.
     #[arg(short, long, value_name = "MAPPING")]
     pub(crate) map: String,
     /// The file for rejected records, as NDJSON; standard error if not given.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) rejects: Option<PathBuf>,
     /// Files may hold nothing of what the mapping looks for.
     #[arg(long)]
     pub(crate) allow_empty: bool,
+    /// Add to the rejects that are in the file already, instead of refusing it.
+    #[arg(long, requires = "rejects")]
+    pub(crate) append_rejects: bool,
+    /// Stop when more records than this are rejected.
+    #[arg(long, value_name = "COUNT", value_parser = parse::rejects)]
+    pub(crate) max_rejects: Option<u64>,
+    /// Read and check everything, and print counts, sums and samples, without a store.
+    #[arg(long, conflicts_with = "rejects")]
+    pub(crate) dry_run: bool,
     /// The time zone of times without one, such as Europe/Berlin; instead of the mapping's.
     #[arg(long)]
     pub(crate) zone: Option<String>,
+}
+
+pub(super) const MAPPING_HELP: &str = "\
+Examples:
+  leftfold mapping new orders.csv > orders.toml     a draft from the file's own structure
+  leftfold mapping check orders.toml orders.csv     counts, sums and samples, without a store
+  leftfold mapping show camt.053 > my-camt.toml     a built-in mapping as a template";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mapping {
+    #[command(subcommand)]
+    pub(crate) action: MappingAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MappingAction {
+    /// List the built-in mappings.
+    List,
+    /// Print a built-in mapping.
+    Show {
+        /// Its name, such as camt.053.
+        name: String,
+    },
+    /// Read files with a mapping and print counts, sums, samples and the first rejects, without a store.
+    Check {
+        /// A built-in mapping, or a mapping file.
+        mapping: String,
+        /// Files, folders, patterns, or - for standard input; without any, only the mapping is checked.
+        files: Vec<PathBuf>,
+    },
+    /// Draft a mapping from the structure of an XML, CSV, NDJSON or JSON file.
+    New {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
 }

@@ -38,6 +38,10 @@ pub(super) fn entries(text: &str) -> Result<u64, String> {
     within(text, 2_000..=10_000_000, "expected a whole number from 2000 to 10000000")
 }
 
+pub(super) fn rejects(text: &str) -> Result<u64, String> {
+    within(text, 0..=u64::MAX, "expected a whole number")
+}
+
 fn within(text: &str, allowed: RangeInclusive<u64>, expected: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| allowed.contains(number));
     number.ok_or_else(|| expected.to_owned())

@@ -17,10 +17,12 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ingest::{Rejects, ingest_all, summary};
+use super::ingest::{ingest_all, summary};
 use super::read::pages;
 use crate::args;
+use crate::inputs::Inputs;
 use crate::output::{print_table, table, thousands};
+use crate::rejects::{Existing, Rejects};
 
 /// The file that marks a directory as a demo's, which another demo may replace.
 const MARK: &str = "made-by-leftfold-demo";
@@ -64,10 +66,14 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     let durable = count(&store, "category:account")?;
     say!("   kill -9 after {} durable events; now all files from their start", thousands(durable));
     let mapping = Mapping::builtin("camt.053").context("the mapping is built in")?;
-    let mut rejects = Rejects::to(Some(&dir.join("rejects.ndjson")))?;
+    let rejects = dir.join("rejects.ndjson");
+    let mut rejects = Rejects::to(Some(&rejects), Existing::Refuse, u64::MAX)?;
     let started = Instant::now();
-    let (first, _) = ingest_all(&store, &mapping, &night.files, &mut rejects)?;
-    let (again, _) = ingest_all(&store, &mapping, &all[night.files.len()..], &mut rejects)?;
+    let mut ingest = |files: &[PathBuf]| -> anyhow::Result<Tally> {
+        Ok(ingest_all(&store, &mapping, Inputs::find(files), &mut rejects)?.tally)
+    };
+    let first = ingest(&night.files)?;
+    let again = ingest(&all[night.files.len()..])?;
     let seconds = started.elapsed().as_secs_f64();
     say!(
         "   {:.0} MB/s, durable: {} events were new, {} were there\n",

@@ -1,41 +1,43 @@
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use leftfold::EventStore;
 use leftfold_connect::{
-    IngestObserver, IngestSummary, Mapping, Reject, Source, Tally, Warning, ingest,
+    IngestError, IngestObserver, IngestSummary, Mapping, Reject, Source, Tally, Warning, ingest,
 };
 use serde_json::{Value, json};
 
+use super::mapping::try_out;
 use crate::args::{self, Location};
+use crate::inputs::{Inputs, Unreadable, for_each};
 use crate::output::{is_json_named, is_quiet, progress, thousands};
+use crate::rejects::{Existing, Rejects};
 use crate::store::Store;
 
 /// The exit code of an ingest that rejected some records.
-const SOME_REJECTED: u8 = 3;
-/// Bytes of one read of a file.
-const READ_AHEAD: usize = 256 << 10;
+pub(crate) const SOME_REJECTED: u8 = 3;
 
 pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<ExitCode> {
     let mapping = mapping(&args.map, args.zone.as_deref())?;
-    let mut rejects = Rejects::to(args.rejects.as_deref())?;
+    let existing = if args.append_rejects { Existing::Append } else { Existing::Refuse };
+    let limit = args.max_rejects.unwrap_or(u64::MAX);
+    let inputs = Inputs::find(&args.files);
+    if args.dry_run {
+        return try_out(&mapping, inputs, limit);
+    }
+    if inputs.list.is_empty() {
+        return Err(unreadable_error(&inputs.unreadable));
+    }
+    let mut rejects = Rejects::to(args.rejects.as_deref(), existing, limit)?;
     rejects.allow_empty = args.allow_empty;
-    // A missing file is an error before anything is ingested.
-    for file in &args.files {
-        std::fs::metadata(file).with_context(|| file.display().to_string())?;
-    }
     let store = Store::open(location)?;
-    let (sum, complete) = ingest_all(&store, &mapping, &args.files, &mut rejects)?;
+    let totals = ingest_all(&store, &mapping, inputs, &mut rejects)?;
     match is_json_named() {
-        true => say!("{}", to_json(sum)),
-        false => say!("{}", summary(sum)),
+        true => say!("{}", to_json(totals.tally)),
+        false => say!("{}", summary(totals.tally)),
     }
-    let clean = sum.rejected == 0 && complete;
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
+    totals.outcome()
 }
 
 /// The line that ends every ingest, for programs.
@@ -61,7 +63,7 @@ fn to_json(tally: Tally) -> Value {
     })
 }
 
-fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
+pub(crate) fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
     let mapping = match Mapping::builtin(name) {
         Some(mapping) => mapping,
         None => {
@@ -78,80 +80,121 @@ fn mapping(name: &str, zone: Option<&str>) -> anyhow::Result<Mapping> {
     })
 }
 
-/// Ingests files one after the other and prints a line for each; also returns whether all were read
-/// to their ends.
+/// The results of all inputs.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) tally: Tally,
+    /// Whether an input could not be read to its end because of its content.
+    incomplete: bool,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Totals {
+    fn outcome(&self) -> anyhow::Result<ExitCode> {
+        if !self.unreadable.is_empty() {
+            return Err(unreadable_error(&self.unreadable));
+        }
+        let clean = self.tally.rejected == 0 && !self.incomplete;
+        Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
+    }
+}
+
+/// Returns the error that names the inputs that could not be read.
+pub(super) fn unreadable_error(unreadable: &[Unreadable]) -> anyhow::Error {
+    let lines: Vec<String> =
+        unreadable.iter().map(|input| format!("  {}: {:#}", input.name, input.error)).collect();
+    let what = if lines.len() == 1 { "an input" } else { "inputs" };
+    anyhow!(
+        "{what} could not be read:\n{}\nIngest again when it is repaired; no record is added twice.",
+        lines.join("\n")
+    )
+}
+
+/// Ingests inputs one after the other and prints a line for each.
 pub(crate) fn ingest_all(
     store: &impl EventStore,
     mapping: &Mapping,
-    files: &[PathBuf],
+    inputs: Inputs,
     rejects: &mut Rejects,
-) -> anyhow::Result<(Tally, bool)> {
-    let (mut sum, mut complete) = (Tally::default(), true);
-    for file in files {
-        let name = file.display().to_string();
-        let IngestSummary { tally, read, .. } =
-            ingest_one(store, mapping, file, rejects).with_context(|| name.clone())?;
-        sum.ingested += tally.ingested;
-        sum.repeated += tally.repeated;
-        sum.rejected += tally.rejected;
-        sum.corrected += tally.corrected;
-        sum.warnings += tally.warnings;
-        complete &= read.complete;
-        let [ingested, repeated, rejected] =
-            [tally.ingested, tally.repeated, tally.rejected].map(thousands);
-        if is_quiet() {
-            continue;
+) -> anyhow::Result<Totals> {
+    let mut totals = Totals::default();
+    let bar = bar(inputs.bytes)?;
+    let allow_empty = rejects.allow_empty;
+    let unreadable = for_each(inputs, &bar, &mut |name, text| {
+        let before = totals.tally;
+        let mut observer = Progress { file: name, rejects: &mut *rejects, bar: &bar, before };
+        let name_alone = name.rsplit(['/', '!']).next().unwrap_or(name);
+        let source = Source { name: name_alone, may_be_empty: allow_empty };
+        match ingest(store, mapping, source, text, &mut observer) {
+            Ok(done) => {
+                add(&mut totals.tally, done.tally);
+                totals.incomplete |= !done.read.complete;
+                bar.suspend(|| report(name, &done));
+                Ok(Ok(()))
+            }
+            Err(IngestError::Rejects(_)) if rejects.is_over() => bail!(
+                "{name}: more than {} records were rejected, so the ingest stopped; what was \
+                 acknowledged stays, and no record is added twice",
+                rejects.limit()
+            ),
+            Err(error @ IngestError::Input(_)) => Ok(Err(error.into())),
+            Err(error) => Err(error).with_context(|| name.to_owned()),
         }
-        if is_json_named() {
-            let mut line = to_json(tally);
-            line["file"] = name.into();
-            line["complete"] = read.complete.into();
-            say!("{line}");
-            continue;
-        }
-        say!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected");
-        if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
-            // A balance of which a record was refused proves nothing.
-            let broken = tally.balances_broken;
-            let counts = [
-                read.balances_held - broken.min(read.balances_held),
-                read.balances_mismatched,
-                read.balances_unchecked + broken,
-            ];
-            let [held, wrong, unchecked] = counts.map(thousands);
-            say!(
-                "  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked"
-            );
-        }
-        if !read.complete {
-            say!("  the file could not be read to its end; see the last reject");
-        }
-    }
-    rejects.finish()?;
-    Ok((sum, complete))
-}
-
-fn ingest_one(
-    store: &impl EventStore,
-    mapping: &Mapping,
-    file: &Path,
-    rejects: &mut Rejects,
-) -> anyhow::Result<IngestSummary> {
-    let input = File::open(file)?;
-    let bar = bar(input.metadata()?.len())?;
-    let input = bar.wrap_read(input);
-    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let source = Source { name: &name, may_be_empty: rejects.allow_empty };
-    let mut observer = Progress { file, rejects, bar: &bar };
-    let input = BufReader::with_capacity(READ_AHEAD, input);
-    let done = ingest(store, mapping, source, input, &mut observer);
+    });
     bar.finish_and_clear();
-    Ok(done?)
+    // The rejects of a run that stops are needed most.
+    rejects.finish()?;
+    totals.unreadable = unreadable?;
+    Ok(totals)
 }
 
-/// Makes a progress bar: bytes, records a second, rejects and time left.
-fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
+fn add(sum: &mut Tally, tally: Tally) {
+    sum.ingested += tally.ingested;
+    sum.repeated += tally.repeated;
+    sum.rejected += tally.rejected;
+    sum.corrected += tally.corrected;
+    sum.warnings += tally.warnings;
+}
+
+/// Prints what became of one input.
+fn report(name: &str, done: &IngestSummary) {
+    let IngestSummary { tally, read, .. } = done;
+    if is_quiet() {
+        return;
+    }
+    if is_json_named() {
+        let mut line = to_json(*tally);
+        line["file"] = name.into();
+        line["complete"] = read.complete.into();
+        say!("{line}");
+        return;
+    }
+    let [ingested, repeated, rejected] =
+        [tally.ingested, tally.repeated, tally.rejected].map(thousands);
+    let skipped = match read.skipped {
+        0 => String::new(),
+        skipped => format!(", {} skipped", thousands(skipped)),
+    };
+    say!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected{skipped}");
+    if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
+        let [held, wrong, unchecked] = done.balances().map(thousands);
+        say!("  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked");
+    }
+    if !read.complete {
+        say!("  the file could not be read to its end; see the last reject");
+    }
+}
+
+/// Makes the progress bar of all inputs: bytes, records a second, rejects, and the time left if the
+/// number of bytes is known.
+pub(super) fn bar(bytes: Option<u64>) -> anyhow::Result<ProgressBar> {
     let bar = progress("")?;
+    let Some(bytes) = bytes else {
+        bar.set_style(ProgressStyle::with_template(
+            "{spinner} {bytes} in {elapsed}  {bytes_per_sec}  {msg}",
+        )?);
+        return Ok(bar);
+    };
     bar.set_length(bytes);
     let style = ProgressStyle::with_template(
         "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg}  {left} left",
@@ -164,9 +207,11 @@ fn bar(bytes: u64) -> anyhow::Result<ProgressBar> {
 }
 
 struct Progress<'a> {
-    file: &'a Path,
+    file: &'a str,
     rejects: &'a mut Rejects,
     bar: &'a ProgressBar,
+    /// The counts of the inputs before this one.
+    before: Tally,
 }
 
 impl IngestObserver for Progress<'_> {
@@ -180,54 +225,11 @@ impl IngestObserver for Progress<'_> {
     }
 
     fn on_progress(&mut self, tally: Tally) {
-        let records = tally.ingested + tally.repeated + tally.rejected;
+        let mut sum = self.before;
+        add(&mut sum, tally);
+        let records = sum.ingested + sum.repeated + sum.rejected;
         let rate = records as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
-        let [rate, rejected] = [rate as u64, tally.rejected].map(thousands);
+        let [rate, rejected] = [rate as u64, sum.rejected].map(thousands);
         self.bar.set_message(format!("{rate} records/s  {rejected} rejected"));
-    }
-}
-
-/// The destination of rejected records.
-pub(crate) struct Rejects {
-    out: Option<BufWriter<File>>,
-    /// Whether files may hold nothing of what the mapping looks for.
-    pub(crate) allow_empty: bool,
-}
-
-impl Rejects {
-    pub(crate) fn to(file: Option<&Path>) -> anyhow::Result<Self> {
-        let create = |file: &Path| {
-            File::create(file).with_context(|| format!("rejects file {}", file.display()))
-        };
-        let out = file.map(create).transpose()?.map(BufWriter::new);
-        Ok(Rejects { out, allow_empty: false })
-    }
-
-    fn write(&mut self, file: &Path, reject: &Reject) -> std::io::Result<()> {
-        let line = json!({
-            "file": file.display().to_string(),
-            "line": reject.line,
-            "reason": reject.reason.code(),
-            "message": reject.message,
-            "record": reject.record,
-        });
-        match &mut self.out {
-            Some(out) => writeln!(out, "{line}"),
-            None => writeln!(std::io::stderr(), "rejected: {line}"),
-        }
-    }
-
-    fn warn(&mut self, file: &Path, warning: &Warning) -> std::io::Result<()> {
-        let (file, code) = (file.display(), warning.doubt.code());
-        let Warning { line, message, .. } = warning;
-        writeln!(std::io::stderr(), "warning[{code}]: {file}, line {line}: {message}")
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        if let Some(out) = &mut self.out {
-            out.flush()?;
-            out.get_ref().sync_all()?;
-        }
-        Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod ingest;
+pub(crate) mod mapping;
 pub(crate) mod pack;
 pub(crate) mod parked;
 pub(crate) mod read;

@@ -1,0 +1,222 @@
+//! The inputs of an ingest, its rejects file, its trials, and the commands around mappings.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::binary::{command, run, stderr, stdout, stdout_of_input};
+
+const ROWS: &str = r#"
+name = "rows"
+format = "csv"
+stream = "s"
+data = ["n", "amount"]
+event = { type = "Row", time = "day" }
+id = { keys = [["n"]] }
+[field]
+n = { path = "n", required = true }
+day = { path = "day", type = "date" }
+amount = { path = "amount", type = "decimal" }
+"#;
+
+fn rows(numbers: &[u32]) -> String {
+    let rows = numbers.iter().map(|n| format!("{n},2026-01-31,{n}.50\n"));
+    format!("n,day,amount\n{}", rows.collect::<String>())
+}
+
+/// Writes the mapping and returns its path.
+fn mapping(dir: &Path) -> String {
+    let path = dir.join("rows.toml");
+    fs::write(&path, ROWS).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The numbers of the rows in a store, in its order.
+fn numbers(data: &Path) -> Vec<String> {
+    let lines = stdout(data, &["read"]);
+    let number = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["data"]["n"].as_str().unwrap().to_owned()
+    };
+    lines.lines().map(number).collect()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(text.as_bytes()).unwrap();
+    out.finish().unwrap()
+}
+
+fn zip(path: &Path, members: &[(&str, &[u8])]) {
+    let mut out = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, bytes) in members {
+        out.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        out.write_all(bytes).unwrap();
+    }
+    out.finish().unwrap();
+}
+
+#[test]
+fn folders_patterns_and_archives_are_read_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, files) = (dir.path().join("data"), dir.path().join("in"));
+    fs::create_dir_all(files.join("b")).unwrap();
+    fs::write(files.join("b/later.csv"), rows(&[3])).unwrap();
+    fs::write(files.join("a.csv.gz"), gzip(&rows(&[1]))).unwrap();
+    fs::write(files.join(".hidden"), "not a file to be read").unwrap();
+    // The content decides, not the name; a file may have several parts.
+    let parts = [gzip("n,day,amount\n2,2026-01-31,"), gzip("2.50\n")].concat();
+    fs::write(files.join("b/a.csv"), parts).unwrap();
+    fs::write(dir.path().join("z.zst"), zstd::encode_all(rows(&[4]).as_bytes(), 1).unwrap())
+        .unwrap();
+    let archive = dir.path().join("more.zip");
+    zip(
+        &archive,
+        &[("y.csv", rows(&[6]).as_bytes()), ("x/x.csv.gz", &gzip(&rows(&[5]))), ("x/", b"")],
+    );
+    let pattern = dir.path().join("*.zst");
+    let args = [
+        "ingest",
+        files.to_str().unwrap(),
+        pattern.to_str().unwrap(),
+        archive.to_str().unwrap(),
+        "--map",
+        &mapping(dir.path()),
+    ];
+    let printed = stdout(&data, &args);
+    assert_eq!(numbers(&data), ["1", "2", "3", "4", "5", "6"]);
+    assert!(printed.contains("more.zip!x/x.csv.gz: 1 ingested"), "{printed}");
+    let member = format!("{}!y.csv", archive.display());
+    let printed = stdout(&data, &["ingest", &member, "--map", &mapping(dir.path())]);
+    assert!(printed.ends_with("ingested=0 repeated=1 rejected=0\n"), "{printed}");
+}
+
+#[test]
+fn standard_input_is_read_and_may_be_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let map = mapping(dir.path());
+    let printed = stdout_of_input(&data, &["ingest", "-", "--map", &map], &rows(&[1, 2]));
+    assert_eq!(
+        printed,
+        "-: 2 ingested, 0 repeated, 0 rejected\ningested=2 repeated=0 rejected=0\n"
+    );
+    let mut child = command(&data, &["ingest", "-", "--map", &map])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&gzip(&rows(&[2, 3]))).unwrap();
+    let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(printed.ends_with("ingested=1 repeated=1 rejected=0\n"), "{printed}");
+}
+
+#[test]
+fn an_unreadable_input_does_not_end_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = dir.path().join("data");
+    fs::write(path("good.csv"), rows(&[1])).unwrap();
+    fs::write(path("cut.gz"), &gzip(&rows(&[2, 3]))[..20]).unwrap();
+    fs::write(path("bad.zip"), b"PK\x03\x04 is not an archive").unwrap();
+    fs::create_dir(path("empty")).unwrap();
+    let inputs = ["gone.csv", "cut.gz", "bad.zip", "empty", "*.none", "good.csv"].map(path);
+    let mut args = vec!["ingest", "--map"];
+    let map = mapping(dir.path());
+    args.push(&map);
+    args.extend(inputs.iter().map(String::as_str));
+    let output = run(&data, &args);
+    let (printed, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(printed.ends_with("ingested=1 repeated=0 rejected=0\n"), "{printed}");
+    for words in [
+        "gone.csv: No such file",
+        "cut.gz: ",
+        "bad.zip: the zip archive cannot be read",
+        "empty: the folder has no files",
+        "*.none: no file matches",
+    ] {
+        assert!(errors.contains(words), "{words} is not in {errors}");
+    }
+    assert_eq!(numbers(&data), ["1"]);
+    // Without any input no store is made.
+    let none = dir.path().join("none");
+    stderr(&none, &["ingest", "--map", &map, &inputs[0]]);
+    assert!(!none.exists());
+}
+
+#[test]
+fn rejects_are_not_overwritten_and_may_be_limited() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, map, rejects) =
+        (dir.path().join("data"), mapping(dir.path()), path("rejects.ndjson"));
+    fs::write(path("bad.csv"), format!("{}x,y,z\nx,y,z\n", rows(&[1]))).unwrap();
+    let bad = path("bad.csv");
+    let args = ["ingest", &bad, "--map", &map, "--rejects", &rejects];
+    assert_eq!(run(&data, &args).status.code(), Some(3));
+    let refused = stderr(&data, &args);
+    assert!(
+        refused.contains("has rejects already") && refused.contains("--append-rejects"),
+        "{refused}"
+    );
+    let again = [&args[..], &["--append-rejects"]].concat();
+    assert_eq!(run(&data, &again).status.code(), Some(3));
+    assert_eq!(fs::read_to_string(&rejects).unwrap().lines().count(), 4);
+    let limited = [&again[..], &["--max-rejects", "1"]].concat();
+    let stopped = stderr(&data, &limited);
+    assert!(stopped.contains("more than 1 records were rejected"), "{stopped}");
+    assert_eq!(run(&data, &[&again[..], &["--max-rejects", "2"]].concat()).status.code(), Some(3));
+}
+
+#[test]
+fn a_trial_counts_sums_and_shows_without_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, map, file) = (dir.path().join("data"), mapping(dir.path()), path("some.csv"));
+    fs::write(&file, format!("{}5,2026-01-31,x\n", rows(&[1, 2]))).unwrap();
+    for args in
+        [["ingest", &file, "--dry-run", "--map", &map], ["mapping", "check", &map, &file, "-q"]]
+    {
+        let output = command(&data, &args).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&found["records"], &found["rejected"]), (&2.into(), &1.into()));
+        assert_eq!((&found["sums"]["amount"], &found["types"]["Row"]), (&"4.00".into(), &2.into()));
+        assert_eq!(found["samples"][1]["data"]["n"], "2");
+        assert_eq!(found["samples"][0]["event_time"], "2026-01-31T00:00:00Z");
+        assert_eq!(
+            (&found["rejects"][0]["line"], &found["reasons"]["bad_decimal"]),
+            (&4.into(), &1.into())
+        );
+        assert!(!data.exists());
+    }
+    let stopped =
+        stderr(&data, &["ingest", &file, "--dry-run", "--max-rejects", "0", "--map", &map]);
+    assert!(stopped.contains("more than 0 records would be rejected"), "{stopped}");
+}
+
+#[test]
+fn mappings_are_listed_shown_checked_and_drafted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, file, draft) = (dir.path().join("data"), path("orders.csv"), path("orders.toml"));
+    let listed = stdout(&data, &["mapping", "list"]);
+    assert!(listed.contains("{\"name\":\"camt.053\"}\n"), "{listed}");
+    assert!(stdout(&data, &["mapping", "show", "camt.053"]).contains("[balance]"));
+    let refused = stderr(&data, &["mapping", "show", "mt940"]);
+    assert!(refused.contains("no built-in mapping mt940; there are camt.05"), "{refused}");
+    fs::write(&file, gzip(&rows(&[1, 2]))).unwrap();
+    let text = stdout(&data, &["mapping", "new", &file]);
+    assert!(text.contains("stream = \"orders-{n}\""), "{text}");
+    fs::write(&draft, text).unwrap();
+    assert!(stdout(&data, &["mapping", "check", &draft]).contains("is a mapping named orders"));
+    stdout(&data, &["mapping", "check", &draft, &file]);
+    stdout(&data, &["ingest", &file, "--map", &draft]);
+    assert_eq!(stdout(&data, &["read"]).lines().count(), 2);
+    fs::write(&draft, "name = ").unwrap();
+    let refused = stderr(&data, &["mapping", "check", &draft]);
+    assert_eq!(refused.matches("TOML parse error").count(), 1, "{refused}");
+}
