@@ -220,3 +220,37 @@ fn mappings_are_listed_shown_checked_and_drafted() {
     let refused = stderr(&data, &["mapping", "check", &draft]);
     assert_eq!(refused.matches("TOML parse error").count(), 1, "{refused}");
 }
+
+#[test]
+fn rejected_records_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, map, rejects) =
+        (dir.path().join("data"), mapping(dir.path()), path("rejects.ndjson"));
+    fs::write(path("a.csv"), format!("{}2,2026-01-31,x\n3,2026-01-31,y\n", rows(&[1]))).unwrap();
+    fs::write(path("b.csv"), "amount,n,day\nz,4,2026-01-31\n").unwrap();
+    let (a, b) = (path("a.csv"), path("b.csv"));
+    let args = ["ingest", &a, &b, "--map", &map, "--rejects", &rejects];
+    assert_eq!(run(&data, &args).status.code(), Some(3));
+    let repaired = fs::read_to_string(&rejects).unwrap();
+    let repaired = repaired.replace(",x\"", ",2.50\"").replace("\"z,4", "\"4.50,4");
+    fs::write(&rejects, repaired).unwrap();
+    let left = path("left.ndjson");
+    let again = ["ingest", &rejects, "--from-rejects", "--map", &map, "--rejects", &left];
+    let output = run(&data, &again);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.ends_with("ingested=2 repeated=0 rejected=1\n"), "{printed}");
+    assert_eq!(numbers(&data), ["1", "2", "4"]);
+    let left: Value = serde_json::from_str(&fs::read_to_string(&left).unwrap()).unwrap();
+    assert_eq!((&left["line"], &left["record"]), (&2.into(), &"3,2026-01-31,y".into()));
+    // A record of XML lacks its statement, and a cut one lacks its end.
+    let refused = stderr(&data, &["ingest", &rejects, "--from-rejects", "--map", "camt.053"]);
+    assert!(refused.contains("records of XML need what is around them"), "{refused}");
+    fs::write(&rejects, "{\"file\":\"a.csv\",\"line\":7,\"record\":\"x... [cut]\"}\n").unwrap();
+    let refused = stderr(&data, &["ingest", &rejects, "--from-rejects", "--map", &map]);
+    assert!(refused.contains("line 1 has no whole record"), "{refused}");
+    fs::write(&rejects, "n,day\n").unwrap();
+    let refused = stderr(&data, &["ingest", &rejects, "--from-rejects", "--map", &map]);
+    assert!(refused.contains("line 1 is not one of a rejects file"), "{refused}");
+}

@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod failure;
 mod inputs;
+mod rejected;
 mod rejects;
 mod store;
 

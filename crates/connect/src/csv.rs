@@ -14,6 +14,7 @@ use crate::reason::{Problem, Reason, too_large};
 use crate::value::json;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::io::{self, Read};
 
 /// A record with more columns than this is refused.
@@ -65,6 +66,25 @@ pub(crate) fn read<R: Read, E>(
         }
     }
     Ok(())
+}
+
+/// Reads the columns' names of a file; the error is a sentence.
+pub(crate) fn columns<R: Read>(
+    plan: &Plan,
+    csv: &CsvPlan,
+    input: R,
+) -> Result<Vec<String>, String> {
+    let mut records = Records::new(csv, input, plan.max_record_bytes);
+    records.skip_lines(csv.skip_lines).map_err(|error| error.to_string())?;
+    let found = match csv.find_header {
+        true => find_header::<R, Infallible>(&mut records, csv, plan),
+        false => header(&mut records),
+    };
+    found.map_err(|halt| match halt {
+        Halt::Io(error) => error.to_string(),
+        Halt::Malformed { message, .. } => message,
+        Halt::Sink(_) | Halt::Reported => "The header cannot be read.".to_owned(),
+    })
 }
 
 /// The fields of one record.

@@ -89,3 +89,12 @@ fn dispatch<E>(
         Format::Ndjson(ndjson) => ndjson::read(plan, ndjson, input, out),
     }
 }
+
+/// Reads the columns' names of a CSV file; the error is a sentence.
+pub(crate) fn columns(plan: &Plan, input: impl BufRead) -> Result<Vec<String>, String> {
+    let Format::Csv(csv) = &plan.format else { return Ok(Vec::new()) };
+    let bytes = Cell::new(0);
+    let label = Label::Given(plan.encoding.unwrap_or(encoding_rs::UTF_8));
+    let input = open(input, label, &bytes).map_err(|error| error.to_string())?;
+    csv::columns(plan, csv, input?)
+}

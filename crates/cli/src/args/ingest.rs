@@ -45,6 +45,9 @@ pub(crate) struct Ingest {
     /// Add to the rejects that are in the file already, instead of refusing it.
     #[arg(long, requires = "rejects")]
     pub(crate) append_rejects: bool,
+    /// The files are rejects files: read the records in them again. CSV needs the rejected records' file for its header.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) from_rejects: bool,
     /// Stop when more records than this are rejected.
     #[arg(long, value_name = "COUNT", value_parser = parse::rejects)]
     pub(crate) max_rejects: Option<u64>,

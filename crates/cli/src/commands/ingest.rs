@@ -12,6 +12,7 @@ use super::mapping::try_out;
 use crate::args::{self, Location};
 use crate::inputs::{Inputs, Unreadable, for_each};
 use crate::output::{is_json_named, is_quiet, progress, thousands};
+use crate::rejected;
 use crate::rejects::{Existing, Rejects};
 use crate::store::Store;
 
@@ -20,6 +21,9 @@ pub(crate) const SOME_REJECTED: u8 = 3;
 
 pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<ExitCode> {
     let mapping = mapping(&args.map, args.zone.as_deref())?;
+    if args.from_rejects && args.rejects.as_ref().is_some_and(|file| args.files.contains(file)) {
+        bail!("--rejects must be another file than the one that is read");
+    }
     let existing = if args.append_rejects { Existing::Append } else { Existing::Refuse };
     let limit = args.max_rejects.unwrap_or(u64::MAX);
     let inputs = Inputs::find(&args.files);
@@ -32,7 +36,10 @@ pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<Ex
     let mut rejects = Rejects::to(args.rejects.as_deref(), existing, limit)?;
     rejects.allow_empty = args.allow_empty;
     let store = Store::open(location)?;
-    let totals = ingest_all(&store, &mapping, inputs, &mut rejects)?;
+    let totals = match args.from_rejects {
+        true => ingest_again(&store, args, &mut rejects)?,
+        false => ingest_all(&store, &mapping, inputs, &mut rejects)?,
+    };
     match is_json_named() {
         true => say!("{}", to_json(totals.tally)),
         false => say!("{}", summary(totals.tally)),
@@ -146,6 +153,57 @@ pub(crate) fn ingest_all(
     rejects.finish()?;
     totals.unreadable = unreadable?;
     Ok(totals)
+}
+
+/// Ingests the records of rejects files.
+fn ingest_again(
+    store: &impl EventStore,
+    args: &args::Ingest,
+    rejects: &mut Rejects,
+) -> anyhow::Result<Totals> {
+    let mut totals = Totals::default();
+    let bar = bar(None)?;
+    for path in &args.files {
+        let name = path.display().to_string();
+        for run in rejected::runs(path).with_context(|| name.clone())? {
+            let mapping = mapping(&args.map, args.zone.as_deref())?;
+            let mapping = for_records_of(&run.source, mapping, &bar)
+                .with_context(|| format!("{name}: records of {}", run.source))?;
+            let before = totals.tally;
+            let mut observer = Progress { file: &name, rejects: &mut *rejects, bar: &bar, before };
+            let source = run.source.rsplit(['/', '!']).next().unwrap_or(&run.source);
+            let source = Source { name: source, may_be_empty: false };
+            let done = ingest(store, &mapping, source, run.open()?, &mut observer);
+            if done.is_err() {
+                rejects.finish()?;
+            }
+            let done = done.with_context(|| name.clone())?;
+            add(&mut totals.tally, done.tally);
+            totals.incomplete |= !done.read.complete;
+            bar.suspend(|| report(&format!("{name} ({})", run.source), &done));
+        }
+    }
+    bar.finish_and_clear();
+    rejects.finish()?;
+    Ok(totals)
+}
+
+/// Returns the mapping for single records of a file.
+fn for_records_of(source: &str, mapping: Mapping, bar: &ProgressBar) -> anyhow::Result<Mapping> {
+    let (mut mapping, mut made) = (Some(mapping), None);
+    let inputs = Inputs::find(&[source.into()]);
+    let is_gone = inputs.list.is_empty() || source == "-";
+    if !is_gone {
+        for_each(inputs, bar, &mut |_, text| {
+            made = mapping.take().map(|mapping| mapping.for_single_records(text)).or(made.take());
+            Ok(Ok(()))
+        })?;
+    }
+    match (made, mapping) {
+        (Some(made), _) => Ok(made?),
+        (None, Some(mapping)) => Ok(mapping.for_single_records(std::io::empty())?),
+        (None, None) => bail!("the file cannot be read"),
+    }
 }
 
 fn add(sum: &mut Tally, tally: Tally) {

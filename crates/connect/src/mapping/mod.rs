@@ -31,7 +31,8 @@ mod paths;
 
 pub use error::MappingError;
 
-use crate::plan::{Kind, Plan};
+use crate::plan::{Format, Kind, Plan};
+use std::io::BufRead;
 
 /// The built-in mappings by name.
 const BUILTIN: [(&str, &str); 4] = [
@@ -80,6 +81,35 @@ impl Mapping {
     /// Returns the mapping with another zone for local times, such as `Europe/Berlin`.
     pub fn with_zone(mut self, zone: &str) -> Result<Mapping, MappingError> {
         self.plan.zone = compile::zone(zone)?;
+        Ok(self)
+    }
+
+    /// Returns the mapping for records that stand alone, one after the other, such as those of a rejects file.
+    ///
+    /// `file` is the file that they come from; a CSV mapping reads the columns' names from it. The records of
+    /// XML need what is around them, so there is no such mapping for them.
+    pub fn for_single_records(mut self, file: impl BufRead) -> Result<Mapping, MappingError> {
+        let columns = match &mut self.plan.format {
+            Format::Ndjson(ndjson) => {
+                ndjson.array = Some(false);
+                None
+            }
+            Format::Csv(csv) if csv.columns.is_some() => None,
+            Format::Csv(_) => {
+                let columns = crate::read::columns(&self.plan, file);
+                Some(columns.map_err(|problem| MappingError::at("csv", problem))?)
+            }
+            Format::Xml(_) => {
+                let problem = "records of XML need what is around them; repair their file and ingest \
+                               it again, no record is added twice";
+                return Err(MappingError::at("format", problem));
+            }
+        };
+        if let Format::Csv(csv) = &mut self.plan.format {
+            csv.columns = columns.or(csv.columns.take());
+            (csv.skip_lines, csv.find_header, csv.footer) = (0, false, None);
+        }
+        self.plan.encoding = None;
         Ok(self)
     }
 
