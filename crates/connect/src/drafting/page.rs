@@ -17,7 +17,12 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn write(&self, name: &str, encoding: Option<&str>) -> String {
         let fields: Vec<(String, &(String, Values))> = self.named();
-        let key = fields.iter().find(|(_, (_, values))| values.is_unique()).map(|(name, _)| name);
+        // An amount or a day that no two records share is no key; the next file has it again.
+        let is_key = |values: &Values| {
+            let (keys, _) = values.guess();
+            values.is_unique() && (keys.is_empty() || keys.contains("integer"))
+        };
+        let key = fields.iter().find(|(_, (_, values))| is_key(values)).map(|(name, _)| name);
         let time = fields.iter().find(|(_, (_, values))| values.guess().1).map(|(name, _)| name);
         let slug = slug(name);
         let mut out = String::from("# A draft: look at every line with a comment.\n");
@@ -35,9 +40,14 @@ impl Page {
         let time_name = time.map_or("event_time", String::as_str);
         _ = writeln!(out, "\n[event]\ntype = \"Imported\"        # what happened");
         _ = writeln!(out, "time = \"{time_name}\"");
-        let key = key.map_or_else(|| "\"index\"".to_owned(), |key| quoted(key));
         _ = writeln!(out, "\n[id]");
-        _ = writeln!(out, "keys = [[{key}]]    # what makes a record the same record again");
+        match key {
+            Some(key) => {
+                let why = "what makes a record the same record again";
+                _ = writeln!(out, "keys = [[{}]]    # {why}", quoted(key));
+            }
+            None => out.push_str(&kinds(&fields)),
+        }
         out.push_str(&self.section);
         _ = writeln!(out, "\n[field]");
         for (name, (path, values)) in &fields {
@@ -75,6 +85,22 @@ impl Page {
             named.push((name, field));
         }
         named
+    }
+}
+
+/// Returns the identity of records without a key: all fields, and the number of equal ones.
+fn kinds(fields: &[(String, &(String, Values))]) -> String {
+    let scalar = fields.iter().filter(|(_, (_, values))| !values.nested);
+    let part = |(name, (_, values)): &(String, &(String, Values))| {
+        quoted(&format!("{name}{}", if values.is_complete() { "" } else { "?" }))
+    };
+    let parts: Vec<String> = scalar.map(part).collect();
+    match parts.iter().any(|part| !part.ends_with("?\"")) {
+        true => {
+            let why = "no field is unique; equal records are counted";
+            format!("kinds = [[{}]]    # {why}\n", parts.join(", "))
+        }
+        false => "keys = [[\"index\"]]    # no field is in all records\n".to_owned(),
     }
 }
 

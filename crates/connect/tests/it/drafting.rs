@@ -38,6 +38,18 @@ fn a_csv_file_gives_delimiter_types_and_key() {
 }
 
 #[test]
+fn records_without_a_key_are_counted() {
+    let file =
+        b"date;text;amount\n01.03.2026;tram;-2,50\n01.03.2026;tram;-2,50\n02.03.2026;;-7,00\n";
+    let outcome = drafted(
+        file,
+        &["stream = \"test\"", "kinds = [[\"date\", \"text?\", \"amount\"]]", "time = \"date\""],
+    );
+    assert_eq!(outcome.drafts.len(), 3);
+    assert_ne!(outcome.drafts[0].id, outcome.drafts[1].id);
+}
+
+#[test]
 fn lines_and_arrays_give_pointers() {
     let lines = b"{\"id\":\"a/1\",\"who\":{\"name\":\"x\",\"index\":3},\"at\":1589355606100,\"items\":[1]}\n\
                   {\"id\":\"a/2\",\"who\":{\"name\":\"x\"},\"at\":1589355606101,\"items\":null,\"p\":1.5}\n";
