@@ -65,6 +65,15 @@ fn a_night_is_taken_once_however_often_it_comes() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().last(), Some(&*last));
     assert_eq!(events(&data), before);
 
+    let ledger = stdout(&data, &["ingest", "log", "camt.053"]);
+    let ledger: Vec<Value> =
+        ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(ledger.len(), 2 * (night.files.len() + 1));
+    let sum = |name: &str| ledger.iter().map(|entry| entry[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("ingested"), sum("rejected")), (night.good, 2 * rejected));
+    let (first, again) = (&ledger[0], &ledger[night.files.len() + 1]);
+    assert_eq!((&first["sha256"], &first["bytes"]), (&again["sha256"], &again["bytes"]));
+
     args.extend(["-o", "json"]);
     let output = String::from_utf8(run(&data, &args).stdout).unwrap();
     let lines: Vec<Value> =

@@ -25,7 +25,7 @@ pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, Start, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
 pub(crate) use index::{Index, IndexAction};
-pub(crate) use ingest::{Demo, Ingest, Mapping, MappingAction};
+pub(crate) use ingest::{Demo, Ingest, IngestAction, Mapping, MappingAction};
 pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;

@@ -11,6 +11,7 @@ Examples:
   leftfold ingest statements/*.xml --map camt.053 --rejects rejects.ndjson
   leftfold ingest in/ more.zip 'night/*.csv.gz' --map orders.toml
   zcat orders.gz | leftfold ingest - --map orders.toml --dry-run
+  leftfold ingest log                               which files came in, and what became of their records
 
 gzip, zstd and zip are recognised by their first bytes. Folders and patterns are read in the order of their
 paths, and folders with all folders in them.
@@ -29,13 +30,16 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Ingest {
+    #[command(subcommand)]
+    pub(crate) action: Option<IngestAction>,
     /// Files, folders, patterns such as 'in/*.xml', members of archives (a.zip!b.xml), or - for standard input.
     #[arg(required = true, value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
     /// A built-in mapping (camt.052, camt.053, camt.054), or a mapping file.
-    #[arg(short, long, value_name = "MAPPING")]
-    pub(crate) map: String,
+    #[arg(short, long, value_name = "MAPPING", required = true)]
+    pub(crate) map: Option<String>,
     /// The file for rejected records, as NDJSON; standard error if not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) rejects: Option<PathBuf>,
@@ -57,6 +61,15 @@ pub(crate) struct Ingest {
     /// The time zone of times without one, such as Europe/Berlin; instead of the mapping's.
     #[arg(long)]
     pub(crate) zone: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IngestAction {
+    /// List the files that were ingested: when, what became of their records, and their SHA-256.
+    Log {
+        /// Only those that were ingested with the mapping of this name.
+        mapping: Option<String>,
+    },
 }
 
 pub(super) const MAPPING_HELP: &str = "\

@@ -1,17 +1,20 @@
+mod log;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use leftfold::EventStore;
 use leftfold_connect::{
-    IngestError, IngestObserver, IngestSummary, Mapping, Reject, Source, Tally, Warning, ingest,
+    IngestError, IngestObserver, IngestSummary, LedgerEntry, Mapping, Reject, Source, Tally,
+    Warning, ingest,
 };
 use serde_json::{Value, json};
 
 use super::mapping::try_out;
 use crate::args::{self, Location};
 use crate::inputs::{Inputs, Unreadable, for_each};
-use crate::output::{is_json_named, is_quiet, progress, thousands};
+use crate::output::{hint, is_json_named, is_quiet, progress, thousands};
 use crate::rejected;
 use crate::rejects::{Existing, Rejects};
 use crate::store::Store;
@@ -20,7 +23,11 @@ use crate::store::Store;
 pub(crate) const SOME_REJECTED: u8 = 3;
 
 pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<ExitCode> {
-    let mapping = mapping(&args.map, args.zone.as_deref())?;
+    if let Some(args::IngestAction::Log { mapping }) = &args.action {
+        return log::run(location, mapping.as_deref());
+    }
+    let map = args.map.as_deref().unwrap_or_default();
+    let mapping = mapping(map, args.zone.as_deref())?;
     if args.from_rejects && args.rejects.as_ref().is_some_and(|file| args.files.contains(file)) {
         bail!("--rejects must be another file than the one that is read");
     }
@@ -134,6 +141,11 @@ pub(crate) fn ingest_all(
         let source = Source { name: name_alone, may_be_empty: allow_empty };
         match ingest(store, mapping, source, text, &mut observer) {
             Ok(done) => {
+                let entry = LedgerEntry::new(name, mapping, &done);
+                // A caller who may append entries, but not to the ledger, ingests all the same.
+                if let Err(error) = pollster::block_on(entry.write(store)) {
+                    bar.suspend(|| hint(format!("warning: {name} is not in the ledger: {error}")));
+                }
                 add(&mut totals.tally, done.tally);
                 totals.incomplete |= !done.read.complete;
                 bar.suspend(|| report(name, &done));
@@ -166,7 +178,8 @@ fn ingest_again(
     for path in &args.files {
         let name = path.display().to_string();
         for run in rejected::runs(path).with_context(|| name.clone())? {
-            let mapping = mapping(&args.map, args.zone.as_deref())?;
+            let map = args.map.as_deref().unwrap_or_default();
+            let mapping = mapping(map, args.zone.as_deref())?;
             let mapping = for_records_of(&run.source, mapping, &bar)
                 .with_context(|| format!("{name}: records of {}", run.source))?;
             let before = totals.tally;
