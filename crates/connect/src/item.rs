@@ -116,6 +116,10 @@ pub struct Reject {
 
 /// One result of the reader, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most items are records: a box would cost each of them"
+)]
 pub enum Item {
     /// A good record.
     Record(Draft),
