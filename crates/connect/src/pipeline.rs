@@ -7,14 +7,15 @@
 //! [`pairing`](super::pairing)). What is paired with nothing is appended; what could not be decided before
 //! the end of its statement waits until then.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::io::Write;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, NewEvent, Timestamp};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::item::{Draft, GroupEnd, Item, Occurrence, Reject};
@@ -23,6 +24,7 @@ use crate::origin::Origin;
 use crate::pairing::{Decision, Group, TAG, lookup};
 use crate::plan::{Identity, Kinds};
 use crate::reason::{Doubt, Reason, Warning};
+use crate::value::json;
 
 /// The most records of a batch.
 const BATCH_RECORDS: usize = 500;
@@ -87,6 +89,8 @@ pub(crate) struct Pipeline<'s, S> {
     group: Group,
     /// Whether a record of the current statement was refused.
     has_refused: bool,
+    /// The statement whose text was written last, and the text; empty if it says nothing of itself.
+    origin: RefCell<(Arc<Origin>, String)>,
     /// Behind the last append, so that a look-up sees it.
     cursor: Option<Cursor>,
     tally: Tally,
@@ -111,6 +115,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             pending: None,
             group: Group::default(),
             has_refused: false,
+            origin: RefCell::default(),
             cursor: None,
             tally: Tally::default(),
             news: News::default(),
@@ -413,39 +418,57 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             .event_time(Timestamp(draft.event_time_micros));
         event.tags.clone_from(&draft.tags);
         event.correlation.clone_from(&draft.correlation);
-        let Some(Occurrence { kind, ordinal, index, origin, metadata: fields, .. }) =
-            &draft.occurrence
-        else {
-            return event;
-        };
-        event.tags.push((TAG.to_owned(), crate::pairing::tag_of(*kind)));
-        let mut metadata = json!({
-            "file": self.file,
-            "line": draft.line,
-            "index": index,
-            "number": ordinal,
-        });
-        for (name, value) in fields {
-            metadata[name] = value.as_str().into();
-        }
-        if **origin != Origin::default() {
-            metadata["statement"] = json!(**origin);
-        }
-        if !draft.warnings.is_empty() {
-            let doubts = draft.warnings.iter().map(|warning| warning.doubt.code());
-            metadata["warnings"] = doubts.collect();
-        }
+        let Some(occurrence) = &draft.occurrence else { return event };
+        event.tags.push((TAG.to_owned(), crate::pairing::tag_of(occurrence.kind)));
+        event.metadata = self.metadata(draft, occurrence, corrects).into();
         if let Some(of) = corrects {
             // The same correction has the same id.
             event.id = Some(Uuid::new_v5(&of, &draft.data));
             if let Some(corrected) = self.kinds.and_then(|kinds| kinds.corrected.as_ref()) {
                 event.event_type.clone_from(corrected);
             }
-            metadata["corrects"] = of.to_string().into();
             event.causation = Some(of.to_string());
         }
-        event.metadata = metadata.to_string().into();
         event
+    }
+
+    /// Writes where a record came from, as JSON.
+    fn metadata(&self, draft: &Draft, occurrence: &Occurrence, corrects: Option<Uuid>) -> Vec<u8> {
+        let Occurrence { ordinal, index, origin, metadata, .. } = occurrence;
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"{\"file\":");
+        json::string(self.file, &mut out);
+        // Writing to a Vec cannot fail.
+        let line = draft.line;
+        _ = write!(out, ",\"line\":{line},\"index\":{index},\"number\":{ordinal}");
+        for (name, value) in metadata {
+            out.push(b',');
+            json::string(name, &mut out);
+            out.push(b':');
+            json::string(value, &mut out);
+        }
+        let mut written = self.origin.borrow_mut();
+        if !Arc::ptr_eq(&written.0, origin) {
+            let text = match **origin == Origin::default() {
+                true => String::new(),
+                false => serde_json::to_string(&**origin).unwrap_or_default(),
+            };
+            *written = (origin.clone(), text);
+        }
+        if !written.1.is_empty() {
+            out.extend_from_slice(b",\"statement\":");
+            out.extend_from_slice(written.1.as_bytes());
+        }
+        for (at, warning) in draft.warnings.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b",\"warnings\":[" } else { b"," });
+            json::string(warning.doubt.code(), &mut out);
+        }
+        out.extend_from_slice(if draft.warnings.is_empty() { b"" } else { b"]" });
+        if let Some(of) = corrects {
+            _ = write!(out, ",\"corrects\":\"{of}\"");
+        }
+        out.push(b'}');
+        out
     }
 }
 

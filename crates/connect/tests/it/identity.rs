@@ -344,3 +344,23 @@ fn a_file_of_another_kind_says_what_it_is() {
     let empty = statement("m", &format!("<Id>1</Id>{ACCOUNT}"), &[]);
     assert_eq!(deliver(&store(), &camt(), "empty.xml", &empty).0, Tally::default());
 }
+
+#[test]
+fn ingests_at_the_same_time_take_each_entry_once() {
+    let header = |id: &str| format!("<Id>{id}</Id>{ACCOUNT}{}", balances("3000.00", "0.00"));
+    let texts: Vec<_> = (0..1_200).map(|n| format!("ticket {}", n % 400)).collect();
+    let entries: Vec<_> = texts.iter().map(|text| ("NONREF", "2.50", text.as_str())).collect();
+    // The same entries under another header: the balances say that the two overlap.
+    let statements = ["a", "b"].map(|id| statement(id, &header(id), &entries));
+    let store = store();
+    std::thread::scope(|threads| {
+        for (name, text) in [("1", &statements[0]), ("2", &statements[1]), ("3", &statements[0])] {
+            let store = &store;
+            threads.spawn(move || {
+                let (tally, _) = deliver(store, &camt(), name, text);
+                assert_eq!((tally.ingested + tally.repeated, tally.rejected), (1_200, 0));
+            });
+        }
+    });
+    assert_eq!(events(&store).len(), 1_200);
+}
