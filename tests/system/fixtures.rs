@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use leftfold::{Embedded, Options, Point, Query, Read};
+use leftfold::{Embedded, IndexDefinition, Options, Point, Query, Read};
 
 /// A store of format version 1: 60 events in four segments (three sealed), a checkpoint, a named
 /// index, an open segment with a mark. `cargo xtask fixture` wrote it.
@@ -39,6 +39,11 @@ fn check(dir: &Path) {
     let last = Read::forward(Query::index("thirds")).including(Point::Ordinal(19));
     assert_eq!(store.blocking().read(last).unwrap().events.len(), 1);
     assert!(store.blocking().checkpoint("reader").unwrap().is_some());
+    // What an application defines at each start is what it defined before `system:true`.
+    let thirds = store.blocking().index("thirds").unwrap().unwrap();
+    assert!(thirds.query.to_string().ends_with(" system:true"), "{}", thirds.query);
+    let query: Query = thirds.query.to_string().replace(" system:true", "").parse().unwrap();
+    store.blocking().define_index(IndexDefinition::new("thirds", query)).unwrap();
     assert_eq!(store.verify(|_, _| ()).problem_count, 0);
 }
 

@@ -127,9 +127,10 @@ fn killed_at_any_point_and_run_again_gives_the_same_store() {
 /// Memory does not grow with the file: the kernel keeps the high-water mark.
 #[test]
 fn a_large_file_is_read_in_little_memory() {
-    const LIMIT_KB: u64 = 150_000;
+    // Up to four segments, whose postings are in memory while the disk is busy.
+    const LIMIT_KB: u64 = 200_000;
     let dir = tempfile::tempdir().unwrap();
-    let file = camt(dir.path(), 150_000_000);
+    let file = camt(dir.path(), 240_000_000);
     let args = ["ingest", file.to_str().unwrap(), "--map", "camt.053"];
     let mut ingest =
         command(&dir.path().join("data"), &args).stdout(Stdio::piped()).spawn().unwrap();

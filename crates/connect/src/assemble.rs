@@ -5,11 +5,12 @@ use crate::item::{Draft, Occurrence, RecordText, cut};
 use crate::origin::Origin;
 use crate::plan::template::Template;
 use crate::plan::{EventType, Field, Identity, KeyPart, Kind, Plan, Source};
-use crate::reason::{Problem, Reason};
+use crate::reason::{Doubt, Problem, Reason, Warning};
 use crate::record::Values;
 use crate::value::json;
 use crate::value::time::{Moment, Shape};
 use bytes::{Bytes, BytesMut};
+use leftfold_api::names;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Assembler<'m> {
     passed: Vec<String>,
     last_time: (String, i64),
     no_origin: Arc<Origin>,
+    /// What could not be read of the checked record.
+    doubts: Vec<String>,
     /// The reused buffer of the payload.
     text: Vec<u8>,
     /// Payloads and raw texts, several per allocation, which is freed with the last of them.
@@ -54,6 +57,7 @@ impl<'m> Assembler<'m> {
             passed: vec![String::new(); fields],
             last_time: (String::new(), 0),
             no_origin: Arc::default(),
+            doubts: Vec::new(),
             text: Vec::new(),
             arena: BytesMut::with_capacity(ARENA),
         }
@@ -74,16 +78,29 @@ impl<'m> Assembler<'m> {
             self.clean.write(self.plan.part, |out| push_number(part as u64, out));
         }
         let (first, rest) = self.plan.order.split_at(self.plan.skip.fields);
+        self.doubts.clear();
         for field in first {
-            self.check_field(*field, input)?;
+            self.check_leniently(*field, input)?;
         }
         if self.plan.skip.apply(&self.clean) {
             return Err(Problem::skip());
         }
         for field in rest {
-            self.check_field(*field, input)?;
+            self.check_leniently(*field, input)?;
         }
         Ok(())
+    }
+
+    /// Checks a field; one that is lenient is left out if it can't be read.
+    fn check_leniently(&mut self, at: usize, input: &impl Lookup) -> Result<(), Problem> {
+        match self.check_field(at, input) {
+            Err(problem) if self.plan.fields[at].lenient => {
+                self.clean.remove(at);
+                self.doubts.push(problem.message);
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     fn check_field(&mut self, at: usize, input: &impl Lookup) -> Result<(), Problem> {
@@ -203,7 +220,7 @@ impl<'m> Assembler<'m> {
             event_type: self.event_type()?,
             id,
             occurrence,
-            warnings: Vec::new(),
+            warnings: self.warnings(line),
             event_time_micros: self.event_time()?,
             correlation: self.correlation(),
             tags: self.tags(),
@@ -292,12 +309,21 @@ impl<'m> Assembler<'m> {
         Ok(micros)
     }
 
+    fn warnings(&self, line: u64) -> Vec<Warning> {
+        let warning = |message: &String| {
+            let (doubt, message) = (Doubt::UnreadableField, message.clone());
+            Warning { line, doubt, message }
+        };
+        self.doubts.iter().map(warning).collect()
+    }
+
     fn correlation(&self) -> Option<String> {
         let complete = |template: &&Template| template.missing(&self.clean).is_none();
         let template = self.plan.correlation.iter().find(complete)?;
         let mut text = String::with_capacity(48);
         template.render(&self.clean, &mut text);
-        Some(text)
+        // A bank's reference may be no name: the entry is kept without the link.
+        names::check("correlation id", &text).is_ok().then_some(text)
     }
 
     fn tags(&self) -> Vec<(String, String)> {

@@ -31,6 +31,14 @@ pub struct Origin {
     /// The closing balance with its currency, in normal form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing: Option<String>,
+    /// How many statements before it in its file say the same of themselves.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub same_before: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How two statements of one account lie to each other.
@@ -51,39 +59,44 @@ impl Origin {
         if self == other {
             return Relation::Overlapping;
         }
+        let pages_differ = self.page.is_some() && other.page.is_some() && self.page != other.page;
+        let is_one_number = self.statement == other.statement && self.sequence == other.sequence;
+        if self.statement.is_some() && is_one_number && pages_differ {
+            return Relation::Disjoint;
+        }
         if self.is_same_statement(other) {
-            return match (&self.page, &other.page) {
-                (Some(one), Some(two)) if one == two => Relation::Overlapping,
-                (Some(_), Some(_)) => Relation::Disjoint,
+            let is_same_page = self.page.is_some() && self.page == other.page;
+            return match is_same_page && self.same_before == other.same_before {
+                true => Relation::Overlapping,
                 // Sent again, or another page of a bank that does not number them.
-                _ => Relation::Unknown,
+                false => Relation::Unknown,
             };
         }
         if self.periods_meet(other) == Some(false) {
             return Relation::Disjoint;
         }
         let [meets, shares] = self.balances_touch(other);
-        if meets && !shares {
-            return Relation::Disjoint;
+        if meets {
+            // A balance that comes back to where it was says nothing.
+            return if shares { Relation::Unknown } else { Relation::Disjoint };
         }
         let periods_differ =
             self.periods_meet(other).is_some() && [self.from, self.to] != [other.from, other.to];
-        if periods_differ {
-            return Relation::Overlapping;
-        }
-        match (meets || shares, self.is_numbered_apart(other)) {
-            // The balance may have come back to where it was.
-            (true, true) => Relation::Unknown,
-            (true, false) if meets => Relation::Unknown,
-            (true, false) => Relation::Overlapping,
-            (false, true) => Relation::Disjoint,
-            (false, false) => Relation::Unknown,
+        match (periods_differ, shares, self.is_numbered_apart(other)) {
+            (true, ..) => Relation::Overlapping,
+            (false, false, true) => Relation::Disjoint,
+            _ => Relation::Unknown,
         }
     }
 
     /// Whether both say the same of themselves, but for the message and the page.
     pub(crate) fn is_same_statement(&self, other: &Origin) -> bool {
-        let said = |origin: &Origin| Origin { message: None, page: None, ..origin.clone() };
+        let said = |origin: &Origin| Origin {
+            message: None,
+            page: None,
+            same_before: 0,
+            ..origin.clone()
+        };
         self.statement.is_some() && said(self) == said(other)
     }
 
@@ -96,8 +109,8 @@ impl Origin {
     }
 
     /// Whether the balances tell a statement that was sent again from another one.
-    pub(crate) fn has_balances(&self) -> bool {
-        self.opening.is_some() && self.closing.is_some()
+    pub(crate) fn has_moving_balances(&self) -> bool {
+        self.opening.is_some() && self.closing.is_some() && self.opening != self.closing
     }
 
     /// Whether the periods have more in common than a moment at their ends.
@@ -144,8 +157,8 @@ mod tests {
             (origin("a"), origin("a"), Overlapping),
             (origin("a"), origin("b"), Unknown),
             (balances("a", "1", "2"), balances("b", "2", "3"), Disjoint),
-            (balances("a", "1", "2"), balances("b", "1", "3"), Overlapping),
-            (balances("a", "1", "2"), balances("b", "0", "2"), Overlapping),
+            (balances("a", "1", "2"), balances("b", "1", "3"), Unknown),
+            (balances("a", "1", "2"), balances("b", "0", "2"), Unknown),
             (balances("a", "1", "2"), balances("b", "5", "6"), Unknown),
             // A sweeping account begins and ends every day with nothing.
             (balances("a", "0", "0"), balances("b", "0", "0"), Unknown),
@@ -176,7 +189,21 @@ mod tests {
             ..period(id, 0, 10)
         };
         check(&day("a", "1", "2"), &day("b", "2", "3"), Disjoint);
-        check(&day("a", "1", "2"), &day("b", "1", "3"), Overlapping);
+        check(&day("a", "1", "2"), &day("b", "1", "3"), Unknown);
+        // A sweeping account, with periods that meet on a day.
+        let days =
+            |id: &str, from, to| Origin { from: Some(from), to: Some(to), ..day(id, "0", "0") };
+        check(&days("a", 0, 10), &days("b", 5, 20), Unknown);
+        // Twice in one message.
+        let again = Origin { same_before: 1, ..origin("a") };
+        check(&origin("a"), &again, Unknown);
+        check(&Origin { same_before: 1, ..page("1") }, &page("1"), Unknown);
+        // Pages with parts of the balances.
+        let one =
+            Origin { closing: None, ..Origin { page: Some("1".into()), ..balances("s", "1", "") } };
+        let two =
+            Origin { opening: None, ..Origin { page: Some("2".into()), ..balances("s", "", "2") } };
+        check(&one, &two, Disjoint);
         check(&day("a", "1", "2"), &day("b", "7", "8"), Unknown);
     }
 }

@@ -24,8 +24,9 @@ use crate::reason::{Doubt, Warning};
 pub(crate) const TAG: &str = "record";
 /// The length of its value: one of 4,096.
 const TAG_LENGTH: usize = 3;
-/// The most records of a statement that wait for its end.
+/// The most records of a statement that wait for its end, and the most bytes of them.
 const MAX_WAITING: usize = 10_000;
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Returns the value of the tag: the start of the kind. What is found is compared by the whole.
 pub(crate) fn tag_of(kind: Uuid) -> String {
@@ -87,6 +88,10 @@ pub(crate) async fn lookup(
         .collect();
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_unstable();
+    let mut by_tag = HashMap::<_, Vec<_>>::new();
+    for (stream, kind) in &kinds {
+        by_tag.entry((*stream, tag_of(*kind))).or_default().push(*kind);
+    }
     let (mut events, mut corrections) = (Vec::new(), HashMap::<Uuid, Vec<Recorded>>::new());
     for kinds in kinds.chunks(KINDS) {
         let query = query_of(kinds);
@@ -95,11 +100,19 @@ pub(crate) async fn lookup(
         loop {
             let page = store.read(read).await.map_err(as_append_error)?;
             for event in page.events {
+                // A tag has the records of many kinds.
+                let tag = event.tags().find(|tag| tag.0 == TAG).map(|tag| tag.1.to_owned());
+                let place = (event.stream(), tag.unwrap_or_default());
+                let kinds = by_tag.get(&place).map_or(&[][..], Vec::as_slice);
                 let metadata: Metadata =
                     serde_json::from_slice(&event.metadata()).unwrap_or_default();
-                match metadata.corrects.as_deref().and_then(|of| of.parse().ok()) {
-                    Some(of) => corrections.entry(of).or_default().push(event),
-                    None => events.push((event, metadata)),
+                if let Some(of) = metadata.corrects.as_deref().and_then(|of| of.parse().ok()) {
+                    corrections.entry(of).or_default().push(event);
+                    continue;
+                }
+                let is_of = |kind: &&Uuid| event.id() == Occurrence::id(**kind, metadata.number);
+                if let Some(kind) = kinds.iter().find(is_of).copied() {
+                    events.push((event, metadata, kind));
                 }
             }
             if !page.more {
@@ -108,18 +121,9 @@ pub(crate) async fn lookup(
             read = Read::forward(query.clone()).after(page.cursor);
         }
     }
-    let mut by_tag = HashMap::<_, Vec<_>>::new();
-    for (stream, kind) in kinds {
-        by_tag.entry((stream, tag_of(kind))).or_default().push(kind);
-    }
     let mut origins = HashSet::<Arc<Origin>>::new();
     let mut stored = StoredRecords::new();
-    for (event, metadata) in events {
-        let tag = event.tags().find(|tag| tag.0 == TAG).map(|tag| tag.1.to_owned());
-        let place = (event.stream(), tag.unwrap_or_default());
-        let kinds = by_tag.get(&place);
-        let is_of = |kind: &&Uuid| event.id() == Occurrence::id(**kind, metadata.number);
-        let Some(kind) = kinds.into_iter().flatten().find(is_of).copied() else { continue };
+    for (event, metadata, kind) in events {
         let origin = Arc::new(metadata.statement);
         let origin = match origins.get(&origin) {
             Some(known) => known.clone(),
@@ -137,7 +141,11 @@ pub(crate) async fn lookup(
         };
         stored.entry((record.event.stream().to_owned(), kind)).or_default().push(record);
     }
-    stored.values_mut().for_each(|records| records.sort_by_key(|record| record.ordinal));
+    for records in stored.values_mut() {
+        records.sort_by_key(|record| record.ordinal);
+        // Two queries may have read the same tag.
+        records.dedup_by_key(|record| record.ordinal);
+    }
     Ok(stored)
 }
 
@@ -181,6 +189,11 @@ pub(crate) struct Group {
     pub(crate) waiting: Vec<Draft>,
 }
 
+/// Returns the stream and the kind of a draft.
+fn place_of(draft: &Draft) -> Option<(&str, Uuid)> {
+    Some((&*draft.stream, draft.occurrence.as_ref()?.kind))
+}
+
 /// The drafts of one stream and kind, each with its place among all.
 type OfKind = HashMap<(String, Uuid), Vec<(usize, Draft)>>;
 
@@ -204,7 +217,10 @@ impl Group {
             let kind = draft.occurrence.as_ref().map(|o| o.kind).unwrap_or_default();
             of_kind.entry((draft.stream.clone(), kind)).or_default().push((at, draft));
         }
-        let mut may_wait = MAX_WAITING.saturating_sub(self.waiting.len());
+        let waits: HashSet<_> = match accepted {
+            None => self.waiting.iter().filter_map(place_of).collect(),
+            Some(_) => HashSet::new(),
+        };
         let mut decisions = Vec::new();
         for (key, drafts) in of_kind {
             let known = stored.get(&key).map_or(&[][..], Vec::as_slice);
@@ -215,9 +231,10 @@ impl Group {
                     false => Relation::Overlapping,
                 })
                 .collect();
-            let is_open = accepted.is_none() && relations.contains(&Relation::Unknown);
-            if is_open && drafts.len() <= may_wait {
-                may_wait -= drafts.len();
+            // What comes later of a kind that waits must not overtake it.
+            let is_open = accepted.is_none()
+                && (relations.contains(&Relation::Unknown) || waits.contains(&(&*key.0, key.1)));
+            if is_open {
                 decisions.extend(drafts.into_iter().map(|(at, d)| (at, Decision::Waits(d))));
                 continue;
             }
@@ -240,6 +257,12 @@ impl Group {
         }
         decisions.sort_by_key(|(at, _)| *at);
         decisions.into_iter().map(|(_, decision)| decision).collect()
+    }
+
+    /// Whether more records wait than may: they are decided before the end then, and kept.
+    pub(crate) fn is_full(&self) -> bool {
+        let bytes = self.waiting.iter().map(|draft| draft.data.len()).sum::<usize>();
+        self.waiting.len() > MAX_WAITING || bytes > MAX_WAITING_BYTES
     }
 
     /// Returns the undecided statements that overlap with this one after all, each with a warning if only
@@ -267,7 +290,7 @@ impl Group {
         let line = waiting.first().map_or(0, |draft| draft.line);
         let decide = |(origin, pairs): (Arc<Origin>, Vec<(u64, u64, Uuid)>)| {
             if self.origin.is_same_statement(&origin)
-                && self.origin.has_balances()
+                && self.origin.has_moving_balances()
                 && end.balance_holds == Some(true)
             {
                 return Some((origin, None));
@@ -294,7 +317,11 @@ fn is_window(pairs: &[(u64, u64, Uuid)]) -> bool {
     let distance = |pair: &(u64, u64, Uuid)| i128::from(pair.0) - i128::from(pair.1);
     let first = pairs.first().map(distance);
     let begins = pairs.iter().any(|(one, other, _)| *one == 1 || *other == 1);
-    kinds.len() >= 2 && begins && pairs.iter().all(|pair| Some(distance(pair)) == first)
+    let indexes: HashSet<_> = pairs.iter().map(|pair| pair.0).collect();
+    kinds.len() >= 2
+        && indexes.len() >= 2
+        && begins
+        && pairs.iter().all(|pair| Some(distance(pair)) == first)
 }
 
 /// Pairs the drafts of a kind with the records in the store that are the same ones.
@@ -344,6 +371,8 @@ fn pair(
     }
     for (at, mut draft) in new {
         last += 1;
+        // It may have been paired before, when others appended the same.
+        draft.warnings.retain(|warning| warning.doubt != Doubt::AmbiguousRepeat);
         let would_be_known = place(&draft) < count + doubtful.len();
         if let (true, Some(other)) = (would_be_known, doubtful.first()) {
             draft.warnings.push(ambiguous(&draft, &other.origin));

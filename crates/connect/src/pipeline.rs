@@ -30,6 +30,8 @@ use crate::value::json;
 const BATCH_RECORDS: usize = 500;
 /// The most payload bytes of a batch.
 const BATCH_BYTES: usize = 1 << 20;
+/// The most statements that end in a batch.
+const BATCH_ENDS: usize = 10_000;
 /// How often a batch is paired again because others append the same records.
 const MAX_ATTEMPTS: u32 = 16;
 
@@ -125,9 +127,15 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     /// Adds one item; returns what is known so far.
     pub(crate) async fn add_item(&mut self, item: Item) -> Result<News, AppendError> {
         match item {
-            Item::Reject(reject) => self.refuse(reject),
+            // The reader has noted that the statement's balance proves nothing.
+            Item::Reject(reject) => self.report(reject),
             Item::Record(draft) => self.add_draft(draft).await?,
-            Item::GroupEnd(end) => self.batch.ends.push((self.batch.drafts.len(), end)),
+            Item::GroupEnd(end) => {
+                self.batch.ends.push((self.batch.drafts.len(), end));
+                if self.batch.ends.len() >= BATCH_ENDS {
+                    self.send().await?;
+                }
+            }
         }
         Ok(std::mem::take(&mut self.news))
     }
@@ -186,6 +194,10 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             return self.end_groups(&batch.ends, 0).await;
         }
         self.settle().await?;
+        if let (Some(kinds), false) = (self.kinds, self.group.waiting.is_empty()) {
+            // Nothing may overtake what waits.
+            return self.pair(kinds, batch.drafts, &batch.ends).await;
+        }
         let append = self.append_of(batch.drafts.iter());
         let mut answer: Answer<'s> = Box::pin(self.store.append(append));
         // The first poll hands the batch to the writer; it commits while the next batch is read.
@@ -225,10 +237,12 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             Err(_) => match self.kinds {
                 Some(kinds) => self.pair(kinds, drafts, &ends).await,
                 None => {
-                    for draft in drafts {
-                        self.append_single(draft).await?;
+                    let mut ends = &ends[..];
+                    for (at, draft) in drafts.into_iter().enumerate() {
+                        ends = self.end_groups_before(ends, at).await?;
+                        self.append_one(draft, None).await?;
                     }
-                    self.end_groups(&ends, usize::MAX).await
+                    self.end_groups(ends, usize::MAX).await
                 }
             },
         }
@@ -256,6 +270,10 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             }
             self.group.enter(&origin);
             self.append_paired(kinds, of_group, None).await?;
+            if self.group.is_full() {
+                let waiting = std::mem::take(&mut self.group.waiting);
+                self.append_paired(kinds, waiting, Some(&[])).await?;
+            }
         }
         self.end_groups(ends, usize::MAX).await
     }
@@ -292,7 +310,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             match self.store.append(append).await {
                 Ok(appended) => {
                     let corrections = new.iter().filter(|(_, of)| of.is_some()).count();
-                    self.tally.corrected += corrections as u64;
+                    self.tally.corrected += if appended.repeated { 0 } else { corrections as u64 };
                     new.iter().for_each(|(draft, _)| self.warn_of(draft, appended.repeated));
                     self.count(appended, new.len());
                     return Ok(());
@@ -354,10 +372,6 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     /// Appends one record, because the store refused its batch.
-    async fn append_single(&mut self, draft: Draft) -> Result<(), AppendError> {
-        self.append_one(draft, None).await
-    }
-
     async fn append_one(&mut self, draft: Draft, of: Option<Uuid>) -> Result<(), AppendError> {
         let event = self.event_of(&draft, of);
         match self.store.append(Append::new().event(draft.stream.clone(), event)).await {
@@ -392,7 +406,11 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     fn refuse(&mut self, reject: Reject) {
-        self.has_refused |= reject.reason != Reason::BalanceMismatch;
+        self.has_refused = true;
+        self.report(reject);
+    }
+
+    fn report(&mut self, reject: Reject) {
         self.tally.rejected += 1;
         self.news.rejects.push(reject);
     }

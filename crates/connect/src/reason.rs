@@ -143,6 +143,8 @@ pub enum Doubt {
     AmbiguousRepeat,
     /// The order of equal records showed that two statements overlap; nothing else did.
     AssumedOverlap,
+    /// A value could not be read and was left out.
+    UnreadableField,
     /// The parts of a batched record do not add up to the record, which was kept whole.
     PartsDiffer,
 }
@@ -154,6 +156,7 @@ impl Doubt {
             Doubt::AmbiguousRepeat => "ambiguous_repeat",
             Doubt::AssumedOverlap => "assumed_overlap",
             Doubt::PartsDiffer => "parts_differ",
+            Doubt::UnreadableField => "unreadable_field",
         }
     }
 }

@@ -23,6 +23,11 @@ impl Values {
         self.text.get(start..end)
     }
 
+    /// Removes the text of a field.
+    pub(crate) fn remove(&mut self, field: usize) {
+        self.spans[field] = None;
+    }
+
     #[inline]
     pub(crate) fn put(&mut self, field: usize, text: &str) {
         self.write(field, |out| out.push_str(text));

@@ -105,5 +105,6 @@ pub fn write_atomically(disk: &dyn Disk, dir: &str, name: &str, bytes: &[u8]) ->
     file.write_at(bytes, 0)?;
     file.sync()?;
     disk.rename(&temporary, name)?;
-    disk.sync_dir(dir)
+    // Whether the name is on the disk is not known then, so this is no failure that could be tried again.
+    disk.sync_dir(dir).map_err(|error| io::Error::other(error.to_string()))
 }

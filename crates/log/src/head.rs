@@ -51,7 +51,11 @@ impl HeadCell {
 
     /// Notes why the writer waits, or that it goes on.
     pub(crate) fn stall(&self, why: Option<WriteError>) {
+        let waits = why.is_some();
         *self.stalled.lock() = why;
+        if waits {
+            self.changed.notify(usize::MAX);
+        }
     }
 
     pub(crate) fn stalled(&self) -> Option<WriteError> {

@@ -135,6 +135,11 @@ impl Log {
         self.shared.sync_request.make();
     }
 
+    /// Returns why the writer waits, if the disk is full.
+    pub fn stalled(&self) -> Option<WriteError> {
+        self.shared.head.stalled()
+    }
+
     /// Returns why the writer has stopped, if it failed, or why it waits: the disk is full.
     pub fn failure(&self) -> Option<WriteError> {
         self.shared.head.failure().or_else(|| self.shared.head.stalled())

@@ -56,7 +56,7 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
         event_type: event_type(&file.event, &names)?,
         time: time(&file.event.time.0, &fields, &names)?,
         identity: identity(&file, &names)?,
-        statement: statement(file.statement.as_ref(), &fields, &names)?,
+        statement: statement(file.statement.as_ref(), &names)?,
         correlation: correlation(&file.event, &names)?,
         tags: tags(&file.tags, &names)?,
         data: data(&file.data, &names)?,
@@ -403,31 +403,19 @@ fn identity(file: &file::File, names: &Names) -> Result<Identity> {
     }
 }
 
-fn statement(
-    file: Option<&file::Statement>,
-    fields: &[Field],
-    names: &Names,
-) -> Result<StatementFields> {
+fn statement(file: Option<&file::Statement>, names: &Names) -> Result<StatementFields> {
     let Some(file) = file else { return Ok(StatementFields::default()) };
     let field = |key: &str, name: &Option<String>| {
         let place = format!("statement.{key}");
         name.as_ref().map(|name| name_at(&place, name, names)).transpose()
-    };
-    let time = |key: &str, name: &Option<String>| match field(key, name)? {
-        Some(at) if !matches!(fields[at].kind, Kind::Time(..)) => {
-            let problem =
-                "needs a field with type = \"date\", \"datetime\" or \"date_or_datetime\"";
-            Err(MappingError::at(format!("statement.{key}"), problem))
-        }
-        at => Ok(at),
     };
     Ok(StatementFields {
         id: field("id", &file.id)?,
         message: field("message", &file.message)?,
         sequence: field("sequence", &file.sequence)?,
         page: field("page", &file.page)?,
-        from: time("from", &file.from)?,
-        to: time("to", &file.to)?,
+        from: field("from", &file.from)?,
+        to: field("to", &file.to)?,
     })
 }
 
@@ -463,6 +451,16 @@ fn metadata(file: &file::File, names: &Names) -> Result<Vec<(String, usize)>> {
     if file.id.kinds.is_empty() && !file.metadata.is_empty() {
         let problem = "needs id.kinds: records with keys of their own have no metadata";
         return Err(MappingError::at("metadata", problem));
+    }
+    /// What the metadata of each event has.
+    const OWN: [&str; 7] = ["file", "line", "index", "number", "statement", "warnings", "corrects"];
+    if let Some(own) = file.metadata.iter().find(|name| OWN.contains(&name.as_str())) {
+        let problem = format!("'{own}' is in the metadata of each event already; rename the field");
+        return Err(MappingError::at("metadata", problem));
+    }
+    if !file.id.kinds.is_empty() && file.tags.contains_key(crate::pairing::TAG) {
+        let problem = "this tag is made by the store's reader itself; give yours another name";
+        return Err(MappingError::at("tags.record", problem));
     }
     let field = |name: &String| Ok((name.clone(), name_at("metadata", name, names)?));
     file.metadata.iter().map(field).collect()

@@ -37,6 +37,7 @@ pub(super) fn compile_field(
         join: file.join,
         kind,
         absent: absent.map(|pattern| pattern.regex),
+        lenient: file.lenient,
         required: file.required,
         default: file.default,
         map: file.map,

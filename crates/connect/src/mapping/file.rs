@@ -178,6 +178,8 @@ pub(super) struct Field {
     #[serde(default)]
     pub(super) required: bool,
     pub(super) absent: Option<String>,
+    #[serde(default)]
+    pub(super) lenient: bool,
     pub(super) default: Option<String>,
     pub(super) map: Option<BTreeMap<String, String>>,
     pub(super) one_of: Option<Vec<String>>,

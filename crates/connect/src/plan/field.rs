@@ -16,6 +16,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// Values that stand for none.
     pub(crate) absent: Option<Regex>,
+    /// Whether a value that can't be read is left out, with a warning, instead of refusing the record.
+    pub(crate) lenient: bool,
     pub(crate) required: bool,
     pub(crate) default: Option<String>,
     pub(crate) map: Option<BTreeMap<String, String>>,
@@ -79,6 +81,7 @@ impl Field {
             join: None,
             kind: Kind::Text,
             absent: None,
+            lenient: false,
             required: false,
             default: None,
             map: None,

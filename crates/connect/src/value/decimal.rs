@@ -93,11 +93,17 @@ pub(crate) struct Exact {
     scale: u32,
 }
 
+/// The most places of an exact number: those of 128 bits.
+const MAX_PLACES: usize = 38;
+
 impl Exact {
     /// Parses a canonical decimal; `None` if it has more digits than 128 bits hold.
     pub(crate) fn parse(canonical: &str) -> Option<Exact> {
         let (negative, digits) = split_sign(canonical);
         let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+        if places.len() > MAX_PLACES {
+            return None;
+        }
         let mut mantissa: i128 = 0;
         for digit in whole.bytes().chain(places.bytes()) {
             let digit = i128::from(digit.checked_sub(b'0').filter(|d| *d <= 9)?);

@@ -11,6 +11,8 @@ use crate::plan::xml::{SplitRule, XmlPlan};
 use crate::reason::{Doubt, Problem, Warning};
 use crate::value::decimal::Exact;
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 pub(super) struct Emitter<'m> {
@@ -22,6 +24,8 @@ pub(super) struct Emitter<'m> {
     group_line: u64,
     /// What the group says of itself, once its first record was read.
     origin: Option<Arc<Origin>>,
+    /// How many groups of the file said the same of themselves, by its hash.
+    said: HashMap<u64, u64>,
 }
 
 /// The number of drafts of a record.
@@ -49,6 +53,7 @@ impl<'m> Emitter<'m> {
             index: 0,
             group_line: 0,
             origin: None,
+            said: HashMap::new(),
         }
     }
 
@@ -143,10 +148,16 @@ impl<'m> Emitter<'m> {
 
     /// Returns what the group of the checked record says of itself.
     fn origin(&mut self) -> Arc<Origin> {
-        let (assembler, balance) = (&self.assembler, &self.balance);
+        let (assembler, balance, said) = (&self.assembler, &self.balance, &mut self.said);
         let origin = self.origin.get_or_insert_with(|| {
             let [opening, closing] = balance.known();
-            Arc::new(Origin { opening, closing, ..assembler.origin() })
+            let mut origin = Origin { opening, closing, ..assembler.origin() };
+            let mut hasher = DefaultHasher::new();
+            origin.hash(&mut hasher);
+            let before = said.entry(hasher.finish()).or_default();
+            origin.same_before = *before;
+            *before += 1;
+            Arc::new(origin)
         });
         origin.clone()
     }

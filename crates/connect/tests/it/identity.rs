@@ -209,13 +209,19 @@ fn balances(opening: &str, closing: &str) -> String {
     balance("OPBD", opening) + &balance("CLBD", closing)
 }
 
+/// A period of hours of a day.
+fn period(from: u64, to: u64) -> String {
+    let time = |hour: u64| format!("2026-03-{:02}T{:02}:00:00", 1 + hour / 24, hour % 24);
+    format!("<FrToDt><FrDtTm>{}</FrDtTm><ToDtTm>{}</ToDtTm></FrToDt>", time(from), time(to))
+}
+
 const TICKET: (&str, &str, &str) = ("NONREF", "2.50", "tram ticket");
 
 #[test]
 fn equal_entries_of_statements_that_follow_each_other_add_up() {
-    let morning = format!("<Id>1</Id>{ACCOUNT}{}", balances("5.00", "2.50"));
-    let evening = format!("<Id>2</Id>{ACCOUNT}{}", balances("2.50", "0.00"));
-    let day = format!("<Id>3</Id>{ACCOUNT}{}", balances("5.00", "0.00"));
+    let morning = format!("<Id>1</Id>{}{ACCOUNT}{}", period(0, 12), balances("5.00", "2.50"));
+    let evening = format!("<Id>2</Id>{}{ACCOUNT}{}", period(12, 20), balances("2.50", "0.00"));
+    let day = format!("<Id>3</Id>{}{ACCOUNT}{}", period(0, 24), balances("5.00", "0.00"));
     let morning = statement("a", &morning, &[TICKET]);
     let evening = statement("b", &evening, &[TICKET]);
     // The statement of the whole day begins where the first of them begins, and ends with the second.
@@ -347,10 +353,13 @@ fn a_file_of_another_kind_says_what_it_is() {
 
 #[test]
 fn ingests_at_the_same_time_take_each_entry_once() {
-    let header = |id: &str| format!("<Id>{id}</Id>{ACCOUNT}{}", balances("3000.00", "0.00"));
+    let header = |id: &str| {
+        let period = period(0, if id == "a" { 24 } else { 48 });
+        format!("<Id>{id}</Id>{period}{ACCOUNT}{}", balances("3000.00", "0.00"))
+    };
     let texts: Vec<_> = (0..1_200).map(|n| format!("ticket {}", n % 400)).collect();
     let entries: Vec<_> = texts.iter().map(|text| ("NONREF", "2.50", text.as_str())).collect();
-    // The same entries under another header: the balances say that the two overlap.
+    // The same entries under another header: the periods say that the two overlap.
     let statements = ["a", "b"].map(|id| statement(id, &header(id), &entries));
     let store = store();
     std::thread::scope(|threads| {
@@ -363,4 +372,60 @@ fn ingests_at_the_same_time_take_each_entry_once() {
         }
     });
     assert_eq!(events(&store).len(), 1_200);
+}
+
+#[test]
+fn nothing_overtakes_what_waits_for_the_end_of_its_statement() {
+    let header = |id: &str| format!("<Id>{id}</Id>{ACCOUNT}");
+    let texts: Vec<_> = (0..1_300).map(|n| format!("entry {n}")).collect();
+    let mut entries: Vec<_> = texts.iter().map(|text| ("NONREF", "1.00", text.as_str())).collect();
+    entries[0] = TICKET;
+    entries[700] = TICKET;
+    let first = statement("a", &header("a"), &[TICKET]);
+    // Undecided beside the first: its two tickets are in different batches.
+    let second = statement("b", &header("b"), &entries);
+    let store = check(&[(("1", &first), (1, 0, 0)), (("2", &second), (1_300, 0, 1))]);
+    assert_eq!(events(&store).len(), 1_301);
+}
+
+#[test]
+fn more_records_may_wait_than_one_query_asks_for() {
+    let header = |id: &str| format!("<Id>{id}</Id>{ACCOUNT}");
+    let texts: Vec<_> = (0..1_500).map(|n| format!("entry {n}")).collect();
+    let entries: Vec<_> = texts.iter().map(|text| ("NONREF", "1.00", text.as_str())).collect();
+    let twice: Vec<_> = entries.iter().chain(&entries).copied().collect();
+    let short = statement("a", &header("a"), &entries);
+    let long = statement("b", &header("b"), &twice);
+    // The second statement begins as the first one does, so that is in it.
+    check(&[(("1", &short), (1_500, 0, 0)), (("2", &long), (1_500, 1_500, 1))]);
+}
+
+#[test]
+fn statements_with_equal_headers_in_one_file_are_told_apart() {
+    let one = format!("<Stmt><Id>1</Id>{ACCOUNT}");
+    let text = statement("a", &format!("<Id>1</Id>{ACCOUNT}"), &[TICKET]);
+    let (start, end) = text.split_once("<Stmt>").unwrap();
+    let body = end.strip_suffix("</BkToCstmrStmt></Document>").unwrap();
+    assert!(text.contains(&one));
+    let text = format!("{start}<Stmt>{body}<Stmt>{body}</BkToCstmrStmt></Document>");
+    check(&[(("twice", &text), (2, 0, 1))]);
+}
+
+#[test]
+fn a_header_or_a_detail_that_cannot_be_read_refuses_no_entry() {
+    let header = format!("<Id>1</Id><FrToDt><FrDtTm>soon</FrDtTm></FrToDt>{ACCOUNT}");
+    let text = statement("a", &header, &[("R&#10;1", "1.00", "x")]);
+    let text = text.replace("<AcctSvcrRef>", "<ValDt><Dt>2026-02-30</Dt></ValDt><AcctSvcrRef>");
+    let (tally, heard) = deliver(&store(), &camt(), "x", &text);
+    assert_eq!((tally.ingested, tally.rejected), (1, 0), "{heard:?}");
+    assert_eq!(heard.warnings[0].doubt.code(), "unreadable_field");
+    let long = "R".repeat(2_000);
+    let text = statement("a", &format!("<Id>1</Id>{ACCOUNT}"), &[(&long, "2.00", "y")]);
+    let (tally, heard) = deliver(&store(), &camt(), "x", &text);
+    assert_eq!((tally.ingested, tally.rejected), (1, 0), "{heard:?}");
+    // A balance with more places than any number has.
+    let header =
+        format!("<Id>1</Id>{ACCOUNT}{}", balances(&format!("0.{}", "0".repeat(70_000)), "1"));
+    let (tally, _) = deliver(&store(), &camt(), "x", &statement("a", &header, &[TICKET]));
+    assert_eq!((tally.ingested, tally.rejected), (1, 0));
 }

@@ -130,7 +130,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         }
         let is_for_writer = self.stalled.is_some() && of == TurnOf::Caller;
         if self.failed.is_none() && !is_for_writer {
-            let done = self.learn_if_awaited();
+            let done = self.learn_if_awaited().and_then(|()| self.flush_if_stalled());
             let done = done.and_then(|()| self.try_again()).and_then(|()| self.admit_backlog(of));
             done.unwrap_or_else(|error| self.stop(error));
         }
@@ -170,7 +170,8 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     pub(super) fn rest(&mut self) {
         if self.failed.is_none() && !self.turning {
             // What is synced is noted before the segment is left.
-            let done = self.try_again().and_then(|()| self.settle());
+            let done = self.flush_if_stalled().and_then(|()| self.try_again());
+            let done = done.and_then(|()| self.settle());
             let done = done.and_then(|()| self.roll_if_told());
             done.unwrap_or_else(|error| self.stop(error));
         }
@@ -413,6 +414,11 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         Ok(())
     }
 
+    /// What was acknowledged before the disk was full becomes durable all the same: a sync takes no space.
+    fn flush_if_stalled(&mut self) -> Result<(), WriteError> {
+        if self.stalled.is_some() { self.flush() } else { Ok(()) }
+    }
+
     /// Tries again what a full disk has stalled.
     fn try_again(&mut self) -> Result<(), WriteError> {
         match (&self.stalled, self.buffer.is_empty()) {
@@ -444,8 +450,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         if self.stalled.is_none() || !is_full {
             return self.fail(error);
         }
-        for (sender, outcome) in self.in_flight.take_strays() {
-            answer::<A>((sender, failed(outcome, &error)));
+        // Refusals rest on what was admitted, which may not become durable soon.
+        for (sender, _) in self.in_flight.take_strays() {
+            answer::<A>((sender, Err(error.clone())));
         }
         self.refuse_backlog(&error);
     }

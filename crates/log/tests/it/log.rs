@@ -361,6 +361,27 @@ fn a_full_disk_leaves_the_log_readable_and_appends_go_on_when_there_is_space() {
 }
 
 #[test]
+fn what_was_acknowledged_early_becomes_durable_though_the_disk_is_full() {
+    let disk = FakeDisk::new();
+    let durability = Durability::Relaxed(Duration::from_secs(3_600));
+    let Ok(opened) = open_with(&disk, LogOptions { durability, ..options() }) else {
+        panic!("a new log")
+    };
+    let (sequencer, pump) = Sequencer::manual(&opened, Plain).unwrap();
+    let mut writing = Writing { log: opened.log, sequencer, pump };
+    writing.append(&[b"acknowledged"]).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    assert!(writing.append(&[&[1; 20_000]]).is_err());
+    assert_eq!(writing.log.head().position, 0);
+    writing.pump.rest();
+    assert_eq!(writing.log.head().position, 1);
+    assert!(writing.log.stalled().is_some());
+    let after = disk.after(Crash::Forgets);
+    after.set_capacity(None);
+    assert_eq!(contents(&write(&after).log, Direction::Forward), [(1, b"acknowledged".to_vec())]);
+}
+
+#[test]
 fn a_disk_that_is_full_for_a_new_segment_refuses_appends_until_there_is_space() {
     let disk = FakeDisk::new();
     let Ok(opened) = open_with(&disk, LogOptions { segment_bytes: 3_000, ..options() }) else {

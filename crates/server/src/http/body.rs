@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
-use zstd::stream::write::Decoder as ZstdDecoder;
+use zstd::stream::raw::{DParameter, Decoder as ZstdFrames};
+use zstd::stream::zio::Writer as ZstdDecoder;
 
 use super::problem::Problem;
 use crate::state::{BODY_UNIT, State};
@@ -118,11 +119,11 @@ enum Decoder {
     Identity(Received),
     // Boxed: they are much larger, and rare.
     Gzip(Box<MultiGzDecoder<Received>>),
-    Zstd(Box<ZstdDecoder<'static, Received>>),
+    Zstd(Box<ZstdDecoder<Received, ZstdFrames<'static>>>),
 }
 
 impl Decoder {
-    fn of(headers: &HeaderMap, received: Received) -> Result<Self, Problem> {
+    fn of(headers: &HeaderMap, mut received: Received) -> Result<Self, Problem> {
         let encoding =
             headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], |name| name.as_bytes());
         let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
@@ -135,9 +136,11 @@ impl Decoder {
             }
             if is("zstd") {
                 let failed = |error: io::Error| Problem::new("internal_error", error.to_string());
-                let mut decoder = ZstdDecoder::new(received).map_err(failed)?;
-                decoder.window_log_max(WINDOW_LOG).map_err(failed)?;
-                return Ok(Decoder::Zstd(Box::new(decoder)));
+                let mut frames = ZstdFrames::new().map_err(failed)?;
+                frames.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(failed)?;
+                let window = (1 << WINDOW_LOG) / BODY_UNIT;
+                received.memory.push(share(&received.state, window)?);
+                return Ok(Decoder::Zstd(Box::new(ZstdDecoder::new(received, frames))));
             }
         }
         let message = "the body's content-encoding is not supported: send it as gzip, as zstd, or \
@@ -158,13 +161,14 @@ impl Decoder {
         let ended = match &mut self {
             Decoder::Identity(_) => Ok(()),
             Decoder::Gzip(decoder) => decoder.try_finish(),
-            Decoder::Zstd(decoder) => decoder.flush(),
+            // It says whether the last frame is whole.
+            Decoder::Zstd(decoder) => decoder.finish(),
         };
         ended.map_err(|_| self.problem())?;
         match self {
             Decoder::Identity(received) => Ok(received),
             Decoder::Gzip(decoder) => decoder.finish().map_err(|_| not_decoded()),
-            Decoder::Zstd(decoder) => Ok(decoder.into_inner()),
+            Decoder::Zstd(decoder) => Ok(decoder.into_inner().0),
         }
     }
 
@@ -172,7 +176,7 @@ impl Decoder {
         let received = match self {
             Decoder::Identity(received) => received,
             Decoder::Gzip(decoder) => decoder.get_mut(),
-            Decoder::Zstd(decoder) => decoder.get_mut(),
+            Decoder::Zstd(decoder) => decoder.writer_mut(),
         };
         received.refusal.take().unwrap_or_else(not_decoded)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, clock_warning};
+use leftfold_api::{EventStore, Failure, clock_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,7 +24,7 @@ pub(super) struct Health {
 }
 
 /// Whether the process is alive. It is not if a write or an fsync has failed: the store then writes nothing
-/// until it is opened again, so the process must be restarted.
+/// until it is opened again, so the process must be restarted. On a full disk it is alive, and says so.
 #[utoipa::path(
     get, path = "/health/live", tag = "server", operation_id = "live",
     responses((status = 200, description = "It is alive", body = Health))
@@ -32,8 +32,13 @@ pub(super) struct Health {
 pub(super) async fn live(
     SharedState(state): SharedState<Arc<State>>,
 ) -> Result<Json<Health>, Problem> {
-    writes(&state)?;
-    Ok(Json(Health { status: "live", warnings: Vec::new() }))
+    let mut warnings = Vec::new();
+    match state.store.failure() {
+        // The store goes on by itself when there is space; a restart would lose what it is about to write.
+        Some(Failure::DiskFull { message }) => warnings.push(message),
+        _ => writes(&state)?,
+    }
+    Ok(Json(Health { status: "live", warnings }))
 }
 
 /// Fails if the store writes no more.

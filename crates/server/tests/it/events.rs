@@ -300,8 +300,17 @@ async fn a_server_whose_store_writes_no_more_is_not_alive() {
     let served =
         Served { running: Server::start(config(), store).await.unwrap(), client: client() };
     assert_eq!(served.json("/health/live").await, json!({"status": "live"}));
-    disk.fail_syncs(u64::MAX);
     let append = json!({"events": [{"type": "T", "data": 1}]});
+    // On a full disk it lives: it goes on by itself.
+    disk.set_capacity(Some(disk.used()));
+    let large = json!({"events": [{"type": "T", "data": "x".repeat(20_000)}]});
+    let full = served.send(Method::POST, "/v1/streams/a/events", large).await;
+    assert_eq!(full.status(), 507);
+    assert_eq!(served.get("/health/ready").await.status(), 503);
+    let live = served.json("/health/live").await;
+    assert!(live["warnings"][0].as_str().unwrap().contains("the disk is full"), "{live}");
+    disk.set_capacity(None);
+    disk.fail_syncs(u64::MAX);
     let failed = served.send(Method::POST, "/v1/streams/a/events", append).await;
     assert!(failed.status().is_server_error());
     for path in ["/health/live", "/health/ready"] {

@@ -9,6 +9,7 @@ use super::draft::{Draft, DraftStream, Guard};
 use super::page::TURN_EVENTS;
 use super::repeat::StoredRepeat;
 use super::retention::StreamRetention;
+use leftfold_api::names;
 use leftfold_api::{
     AppendError, Appended, Conflict, Failure, Invalid, Overlap, ReadError, Recorded,
 };
@@ -221,8 +222,10 @@ impl Core {
         }
         let mut candidates = self.candidates(plan, wanted, range, Order::Ascending)?;
         while let Some(event) = candidates.next()? {
-            // A lost event may have matched, so the condition must not hold.
-            if event.is_lost() || plan.selects(wanted, &event) {
+            // A lost event may have matched, so the condition must not hold, unless it is hidden.
+            let is_lost =
+                event.is_lost() && (wanted.shows(event.stream()) || event.stream() == names::LOST);
+            if is_lost || plan.selects(wanted, &event) {
                 return Ok(GuardCheck::Match(event));
             }
             turn.add(1);

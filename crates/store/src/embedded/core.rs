@@ -118,12 +118,12 @@ impl Core {
             // Who waits for an append that was only acknowledged does not wait for the next sync in turn.
             self.log.sync_soon();
         }
-        Ok(self.wait(|head| head.position >= position).await?)
+        Ok(self.wait_for_write(|head| head.position >= position).await?)
     }
 
     /// Waits until the frame with this ticket is durable.
     pub(crate) async fn wait_for_ticket(&self, ticket: u64) -> Result<(), Failure> {
-        self.wait(|head| head.ticket >= ticket).await
+        self.wait_for_write(|head| head.ticket >= ticket).await
     }
 
     /// Waits until the durable head fulfils a condition, or the log is closed.
@@ -131,10 +131,29 @@ impl Core {
         &self,
         until: impl Fn(leftfold_log::Head) -> bool,
     ) -> Result<(), Failure> {
+        self.wait_unless(until, || None).await
+    }
+
+    /// The same for what was admitted already, which a full disk may hold up: then it fails.
+    pub(crate) async fn wait_for_write(
+        &self,
+        until: impl Fn(leftfold_log::Head) -> bool,
+    ) -> Result<(), Failure> {
+        self.wait_unless(until, || self.log.stalled().map(Failure::from)).await
+    }
+
+    async fn wait_unless(
+        &self,
+        until: impl Fn(leftfold_log::Head) -> bool,
+        fails: impl Fn() -> Option<Failure>,
+    ) -> Result<(), Failure> {
         loop {
             let moved = self.log.listen();
             if until(self.log.head()) {
                 return Ok(());
+            }
+            if let Some(failure) = fails() {
+                return Err(failure);
             }
             // The head may have moved just before the log was closed.
             if self.log.is_closed() {

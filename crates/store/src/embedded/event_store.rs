@@ -54,6 +54,8 @@ impl EventStore for Embedded {
     }
 
     async fn delete_checkpoint(&self, name: &str) -> Result<(), AppendError> {
+        // In a relaxed store the caller may have moved it just now.
+        self.core.wait_for_admitted().await?;
         self.write_with_retries(false, || self.core.checkpoint_deletion(name)).await
     }
 

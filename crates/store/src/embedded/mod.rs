@@ -159,7 +159,7 @@ impl Embedded {
         if let Some(open) = open {
             self.core.log.close_segment();
             let is_closed = || self.core.log.segments().last().is_some_and(|last| last.id > open);
-            pollster::block_on(self.core.wait(|_| is_closed()))?;
+            pollster::block_on(self.core.wait_for_write(|_| is_closed()))?;
         }
         self.settle()
     }

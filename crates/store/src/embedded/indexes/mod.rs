@@ -50,9 +50,13 @@ impl Core {
     /// Returns the index of this name if it has the same definition: to define it again changes nothing.
     pub(crate) fn same_index(&self, definition: &IndexDefinition) -> Option<Arc<NamedIndex>> {
         let named = self.definitions.indexes.durable().get(&definition.name).cloned();
-        let query = definition.query.to_stored().of_stored();
-        let stored = IndexDefinition { query, ..definition.clone() };
-        named.filter(|named| named.definition == stored)
+        // Earlier releases stored the query as it is, and it keeps what it lists.
+        let stored = [definition.query.to_stored(), definition.query.clone()];
+        let mut stored = stored.map(Query::of_stored).into_iter();
+        let is_same = |named: &Arc<NamedIndex>| {
+            stored.any(|query| named.definition == IndexDefinition { query, ..definition.clone() })
+        };
+        named.filter(is_same)
     }
 
     /// Returns the append that defines an index.

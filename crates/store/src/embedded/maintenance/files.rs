@@ -30,8 +30,14 @@ impl Core {
                 _ = disk.remove(&name);
                 Ok(None)
             }
-            Err(WriteFileError::Io(error)) => Err(failed("writing an index file", &error)),
-            Err(WriteFileError::Failure(failure)) => Err(failure),
+            Err(error) => {
+                // On a full disk others need the space.
+                _ = disk.remove(&name);
+                Err(match error {
+                    WriteFileError::Io(error) => failed("writing an index file", &error),
+                    WriteFileError::Failure(failure) => failure,
+                })
+            }
         }
     }
 }

@@ -303,7 +303,9 @@ impl Maintenance {
             && state.has_threads
         {
             // What a job has written is removed or written again when the job is done again.
-            let until = Instant::now() + RETRY;
+            // No call waits for compressing, and each attempt takes the space of others for a while.
+            let wait = if lane == Lane::Compressing { 10 * RETRY } else { RETRY };
+            let until = Instant::now() + wait;
             state.waiting[lane as usize] = Some(WaitsForSpace { failure: failure.clone(), until });
             state.queue(lane).push_front(job);
             drop(state);

@@ -130,6 +130,27 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_space() {
 }
 
 #[test]
+fn on_a_full_disk_no_call_waits_for_space() {
+    let disk = FakeDisk::new();
+    let (store, mut writer) = manual(&disk, small()).unwrap();
+    drive(&mut writer, store.append(append("a-1", Expected::Any, 1))).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    // Of one batch: the second is refused because of the first, which is not stored either.
+    let large = leftfold_api::NewEvent::new("L", vec![1; 9_000]);
+    let large = Append::new().event("b-1", large).expect("b-1", Expected::NoStream);
+    let mut first = Box::pin(store.append(large));
+    let mut second = Box::pin(store.append(append("b-1", Expected::NoStream, 2)));
+    assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+    writer.write();
+    for waiting in [&mut first, &mut second] {
+        match poll(waiting) {
+            Poll::Ready(Err(error)) => assert_eq!(error.code(), "disk_full"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_store_with_threads_goes_on_after_a_full_disk() {
     let disk = FakeDisk::new();
     let store = filled(&disk);
