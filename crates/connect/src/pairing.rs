@@ -80,8 +80,6 @@ pub(crate) async fn lookup(
     drafts: &[Draft],
     at_least: Option<Cursor>,
 ) -> Result<StoredRecords, AppendError> {
-    /// Kinds of one query, far below its limits.
-    const KINDS: usize = 500;
     let kinds: HashSet<_> = drafts
         .iter()
         .filter_map(|draft| Some((draft.stream.as_str(), draft.occurrence.as_ref()?.kind)))
@@ -93,7 +91,10 @@ pub(crate) async fn lookup(
         by_tag.entry((*stream, tag_of(*kind))).or_default().push(*kind);
     }
     let (mut events, mut corrections) = (Vec::new(), HashMap::<Uuid, Vec<Recorded>>::new());
-    for kinds in kinds.chunks(KINDS) {
+    let mut rest = &kinds[..];
+    while !rest.is_empty() {
+        let (kinds, later) = rest.split_at(first_of_query(rest));
+        rest = later;
         let query = query_of(kinds);
         let mut read = Read::forward(query.clone());
         read.at_least.clone_from(&at_least);
@@ -147,6 +148,18 @@ pub(crate) async fn lookup(
         records.dedup_by_key(|record| record.ordinal);
     }
     Ok(stored)
+}
+
+/// Returns how many of the first kinds make one query, which is far below the limits of queries.
+fn first_of_query(kinds: &[(&str, Uuid)]) -> usize {
+    const KINDS: usize = 500;
+    const BYTES: usize = 32 << 10;
+    let mut bytes = 0;
+    let fits = |(stream, _): &&(&str, Uuid)| {
+        bytes += stream.len() + TAG.len() + 1 + TAG_LENGTH;
+        bytes <= BYTES
+    };
+    kinds.iter().take(KINDS).take_while(fits).count().max(1)
 }
 
 /// Returns the query for the records of streams that may be of these kinds; they are sorted by stream.
@@ -384,4 +397,21 @@ fn pair(
         decisions.push((at, Decision::New(draft)));
     }
     decisions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_streams_with_long_names_make_several_queries() {
+        let name = "s".repeat(1_000);
+        let kinds: Vec<_> = (0..1_200u128).map(|n| (&*name, Uuid::from_u128(n))).collect();
+        assert_eq!(first_of_query(&kinds), 32);
+        let kinds: Vec<_> = kinds.iter().map(|(_, kind)| ("account-1", *kind)).collect();
+        assert_eq!(first_of_query(&kinds), 500);
+        assert_eq!(first_of_query(&kinds[..7]), 7);
+        let endless = "s".repeat(100_000);
+        assert_eq!(first_of_query(&[(&endless, Uuid::nil())]), 1);
+    }
 }
