@@ -339,6 +339,18 @@ fn says_what_is_kept_deletes_scavenges_and_packs() {
     assert_eq!(of("cart-2")["tombstoned"], json!(true));
     assert_eq!(of("cart-1")["tombstoned"], json!(false));
     assert_eq!([count("stream:order-1"), count("stream:cart-2")], [0, 0]);
+    let streams = lines(&stdout(data, &["retention", "list", "--streams"]));
+    let streams: Vec<_> =
+        streams.iter().map(|stream| [&stream["stream"], &stream["kept"]]).collect();
+    let expected = [
+        ["cart-1", "the last 1"],
+        ["order-1", "nothing: deleted"],
+        ["cart-2", "nothing: tombstone"],
+    ];
+    assert_eq!(
+        streams,
+        expected.map(|[stream, kept]| [json!(stream), json!(kept)]).each_ref().map(|[a, b]| [a, b])
+    );
     let refused = stderr(data, &["append", "cart-2", "Changed"]);
     assert!(refused.starts_with("error[stream_tombstoned]: stream cart-2"), "{refused}");
     let wrong = stderr(data, &["retention", "rule", "bad", "tag:a=b", "--max-count", "1"]);

@@ -48,8 +48,12 @@ pub(crate) enum RetentionAction {
         /// Its name.
         name: String,
     },
-    /// List the rules.
-    List,
+    /// List the rules, or the streams with a retention of their own, a deletion or a tombstone.
+    List {
+        /// The streams instead of the rules.
+        #[arg(long)]
+        streams: bool,
+    },
 }
 
 /// The events that retention keeps.

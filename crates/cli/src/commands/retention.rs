@@ -1,10 +1,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leftfold::{EventStore, Retention, RetentionRule};
+use leftfold::{EventStore, Retention, RetentionRule, Streams, names};
 use pollster::block_on;
 use serde_json::json;
 
+use super::streams::kept;
 use crate::args::{Delete, Location, Retained, RetentionAction};
 use crate::output::{for_people, hint, print_table, table, thousands};
 use crate::store::Store;
@@ -21,7 +22,8 @@ pub(crate) fn run(location: &Location, action: RetentionAction) -> anyhow::Resul
             block_on(store.set_retention_rule(RetentionRule { name, query, retention }))?;
         }
         RetentionAction::Drop { name } => block_on(store.drop_retention_rule(&name))?,
-        RetentionAction::List => list(&block_on(store.retention_rules())?)?,
+        RetentionAction::List { streams: false } => list(&block_on(store.retention_rules())?)?,
+        RetentionAction::List { streams: true } => list_streams(&store)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,6 +57,35 @@ fn list(rules: &[RetentionRule]) -> std::io::Result<()> {
                 json!({"rule": name, "max_count": count, "max_age_seconds": age, "query": query});
             say!("{line}");
         }
+    }
+    if for_people() {
+        print_table(&rows)?;
+    }
+    Ok(())
+}
+
+/// Lists the streams for which something was set: each has a settings stream in the store.
+fn list_streams(store: &Store) -> anyhow::Result<()> {
+    let mut rows = table(&["stream", "kept"]);
+    let category = Some(names::STREAM_SETTINGS.to_owned());
+    let mut wanted = Streams { category, limit: 1_000, ..Streams::default() };
+    loop {
+        let page = block_on(store.streams(wanted.clone()))?;
+        for settings in &page.streams {
+            let Some((_, name)) = settings.name.split_once('-') else { continue };
+            let info = block_on(store.stream(name))?;
+            let kept = info.as_ref().map_or_else(|| "no events".to_owned(), kept);
+            if for_people() {
+                rows.add_row([name, &kept]);
+            } else {
+                let tombstoned = info.as_ref().map(|info| info.tombstoned);
+                say!("{}", json!({"stream": name, "kept": kept, "tombstoned": tombstoned}));
+            }
+        }
+        if !page.more {
+            break;
+        }
+        wanted.after = Some(page.cursor);
     }
     if for_people() {
         print_table(&rows)?;

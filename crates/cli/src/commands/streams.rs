@@ -63,7 +63,7 @@ fn show(streams: &[StreamInfo]) -> std::io::Result<()> {
 }
 
 /// Says what of a stream is kept.
-fn kept(stream: &StreamInfo) -> String {
+pub(super) fn kept(stream: &StreamInfo) -> String {
     if stream.tombstoned {
         return "nothing: tombstone".to_owned();
     }
