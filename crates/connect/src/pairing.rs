@@ -122,6 +122,14 @@ pub(crate) async fn lookup(
             read = Read::forward(query.clone()).after(page.cursor);
         }
     }
+    Ok(arrange(events, corrections))
+}
+
+/// Orders what was found by stream, kind and ordinal.
+fn arrange(
+    events: Vec<(Recorded, Metadata, Uuid)>,
+    mut corrections: HashMap<Uuid, Vec<Recorded>>,
+) -> StoredRecords {
     let mut origins = HashSet::<Arc<Origin>>::new();
     let mut stored = StoredRecords::new();
     for (event, metadata, kind) in events {
@@ -147,7 +155,7 @@ pub(crate) async fn lookup(
         // Two queries may have read the same tag.
         records.dedup_by_key(|record| record.ordinal);
     }
-    Ok(stored)
+    stored
 }
 
 /// Returns how many of the first kinds make one query, which is far below the limits of queries.

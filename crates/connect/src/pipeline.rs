@@ -191,7 +191,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         let batch = std::mem::take(&mut self.batch);
         if batch.drafts.is_empty() {
             self.settle().await?;
-            return self.end_groups(&batch.ends, 0).await;
+            return self.end_groups(&batch.ends).await;
         }
         self.settle().await?;
         if let (Some(kinds), false) = (self.kinds, self.group.waiting.is_empty()) {
@@ -231,7 +231,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             Ok(appended) => {
                 drafts.iter().for_each(|draft| self.warn_of(draft, appended.repeated));
                 self.count(appended, drafts.len());
-                self.end_groups(&ends, usize::MAX).await
+                self.end_groups(&ends).await
             }
             Err(AppendError::Failure(failure)) => Err(failure.into()),
             Err(_) => match self.kinds {
@@ -242,7 +242,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
                         ends = self.end_groups_before(ends, at).await?;
                         self.append_one(draft, None).await?;
                     }
-                    self.end_groups(ends, usize::MAX).await
+                    self.end_groups(ends).await
                 }
             },
         }
@@ -257,10 +257,9 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     ) -> Result<(), AppendError> {
         let mut drafts = drafts.into_iter().enumerate().peekable();
         let mut ends = ends;
-        while let Some((first, _)) = drafts.peek() {
-            let first = *first;
-            let origin = drafts.peek().and_then(|(_, draft)| draft.occurrence.clone());
-            let origin = origin.map(|occurrence| occurrence.origin).unwrap_or_default();
+        while let Some((first, draft)) = drafts.peek() {
+            let (first, occurrence) = (*first, draft.occurrence.as_ref());
+            let origin = occurrence.map(|of| of.origin.clone()).unwrap_or_default();
             let upto = ends.iter().map(|(at, _)| *at).find(|at| *at > first);
             let upto = upto.unwrap_or(usize::MAX);
             ends = self.end_groups_before(ends, first).await?;
@@ -275,7 +274,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
                 self.append_paired(kinds, waiting, Some(&[])).await?;
             }
         }
-        self.end_groups(ends, usize::MAX).await
+        self.end_groups(ends).await
     }
 
     /// Appends those of a statement's records that are paired with none in the store. Records whose pairing
@@ -338,16 +337,12 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     ) -> Result<&'e [(usize, GroupEnd)], AppendError> {
         let count = ends.iter().take_while(|(at, _)| *at <= before).count();
         let (ended, rest) = ends.split_at(count);
-        self.end_groups(ended, usize::MAX).await?;
+        self.end_groups(ended).await?;
         Ok(rest)
     }
 
-    async fn end_groups(
-        &mut self,
-        ends: &[(usize, GroupEnd)],
-        upto: usize,
-    ) -> Result<(), AppendError> {
-        for (_, end) in ends.iter().filter(|(at, _)| *at <= upto) {
+    async fn end_groups(&mut self, ends: &[(usize, GroupEnd)]) -> Result<(), AppendError> {
+        for (_, end) in ends {
             self.end_group(*end).await?;
         }
         Ok(())
