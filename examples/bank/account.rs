@@ -1,6 +1,6 @@
 //! The bank's events, states and commands: pure code.
 
-use leftfold::{By, Command, Emit, Event, Kept, Over, Query, State};
+use leftfold::{Command, Emit, Event, Query, QueryState, SnapshotPolicy, State, StreamState};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -32,7 +32,7 @@ pub struct Account {
 impl State for Account {
     type Event = Bank;
 
-    const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 1));
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> = Some(SnapshotPolicy::json("account", 1));
 
     fn apply(&mut self, event: &Bank) {
         match event {
@@ -83,10 +83,10 @@ pub struct Open {
 impl Command for Open {
     type Event = Bank;
     type Error = Refused;
-    type Reads = (By<Account>, Over<Owner>);
+    type Reads = (StreamState<Account>, QueryState<Owner>);
 
     fn reads(&self) -> Self::Reads {
-        (By::stream(&self.account), Over::query(Query::tag("owner", &self.owner)))
+        (StreamState::of(&self.account), QueryState::of(Query::tag("owner", &self.owner)))
     }
 
     fn decide(&self, (account, owner): &(Account, Owner)) -> Result<Vec<Emit<Bank>>, Refused> {
@@ -109,10 +109,10 @@ pub struct Deposit {
 impl Command for Deposit {
     type Event = Bank;
     type Error = Refused;
-    type Reads = By<Account>;
+    type Reads = StreamState<Account>;
 
-    fn reads(&self) -> By<Account> {
-        By::stream(&self.account)
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of(&self.account)
     }
 
     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
@@ -134,10 +134,10 @@ pub struct Withdraw {
 impl Command for Withdraw {
     type Event = Bank;
     type Error = Refused;
-    type Reads = By<Account>;
+    type Reads = StreamState<Account>;
 
-    fn reads(&self) -> By<Account> {
-        By::stream(&self.account)
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of(&self.account)
     }
 
     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
@@ -160,10 +160,10 @@ pub struct Transfer {
 impl Command for Transfer {
     type Event = Bank;
     type Error = Refused;
-    type Reads = (By<Account>, By<Account>);
+    type Reads = (StreamState<Account>, StreamState<Account>);
 
     fn reads(&self) -> Self::Reads {
-        (By::stream(&self.from), By::stream(&self.to))
+        (StreamState::of(&self.from), StreamState::of(&self.to))
     }
 
     fn decide(&self, (from, to): &(Account, Account)) -> Result<Vec<Emit<Bank>>, Refused> {

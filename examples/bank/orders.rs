@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Handler, Reactor, Results, Setback};
-use leftfold::{By, Command, Event, EventStore, Query, State, decode};
+use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
+use leftfold::{Command, Event, EventStore, Query, State, StreamState, decode};
 
 use crate::bank::{Deposit, Refused, Withdraw};
 
@@ -48,10 +48,10 @@ pub struct OrderTransfer {
 impl Command for OrderTransfer {
     type Event = Order;
     type Error = std::convert::Infallible;
-    type Reads = By<OrderExists>;
+    type Reads = StreamState<OrderExists>;
 
-    fn reads(&self) -> By<OrderExists> {
-        By::stream(format!("transfer-{}", self.order))
+    fn reads(&self) -> StreamState<OrderExists> {
+        StreamState::of(format!("transfer-{}", self.order))
     }
 
     fn decide(&self, known: &OrderExists) -> Result<Vec<Order>, Self::Error> {
@@ -63,7 +63,7 @@ impl Command for OrderTransfer {
 /// Makes the process that executes ordered transfers. Run it like any reactor.
 pub fn transfers<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let of = store.clone();
     let next = move |cause: Cause| {
@@ -73,14 +73,14 @@ where
     Reactor::new("transfers", Query::category("transfer"), store, next)
 }
 
-async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback> {
-    let Some(event) = decode::<Order>(&cause.event)? else { return Ok(Results::none()) };
+async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
+    let Some(event) = decode::<Order>(&cause.event)? else { return Ok(Reaction::none()) };
     let (moved, then) = match event {
         Order::TransferOrdered { from, to, cents } => {
             let withdraw = Withdraw { account: from.clone(), cents };
             match cause.decide(store, withdraw).await? {
                 Ok(moved) => (moved, Order::TransferFunded { from, to, cents }),
-                Err(no) => (Results::none(), Order::TransferRefused { reason: no.to_string() }),
+                Err(no) => (Reaction::none(), Order::TransferRefused { reason: no.to_string() }),
             }
         }
         Order::TransferFunded { from, to, cents } => {
@@ -89,7 +89,7 @@ async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Results, Se
                 Err(no) => (return_money(store, cause, from, cents).await?, returned(&no)),
             }
         }
-        _ => return Ok(Results::none()),
+        _ => return Ok(Reaction::none()),
     };
     Ok(moved.event(cause.event.stream(), then.to_new()?))
 }
@@ -99,10 +99,10 @@ async fn return_money(
     cause: &Cause,
     account: String,
     cents: u64,
-) -> Result<Results, Setback> {
+) -> Result<Reaction, HandlerError> {
     let given_back = cause.decide(store, Deposit { account, cents }).await?;
     // The money came from this account, and accounts are never closed, so this should not happen.
-    given_back.map_err(|no| Setback::park(format!("{cents} cents can't be given back: {no}")))
+    given_back.map_err(|no| HandlerError::park(format!("{cents} cents can't be given back: {no}")))
 }
 
 fn returned(no: &Refused) -> Order {

@@ -3,8 +3,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leftfold::{
-    Append, By, Coded, Decider, Embedded, Event, Execute, ExecuteError, Expected, Issued,
-    MemorySnapshots, Options, Query, Read,
+    Append, Coded, CommandContext, Decider, Embedded, Event, Execute, ExecuteError, Expected,
+    MemorySnapshots, Options, Query, Read, StreamState,
 };
 use pollster::block_on;
 use uuid::Uuid;
@@ -69,7 +69,7 @@ fn two_writers(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
 /// A command with an id is handled once.
 fn once(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     heading(out, "a command is sent twice")?;
-    let id = Issued::as_id(Uuid::from_u128(17));
+    let id = CommandContext::with_id(Uuid::from_u128(17));
     let withdraw = || Withdraw { account: account(0), cents: 200 };
     let first = block_on(store.execute_as(id.clone(), withdraw()))?;
     let again = block_on(store.execute_as(id, withdraw()))?;
@@ -106,7 +106,7 @@ fn transfers(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
 fn total(store: &Embedded) -> anyhow::Result<u64> {
     let decider = Decider::new(store);
     (0..ACCOUNTS).try_fold(0, |total, nth| {
-        Ok(total + block_on(decider.load(&By::<Account>::stream(account(nth))))?.cents)
+        Ok(total + block_on(decider.load(&StreamState::<Account>::of(account(nth))))?.cents)
     })
 }
 

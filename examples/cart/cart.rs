@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leftfold::{By, Command, Event, Recordable, State, Wait};
+use leftfold::{Command, Event, Recordable, State, StreamState, Wait};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -64,10 +64,10 @@ pub enum Refused {
 impl Command for AtCart {
     type Event = Shop;
     type Error = Refused;
-    type Reads = By<Cart>;
+    type Reads = StreamState<Cart>;
 
-    fn reads(&self) -> By<Cart> {
-        By::stream(&self.cart)
+    fn reads(&self) -> StreamState<Cart> {
+        StreamState::of(&self.cart)
     }
 
     /// All commands but `Create` wait up to an hour until the cart exists.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use event_listener::Event as Signal;
 use leftfold::time::FakeTime;
 use leftfold::{
-    By, Commands, Decider, Delivery, Embedded, Entities, Issued, Options, Outcome, Query,
-    Subscribe, Timestamp,
+    CommandContext, Commands, Decider, Delivery, Embedded, Entities, Options, Outcome, Query,
+    StreamState, Subscribe, Timestamp,
 };
 use pollster::block_on;
 use uuid::Uuid;
@@ -74,8 +74,8 @@ fn add(cart: &str, item: &str) -> AtCart {
     wish(cart, Wish::AddItem { item: item.to_owned() })
 }
 
-fn id(nth: u128) -> Issued {
-    Issued::as_id(Uuid::from_u128(nth))
+fn id(nth: u128) -> CommandContext {
+    CommandContext::with_id(Uuid::from_u128(nth))
 }
 
 /// Items arrive before their cart.
@@ -119,5 +119,5 @@ fn describe<E, R: std::fmt::Display>(outcome: &Outcome<E, R>) -> String {
 }
 
 fn items(store: &Embedded) -> anyhow::Result<Vec<String>> {
-    Ok(block_on(Decider::new(store).load(&By::<Cart>::stream("cart-1")))?.items)
+    Ok(block_on(Decider::new(store).load(&StreamState::<Cart>::of("cart-1")))?.items)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use leftfold::reactor::{Cause, Handler, Parked, Reactor, Results, Retry, Setback};
+use leftfold::react::{Cause, Handler, HandlerError, Parked, Reaction, Reactor, Retry};
 use leftfold::time::FakeTime;
 use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Timestamp};
 use pollster::block_on;
@@ -77,16 +77,16 @@ async fn file(
     store: &Embedded,
     printer_works: &AtomicBool,
     cause: &Cause,
-) -> Result<Results, Setback> {
+) -> Result<Reaction, HandlerError> {
     let message: Message = serde_json::from_slice(&cause.event.data())?;
     if store.stream(&message.parent).await?.is_none() {
-        return Err(Setback::wait_for(Query::stream(message.parent)));
+        return Err(HandlerError::wait_for(Query::stream(message.parent)));
     }
     if message.text.contains("in colour") && !printer_works.load(Ordering::SeqCst) {
-        return Err(Setback::retry("the printer is out of cyan"));
+        return Err(HandlerError::retry("the printer is out of cyan"));
     }
     let filed = NewEvent::json("MessageFiled", serde_json::to_vec(&message.text)?);
-    Ok(Results::none().event(format!("files-{}", message.parent), filed))
+    Ok(Reaction::none().event(format!("files-{}", message.parent), filed))
 }
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.

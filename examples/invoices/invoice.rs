@@ -1,6 +1,6 @@
 //! The invoice's events, state and commands.
 
-use leftfold::{By, Command, Event, Kept, Recordable, State};
+use leftfold::{Command, Event, Recordable, SnapshotPolicy, State, StreamState};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Billing {
     #[event(name = "InvoiceIssued")]
-    Issued {
+    CommandContext {
         #[event(tag)]
         customer: String,
         cents: u64,
@@ -32,11 +32,11 @@ pub struct Invoice {
 impl State for Invoice {
     type Event = Billing;
 
-    const KEPT: Option<Kept<Self>> = Some(Kept::json("invoice", 1));
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> = Some(SnapshotPolicy::json("invoice", 1));
 
     fn apply(&mut self, event: &Billing) {
         match event {
-            Billing::Issued { cents, .. } => (self.issued, self.due) = (true, *cents),
+            Billing::CommandContext { cents, .. } => (self.issued, self.due) = (true, *cents),
             Billing::Paid { cents } => self.due -= cents,
             Billing::Cancelled => (self.cancelled, self.due) = (true, 0),
         }
@@ -77,16 +77,18 @@ pub enum Refused {
 impl Command for Request {
     type Event = Billing;
     type Error = Refused;
-    type Reads = By<Invoice>;
+    type Reads = StreamState<Invoice>;
 
-    fn reads(&self) -> By<Invoice> {
-        By::stream(&self.invoice)
+    fn reads(&self) -> StreamState<Invoice> {
+        StreamState::of(&self.invoice)
     }
 
     fn decide(&self, invoice: &Invoice) -> Result<Vec<Billing>, Refused> {
         match self.what.clone() {
             Action::Issue { .. } if invoice.issued => Err(Refused::Taken),
-            Action::Issue { customer, cents } => Ok(vec![Billing::Issued { customer, cents }]),
+            Action::Issue { customer, cents } => {
+                Ok(vec![Billing::CommandContext { customer, cents }])
+            }
             _ if !invoice.issued => Err(Refused::Unknown),
             _ if invoice.cancelled => Err(Refused::Cancelled),
             Action::Pay { cents } if cents > invoice.due => {

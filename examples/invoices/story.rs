@@ -6,7 +6,7 @@ use std::thread;
 use event_listener::Event as Signal;
 use leftfold::time::SystemTime;
 use leftfold::{
-    Commands, Decider, Delivery, Embedded, Entities, Issued, Options, Outcome, Subscribe,
+    CommandContext, Commands, Decider, Delivery, Embedded, Entities, Options, Outcome, Subscribe,
 };
 use pollster::block_on;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ fn accept(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
         let issue = Action::Issue { customer: format!("{}", nth % 7), cents: 500 };
         let pay = Action::Pay { cents: 400 + 25 * (nth as u64 % 8) };
         for (id, what) in [(2 * nth, issue), (2 * nth + 1, pay)] {
-            let id = Issued::as_id(Uuid::from_u128(id));
+            let id = CommandContext::with_id(Uuid::from_u128(id));
             let accepted = block_on(requests.accept(id, &request(nth, what)))?;
             repeated += usize::from(accepted.repeated);
         }
@@ -97,7 +97,7 @@ fn follow(requests: &Requests, count: u128) -> anyhow::Result<(u32, u32)> {
 fn wait_for_one(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
     heading(out, "a caller waits for its answers")?;
     for (id, what) in [(1_000, Action::Pay { cents: 200 }), (1_001, Action::Cancel)] {
-        let id = Issued::as_id(Uuid::from_u128(id));
+        let id = CommandContext::with_id(Uuid::from_u128(id));
         match block_on(requests.execute(id, &request(0, what)))? {
             Outcome::Done(events) => writeln!(out, "answered: {} event(s)", events.len())?,
             Outcome::Refused(refused) => writeln!(out, "answered: refused: {refused}")?,

@@ -23,7 +23,7 @@ fn events_match_their_golden_samples() {
     leftfold::golden!(
         "invoices/golden",
         [
-            Billing::Issued { customer: "1".into(), cents: 5 },
+            Billing::CommandContext { customer: "1".into(), cents: 5 },
             Billing::Paid { cents: 5 },
             Billing::Cancelled,
         ]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use leftfold::reactor::{Cause, Guarantee, Handler, Parked, Reactor, Setback};
+use leftfold::react::{Cause, Guarantee, Handler, HandlerError, Parked, Reactor};
 use leftfold::time::FakeTime;
 use leftfold::{Append, Embedded, NewEvent, Options, Query, Timestamp};
 use pollster::block_on;
@@ -30,7 +30,7 @@ fn notifier(
         if crashes {
             std::future::pending::<()>().await;
         }
-        Ok::<_, Setback>(())
+        Ok::<_, HandlerError>(())
     };
     let confirmed = Query::event_type("OrderConfirmed");
     Reactor::new(name, confirmed, store.clone(), notify).time(time.clone())

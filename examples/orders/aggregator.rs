@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold::process::{Process, processes};
-use leftfold::reactor::{Cause, Handler, Lanes, Reactor, Results};
+use leftfold::react::{Cause, Handler, Lanes, Reaction, Reactor};
 use leftfold::timer::Timer;
 use leftfold::{EventStore, Query, State, Timestamp};
 
@@ -63,14 +63,14 @@ impl Order {
 }
 
 impl Process for Order {
-    fn react(&self, event: &Shop, cause: &Cause) -> Results {
+    fn react(&self, event: &Shop, cause: &Cause) -> Reaction {
         let order = cause.event.correlation().unwrap_or_default();
         let stream = format!("order-{order}");
         if let Shop::OrderPlaced { .. } = event
             && let Ok(timed_out) = Shop::OrderTimedOut.of_order(order)
         {
             let due = Timestamp(cause.now.micros() + HOUR);
-            return Results::none().timer(Timer::new(order, due, stream, timed_out));
+            return Reaction::none().timer(Timer::new(order, due, stream, timed_out));
         }
         let is_answer = matches!(
             event,
@@ -85,13 +85,13 @@ impl Process for Order {
             Some(Err(reason)) => {
                 Shop::OrderRejected { item: self.item.clone(), reason: reason.to_owned() }
             }
-            None => return Results::none(),
+            None => return Reaction::none(),
         };
         match verdict.of_order(order) {
             Ok(event) if is_answer && !self.decided => {
-                Results::none().event(stream, event.tag(ITEM, &self.item)).cancel_timer(order)
+                Reaction::none().event(stream, event.tag(ITEM, &self.item)).cancel_timer(order)
             }
-            _ => Results::none(),
+            _ => Reaction::none(),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Process for Order {
 /// Makes the service.
 pub fn aggregator<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let types = [
         "OrderPlaced",

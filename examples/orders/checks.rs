@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Handler, Reactor, Results, Setback};
+use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
 use leftfold::{EventStore, Query, decode};
 
 use crate::orders::Shop;
@@ -13,7 +13,7 @@ const SUSPICIOUS_CENTS: u64 = 100_000;
 /// Makes the fraud service.
 pub fn fraud<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     check("fraud", store, |cents, _| Shop::FraudChecked { suspicious: cents >= SUSPICIOUS_CENTS })
 }
@@ -21,7 +21,7 @@ where
 /// Makes the service that checks an order's details.
 pub fn details<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     check("details", store, |_, address| Shop::DetailsChecked { complete: !address.is_empty() })
 }
@@ -32,15 +32,15 @@ fn check<S>(
     verdict: fn(u64, &str) -> Shop,
 ) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let handler = move |cause: Cause| async move {
         let Some(Shop::OrderPlaced { cents, address, .. }) = decode(&cause.event)? else {
-            return Ok(Results::none());
+            return Ok(Reaction::none());
         };
         let order = cause.event.correlation().unwrap_or_default();
         let checked = verdict(cents, &address).of_order(order)?;
-        Ok::<_, Setback>(Results::none().event(format!("{name}-{order}"), checked))
+        Ok::<_, HandlerError>(Reaction::none().event(format!("{name}-{order}"), checked))
     };
     Reactor::new(name, Query::event_type("OrderPlaced"), store, handler)
 }

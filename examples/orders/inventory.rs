@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
-use leftfold::{By, Command, Decider, EventStore, FoldError, Query, State, decode};
+use leftfold::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
+use leftfold::{Command, Decider, EventStore, FoldError, Query, State, StreamState, decode};
 
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
@@ -51,10 +51,10 @@ struct Reserve {
 impl Command for Reserve {
     type Event = Shop;
     type Error = Infallible;
-    type Reads = By<Stock>;
+    type Reads = StreamState<Stock>;
 
-    fn reads(&self) -> By<Stock> {
-        By::stream(stream_of(&self.item))
+    fn reads(&self) -> StreamState<Stock> {
+        StreamState::of(stream_of(&self.item))
     }
 
     fn decide(&self, stock: &Stock) -> Result<Vec<Shop>, Infallible> {
@@ -75,10 +75,10 @@ struct Release {
 impl Command for Release {
     type Event = Shop;
     type Error = Infallible;
-    type Reads = By<Stock>;
+    type Reads = StreamState<Stock>;
 
-    fn reads(&self) -> By<Stock> {
-        By::stream(stream_of(&self.item))
+    fn reads(&self) -> StreamState<Stock> {
+        StreamState::of(stream_of(&self.item))
     }
 
     fn decide(&self, stock: &Stock) -> Result<Vec<Shop>, Infallible> {
@@ -92,7 +92,7 @@ impl Command for Release {
 /// Orders of one item are handled one after the other, so that they do not overtake each other.
 pub fn inventory<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let of_handler = store.clone();
     let handler = move |cause: Cause| {
@@ -103,7 +103,7 @@ where
     Reactor::new("inventory", query, store, handler).lanes(Lanes::ByTag(ITEM.to_owned()))
 }
 
-async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback> {
+async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
     let order = cause.event.correlation().unwrap_or_default().to_owned();
     let decided = match decode::<Shop>(&cause.event)? {
         Some(Shop::OrderPlaced { item, count, .. }) => {
@@ -112,7 +112,7 @@ async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Results, Setba
         Some(Shop::OrderRejected { item, .. }) => {
             cause.decide(store, Release { item, order }).await?
         }
-        _ => return Ok(Results::none()),
+        _ => return Ok(Reaction::none()),
     };
     let Ok(results) = decided;
     Ok(results)
@@ -120,5 +120,5 @@ async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Results, Setba
 
 /// Loads the stock of an item.
 pub async fn stock_of(store: &impl EventStore, item: &str) -> Result<Stock, FoldError> {
-    Decider::new(store).load(&By::<Stock>::stream(stream_of(item))).await
+    Decider::new(store).load(&StreamState::<Stock>::of(stream_of(item))).await
 }

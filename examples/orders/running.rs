@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use event_listener::Event;
-use leftfold::reactor::{Handler, Reactor};
+use leftfold::react::{Handler, Reactor};
 use leftfold::timer::timers;
 use leftfold::{Embedded, EventStore};
 use pollster::block_on;
@@ -32,7 +32,7 @@ impl Services {
 
     fn run<S, H>(&mut self, service: Reactor<S, H>)
     where
-        S: EventStore<Subscription: 'static> + 'static,
+        S: EventStore + 'static,
         H: Handler,
     {
         let stop = self.stop.listen();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold::reactor::{Cause, Handler, Reactor, Results, Setback};
+use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
 use leftfold::{
     Append, CheckpointMove, Cursor, Embedded, EventStore, Expected, NewEvent, Options, Query, Read,
 };
@@ -39,7 +39,7 @@ fn service(store: Arc<Embedded>, laboratory: Laboratory) -> Reactor<Embedded, im
                 true => "ProductApproved",
                 false => "ProductRejected",
             };
-            Ok::<_, Setback>(Results::none().event(product, NewEvent::json(verdict, "{}")))
+            Ok::<_, HandlerError>(Reaction::none().event(product, NewEvent::json(verdict, "{}")))
         }
     };
     Reactor::new("validation", Query::event_type("ProductListed"), store, validate)

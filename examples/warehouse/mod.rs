@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leftfold::message::{courier, receiver, to};
-use leftfold::reactor::{Handler, Reactor};
+use leftfold::react::{Handler, Reactor};
 use leftfold::{
-    Append, By, Command, Decider, Embedded, Event, Execute, Options, Query, Read, State, decode,
+    Append, Command, Decider, Embedded, Event, Execute, Options, Query, Read, State, StreamState,
+    decode,
 };
 use pollster::block_on;
 
@@ -68,10 +69,10 @@ pub struct Order {
 impl Command for Order {
     type Event = Island;
     type Error = Infallible;
-    type Reads = By<Stock>;
+    type Reads = StreamState<Stock>;
 
-    fn reads(&self) -> By<Stock> {
-        By::stream(ISLANDS[self.island % ISLANDS.len()])
+    fn reads(&self) -> StreamState<Stock> {
+        StreamState::of(ISLANDS[self.island % ISLANDS.len()])
     }
 
     fn decide(&self, stock: &Stock) -> Result<Vec<Island>, Infallible> {
@@ -96,16 +97,16 @@ fn ferry(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
 /// Makes the reactor that turns a question into a message to the neighbour, in the island's own
 /// stream.
 fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
-    use leftfold::reactor::{Cause, Results, Setback};
+    use leftfold::react::{Cause, HandlerError, Reaction};
     let write = |cause: Cause| async move {
         let Some(Island::Asked { order, tried }) = decode::<Island>(&cause.event)? else {
-            return Ok(Results::none());
+            return Ok(Reaction::none());
         };
         let here = ISLANDS.iter().position(|name| *name == cause.event.stream());
         let next = ISLANDS[(here.unwrap_or_default() + 1) % ISLANDS.len()];
         let data = serde_json::to_vec(&(order, tried))?;
         let message = to(next, leftfold::NewEvent::json("AskedNeighbour", data));
-        Ok::<_, Setback>(Results::none().event(cause.event.stream(), message))
+        Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), message))
     };
     Reactor::new("post", Query::event_type("Asked"), store, write)
 }
@@ -146,7 +147,7 @@ fn tell(when: &str, store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Resul
         Ok(store.blocking().read(Read::forward(Query::event_type(kind)))?.events.len())
     };
     let left =
-        ISLANDS.map(|island| block_on(Decider::new(store).load(&By::<Stock>::stream(island))));
+        ISLANDS.map(|island| block_on(Decider::new(store).load(&StreamState::<Stock>::of(island))));
     let left: Vec<_> =
         left.into_iter().map(|stock| stock.map(|it| it.crates)).collect::<Result<_, _>>()?;
     let (sold, sold_out) = (count("Sold")?, count("SoldOut")?);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Reactor, Results, Setback};
+use leftfold::react::{Cause, HandlerError, Reaction, Reactor};
 use leftfold::{Append, Embedded, NewEvent, Options, Query, Read};
 
 use crate::binary::{stderr, stdout};
@@ -13,8 +13,8 @@ fn program(data: &Path, is_down: bool) -> usize {
     let store = Arc::new(Embedded::open(data, Options::default()).unwrap());
     let mail = move |cause: Cause| async move {
         match is_down && cause.event.version() == 1 {
-            true => Err(Setback::park("no such address")),
-            false => Ok(Results::none().event("mails", NewEvent::json("Mailed", "1"))),
+            true => Err(HandlerError::park("no such address")),
+            false => Ok(Reaction::none().event("mails", NewEvent::json("Mailed", "1"))),
         }
     };
     let reactor = Reactor::new("mails", Query::category("order"), store.clone(), mail);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold::client::Client;
-use leftfold::view::{RedbRows, Rows, View, ViewError, Viewing};
+use leftfold::view::{RedbRows, Rows, View, ViewError, ViewRunner};
 use leftfold::{Append, Cursor, EventStore, NewEvent, Query, Recorded};
 use pollster::block_on;
 use serde_json::{Value, json};
 
 use crate::binary::{binary, serve};
 
-const KEPT: usize = 30;
+const SNAPSHOTS: usize = 30;
 
 /// Far more than a restart takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,7 +69,7 @@ impl View for LastOrders {
         let mut last: Vec<String> =
             row.map_or(Vec::new(), |row| serde_json::from_slice(&row).unwrap());
         last.push(event.stream().to_owned());
-        let first = last.len().saturating_sub(KEPT);
+        let first = last.len().saturating_sub(SNAPSHOTS);
         rows.put(customer.as_bytes(), json!(last[first..]).to_string().as_bytes())
     }
 }
@@ -90,11 +90,11 @@ async fn order(client: &Client, numbers: std::ops::Range<usize>, tally: &mut Tal
 
 type Tally = BTreeMap<String, Vec<String>>;
 
-fn viewing(address: &str, rows: &Path) -> Viewing<LastOrders, Client> {
+fn viewing(address: &str, rows: &Path) -> ViewRunner<LastOrders, Client> {
     let client =
         Client::builder(format!("http://{address}")).timeout(PATIENCE).reconnect_time(PATIENCE);
     let client = client.connect_lazily().unwrap();
-    Viewing::new(LastOrders, Arc::new(client), RedbRows::open(rows).unwrap())
+    ViewRunner::new(LastOrders, Arc::new(client), RedbRows::open(rows).unwrap())
 }
 
 /// A view over a whole category, with one cursor for all its streams: its process ends and another
@@ -125,7 +125,7 @@ fn a_view_over_a_category_goes_on_from_its_one_cursor_through_kills() {
             for (customer, orders) in &tally {
                 let row = rows.get(customer.as_bytes()).unwrap().unwrap();
                 let last: Vec<String> = serde_json::from_slice(&row).unwrap();
-                assert_eq!(last, orders[orders.len().saturating_sub(KEPT)..], "{customer}");
+                assert_eq!(last, orders[orders.len().saturating_sub(SNAPSHOTS)..], "{customer}");
             }
             stop.send(()).unwrap();
             running.join().unwrap().unwrap();

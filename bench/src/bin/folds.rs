@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use leftfold::{
-    Append, By, Command, Decider, Embedded, Entities, Event, EventStore, Execute, Expected, Kept,
-    MemorySnapshots, NewEvent, Options, RedbSnapshots, State,
+    Append, Command, Decider, Embedded, Entities, Event, EventStore, Execute, Expected,
+    MemorySnapshots, NewEvent, Options, RedbSnapshots, SnapshotPolicy, State, StreamState,
 };
 use leftfold_bench::{bare_loop, machine, spread, wait_for_idle};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ struct Account {
 
 impl State for Account {
     type Event = Bank;
-    const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 1));
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> = Some(SnapshotPolicy::json("account", 1));
     fn apply(&mut self, Bank::Deposited { cents, note }: &Bank) {
         self.cents += cents;
         self.notes += note.len() as u64;
@@ -48,9 +48,9 @@ struct Deposit {
 impl Command for Deposit {
     type Event = Bank;
     type Error = std::convert::Infallible;
-    type Reads = By<Account>;
-    fn reads(&self) -> By<Account> {
-        By::stream(&self.account)
+    type Reads = StreamState<Account>;
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of(&self.account)
     }
     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Self::Error> {
         // The decision depends on the state, so the state must be loaded.
@@ -250,7 +250,7 @@ fn load(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
         store.blocking().append(append)?;
         left -= batch;
     }
-    let reads = By::<Account>::stream("account-1");
+    let reads = StreamState::<Account>::of("account-1");
     let timed = |decider: &Decider<Store>| -> anyhow::Result<f64> {
         let started = Instant::now();
         let account = pollster::block_on(decider.load(&reads))?;

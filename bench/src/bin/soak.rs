@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use leftfold::{
-    Append, Compression, Delivery, Embedded, Expected, From, NewEvent, Options, Point, Query, Read,
-    Retention, RetentionRule, Subscribe,
+    Append, Compression, Delivery, Embedded, Expected, NewEvent, Options, Point, Query, Read,
+    Retention, RetentionRule, Start, Subscribe,
 };
 use leftfold_bench::machine;
 
@@ -237,7 +237,7 @@ fn write(store: &Embedded, seed: u64, writer: u64) -> anyhow::Result<()> {
             u128::from(seed + 1) << 96 | u128::from(writer) << 64 | u128::from(n + 1),
         );
         let data = format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat((n % 40) as usize * 13));
-        let event = NewEvent::json("Kept", data).id(id).tag("mod", (n % 9).to_string());
+        let event = NewEvent::json("SnapshotPolicy", data).id(id).tag("mod", (n % 9).to_string());
         let temp = NewEvent::json("Temp", format!("{{\"n\":{n}}}"));
         let append = Append::new()
             .event(&stream, event)
@@ -251,7 +251,7 @@ fn write(store: &Embedded, seed: u64, writer: u64) -> anyhow::Result<()> {
 }
 
 fn subscribe(store: &Embedded, after: u64) -> anyhow::Result<()> {
-    let from = From::Excluding(Point::Position(after));
+    let from = Start::Excluding(Point::Position(after));
     let mut subscription =
         store.blocking().subscribe(Subscribe { from, ..Subscribe::to(subscribed()?) })?;
     loop {
@@ -264,9 +264,12 @@ fn subscribe(store: &Embedded, after: u64) -> anyhow::Result<()> {
 /// Reads, defines and drops an index, scavenges.
 fn administer(store: &Embedded, seed: u64) -> anyhow::Result<()> {
     for n in seed.. {
-        let query: Query = format!("tag:mod={} type:Kept", n % 9).parse()?;
+        let query: Query = format!("tag:mod={} type:SnapshotPolicy", n % 9).parse()?;
         let page = store.blocking().read(Read::backward(query.clone()).limit(1_000))?;
-        ensure!(page.events.iter().all(|event| event.event_type() == "Kept"), "a wrong answer");
+        ensure!(
+            page.events.iter().all(|event| event.event_type() == "SnapshotPolicy"),
+            "a wrong answer"
+        );
         match store.blocking().indexes()?.iter().any(|index| index.name == "mod") {
             true => store.blocking().drop_index("mod")?,
             false => store.blocking().define_index(leftfold::IndexDefinition::new("mod", query))?,

@@ -10,7 +10,7 @@ use crate::event_store::{EventStore, Subscription};
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
 use crate::read::{
-    CheckpointInfo, Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+    CheckpointInfo, Delivery, Page, Read, Start, StreamInfo, Streams, StreamsPage, Subscribe,
 };
 use crate::retention::{Retention, RetentionRule};
 
@@ -54,7 +54,7 @@ pub trait ErasedStore: Send + Sync {
     fn erased_ordinal<'a>(
         &'a self,
         query: Query,
-        from: From,
+        from: Start,
     ) -> BoxFuture<'a, Result<u64, ReadError>>;
 
     /// Calls [`EventStore::set_retention`].
@@ -132,7 +132,7 @@ pub trait ErasedStore: Send + Sync {
     ) -> BoxFuture<'a, Result<DynSubscription, ReadError>>;
 }
 
-impl<T: EventStore<Subscription: 'static>> ErasedStore for T {
+impl<T: EventStore> ErasedStore for T {
     fn erased_append<'a>(&'a self, append: Append) -> BoxFuture<'a, Result<Appended, AppendError>> {
         Box::pin(self.append(append))
     }
@@ -169,7 +169,7 @@ impl<T: EventStore<Subscription: 'static>> ErasedStore for T {
     fn erased_ordinal<'a>(
         &'a self,
         query: Query,
-        from: From,
+        from: Start,
     ) -> BoxFuture<'a, Result<u64, ReadError>> {
         Box::pin(self.ordinal(query, from))
     }
@@ -307,7 +307,7 @@ macro_rules! event_store_for {
                 self.erased_delete_checkpoint(name).await
             }
 
-            async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+            async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
                 self.erased_ordinal(query, from).await
             }
 

@@ -6,7 +6,7 @@ use crate::error::{AppendError, ReadError};
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
 use crate::read::{
-    CheckpointInfo, Delivery, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe,
+    CheckpointInfo, Delivery, Page, Read, Start, StreamInfo, Streams, StreamsPage, Subscribe,
 };
 use crate::retention::{Retention, RetentionRule};
 
@@ -16,7 +16,7 @@ use crate::retention::{Retention, RetentionRule};
 /// keeps the same promises.
 pub trait EventStore: Send + Sync {
     /// A running subscription.
-    type Subscription: Subscription;
+    type Subscription: Subscription + 'static;
 
     /// Writes an append as a whole, or nothing of it, and returns when it is durable.
     ///
@@ -116,7 +116,7 @@ pub trait EventStore: Send + Sync {
     fn ordinal(
         &self,
         query: Query,
-        from: From,
+        from: Start,
     ) -> impl Future<Output = Result<u64, ReadError>> + Send;
 
     /// Defines a named index, and returns when it lists all past events.

@@ -47,8 +47,8 @@ pub use query::{
     Value,
 };
 pub use read::{
-    CheckpointInfo, Delivery, Direction, From, Page, Point, Read, StreamInfo, Streams, StreamsPage,
-    Subscribe,
+    CheckpointInfo, Delivery, Direction, Page, Point, Read, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe,
 };
 pub use record_format::RecordFormat;
 pub use recorded::Recorded;

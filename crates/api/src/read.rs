@@ -20,7 +20,7 @@ pub struct Read {
     /// The query.
     pub query: Query,
     /// The start.
-    pub from: From,
+    pub from: Start,
     /// The direction.
     pub direction: Direction,
     /// The most events of the page; the limit of the store applies too.
@@ -34,7 +34,7 @@ pub struct Read {
 
 /// The start of a read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum From {
+pub enum Start {
     /// At the oldest event; backward, at the newest.
     #[default]
     Outermost,
@@ -76,7 +76,7 @@ impl Read {
     pub fn forward(query: Query) -> Self {
         Read {
             query,
-            from: From::Outermost,
+            from: Start::Outermost,
             direction: Direction::Forward,
             limit: usize::MAX,
             at_least: None,
@@ -91,13 +91,13 @@ impl Read {
 
     /// Begins at a point, including the events there.
     pub fn including(mut self, point: Point) -> Self {
-        self.from = From::Including(point);
+        self.from = Start::Including(point);
         self
     }
 
     /// Begins beyond a point, excluding the events there.
     pub fn excluding(mut self, point: Point) -> Self {
-        self.from = From::Excluding(point);
+        self.from = Start::Excluding(point);
         self
     }
 
@@ -131,8 +131,8 @@ impl Read {
 pub struct Subscribe {
     /// The query.
     pub query: Query,
-    /// The start; [`From::Outermost`] is the beginning.
-    pub from: From,
+    /// The start; [`Start::Outermost`] is the beginning.
+    pub from: Start,
     /// Whether events come with their ordinals in the query; see [`Read::with_ordinals`].
     pub with_ordinals: bool,
 }
@@ -140,12 +140,12 @@ pub struct Subscribe {
 impl Subscribe {
     /// Subscribes from the beginning.
     pub fn to(query: Query) -> Self {
-        Subscribe { query, from: From::Outermost, with_ordinals: false }
+        Subscribe { query, from: Start::Outermost, with_ordinals: false }
     }
 
     /// Subscribes after a cursor.
     pub fn after(query: Query, cursor: Cursor) -> Self {
-        Subscribe { from: From::Excluding(Point::Cursor(cursor)), ..Subscribe::to(query) }
+        Subscribe { from: Start::Excluding(Point::Cursor(cursor)), ..Subscribe::to(query) }
     }
 
     /// Delivers each event with its ordinal in the query.

@@ -9,7 +9,7 @@ use crate::error::{AppendError, ReadError};
 use crate::event_store::EventStore;
 use crate::index::{IndexDefinition, IndexInfo};
 use crate::query::Query;
-use crate::read::{CheckpointInfo, From, Page, Read, StreamInfo, Streams, StreamsPage, Subscribe};
+use crate::read::{CheckpointInfo, Page, Read, Start, StreamInfo, Streams, StreamsPage, Subscribe};
 use crate::retention::{Retention, RetentionRule};
 
 macro_rules! forward {
@@ -41,7 +41,7 @@ macro_rules! forward {
                 (**self).checkpoint(name)
             }
 
-            fn ordinal(&self, query: Query, from: From) -> impl Future<Output = Result<u64, ReadError>> + Send {
+            fn ordinal(&self, query: Query, from: Start) -> impl Future<Output = Result<u64, ReadError>> + Send {
                 (**self).ordinal(query, from)
             }
 

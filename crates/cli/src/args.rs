@@ -22,7 +22,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use command::{completions, parse};
 pub(crate) use display::{Display, Format};
-pub(crate) use events::{Append, Read, Start, StartPoint, Streams, Subscribe};
+pub(crate) use events::{Append, Read, StartArgs, StartPoint, Streams, Subscribe};
 pub(crate) use files::{Backup, Certificate, Repair, Restore};
 pub(crate) use index::{Index, IndexAction};
 pub(crate) use ingest::{Demo, Ingest, IngestAction, Mapping, MappingAction};

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use leftfold::reactor::ReactorError;
+use leftfold::react::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 use leftfold_server::{CertificateError, ConfigError, StartError};
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use leftfold::client::{Client, RemoteSubscription};
 use leftfold::{
     Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Direction, Embedded,
-    EventStore, Expected, From, IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options,
-    Page, Point, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams,
+    EventStore, Expected, IndexDefinition, IndexInfo, Invalid, LiveSubscription, Options, Page,
+    Point, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
     StreamsPage, Subscribe, Subscription,
 };
 
-use crate::args::{Location, Start, StartPoint};
+use crate::args::{Location, StartArgs, StartPoint};
 use crate::output::hint;
 
 /// The store of a command.
@@ -55,15 +55,15 @@ impl Store {
     /// Returns the start of a read in a direction.
     pub(crate) async fn begin(
         &self,
-        start: &Start,
+        start: &StartArgs,
         direction: Direction,
-    ) -> Result<From, ReadError> {
+    ) -> Result<Start, ReadError> {
         Ok(match (&start.from, &start.after) {
-            (Some(StartPoint::At(point)), _) => From::Including(point.clone()),
-            (Some(StartPoint::End), _) if direction == Direction::Backward => From::Outermost,
-            (Some(StartPoint::End), _) => From::Excluding(Point::Cursor(self.head().await?)),
-            (None, Some(point)) => From::Excluding(point.clone()),
-            (None, None) => From::Outermost,
+            (Some(StartPoint::At(point)), _) => Start::Including(point.clone()),
+            (Some(StartPoint::End), _) if direction == Direction::Backward => Start::Outermost,
+            (Some(StartPoint::End), _) => Start::Excluding(Point::Cursor(self.head().await?)),
+            (None, Some(point)) => Start::Excluding(point.clone()),
+            (None, None) => Start::Outermost,
         })
     }
 }
@@ -216,7 +216,7 @@ impl EventStore for Store {
         either!(self, retention_rules())
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         either!(self, ordinal(query, from))
     }
 

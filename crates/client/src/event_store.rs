@@ -1,7 +1,7 @@
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
-    Streams, StreamsPage, Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
+    IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe,
 };
 use leftfold_wire::{append_page, cursor, optional_cursor, v1};
 use tonic::Status;
@@ -133,7 +133,7 @@ impl EventStore for Client {
         Ok(rules.into_iter().map(RetentionRule::try_from).collect::<Result<_, _>>()?)
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         Ok(ask!(self, ordinal, v1::OrdinalRequest::new(&query, from))?.ordinal)
     }
 

@@ -1,4 +1,4 @@
-use leftfold_api::{From as Begin, Page, Point, Read, ReadError};
+use leftfold_api::{Page, Point, Read, ReadError, Start};
 use leftfold_wire::{append_page, v1};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -95,7 +95,7 @@ impl Forwarder {
     /// Forwards a page; returns false after the last, or if the caller has dropped the pages.
     async fn forward(&mut self, page: Page) -> bool {
         self.read.limit = self.read.limit.saturating_sub(page.events.len());
-        self.read.from = Begin::Excluding(Point::Cursor(page.cursor.clone()));
+        self.read.from = Start::Excluding(Point::Cursor(page.cursor.clone()));
         let more = page.more && self.read.limit > 0;
         self.pages.send(Ok(page)).await.is_ok() && more
     }

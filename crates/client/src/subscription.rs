@@ -1,4 +1,4 @@
-use leftfold_api::{Cursor, Delivery, From as Begin, Point, ReadError, Subscribe, Subscription};
+use leftfold_api::{Cursor, Delivery, Point, ReadError, Start, Subscribe, Subscription};
 use leftfold_wire::{cursor, deliveries, v1};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ impl RemoteSubscription {
         let cursor = cursor(&first.cursor)?;
         let (parts, incoming_parts) = mpsc::channel(BUFFERED_MESSAGES);
         let by_cursor =
-            matches!(subscribe.from, Begin::Outermost | Begin::Excluding(Point::Cursor(_)));
+            matches!(subscribe.from, Start::Outermost | Start::Excluding(Point::Cursor(_)));
         let handle = calls.handle.clone();
         let pump =
             Forwarder { calls, subscribe, parts, at: cursor.clone(), by_cursor, live: false };
@@ -168,7 +168,7 @@ impl Forwarder {
         let deadline = Instant::now() + self.calls.reconnect_time;
         let mut backoff = Backoff::new();
         let from = match self.by_cursor {
-            true => Begin::Excluding(Point::Cursor(self.at.clone())),
+            true => Start::Excluding(Point::Cursor(self.at.clone())),
             false => self.subscribe.from.clone(),
         };
         let subscribe = Subscribe { from, ..self.subscribe.clone() };

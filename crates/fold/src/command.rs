@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::reads::Reads;
+use crate::reads::{Decides, Reads};
 
 /// A request to change state, and how it is decided.
 ///
@@ -17,7 +17,7 @@ use crate::reads::Reads;
 /// need not name it again:
 ///
 /// ```
-/// # use leftfold::{By, Command, Event, State, given};
+/// # use leftfold::{StreamState, Command, Event, State, given};
 /// # #[derive(Debug, PartialEq, Event)]
 /// # enum Bank { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
 /// # #[derive(Default)]
@@ -31,17 +31,17 @@ use crate::reads::Reads;
 /// #         }
 /// #     }
 /// # }
-/// # #[derive(Debug, PartialEq)]
-/// # enum Refused { Insufficient { cents: u64 } }
+/// # #[derive(Debug, PartialEq, thiserror::Error)]
+/// # enum Refused { #[error("only {cents} cents")] Insufficient { cents: u64 } }
 /// struct Withdraw { account: String, cents: u64 }
 ///
 /// impl Command for Withdraw {
 ///     type Event = Bank;
 ///     type Error = Refused;
-///     type Reads = By<Account>;
+///     type Reads = StreamState<Account>;
 ///
-///     fn reads(&self) -> By<Account> {
-///         By::stream(format!("account-{}", self.account))
+///     fn reads(&self) -> StreamState<Account> {
+///         StreamState::of(format!("account-{}", self.account))
 ///     }
 ///
 ///     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
@@ -64,7 +64,7 @@ use crate::reads::Reads;
 /// names its target stream; the compiler requires it:
 ///
 /// ```
-/// # use leftfold::{By, Command, Emit, Event, State, given};
+/// # use leftfold::{StreamState, Command, Emit, Event, State, given};
 /// # #[derive(Debug, Clone, PartialEq, Event)]
 /// # enum Bank { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
 /// # #[derive(Default)]
@@ -78,17 +78,17 @@ use crate::reads::Reads;
 /// #         }
 /// #     }
 /// # }
-/// # #[derive(Debug, PartialEq)]
-/// # enum Refused { Insufficient { cents: u64 } }
+/// # #[derive(Debug, PartialEq, thiserror::Error)]
+/// # enum Refused { #[error("only {cents} cents")] Insufficient { cents: u64 } }
 /// struct Transfer { from: String, to: String, cents: u64 }
 ///
 /// impl Command for Transfer {
 ///     type Event = Bank;
 ///     type Error = Refused;
-///     type Reads = (By<Account>, By<Account>);
+///     type Reads = (StreamState<Account>, StreamState<Account>);
 ///
 ///     fn reads(&self) -> Self::Reads {
-///         (By::stream(&self.from), By::stream(&self.to))
+///         (StreamState::of(&self.from), StreamState::of(&self.to))
 ///     }
 ///
 ///     fn decide(&self, (from, _to): &(Account, Account)) -> Result<Vec<Emit<Bank>>, Refused> {
@@ -116,11 +116,11 @@ pub trait Command: Send + Sync {
     type Event: Event;
 
     /// Why it can be refused.
-    type Error: Send;
+    type Error: std::error::Error + Send + Sync + 'static;
 
-    /// What it reads: [`By`](crate::By) a stream, [`Over`](crate::Over) a query, a tuple of up to
+    /// What it reads: [`StreamState`](crate::StreamState) a stream, [`QueryState`](crate::QueryState) a query, a tuple of up to
     /// six of them, or `()` for a command that depends on nothing.
-    type Reads: Reads;
+    type Reads: Decides<Self::Event>;
 
     /// The streams and queries that it reads.
     fn reads(&self) -> Self::Reads;
@@ -130,7 +130,7 @@ pub trait Command: Send + Sync {
     fn decide(
         &self,
         states: &<Self::Reads as Reads>::States,
-    ) -> Result<<Self::Reads as Reads>::Events<Self::Event>, Self::Error>;
+    ) -> Result<<Self::Reads as Decides<Self::Event>>::Events, Self::Error>;
 
     /// Returns how long the command can wait if the state does not allow it yet; called before
     /// `decide`. Only a command stream stashes such a command; elsewhere the caller gets

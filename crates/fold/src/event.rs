@@ -50,7 +50,7 @@ use crate::emit::Emit;
 /// `serde_json::Value`, or of an old and a new struct.
 ///
 /// An event of an unknown type stays in the log, and a fold that does not know the type skips it
-/// (unless the fold is [strict](crate::By::strict)). Fields that this program does not know stay in
+/// (unless the fold is [strict](crate::StreamState::strict)). Fields that this program does not know stay in
 /// the stored event. An event of schema version 0, such as one appended without this crate, counts
 /// as version 1.
 #[diagnostic::on_unimplemented(

@@ -6,7 +6,7 @@ use leftfold_api::{Facts, NewEvent};
 use crate::command::{Command, Wait};
 use crate::emit::Fact;
 use crate::event::{Reason, Undecodable};
-use crate::reads::{By, Reads, Source, Stored, Unknown};
+use crate::reads::{Decides, Reads, Source, Stored, StreamState, Unknown};
 use crate::state::State;
 
 /// Returns the events before a decision, for tests.
@@ -16,7 +16,7 @@ use crate::state::State;
 /// reads queries or several streams, name the stream: `event.to("account-1")`.
 ///
 /// ```
-/// # use leftfold::{By, Command, Event, State, given};
+/// # use leftfold::{StreamState, Command, Event, State, given};
 /// # #[derive(Debug, PartialEq, Event)]
 /// # enum Bank { Opened, Deposited { cents: u64 }, Withdrawn { cents: u64 } }
 /// # #[derive(Default)]
@@ -27,14 +27,14 @@ use crate::state::State;
 /// #         if let Bank::Deposited { cents } = event { self.cents += cents }
 /// #     }
 /// # }
-/// # #[derive(Debug, PartialEq)]
-/// # enum Refused { Insufficient { cents: u64 } }
+/// # #[derive(Debug, PartialEq, thiserror::Error)]
+/// # enum Refused { #[error("only {cents} cents")] Insufficient { cents: u64 } }
 /// # struct Withdraw { cents: u64 }
 /// # impl Command for Withdraw {
 /// #     type Event = Bank;
 /// #     type Error = Refused;
-/// #     type Reads = By<Account>;
-/// #     fn reads(&self) -> By<Account> { By::stream("account-1") }
+/// #     type Reads = StreamState<Account>;
+/// #     fn reads(&self) -> StreamState<Account> { StreamState::of("account-1") }
 /// #     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
 /// #         match account.cents < self.cents {
 /// #             true => Err(Refused::Insufficient { cents: account.cents }),
@@ -80,7 +80,7 @@ impl Given {
     pub fn when<C: Command>(
         &self,
         command: C,
-    ) -> Result<<C::Reads as Reads>::Events<C::Event>, C::Error> {
+    ) -> Result<<C::Reads as Decides<C::Event>>::Events, C::Error> {
         command.decide(&self.states::<C::Reads>(&command.reads()))
     }
 
@@ -93,7 +93,7 @@ impl Given {
     pub fn state<S: State>(&self) -> S {
         let mut state = S::default();
         for given in &self.events {
-            must(<By<S> as Reads>::apply(&mut state, 0, Unknown::Skip, given));
+            must(<StreamState<S> as Reads>::apply(&mut state, 0, Unknown::Skip, given));
         }
         state
     }

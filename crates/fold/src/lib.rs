@@ -5,6 +5,7 @@ extern crate self as leftfold;
 
 mod command;
 pub mod commands;
+pub mod decide;
 mod emit;
 mod entity;
 mod event;
@@ -13,8 +14,9 @@ mod given;
 pub mod golden;
 pub mod message;
 mod one;
+pub mod prelude;
 pub mod process;
-pub mod reactor;
+pub mod react;
 mod reads;
 mod snapshot;
 mod state;
@@ -31,17 +33,11 @@ pub mod __private;
 
 pub use command::{Command, Wait};
 pub use commands::{Commands, Outcome, Recordable};
+pub use decide::*;
 pub use emit::{Emit, Fact};
-pub use entity::Entities;
 pub use event::{Event, Kind, Reason, Undecodable, Unencodable, WrongShape, decode};
-pub use execute::{
-    COMMAND_TAG, Decider, Done, Execute, ExecuteError, Executed, FoldError, Issued, Overtaken,
-    event_id,
-};
 pub use given::{Given, given};
 pub use leftfold_fold_derive::Event;
-pub use reads::{By, Over, Reads, Source, Unknown};
-pub use snapshot::{MemorySnapshots, RedbSnapshots, SnapshotError, Snapshots};
-pub use state::{Every, Kept, State};
+pub use state::State;
 #[doc(hidden)]
 pub use {one::One, reads::Stored};

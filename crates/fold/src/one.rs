@@ -1,4 +1,4 @@
-//! The sealed trait behind `By` and `Over`.
+//! The sealed trait behind `StreamState` and `QueryState`.
 
 use crate::reads::Source;
 use crate::state::State;
@@ -11,7 +11,7 @@ pub trait Sealed {}
 #[diagnostic::on_unimplemented(
     message = "a command can't read `{Self}`",
     label = "not something to read",
-    note = "read `By<S>` (one stream) or `Over<S>` (a query), where `S` is a `State`"
+    note = "read `StreamState<S>` (one stream) or `QueryState<S>` (a query), where `S` is a `State`"
 )]
 pub trait One: Send + Sync + Sealed {
     /// The state that its events are folded into.

@@ -7,17 +7,17 @@ use leftfold_api::{Query, Recorded};
 use crate::emit::Emit;
 use crate::event::{Event, Reason, Undecodable, undecodable};
 use crate::one::{self, One};
-use crate::state::{Every, State};
+use crate::state::{SnapshotInterval, State};
 
 /// A state folded from one stream. A command that reads only this appends to that stream.
-pub struct By<S> {
+pub struct StreamState<S> {
     stream: String,
     unknown: Unknown,
     state: PhantomData<fn() -> S>,
 }
 
 /// A state folded from the events of a query, in whatever streams they are.
-pub struct Over<S> {
+pub struct QueryState<S> {
     query: Query,
     unknown: Unknown,
     state: PhantomData<fn() -> S>,
@@ -33,10 +33,10 @@ pub enum Unknown {
     Fail,
 }
 
-impl<S: State> By<S> {
+impl<S: State> StreamState<S> {
     /// Reads the state of a stream.
-    pub fn stream(name: impl Into<String>) -> Self {
-        By { stream: name.into(), unknown: Unknown::Skip, state: PhantomData }
+    pub fn of(name: impl Into<String>) -> Self {
+        StreamState { stream: name.into(), unknown: Unknown::Skip, state: PhantomData }
     }
 
     /// Makes an event of an unknown type an error.
@@ -46,10 +46,10 @@ impl<S: State> By<S> {
     }
 }
 
-impl<S: State> Over<S> {
+impl<S: State> QueryState<S> {
     /// Reads the state of all events of a query.
-    pub fn query(query: Query) -> Self {
-        Over { query, unknown: Unknown::Skip, state: PhantomData }
+    pub fn of(query: Query) -> Self {
+        QueryState { query, unknown: Unknown::Skip, state: PhantomData }
     }
 
     /// Makes an event of an unknown type an error.
@@ -59,7 +59,7 @@ impl<S: State> Over<S> {
     }
 }
 
-impl<S: State> One for By<S> {
+impl<S: State> One for StreamState<S> {
     type State = S;
 
     fn source(&self) -> Source {
@@ -71,7 +71,7 @@ impl<S: State> One for By<S> {
     }
 }
 
-impl<S: State> One for Over<S> {
+impl<S: State> One for QueryState<S> {
     type State = S;
 
     fn source(&self) -> Source {
@@ -79,8 +79,8 @@ impl<S: State> One for Over<S> {
     }
 }
 
-impl<S> one::Sealed for By<S> {}
-impl<S> one::Sealed for Over<S> {}
+impl<S> one::Sealed for StreamState<S> {}
+impl<S> one::Sealed for QueryState<S> {}
 impl one::Sealed for () {}
 
 /// The source of one fold: a stream or a query.
@@ -94,36 +94,21 @@ pub struct Source {
     pub unknown: Unknown,
 }
 
-/// What a command reads: folds over streams and queries. Implemented for [`By`], [`Over`], tuples
+/// What a command reads: folds over streams and queries. Implemented for [`StreamState`], [`QueryState`], tuples
 /// of up to six of these, and `()`.
 #[diagnostic::on_unimplemented(
     message = "a command can't read `{Self}`",
     label = "not something to read",
-    note = "read `By<S>` (one stream), `Over<S>` (a query), a tuple of up to six of them, or `()`, \
+    note = "read `StreamState<S>` (one stream), `QueryState<S>` (a query), a tuple of up to six of them, or `()`, \
             where `S` is a `State`"
 )]
 pub trait Reads: Send + Sync + one::Sealed {
     /// The states that `decide` gets.
     type States: Default + Send + Sync;
 
-    /// The events that `decide` returns: plain events if they all go to the single stream that was
-    /// read, else events with their target streams.
-    type Events<E: Event>: Send;
-
     /// Returns the sources, in order.
     #[doc(hidden)]
     fn sources(&self) -> Vec<Source>;
-
-    /// Returns each event with its target stream.
-    #[doc(hidden)]
-    fn emits<'a, E: Event>(
-        sources: impl IntoIterator<Item = &'a Source>,
-        events: Self::Events<E>,
-    ) -> Vec<Emit<E>>;
-
-    /// Returns whether there are no events.
-    #[doc(hidden)]
-    fn is_nothing<E: Event>(events: &Self::Events<E>) -> bool;
 
     /// Applies an event of the n-th source to its state.
     #[doc(hidden)]
@@ -136,7 +121,7 @@ pub trait Reads: Send + Sync + one::Sealed {
 
     /// Returns the snapshot settings of the n-th state: name, versions, when one is due.
     #[doc(hidden)]
-    fn kept(nth: usize) -> Option<(&'static str, [u32; 2], Every)>;
+    fn kept(nth: usize) -> Option<(&'static str, [u32; 2], SnapshotInterval)>;
 
     /// Encodes the n-th state as a snapshot.
     #[doc(hidden)]
@@ -145,6 +130,33 @@ pub trait Reads: Send + Sync + one::Sealed {
     /// Restores the n-th state from a snapshot; returns false if the snapshot cannot be read.
     #[doc(hidden)]
     fn restore(states: &mut Self::States, nth: usize, snapshot: &[u8]) -> bool;
+}
+
+/// The form in which a command that reads this returns its events.
+///
+/// Only the events of its state go to the single stream that was read, without its name. All others are
+/// addressed: `event.to("account-1")`.
+#[diagnostic::on_unimplemented(
+    message = "a command that reads `{Self}` can't decide plain `{E}`s",
+    label = "the state of this stream is folded from other events than `{E}`",
+    note = "`Command::Event` is the event of the state, or read `(StreamState<S>,)` and address each \
+            event: `event.to(stream)`"
+)]
+pub trait Decides<E: Event>: Reads {
+    /// The events that `decide` returns: plain events if they all go to the single stream that was
+    /// read, else events with their target streams.
+    type Events: Send;
+
+    /// Returns each event with its target stream.
+    #[doc(hidden)]
+    fn emits<'a>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: Self::Events,
+    ) -> Vec<Emit<E>>;
+
+    /// Returns whether there are no events.
+    #[doc(hidden)]
+    fn is_nothing(events: &Self::Events) -> bool;
 }
 
 /// An event that can be folded: a stored one, or one of a test.
@@ -193,37 +205,24 @@ fn apply_to<S: State>(
     Ok(())
 }
 
-fn snapshot_settings<S: State>() -> Option<(&'static str, [u32; 2], Every)> {
-    S::KEPT.map(|kept| (kept.name, [kept.schema, kept.logic], kept.every))
+fn snapshot_settings<S: State>() -> Option<(&'static str, [u32; 2], SnapshotInterval)> {
+    S::SNAPSHOTS.map(|kept| (kept.name, [kept.schema, kept.logic], kept.every))
 }
 
 fn encode_state<S: State>(state: &S) -> Option<Vec<u8>> {
-    S::KEPT.and_then(|kept| (kept.encode)(state))
+    S::SNAPSHOTS.and_then(|kept| (kept.encode)(state))
 }
 
 fn restore_state<S: State>(state: &mut S, snapshot: &[u8]) -> bool {
-    let restored = S::KEPT.and_then(|kept| (kept.decode)(snapshot));
+    let restored = S::SNAPSHOTS.and_then(|kept| (kept.decode)(snapshot));
     restored.map(|restored| *state = restored).is_some()
 }
 
-impl<S: State> Reads for By<S> {
+impl<S: State> Reads for StreamState<S> {
     type States = S;
-    type Events<E: Event> = Vec<E>;
 
     fn sources(&self) -> Vec<Source> {
         vec![self.source()]
-    }
-
-    fn emits<'a, E: Event>(
-        sources: impl IntoIterator<Item = &'a Source>,
-        events: Vec<E>,
-    ) -> Vec<Emit<E>> {
-        let stream = sources.into_iter().find_map(|source| source.stream.as_deref());
-        events.into_iter().map(|event| event.to(stream.unwrap_or_default())).collect()
-    }
-
-    fn is_nothing<E: Event>(events: &Vec<E>) -> bool {
-        events.is_empty()
     }
 
     fn apply(
@@ -235,7 +234,7 @@ impl<S: State> Reads for By<S> {
         apply_to(state, unknown, event)
     }
 
-    fn kept(_: usize) -> Option<(&'static str, [u32; 2], Every)> {
+    fn kept(_: usize) -> Option<(&'static str, [u32; 2], SnapshotInterval)> {
         snapshot_settings::<S>()
     }
 
@@ -248,23 +247,11 @@ impl<S: State> Reads for By<S> {
     }
 }
 
-impl<S: State> Reads for Over<S> {
+impl<S: State> Reads for QueryState<S> {
     type States = S;
-    type Events<E: Event> = Vec<Emit<E>>;
 
     fn sources(&self) -> Vec<Source> {
         vec![self.source()]
-    }
-
-    fn emits<'a, E: Event>(
-        _: impl IntoIterator<Item = &'a Source>,
-        events: Vec<Emit<E>>,
-    ) -> Vec<Emit<E>> {
-        events
-    }
-
-    fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
-        events.is_empty()
     }
 
     fn apply(
@@ -276,7 +263,7 @@ impl<S: State> Reads for Over<S> {
         apply_to(state, unknown, event)
     }
 
-    fn kept(_: usize) -> Option<(&'static str, [u32; 2], Every)> {
+    fn kept(_: usize) -> Option<(&'static str, [u32; 2], SnapshotInterval)> {
         snapshot_settings::<S>()
     }
 
@@ -291,28 +278,16 @@ impl<S: State> Reads for Over<S> {
 
 impl Reads for () {
     type States = ();
-    type Events<E: Event> = Vec<Emit<E>>;
 
     fn sources(&self) -> Vec<Source> {
         Vec::new()
-    }
-
-    fn emits<'a, E: Event>(
-        _: impl IntoIterator<Item = &'a Source>,
-        events: Vec<Emit<E>>,
-    ) -> Vec<Emit<E>> {
-        events
-    }
-
-    fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
-        events.is_empty()
     }
 
     fn apply(_: &mut (), _: usize, _: Unknown, _: &dyn Stored) -> Result<(), Undecodable> {
         Ok(())
     }
 
-    fn kept(_: usize) -> Option<(&'static str, [u32; 2], Every)> {
+    fn kept(_: usize) -> Option<(&'static str, [u32; 2], SnapshotInterval)> {
         None
     }
 
@@ -325,25 +300,60 @@ impl Reads for () {
     }
 }
 
+impl<S: State> Decides<S::Event> for StreamState<S> {
+    type Events = Vec<S::Event>;
+
+    fn emits<'a>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: Vec<S::Event>,
+    ) -> Vec<Emit<S::Event>> {
+        let stream = sources.into_iter().find_map(|source| source.stream.as_deref());
+        events.into_iter().map(|event| event.to(stream.unwrap_or_default())).collect()
+    }
+
+    fn is_nothing(events: &Vec<S::Event>) -> bool {
+        events.is_empty()
+    }
+}
+
+/// Implements what all but a single stream have in common: each event is addressed.
+macro_rules! addressed {
+    ($([$($generics:tt)*] $read:ty;)+) => {$(
+        impl<$($generics)*> Decides<Event> for $read {
+            type Events = Vec<Emit<Event>>;
+
+            fn emits<'a>(
+                _: impl IntoIterator<Item = &'a Source>,
+                events: Vec<Emit<Event>>,
+            ) -> Vec<Emit<Event>> {
+                events
+            }
+
+            fn is_nothing(events: &Vec<Emit<Event>>) -> bool {
+                events.is_empty()
+            }
+        }
+    )+};
+}
+
+addressed! {
+    [Event: crate::Event] ();
+    [Event: crate::Event, S: State] QueryState<S>;
+    [Event: crate::Event, A: One] (A,);
+    [Event: crate::Event, A: One, B: One] (A, B);
+    [Event: crate::Event, A: One, B: One, C: One] (A, B, C);
+    [Event: crate::Event, A: One, B: One, C: One, D: One] (A, B, C, D);
+    [Event: crate::Event, A: One, B: One, C: One, D: One, G: One] (A, B, C, D, G);
+    [Event: crate::Event, A: One, B: One, C: One, D: One, G: One, F: One] (A, B, C, D, G, F);
+}
+
 macro_rules! tuples {
     ($($($read:ident $nth:tt)+;)+) => {$(
         impl<$($read: One),+> Reads for ($($read,)+) {
             type States = ($($read::State,)+);
-            type Events<E: Event> = Vec<Emit<E>>;
 
             fn sources(&self) -> Vec<Source> {
                 vec![$(self.$nth.source()),+]
-            }
-
-            fn emits<'a, E: Event>(
-                _: impl IntoIterator<Item = &'a Source>,
-                events: Vec<Emit<E>>,
-            ) -> Vec<Emit<E>> {
-                events
-            }
-
-            fn is_nothing<E: Event>(events: &Vec<Emit<E>>) -> bool {
-                events.is_empty()
             }
 
             fn apply(
@@ -358,7 +368,7 @@ macro_rules! tuples {
                 }
             }
 
-            fn kept(nth: usize) -> Option<(&'static str, [u32; 2], Every)> {
+            fn kept(nth: usize) -> Option<(&'static str, [u32; 2], SnapshotInterval)> {
                 match nth {
                     $($nth => snapshot_settings::<$read::State>(),)+
                     _ => None,

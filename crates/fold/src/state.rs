@@ -44,8 +44,8 @@ pub trait State: Default + Send + Sync + 'static {
     type Event: Event;
 
     /// Whether and how the state has snapshots, so that a load need not start from the first event.
-    /// The default is no snapshots; see [`Kept::json`].
-    const KEPT: Option<Kept<Self>> = None;
+    /// The default is no snapshots; see [`SnapshotPolicy::json`].
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> = None;
 
     /// Applies an event to the state.
     fn apply(&mut self, event: &Self::Event);
@@ -58,18 +58,18 @@ pub trait State: Default + Send + Sync + 'static {
 }
 
 /// How the snapshots of a state are encoded, decoded and identified.
-pub struct Kept<S> {
+pub struct SnapshotPolicy<S> {
     pub(crate) name: &'static str,
     pub(crate) schema: u32,
     pub(crate) logic: u32,
-    pub(crate) every: Every,
+    pub(crate) every: SnapshotInterval,
     pub(crate) encode: fn(&S) -> Option<Vec<u8>>,
     pub(crate) decode: fn(&[u8]) -> Option<S>,
 }
 
 /// When a snapshot is due: as soon as one of these limits is reached since the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Every {
+pub struct SnapshotInterval {
     /// The number of events folded since the last snapshot.
     pub events: u64,
     /// The bytes of data of those events.
@@ -78,22 +78,30 @@ pub struct Every {
     pub time: Duration,
 }
 
-impl Every {
+impl SnapshotInterval {
     /// After 1,000 events or 1 MiB of their data; elapsed time is not considered.
-    pub const DEFAULT: Every = Every { events: 1_000, bytes: 1 << 20, time: Duration::MAX };
+    pub const DEFAULT: SnapshotInterval =
+        SnapshotInterval { events: 1_000, bytes: 1 << 20, time: Duration::MAX };
 }
 
-impl<S: Serialize + DeserializeOwned> Kept<S> {
+impl<S: Serialize + DeserializeOwned> SnapshotPolicy<S> {
     /// Returns settings for snapshots in JSON, under a name that is unique among the states.
     ///
     /// `logic` is the version of `apply`: raise it when the same events lead to another state, for
     /// example after a bug fix in `apply`. Snapshots of other versions are ignored and replaced.
     pub const fn json(name: &'static str, logic: u32) -> Self {
-        Kept { name, schema: 1, logic, every: Every::DEFAULT, encode: to_json, decode: from_json }
+        SnapshotPolicy {
+            name,
+            schema: 1,
+            logic,
+            every: SnapshotInterval::DEFAULT,
+            encode: to_json,
+            decode: from_json,
+        }
     }
 }
 
-impl<S> Kept<S> {
+impl<S> SnapshotPolicy<S> {
     /// Returns settings for snapshots in a custom encoding. A state whose encoding fails gets no
     /// snapshot. A snapshot whose decoding fails is ignored, and the state is folded from the
     /// events.
@@ -103,7 +111,7 @@ impl<S> Kept<S> {
         encode: fn(&S) -> Option<Vec<u8>>,
         decode: fn(&[u8]) -> Option<S>,
     ) -> Self {
-        Kept { name, schema: 1, logic, every: Every::DEFAULT, encode, decode }
+        SnapshotPolicy { name, schema: 1, logic, every: SnapshotInterval::DEFAULT, encode, decode }
     }
 
     /// Sets the version of the state's shape: raise it when its fields change in a way that would

@@ -2,9 +2,9 @@
 
 use crate::embedded::{Embedded, LiveSubscription, WriteThread};
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
-    Streams, StreamsPage, Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
+    IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe,
 };
 
 /// The blocking calls of an embedded store. Each does what the call of the same name in [`EventStore`]
@@ -102,7 +102,7 @@ impl<'a> Blocking<'a> {
     }
 
     /// Returns the ordinal of the first event that a forward read from this point would yield.
-    pub fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    pub fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         self.store.core.ordinal(query, from)
     }
 

@@ -1,12 +1,12 @@
 //! Ordinals: look-ups, and the places that an append's events have in an index.
 
-use leftfold_api::{From as Begin, IndexOrdinal, Invalid, Query};
+use leftfold_api::{IndexOrdinal, Invalid, Query, Start};
 
 use crate::{point, query, v1};
 
 impl v1::OrdinalRequest {
     /// Makes the request for the ordinal of the first event that a forward read yields.
-    pub fn new(query: &Query, from: Begin) -> Self {
+    pub fn new(query: &Query, from: Start) -> Self {
         v1::OrdinalRequest { query: Some(v1::Query::from(query)), begin: point::begin(from) }
     }
 
@@ -14,7 +14,7 @@ impl v1::OrdinalRequest {
     ///
     /// # Errors
     /// `request_invalid`, `cursor_invalid`, and those of a query.
-    pub fn into_parts(self) -> Result<(Query, Begin), Invalid> {
+    pub fn into_parts(self) -> Result<(Query, Start), Invalid> {
         Ok((query::query(self.query)?, point::from(self.begin)?))
     }
 }

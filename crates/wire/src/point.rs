@@ -1,7 +1,7 @@
 //! Cursors, points, and expected versions.
 
 use bytes::Bytes;
-use leftfold_api::{Cursor, Expected, From as Begin, Invalid, Point, Timestamp};
+use leftfold_api::{Cursor, Expected, Invalid, Point, Start, Timestamp};
 
 use crate::invalid::missing;
 use crate::v1;
@@ -67,23 +67,23 @@ impl TryFrom<v1::Point> for Point {
 }
 
 /// Makes the message that says where a read begins; `None` is the outermost event.
-pub(crate) fn begin(from: Begin) -> Option<v1::Begin> {
+pub(crate) fn begin(from: Start) -> Option<v1::Begin> {
     use v1::begin::At;
     let at = match from {
-        Begin::Outermost => return None,
-        Begin::Including(point) => At::Including(point.into()),
-        Begin::Excluding(point) => At::Excluding(point.into()),
+        Start::Outermost => return None,
+        Start::Including(point) => At::Including(point.into()),
+        Start::Excluding(point) => At::Excluding(point.into()),
     };
     Some(v1::Begin { at: Some(at) })
 }
 
 /// Reads where a read begins.
-pub(crate) fn from(begin: Option<v1::Begin>) -> Result<Begin, Invalid> {
+pub(crate) fn from(begin: Option<v1::Begin>) -> Result<Start, Invalid> {
     use v1::begin::At;
     Ok(match begin.and_then(|begin| begin.at) {
-        None => Begin::Outermost,
-        Some(At::Including(point)) => Begin::Including(point.try_into()?),
-        Some(At::Excluding(point)) => Begin::Excluding(point.try_into()?),
+        None => Start::Outermost,
+        Some(At::Including(point)) => Start::Including(point.try_into()?),
+        Some(At::Excluding(point)) => Start::Excluding(point.try_into()?),
     })
 }
 

@@ -1,7 +1,7 @@
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
-    Streams, StreamsPage, Subscribe, names,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
+    IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe, names,
 };
 use leftfold_store::Embedded;
 
@@ -93,7 +93,7 @@ impl EventStore for Partitioned {
         self.shared.first().retention_rules().await
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         self.shared.ordinal(query, from).await
     }
 

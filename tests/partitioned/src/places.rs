@@ -1,6 +1,6 @@
 //! Cursors of the store, and what they mean in each partition.
 
-use leftfold_api::{Cursor, Direction, From, Invalid, Point};
+use leftfold_api::{Cursor, Direction, Invalid, Point, Start};
 use leftfold_store::Embedded;
 
 use crate::store::Shared;
@@ -10,18 +10,18 @@ use crate::store::Shared;
 const BACKWARD: u64 = 1 << 63;
 
 /// Where a merged read begins.
-pub(crate) enum Start {
+pub(crate) enum Places {
     /// In each partition at the same point.
-    Same(From),
+    Same(Start),
     /// In each partition at a point of its own.
-    Each(Vec<From>),
+    Each(Vec<Start>),
 }
 
-impl Start {
-    pub(crate) fn of(&self, partition: usize) -> From {
+impl Places {
+    pub(crate) fn of(&self, partition: usize) -> Start {
         match self {
-            Start::Same(from) => from.clone(),
-            Start::Each(all) => all.get(partition).cloned().unwrap_or_default(),
+            Places::Same(from) => from.clone(),
+            Places::Each(all) => all.get(partition).cloned().unwrap_or_default(),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// Returns where a read of one partition begins.
-    pub(crate) fn start_in(&self, partition: usize, from: From) -> Result<From, Invalid> {
+    pub(crate) fn start_in(&self, partition: usize, from: Start) -> Result<Start, Invalid> {
         let translate = |point| match point {
             Point::Cursor(cursor) => {
                 let positions = self.positions(&cursor)?;
@@ -76,9 +76,9 @@ impl Shared {
             other => Ok(other),
         };
         Ok(match from {
-            From::Outermost => From::Outermost,
-            From::Including(point) => From::Including(translate(point)?),
-            From::Excluding(point) => From::Excluding(translate(point)?),
+            Start::Outermost => Start::Outermost,
+            Start::Including(point) => Start::Including(translate(point)?),
+            Start::Excluding(point) => Start::Excluding(translate(point)?),
         })
     }
 
@@ -87,36 +87,36 @@ impl Shared {
     /// # Errors
     /// Those of [`Shared::positions`]; `crosses_partitions` for a position, and for a cursor at which
     /// the read would turn around.
-    pub(crate) fn start(&self, from: &From, direction: Direction) -> Result<Start, Invalid> {
+    pub(crate) fn start(&self, from: &Start, direction: Direction) -> Result<Places, Invalid> {
         let turned = || Invalid::crosses_partitions("a read that turns around at a cursor");
         let at = |position: u64| Point::Position(position);
         Ok(match (from, direction) {
-            (From::Including(Point::Position(_)) | From::Excluding(Point::Position(_)), _) => {
+            (Start::Including(Point::Position(_)) | Start::Excluding(Point::Position(_)), _) => {
                 return Err(Invalid::crosses_partitions("a read from a position"));
             }
-            (From::Excluding(Point::Cursor(cursor)), Direction::Forward) => {
+            (Start::Excluding(Point::Cursor(cursor)), Direction::Forward) => {
                 let positions = self.positions(cursor)?;
-                Start::Each(positions.into_iter().map(|p| From::Excluding(at(p))).collect())
+                Places::Each(positions.into_iter().map(|p| Start::Excluding(at(p))).collect())
             }
-            (From::Excluding(Point::Cursor(cursor)), Direction::Backward) if cursor.is_start() => {
-                Start::Same(From::Excluding(at(0)))
+            (Start::Excluding(Point::Cursor(cursor)), Direction::Backward) if cursor.is_start() => {
+                Places::Same(Start::Excluding(at(0)))
             }
-            (From::Excluding(Point::Cursor(cursor)), Direction::Backward) => {
+            (Start::Excluding(Point::Cursor(cursor)), Direction::Backward) => {
                 let marked = self.own_positions(cursor)?;
                 let positions: Option<Vec<u64>> =
                     marked.iter().map(|position| position.checked_sub(BACKWARD)).collect();
                 let positions = positions.ok_or_else(turned)?;
-                Start::Each(positions.into_iter().map(|p| From::Including(at(p))).collect())
+                Places::Each(positions.into_iter().map(|p| Start::Including(at(p))).collect())
             }
-            (From::Including(Point::Cursor(cursor)), Direction::Backward) => {
+            (Start::Including(Point::Cursor(cursor)), Direction::Backward) => {
                 let positions = self.positions(cursor)?;
-                Start::Each(positions.into_iter().map(|p| From::Including(at(p))).collect())
+                Places::Each(positions.into_iter().map(|p| Start::Including(at(p))).collect())
             }
-            (From::Including(Point::Cursor(cursor)), Direction::Forward) => {
+            (Start::Including(Point::Cursor(cursor)), Direction::Forward) => {
                 self.positions(cursor)?;
                 return Err(turned());
             }
-            (from, _) => Start::Same(from.clone()),
+            (from, _) => Places::Same(from.clone()),
         })
     }
 

@@ -1,5 +1,5 @@
 use leftfold_api::{
-    Cursor, Direction, EventStore, From, Invalid, Page, Point, Query, Read, ReadError, Streams,
+    Cursor, Direction, EventStore, Invalid, Page, Point, Query, Read, ReadError, Start, Streams,
     StreamsPage,
 };
 
@@ -40,9 +40,9 @@ impl Shared {
     }
 
     /// Returns the positions of the cursor that a read begins after, or zeros.
-    pub(crate) fn positions_before(&self, from: &From) -> Result<Vec<u64>, Invalid> {
+    pub(crate) fn positions_before(&self, from: &Start) -> Result<Vec<u64>, Invalid> {
         match from {
-            From::Excluding(Point::Cursor(cursor)) => self.positions(cursor),
+            Start::Excluding(Point::Cursor(cursor)) => self.positions(cursor),
             _ => Ok(vec![0; self.partitions.len()]),
         }
     }
@@ -71,14 +71,14 @@ impl Shared {
     /// Refuses a read of many partitions that needs one list of events.
     pub(crate) async fn refuse_list(&self, read: &Read) -> Result<(), ReadError> {
         let needs_list = match &read.from {
-            From::Including(point) | From::Excluding(point) => {
+            Start::Including(point) | Start::Excluding(point) => {
                 matches!(point, Point::Version(_) | Point::Ordinal(_))
             }
-            From::Outermost => false,
+            Start::Outermost => false,
         };
         if needs_list || read.with_ordinals {
             // What is wrong with it in any store comes first.
-            let from = if needs_list { read.from.clone() } else { From::Outermost };
+            let from = if needs_list { read.from.clone() } else { Start::Outermost };
             let one = Read { from, at_least: None, limit: read.limit.min(1), ..read.clone() };
             self.first().read(one).await?;
             return Err(Invalid::crosses_partitions("a list with ordinals").into());
@@ -115,14 +115,14 @@ impl Shared {
     }
 
     /// Returns an ordinal in a list of one partition.
-    pub(crate) async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    pub(crate) async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         match self.span(&query)? {
             Span::One(partition) => {
                 let from = self.start_in(partition, from)?;
                 self.partition(partition).ordinal(query, from).await
             }
             Span::All => {
-                self.first().ordinal(query, From::Outermost).await?;
+                self.first().ordinal(query, Start::Outermost).await?;
                 Err(Invalid::crosses_partitions("a list with ordinals").into())
             }
         }

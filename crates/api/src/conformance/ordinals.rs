@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::helpers::{done, event, found, numbers, page, put, refused, says, unreadable};
 use crate::{
-    Append, Coded, Cursor, Delivery, EventStore, From, IndexDefinition, IndexOrdinal, NewEvent,
-    PartitionKey, Point, Query, Read, Recorded, Subscribe, Subscription,
+    Append, Coded, Cursor, Delivery, EventStore, IndexDefinition, IndexOrdinal, NewEvent,
+    PartitionKey, Point, Query, Read, Recorded, Start, Subscribe, Subscription,
 };
 
 /// The partitions of these stream ids in an index of four, computed by Kafka's murmur2.
@@ -158,7 +158,7 @@ mod promises {
         let query = Query::stream("order-1");
         let read = read_counted(store, Read::forward(query.clone())).await;
         assert_eq!(read, [(1, 0), (2, 1), (4, 2)]);
-        assert_eq!(store.ordinal(query, From::Outermost).await.unwrap(), 0);
+        assert_eq!(store.ordinal(query, Start::Outermost).await.unwrap(), 0);
     }
 
     pub async fn ordinals_of_an_index_without_partitions_count_all_its_events(
@@ -277,29 +277,29 @@ mod promises {
         let query = Query::partition("orders", 3);
         let ordinal = async |from| store.ordinal(query.clone(), from).await.unwrap();
         // The events 1, 3 and 7 of the partition have the ordinals 0, 1 and 2.
-        assert_eq!(ordinal(From::Outermost).await, 0);
+        assert_eq!(ordinal(Start::Outermost).await, 0);
         let position = |n: usize| appended[n].positions.unwrap().0;
         for (n, including, excluding) in [(0, 0, 1), (1, 1, 1), (2, 1, 2), (3, 2, 3)] {
             let point = Point::Position(position(n));
-            assert_eq!(ordinal(From::Including(point.clone())).await, including, "{n}");
-            assert_eq!(ordinal(From::Excluding(point)).await, excluding, "{n}");
+            assert_eq!(ordinal(Start::Including(point.clone())).await, including, "{n}");
+            assert_eq!(ordinal(Start::Excluding(point)).await, excluding, "{n}");
             let cursor = Point::Cursor(appended[n].cursor.clone());
-            assert_eq!(ordinal(From::Excluding(cursor)).await, excluding, "{n}");
+            assert_eq!(ordinal(Start::Excluding(cursor)).await, excluding, "{n}");
         }
-        assert_eq!(ordinal(From::Excluding(Point::Cursor(Cursor::START))).await, 0);
-        assert_eq!(ordinal(From::Including(Point::Ordinal(1))).await, 1);
-        assert_eq!(ordinal(From::Excluding(Point::Ordinal(1))).await, 2);
-        assert_eq!(ordinal(From::Including(Point::Ordinal(99))).await, 3);
-        assert_eq!(ordinal(From::Including(Point::Position(1_000_000))).await, 3);
+        assert_eq!(ordinal(Start::Excluding(Point::Cursor(Cursor::START))).await, 0);
+        assert_eq!(ordinal(Start::Including(Point::Ordinal(1))).await, 1);
+        assert_eq!(ordinal(Start::Excluding(Point::Ordinal(1))).await, 2);
+        assert_eq!(ordinal(Start::Including(Point::Ordinal(99))).await, 3);
+        assert_eq!(ordinal(Start::Including(Point::Position(1_000_000))).await, 3);
         let events = page(store, Read::forward(query.clone())).await.events;
         for event in &events {
             let time = event.commit_time();
             let first = events.iter().position(|other| other.commit_time() >= time).unwrap();
-            let from = From::Including(Point::CommitTime(time));
+            let from = Start::Including(Point::CommitTime(time));
             assert_eq!(ordinal(from).await, first as u64);
         }
         let stream = Query::stream("order-1");
-        let from = From::Excluding(Point::Version(0));
+        let from = Start::Excluding(Point::Version(0));
         assert_eq!(store.ordinal(stream, from).await.unwrap(), 1);
     }
 
@@ -319,7 +319,7 @@ mod promises {
         let mut subscription = store.subscribe(subscribe).await.unwrap();
         assert_eq!(delivered(&mut subscription, 2).await, [(3, 2), (4, 3)]);
         let head = store.head().await.unwrap();
-        let end = store.ordinal(query, From::Excluding(Point::Cursor(head))).await.unwrap();
+        let end = store.ordinal(query, Start::Excluding(Point::Cursor(head))).await.unwrap();
         assert_eq!(end, 4);
     }
 
@@ -338,7 +338,7 @@ mod promises {
             let query: Query = query.parse().unwrap();
             unreadable(store, Read::forward(query.clone()).with_ordinals(), code).await;
             unreadable(store, Read::backward(query.clone()).with_ordinals(), code).await;
-            says(&store.ordinal(query.clone(), From::Outermost).await.unwrap_err(), code);
+            says(&store.ordinal(query.clone(), Start::Outermost).await.unwrap_err(), code);
             let subscribed = store.subscribe(Subscribe::to(query).with_ordinals()).await;
             match subscribed {
                 Err(error) => says(&error, code),
@@ -365,7 +365,7 @@ mod promises {
             let guarded = Append::new().event("order-1", event(2));
             refused(store, guarded.none_after(query.clone(), Cursor::START), code).await;
             if let Query::Partition(_) = query {
-                says(&store.ordinal(query, From::Outermost).await.unwrap_err(), code);
+                says(&store.ordinal(query, Start::Outermost).await.unwrap_err(), code);
             }
         }
         let append = Append::new().event("order-1", event(2));

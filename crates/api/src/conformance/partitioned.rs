@@ -7,8 +7,8 @@ use super::helpers::{
     all, append, conflicts, done, event, found, next, numbers, page, put, refused, says, unreadable,
 };
 use crate::{
-    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected, From,
-    IndexDefinition, Point, Query, Read, Retention, RetentionRule, Streams, Subscribe,
+    Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected,
+    IndexDefinition, Point, Query, Read, Retention, RetentionRule, Start, Streams, Subscribe,
     Subscription, partition_of,
 };
 
@@ -178,7 +178,7 @@ mod promises {
             unreadable(store, forward.clone().including(at.clone()), CODE).await;
             unreadable(store, forward.excluding(at.clone()), CODE).await;
             unreadable(store, Read::backward(query.clone()).including(at.clone()), CODE).await;
-            let from = From::Excluding(at);
+            let from = Start::Excluding(at);
             let subscribed = store.subscribe(Subscribe { from, ..Subscribe::to(query) }).await;
             says(&subscribed.err().unwrap(), CODE);
         }
@@ -208,7 +208,7 @@ mod promises {
         let read = Read::forward(Query::index("as"));
         unreadable(store, read.clone().including(Point::Ordinal(0)), CODE).await;
         unreadable(store, read.with_ordinals(), CODE).await;
-        let ordinal = store.ordinal(Query::index("as"), From::Outermost).await;
+        let ordinal = store.ordinal(Query::index("as"), Start::Outermost).await;
         says(&ordinal.unwrap_err(), CODE);
         let subscribed = store.subscribe(Subscribe::to(Query::index("as")).with_ordinals()).await;
         says(&subscribed.err().unwrap(), CODE);
@@ -225,7 +225,7 @@ mod promises {
             let events = page(store, read).await.events;
             let ordinals: Vec<_> = events.iter().filter_map(|event| event.ordinal()).collect();
             assert_eq!((numbers(&events), ordinals), (vec![10, 18], vec![1, 2]));
-            assert_eq!(store.ordinal(query, From::Outermost).await.unwrap(), 0);
+            assert_eq!(store.ordinal(query, Start::Outermost).await.unwrap(), 0);
         }
         let appended = append("a-2", Expected::Any, &[30]).ordinals_in("one");
         let ordinals = done(store, appended).await.ordinals;

@@ -2,7 +2,7 @@
 
 use super::helpers::{all, next, put, unreadable};
 use crate::{
-    Coded, Cursor, Delivery, EventStore, From, Point, Query, Read, Subscribe, Subscription,
+    Coded, Cursor, Delivery, EventStore, Point, Query, Read, Start, Subscribe, Subscription,
 };
 
 async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Subscription {
@@ -10,7 +10,7 @@ async fn after(store: &impl EventStore, query: &str, cursor: Cursor) -> impl Sub
 }
 
 /// Begins at what comes next; a resume at the first cursor delivers the same.
-async fn begins_with_the_next(store: &impl EventStore, query: Query, from: From) {
+async fn begins_with_the_next(store: &impl EventStore, query: Query, from: Start) {
     let page =
         store.read(Read { from: from.clone(), ..Read::forward(query.clone()) }).await.unwrap();
     assert!(page.events.is_empty());
@@ -27,7 +27,7 @@ async fn begins_with_the_next(store: &impl EventStore, query: Query, from: From)
     }
 }
 
-async fn refuses_start(store: &impl EventStore, query: &Query, from: From) {
+async fn refuses_start(store: &impl EventStore, query: &Query, from: Start) {
     let read = Read { from: from.clone(), ..Read::forward(query.clone()) };
     unreadable(store, read, "start_ahead").await;
     let subscribe = Subscribe { from, ..Subscribe::to(query.clone()) };
@@ -86,11 +86,11 @@ mod promises {
         put(store, "b-1", &[1]).await;
         put(store, "a-1", &[2, 3]).await;
         let stream = Query::stream("a-1");
-        let next_one = From::Including(Point::Version(2));
-        for ahead in [From::Including(Point::Version(3)), From::Excluding(Point::Version(2))] {
+        let next_one = Start::Including(Point::Version(2));
+        for ahead in [Start::Including(Point::Version(3)), Start::Excluding(Point::Version(2))] {
             refuses_start(store, &stream, ahead).await;
         }
-        refuses_start(store, &Query::stream("c-1"), From::Including(Point::Version(1))).await;
+        refuses_start(store, &Query::stream("c-1"), Start::Including(Point::Version(1))).await;
         begins_with_the_next(store, stream, next_one).await;
     }
 
@@ -98,12 +98,13 @@ mod promises {
         put(store, "b-1", &[1]).await;
         put(store, "a-1", &[2, 3]).await;
         let head = store.head().await.unwrap().position().unwrap();
-        for ahead in
-            [From::Including(Point::Position(head + 2)), From::Excluding(Point::Position(head + 1))]
-        {
+        for ahead in [
+            Start::Including(Point::Position(head + 2)),
+            Start::Excluding(Point::Position(head + 1)),
+        ] {
             refuses_start(store, &Query::All, ahead).await;
         }
-        let from = From::Including(Point::Position(head + 1));
+        let from = Start::Including(Point::Position(head + 1));
         begins_with_the_next(store, Query::All, from).await;
     }
 
@@ -111,12 +112,12 @@ mod promises {
         put(store, "a-1", &[1]).await;
         let last = all(store, "stream:a-1").await.last().map(|event| event.commit_time());
         let future = Point::CommitTime("9999-01-01".parse().unwrap());
-        for from in [From::Including(future.clone()), From::Excluding(future.clone())] {
+        for from in [Start::Including(future.clone()), Start::Excluding(future.clone())] {
             refuses_start(store, &Query::All, from).await;
         }
         let read = Read::backward(Query::All).including(future);
         assert_eq!(store.read(read).await.unwrap().events.len(), 1);
-        let from = From::Excluding(Point::CommitTime(last.unwrap()));
+        let from = Start::Excluding(Point::CommitTime(last.unwrap()));
         assert!(store.subscribe(Subscribe { from, ..Subscribe::to(Query::All) }).await.is_ok());
     }
 

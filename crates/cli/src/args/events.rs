@@ -114,7 +114,7 @@ impl Append {
 
 /// The start of a read or a subscription.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Start {
+pub(crate) struct StartArgs {
     /// Begin at this point, including it; `end` is behind the newest event.
     #[arg(long, value_name = "POINT", value_parser = parse::start, conflicts_with = "after")]
     pub(crate) from: Option<StartPoint>,
@@ -138,7 +138,7 @@ pub(crate) struct Read {
     #[arg(default_value = "*", value_parser = Query::from_str)]
     pub(crate) query: Query,
     #[command(flatten)]
-    pub(crate) start: Start,
+    pub(crate) start: StartArgs,
     /// From new to old.
     #[arg(short, long)]
     pub(crate) backward: bool,
@@ -153,7 +153,7 @@ pub(crate) struct Subscribe {
     #[arg(default_value = "*", value_parser = Query::from_str)]
     pub(crate) query: Query,
     #[command(flatten)]
-    pub(crate) start: Start,
+    pub(crate) start: StartArgs,
     /// Go on after catching up, until interrupted.
     #[arg(short, long)]
     pub(crate) follow: bool,

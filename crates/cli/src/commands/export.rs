@@ -1,7 +1,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use leftfold::{Cursor, EventStore, From, Point, Query, Read, StreamInfo, Streams};
+use leftfold::{Cursor, EventStore, Point, Query, Read, Start, StreamInfo, Streams};
 use pollster::block_on;
 
 use super::read::pages;
@@ -55,7 +55,7 @@ fn end_at(store: &Store, info: &StreamInfo, head: &Cursor, last: u64) -> anyhow:
     if info.last_position <= last {
         return Ok(info.version);
     }
-    let behind = From::Excluding(Point::Cursor(head.clone()));
+    let behind = Start::Excluding(Point::Cursor(head.clone()));
     let next = block_on(store.ordinal(Query::stream(&info.name), behind))?;
     Ok(next.saturating_sub(1))
 }

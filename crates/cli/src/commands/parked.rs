@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use leftfold::reactor::{HeldEvent, Parked, Why};
+use leftfold::react::{HeldEvent, Parked, Why};
 use leftfold::{EventStore, Invalid, Streams};
 use pollster::block_on;
 use serde_json::json;

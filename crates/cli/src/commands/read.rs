@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use leftfold::{Cursor, Direction, EventStore, From, Point, Read, Recorded};
+use leftfold::{Cursor, Direction, EventStore, Point, Read, Recorded, Start};
 use pollster::block_on;
 
 use crate::args::{self, Format, Location};
@@ -57,7 +57,7 @@ pub(crate) fn pages(
         if !page.more || limit == 0 {
             return Ok(page.cursor);
         }
-        let from = From::Excluding(Point::Cursor(page.cursor));
+        let from = Start::Excluding(Point::Cursor(page.cursor));
         read = Read { from, limit: limit.min(ROWS), ..first.clone() };
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate as leftfold;
 use crate::event::{Event, Unencodable};
 use crate::execute::COMMAND_TAG;
-use crate::state::{Kept, State};
+use crate::state::{SnapshotPolicy, State};
 
 /// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, leftfold_fold_derive::Event)]
@@ -90,7 +90,8 @@ impl StashedCommand {
 impl State for StashState {
     type Event = StashFact;
 
-    const KEPT: Option<Kept<Self>> = Some(Kept::json("leftfold.stashed", 1));
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> =
+        Some(SnapshotPolicy::json("leftfold.stashed", 1));
 
     fn apply(&mut self, event: &StashFact) {
         match event {

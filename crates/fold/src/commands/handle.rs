@@ -6,8 +6,8 @@ use leftfold_api::EventStore;
 
 use crate::command::Command;
 use crate::entity::Entities;
-use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeEvents};
-use crate::reads::By;
+use crate::execute::{CommandContext, Decider, ExecuteError, Executed, OutcomeEvents};
+use crate::reads::StreamState;
 use crate::state::State;
 
 /// Decides the commands of a command stream. A [`Decider`] decides any command. [`Entities`] decide
@@ -15,7 +15,7 @@ use crate::state::State;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't handle the command `{C}`",
     label = "does not decide it",
-    note = "a `Decider` decides any command; `Entities<S, _>` those with `Reads = By<S>` and the \
+    note = "a `Decider` decides any command; `Entities<S, _>` those with `Reads = StreamState<S>` and the \
             events of `S`"
 )]
 pub trait Handle<C: Command>: Send + Sync {
@@ -23,7 +23,7 @@ pub trait Handle<C: Command>: Send + Sync {
     #[doc(hidden)]
     fn handle(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: OutcomeEvents<C>,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
@@ -32,7 +32,7 @@ pub trait Handle<C: Command>: Send + Sync {
 impl<C: Command, T: EventStore> Handle<C> for Decider<T> {
     async fn handle(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: OutcomeEvents<C>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
@@ -43,13 +43,12 @@ impl<C: Command, T: EventStore> Handle<C> for Decider<T> {
 impl<S, C, T> Handle<C> for Entities<S, T>
 where
     S: State,
-    C: Command<Event = S::Event, Reads = By<S>> + 'static,
-    C::Error: 'static,
+    C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
     T: EventStore + Clone + 'static,
 {
     async fn handle(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: OutcomeEvents<C>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 use uuid::Uuid;
 
-use crate::execute::Issued;
+use crate::execute::CommandContext;
 
 /// The maximum number of stashed commands of a key.
 pub const STASH: usize = 1_000;
@@ -46,8 +46,8 @@ impl<C: serde::de::DeserializeOwned> AcceptedCommand<C> {
 
     /// Returns the metadata of its events: its id, so that it is handled once, and it as their
     /// cause.
-    pub(crate) fn issued(&self) -> Issued {
-        Issued {
+    pub(crate) fn issued(&self) -> CommandContext {
+        CommandContext {
             id: Some(self.id),
             correlation: self.correlation.clone(),
             causation: Some(self.id.to_string()),

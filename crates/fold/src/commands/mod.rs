@@ -54,7 +54,7 @@ pub use self::progress::CHECKPOINT_EVERY;
 pub use self::run::{PARALLEL, QUEUED, RunError};
 use crate::command::Command;
 use crate::event::{Unencodable, decode};
-use crate::execute::{Decider, Done, FoldError, Issued, handled};
+use crate::execute::{CommandContext, Decider, FoldError, WrittenEvent, handled};
 use crate::reads::Reads;
 use facts::OutcomeFact;
 
@@ -107,7 +107,7 @@ pub struct Accepted {
 #[non_exhaustive]
 pub enum Outcome<E, R> {
     /// It produced these events.
-    Done(Vec<Done<E>>),
+    Done(Vec<WrittenEvent<E>>),
     /// It was refused.
     Refused(R),
     /// The state did not allow it before its time was over.
@@ -163,7 +163,11 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
     ///
     /// The same id again is the same command: nothing is appended, and the outcome is the first
     /// one's.
-    pub async fn accept(&self, issued: Issued, command: &C) -> Result<Accepted, AcceptError> {
+    pub async fn accept(
+        &self,
+        issued: CommandContext,
+        command: &C,
+    ) -> Result<Accepted, AcceptError> {
         let id = issued.id_or_new();
         let unencodable = |error: serde_json::Error| Unencodable { message: error.to_string() };
         let data = serde_json::to_vec(command).map_err(unencodable).map_err(FoldError::from)?;
@@ -176,7 +180,11 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
     }
 
     /// Accepts a command and waits for its outcome. Requires a runner in this or another process.
-    pub async fn execute(&self, issued: Issued, command: &C) -> Result<OutcomeOf<C>, AcceptError> {
+    pub async fn execute(
+        &self,
+        issued: CommandContext,
+        command: &C,
+    ) -> Result<OutcomeOf<C>, AcceptError> {
         let accepted = self.accept(issued, command).await?;
         Ok(self.outcome(accepted.id).await?)
     }

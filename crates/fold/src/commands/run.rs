@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::step::{Context, Step, StepResult, reads};
 use super::{Commands, Handle, Recordable};
 use crate::execute::{Decider, FoldError};
-use crate::reads::Over;
+use crate::reads::QueryState;
 use crate::time::Time;
 
 /// The number of keys that are handled concurrently.
@@ -142,7 +142,7 @@ where
         let commands = &self.context.commands;
         let wait = Query::category(format!("{}.wait", commands.name));
         let stashed: StashState =
-            Decider::new(&commands.store).load(&Over::<StashState>::query(wait)).await?;
+            Decider::new(&commands.store).load(&QueryState::<StashState>::of(wait)).await?;
         let mut entries = Vec::new();
         for (id, command) in stashed.by_command {
             let read = Read::forward(Query::stream(&command.stream));

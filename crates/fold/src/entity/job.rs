@@ -7,10 +7,10 @@ use crate::command::Command;
 use crate::emit::Emit;
 use crate::event::Event;
 use crate::execute::{
-    DecisionEvents, DecisionOf, Done, ExecuteError, Executed, FoldError, Issued, OutcomeEvents,
-    Overtaken, decide_on,
+    CommandContext, DecisionEvents, DecisionOf, ExecuteError, Executed, FoldError, OutcomeEvents,
+    Overtaken, WrittenEvent, decide_on,
 };
-use crate::reads::By;
+use crate::reads::StreamState;
 use crate::state::State;
 
 /// The result of a batch for one of its commands.
@@ -48,7 +48,7 @@ pub(crate) trait Job<S: State>: Send {
 /// A command whose caller waits for the answer.
 pub(crate) struct PendingCommand<C: Command> {
     command: C,
-    issued: Issued,
+    issued: CommandContext,
     id: Uuid,
     outcome: Option<OutcomeEvents<C>>,
     decision: Option<DecisionOf<C>>,
@@ -70,7 +70,7 @@ impl<A> Answer<A> {
 
 impl<C: Command> PendingCommand<C> {
     pub(crate) fn new(
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: Option<OutcomeEvents<C>>,
     ) -> (Self, Answer<AnswerOf<C>>) {
@@ -85,7 +85,7 @@ impl<C: Command> PendingCommand<C> {
 impl<S, C> Job<S> for PendingCommand<C>
 where
     S: State,
-    C: Command<Event = S::Event, Reads = By<S>>,
+    C: Command<Event = S::Event, Reads = StreamState<S>>,
 {
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
@@ -139,13 +139,18 @@ where
 
 /// Returns the positions and versions of a command's events: contiguous, all in the entity's
 /// stream.
-fn done<E>(emits: Vec<Emit<E>>, appended: &Appended, before: u64, in_stream: u64) -> Vec<Done<E>> {
+fn done<E>(
+    emits: Vec<Emit<E>>,
+    appended: &Appended,
+    before: u64,
+    in_stream: u64,
+) -> Vec<WrittenEvent<E>> {
     let position = appended.positions.map_or(0, |(first, _)| first) + before;
     let stream = emits.first().map(|emit| emit.stream.as_str());
     let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
     let version = versions.map_or(0, |versions| versions.first) + in_stream;
     let progress = (position..).zip(version..);
-    let at = |(emit, (position, version)): (Emit<E>, (u64, u64))| Done {
+    let at = |(emit, (position, version)): (Emit<E>, (u64, u64))| WrittenEvent {
         position,
         stream: emit.stream,
         version,

@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 
 use super::job::Job;
 use crate::execute::LoadedStates;
-use crate::reads::By;
+use crate::reads::StreamState;
 use crate::state::State;
 
 /// The maximum number of commands in one append.
 const BATCH: usize = 256;
 
 /// A running batch of commands; it yields the state, if that is known at the end.
-pub(crate) type BatchFuture<S> = Pin<Box<dyn Future<Output = Option<LoadedStates<By<S>>>> + Send>>;
+pub(crate) type BatchFuture<S> =
+    Pin<Box<dyn Future<Output = Option<LoadedStates<StreamState<S>>>> + Send>>;
 
 /// The mailbox of an entity.
 pub(crate) struct Mailbox<S: State> {
@@ -33,7 +34,7 @@ pub(crate) struct Mailbox<S: State> {
 
 struct Inner<S: State> {
     waiting: VecDeque<Box<dyn Job<S>>>,
-    state: Option<LoadedStates<By<S>>>,
+    state: Option<LoadedStates<StreamState<S>>>,
     /// The unfinished batch of a caller that dropped its future.
     unfinished: Option<BatchFuture<S>>,
     /// Whether a caller runs a batch.
@@ -74,7 +75,7 @@ impl<S: State> Mailbox<S> {
     /// Claims the next batch, unless another caller runs one.
     pub(crate) fn claim_batch(
         self: &Arc<Self>,
-        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<LoadedStates<By<S>>>) -> BatchFuture<S>,
+        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<LoadedStates<StreamState<S>>>) -> BatchFuture<S>,
     ) -> Option<BatchClaim<S>> {
         let mut inner = self.inner.lock();
         if inner.is_running {

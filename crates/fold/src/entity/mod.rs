@@ -26,8 +26,8 @@ use std::sync::Arc;
 use leftfold_api::EventStore;
 
 use crate::command::Command;
-use crate::execute::{Decider, ExecuteError, Executed, Issued, OutcomeEvents};
-use crate::reads::{By, Reads};
+use crate::execute::{CommandContext, Decider, ExecuteError, Executed, OutcomeEvents};
+use crate::reads::{Reads, StreamState};
 use crate::state::State;
 use job::PendingCommand;
 use mailbox::Mailbox;
@@ -41,7 +41,7 @@ const MAILBOX: usize = 1_024;
 /// The entities of one kind. Their states stay in memory while they are used.
 ///
 /// ```
-/// # use leftfold::{By, Command, Event, State};
+/// # use leftfold::{StreamState, Command, Event, State};
 /// # #[derive(Debug, Event)]
 /// # enum Bank { Deposited { cents: u64 } }
 /// # #[derive(Default)]
@@ -54,8 +54,8 @@ const MAILBOX: usize = 1_024;
 /// # impl Command for Deposit {
 /// #     type Event = Bank;
 /// #     type Error = std::convert::Infallible;
-/// #     type Reads = By<Account>;
-/// #     fn reads(&self) -> By<Account> { By::stream(self.account) }
+/// #     type Reads = StreamState<Account>;
+/// #     fn reads(&self) -> StreamState<Account> { StreamState::of(self.account) }
 /// #     fn decide(&self, _: &Account) -> Result<Vec<Bank>, Self::Error> {
 /// #         Ok(vec![Bank::Deposited { cents: self.cents }])
 /// #     }
@@ -125,21 +125,19 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = By<S>> + 'static,
-        C::Error: 'static,
+        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
     {
-        self.execute_as(Issued::anonymously(), command)
+        self.execute_as(CommandContext::new(), command)
     }
 
     /// Sends a command with its metadata. Its id makes it idempotent: it is handled once.
     pub fn execute_as<C>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = By<S>> + 'static,
-        C::Error: 'static,
+        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
     {
         self.send(issued, command, None)
     }
@@ -147,13 +145,12 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
     /// Sends a command with a function that makes the outcome events to append with its events.
     pub(crate) fn send<C>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: Option<OutcomeEvents<C>>,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = By<S>> + 'static,
-        C::Error: 'static,
+        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
     {
         let stream = command.reads().sources().into_iter().find_map(|source| source.stream);
         let mailbox = self.inner.registry.mailbox(&stream.unwrap_or_default());

@@ -9,7 +9,7 @@ use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore};
 use super::job::{Job, JobResult};
 use super::mailbox::BatchFuture;
 use crate::execute::{Decider, FoldError, LoadedStates, Overtaken, handled};
-use crate::reads::By;
+use crate::reads::StreamState;
 use crate::state::State;
 
 type Jobs<S> = Vec<Box<dyn Job<S>>>;
@@ -19,7 +19,7 @@ pub(crate) fn run_batch<S: State, T: EventStore + Clone + 'static>(
     decider: Decider<T>,
     stream: String,
     jobs: Jobs<S>,
-    loaded: Option<LoadedStates<By<S>>>,
+    loaded: Option<LoadedStates<StreamState<S>>>,
 ) -> BatchFuture<S> {
     let mut batch = Batch { decider, stream, loaded, hidden: None };
     Box::pin(async move {
@@ -31,7 +31,7 @@ pub(crate) fn run_batch<S: State, T: EventStore + Clone + 'static>(
 struct Batch<S: State, T> {
     decider: Decider<T>,
     stream: String,
-    loaded: Option<LoadedStates<By<S>>>,
+    loaded: Option<LoadedStates<StreamState<S>>>,
     /// The last version of the stream as a conflict reported it.
     hidden: Option<u64>,
 }
@@ -108,7 +108,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
 
     async fn load(&mut self) -> Result<(), FoldError> {
         if self.loaded.is_none() {
-            let mut loaded = self.decider.load_states(&By::stream(&self.stream)).await?;
+            let mut loaded = self.decider.load_states(&StreamState::of(&self.stream)).await?;
             loaded.note_version(&self.stream, self.hidden);
             self.loaded = Some(loaded);
         }
@@ -148,7 +148,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn record_written(
         &mut self,
         jobs: Jobs<S>,
-        mut loaded: LoadedStates<By<S>>,
+        mut loaded: LoadedStates<StreamState<S>>,
         own: OwnEvents,
         written: WrittenGroup,
     ) {
@@ -174,7 +174,11 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     }
 
     /// Answers commands that write nothing, if the state is current.
-    async fn prove(&mut self, jobs: Jobs<S>, mut loaded: LoadedStates<By<S>>) -> GroupResult<S> {
+    async fn prove(
+        &mut self,
+        jobs: Jobs<S>,
+        mut loaded: LoadedStates<StreamState<S>>,
+    ) -> GroupResult<S> {
         match loaded.catch_up(self.decider.store()).await {
             Ok(None) => {
                 let cursor = loaded.cursor();
@@ -209,7 +213,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn conflict(
         &mut self,
         jobs: Jobs<S>,
-        loaded: LoadedStates<By<S>>,
+        loaded: LoadedStates<StreamState<S>>,
         ahead: bool,
         conflict: Conflict,
     ) -> GroupResult<S> {
@@ -236,7 +240,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn refresh(
         &mut self,
         jobs: Jobs<S>,
-        mut loaded: LoadedStates<By<S>>,
+        mut loaded: LoadedStates<StreamState<S>>,
         ahead: bool,
     ) -> GroupResult<S> {
         let news = match loaded.catch_up(self.decider.store()).await {
@@ -273,7 +277,11 @@ struct WrittenGroup {
 
 /// Decides the commands in order. The last one's events are not applied to the state: no command
 /// needs them before they are durable.
-fn draft<S: State>(jobs: &mut Jobs<S>, loaded: &mut LoadedStates<By<S>>, stream: &str) -> Draft {
+fn draft<S: State>(
+    jobs: &mut Jobs<S>,
+    loaded: &mut LoadedStates<StreamState<S>>,
+    stream: &str,
+) -> Draft {
     let mut draft = Draft {
         append: loaded.add_conditions(Append::new()),
         spans: Vec::with_capacity(jobs.len()),

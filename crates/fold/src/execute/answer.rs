@@ -4,7 +4,7 @@ use leftfold_api::Cursor;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed<E> {
     /// Its events, in the order of the decision.
-    pub events: Vec<Done<E>>,
+    pub events: Vec<WrittenEvent<E>>,
     /// A read at least up to here sees them, and all that the decision rested on.
     pub cursor: Cursor,
     /// How often it was decided: 1 without conflicts, 0 if it had been handled before.
@@ -15,7 +15,7 @@ pub struct Executed<E> {
 
 /// An event with its stream, version and position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done<E> {
+pub struct WrittenEvent<E> {
     /// Its position in the log.
     pub position: u64,
     /// Its stream.

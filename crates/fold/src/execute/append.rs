@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use leftfold_api::{Append, Appended, Cursor, NewEvent};
 use uuid::Uuid;
 
-use super::answer::Done;
-use super::issued::{COMMAND_TAG, Issued, event_id};
+use super::answer::WrittenEvent;
+use super::context::{COMMAND_TAG, CommandContext, event_id};
 use super::load::handled;
 use crate::emit::Emit;
 use crate::event::{Event, Unencodable};
@@ -21,7 +21,7 @@ impl DecisionEvents {
     pub(crate) fn new<E: Event>(
         emits: &[Emit<E>],
         command: Uuid,
-        issued: &Issued,
+        issued: &CommandContext,
     ) -> Result<Self, Unencodable> {
         let mut events = Vec::with_capacity(emits.len());
         for (nth, emit) in (0..).zip(emits) {
@@ -40,7 +40,7 @@ impl DecisionEvents {
 
     /// Adds them to an append. If the command's id was given, the append requires that no event
     /// carries it yet.
-    pub(crate) fn add_to(self, mut append: Append, issued: &Issued) -> Append {
+    pub(crate) fn add_to(self, mut append: Append, issued: &CommandContext) -> Append {
         for (stream, event) in self.events {
             append = append.event(stream, event);
         }
@@ -52,7 +52,7 @@ impl DecisionEvents {
 }
 
 /// Returns each event's position and version, from the answer to the append.
-pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<Done<E>> {
+pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<WrittenEvent<E>> {
     let first = appended.positions.map_or(0, |(first, _)| first);
     let mut next: HashMap<&str, u64> = HashMap::new();
     let versions =
@@ -64,7 +64,7 @@ pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<Done<E>> 
             *next += 1;
             *next - 1
         });
-        all.push(Done { position, stream, version, event });
+        all.push(WrittenEvent { position, stream, version, event });
     }
     all
 }

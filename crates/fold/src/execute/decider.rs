@@ -4,15 +4,15 @@ use std::sync::Arc;
 use leftfold_api::{Append, AppendError, Appended, Conflict, Cursor, EventStore, NewEvent, Read};
 use uuid::Uuid;
 
-use super::answer::{Done, Executed};
+use super::answer::{Executed, WrittenEvent};
 use super::append::{DecisionEvents, done};
+use super::context::CommandContext;
 use super::error::{ExecuteError, FoldError, Overtaken};
-use super::issued::Issued;
 use super::load::{LoadedStates, News, handled};
 use crate::command::Command;
 use crate::emit::Emit;
 use crate::event::{Event, decode};
-use crate::reads::Reads;
+use crate::reads::{Decides, Reads};
 use crate::snapshot::Snapshots;
 
 /// The default limit of attempts at a command, after which the answer is a conflict.
@@ -49,7 +49,7 @@ pub trait Execute: EventStore {
     /// Executes a command with its metadata. Its id makes it idempotent: it is handled once.
     fn execute_as<C: Command>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
 }
@@ -64,7 +64,7 @@ impl<T: EventStore> Execute for T {
 
     async fn execute_as<C: Command>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         Decider::new(self).execute_as(issued, command).await
@@ -93,7 +93,7 @@ impl<T: EventStore> Decider<T> {
         Decider { store, snapshots: None, attempts: ATTEMPTS }
     }
 
-    /// Uses snapshots for the states that [have them](crate::State::KEPT).
+    /// Uses snapshots for the states that [have them](crate::State::SNAPSHOTS).
     pub fn snapshots(mut self, snapshots: impl Snapshots) -> Self {
         self.snapshots = Some(Arc::new(snapshots));
         self
@@ -122,13 +122,13 @@ impl<T: EventStore> Decider<T> {
         &self,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
-        self.execute_as(Issued::anonymously(), command).await
+        self.execute_as(CommandContext::new(), command).await
     }
 
     /// Decides a command and appends its events; see [`Execute::execute_as`].
     pub async fn execute_as<C: Command>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
         self.execute_with(issued, command, None).await
@@ -137,7 +137,7 @@ impl<T: EventStore> Decider<T> {
     /// Executes a command and appends its outcome events with its events.
     pub(crate) async fn execute_with<C: Command>(
         &self,
-        issued: Issued,
+        issued: CommandContext,
         command: C,
         outcome: Option<OutcomeEvents<C>>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
@@ -169,7 +169,7 @@ impl<T: EventStore> Decider<T> {
 
     async fn decide<C: Command>(
         &self,
-        issued: &Issued,
+        issued: &CommandContext,
         id: Uuid,
         command: &C,
         outcome: Option<&OutcomeEvents<C>>,
@@ -211,7 +211,7 @@ impl<T: EventStore> Decider<T> {
     /// Proves a decision without events. One read is of one moment, so it needs no further proof.
     async fn prove<E: Event, R: Reads>(
         &self,
-        issued: &Issued,
+        issued: &CommandContext,
         loaded: &mut LoadedStates<R>,
     ) -> Result<Proof<E>, FoldError> {
         if let Some(id) = issued.id
@@ -228,7 +228,7 @@ impl<T: EventStore> Decider<T> {
 
     async fn append<R: Reads>(
         &self,
-        issued: &Issued,
+        issued: &CommandContext,
         id: Uuid,
         loaded: &LoadedStates<R>,
         written: DecisionEvents,
@@ -311,7 +311,7 @@ impl<T: EventStore> Decider<T> {
                 found = true;
                 if let Some(event) = decode::<E>(stored)? {
                     let (position, version) = (stored.position(), stored.version());
-                    events.push(Done {
+                    events.push(WrittenEvent {
                         position,
                         stream: stored.stream().to_owned(),
                         version,
@@ -335,7 +335,7 @@ pub(crate) type DecisionOf<C> =
 pub(crate) type OutcomeEvents<C> =
     Box<dyn Fn(&DecisionOf<C>) -> Vec<(String, NewEvent)> + Send + Sync>;
 
-type EventsOf<C> = <<C as Command>::Reads as Reads>::Events<<C as Command>::Event>;
+type EventsOf<C> = <<C as Command>::Reads as Decides<<C as Command>::Event>>::Events;
 
 /// Decides a command on these states.
 pub(crate) fn decide_on<C: Command>(

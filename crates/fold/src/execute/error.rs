@@ -16,7 +16,7 @@ pub enum ExecuteError<R> {
     /// The command was refused. The refusal rests on durable facts, as they were together at one
     /// moment.
     #[error("refused: {0}")]
-    Refused(R),
+    Refused(#[source] R),
     /// Other writers changed what the decision rests on at every attempt. Retry.
     #[error(transparent)]
     Conflict(Overtaken),
@@ -96,7 +96,17 @@ impl Coded for FoldError {
     }
 }
 
-impl<R: fmt::Display> Coded for ExecuteError<R> {
+impl<R> ExecuteError<R> {
+    /// Returns why the domain has refused the command, if it has.
+    pub fn refusal(&self) -> Option<&R> {
+        match self {
+            ExecuteError::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl<R: std::error::Error + 'static> Coded for ExecuteError<R> {
     fn code(&self) -> &'static str {
         match self {
             ExecuteError::Refused(_) => "command_refused",

@@ -9,7 +9,7 @@ use leftfold_io::{Clock, SystemClock};
 use super::error::FoldError;
 use crate::reads::{Reads, Source};
 use crate::snapshot::{Anchor, Snapshot, Snapshots};
-use crate::state::Every;
+use crate::state::SnapshotInterval;
 
 /// The states that a command reads, and up to where each source was read.
 pub(crate) struct LoadedStates<R: Reads> {
@@ -262,7 +262,7 @@ impl SinceSnapshot {
         self.last = Some(committed);
     }
 
-    fn is_due(&self, every: Every) -> bool {
+    fn is_due(&self, every: SnapshotInterval) -> bool {
         let between =
             |(first, last): (Timestamp, Timestamp)| last.micros().saturating_sub(first.micros());
         let time = self.first.zip(self.last).map(between);
@@ -285,19 +285,19 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_due_by_count_size_or_time_whichever_comes_first() {
-        let never = Every { events: u64::MAX, bytes: u64::MAX, time: Duration::MAX };
+        let never = SnapshotInterval { events: u64::MAX, bytes: u64::MAX, time: Duration::MAX };
         let mut since = SinceSnapshot::default();
-        assert!(!since.is_due(Every { events: 0, ..never }));
+        assert!(!since.is_due(SnapshotInterval { events: 0, ..never }));
         since.add(1, 100, Timestamp(5_000_000));
         since.add(2, 50, Timestamp(9_000_000));
         for (every, due) in [
             (never, false),
-            (Every { events: 3, ..never }, true),
-            (Every { events: 4, ..never }, false),
-            (Every { bytes: 150, ..never }, true),
-            (Every { bytes: 151, ..never }, false),
-            (Every { time: Duration::from_secs(4), ..never }, true),
-            (Every { time: Duration::from_secs(5), ..never }, false),
+            (SnapshotInterval { events: 3, ..never }, true),
+            (SnapshotInterval { events: 4, ..never }, false),
+            (SnapshotInterval { bytes: 150, ..never }, true),
+            (SnapshotInterval { bytes: 151, ..never }, false),
+            (SnapshotInterval { time: Duration::from_secs(4), ..never }, true),
+            (SnapshotInterval { time: Duration::from_secs(5), ..never }, false),
         ] {
             assert_eq!(since.is_due(every), due, "{every:?}");
         }

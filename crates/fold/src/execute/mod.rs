@@ -6,15 +6,15 @@
 
 mod answer;
 mod append;
+mod context;
 mod decider;
 mod error;
-mod issued;
 mod load;
 
-pub use answer::{Done, Executed};
+pub use answer::{Executed, WrittenEvent};
 pub(crate) use append::DecisionEvents;
+pub use context::{COMMAND_TAG, CommandContext, event_id};
 pub use decider::{Decider, Execute};
 pub(crate) use decider::{DecisionOf, OutcomeEvents, decide_on};
 pub use error::{ExecuteError, FoldError, Overtaken};
-pub use issued::{COMMAND_TAG, Issued, event_id};
 pub(crate) use load::{LoadedStates, handled};

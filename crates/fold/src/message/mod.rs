@@ -10,13 +10,12 @@
 //! A message that the receiver refuses is parked with the reason, and the sender's later messages
 //! wait. A receiver that can refuse should answer with an event instead.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use leftfold_api::{EventStore, NewEvent, Query, Recorded};
 
 use crate::command::Command;
-use crate::reactor::{Cause, Handler, Reactor, Setback};
+use crate::react::{Cause, Handler, HandlerError, Reactor};
 
 /// The key of the tag that names the receiver.
 pub const TO: &str = "to";
@@ -41,8 +40,8 @@ pub fn courier<S, C, M>(
     command: M,
 ) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
-    C: Command<Error: Display> + Send + Sync,
+    S: EventStore + 'static,
+    C: Command,
     M: Fn(&Recorded, &str) -> Option<C> + Send + Sync + 'static,
 {
     let (of_handler, command) = (store.clone(), Arc::new(command));
@@ -50,9 +49,9 @@ where
         let (store, command) = (of_handler.clone(), command.clone());
         async move {
             let made = receiver(&cause.event).and_then(|to| command(&cause.event, to));
-            let Some(made) = made else { return Ok(crate::reactor::Results::none()) };
+            let Some(made) = made else { return Ok(crate::react::Reaction::none()) };
             let decided = cause.decide(&*store, made).await?;
-            decided.map_err(|refused| Setback::park(format!("refused: {refused}")))
+            decided.map_err(|refused| HandlerError::park(format!("refused: {refused}")))
         }
     };
     Reactor::new(name, messages, store, deliver)

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use leftfold_api::Recorded;
 
-use crate::reactor::is_result_of;
+use crate::react::is_result_of;
 
 /// The events of a process: for each event its results, and whether it is a result itself.
 pub(super) struct History<'a> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use leftfold_api::{EventStore, Query, Read, Recorded};
 
 use crate::event::decode;
-use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
+use crate::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use crate::state::State;
 use history::History;
 
@@ -27,7 +27,7 @@ const LONGEST: usize = 10_000;
 /// The state of one process, and its reactions.
 pub trait Process: State {
     /// Returns what follows from an event, given the fold of all events up to it, itself included.
-    fn react(&self, event: &Self::Event, cause: &Cause) -> Results;
+    fn react(&self, event: &Self::Event, cause: &Cause) -> Reaction;
 }
 
 /// Makes a reactor that runs all processes of a kind: one for each key of the events of a query.
@@ -42,7 +42,7 @@ pub fn processes<P, S>(
 ) -> Reactor<S, impl Handler>
 where
     P: Process,
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let name = name.into();
     let runner = Arc::new(ProcessRunner {
@@ -66,8 +66,8 @@ struct ProcessRunner<S> {
 }
 
 impl<S: EventStore> ProcessRunner<S> {
-    async fn react<P: Process>(&self, cause: Cause) -> Result<Results, Setback> {
-        let Some(event) = decode::<P::Event>(&cause.event)? else { return Ok(Results::none()) };
+    async fn react<P: Process>(&self, cause: Cause) -> Result<Reaction, HandlerError> {
+        let Some(event) = decode::<P::Event>(&cause.event)? else { return Ok(Reaction::none()) };
         let mut state = P::default();
         let events = self.events(&self.key.of(&cause.event)).await?;
         for known in History::of(&self.reactor, &events).known_at(cause.event.position()) {
@@ -79,7 +79,7 @@ impl<S: EventStore> ProcessRunner<S> {
     }
 
     /// Reads all events of a process.
-    async fn events(&self, lane: &str) -> Result<Vec<Recorded>, Setback> {
+    async fn events(&self, lane: &str) -> Result<Vec<Recorded>, HandlerError> {
         let query = self.query.clone().and(self.key.query(lane));
         let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));
         loop {
@@ -87,7 +87,7 @@ impl<S: EventStore> ProcessRunner<S> {
             events.extend(page.events.into_iter().filter(|event| self.key.of(event) == lane));
             if events.len() > LONGEST {
                 let reason = format!("the process has more than {LONGEST} events");
-                return Err(Setback::park(reason));
+                return Err(HandlerError::park(reason));
             }
             if !page.more {
                 return Ok(events);

@@ -14,7 +14,7 @@
 //! At the end the run comes to rest, and the domain checks its promises.
 //!
 //! ```
-//! use leftfold::reactor::{Cause, Reactor, Results, Setback};
+//! use leftfold::react::{Cause, Reactor, Reaction, HandlerError};
 //! use leftfold::testing::{Domain, Running, Simulation, World, running};
 //! use leftfold::{Append, EventStore, NewEvent, Query};
 //!
@@ -25,7 +25,7 @@
 //!     fn runs(&self, world: &World) -> Vec<Running> {
 //!         let answer = |cause: Cause| async move {
 //!             let answer = NewEvent::json("Answered", cause.event.data());
-//!             Ok::<_, Setback>(Results::none().event(cause.event.stream(), answer))
+//!             Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), answer))
 //!         };
 //!         let query = Query::event_type("Asked");
 //!         vec![running(world.reactor("answers", query, answer).run())]

@@ -4,8 +4,8 @@ use std::task::Poll;
 
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, EventStore, Expected, Failure,
-    From, IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Recorded, Retention,
-    RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Recorded, Retention, RetentionRule,
+    Start, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 use leftfold_io::fake::SeededRandom;
 use leftfold_store::{Embedded, LiveSubscription};
@@ -175,7 +175,7 @@ impl EventStore for SimStore {
         self.embedded.retention_rules().await
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         self.embedded.ordinal(query, from).await
     }
 

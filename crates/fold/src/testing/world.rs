@@ -5,7 +5,7 @@ use leftfold_api::{Query, Recorded};
 use leftfold_io::fake::SeededRandom;
 
 use super::SimStore;
-use crate::reactor::{Handler, Reactor};
+use crate::react::{Handler, Reactor};
 use crate::time::FakeTime;
 
 /// A task of the domain, or an action of a user. An error ends the process: all tasks end and start

@@ -16,14 +16,14 @@
 //! ```
 //!
 //! One process among all that use the store must run [`timers`]. Pending timers are in memory, at
-//! most [`held_lanes`](crate::reactor::ReactorLimits::held_lanes).
+//! most [`held_lanes`](crate::react::ReactorLimits::held_lanes).
 
 use std::sync::Arc;
 
 use leftfold_api::{EventStore, Expected, NewEvent, Query, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::reactor::{Cause, Handler, Lanes, Reactor, Results, Setback};
+use crate::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use crate::text::as_text;
 
 const SET: &str = "leftfold.TimerSet";
@@ -109,7 +109,7 @@ impl Timer {
     }
 }
 
-impl Results {
+impl Reaction {
     /// Adds an event that sets a timer.
     pub fn timer(self, timer: Timer) -> Self {
         let (stream, event) = timer.set();
@@ -131,7 +131,7 @@ fn stream_of(name: &str) -> String {
 /// [`Reactor::time`].
 pub fn timers<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     let of_handler = store.clone();
     let fire = move |cause: Cause| {
@@ -142,22 +142,22 @@ where
     Reactor::new("leftfold.timers", Query::event_type(SET), store, fire).lanes(lanes)
 }
 
-async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Results, Setback> {
+async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
     let setting: Setting = serde_json::from_slice(&cause.event.data())
-        .map_err(|error| Setback::park(format!("the timer can't be read: {error}")))?;
+        .map_err(|error| HandlerError::park(format!("the timer can't be read: {error}")))?;
     if setting.due > cause.now {
-        return Err(Setback::later(setting.due));
+        return Err(HandlerError::later(setting.due));
     }
     let timer = cause.event.stream();
     let last = store.stream(timer).await?.map(|info| info.version);
     if last != Some(cause.event.version()) {
         // It was set again or cancelled, or has fired.
-        return Ok(Results::none());
+        return Ok(Reaction::none());
     }
     let fired = NewEvent::json(FIRED, "{}");
     let (stream, event) = setting.wanted(&cause.event);
     let expected = Expected::Exactly(cause.event.version());
-    Ok(Results::none().event(timer, fired).event(stream, event).expect(timer, expected))
+    Ok(Reaction::none().event(timer, fired).event(stream, event).expect(timer, expected))
 }
 
 impl Setting {

@@ -3,7 +3,7 @@ use leftfold_api::{
     Subscription,
 };
 
-use super::{Anchor, Backing, Saved, View, ViewError};
+use super::{Anchor, RowStore, Saved, View, ViewError};
 
 /// The maximum number of events in one commit.
 const BATCH: usize = 512;
@@ -13,7 +13,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The subscription that keeps rows up to date.
 pub(super) struct Follower<'a, V, S: EventStore> {
     view: &'a V,
-    rows: &'a dyn Backing,
+    rows: &'a dyn RowStore,
     subscription: S::Subscription,
     saved: Option<Saved>,
     batch: Vec<Recorded>,
@@ -29,7 +29,7 @@ impl<'a, V: View, S: EventStore> Follower<'a, V, S> {
     pub(super) async fn start(
         view: &'a V,
         store: &S,
-        rows: &'a dyn Backing,
+        rows: &'a dyn RowStore,
     ) -> Result<Self, ViewError> {
         let saved = rows.saved()?;
         if let Some(saved) = &saved {

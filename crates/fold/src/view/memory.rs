@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Backing, Row, Rows, Saved, ViewError};
+use super::{Row, RowStore, Rows, Saved, ViewError};
 
 /// Rows in memory, rebuilt after every start.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Rows for Changes<'_> {
     }
 }
 
-impl Backing for MemoryRows {
+impl RowStore for MemoryRows {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         Ok(self.table.read().saved.clone())
     }

@@ -1,19 +1,19 @@
 //! Views in Rust: a fold of any query into rows, in memory or in a file.
 //!
-//! A [`View`] names its events and what each of them changes. A [`Viewing`] keeps it up to date.
+//! A [`View`] names its events and what each of them changes. A [`ViewRunner`] keeps it up to date.
 //! Rows and the cursor of the last event are committed in one transaction, with compare-and-set on
 //! the cursor: if two processes write the same rows, one of them stops. The position and id of the
 //! last event are stored beside the cursor. So a store that was restored and has continued
 //! differently is noticed, and the view is refused until it is rebuilt.
 //!
 //! A view is a function of the facts: the same events give the same rows. When that function
-//! changes, raise [`View::LOGIC`] and call [`Viewing::rebuild`]. It builds the new rows beside the
+//! changes, raise [`View::LOGIC`] and call [`ViewRunner::rebuild`]. It builds the new rows beside the
 //! old ones, which answer until the new ones have caught up.
 //!
 //! ```
 //! # use std::sync::Arc;
 //! # use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Recorded};
-//! use leftfold::view::{MemoryRows, Rows, View, ViewError, Viewing};
+//! use leftfold::view::{MemoryRows, Rows, View, ViewError, ViewRunner};
 //!
 //! struct Customers;
 //!
@@ -38,7 +38,7 @@
 //! let event = NewEvent::json("Registered", r#"{"name":"Ada"}"#);
 //! let appended = store.append(Append::new().event("customer-1", event)).await?;
 //!
-//! let customers = Viewing::new(Customers, store, MemoryRows::default());
+//! let customers = ViewRunner::new(Customers, store, MemoryRows::default());
 //! customers.catch_up().await?;
 //! let rows = customers.at_least(appended.cursor).await?;
 //! assert_eq!(rows.get(b"customer-1")?.as_deref(), Some(&br#"{"name":"Ada"}"#[..]));
@@ -51,13 +51,13 @@ mod follow;
 mod memory;
 mod redb;
 mod rows;
-mod viewing;
+mod runner;
 
 pub use self::redb::RedbRows;
 pub use error::ViewError;
 pub use memory::MemoryRows;
-pub use rows::{Anchor, Backing, Row, Rows, Saved};
-pub use viewing::{Lag, Viewing};
+pub use rows::{Anchor, Row, RowStore, Rows, Saved};
+pub use runner::{Lag, ViewRunner};
 
 use leftfold_api::{Query, Recorded};
 

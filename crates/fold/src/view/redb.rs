@@ -2,7 +2,7 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
-use super::{Backing, Row, Rows, Saved, ViewError};
+use super::{Row, RowStore, Rows, Saved, ViewError};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const SAVED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("saved");
@@ -48,7 +48,7 @@ fn decode(bytes: &[u8]) -> Result<Saved, ViewError> {
     serde_json::from_slice(bytes).map_err(ViewError::rows)
 }
 
-impl Backing for RedbRows {
+impl RowStore for RedbRows {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         let transaction = self.database.begin_read().map_err(ViewError::rows)?;
         let table = transaction.open_table(SAVED).map_err(ViewError::rows)?;

@@ -56,7 +56,7 @@ impl Saved {
 }
 
 /// Stores rows. They change in transactions, together with the state beside them.
-pub trait Backing: Send + Sync + 'static {
+pub trait RowStore: Send + Sync + 'static {
     /// Returns the state beside the rows, or `None` if there are no rows yet.
     fn saved(&self) -> Result<Option<Saved>, ViewError>;
 
@@ -77,7 +77,7 @@ pub trait Backing: Send + Sync + 'static {
     fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError>;
 }
 
-impl<B: Backing + ?Sized> Backing for std::sync::Arc<B> {
+impl<B: RowStore + ?Sized> RowStore for std::sync::Arc<B> {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         (**self).saved()
     }

@@ -1,4 +1,4 @@
-use leftfold::{By, Command, Event, State};
+use leftfold::{StreamState, Command, Event, State};
 
 #[derive(Event)]
 enum Bank {
@@ -23,14 +23,14 @@ struct Deposit;
 
 impl Command for Deposit {
     type Event = Bank;
-    type Error = String;
-    type Reads = (By<Account>, By<Account>);
+    type Error = std::convert::Infallible;
+    type Reads = (StreamState<Account>, StreamState<Account>);
 
     fn reads(&self) -> Self::Reads {
-        (By::stream("account-1"), By::stream("account-2"))
+        (StreamState::of("account-1"), StreamState::of("account-2"))
     }
 
-    fn decide(&self, _: &(Account, Account)) -> Result<Vec<Bank>, String> {
+    fn decide(&self, _: &(Account, Account)) -> Result<Vec<Bank>, std::convert::Infallible> {
         Ok(vec![Bank::Deposited { cents: 1 }])
     }
 }

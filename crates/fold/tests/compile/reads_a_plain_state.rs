@@ -23,14 +23,14 @@ struct Deposit;
 
 impl Command for Deposit {
     type Event = Bank;
-    type Error = String;
+    type Error = std::convert::Infallible;
     type Reads = Account;
 
     fn reads(&self) -> Account {
         Account
     }
 
-    fn decide(&self, _: &Account) -> Result<Vec<Bank>, String> {
+    fn decide(&self, _: &Account) -> Result<Vec<Bank>, std::convert::Infallible> {
         Ok(vec![])
     }
 }

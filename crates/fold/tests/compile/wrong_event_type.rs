@@ -1,4 +1,4 @@
-use leftfold::{By, Command, Event, State};
+use leftfold::{StreamState, Command, Event, State};
 
 #[derive(Event)]
 enum Bank {
@@ -23,14 +23,14 @@ struct Deposit;
 
 impl Command for Deposit {
     type Event = Bank;
-    type Error = String;
-    type Reads = By<Account>;
+    type Error = std::convert::Infallible;
+    type Reads = StreamState<Account>;
 
-    fn reads(&self) -> By<Account> {
-        By::stream("account-1")
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of("account-1")
     }
 
-    fn decide(&self, _: &Account) -> Result<Vec<Bank>, String> {
+    fn decide(&self, _: &Account) -> Result<Vec<Bank>, std::convert::Infallible> {
         Ok(vec![Shop::Sold])
     }
 }

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use leftfold::{
-    Append, By, Command, Embedded, Emit, Event, Kept, NewEvent, Options, Over, Query, State,
+    Append, Command, Embedded, Emit, Event, NewEvent, Options, Query, QueryState, SnapshotPolicy,
+    State, StreamState,
 };
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,8 @@ pub(crate) struct Account {
 impl State for Account {
     type Event = Bank;
 
-    const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 1).every_events(10));
+    const SNAPSHOTS: Option<SnapshotPolicy<Self>> =
+        Some(SnapshotPolicy::json("account", 1).every_events(10));
 
     fn apply(&mut self, event: &Bank) {
         FOLDED.set(FOLDED.get() + 1);
@@ -82,10 +84,10 @@ pub(crate) struct Open {
 impl Command for Open {
     type Event = Bank;
     type Error = Refused;
-    type Reads = (By<Account>, Over<Accounts>);
+    type Reads = (StreamState<Account>, QueryState<Accounts>);
 
     fn reads(&self) -> Self::Reads {
-        (By::stream(self.account), Over::query(Query::tag("owner", self.owner)))
+        (StreamState::of(self.account), QueryState::of(Query::tag("owner", self.owner)))
     }
 
     fn decide(&self, (account, owner): &(Account, Accounts)) -> Result<Vec<Emit<Bank>>, Refused> {
@@ -106,10 +108,10 @@ pub(crate) struct Deposit {
 impl Command for Deposit {
     type Event = Bank;
     type Error = Refused;
-    type Reads = By<Account>;
+    type Reads = StreamState<Account>;
 
-    fn reads(&self) -> By<Account> {
-        By::stream(&self.account)
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of(&self.account)
     }
 
     fn decide(&self, _: &Account) -> Result<Vec<Bank>, Refused> {
@@ -126,10 +128,10 @@ pub(crate) struct Withdraw {
 impl Command for Withdraw {
     type Event = Bank;
     type Error = Refused;
-    type Reads = By<Account>;
+    type Reads = StreamState<Account>;
 
-    fn reads(&self) -> By<Account> {
-        By::stream(&self.account)
+    fn reads(&self) -> StreamState<Account> {
+        StreamState::of(&self.account)
     }
 
     fn decide(&self, account: &Account) -> Result<Vec<Bank>, Refused> {
@@ -166,7 +168,7 @@ impl<C: Command, F: Fn() + Send + Sync> Command for After<C, F> {
     fn decide(
         &self,
         states: &<C::Reads as leftfold::Reads>::States,
-    ) -> Result<<C::Reads as leftfold::Reads>::Events<C::Event>, C::Error> {
+    ) -> Result<<C::Reads as leftfold::Decides<C::Event>>::Events, C::Error> {
         (self.first)();
         self.command.decide(states)
     }

@@ -12,8 +12,8 @@ use event_listener::Event as Signal;
 use leftfold::commands::Handle;
 use leftfold::time::{FakeTime, Time};
 use leftfold::{
-    By, Coded, Command, Commands, Decider, Embedded, Entities, Event, Execute, Issued, Outcome,
-    Query, Read, Recordable, Recorded, State, Timestamp, Wait,
+    Coded, Command, CommandContext, Commands, Decider, Embedded, Entities, Event, Execute, Outcome,
+    Query, Read, Recordable, Recorded, State, StreamState, Timestamp, Wait,
 };
 use pollster::block_on;
 use proptest::prelude::*;
@@ -67,10 +67,10 @@ struct AtCart {
 impl Command for AtCart {
     type Event = Shop;
     type Error = Closed;
-    type Reads = By<Cart>;
+    type Reads = StreamState<Cart>;
 
-    fn reads(&self) -> By<Cart> {
-        By::stream(&self.cart)
+    fn reads(&self) -> StreamState<Cart> {
+        StreamState::of(&self.cart)
     }
 
     fn waits(&self, cart: &Cart) -> Option<Wait> {
@@ -101,8 +101,8 @@ fn add(cart: &str, item: impl Into<String>) -> AtCart {
     at(cart, Do::Add(item.into()))
 }
 
-fn id(nth: u128) -> Issued {
-    Issued::as_id(Uuid::from_u128(nth))
+fn id(nth: u128) -> CommandContext {
+    CommandContext::with_id(Uuid::from_u128(nth))
 }
 
 type Shared = Arc<Embedded>;
@@ -142,7 +142,7 @@ fn types(store: &Embedded, query: Query) -> Vec<String> {
 }
 
 fn items(store: &Shared, cart: &str) -> Vec<String> {
-    block_on(Decider::new(store).load(&By::<Cart>::stream(cart))).unwrap().items
+    block_on(Decider::new(store).load(&StreamState::<Cart>::of(cart))).unwrap().items
 }
 
 /// Waits until a query has yielded `count` events.
@@ -237,6 +237,8 @@ impl std::fmt::Display for No {
         f.write_str("no")
     }
 }
+
+impl std::error::Error for No {}
 
 impl Command for Never {
     type Event = Bank;

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use leftfold::{
-    By, Command, Decider, Embedded, Entities, Execute, ExecuteError, Issued, MemorySnapshots,
-    Options,
+    Command, CommandContext, Decider, Embedded, Entities, Execute, ExecuteError, MemorySnapshots,
+    Options, StreamState,
 };
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use pollster::block_on;
@@ -23,7 +23,7 @@ fn accounts(store: &Arc<Embedded>) -> Entities<Account, Arc<Embedded>> {
 }
 
 fn state(store: &Arc<Embedded>, stream: &str) -> Account {
-    block_on(Decider::new(store).load(&By::stream(stream))).unwrap()
+    block_on(Decider::new(store).load(&StreamState::of(stream))).unwrap()
 }
 
 /// Polls once.
@@ -113,7 +113,7 @@ fn decisions_take_other_writers_into_account() {
 fn a_command_with_an_id_is_handled_once_even_in_one_batch() {
     let store = store();
     let accounts = accounts(&store);
-    let issued = || Issued::as_id(Uuid::from_u128(5));
+    let issued = || CommandContext::with_id(Uuid::from_u128(5));
     let first = accounts.execute_as(issued(), deposit("account-1", 10));
     let same = accounts.execute_as(issued(), deposit("account-1", 10));
     let other = accounts.execute(deposit("account-1", 1));
@@ -124,7 +124,7 @@ fn a_command_with_an_id_is_handled_once_even_in_one_batch() {
     assert!(!block_on(other).unwrap().repeated);
     // This also holds when it would be refused now, and without the entity in memory.
     block_on(accounts.execute(withdraw("account-1", 11))).unwrap();
-    let taken = || Issued::as_id(Uuid::from_u128(6));
+    let taken = || CommandContext::with_id(Uuid::from_u128(6));
     block_on(accounts.execute(deposit("account-1", 2))).unwrap();
     let first = block_on(accounts.execute_as(taken(), withdraw("account-1", 2))).unwrap();
     for accounts in [accounts, self::accounts(&store)] {
@@ -142,9 +142,9 @@ fn a_command_that_cannot_be_written_fails_alone() {
     impl Command for Flood {
         type Event = Bank;
         type Error = Refused;
-        type Reads = By<Account>;
-        fn reads(&self) -> By<Account> {
-            By::stream("account-1")
+        type Reads = StreamState<Account>;
+        fn reads(&self) -> StreamState<Account> {
+            StreamState::of("account-1")
         }
         fn decide(&self, _: &Account) -> Result<Vec<Bank>, Refused> {
             Ok(vec![Bank::Deposited { cents: 1 }; 10_001])

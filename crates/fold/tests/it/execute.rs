@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold::{
-    By, Coded, Command, Decider, Done, Event, Execute, ExecuteError, Expected, FoldError, Issued,
-    Query, Read, Retention, given,
+    Coded, Command, CommandContext, Decider, Event, Execute, ExecuteError, Expected, FoldError,
+    Query, Read, Retention, StreamState, WrittenEvent, given,
 };
 use pollster::block_on;
 use uuid::Uuid;
@@ -33,10 +33,11 @@ fn a_commands_events_go_to_the_stream_that_it_reads() {
     let first = block_on(store.execute(deposit("account-1", 10))).unwrap();
     let second = block_on(store.execute(withdraw("account-1", 4))).unwrap();
     let event = Bank::Withdrawn { cents: 4 };
-    let done = Done { position: 2, stream: "account-1".into(), version: 1, event };
+    let done = WrittenEvent { position: 2, stream: "account-1".into(), version: 1, event };
     assert_eq!(second.events, [done]);
     assert_eq!((first.attempts, second.attempts, second.repeated), (1, 1, false));
-    let left = block_on(Decider::new(&store).load(&By::<Account>::stream("account-1"))).unwrap();
+    let left =
+        block_on(Decider::new(&store).load(&StreamState::<Account>::of("account-1"))).unwrap();
     assert_eq!(left.cents, 6);
 }
 
@@ -119,7 +120,8 @@ fn a_refusal_after_several_reads_holds_at_one_moment() {
 fn a_command_with_an_id_is_handled_once() {
     let store = store();
     block_on(store.execute(deposit("account-1", 10))).unwrap();
-    let issued = Issued::as_id(Uuid::from_u128(1)).correlation("night").causation("click");
+    let issued =
+        CommandContext::with_id(Uuid::from_u128(1)).correlation("night").causation("click");
     let first = block_on(store.execute_as(issued.clone(), withdraw("account-1", 6))).unwrap();
     // A new decision would be refused, or have another amount.
     for cents in [6, 1] {
@@ -136,7 +138,7 @@ fn a_command_with_an_id_is_handled_once() {
 #[test]
 fn two_concurrent_commands_with_one_id_are_handled_once() {
     let store = store();
-    let issued = Issued::as_id(Uuid::from_u128(1));
+    let issued = CommandContext::with_id(Uuid::from_u128(1));
     let other = || {
         let done = block_on(store.execute_as(issued.clone(), deposit("account-1", 10))).unwrap();
         assert_eq!(done.events.len(), 1);
@@ -163,9 +165,9 @@ fn unknown_types_are_skipped_unless_the_fold_is_strict() {
     impl Command for Strict {
         type Event = Bank;
         type Error = Refused;
-        type Reads = By<Account>;
-        fn reads(&self) -> By<Account> {
-            By::stream("account-1").strict()
+        type Reads = StreamState<Account>;
+        fn reads(&self) -> StreamState<Account> {
+            StreamState::of("account-1").strict()
         }
         fn decide(&self, _: &Account) -> Result<Vec<Bank>, Refused> {
             Ok(vec![])
@@ -224,7 +226,8 @@ fn a_stream_with_hidden_events_can_be_appended_to() {
     assert_eq!(done.events[0].version, 2);
     let keep_one = Retention { max_count: Some(1), ..Retention::default() };
     store.blocking().set_retention("account-1", keep_one).unwrap();
-    let state = block_on(Decider::new(&store).load(&By::<Account>::stream("account-1"))).unwrap();
+    let state =
+        block_on(Decider::new(&store).load(&StreamState::<Account>::of("account-1"))).unwrap();
     assert_eq!(state.cents, 5);
 }
 

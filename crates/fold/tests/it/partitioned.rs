@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Reactor, Results, Setback};
+use leftfold::react::{Cause, HandlerError, Reaction, Reactor};
 use leftfold::time::FakeTime;
-use leftfold::view::{MemoryRows, RedbRows, Rows, View, ViewError, Viewing};
+use leftfold::view::{MemoryRows, RedbRows, Rows, View, ViewError, ViewRunner};
 use leftfold::{
-    Append, Coded, Commands, Decider, EventStore, Execute, Issued, NewEvent, Options, Query,
-    Recorded, Timestamp,
+    Append, Coded, CommandContext, Commands, Decider, EventStore, Execute, NewEvent, Options,
+    Query, Recorded, Timestamp,
 };
 use leftfold_partitioned::Partitioned;
 use pollster::block_on;
@@ -73,7 +73,7 @@ fn a_view_of_many_partitions_goes_on_where_it_was() {
                 put(&store, &format!("order-{n}")).await;
                 put(&store, &format!("customer-{n}")).await;
             }
-            let view = Viewing::new(Counts, store.clone(), RedbRows::open(&file).unwrap());
+            let view = ViewRunner::new(Counts, store.clone(), RedbRows::open(&file).unwrap());
             view.catch_up().await.unwrap();
             let rows = view.at_least(store.head().await.unwrap()).await.unwrap();
             let counts = rows.range(b"order-", b"", 100).unwrap();
@@ -81,7 +81,7 @@ fn a_view_of_many_partitions_goes_on_where_it_was() {
             assert!(counts.iter().all(|(_, count)| count[..] == [round]), "{counts:?}");
         }
         // Rows of another store are noticed, though no position tells.
-        let view = Viewing::new(Counts, another(), RedbRows::open(&file).unwrap());
+        let view = ViewRunner::new(Counts, another(), RedbRows::open(&file).unwrap());
         assert_eq!(view.catch_up().await.unwrap_err().code(), "view_of_other_history");
     });
 }
@@ -94,7 +94,7 @@ fn another() -> Arc<Partitioned> {
 fn a_view_of_one_stream_follows_the_whole_store() {
     let store = store();
     block_on(async {
-        let view = Viewing::new(Counts, store.clone(), MemoryRows::default());
+        let view = ViewRunner::new(Counts, store.clone(), MemoryRows::default());
         put(&store, "order-1").await;
         view.catch_up().await.unwrap();
         put(&store, "customer-2").await;
@@ -110,7 +110,7 @@ fn a_reactor_of_many_partitions_is_refused() {
             put(&store, &format!("order-{n}")).await;
         }
         for name in ["mails", "a", "b", "c", "d", "e", "f"] {
-            let handler = |_: Cause| async { Ok::<_, Setback>(Results::none()) };
+            let handler = |_: Cause| async { Ok::<_, HandlerError>(Reaction::none()) };
             let reactor = Reactor::new(name, Query::category("order"), store.clone(), handler)
                 .time(FakeTime::at(Timestamp(0)));
             let error = reactor.catch_up().await.unwrap_err();
@@ -123,7 +123,7 @@ fn a_reactor_of_many_partitions_is_refused() {
 fn a_command_stream_of_many_partitions_is_refused() {
     let store = store();
     let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
-    let issued = Issued::as_id(Uuid::from_u128(1));
+    let issued = CommandContext::with_id(Uuid::from_u128(1));
     block_on(deposits.accept(issued, &deposit("account-1", 3))).unwrap();
     let time = Arc::new(FakeTime::at(Timestamp(0)));
     let ended = block_on(deposits.run(Decider::new(store.clone()), time)).unwrap_err();

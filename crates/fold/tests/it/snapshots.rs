@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use leftfold::{By, Decider, Embedded, Execute, Kept, MemorySnapshots, RedbSnapshots, State};
+use leftfold::{
+    Decider, Embedded, Execute, MemorySnapshots, RedbSnapshots, SnapshotPolicy, State, StreamState,
+};
 use leftfold_io::fake::FakeDisk;
 use pollster::block_on;
 use proptest::prelude::*;
@@ -12,7 +14,7 @@ use crate::bank::{Account, Bank, FOLDED, deposit, put, store, store_on, withdraw
 
 fn account(decider: &Decider<Arc<Embedded>>) -> (Account, u64) {
     let before = FOLDED.get();
-    let state = block_on(decider.load(&By::<Account>::stream("account-1"))).unwrap();
+    let state = block_on(decider.load(&StreamState::<Account>::of("account-1"))).unwrap();
     (state, FOLDED.get() - before)
 }
 
@@ -109,7 +111,8 @@ fn another_logic_version_ignores_and_replaces_them() {
     }
     impl State for FixedAccount {
         type Event = Bank;
-        const KEPT: Option<Kept<Self>> = Some(Kept::json("account", 2).every_events(10));
+        const SNAPSHOTS: Option<SnapshotPolicy<Self>> =
+            Some(SnapshotPolicy::json("account", 2).every_events(10));
         fn apply(&mut self, event: &Bank) {
             if let Bank::Deposited { cents } = event {
                 self.cents += 2 * cents;
@@ -121,7 +124,7 @@ fn another_logic_version_ignores_and_replaces_them() {
     let snapshots = Arc::new(MemorySnapshots::default());
     let decider = Decider::new(store).snapshots(snapshots.clone());
     account(&decider);
-    let fixed = block_on(decider.load(&By::<FixedAccount>::stream("account-1"))).unwrap();
+    let fixed = block_on(decider.load(&StreamState::<FixedAccount>::of("account-1"))).unwrap();
     assert_eq!(fixed.cents, 100);
     assert_eq!(snapshots.count(), 1);
     // The older program replaces it with its own again.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold::time::FakeTime;
-use leftfold::view::{Backing, Lag, MemoryRows, RedbRows, Rows, View, ViewError, Viewing};
+use leftfold::view::{Lag, MemoryRows, RedbRows, RowStore, Rows, View, ViewError, ViewRunner};
 use leftfold::{
     Append, Appended, Coded, Embedded, EventStore, NewEvent, Options, Query, Recorded, Timestamp,
 };
@@ -59,7 +59,7 @@ impl View for Doubled {
     }
 }
 
-fn all(rows: &dyn Backing) -> Vec<(String, u8)> {
+fn all(rows: &dyn RowStore) -> Vec<(String, u8)> {
     let rows = rows.range(b"order-", b"", 100).unwrap();
     rows.into_iter().map(|(key, value)| (String::from_utf8(key).unwrap(), value[0])).collect()
 }
@@ -80,10 +80,10 @@ fn rows_in_memory_and_in_a_file_are_equal_and_a_file_continues() {
     three_orders(&store);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("counts.redb");
-    let memory = Viewing::new(Counts, store.clone(), MemoryRows::default());
+    let memory = ViewRunner::new(Counts, store.clone(), MemoryRows::default());
     pollster::block_on(memory.catch_up()).unwrap();
     for first in [3, 4] {
-        let view = Viewing::new(Counts, store.clone(), RedbRows::open(&file).unwrap());
+        let view = ViewRunner::new(Counts, store.clone(), RedbRows::open(&file).unwrap());
         pollster::block_on(view.catch_up()).unwrap();
         assert_eq!(all(&*view.rows()), expected(first));
         append(&store, "order-1", "Happened");
@@ -99,7 +99,7 @@ fn an_event_that_can_not_be_applied_rolls_back_its_batch() {
     let store = open(&FakeDisk::new());
     let dir = tempfile::tempdir().unwrap();
     let rows = RedbRows::open(dir.path().join("counts.redb")).unwrap();
-    let view = Viewing::new(Counts, store.clone(), rows);
+    let view = ViewRunner::new(Counts, store.clone(), rows);
     pollster::block_on(view.catch_up()).unwrap();
     three_orders(&store);
     append(&store, "order-1", "Nonsense");
@@ -112,7 +112,7 @@ fn an_event_that_can_not_be_applied_rolls_back_its_batch() {
 fn at_least_waits_until_the_view_has_an_append() {
     let store = open(&FakeDisk::new());
     let time = FakeTime::at(Timestamp(0));
-    let view = Viewing::new(Counts, store.clone(), MemoryRows::default()).time(time.clone());
+    let view = ViewRunner::new(Counts, store.clone(), MemoryRows::default()).time(time.clone());
     let order = append(&store, "order-1", "Happened");
     // An event that is not of the view does not prolong the wait.
     let other = append(&store, "customer-1", "Happened");
@@ -137,7 +137,7 @@ fn at_least_waits_until_the_view_has_an_append() {
 fn a_rebuilt_view_replaces_the_old_one_once_caught_up() {
     let store = open(&FakeDisk::new());
     three_orders(&store);
-    let view = Viewing::new(Counts, store.clone(), MemoryRows::default());
+    let view = ViewRunner::new(Counts, store.clone(), MemoryRows::default());
     let rebuilt = async {
         view.at_least(store.head().await.unwrap()).await.unwrap();
         let before = view.rows();
@@ -158,10 +158,10 @@ fn rows_of_another_logic_are_refused() {
     three_orders(&store);
     let dir = tempfile::tempdir().unwrap();
     let [old, new] = ["1.redb", "2.redb"].map(|name| dir.path().join(name));
-    let counts = Viewing::new(Counts, store.clone(), RedbRows::open(&old).unwrap());
+    let counts = ViewRunner::new(Counts, store.clone(), RedbRows::open(&old).unwrap());
     pollster::block_on(counts.catch_up()).unwrap();
     drop(counts);
-    let doubled = Viewing::new(Doubled, store.clone(), RedbRows::open(&old).unwrap());
+    let doubled = ViewRunner::new(Doubled, store.clone(), RedbRows::open(&old).unwrap());
     let error = pollster::block_on(doubled.catch_up()).unwrap_err();
     assert_eq!(error.code(), "view_of_other_logic");
     // The old rows answer while the new ones are built.
@@ -181,17 +181,17 @@ fn a_view_of_another_history_is_refused() {
     append(&store, "order-1", "Happened");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("counts.redb");
-    let view = Viewing::new(Counts, store, RedbRows::open(&file).unwrap());
+    let view = ViewRunner::new(Counts, store, RedbRows::open(&file).unwrap());
     pollster::block_on(view.catch_up()).unwrap();
     drop(view);
     let restored = open(&older);
     for events in 0..3 {
-        let view = Viewing::new(Counts, restored.clone(), RedbRows::open(&file).unwrap());
+        let view = ViewRunner::new(Counts, restored.clone(), RedbRows::open(&file).unwrap());
         let error = pollster::block_on(view.catch_up()).unwrap_err();
         assert_eq!(error.code(), "view_of_other_history", "after {events} events");
         append(&restored, "order-2", "Happened");
     }
-    let view = Viewing::new(Counts, restored, MemoryRows::default());
+    let view = ViewRunner::new(Counts, restored, MemoryRows::default());
     pollster::block_on(view.catch_up()).unwrap();
     assert_eq!(all(&*view.rows())[1], ("order-2".to_owned(), 3));
 }
@@ -202,8 +202,8 @@ fn of_two_writers_of_the_same_rows_one_stops() {
     three_orders(&store);
     let rows = Arc::new(MemoryRows::default());
     let stopped = pollster::block_on(async {
-        let one = Viewing::new(Counts, store.clone(), rows.clone());
-        let two = Viewing::new(Counts, store.clone(), rows.clone());
+        let one = ViewRunner::new(Counts, store.clone(), rows.clone());
+        let two = ViewRunner::new(Counts, store.clone(), rows.clone());
         let (one, two) = (one.run(), two.run());
         let news = async {
             append(&store, "order-1", "Happened");

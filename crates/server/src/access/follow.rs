@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leftfold_api::Engine;
 use leftfold_api::{
-    Coded, Cursor, Delivery, EventStore, Failure, From, Point, Query, Read, ReadError, Subscribe,
+    Coded, Cursor, Delivery, EventStore, Failure, Point, Query, Read, ReadError, Start, Subscribe,
     Subscription,
 };
 
@@ -71,7 +71,7 @@ pub(super) async fn run(store: Arc<dyn Engine>, inner: Weak<Inner>) {
         let Some(strong) = inner.upgrade() else { return };
         let cursor = strong.accounts.load().cursor.clone();
         drop(strong);
-        let from = From::Excluding(Point::Cursor(cursor));
+        let from = Start::Excluding(Point::Cursor(cursor));
         let subscribe = Subscribe { from, ..Subscribe::to(Query::stream(STREAM)) };
         if let Err(error) = follow(&*store, subscribe, &inner).await {
             if error.code() == "store_closed" {

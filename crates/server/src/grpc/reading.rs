@@ -3,7 +3,7 @@ use std::vec::IntoIter;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use leftfold_api::{Cursor, EventStore, From, Page, Point, Read, Recorded};
+use leftfold_api::{Cursor, EventStore, Page, Point, Read, Recorded, Start};
 use leftfold_wire::{EventForm, MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
@@ -75,7 +75,7 @@ impl PageMessages {
         if self.all_pages {
             self.read.limit = self.read.limit.saturating_sub(page.events.len());
         }
-        self.read.from = From::Excluding(Point::Cursor(page.cursor.clone()));
+        self.read.from = Start::Excluding(Point::Cursor(page.cursor.clone()));
         self.read.at_least = None;
         self.ended = !self.all_pages || !page.more || self.read.limit == 0;
         Ok(page)

@@ -1,6 +1,6 @@
 //! The parameters for where a read begins.
 
-use leftfold_api::{From, Point};
+use leftfold_api::{Point, Start};
 
 use super::problem::Problem;
 
@@ -26,11 +26,11 @@ pub(super) fn point(text: &str) -> Result<Point, Problem> {
 }
 
 /// Parses where to begin: with the event at `from`, or after the event at `after`.
-pub(super) fn place(from: Option<&str>, after: Option<&str>) -> Result<From, Problem> {
+pub(super) fn place(from: Option<&str>, after: Option<&str>) -> Result<Start, Problem> {
     match (from, after) {
-        (None, None) => Ok(From::Outermost),
-        (Some(from), None) => Ok(From::Including(point(from)?)),
-        (None, Some(after)) => Ok(From::Excluding(point(after)?)),
+        (None, None) => Ok(Start::Outermost),
+        (Some(from), None) => Ok(Start::Including(point(from)?)),
+        (None, Some(after)) => Ok(Start::Excluding(point(after)?)),
         (Some(_), Some(_)) => {
             Err(Problem::new("parameter_invalid", "give from or after, not both"))
         }

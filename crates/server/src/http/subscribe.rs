@@ -15,7 +15,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use leftfold_api::{Cursor, From, Point, Query, Subscribe};
+use leftfold_api::{Cursor, Point, Query, Start, Subscribe};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -73,7 +73,7 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Problem> {
     let query: Query = params.query.as_deref().unwrap_or("*").parse()?;
     let from = match last_event_id(&headers)? {
-        Some(cursor) => From::Excluding(Point::Cursor(cursor)),
+        Some(cursor) => Start::Excluding(Point::Cursor(cursor)),
         None => place(params.from.as_deref(), params.after.as_deref())?,
     };
     let options = FeedOptions { name: params.name.as_deref(), part_bytes: PART_BYTES };

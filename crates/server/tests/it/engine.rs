@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    CheckpointInfo, Cursor, DynSubscription, Engine, EventStore, Expected, Failure, From,
+    CheckpointInfo, Cursor, DynSubscription, Engine, EventStore, Expected, Failure,
     IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention,
-    RetentionRule, ScavengeReport, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
+    RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
     VerifySummary,
 };
 use leftfold_store::Embedded;
@@ -138,7 +138,7 @@ impl EventStore for HookedEngine {
         self.counted().retention_rules().await
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         self.counted().ordinal(query, from).await
     }
 

@@ -1,8 +1,8 @@
 use super::{Embedded, LiveSubscription};
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, From,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo,
-    Streams, StreamsPage, Subscribe,
+    Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
+    IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe,
 };
 
 impl EventStore for Embedded {
@@ -84,7 +84,7 @@ impl EventStore for Embedded {
         Ok(self.core.definitions.retention_rules())
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         self.run_on_pool(move |core| core.ordinal(query, from)).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold_api::{
-    Direction, Failure, From, Invalid, Page, Point, Query, Read, ReadError, Recorded, names,
+    Direction, Failure, Invalid, Page, Point, Query, Read, ReadError, Recorded, Start, names,
 };
 use leftfold_index::{Expr, Order};
 
@@ -147,15 +147,15 @@ fn start_beyond(core: &Core, read: &Read, first: u64, head: u64) -> Result<Page,
     Ok(page(core, Vec::new(), None, read.direction, end))
 }
 
-fn start_ahead(from: &From) -> Invalid {
+fn start_ahead(from: &Start) -> Invalid {
     let what = match from {
-        From::Including(Point::Version(version)) | From::Excluding(Point::Version(version)) => {
+        Start::Including(Point::Version(version)) | Start::Excluding(Point::Version(version)) => {
             format!("version {version} is ahead of the stream: begin at most at its next version")
         }
-        From::Including(Point::Ordinal(ordinal)) | From::Excluding(Point::Ordinal(ordinal)) => {
+        Start::Including(Point::Ordinal(ordinal)) | Start::Excluding(Point::Ordinal(ordinal)) => {
             format!("ordinal {ordinal} is ahead of the list: begin at most at its next ordinal")
         }
-        From::Including(Point::CommitTime(time)) | From::Excluding(Point::CommitTime(time)) => {
+        Start::Including(Point::CommitTime(time)) | Start::Excluding(Point::CommitTime(time)) => {
             format!("{time} is ahead of the store's clock: begin after its head")
         }
         _ => "the position is ahead of the store: begin at most at its next position".to_owned(),

@@ -10,7 +10,7 @@ use super::retention::StreamRetention;
 use crate::plan::Plan;
 use leftfold_api::names;
 use leftfold_api::{
-    Field, From, Invalid, Page, Point, Query, Read, ReadError, StreamInfo, Streams, StreamsPage,
+    Field, Invalid, Page, Point, Query, Read, ReadError, Start, StreamInfo, Streams, StreamsPage,
 };
 
 /// The position of an event that does not exist yet.
@@ -25,7 +25,7 @@ impl Core {
         let (field, text) = read.query.one_key()?;
         let short = Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() };
         let page = leftfold_io::from_memory(|| {
-            if read.limit > MAX_EVENTS && read.from == From::Outermost {
+            if read.limit > MAX_EVENTS && read.from == Start::Outermost {
                 let key = self.keys.of(field, text);
                 let count = self.index.set.load().count(&key, self.log.head().position)?;
                 if count > MAX_EVENTS as u64 {
@@ -55,13 +55,13 @@ impl Core {
     pub(crate) fn range(&self, read: &Read, head: u64) -> Result<[u64; 2], ReadError> {
         let span = |point: &Point| self.span_of(point, &read.query, head);
         Ok(match (read.direction, &read.from) {
-            (_, From::Outermost) => [1, head],
-            (Direction::Forward, From::Including(point)) => [span(point)?[0].max(1), head],
-            (Direction::Forward, From::Excluding(point)) => {
+            (_, Start::Outermost) => [1, head],
+            (Direction::Forward, Start::Including(point)) => [span(point)?[0].max(1), head],
+            (Direction::Forward, Start::Excluding(point)) => {
                 [span(point)?[1].saturating_add(1), head]
             }
-            (Direction::Backward, From::Including(point)) => [1, span(point)?[1].min(head)],
-            (Direction::Backward, From::Excluding(point)) => {
+            (Direction::Backward, Start::Including(point)) => [1, span(point)?[1].min(head)],
+            (Direction::Backward, Start::Excluding(point)) => {
                 [1, span(point)?[0].saturating_sub(1).min(head)]
             }
         })

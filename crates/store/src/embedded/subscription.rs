@@ -8,7 +8,7 @@ use super::page;
 use super::pool::Pool;
 use super::wait_list::required_keys;
 use leftfold_api::{
-    Cursor, Delivery, Failure, From, Page, Point, Query, Read, ReadError, Recorded, Subscribe,
+    Cursor, Delivery, Failure, Page, Point, Query, Read, ReadError, Recorded, Start, Subscribe,
     Subscription,
 };
 
@@ -81,7 +81,7 @@ impl LiveSubscription {
     }
 
     fn next_page(&self) -> Read {
-        let from = From::Excluding(Point::Position(self.page_end));
+        let from = Start::Excluding(Point::Position(self.page_end));
         let with_ordinals = self.with_ordinals;
         Read { from, with_ordinals, ..Read::forward(self.query.clone()).limit(BATCH) }
     }

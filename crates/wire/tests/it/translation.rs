@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Coded, Conflict, Cursor, Delivery, Direction,
-    Expected, Failure, Field, From as Begin, IndexDefinition, IndexInfo, IndexOrdinal, Invalid,
-    NewEvent, Overlap, PartitionKey, Partitioning, Point, Query, Read, ReadError, RecordFormat,
-    Recorded, Retention, RetentionRule, Span, StreamInfo, Streams, StreamsPage, Subscribe,
-    Timestamp, Value, Versions,
+    Expected, Failure, Field, IndexDefinition, IndexInfo, IndexOrdinal, Invalid, NewEvent, Overlap,
+    PartitionKey, Partitioning, Point, Query, Read, ReadError, RecordFormat, Recorded, Retention,
+    RetentionRule, Span, Start, StreamInfo, Streams, StreamsPage, Subscribe, Timestamp, Value,
+    Versions,
 };
 use leftfold_wire::v1;
 use leftfold_wire::{
@@ -126,11 +126,11 @@ fn point() -> impl Strategy<Value = Point> {
     ]
 }
 
-fn begin() -> impl Strategy<Value = Begin> {
+fn begin() -> impl Strategy<Value = Start> {
     prop_oneof![
-        Just(Begin::Outermost),
-        point().prop_map(Begin::Including),
-        point().prop_map(Begin::Excluding),
+        Just(Start::Outermost),
+        point().prop_map(Start::Including),
+        point().prop_map(Start::Excluding),
     ]
 }
 

@@ -1,8 +1,8 @@
 use std::convert::Infallible;
 
 use leftfold::message::{courier, to};
-use leftfold::reactor::Parked;
-use leftfold::{Append, By, Command, Event, Query, State};
+use leftfold::react::Parked;
+use leftfold::{Append, Command, Event, Query, State, StreamState};
 
 use crate::flows::support::World;
 
@@ -36,10 +36,10 @@ struct Send {
 impl Command for Send {
     type Event = Island;
     type Error = Infallible;
-    type Reads = By<Stock>;
+    type Reads = StreamState<Stock>;
 
-    fn reads(&self) -> By<Stock> {
-        By::stream(&self.from)
+    fn reads(&self) -> StreamState<Stock> {
+        StreamState::of(&self.from)
     }
 
     fn decide(&self, _: &Stock) -> Result<Vec<Island>, Infallible> {
@@ -64,7 +64,7 @@ fn deliver(world: &World) {
 
 fn sent(world: &World, island: &str) -> Vec<u32> {
     let loaded = leftfold::Decider::new(&*world.store);
-    pollster::block_on(loaded.load(&By::<Stock>::stream(island))).unwrap().sent
+    pollster::block_on(loaded.load(&StreamState::<Stock>::of(island))).unwrap().sent
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use leftfold::process::{Process, processes};
-use leftfold::reactor::{Cause, Lanes, Results};
+use leftfold::react::{Cause, Lanes, Reaction};
 use leftfold::timer::{Timer, timers};
 use leftfold::{Append, Event, NewEvent, Query, State, Timestamp};
 
@@ -37,16 +37,16 @@ impl State for Booking {
 }
 
 impl Process for Booking {
-    fn react(&self, event: &Trip, cause: &Cause) -> Results {
+    fn react(&self, event: &Trip, cause: &Cause) -> Reaction {
         let trip = cause.event.correlation().unwrap_or_default();
         let decided = |what: &str| {
-            Results::none().event(format!("outcome-{trip}"), NewEvent::json(what, "{}"))
+            Reaction::none().event(format!("outcome-{trip}"), NewEvent::json(what, "{}"))
         };
         match event {
             Trip::Booked => {
                 let timed_out = NewEvent::json("TimedOut", "{}").correlation(trip);
                 let due = Timestamp(cause.now.micros() + 3_600_000_000);
-                Results::none().timer(Timer::new(trip, due, format!("trip-{trip}"), timed_out))
+                Reaction::none().timer(Timer::new(trip, due, format!("trip-{trip}"), timed_out))
             }
             Trip::TimedOut if !(self.hotel && self.flight) => decided("Off"),
             Trip::HotelConfirmed | Trip::FlightConfirmed
@@ -54,7 +54,7 @@ impl Process for Booking {
             {
                 decided("On").cancel_timer(trip)
             }
-            _ => Results::none(),
+            _ => Reaction::none(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold::reactor::{Handler, Progress, Reactor};
+use leftfold::react::{Handler, Progress, Reactor};
 use leftfold::time::FakeTime;
 use leftfold::{Append, Embedded, NewEvent, Options, Query, Read, Recorded, Timestamp};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use leftfold::Query;
-use leftfold::reactor::{Cause, Guarantee, Parked, ReactorLimits, Setback};
+use leftfold::react::{Cause, Guarantee, HandlerError, Parked, ReactorLimits};
 
 use crate::reactor::support::{World, echo, of, poll_once};
 
@@ -39,7 +39,7 @@ fn a_crash_at_any_step_repeats_no_result_and_few_effects() {
         world.append_orders(4, 4);
         let handler = || {
             world.logging(|cause: &Cause| match of(cause, "o-1", 1) && cause.attempt == 1 {
-                true => Err(Setback::retry("once")),
+                true => Err(HandlerError::retry("once")),
                 false => echo(cause),
             })
         };

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use leftfold::reactor::{Cause, Lanes, ReactorLimits, Results, Setback};
+use leftfold::react::{Cause, HandlerError, Lanes, Reaction, ReactorLimits};
 use leftfold::{Append, NewEvent, Query};
 
 use crate::reactor::support::{World, echo};
@@ -37,7 +37,7 @@ fn results_name_their_cause_and_have_stable_ids() {
     assert_eq!(again.read(Query::event_type("Echoed"))[0].id(), echoed.id());
 }
 
-async fn echo_async(cause: Cause) -> Result<Results, Setback> {
+async fn echo_async(cause: Cause) -> Result<Reaction, HandlerError> {
     echo(&cause)
 }
 
@@ -56,7 +56,7 @@ fn lanes_run_concurrently_within_the_limit() {
                 yield_now().await;
             }
             now.fetch_sub(1, Ordering::SeqCst);
-            Ok::<_, Setback>(())
+            Ok::<_, HandlerError>(())
         }
     };
     let mut limits = ReactorLimits::default();
@@ -112,7 +112,7 @@ fn lanes_can_be_the_values_of_a_tag() {
     let by_customer = |cause: &Cause| {
         let customer = cause.event.tags().next().map_or("none", |tag| tag.1).to_owned();
         let event = NewEvent::json("Echoed", cause.event.data());
-        Ok(Results::none().event(format!("echo-{customer}"), event))
+        Ok(Reaction::none().event(format!("echo-{customer}"), event))
     };
     let mut limits = ReactorLimits::default();
     limits.queued_per_lane = 2;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use leftfold::reactor::{Cause, Guarantee, HeldEvent, Parked, Results, Setback, Why};
+use leftfold::react::{Cause, Guarantee, HandlerError, HeldEvent, Parked, Reaction, Why};
 use leftfold::{EventStore, Query};
 
 use crate::reactor::support::{World, echo, of, poll_once};
@@ -12,10 +12,10 @@ fn parked(world: &World) -> Vec<HeldEvent> {
 }
 
 /// Returns a handler that fails for the second event of stream `o-1` until `fixed` is set.
-fn failing(world: &World, fixed: &Arc<AtomicBool>) -> impl leftfold::reactor::Handler + use<> {
+fn failing(world: &World, fixed: &Arc<AtomicBool>) -> impl leftfold::react::Handler + use<> {
     let fixed = fixed.clone();
     world.logging(move |cause| match of(cause, "o-1", 1) && !fixed.load(Ordering::SeqCst) {
-        true => Err(Setback::retry("the till is closed")),
+        true => Err(HandlerError::retry("the till is closed")),
         false => echo(cause),
     })
 }
@@ -167,7 +167,7 @@ fn an_event_whose_handler_panics_is_parked_and_others_continue() {
 fn a_setback_without_retry_parks_at_once() {
     let world = World::new();
     world.append_orders(1, 1);
-    let handler = world.logging(|_| Err(Setback::park("no such product")));
+    let handler = world.logging(|_| Err(HandlerError::park("no such product")));
     world.catch_up(&world.reactor(handler));
     assert_eq!((parked(&world)[0].attempts, world.take_calls().len()), (1, 1));
 }
@@ -177,7 +177,7 @@ fn at_most_once_a_failed_effect_is_parked_and_not_repeated() {
     let world = World::new();
     world.append_orders(2, 2);
     let handler = world.logging(|cause| match of(cause, "o-0", 0) {
-        true => Err(Setback::retry("the mail server hung up")),
+        true => Err(HandlerError::retry("the mail server hung up")),
         false => echo(cause),
     });
     let reactor = world.reactor(handler).guarantee(Guarantee::AtMostOnce);
@@ -204,7 +204,7 @@ fn at_most_once_an_interrupted_effect_is_parked_and_not_repeated() {
             if first {
                 std::future::pending::<()>().await;
             }
-            Ok::<_, Setback>(Results::none())
+            Ok::<_, HandlerError>(Reaction::none())
         }
     };
     let reactor = world.reactor(hanging).guarantee(Guarantee::AtMostOnce);

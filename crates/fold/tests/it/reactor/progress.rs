@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leftfold::reactor::{ReactorError, Results, Setback};
+use leftfold::react::{HandlerError, Reaction, ReactorError};
 use leftfold::{Append, CheckpointMove, Coded, Cursor, EventStore, Expected, NewEvent, Query};
 
 use crate::reactor::support::{World, echo, of, poll_once};
@@ -49,7 +49,7 @@ fn a_lost_journal_repeats_no_result() {
         let event = NewEvent::json("Echoed", "\"something else\"");
         let more = NewEvent::json("Echoed", "\"and more\"");
         let stream = format!("echo-{}", cause.event.stream());
-        Ok(Results::none().event(&stream, event).event(stream, more))
+        Ok(Reaction::none().event(&stream, event).event(stream, more))
     });
     let progress = world.catch_up(&world.reactor(others));
     assert_eq!(progress.counts.recognised, 20);
@@ -104,7 +104,7 @@ fn a_handler_decides_again_after_a_conflict() {
         }
         let expected = seen.map_or(Expected::NoStream, Expected::Exactly);
         let counted = NewEvent::json("Counted", cause.event.data());
-        Ok(Results::none().event("total", counted).expect("total", expected))
+        Ok(Reaction::none().event("total", counted).expect("total", expected))
     });
     let progress = world.catch_up(&world.reactor(handler));
     assert_eq!(world.take_calls(), ["o-0@0", "o-0@0"]);
@@ -118,12 +118,12 @@ fn results_that_the_store_never_accepts_are_parked_alone() {
     let world = World::new();
     world.append_orders(5, 1);
     let handler = world.logging(|cause| match of(cause, "o-2", 0) {
-        true => Ok(Results::none().event("$forbidden", NewEvent::json("Echoed", "1"))),
+        true => Ok(Reaction::none().event("$forbidden", NewEvent::json("Echoed", "1"))),
         false => echo(cause),
     });
     let progress = world.catch_up(&world.reactor(handler));
     assert_eq!((progress.counts.handled, progress.counts.parked), (4, 1));
-    let parked = pollster::block_on(leftfold::reactor::Parked::of("r", &*world.store).list());
+    let parked = pollster::block_on(leftfold::react::Parked::of("r", &*world.store).list());
     assert!(parked.unwrap()[0].reason.starts_with("name_reserved: "), "the reason has the code");
 }
 
@@ -137,10 +137,10 @@ fn a_reactor_can_react_to_its_results_but_not_to_its_journal() {
             _ => String::from_utf8_lossy(&cause.event.data()).parse().unwrap_or(0),
         };
         match left {
-            0 => Ok(Results::none()),
+            0 => Ok(Reaction::none()),
             _ => {
                 let event = NewEvent::json("Left", (left - 1).to_string());
-                Ok(Results::none().event("o-left", event))
+                Ok(Reaction::none().event("o-left", event))
             }
         }
     });
@@ -154,7 +154,7 @@ fn a_reactor_can_react_to_its_results_but_not_to_its_journal() {
 #[test]
 fn a_long_journal_is_loaded_from_its_last_full_state() {
     let world = World::new();
-    let mut limits = leftfold::reactor::ReactorLimits::default();
+    let mut limits = leftfold::react::ReactorLimits::default();
     limits.batch = 1;
     world.append_orders(1, 300);
     let reactor = world.reactor(world.logging(echo)).limits(limits);
@@ -212,9 +212,9 @@ fn a_handler_may_return_nothing_or_any_error() {
     let world = World::new();
     world.append("o-0", "Placed", "1");
     world.append("o-1", "Placed", "nonsense");
-    let parse = |cause: leftfold::reactor::Cause| async move {
+    let parse = |cause: leftfold::react::Cause| async move {
         String::from_utf8_lossy(&cause.event.data()).parse::<u32>()?;
-        Ok::<(), Setback>(())
+        Ok::<(), HandlerError>(())
     };
     let progress = world.catch_up(&world.reactor(parse));
     assert_eq!((progress.counts.handled, progress.counts.failed), (1, 1));

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leftfold::reactor::{Cause, Handler, Progress, Reactor, Results, Retry, Setback};
+use leftfold::react::{Cause, Handler, HandlerError, Progress, Reaction, Reactor, Retry};
 use leftfold::time::FakeTime;
 use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Recorded, Timestamp};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
@@ -58,7 +58,7 @@ impl World {
     /// Returns a handler that logs each call, and then answers.
     pub(crate) fn logging<A>(&self, answer: A) -> impl Handler + use<A>
     where
-        A: Fn(&Cause) -> Result<Results, Setback> + Send + Sync + 'static,
+        A: Fn(&Cause) -> Result<Reaction, HandlerError> + Send + Sync + 'static,
     {
         let call_log = self.call_log.clone();
         let answer = Arc::new(answer);
@@ -102,9 +102,9 @@ impl World {
 }
 
 /// Returns results that copy the cause.
-pub(crate) fn echo(cause: &Cause) -> Result<Results, Setback> {
+pub(crate) fn echo(cause: &Cause) -> Result<Reaction, HandlerError> {
     let event = NewEvent::json("Echoed", cause.event.data());
-    Ok(Results::none().event(format!("echo-{}", cause.event.stream()), event))
+    Ok(Reaction::none().event(format!("echo-{}", cause.event.stream()), event))
 }
 
 pub(crate) fn of(cause: &Cause, stream: &str, version: u64) -> bool {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use leftfold::reactor::{Cause, Handler, Parked, Setback, Why};
+use leftfold::react::{Cause, Handler, HandlerError, Parked, Why};
 use leftfold::{Query, Timestamp};
 
 use crate::reactor::support::{World, echo};
@@ -13,7 +13,7 @@ fn wait_for_customer(world: &World, until: Option<Timestamp>) -> impl Handler + 
         match store.blocking().stream(&customer).unwrap() {
             Some(_) => echo(cause),
             None => {
-                let wait = Setback::wait_for(Query::stream(customer));
+                let wait = HandlerError::wait_for(Query::stream(customer));
                 Err(until.map_or(wait.clone(), |until| wait.until(until)))
             }
         }
@@ -105,7 +105,7 @@ fn each_matching_event_wakes_a_waiting_lane_once() {
         world.append("news-1", "Told", &n.to_string());
     }
     world.append("o-0", "Placed", "1");
-    let never = world.logging(|_| Err(Setback::wait_for(Query::category("news"))));
+    let never = world.logging(|_| Err(HandlerError::wait_for(Query::category("news"))));
     let reactor = world.reactor(never);
     world.catch_up(&reactor);
     assert_eq!(world.take_calls().len(), 6);
@@ -133,7 +133,7 @@ fn many_lanes_can_wait_for_the_same_or_different_events() {
 fn a_wait_for_a_named_index_is_parked() {
     let world = World::new();
     world.append("o-0", "Placed", "1");
-    let never = world.logging(|_| Err(Setback::wait_for(Query::index("paid"))));
+    let never = world.logging(|_| Err(HandlerError::wait_for(Query::index("paid"))));
     world.catch_up(&world.reactor(never));
     let parked = pollster::block_on(Parked::of("r", &*world.store).list()).unwrap();
     assert!(parked[0].reason.contains("index"), "{}", parked[0].reason);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use leftfold::message::{courier, receiver, to};
 use leftfold::testing::{Domain, Running, World, running};
-use leftfold::{Append, By, Command, Event, EventStore, Query, Recorded, State, decode};
+use leftfold::{Append, Command, Event, EventStore, Query, Recorded, State, StreamState, decode};
 
 #[derive(Debug, Clone, PartialEq, Event)]
 enum Island {
@@ -30,10 +30,10 @@ struct Receive {
 impl Command for Receive {
     type Event = Island;
     type Error = Infallible;
-    type Reads = By<Shore>;
+    type Reads = StreamState<Shore>;
 
-    fn reads(&self) -> By<Shore> {
-        By::stream(&self.island)
+    fn reads(&self) -> StreamState<Shore> {
+        StreamState::of(&self.island)
     }
 
     fn decide(&self, _: &Shore) -> Result<Vec<Island>, Infallible> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold::reactor::{
-    Cause, Guarantee, Parked, Reactor, ReactorLimits, Results, Retry, Setback,
+use leftfold::react::{
+    Cause, Guarantee, HandlerError, Parked, Reaction, Reactor, ReactorLimits, Retry,
 };
 use leftfold::testing::{Domain, Running, SimStore, World, running};
 use leftfold::{Append, EventStore, NewEvent, Query, Recorded};
@@ -31,7 +31,7 @@ fn limits() -> ReactorLimits {
 }
 
 impl Orders {
-    fn echo(&self, world: &World) -> Reactor<SimStore, impl leftfold::reactor::Handler + use<>> {
+    fn echo(&self, world: &World) -> Reactor<SimStore, impl leftfold::react::Handler + use<>> {
         let (calls, wrong) = (self.echoed.clone(), self.wrong.clone());
         let (store, random) = (world.store(), world.random());
         let handler = move |cause: Cause| {
@@ -47,27 +47,24 @@ impl Orders {
             let fails = random.one_in(8);
             async move {
                 if fails {
-                    return Err(Setback::retry("not now"));
+                    return Err(HandlerError::retry("not now"));
                 }
                 let event = NewEvent::json("Echoed", cause.event.data());
-                Ok(Results::none().event(stream, event))
+                Ok(Reaction::none().event(stream, event))
             }
         };
         let retry = Retry { attempts: 50, ..Retry::default() };
         world.reactor("echo", Query::category("order"), handler).limits(limits()).retry(retry)
     }
 
-    fn announce(
-        &self,
-        world: &World,
-    ) -> Reactor<SimStore, impl leftfold::reactor::Handler + use<>> {
+    fn announce(&self, world: &World) -> Reactor<SimStore, impl leftfold::react::Handler + use<>> {
         let (calls, random) = (self.announced.clone(), world.random());
         let handler = move |cause: Cause| {
             *calls.lock().entry(name(&cause.event)).or_default() += 1;
             let fails = random.one_in(20);
             async move {
                 match fails {
-                    true => Err(Setback::retry("the line is dead")),
+                    true => Err(HandlerError::retry("the line is dead")),
                     false => Ok(()),
                 }
             }

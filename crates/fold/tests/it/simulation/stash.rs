@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use leftfold::testing::{Domain, Running, World, running};
 use leftfold::{
-    By, Command, Commands, Decider, Event, Issued, Query, Recordable, State, Wait, decode,
+    Command, CommandContext, Commands, Decider, Event, Query, Recordable, State, StreamState, Wait,
+    decode,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,10 @@ struct Write {
 impl Command for Write {
     type Event = Book;
     type Error = Never;
-    type Reads = By<Pages>;
+    type Reads = StreamState<Pages>;
 
-    fn reads(&self) -> By<Pages> {
-        By::stream(&self.book)
+    fn reads(&self) -> StreamState<Pages> {
+        StreamState::of(&self.book)
     }
 
     fn waits(&self, pages: &Pages) -> Option<Wait> {
@@ -87,7 +88,7 @@ impl Domain for Books {
             let writes = Commands::<Write, _>::new("writes", store);
             let writes = writes.map_err(|error| error.to_string())?;
             let id = Uuid::from_u128(u128::from(turn) + 1);
-            let accepted = writes.accept(Issued::as_id(id), &Write { book, line }).await;
+            let accepted = writes.accept(CommandContext::with_id(id), &Write { book, line }).await;
             accepted.map(drop).map_err(|error| error.to_string())
         })
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leftfold::reactor::{Cause, Results, Setback};
+use leftfold::react::{Cause, HandlerError, Reaction};
 use leftfold::testing::{Domain, Running, World, running};
 use leftfold::time::{FakeTime, Time};
 use leftfold::timer::{Timer, timers};
-use leftfold::view::{MemoryRows, Rows, View, ViewError, Viewing};
+use leftfold::view::{MemoryRows, Rows, View, ViewError, ViewRunner};
 use leftfold::{Append, EventStore, NewEvent, Query, Recorded, Timestamp};
 
 /// Children wait for their parents, who arrive before or after them; timers ring bells.
@@ -32,12 +32,12 @@ impl View for Rung {
 async fn welcome(
     store: Arc<leftfold::testing::SimStore>,
     cause: Cause,
-) -> Result<Results, Setback> {
+) -> Result<Reaction, HandlerError> {
     let parent = format!("parent-{}", String::from_utf8_lossy(&cause.event.data()));
     if store.stream(&parent).await?.is_none() {
-        return Err(Setback::wait_for(Query::stream(parent)));
+        return Err(HandlerError::wait_for(Query::stream(parent)));
     }
-    Ok(Results::none().event("welcome", NewEvent::json("Welcomed", cause.event.data())))
+    Ok(Reaction::none().event("welcome", NewEvent::json("Welcomed", cause.event.data())))
 }
 
 fn bell(turn: u64, due: Timestamp) -> Timer {
@@ -50,7 +50,7 @@ impl Domain for Families {
         let store = world.store();
         let handler = move |cause: Cause| welcome(store.clone(), cause);
         let welcome = world.reactor("welcome", Query::category("child"), handler);
-        let viewing = Viewing::new(Rung, world.store(), MemoryRows::default());
+        let viewing = ViewRunner::new(Rung, world.store(), MemoryRows::default());
         vec![
             running(welcome.run()),
             running(world.equip(timers(world.store())).run()),

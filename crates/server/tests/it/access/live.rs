@@ -1,6 +1,6 @@
 //! Changes of accounts apply to open connections.
 
-use leftfold_api::{Coded, Delivery, EventStore, From, Query, ReadError, Subscribe, Subscription};
+use leftfold_api::{Coded, Delivery, EventStore, Query, ReadError, Start, Subscribe, Subscription};
 use leftfold_client::RemoteSubscription;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ async fn rest(mut response: Response) -> String {
 
 async fn over_grpc(served: &Served) -> RemoteSubscription {
     let remote = served.remote("ann", PASSWORD).await;
-    let (query, from) = (Query::category("order"), From::Outermost);
+    let (query, from) = (Query::category("order"), Start::Outermost);
     let mut subscription =
         remote.subscribe(Subscribe { from, ..Subscribe::to(query) }).await.unwrap();
     assert!(matches!(subscription.next().await, Ok(Delivery::CaughtUp(_))));

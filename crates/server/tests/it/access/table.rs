@@ -241,7 +241,7 @@ async fn over_grpc(remote: &Remote, head: Cursor, does: Ask) -> bool {
             reads(remote.read(leftfold_api::Read::forward(query(text))).await)
         }
         Subscribe(text) => {
-            let from = leftfold_api::From::Outermost;
+            let from = leftfold_api::Start::Outermost;
             reads(
                 remote
                     .subscribe(leftfold_api::Subscribe {

@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointMove, Conflict, Cursor, Expected, Failure, From,
-    IndexInfo, IndexOrdinal, Invalid, NewEvent, Overlap, Partitioning, Point, ReadError, Recorded,
-    Retention, RetentionRule, StreamInfo, Versions,
+    Append, AppendError, Appended, CheckpointMove, Conflict, Cursor, Expected, Failure, IndexInfo,
+    IndexOrdinal, Invalid, NewEvent, Overlap, Partitioning, Point, ReadError, Recorded, Retention,
+    RetentionRule, Start, StreamInfo, Versions,
 };
 use serde_json::{Value, json};
 
@@ -207,7 +207,7 @@ pub(super) fn index(value: &Value) -> IndexInfo {
     }
 }
 
-pub(super) fn place(from: From) -> Option<(&'static str, String)> {
+pub(super) fn place(from: Start) -> Option<(&'static str, String)> {
     let point = |point| match point {
         Point::Cursor(cursor) => format!("cursor:{cursor}"),
         Point::Position(position) => format!("position:{position}"),
@@ -216,9 +216,9 @@ pub(super) fn place(from: From) -> Option<(&'static str, String)> {
         Point::CommitTime(time) => format!("committed:{time}"),
     };
     match from {
-        From::Outermost => None,
-        From::Including(at) => Some(("from", point(at))),
-        From::Excluding(at) => Some(("after", point(at))),
+        Start::Outermost => None,
+        Start::Including(at) => Some(("from", point(at))),
+        Start::Excluding(at) => Some(("after", point(at))),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointInfo, Coded, Cursor, Delivery, Direction, Engine,
-    EventStore, Expected, From, IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read,
-    ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    EventStore, Expected, IndexDefinition, IndexInfo, Invalid, Page, Point, Query, Read, ReadError,
+    Retention, RetentionRule, Start, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
 };
 use leftfold_server::{RunningServer, Server};
 use reqwest::{Client, Method, RequestBuilder};
@@ -98,7 +98,7 @@ impl HttpStore {
     }
 }
 
-fn begin(query: &Query, from: From) -> Vec<(&'static str, String)> {
+fn begin(query: &Query, from: Start) -> Vec<(&'static str, String)> {
     let mut params = vec![("query", query.to_string())];
     params.extend(convert::place(from));
     params
@@ -161,7 +161,7 @@ impl EventStore for HttpStore {
         });
         started.await.unwrap()?;
         let cursor = match subscribe.from {
-            From::Excluding(Point::Cursor(cursor)) => cursor,
+            Start::Excluding(Point::Cursor(cursor)) => cursor,
             _ => Cursor::START,
         };
         Ok(HttpSubscription { messages, cursor })
@@ -254,7 +254,7 @@ impl EventStore for HttpStore {
         Ok(rules["rules"].as_array().unwrap().iter().map(convert::rule).collect())
     }
 
-    async fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         let answer = self.get("/v1/ordinal", &begin(&query, from)).await?;
         Ok(value(&answer)["ordinal"].as_u64().unwrap())
     }

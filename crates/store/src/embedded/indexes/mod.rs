@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leftfold_api::{
-    Append, AppendError, Conflict, Expected, Field, From, IndexDefinition, IndexInfo,
-    IndexPartition, Invalid, NewEvent, Point, Query, Read, ReadError, names,
+    Append, AppendError, Conflict, Expected, Field, IndexDefinition, IndexInfo, IndexPartition,
+    Invalid, NewEvent, Point, Query, Read, ReadError, Start, names,
 };
 use leftfold_index::{Expr, Key, Order};
 
@@ -214,10 +214,10 @@ impl Core {
     }
 
     /// Returns the ordinal of the first event that a forward read from this point yields.
-    pub(crate) fn ordinal(&self, query: Query, from: From) -> Result<u64, ReadError> {
+    pub(crate) fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         let head = self.log.head().position;
         let key = self.single_list_key(&query)?.ok_or_else(ordinal_needs_list)?;
-        if let From::Including(Point::Ordinal(ordinal)) = from {
+        if let Start::Including(Point::Ordinal(ordinal)) = from {
             return Ok(ordinal.min(self.index.set.load().count(&key, head)?));
         }
         let [first, _] = self.range(&Read { from, ..Read::forward(query) }, head)?;

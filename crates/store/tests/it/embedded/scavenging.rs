@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use leftfold_api::{
-    Append, AppendError, Appended, Cursor, EventStore, Expected, From, IndexDefinition, IndexInfo,
-    Page, Query, Read, ReadError, Retention, RetentionRule, StreamInfo, Streams, StreamsPage,
+    Append, AppendError, Appended, Cursor, EventStore, Expected, IndexDefinition, IndexInfo, Page,
+    Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams, StreamsPage,
     Subscribe,
 };
 use leftfold_store::{Embedded, LiveSubscription};
@@ -45,7 +45,7 @@ passed_on! {
     set_retention_rule(rule: RetentionRule) -> Result<(), AppendError>;
     drop_retention_rule(name: &str) -> Result<(), AppendError>;
     retention_rules() -> Result<Vec<RetentionRule>, ReadError>;
-    ordinal(query: Query, from: From) -> Result<u64, ReadError>;
+    ordinal(query: Query, from: Start) -> Result<u64, ReadError>;
     define_index(definition: IndexDefinition) -> Result<(), AppendError>;
     drop_index(name: &str) -> Result<(), AppendError>;
     index(name: &str) -> Result<Option<IndexInfo>, ReadError>;

@@ -77,7 +77,7 @@ impl Run<'_> {
                 break;
             }
             read = Read {
-                from: leftfold_api::From::Excluding(Point::Cursor(page.cursor)),
+                from: leftfold_api::Start::Excluding(Point::Cursor(page.cursor)),
                 ..first.clone()
             };
         }

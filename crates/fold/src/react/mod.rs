@@ -5,14 +5,14 @@
 //! handled one after the other, in the order of the log. Different lanes run concurrently.
 //!
 //! ```
-//! # use leftfold::reactor::{Cause, Reactor, Results, Setback};
+//! # use leftfold::react::{Cause, Reactor, Reaction, HandlerError};
 //! # use leftfold::{EventStore, NewEvent, Query};
 //! # use std::sync::Arc;
-//! # fn show<S: EventStore<Subscription: 'static> + 'static>(store: Arc<S>) {
+//! # fn show<S: EventStore + 'static>(store: Arc<S>) {
 //! let reactor = Reactor::new("validate", Query::event_type("ProductListed"), store, |cause: Cause| {
 //!     async move {
 //!         let verdict = NewEvent::json("ProductValidated", r#"{"ok":true}"#);
-//!         Ok::<_, Setback>(Results::none().event(cause.event.stream(), verdict))
+//!         Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), verdict))
 //!     }
 //! });
 //! let running = reactor.run(); // a future: spawn it, or poll it
@@ -41,7 +41,7 @@
 //! # Failures
 //!
 //! A failed attempt is retried with exponential back-off and full jitter ([`Retry`]). A reactor can
-//! wait for a missing dependency ([`Setback::wait_for`]). An event that fails for good is parked
+//! wait for a missing dependency ([`HandlerError::wait_for`]). An event that fails for good is parked
 //! with its reason. Meanwhile its lane waits, and all others continue. Attempts, waits and
 //! deadlines are facts in the store, so they survive a restart. List, replay and skip parked events
 //! with [`Parked`]. Each parking is also an event of type `leftfold.Parked`, to which operators can
@@ -61,12 +61,12 @@ mod decide;
 mod engine;
 mod error;
 mod handler;
+mod handler_error;
 mod journal;
 mod lane;
 mod options;
-mod results;
+mod reaction;
 mod run;
-mod setback;
 mod watch;
 mod window;
 
@@ -76,9 +76,9 @@ pub(crate) use cause::is_result_of;
 pub use control::{HeldEvent, Parked, Why};
 pub use error::ReactorError;
 pub use handler::Handler;
+pub use handler_error::HandlerError;
 pub use options::{Guarantee, Lanes, ReactorLimits, Retry};
-pub use results::Results;
+pub use reaction::Reaction;
 pub use run::{Progress, Reactor};
-pub use setback::Setback;
 
 use journal::{CONTROL, JOURNAL};

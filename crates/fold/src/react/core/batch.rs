@@ -5,9 +5,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Core;
-use crate::reactor::cause::{Cause, derived};
-use crate::reactor::journal::{FACT_TYPE, HeadEvent, JOURNAL, JournalFact, PARKED, stream_of};
-use crate::reactor::results::Results;
+use crate::react::cause::{Cause, derived};
+use crate::react::journal::{FACT_TYPE, HeadEvent, JOURNAL, JournalFact, PARKED, stream_of};
+use crate::react::reaction::Reaction;
 
 /// The number of journal facts, or of held lanes if that is more, after which a full state is
 /// written. So full states cost no more than the facts themselves.
@@ -34,7 +34,7 @@ pub(super) struct Pending {
 /// A finished event.
 pub(crate) struct FinishedEvent {
     pub(crate) lane: String,
-    pub(crate) results: Results,
+    pub(crate) results: Reaction,
     /// Whether it needs an append of its own, so that it fails alone.
     pub(crate) alone: bool,
     pub(crate) cause: Cause,

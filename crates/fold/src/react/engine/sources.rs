@@ -10,13 +10,13 @@ use leftfold_api::{Delivery, EventStore, Query, ReadError, Subscribe, Subscripti
 
 use super::commit::WriteResult;
 use super::waiting::WatchResult;
-use crate::reactor::cause::Cause;
-use crate::reactor::core::{Job, Page, PageRequest};
-use crate::reactor::handler::Handler;
-use crate::reactor::journal::LowMark;
-use crate::reactor::options::without_bookkeeping;
-use crate::reactor::results::Results;
-use crate::reactor::setback::Setback;
+use crate::react::cause::Cause;
+use crate::react::core::{Job, Page, PageRequest};
+use crate::react::handler::Handler;
+use crate::react::handler_error::HandlerError;
+use crate::react::journal::LowMark;
+use crate::react::options::without_bookkeeping;
+use crate::react::reaction::Reaction;
 use crate::time::{Time, Waiting};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -26,7 +26,7 @@ type Next<S> = (<S as EventStore>::Subscription, Result<Delivery, ReadError>);
 pub(super) enum Wakeup {
     Stop,
     Time,
-    Handled(String, Box<Cause>, Result<Results, Setback>),
+    Handled(String, Box<Cause>, Result<Reaction, HandlerError>),
     WriteResult(Box<WriteResult>),
     Fetched(String, LowMark, Result<Page, ReadError>),
     Event(Result<Delivery, ReadError>),
@@ -52,7 +52,7 @@ pub(super) struct Sources<S: EventStore> {
     starting: Option<Boxed<Result<S::Subscription, ReadError>>>,
 }
 
-impl<S: EventStore<Subscription: 'static>> LazySubscription<S> {
+impl<S: EventStore> LazySubscription<S> {
     fn to(subscription: S::Subscription) -> Self {
         LazySubscription { idle: Some(subscription), next: None }
     }
@@ -80,7 +80,7 @@ impl<S: EventStore<Subscription: 'static>> LazySubscription<S> {
 
 impl<S> Sources<S>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
 {
     pub(super) fn new(events: S::Subscription, requests: S::Subscription) -> Self {
         Sources {
@@ -124,7 +124,8 @@ where
         let Job { lane, cause } = job;
         self.push(async move {
             let handled = AssertUnwindSafe(handler.handle(cause.clone())).catch_unwind().await;
-            let ended = handled.unwrap_or_else(|panic| Err(Setback::retry(panic_text(&*panic))));
+            let ended =
+                handled.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic))));
             Wakeup::Handled(lane, Box::new(cause), ended)
         });
     }

@@ -6,11 +6,11 @@ use leftfold_api::{
 use uuid::Uuid;
 
 use super::Engine;
-use crate::reactor::ReactorError;
-use crate::reactor::cause::is_derived;
-use crate::reactor::core::{Batch, Core};
-use crate::reactor::handler::Handler;
-use crate::reactor::journal::{JOURNAL, stream_of};
+use crate::react::ReactorError;
+use crate::react::cause::is_derived;
+use crate::react::core::{Batch, Core};
+use crate::react::handler::Handler;
+use crate::react::journal::{JOURNAL, stream_of};
 
 /// The maximum number of attempts at an append while the store is busy.
 const ATTEMPTS: u32 = 8;

@@ -1,7 +1,7 @@
 use leftfold_api::{EventStore, Query, Read, Recorded};
 
 use super::{FACT_TYPE, JOURNAL, Journal, JournalFact, stream_of};
-use crate::reactor::ReactorError;
+use crate::react::ReactorError;
 
 /// The number of facts read at a time.
 const PAGE: usize = 256;

@@ -14,27 +14,27 @@ pub const COMMAND_TAG: &str = "$command";
 /// that is sent again is decided again; on a command stream refusals are events too.
 ///
 /// ```
-/// use leftfold::Issued;
+/// use leftfold::CommandContext;
 /// use uuid::Uuid;
 ///
-/// let issued = Issued::as_id(Uuid::from_u128(17)).correlation("order-1").causation("click-5");
+/// let issued = CommandContext::with_id(Uuid::from_u128(17)).correlation("order-1").causation("click-5");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Issued {
+pub struct CommandContext {
     pub(crate) id: Option<Uuid>,
     pub(crate) correlation: Option<String>,
     pub(crate) causation: Option<String>,
 }
 
-impl Issued {
-    /// Returns empty metadata; the command gets a random id.
-    pub fn anonymously() -> Self {
-        Issued::default()
+impl CommandContext {
+    /// Returns an empty context; the command gets a random id.
+    pub fn new() -> Self {
+        CommandContext::default()
     }
 
     /// Gives the command an id, so that it is handled once.
-    pub fn as_id(id: Uuid) -> Self {
-        Issued { id: Some(id), ..Issued::default() }
+    pub fn with_id(id: Uuid) -> Self {
+        CommandContext { id: Some(id), ..CommandContext::default() }
     }
 
     /// Sets the correlation id of its events.

@@ -11,7 +11,7 @@ use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
 use crate::time::{SystemTime, Time};
 
-/// A query and a handler for its events. See the [module](crate::reactor).
+/// A query and a handler for its events. See the [module](crate::react).
 pub struct Reactor<S, H> {
     store: Arc<S>,
     handler: Arc<H>,
@@ -34,7 +34,7 @@ pub struct Progress {
 
 impl<S, H> Reactor<S, H>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
     H: Handler,
 {
     /// Makes a reactor. Its name identifies its progress: a reactor of another name starts from the

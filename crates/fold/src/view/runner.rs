@@ -8,15 +8,15 @@ use leftfold_api::{Cursor, EventStore, Read, Timestamp};
 use parking_lot::RwLock;
 
 use super::follow::Follower;
-use super::{Backing, View, ViewError};
+use super::{RowStore, View, ViewError};
 use crate::time::{SystemTime, Time};
 
 /// Keeps a view up to date, and answers from it.
-pub struct Viewing<V, S> {
+pub struct ViewRunner<V, S> {
     view: V,
     store: Arc<S>,
     /// The current rows.
-    rows: RwLock<Arc<dyn Backing>>,
+    rows: RwLock<Arc<dyn RowStore>>,
     time: Arc<dyn Time>,
     /// Notified when something was committed, or the rows were swapped.
     moved: Event,
@@ -31,12 +31,12 @@ pub enum Lag {
     Since(Duration),
 }
 
-impl<V: View, S: EventStore> Viewing<V, S> {
+impl<V: View, S: EventStore> ViewRunner<V, S> {
     /// Makes a view with its rows.
-    pub fn new(view: V, store: Arc<S>, rows: impl Backing) -> Self {
-        let rows: Arc<dyn Backing> = Arc::new(rows);
+    pub fn new(view: V, store: Arc<S>, rows: impl RowStore) -> Self {
+        let rows: Arc<dyn RowStore> = Arc::new(rows);
         let (rows, time, moved) = (RwLock::new(rows), Arc::new(SystemTime), Event::new());
-        Viewing { view, store, rows, time, moved }
+        ViewRunner { view, store, rows, time, moved }
     }
 
     /// Sets another clock than the system's.
@@ -45,8 +45,8 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         self
     }
 
-    /// Returns the current rows. They may lag behind; see [`Viewing::at_least`].
-    pub fn rows(&self) -> Arc<dyn Backing> {
+    /// Returns the current rows. They may lag behind; see [`ViewRunner::at_least`].
+    pub fn rows(&self) -> Arc<dyn RowStore> {
         self.rows.read().clone()
     }
 
@@ -56,7 +56,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         self.follow(&*rows).await.map(drop)
     }
 
-    async fn follow<'a>(&'a self, rows: &'a dyn Backing) -> Result<Follower<'a, V, S>, ViewError> {
+    async fn follow<'a>(&'a self, rows: &'a dyn RowStore) -> Result<Follower<'a, V, S>, ViewError> {
         let mut follower = Follower::start(&self.view, &*self.store, rows).await?;
         while !follower.step().await? {
             self.moved.notify(usize::MAX);
@@ -94,7 +94,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
     }
 
     /// Waits until these rows are replaced.
-    async fn wait_for_swap(&self, rows: &Arc<dyn Backing>) {
+    async fn wait_for_swap(&self, rows: &Arc<dyn RowStore>) {
         loop {
             let moved = self.moved.listen();
             if !Arc::ptr_eq(rows, &*self.rows.read()) {
@@ -106,8 +106,8 @@ impl<V: View, S: EventStore> Viewing<V, S> {
 
     /// Builds new rows beside the current ones, and replaces them once the new ones have caught up.
     /// Returns the old rows, so that the caller can delete their file.
-    pub async fn rebuild(&self, into: impl Backing) -> Result<Arc<dyn Backing>, ViewError> {
-        let into: Arc<dyn Backing> = Arc::new(into);
+    pub async fn rebuild(&self, into: impl RowStore) -> Result<Arc<dyn RowStore>, ViewError> {
+        let into: Arc<dyn RowStore> = Arc::new(into);
         drop(self.follow(&*into).await?);
         let old = std::mem::replace(&mut *self.rows.write(), into);
         self.moved.notify(usize::MAX);
@@ -116,7 +116,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
 
     /// Waits until the rows include all events up to a cursor, then returns them: read your own
     /// writes. Waits without limit; the view must run meanwhile.
-    pub async fn at_least(&self, cursor: Cursor) -> Result<Arc<dyn Backing>, ViewError> {
+    pub async fn at_least(&self, cursor: Cursor) -> Result<Arc<dyn RowStore>, ViewError> {
         loop {
             let moved = self.moved.listen();
             let rows = self.rows();
@@ -127,12 +127,12 @@ impl<V: View, S: EventStore> Viewing<V, S> {
         }
     }
 
-    /// Waits like [`Viewing::at_least`], at most until a deadline.
+    /// Waits like [`ViewRunner::at_least`], at most until a deadline.
     pub async fn at_least_until(
         &self,
         cursor: Cursor,
         deadline: Timestamp,
-    ) -> Result<Arc<dyn Backing>, ViewError> {
+    ) -> Result<Arc<dyn RowStore>, ViewError> {
         match select(pin!(self.at_least(cursor.clone())), self.time.until(deadline)).await {
             Either::Left((rows, _)) => rows,
             Either::Right(_) => Err(ViewError::Late { cursor, deadline }),
@@ -142,7 +142,7 @@ impl<V: View, S: EventStore> Viewing<V, S> {
     /// Returns whether rows have all of the view's events up to a cursor.
     async fn has_events_up_to(
         &self,
-        rows: &dyn Backing,
+        rows: &dyn RowStore,
         cursor: Cursor,
     ) -> Result<bool, ViewError> {
         let mut at = rows.saved()?.map_or(Cursor::START, |saved| saved.cursor());

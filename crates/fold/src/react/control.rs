@@ -11,8 +11,8 @@ const SKIP: &str = "leftfold.SkipParked";
 /// The parked events of a reactor; works whether or not the reactor runs, and in any process.
 ///
 /// ```no_run
-/// # async fn show(store: &impl leftfold_api::EventStore) -> Result<(), leftfold::reactor::ReactorError> {
-/// use leftfold::reactor::Parked;
+/// # async fn show(store: &impl leftfold_api::EventStore) -> Result<(), leftfold::react::ReactorError> {
+/// use leftfold::react::Parked;
 ///
 /// let parked = Parked::of("mails", store);
 /// for item in parked.list().await? {

@@ -9,16 +9,16 @@ use super::cause::{Cause, derived};
 /// handler that is called again for the same event should return the same events in the same order:
 /// an event that is already in the store stays unchanged.
 #[derive(Debug, Clone, Default)]
-pub struct Results {
+pub struct Reaction {
     pub(crate) events: Vec<(String, NewEvent)>,
     pub(crate) expected: Vec<(String, Expected)>,
     pub(crate) none_after: Vec<(Query, Cursor)>,
 }
 
-impl Results {
+impl Reaction {
     /// Returns empty results.
     pub fn none() -> Self {
-        Results::default()
+        Reaction::default()
     }
 
     /// Adds an event. By default its correlation id is its cause's, and its causation id is its
@@ -43,7 +43,7 @@ impl Results {
     }
 
     /// Adds the events and conditions of other results.
-    pub fn and(mut self, other: Results) -> Self {
+    pub fn and(mut self, other: Reaction) -> Self {
         self.events.extend(other.events);
         self.expected.extend(other.expected);
         self.none_after.extend(other.none_after);
@@ -85,8 +85,8 @@ impl Results {
     }
 }
 
-impl From<()> for Results {
+impl From<()> for Reaction {
     fn from((): ()) -> Self {
-        Results::none()
+        Reaction::none()
     }
 }

@@ -2,11 +2,11 @@ use leftfold_api::Cursor;
 
 use super::batch::FinishedEvent;
 use super::{Batch, Core};
-use crate::reactor::cause::Cause;
-use crate::reactor::journal::HoldState;
-use crate::reactor::options::Guarantee;
-use crate::reactor::results::Results;
-use crate::reactor::setback::{NextStep, Setback};
+use crate::react::cause::Cause;
+use crate::react::handler_error::{HandlerError, NextStep};
+use crate::react::journal::HoldState;
+use crate::react::options::Guarantee;
+use crate::react::reaction::Reaction;
 
 /// The most bytes of a reason that are stored.
 const MAX_REASON: usize = 2_000;
@@ -17,7 +17,7 @@ impl Core {
         &mut self,
         key: &str,
         cause: Cause,
-        ended: Result<Results, Setback>,
+        ended: Result<Reaction, HandlerError>,
     ) {
         self.running -= 1;
         match ended {
@@ -31,7 +31,7 @@ impl Core {
         }
     }
 
-    fn apply_setback(&mut self, key: &str, setback: Setback) {
+    fn apply_setback(&mut self, key: &str, setback: HandlerError) {
         let reason = truncate_reason(setback.reason);
         let state = match setback.then {
             NextStep::Wait { query, after, until } => {
@@ -99,7 +99,7 @@ impl Core {
                 self.ready.push_back(done.lane);
             } else {
                 lane.conflicts = 0;
-                self.apply_setback(&done.lane, Setback::retry(reason));
+                self.apply_setback(&done.lane, HandlerError::retry(reason));
             }
         }
     }
@@ -107,7 +107,7 @@ impl Core {
     /// Parks results that the store will never accept.
     pub(crate) fn park_refused(&mut self, batch: Batch, reason: &str) {
         for done in self.restore_pending(batch) {
-            self.apply_setback(&done.lane, Setback::park(reason));
+            self.apply_setback(&done.lane, HandlerError::park(reason));
         }
     }
 
@@ -115,7 +115,7 @@ impl Core {
     pub(crate) fn drop_results(&mut self, batch: Batch) {
         for done in self.restore_pending(batch) {
             self.counts.recognised += 1;
-            self.pending.done.push_front(FinishedEvent { results: Results::none(), ..done });
+            self.pending.done.push_front(FinishedEvent { results: Reaction::none(), ..done });
         }
     }
 

@@ -1,10 +1,10 @@
 use leftfold_api::EventStore;
 
-use super::{Cause, Results, Setback};
+use super::{Cause, HandlerError, Reaction};
 use crate::command::Command;
 use crate::event::Event;
 use crate::execute::{ExecuteError, LoadedStates, decide_on};
-use crate::reads::Reads;
+use crate::reads::Decides;
 
 impl Cause {
     /// Decides a command for this cause: loads what it reads, and returns its events as results, on
@@ -18,13 +18,13 @@ impl Cause {
         &self,
         store: &impl EventStore,
         command: C,
-    ) -> Result<Result<Results, C::Error>, Setback> {
+    ) -> Result<Result<Reaction, C::Error>, HandlerError> {
         let loaded = LoadedStates::load(&command.reads(), store, None).await?;
         let events = match decide_on(&command, &loaded.states) {
             Ok(events) => events,
             Err(ExecuteError::Refused(refused)) => return Ok(Err(refused)),
             Err(ExecuteError::Waits(_)) => {
-                return Err(Setback::retry("the state does not allow the command yet"));
+                return Err(HandlerError::retry("the state does not allow the command yet"));
             }
             Err(ExecuteError::Conflict(overtaken)) => return Err(overtaken.into()),
             Err(ExecuteError::Store(error)) => return Err(error.into()),
@@ -36,9 +36,9 @@ impl Cause {
 /// Returns the events as results, on condition that nothing that was read has changed.
 fn conditional<C: Command>(
     loaded: &LoadedStates<C::Reads>,
-    events: <C::Reads as Reads>::Events<C::Event>,
-) -> Result<Results, Setback> {
-    let mut results = Results::none();
+    events: <C::Reads as Decides<C::Event>>::Events,
+) -> Result<Reaction, HandlerError> {
+    let mut results = Reaction::none();
     for emit in C::Reads::emits(loaded.sources.iter().map(|progress| &progress.source), events) {
         let mut event = emit.event.to_new()?;
         event.event_time = emit.event_time;

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use leftfold_api::{Cursor, Delivery, EventStore, Query, Read, ReadError};
 
 use super::{Engine, Wakeup};
-use crate::reactor::ReactorError;
-use crate::reactor::core::Wait;
-use crate::reactor::handler::Handler;
-use crate::reactor::watch::{WaitIndex, names_an_index};
+use crate::react::ReactorError;
+use crate::react::core::Wait;
+use crate::react::handler::Handler;
+use crate::react::watch::{WaitIndex, names_an_index};
 
 /// The maximum number of concurrent searches.
 const SEARCHES: usize = 32;
@@ -70,7 +70,7 @@ impl WaitTracker {
 
 impl<S, H> Engine<S, H>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
     H: Handler,
 {
     pub(super) fn start_waits(&mut self) {

@@ -3,8 +3,8 @@ use std::cmp::Reverse;
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 
 use super::{Core, Wait};
-use crate::reactor::journal::{HeadEvent, HoldState, LaneState, LowMark};
-use crate::reactor::lane::{Hold, Item};
+use crate::react::journal::{HeadEvent, HoldState, LaneState, LowMark};
+use crate::react::lane::{Hold, Item};
 
 /// The reason of events that were being handled when their reactor was interrupted.
 const INTERRUPTED: &str =

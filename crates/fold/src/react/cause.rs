@@ -27,7 +27,7 @@ impl Cause {
     }
 
     /// Returns an id that is the same for every attempt: for the n-th item that the handler makes.
-    /// Events in [`Results`](super::Results) get their ids automatically; use this for commands,
+    /// Events in [`Reaction`](super::Reaction) get their ids automatically; use this for commands,
     /// and for ids that leave the store.
     pub fn id(&self, number: u32) -> Uuid {
         derived(self.key, number)

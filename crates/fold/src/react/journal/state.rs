@@ -89,7 +89,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::journal::HoldState;
+    use crate::react::journal::HoldState;
 
     fn moved(low: u64, done: &[u64]) -> JournalFact {
         let low = LowMark { cursor: Cursor::START, position: low };

@@ -45,7 +45,7 @@ pub(crate) struct Engine<S: EventStore, H> {
 
 impl<S, H> Engine<S, H>
 where
-    S: EventStore<Subscription: 'static> + 'static,
+    S: EventStore + 'static,
     H: Handler,
 {
     /// Takes over: from here on no other run of the reactor can write. Pending appends of the

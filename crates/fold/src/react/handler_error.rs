@@ -7,7 +7,7 @@ use leftfold_api::{Cursor, Query, Timestamp};
 /// Every error converts into one with `?`: then the event is retried with back-off until its
 /// attempts are used up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setback {
+pub struct HandlerError {
     pub(crate) reason: String,
     pub(crate) then: NextStep,
 }
@@ -20,20 +20,20 @@ pub(crate) enum NextStep {
     Wait { query: Query, after: Option<Cursor>, until: Option<Timestamp> },
 }
 
-impl Setback {
+impl HandlerError {
     /// Retries with back-off until the attempts are used up, then parks.
     pub fn retry(reason: impl Into<String>) -> Self {
-        Setback { reason: reason.into(), then: NextStep::Retry }
+        HandlerError { reason: reason.into(), then: NextStep::Retry }
     }
 
     /// Parks at once, because no retry can help.
     pub fn park(reason: impl Into<String>) -> Self {
-        Setback { reason: reason.into(), then: NextStep::Park }
+        HandlerError { reason: reason.into(), then: NextStep::Park }
     }
 
     /// Retries at a time, not before. This uses up no attempt.
     pub fn later(when: Timestamp) -> Self {
-        Setback { reason: format!("waits until {when}"), then: NextStep::Later(when) }
+        HandlerError { reason: format!("waits until {when}"), then: NextStep::Later(when) }
     }
 
     /// Waits for a missing dependency: retries as soon as there is an event that matches the query,
@@ -43,7 +43,7 @@ impl Setback {
     /// A query that names an index can't be waited for.
     pub fn wait_for(query: Query) -> Self {
         let reason = format!("waits for {query}");
-        Setback { reason, then: NextStep::Wait { query, after: None, until: None } }
+        HandlerError { reason, then: NextStep::Wait { query, after: None, until: None } }
     }
 
     /// Restricts a wait to events after this cursor. Pass the cursor up to which the handler has
@@ -69,14 +69,30 @@ impl Setback {
     }
 }
 
-impl fmt::Display for Setback {
+impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
 }
 
-impl<E: std::error::Error> From<E> for Setback {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Setback::retry(error.to_string())
+        HandlerError::retry(with_sources(&*error.into()))
     }
+}
+
+/// Returns the texts of an error and of what caused it.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        // Many errors say their cause already.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -317,7 +317,7 @@ mod tests {
     use leftfold_io::OsRandom;
 
     use super::*;
-    use crate::reactor::journal::HeadEvent;
+    use crate::react::journal::HeadEvent;
 
     const ORIGIN: Origin = Origin { store: [1; 4], incarnation: [1; 4] };
 

@@ -1,0 +1,14 @@
+//! Decisions: what a command reads, who decides it, and the answers.
+//!
+//! A [`Command`](crate::Command) reads the states of streams ([`StreamState`]) and of queries
+//! ([`QueryState`]). [`Execute`] decides it on any store, a [`Decider`] with [`Snapshots`], and
+//! [`Entities`] with the states of hot streams in memory.
+
+pub use crate::entity::Entities;
+pub use crate::execute::{
+    COMMAND_TAG, CommandContext, Decider, Execute, ExecuteError, Executed, FoldError, Overtaken,
+    WrittenEvent, event_id,
+};
+pub use crate::reads::{Decides, QueryState, Reads, Source, StreamState, Unknown};
+pub use crate::snapshot::{MemorySnapshots, RedbSnapshots, SnapshotError, Snapshots};
+pub use crate::state::{SnapshotInterval, SnapshotPolicy};
