@@ -77,6 +77,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/security.md",
         "docs/grpc.md",
         "docs/tutorial.md",
+        "docs/upgrading.md",
         "docs/measured.md",
         "docs/limits.md",
     ] {
