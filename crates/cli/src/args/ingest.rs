@@ -37,7 +37,7 @@ pub(crate) struct Ingest {
     /// Files, folders, patterns such as 'in/*.xml', members of archives (a.zip!b.xml), or - for standard input.
     #[arg(required = true, value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
-    /// A built-in mapping (camt.052, camt.053, camt.054), or a mapping file.
+    /// A built-in mapping such as camt.053 (`leftfold mapping list`), or a mapping file.
     #[arg(short, long, value_name = "MAPPING", required = true)]
     pub(crate) map: Option<String>,
     /// The file for rejected records, as NDJSON; standard error if not given.

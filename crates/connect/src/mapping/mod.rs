@@ -35,12 +35,24 @@ use crate::plan::{Format, Kind, Plan};
 use std::io::BufRead;
 
 /// The built-in mappings by name.
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 6] = [
     ("camt.052", include_str!("camt.052.toml")),
     ("camt.053", include_str!("camt.053.toml")),
     ("camt.053-by-reference", include_str!("camt.053-by-reference.toml")),
     ("camt.054", include_str!("camt.054.toml")),
+    ("pain.001", include_str!("pain.001.toml")),
+    ("pain.008", include_str!("pain.008.toml")),
 ];
+
+const fn names() -> [&'static str; BUILTIN.len()] {
+    let mut names = [""; BUILTIN.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = BUILTIN[at].0;
+        at += 1;
+    }
+    names
+}
 
 /// A parsed and validated mapping description.
 #[derive(Debug)]
@@ -65,7 +77,8 @@ impl Mapping {
 
     /// Returns the names of the built-in mappings.
     pub fn builtin_names() -> &'static [&'static str] {
-        const { &[BUILTIN[0].0, BUILTIN[1].0, BUILTIN[2].0, BUILTIN[3].0] }
+        const NAMES: [&str; BUILTIN.len()] = names();
+        &NAMES
     }
 
     /// Returns the text of a built-in mapping, as a template for a new one.

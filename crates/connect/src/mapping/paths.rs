@@ -214,7 +214,9 @@ fn names<'a>(place: &str, path: &'a str) -> Result<Vec<&'a str>, Wrong> {
 fn split_names(path: &str) -> Result<Vec<&str>, String> {
     let names: Vec<&str> = path.split('/').collect();
     let good = |name: &&str| {
-        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || "@:.<>&\"'".contains(c))
+        !name.is_empty()
+            && !name.starts_with('.')
+            && !name.contains(|c: char| c.is_whitespace() || "@:<>&\"'".contains(c))
     };
     if names.iter().all(good) {
         return Ok(names);
