@@ -110,10 +110,13 @@ impl<'m> Assembler<'m> {
             Source::Counted => return Ok(()),
             Source::Input(_) => match input.find(at)? {
                 Some(text) if is_absent(field, &text) => None,
-                Some(text) => {
-                    let is_text = matches!(field.kind, Kind::Text);
-                    return self.accept(at, if is_text { &text } else { text.trim() });
-                }
+                Some(text) => match extracted(field, &text) {
+                    None => None,
+                    Some(text) => {
+                        let is_text = matches!(field.kind, Kind::Text);
+                        return self.accept(at, if is_text { text } else { text.trim() });
+                    }
+                },
                 None => None,
             },
             Source::Value(templates) => templates.iter().find(complete),
@@ -376,6 +379,13 @@ impl<'m> Assembler<'m> {
         self.arena.extend_from_slice(mark.as_bytes());
         RecordText(self.arena.split().freeze())
     }
+}
+
+/// Returns the part of a text that is the value.
+fn extracted<'t>(field: &Field, text: &'t str) -> Option<&'t str> {
+    let Some(extract) = &field.extract else { return Some(text) };
+    let value = extract.captures(text)?.get(1)?.as_str();
+    (!value.trim().is_empty()).then_some(value)
 }
 
 /// Whether a value stands for none.

@@ -143,7 +143,7 @@ fn wrong_time(field: &Field, shape: Shape, formats: &[TimeFormat], text: &str) -
         ([], Shape::DateTime) => "YYYY-MM-DDThh:mm:ss, with or without an offset".to_owned(),
         ([], Shape::Either) => "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss".to_owned(),
         (formats, _) => {
-            let formats: Vec<&str> = formats.iter().map(TimeFormat::written).collect();
+            let formats: Vec<&str> = formats.iter().map(TimeFormat::shown).collect();
             formats.join(" or ")
         }
     };

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod check;
+mod convert;
 mod csv;
 mod drafting;
 mod ingest;

@@ -1,9 +1,11 @@
 //! The entry point: reads a file with a mapping into drafts and rejects.
 
+use crate::convert::{Converted, Ofx};
 use crate::input::{Label, open};
 use crate::item::{Item, ReadError, ReadSummary};
 use crate::mapping::Mapping;
 use crate::output::{Halt, Output};
+use crate::plan::xml::Markup;
 use crate::plan::{Format, Plan};
 use crate::{csv, ndjson, xml};
 use std::cell::Cell;
@@ -73,7 +75,10 @@ fn dispatch<E>(
     out: &mut Output<'_, E>,
 ) -> Result<(), Halt<E>> {
     let label = match (&plan.format, plan.encoding) {
-        (Format::Xml(_), _) => Label::Declared,
+        (Format::Xml(xml), _) => match xml.markup {
+            Markup::Xml => Label::Declared,
+            Markup::Ofx => Label::Ofx,
+        },
         (_, encoding) => Label::Given(encoding.unwrap_or(encoding_rs::UTF_8)),
     };
     let input = open(input, label, bytes)?.map_err(|unknown| {
@@ -84,7 +89,10 @@ fn dispatch<E>(
         Halt::Malformed { line: 1, message }
     })?;
     match &plan.format {
-        Format::Xml(xml) => xml::read(plan, xml, input, out),
+        Format::Xml(xml) => match xml.markup {
+            Markup::Xml => xml::read(plan, xml, input, out),
+            Markup::Ofx => xml::read(plan, xml, Converted::new(input, Ofx::new()), out),
+        },
         Format::Csv(csv) => csv::read(plan, csv, input, out),
         Format::Ndjson(ndjson) => ndjson::read(plan, ndjson, input, out),
     }

@@ -3,7 +3,7 @@
 //! UTF-8, with or without a byte order mark, passes through untouched. A UTF-16 mark, the XML
 //! declaration, or the mapping's `encoding` choose a decoder.
 
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -16,6 +16,8 @@ const PROLOGUE: usize = 1024;
 pub(crate) enum Label {
     /// In the file's own XML declaration.
     Declared,
+    /// In the header of an OFX file, or in its XML declaration.
+    Ofx,
     /// In the mapping.
     Given(&'static Encoding),
 }
@@ -61,16 +63,34 @@ pub(crate) fn open<'a>(
 fn choose(label: Label, prologue: &[u8]) -> Result<&'static Encoding, String> {
     match label {
         Label::Given(encoding) => Ok(encoding),
-        Label::Declared => match declared(prologue) {
+        Label::Ofx if !prologue.trim_ascii_start().starts_with(b"<?xml") => Ok(ofx(prologue)),
+        Label::Declared | Label::Ofx => match declared(prologue) {
             None => Ok(UTF_8),
             Some(name) => Encoding::for_label(name.as_bytes()).ok_or_else(|| name.to_owned()),
         },
     }
 }
 
+/// Returns the encoding that the header of OFX 1 names. ASCII is read as windows-1252, which most programs mean.
+fn ofx(prologue: &[u8]) -> &'static Encoding {
+    let value = |key: &[u8]| {
+        let at = memchr::memmem::find(prologue, key)?;
+        prologue.get(at + key.len()..)
+    };
+    let begins = |value: &[u8], names: &[&[u8]]| names.iter().any(|name| value.starts_with(name));
+    match value(b"ENCODING:") {
+        None => UTF_8,
+        Some(value) if begins(value, &[b"UTF-8", b"UTF8", b"UNICODE"]) => UTF_8,
+        Some(_) => match value(b"CHARSET:") {
+            Some(value) if begins(value, &[b"8859-15", b"ISO-8859-15"]) => encoding_rs::ISO_8859_15,
+            _ => WINDOWS_1252,
+        },
+    }
+}
+
 /// Returns the encoding that the XML declaration names, or `None`.
 fn declared(prologue: &[u8]) -> Option<&str> {
-    let declaration = prologue.strip_prefix(b"<?xml")?;
+    let declaration = prologue.trim_ascii_start().strip_prefix(b"<?xml")?;
     let end = memchr::memmem::find(declaration, b"?>")?;
     let declaration = std::str::from_utf8(declaration.get(..end)?).ok()?;
     let (_, value) = declaration.split_once("encoding")?;
@@ -114,6 +134,25 @@ mod tests {
     fn an_unknown_encoding_is_reported_by_name() {
         let strange = b"<?xml version='1.0' encoding='klingon'?><a/>";
         assert_eq!(decoded(strange, Label::Declared).unwrap_err(), "klingon");
+    }
+
+    #[test]
+    fn the_header_of_ofx_names_the_encoding() {
+        for (header, text) in [
+            ("ENCODING:USASCII\nCHARSET:1252\n", "\u{20ac}"),
+            ("OFXHEADER:100ENCODING:USASCIICHARSET:NONE", "\u{20ac}"),
+            ("ENCODING:USASCII\nCHARSET:ISO-8859-15\n", "\u{80}"),
+            ("\n<?xml encoding='ISO-8859-2'?>", "\u{80}"),
+        ] {
+            let bytes = [header.as_bytes(), b"\x80"].concat();
+            assert_eq!(decoded(&bytes, Label::Ofx).unwrap(), format!("{header}{text}"));
+        }
+        for header in
+            ["ENCODING:UTF-8\nCHARSET:NONE\n", "ENCODING:UNICODE\n", "", "<?xml version='1.0'?>"]
+        {
+            let text = format!("{header}ü");
+            assert_eq!(decoded(text.as_bytes(), Label::Ofx).unwrap(), text);
+        }
     }
 
     #[test]

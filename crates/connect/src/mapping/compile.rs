@@ -7,7 +7,7 @@ use super::paths::{BalancePaths, Shape, compile_paths};
 use crate::plan::csv::CsvPlan;
 use crate::plan::ndjson::NdjsonPlan;
 use crate::plan::template::{Names, Template, resolve};
-use crate::plan::xml::{BalanceRule, SplitRule, XmlPlan};
+use crate::plan::xml::{BalanceRule, Markup, SplitRule, XmlPlan};
 use crate::plan::{
     EventType, Field, Format, Identity, KeyPart, Kind, Kinds, Plan, SkipRule, SkipRules,
     StatementFields,
@@ -85,11 +85,11 @@ fn compile_fields(
 ) -> Result<Vec<Field>> {
     let exponent = match format {
         FormatName::Ndjson => Exponent::Allowed,
-        FormatName::Xml | FormatName::Csv => Exponent::Refused,
+        FormatName::Xml | FormatName::Ofx | FormatName::Csv => Exponent::Refused,
     };
     let mut fields = Vec::with_capacity(files.len() + 2);
     for (name, file) in files {
-        if file.join.is_some() && (format != FormatName::Xml || file.path.is_none()) {
+        if file.join.is_some() && (format.markup().is_none() || file.path.is_none()) {
             let problem = "joins repeated XML elements; it needs format = \"xml\" and a path";
             return Err(MappingError::at(format!("field.{name}.join"), problem));
         }
@@ -102,10 +102,10 @@ fn compile_fields(
 
 fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> {
     for (section, given, fits) in [
-        ("xml", file.xml.is_some(), file.format == FormatName::Xml),
+        ("xml", file.xml.is_some(), file.format.markup().is_some()),
         ("csv", file.csv.is_some(), file.format == FormatName::Csv),
         ("ndjson", file.ndjson.is_some(), file.format == FormatName::Ndjson),
-        ("balance", file.balance.is_some(), file.format == FormatName::Xml),
+        ("balance", file.balance.is_some(), file.format.markup().is_some()),
     ] {
         if given && !fits {
             let problem = "this section belongs to another format than the one in `format`";
@@ -113,7 +113,9 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
         }
     }
     match file.format {
-        FormatName::Xml => xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan))),
+        FormatName::Xml | FormatName::Ofx => {
+            xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan)))
+        }
         FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
         FormatName::Ndjson => ndjson_plan(file.ndjson.as_ref(), fields).map(Format::Ndjson),
     }
@@ -123,7 +125,7 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
 fn whole_record(file: &file::File, fields: &mut Vec<Field>) -> Result<Option<usize>> {
     match (&file.data, file.format) {
         (file::Data::Fields(_), _) => Ok(None),
-        (file::Data::Record, FormatName::Xml) => {
+        (file::Data::Record, FormatName::Xml | FormatName::Ofx) => {
             let problem = "\"record\" needs format = \"csv\" or \"ndjson\"; list the fields of XML";
             Err(MappingError::at("data", problem))
         }
@@ -224,6 +226,7 @@ fn xml_plan(file: &file::File, fields: &[Field], names: &Names) -> Result<XmlPla
         group: section.group.as_deref(),
         split: section.split.as_ref().map(|split| split.path.as_str()),
         balance: file.balance.as_ref().map(|balance| balance.element.as_str()),
+        markup: file.format.markup().unwrap_or(Markup::Xml),
     };
     let balance_paths = file.balance.as_ref().map(|b| BalancePaths {
         kind: &b.kind,
@@ -303,8 +306,8 @@ pub(super) fn zone(name: &str) -> Result<TimeZone> {
 
 fn encoding(file: &file::File) -> Result<Option<&'static Encoding>> {
     let Some(label) = &file.encoding else { return Ok(None) };
-    if file.format == FormatName::Xml {
-        let problem = "an XML file names its encoding itself; remove this key";
+    if matches!(file.format, FormatName::Xml | FormatName::Ofx) {
+        let problem = "an XML or OFX file names its encoding itself; remove this key";
         return Err(MappingError::at("encoding", problem));
     }
     let unknown = || {

@@ -19,6 +19,7 @@ pub(super) fn compile_field(
     let place = |key: &str| format!("field.{name}.{key}");
     check_name(name)?;
     check_keys(name, &file)?;
+    let extract = extract(name, &file)?;
     let kind = kind(name, &file, exponent, names)?;
     let source = source(name, &mut file, names)?;
     let absent = file.absent.map(|written| pattern(written, place("absent"))).transpose()?;
@@ -37,6 +38,7 @@ pub(super) fn compile_field(
         join: file.join,
         kind,
         absent: absent.map(|pattern| pattern.regex),
+        extract,
         lenient: file.lenient,
         required: file.required,
         default: file.default,
@@ -118,6 +120,21 @@ fn kind(
                     .transpose()?,
             }))
         }
+    }
+}
+
+/// Compiles the expression whose group is the value.
+fn extract(name: &str, file: &file::Field) -> Result<Option<Regex>, MappingError> {
+    let Some(written) = &file.extract else { return Ok(None) };
+    let wrong = |problem: &str| MappingError::at(format!("field.{name}.extract"), problem);
+    if file.path.is_none() {
+        return Err(wrong("takes a part of the value at a path; it needs path"));
+    }
+    let regex = Regex::new(written)
+        .map_err(|error| wrong(&format!("is not a regular expression: {error}")))?;
+    match regex.captures_len() {
+        2 => Ok(Some(regex)),
+        _ => Err(wrong("needs one group, such as (.*), which is the value")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The mapping file as deserialized from TOML. Unknown keys are errors everywhere.
 
+use crate::plan::xml::Markup;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -42,8 +43,20 @@ fn utc() -> String {
 #[serde(rename_all = "lowercase")]
 pub(super) enum FormatName {
     Xml,
+    Ofx,
     Csv,
     Ndjson,
+}
+
+impl FormatName {
+    /// Returns how the file writes its elements, if it has some.
+    pub(super) fn markup(self) -> Option<Markup> {
+        match self {
+            FormatName::Xml => Some(Markup::Xml),
+            FormatName::Ofx => Some(Markup::Ofx),
+            FormatName::Csv | FormatName::Ndjson => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -178,6 +191,7 @@ pub(super) struct Field {
     #[serde(default)]
     pub(super) required: bool,
     pub(super) absent: Option<String>,
+    pub(super) extract: Option<String>,
     #[serde(default)]
     pub(super) lenient: bool,
     pub(super) default: Option<String>,

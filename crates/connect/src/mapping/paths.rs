@@ -1,6 +1,6 @@
 //! Compiles the paths of an XML mapping into one tree.
 
-use crate::plan::xml::{BalanceSlots, NOWHERE, Node, Role, Scope, XmlPlan};
+use crate::plan::xml::{BalanceSlots, Markup, NOWHERE, Node, Role, Scope, XmlPlan};
 use crate::plan::{Field, Source};
 
 /// The paths of the elements that structure the document.
@@ -9,6 +9,7 @@ pub(super) struct Shape<'a> {
     pub(super) group: Option<&'a str>,
     pub(super) split: Option<&'a str>,
     pub(super) balance: Option<&'a str>,
+    pub(super) markup: Markup,
 }
 
 /// The paths inside a balance element.
@@ -56,6 +57,7 @@ struct Builder {
 impl Builder {
     fn new(shape: &Shape<'_>) -> Result<Builder, Wrong> {
         let plan = XmlPlan {
+            markup: shape.markup,
             nodes: vec![Node::default(), Node::default()],
             file: 0,
             anchor: Vec::new(),

@@ -16,6 +16,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// Values that stand for none.
     pub(crate) absent: Option<Regex>,
+    /// Its first group is the value; a text that does not match is none.
+    pub(crate) extract: Option<Regex>,
     /// Whether a value that can't be read is left out, with a warning, instead of refusing the record.
     pub(crate) lenient: bool,
     pub(crate) required: bool,
@@ -81,6 +83,7 @@ impl Field {
             join: None,
             kind: Kind::Text,
             absent: None,
+            extract: None,
             lenient: false,
             required: false,
             default: None,

@@ -82,8 +82,17 @@ pub(crate) enum Scope {
     Part,
 }
 
+/// How the file writes the elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Markup {
+    Xml,
+    /// OFX, of which version 1 is SGML.
+    Ofx,
+}
+
 #[derive(Debug)]
 pub(crate) struct XmlPlan {
+    pub(crate) markup: Markup,
     pub(crate) nodes: Vec<Node>,
     /// The node where paths from the document's root element begin.
     pub(crate) file: u32,

@@ -1,6 +1,7 @@
 //! The formats of dates and times that a mapping may give instead of ISO 8601.
 
 use super::decimal::{Exact, Exponent, canonical};
+use super::ofx;
 use super::time::{Moment, Shape};
 use jiff::civil::date;
 use jiff::fmt::strtime;
@@ -14,6 +15,8 @@ pub(crate) enum TimeFormat {
     Iso,
     /// A number of seconds, or parts of a second, since 1970-01-01T00:00:00Z.
     Epoch(Unit),
+    /// The times of OFX, such as `20240131120000.000[-5:EST]`.
+    Ofx,
     /// `strptime` directives.
     Directives(String),
 }
@@ -38,6 +41,9 @@ impl TimeFormat {
         if text == "iso" {
             return Ok(TimeFormat::Iso);
         }
+        if text == "ofx" {
+            return Ok(TimeFormat::Ofx);
+        }
         if let Some((_, unit, _)) = UNITS.iter().find(|(name, ..)| *name == text) {
             return match shape {
                 Shape::Date => Err(format!("'{text}' needs type = datetime, not date")),
@@ -52,10 +58,19 @@ impl TimeFormat {
     pub(crate) fn written(&self) -> &str {
         match self {
             TimeFormat::Iso => "iso",
+            TimeFormat::Ofx => "ofx",
             TimeFormat::Epoch(unit) => {
                 UNITS.iter().find(|(_, known, _)| known == unit).map_or("", |(name, ..)| name)
             }
             TimeFormat::Directives(text) => text,
+        }
+    }
+
+    /// Returns the format for people.
+    pub(crate) fn shown(&self) -> &str {
+        match self {
+            TimeFormat::Ofx => "YYYYMMDD or YYYYMMDDhhmmss, with .XXX and [offset] behind it",
+            format => format.written(),
         }
     }
 
@@ -66,6 +81,7 @@ impl TimeFormat {
                 Moment::parse(text, shape)?;
                 out.push_str(text);
             }
+            TimeFormat::Ofx => ofx::parse(text, shape)?.write_iso(out),
             TimeFormat::Epoch(unit) => out.push_str(&epoch(text, *unit)?.to_string()),
             TimeFormat::Directives(format) => {
                 Moment::parse_format(text, format, shape)?.write_iso(out);

@@ -3,4 +3,5 @@
 pub(crate) mod decimal;
 pub(crate) mod format;
 pub(crate) mod json;
+mod ofx;
 pub(crate) mod time;

@@ -27,6 +27,11 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Returns the moment of a day, and of a time and offset if they are given.
+    pub(super) fn new(date: Date, time: Option<Time>, offset: Option<Offset>) -> Moment {
+        Moment { date, time, offset }
+    }
+
     /// Reads `YYYY-MM-DD` or `YYYY-MM-DDThh:mm[:ss[.fraction]]`, each with or without an offset.
     pub(crate) fn parse(text: &str, shape: Shape) -> Option<Moment> {
         let date = parse_date(text.get(..10)?)?;

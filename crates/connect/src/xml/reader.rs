@@ -7,7 +7,7 @@ use super::tokens::{Span, Stop, Token, Tokens, is_space};
 use crate::input::Window;
 use crate::output::{Halt, Output};
 use crate::plan::Plan;
-use crate::plan::xml::{NOWHERE, Role, Scope, XmlPlan};
+use crate::plan::xml::{Markup, NOWHERE, Role, Scope, XmlPlan};
 use crate::reason::{Problem, Reason, too_large};
 use std::io::Read;
 
@@ -85,7 +85,8 @@ impl<R: Read> Reader<'_, R> {
             let open = self.tokens.innermost();
             return self.malformed(format!("The file is cut short: <{open}> is never closed."));
         }
-        if !self.has_root {
+        // A file of another format without a document holds nothing that was looked for.
+        if !self.has_root && self.plan.markup == Markup::Xml {
             return self.malformed("The file holds no XML element.".to_owned());
         }
         Ok(())

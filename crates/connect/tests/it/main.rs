@@ -16,6 +16,8 @@ mod mappings;
 #[cfg(test)]
 mod nights;
 #[cfg(test)]
+mod ofx;
+#[cfg(test)]
 mod pain;
 #[cfg(test)]
 mod payloads;

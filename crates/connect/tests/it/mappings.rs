@@ -61,6 +61,13 @@ fn each_mistake_in_a_mapping_is_reported_with_its_key() {
         ("keys = [[\"a\"]]", "kinds = [[]]", &["id.kinds: needs at least one key"]),
         ("keys = [[\"a\"]]", "keys = [[\"a\"]]\ncorrected = \"C\"", &["id.corrected: needs kinds"]),
         ("path = \"a\"", "path = \"a\"\nabsent = \"(\"", &["field.a.absent: is not a regular"]),
+        ("path = \"a\"", "path = \"a\"\nextract = \"a\"", &["field.a.extract: needs one group"]),
+        ("path = \"a\"", "path = \"a\"\nextract = \"(\"", &["field.a.extract: is not a regular"]),
+        (
+            "path = \"a\"",
+            "value = \"x\"\nextract = \"(a)\"",
+            &["field.a.extract: ", "it needs path"],
+        ),
         ("list/row", "list//row", &["xml.record: 'list//row' is not a path"]),
         (
             "record = \"list/row\"",
