@@ -205,9 +205,13 @@ fn mappings_are_listed_shown_checked_and_drafted() {
     let (data, file, draft) = (dir.path().join("data"), path("orders.csv"), path("orders.toml"));
     let listed = stdout(&data, &["mapping", "list"]);
     assert!(listed.contains("{\"name\":\"camt.053\"}\n"), "{listed}");
+    assert!(
+        listed.contains("{\"name\":\"mt940\"}\n{\"name\":\"mt942\"}\n{\"name\":\"ofx\"}\n"),
+        "{listed}"
+    );
     assert!(stdout(&data, &["mapping", "show", "camt.053"]).contains("[balance]"));
-    let refused = stderr(&data, &["mapping", "show", "mt940"]);
-    assert!(refused.contains("no built-in mapping mt940; there are camt.05"), "{refused}");
+    let refused = stderr(&data, &["mapping", "show", "mt999"]);
+    assert!(refused.contains("no built-in mapping mt999; there are camt.05"), "{refused}");
     fs::write(&file, gzip(&rows(&[1, 2]))).unwrap();
     let text = stdout(&data, &["mapping", "new", &file]);
     assert!(text.contains("stream = \"orders-{n}\""), "{text}");

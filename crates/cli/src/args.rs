@@ -100,7 +100,7 @@ pub(crate) struct Location {
 pub(crate) enum Command {
     /// Make a bank's statements of one night, ingest them, and show queries over them.
     Demo(Demo),
-    /// Append one event for each record of XML, CSV or NDJSON files.
+    /// Append one event for each record of XML, CSV, NDJSON, OFX or MT940 files.
     #[command(after_help = ingest::HELP)]
     Ingest(Ingest),
     /// List, print, check and draft the mappings that `ingest` reads files with.

@@ -1,6 +1,6 @@
 //! The entry point: reads a file with a mapping into drafts and rejects.
 
-use crate::convert::{Converted, Ofx};
+use crate::convert::{Converted, Mt, Ofx};
 use crate::input::{Label, open};
 use crate::item::{Item, ReadError, ReadSummary};
 use crate::mapping::Mapping;
@@ -78,6 +78,7 @@ fn dispatch<E>(
         (Format::Xml(xml), _) => match xml.markup {
             Markup::Xml => Label::Declared,
             Markup::Ofx => Label::Ofx,
+            Markup::Mt => Label::Given(plan.encoding.unwrap_or(encoding_rs::UTF_8)),
         },
         (_, encoding) => Label::Given(encoding.unwrap_or(encoding_rs::UTF_8)),
     };
@@ -92,6 +93,7 @@ fn dispatch<E>(
         Format::Xml(xml) => match xml.markup {
             Markup::Xml => xml::read(plan, xml, input, out),
             Markup::Ofx => xml::read(plan, xml, Converted::new(input, Ofx::new()), out),
+            Markup::Mt => xml::read(plan, xml, Converted::new(input, Mt::new()), out),
         },
         Format::Csv(csv) => csv::read(plan, csv, input, out),
         Format::Ndjson(ndjson) => ndjson::read(plan, ndjson, input, out),

@@ -3,8 +3,10 @@
 //! A converter takes the input in pieces and keeps a bounded state. It passes every line break on, so a line of
 //! its output has the number of the line of the file that it is made of.
 
+mod mt;
 mod ofx;
 
+pub(crate) use mt::Mt;
 pub(crate) use ofx::Ofx;
 
 use std::io::{self, Read};

@@ -34,6 +34,7 @@ pub struct DraftingError(String);
 /// ```
 pub fn draft_mapping(name: &str, start: &[u8]) -> Result<String, DraftingError> {
     let (text, encoding) = decode(start)?;
+    refuse_built_in(&text)?;
     let page = match text.trim_start().chars().next() {
         None => return Err(DraftingError("the file is empty".to_owned())),
         Some('<') => xml::draft(&text)?,
@@ -41,6 +42,21 @@ pub fn draft_mapping(name: &str, start: &[u8]) -> Result<String, DraftingError> 
         Some(_) => csv::draft(&text)?,
     };
     Ok(page.write(name, encoding))
+}
+
+/// Refuses files of formats that have fields of their own, for which there are built-in mappings.
+fn refuse_built_in(text: &str) -> Result<(), DraftingError> {
+    let is_message = |tag: &str| text.starts_with(tag) || text.contains(&format!("\n{tag}"));
+    let names = match text.trim_start() {
+        text if text.starts_with("OFXHEADER") => {
+            "OFX; use the built-in mapping ofx, or one like it"
+        }
+        _ if is_message(":20:") && is_message(":25:") => {
+            "a SWIFT message; use the built-in mapping mt940 or mt942, or one like it"
+        }
+        _ => return Ok(()),
+    };
+    Err(DraftingError(format!("the file is {names}")))
 }
 
 /// Returns the text, and the encoding to name in the mapping.

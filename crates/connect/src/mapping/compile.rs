@@ -85,7 +85,7 @@ fn compile_fields(
 ) -> Result<Vec<Field>> {
     let exponent = match format {
         FormatName::Ndjson => Exponent::Allowed,
-        FormatName::Xml | FormatName::Ofx | FormatName::Csv => Exponent::Refused,
+        FormatName::Xml | FormatName::Ofx | FormatName::Mt | FormatName::Csv => Exponent::Refused,
     };
     let mut fields = Vec::with_capacity(files.len() + 2);
     for (name, file) in files {
@@ -113,7 +113,7 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
         }
     }
     match file.format {
-        FormatName::Xml | FormatName::Ofx => {
+        FormatName::Xml | FormatName::Ofx | FormatName::Mt => {
             xml_plan(file, fields, names).map(|plan| Format::Xml(Box::new(plan)))
         }
         FormatName::Csv => csv_plan(file.csv.as_ref(), fields).map(Format::Csv),
@@ -125,7 +125,7 @@ fn format(file: &file::File, fields: &[Field], names: &Names) -> Result<Format> 
 fn whole_record(file: &file::File, fields: &mut Vec<Field>) -> Result<Option<usize>> {
     match (&file.data, file.format) {
         (file::Data::Fields(_), _) => Ok(None),
-        (file::Data::Record, FormatName::Xml | FormatName::Ofx) => {
+        (file::Data::Record, FormatName::Xml | FormatName::Ofx | FormatName::Mt) => {
             let problem = "\"record\" needs format = \"csv\" or \"ndjson\"; list the fields of XML";
             Err(MappingError::at("data", problem))
         }

@@ -44,6 +44,7 @@ fn utc() -> String {
 pub(super) enum FormatName {
     Xml,
     Ofx,
+    Mt,
     Csv,
     Ndjson,
 }
@@ -54,6 +55,7 @@ impl FormatName {
         match self {
             FormatName::Xml => Some(Markup::Xml),
             FormatName::Ofx => Some(Markup::Ofx),
+            FormatName::Mt => Some(Markup::Mt),
             FormatName::Csv | FormatName::Ndjson => None,
         }
     }

@@ -35,11 +35,13 @@ use crate::plan::{Format, Kind, Plan};
 use std::io::BufRead;
 
 /// The built-in mappings by name.
-const BUILTIN: [(&str, &str); 7] = [
+const BUILTIN: [(&str, &str); 9] = [
     ("camt.052", include_str!("camt.052.toml")),
     ("camt.053", include_str!("camt.053.toml")),
     ("camt.053-by-reference", include_str!("camt.053-by-reference.toml")),
     ("camt.054", include_str!("camt.054.toml")),
+    ("mt940", include_str!("mt940.toml")),
+    ("mt942", include_str!("mt942.toml")),
     ("ofx", include_str!("ofx.toml")),
     ("pain.001", include_str!("pain.001.toml")),
     ("pain.008", include_str!("pain.008.toml")),

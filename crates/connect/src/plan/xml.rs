@@ -88,6 +88,8 @@ pub(crate) enum Markup {
     Xml,
     /// OFX, of which version 1 is SGML.
     Ofx,
+    /// SWIFT messages, whose fields become elements.
+    Mt,
 }
 
 #[derive(Debug)]

@@ -82,8 +82,13 @@ impl<R: Read> Reader<'_, R> {
 
     fn eof<E>(&mut self) -> Result<(), Halt<E>> {
         if self.tokens.depth() > 0 {
-            let open = self.tokens.innermost();
-            return self.malformed(format!("The file is cut short: <{open}> is never closed."));
+            let open = match self.plan.markup {
+                Markup::Mt => "its last statement has no closing balance".to_owned(),
+                Markup::Xml | Markup::Ofx => {
+                    format!("<{}> is never closed", self.tokens.innermost())
+                }
+            };
+            return self.malformed(format!("The file is cut short: {open}."));
         }
         // A file of another format without a document holds nothing that was looked for.
         if !self.has_root && self.plan.markup == Markup::Xml {

@@ -96,6 +96,8 @@ fn what_gives_no_draft_says_why() {
         (&b""[..], "is empty"),
         (b"just text\nand more\n", "no delimiter"),
         (b"[1,2]", "no line or element"),
+        (b"OFXHEADER:100\n<OFX>", "built-in mapping ofx"),
+        (b"{1:F01}{4:\n:20:X\n:25:Y\n", "built-in mapping mt940"),
         (b"<a/>", "no element has"),
         (b"<?xml version='1.0' encoding='klingon'?><a/>", "'klingon'"),
     ] {

@@ -14,6 +14,8 @@ mod identity;
 #[cfg(test)]
 mod mappings;
 #[cfg(test)]
+mod mt;
+#[cfg(test)]
 mod nights;
 #[cfg(test)]
 mod ofx;

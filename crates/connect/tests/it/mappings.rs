@@ -163,7 +163,7 @@ fn every_builtin_mapping_parses() {
         assert_eq!(Mapping::builtin(name).unwrap().name(), own);
         assert!(Mapping::parse(Mapping::builtin_source(name).unwrap()).is_ok());
     }
-    assert!(Mapping::builtin("mt940").is_none());
+    assert!(Mapping::builtin("mt999").is_none());
 }
 
 #[test]

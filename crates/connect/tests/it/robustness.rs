@@ -8,6 +8,9 @@ use std::io::{BufReader, Read};
 use std::sync::LazyLock;
 
 static CAMT: LazyLock<Mapping> = LazyLock::new(|| Mapping::builtin("camt.053").unwrap());
+static OFX: LazyLock<Mapping> = LazyLock::new(|| Mapping::builtin("ofx").unwrap());
+static MT940: LazyLock<Mapping> = LazyLock::new(|| Mapping::builtin("mt940").unwrap());
+static MT942: LazyLock<Mapping> = LazyLock::new(|| Mapping::builtin("mt942").unwrap());
 static CSV: LazyLock<Mapping> =
     LazyLock::new(|| lines("csv", "a", "csv = { columns = [\"a\", \"b\"] }"));
 static NDJSON: LazyLock<Mapping> = LazyLock::new(|| lines("ndjson", "/a", ""));
@@ -70,6 +73,53 @@ const XML_PIECES: &[&str] = &[
     "<Sts>BOOK</Sts>",
     "<CdtDbtInd>CRDT</CdtDbtInd>",
 ];
+const OFX_PIECES: &[&str] = &[
+    "OFXHEADER:100\n",
+    "<OFX>",
+    "</OFX>",
+    "<STMTRS>",
+    "<CCSTMTRS>",
+    "</STMTRS>",
+    "<BANKTRANLIST>",
+    "</BANKTRANLIST>",
+    "<STMTTRN>",
+    "</STMTTRN>",
+    "<CURDEF>EUR",
+    "<BANKACCTFROM><ACCTID>1</BANKACCTFROM>",
+    "<TRNAMT>",
+    "-1,50",
+    "<DTPOSTED>20240131120000[-5:EST]",
+    "<FITID>",
+    "<MEMO>",
+    "&",
+    "&amp;",
+    "<![CDATA[",
+    "]]>",
+    "<",
+    ">",
+    "\n",
+];
+const MT_PIECES: &[&str] = &[
+    "{1:F01}{4:\n",
+    "-}\n",
+    "-\n",
+    ":20:X\n",
+    ":25:A\n",
+    ":28C:1/1\n",
+    ":60F:C240130EUR1,\n",
+    ":62F:C240131EUR2,\n",
+    ":34F:EUR0,\n",
+    ":13D:2401311200+0100\n",
+    ":61:2401310131D1,5NTRFX//Y\n",
+    ":61:240131",
+    ":86:166?00A?20EREF+1?21SVWZ+x?32N\n",
+    ":86:/EREF/1//NAME/x/REMI/USTD//y/\n",
+    ":86:",
+    "?20",
+    "/NAME/",
+    "ü",
+    "\n",
+];
 const LINE_PIECES: &[&str] = &[
     "{\"a\":",
     "}",
@@ -101,6 +151,13 @@ proptest! {
     }
 
     #[test]
+    fn noisy_files_of_banks_do_not_panic(ofx in noise(OFX_PIECES), mt in noise(MT_PIECES)) {
+        ingest(&OFX, &ofx);
+        ingest(&MT940, &mt);
+        ingest(&MT942, &mt);
+    }
+
+    #[test]
     fn noisy_lines_do_not_panic(bytes in noise(LINE_PIECES)) {
         ingest(&CSV, &bytes);
         ingest(&NDJSON, &bytes);
@@ -109,6 +166,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         ingest(&CAMT, &bytes);
+        ingest(&OFX, &bytes);
+        ingest(&MT940, &bytes);
         ingest(&CSV, &bytes);
         ingest(&NDJSON, &bytes);
     }
