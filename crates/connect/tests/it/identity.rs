@@ -429,3 +429,63 @@ fn a_header_or_a_detail_that_cannot_be_read_refuses_no_entry() {
     let (tally, _) = deliver(&store(), &camt(), "x", &statement("a", &header, &[TICKET]));
     assert_eq!((tally.ingested, tally.rejected), (1, 0));
 }
+
+/// An entry in each format, all of which occur twice in their file.
+const OTHER_FORMATS: [(&str, &str); 4] = [
+    (
+        "mt940",
+        ":20:S\n:25:A\n:28C:4/1\n:60F:C240130EUR9,\n:61:240131D1,NMSC\n:61:240131D1,NMSC\n:62F:C240131EUR7,\n-\n",
+    ),
+    (
+        "mt942",
+        ":20:S\n:25:A\n:28C:4/1\n:34F:EUR0,\n:13D:2401311200+0100\n:61:240131D1,NMSC\n:61:240131D1,NMSC\n-\n",
+    ),
+    (
+        "ofx",
+        "<OFX><STMTRS><CURDEF>EUR<BANKACCTFROM><ACCTID>A</BANKACCTFROM><BANKTRANLIST>\
+         <STMTTRN><DTPOSTED>20240131<TRNAMT>-1<FITID>0</STMTTRN>\
+         <STMTTRN><DTPOSTED>20240131<TRNAMT>-1<FITID>0</STMTTRN></BANKTRANLIST></STMTRS></OFX>",
+    ),
+    (
+        "pain.001",
+        "<Document><CstmrCdtTrfInitn><GrpHdr><MsgId>M</MsgId></GrpHdr><PmtInf><ReqdExctnDt>2024-01-31</ReqdExctnDt>\
+         <DbtrAcct><Id><IBAN>A</IBAN></Id></DbtrAcct>\
+         <CdtTrfTxInf><Amt><InstdAmt Ccy=\"EUR\">1</InstdAmt></Amt></CdtTrfTxInf>\
+         <CdtTrfTxInf><Amt><InstdAmt Ccy=\"EUR\">1</InstdAmt></Amt></CdtTrfTxInf></PmtInf></CstmrCdtTrfInitn></Document>",
+    ),
+];
+
+#[test]
+fn equal_entries_of_other_formats_are_kept_and_the_same_file_again_adds_none() {
+    for (name, text) in OTHER_FORMATS {
+        let (store, mapping) = (store(), Mapping::builtin(name).unwrap());
+        for (file, counts) in [("a", (2, 0)), ("a", (0, 2)), ("b", (0, 2))] {
+            let (tally, heard) = deliver(&store, &mapping, file, text);
+            assert_eq!((tally.ingested, tally.repeated), counts, "{name} {file} {heard:?}");
+            assert_eq!((tally.rejected, tally.warnings), (0, 0), "{name} {file} {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn equal_entries_of_the_next_statement_of_mt940_are_new() {
+    let (_, first) = OTHER_FORMATS[0];
+    let (store, mapping) = (store(), Mapping::builtin("mt940").unwrap());
+    let later = first.replace(":62F:C240131EUR7", ":62F:C240131EUR5");
+    let page = later.replace("4/1", "4/2").replace(":60F:C240130EUR9", ":60M:C240131EUR7");
+    let next = later.replace("4/1", "5/1").replace(":60F:C240130EUR9", ":60F:C240131EUR7");
+    for text in [first, &page, &next] {
+        let (tally, heard) = deliver(&store, &mapping, "a", text);
+        assert_eq!((tally.ingested, tally.warnings, tally.rejected), (2, 0, 0), "{heard:?}");
+    }
+}
+
+#[test]
+fn orders_of_another_message_are_new() {
+    let (_, first) = OTHER_FORMATS[3];
+    let (store, mapping) = (store(), Mapping::builtin("pain.001").unwrap());
+    for text in [first, &first.replace("<MsgId>M<", "<MsgId>N<")] {
+        let (tally, heard) = deliver(&store, &mapping, "a", text);
+        assert_eq!((tally.ingested, tally.warnings), (2, 0), "{heard:?}");
+    }
+}

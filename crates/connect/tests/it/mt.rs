@@ -77,7 +77,7 @@ fn reads_dutch_statements_one_after_the_other() {
         "{\"account\":\"NL71RABO0123456789\",\"amount\":\"25.00\",\"currency\":\"EUR\",\"direction\":\"debit\",\
          \"signed_amount\":\"-25.00\",\"reversal\":false,\"value_date\":\"2013-01-01\",\
          \"end_to_end_id\":\"01-01-2013 12:00 0030000987654321\",\"counterparty\":\"CONTRA ACCOUNT HOLDER\",\
-         \"bank_transaction_code\":\"N102\",\"additional_info\":\"NL70ABNA0987654321\"}"
+         \"bank_transaction_code\":\"N102\",\"additional_info\":\"NL70ABNA0987654321 /ISDT/2013-07-11\"}"
     );
     let second = data(&outcome, 1);
     assert_eq!(second["remittance"], "GIRO   428428 KPN INCL. 1,44 BTW");

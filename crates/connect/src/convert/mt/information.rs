@@ -46,8 +46,20 @@ struct Subfields<'t> {
     starts: Vec<usize>,
     bank: String,
     account: String,
+    iban: String,
     name: String,
     text_key: String,
+    /// The subfields without a name of their own.
+    others: String,
+}
+
+/// The signs that begin a subfield, as banks of several countries write them.
+const SIGNS: [char; 5] = ['?', '>', '<', '~', '^'];
+
+/// Returns the two digits that a subfield begins with.
+fn key(part: &str) -> Option<u8> {
+    let digits = part.get(..2).filter(|key| key.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
 }
 
 impl<'t> Subfields<'t> {
@@ -58,15 +70,14 @@ impl<'t> Subfields<'t> {
             0 | 3 => text.split_at(digits),
             _ => return None,
         };
-        let sign =
-            rest.chars().next().filter(|sign| sign.is_ascii_punctuation() && *sign != '/')?;
-        let number = |part: &str| part.get(..2)?.parse::<u8>().ok();
+        let sign = rest.chars().next().filter(|sign| SIGNS.contains(sign))?;
         let mut parts = rest.split(sign).skip(1).peekable();
-        parts.peek().and_then(|part| number(part))?;
+        // Other texts may begin with such a sign.
+        parts.peek().and_then(|part| key(part)).filter(|key| matches!(key, 0 | 10 | 20))?;
         let mut found = Subfields { business_code, ..Subfields::default() };
         let mut last = None;
         for part in parts {
-            match number(part) {
+            match key(part) {
                 Some(key) => {
                     last = Some(key);
                     found.add(key, part.get(2..).unwrap_or_default(), true);
@@ -92,15 +103,13 @@ impl<'t> Subfields<'t> {
                 &mut self.purpose
             }
             30 => &mut self.bank,
-            31 | 38 => &mut self.account,
+            31 => &mut self.account,
             32 | 33 => &mut self.name,
             34 => &mut self.text_key,
-            _ => return,
+            38 => &mut self.iban,
+            _ => &mut self.others,
         };
-        // 31 is the account and 38 its IBAN: the first one counts.
-        if key != 38 || target.is_empty() {
-            target.push_str(text);
-        }
+        target.push_str(text);
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -108,9 +117,11 @@ impl<'t> Subfields<'t> {
         element("posting_text", &self.posting_text, out);
         element("prima_nota", &self.prima_nota, out);
         element("counterparty", &self.name, out);
+        element("counterparty_account", &self.iban, out);
         element("counterparty_account", &self.account, out);
         element("counterparty_bank", &self.bank, out);
         element("text_key", &self.text_key, out);
+        element("details", &self.others, out);
         let codes = self.codes();
         let first = codes.first().map_or(self.purpose.len(), |(at, _)| *at);
         let mut remittance = self.purpose.get(..first).unwrap_or_default().trim().to_owned();
@@ -182,7 +193,7 @@ const CODES: [(&str, &str); 12] = [
     ("BIC+", "counterparty_bank"),
 ];
 
-/// The codes between slashes, and the elements of their values. Those without an element only end a value.
+/// The codes between slashes, and the elements of their values. Those without an element go to the details.
 const SLASHED: [(&str, &str); 22] = [
     ("/TRTP/", "posting_text"),
     ("/EREF/", "end_to_end_id"),
@@ -221,15 +232,21 @@ fn write_slashed(text: &str, out: &mut Vec<u8>) -> bool {
     let mut ends: Vec<usize> = codes.iter().skip(1).map(|(at, _)| *at).collect();
     ends.push(text.len());
     let mut written = Vec::new();
+    let mut details = String::new();
     for ((at, (code, name)), end) in codes.into_iter().zip(ends) {
+        let value = text.get(at + code.len()..end).unwrap_or_default();
         if name.is_empty() || written.contains(name) {
+            let value = value.trim_matches('/');
+            if !value.is_empty() {
+                details.extend([code, value]);
+            }
             continue;
         }
         written.push(*name);
-        let value = text.get(at + code.len()..end).unwrap_or_default();
         match *name {
             "CNTP" => {
-                let names = ["counterparty_account", "counterparty_bank", "counterparty"];
+                let names =
+                    ["counterparty_account", "counterparty_bank", "counterparty", "details"];
                 for (name, value) in names.into_iter().zip(value.split('/')) {
                     element(name, value, out);
                 }
@@ -238,6 +255,7 @@ fn write_slashed(text: &str, out: &mut Vec<u8>) -> bool {
             name => element(name, value.trim_matches('/'), out),
         }
     }
+    element("details", &details, out);
     true
 }
 
@@ -317,8 +335,14 @@ mod tests {
             ),
             ("?20Was? Wo?21?", &["remittance=Was? Wo?"]),
             (
-                " 020~20XEREF+1~38PL1",
-                &["business_code=020", "counterparty_account=PL1", "remittance=XEREF+1"],
+                " 020~20XEREF+1~31PL~38PL1~70Other~61 1~99",
+                &[
+                    "business_code=020",
+                    "counterparty_account=PL1",
+                    "counterparty_account=PL",
+                    "details=Other",
+                    "remittance=XEREF+1 1",
+                ],
             ),
         ] {
             assert_eq!(written(text), elements, "{text}");
@@ -335,6 +359,7 @@ mod tests {
                     "counterparty_account=NL32INGB0000012345",
                     "counterparty_bank=INGBNL2A",
                     "counterparty=ING BANK",
+                    "details=AMSTERDAM",
                     "remittance=EV10001 R/EPSON",
                 ][..],
             ),
@@ -351,7 +376,7 @@ mod tests {
             ),
             (
                 "/BENM//NAME/JOHN DOE/REMI/Ref 2/ISDT/2013-01-02",
-                &["counterparty=JOHN DOE", "remittance=Ref 2"],
+                &["counterparty=JOHN DOE", "remittance=Ref 2", "details=/ISDT/2013-01-02"],
             ),
             ("/REMI/STRD/CUR/9999/", &["creditor_reference=9999"]),
             ("/no/code/", &["remittance=/no/code/"]),
@@ -368,6 +393,9 @@ mod tests {
             (&*format!("{full}\r\n53 1"), format!("{full}53 1")),
             (&*format!("NL1{}\n{}\nvan", " ".repeat(58), " ".repeat(65)), "NL1 van".to_owned()),
             ("999PN5477SCHECK-NR. 1", "999PN5477SCHECK-NR. 1".to_owned()),
+            ("100.00 EUR", "100.00 EUR".to_owned()),
+            ("<12345 ?20", "&lt;12345 ?20".to_owned()),
+            ("?+1 x", "?+1 x".to_owned()),
             ("2024-01-31 12:00", "2024-01-31 12:00".to_owned()),
         ] {
             assert_eq!(written(text), [format!("remittance={joined}")]);
