@@ -2,10 +2,12 @@
 //! bookkeeping. An operator can prove by it what came in.
 
 use leftfold_api::{
-    Append, AppendError, EventStore, Field, NewEvent, Query, Recorded, Value, names,
+    Append, AppendError, EventStore, Field, NewEvent, Query, Read, ReadError, Recorded, Value,
+    names,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::changes::FIRST_VERSION;
 use crate::ingest::IngestSummary;
 use crate::mapping::Mapping;
 
@@ -21,6 +23,11 @@ pub struct LedgerEntry {
     pub file: String,
     /// The name of the mapping.
     pub mapping: String,
+    /// The version of the mapping.
+    #[serde(default = "first_version")]
+    pub mapping_version: u32,
+    /// The SHA-256 of the mapping's text, in hexadecimal digits; empty in entries of earlier releases.
+    pub mapping_sha256: String,
     /// The SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
     /// Its bytes.
@@ -31,6 +38,8 @@ pub struct LedgerEntry {
     pub ingested: u64,
     /// Records whose events were in the store.
     pub repeated: u64,
+    /// Those of the repeated that stay as an older version of the mapping made them.
+    pub kept: u64,
     /// Records that were refused.
     pub rejected: u64,
     /// Those of the ingested that correct a record in the store.
@@ -45,6 +54,14 @@ pub struct LedgerEntry {
     pub balances_unchecked: u64,
 }
 
+fn first_version() -> u32 {
+    FIRST_VERSION
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl LedgerEntry {
     /// Says what became of a file.
     pub fn new(file: &str, mapping: &Mapping, done: &IngestSummary) -> Self {
@@ -53,11 +70,14 @@ impl LedgerEntry {
         LedgerEntry {
             file: file.to_owned(),
             mapping: mapping.name().to_owned(),
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            mapping_version: mapping.version(),
+            mapping_sha256: hex(&mapping.sha256()),
+            sha256: hex(sha256),
             bytes: read.bytes,
             complete: read.complete,
             ingested: tally.ingested,
             repeated: tally.repeated,
+            kept: tally.kept,
             rejected: tally.rejected,
             corrected: tally.corrected,
             warnings: tally.warnings,
@@ -75,6 +95,27 @@ impl LedgerEntry {
         let data = serde_json::to_vec(self).unwrap_or_default();
         let stream = format!("{}-{}", names::INGESTED, self.mapping);
         store.append(Append::new().event(stream, NewEvent::json(INGESTED, data))).await.map(drop)
+    }
+
+    /// Returns the last entry of a mapping's version, if the mapping's text is another one now. Then records may
+    /// become other events under the same version.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn of_other_text(
+        store: &impl EventStore,
+        mapping: &Mapping,
+    ) -> Result<Option<Self>, ReadError> {
+        /// How many of the last entries are looked at.
+        const ENTRIES: usize = 1_000;
+        let query = LedgerEntry::query(Some(mapping.name()));
+        let page = store.read(Read::backward(query).limit(ENTRIES)).await?;
+        let mut entries = page.events.iter().filter_map(LedgerEntry::of_recorded);
+        let last = entries.find(|entry| entry.mapping_version == mapping.version());
+        let is_other = |entry: &LedgerEntry| {
+            !entry.mapping_sha256.is_empty() && entry.mapping_sha256 != hex(&mapping.sha256())
+        };
+        Ok(last.filter(is_other))
     }
 
     /// Reads it from an event of the ledger.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod assemble;
+mod changes;
 mod check;
 mod convert;
 mod csv;
@@ -20,6 +21,7 @@ mod read;
 mod reason;
 mod record;
 pub mod sample;
+mod stored;
 mod value;
 mod xml;
 

@@ -7,33 +7,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use leftfold_api::{
-    AppendError, Cursor, EventStore, Failure, Field, Query, Read, ReadError, Recorded, Value,
-};
-use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::changes::{Changes, Correction, Outcome};
 use crate::item::{Draft, GroupEnd, Occurrence};
 use crate::origin::{Origin, Relation};
-use crate::pipeline::{ambiguous, shown};
+use crate::pipeline::ambiguous;
 use crate::plan::Kinds;
 use crate::reason::{Doubt, Warning};
+use crate::stored::{StoredRecord, StoredRecords};
 
-/// The tag by which the records of a kind are found. Each value has the records of many kinds, since a value
-/// of its own for each record would take more memory than the rest of its index.
-pub(crate) const TAG: &str = "record";
-/// The length of its value: one of 4,096.
-const TAG_LENGTH: usize = 3;
 /// The most records of a statement that wait for its end, and the most bytes of them.
 const MAX_WAITING: usize = 10_000;
 const MAX_WAITING_BYTES: usize = 32 << 20;
-
-/// Returns the value of the tag: the start of the kind. What is found is compared by the whole.
-pub(crate) fn tag_of(kind: Uuid) -> String {
-    let mut text = kind.simple().to_string();
-    text.truncate(TAG_LENGTH);
-    text
-}
 
 /// What is done with a record.
 pub(crate) enum Decision {
@@ -41,165 +27,14 @@ pub(crate) enum Decision {
     Repeated,
     /// It is appended under its ordinal.
     New(Draft),
-    /// It is the record of this event, with other content.
-    Correction(Draft, Uuid),
-    /// It is the record of an event with other content, and the mapping knows no corrections.
+    /// The store has it with other content, which stays.
+    Kept,
+    /// It corrects an event in the store.
+    Correction(Draft, Correction),
+    /// The store has it with other content, and the mapping refuses it with this sentence.
     Refused(Draft, String),
     /// The end of the statement decides.
     Waits(Draft),
-}
-
-/// A record in the store.
-pub(crate) struct StoredRecord {
-    event: Recorded,
-    /// Its number among all of its kind in its stream.
-    ordinal: u64,
-    /// Its number in its statement.
-    index: u64,
-    origin: Arc<Origin>,
-    /// The payloads of its corrections.
-    corrections: Vec<Recorded>,
-}
-
-/// The records of some kinds, by stream and kind, in the order of their ordinals.
-pub(crate) type StoredRecords = HashMap<(String, Uuid), Vec<StoredRecord>>;
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    number: u64,
-    index: u64,
-    statement: Origin,
-    /// The id of the event that this one corrects.
-    corrects: Option<String>,
-}
-
-/// Reads the records in the store that are of the kinds of some drafts.
-pub(crate) async fn lookup(
-    store: &impl EventStore,
-    drafts: &[Draft],
-    at_least: Option<Cursor>,
-) -> Result<StoredRecords, AppendError> {
-    let kinds: HashSet<_> = drafts
-        .iter()
-        .filter_map(|draft| Some((draft.stream.as_str(), draft.occurrence.as_ref()?.kind)))
-        .collect();
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_unstable();
-    let mut by_tag = HashMap::<_, Vec<_>>::new();
-    for (stream, kind) in &kinds {
-        by_tag.entry((*stream, tag_of(*kind))).or_default().push(*kind);
-    }
-    let (mut events, mut corrections) = (Vec::new(), HashMap::<Uuid, Vec<Recorded>>::new());
-    let mut rest = &kinds[..];
-    while !rest.is_empty() {
-        let (kinds, later) = rest.split_at(first_of_query(rest));
-        rest = later;
-        let query = query_of(kinds);
-        let mut read = Read::forward(query.clone());
-        read.at_least.clone_from(&at_least);
-        loop {
-            let page = store.read(read).await.map_err(as_append_error)?;
-            for event in page.events {
-                // A tag has the records of many kinds.
-                let tag = event.tags().find(|tag| tag.0 == TAG).map(|tag| tag.1.to_owned());
-                let place = (event.stream(), tag.unwrap_or_default());
-                let kinds = by_tag.get(&place).map_or(&[][..], Vec::as_slice);
-                let metadata: Metadata =
-                    serde_json::from_slice(&event.metadata()).unwrap_or_default();
-                if let Some(of) = metadata.corrects.as_deref().and_then(|of| of.parse().ok()) {
-                    corrections.entry(of).or_default().push(event);
-                    continue;
-                }
-                let is_of = |kind: &&Uuid| event.id() == Occurrence::id(**kind, metadata.number);
-                if let Some(kind) = kinds.iter().find(is_of).copied() {
-                    events.push((event, metadata, kind));
-                }
-            }
-            if !page.more {
-                break;
-            }
-            read = Read::forward(query.clone()).after(page.cursor);
-        }
-    }
-    Ok(arrange(events, corrections))
-}
-
-/// Orders what was found by stream, kind and ordinal.
-fn arrange(
-    events: Vec<(Recorded, Metadata, Uuid)>,
-    mut corrections: HashMap<Uuid, Vec<Recorded>>,
-) -> StoredRecords {
-    let mut origins = HashSet::<Arc<Origin>>::new();
-    let mut stored = StoredRecords::new();
-    for (event, metadata, kind) in events {
-        let origin = Arc::new(metadata.statement);
-        let origin = match origins.get(&origin) {
-            Some(known) => known.clone(),
-            None => {
-                origins.insert(origin.clone());
-                origin
-            }
-        };
-        let record = StoredRecord {
-            corrections: corrections.remove(&event.id()).unwrap_or_default(),
-            ordinal: metadata.number,
-            index: metadata.index,
-            origin,
-            event,
-        };
-        stored.entry((record.event.stream().to_owned(), kind)).or_default().push(record);
-    }
-    for records in stored.values_mut() {
-        records.sort_by_key(|record| record.ordinal);
-        // Two queries may have read the same tag.
-        records.dedup_by_key(|record| record.ordinal);
-    }
-    stored
-}
-
-/// Returns how many of the first kinds make one query, which is far below the limits of queries.
-fn first_of_query(kinds: &[(&str, Uuid)]) -> usize {
-    const KINDS: usize = 500;
-    const BYTES: usize = 32 << 10;
-    let mut bytes = 0;
-    let fits = |(stream, _): &&(&str, Uuid)| {
-        bytes += stream.len() + TAG.len() + 1 + TAG_LENGTH;
-        bytes <= BYTES
-    };
-    kinds.iter().take(KINDS).take_while(fits).count().max(1)
-}
-
-/// Returns the query for the records of streams that may be of these kinds; they are sorted by stream.
-fn query_of(kinds: &[(&str, Uuid)]) -> Query {
-    let of_stream = |kinds: &[(&str, Uuid)]| {
-        let stream = kinds.first().map_or("", |(stream, _)| *stream);
-        let values =
-            kinds.iter().map(|(_, kind)| Value::Exactly(format!("{TAG}={}", tag_of(*kind))));
-        Query::stream(stream).and(Query::Is(Field::Tag, values.collect()))
-    };
-    Query::Or(kinds.chunk_by(|one, next| one.0 == next.0).map(of_stream).collect())
-}
-
-fn as_append_error(error: ReadError) -> AppendError {
-    match error {
-        ReadError::Failure(failure) => failure.into(),
-        other => {
-            let (what, message) = ("looking up records".to_owned(), other.to_string());
-            Failure::Disk { what, message }.into()
-        }
-    }
-}
-
-impl StoredRecord {
-    fn is_equal(&self, draft: &Draft) -> bool {
-        let (event, tags) = (&self.event, draft.tags.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        let same = event.event_type() == draft.event_type
-            && event.data() == draft.data
-            && event.event_time().0 == draft.event_time_micros
-            && event.tags().filter(|tag| tag.0 != TAG).eq(tags);
-        same || self.corrections.iter().any(|correction| correction.data() == draft.data)
-    }
 }
 
 /// The statement whose records are being paired.
@@ -229,6 +64,7 @@ impl Group {
     pub(crate) fn decide(
         &self,
         kinds: &Kinds,
+        changes: &Changes,
         drafts: Vec<Draft>,
         stored: &StoredRecords,
         accepted: Option<&[Arc<Origin>]>,
@@ -274,7 +110,7 @@ impl Group {
                 .map(|one| one.0)
                 .collect();
             let last = known.iter().map(|(record, _)| record.ordinal).max().unwrap_or(0);
-            decisions.extend(pair(kinds, drafts, candidates, &doubtful, last));
+            decisions.extend(pair(changes, drafts, candidates, &doubtful, last));
         }
         decisions.sort_by_key(|(at, _)| *at);
         decisions.into_iter().map(|(_, decision)| decision).collect()
@@ -347,7 +183,7 @@ fn is_window(pairs: &[(u64, u64, Uuid)]) -> bool {
 
 /// Pairs the drafts of a kind with the records in the store that are the same ones.
 fn pair(
-    kinds: &Kinds,
+    changes: &Changes,
     drafts: Vec<(usize, Draft)>,
     candidates: Vec<&StoredRecord>,
     doubtful: &[&StoredRecord],
@@ -375,18 +211,13 @@ fn pair(
     }
     let rest: Vec<_> = places.iter().filter_map(|place| free[*place]).collect();
     for ((at, draft), record) in others.into_iter().zip(rest) {
+        let outcome = record.decide(changes, &draft);
         decisions.push((
             at,
-            match kinds.corrected {
-                Some(_) => Decision::Correction(draft, record.event.id()),
-                None => {
-                    let message = format!(
-                        "the store has the record with other content: {} there, {} here",
-                        shown(&record.event.data()),
-                        shown(&draft.data),
-                    );
-                    Decision::Refused(draft, message)
-                }
+            match outcome {
+                Outcome::Kept => Decision::Kept,
+                Outcome::Corrected(correction) => Decision::Correction(draft, correction),
+                Outcome::Refused(message) => Decision::Refused(draft, message),
             },
         ));
     }
@@ -405,21 +236,4 @@ fn pair(
         decisions.push((at, Decision::New(draft)));
     }
     decisions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_of_streams_with_long_names_make_several_queries() {
-        let name = "s".repeat(1_000);
-        let kinds: Vec<_> = (0..1_200u128).map(|n| (&*name, Uuid::from_u128(n))).collect();
-        assert_eq!(first_of_query(&kinds), 32);
-        let kinds: Vec<_> = kinds.iter().map(|(_, kind)| ("account-1", *kind)).collect();
-        assert_eq!(first_of_query(&kinds), 500);
-        assert_eq!(first_of_query(&kinds[..7]), 7);
-        let endless = "s".repeat(100_000);
-        assert_eq!(first_of_query(&[(&endless, Uuid::nil())]), 1);
-    }
 }

@@ -15,15 +15,19 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, NewEvent, Timestamp};
+use leftfold_api::{
+    Append, AppendError, Appended, Cursor, EventStore, NewEvent, Overlap, Timestamp,
+};
 use uuid::Uuid;
 
+use crate::changes::{Changes, Correction, FIRST_VERSION, Outcome, shown};
 use crate::item::{Draft, GroupEnd, Item, Occurrence, Reject};
 use crate::mapping::Mapping;
 use crate::origin::Origin;
-use crate::pairing::{Decision, Group, TAG, lookup};
+use crate::pairing::{Decision, Group};
 use crate::plan::{Identity, Kinds};
 use crate::reason::{Doubt, Reason, Warning};
+use crate::stored::{TAG, lookup, lookup_key, tag_of};
 use crate::value::json;
 
 /// The most records of a batch.
@@ -42,6 +46,9 @@ pub struct Tally {
     pub ingested: u64,
     /// Records whose events were already in the store.
     pub repeated: u64,
+    /// Those of the repeated whose events stay as an older version of the mapping made them, though this one
+    /// makes others of them.
+    pub kept: u64,
     /// Records that were refused.
     pub rejected: u64,
     /// Those of the ingested that correct a record in the store.
@@ -81,6 +88,7 @@ pub(crate) struct Pipeline<'s, S> {
     /// The file's name, for the metadata of its records.
     file: &'s str,
     kinds: Option<&'s Kinds>,
+    changes: &'s Changes,
     batch: Batch,
     bytes: usize,
     /// The ids of the batch and their indexes in it.
@@ -111,6 +119,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             store,
             file,
             kinds,
+            changes: &mapping.plan().changes,
             batch: Batch::default(),
             bytes: 0,
             ids: HashMap::new(),
@@ -288,10 +297,11 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         for attempt in 1.. {
             let stored = lookup(self.store, &drafts, self.cursor.clone()).await?;
             let mut new = Vec::new();
-            let decisions = self.group.decide(kinds, drafts, &stored, accepted);
+            let decisions = self.group.decide(kinds, self.changes, drafts, &stored, accepted);
             for decision in decisions {
                 match decision {
                     Decision::Repeated => self.tally.repeated += 1,
+                    Decision::Kept => self.keep(),
                     Decision::Waits(draft) => self.group.waiting.push(draft),
                     Decision::New(draft) => new.push((draft, None)),
                     Decision::Correction(draft, of) => new.push((draft, Some(of))),
@@ -367,29 +377,68 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     /// Appends one record, because the store refused its batch.
-    async fn append_one(&mut self, draft: Draft, of: Option<Uuid>) -> Result<(), AppendError> {
-        let event = self.event_of(&draft, of);
-        match self.store.append(Append::new().event(draft.stream.clone(), event)).await {
-            Ok(appended) => {
-                self.warn_of(&draft, appended.repeated);
-                self.count(appended, 1);
+    async fn append_one(
+        &mut self,
+        draft: Draft,
+        mut correction: Option<Correction>,
+    ) -> Result<(), AppendError> {
+        for attempt in 1.. {
+            let event = self.event_of(&draft, correction);
+            let append = Append::new().event(draft.stream.clone(), event);
+            let error = match self.store.append(append).await {
+                Ok(appended) => {
+                    self.tally.corrected += u64::from(correction.is_some() && !appended.repeated);
+                    self.warn_of(&draft, appended.repeated);
+                    self.count(appended, 1);
+                    return Ok(());
+                }
+                Err(AppendError::Failure(failure)) => return Err(failure.into()),
+                Err(error) => error,
+            };
+            let AppendError::Overlap(overlap) = &error else {
+                self.refuse(reject(draft, Reason::Refused, error.to_string()));
+                return Ok(());
+            };
+            let stored = match overlap {
+                // Pairing has looked already.
+                _ if draft.occurrence.is_some() => None,
+                // Another ingest has corrected the record: look again.
+                _ if correction.take().is_some() && attempt < MAX_ATTEMPTS => continue,
+                Overlap::Content { version, .. } => {
+                    lookup_key(self.store, &draft, *version, self.cursor.clone()).await?
+                }
+                _ => None,
+            };
+            let outcome = match stored {
+                Some(stored) if stored.is_equal(&draft) => {
+                    self.tally.repeated += 1;
+                    return Ok(());
+                }
+                Some(stored) => stored.decide(self.changes, &draft),
+                None => Outcome::Refused(format!("{error}; the record has {}", shown(&draft.data))),
+            };
+            match outcome {
+                Outcome::Kept => self.keep(),
+                Outcome::Corrected(made) if attempt < MAX_ATTEMPTS => {
+                    correction = Some(made);
+                    continue;
+                }
+                Outcome::Corrected(_) => {
+                    self.refuse(reject(draft, Reason::IdReused, error.to_string()));
+                }
+                Outcome::Refused(message) => {
+                    self.refuse(reject(draft, Reason::IdReused, message));
+                }
             }
-            Err(AppendError::Failure(failure)) => return Err(failure.into()),
-            Err(error) => {
-                let reason = match error {
-                    AppendError::Overlap(_) => Reason::IdReused,
-                    _ => Reason::Refused,
-                };
-                let message = match reason {
-                    Reason::IdReused => {
-                        format!("{error}; the record has {}", shown(&draft.data))
-                    }
-                    _ => error.to_string(),
-                };
-                self.refuse(reject(draft, reason, message));
-            }
+            return Ok(());
         }
         Ok(())
+    }
+
+    /// Counts a record that stays as an older version of the mapping made it.
+    fn keep(&mut self) {
+        self.tally.repeated += 1;
+        self.tally.kept += 1;
     }
 
     fn count(&mut self, appended: Appended, records: usize) {
@@ -425,19 +474,20 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     /// Makes the event of a record, or that of a correction of another event.
-    fn event_of(&self, draft: &Draft, corrects: Option<Uuid>) -> NewEvent {
+    fn event_of(&self, draft: &Draft, correction: Option<Correction>) -> NewEvent {
         let mut event = NewEvent::json(draft.event_type.clone(), draft.data.clone())
             .id(draft.id)
             .event_time(Timestamp(draft.event_time_micros));
         event.tags.clone_from(&draft.tags);
         event.correlation.clone_from(&draft.correlation);
-        let Some(occurrence) = &draft.occurrence else { return event };
-        event.tags.push((TAG.to_owned(), crate::pairing::tag_of(occurrence.kind)));
-        event.metadata = self.metadata(draft, occurrence, corrects).into();
-        if let Some(of) = corrects {
-            // The same correction has the same id.
-            event.id = Some(Uuid::new_v5(&of, &draft.data));
-            if let Some(corrected) = self.kinds.and_then(|kinds| kinds.corrected.as_ref()) {
+        let kind = draft.occurrence.as_ref().map(|occurrence| occurrence.kind);
+        if let Some(kind) = kind.or(correction.map(|correction| correction.of)) {
+            event.tags.push((TAG.to_owned(), tag_of(kind)));
+        }
+        event.metadata = self.metadata(draft, correction).into();
+        if let Some(Correction { of, id }) = correction {
+            event.id = Some(id);
+            if let Some(corrected) = &self.changes.corrected {
                 event.event_type.clone_from(corrected);
             }
             event.causation = Some(of.to_string());
@@ -445,20 +495,41 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         event
     }
 
-    /// Writes where a record came from, as JSON.
-    fn metadata(&self, draft: &Draft, occurrence: &Occurrence, corrects: Option<Uuid>) -> Vec<u8> {
+    /// Writes where a record came from, and which version of the mapping made its event, as JSON. A record with
+    /// a key of its own, of the first version, has no metadata.
+    fn metadata(&self, draft: &Draft, correction: Option<Correction>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(occurrence) = &draft.occurrence {
+            self.write_occurrence(draft, occurrence, &mut out);
+        }
+        // Writing to a Vec cannot fail.
+        if self.changes.version != FIRST_VERSION {
+            _ = write!(out, ",\"mapping_version\":{}", self.changes.version);
+        }
+        if let Some(Correction { of, .. }) = correction {
+            _ = write!(out, ",\"corrects\":\"{of}\"");
+        }
+        if let Some(comma) = out.first_mut() {
+            *comma = b'{';
+            out.push(b'}');
+        }
+        out
+    }
+
+    /// Writes where a record came from, each name after a comma.
+    fn write_occurrence(&self, draft: &Draft, occurrence: &Occurrence, out: &mut Vec<u8>) {
         let Occurrence { ordinal, index, origin, metadata, .. } = occurrence;
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(b"{\"file\":");
-        json::string(self.file, &mut out);
+        out.reserve(256);
+        out.extend_from_slice(b",\"file\":");
+        json::string(self.file, out);
         // Writing to a Vec cannot fail.
         let line = draft.line;
         _ = write!(out, ",\"line\":{line},\"index\":{index},\"number\":{ordinal}");
         for (name, value) in metadata {
             out.push(b',');
-            json::string(name, &mut out);
+            json::string(name, out);
             out.push(b':');
-            json::string(value, &mut out);
+            json::string(value, out);
         }
         let mut written = self.origin.borrow_mut();
         if !Arc::ptr_eq(&written.0, origin) {
@@ -474,14 +545,9 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         }
         for (at, warning) in draft.warnings.iter().enumerate() {
             out.extend_from_slice(if at == 0 { b",\"warnings\":[" } else { b"," });
-            json::string(warning.doubt.code(), &mut out);
+            json::string(warning.doubt.code(), out);
         }
         out.extend_from_slice(if draft.warnings.is_empty() { b"" } else { b"]" });
-        if let Some(of) = corrects {
-            _ = write!(out, ",\"corrects\":\"{of}\"");
-        }
-        out.push(b'}');
-        out
     }
 }
 
@@ -499,14 +565,6 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 /// Returns the content of a record: two records with the same id and content are repeats.
 fn content(draft: &Draft) -> (&str, i64, &[(String, String)], &[u8]) {
     (&draft.event_type, draft.event_time_micros, &draft.tags, &draft.data)
-}
-
-/// Returns the start of a payload, for messages.
-pub(crate) fn shown(data: &[u8]) -> String {
-    const SHOWN: usize = 300;
-    let text = String::from_utf8_lossy(data);
-    let short: String = text.chars().take(SHOWN).collect();
-    if short.len() < text.len() { short + "..." } else { short }
 }
 
 fn reject(draft: Draft, reason: Reason, message: String) -> Reject {

@@ -4,6 +4,7 @@ use super::error::MappingError;
 use super::field::{compile_equals, compile_field};
 use super::file::{self, FormatName};
 use super::paths::{BalancePaths, Shape, compile_paths};
+use crate::changes::{Changes, OnChange};
 use crate::plan::csv::CsvPlan;
 use crate::plan::ndjson::NdjsonPlan;
 use crate::plan::template::{Names, Template, resolve};
@@ -56,6 +57,7 @@ pub(super) fn compile(mut file: file::File) -> Result<Plan> {
         event_type: event_type(&file.event, &names)?,
         time: time(&file.event.time.0, &fields, &names)?,
         identity: identity(&file, &names)?,
+        changes: changes(&file)?,
         statement: statement(file.statement.as_ref(), &names)?,
         correlation: correlation(&file.event, &names)?,
         tags: tags(&file.tags, &names)?,
@@ -386,17 +388,12 @@ fn time(wanted: &[String], fields: &[Field], names: &Names) -> Result<Vec<usize>
 }
 
 fn identity(file: &file::File, names: &Names) -> Result<Identity> {
-    let file::Id { keys: unique, kinds, corrected } = &file.id;
+    let file::Id { keys: unique, kinds, .. } = &file.id;
     match (unique.is_empty(), kinds.is_empty()) {
-        (false, true) if corrected.is_none() => Ok(Identity::Keys(keys("id.keys", unique, names)?)),
+        (false, true) => Ok(Identity::Keys(keys("id.keys", unique, names)?)),
         (true, false) => {
-            let rules =
-                Kinds { by_statement: file.statement.is_some(), corrected: corrected.clone() };
+            let rules = Kinds { by_statement: file.statement.is_some() };
             Ok(Identity::Kinds(keys("id.kinds", kinds, names)?, rules))
-        }
-        (false, true) => {
-            let problem = "needs kinds: a key of its own has no corrections";
-            Err(MappingError::at("id.corrected", problem))
         }
         _ => {
             let problem = "needs either keys (each belongs to one record) or kinds (several records \
@@ -404,6 +401,28 @@ fn identity(file: &file::File, names: &Names) -> Result<Identity> {
             Err(MappingError::at("id", problem))
         }
     }
+}
+
+/// Compiles the rules for records that the store has with other content.
+fn changes(file: &file::File) -> Result<Changes> {
+    if file.version == 0 {
+        return Err(MappingError::at("version", "must be at least 1"));
+    }
+    let corrected = file.id.corrected.clone();
+    let (has_kinds, older) = (!file.id.kinds.is_empty(), file.changed.records);
+    let older = older.unwrap_or(OnChange::Refuse);
+    if older == OnChange::Correct && corrected.is_none() {
+        let problem = "\"correct\" needs id.corrected, the event type of a correction";
+        return Err(MappingError::at("changed.records", problem));
+    }
+    if !has_kinds && corrected.is_some() && older != OnChange::Correct {
+        let problem = "needs kinds, or changed.records = \"correct\": a key of its own has no \
+                       corrections under one version of the mapping";
+        return Err(MappingError::at("id.corrected", problem));
+    }
+    let has_corrections = has_kinds && corrected.is_some();
+    let same = if has_corrections { OnChange::Correct } else { OnChange::Refuse };
+    Ok(Changes { version: file.version, same, older, corrected })
 }
 
 fn statement(file: Option<&file::Statement>, names: &Names) -> Result<StatementFields> {
@@ -456,12 +475,14 @@ fn metadata(file: &file::File, names: &Names) -> Result<Vec<(String, usize)>> {
         return Err(MappingError::at("metadata", problem));
     }
     /// What the metadata of each event has.
-    const OWN: [&str; 7] = ["file", "line", "index", "number", "statement", "warnings", "corrects"];
+    const OWN: [&str; 8] =
+        ["file", "line", "index", "number", "statement", "warnings", "mapping_version", "corrects"];
     if let Some(own) = file.metadata.iter().find(|name| OWN.contains(&name.as_str())) {
         let problem = format!("'{own}' is in the metadata of each event already; rename the field");
         return Err(MappingError::at("metadata", problem));
     }
-    if !file.id.kinds.is_empty() && file.tags.contains_key(crate::pairing::TAG) {
+    let has_tag = !file.id.kinds.is_empty() || file.id.corrected.is_some();
+    if has_tag && file.tags.contains_key(crate::stored::TAG) {
         let problem = "this tag is made by the store's reader itself; give yours another name";
         return Err(MappingError::at("tags.record", problem));
     }

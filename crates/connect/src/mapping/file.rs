@@ -7,10 +7,14 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::changes::{FIRST_VERSION, OnChange};
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) name: String,
+    #[serde(default = "first_version")]
+    pub(super) version: u32,
     pub(super) format: FormatName,
     #[serde(default = "utc")]
     pub(super) zone: String,
@@ -25,6 +29,8 @@ pub(super) struct File {
     pub(super) event: Event,
     pub(super) id: Id,
     #[serde(default)]
+    pub(super) changed: Changed,
+    #[serde(default)]
     pub(super) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) field: BTreeMap<String, Field>,
@@ -33,6 +39,10 @@ pub(super) struct File {
     pub(super) ndjson: Option<Ndjson>,
     pub(super) balance: Option<Balance>,
     pub(super) statement: Option<Statement>,
+}
+
+fn first_version() -> u32 {
+    FIRST_VERSION
 }
 
 fn utc() -> String {
@@ -83,6 +93,12 @@ pub(super) struct Id {
     #[serde(default)]
     pub(super) kinds: Vec<Vec<String>>,
     pub(super) corrected: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Changed {
+    pub(super) records: Option<OnChange>,
 }
 
 #[derive(Deserialize)]

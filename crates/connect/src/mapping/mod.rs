@@ -32,6 +32,7 @@ mod paths;
 pub use error::MappingError;
 
 use crate::plan::{Format, Kind, Plan};
+use sha2::{Digest, Sha256};
 use std::io::BufRead;
 
 /// The built-in mappings by name.
@@ -61,6 +62,8 @@ const fn names() -> [&'static str; BUILTIN.len()] {
 #[derive(Debug)]
 pub struct Mapping {
     name: String,
+    /// The SHA-256 of its text.
+    sha256: [u8; 32],
     plan: Plan,
 }
 
@@ -70,7 +73,8 @@ impl Mapping {
         let file: file::File =
             toml::from_str(toml).map_err(|error| MappingError::Syntax(Box::new(error)))?;
         let name = file.name.clone();
-        Ok(Mapping { name, plan: compile::compile(file)? })
+        let sha256 = Sha256::digest(toml.as_bytes()).into();
+        Ok(Mapping { name, sha256, plan: compile::compile(file)? })
     }
 
     /// Returns the built-in mapping called `name`, one of [`Mapping::builtin_names`].
@@ -92,6 +96,16 @@ impl Mapping {
     /// Returns the mapping's name, which is part of every id made with it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the mapping's version, which is part of no id.
+    pub fn version(&self) -> u32 {
+        self.plan.changes.version
+    }
+
+    /// Returns the SHA-256 of the mapping's text.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 
     /// Returns the mapping with another zone for local times, such as `Europe/Berlin`.

@@ -11,6 +11,7 @@ pub(crate) mod xml;
 
 pub(crate) use field::{Decimal, Equals, Field, Kind, Pattern, Source};
 
+use crate::changes::Changes;
 use crate::record::Values;
 use csv::CsvPlan;
 use encoding_rs::Encoding;
@@ -40,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) event_type: EventType,
     pub(crate) time: Vec<usize>,
     pub(crate) identity: Identity,
+    pub(crate) changes: Changes,
     pub(crate) statement: StatementFields,
     /// What links the records of one matter: the first template whose fields are all present.
     pub(crate) correlation: Vec<Template>,
@@ -81,8 +83,6 @@ pub(crate) enum Identity {
 pub(crate) struct Kinds {
     /// Whether only statements that overlap have records in common; else all files have.
     pub(crate) by_statement: bool,
-    /// The event type of a correction: the same record with other content.
-    pub(crate) corrected: Option<String>,
 }
 
 /// The fields in which a statement says what it is.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod camt;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod drafting;
