@@ -42,6 +42,80 @@ fn numbers(data: &Path) -> Vec<String> {
     lines.lines().map(number).collect()
 }
 
+/// The objects that a command prints into a pipe, one a line.
+fn json_lines(printed: &str) -> Vec<Value> {
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// New, repeated and refused records of an ingest, by its last line.
+fn sum(printed: &str) -> [u64; 3] {
+    let lines = json_lines(printed);
+    let last = lines.last().unwrap();
+    assert!(last["file"].is_null(), "{last}");
+    ["ingested", "repeated", "rejected"].map(|name| last[name].as_u64().unwrap())
+}
+
+/// As `read` and the others: sentences for people, an object a line for programs.
+#[test]
+fn an_ingest_prints_json_into_a_pipe_and_sentences_if_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, map) = (dir.path().join("data"), mapping(dir.path()));
+    let file = dir.path().join("a.csv").to_str().unwrap().to_owned();
+    fs::write(&file, rows(&[1, 2])).unwrap();
+    let args = ["ingest", &file, "--map", &map];
+    let piped = stdout(&data, &args);
+    let expected = serde_json::json!({
+        "file": file, "complete": true, "skipped": 0, "ingested": 2, "repeated": 0, "kept": 0,
+        "rejected": 0, "corrected": 0, "warnings": 0, "balances_held": 0, "balances_mismatched": 0,
+        "balances_unchecked": 0,
+    });
+    assert_eq!((&json_lines(&piped)[0], sum(&piped)), (&expected, [2, 0, 0]));
+    let named = stdout(&data, &[&args[..], &["-o", "json"]].concat());
+    assert_eq!((json_lines(&named).len(), sum(&named)), (2, [0, 2, 0]));
+    let quiet = stdout(&data, &[&args[..], &["-q"]].concat());
+    assert_eq!((json_lines(&quiet).len(), sum(&quiet)), (1, [0, 2, 0]));
+    let words = stdout(&data, &[&args[..], &["-o", "table"]].concat());
+    let line = format!("{file}: 0 ingested, 2 repeated, 0 rejected\n");
+    assert_eq!(words, line + "ingested=0 repeated=2 rejected=0\n");
+    let help = stdout(&data, &["help", "ingest"]);
+    assert!(help.contains("sentences on a terminal and JSON in a\npipe"), "{help}");
+}
+
+#[test]
+fn a_mapping_that_changed_under_its_version_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, map) = (dir.path().join("data"), mapping(dir.path()));
+    let file = dir.path().join("a.csv").to_str().unwrap().to_owned();
+    fs::write(&file, rows(&[1])).unwrap();
+    let args = ["ingest", &file, "--map", &map];
+    let warning = || {
+        let output = run(&data, &args);
+        let warnings = String::from_utf8(output.stderr).unwrap();
+        warnings.lines().filter(|line| line.starts_with("warning: ")).collect::<String>()
+    };
+    assert_eq!([warning(), warning()], ["", ""]);
+    fs::write(&map, format!("{ROWS}# other")).unwrap();
+    let words = warning();
+    assert!(words.contains("the text of mapping rows has changed since"), "{words}");
+    assert!(words.contains("give it version = 2"), "{words}");
+    assert_eq!(warning(), "");
+    let second = ROWS.replace("name = ", "version = 2\nchanged.records = \"keep\"\nname = ");
+    fs::write(&map, second.replace("\"amount\"]", "\"amount\", \"day\"]")).unwrap();
+    assert_eq!(warning(), "");
+    let printed = stdout(&data, &args);
+    assert_eq!(json_lines(&printed).last().unwrap()["kept"], 1);
+    let words = stdout(&data, &[&args[..], &["-o", "table"]].concat());
+    assert!(words.contains("1 of the repeated stay as an older version of the mapping"), "{words}");
+    assert!(words.ends_with("ingested=0 repeated=1 rejected=0 kept=1\n"), "{words}");
+    let ledger = json_lines(&stdout(&data, &["ingest", "log"]));
+    let versions: Vec<_> = ledger.iter().map(|entry| entry["mapping_version"].as_u64()).collect();
+    assert_eq!(versions, [1, 1, 1, 1, 2, 2, 2].map(Some));
+    assert_ne!(ledger[0]["mapping_sha256"], ledger[2]["mapping_sha256"]);
+    let table = command(&data, &["ingest", "log", "-o", "table"]).env("COLUMNS", "300").output();
+    let table = String::from_utf8(table.unwrap().stdout).unwrap();
+    assert!(table.contains("rows (version 2)"), "{table}");
+}
+
 fn gzip(text: &str) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(text.as_bytes()).unwrap();
@@ -86,10 +160,13 @@ fn folders_patterns_and_archives_are_read_in_order() {
     ];
     let printed = stdout(&data, &args);
     assert_eq!(numbers(&data), ["1", "2", "3", "4", "5", "6"]);
-    assert!(printed.contains("more.zip!x/x.csv.gz: 1 ingested"), "{printed}");
+    let lines = json_lines(&printed);
+    let names: Vec<_> = lines.iter().filter_map(|line| line["file"].as_str()).collect();
+    assert_eq!((names.len(), lines.len()), (6, 7), "a line for each input, and the sum");
+    assert!(names[4].ends_with("more.zip!x/x.csv.gz") && lines[4]["ingested"] == 1, "{printed}");
     let member = format!("{}!y.csv", archive.display());
     let printed = stdout(&data, &["ingest", &member, "--map", &mapping(dir.path())]);
-    assert!(printed.ends_with("ingested=0 repeated=1 rejected=0\n"), "{printed}");
+    assert_eq!(sum(&printed), [0, 1, 0], "{printed}");
 }
 
 #[test]
@@ -98,10 +175,7 @@ fn standard_input_is_read_and_may_be_compressed() {
     let data = dir.path().join("data");
     let map = mapping(dir.path());
     let printed = stdout_of_input(&data, &["ingest", "-", "--map", &map], &rows(&[1, 2]));
-    assert_eq!(
-        printed,
-        "-: 2 ingested, 0 repeated, 0 rejected\ningested=2 repeated=0 rejected=0\n"
-    );
+    assert_eq!((sum(&printed), &json_lines(&printed)[0]["file"]), ([2, 0, 0], &"-".into()));
     let mut child = command(&data, &["ingest", "-", "--map", &map])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -109,7 +183,7 @@ fn standard_input_is_read_and_may_be_compressed() {
         .unwrap();
     child.stdin.take().unwrap().write_all(&gzip(&rows(&[2, 3]))).unwrap();
     let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    assert!(printed.ends_with("ingested=1 repeated=1 rejected=0\n"), "{printed}");
+    assert_eq!(sum(&printed), [1, 1, 0], "{printed}");
 }
 
 #[test]
@@ -130,7 +204,7 @@ fn an_unreadable_input_does_not_end_the_run() {
     let (printed, errors) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(printed.ends_with("ingested=1 repeated=0 rejected=0\n"), "{printed}");
+    assert_eq!(sum(&printed), [1, 0, 0], "{printed}");
     for words in [
         "gone.csv: No such file",
         "cut.gz: ",
@@ -244,7 +318,7 @@ fn rejected_records_are_read_again() {
     let output = run(&data, &again);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.ends_with("ingested=2 repeated=0 rejected=1\n"), "{printed}");
+    assert_eq!(sum(&printed), [2, 0, 1], "{printed}");
     assert_eq!(numbers(&data), ["1", "2", "4"]);
     let left: Value = serde_json::from_str(&fs::read_to_string(&left).unwrap()).unwrap();
     assert_eq!((&left["line"], &left["record"]), (&2.into(), &"3,2026-01-31,y".into()));

@@ -24,8 +24,6 @@ static CHOSEN: OnceLock<Chosen> = OnceLock::new();
 #[derive(Debug, Clone, Copy)]
 struct Chosen {
     format: Format,
-    /// The format that the command line names.
-    named: Option<Format>,
     quiet: bool,
 }
 
@@ -38,7 +36,7 @@ pub(crate) fn init(shown: &Shown) {
     };
     choice.write_global();
     let format = shown.output.unwrap_or_else(usual_format);
-    _ = CHOSEN.set(Chosen { format, named: shown.output, quiet: shown.quiet });
+    _ = CHOSEN.set(Chosen { format, quiet: shown.quiet });
 }
 
 fn usual_format() -> Format {
@@ -46,7 +44,7 @@ fn usual_format() -> Format {
 }
 
 fn chosen() -> Chosen {
-    *CHOSEN.get_or_init(|| Chosen { format: usual_format(), named: None, quiet: false })
+    *CHOSEN.get_or_init(|| Chosen { format: usual_format(), quiet: false })
 }
 
 /// Returns the format of the output.
@@ -57,11 +55,6 @@ pub(crate) fn format() -> Format {
 /// Whether standard output is for people: tables and sentences.
 pub(crate) fn for_people() -> bool {
     format() == Format::Table
-}
-
-/// Whether the command line asks for JSON: some commands have sentences of their own for pipes.
-pub(crate) fn is_json_named() -> bool {
-    chosen().named == Some(Format::Json)
 }
 
 /// Whether only results and errors are printed.

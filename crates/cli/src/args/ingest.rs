@@ -11,13 +11,16 @@ Examples:
   leftfold ingest statements/*.xml --map camt.053 --rejects rejects.ndjson
   leftfold ingest in/ more.zip 'night/*.csv.gz' --map orders.toml
   zcat orders.gz | leftfold ingest - --map orders.toml --dry-run
-  leftfold ingest log                               which files came in, and what became of their records
+  leftfold ingest log                     which files came in, and what became of their records
 
-gzip, zstd and zip are recognised by their first bytes. Folders and patterns are read in the order of their
-paths, and folders with all folders in them.
+gzip, zstd and zip are recognised by their first bytes. Folders and patterns are read in the order
+of their paths, and folders with all folders in them.
 Ingesting a file again, or after a crash in the middle, adds nothing twice.
-Exit codes: 0 all records taken, 3 some were rejected, 1 stopped by an error, or an input could not be
-read: then the others were ingested, and the error names it.";
+
+Prints a line for each input, and the sum in the last line: sentences on a terminal and JSON in a
+pipe, or what -o says (table or json); with -q the sum alone.
+Exit codes: 0 all records taken, 3 some were rejected, 1 stopped by an error, or an input could not
+be read: then the others were ingested, and the error names it.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
@@ -65,7 +68,8 @@ pub(crate) struct Ingest {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IngestAction {
-    /// List the files that were ingested: when, what became of their records, and their SHA-256.
+    /// List the files that were ingested: when, with which version of which mapping, what became of their
+    /// records, and their SHA-256.
     Log {
         /// Only those that were ingested with the mapping of this name.
         mapping: Option<String>,

@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ingest::{ingest_all, summary};
+use super::ingest::{ingest_all, report_in_words, summary};
 use super::read::pages;
 use crate::args;
 use crate::inputs::Inputs;
@@ -70,7 +70,8 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     let mut rejects = Rejects::to(Some(&rejects), Existing::Refuse, u64::MAX)?;
     let started = Instant::now();
     let mut ingest = |files: &[PathBuf]| -> anyhow::Result<Tally> {
-        Ok(ingest_all(&store, &mapping, Inputs::find(files), &mut rejects)?.tally)
+        let inputs = Inputs::find(files);
+        Ok(ingest_all(&store, &mapping, inputs, &mut rejects, report_in_words)?.tally)
     };
     let first = ingest(&night.files)?;
     let again = ingest(&all[night.files.len()..])?;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::mapping::try_out;
 use crate::args::{self, Location};
 use crate::inputs::{Inputs, Unreadable, for_each};
-use crate::output::{hint, is_json_named, is_quiet, progress, thousands};
+use crate::output::{for_people, hint, is_quiet, progress, thousands};
 use crate::rejected;
 use crate::rejects::{Existing, Rejects};
 use crate::store::Store;
@@ -45,20 +45,21 @@ pub(crate) fn run(location: &Location, args: &args::Ingest) -> anyhow::Result<Ex
     let store = Store::open(location)?;
     let totals = match args.from_rejects {
         true => ingest_again(&store, args, &mut rejects)?,
-        false => ingest_all(&store, &mapping, inputs, &mut rejects)?,
+        false => ingest_all(&store, &mapping, inputs, &mut rejects, report)?,
     };
-    match is_json_named() {
-        true => say!("{}", to_json(totals.tally)),
-        false => say!("{}", summary(totals.tally)),
+    match for_people() {
+        true => say!("{}", summary(totals.tally)),
+        false => say!("{}", to_json(totals.tally)),
     }
     totals.outcome()
 }
 
-/// The line that ends every ingest, for programs.
+/// Returns the line that ends every ingest, for people; programs get [`to_json`].
 pub(crate) fn summary(sum: Tally) -> String {
     let mut line =
         format!("ingested={} repeated={} rejected={}", sum.ingested, sum.repeated, sum.rejected);
-    for (name, count) in [("corrected", sum.corrected), ("warnings", sum.warnings)] {
+    let rare = [("kept", sum.kept), ("corrected", sum.corrected), ("warnings", sum.warnings)];
+    for (name, count) in rare {
         if count > 0 {
             line += &format!(" {name}={count}");
         }
@@ -67,10 +68,11 @@ pub(crate) fn summary(sum: Tally) -> String {
 }
 
 fn to_json(tally: Tally) -> Value {
-    let Tally { ingested, repeated, rejected, corrected, warnings, .. } = tally;
+    let Tally { ingested, repeated, kept, rejected, corrected, warnings, .. } = tally;
     json!({
         "ingested": ingested,
         "repeated": repeated,
+        "kept": kept,
         "rejected": rejected,
         "corrected": corrected,
         "warnings": warnings,
@@ -124,13 +126,15 @@ pub(super) fn unreadable_error(unreadable: &[Unreadable]) -> anyhow::Error {
     )
 }
 
-/// Ingests inputs one after the other and prints a line for each.
+/// Ingests inputs one after the other and reports what became of each.
 pub(crate) fn ingest_all(
     store: &impl EventStore,
     mapping: &Mapping,
     inputs: Inputs,
     rejects: &mut Rejects,
+    report: fn(&str, &IngestSummary),
 ) -> anyhow::Result<Totals> {
+    warn_of_other_text(store, mapping);
     let mut totals = Totals::default();
     let bar = bar(inputs.bytes)?;
     let allow_empty = rejects.allow_empty;
@@ -148,7 +152,9 @@ pub(crate) fn ingest_all(
                 }
                 add(&mut totals.tally, done.tally);
                 totals.incomplete |= !done.read.complete;
-                bar.suspend(|| report(name, &done));
+                if !is_quiet() {
+                    bar.suspend(|| report(name, &done));
+                }
                 Ok(Ok(()))
             }
             Err(IngestError::Rejects(_)) if rejects.is_over() => bail!(
@@ -165,6 +171,21 @@ pub(crate) fn ingest_all(
     rejects.finish()?;
     totals.unreadable = unreadable?;
     Ok(totals)
+}
+
+/// Warns if the mapping's text is another one than at its last ingest, though its version is the same.
+fn warn_of_other_text(store: &impl EventStore, mapping: &Mapping) {
+    // A caller who may not read the ledger ingests all the same.
+    let Ok(Some(last)) = pollster::block_on(LedgerEntry::of_other_text(store, mapping)) else {
+        return;
+    };
+    let (name, version, file) = (mapping.name(), mapping.version(), last.file);
+    hint(format!(
+        "warning: the text of mapping {name} has changed since {file} was ingested, and its version is \
+         {version} as before. If records that are in the store become other events, give it version = {}, and \
+         say in [changed] what happens to them.",
+        version.saturating_add(1)
+    ));
 }
 
 /// Ingests the records of rejects files.
@@ -193,7 +214,9 @@ fn ingest_again(
             let done = done.with_context(|| name.clone())?;
             add(&mut totals.tally, done.tally);
             totals.incomplete |= !done.read.complete;
-            bar.suspend(|| report(&format!("{name} ({})", run.source), &done));
+            if !is_quiet() {
+                bar.suspend(|| report(&format!("{name} ({})", run.source), &done));
+            }
         }
     }
     bar.finish_and_clear();
@@ -222,6 +245,7 @@ fn for_records_of(source: &str, mapping: Mapping, bar: &ProgressBar) -> anyhow::
 fn add(sum: &mut Tally, tally: Tally) {
     sum.ingested += tally.ingested;
     sum.repeated += tally.repeated;
+    sum.kept += tally.kept;
     sum.rejected += tally.rejected;
     sum.corrected += tally.corrected;
     sum.warnings += tally.warnings;
@@ -229,17 +253,27 @@ fn add(sum: &mut Tally, tally: Tally) {
 
 /// Prints what became of one input.
 fn report(name: &str, done: &IngestSummary) {
+    match for_people() {
+        true => report_in_words(name, done),
+        false => report_as_json(name, done),
+    }
+}
+
+fn report_as_json(name: &str, done: &IngestSummary) {
+    let mut line = to_json(done.tally);
+    let [held, mismatched, unchecked] = done.balances();
+    line["file"] = name.into();
+    line["complete"] = done.read.complete.into();
+    line["skipped"] = done.read.skipped.into();
+    line["balances_held"] = held.into();
+    line["balances_mismatched"] = mismatched.into();
+    line["balances_unchecked"] = unchecked.into();
+    say!("{line}");
+}
+
+/// Prints what became of one input in sentences.
+pub(crate) fn report_in_words(name: &str, done: &IngestSummary) {
     let IngestSummary { tally, read, .. } = done;
-    if is_quiet() {
-        return;
-    }
-    if is_json_named() {
-        let mut line = to_json(*tally);
-        line["file"] = name.into();
-        line["complete"] = read.complete.into();
-        say!("{line}");
-        return;
-    }
     let [ingested, repeated, rejected] =
         [tally.ingested, tally.repeated, tally.rejected].map(thousands);
     let skipped = match read.skipped {
@@ -247,6 +281,10 @@ fn report(name: &str, done: &IngestSummary) {
         skipped => format!(", {} skipped", thousands(skipped)),
     };
     say!("{name}: {ingested} ingested, {repeated} repeated, {rejected} rejected{skipped}");
+    if tally.kept > 0 {
+        let kept = thousands(tally.kept);
+        say!("  {kept} of the repeated stay as an older version of the mapping made them");
+    }
     if read.balances_held + read.balances_mismatched + read.balances_unchecked > 0 {
         let [held, wrong, unchecked] = done.balances().map(thousands);
         say!("  statement balances: {held} hold, {wrong} do not, {unchecked} could not be checked");

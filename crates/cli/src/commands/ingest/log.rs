@@ -42,17 +42,13 @@ pub(super) fn run(location: &Location, mapping: Option<&str>) -> anyhow::Result<
                 if entry.complete { entry.file.clone() } else { entry.file.clone() + " (cut)" };
             let [ingested, repeated, rejected, warnings] =
                 [entry.ingested, entry.repeated, entry.rejected, entry.warnings].map(thousands);
+            let mapping = match entry.mapping_version {
+                1 => entry.mapping,
+                version => format!("{} (version {version})", entry.mapping),
+            };
             let sha256: String = entry.sha256.chars().take(DIGITS).collect();
             rows.add_row([
-                ended,
-                file,
-                entry.mapping,
-                ingested,
-                repeated,
-                rejected,
-                warnings,
-                balances,
-                sha256,
+                ended, file, mapping, ingested, repeated, rejected, warnings, balances, sha256,
             ]);
         }
         if !page.more {
