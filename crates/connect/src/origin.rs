@@ -57,7 +57,9 @@ impl Origin {
     /// `docs-identity.md` gives the reasons.
     pub fn relation(&self, other: &Origin) -> Relation {
         if self == other {
-            return Relation::Overlapping;
+            // Without a message or a page, another file may say the same of itself.
+            let is_named = self.message.is_some() || self.page.is_some();
+            return if is_named { Relation::Overlapping } else { Relation::Unknown };
         }
         let pages_differ = self.page.is_some() && other.page.is_some() && self.page != other.page;
         let is_one_number = self.statement == other.statement && self.sequence == other.sequence;
@@ -151,11 +153,15 @@ mod tests {
         let period = |id: &str, from, to| Origin { from: Some(from), to: Some(to), ..origin(id) };
         let number = |id: &str, n: &str| Origin { sequence: Some(n.into()), ..origin(id) };
         let page = |n: &str| Origin { page: Some(n.into()), ..origin("s") };
+        let no_message = |id: &str| Origin { message: None, ..origin(id) };
+        check(&no_message("a"), &no_message("a"), Unknown);
         let resent = Origin { message: Some("again".into()), ..balances("a", "1", "2") };
         use Relation::{Disjoint, Overlapping, Unknown};
         for (one, two, expected) in [
             (origin("a"), origin("a"), Overlapping),
             (origin("a"), origin("b"), Unknown),
+            (Origin::default(), Origin::default(), Unknown),
+            (page("1"), page("1"), Overlapping),
             (balances("a", "1", "2"), balances("b", "2", "3"), Disjoint),
             (balances("a", "1", "2"), balances("b", "1", "3"), Unknown),
             (balances("a", "1", "2"), balances("b", "0", "2"), Unknown),

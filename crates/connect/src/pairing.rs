@@ -43,6 +43,8 @@ pub(crate) struct Group {
     origin: Arc<Origin>,
     /// The records that wait for its end.
     pub(crate) waiting: Vec<Draft>,
+    /// Whether a record of it was new.
+    pub(crate) has_new: bool,
 }
 
 /// Returns the stream and the kind of a draft.
@@ -144,6 +146,10 @@ impl Group {
                 of_origin.push((*index, record.index, *kind));
             }
         }
+        let known = self.accept_known(waiting, stored);
+        if known.is_some() {
+            pairs.remove(&self.origin);
+        }
         let line = waiting.first().map_or(0, |draft| draft.line);
         let decide = |(origin, pairs): (Arc<Origin>, Vec<(u64, u64, Uuid)>)| {
             if self.origin.is_same_statement(&origin)
@@ -163,7 +169,45 @@ impl Group {
                 (origin, Some(Warning { line, doubt: Doubt::AssumedOverlap, message }))
             })
         };
-        pairs.into_iter().filter_map(decide).collect()
+        pairs.into_iter().filter_map(decide).chain(known).collect()
+    }
+
+    /// Returns the statement in the store that says the same of itself, without a message, if each record that
+    /// both have stands at the same place: it is the same one, from a file that was read before, or a part of it.
+    /// If this one has new records, that is not certain, and a warning says so.
+    pub(crate) fn accept_known(
+        &self,
+        waiting: &[Draft],
+        stored: &StoredRecords,
+    ) -> Option<(Arc<Origin>, Option<Warning>)> {
+        let of_same = stored.iter().flat_map(|((stream, kind), records)| {
+            let of_same = records.iter().filter(|record| record.origin == self.origin);
+            of_same.map(move |record| ((stream.as_str(), *kind), record.index))
+        });
+        let mut counts = HashMap::<_, u64>::new();
+        let mut places = HashSet::new();
+        for (kind, index) in of_same {
+            *counts.entry(kind).or_default() += 1;
+            places.insert((kind, index));
+        }
+        // What is more than the store has of its kind is new.
+        let common = waiting.iter().filter_map(|draft| {
+            let Occurrence { number, index, .. } = draft.occurrence.as_ref()?;
+            let kind = place_of(draft)?;
+            counts.get(&kind).is_some_and(|count| number <= count).then_some((kind, *index))
+        });
+        let is_at_place: Vec<_> = common.map(|place| places.contains(&place)).collect();
+        if is_at_place.is_empty() || is_at_place.contains(&false) {
+            return None;
+        }
+        let warning = self.has_new.then(|| Warning {
+            line: waiting.first().map_or(0, |draft| draft.line),
+            doubt: Doubt::AssumedOverlap,
+            message: "An earlier statement says the same of itself, and the records of both stand at the same \
+                      places: they count as the same. This statement has others too."
+                .to_owned(),
+        });
+        Some((self.origin.clone(), warning))
     }
 }
 

@@ -239,8 +239,13 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
         match result {
             Ok(appended) => {
                 drafts.iter().for_each(|draft| self.warn_of(draft, appended.repeated));
+                let is_new = !appended.repeated;
                 self.count(appended, drafts.len());
-                self.end_groups(&ends).await
+                self.end_groups(&ends).await?;
+                // The statement in which the batch ends goes on.
+                self.group.has_new |=
+                    is_new && ends.last().is_none_or(|(at, _)| *at < drafts.len());
+                Ok(())
             }
             Err(AppendError::Failure(failure)) => Err(failure.into()),
             Err(_) => match self.kinds {
@@ -279,8 +284,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             self.group.enter(&origin);
             self.append_paired(kinds, of_group, None).await?;
             if self.group.is_full() {
-                let waiting = std::mem::take(&mut self.group.waiting);
-                self.append_paired(kinds, waiting, Some(&[])).await?;
+                self.decide_waiting(kinds, None).await?;
             }
         }
         self.end_groups(ends).await
@@ -303,7 +307,10 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
                     Decision::Repeated => self.tally.repeated += 1,
                     Decision::Kept => self.keep(),
                     Decision::Waits(draft) => self.group.waiting.push(draft),
-                    Decision::New(draft) => new.push((draft, None)),
+                    Decision::New(draft) => {
+                        self.group.has_new = true;
+                        new.push((draft, None));
+                    }
                     Decision::Correction(draft, of) => new.push((draft, Some(of))),
                     Decision::Refused(draft, message) => {
                         self.refuse(reject(draft, Reason::IdReused, message));
@@ -360,20 +367,32 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
 
     /// Decides the records that wait for the end of their statement.
     async fn end_group(&mut self, end: GroupEnd) -> Result<(), AppendError> {
-        let waiting = std::mem::take(&mut self.group.waiting);
-        if let (Some(kinds), false) = (self.kinds, waiting.is_empty()) {
-            let stored = lookup(self.store, &waiting, self.cursor.clone()).await?;
-            let accepted = self.group.accept(&waiting, &stored, end);
-            let (accepted, doubts): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
-            let doubts: Vec<_> = doubts.into_iter().flatten().collect();
-            self.tally.warnings += doubts.len() as u64;
-            self.news.warnings.extend(doubts);
-            self.append_paired(kinds, waiting, Some(&accepted)).await?;
+        if let (Some(kinds), false) = (self.kinds, self.group.waiting.is_empty()) {
+            self.decide_waiting(kinds, Some(end)).await?;
         }
         self.group = Group::default();
         let broken = std::mem::take(&mut self.has_refused) && end.balance_holds == Some(true);
         self.tally.balances_broken += u64::from(broken);
         Ok(())
+    }
+
+    /// Decides the records that wait, at the end of their statement or because too many do.
+    async fn decide_waiting(
+        &mut self,
+        kinds: &Kinds,
+        end: Option<GroupEnd>,
+    ) -> Result<(), AppendError> {
+        let waiting = std::mem::take(&mut self.group.waiting);
+        let stored = lookup(self.store, &waiting, self.cursor.clone()).await?;
+        let accepted = match end {
+            Some(end) => self.group.accept(&waiting, &stored, end),
+            None => self.group.accept_known(&waiting, &stored).into_iter().collect(),
+        };
+        let (accepted, doubts): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
+        let doubts: Vec<_> = doubts.into_iter().flatten().collect();
+        self.tally.warnings += doubts.len() as u64;
+        self.news.warnings.extend(doubts);
+        self.append_paired(kinds, waiting, Some(&accepted)).await
     }
 
     /// Appends one record, because the store refused its batch.

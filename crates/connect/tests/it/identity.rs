@@ -411,6 +411,89 @@ fn statements_with_equal_headers_in_one_file_are_told_apart() {
     check(&[(("twice", &text), (2, 0, 1))]);
 }
 
+/// A mapping of statements that name neither a message nor a page.
+const PLAIN: &str = r#"
+name = "plain"
+format = "xml"
+stream = "account-1"
+data = ["text"]
+event = { type = "Booked", time = "day" }
+id = { kinds = [["day", "text"]] }
+statement = { id = "statement" }
+[xml]
+record = "bank/list/entry"
+group = "bank/list"
+[field]
+statement = { path = "group:name" }
+text = { path = "text", required = true }
+day = { path = "day", type = "date", required = true }
+"#;
+
+fn plain(entries: &[&str]) -> String {
+    let entry = |text: &&str| format!("<entry><day>2026-03-01</day><text>{text}</text></entry>");
+    let entries: String = entries.iter().map(entry).collect();
+    format!("<bank><list><name>constant</name>{entries}</list></bank>")
+}
+
+/// Delivers lists of entries with equal headers, each under a name of its own; each time it has these new and
+/// repeated records and warnings. Then all of them are delivered again, and are repeats.
+fn check_plain(lists: &[(&[&str], Counts)]) {
+    let (store, mapping) = (store(), Mapping::parse(PLAIN).unwrap());
+    for (at, (entries, expected)) in lists.iter().enumerate() {
+        let (tally, heard) = deliver(&store, &mapping, &format!("{at}.xml"), &plain(entries));
+        let found = (tally.ingested, tally.repeated, tally.warnings);
+        assert_eq!(found, *expected, "{at}: {heard:?}");
+    }
+    for (at, (entries, _)) in lists.iter().enumerate() {
+        for name in [format!("{at}.xml"), "renamed.xml".to_owned()] {
+            let (tally, heard) = deliver(&store, &mapping, &name, &plain(entries));
+            let found = (tally.ingested, tally.repeated, tally.warnings);
+            assert_eq!(found, (0, entries.len() as u64, 0), "{name} again: {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_without_a_message_is_the_same_if_its_entries_stand_at_the_same_places() {
+    check_plain(&[(&["ticket"], (1, 0, 0)), (&["ticket"], (0, 1, 0))]);
+    check_plain(&[(&["ticket", "ticket"], (2, 0, 0)), (&["ticket", "ticket"], (0, 2, 0))]);
+    // It goes on, or is another one: nothing tells, and the run says so.
+    check_plain(&[(&["ticket"], (1, 0, 0)), (&["ticket", "lunch"], (1, 1, 1))]);
+    // The same header on another list.
+    check_plain(&[(&["ticket", "lunch"], (2, 0, 0)), (&["books", "ticket"], (2, 0, 1))]);
+    let three: [(&[&str], Counts); 3] = [
+        (&["ticket"], (1, 0, 0)),
+        (&["books", "ticket"], (2, 0, 1)),
+        (&["lunch", "coffee", "ticket"], (3, 0, 1)),
+    ];
+    check_plain(&three);
+}
+
+#[test]
+fn a_long_list_without_a_message_is_taken_once() {
+    // More than may wait, and as many of one kind in several batches.
+    let texts: Vec<_> = (0..12_000).map(|n| format!("entry {}", n.min(11_000))).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    let new = texts.len() as u64;
+    check_plain(&[(&texts, (new, 0, 0)), (&texts, (0, new, 0))]);
+    // Another one, of which only the first entry after a batch is known.
+    let last = |first: &str| {
+        let texts = (0..500).map(|n| format!("{first} {n}"));
+        texts.chain(["ticket".to_owned()]).collect::<Vec<_>>()
+    };
+    let [one, two] = [last("one"), last("two")];
+    let [one, two] = [&one, &two].map(|l| l.iter().map(String::as_str).collect::<Vec<_>>());
+    check_plain(&[(&one, (501, 0, 0)), (&two, (500, 1, 1))]);
+    // Interrupted, and read again from another place.
+    let (store, mapping) = (store(), Mapping::parse(PLAIN).unwrap());
+    for (count, name) in [(500, "a"), (700, "b"), (new, "c")] {
+        let same = vec!["ticket"; count as usize];
+        let (tally, _) = deliver(&store, &mapping, name, &plain(&same));
+        assert_eq!(tally.ingested + tally.repeated, count);
+        assert_eq!(events(&store).len() as u64, count);
+    }
+}
+
 #[test]
 fn a_header_or_a_detail_that_cannot_be_read_refuses_no_entry() {
     let header = format!("<Id>1</Id><FrToDt><FrDtTm>soon</FrDtTm></FrToDt>{ACCOUNT}");
