@@ -133,7 +133,7 @@ fn find_header<R: Read, E>(
         if !records.next()? {
             break;
         }
-        let Ok(names) = records.fields(records.ends.len()) else { continue };
+        let Ok(names) = records.fields(records.width) else { continue };
         let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
         match csv.bind(&plan.fields, &names) {
             Ok(_) => return Ok(names),
@@ -154,7 +154,7 @@ fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> 
                        mapping must give them as csv.columns.";
         return Err(malformed(message.to_owned()));
     }
-    let names = records.fields(records.ends.len());
+    let names = records.fields(records.width);
     let names =
         names.map_err(|problem| malformed(format!("In the header: {}", problem.message)))?;
     Ok(names.iter().map(|name| name.trim().to_owned()).collect())
@@ -163,9 +163,14 @@ fn header<R: Read, E>(records: &mut Records<R>) -> Result<Vec<String>, Halt<E>> 
 pub(crate) struct Records<R> {
     window: Window<R>,
     parser: Reader,
-    /// The concatenated fields of the record, and the end of each.
+    /// The concatenated fields of the record, and the end of each. Behind them is room that stays, because
+    /// clearing it for each record would take more time than all the rest.
     fields: Vec<u8>,
     ends: Vec<usize>,
+    /// The bytes of all fields of the record.
+    bytes: usize,
+    /// The number of columns of the record.
+    width: usize,
     too_many: bool,
     end: End,
 }
@@ -187,6 +192,8 @@ impl<R: Read> Records<R> {
             parser: ReaderBuilder::new().delimiter(plan.delimiter).quote(plan.quote).build(),
             fields: Vec::new(),
             ends: Vec::new(),
+            bytes: 0,
+            width: 0,
             too_many: false,
             end: End::LineBreak,
         }
@@ -252,8 +259,7 @@ impl<R: Read> Records<R> {
             count += columns;
             match result {
                 ReadRecordResult::Record => {
-                    self.fields.truncate(bytes);
-                    self.ends.truncate(count);
+                    (self.bytes, self.width) = (bytes, count);
                     return Ok(true);
                 }
                 ReadRecordResult::End => return Ok(false),
@@ -306,7 +312,7 @@ impl<R: Read> Records<R> {
 
     /// Returns the number of columns of the record.
     pub(crate) fn width(&self) -> usize {
-        self.ends.len()
+        self.width
     }
 
     /// Returns whether the file ends with the record and without a line break.
@@ -322,18 +328,24 @@ impl<R: Read> Records<R> {
                  short or a quote is not closed; complete the file and ingest it again."
                     .to_owned(),
             ),
-            End::File if !self.window.is_too_large() && self.ends.len() < columns => Some(format!(
+            End::File if !self.window.is_too_large() && self.width < columns => Some(format!(
                 "The file is cut short: its last record has {} of {columns} columns and no line \
                  break; complete the file and ingest it again.",
-                self.ends.len()
+                self.width
             )),
             End::File | End::LineBreak => None,
         }
     }
 
-    fn raw(&self) -> String {
-        let head = self.window.head();
-        head.trim_end_matches(['\r', '\n']).to_owned()
+    fn raw(&self) -> Cow<'_, str> {
+        let without_end = |text: &str| text.trim_end_matches(['\r', '\n']).len();
+        match self.window.head() {
+            Cow::Borrowed(head) => Cow::Borrowed(&head[..without_end(head)]),
+            Cow::Owned(mut head) => {
+                head.truncate(without_end(&head));
+                Cow::Owned(head)
+            }
+        }
     }
 
     /// Returns the record's fields, or the problem if it is malformed.
@@ -342,15 +354,16 @@ impl<R: Read> Records<R> {
         if self.window.is_too_large() {
             return Err(too_large(self.window.limit()));
         }
-        if self.too_many || self.ends.len() != columns {
-            let found = if self.too_many { MAX_COLUMNS } else { self.ends.len() };
+        if self.too_many || self.width != columns {
+            let found = if self.too_many { MAX_COLUMNS } else { self.width };
             let message = format!("The record has {found} columns where {columns} are expected.");
             return Err(malformed(message));
         }
-        let text = std::str::from_utf8(&self.fields)
+        let text = std::str::from_utf8(&self.fields[..self.bytes])
             .map_err(|error| malformed(format!("The record is not UTF-8: {error}.")))?;
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let spans = starts.zip(&self.ends);
+        let ends = &self.ends[..self.width];
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let spans = starts.zip(ends);
         Ok(spans.map(|(start, end)| text.get(start..*end).unwrap_or_default()).collect())
     }
 }

@@ -8,7 +8,7 @@
 //! the end of its statement waits until then.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
 use std::io::Write;
 use std::pin::{Pin, pin};
@@ -91,8 +91,8 @@ pub(crate) struct Pipeline<'s, S> {
     changes: &'s Changes,
     batch: Batch,
     bytes: usize,
-    /// The ids of the batch and their indexes in it.
-    ids: HashMap<Uuid, Vec<usize>>,
+    /// The ids of the batch.
+    ids: HashSet<Uuid>,
     /// The previous batch. Only one is pending, so that a stream's events keep the file's order.
     pending: Option<PendingBatch<'s>>,
     /// The statement whose records were paired last.
@@ -122,7 +122,7 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
             changes: &mapping.plan().changes,
             batch: Batch::default(),
             bytes: 0,
-            ids: HashMap::new(),
+            ids: HashSet::new(),
             pending: None,
             group: Group::default(),
             has_refused: false,
@@ -163,13 +163,13 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
     }
 
     async fn add_draft(&mut self, draft: Draft) -> Result<(), AppendError> {
-        let same_id = self.ids.get(&draft.id).into_iter().flatten();
-        let mut known = same_id.filter_map(|at| self.batch.drafts.get(*at));
-        let same = known.find(|known| known.stream == draft.stream);
-        if let Some(before) = same {
+        let is_same = |known: &&Draft| known.id == draft.id && known.stream == draft.stream;
+        let is_known = !self.ids.insert(draft.id);
+        if is_known && let Some(before) = self.batch.drafts.iter().find(is_same) {
             if draft.occurrence.is_some() {
                 // The same number of another statement: the store must know the first one before.
                 self.send().await?;
+                self.ids.insert(draft.id);
             } else if content(before) == content(&draft) {
                 self.tally.repeated += 1;
                 return Ok(());
@@ -185,7 +185,6 @@ impl<'s, S: EventStore> Pipeline<'s, S> {
                 return Ok(());
             }
         }
-        self.ids.entry(draft.id).or_default().push(self.batch.drafts.len());
         self.bytes += draft.data.len();
         self.batch.drafts.push(draft);
         if self.batch.drafts.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {
