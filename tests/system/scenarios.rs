@@ -56,7 +56,9 @@ fn of_two_processes_at_one_version_exactly_one_wins() {
 struct LastOrders;
 
 impl View for LastOrders {
-    const NAME: &'static str = "last-orders";
+    fn name(&self) -> &str {
+        "last-orders"
+    }
 
     fn query(&self) -> Query {
         "category:order and not type:Integration*".parse().unwrap()

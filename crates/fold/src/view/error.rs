@@ -38,9 +38,53 @@ pub enum ViewError {
         /// The deadline.
         deadline: Timestamp,
     },
-    /// An event can't be applied.
+    /// No run of the view brings the events that were asked for.
+    #[error("view {view} does not run any more: run it and retry")]
+    Stopped {
+        /// The view.
+        view: String,
+    },
+    /// A subscriber to changes does not get some of them.
+    #[error(
+        "changes of view {view} were dropped, because the subscriber was too slow or the rows were \
+         rebuilt: read the rows again, later changes follow"
+    )]
+    ChangesLost {
+        /// The view.
+        view: String,
+    },
+    /// An event can't be applied: what [`View::apply`](super::View::apply) and
+    /// [`Sink::commit`](super::Sink::commit) return. A run returns
+    /// [`StoppedBefore`](ViewError::StoppedBefore).
     #[error("{message}")]
     Event {
+        /// The error message.
+        message: String,
+    },
+    /// A run has stopped before an event that can't be applied. All events before it are committed.
+    #[error(
+        "view {view} stopped before event {event_type} at position {position} in stream {stream}, \
+         which can't be applied: {message}"
+    )]
+    StoppedBefore {
+        /// The view.
+        view: String,
+        /// The event's position.
+        position: u64,
+        /// Its stream.
+        stream: String,
+        /// Its type.
+        event_type: String,
+        /// Why it can't be applied.
+        message: String,
+    },
+    /// A typed row can't be read or written.
+    #[error("view {view}, row {key}: {message}")]
+    Row {
+        /// The view.
+        view: String,
+        /// The row's key, as JSON.
+        key: String,
         /// The error message.
         message: String,
     },
@@ -61,7 +105,8 @@ impl ViewError {
         ViewError::Event { message: message.into() }
     }
 
-    pub(crate) fn rows(error: impl std::fmt::Display) -> Self {
+    /// Returns the error for rows, or a database, that can't be read or written. The next run retries.
+    pub fn rows(error: impl std::fmt::Display) -> Self {
         ViewError::Rows { message: error.to_string() }
     }
 }
@@ -79,7 +124,10 @@ impl Coded for ViewError {
             ViewError::OtherLogic { .. } => "view_of_other_logic",
             ViewError::Overtaken { .. } => "view_overtaken",
             ViewError::Late { .. } => "view_late",
-            ViewError::Event { .. } => "view_event_unusable",
+            ViewError::Stopped { .. } => "view_stopped",
+            ViewError::ChangesLost { .. } => "view_changes_lost",
+            ViewError::Event { .. } | ViewError::StoppedBefore { .. } => "view_event_unusable",
+            ViewError::Row { .. } => "view_row_unusable",
             ViewError::Rows { .. } => "view_rows_failed",
             ViewError::Read(error) => error.code(),
         }
@@ -87,7 +135,10 @@ impl Coded for ViewError {
 
     fn can_retry(&self) -> bool {
         match self {
-            ViewError::Late { .. } => true,
+            ViewError::Late { .. }
+            | ViewError::Stopped { .. }
+            | ViewError::ChangesLost { .. }
+            | ViewError::Rows { .. } => true,
             ViewError::Read(error) => error.can_retry(),
             _ => false,
         }

@@ -72,6 +72,10 @@ impl RowStore for MemoryRows {
         Ok(true)
     }
 
+    fn waits_for_disk(&self) -> bool {
+        false
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         Ok(self.table.read().rows.get(key).cloned())
     }

@@ -1,13 +1,16 @@
 //! Views in Rust: a fold of any query into rows, in memory or in a file.
 //!
-//! A [`View`] names its events and what each of them changes. A [`ViewRunner`] keeps it up to date.
+//! A [`View`] names its events and what each of them changes; a [`RowView`] does it with typed keys and
+//! rows. A [`ViewRunner`] keeps it up to date, and tells subscribers what changes. A [`Sink`] takes the
+//! events into a database of the user's, exactly once.
+//!
 //! Rows and the cursor of the last event are committed in one transaction, with compare-and-set on
 //! the cursor: if two processes write the same rows, one of them stops. The position and id of the
 //! last event are stored beside the cursor. So a store that was restored and has continued
 //! differently is noticed, and the view is refused until it is rebuilt.
 //!
 //! A view is a function of the facts: the same events give the same rows. When that function
-//! changes, raise [`View::LOGIC`] and call [`ViewRunner::rebuild`]. It builds the new rows beside the
+//! changes, raise [`View::logic`] and call [`ViewRunner::rebuild`]. It builds the new rows beside the
 //! old ones, which answer until the new ones have caught up.
 //!
 //! ```
@@ -18,7 +21,9 @@
 //! struct Customers;
 //!
 //! impl View for Customers {
-//!     const NAME: &'static str = "customers";
+//!     fn name(&self) -> &str {
+//!         "customers"
+//!     }
 //!
 //!     fn query(&self) -> Query {
 //!         Query::category("customer")
@@ -47,28 +52,47 @@
 //! ```
 
 mod error;
+mod feed;
 mod follow;
+mod key;
+mod lag;
 mod memory;
+mod progress;
 mod redb;
+mod row_view;
 mod rows;
+mod rows_sink;
 mod runner;
+mod sink;
+mod sink_runner;
+mod table;
+mod thread;
 
 pub use self::redb::RedbRows;
 pub use error::ViewError;
+pub use feed::{ChangedRows, RowChange, ViewChanges};
+pub use lag::Lag;
 pub use memory::MemoryRows;
+pub use row_view::{RowView, TypedRows};
 pub use rows::{Anchor, Row, RowStore, Rows, Saved};
-pub use runner::{Lag, ViewRunner};
+pub use runner::ViewRunner;
+pub use sink::{Batch, Sink};
+pub use sink_runner::SinkRunner;
+pub use table::{RowTable, TypedChange, TypedChanges, TypedRow};
+pub use thread::WriterThread;
 
 use leftfold_api::{Query, Recorded};
 
 /// A fold of a query's events into rows.
 pub trait View: Send + Sync + 'static {
-    /// The name that identifies its rows.
-    const NAME: &'static str;
+    /// Returns the name that identifies its rows. It stays the same while the view runs.
+    fn name(&self) -> &str;
 
-    /// The version of `query` and `apply`: raise it when the same events lead to other rows. Rows
-    /// of another version are refused.
-    const LOGIC: u32 = 1;
+    /// Returns the version of `query` and `apply`: raise it when the same events lead to other rows.
+    /// Rows of another version are refused.
+    fn logic(&self) -> u32 {
+        1
+    }
 
     /// Returns the query of its events.
     fn query(&self) -> Query;

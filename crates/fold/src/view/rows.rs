@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use leftfold_api::{Cursor, Recorded};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +23,8 @@ pub trait Rows {
     fn remove(&mut self, key: &[u8]) -> Result<(), ViewError>;
 }
 
-/// The state that is stored beside the rows.
+/// The state that is stored beside the rows: the cursor up to which they are, which view made them,
+/// and the last event in them, by which a restored store is noticed. Its text is for databases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// The view's name and the version of its logic.
@@ -55,6 +59,21 @@ impl Saved {
     }
 }
 
+/// Writes the state as one line of JSON, equal states as equal text.
+impl fmt::Display for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for Saved {
+    type Err = ViewError;
+
+    fn from_str(text: &str) -> Result<Self, ViewError> {
+        serde_json::from_str(text).map_err(ViewError::rows)
+    }
+}
+
 /// Stores rows. They change in transactions, together with the state beside them.
 pub trait RowStore: Send + Sync + 'static {
     /// Returns the state beside the rows, or `None` if there are no rows yet.
@@ -68,6 +87,12 @@ pub trait RowStore: Send + Sync + 'static {
         to: &Saved,
         change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
     ) -> Result<bool, ViewError>;
+
+    /// Returns whether commits wait for a disk or a network. Then the runner makes them on a thread
+    /// of its own.
+    fn waits_for_disk(&self) -> bool {
+        true
+    }
 
     /// Returns the value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError>;
@@ -89,6 +114,10 @@ impl<B: RowStore + ?Sized> RowStore for std::sync::Arc<B> {
         change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
     ) -> Result<bool, ViewError> {
         (**self).commit(expected, to, change)
+    }
+
+    fn waits_for_disk(&self) -> bool {
+        (**self).waits_for_disk()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {

@@ -50,7 +50,9 @@ fn a_command_that_reads_many_partitions_is_refused() {
 struct Counts;
 
 impl View for Counts {
-    const NAME: &'static str = "counts";
+    fn name(&self) -> &str {
+        "counts"
+    }
 
     fn query(&self) -> Query {
         Query::category("order")

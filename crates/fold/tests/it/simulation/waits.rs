@@ -17,7 +17,9 @@ struct Families;
 struct Rung;
 
 impl View for Rung {
-    const NAME: &'static str = "rung";
+    fn name(&self) -> &str {
+        "rung"
+    }
 
     fn query(&self) -> Query {
         Query::event_type("Rang")

@@ -1,0 +1,130 @@
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use futures_util::lock::Mutex;
+use leftfold_api::{Cursor, EventStore, Query, Timestamp};
+
+use super::follow::{Definition, Follower};
+use super::lag::{Lag, has_events_up_to, lag};
+use super::progress::Progress;
+use super::{Saved, Sink, ViewError};
+use crate::time::{SystemTime, Time};
+
+/// Brings the events of a query to a [`Sink`], each exactly once.
+pub struct SinkRunner<K, S> {
+    name: String,
+    logic: u32,
+    query: Query,
+    store: Arc<S>,
+    sink: Mutex<K>,
+    time: Arc<dyn Time>,
+    progress: Progress,
+}
+
+impl<K: Sink, S: EventStore> SinkRunner<K, S> {
+    /// Makes a runner. The name identifies what the sink has stored: a sink that was filled under
+    /// another name is refused.
+    pub fn new(name: impl Into<String>, query: impl Into<Query>, store: Arc<S>, sink: K) -> Self {
+        let (name, query, sink) = (name.into(), query.into(), Mutex::new(sink));
+        let (time, progress) = (Arc::new(SystemTime), Progress::default());
+        SinkRunner { name, logic: 1, query, store, sink, time, progress }
+    }
+
+    /// Sets the version of the query and of the sink's logic; the default is 1. What was stored by
+    /// another version is refused.
+    pub fn logic(mut self, version: u32) -> Self {
+        self.logic = version;
+        self
+    }
+
+    /// Sets another clock than the system's.
+    pub fn time(mut self, time: impl Time) -> Self {
+        self.time = Arc::new(time);
+        self
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn follow(&self) -> Result<Follower<'_, K, S::Subscription>, ViewError> {
+        let (name, logic, query) = (self.name.clone(), self.logic, self.query.clone());
+        Follower::start(Definition { name, logic, query }, &*self.store, &self.sink).await
+    }
+
+    /// Commits all events that are in the store.
+    pub async fn catch_up(&self) -> Result<(), ViewError> {
+        let caught_up = async {
+            let mut follower = self.follow().await?;
+            while !follower.has_caught_up() {
+                follower.step().await?;
+                self.progress.advance();
+            }
+            Ok(())
+        };
+        self.progress.record(caught_up.await)
+    }
+
+    /// Brings events until an error.
+    pub async fn run(&self) -> Result<(), ViewError> {
+        let _running = self.progress.begin();
+        let run = async {
+            let mut follower = self.follow().await?;
+            loop {
+                follower.step().await?;
+                self.progress.advance();
+            }
+        };
+        self.progress.record(run.await)
+    }
+
+    /// Brings events until `stop` is ready.
+    pub async fn run_until(&self, stop: impl Future<Output = ()>) -> Result<(), ViewError> {
+        match select(pin!(self.run()), pin!(stop)).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => Ok(()),
+        }
+    }
+
+    async fn cursor(&self) -> Result<Cursor, ViewError> {
+        let saved = self.sink.lock().await.saved().await?;
+        Ok(saved.as_ref().map_or(Cursor::START, Saved::cursor))
+    }
+
+    /// Waits until all events up to a cursor are committed. It waits without limit for a run to
+    /// begin.
+    ///
+    /// # Errors
+    /// The failure of the run, until another run makes progress; `view_stopped` if the run has ended.
+    pub async fn at_least(&self, cursor: Cursor) -> Result<(), ViewError> {
+        loop {
+            let moved = self.progress.listen();
+            let at = self.cursor().await?;
+            if has_events_up_to(&*self.store, &self.query, at, &cursor).await? {
+                return Ok(());
+            }
+            self.progress.check(&self.name)?;
+            moved.await;
+        }
+    }
+
+    /// Waits like [`SinkRunner::at_least`], at most until a deadline.
+    pub async fn at_least_until(
+        &self,
+        cursor: Cursor,
+        deadline: Timestamp,
+    ) -> Result<(), ViewError> {
+        match select(pin!(self.at_least(cursor.clone())), self.time.until(deadline)).await {
+            Either::Left((reached, _)) => reached,
+            Either::Right(_) => Err(ViewError::Late { cursor, deadline }),
+        }
+    }
+
+    /// Returns how far the sink is behind the store.
+    pub async fn lag(&self) -> Result<Lag, ViewError> {
+        let at = self.cursor().await?;
+        Ok(lag(&*self.store, &self.query, at, self.time.now()).await?)
+    }
+}
