@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use leftfold::view::{RedbRows, RowView, TypedRows, ViewError, ViewRunner};
 use leftfold::{
     Append, Command, Decider, Embedded, Entities, Event, EventStore, Execute, Expected,
     MemorySnapshots, NewEvent, Options, RedbSnapshots, SnapshotPolicy, State, StreamState,
@@ -76,6 +77,7 @@ fn main() -> anyhow::Result<()> {
     commands(&dir.path().join("commands"), &sizes)?;
     one_entity(&dir.path().join("one"), &sizes)?;
     load(&dir.path().join("load"), &sizes)?;
+    views(&dir.path().join("views"), &sizes)?;
     memory(&dir.path().join("memory"), &sizes)
 }
 
@@ -275,6 +277,65 @@ fn load(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
         println!(
             "an entity of {events} events, {what:<28}{median:>9.0} us  ({least:.0} to {greatest:.0})"
         );
+    }
+    Ok(())
+}
+
+/// The turnover of each account.
+struct Turnovers;
+
+impl RowView for Turnovers {
+    type Event = Bank;
+    type Key = String;
+    type Row = u64;
+    fn name(&self) -> &str {
+        "turnovers"
+    }
+    fn apply(&self, rows: &mut TypedRows<'_, Self>, event: Bank) -> Result<(), ViewError> {
+        let Bank::Deposited { cents, .. } = event;
+        let account = rows.recorded().stream().to_owned();
+        rows.upsert(&account, |turnover| *turnover += cents)
+    }
+}
+
+/// Follows appends of a hundred events with rows in a file, and builds the same rows from the start.
+fn views(dir: &Path, sizes: &Sizes) -> anyhow::Result<()> {
+    let (appends, data) = (sizes.of(100), format!(r#"{{"cents":1,"note":"{}"}}"#, note()));
+    let (mut live, mut built) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        sizes.settle();
+        let dir = dir.join(round.to_string());
+        let store = open(&dir)?;
+        let rows = |name: &str| RedbRows::open(dir.join(name));
+        let view = ViewRunner::new(Turnovers, store.clone(), rows("live")?);
+        let append = |nth: u64| {
+            let streams = (0..100).map(|event| format!("account-{}", (nth * 100 + event) % 1_000));
+            let event = || NewEvent::json("Deposited", data.clone());
+            streams.fold(Append::new(), |append, stream| append.event(stream, event()))
+        };
+        let followed = async {
+            let started = Instant::now();
+            let mut last = store.head().await?;
+            for nth in 0..appends {
+                last = store.append(append(nth)).await?.cursor;
+            }
+            view.at_least(last).await?;
+            live.push((appends * 100) as f64 / started.elapsed().as_secs_f64());
+            anyhow::Ok(())
+        };
+        let mut ended = Ok(());
+        pollster::block_on(view.run_until(async { ended = followed.await }))?;
+        ended?;
+        let view = ViewRunner::new(Turnovers, store.clone(), rows("built")?);
+        let started = Instant::now();
+        pollster::block_on(view.catch_up())?;
+        built.push((appends * 100) as f64 / started.elapsed().as_secs_f64());
+    }
+    for (what, rates) in
+        [("appended and followed live", live), ("built from the first event", built)]
+    {
+        let [rate, least, greatest] = spread(rates);
+        println!("a view in a file, {what:<27}{rate:>9.0} events/s  ({least:.0} to {greatest:.0})");
     }
     Ok(())
 }
