@@ -23,6 +23,11 @@ impl Invalid {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Invalid { code, message: message.into() }
     }
+
+    /// Returns the error for more of something than a limit allows.
+    pub fn over_limit(code: &'static str, what: &str, found: usize, allowed: usize) -> Self {
+        Invalid::new(code, format!("{what}: {found}; at most {allowed} are allowed"))
+    }
 }
 
 /// Returns text that an error quotes: at most a hundred characters of it.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod append;
+mod check;
 mod codes;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -17,10 +17,7 @@ use crate::keys::{Keys, StreamKeys};
 use crate::plan::{Plan, plan};
 use leftfold_api::names;
 use leftfold_api::record::{self, EventHeader, Layout};
-use leftfold_api::{
-    Append, CheckpointMove, Cursor, Expected, Facts, Invalid, MAX_JSON_DEPTH, NewEvent, Query,
-    is_json_type, is_too_deep,
-};
+use leftfold_api::{Append, CheckpointMove, Cursor, Expected, Facts, Invalid, NewEvent, Query};
 
 /// The author of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,42 +255,7 @@ impl Core {
             Author::Caller => names::check_new,
         };
         check("event type", &event.event_type)?;
-        names::check("content type", &event.content_type)?;
-        event.correlation.iter().try_for_each(|id| names::check("correlation id", id))?;
-        event.causation.iter().try_for_each(|id| names::check("causation id", id))?;
-        let (tags, allowed) = (event.tags.len(), self.limits.tags);
-        if tags > allowed {
-            return Err(limit_error("too_many_tags", "tags of one event", tags, allowed));
-        }
-        for (i, (key, value)) in event.tags.iter().enumerate() {
-            names::check_tag(key, value)?;
-            if key.is_empty() || key.contains('=') {
-                let message =
-                    format!("tag key {key:?} is not allowed: it must not be empty or hold '='");
-                return Err(Invalid::new("tag_invalid", message));
-            }
-            if event.tags[..i].iter().any(|tag| tag.0 == *key && tag.1 == *value) {
-                let message = format!("tag {key}={value} is given twice; give it once");
-                return Err(Invalid::new("tag_invalid", message));
-            }
-        }
-        if let Some(time) = event.event_time {
-            time.checked()?;
-        }
-        if is_too_deep(&event.metadata)
-            || (is_json_type(&event.content_type) && is_too_deep(&event.data))
-        {
-            let message = format!(
-                "the JSON of an event has at most {MAX_JSON_DEPTH} nested arrays and objects; this has \
-                 more"
-            );
-            return Err(Invalid::new("json_too_deep", message));
-        }
-        let (size, allowed) = (record::encoded_len(stream, event), self.limits.event_bytes);
-        if size > allowed {
-            return Err(limit_error("event_too_large", "bytes in one event", size, allowed));
-        }
-        Ok(size)
+        event.check_form(stream, &self.limits)
     }
 }
 

@@ -351,5 +351,5 @@ fn closed() -> Failure {
 }
 
 pub(crate) fn limit_error(code: &'static str, what: &str, found: usize, allowed: usize) -> Invalid {
-    Invalid::new(code, format!("{what}: {found}; at most {allowed} are allowed"))
+    Invalid::over_limit(code, what, found, allowed)
 }
