@@ -1,6 +1,6 @@
 //! The bank's events, states and commands: pure code.
 
-use leftfold::{Command, Emit, Event, Query, QueryState, SnapshotPolicy, State, StreamState};
+use leftfold::{Command, Emit, Event, QueryState, SnapshotPolicy, State, StreamState};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -86,7 +86,7 @@ impl Command for Open {
     type Reads = (StreamState<Account>, QueryState<Owner>);
 
     fn reads(&self) -> Self::Reads {
-        (StreamState::of(&self.account), QueryState::of(Query::tag("owner", &self.owner)))
+        (StreamState::of(&self.account), QueryState::of(Bank::by_owner(&self.owner)))
     }
 
     fn decide(&self, (account, owner): &(Account, Owner)) -> Result<Vec<Emit<Bank>>, Refused> {

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
-use leftfold::{Command, Event, EventStore, Query, State, StreamState, decode};
+use leftfold::{Command, Event, EventStore, State, StreamState, decode};
 
 use crate::bank::{Deposit, Refused, Withdraw};
 
 /// The events of an ordered transfer.
 #[derive(Debug, Clone, PartialEq, Event)]
+#[event(category = "transfer")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Order {
     TransferOrdered { from: String, to: String, cents: u64 },
@@ -51,7 +52,7 @@ impl Command for OrderTransfer {
     type Reads = StreamState<OrderExists>;
 
     fn reads(&self) -> StreamState<OrderExists> {
-        StreamState::of(format!("transfer-{}", self.order))
+        StreamState::of(Order::stream(&self.order))
     }
 
     fn decide(&self, known: &OrderExists) -> Result<Vec<Order>, Self::Error> {
@@ -70,7 +71,7 @@ where
         let store = of.clone();
         async move { next_step(&*store, &cause).await }
     };
-    Reactor::new("transfers", Query::category("transfer"), store, next)
+    Reactor::new("transfers", Order::query(), store, next)
 }
 
 async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {

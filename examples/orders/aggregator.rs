@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leftfold::process::{Process, processes};
 use leftfold::react::{Cause, Handler, Lanes, Reaction, Reactor};
 use leftfold::timer::Timer;
-use leftfold::{EventStore, Query, State, Timestamp};
+use leftfold::{EventStore, State, Timestamp};
 
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
@@ -101,16 +101,14 @@ pub fn aggregator<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore + 'static,
 {
-    let types = [
-        "OrderPlaced",
-        "Reserved",
-        "OutOfStock",
-        "FraudChecked",
-        "DetailsChecked",
-        "OrderTimedOut",
-        "OrderConfirmed",
-        "OrderRejected",
-    ];
-    let query = Query::Or(types.map(Query::event_type).to_vec());
+    // All but the events of the stock alone.
+    let query = Shop::of_order_placed()
+        .or(Shop::of_reserved())
+        .or(Shop::of_out_of_stock())
+        .or(Shop::of_fraud_checked())
+        .or(Shop::of_details_checked())
+        .or(Shop::of_order_timed_out())
+        .or(Shop::of_order_confirmed())
+        .or(Shop::of_order_rejected());
     processes::<Order, _>("aggregator", query, Lanes::ByCorrelation, store)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
-use leftfold::{EventStore, Query, decode};
+use leftfold::{EventStore, decode};
 
 use crate::orders::Shop;
 
@@ -42,5 +42,5 @@ where
         let checked = verdict(cents, &address).of_order(order)?;
         Ok::<_, HandlerError>(Reaction::none().event(format!("{name}-{order}"), checked))
     };
-    Reactor::new(name, Query::event_type("OrderPlaced"), store, handler)
+    Reactor::new(name, Shop::of_order_placed(), store, handler)
 }

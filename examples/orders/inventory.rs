@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use leftfold::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
-use leftfold::{Command, Decider, EventStore, FoldError, Query, State, StreamState, decode};
+use leftfold::{Command, Decider, EventStore, FoldError, State, StreamState, decode};
 
 use crate::orders::Shop;
 use crate::orders::facts::ITEM;
@@ -99,7 +99,7 @@ where
         let store = of_handler.clone();
         async move { handle(&*store, &cause).await }
     };
-    let query = Query::event_type("OrderPlaced").or(Query::event_type("OrderRejected"));
+    let query = Shop::of_order_placed().or(Shop::of_order_rejected());
     Reactor::new("inventory", query, store, handler).lanes(Lanes::ByTag(ITEM.to_owned()))
 }
 

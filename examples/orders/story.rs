@@ -92,7 +92,7 @@ pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
 
 /// Waits until a number of reservations of an item was released.
 async fn released(store: &impl EventStore, item: &str, times: usize) -> anyhow::Result<()> {
-    let releases = Query::stream(format!("stock-{item}")).and(Query::event_type("Released"));
+    let releases = Query::stream(format!("stock-{item}")).and(Shop::of_released().into());
     let mut events = store.subscribe(Subscribe::to(releases)).await?;
     let mut seen = 0;
     while seen < times {

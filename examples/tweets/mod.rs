@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use leftfold::{
-    Command, Embedded, Emit, Event, Execute, Field, Options, Query, Read, State, Value,
-};
+use leftfold::{Command, Embedded, Emit, Event, Execute, Options, Read, State};
 use pollster::block_on;
 
 use crate::running::heading;
@@ -84,8 +82,7 @@ pub fn story(dir: &Path, tweets: u64, out: &mut dyn Write) -> anyhow::Result<()>
     heading(out, "what they cost")?;
     let grown = resident_megabytes().saturating_sub(first.unwrap_or(0));
     writeln!(out, "memory has grown by {grown} MB since the first quarter")?;
-    let of_one = Query::Is(Field::Tag, vec![Value::Exactly("author=7".to_owned())]);
-    let last = store.blocking().read(Read::backward(of_one).limit(3))?;
+    let last = store.blocking().read(Read::backward(Feed::by_author("7").into()).limit(3))?;
     writeln!(out, "the last {} of one author are found by tag", last.events.len())?;
     Ok(())
 }

@@ -108,7 +108,7 @@ fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
         let message = to(next, leftfold::NewEvent::json("AskedNeighbour", data));
         Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), message))
     };
-    Reactor::new("post", Query::event_type("Asked"), store, write)
+    Reactor::new("post", Island::of_asked(), store, write)
 }
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.

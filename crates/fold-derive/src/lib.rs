@@ -1,10 +1,13 @@
 //! `#[derive(Event)]`: each variant of an enum is an event type.
 //!
 //! For each variant the generated code has its name, its version and its tags; its fields are the
-//! payload, as serde would write them. See `leftfold::Event` for the attributes.
+//! payload, as serde would write them. It also has functions that make the enum's queries. See `leftfold::Event` for the attributes.
 
 mod attributes;
 mod expand;
+mod queries;
+mod serde_rules;
+mod tags;
 mod variant;
 
 use proc_macro::TokenStream;

@@ -2,10 +2,13 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Field, Fields, Ident, Path, Type, Variant};
 
-use crate::attributes::{FieldAttributes, VariantAttributes};
+use crate::attributes::{FieldAttributes, VariantAttributes, check_name};
+use crate::serde_rules::{self, RenameRule, of_serde};
+use crate::tags::Tag;
 
 /// A variant with its attributes.
 pub(crate) struct EventVariant<'a> {
@@ -14,7 +17,8 @@ pub(crate) struct EventVariant<'a> {
     pub(crate) name: String,
     pub(crate) version: u16,
     upcasts: Vec<syn::Expr>,
-    serde: Vec<&'a Attribute>,
+    /// How serde renames the fields, if the variant says so.
+    rename: Option<RenameRule>,
     has_braces: bool,
 }
 
@@ -32,7 +36,7 @@ struct NamedField<'a> {
     ident: &'a Ident,
     ty: &'a Type,
     serde: Vec<&'a Attribute>,
-    tag: Option<String>,
+    tag: Option<Tag<'a>>,
 }
 
 impl NamedField<'_> {
@@ -43,14 +47,16 @@ impl NamedField<'_> {
 }
 
 impl<'a> EventVariant<'a> {
-    pub(crate) fn read(variant: &'a Variant) -> syn::Result<Self> {
+    /// Reads a variant; all event types of the enum begin with the prefix.
+    pub(crate) fn read(variant: &'a Variant, prefix: &str) -> syn::Result<Self> {
         let attributes = VariantAttributes::read(&variant.attrs)?;
         let version =
             attributes.version.as_ref().map_or(Ok(1), |version| version.base10_parse())?;
-        let name = attributes.name.as_ref().map_or(variant.ident.to_string(), syn::LitStr::value);
-        if name.is_empty() {
-            return Err(Error::new(attributes.name.span(), "an event type has a name"));
+        if let Some(name) = &attributes.name {
+            check_name(name, "an event type")?;
         }
+        let own = variant.ident.unraw().to_string();
+        let name = prefix.to_owned() + &attributes.name.as_ref().map_or(own, syn::LitStr::value);
         let needed = usize::from(version).saturating_sub(1);
         if version == 0 || attributes.upcasts.len() != needed {
             return Err(Error::new(
@@ -60,9 +66,10 @@ impl<'a> EventVariant<'a> {
         }
         let shape = Shape::read(variant)?;
         let has_braces = matches!(variant.fields, Fields::Named(_));
-        let (ident, upcasts, serde) =
-            (&variant.ident, attributes.upcasts, of_serde(&variant.attrs));
-        Ok(EventVariant { ident, shape, name, version, upcasts, serde, has_braces })
+        let is_named = matches!(shape, Shape::Named(_));
+        let rename = serde_rules::read_variant(&variant.attrs, is_named)?;
+        let (ident, upcasts) = (&variant.ident, attributes.upcasts);
+        Ok(EventVariant { ident, shape, name, version, upcasts, rename, has_braces })
     }
 
     pub(crate) fn ident(&self) -> &Ident {
@@ -75,33 +82,38 @@ impl<'a> EventVariant<'a> {
         quote!(Self::#ident { .. })
     }
 
-    /// Returns the match arm that makes the tags.
-    pub(crate) fn tags_arm(&self) -> TokenStream {
-        let ident = self.ident;
-        let tagged: Vec<_> = match &self.shape {
-            Shape::Named(members) => members
-                .iter()
-                .filter_map(|member| Some((member.ident, member.tag.as_ref()?)))
-                .collect(),
-            Shape::Unit | Shape::Whole(_) => Vec::new(),
+    /// Returns its tags, in the order of the fields.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &Tag<'a>> {
+        self.tagged_fields().map(|(_, tag)| tag)
+    }
+
+    fn tagged_fields(&self) -> impl Iterator<Item = (&'a Ident, &Tag<'a>)> {
+        let fields = match &self.shape {
+            Shape::Named(fields) => &fields[..],
+            Shape::Unit | Shape::Whole(_) => &[],
         };
-        let fields = tagged.iter().map(|(field, _)| field);
-        let pairs = tagged.iter().map(
-            |(field, key)| quote!((#key.to_owned(), ::std::string::ToString::to_string(#field))),
-        );
-        quote!(Self::#ident { #(#fields,)* .. } => ::std::vec![#(#pairs),*],)
+        fields.iter().filter_map(|field| Some((field.ident, field.tag.as_ref()?)))
+    }
+
+    /// Returns the match arm that adds the tags to `tags`.
+    pub(crate) fn tags_arm(&self, private: &TokenStream) -> TokenStream {
+        let ident = self.ident;
+        let fields = self.tagged_fields().map(|(field, _)| field);
+        let added = self.tagged_fields().map(|(field, tag)| tag.add(field, private));
+        quote!(Self::#ident { #(#fields,)* .. } => { #(#added)* })
     }
 
     /// Returns the variant for serde's derive: its fields and its serde attributes.
     pub(crate) fn serde_variant(&self) -> TokenStream {
-        let (ident, serde) = (self.ident, &self.serde);
+        let ident = self.ident;
         match &self.shape {
             Shape::Unit if self.has_braces => quote!(#ident {}),
             Shape::Unit => quote!(#ident),
-            Shape::Whole(ty) => quote!(#(#serde)* #ident(#ty)),
+            Shape::Whole(ty) => quote!(#ident(#ty)),
             Shape::Named(members) => {
                 let fields = members.iter().map(NamedField::declared);
-                quote!(#(#serde)* #ident { #(#fields),* })
+                let rename = self.rename.as_ref().map(RenameRule::of_fields);
+                quote!(#rename #ident { #(#fields),* })
             }
         }
     }
@@ -111,13 +123,17 @@ impl<'a> EventVariant<'a> {
         matches!(self.shape, Shape::Unit)
     }
 
-    /// Returns the match arm that decodes the payload.
-    pub(crate) fn decode_arm(&self, private: &TokenStream) -> TokenStream {
+    /// Returns the match arm that decodes the payload. The enum may say how serde renames fields.
+    pub(crate) fn decode_arm(
+        &self,
+        private: &TokenStream,
+        rename: Option<&RenameRule>,
+    ) -> TokenStream {
         let (ident, name) = (self.ident, &self.name);
         let upcasts =
             self.upcasts.iter().map(|upcast| quote!(&|old| #private::upcast(#upcast, old)));
         let version = self.version;
-        let call = quote!(#private::decode(version, #version, data, &[#(#upcasts),*])?);
+        let call = quote!(#private::decode(version, #version, payload, &[#(#upcasts),*])?);
         let value = match &self.shape {
             Shape::Unit => quote! {{
                 let _: #private::Anything = #call;
@@ -128,11 +144,11 @@ impl<'a> EventVariant<'a> {
                 let serde_crate = serde_crate(private);
                 let names = members.iter().map(|member| member.ident);
                 let fields = members.iter().map(NamedField::declared);
-                let serde = &self.serde;
+                let rename = self.rename.as_ref().or(rename).map(RenameRule::of_fields);
                 quote! {{
                     #[derive(#private::serde::Deserialize)]
                     #[serde(crate = #serde_crate)]
-                    #(#serde)*
+                    #rename
                     struct Payload { #(#fields,)* }
                     let payload: Payload = #call;
                     Self::#ident { #(#names: payload.#names),* }
@@ -170,6 +186,7 @@ impl<'a> Shape<'a> {
 }
 
 fn whole(field: &Field) -> syn::Result<Shape<'_>> {
+    serde_rules::refuse_on_whole(&field.attrs)?;
     match FieldAttributes::read(&field.attrs)?.tag {
         None => Ok(Shape::Whole(&field.ty)),
         Some(_) => Err(Error::new(field.span(), "only a named field can be a tag")),
@@ -181,12 +198,9 @@ fn member(field: &Field) -> syn::Result<NamedField<'_>> {
         return Err(Error::new(field.span(), "the fields of an event have names"));
     };
     let tag = FieldAttributes::read(&field.attrs)?.tag;
-    let tag = tag.map(|key| key.map_or(ident.to_string(), |key| key.value()));
+    let tag = tag.map(|key| key.map_or(ident.unraw().to_string(), |key| key.value()));
+    let tag = tag.map(|key| Tag::new(key, &field.ty));
     Ok(NamedField { ident, ty: &field.ty, serde: of_serde(&field.attrs), tag })
-}
-
-fn of_serde(attributes: &[Attribute]) -> Vec<&Attribute> {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("serde")).collect()
 }
 
 /// Returns the path of serde for users that do not depend on serde themselves.

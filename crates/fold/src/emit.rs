@@ -24,6 +24,11 @@ impl<E> Emit<E> {
 }
 
 /// An item that [`given`](crate::given) accepts: an event, or an event with its stream.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event of the past that `given` accepts",
+    label = "neither an event nor an event with its stream",
+    note = "give events of an enum with `#[derive(leftfold::Event)]`, or `event.to(stream)`"
+)]
 pub trait Fact {
     /// Returns the stream, if one was given, and the event as it would be stored.
     fn fact(self) -> Result<(Option<String>, NewEvent), Unencodable>;

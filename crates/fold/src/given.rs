@@ -1,19 +1,21 @@
 //! Tests of decisions without a store: given these events, when this command, then that.
 
 use bytes::Bytes;
-use leftfold_api::{Facts, NewEvent};
+use leftfold_api::{Facts, Limits, NewEvent};
 
 use crate::command::{Command, Wait};
 use crate::emit::Fact;
-use crate::event::{Reason, Undecodable};
-use crate::reads::{Decides, Reads, Source, Stored, StreamState, Unknown};
+use crate::event::{Event, Reason, Undecodable};
+use crate::reads::{Decides, Reads, Stored, StreamState, Unknown};
 use crate::state::State;
 
 /// Returns the events before a decision, for tests.
 ///
 /// The events are encoded and decoded as in a store, so their shapes are tested too. An event
 /// without a stream counts as one of the single stream that the command reads. For a command that
-/// reads queries or several streams, name the stream: `event.to("account-1")`.
+/// reads queries or several streams, name the stream: `event.to("account-1")`; without it the test
+/// fails. It also fails if a store would refuse an event, because of a name or a tag: one of the
+/// past, or one that was decided.
 ///
 /// ```
 /// # use leftfold::{StreamState, Command, Event, State, given};
@@ -71,6 +73,7 @@ impl Given {
     pub fn and<F: Fact>(mut self, events: impl IntoIterator<Item = F>) -> Self {
         for fact in events {
             let (stream, event) = must(fact.fact());
+            check(stream.as_deref().unwrap_or("stream"), &event);
             self.events.push(GivenEvent { stream, event });
         }
         self
@@ -81,7 +84,12 @@ impl Given {
         &self,
         command: C,
     ) -> Result<<C::Reads as Decides<C::Event>>::Events, C::Error> {
-        command.decide(&self.states::<C::Reads>(&command.reads()))
+        let reads = command.reads();
+        let decided = command.decide(&self.states::<C::Reads>(&reads))?;
+        C::Reads::each(&reads.sources(), &decided, &mut |stream, event| {
+            check(stream, &must(event.to_new()));
+        });
+        Ok(decided)
     }
 
     /// Returns whether and how long a command would wait, given the events.
@@ -101,11 +109,16 @@ impl Given {
     fn states<R: Reads>(&self, reads: &R) -> R::States {
         let mut states = R::States::default();
         let sources = reads.sources();
-        let alone = sources.len() == 1;
+        let alone = match &sources[..] {
+            [source] => source.stream.as_deref(),
+            _ => None,
+        };
         for given in &self.events {
-            for (nth, source) in sources.iter().enumerate().filter(|(_, it)| given.is_in(it, alone))
-            {
-                must(R::apply(&mut states, nth, source.unknown, given));
+            let given = must(given.in_stream(alone));
+            for (nth, source) in sources.iter().enumerate() {
+                if source.query.matches(&given) {
+                    must(R::apply(&mut states, nth, source.unknown, &given));
+                }
             }
         }
         states
@@ -113,8 +126,16 @@ impl Given {
 }
 
 impl GivenEvent {
-    fn is_in(&self, source: &Source, alone: bool) -> bool {
-        (self.stream.is_none() && source.stream.is_some() && alone) || source.query.matches(self)
+    /// Returns the event with its stream; without one it belongs to the single stream that is read.
+    fn in_stream(&self, alone: Option<&str>) -> Result<GivenEvent, String> {
+        let stream = self.stream.as_deref().or(alone).ok_or_else(|| {
+            let event_type = &self.event.event_type;
+            format!(
+                "event {event_type} has no stream. Only a command that reads a single stream takes \
+                 events without one; name the stream: `event.to(\"...\")`"
+            )
+        })?;
+        Ok(GivenEvent { stream: Some(stream.to_owned()), event: self.event.clone() })
     }
 }
 
@@ -153,6 +174,10 @@ impl Stored for GivenEvent {
         self.event.schema_version
     }
 
+    fn content_type(&self) -> &str {
+        &self.event.content_type
+    }
+
     fn data(&self) -> Bytes {
         self.event.data.clone()
     }
@@ -165,6 +190,15 @@ impl Stored for GivenEvent {
             reason,
         }
     }
+}
+
+/// Checks the form of an event, as a store does before it appends it.
+fn check(stream: &str, event: &NewEvent) {
+    let checked = event.check(stream, &Limits::default());
+    must(checked.map_err(|invalid| {
+        let event_type = &event.event_type;
+        format!("a store refuses event {event_type} in stream {stream:?}: {invalid}")
+    }));
 }
 
 /// Panics on an error: a test whose events cannot be encoded and decoded is wrong.

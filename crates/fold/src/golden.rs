@@ -1,6 +1,7 @@
 //! Golden samples: stored events are read for ever, so a change of their shape must be noticed.
 //!
-//! A test keeps a sample file for each version of each event type. The test fails, and says what to
+//! A test keeps a sample file for each version of each event type: `TYPE.vN.json`, or `TYPE.vN.bin` if
+//! the enum has another encoding than JSON. The test fails, and says what to
 //! do, in three cases: an event is written in another shape than its version's sample, an old
 //! sample cannot be read any more, or a sample is missing.
 //!
@@ -25,14 +26,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::event::{Event, Kind};
+use crate::payload::Payload;
 
 /// The environment variable that makes [`check`] write missing samples if it is set to `write`.
 pub const VARIABLE: &str = "LEFTFOLD_GOLDEN";
+
+/// The extension of samples in JSON.
+const JSON: &str = "json";
+/// The extension of samples in other encodings.
+const BINARY: &str = "bin";
 
 /// What to do about a missing sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,30 +101,39 @@ fn check_kind<E: Event>(
     problems: &mut Vec<String>,
 ) {
     let Kind { event_type, version } = kind;
-    let written = match sample.encode() {
-        Ok(data) => data,
+    let now = match sample.encode() {
+        Ok(payload) => payload,
         Err(error) => return problems.push(format!("{event_type}: {error}")),
     };
-    let now: Value = serde_json::from_slice(&written).unwrap_or_default();
-    if let Err(problem) = round_trip::<E>(kind, &written) {
-        problems.push(problem);
+    match encode_again::<E>(kind, *version, &now) {
+        Ok(again) if again == now => {}
+        Ok(_) => {
+            problems.push(format!("{event_type} is another event after it was written and read"));
+        }
+        Err(wrong) => {
+            problems.push(format!("{event_type} can't read what it has written: {wrong}"));
+        }
     }
     for past in 1..=*version {
-        let file = dir.join(format!("{event_type}.v{past}.json"));
-        let Ok(golden) = fs::read(&file) else {
-            problems.extend(handle_missing(&file, kind, past, &now, missing));
+        let Some(golden) = read_sample(dir, kind, past, &now) else {
+            problems.extend(handle_missing(dir, kind, past, &now, missing));
             continue;
         };
-        if let Err(wrong) = E::decode(event_type, past, &golden) {
+        let again = encode_again::<E>(kind, past, &golden);
+        if let Err(wrong) = &again {
             problems.push(format!(
                 "{event_type}: the golden sample of version {past} can't be read any more: {wrong}. \
                  Stored events can't either. Take the change back, or mend the functions in \
                  `upcast(...)`"
             ));
         }
-        let then: Value = serde_json::from_slice(&golden).unwrap_or_default();
-        let differences = differences(&then, &now);
-        if past == *version && !differences.is_empty() {
+        let differences = match again {
+            _ if past < *version => Vec::new(),
+            _ if now.is_json() => differences(&json(&golden), &json(&now)),
+            Ok(again) if again != golden => vec!["its sample is written as other bytes".to_owned()],
+            _ => Vec::new(),
+        };
+        if !differences.is_empty() {
             problems.push(format!(
                 "{event_type} has another shape than version {version} of it: {}. Stored events have \
                  the old one. Take the change back, or make it version {}: set `#[event(version = \
@@ -130,15 +146,51 @@ fn check_kind<E: Event>(
     }
 }
 
+/// Decodes a payload of a version, and encodes the event again.
+fn encode_again<E: Event>(
+    kind: &Kind,
+    version: u16,
+    payload: &Payload<'_>,
+) -> Result<Payload<'static>, String> {
+    let event = E::decode(kind.event_type, version, payload).map_err(|wrong| wrong.to_string())?;
+    let event = event.ok_or("its type is not known to its own enum")?;
+    event.encode().map_err(|error| error.to_string())
+}
+
+/// Reads a sample. An event that has another encoding now may have old samples in JSON.
+fn read_sample(
+    dir: &Path,
+    kind: &Kind,
+    version: u16,
+    now: &Payload<'_>,
+) -> Option<Payload<'static>> {
+    let read = |extension| fs::read(sample_file(dir, kind, version, extension)).ok();
+    if !now.is_json()
+        && let Some(bytes) = read(BINARY)
+    {
+        return Some(Payload::new(now.content_type.clone().into_owned(), bytes));
+    }
+    read(JSON).map(Payload::json)
+}
+
+fn sample_file(dir: &Path, kind: &Kind, version: u16, extension: &str) -> PathBuf {
+    dir.join(format!("{}.v{version}.{extension}", kind.event_type))
+}
+
+fn json(payload: &Payload<'_>) -> Value {
+    serde_json::from_slice(&payload.data).unwrap_or_default()
+}
+
 /// Handles a missing sample: writes it or returns the problem.
 fn handle_missing(
-    file: &Path,
+    dir: &Path,
     kind: &Kind,
     past: u16,
-    now: &Value,
+    now: &Payload<'_>,
     missing: Missing,
 ) -> Option<String> {
     let Kind { event_type, version } = kind;
+    let file = sample_file(dir, kind, past, if now.is_json() { JSON } else { BINARY });
     if past < *version {
         return Some(format!(
             "{event_type}: the golden sample of version {past} is gone: take {} back from version \
@@ -153,23 +205,12 @@ fn handle_missing(
             file.display()
         ));
     }
-    let text = serde_json::to_string_pretty(now).unwrap_or_default() + "\n";
-    let parent = file.parent().unwrap_or(Path::new("."));
-    let written = fs::create_dir_all(parent).and_then(|()| fs::write(file, text));
-    written.err().map(|error| format!("{}: {error}", file.display()))
-}
-
-fn round_trip<E: Event>(kind: &Kind, written: &[u8]) -> Result<(), String> {
-    let Kind { event_type, version } = kind;
-    let again = match E::decode(event_type, *version, written) {
-        Ok(Some(event)) => event.encode().map_err(|error| format!("{event_type}: {error}"))?,
-        Ok(None) => return Err(format!("{event_type} is not known to its own enum")),
-        Err(wrong) => return Err(format!("{event_type} can't read what it has written: {wrong}")),
+    let content = match now.is_json() {
+        true => (serde_json::to_string_pretty(&json(now)).unwrap_or_default() + "\n").into_bytes(),
+        false => now.data.to_vec(),
     };
-    match again == written {
-        true => Ok(()),
-        false => Err(format!("{event_type} is another event after it was written and read")),
-    }
+    let written = fs::create_dir_all(dir).and_then(|()| fs::write(&file, content));
+    written.err().map(|error| format!("{}: {error}", file.display()))
 }
 
 /// Returns a problem for each event type that has samples but is not in the enum.
@@ -177,7 +218,7 @@ fn unknown_types<E: Event>(dir: &Path) -> Vec<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some((event_type, "json")) =
+        if let Some((event_type, JSON | BINARY)) =
             name.rsplit_once('.').and_then(|(rest, ext)| Some((rest.rsplit_once(".v")?.0, ext)))
         {
             names.insert(event_type.to_owned());

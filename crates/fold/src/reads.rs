@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use leftfold_api::{Query, Recorded};
 
 use crate::emit::Emit;
-use crate::event::{Event, Reason, Undecodable, undecodable};
+use crate::event::{Event, Reason, Undecodable, decode_stored, undecodable};
+use crate::event_query::EventQuery;
 use crate::one::{self, One};
 use crate::state::{SnapshotInterval, State};
 
@@ -47,12 +48,21 @@ impl<S: State> StreamState<S> {
 }
 
 impl<S: State> QueryState<S> {
-    /// Reads the state of all events of a query.
-    pub fn of(query: Query) -> Self {
+    /// Reads the state of the events of a query, such as `Bank::by_owner("Ann")`. It is a query of
+    /// the state's own enum: a misspelled tag or another enum does not compile.
+    pub fn of(query: EventQuery<S::Event>) -> Self {
+        Self::untyped(query.into())
+    }
+
+    /// Reads the state of the events of any query. Nothing checks that the query selects events of
+    /// the state, so prefer [`of`](Self::of). It is for what an enum cannot say, such as a named
+    /// index, or a fold that must not miss events of unknown types ([`strict`](Self::strict)).
+    pub fn untyped(query: Query) -> Self {
         QueryState { query, unknown: Unknown::Skip, state: PhantomData }
     }
 
-    /// Makes an event of an unknown type an error.
+    /// Makes an event of an unknown type an error. Only an [`untyped`](Self::untyped) query selects
+    /// such events.
     pub fn strict(mut self) -> Self {
         self.unknown = Unknown::Fail;
         self
@@ -137,10 +147,12 @@ pub trait Reads: Send + Sync + one::Sealed {
 /// Only the events of its state go to the single stream that was read, without its name. All others are
 /// addressed: `event.to("account-1")`.
 #[diagnostic::on_unimplemented(
-    message = "a command that reads `{Self}` can't decide plain `{E}`s",
-    label = "the state of this stream is folded from other events than `{E}`",
-    note = "`Command::Event` is the event of the state, or read `(StreamState<S>,)` and address each \
-            event: `event.to(stream)`"
+    message = "a command that reads `{Self}` can't decide `{E}`s",
+    label = "not something to read that `{E}`s can be decided on",
+    note = "read `StreamState<S>` (one stream), `QueryState<S>` (a query), a tuple of up to six of them, \
+            or `()`, where `S` is a `State`",
+    note = "a single `StreamState<S>` decides the events of `S`; to append others, read \
+            `(StreamState<S>,)` and address each event: `event.to(stream)`"
 )]
 pub trait Decides<E: Event>: Reads {
     /// The events that `decide` returns: plain events if they all go to the single stream that was
@@ -154,6 +166,14 @@ pub trait Decides<E: Event>: Reads {
         events: Self::Events,
     ) -> Vec<Emit<E>>;
 
+    /// Visits each event with its target stream.
+    #[doc(hidden)]
+    fn each<'a>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: &Self::Events,
+        visit: &mut dyn FnMut(&str, &E),
+    );
+
     /// Returns whether there are no events.
     #[doc(hidden)]
     fn is_nothing(events: &Self::Events) -> bool;
@@ -166,6 +186,8 @@ pub trait Stored {
     fn event_type(&self) -> &str;
     /// Returns the version of its shape.
     fn schema_version(&self) -> u16;
+    /// Returns the media type of the payload.
+    fn content_type(&self) -> &str;
     /// Returns the payload.
     fn data(&self) -> bytes::Bytes;
     /// Returns the error that says why this event cannot be read.
@@ -179,6 +201,10 @@ impl Stored for Recorded {
 
     fn schema_version(&self) -> u16 {
         self.schema_version()
+    }
+
+    fn content_type(&self) -> &str {
+        self.content_type()
     }
 
     fn data(&self) -> bytes::Bytes {
@@ -195,9 +221,7 @@ fn apply_to<S: State>(
     unknown: Unknown,
     event: &dyn Stored,
 ) -> Result<(), Undecodable> {
-    let decoded = S::Event::decode(event.event_type(), event.schema_version(), &event.data())
-        .map_err(|wrong| event.undecodable(wrong.into()))?;
-    match (decoded, unknown) {
+    match (decode_stored::<S::Event>(event)?, unknown) {
         (Some(decoded), _) => state.apply(&decoded),
         (None, Unknown::Skip) => {}
         (None, Unknown::Fail) => return Err(event.undecodable(Reason::UnknownType)),
@@ -311,6 +335,15 @@ impl<S: State> Decides<S::Event> for StreamState<S> {
         events.into_iter().map(|event| event.to(stream.unwrap_or_default())).collect()
     }
 
+    fn each<'a>(
+        sources: impl IntoIterator<Item = &'a Source>,
+        events: &Vec<S::Event>,
+        visit: &mut dyn FnMut(&str, &S::Event),
+    ) {
+        let stream = sources.into_iter().find_map(|source| source.stream.as_deref());
+        events.iter().for_each(|event| visit(stream.unwrap_or_default(), event));
+    }
+
     fn is_nothing(events: &Vec<S::Event>) -> bool {
         events.is_empty()
     }
@@ -327,6 +360,14 @@ macro_rules! addressed {
                 events: Vec<Emit<Event>>,
             ) -> Vec<Emit<Event>> {
                 events
+            }
+
+            fn each<'a>(
+                _: impl IntoIterator<Item = &'a Source>,
+                events: &Vec<Emit<Event>>,
+                visit: &mut dyn FnMut(&str, &Event),
+            ) {
+                events.iter().for_each(|emit| visit(&emit.stream, &emit.event));
             }
 
             fn is_nothing(events: &Vec<Emit<Event>>) -> bool {

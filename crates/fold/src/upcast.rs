@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use leftfold_api::{BYTES, JSON};
+
 use crate::event::WrongShape;
+use crate::payload::Payload;
 
 /// An upcast: converts a payload from one version to the next.
 pub(crate) type Step<'a> = &'a dyn Fn(Value) -> Result<Value, String>;
@@ -13,7 +16,7 @@ pub(crate) type Step<'a> = &'a dyn Fn(Value) -> Result<Value, String>;
 pub fn decode<T: DeserializeOwned>(
     version: u16,
     known: u16,
-    data: &[u8],
+    payload: &Payload<'_>,
     steps: &[Step<'_>],
 ) -> Result<T, WrongShape> {
     // Events that were appended without a schema version have version 0; they count as version 1.
@@ -21,6 +24,11 @@ pub fn decode<T: DeserializeOwned>(
     if version > known {
         return Err(WrongShape::Newer { known, found: version });
     }
+    // Arbitrary bytes, the default of an append without this crate, may be JSON too.
+    if !payload.is_json() && payload.content_type != BYTES {
+        payload.expect(JSON)?;
+    }
+    let data = &payload.data;
     let wrong = |message: String| WrongShape::Payload {
         message: format!("its data is not version {version} of the event: {message}"),
     };

@@ -43,7 +43,7 @@ impl Domain for Shopping {
     }
 
     fn check_at_rest(&self, world: &World) -> Result<(), String> {
-        for placed in world.read(Query::event_type("OrderPlaced")) {
+        for placed in world.read(Shop::of_order_placed()) {
             let order = placed.correlation().unwrap_or_default().to_owned();
             let own = world.read(Query::stream(format!("order-{order}")));
             let outcomes = own
@@ -63,7 +63,7 @@ impl Domain for Shopping {
             let count = |kind: &str| events.iter().filter(|it| it.event_type() == kind).count();
             reserved += count("Reserved") - count("Released");
         }
-        let confirmed = world.read(Query::event_type("OrderConfirmed")).len();
+        let confirmed = world.read(Shop::of_order_confirmed()).len();
         match reserved == confirmed {
             true => Ok(()),
             false => Err(format!("{reserved} reserved, {confirmed} confirmed")),

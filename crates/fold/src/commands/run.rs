@@ -142,7 +142,7 @@ where
         let commands = &self.context.commands;
         let wait = Query::category(format!("{}.wait", commands.name));
         let stashed: StashState =
-            Decider::new(&commands.store).load(&QueryState::<StashState>::of(wait)).await?;
+            Decider::new(&commands.store).load(&QueryState::<StashState>::untyped(wait)).await?;
         let mut entries = Vec::new();
         for (id, command) in stashed.by_command {
             let read = Read::forward(Query::stream(&command.stream));

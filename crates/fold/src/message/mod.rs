@@ -35,7 +35,7 @@ pub fn receiver(event: &Recorded) -> Option<&str> {
 /// any reactor.
 pub fn courier<S, C, M>(
     name: impl Into<String>,
-    messages: Query,
+    messages: impl Into<Query>,
     store: Arc<S>,
     command: M,
 ) -> Reactor<S, impl Handler>

@@ -36,7 +36,7 @@ pub trait Process: State {
 /// parked.
 pub fn processes<P, S>(
     name: impl Into<String>,
-    query: Query,
+    query: impl Into<Query>,
     key: Lanes,
     store: Arc<S>,
 ) -> Reactor<S, impl Handler>
@@ -44,7 +44,7 @@ where
     P: Process,
     S: EventStore + 'static,
 {
-    let name = name.into();
+    let (name, query) = (name.into(), query.into());
     let runner = Arc::new(ProcessRunner {
         reactor: name.clone(),
         store: store.clone(),

@@ -41,7 +41,8 @@ impl HandlerError {
     /// attempt.
     ///
     /// A query that names an index can't be waited for.
-    pub fn wait_for(query: Query) -> Self {
+    pub fn wait_for(query: impl Into<Query>) -> Self {
+        let query = query.into();
         let reason = format!("waits for {query}");
         HandlerError { reason, then: NextStep::Wait { query, after: None, until: None } }
     }

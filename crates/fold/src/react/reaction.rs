@@ -37,8 +37,8 @@ impl Reaction {
 
     /// Adds the condition that no event after the cursor matches the query. If one does, the
     /// handler is called again.
-    pub fn none_after(mut self, query: Query, cursor: Cursor) -> Self {
-        self.none_after.push((query, cursor));
+    pub fn none_after(mut self, query: impl Into<Query>, cursor: Cursor) -> Self {
+        self.none_after.push((query.into(), cursor));
         self
     }
 

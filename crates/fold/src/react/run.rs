@@ -40,10 +40,15 @@ where
     /// Makes a reactor. Its name identifies its progress: a reactor of another name starts from the
     /// beginning. If the query changes, the reactor continues from its progress. To handle the past
     /// with another query, use another name.
-    pub fn new(name: impl Into<String>, query: Query, store: Arc<S>, handler: H) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        query: impl Into<Query>,
+        store: Arc<S>,
+        handler: H,
+    ) -> Self {
         let setup = Setup {
             reactor: name.into(),
-            query: without_bookkeeping(query),
+            query: without_bookkeeping(query.into()),
             run: Uuid::nil(),
             guarantee: Guarantee::default(),
             lanes: Lanes::default(),

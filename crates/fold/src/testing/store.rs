@@ -38,7 +38,8 @@ impl SimStore {
     }
 
     /// Reads all durable events of a query, without delay. Returns none if the disk is off.
-    pub fn look(&self, query: Query) -> Vec<Recorded> {
+    pub fn look(&self, query: impl Into<Query>) -> Vec<Recorded> {
+        let query = query.into();
         let (mut events, mut read) = (Vec::new(), Read::forward(query.clone()));
         while let Ok(page) = self.embedded.blocking().read(read) {
             events.extend(page.events);

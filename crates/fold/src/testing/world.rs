@@ -46,7 +46,7 @@ impl World {
     pub fn reactor<H: Handler>(
         &self,
         name: &str,
-        query: Query,
+        query: impl Into<Query>,
         handler: H,
     ) -> Reactor<SimStore, H> {
         self.equip(Reactor::new(name, query, self.store(), handler))
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Reads all durable events of a query. Returns none if the disk is off.
-    pub fn read(&self, query: Query) -> Vec<Recorded> {
+    pub fn read(&self, query: impl Into<Query>) -> Vec<Recorded> {
         self.store.look(query)
     }
 }

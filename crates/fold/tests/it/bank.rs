@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use leftfold::{
-    Append, Command, Embedded, Emit, Event, NewEvent, Options, Query, QueryState, SnapshotPolicy,
-    State, StreamState,
+    Append, Command, Embedded, Emit, Event, NewEvent, Options, QueryState, SnapshotPolicy, State,
+    StreamState,
 };
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ impl Command for Open {
     type Reads = (StreamState<Account>, QueryState<Accounts>);
 
     fn reads(&self) -> Self::Reads {
-        (StreamState::of(self.account), QueryState::of(Query::tag("owner", self.owner)))
+        (StreamState::of(self.account), QueryState::of(Bank::by_owner(self.owner)))
     }
 
     fn decide(&self, (account, owner): &(Account, Accounts)) -> Result<Vec<Emit<Bank>>, Refused> {

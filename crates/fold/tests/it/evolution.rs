@@ -1,6 +1,6 @@
 //! Events of older and newer versions.
 
-use leftfold::{Event, WrongShape};
+use leftfold::{Event, Payload, WrongShape};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ fn placed(currency: &str) -> Shop {
 }
 
 fn decode(name: &str, version: u16, data: &str) -> Result<Option<Shop>, WrongShape> {
-    Shop::decode(name, version, data.as_bytes())
+    Shop::decode(name, version, &Payload::json(data.as_bytes()))
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn events_survive_encoding_and_decoding() {
         let data = event.encode().unwrap();
         assert_eq!(Shop::decode(kind.event_type, kind.version, &data), Ok(Some(event)));
     }
-    assert_eq!(Shop::Closed.encode().unwrap(), b"{}");
-    assert_eq!(Shop::Noted(note()).encode().unwrap(), br#"{"text":"hello"}"#);
+    assert_eq!(Shop::Closed.encode().unwrap(), Payload::json(b"{}"));
+    assert_eq!(Shop::Noted(note()).encode().unwrap(), Payload::json(br#"{"text":"hello"}"#));
     assert_eq!(placed("EUR").tags(), [("customer".to_owned(), "7".to_owned())]);
     assert_eq!(placed("EUR").to_new().unwrap().schema_version, 3);
 }

@@ -4,12 +4,15 @@
 mod bank;
 mod commands;
 mod compile;
+mod encoding;
 mod entities;
 mod evolution;
 mod execute;
 mod flows;
+mod given;
 mod golden;
 mod partitioned;
+mod queries;
 mod reactor;
 mod simulation;
 mod snapshots;

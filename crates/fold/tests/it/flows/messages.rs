@@ -53,8 +53,7 @@ fn ask(world: &World, from: &str, whom: &str, boats: u32) {
 }
 
 fn deliver(world: &World) {
-    let messages = Query::event_type("Asked");
-    world.catch_up(courier("ferry", messages, world.store.clone(), |event, to| {
+    world.catch_up(courier("ferry", Island::of_asked(), world.store.clone(), |event, to| {
         match leftfold::decode::<Island>(event) {
             Ok(Some(Island::Asked { boats })) => Some(Send { from: to.to_owned(), boats }),
             _ => None,
@@ -101,7 +100,7 @@ fn an_event_without_a_receiver_is_no_message() {
     let unaddressed = Island::Asked { boats: 1 }.to_new().unwrap();
     world.append(Append::new().event("island-a", unaddressed));
     deliver(&world);
-    assert_eq!(world.read(Query::event_type("Sent")).len(), 0);
+    assert_eq!(world.read(Island::of_sent().into()).len(), 0);
     let parked = pollster::block_on(Parked::of("ferry", &*world.store).list()).unwrap();
     assert_eq!(parked, []);
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use leftfold::process::{Process, processes};
 use leftfold::react::{Cause, Lanes, Reaction};
 use leftfold::timer::{Timer, timers};
-use leftfold::{Append, Event, NewEvent, Query, State, Timestamp};
+use leftfold::{Append, Event, NewEvent, State, Timestamp};
 
 use crate::flows::support::World;
 
@@ -66,10 +66,8 @@ fn happen(world: &World, stream: &str, trip: &str, event_type: &str) {
 
 fn run(world: &World) {
     for _ in 0..2 {
-        let types = ["Booked", "HotelConfirmed", "FlightConfirmed", "TimedOut"];
-        let query = Query::Or(types.map(Query::event_type).to_vec());
         let key = Lanes::ByCorrelation;
-        world.catch_up(processes::<Booking, _>("trips", query, key, world.store.clone()));
+        world.catch_up(processes::<Booking, _>("trips", Trip::query(), key, world.store.clone()));
         world.catch_up(timers(world.store.clone()));
     }
 }

@@ -45,8 +45,7 @@ struct Islands;
 
 impl Domain for Islands {
     fn runs(&self, world: &World) -> Vec<Running> {
-        let messages = Query::event_type("Sent");
-        let ferry = courier("ferry", messages, world.store(), |event, to| {
+        let ferry = courier("ferry", Island::of_sent(), world.store(), |event, to| {
             let Ok(Some(Island::Sent { number })) = decode::<Island>(event) else { return None };
             let (island, from) = (to.to_owned(), event.stream().to_owned());
             Some(Receive { island, from, number })

@@ -1,0 +1,7 @@
+use leftfold::given;
+
+struct Deposited;
+
+fn main() {
+    let _ = given([Deposited]);
+}

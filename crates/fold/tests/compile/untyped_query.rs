@@ -1,0 +1,22 @@
+use leftfold::{Event, Query, QueryState, State};
+
+#[derive(Event)]
+enum Booking {
+    Booked {
+        #[event(tag)]
+        room: String,
+    },
+}
+
+#[derive(Default)]
+struct Occupancy;
+
+impl State for Occupancy {
+    type Event = Booking;
+
+    fn apply(&mut self, _: &Booking) {}
+}
+
+fn main() {
+    let _ = QueryState::<Occupancy>::of(Query::tag("rooms", "101"));
+}
