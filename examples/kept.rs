@@ -7,7 +7,7 @@ use std::process::Command;
 
 use leftfold::{Embedded, Options, Query, Read};
 
-const PROGRAMS: [(&str, &[&str]); 10] = [
+const PROGRAMS: [(&str, &[&str]); 11] = [
     (env!("CARGO_BIN_EXE_bank"), &[]),
     (env!("CARGO_BIN_EXE_cart"), &[]),
     (env!("CARGO_BIN_EXE_error-processor"), &[]),
@@ -15,6 +15,7 @@ const PROGRAMS: [(&str, &[&str]); 10] = [
     (env!("CARGO_BIN_EXE_notify"), &[]),
     (env!("CARGO_BIN_EXE_orders"), &["--one-process"]),
     (env!("CARGO_BIN_EXE_products"), &[]),
+    (env!("CARGO_BIN_EXE_protobuf"), &[]),
     (env!("CARGO_BIN_EXE_tutorial"), &[]),
     (env!("CARGO_BIN_EXE_tweets"), &["400"]),
     (env!("CARGO_BIN_EXE_warehouse"), &[]),

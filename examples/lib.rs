@@ -11,6 +11,7 @@ pub mod invoices;
 pub mod notify;
 pub mod orders;
 pub mod products;
+pub mod protobuf;
 mod running;
 pub mod tutorial;
 pub mod tweets;

@@ -15,6 +15,8 @@ mod notify;
 mod orders;
 #[path = "products/tests.rs"]
 mod products;
+#[path = "protobuf/tests.rs"]
+mod protobuf;
 #[path = "tutorial/tests.rs"]
 mod tutorial;
 #[path = "tweets/tests.rs"]
