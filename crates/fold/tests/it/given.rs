@@ -8,7 +8,7 @@ use crate::bank::{Account, Accounts, Bank, Open, Refused, withdraw};
 
 /// Returns the text of a panic.
 fn panic_of<T>(test: impl FnOnce() -> T) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(test)).err().expect("it does not panic");
+    let panic = catch_unwind(AssertUnwindSafe(test)).err().unwrap();
     *panic.downcast::<String>().unwrap()
 }
 
