@@ -28,13 +28,15 @@ pub const CONTROL: &str = "leftfold.control";
 pub const PARKED: &str = "leftfold.parked";
 /// The category of the streams that say which files were ingested.
 pub const INGESTED: &str = "leftfold.ingest";
+/// The category of the streams that remember commands without events.
+pub const HANDLED: &str = "leftfold.handled";
 /// The categories of bookkeeping that is not the store's own.
-pub const OF_LEFTFOLD: [&str; 4] = [REACTORS, CONTROL, PARKED, INGESTED];
+pub const OF_LEFTFOLD: [&str; 5] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 7] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];
 
-/// Whether a stream is bookkeeping: one of the store's own, of reactors, or of ingests. Queries hide its events unless
+/// Whether a stream is bookkeeping: one of the store's own, of reactors, of commands, or of ingests. Queries hide its events unless
 /// they ask for them: see [`Query::shows`](crate::Query::shows).
 pub fn is_bookkeeping(stream: &str) -> bool {
     match stream.as_bytes().first() {

@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn bookkeeping_is_shown_to_those_who_ask_for_it() {
-        let shown = ["$index-a", "leftfold.reactor-x", "leftfold.parked-x", "$lost"];
+        let shown =
+            ["$index-a", "leftfold.reactor-x", "leftfold.parked-x", "leftfold.handled-x", "$lost"];
         let user = ["order-1", "leftfold", "leftfold.reactors-x", "l", "a$"];
         for text in [
             "system:true",
@@ -175,7 +176,7 @@ mod tests {
         for (written, stored, read) in [
             (
                 "*",
-                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest)",
+                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled)",
                 "*",
             ),
             ("system:true", "*", "system:true"),
