@@ -142,6 +142,7 @@ pub trait Command: Send + Sync {
 
 /// The answer of a command that the state does not allow yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wait {
     /// How long it may wait, counted from its acceptance.
     pub at_most: Duration,

@@ -6,8 +6,8 @@
 
 pub use crate::entity::Entities;
 pub use crate::execute::{
-    COMMAND_TAG, CommandContext, Decider, Execute, ExecuteError, Executed, FoldError, Overtaken,
-    WrittenEvent, event_id,
+    AsOf, COMMAND_TAG, CommandContext, CommandCounts, Decider, Execute, ExecuteError, Executed,
+    FoldError, MAX_METADATA, Overtaken, WrittenEvent, event_id,
 };
 pub use crate::reads::{Decides, QueryState, Reads, Source, StreamState, Unknown};
 pub use crate::snapshot::{MemorySnapshots, RedbSnapshots, SnapshotError, Snapshots};

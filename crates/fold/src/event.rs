@@ -149,7 +149,7 @@ pub trait Event: Sized + Send + Sync + 'static {
 
     /// Addresses the event to the stream that it is to be appended to.
     fn to(self, stream: impl Into<String>) -> Emit<Self> {
-        Emit { stream: stream.into(), event: self, event_time: None }
+        Emit::Event { stream: stream.into(), event: self, event_time: None }
     }
 
     /// Returns the event in the form in which it is appended. It has no id yet.

@@ -95,6 +95,7 @@ impl one::Sealed for () {}
 
 /// The source of one fold: a stream or a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Source {
     /// The stream, if it is a single one.
     pub stream: Option<String>,

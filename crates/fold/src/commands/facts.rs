@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate as leftfold;
 use crate::event::{Event, Unencodable};
-use crate::execute::COMMAND_TAG;
+use crate::execute::{CommandContext, FoldError};
 use crate::state::{SnapshotPolicy, State};
 
 /// The outcome of a command.
@@ -44,15 +44,14 @@ fn about(command: Uuid, what: &str, event: &impl Event) -> Result<NewEvent, Unen
 }
 
 impl OutcomeFact {
-    /// Returns the outcome as an event: tagged with the command's id and correlated as the command
-    /// was.
+    /// Returns the outcome as an event, marked as one of the command.
     pub(crate) fn event(
         &self,
         command: Uuid,
-        correlation: Option<&str>,
-    ) -> Result<NewEvent, Unencodable> {
-        let mut event = about(command, "outcome", self)?.tag(COMMAND_TAG, command.to_string());
-        event.correlation = correlation.map(str::to_owned);
+        issued: &CommandContext,
+    ) -> Result<NewEvent, FoldError> {
+        let mut event = about(command, "outcome", self)?;
+        issued.mark(&mut event, &issued.to_bytes()?);
         Ok(event)
     }
 }

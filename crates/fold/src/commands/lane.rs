@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 use uuid::Uuid;
 
+use super::Recordable;
 use crate::execute::CommandContext;
 
 /// The maximum number of stashed commands of a key.
@@ -14,7 +15,8 @@ pub const STASH: usize = 1_000;
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedCommand<C> {
     pub(crate) id: Uuid,
-    pub(crate) correlation: Option<String>,
+    /// The metadata of its events.
+    pub(crate) issued: CommandContext,
     /// The command, or why it cannot be decoded.
     pub(crate) command: Result<C, String>,
     pub(crate) position: u64,
@@ -25,12 +27,26 @@ pub(crate) struct AcceptedCommand<C> {
     pub(crate) deadline: Option<Timestamp>,
 }
 
-impl<C: serde::de::DeserializeOwned> AcceptedCommand<C> {
+impl<C: Recordable> AcceptedCommand<C> {
     pub(crate) fn read(stored: &Recorded) -> Self {
+        let id = stored.id();
+        let command =
+            serde_json::from_slice::<C>(&stored.data()).map_err(|error| error.to_string());
+        // Its events carry its id, so that it is handled once, and it as their cause.
+        let mut issued = CommandContext::of_stored(stored).causation(id.to_string());
+        issued.id = Some(id);
+        let bound = |command| match issued.clone().bound_to(&command) {
+            Ok(bound) => {
+                issued = bound;
+                Ok(command)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let command = command.and_then(bound);
         AcceptedCommand {
-            id: stored.id(),
-            correlation: stored.correlation().map(str::to_owned),
-            command: serde_json::from_slice(&stored.data()).map_err(|error| error.to_string()),
+            id,
+            issued,
+            command,
             position: stored.position(),
             stream: stored.stream().to_owned(),
             version: stored.version(),
@@ -42,16 +58,6 @@ impl<C: serde::de::DeserializeOwned> AcceptedCommand<C> {
     /// Returns its key: the part of the stream's name after the first dash.
     pub(crate) fn key(&self) -> &str {
         self.stream.split_once('-').map_or("", |(_, key)| key)
-    }
-
-    /// Returns the metadata of its events: its id, so that it is handled once, and it as their
-    /// cause.
-    pub(crate) fn issued(&self) -> CommandContext {
-        CommandContext {
-            id: Some(self.id),
-            correlation: self.correlation.clone(),
-            causation: Some(self.id.to_string()),
-        }
     }
 }
 

@@ -40,8 +40,8 @@ mod step;
 use std::marker::PhantomData;
 
 use leftfold_api::{
-    Append, AppendError, Coded, Cursor, Delivery, EventStore, Invalid, NewEvent, Query, Read,
-    ReadError, Subscribe, Subscription,
+    Append, AppendError, Appended, Coded, Conflict, Cursor, Delivery, EventStore, Invalid,
+    NewEvent, Query, Read, ReadError, Subscribe, Subscription,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,12 +54,20 @@ pub use self::progress::CHECKPOINT_EVERY;
 pub use self::run::{PARALLEL, QUEUED, RunError};
 use crate::command::Command;
 use crate::event::{Unencodable, decode};
-use crate::execute::{CommandContext, Decider, FoldError, WrittenEvent, handled};
+use crate::execute::{CommandContext, Decider, FoldError, WrittenEvent, check_command, handled};
 use crate::reads::Reads;
 use facts::OutcomeFact;
 
 /// The event type of an accepted command.
 pub const ACCEPTED: &str = "CommandAccepted";
+
+/// The key of the tag on accepted commands with a given id: `$accepted=<id>`.
+const ACCEPTED_TAG: &str = "$accepted";
+
+/// Returns the query of accepted commands with an id, of all command streams.
+fn accepted(id: Uuid) -> Query {
+    Query::tag(ACCEPTED_TAG, &id.to_string())
+}
 
 /// A command that can be stored: serde reads and writes it and its refusal.
 pub trait Recordable:
@@ -93,6 +101,7 @@ impl<C, T: Clone> Clone for Commands<C, T> {
 
 /// The answer to an accepted command: it is durable and will be handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Accepted {
     /// Its id, by which its outcome is found.
     pub id: Uuid,
@@ -162,21 +171,46 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
     /// Accepts a command: it is durable when this returns, and handled once later.
     ///
     /// The same id again is the same command: nothing is appended, and the outcome is the first
-    /// one's.
+    /// one's. With another command it is the error `command_id_reused`.
     pub async fn accept(
         &self,
         issued: CommandContext,
         command: &C,
     ) -> Result<Accepted, AcceptError> {
         let id = issued.id_or_new();
+        let issued = issued.bound_to(command).map_err(FoldError::from)?;
         let unencodable = |error: serde_json::Error| Unencodable { message: error.to_string() };
         let data = serde_json::to_vec(command).map_err(unencodable).map_err(FoldError::from)?;
         let mut event = NewEvent::json(ACCEPTED, data).id(id);
-        event.correlation = issued.correlation;
-        event.causation = issued.causation;
-        let append = Append::new().event(self.stream("sent", &command.key()), event);
-        let appended = self.store.append(append).await.map_err(FoldError::from)?;
-        Ok(Accepted { id, cursor: appended.cursor, repeated: appended.repeated })
+        event.metadata = issued.to_bytes()?;
+        event.correlation.clone_from(&issued.correlation);
+        event.causation.clone_from(&issued.causation);
+        let mut append = Append::new();
+        if issued.id.is_some() {
+            event = event.tag(ACCEPTED_TAG, id.to_string());
+            append = append.none_after(accepted(id), Cursor::START);
+        }
+        let append = append.event(self.stream("sent", &command.key()), event);
+        match self.store.append(append).await {
+            Ok(Appended { cursor, repeated, .. }) => Ok(Accepted { id, cursor, repeated }),
+            Err(AppendError::Overlap(_) | AppendError::Conflict(Conflict::Query { .. })) => {
+                Ok(self.accepted_before(&issued, id).await?)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Returns the first answer to a command that was accepted before, if it is the same.
+    async fn accepted_before(
+        &self,
+        issued: &CommandContext,
+        id: Uuid,
+    ) -> Result<Accepted, FoldError> {
+        let sent = Query::category(format!("{}.sent", self.name)).and(accepted(id));
+        let page = self.store.read(Read::forward(sent).limit(1)).await?;
+        let first = page.events.first().ok_or(FoldError::IdReused { id })?;
+        check_command(issued, id, first)?;
+        Ok(Accepted { id, cursor: page.cursor, repeated: true })
     }
 
     /// Accepts a command and waits for its outcome. Requires a runner in this or another process.
@@ -223,7 +257,8 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
     async fn read_outcome(&self, id: Uuid, fact: OutcomeFact) -> Result<OutcomeOf<C>, FoldError> {
         Ok(match fact {
             OutcomeFact::Done { .. } => {
-                Outcome::Done(Decider::new(&self.store).first_answer(id).await?.events)
+                let issued = CommandContext::with_id(id);
+                Outcome::Done(Decider::new(&self.store).first_answer(&issued, id).await?.events)
             }
             OutcomeFact::Refused { error, .. } => match serde_json::from_value(error) {
                 Ok(refused) => Outcome::Refused(refused),

@@ -10,7 +10,7 @@ use super::facts::{OutcomeFact, StashFact};
 use super::lane::{AcceptedCommand, STASH};
 use super::{Commands, Handle, Recordable};
 use crate::command::Wait;
-use crate::execute::{DecisionOf, ExecuteError, FoldError, OutcomeEvents, handled};
+use crate::execute::{DecisionOf, ExecuteError, FoldError, OutcomeEvents};
 use crate::reads::Reads;
 use crate::time::{Time, later};
 
@@ -130,8 +130,14 @@ where
         };
         loop {
             let outcome = self.outcome_of(key, entry);
-            let answer = self.handler.handle(entry.issued(), command.clone(), outcome).await;
+            let answer = self.handler.handle(entry.issued.clone(), command.clone(), outcome).await;
             return match answer {
+                // It may have been executed directly, without an outcome.
+                Ok(executed) if executed.repeated => {
+                    let done = OutcomeFact::Done { command: entry.id.to_string() };
+                    self.settle(key, entry, &done).await?;
+                    Ok(HandleResult::Settled)
+                }
                 Ok(_) | Err(ExecuteError::Refused(_)) => Ok(HandleResult::Settled),
                 Err(ExecuteError::Waits(wait)) => Ok(HandleResult::Waits(wait)),
                 // The conflict shows that another writer succeeded; retry until this command does.
@@ -148,7 +154,7 @@ where
     fn outcome_of(&self, key: &str, entry: &AcceptedCommand<C>) -> OutcomeEvents<C> {
         let id = entry.id;
         let command = id.to_string();
-        let correlation = entry.correlation.clone();
+        let issued = entry.issued.clone();
         let done = self.commands.stream("done", key);
         let unstashed = entry.deadline.map(|_| self.commands.stream("wait", key));
         Box::new(move |decision: &DecisionOf<C>| {
@@ -164,7 +170,7 @@ where
                 },
                 Err(_) => return Vec::new(),
             };
-            let outcome = fact.event(id, correlation.as_deref());
+            let outcome = fact.event(id, &issued);
             facts(id, outcome.ok().map(|event| (done.clone(), event)), unstashed.as_deref())
         })
     }
@@ -189,10 +195,11 @@ where
         entry: &AcceptedCommand<C>,
         fact: &OutcomeFact,
     ) -> Result<(), FoldError> {
-        let event = fact.event(entry.id, entry.correlation.as_deref())?;
+        let event = fact.event(entry.id, &entry.issued)?;
         let done = (self.commands.stream("done", key), event);
         let unstashed = entry.deadline.map(|_| self.commands.stream("wait", key));
-        let mut append = Append::new().none_after(handled(entry.id), Cursor::START);
+        let outcomes = self.commands.outcome_query(entry.id);
+        let mut append = Append::new().none_after(outcomes, Cursor::START);
         for (stream, event) in facts(entry.id, Some(done), unstashed.as_deref()) {
             append = append.event(stream, event);
         }

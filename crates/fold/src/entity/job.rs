@@ -32,8 +32,8 @@ pub(crate) trait Job<S: State>: Send {
     /// Returns whether its caller has dropped the future that waits for the answer.
     fn is_abandoned(&self) -> bool;
 
-    /// Returns its id, if the caller gave one.
-    fn given_id(&self) -> Option<Uuid>;
+    /// Returns its metadata; the id is there if the caller gave one.
+    fn issued(&self) -> &CommandContext;
 
     /// Decides; returns the events to append, the entity's own first, and the number of these.
     fn decide(&mut self, stream: &str, state: &S) -> (Vec<(String, NewEvent)>, usize);
@@ -91,8 +91,8 @@ where
         self.answer.is_closed()
     }
 
-    fn given_id(&self) -> Option<Uuid> {
-        self.issued.id
+    fn issued(&self) -> &CommandContext {
+        &self.issued
     }
 
     fn decide(&mut self, stream: &str, state: &S) -> (Vec<(String, NewEvent)>, usize) {
@@ -100,20 +100,24 @@ where
         let mut written = Vec::new();
         let decision = decide_on(&self.command, state).and_then(|events| {
             let emits: Vec<_> = events.into_iter().map(|event| event.to(stream)).collect();
-            let encoded =
-                DecisionEvents::new(&emits, self.id, &self.issued).map_err(FoldError::from)?;
-            written = encoded.events;
+            written = DecisionEvents::new(&emits, self.id, &self.issued)?.events;
             Ok(emits)
         });
         let own = written.len();
         written.extend(self.outcome.iter().flat_map(|outcome| outcome(&decision)));
+        let decision = decision.and_then(|emits| {
+            if written.is_empty() {
+                written = DecisionEvents::of_nothing(Some(stream), &self.issued)?.events;
+            }
+            Ok(emits)
+        });
         self.decision = Some(decision);
         (written, own)
     }
 
     fn apply(&self, state: &mut S) {
         if let Some(Ok(emits)) = &self.decision {
-            emits.iter().for_each(|emit| state.apply(&emit.event));
+            emits.iter().filter_map(Emit::event).for_each(|(_, event)| state.apply(event));
         }
     }
 
@@ -146,15 +150,16 @@ fn done<E>(
     in_stream: u64,
 ) -> Vec<WrittenEvent<E>> {
     let position = appended.positions.map_or(0, |(first, _)| first) + before;
-    let stream = emits.first().map(|emit| emit.stream.as_str());
+    let stream = emits.first().and_then(Emit::event).map(|(stream, _)| stream);
     let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
     let version = versions.map_or(0, |versions| versions.first) + in_stream;
     let progress = (position..).zip(version..);
-    let at = |(emit, (position, version)): (Emit<E>, (u64, u64))| WrittenEvent {
-        position,
-        stream: emit.stream,
-        version,
-        event: emit.event,
+    let written = |(emit, (position, version))| match emit {
+        Emit::Event { stream, event, .. } => {
+            Some(WrittenEvent { position, stream, version, event })
+        }
+        // A command that reads one stream can't decide timers.
+        Emit::Timer { .. } | Emit::CancelTimer { .. } => None,
     };
-    emits.into_iter().zip(progress).map(at).collect()
+    emits.into_iter().zip(progress).filter_map(written).collect()
 }

@@ -24,9 +24,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use leftfold_api::EventStore;
+use serde::Serialize;
 
 use crate::command::Command;
-use crate::execute::{CommandContext, Decider, ExecuteError, Executed, OutcomeEvents};
+use crate::execute::{CommandContext, Decider, ExecuteError, Executed, FoldError, OutcomeEvents};
 use crate::reads::{Reads, StreamState};
 use crate::state::State;
 use job::PendingCommand;
@@ -127,19 +128,23 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
     where
         C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
     {
-        self.execute_as(CommandContext::new(), command)
+        self.send(CommandContext::new(), command, None)
     }
 
-    /// Sends a command with its metadata. Its id makes it idempotent: it is handled once.
+    /// Sends a command with its metadata. Its id makes it idempotent: it is handled once. The same id
+    /// with another command is an error; see [`CommandContext`].
     pub fn execute_as<C>(
         &self,
         issued: CommandContext,
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
+        C: Command<Event = S::Event, Reads = StreamState<S>> + Serialize + 'static,
     {
-        self.send(issued, command, None)
+        // It is sent now, not when the future is first polled: the order of the calls counts.
+        let issued = issued.bound_to(&command).map_err(FoldError::from);
+        let sent = issued.map(|issued| self.send(issued, command, None));
+        async move { sent?.await }
     }
 
     /// Sends a command with a function that makes the outcome events to append with its events.
@@ -157,7 +162,11 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         let (pending, answer) = PendingCommand::new(issued, command, outcome);
         let unsent = mailbox.send(Box::new(pending), self.inner.mailbox);
         let inner = self.inner.clone();
-        async move { inner.answer(mailbox, unsent, answer).await }
+        async move {
+            let answer = inner.answer(mailbox, unsent, answer).await;
+            inner.decider.counters().add_answer(&answer);
+            answer
+        }
     }
 
     /// Returns how many entities are in memory, and about how many bytes they take.

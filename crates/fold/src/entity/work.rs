@@ -8,7 +8,7 @@ use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore};
 
 use super::job::{Job, JobResult};
 use super::mailbox::BatchFuture;
-use crate::execute::{Decider, FoldError, LoadedStates, Overtaken, handled};
+use crate::execute::{Decider, Effort, FoldError, LoadedStates, Overtaken, handled};
 use crate::reads::StreamState;
 use crate::state::State;
 
@@ -21,7 +21,7 @@ pub(crate) fn run_batch<S: State, T: EventStore + Clone + 'static>(
     jobs: Jobs<S>,
     loaded: Option<LoadedStates<StreamState<S>>>,
 ) -> BatchFuture<S> {
-    let mut batch = Batch { decider, stream, loaded, hidden: None };
+    let mut batch = Batch { decider, stream, loaded, hidden: None, conflicts: 0 };
     Box::pin(async move {
         batch.run(jobs).await;
         batch.loaded
@@ -34,6 +34,8 @@ struct Batch<S: State, T> {
     loaded: Option<LoadedStates<StreamState<S>>>,
     /// The last version of the stream as a conflict reported it.
     hidden: Option<u64>,
+    /// How often another process has written to the stream.
+    conflicts: u32,
 }
 
 /// The append of a group of commands.
@@ -92,7 +94,10 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
                     jobs = left;
                     attempts -= 1;
                 }
-                GroupResult::Retry(left, by) => (jobs, last) = (left, by),
+                GroupResult::Retry(left, by) => {
+                    self.count(0, left.len());
+                    (jobs, last) = (left, by);
+                }
             }
         }
         for job in jobs {
@@ -104,6 +109,12 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
             })));
         }
         None
+    }
+
+    fn count(&self, attempts: usize, conflicts: usize) {
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let (attempts, conflicts) = (count(attempts), count(conflicts));
+        self.decider.counters().add_effort(&Effort { attempts, conflicts });
     }
 
     async fn load(&mut self) -> Result<(), FoldError> {
@@ -119,6 +130,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
         // Take it out, so that every return that does not know the state drops it.
         let Some(mut loaded) = self.loaded.take() else { return GroupResult::Retry(jobs, None) };
         let draft = draft(&mut jobs, &mut loaded, &self.stream);
+        self.count(jobs.len(), 0);
         if !draft.spans.iter().any(|(.., writes)| *writes) {
             return self.prove(jobs, loaded).await;
         }
@@ -135,7 +147,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
                 GroupResult::Split(jobs)
             }
             Err(AppendError::Overlap(overlap)) => {
-                match jobs.first().and_then(|job| job.given_id()) {
+                match jobs.first().and_then(|job| job.issued().id) {
                     Some(id) => self.answer_handled(jobs, id).await,
                     None => fail(jobs, &AppendError::Overlap(overlap).into()),
                 }
@@ -199,8 +211,8 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
 
     /// Answers a command that wrote nothing; if it was handled before, with the first answer.
     async fn answer_one(&self, job: Box<dyn Job<S>>, outcome: JobResult<'_, S::Event>) {
-        let handled = match job.given_id() {
-            Some(id) => self.decider.handled::<S::Event>(id).await,
+        let handled = match job.issued().id {
+            Some(id) => self.decider.handled::<S::Event>(job.issued(), id).await,
             None => Ok(None),
         };
         match handled {
@@ -224,7 +236,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
             }
             Conflict::Query { query, .. } => {
                 let of_query = |id: &uuid::Uuid| handled(*id).to_string() == *query;
-                let id = jobs.iter().find_map(|job| job.given_id().filter(of_query));
+                let id = jobs.iter().find_map(|job| job.issued().id.filter(of_query));
                 let Some(id) = id else {
                     return fail(jobs, &AppendError::Conflict(conflict).into());
                 };
@@ -243,6 +255,10 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
         mut loaded: LoadedStates<StreamState<S>>,
         ahead: bool,
     ) -> GroupResult<S> {
+        self.conflicts += 1;
+        if self.conflicts < self.decider.max_attempts() {
+            self.decider.pause(self.conflicts).await;
+        }
         let news = match loaded.catch_up(self.decider.store()).await {
             Ok(news) => news,
             Err(error) => return fail(jobs, &error),
@@ -259,9 +275,9 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     /// Answers the command that had been handled before; the others are retried without it.
     async fn answer_handled(&self, jobs: Jobs<S>, id: uuid::Uuid) -> GroupResult<S> {
         let (done, left): (Jobs<S>, Jobs<S>) =
-            jobs.into_iter().partition(|job| job.given_id() == Some(id));
+            jobs.into_iter().partition(|job| job.issued().id == Some(id));
         for job in done {
-            match self.decider.first_answer::<S::Event>(id).await {
+            match self.decider.first_answer::<S::Event>(job.issued(), id).await {
                 Ok(first) => job.answer(JobResult::Handled(first)),
                 Err(error) => job.answer(JobResult::Failed(error)),
             }
@@ -296,7 +312,7 @@ fn draft<S: State>(
             draft.ahead = true;
         }
         draft.spans.push((before, draft.own.count, !events.is_empty()));
-        if let (Some(id), false) = (job.given_id(), events.is_empty()) {
+        if let (Some(id), false) = (job.issued().id, events.is_empty()) {
             draft.append = draft.append.none_after(handled(id), leftfold_api::Cursor::START);
         }
         draft.own.count += own as u64;

@@ -2,6 +2,7 @@ use leftfold_api::Cursor;
 
 /// The answer to a command. All of its events are durable.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Executed<E> {
     /// Its events, in the order of the decision.
     pub events: Vec<WrittenEvent<E>>,
@@ -15,6 +16,7 @@ pub struct Executed<E> {
 
 /// An event with its stream, version and position.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrittenEvent<E> {
     /// Its position in the log.
     pub position: u64,
@@ -24,4 +26,18 @@ pub struct WrittenEvent<E> {
     pub version: u64,
     /// The event.
     pub event: E,
+}
+
+impl<E> Executed<E> {
+    /// Returns the answer to a command that was decided once, for tests.
+    pub fn new(events: Vec<WrittenEvent<E>>, cursor: Cursor) -> Self {
+        Executed { events, cursor, attempts: 1, repeated: false }
+    }
+}
+
+impl<E> WrittenEvent<E> {
+    /// Returns an event at a position, as a version of a stream, for tests.
+    pub fn new(position: u64, stream: impl Into<String>, version: u64, event: E) -> Self {
+        WrittenEvent { position, stream: stream.into(), version, event }
+    }
 }

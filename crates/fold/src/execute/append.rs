@@ -2,14 +2,21 @@
 
 use std::collections::HashMap;
 
+use leftfold_api::names::{HANDLED, id_of};
 use leftfold_api::{Append, Appended, Cursor, NewEvent};
 use uuid::Uuid;
 
 use super::answer::WrittenEvent;
-use super::context::{COMMAND_TAG, CommandContext, event_id};
+use super::context::{CommandContext, event_id};
+use super::error::FoldError;
 use super::load::handled;
 use crate::emit::Emit;
-use crate::event::{Event, Unencodable};
+use crate::event::Event;
+
+/// The type of the event that remembers a command without events.
+const COMMAND_HANDLED: &str = "leftfold.CommandHandled";
+/// The longest name behind the category of the stream of such events.
+const LONGEST_ID: usize = leftfold_api::MAX_NAME - HANDLED.len() - 1;
 
 /// The events of a decision with their target streams.
 pub(crate) struct DecisionEvents {
@@ -22,20 +29,31 @@ impl DecisionEvents {
         emits: &[Emit<E>],
         command: Uuid,
         issued: &CommandContext,
-    ) -> Result<Self, Unencodable> {
+    ) -> Result<Self, FoldError> {
+        let metadata = issued.to_bytes()?;
         let mut events = Vec::with_capacity(emits.len());
         for (nth, emit) in (0..).zip(emits) {
-            let mut event = emit.event.to_new()?;
+            let (stream, mut event) = emit.to_new()?;
             event.id = Some(event_id(command, nth));
-            event.event_time = emit.event_time;
-            event.correlation.clone_from(&issued.correlation);
-            event.causation.clone_from(&issued.causation);
-            if issued.id.is_some() {
-                event.tags.push((COMMAND_TAG.to_owned(), command.to_string()));
-            }
-            events.push((emit.stream.clone(), event));
+            issued.mark(&mut event, &metadata);
+            events.push((stream, event));
         }
         Ok(DecisionEvents { events })
+    }
+
+    /// Returns the event that remembers a command which decided nothing; none if its id was not
+    /// given. `stream` is the first one that the command reads: in a store of many partitions the
+    /// event must lie beside it.
+    pub(crate) fn of_nothing(
+        stream: Option<&str>,
+        issued: &CommandContext,
+    ) -> Result<Self, FoldError> {
+        let Some(id) = issued.id else { return Ok(DecisionEvents { events: Vec::new() }) };
+        let beside = stream.map(id_of).filter(|name| name.len() <= LONGEST_ID);
+        let beside = beside.map_or_else(|| id.to_string(), str::to_owned);
+        let mut event = NewEvent::json(COMMAND_HANDLED, "{}").id(Uuid::new_v5(&id, b"handled"));
+        issued.mark(&mut event, &issued.to_bytes()?);
+        Ok(DecisionEvents { events: vec![(format!("{HANDLED}-{beside}"), event)] })
     }
 
     /// Adds them to an append. If the command's id was given, the append requires that no event
@@ -51,7 +69,8 @@ impl DecisionEvents {
     }
 }
 
-/// Returns each event's position and version, from the answer to the append.
+/// Returns each event's position and version, from the answer to the append. Timers are not among
+/// them, but they have positions.
 pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<WrittenEvent<E>> {
     let first = appended.positions.map_or(0, |(first, _)| first);
     let mut next: HashMap<&str, u64> = HashMap::new();
@@ -59,7 +78,8 @@ pub(crate) fn done<E>(emits: Vec<Emit<E>>, appended: &Appended) -> Vec<WrittenEv
         appended.streams.iter().map(|versions| (versions.stream.as_str(), versions.first));
     next.extend(versions);
     let mut all = Vec::with_capacity(emits.len());
-    for (position, Emit { stream, event, .. }) in (first..).zip(emits) {
+    for (position, emit) in (first..).zip(emits) {
+        let Emit::Event { stream, event, .. } = emit else { continue };
         let version = next.get_mut(stream.as_str()).map_or(0, |next| {
             *next += 1;
             *next - 1

@@ -1,22 +1,32 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use leftfold_api::{Append, AppendError, Appended, Conflict, Cursor, EventStore, NewEvent, Read};
+use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore, NewEvent};
+use leftfold_io::Random;
+use serde::Serialize;
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
-use super::answer::{Executed, WrittenEvent};
+use super::answer::Executed;
 use super::append::{DecisionEvents, done};
+use super::backoff::Backoff;
 use super::context::CommandContext;
+use super::counts::{CommandCounts, Counters, Effort};
+use super::digest::name_of;
 use super::error::{ExecuteError, FoldError, Overtaken};
 use super::load::{LoadedStates, News, handled};
 use crate::command::Command;
 use crate::emit::Emit;
-use crate::event::{Event, decode};
+use crate::event::Event;
 use crate::reads::{Decides, Reads};
 use crate::snapshot::Snapshots;
+use crate::time::Time;
 
-/// The default limit of attempts at a command, after which the answer is a conflict.
-const ATTEMPTS: u32 = 16;
+/// The default limit of attempts at a command, after which the answer is a conflict. Each conflict
+/// means that another command has succeeded, so as many concurrent commands of one boundary all
+/// succeed.
+const ATTEMPTS: u32 = 64;
 
 /// Decides commands on a store.
 ///
@@ -34,6 +44,8 @@ pub struct Decider<T> {
     store: T,
     snapshots: Option<Arc<dyn Snapshots>>,
     attempts: u32,
+    backoff: Backoff,
+    counters: Arc<Counters>,
 }
 
 /// Executes commands on any store, without snapshots; see [`Decider`] for more.
@@ -46,8 +58,9 @@ pub trait Execute: EventStore {
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send;
 
-    /// Executes a command with its metadata. Its id makes it idempotent: it is handled once.
-    fn execute_as<C: Command>(
+    /// Executes a command with its metadata. Its id makes it idempotent: it is handled once. The
+    /// same id with another command is an error; see [`CommandContext`].
+    fn execute_as<C: Command + Serialize>(
         &self,
         issued: CommandContext,
         command: C,
@@ -62,7 +75,7 @@ impl<T: EventStore> Execute for T {
         Decider::new(self).execute(command).await
     }
 
-    async fn execute_as<C: Command>(
+    async fn execute_as<C: Command + Serialize>(
         &self,
         issued: CommandContext,
         command: C,
@@ -90,7 +103,8 @@ enum Proof<E> {
 impl<T: EventStore> Decider<T> {
     /// Makes a decider on a store: owned, borrowed or in an [`Arc`].
     pub fn new(store: T) -> Self {
-        Decider { store, snapshots: None, attempts: ATTEMPTS }
+        let (backoff, counters) = (Backoff::new(), Arc::default());
+        Decider { store, snapshots: None, attempts: ATTEMPTS, backoff, counters }
     }
 
     /// Uses snapshots for the states that [have them](crate::State::SNAPSHOTS).
@@ -99,10 +113,29 @@ impl<T: EventStore> Decider<T> {
         self
     }
 
-    /// Sets how often a command is decided at most; at least 1, the default is 16.
+    /// Sets how often a command is decided at most; at least 1, the default is 64. After the first
+    /// conflicts it is decided again at once, then after random pauses that grow to a tenth of a
+    /// second.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
+    }
+
+    /// Sets the clock of the pauses between attempts; the default is the system's.
+    pub fn time(mut self, time: impl Time) -> Self {
+        self.backoff.time = Arc::new(time);
+        self
+    }
+
+    /// Sets the randomness of the pauses between attempts; the default is the system's.
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.backoff.random = random;
+        self
+    }
+
+    /// Returns what was counted since the decider was made, of all its clones together.
+    pub fn counts(&self) -> CommandCounts {
+        self.counters.read()
     }
 
     /// Returns the store.
@@ -122,15 +155,16 @@ impl<T: EventStore> Decider<T> {
         &self,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
-        self.execute_as(CommandContext::new(), command).await
+        self.execute_with(CommandContext::new(), command, None).await
     }
 
     /// Decides a command and appends its events; see [`Execute::execute_as`].
-    pub async fn execute_as<C: Command>(
+    pub async fn execute_as<C: Command + Serialize>(
         &self,
         issued: CommandContext,
         command: C,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        let issued = issued.bound_to(&command).map_err(FoldError::from)?;
         self.execute_with(issued, command, None).await
     }
 
@@ -141,12 +175,36 @@ impl<T: EventStore> Decider<T> {
         command: C,
         outcome: Option<OutcomeEvents<C>>,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
-        let reads = command.reads();
-        let mut loaded = self.load_states(&reads).await?;
-        let id = issued.id_or_new();
-        let answer = self.decide(&issued, id, &command, outcome.as_ref(), &mut loaded).await;
+        let span =
+            debug_span!("execute", command = name_of::<C>(), attempts = Empty, conflicts = Empty);
+        let mut effort = Effort::default();
+        let answer = self.attempt(&issued, &command, outcome.as_ref(), &mut effort);
+        let answer = answer.instrument(span.clone()).await;
+        span.record("attempts", effort.attempts).record("conflicts", effort.conflicts);
+        self.counters.add_effort(&effort);
+        self.counters.add_answer(&answer);
+        answer
+    }
+
+    async fn attempt<C: Command>(
+        &self,
+        issued: &CommandContext,
+        command: &C,
+        outcome: Option<&OutcomeEvents<C>>,
+        effort: &mut Effort,
+    ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        let mut loaded = self.load_states(&command.reads()).await?;
+        let answer = self.decide(issued, command, outcome, &mut loaded, effort).await;
         self.save_snapshots(&mut loaded);
         answer
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) async fn pause(&self, conflicts: u32) {
+        self.backoff.pause(conflicts).await;
     }
 
     pub(crate) async fn load_states<R: Reads>(
@@ -170,40 +228,45 @@ impl<T: EventStore> Decider<T> {
     async fn decide<C: Command>(
         &self,
         issued: &CommandContext,
-        id: Uuid,
         command: &C,
         outcome: Option<&OutcomeEvents<C>>,
         loaded: &mut LoadedStates<C::Reads>,
+        effort: &mut Effort,
     ) -> Result<Executed<C::Event>, ExecuteError<C::Error>> {
+        let id = issued.id_or_new();
         let mut last = Overtaken { attempts: 0, stream: String::new(), event: None };
-        for attempt in 1..=self.attempts {
+        while effort.attempts < self.attempts {
+            effort.attempts += 1;
             let sources = loaded.sources.iter().map(|progress| &progress.source);
             let decision =
                 decide_on(command, &loaded.states).map(|events| C::Reads::emits(sources, events));
-            let mut written = match &decision {
-                Ok(emits) => DecisionEvents::new(emits, id, issued).map_err(FoldError::from)?,
-                Err(_) => DecisionEvents { events: Vec::new() },
-            };
-            written.events.extend(outcome.iter().flat_map(|outcome| outcome(&decision)));
+            let stream = loaded.sources.iter().find_map(|it| it.source.stream.as_deref());
+            let written = encode::<C>(&decision, stream, id, issued, outcome)?;
             // A written decision is proved by the append's conditions: all that was read held at
             // one moment. A decision without events must be proved by reading again.
             last = if written.events.is_empty() {
                 match self.prove(issued, loaded).await? {
                     Proof::Holds => {
-                        return self.answer_unwritten::<C>(decision, loaded, attempt).await;
+                        return self.answer_unwritten::<C>(decision, loaded, effort.attempts).await;
                     }
                     Proof::Handled(executed) => return Ok(executed),
                     Proof::News(by) => by,
                 }
             } else {
-                match self.append(issued, id, loaded, written).await? {
+                match self.append(issued, loaded, written).await? {
                     AppendResult::Done(appended) => {
-                        return answer_written(decision, &appended, attempt);
+                        return answer_written(decision, &appended, effort.attempts);
                     }
-                    AppendResult::Handled => return Ok(self.first_answer(id).await?),
-                    AppendResult::Overtaken(conflict) => self.refresh(loaded, conflict).await?,
+                    AppendResult::Handled => return Ok(self.first_answer(issued, id).await?),
+                    AppendResult::Overtaken(conflict) => {
+                        if effort.attempts < self.attempts {
+                            self.pause(effort.conflicts + 1).await;
+                        }
+                        self.refresh(loaded, conflict).await?
+                    }
                 }
             };
+            effort.conflicts += 1;
         }
         Err(ExecuteError::Conflict(Overtaken { attempts: self.attempts, ..last }))
     }
@@ -215,7 +278,7 @@ impl<T: EventStore> Decider<T> {
         loaded: &mut LoadedStates<R>,
     ) -> Result<Proof<E>, FoldError> {
         if let Some(id) = issued.id
-            && let Some(executed) = self.handled(id).await?
+            && let Some(executed) = self.handled(issued, id).await?
         {
             return Ok(Proof::Handled(executed));
         }
@@ -229,7 +292,6 @@ impl<T: EventStore> Decider<T> {
     async fn append<R: Reads>(
         &self,
         issued: &CommandContext,
-        id: Uuid,
         loaded: &LoadedStates<R>,
         written: DecisionEvents,
     ) -> Result<AppendResult, FoldError> {
@@ -239,7 +301,7 @@ impl<T: EventStore> Decider<T> {
             Err(AppendError::Overlap(_)) if issued.id.is_some() => Ok(AppendResult::Handled),
             Err(AppendError::Conflict(conflict)) => match &conflict {
                 Conflict::Query { query, .. }
-                    if issued.id.is_some() && *query == handled(id).to_string() =>
+                    if issued.id.is_some_and(|id| *query == handled(id).to_string()) =>
                 {
                     Ok(AppendResult::Handled)
                 }
@@ -285,46 +347,6 @@ impl<T: EventStore> Decider<T> {
             _ => overtaken_by(news, String::new()),
         })
     }
-
-    /// Returns the first answer to a command that is known to have been handled.
-    pub(crate) async fn first_answer<E: Event>(&self, id: Uuid) -> Result<Executed<E>, FoldError> {
-        match self.handled(id).await? {
-            Some(executed) => Ok(executed),
-            // Retention hides its events.
-            None => {
-                let cursor = self.store.head().await?;
-                Ok(Executed { events: Vec::new(), cursor, attempts: 0, repeated: true })
-            }
-        }
-    }
-
-    /// Returns the first answer to a command, or `None` if it was not handled.
-    pub(crate) async fn handled<E: Event>(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<Executed<E>>, FoldError> {
-        let (mut events, mut cursor, mut found) = (Vec::new(), Cursor::START, false);
-        loop {
-            let page = self.store.read(Read::forward(handled(id)).after(cursor)).await?;
-            cursor = page.cursor;
-            for stored in &page.events {
-                found = true;
-                if let Some(event) = decode::<E>(stored)? {
-                    let (position, version) = (stored.position(), stored.version());
-                    events.push(WrittenEvent {
-                        position,
-                        stream: stored.stream().to_owned(),
-                        version,
-                        event,
-                    });
-                }
-            }
-            if !page.more {
-                break;
-            }
-        }
-        Ok(found.then_some(Executed { events, cursor, attempts: 0, repeated: true }))
-    }
 }
 
 /// The decision on a command: its events, or why there are none.
@@ -345,6 +367,26 @@ pub(crate) fn decide_on<C: Command>(
     match command.waits(states) {
         Some(wait) => Err(ExecuteError::Waits(wait)),
         None => command.decide(states).map_err(ExecuteError::Refused),
+    }
+}
+
+/// Returns what is written for a decision: its events and its outcome, or the event that remembers
+/// that there is nothing to write.
+fn encode<C: Command>(
+    decision: &DecisionOf<C>,
+    stream: Option<&str>,
+    id: Uuid,
+    issued: &CommandContext,
+    outcome: Option<&OutcomeEvents<C>>,
+) -> Result<DecisionEvents, FoldError> {
+    let mut written = match decision {
+        Ok(emits) => DecisionEvents::new(emits, id, issued)?,
+        Err(_) => DecisionEvents { events: Vec::new() },
+    };
+    written.events.extend(outcome.iter().flat_map(|outcome| outcome(decision)));
+    match decision {
+        Ok(_) if written.events.is_empty() => DecisionEvents::of_nothing(stream, issued),
+        _ => Ok(written),
     }
 }
 

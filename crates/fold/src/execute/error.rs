@@ -4,6 +4,7 @@ use std::fmt;
 
 use leftfold_api::{AppendError, Coded, ReadError};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::command::Wait;
 use crate::event::{Undecodable, Unencodable};
@@ -23,13 +24,15 @@ pub enum ExecuteError<R> {
     /// The state does not allow the command yet, and only a command stream can stash it.
     #[error("the state does not allow the command yet; it may wait for {:?}", .0.at_most)]
     Waits(Wait),
-    /// The store failed, or an event cannot be read or written.
+    /// The store failed, an event cannot be read or written, or the command's id belongs to another
+    /// command.
     #[error(transparent)]
     Store(#[from] FoldError),
 }
 
 /// The answer to a command when other writers changed its states at every attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Overtaken {
     /// How often it was decided.
     pub attempts: u32,
@@ -68,6 +71,15 @@ pub enum FoldError {
     /// A new event can't be written.
     #[error(transparent)]
     Unencodable(#[from] Unencodable),
+    /// The command's id belongs to another command.
+    #[error(
+        "command id {id} belongs to another command, which was handled or accepted before; repeat a \
+         command unchanged, and give another command another id"
+    )]
+    IdReused {
+        /// The id.
+        id: Uuid,
+    },
 }
 
 impl PartialEq for FoldError {
@@ -84,6 +96,7 @@ impl Coded for FoldError {
             FoldError::Append(error) => error.code(),
             FoldError::Undecodable(_) => "event_undecodable",
             FoldError::Unencodable(_) => "event_unencodable",
+            FoldError::IdReused { .. } => "command_id_reused",
         }
     }
 
@@ -91,7 +104,9 @@ impl Coded for FoldError {
         match self {
             FoldError::Read(error) => error.can_retry(),
             FoldError::Append(error) => error.can_retry(),
-            FoldError::Undecodable(_) | FoldError::Unencodable(_) => false,
+            FoldError::Undecodable(_) | FoldError::Unencodable(_) | FoldError::IdReused { .. } => {
+                false
+            }
         }
     }
 }
@@ -102,6 +117,24 @@ impl<R> ExecuteError<R> {
         match self {
             ExecuteError::Refused(refusal) => Some(refusal),
             _ => None,
+        }
+    }
+
+    /// Returns why the domain has refused the command, or the other error.
+    pub fn into_refusal(self) -> Result<R, Self> {
+        match self {
+            ExecuteError::Refused(refusal) => Ok(refusal),
+            other => Err(other),
+        }
+    }
+
+    /// Makes another refusal of the domain's, and leaves other errors as they are.
+    pub fn map_refusal<S>(self, map: impl FnOnce(R) -> S) -> ExecuteError<S> {
+        match self {
+            ExecuteError::Refused(refusal) => ExecuteError::Refused(map(refusal)),
+            ExecuteError::Conflict(overtaken) => ExecuteError::Conflict(overtaken),
+            ExecuteError::Waits(wait) => ExecuteError::Waits(wait),
+            ExecuteError::Store(error) => ExecuteError::Store(error),
         }
     }
 }

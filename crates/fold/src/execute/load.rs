@@ -126,7 +126,7 @@ impl<R: Reads> LoadedStates<R> {
         }
     }
 
-    fn apply(&mut self, nth: usize, event: &Recorded) -> Result<(), FoldError> {
+    pub(super) fn apply(&mut self, nth: usize, event: &Recorded) -> Result<(), FoldError> {
         let progress = &mut self.sources[nth];
         R::apply(&mut self.states, nth, progress.source.unknown, event)?;
         progress.record_event(event);
@@ -272,9 +272,10 @@ impl SinceSnapshot {
     }
 }
 
-/// Returns the query of a handled command's events.
+/// Returns the query of a handled command's events, the one that remembers a command without events
+/// among them.
 pub(crate) fn handled(command: uuid::Uuid) -> Query {
-    Query::tag(super::COMMAND_TAG, &command.to_string())
+    Query::tag(super::COMMAND_TAG, &command.to_string()).and(Query::System)
 }
 
 #[cfg(test)]

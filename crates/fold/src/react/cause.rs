@@ -1,6 +1,8 @@
 use leftfold_api::{Recorded, Timestamp};
 use uuid::Uuid;
 
+use crate::execute::CommandContext;
+
 /// The namespace of all ids that are derived from causes.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6c65_6674_666f_6c64_8000_7265_6163_746f);
 
@@ -24,6 +26,21 @@ pub struct Cause {
 impl Cause {
     pub(crate) fn new(reactor: &str, event: Recorded, attempt: u32, now: Timestamp) -> Self {
         Cause { key: key_of(reactor, &event), event, attempt, now }
+    }
+
+    /// Returns the context of what follows from the event, such as a command that the handler
+    /// executes: its correlation id, its id as the causation id, and its trace context
+    /// (`traceparent`, `tracestate`). Give it an id to have it carried out once, for all attempts:
+    ///
+    /// ```
+    /// # use leftfold::react::Cause;
+    /// # use leftfold::CommandContext;
+    /// # fn context(cause: &Cause) -> CommandContext {
+    /// cause.context().id(cause.id(0))
+    /// # }
+    /// ```
+    pub fn context(&self) -> CommandContext {
+        CommandContext::following(&self.event)
     }
 
     /// Returns an id that is the same for every attempt: for the n-th item that the handler makes.

@@ -2,7 +2,6 @@ use leftfold_api::EventStore;
 
 use super::{Cause, HandlerError, Reaction};
 use crate::command::Command;
-use crate::event::Event;
 use crate::execute::{ExecuteError, LoadedStates, decide_on};
 use crate::reads::Decides;
 
@@ -40,9 +39,8 @@ fn conditional<C: Command>(
 ) -> Result<Reaction, HandlerError> {
     let mut results = Reaction::none();
     for emit in C::Reads::emits(loaded.sources.iter().map(|progress| &progress.source), events) {
-        let mut event = emit.event.to_new()?;
-        event.event_time = emit.event_time;
-        results = results.event(emit.stream, event);
+        let (stream, event) = emit.to_new()?;
+        results = results.event(stream, event);
     }
     let mut named = std::collections::BTreeSet::new();
     for progress in &loaded.sources {

@@ -53,11 +53,13 @@
 //! A failure names its seed. `LEFTFOLD_SEED=17` runs only that seed; `LEFTFOLD_SEEDS=100000` runs
 //! the first 100,000.
 
+mod ambient;
 mod run;
 mod simulation;
 mod store;
 mod world;
 
+pub(crate) use ambient::simulated_backoff;
 pub use simulation::{Failed, Simulation, Tally};
 pub use store::{SimStore, SimSubscription};
 pub use world::{Domain, Running, World, running};

@@ -73,7 +73,9 @@ impl<'a, D: Domain> Run<'a, D> {
         let store = Arc::new(SimStore::new(embedded, self.random.clone()));
         let time = FakeTime::at(Timestamp(self.now));
         let world = World { store, time, random: self.random.clone() };
+        let ambient = world.enter();
         let tasks = self.domain.runs(&world).into_iter().map(Some).collect();
+        drop(ambient);
         self.machine = Some(Machine { tasks, actions: Vec::new(), manual, world });
         Ok(())
     }
@@ -117,6 +119,7 @@ impl<'a, D: Domain> Run<'a, D> {
             && self.left > 0
         {
             self.left -= 1;
+            let _ambient = machine.world.enter();
             machine.actions.push(self.domain.act(&machine.world, self.turns));
             self.turns += 1;
             self.tally.turns += 1;
@@ -221,6 +224,7 @@ impl<'a, D: Domain> Run<'a, D> {
 impl Machine {
     /// Polls one of the tasks; returns whether it has ended with an error.
     fn poll_task(&mut self, chosen: usize) -> bool {
+        let _ambient = self.world.enter();
         let Some(slot) = self.tasks.get_mut(chosen) else { return false };
         let Some(running) = slot else { return false };
         match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -234,6 +238,7 @@ impl Machine {
 
     /// Polls one of the users; their errors are ignored.
     fn poll_action(&mut self, chosen: usize) {
+        let _ambient = self.world.enter();
         let Some(acting) = self.actions.get_mut(chosen) else { return };
         if acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             drop(self.actions.swap_remove(chosen));

@@ -5,6 +5,8 @@ use leftfold_api::{Query, Recorded};
 use leftfold_io::fake::SeededRandom;
 
 use super::SimStore;
+use super::ambient::Ambient;
+use crate::execute::Backoff;
 use crate::react::{Handler, Reactor};
 use crate::time::FakeTime;
 
@@ -56,6 +58,12 @@ impl World {
     /// [`timers`](crate::timer::timers).
     pub fn equip<H: Handler>(&self, reactor: Reactor<SimStore, H>) -> Reactor<SimStore, H> {
         reactor.time(self.time()).random(self.random())
+    }
+
+    /// Makes what runs on this thread use this world's clock and randomness, until the guard is
+    /// dropped.
+    pub(super) fn enter(&self) -> Ambient {
+        Ambient::enter(Backoff { time: Arc::new(self.time()), random: self.random() })
     }
 
     /// Reads all durable events of a query. Returns none if the disk is off.

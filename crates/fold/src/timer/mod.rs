@@ -23,6 +23,7 @@ use std::sync::Arc;
 use leftfold_api::{EventStore, Expected, NewEvent, Query, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::execute::metadata_of;
 use crate::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use crate::text::as_text;
 
@@ -79,7 +80,7 @@ impl Timer {
     }
 
     /// Returns the event that sets the timer, and its stream. The metadata of the timer's event is
-    /// not stored.
+    /// not stored: the event gets the metadata of the event that sets the timer.
     pub fn set(self) -> (String, NewEvent) {
         let Timer { name, due, stream, event } = self;
         let data = match String::from_utf8(event.data.to_vec()) {
@@ -171,8 +172,9 @@ impl Setting {
         event.content_type = self.content_type;
         event.schema_version = self.schema_version;
         event.tags = self.tags;
-        event.correlation = self.correlation;
+        event.correlation = self.correlation.or_else(|| set.correlation().map(str::to_owned));
         event.causation = set.causation().map(str::to_owned);
+        event.metadata = metadata_of(set);
         event.event_time = Some(self.due);
         (self.stream, event)
     }

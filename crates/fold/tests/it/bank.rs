@@ -76,6 +76,7 @@ pub(crate) enum Refused {
 }
 
 /// Opens an account. An owner may have two, so the command reads the account and the owner.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Open {
     pub(crate) account: &'static str,
     pub(crate) owner: &'static str,
@@ -154,6 +155,12 @@ pub(crate) fn withdraw(account: impl Into<String>, cents: u64) -> Withdraw {
 pub(crate) struct After<C, F> {
     pub(crate) command: C,
     pub(crate) first: F,
+}
+
+impl<C: Serialize, F> Serialize for After<C, F> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.command.serialize(serializer)
+    }
 }
 
 impl<C: Command, F: Fn() + Send + Sync> Command for After<C, F> {

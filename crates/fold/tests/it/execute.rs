@@ -33,7 +33,7 @@ fn a_commands_events_go_to_the_stream_that_it_reads() {
     let first = block_on(store.execute(deposit("account-1", 10))).unwrap();
     let second = block_on(store.execute(withdraw("account-1", 4))).unwrap();
     let event = Bank::Withdrawn { cents: 4 };
-    let done = WrittenEvent { position: 2, stream: "account-1".into(), version: 1, event };
+    let done = WrittenEvent::new(2, "account-1", 1, event);
     assert_eq!(second.events, [done]);
     assert_eq!((first.attempts, second.attempts, second.repeated), (1, 1, false));
     let left =
@@ -123,13 +123,10 @@ fn a_command_with_an_id_is_handled_once() {
     let issued =
         CommandContext::with_id(Uuid::from_u128(1)).correlation("night").causation("click");
     let first = block_on(store.execute_as(issued.clone(), withdraw("account-1", 6))).unwrap();
-    // A new decision would be refused, or have another amount.
-    for cents in [6, 1] {
-        let again = block_on(store.execute_as(issued.clone(), withdraw("account-1", cents)));
-        let again = again.unwrap();
-        assert!(again.repeated);
-        assert_eq!(again.events, first.events);
-    }
+    // A new decision would be refused.
+    let again = block_on(store.execute_as(issued.clone(), withdraw("account-1", 6))).unwrap();
+    assert!(again.repeated);
+    assert_eq!(again.events, first.events);
     let stored = store.blocking().read(Read::forward(Query::correlation("night"))).unwrap();
     assert_eq!(stored.events.len(), 1);
     assert_eq!(stored.events[0].causation(), Some("click"));
@@ -140,7 +137,8 @@ fn two_concurrent_commands_with_one_id_are_handled_once() {
     let store = store();
     let issued = CommandContext::with_id(Uuid::from_u128(1));
     let other = || {
-        let done = block_on(store.execute_as(issued.clone(), deposit("account-1", 10))).unwrap();
+        let command = After { command: deposit("account-1", 10), first: || {} };
+        let done = block_on(store.execute_as(issued.clone(), command)).unwrap();
         assert_eq!(done.events.len(), 1);
     };
     let command = After { command: deposit("account-1", 10), first: other };
@@ -238,4 +236,17 @@ fn a_tombstoned_stream_is_not_retried() {
     store.blocking().tombstone_stream("account-1", Expected::Any).unwrap();
     let answer = block_on(store.execute(deposit("account-1", 1))).unwrap_err();
     assert_eq!((answer.code(), answer.can_retry()), ("stream_tombstoned", false));
+}
+
+#[test]
+fn a_refusal_can_be_taken_out_of_the_error_and_mapped() {
+    let store = store();
+    let refused = block_on(store.execute(withdraw("account-1", 1))).unwrap_err();
+    let mapped = refused.clone().map_refusal(|refusal| std::io::Error::other(refusal.to_string()));
+    assert_eq!(mapped.refusal().unwrap().to_string(), "only 0 cents are left");
+    assert_eq!(refused.into_refusal(), Ok(Refused::Insufficient { cents: 0 }));
+    put(&store, "account-1", "Deposited", "[]");
+    let failed = block_on(store.execute(withdraw("account-1", 1))).unwrap_err();
+    let failed = failed.map_refusal(|_| Refused::Enough).into_refusal().unwrap_err();
+    assert_eq!(failed.code(), "event_undecodable");
 }

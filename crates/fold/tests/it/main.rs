@@ -1,16 +1,20 @@
 //! Tests of the public interface.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod as_of;
 mod bank;
 mod commands;
 mod compile;
 mod encoding;
+mod contention;
 mod entities;
 mod evolution;
 mod execute;
 mod flows;
 mod given;
 mod golden;
+mod ids;
+mod metadata;
 mod partitioned;
 mod queries;
 mod reactor;

@@ -125,8 +125,11 @@ fn a_reactor_of_many_partitions_is_refused() {
 fn a_command_stream_of_many_partitions_is_refused() {
     let store = store();
     let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    block_on(deposits.accept(CommandContext::new(), &deposit("account-1", 3))).unwrap();
+    // An id is one of all partitions.
     let issued = CommandContext::with_id(Uuid::from_u128(1));
-    block_on(deposits.accept(issued, &deposit("account-1", 3))).unwrap();
+    let refused = block_on(deposits.accept(issued, &deposit("account-1", 3))).unwrap_err();
+    assert_eq!(refused.code(), "crosses_partitions");
     let time = Arc::new(FakeTime::at(Timestamp(0)));
     let ended = block_on(deposits.run(Decider::new(store.clone()), time)).unwrap_err();
     assert!(ended.to_string().contains("must lie in one partition"), "{ended}");

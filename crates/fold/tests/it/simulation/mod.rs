@@ -2,6 +2,7 @@
 //! run. `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` runs `n`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod contention;
 mod islands;
 mod once;
 mod planted;
