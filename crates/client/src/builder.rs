@@ -192,6 +192,7 @@ impl Builder {
                 sends_once: false,
                 is_compressed: self.is_compressed,
                 on_retry,
+                counters: Arc::default(),
             },
             self.in_flight,
         ))

@@ -13,9 +13,11 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tracing::{Instrument, debug, debug_span};
 
 use crate::backoff::Backoff;
 use crate::call_error::CallError;
+use crate::counts::{Counters, count};
 
 /// Calls to a server, on the client's runtime.
 #[derive(Clone)]
@@ -31,6 +33,8 @@ pub(crate) struct Calls {
     pub(crate) on_retry: Option<OnRetry>,
     /// Whether messages are compressed both ways.
     pub(crate) is_compressed: bool,
+    /// Shared by all clones of a client.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// Receives the reason of each retry.
@@ -94,6 +98,8 @@ impl Calls {
 
     /// Reports that an error is followed by another attempt.
     pub(crate) fn report_retry(&self, error: &CallError) {
+        count(&self.counters.retries);
+        debug!(error = %ReadError::from(error.clone()), "retry");
         if let Some(OnRetry(report)) = &self.on_retry {
             report(&error.clone().into());
         }
@@ -131,7 +137,8 @@ impl Calls {
         F: Future<Output = Result<A, Status>> + Send + 'static,
     {
         let calls = self.clone();
-        let task = self.handle.spawn(async move {
+        count(&self.counters.requests);
+        let task = async move {
             let mut backoff = Backoff::new();
             let deadline = calls.deadline();
             loop {
@@ -154,7 +161,9 @@ impl Calls {
                     return Err(error);
                 }
             }
-        });
+        };
+        let task =
+            self.handle.spawn(task.instrument(debug_span!("request", answer = name_of::<A>())));
         AbortOnDrop(task).wait().await
     }
 
@@ -165,6 +174,13 @@ impl Calls {
             self.handle.spawn(async move { backoff.pause(deadline).await.then_some(backoff) });
         paused.await.ok().flatten()
     }
+}
+
+/// Returns the name of a type without its path, for spans.
+fn name_of<A>() -> &'static str {
+    let name = std::any::type_name::<A>();
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// A task that is aborted when its handle is dropped.

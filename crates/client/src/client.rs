@@ -4,6 +4,7 @@ use leftfold_api::ReadError;
 
 use crate::builder::Builder;
 use crate::calls::Calls;
+use crate::counts::ClientCounts;
 use crate::ids::Ids;
 use crate::pipeline::Pipeline;
 
@@ -27,6 +28,11 @@ impl Client {
     /// Returns the settings of a connection to this URL.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(url)
+    }
+
+    /// Returns what was counted since the client was made, of all its clones together.
+    pub fn counts(&self) -> ClientCounts {
+        self.calls.counters.read()
     }
 
     pub(crate) fn new(calls: Calls, in_flight: usize) -> Self {

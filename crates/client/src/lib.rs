@@ -7,6 +7,7 @@ mod builder;
 mod call_error;
 mod calls;
 mod client;
+mod counts;
 mod event_store;
 mod ids;
 mod pages;
@@ -16,5 +17,6 @@ mod subscription;
 
 pub use builder::Builder;
 pub use client::Client;
+pub use counts::ClientCounts;
 pub use pages::Pages;
 pub use subscription::RemoteSubscription;

@@ -20,6 +20,8 @@ use tonic::{Request, Streaming};
 use crate::backoff::Backoff;
 use crate::call_error::CallError;
 use crate::calls::Calls;
+use crate::counts::{Counters, count};
+use tracing::{Instrument, debug_span};
 
 /// KiB of appends in flight.
 const MAX_KIB: usize = 64 << 10;
@@ -32,6 +34,7 @@ pub(crate) struct Pipeline {
     appends: mpsc::UnboundedSender<PendingAppend>,
     count: Arc<Semaphore>,
     kib: Arc<Semaphore>,
+    counters: Arc<Counters>,
 }
 
 /// The outcome of an append.
@@ -62,10 +65,10 @@ impl Pipeline {
     pub(crate) fn start(calls: Calls, in_flight: usize) -> Self {
         let (appends, received) = mpsc::unbounded_channel();
         let state = CallState { call: 0, received, pending: HashMap::new(), next_number: 1 };
-        let handle = calls.handle.clone();
+        let (handle, counters) = (calls.handle.clone(), calls.counters.clone());
         handle.spawn(Driver { calls, state: Arc::new(Mutex::new(state)), error: None }.run());
         let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MAX_KIB));
-        Pipeline { appends, count: Arc::new(count), kib: Arc::new(kib) }
+        Pipeline { appends, count: Arc::new(count), kib: Arc::new(kib), counters }
     }
 
     /// Sends an append and waits for its outcome.
@@ -73,17 +76,19 @@ impl Pipeline {
         let gone = || {
             Outcome::Failed(CallError::ConnectionLost("the client's runtime has ended".to_owned()))
         };
+        count(&self.counters.requests);
         let kib = (append.len() / 1024 + 1).min(MAX_KIB) as u32;
         let Ok(one) = self.count.clone().acquire_owned().await else { return gone() };
         let Ok(kib) = self.kib.clone().acquire_many_owned(kib).await else { return gone() };
         let (reply, outcome) = oneshot::channel();
         let permits = [one, kib];
+        let span = debug_span!("request", answer = "Appended");
         let append =
             PendingAppend { append, repeatable, sent: false, deadline, reply, _permits: permits };
         if self.appends.send(append).is_err() {
             return gone();
         }
-        outcome.await.unwrap_or_else(|_| gone())
+        outcome.instrument(span).await.unwrap_or_else(|_| gone())
     }
 }
 

@@ -7,6 +7,7 @@ use tonic::{Status, Streaming};
 use crate::backoff::Backoff;
 use crate::call_error::CallError;
 use crate::calls::{Calls, Retry, TimeLimit};
+use crate::counts::count;
 
 /// Messages that wait for the subscriber, beside the one that is being delivered.
 const BUFFERED_MESSAGES: usize = 2;
@@ -186,7 +187,10 @@ impl Forwarder {
                 () = self.parts.closed() => return None,
             };
             match opened {
-                Ok((incoming, _)) => return Some(incoming),
+                Ok((incoming, _)) => {
+                    count(&self.calls.counters.reconnects);
+                    return Some(incoming);
+                }
                 Err(again) => error = again,
             }
         }

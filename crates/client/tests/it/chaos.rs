@@ -74,8 +74,9 @@ fn run(seed: u64) {
     };
     let cursors: Vec<_> = (0..30).map(put).collect();
     let clients: Vec<_> = (0..WRITERS).map(|_| client(&proxy)).collect();
+    let reader = client(&proxy);
     let (acknowledged, seen) = std::thread::scope(|threads| {
-        let subscriber = threads.spawn(|| subscribe(&client(&proxy), (WRITERS * EACH) as usize));
+        let subscriber = threads.spawn(|| subscribe(&reader, (WRITERS * EACH) as usize));
         let mover = threads.spawn(|| move_checkpoint(&client(&proxy), &cursors));
         let write = |(writer, client)| threads.spawn(move || write(client, writer));
         let writers: Vec<_> = (0..).zip(&clients).map(write).collect();
@@ -85,6 +86,10 @@ fn run(seed: u64) {
         proxy.calm();
         (acknowledged, subscriber.join().unwrap())
     });
+    let counts: Vec<_> = clients.iter().map(Client::counts).collect();
+    assert!(counts.iter().all(|counts| u128::from(counts.requests) == EACH), "{counts:?}");
+    assert!(counts.iter().any(|counts| counts.retries > 0), "{counts:?}");
+    assert!(reader.counts().reconnects > 0, "{:?}", reader.counts());
     assert!(proxy.cut() > 10, "only {} connections were cut", proxy.cut());
     tally(&served, &acknowledged, &seen);
 }
