@@ -71,8 +71,7 @@ fn pauses_are_random_and_grow_up_to_a_bound() {
         let answer = block_on(decider.execute(command));
         assert!(matches!(answer, Err(ExecuteError::Conflict(_))), "{answer:?}");
         assert_eq!((decider.counts().attempts, decider.counts().conflicts), (14, 14));
-        let pauses = pauses.0.lock().clone();
-        pauses
+        std::mem::take(&mut *pauses.0.lock())
     };
     let (one, other) = (overtaken(1), overtaken(2));
     assert_ne!(one, other);
@@ -118,4 +117,53 @@ fn commands_are_counted_by_their_answers() {
     let counts = decider.counts();
     assert_eq!((counts.executed, counts.refused, counts.repeated), (3, 2, 2));
     assert_eq!((counts.attempts, counts.conflicts), (7, 0));
+}
+
+/// Collects the fields of all spans of this crate.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<String>>>);
+
+impl tracing::field::Visit for Spans {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().push(format!("{field}={value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("leftfold_fold::execute")
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.0.lock().push(span.metadata().name().to_owned());
+        span.record(&mut self.clone());
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_span_names_the_command_its_attempts_and_its_conflicts() {
+    let (store, spans) = (store(), Spans::default());
+    let times = AtomicU64::new(0);
+    let first = || {
+        if times.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), || {
+                block_on(store.execute(deposit("account-1", 1))).unwrap();
+            });
+        }
+    };
+    tracing::subscriber::with_default(spans.clone(), || {
+        block_on(store.execute(After { command: deposit("account-1", 1), first })).unwrap();
+    });
+    let recorded = spans.0.lock().join(" ");
+    assert_eq!(recorded, "execute command=\"After\" attempts=2 conflicts=1");
 }

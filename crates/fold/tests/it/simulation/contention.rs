@@ -62,8 +62,7 @@ fn the_seed_decides_the_pauses_between_attempts() {
             || Deposits { answers: answers.clone(), waiting: Arc::new(AtomicI64::default()) };
         let ended = Simulation::of(make).seeds(5).steps(100).turns(40).run();
         ended.unwrap_or_else(|failed| panic!("{failed}"));
-        let answers = answers.lock().clone();
-        answers
+        std::mem::take(&mut *answers.lock())
     };
     let (first, again) = (run(), run());
     assert_eq!(first, again);
