@@ -1,13 +1,13 @@
 //! Tests of decisions without a store: given these events, when this command, then that.
 
-use bytes::Bytes;
-use leftfold_api::{Facts, Limits, NewEvent};
+use leftfold_api::{Limits, NewEvent, Timestamp};
 
 use crate::command::{Command, Wait};
 use crate::emit::Fact;
-use crate::event::{Event, Reason, Undecodable};
-use crate::reads::{Decides, Reads, Stored, StreamState, Unknown};
+use crate::event::Event;
+use crate::reads::{Decides, Reads, StreamState, Unknown};
 use crate::state::State;
+use crate::unstored::UnstoredEvent;
 
 /// Returns the events before a decision, for tests.
 ///
@@ -101,7 +101,7 @@ impl Given {
     pub fn state<S: State>(&self) -> S {
         let mut state = S::default();
         for given in &self.events {
-            must(<StreamState<S> as Reads>::apply(&mut state, 0, Unknown::Skip, given));
+            must(<StreamState<S> as Reads>::apply(&mut state, 0, Unknown::Skip, &given.unstored("")));
         }
         state
     }
@@ -126,8 +126,8 @@ impl Given {
 }
 
 impl GivenEvent {
-    /// Returns the event with its stream; without one it belongs to the single stream that is read.
-    fn in_stream(&self, alone: Option<&str>) -> Result<GivenEvent, String> {
+    /// Returns the event in its stream; without one it belongs to the single stream that is read.
+    fn in_stream<'a>(&'a self, alone: Option<&'a str>) -> Result<UnstoredEvent<'a>, String> {
         let stream = self.stream.as_deref().or(alone).ok_or_else(|| {
             let event_type = &self.event.event_type;
             format!(
@@ -135,60 +135,11 @@ impl GivenEvent {
                  events without one; name the stream: `event.to(\"...\")`"
             )
         })?;
-        Ok(GivenEvent { stream: Some(stream.to_owned()), event: self.event.clone() })
-    }
-}
-
-impl Facts for GivenEvent {
-    fn stream(&self) -> &str {
-        self.stream.as_deref().unwrap_or_default()
+        Ok(self.unstored(stream))
     }
 
-    fn event_type(&self) -> &str {
-        &self.event.event_type
-    }
-
-    fn correlation(&self) -> Option<&str> {
-        self.event.correlation.as_deref()
-    }
-
-    fn any_tag(&self, test: &dyn Fn(&str, &str) -> bool) -> bool {
-        self.event.tags.iter().any(|(key, value)| test(key, value))
-    }
-
-    fn each_tag(&self, visit: &mut dyn FnMut(&str, &str)) {
-        self.event.tags.iter().for_each(|(key, value)| visit(key, value));
-    }
-
-    fn event_micros(&self) -> i64 {
-        self.event.event_time.map_or(0, |time| time.micros())
-    }
-}
-
-impl Stored for GivenEvent {
-    fn event_type(&self) -> &str {
-        &self.event.event_type
-    }
-
-    fn schema_version(&self) -> u16 {
-        self.event.schema_version
-    }
-
-    fn content_type(&self) -> &str {
-        &self.event.content_type
-    }
-
-    fn data(&self) -> Bytes {
-        self.event.data.clone()
-    }
-
-    fn undecodable(&self, reason: Reason) -> Undecodable {
-        Undecodable {
-            position: 0,
-            stream: self.stream.clone().unwrap_or_default(),
-            event_type: self.event.event_type.clone(),
-            reason,
-        }
+    fn unstored<'a>(&'a self, stream: &'a str) -> UnstoredEvent<'a> {
+        UnstoredEvent { stream, event: &self.event, correlation: None, time: Timestamp(0) }
     }
 }
 
@@ -203,6 +154,6 @@ fn check(stream: &str, event: &NewEvent) {
 
 /// Panics on an error: a test whose events cannot be encoded and decoded is wrong.
 #[expect(clippy::panic, reason = "for tests: an event that can't be written and read fails them")]
-fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+pub(crate) fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("given: {error}"))
 }

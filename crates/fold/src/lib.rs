@@ -27,6 +27,7 @@ pub mod testing;
 mod text;
 pub mod time;
 pub mod timer;
+mod unstored;
 mod upcast;
 pub mod view;
 

@@ -368,7 +368,8 @@ macro_rules! addressed {
                 events: &Vec<Emit<Event>>,
                 visit: &mut dyn FnMut(&str, &Event),
             ) {
-                events.iter().for_each(|emit| visit(&emit.stream, &emit.event));
+                let events = events.iter().filter_map(Emit::event);
+                events.for_each(|(stream, event)| visit(stream, event));
             }
 
             fn is_nothing(events: &Vec<Emit<Event>>) -> bool {

@@ -51,7 +51,7 @@ where
             let made = receiver(&cause.event).and_then(|to| command(&cause.event, to));
             let Some(made) = made else { return Ok(crate::react::Reaction::none()) };
             let decided = cause.decide(&*store, made).await?;
-            decided.map_err(|refused| HandlerError::park(format!("refused: {refused}")))
+            decided.map_err(|refusal| HandlerError::refused(&refusal))
         }
     };
     Reactor::new(name, messages, store, deliver)

@@ -1,14 +1,16 @@
 //! Process managers: state over several streams, and what follows from it.
 //!
 //! A [`Process`] is a fold over the events of one key (a correlation id or a tag), in whatever
-//! streams they are. For each event it returns what follows: events and timers. It is pure and
-//! synchronous. Its results are appended together with the reactor's progress, so they happen once,
+//! streams they are. For each event it returns what follows: events, timers and commands. It is pure
+//! and synchronous, and [`given`] tests it without a store. A command is decided by the reactor, on what has
+//! happened until then; so what a process wants to change should be a command. Its results are appended together with the reactor's progress, so they happen once,
 //! also if the process crashes at any point.
 //!
 //! If the query yields the process's own results, they are part of its state. They are folded right
 //! after their cause, wherever they are in the log. So what follows from an event depends only on
 //! what came before it, not on what was appended in between by chance.
 
+mod given;
 mod history;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use leftfold_api::{EventStore, Query, Read, Recorded};
 use crate::event::decode;
 use crate::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use crate::state::State;
+pub use given::{GivenProcess, given};
 use history::History;
 
 /// The maximum number of events of one process. All of them are read for each event: a process

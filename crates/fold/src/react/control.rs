@@ -8,6 +8,9 @@ use leftfold_api::{Append, Appended, Timestamp};
 const REPLAY: &str = "leftfold.ReplayParked";
 const SKIP: &str = "leftfold.SkipParked";
 
+/// The number of requests in one append.
+const REQUESTS: usize = 1_000;
+
 /// The parked events of a reactor; works whether or not the reactor runs, and in any process.
 ///
 /// ```no_run
@@ -69,6 +72,9 @@ pub enum Why {
 /// A request of an operator to a reactor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OperatorRequest {
+    /// The lane, so that it need not be searched. Earlier releases did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<String>,
     pub(crate) stream: String,
     pub(crate) version: u64,
     #[serde(skip)]
@@ -100,28 +106,50 @@ impl<'a, S: EventStore> Parked<'a, S> {
     /// Requests that the event is retried, with its full number of attempts. The request has no
     /// effect if the event is not parked any more when the reactor reads it.
     pub async fn replay(&self, event: &HeldEvent) -> Result<Appended, ReactorError> {
-        self.append_request(REPLAY, event).await
+        self.append_requests(REPLAY, std::slice::from_ref(event)).await
+    }
+
+    /// Requests that all parked events are retried; returns their number. See [`Parked::replay`].
+    pub async fn replay_all(&self) -> Result<usize, ReactorError> {
+        self.replay_where(|_| true).await
+    }
+
+    /// Requests that the parked events which a test selects are retried; returns their number.
+    pub async fn replay_where(
+        &self,
+        is_wanted: impl Fn(&HeldEvent) -> bool,
+    ) -> Result<usize, ReactorError> {
+        let mut wanted = self.list().await?;
+        wanted.retain(is_wanted);
+        for requests in wanted.chunks(REQUESTS) {
+            self.append_requests(REPLAY, requests).await?;
+        }
+        Ok(wanted.len())
     }
 
     /// Requests that the event is skipped: it counts as handled. The request has no effect if the
     /// event is not parked any more when the reactor reads it.
     pub async fn skip(&self, event: &HeldEvent) -> Result<Appended, ReactorError> {
-        self.append_request(SKIP, event).await
+        self.append_requests(SKIP, std::slice::from_ref(event)).await
     }
 
-    async fn append_request(
+    async fn append_requests(
         &self,
         what: &str,
-        event: &HeldEvent,
+        events: &[HeldEvent],
     ) -> Result<Appended, ReactorError> {
-        let request = OperatorRequest {
-            stream: event.stream.clone(),
-            version: event.version,
-            skip: what == SKIP,
-        };
-        let data = serde_json::to_vec(&request).unwrap_or_default();
-        let to = stream_of(CONTROL, &self.reactor);
-        let append = Append::new().event(to, NewEvent::json(what, data));
+        let mut append = Append::new();
+        for event in events {
+            let request = OperatorRequest {
+                lane: Some(event.lane.clone()),
+                stream: event.stream.clone(),
+                version: event.version,
+                skip: what == SKIP,
+            };
+            let data = serde_json::to_vec(&request).unwrap_or_default();
+            let to = stream_of(CONTROL, &self.reactor);
+            append = append.event(to, NewEvent::json(what, data));
+        }
         Ok(self.store.append(append).await?)
     }
 }

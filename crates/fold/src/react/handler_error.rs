@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use leftfold_api::{Cursor, Query, Timestamp};
 
@@ -17,7 +18,13 @@ pub(crate) enum NextStep {
     Retry,
     Park,
     Later(Timestamp),
-    Wait { query: Query, after: Option<Cursor>, until: Option<Timestamp> },
+    /// Decide again at once: what a decision rests on has changed.
+    Again,
+    Wait {
+        query: Query,
+        after: Option<Cursor>,
+        until: Option<Timestamp>,
+    },
 }
 
 impl HandlerError {
@@ -29,6 +36,23 @@ impl HandlerError {
     /// Parks at once, because no retry can help.
     pub fn park(reason: impl Into<String>) -> Self {
         HandlerError { reason: reason.into(), then: NextStep::Park }
+    }
+
+    /// Parks at once, because the domain has refused a command.
+    pub fn refused(refusal: &impl std::error::Error) -> Self {
+        HandlerError::park(format!("refused: {}", with_sources(refusal)))
+    }
+
+    /// Calls the handler again at once, because another writer has changed what a decision rests
+    /// on. This uses up no attempt, unless it happens too often.
+    pub(crate) fn overtaken(stream: &str) -> Self {
+        let reason = format!("other writers have changed what was decided on, such as {stream}");
+        HandlerError { reason, then: NextStep::Again }
+    }
+
+    /// Retries with back-off, because the handler has taken longer than its time limit.
+    pub(crate) fn over_time(limit: Duration) -> Self {
+        HandlerError::retry(format!("the handler has not ended within its time limit of {limit:?}"))
     }
 
     /// Retries at a time, not before. This uses up no attempt.

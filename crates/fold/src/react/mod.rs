@@ -47,6 +47,23 @@
 //! with [`Parked`]. Each parking is also an event of type `leftfold.Parked`, to which operators can
 //! subscribe.
 //!
+//! # Decisions
+//!
+//! A handler decides commands: [`Cause::decide`] decides one, [`Reaction::decide`] decides the next on top of
+//! it, and [`Reaction::command`] leaves it to the reactor. Their events, the reaction's own and the
+//! progress are one append, on condition that nothing that was read has changed.
+//!
+//! # Operation
+//!
+//! [`Reactor::time_limit`] limits each call of the handler, and [`Reactor::status`] shows what a running
+//! reactor does. Each call has a `tracing` span `react` with the reactor, the event and the attempt.
+//!
+//! # Tests
+//!
+//! A [`Cause`] can be made of an event, [`Reactor::handle`] calls the handler once, and a [`Reaction`]
+//! can be compared and looked at. With the feature `testing`, `react::given` makes a store with the
+//! events before the call.
+//!
 //! # Streams
 //!
 //! `leftfold.reactor-NAME` is the journal, `leftfold.control-NAME` has the requests of operators,
@@ -55,11 +72,14 @@
 //! delivered to reactors.
 
 mod cause;
+mod command;
 mod control;
 mod core;
 mod decide;
 mod engine;
 mod error;
+#[cfg(feature = "testing")]
+mod given;
 mod handler;
 mod handler_error;
 mod journal;
@@ -67,6 +87,7 @@ mod lane;
 mod options;
 mod reaction;
 mod run;
+mod status;
 mod watch;
 mod window;
 
@@ -75,10 +96,13 @@ pub use cause::Cause;
 pub(crate) use cause::is_result_of;
 pub use control::{HeldEvent, Parked, Why};
 pub use error::ReactorError;
+#[cfg(feature = "testing")]
+pub use given::{GivenStore, given};
 pub use handler::Handler;
 pub use handler_error::HandlerError;
 pub use options::{Guarantee, Lanes, ReactorLimits, Retry};
 pub use reaction::Reaction;
 pub use run::{Progress, Reactor};
+pub use status::{ReactorStatus, StatusHandle};
 
 use journal::{CONTROL, JOURNAL};

@@ -1,14 +1,17 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_io::{OsRandom, Random};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::ReactorError;
 use super::core::{Counts, Setup};
 use super::engine::{End, Engine};
 use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
+use super::status::{Gauges, StatusHandle};
+use super::{Cause, HandlerError, Reaction, ReactorError};
 use crate::time::{SystemTime, Time};
 
 /// A query and a handler for its events. See the [module](crate::react).
@@ -18,6 +21,7 @@ pub struct Reactor<S, H> {
     time: Arc<dyn Time>,
     setup: Setup,
     start: Cursor,
+    gauges: Arc<Mutex<Gauges>>,
 }
 
 /// The progress of a reactor.
@@ -54,10 +58,11 @@ where
             lanes: Lanes::default(),
             retry: Retry::default(),
             limits: ReactorLimits::default(),
+            time_limit: None,
             random: Arc::new(OsRandom),
         };
         let (handler, time) = (Arc::new(handler), Arc::new(SystemTime));
-        Reactor { store, handler, time, setup, start: Cursor::START }
+        Reactor { store, handler, time, setup, start: Cursor::START, gauges: Arc::default() }
     }
 
     /// Sets how often an effect may happen; the default is at least once.
@@ -85,6 +90,14 @@ where
         self
     }
 
+    /// Sets how long a call of the handler may take, its commands included. When the time is over,
+    /// the call is dropped and counts as a failed attempt. Without a limit, a handler that hangs
+    /// holds up its lane, and the end of a run, for ever.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.setup.time_limit = Some(limit);
+        self
+    }
+
     /// Sets where the first run begins; the default is the beginning of the log.
     pub fn starts_after(mut self, cursor: Cursor) -> Self {
         self.start = cursor;
@@ -101,6 +114,35 @@ where
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.setup.random = random;
         self
+    }
+
+    /// Returns a handle that shows what the reactor does while it runs. Set the clock before.
+    pub fn status(&self) -> StatusHandle {
+        StatusHandle { shared: self.gauges.clone(), time: self.time.clone() }
+    }
+
+    /// Calls the handler once and decides its commands, without writing anything: for tests.
+    ///
+    /// ```
+    /// # use leftfold::react::{Cause, HandlerError, Reaction, Reactor};
+    /// # use leftfold::{Embedded, NewEvent, Options, Query};
+    /// # use std::sync::Arc;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Arc::new(Embedded::open(dir.path(), Options::default())?);
+    /// let thank = |cause: Cause| async move {
+    ///     let thanked = NewEvent::json("Thanked", "{}");
+    ///     Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), thanked))
+    /// };
+    /// let reactor = Reactor::new("thanks", Query::event_type("Paid"), store, thank);
+    ///
+    /// let paid = Cause::of_new("order-1", NewEvent::json("Paid", "{}"));
+    /// let reaction = pollster::block_on(reactor.handle(paid))?;
+    /// let thanked = NewEvent::json("Thanked", "{}");
+    /// assert_eq!(reaction, Reaction::none().event("order-1", thanked));
+    /// # Ok::<(), leftfold::react::HandlerError>(())
+    /// ```
+    pub async fn handle(&self, cause: Cause) -> Result<Reaction, HandlerError> {
+        self.handler.handle(cause.clone()).await?.complete(&cause, &*self.store).await
     }
 
     /// Runs until the store fails or another process runs the same reactor.
@@ -126,6 +168,8 @@ where
         let run = uuid::Builder::from_random_bytes(self.setup.random.next_u128().to_le_bytes());
         let setup = Setup { run: run.into_uuid(), ..self.setup.clone() };
         let (store, handler) = (self.store.clone(), self.handler.clone());
-        Engine::start(store, handler, self.time.clone(), setup, self.start.clone()).await
+        let time = self.time.clone();
+        let engine = Engine::start(store, handler, time, setup, self.start.clone()).await?;
+        Ok(engine.show_status(self.gauges.clone()))
     }
 }

@@ -96,7 +96,7 @@ fn terms(event: &Recorded) -> Vec<(&'static str, String)> {
 /// Returns whether a query names an index, which only the store can resolve.
 pub(crate) fn names_an_index(query: &Query) -> bool {
     match query {
-        Query::Index(_) => true,
+        Query::Index(_) | Query::Partition(_) => true,
         Query::And(queries) | Query::Or(queries) => queries.iter().any(names_an_index),
         Query::Not(query) => names_an_index(query),
         _ => false,

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use leftfold_api::Cursor;
+use leftfold_api::{Cursor, Timestamp};
 
 use super::journal::LowMark;
 
@@ -16,6 +16,8 @@ pub(crate) struct Window {
 #[derive(Debug)]
 struct Entry {
     low: LowMark,
+    /// When the event was committed.
+    committed: Timestamp,
     settled: bool,
 }
 
@@ -25,8 +27,9 @@ impl Window {
     }
 
     /// Adds the next event; returns the number by which it is settled.
-    pub(crate) fn admit(&mut self, position: u64, cursor: Cursor) -> u64 {
-        self.entries.push_back(Entry { low: LowMark { cursor, position }, settled: false });
+    pub(crate) fn admit(&mut self, position: u64, cursor: Cursor, committed: Timestamp) -> u64 {
+        let low = LowMark { cursor, position };
+        self.entries.push_back(Entry { low, committed, settled: false });
         self.first + self.entries.len() as u64 - 1
     }
 
@@ -53,6 +56,11 @@ impl Window {
         self.low = low;
     }
 
+    /// Returns when the first unsettled event was committed.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.entries.iter().find(|entry| !entry.settled).map(|entry| entry.committed)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -65,7 +73,8 @@ mod tests {
     #[test]
     fn the_low_mark_stops_at_the_first_unsettled_event() {
         let mut window = Window::at(LowMark::START);
-        let numbers: Vec<u64> = [4, 6, 9].map(|at| window.admit(at, Cursor::START)).into();
+        let numbers: Vec<u64> =
+            [4, 6, 9].map(|at| window.admit(at, Cursor::START, Timestamp(0))).into();
         window.settle(numbers[1], true);
         assert_eq!(window.low().position, 0);
         window.settle(numbers[0], true);

@@ -11,7 +11,8 @@
 //! - the power fails: unsynced writes are lost, kept or torn, the store is opened again, and all
 //!   tasks start over.
 //!
-//! At the end the run comes to rest, and the domain checks its promises.
+//! At the end the run comes to rest: the clock moves to each moment that anything waits for, until
+//! nothing is written and nothing waits. Then the domain checks its promises.
 //!
 //! ```
 //! use leftfold::react::{Cause, Reactor, Reaction, HandlerError};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use leftfold_api::Timestamp;
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
@@ -12,13 +12,16 @@ use crate::time::FakeTime;
 
 /// The time at the start of a run: in the year 2001.
 const BEGINNING: i64 = 1_000_000_000_000_000;
-/// The run is at rest after this number of clock jumps without a write.
-const QUIET_JUMPS: u32 = 12;
-const JUMP: Duration = Duration::from_secs(4 * 3600);
-/// The number of rounds between two jumps; each round polls every task.
-const ROUNDS: u32 = 60;
-/// The number of jumps after which the run counts as one that never comes to rest.
-const MAX_JUMPS: u32 = 2_000;
+/// The number of rounds without a write, and of those without a wake-up, before the clock moves. A
+/// round polls every task. Tasks that wake themselves for ever are not waited for.
+const UNWRITTEN_ROUNDS: u32 = 60;
+const IDLE_ROUNDS: u32 = 3;
+/// The limits of a run that comes to rest: the moments that something waits for, and the years
+/// until then, and the rounds at one moment. Beyond them the run counts as one that never comes to rest.
+const MAX_MOMENTS: u32 = 10_000;
+const MAX_YEARS: i64 = 100;
+const MAX_ROUNDS: u32 = 100_000;
+const YEAR_MICROS: i64 = 365 * 86_400 * 1_000_000;
 
 /// One run.
 pub(super) struct Run<'a, D> {
@@ -30,9 +33,20 @@ pub(super) struct Run<'a, D> {
     now: i64,
     /// `None` only during a crash.
     machine: Option<Machine>,
+    woken: Arc<Woken>,
     turns: u64,
     left: u64,
     tally: &'a mut Tally,
+}
+
+/// Whether a task was woken since the last look.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The parts of a run that a crash ends.
@@ -47,8 +61,8 @@ impl<'a, D: Domain> Run<'a, D> {
     pub(super) fn new(domain: D, seed: u64, turns: u64, tally: &'a mut Tally) -> Self {
         let (random, disk) = (Arc::new(SeededRandom::new(seed)), FakeDisk::new());
         let clock = Arc::new(ManualClock::at(BEGINNING));
-        let (now, machine, left) = (BEGINNING, None, turns);
-        Run { domain, seed, random, disk, clock, now, machine, turns: 0, left, tally }
+        let (now, machine, left, woken) = (BEGINNING, None, turns, Arc::default());
+        Run { domain, seed, random, disk, clock, now, machine, woken, turns: 0, left, tally }
     }
 
     pub(super) fn run(mut self, steps: u64) -> Result<(), String> {
@@ -105,9 +119,9 @@ impl<'a, D: Domain> Run<'a, D> {
         let all = machine.tasks.len() + machine.actions.len();
         let chosen = self.random.below(all as u64) as usize;
         let ended = match chosen.checked_sub(machine.tasks.len()) {
-            None => machine.poll_task(chosen),
+            None => machine.poll_task(chosen, Waker::noop()),
             Some(acting) => {
-                machine.poll_action(acting);
+                machine.poll_action(acting, Waker::noop());
                 false
             }
         };
@@ -160,7 +174,7 @@ impl<'a, D: Domain> Run<'a, D> {
             // Results after the cut are ignored.
             if let Some(machine) = &mut self.machine {
                 let chosen = self.random.below(machine.tasks.len() as u64) as usize;
-                machine.poll_task(chosen);
+                machine.poll_task(chosen, Waker::noop());
                 machine.manual.write();
             }
         }
@@ -184,36 +198,63 @@ impl<'a, D: Domain> Run<'a, D> {
         drop((world, manual));
     }
 
-    /// Runs everything, and the clock, until nothing more is written.
+    /// Runs everything, and moves the clock to the next moment that anything waits for, until
+    /// nothing is written and nothing waits.
     fn come_to_rest(&mut self) -> Result<(), String> {
         while self.left > 0 {
             self.act();
         }
-        let (mut quiet, mut jumps) = (0, 0);
-        while quiet < QUIET_JUMPS {
-            let before = self.head();
-            for _ in 0..ROUNDS {
-                self.round()?;
+        let begun = self.now;
+        for _ in 0..MAX_MOMENTS {
+            self.settle()?;
+            let Some(next) = self.next_wait() else { return Ok(()) };
+            if next.micros().saturating_sub(begun) > MAX_YEARS.saturating_mul(YEAR_MICROS) {
+                return Err(format!(
+                    "it never comes to rest: something waits until {next}, in over {MAX_YEARS} years"
+                ));
             }
-            quiet = if self.head() == before { quiet + 1 } else { 0 };
-            jumps += 1;
-            if jumps > MAX_JUMPS {
-                return Err("it never comes to rest: something is written for ever".to_owned());
-            }
-            self.jump(i64::try_from(JUMP.as_micros()).unwrap_or(i64::MAX));
+            self.jump(next.micros() - self.now);
         }
-        Ok(())
+        let now = Timestamp(self.now);
+        Err(format!("it never comes to rest: it waited {MAX_MOMENTS} times, at last until {now}"))
     }
 
-    fn round(&mut self) -> Result<(), String> {
-        let Some(machine) = &mut self.machine else { return Ok(()) };
-        for acting in (0..machine.actions.len()).rev() {
-            machine.poll_action(acting);
+    /// Runs everything at one moment, until nothing more is written.
+    fn settle(&mut self) -> Result<(), String> {
+        let (mut unwritten, mut idle, mut head) = (0, 0, self.head());
+        for _ in 0..MAX_ROUNDS {
+            let woken = self.round()?;
+            let before = std::mem::replace(&mut head, self.head());
+            let written = before != head;
+            idle = if woken || written { 0 } else { idle + 1 };
+            unwritten = if written { 0 } else { unwritten + 1 };
+            if idle == IDLE_ROUNDS || unwritten == UNWRITTEN_ROUNDS {
+                return Ok(());
+            }
         }
-        let ended = (0..machine.tasks.len()).any(|chosen| machine.poll_task(chosen));
+        Err("it never comes to rest: something is written for ever".to_owned())
+    }
+
+    /// Returns the next moment that anything waits for. The end of time never comes.
+    fn next_wait(&self) -> Option<Timestamp> {
+        let next = self.machine.as_ref()?.world.time.next_wait();
+        next.filter(|at| at.micros() < i64::MAX)
+    }
+
+    /// Polls everything once, and lets the store write. Returns whether anything can go on.
+    fn round(&mut self) -> Result<bool, String> {
+        let Some(machine) = &mut self.machine else { return Ok(false) };
+        let waker = Waker::from(self.woken.clone());
+        for acting in (0..machine.actions.len()).rev() {
+            machine.poll_action(acting, &waker);
+        }
+        let ended = (0..machine.tasks.len()).any(|chosen| machine.poll_task(chosen, &waker));
         while machine.manual.write() {}
         machine.manual.rest();
-        if ended { self.end_process() } else { Ok(()) }
+        if ended {
+            self.end_process()?;
+        }
+        Ok(self.woken.0.swap(false, Ordering::SeqCst) || ended)
     }
 
     fn head(&self) -> Option<leftfold_api::Cursor> {
@@ -223,11 +264,11 @@ impl<'a, D: Domain> Run<'a, D> {
 
 impl Machine {
     /// Polls one of the tasks; returns whether it has ended with an error.
-    fn poll_task(&mut self, chosen: usize) -> bool {
+    fn poll_task(&mut self, chosen: usize, waker: &Waker) -> bool {
         let _ambient = self.world.enter();
         let Some(slot) = self.tasks.get_mut(chosen) else { return false };
         let Some(running) = slot else { return false };
-        match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match running.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Pending => false,
             Poll::Ready(ended) => {
                 *slot = None;
@@ -237,10 +278,10 @@ impl Machine {
     }
 
     /// Polls one of the users; their errors are ignored.
-    fn poll_action(&mut self, chosen: usize) {
+    fn poll_action(&mut self, chosen: usize, waker: &Waker) {
         let _ambient = self.world.enter();
         let Some(acting) = self.actions.get_mut(chosen) else { return };
-        if acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+        if acting.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
             drop(self.actions.swap_remove(chosen));
         }
     }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,34 @@ pub struct FakeTime {
 #[derive(Debug, Default)]
 struct Inner {
     micros: Mutex<i64>,
+    /// How often each moment is waited for.
+    waits: Mutex<BTreeMap<Timestamp, usize>>,
     changed: Event,
+}
+
+/// A wait that is counted until it is dropped.
+struct WaitGuard {
+    time: FakeTime,
+    at: Timestamp,
+}
+
+impl WaitGuard {
+    fn new(time: &FakeTime, at: Timestamp) -> Self {
+        *time.inner.waits.lock().entry(at).or_default() += 1;
+        WaitGuard { time: time.clone(), at }
+    }
+}
+
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        let mut waits = self.time.inner.waits.lock();
+        if let Some(count) = waits.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                waits.remove(&self.at);
+            }
+        }
+    }
 }
 
 impl FakeTime {
@@ -30,6 +59,13 @@ impl FakeTime {
     /// Moves the clock forward, and wakes the waits that are due.
     pub fn advance(&self, by: Duration) {
         self.set(later(self.now(), by));
+    }
+
+    /// Returns the next moment after now that anything waits for.
+    pub fn next_wait(&self) -> Option<Timestamp> {
+        let (now, waits) = (self.now(), self.inner.waits.lock());
+        let after = (Bound::Excluded(now), Bound::Unbounded);
+        waits.range(after).next().map(|(at, _)| *at)
     }
 
     /// Sets the clock, perhaps backwards.
@@ -47,6 +83,7 @@ impl Time for FakeTime {
     fn until(&self, at: Timestamp) -> Waiting {
         let time = self.clone();
         Box::pin(async move {
+            let _wait = WaitGuard::new(&time, at);
             loop {
                 // Listen before checking, so that no change is missed.
                 let changed = time.inner.changed.listen();

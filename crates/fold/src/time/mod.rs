@@ -55,6 +55,6 @@ pub fn later(from: Timestamp, time: Duration) -> Timestamp {
 }
 
 /// Returns the duration until a moment, or zero if it has passed.
-fn time_until(now: Timestamp, at: Timestamp) -> Duration {
+pub(crate) fn time_until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(at.micros().saturating_sub(now.micros())).unwrap_or(0))
 }

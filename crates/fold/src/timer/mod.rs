@@ -15,14 +15,20 @@
 //! # drop(append);
 //! ```
 //!
+//! The event of a timer has the correlation id, the causation id and the metadata that it was given, or
+//! those of the event that set the timer.
+//!
 //! One process among all that use the store must run [`timers`]. Pending timers are in memory, at
 //! most [`held_lanes`](crate::react::ReactorLimits::held_lanes).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use leftfold_api::{EventStore, Expected, NewEvent, Query, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::emit::Emit;
+use crate::event::Event;
 use crate::execute::metadata_of;
 use crate::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use crate::text::as_text;
@@ -34,12 +40,28 @@ const FIRED: &str = "leftfold.TimerFired";
 const SETTING: &str = "leftfold.timer";
 
 /// An event to append at a time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timer {
     name: String,
     due: Timestamp,
     stream: String,
     event: NewEvent,
+}
+
+impl Payload {
+    fn of(bytes: &Bytes) -> Self {
+        match String::from_utf8(bytes.to_vec()) {
+            Ok(text) => Payload::Text { text },
+            Err(error) => Payload::Bytes { bytes: error.into_bytes() },
+        }
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Payload::Text { text } => text.into_bytes(),
+            Payload::Bytes { bytes } => bytes,
+        }
+    }
 }
 
 /// The data of the event that sets a timer.
@@ -52,6 +74,10 @@ struct Setting {
     event_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     correlation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    causation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<Payload>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<(String, String)>,
     schema_version: u16,
@@ -79,28 +105,56 @@ impl Timer {
         Timer { name: name.into(), due, stream: stream.into(), event }
     }
 
-    /// Returns the event that sets the timer, and its stream. The metadata of the timer's event is
-    /// not stored: the event gets the metadata of the event that sets the timer.
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns when its event is due.
+    pub fn due(&self) -> Timestamp {
+        self.due
+    }
+
+    /// Returns the stream of its event.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Returns its event.
+    pub fn event(&self) -> &NewEvent {
+        &self.event
+    }
+
+    /// Returns the event that sets the timer, and its stream. It has the correlation id, the
+    /// causation id and the metadata of the timer's event.
     pub fn set(self) -> (String, NewEvent) {
         let Timer { name, due, stream, event } = self;
-        let data = match String::from_utf8(event.data.to_vec()) {
-            Ok(text) => Payload::Text { text },
-            Err(error) => Payload::Bytes { bytes: error.into_bytes() },
-        };
         let setting = Setting {
             due,
             stream,
             event_type: event.event_type,
             correlation: event.correlation.clone(),
+            causation: event.causation.clone(),
+            metadata: Some(&event.metadata).filter(|bytes| !bytes.is_empty()).map(Payload::of),
             tags: event.tags,
             schema_version: event.schema_version,
             content_type: event.content_type,
-            data,
+            data: Payload::of(&event.data),
         };
         let json = serde_json::to_vec(&setting).unwrap_or_default();
         let mut set = NewEvent::json(SET, json).tag(SETTING, format!("{name}@{}", due.micros()));
-        set.correlation = event.correlation;
+        (set.correlation, set.causation) = (event.correlation, event.causation);
+        set.metadata = event.metadata;
         (stream_of(&name), set)
+    }
+
+    /// Returns the timer that an event sets, if it sets one.
+    fn of_set(stream: &str, set: &NewEvent) -> Option<Timer> {
+        let name = stream.strip_prefix(STREAMS).filter(|_| set.event_type == SET)?;
+        let setting: Setting = serde_json::from_slice(&set.data).ok()?;
+        let due = setting.due;
+        let (stream, event) = setting.event();
+        Some(Timer { name: name.to_owned(), due, stream, event })
     }
 
     /// Returns the event that cancels a timer, and its stream. It has no effect after the timer has
@@ -117,15 +171,41 @@ impl Reaction {
         self.event(stream, event)
     }
 
+    /// Sets a timer of an event of an enum: it is appended at `due`, unless the timer of this name
+    /// is set again or cancelled before. An event that can't be encoded parks its cause.
+    pub fn emit_at<E: Event>(self, name: impl Into<String>, due: Timestamp, emit: Emit<E>) -> Self {
+        match emit.to_new() {
+            Ok((stream, event)) => self.timer(Timer::new(name, due, stream, event)),
+            Err(error) => self.failed(HandlerError::park(error.to_string())),
+        }
+    }
+
     /// Adds an event that cancels a timer.
     pub fn cancel_timer(self, name: &str) -> Self {
         let (stream, event) = Timer::cancel(name);
         self.event(stream, event)
     }
+
+    /// Returns the timers that are set.
+    pub fn timers(&self) -> Vec<Timer> {
+        self.new_events()
+            .iter()
+            .filter_map(|(stream, event)| Timer::of_set(stream, event))
+            .collect()
+    }
+
+    /// Returns the names of the timers that are cancelled.
+    pub fn cancelled_timers(&self) -> Vec<&str> {
+        let cancelled = self.new_events().iter().filter(|(_, event)| event.event_type == CANCELLED);
+        cancelled.filter_map(|(stream, _)| stream.strip_prefix(STREAMS)).collect()
+    }
 }
 
+/// The prefix of the timers' streams.
+const STREAMS: &str = "leftfold.timer-";
+
 fn stream_of(name: &str) -> String {
-    format!("leftfold.timer-{name}")
+    format!("{STREAMS}{name}")
 }
 
 /// Makes the reactor that fires all timers of a store. Run it like any reactor. Set its clock with
@@ -164,18 +244,25 @@ async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Reaction, Handle
 impl Setting {
     /// Returns the requested event and its stream.
     fn wanted(self, set: &Recorded) -> (String, NewEvent) {
-        let data = match self.data {
-            Payload::Text { text } => text.into_bytes(),
-            Payload::Bytes { bytes } => bytes,
-        };
-        let mut event = NewEvent::new(self.event_type, data);
+        let due = self.due;
+        let (stream, mut event) = self.event();
+        event.event_time = Some(due);
+        event.correlation = event.correlation.or_else(|| set.correlation().map(str::to_owned));
+        event.causation = event.causation.or_else(|| set.causation().map(str::to_owned));
+        if event.metadata.is_empty() {
+            event.metadata = metadata_of(set);
+        }
+        (stream, event)
+    }
+
+    /// Returns the event as it was given, and its stream.
+    fn event(self) -> (String, NewEvent) {
+        let mut event = NewEvent::new(self.event_type, self.data.into_bytes());
         event.content_type = self.content_type;
         event.schema_version = self.schema_version;
         event.tags = self.tags;
-        event.correlation = self.correlation.or_else(|| set.correlation().map(str::to_owned));
-        event.causation = set.causation().map(str::to_owned);
-        event.metadata = metadata_of(set);
-        event.event_time = Some(self.due);
+        (event.correlation, event.causation) = (self.correlation, self.causation);
+        event.metadata = self.metadata.map(Payload::into_bytes).unwrap_or_default().into();
         (self.stream, event)
     }
 }

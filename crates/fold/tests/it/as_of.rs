@@ -34,7 +34,7 @@ fn several_reads_are_of_one_moment() {
     open("account-2");
     let reads = (
         StreamState::<Account>::of("account-1"),
-        QueryState::<Accounts>::of(Query::tag("owner", "ann")),
+        QueryState::<Accounts>::untyped(Query::tag("owner", "ann")),
     );
     let decider = Decider::new(&store);
     let (account, accounts) = block_on(decider.load_as_of(&reads, then)).unwrap();
@@ -52,7 +52,7 @@ fn a_query_has_no_version() {
     let store = store();
     put(&store, "account-1", "Deposited", r#"{"cents":1}"#);
     let decider = Decider::new(store);
-    let query = || QueryState::<Accounts>::of(Query::tag("owner", "ann"));
+    let query = || QueryState::<Accounts>::untyped(Query::tag("owner", "ann"));
     assert_eq!(code(&decider, &query()), "version_needs_stream");
     assert_eq!(
         code(&decider, &(StreamState::<Account>::of("account-1"), query())),

@@ -187,7 +187,7 @@ fn a_boundary_that_grew_does_not_make_another_command() {
         type Error = Infallible;
         type Reads = QueryState<crate::bank::Accounts>;
         fn reads(&self) -> Self::Reads {
-            QueryState::of(self.query.clone())
+            QueryState::untyped(self.query.clone())
         }
         fn decide(&self, _: &crate::bank::Accounts) -> Result<Vec<Emit<Bank>>, Infallible> {
             Ok(vec![])

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Core;
-use crate::react::cause::{Cause, derived};
+use crate::react::cause::Cause;
 use crate::react::journal::{FACT_TYPE, HeadEvent, JOURNAL, JournalFact, PARKED, stream_of};
 use crate::react::reaction::Reaction;
 
@@ -192,7 +192,7 @@ impl Core {
         for (number, (lane, head)) in (0..).zip(&batch.parked) {
             let data = serde_json::to_vec(&ParkedData { reactor, lane, head }).unwrap_or_default();
             let event = NewEvent::json("leftfold.Parked", data).tag("reactor", reactor);
-            let id = derived(fact_id(self.setup.run, first), number);
+            let id = hashed(fact_id(self.setup.run, first), number);
             append = append.event(stream_of(PARKED, reactor), event.id(id));
         }
         for (version, moved) in (first..).zip(&batch.moved) {
@@ -215,7 +215,12 @@ impl Core {
 /// Returns the id of a journal fact: the same if its append is repeated, another for another run.
 fn fact_id(run: Uuid, version: u64) -> Uuid {
     let (low, high) = (version as u32, (version >> 32) as u32);
-    derived(derived(run, high), low)
+    hashed(hashed(run, high), low)
+}
+
+/// Returns the n-th id that is hashed from another.
+fn hashed(id: Uuid, number: u32) -> Uuid {
+    Uuid::new_v5(&id, &number.to_le_bytes())
 }
 
 /// Returns the name of a reactor's checkpoint.

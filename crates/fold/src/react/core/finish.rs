@@ -27,7 +27,21 @@ impl Core {
                 let lane = key.to_owned();
                 self.pending.done.push_back(FinishedEvent { lane, results, alone, cause });
             }
+            Err(HandlerError { reason, then: NextStep::Again }) => self.decide_again(key, &reason),
             Err(setback) => self.apply_setback(key, setback),
+        }
+    }
+
+    /// Calls a lane's handler again, because a condition of its results does not hold.
+    fn decide_again(&mut self, key: &str, reason: &str) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        lane.conflicts += 1;
+        let may_repeat = self.setup.guarantee == Guarantee::AtLeastOnce;
+        if may_repeat && lane.conflicts <= self.setup.limits.conflicts {
+            self.ready.push_back(key.to_owned());
+        } else {
+            lane.conflicts = 0;
+            self.apply_setback(key, HandlerError::retry(reason));
         }
     }
 
@@ -92,15 +106,7 @@ impl Core {
     /// Handles results whose conditions did not hold: the handler reads and decides again.
     pub(crate) fn retry_conflict(&mut self, batch: Batch, reason: &str) {
         for done in self.restore_pending(batch) {
-            let Some(lane) = self.lanes.get_mut(&done.lane) else { continue };
-            lane.conflicts += 1;
-            let may_repeat = self.setup.guarantee == Guarantee::AtLeastOnce;
-            if may_repeat && lane.conflicts <= self.setup.limits.conflicts {
-                self.ready.push_back(done.lane);
-            } else {
-                lane.conflicts = 0;
-                self.apply_setback(&done.lane, HandlerError::retry(reason));
-            }
+            self.decide_again(&done.lane, reason);
         }
     }
 

@@ -3,8 +3,9 @@ use std::cmp::Reverse;
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 
 use super::{Core, Wait};
+use crate::react::control::OperatorRequest;
 use crate::react::journal::{HeadEvent, HoldState, LaneState, LowMark};
-use crate::react::lane::{Hold, Item};
+use crate::react::lane::{Hold, Item, Lane};
 
 /// The reason of events that were being handled when their reactor was interrupted.
 const INTERRUPTED: &str =
@@ -224,13 +225,19 @@ impl Core {
     }
 
     /// Retries or skips a parked event at an operator's request. Returns whether it was parked.
-    pub(crate) fn resolve(&mut self, stream: &str, version: u64, skip: bool) -> bool {
-        let is_it = |head: &HeadEvent| head.stream == stream && head.version == version;
-        let key = self.lanes.iter().find_map(|(key, lane)| {
-            let held = &lane.hold.as_ref()?.held;
-            let parked = held.state == HoldState::Parked && held.head.as_ref().is_some_and(is_it);
-            parked.then(|| key.clone())
-        });
+    pub(crate) fn resolve(&mut self, request: &OperatorRequest) -> bool {
+        let is_it =
+            |head: &HeadEvent| head.stream == request.stream && head.version == request.version;
+        let is_parked = |lane: &Lane| {
+            let held = lane.hold.as_ref().map(|hold| &hold.held);
+            held.is_some_and(|held| {
+                held.state == HoldState::Parked && held.head.as_ref().is_some_and(is_it)
+            })
+        };
+        let key = match &request.lane {
+            Some(key) => self.lanes.get(key).filter(|lane| is_parked(lane)).map(|_| key.clone()),
+            None => self.lanes.iter().find(|(_, lane)| is_parked(lane)).map(|it| it.0.clone()),
+        };
         let Some(key) = key else { return false };
         let hold_id = self.next_hold_id();
         let Some(lane) = self.lanes.get_mut(&key) else { return false };
@@ -238,7 +245,7 @@ impl Core {
         let head = hold.held.head.take();
         hold.held.state = HoldState::Behind;
         hold.hold_id = hold_id;
-        if let Some(head) = head.filter(|_| skip) {
+        if let Some(head) = head.filter(|_| request.skip) {
             hold.held.after = head.at;
             self.pending.skipped.push(head.position);
             if head.position > self.last.position {

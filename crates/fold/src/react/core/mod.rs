@@ -8,6 +8,7 @@ mod hold;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use leftfold_api::{Cursor, Query, Recorded, Timestamp};
 use leftfold_io::Random;
@@ -20,6 +21,7 @@ use super::cause::Cause;
 use super::journal::{HoldState, Journal, LaneState, LowMark};
 use super::lane::{Hold, Item, Lane};
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry};
+use super::status::Gauges;
 use super::window::Window;
 use batch::Pending;
 
@@ -34,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) lanes: Lanes,
     pub(crate) retry: Retry,
     pub(crate) limits: ReactorLimits,
+    pub(crate) time_limit: Option<Duration>,
     pub(crate) random: Arc<dyn Random>,
 }
 
@@ -147,6 +150,19 @@ impl Core {
         &self.journal
     }
 
+    /// Returns the values that a status shows.
+    pub(crate) fn gauges(&self, caught_up: bool) -> Gauges {
+        Gauges {
+            counts: self.counts,
+            cursor: self.journal.low.cursor.clone(),
+            running: self.running,
+            queued: self.queued,
+            held_lanes: self.held,
+            oldest: self.window.oldest(),
+            caught_up,
+        }
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
@@ -178,6 +194,11 @@ impl Core {
             && self.pending.is_empty()
     }
 
+    /// Returns how long a call of the handler may take.
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        self.setup.time_limit
+    }
+
     /// Returns the query whose events the reactor handles.
     pub(crate) fn query(&self) -> &Query {
         &self.setup.query
@@ -188,7 +209,7 @@ impl Core {
         let position = event.position();
         let before =
             std::mem::replace(&mut self.last, LowMark { cursor: at.clone(), position }).cursor;
-        let number = self.window.admit(position, at.clone());
+        let number = self.window.admit(position, at.clone(), event.commit_time());
         if self.skipped.remove(&position) || self.journal.done.contains(&position) {
             self.counts.recognised += 1;
             return self.window.settle(number, true);
@@ -317,6 +338,7 @@ mod tests {
     use leftfold_io::OsRandom;
 
     use super::*;
+    use crate::react::control::OperatorRequest;
     use crate::react::journal::HeadEvent;
 
     const ORIGIN: Origin = Origin { store: [1; 4], incarnation: [1; 4] };
@@ -349,10 +371,12 @@ mod tests {
             lanes: Lanes::default(),
             retry: Retry::default(),
             limits: ReactorLimits::default(),
+            time_limit: None,
             random: Arc::new(OsRandom),
         };
         let mut core = Core::new(setup, parked_at(1), Timestamp(0));
-        assert!(core.resolve("o-1", 0, true));
+        let (lane, stream) = (None, "o-1".to_owned());
+        assert!(core.resolve(&OperatorRequest { lane, stream, version: 0, skip: true }));
         let request = core.next_page_request().unwrap();
         let page = Page { events: Vec::new(), cursor: request.after, reached: true };
         core.add_page("o-1", page, request.upto);

@@ -12,7 +12,10 @@ use leftfold_api::{Cursor, Delivery, EventStore, Invalid, Query, Subscribe, Time
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
 use super::journal::{CONTROL, LowMark, load, stream_of};
+use super::status::Gauges;
 use super::{Progress, ReactorError, control};
+use parking_lot::Mutex;
+
 use crate::time::Time;
 use commit::WriteResult;
 use sources::{Sources, Wakeup};
@@ -41,6 +44,8 @@ pub(crate) struct Engine<S: EventStore, H> {
     /// Whether all events from before the start were delivered.
     caught_up: bool,
     stopping: bool,
+    /// What other tasks see of the run.
+    gauges: Arc<Mutex<Gauges>>,
 }
 
 impl<S, H> Engine<S, H>
@@ -91,6 +96,7 @@ where
             waits: WaitTracker::default(),
             caught_up: false,
             stopping: false,
+            gauges: Arc::default(),
             store,
             handler,
             time,
@@ -100,6 +106,11 @@ where
         let written = engine.write(first).await;
         engine.finish_write(written)?;
         Ok(engine)
+    }
+
+    /// Shows what it does in these values.
+    pub(crate) fn show_status(self, gauges: Arc<Mutex<Gauges>>) -> Self {
+        Engine { gauges, ..self }
     }
 
     /// Runs until the end condition.
@@ -113,6 +124,7 @@ where
             self.core.set_now(now);
             self.core.wake_due();
             self.start_work(now);
+            *self.gauges.lock() = self.core.gauges(self.caught_up);
             if self.is_over(stop.is_none()) {
                 return Ok(self.progress());
             }
@@ -146,7 +158,9 @@ where
 
     fn start_handlers(&mut self) {
         while let Some(job) = self.core.next_job() {
-            self.sources.work(self.handler.clone(), job);
+            let limit = self.core.time_limit().map(|limit| (limit, self.time.after(limit)));
+            let (store, handler) = (self.store.clone(), self.handler.clone());
+            self.sources.work(store, handler, self.core.reactor(), job, limit);
         }
         while let Some(fetch) = self.core.next_page_request() {
             let (store, query) = (self.store.clone(), self.core.query_of(&fetch.lane));
@@ -207,7 +221,7 @@ where
     fn handle_request(&mut self, delivery: &Delivery) {
         if let Delivery::Event(event, at) = delivery {
             if let Some(request) = control::decode_request(event) {
-                self.core.resolve(&request.stream, request.version, request.skip);
+                self.core.resolve(&request);
             }
             self.core.record_requests(at.clone());
         }

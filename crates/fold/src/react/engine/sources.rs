@@ -1,12 +1,15 @@
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, Stream};
 use leftfold_api::{Delivery, EventStore, Query, ReadError, Subscribe, Subscription, Timestamp};
+use tracing::Instrument;
 
 use super::commit::WriteResult;
 use super::waiting::WatchResult;
@@ -119,15 +122,33 @@ where
         self.following.iter_mut().for_each(LazySubscription::ask);
     }
 
-    /// Calls the handler.
-    pub(super) fn work(&mut self, handler: Arc<impl Handler>, job: Job) {
+    /// Calls the handler, within a time limit if there is one.
+    pub(super) fn work(
+        &mut self,
+        store: Arc<S>,
+        handler: Arc<impl Handler>,
+        reactor: &str,
+        job: Job,
+        limit: Option<(Duration, Waiting)>,
+    ) {
         let Job { lane, cause } = job;
-        self.push(async move {
-            let handled = AssertUnwindSafe(handler.handle(cause.clone())).catch_unwind().await;
-            let ended =
-                handled.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic))));
+        let span = span_of(reactor, &cause);
+        let work = async move {
+            let handled = AssertUnwindSafe(handle(&*store, &*handler, &cause)).catch_unwind();
+            let ended = match limit {
+                None => handled.await,
+                Some((limit, over)) => match select(pin!(handled), over).await {
+                    Either::Left((ended, _)) => ended,
+                    Either::Right(_) => Ok(Err(HandlerError::over_time(limit))),
+                },
+            };
+            let ended = ended.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic))));
+            if let Err(error) = &ended {
+                tracing::debug!(reason = error.reason(), "the handler has not finished its event");
+            }
             Wakeup::Handled(lane, Box::new(cause), ended)
-        });
+        };
+        self.push(work.instrument(span));
     }
 
     /// Reads the next events of a lane.
@@ -219,6 +240,29 @@ where
             None => Poll::Pending,
         }
     }
+}
+
+/// Calls the handler, and decides the commands of its reaction.
+async fn handle(
+    store: &impl EventStore,
+    handler: &impl Handler,
+    cause: &Cause,
+) -> Result<Reaction, HandlerError> {
+    handler.handle(cause.clone()).await?.complete(cause, &store).await
+}
+
+/// Returns the span of a call of the handler.
+fn span_of(reactor: &str, cause: &Cause) -> tracing::Span {
+    let event = &cause.event;
+    tracing::debug_span!(
+        "react",
+        reactor,
+        stream = event.stream(),
+        version = event.version(),
+        event_type = event.event_type(),
+        correlation = event.correlation(),
+        attempt = cause.attempt,
+    )
 }
 
 /// Reads the next events of a lane, up to the last one that had arrived at the request.

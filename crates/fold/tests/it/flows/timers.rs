@@ -106,6 +106,49 @@ fn a_cancelled_timer_never_fires() {
     assert_eq!(rung(&world), ["{\"hours\":3}"]);
 }
 
+/// What the event was given wins over what the event that set the timer has.
+#[test]
+fn a_timers_event_has_correlation_causation_and_metadata() {
+    let world = World::new();
+    let given = NewEvent::json("Given", "{}").correlation("c-1").causation("click-1");
+    let given = given.metadata("{\"user\":7}");
+    for (name, event) in [("given", given), ("set", NewEvent::json("Set", "{}"))] {
+        let (stream, mut set) = Timer::new(name, Timestamp(0), "rung", event).set();
+        if name == "set" {
+            set = set.correlation("c-2").causation("click-2").metadata(vec![0xff]);
+        }
+        world.event(&stream, set);
+    }
+    run(&world);
+    let mut rung = world.read(Query::stream("rung"));
+    rung.sort_by_key(|event| event.event_type().to_owned());
+    let linked: Vec<_> = rung
+        .iter()
+        .map(|event| (event.event_type(), event.correlation(), event.causation(), event.metadata()))
+        .collect();
+    assert_eq!(
+        linked,
+        [
+            ("Given", Some("c-1"), Some("click-1"), "{\"user\":7}".into()),
+            ("Set", Some("c-2"), Some("click-2"), vec![0xff].into()),
+        ]
+    );
+    let fired = &world.read(Query::stream("leftfold.timer-given"))[1];
+    assert_eq!(fired.correlation(), Some("c-1"));
+}
+
+/// What an earlier release has written.
+#[test]
+fn a_timer_without_causation_and_metadata_can_be_read() {
+    let world = World::new();
+    let set = r#"{"due":"1970-01-01T00:00:00Z","stream":"bells","type":"Rang","schema_version":0,
+        "content_type":"application/json","data":{"text":"1"}}"#;
+    let set = NewEvent::json("leftfold.TimerSet", set).tag("leftfold.timer", "old@0");
+    world.event("leftfold.timer-old", set);
+    run(&world);
+    assert_eq!(rung(&world), ["1"]);
+}
+
 #[test]
 fn a_timers_event_can_have_any_bytes() {
     let world = World::new();

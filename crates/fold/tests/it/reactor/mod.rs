@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod decisions;
+mod limits;
 mod order;
 mod parking;
 mod progress;

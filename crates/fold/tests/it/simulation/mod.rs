@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod contention;
+mod deadlines;
 mod islands;
 mod once;
 mod planted;
