@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &[&str]); 11] = [
     (env!("CARGO_BIN_EXE_tutorial"), &[]),
     (env!("CARGO_BIN_EXE_tweets"), &["400"]),
     (env!("CARGO_BIN_EXE_warehouse"), &[]),
+    (env!("CARGO_BIN_EXE_web"), &[]),
 ];
 
 fn run(program: &str, arguments: &[&str], temporary: &Path) -> String {

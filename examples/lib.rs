@@ -16,5 +16,6 @@ mod running;
 pub mod tutorial;
 pub mod tweets;
 pub mod warehouse;
+pub mod web;
 
 pub use running::{run, run_with};

@@ -23,3 +23,5 @@ mod tutorial;
 mod tweets;
 #[path = "warehouse/tests.rs"]
 mod warehouse;
+#[path = "web/tests.rs"]
+mod web;

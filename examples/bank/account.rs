@@ -73,7 +73,7 @@ pub enum Refused {
 }
 
 /// Opens an account; an owner has at most three.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Open {
     pub account: String,

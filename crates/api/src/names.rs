@@ -30,8 +30,10 @@ pub const PARKED: &str = "leftfold.parked";
 pub const INGESTED: &str = "leftfold.ingest";
 /// The category of the streams that remember commands without events.
 pub const HANDLED: &str = "leftfold.handled";
+/// The category of the streams that say which process runs a runtime's parts.
+pub const LEASES: &str = "leftfold.lease";
 /// The categories of bookkeeping that is not the store's own.
-pub const OF_LEFTFOLD: [&str; 5] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED];
+pub const OF_LEFTFOLD: [&str; 6] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 7] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];

@@ -20,6 +20,7 @@ pub mod prelude;
 pub mod process;
 pub mod react;
 mod reads;
+pub mod runtime;
 mod snapshot;
 mod state;
 #[cfg(feature = "testing")]
@@ -30,6 +31,8 @@ pub mod timer;
 mod unstored;
 mod upcast;
 pub mod view;
+#[cfg(feature = "axum")]
+pub mod web;
 
 #[doc(hidden)]
 pub mod __private;

@@ -5,6 +5,8 @@ use crate::names::{OF_LEFTFOLD, SYSTEM, category_of, is_bookkeeping};
 
 /// How the types of events of bookkeeping begin that is not the store's own.
 const TYPE_OF_LEFTFOLD: &str = "leftfold.";
+/// The number of categories of bookkeeping in the first release. Later ones are behind these.
+const FIRST_CATEGORIES: usize = 4;
 
 impl Query {
     /// Whether the query shows the events of a stream that it matches. It hides bookkeeping unless it says
@@ -34,14 +36,16 @@ impl Query {
     pub fn to_stored(&self) -> Query {
         match self.shows_bookkeeping() {
             true => self.without_system(),
-            false => self.without_system().and(no_bookkeeping()),
+            false => self.without_system().and(no_bookkeeping(OF_LEFTFOLD.len())),
         }
     }
 
-    /// Returns the query of a stored definition: the opposite of [`Query::to_stored`].
+    /// Returns the query of a stored definition: the opposite of [`Query::to_stored`]. A definition of
+    /// an earlier release hides the categories that there were; its store has no events of the others.
     pub fn of_stored(self) -> Query {
         if let Query::And(mut queries) = self {
-            if queries.last() != Some(&no_bookkeeping()) {
+            let mut categories = FIRST_CATEGORIES..=OF_LEFTFOLD.len();
+            if !categories.any(|count| queries.last() == Some(&no_bookkeeping(count))) {
                 return Query::And(queries).with_system();
             }
             queries.pop();
@@ -91,11 +95,12 @@ impl Query {
     }
 }
 
-/// Returns the query for all events that are not bookkeeping.
-fn no_bookkeeping() -> Query {
+/// Returns the query for all events that are not bookkeeping: of the store, or of the first categories.
+fn no_bookkeeping(categories: usize) -> Query {
     let store = Query::Is(Field::Stream, vec![Value::Prefix(SYSTEM.to_string())]);
-    let others = OF_LEFTFOLD.map(|category| Value::Exactly(category.to_owned()));
-    let others = Query::Is(Field::Category, others.to_vec());
+    let others = OF_LEFTFOLD.iter().take(categories);
+    let others = others.map(|category| Value::Exactly((*category).to_owned())).collect();
+    let others = Query::Is(Field::Category, others);
     Query::Not(Box::new(Query::Or(vec![store, others])))
 }
 
@@ -172,11 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_query_of_an_earlier_release_is_read_as_it_was_written() {
+        let first = "not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest)";
+        assert_eq!(query(&format!("* {first}")).of_stored().to_string(), "*");
+        let shorter =
+            "not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked)";
+        assert!(query(&format!("* {shorter}")).of_stored().shows_bookkeeping());
+    }
+
+    #[test]
     fn a_stored_query_says_itself_what_it_hides() {
         for (written, stored, read) in [
             (
                 "*",
-                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled)",
+                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled,leftfold.lease)",
                 "*",
             ),
             ("system:true", "*", "system:true"),

@@ -163,6 +163,11 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
         Ok(Commands { name: name.to_owned(), store, command: PhantomData })
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the store.
     pub fn store(&self) -> &T {
         &self.store

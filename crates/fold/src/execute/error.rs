@@ -42,6 +42,13 @@ pub struct Overtaken {
     pub event: Option<(u64, String)>,
 }
 
+impl Overtaken {
+    /// Makes an answer, for tests of what follows from it.
+    pub fn new(attempts: u32, stream: impl Into<String>, event: Option<(u64, String)>) -> Self {
+        Overtaken { attempts, stream: stream.into(), event }
+    }
+}
+
 impl fmt::Display for Overtaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Overtaken { attempts, stream, event } = self;

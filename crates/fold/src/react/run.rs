@@ -24,6 +24,21 @@ pub struct Reactor<S, H> {
     gauges: Arc<Mutex<Gauges>>,
 }
 
+impl<S, H> Clone for Reactor<S, H> {
+    /// Returns a reactor of the same name, handler and status; at most one of the two can run.
+    fn clone(&self) -> Self {
+        let Reactor { store, handler, time, setup, start, gauges } = self;
+        Reactor {
+            store: store.clone(),
+            handler: handler.clone(),
+            time: time.clone(),
+            setup: setup.clone(),
+            start: start.clone(),
+            gauges: gauges.clone(),
+        }
+    }
+}
+
 /// The progress of a reactor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -63,6 +78,11 @@ where
         };
         let (handler, time) = (Arc::new(handler), Arc::new(SystemTime));
         Reactor { store, handler, time, setup, start: Cursor::START, gauges: Arc::default() }
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.setup.reactor
     }
 
     /// Sets how often an effect may happen; the default is at least once.

@@ -18,6 +18,9 @@ mod metadata;
 mod partitioned;
 mod queries;
 mod reactor;
+mod runtime;
 mod simulation;
 mod snapshots;
 mod views;
+#[cfg(feature = "axum")]
+mod web;
