@@ -7,7 +7,7 @@ use std::process::Command;
 
 use leftfold::{Embedded, Options, Query, Read};
 
-const PROGRAMS: [(&str, &[&str]); 11] = [
+const PROGRAMS: [(&str, &[&str]); 12] = [
     (env!("CARGO_BIN_EXE_bank"), &[]),
     (env!("CARGO_BIN_EXE_cart"), &[]),
     (env!("CARGO_BIN_EXE_error-processor"), &[]),

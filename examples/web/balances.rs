@@ -19,7 +19,9 @@ pub struct Balance {
 pub struct Balances;
 
 impl View for Balances {
-    const NAME: &'static str = "balances";
+    fn name(&self) -> &str {
+        "balances"
+    }
 
     fn query(&self) -> Query {
         Query::category("account")

@@ -27,6 +27,7 @@ pub struct Append {
 
 /// The parts of an append, for implementations of a store.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Parts {
     /// The events with their streams, in the order in which they are written.
     pub events: Vec<(String, NewEvent)>,

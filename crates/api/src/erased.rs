@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::append::{Append, Appended, Expected};
 use crate::cursor::Cursor;
@@ -16,6 +17,25 @@ use crate::retention::{Retention, RetentionRule};
 
 /// A future on the heap.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A store of any kind, for programs that choose it when they start. Its clones share the store.
+///
+/// Everything that takes an [`EventStore`] takes it. Where an `Arc` of a store is wanted, pass
+/// `Arc::new(store.clone())`. A call costs one allocation more than a call of the
+/// store itself.
+///
+/// ```
+/// # use leftfold_api::{Cursor, DynStore, EventStore, ReadError};
+/// # use std::sync::Arc;
+/// async fn head_of(store: &DynStore) -> Result<Cursor, ReadError> {
+///     store.head().await
+/// }
+///
+/// fn any_store(store: impl EventStore + 'static) -> DynStore {
+///     Arc::new(store)
+/// }
+/// ```
+pub type DynStore = Arc<dyn ErasedStore>;
 
 /// A running subscription of any store.
 pub type DynSubscription = Box<dyn ErasedSubscription>;

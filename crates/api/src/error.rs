@@ -11,6 +11,7 @@ use crate::cursor::Cursor;
 /// Invalid input. Nothing was changed, and a retry can't succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct Invalid {
     /// A stable code, such as `name_invalid`.
     pub code: &'static str,

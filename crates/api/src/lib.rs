@@ -32,7 +32,7 @@ pub use engine::{
     Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
     ScavengeReport, Stat, VerifySummary, clock_warning,
 };
-pub use erased::{BoxFuture, DynSubscription, ErasedStore, ErasedSubscription};
+pub use erased::{BoxFuture, DynStore, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};
 pub use event::{BYTES, JSON, NewEvent};
 pub use event_store::{EventStore, Subscription};

@@ -215,9 +215,17 @@ pub struct StreamsPage {
 
 /// A checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointInfo {
     /// Its name.
     pub name: String,
     /// Its cursor.
     pub cursor: Cursor,
+}
+
+impl CheckpointInfo {
+    /// Returns a checkpoint, for implementations of a store.
+    pub fn new(name: impl Into<String>, cursor: Cursor) -> Self {
+        CheckpointInfo { name: name.into(), cursor }
+    }
 }

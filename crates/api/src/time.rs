@@ -1,13 +1,32 @@
 use std::fmt;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, date};
 use jiff::fmt::temporal::Pieces;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Invalid;
 
 /// A point in time, in microseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 in UTC.
+///
+/// It converts from and to [`SystemTime`] and, with the feature `jiff`, `jiff::Timestamp`. The current
+/// time comes from a clock that the program chooses; `Timestamp::from(SystemTime::now())` is the
+/// system's.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use leftfold_api::Timestamp;
+///
+/// let start: Timestamp = "2026-03-01T12:00:00Z".parse()?;
+/// let end = start + Duration::from_secs(90);
+/// assert_eq!(end.to_string(), "2026-03-01T12:01:30Z");
+/// assert_eq!(end - start, Duration::from_secs(90));
+/// assert!(Timestamp::from(SystemTime::now()) > Timestamp(0));
+/// # Ok::<(), leftfold_api::Invalid>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
@@ -101,9 +120,191 @@ impl FromStr for Timestamp {
     }
 }
 
+/// Writes RFC 3339 in human-readable formats, as [`Display`](fmt::Display) does, and microseconds in
+/// others.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => serializer.serialize_i64(self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Timestamp);
+        }
+        struct Reader;
+
+        impl serde::de::Visitor<'_> for Reader {
+            type Value = Timestamp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as 2026-03-01T12:00:00Z")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+/// Returns the microseconds of a duration, saturating.
+fn micros_of(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Adds a duration, cut to microseconds, and saturates.
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, time: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(micros_of(time)))
+    }
+}
+
+/// Subtracts a duration, cut to microseconds, and saturates.
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn sub(self, time: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(micros_of(time)))
+    }
+}
+
+impl AddAssign<Duration> for Timestamp {
+    fn add_assign(&mut self, time: Duration) {
+        *self = *self + time;
+    }
+}
+
+impl SubAssign<Duration> for Timestamp {
+    fn sub_assign(&mut self, time: Duration) {
+        *self = *self - time;
+    }
+}
+
+/// Returns the duration since an earlier time, or zero if it is later, as
+/// [`Instant`](std::time::Instant) does.
+impl Sub for Timestamp {
+    type Output = Duration;
+
+    fn sub(self, earlier: Timestamp) -> Duration {
+        let micros = i128::from(self.0) - i128::from(earlier.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
+/// Cuts to the microsecond before, and saturates.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Timestamp(micros_of(after)),
+            Err(before) => {
+                let micros = before.duration().as_nanos().div_ceil(1_000);
+                Timestamp(i64::try_from(micros).map_or(i64::MIN, |micros| -micros))
+            }
+        }
+    }
+}
+
+/// # Errors
+/// `time_invalid`: the operating system's type can't hold it. On Unix it holds every time.
+impl TryFrom<Timestamp> for SystemTime {
+    type Error = Invalid;
+
+    fn try_from(time: Timestamp) -> Result<Self, Invalid> {
+        let since = Duration::from_micros(time.0.unsigned_abs());
+        let converted = match time.0 {
+            0.. => UNIX_EPOCH.checked_add(since),
+            _ => UNIX_EPOCH.checked_sub(since),
+        };
+        converted.ok_or_else(|| not_convertible(time, "a SystemTime"))
+    }
+}
+
+/// Cuts to microseconds, towards 1970.
+#[cfg(feature = "jiff")]
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        Timestamp(time.as_microsecond())
+    }
+}
+
+/// # Errors
+/// `time_invalid`: `jiff` has timestamps up to 9999-12-30T22:00:00Z.
+#[cfg(feature = "jiff")]
+impl TryFrom<Timestamp> for jiff::Timestamp {
+    type Error = Invalid;
+
+    fn try_from(time: Timestamp) -> Result<Self, Invalid> {
+        jiff::Timestamp::from_microsecond(time.0)
+            .map_err(|_| not_convertible(time, "a jiff::Timestamp"))
+    }
+}
+
+fn not_convertible(time: Timestamp, to: &str) -> Invalid {
+    Invalid::new("time_invalid", format!("{time} is out of the range of {to}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn serde_writes_and_reads_text() {
+        let time: Timestamp = "2026-03-01T12:00:00.5Z".parse().unwrap();
+        let json = serde_json::to_string(&time).unwrap();
+        assert_eq!(json, r#""2026-03-01T12:00:00.5Z""#);
+        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
+        let escaped = serde_json::from_str::<Timestamp>(r#""2026-03-01\u005412:00:00.5Z""#);
+        assert_eq!(escaped.unwrap(), time);
+        let error = serde_json::from_str::<Timestamp>(r#""yesterday""#).unwrap_err().to_string();
+        assert!(error.contains("is not a time"), "{error}");
+        assert!(serde_json::from_str::<Timestamp>("17").is_err());
+    }
+
+    #[test]
+    fn durations_are_added_and_subtracted_and_saturate() {
+        let time = Timestamp(5_000_000);
+        let second = Duration::from_secs(1);
+        assert_eq!((time + second, time - second), (Timestamp(6_000_000), Timestamp(4_000_000)));
+        assert_eq!((time + second) - time, second);
+        assert_eq!(time - (time + second), Duration::ZERO);
+        assert_eq!(Timestamp(i64::MAX) - Timestamp(i64::MIN), Duration::from_micros(u64::MAX));
+        assert_eq!(time + Duration::MAX, Timestamp(i64::MAX));
+        assert_eq!(Timestamp(-2) - Duration::MAX, Timestamp(i64::MIN));
+        let mut moved = time;
+        moved += second;
+        moved -= second + second;
+        assert_eq!(moved, Timestamp(4_000_000));
+    }
+
+    #[test]
+    fn converts_from_and_to_system_time() {
+        for micros in [0, 1, -1, 1_772_366_400_000_001, -62_167_219_200_000_000] {
+            let time = Timestamp(micros);
+            assert_eq!(Timestamp::from(SystemTime::try_from(time).unwrap()), time);
+        }
+        let nanos = Duration::from_nanos(1_999);
+        assert_eq!(Timestamp::from(UNIX_EPOCH + nanos), Timestamp(1));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - nanos), Timestamp(-2));
+    }
+
+    #[cfg(feature = "jiff")]
+    #[test]
+    fn converts_from_and_to_jiff() {
+        let time: jiff::Timestamp = "2026-03-01T12:00:00.000001Z".parse().unwrap();
+        assert_eq!(Timestamp::from(time).to_string(), "2026-03-01T12:00:00.000001Z");
+        assert_eq!(jiff::Timestamp::try_from(Timestamp::from(time)).unwrap(), time);
+        let error = jiff::Timestamp::try_from(Timestamp::MAX).unwrap_err();
+        assert_eq!(error.code, "time_invalid");
+    }
 
     #[test]
     fn reads_what_it_prints() {

@@ -117,9 +117,8 @@ impl EventStore for Client {
         let request =
             v1::ListCheckpointsRequest { after: after.unwrap_or_default(), limit: limit as u64 };
         let found = ask!(self, list_checkpoints, request)?.checkpoints;
-        let info = |found: v1::Checkpoint| {
-            Ok(CheckpointInfo { cursor: cursor(&found.cursor)?, name: found.name })
-        };
+        let info =
+            |found: v1::Checkpoint| Ok(CheckpointInfo::new(found.name, cursor(&found.cursor)?));
         found.into_iter().map(info).collect()
     }
 

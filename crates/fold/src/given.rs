@@ -101,7 +101,12 @@ impl Given {
     pub fn state<S: State>(&self) -> S {
         let mut state = S::default();
         for given in &self.events {
-            must(<StreamState<S> as Reads>::apply(&mut state, 0, Unknown::Skip, &given.unstored("")));
+            must(<StreamState<S> as Reads>::apply(
+                &mut state,
+                0,
+                Unknown::Skip,
+                &given.unstored(""),
+            ));
         }
         state
     }

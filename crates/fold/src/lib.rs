@@ -15,6 +15,7 @@ mod given;
 pub mod golden;
 pub mod message;
 mod one;
+mod panic;
 mod payload;
 pub mod prelude;
 pub mod process;

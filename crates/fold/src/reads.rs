@@ -217,16 +217,24 @@ impl Stored for Recorded {
     }
 }
 
+/// Returns the event that a fold applies, or `None` if it skips the event's type.
+pub(crate) fn decode_folded<E: Event>(
+    unknown: Unknown,
+    event: &dyn Stored,
+) -> Result<Option<E>, Undecodable> {
+    match (decode_stored::<E>(event)?, unknown) {
+        (None, Unknown::Fail) => Err(event.undecodable(Reason::UnknownType)),
+        (decoded, _) => Ok(decoded),
+    }
+}
+
 fn apply_to<S: State>(
     state: &mut S,
     unknown: Unknown,
     event: &dyn Stored,
 ) -> Result<(), Undecodable> {
-    match (decode_stored::<S::Event>(event)?, unknown) {
-        (Some(decoded), _) => state.apply(&decoded),
-        (None, Unknown::Skip) => {}
-        (None, Unknown::Fail) => return Err(event.undecodable(Reason::UnknownType)),
-    }
+    let decoded = decode_folded::<S::Event>(unknown, event)?;
+    decoded.iter().for_each(|decoded| state.apply(decoded));
     Ok(())
 }
 

@@ -68,12 +68,12 @@ fn find(store: &Store, wanted: &ParkedEvent) -> anyhow::Result<HeldEvent> {
     let parked = block_on(Parked::of(reactor, store).list())?;
     let is_wanted = |event: &HeldEvent| event.stream == *stream && event.version == *version;
     let found = parked.into_iter().find(is_wanted);
-    Ok(found.ok_or_else(|| Invalid {
-        code: "event_not_parked",
-        message: format!(
+    Ok(found.ok_or_else(|| {
+        let message = format!(
             "reactor {reactor} has not parked the event of version {version} in stream {stream}; \
              see: leftfold parked list {reactor}"
-        ),
+        );
+        Invalid::new("event_not_parked", message)
     })?)
 }
 

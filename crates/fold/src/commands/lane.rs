@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Recordable;
 use crate::execute::CommandContext;
+use crate::panic::catch;
 
 /// The maximum number of stashed commands of a key.
 pub const STASH: usize = 1_000;
@@ -30,17 +31,17 @@ pub(crate) struct AcceptedCommand<C> {
 impl<C: Recordable> AcceptedCommand<C> {
     pub(crate) fn read(stored: &Recorded) -> Self {
         let id = stored.id();
-        let command =
-            serde_json::from_slice::<C>(&stored.data()).map_err(|error| error.to_string());
+        let command = decode_command::<C>(&stored.data());
         // Its events carry its id, so that it is handled once, and it as their cause.
         let mut issued = CommandContext::of_stored(stored).causation(id.to_string());
         issued.id = Some(id);
-        let bound = |command| match issued.clone().bound_to(&command) {
-            Ok(bound) => {
+        let bound = |command| match catch(|| issued.clone().bound_to(&command)) {
+            Ok(Ok(bound)) => {
                 issued = bound;
                 Ok(command)
             }
-            Err(error) => Err(error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(panic.to_string()),
         };
         let command = command.and_then(bound);
         AcceptedCommand {
@@ -59,6 +60,12 @@ impl<C: Recordable> AcceptedCommand<C> {
     pub(crate) fn key(&self) -> &str {
         self.stream.split_once('-').map_or("", |(_, key)| key)
     }
+}
+
+/// Decodes a command, whose own code may panic.
+fn decode_command<C: serde::de::DeserializeOwned>(data: &[u8]) -> Result<C, String> {
+    let decoded = catch(|| serde_json::from_slice(data)).map_err(|panic| panic.to_string())?;
+    decoded.map_err(|error| error.to_string())
 }
 
 /// The pending commands of a key.

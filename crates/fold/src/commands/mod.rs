@@ -158,7 +158,7 @@ impl<C: Recordable, T: EventStore + Clone + 'static> Commands<C, T> {
                 "{name:?} can't be the name of a command stream: it is empty or has a dash, and \
                  what follows a dash is the key"
             );
-            return Err(Invalid { code: "name_invalid", message });
+            return Err(Invalid::new("name_invalid", message));
         }
         Ok(Commands { name: name.to_owned(), store, command: PhantomData })
     }

@@ -11,6 +11,7 @@ use super::lane::{AcceptedCommand, STASH};
 use super::{Commands, Handle, Recordable};
 use crate::command::Wait;
 use crate::execute::{DecisionOf, ExecuteError, FoldError, OutcomeEvents};
+use crate::panic::catch_async;
 use crate::reads::Reads;
 use crate::time::{Time, later};
 
@@ -130,7 +131,9 @@ where
         };
         loop {
             let outcome = self.outcome_of(key, entry);
-            let answer = self.handler.handle(entry.issued.clone(), command.clone(), outcome).await;
+            let handled =
+                async { self.handler.handle(entry.issued.clone(), command.clone(), outcome).await };
+            let answer = catch_async(handled).await.unwrap_or_else(|panic| Err(panic.into()));
             return match answer {
                 // It may have been executed directly, without an outcome.
                 Ok(executed) if executed.repeated => {

@@ -4,37 +4,37 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 
 use event_listener::{Event, EventListener};
 use parking_lot::Mutex;
 
 use super::job::Job;
-use crate::execute::LoadedStates;
-use crate::reads::StreamState;
+use super::reads::LoadedEntity;
+use crate::panic::{catch, catch_async};
+use crate::reads::Source;
 use crate::state::State;
 
 /// The maximum number of commands in one append.
 const BATCH: usize = 256;
 
 /// A running batch of commands; it yields the state, if that is known at the end.
-pub(crate) type BatchFuture<S> =
-    Pin<Box<dyn Future<Output = Option<LoadedStates<StreamState<S>>>> + Send>>;
+pub(crate) type BatchFuture<S> = Pin<Box<dyn Future<Output = Option<LoadedEntity<S>>> + Send>>;
 
 /// The mailbox of an entity.
 pub(crate) struct Mailbox<S: State> {
-    pub(crate) stream: String,
+    pub(crate) source: Source,
+    /// The length of its key in the registry.
+    pub(crate) key_len: usize,
     inner: Mutex<Inner<S>>,
     changed: Event,
     /// The bytes that it counts for in the budget; set by the registry.
     pub(crate) charged: AtomicUsize,
-    /// Whether it was used since the registry last looked at it.
-    pub(crate) touched: AtomicBool,
 }
 
 struct Inner<S: State> {
     waiting: VecDeque<Box<dyn Job<S>>>,
-    state: Option<LoadedStates<StreamState<S>>>,
+    state: Option<LoadedEntity<S>>,
     /// The unfinished batch of a caller that dropped its future.
     unfinished: Option<BatchFuture<S>>,
     /// Whether a caller runs a batch.
@@ -42,15 +42,15 @@ struct Inner<S: State> {
 }
 
 impl<S: State> Mailbox<S> {
-    pub(crate) fn new(stream: String) -> Self {
+    pub(crate) fn new(source: Source, key_len: usize) -> Self {
         let inner =
             Inner { waiting: VecDeque::new(), state: None, unfinished: None, is_running: false };
         Mailbox {
-            stream,
+            source,
+            key_len,
             inner: Mutex::new(inner),
             changed: Event::new(),
             charged: AtomicUsize::new(0),
-            touched: AtomicBool::new(true),
         }
     }
 
@@ -75,7 +75,7 @@ impl<S: State> Mailbox<S> {
     /// Claims the next batch, unless another caller runs one.
     pub(crate) fn claim_batch(
         self: &Arc<Self>,
-        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<LoadedStates<StreamState<S>>>) -> BatchFuture<S>,
+        begin: impl FnOnce(Vec<Box<dyn Job<S>>>, Option<LoadedEntity<S>>) -> BatchFuture<S>,
     ) -> Option<BatchClaim<S>> {
         let mut inner = self.inner.lock();
         if inner.is_running {
@@ -118,16 +118,19 @@ pub(crate) struct BatchClaim<S: State> {
 }
 
 impl<S: State> BatchClaim<S> {
-    /// Runs the batch to its end; returns the bytes that the state takes.
+    /// Runs the batch to its end; returns the bytes that the state takes. A batch that panics is
+    /// over, and so is its state.
     pub(crate) async fn finish(mut self) -> usize {
         let state = match &mut self.work {
-            Some(work) => work.await,
+            Some(work) => catch_async(work).await.ok().flatten(),
             None => None,
         };
+        // A poll after a panic would panic again.
         self.work = None;
-        let bytes = state.as_ref().map_or(0, |loaded| loaded.states.bytes());
+        let sized = state.and_then(|state| Some((catch(|| state.states.bytes()).ok()?, state)));
+        let (bytes, state) = sized.unzip();
         self.mailbox.inner.lock().state = state;
-        bytes
+        bytes.unwrap_or(0)
     }
 }
 

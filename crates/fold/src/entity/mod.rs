@@ -1,4 +1,4 @@
-//! Entities: one writer per stream, with its state in memory.
+//! Entities: one writer per stream or query, with its state in memory.
 //!
 //! A command for an entity goes into the entity's mailbox. The callers do the work: the first that
 //! finds the mailbox idle takes the queued commands, decides them in order on the state in memory,
@@ -7,16 +7,27 @@
 //! different entities run concurrently on their callers' threads. A hot entity needs no reads and
 //! shares its syncs, and nothing has to be spawned.
 //!
+//! An entity is a stream ([`StreamState`](crate::StreamState)) or the events of a query
+//! ([`QueryState`](crate::QueryState)), named by the query's text. Of the events that a query's
+//! commands decide, the entity applies those that the query selects. Other processes may write too:
+//! the append's condition notices it.
+//!
 //! **An answer rests on durable facts.** It is sent when the append of its batch is durable. If an
 //! append fails, the decisions that built on its events are made again. An append is all or nothing
 //! for each command of the batch. A refusal is checked against the store before it is sent, because
 //! another process may have written to the stream.
+//!
+//! **A panic stays with its command.** If `decide` panics, the command fails, and the rest of its
+//! batch is decided. A state whose `apply` has panicked is discarded and loaded again. If it panicked
+//! over events that are not written yet, they never are; if they are durable, the command has
+//! succeeded.
 //!
 //! States stay in memory within the budget. The least recently used leave first; they are loaded
 //! again from their snapshot and the later events.
 
 mod job;
 mod mailbox;
+mod reads;
 mod registry;
 mod work;
 
@@ -28,10 +39,11 @@ use serde::Serialize;
 
 use crate::command::Command;
 use crate::execute::{CommandContext, Decider, ExecuteError, Executed, FoldError, OutcomeEvents};
-use crate::reads::{Reads, StreamState};
+use crate::one::One;
 use crate::state::State;
 use job::PendingCommand;
 use mailbox::Mailbox;
+pub use reads::EntityReads;
 use registry::Registry;
 
 /// The default budget for states in memory, in bytes.
@@ -40,6 +52,53 @@ const MEMORY: usize = 64 << 20;
 const MAILBOX: usize = 1_024;
 
 /// The entities of one kind. Their states stay in memory while they are used.
+///
+/// A command that reads `StreamState<S>` is decided by the entity of its stream. One that reads
+/// `QueryState<S>` is decided by the entity of its query, so concurrent commands for one query need
+/// no retries within a process:
+///
+/// ```
+/// # use leftfold::{QueryState, Command, Emit, Event, State};
+/// # #[derive(Debug, Event)]
+/// # enum Booking { Booked { #[event(tag)] room: u32, night: u32 } }
+/// # #[derive(Default)]
+/// # struct Occupancy { nights: Vec<u32> }
+/// # impl State for Occupancy {
+/// #     type Event = Booking;
+/// #     fn apply(&mut self, Booking::Booked { night, .. }: &Booking) { self.nights.push(*night) }
+/// # }
+/// # #[derive(Debug, thiserror::Error)]
+/// # #[error("the room is taken")]
+/// # struct Taken;
+/// # struct Book { room: u32, night: u32 }
+/// # impl Command for Book {
+/// #     type Event = Booking;
+/// #     type Error = Taken;
+/// #     type Reads = QueryState<Occupancy>;
+/// #     fn reads(&self) -> QueryState<Occupancy> { QueryState::of(Booking::by_room(&self.room)) }
+/// #     fn decide(&self, taken: &Occupancy) -> Result<Vec<Emit<Booking>>, Taken> {
+/// #         match taken.nights.contains(&self.night) {
+/// #             true => Err(Taken),
+/// #             false => Ok(vec![Booking::Booked { room: self.room, night: self.night }.to("bookings")]),
+/// #         }
+/// #     }
+/// # }
+/// # use std::sync::Arc;
+/// # use leftfold::{Decider, Embedded, Entities, ExecuteError, Options};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Arc::new(Embedded::open(dir.path(), Options::default())?);
+/// let rooms = Entities::<Occupancy, _>::new(Decider::new(store));
+/// pollster::block_on(async {
+///     let first = rooms.execute(Book { room: 101, night: 7 });
+///     let second = rooms.execute(Book { room: 101, night: 7 });
+///     assert!(matches!(second.await, Err(ExecuteError::Refused(Taken))));
+///     assert_eq!(first.await?.attempts, 1);
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The classic aggregate reads its stream:
 ///
 /// ```
 /// # use leftfold::{StreamState, Command, Event, State};
@@ -126,7 +185,7 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
+        C: Command<Event = S::Event, Reads: EntityReads<S>> + 'static,
     {
         self.send(CommandContext::new(), command, None)
     }
@@ -139,7 +198,7 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         command: C,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = StreamState<S>> + Serialize + 'static,
+        C: Command<Event = S::Event, Reads: EntityReads<S>> + Serialize + 'static,
     {
         // It is sent now, not when the future is first polled: the order of the calls counts.
         let issued = issued.bound_to(&command).map_err(FoldError::from);
@@ -155,10 +214,9 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
         outcome: Option<OutcomeEvents<C>>,
     ) -> impl Future<Output = Result<Executed<C::Event>, ExecuteError<C::Error>>> + Send + use<C, S, T>
     where
-        C: Command<Event = S::Event, Reads = StreamState<S>> + 'static,
+        C: Command<Event = S::Event, Reads: EntityReads<S>> + 'static,
     {
-        let stream = command.reads().sources().into_iter().find_map(|source| source.stream);
-        let mailbox = self.inner.registry.mailbox(&stream.unwrap_or_default());
+        let mailbox = self.inner.registry.mailbox(command.reads().source());
         let (pending, answer) = PendingCommand::new(issued, command, outcome);
         let unsent = mailbox.send(Box::new(pending), self.inner.mailbox);
         let inner = self.inner.clone();
@@ -177,12 +235,12 @@ impl<S: State, T: EventStore + Clone + 'static> Entities<S, T> {
 
 impl<S: State, T: EventStore + Clone + 'static> Inner<S, T> {
     /// Waits for the answer, and runs batches while no other caller does.
-    async fn answer<A>(
+    async fn answer<C: Command>(
         &self,
         mailbox: Arc<Mailbox<S>>,
         mut unsent: Option<Box<dyn job::Job<S>>>,
-        answer: job::Answer<A>,
-    ) -> A {
+        answer: job::Answer<C>,
+    ) -> job::AnswerOf<C> {
         loop {
             // Listen before checking, so that no notification is lost.
             let changed = mailbox.listen();
@@ -193,7 +251,7 @@ impl<S: State, T: EventStore + Clone + 'static> Inner<S, T> {
                 return answer;
             }
             let work = |batch, loaded| {
-                work::run_batch(self.decider.clone(), mailbox.stream.clone(), batch, loaded)
+                work::run_batch(self.decider.clone(), mailbox.source.clone(), batch, loaded)
             };
             match mailbox.claim_batch(work) {
                 Some(claim) => {

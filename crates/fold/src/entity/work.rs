@@ -2,14 +2,21 @@
 //!
 //! While a batch is decided, the state runs ahead of the log: the second command sees the first
 //! one's events. If the append fails, a state that has run ahead is discarded and loaded again. A
-//! state that has not (a batch of one command) is brought up to date.
+//! state that has not (a batch of one command) is brought up to date. A state whose `apply` has
+//! panicked is discarded too.
 
-use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore};
+use std::collections::HashMap;
+use std::ops::Range;
+
+use leftfold_api::{Append, AppendError, Appended, Conflict, EventStore, NewEvent, Read};
 
 use super::job::{Job, JobResult};
 use super::mailbox::BatchFuture;
-use crate::execute::{Decider, Effort, FoldError, LoadedStates, Overtaken, handled};
-use crate::reads::StreamState;
+use super::reads::{EntityState, LoadedEntity, is_known_before_append};
+use crate::execute::{Decider, Effort, FoldError, Overtaken, handled};
+use crate::panic::{catch, catch_async};
+use crate::reads::Source;
+use crate::snapshot::Anchor;
 use crate::state::State;
 
 type Jobs<S> = Vec<Box<dyn Job<S>>>;
@@ -17,11 +24,12 @@ type Jobs<S> = Vec<Box<dyn Job<S>>>;
 /// Runs a batch.
 pub(crate) fn run_batch<S: State, T: EventStore + Clone + 'static>(
     decider: Decider<T>,
-    stream: String,
+    source: Source,
     jobs: Jobs<S>,
-    loaded: Option<LoadedStates<StreamState<S>>>,
+    loaded: Option<LoadedEntity<S>>,
 ) -> BatchFuture<S> {
-    let mut batch = Batch { decider, stream, loaded, hidden: None, conflicts: 0 };
+    let predicts = is_known_before_append(&source);
+    let mut batch = Batch { decider, source, predicts, loaded, hidden: None, conflicts: 0 };
     Box::pin(async move {
         batch.run(jobs).await;
         batch.loaded
@@ -30,8 +38,11 @@ pub(crate) fn run_batch<S: State, T: EventStore + Clone + 'static>(
 
 struct Batch<S: State, T> {
     decider: Decider<T>,
-    stream: String,
-    loaded: Option<LoadedStates<StreamState<S>>>,
+    source: Source,
+    /// Whether the state's new events are known before the store has them. If not, commands are
+    /// handled one by one, and the store is read before each.
+    predicts: bool,
+    loaded: Option<LoadedEntity<S>>,
     /// The last version of the stream as a conflict reported it.
     hidden: Option<u64>,
     /// How often another process has written to the stream.
@@ -41,21 +52,20 @@ struct Batch<S: State, T> {
 /// The append of a group of commands.
 struct Draft {
     append: Append,
-    /// For each command: the number of events of the append before its own, the number of these in
-    /// the entity's stream, and whether it has any events.
-    spans: Vec<(u64, u64, bool)>,
+    /// Each command's events, as numbers in the append.
+    spans: Vec<Range<usize>>,
     /// Whether the state includes events that are not written yet.
     ahead: bool,
-    own: OwnEvents,
+    own: OwnSummary,
 }
 
-/// The events of an append that are in the entity's own stream.
+/// The events of an append that the entity's state is folded from.
 #[derive(Default)]
-struct OwnEvents {
+struct OwnSummary {
     count: u64,
     bytes: u64,
-    /// The last one's id, and the number of events of the append before it.
-    last: Option<(uuid::Uuid, u64)>,
+    /// The last one's id, and its number in the append.
+    last: Option<(uuid::Uuid, usize)>,
 }
 
 /// The result of an attempt to append a group.
@@ -77,6 +87,9 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
 
     /// Decides, appends and answers; returns the commands if they have to be handled one by one.
     async fn group(&mut self, mut jobs: Jobs<S>) -> Option<Jobs<S>> {
+        if jobs.len() > 1 && !self.predicts {
+            return Some(jobs);
+        }
         let mut last = None;
         let mut attempts = 0;
         while attempts < self.decider.max_attempts() {
@@ -88,8 +101,8 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
             match self.attempt(jobs).await {
                 GroupResult::Answered => return None,
                 GroupResult::Split(apart) => return Some(apart),
-                // A command that had been handled before is removed; the others have lost no
-                // attempt.
+                // A command that had been handled before or has panicked is removed; the others
+                // have lost no attempt.
                 GroupResult::Retry(left, None) => {
                     jobs = left;
                     attempts -= 1;
@@ -104,7 +117,7 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
             let by = last.clone().map(|by| Overtaken { attempts, ..by });
             job.answer(JobResult::Overtaken(by.unwrap_or_else(|| Overtaken {
                 attempts,
-                stream: self.stream.clone(),
+                stream: self.stream().to_owned(),
                 event: None,
             })));
         }
@@ -117,27 +130,59 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
         self.decider.counters().add_effort(&Effort { attempts, conflicts });
     }
 
+    /// Returns the stream, or an empty text for an entity of a query.
+    fn stream(&self) -> &str {
+        self.source.stream.as_deref().unwrap_or_default()
+    }
+
     async fn load(&mut self) -> Result<(), FoldError> {
-        if self.loaded.is_none() {
-            let mut loaded = self.decider.load_states(&StreamState::of(&self.stream)).await?;
-            loaded.note_version(&self.stream, self.hidden);
-            self.loaded = Some(loaded);
-        }
+        let loaded = match self.loaded.take() {
+            Some(loaded) if self.predicts => loaded,
+            Some(mut loaded) => {
+                self.catch_up(&mut loaded).await?;
+                loaded
+            }
+            None => {
+                let state = EntityState::new(self.source.clone());
+                let mut loaded = catch_async(self.decider.load_states(&state)).await??;
+                loaded.note_version(self.stream(), self.hidden);
+                loaded
+            }
+        };
+        self.loaded = Some(loaded);
         Ok(())
+    }
+
+    /// Reads new events into the state, which must not be used after an error.
+    async fn catch_up(&self, loaded: &mut LoadedEntity<S>) -> Result<Option<Overtaken>, FoldError> {
+        let news = catch_async(loaded.catch_up(self.decider.store())).await??;
+        Ok(news.map(|(position, stream, event_type)| {
+            let event = Some((position, event_type));
+            Overtaken { attempts: 0, stream, event }
+        }))
     }
 
     async fn attempt(&mut self, mut jobs: Jobs<S>) -> GroupResult<S> {
         // Take it out, so that every return that does not know the state drops it.
         let Some(mut loaded) = self.loaded.take() else { return GroupResult::Retry(jobs, None) };
-        let draft = draft(&mut jobs, &mut loaded, &self.stream);
+        let draft = match draft(&mut jobs, &mut loaded, &self.source) {
+            Ok(draft) => draft,
+            Err((nth, error)) => {
+                jobs.remove(nth).answer(JobResult::Failed(error));
+                return GroupResult::Retry(jobs, None);
+            }
+        };
         self.count(jobs.len(), 0);
-        if !draft.spans.iter().any(|(.., writes)| *writes) {
+        if draft.spans.iter().all(Range::is_empty) {
             return self.prove(jobs, loaded).await;
         }
         let Draft { append, spans, ahead, own } = draft;
+        let in_streams = numbers_in_streams(&append);
         match self.decider.store().append(append).await {
             Ok(appended) => {
-                self.record_written(jobs, loaded, own, WrittenGroup { spans, appended }).await;
+                let numbers = numbers(&appended, &in_streams);
+                let written = WrittenGroup { appended, numbers, spans, own };
+                self.record_written(jobs, loaded, written).await;
                 GroupResult::Answered
             }
             Err(AppendError::Conflict(conflict)) => {
@@ -160,24 +205,18 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn record_written(
         &mut self,
         jobs: Jobs<S>,
-        mut loaded: LoadedStates<StreamState<S>>,
-        own: OwnEvents,
+        loaded: LoadedEntity<S>,
         written: WrittenGroup,
     ) {
-        if let Some(last) = jobs.last() {
-            last.apply(&mut loaded.states);
-        }
-        let OwnEvents { count, bytes, last } = own;
-        let first = written.appended.positions.map_or(0, |(first, _)| first);
-        let last = last.map(|(id, before)| (id, first + before));
-        loaded.record_append(&written.appended, [count, bytes], last);
-        self.decider.save_snapshots(&mut loaded);
-        self.loaded = Some(loaded);
-        let appended = &written.appended;
-        for (job, (before, in_stream, writes)) in jobs.into_iter().zip(written.spans) {
-            match writes {
-                true => job.answer(JobResult::Written { appended, before, in_stream }),
-                false => {
+        let last = jobs.last().map(|last| &**last);
+        self.loaded = self.state_after(last, loaded, &written);
+        let WrittenGroup { appended, numbers, spans, .. } = &written;
+        for (job, span) in jobs.into_iter().zip(spans) {
+            match numbers.get(span.clone()) {
+                Some(numbers) if !numbers.is_empty() => {
+                    job.answer(JobResult::Written { appended, numbers });
+                }
+                _ => {
                     self.answer_one(job, JobResult::Proven { cursor: appended.cursor.clone() })
                         .await;
                 }
@@ -185,13 +224,37 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
         }
     }
 
+    /// Returns the state with the events of an append, or `None` if it has to be loaded again.
+    fn state_after(
+        &self,
+        last: Option<&dyn Job<S>>,
+        mut loaded: LoadedEntity<S>,
+        written: &WrittenGroup,
+    ) -> Option<LoadedEntity<S>> {
+        let WrittenGroup { appended, numbers, own, .. } = written;
+        if !self.predicts {
+            return Some(loaded);
+        }
+        // A repeated append was applied long ago. In a store of several partitions an append's
+        // cursor has not seen what the reads of a query have.
+        let is_behind = self.source.stream.is_none() && !appended.cursor.covers(&loaded.cursor());
+        if appended.repeated || is_behind {
+            return None;
+        }
+        // The events are durable: a panic only costs the state.
+        last.map_or(Ok(()), |last| last.apply(&mut loaded.states)).ok()?;
+        let anchor = own.last.and_then(|(id, number)| {
+            let (position, version) = *numbers.get(number)?;
+            Some(Anchor { position, version, id })
+        });
+        loaded.record_append(appended.cursor.clone(), [own.count, own.bytes], anchor);
+        catch(|| self.decider.save_snapshots(&mut loaded)).ok()?;
+        Some(loaded)
+    }
+
     /// Answers commands that write nothing, if the state is current.
-    async fn prove(
-        &mut self,
-        jobs: Jobs<S>,
-        mut loaded: LoadedStates<StreamState<S>>,
-    ) -> GroupResult<S> {
-        match loaded.catch_up(self.decider.store()).await {
+    async fn prove(&mut self, jobs: Jobs<S>, mut loaded: LoadedEntity<S>) -> GroupResult<S> {
+        match self.catch_up(&mut loaded).await {
             Ok(None) => {
                 let cursor = loaded.cursor();
                 self.loaded = Some(loaded);
@@ -200,10 +263,9 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
                 }
                 GroupResult::Answered
             }
-            Ok(Some((position, stream, event_type))) => {
+            Ok(by) => {
                 self.loaded = Some(loaded);
-                let event = Some((position, event_type));
-                GroupResult::Retry(jobs, Some(Overtaken { attempts: 0, stream, event }))
+                GroupResult::Retry(jobs, by)
             }
             Err(error) => fail(jobs, &error),
         }
@@ -225,51 +287,79 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     async fn conflict(
         &mut self,
         jobs: Jobs<S>,
-        loaded: LoadedStates<StreamState<S>>,
+        loaded: LoadedEntity<S>,
         ahead: bool,
         conflict: Conflict,
     ) -> GroupResult<S> {
         match &conflict {
-            Conflict::Version { actual, .. } => {
+            Conflict::Version { stream, actual, .. } => {
                 self.hidden = self.hidden.max(*actual);
-                self.refresh(jobs, loaded, ahead).await
+                let by = Overtaken { attempts: 0, stream: stream.clone(), event: None };
+                self.refresh(jobs, loaded, ahead, by).await
             }
-            Conflict::Query { query, .. } => {
+            Conflict::Query { query, position, stream, event_type } => {
                 let of_query = |id: &uuid::Uuid| handled(*id).to_string() == *query;
                 let id = jobs.iter().find_map(|job| job.issued().id.filter(of_query));
-                let Some(id) = id else {
-                    return fail(jobs, &AppendError::Conflict(conflict).into());
-                };
-                self.loaded = (!ahead).then_some(loaded);
-                self.answer_handled(jobs, id).await
+                match id {
+                    Some(id) => {
+                        self.loaded = (!ahead).then_some(loaded);
+                        self.answer_handled(jobs, id).await
+                    }
+                    None if self.source.stream.is_none() => {
+                        let event = Some((*position, event_type.clone()));
+                        let by = Overtaken { attempts: 0, stream: stream.clone(), event };
+                        self.refresh(jobs, loaded, ahead, by).await
+                    }
+                    None => fail(jobs, &AppendError::Conflict(conflict).into()),
+                }
             }
             _ => fail(jobs, &AppendError::Conflict(conflict).into()),
         }
     }
 
-    /// Another process has written to the stream. The events in between are read even if the state
-    /// is discarded, because the answer names the first of them.
+    /// Another process has changed the state: reads its events, or discards a state that has run
+    /// ahead, which they don't follow.
     async fn refresh(
         &mut self,
         jobs: Jobs<S>,
-        mut loaded: LoadedStates<StreamState<S>>,
+        mut loaded: LoadedEntity<S>,
         ahead: bool,
+        by: Overtaken,
     ) -> GroupResult<S> {
         self.conflicts += 1;
         if self.conflicts < self.decider.max_attempts() {
             self.decider.pause(self.conflicts).await;
         }
-        let news = match loaded.catch_up(self.decider.store()).await {
+        let news = match ahead {
+            true if by.event.is_some() => Ok(None),
+            true => self.first_news(&loaded).await,
+            false => self.catch_up(&mut loaded).await,
+        };
+        let news = match news {
             Ok(news) => news,
             Err(error) => return fail(jobs, &error),
         };
-        let event = news.map(|(position, _, event_type)| (position, event_type));
-        loaded.note_version(&self.stream, self.hidden);
+        loaded.note_version(self.stream(), self.hidden);
         self.loaded = (!ahead).then_some(loaded);
-        GroupResult::Retry(
-            jobs,
-            Some(Overtaken { attempts: 0, stream: self.stream.clone(), event }),
-        )
+        GroupResult::Retry(jobs, Some(news.unwrap_or(by)))
+    }
+
+    /// Returns the first event that the state does not have yet.
+    async fn first_news(&self, loaded: &LoadedEntity<S>) -> Result<Option<Overtaken>, FoldError> {
+        let mut cursor = loaded.cursor();
+        loop {
+            let read = Read::forward(self.source.query.clone()).after(cursor).limit(1);
+            let page = self.decider.store().read(read).await?;
+            if let Some(event) = page.events.first() {
+                let stream = event.stream().to_owned();
+                let event = Some((event.position(), event.event_type().to_owned()));
+                return Ok(Some(Overtaken { attempts: 0, stream, event }));
+            }
+            if !page.more {
+                return Ok(None);
+            }
+            cursor = page.cursor;
+        }
     }
 
     /// Answers the command that had been handled before; the others are retried without it.
@@ -286,46 +376,84 @@ impl<S: State, T: EventStore + Clone + 'static> Batch<S, T> {
     }
 }
 
+/// An append that is durable.
 struct WrittenGroup {
-    spans: Vec<(u64, u64, bool)>,
     appended: Appended,
+    /// Each event's position and version.
+    numbers: Vec<(u64, u64)>,
+    /// Each command's events, as numbers in the append.
+    spans: Vec<Range<usize>>,
+    own: OwnSummary,
 }
 
 /// Decides the commands in order. The last one's events are not applied to the state: no command
-/// needs them before they are durable.
+/// needs them before they are durable. Returns the number of the command whose events can't be
+/// applied, if there is one.
 fn draft<S: State>(
     jobs: &mut Jobs<S>,
-    loaded: &mut LoadedStates<StreamState<S>>,
-    stream: &str,
-) -> Draft {
+    loaded: &mut LoadedEntity<S>,
+    source: &Source,
+) -> Result<Draft, (usize, FoldError)> {
     let mut draft = Draft {
         append: loaded.add_conditions(Append::new()),
         spans: Vec::with_capacity(jobs.len()),
         ahead: false,
-        own: OwnEvents::default(),
+        own: OwnSummary::default(),
     };
     let (mut before, count) = (0, jobs.len());
     for (nth, job) in jobs.iter_mut().enumerate() {
-        let (events, own) = job.decide(stream, &loaded.states);
-        if own > 0 && nth + 1 < count {
-            job.apply(&mut loaded.states);
+        let events = job.decide(source, &loaded.states);
+        if !job.own_events().is_empty() && nth + 1 < count {
+            job.apply(&mut loaded.states).map_err(|error| (nth, error))?;
             draft.ahead = true;
         }
-        draft.spans.push((before, draft.own.count, !events.is_empty()));
         if let (Some(id), false) = (job.issued().id, events.is_empty()) {
             draft.append = draft.append.none_after(handled(id), leftfold_api::Cursor::START);
         }
-        draft.own.count += own as u64;
-        for (nth, (stream, event)) in events.into_iter().enumerate() {
-            if nth < own {
-                draft.own.bytes += event.data.len() as u64;
-                draft.own.last = event.id.map(|id| (id, before));
-            }
+        draft.own.add(job.own_events(), &events, before);
+        draft.spans.push(before..before + events.len());
+        before += events.len();
+        for (stream, event) in events {
             draft.append = draft.append.event(stream, event);
-            before += 1;
         }
     }
-    draft
+    Ok(draft)
+}
+
+impl OwnSummary {
+    /// Adds a command's own events: those with these numbers in its events, which come after
+    /// `before` others in the append.
+    fn add(&mut self, own: &[usize], events: &[(String, NewEvent)], before: usize) {
+        for number in own {
+            let Some((_, event)) = events.get(*number) else { continue };
+            self.count += 1;
+            self.bytes += event.data.len() as u64;
+            self.last = event.id.map(|id| (id, before + number));
+        }
+    }
+}
+
+/// Returns, for each event of an append, the number of its stream in the order of their first
+/// events, and its own number among the events of the stream.
+fn numbers_in_streams(append: &Append) -> Vec<(usize, u64)> {
+    let mut streams: HashMap<&str, (usize, u64)> = HashMap::new();
+    let mut all = Vec::with_capacity(append.events().len());
+    for (stream, _) in append.events() {
+        let nth = streams.len();
+        let (nth, next) = streams.entry(stream).or_insert((nth, 0));
+        all.push((*nth, *next));
+        *next += 1;
+    }
+    all
+}
+
+/// Returns the position and the version of each event of an append.
+fn numbers(appended: &Appended, in_streams: &[(usize, u64)]) -> Vec<(u64, u64)> {
+    let first = appended.positions.map_or(0, |(first, _)| first);
+    let version = |(stream, number): &(usize, u64)| {
+        appended.streams.get(*stream).map_or(0, |versions| versions.first) + number
+    };
+    (first..).zip(in_streams.iter().map(version)).collect()
 }
 
 fn fail<S: State>(jobs: Jobs<S>, error: &FoldError) -> GroupResult<S> {

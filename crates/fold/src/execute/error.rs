@@ -87,6 +87,13 @@ pub enum FoldError {
         /// The id.
         id: Uuid,
     },
+    /// A command or a state panicked. Only entities and command streams report it; elsewhere the
+    /// panic reaches the caller.
+    #[error("a command or a state panicked: {message}")]
+    Panicked {
+        /// The text of the panic.
+        message: String,
+    },
 }
 
 impl PartialEq for FoldError {
@@ -104,6 +111,7 @@ impl Coded for FoldError {
             FoldError::Undecodable(_) => "event_undecodable",
             FoldError::Unencodable(_) => "event_unencodable",
             FoldError::IdReused { .. } => "command_id_reused",
+            FoldError::Panicked { .. } => "command_panicked",
         }
     }
 
@@ -111,9 +119,10 @@ impl Coded for FoldError {
         match self {
             FoldError::Read(error) => error.can_retry(),
             FoldError::Append(error) => error.can_retry(),
-            FoldError::Undecodable(_) | FoldError::Unencodable(_) | FoldError::IdReused { .. } => {
-                false
-            }
+            FoldError::Undecodable(_)
+            | FoldError::Unencodable(_)
+            | FoldError::IdReused { .. }
+            | FoldError::Panicked { .. } => false,
         }
     }
 }

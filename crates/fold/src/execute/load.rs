@@ -1,8 +1,6 @@
 //! Loads the states that a command reads, and brings them up to date.
 
-use leftfold_api::{
-    Append, Appended, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded,
-};
+use leftfold_api::{Append, Cursor, EventStore, Expected, Page, Point, Query, Read, Recorded};
 use leftfold_api::{ReadError, Timestamp};
 use leftfold_io::{Clock, SystemClock};
 
@@ -162,20 +160,18 @@ impl<R: Reads> LoadedStates<R> {
         sources.for_each(|progress| progress.hidden = progress.hidden.max(actual));
     }
 
-    /// Records this reader's own append to the single stream that is read: the number of events,
-    /// their bytes, and the last one's id and position.
+    /// Records this reader's own append to the single source that is read: the number of events,
+    /// their bytes, and the last one.
     pub(crate) fn record_append(
         &mut self,
-        appended: &Appended,
+        cursor: Cursor,
         [events, bytes]: [u64; 2],
-        last: Option<(uuid::Uuid, u64)>,
+        last: Option<Anchor>,
     ) {
         let Some(progress) = self.sources.first_mut() else { return };
-        progress.cursor = appended.cursor.clone();
-        let stream = progress.source.stream.as_deref();
-        let versions = appended.streams.iter().find(|it| Some(it.stream.as_str()) == stream);
-        if let (Some((id, position)), Some(versions)) = (last, versions) {
-            progress.last = Some(Anchor { position, version: versions.last, id });
+        progress.cursor = cursor;
+        if let Some(last) = last {
+            progress.last = Some(last);
             // The answer has no commit time; the current time is good enough for snapshots.
             let now = Timestamp(SystemClock.now_micros());
             progress.since.add(events, bytes, now);

@@ -5,8 +5,8 @@ use leftfold_api::Timestamp;
 use super::Process;
 use crate::emit::Fact;
 use crate::event::Event;
-use crate::payload::Payload;
 use crate::given::{Given, given as given_events, must};
+use crate::payload::Payload;
 use crate::react::{Cause, Reaction};
 
 /// Returns the earlier events of a process, for tests without a store.

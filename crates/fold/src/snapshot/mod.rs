@@ -8,8 +8,10 @@
 
 mod format;
 mod memory;
+#[cfg(feature = "redb")]
 mod redb;
 
+#[cfg(feature = "redb")]
 pub use self::redb::RedbSnapshots;
 pub(crate) use format::{Anchor, Snapshot};
 pub use memory::MemorySnapshots;

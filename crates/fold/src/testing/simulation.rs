@@ -83,7 +83,5 @@ impl<D: Domain, M: Fn() -> D> Simulation<M> {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("it panicked: {}", words.unwrap_or_default())
+    format!("it panicked: {}", crate::panic::panic_text(panic))
 }

@@ -50,11 +50,10 @@ impl<T: Time + ?Sized> Time for std::sync::Arc<T> {
 
 /// Adds a duration to a moment, saturating.
 pub fn later(from: Timestamp, time: Duration) -> Timestamp {
-    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-    Timestamp(from.micros().saturating_add(micros))
+    from + time
 }
 
 /// Returns the duration until a moment, or zero if it has passed.
 pub(crate) fn time_until(now: Timestamp, at: Timestamp) -> Duration {
-    Duration::from_micros(u64::try_from(at.micros().saturating_sub(now.micros())).unwrap_or(0))
+    at - now
 }

@@ -105,7 +105,8 @@ impl ViewError {
         ViewError::Event { message: message.into() }
     }
 
-    /// Returns the error for rows, or a database, that can't be read or written. The next run retries.
+    /// Returns the error for rows, or a database, that can't be read or written, for implementations of
+    /// [`RowStore`](super::RowStore) and [`Sink`](super::Sink). The next run retries.
     pub fn rows(error: impl std::fmt::Display) -> Self {
         ViewError::Rows { message: error.to_string() }
     }

@@ -58,6 +58,7 @@ mod key;
 mod lag;
 mod memory;
 mod progress;
+#[cfg(feature = "redb")]
 mod redb;
 mod row_view;
 mod rows;
@@ -68,6 +69,7 @@ mod sink_runner;
 mod table;
 mod thread;
 
+#[cfg(feature = "redb")]
 pub use self::redb::RedbRows;
 pub use error::ViewError;
 pub use feed::{ChangedRows, RowChange, ViewChanges};

@@ -77,7 +77,5 @@ impl Drop for WriterThread {
 
 /// Returns the error text for a panic.
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("it panicked: {}", text.unwrap_or_default())
+    format!("it panicked: {}", crate::panic::panic_text(panic))
 }

@@ -140,7 +140,10 @@ fn a_context_is_read_from_headers() {
     assert!(text("order 7") != text("order 8") && text("order 7") != CommandContext::new());
     let correlated = CommandContext::new().correlation("c-1");
     assert_eq!(context(&[("x-correlation-id", "c-1")]).unwrap(), correlated);
-    assert_eq!(context(&[("correlation-id", "c-1"), ("traceparent", TRACE)]).unwrap(), correlated.metadata("traceparent", TRACE));
+    assert_eq!(
+        context(&[("correlation-id", "c-1"), ("traceparent", TRACE)]).unwrap(),
+        correlated.metadata("traceparent", TRACE)
+    );
     let traced = CommandContext::new().correlation("0af7651916cd43dd8448eb211c80319c");
     assert_eq!(context(&[("traceparent", TRACE)]).unwrap(), traced.metadata("traceparent", TRACE));
 }

@@ -51,7 +51,7 @@ impl Definitions {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let checkpoints = self.checkpoints.read();
         let found = checkpoints.range((from, Bound::Unbounded)).take(limit);
-        found.map(|(name, to)| CheckpointInfo { name: name.clone(), cursor: to.clone() }).collect()
+        found.map(|(name, to)| CheckpointInfo::new(name, to.clone())).collect()
     }
 
     /// Publishes durable moves of checkpoints, and durable deletions (`None`), in order.

@@ -142,7 +142,7 @@ where
                     Either::Right(_) => Ok(Err(HandlerError::over_time(limit))),
                 },
             };
-            let ended = ended.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic))));
+            let ended = ended.unwrap_or_else(|panic| Err(HandlerError::retry(panicked(&*panic))));
             if let Err(error) = &ended {
                 tracing::debug!(reason = error.reason(), "the handler has not finished its event");
             }
@@ -294,8 +294,6 @@ async fn page(
 }
 
 /// Returns the error text for a panic.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the handler panicked: {}", words.unwrap_or_default())
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    format!("the handler panicked: {}", crate::panic::panic_text(panic))
 }

@@ -277,7 +277,7 @@ pub(super) fn append_error(status: u16, problem: &Value) -> AppendError {
     }
     let code = leftfold_api::code(&code);
     if status < 500 {
-        return Invalid { code, message }.into();
+        return Invalid::new(code, message).into();
     }
     let can_retry = problem["can_retry"].as_bool().unwrap();
     Failure::Remote { code, message, can_retry }.into()

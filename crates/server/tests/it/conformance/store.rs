@@ -237,9 +237,9 @@ impl EventStore for HttpStore {
         let mut parameters = vec![("limit", limit)];
         parameters.extend(after.map(|after| ("after", after)));
         let answer = value(&self.get("/v1/checkpoints", &parameters).await?);
-        let info = |found: &serde_json::Value| CheckpointInfo {
-            name: found["checkpoint"].as_str().unwrap().to_owned(),
-            cursor: found["cursor"].as_str().unwrap().parse().unwrap(),
+        let info = |found: &serde_json::Value| {
+            let cursor = found["cursor"].as_str().unwrap().parse().unwrap();
+            CheckpointInfo::new(found["checkpoint"].as_str().unwrap(), cursor)
         };
         Ok(answer["checkpoints"].as_array().unwrap().iter().map(info).collect())
     }

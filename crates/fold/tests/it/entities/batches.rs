@@ -1,5 +1,3 @@
-//! Entities: commands in order, batched appends, states in memory, and only durable answers.
-
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -261,4 +259,40 @@ fn a_stream_with_hidden_events_can_be_appended_to() {
     let (a, b) = (accounts.execute(a), accounts.execute(b));
     assert_eq!(block_on(a).unwrap().events[0].version, 1);
     assert_eq!(block_on(b).unwrap().events[0].version, 2);
+}
+
+#[test]
+fn a_repeated_command_is_not_applied_again() {
+    let store = store();
+    let accounts = accounts(&store);
+    let issued = || CommandContext::with_id(Uuid::from_u128(5));
+    block_on(accounts.execute_as(issued(), deposit("account-1", 10))).unwrap();
+    let again = block_on(accounts.execute_as(issued(), deposit("account-1", 10))).unwrap();
+    assert!(again.repeated);
+    let refused = block_on(accounts.execute(withdraw("account-1", 20))).unwrap_err();
+    assert_eq!(refused, ExecuteError::Refused(Refused::Insufficient { cents: 10 }));
+    let done = block_on(accounts.execute(withdraw("account-1", 10))).unwrap();
+    assert_eq!(done.events[0].version, 1);
+}
+
+#[test]
+fn a_strict_command_fails_over_an_event_that_its_state_does_not_know() {
+    struct Strict;
+    impl Command for Strict {
+        type Event = Bank;
+        type Error = Refused;
+        type Reads = StreamState<Account>;
+        fn reads(&self) -> StreamState<Account> {
+            StreamState::of("account-1").strict()
+        }
+        fn decide(&self, _: &Account) -> Result<Vec<Bank>, Refused> {
+            Ok(vec![Bank::Deposited { cents: 1 }])
+        }
+    }
+    let store = store();
+    put(&store, "account-1", "Frozen", "{}");
+    let accounts = accounts(&store);
+    block_on(accounts.execute(deposit("account-1", 1))).unwrap();
+    let error = block_on(accounts.execute(Strict)).unwrap_err();
+    assert_eq!(leftfold::Coded::code(&error), "event_undecodable");
 }
