@@ -118,7 +118,8 @@ impl From<ViewError> for PartError {
         let is_final = match &error {
             ViewError::OtherHistory { .. }
             | ViewError::OtherLogic { .. }
-            | ViewError::Event { .. } => true,
+            | ViewError::Event { .. }
+            | ViewError::StoppedBefore { .. } => true,
             ViewError::Read(error) => read_stays(error),
             _ => false,
         };

@@ -110,7 +110,7 @@ fn other_failures_are_the_services() {
     let full = Failure::DiskFull { message: "full".into() };
     check(Problem::from(AppendError::from(full)), 507, "disk_full", false);
     let rows = ViewError::Rows { message: "gone".into() };
-    check(rows, 500, "view_rows_failed", false);
+    check(rows, 503, "view_rows_failed", true);
     // The service's own credentials for the store are not the caller's.
     let message = "the service has no grant".to_owned();
     let forbidden = Failure::Remote { code: "forbidden", message, can_retry: false };

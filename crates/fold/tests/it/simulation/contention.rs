@@ -67,5 +67,6 @@ fn the_seed_decides_the_pauses_between_attempts() {
     let (first, again) = (run(), run());
     assert_eq!(first, again);
     let most = first.iter().filter_map(|(_, answer)| answer.ok()).max();
-    assert!(most > Some(5), "no command had to pause: {most:?}");
+    // The fourth attempt comes after a pause.
+    assert!(most >= Some(4), "no command had to pause: {most:?}");
 }
