@@ -8,6 +8,7 @@ use leftfold::{Embedded, Options};
 fn every_block_of_the_tutorial_compiles_and_runs() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Embedded::open(dir.path(), Options::default()).unwrap());
-    let steps = pollster::block_on(leftfold_examples::tutorial::run(store)).unwrap();
+    let tokio = tokio::runtime::Runtime::new().unwrap();
+    let steps = tokio.block_on(leftfold_examples::tutorial::run(store)).unwrap();
     assert!(steps >= 9, "{steps}");
 }
