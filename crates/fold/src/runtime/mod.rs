@@ -13,7 +13,7 @@
 //!
 //! # struct Customers;
 //! # impl View for Customers {
-//! #     const NAME: &'static str = "customers";
+//! #     fn name(&self) -> &str { "customers" }
 //! #     fn query(&self) -> Query { Query::category("customer") }
 //! #     fn apply(&self, _: &mut dyn Rows, _: &Recorded) -> Result<(), ViewError> { Ok(()) }
 //! # }
