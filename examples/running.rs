@@ -1,7 +1,12 @@
 use std::io::Write;
 use std::path::Path;
+use std::thread;
 
 use anyhow::bail;
+use event_listener::Event;
+use leftfold::Embedded;
+use leftfold::runtime::Runtime;
+use pollster::block_on;
 
 /// Keeps the store of an example.
 const KEEP: &str = "--keep";
@@ -42,4 +47,18 @@ pub fn run_with(
 /// Writes the heading of a step.
 pub(crate) fn heading(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
     writeln!(out, "-- {text} --")
+}
+
+/// Runs the parts of a runtime while `other` runs.
+pub(crate) fn while_running(
+    runtime: Runtime<Embedded>,
+    other: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stop = Event::new();
+    let stopped = stop.listen();
+    let runner = thread::spawn(|| block_on(runtime.run_until(stopped)));
+    let done = other();
+    stop.notify(usize::MAX);
+    runner.join().map_err(|_| anyhow::anyhow!("the runtime has panicked"))?;
+    done
 }

@@ -1,5 +1,10 @@
 //! The output of each example matches its README.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::path::Path;
+
 #[path = "bank/tests.rs"]
 mod bank;
 #[path = "cart/tests.rs"]
@@ -25,3 +30,16 @@ mod tweets;
 mod warehouse;
 #[path = "web/tests.rs"]
 mod web;
+
+/// Runs an example in this process and returns its output.
+fn output_of(story: impl FnOnce(&Path, &mut dyn Write) -> anyhow::Result<()>) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut output = Vec::new();
+    story(dir.path(), &mut output).unwrap();
+    String::from_utf8(output).unwrap()
+}
+
+/// Returns the output that a README shows.
+fn shown_in(readme: &str) -> &str {
+    readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap()
+}

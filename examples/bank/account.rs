@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// The events of the bank.
 #[derive(Debug, Clone, PartialEq, Event)]
+#[event(category = "account")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Bank {
     Opened {
@@ -99,7 +100,7 @@ impl Command for Open {
 }
 
 /// Deposits money into an account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Deposit {
     pub account: String,

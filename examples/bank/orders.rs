@@ -10,7 +10,7 @@ use std::sync::Arc;
 use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
 use leftfold::{Command, Event, EventStore, State, StreamState, decode};
 
-use crate::bank::{Deposit, Refused, Withdraw};
+use crate::bank::{Deposit, Withdraw};
 
 /// The events of an ordered transfer.
 #[derive(Debug, Clone, PartialEq, Event)]
@@ -75,37 +75,26 @@ where
 }
 
 async fn next_step(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
-    let Some(event) = decode::<Order>(&cause.event)? else { return Ok(Reaction::none()) };
-    let (moved, then) = match event {
-        Order::TransferOrdered { from, to, cents } => {
+    let mut reaction = Reaction::none();
+    let then = match decode(&cause.event)? {
+        Some(Order::TransferOrdered { from, to, cents }) => {
             let withdraw = Withdraw { account: from.clone(), cents };
-            match cause.decide(store, withdraw).await? {
-                Ok(moved) => (moved, Order::TransferFunded { from, to, cents }),
-                Err(no) => (Reaction::none(), Order::TransferRefused { reason: no.to_string() }),
+            match reaction.decide(cause, store, withdraw).await? {
+                Ok(()) => Order::TransferFunded { from, to, cents },
+                Err(no) => Order::TransferRefused { reason: no.to_string() },
             }
         }
-        Order::TransferFunded { from, to, cents } => {
-            match cause.decide(store, Deposit { account: to, cents }).await? {
-                Ok(moved) => (moved, Order::TransferCompleted),
-                Err(no) => (return_money(store, cause, from, cents).await?, returned(&no)),
+        Some(Order::TransferFunded { from, to, cents }) => {
+            match reaction.decide(cause, store, Deposit { account: to, cents }).await? {
+                Ok(()) => Order::TransferCompleted,
+                Err(no) => {
+                    // Accounts are never closed. A refusal would park the event.
+                    reaction = reaction.command(Deposit { account: from, cents });
+                    Order::TransferReturned { reason: no.to_string() }
+                }
             }
         }
-        _ => return Ok(Reaction::none()),
+        _ => return Ok(reaction),
     };
-    Ok(moved.event(cause.event.stream(), then.to_new()?))
-}
-
-async fn return_money(
-    store: &impl EventStore,
-    cause: &Cause,
-    account: String,
-    cents: u64,
-) -> Result<Reaction, HandlerError> {
-    let given_back = cause.decide(store, Deposit { account, cents }).await?;
-    // The money came from this account, and accounts are never closed, so this should not happen.
-    given_back.map_err(|no| HandlerError::park(format!("{cents} cents can't be given back: {no}")))
-}
-
-fn returned(no: &Refused) -> Order {
-    Order::TransferReturned { reason: no.to_string() }
+    Ok(reaction.emit(then.to(cause.event.stream())))
 }

@@ -3,14 +3,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leftfold::{
-    Append, Coded, CommandContext, Decider, Embedded, Event, Execute, ExecuteError, Expected,
-    MemorySnapshots, Options, Query, Read, StreamState,
+    Append, Coded, CommandContext, Decider, Embedded, Event, EventQuery, Execute, ExecuteError,
+    Expected, MemorySnapshots, Options, Read, StreamState,
 };
 use pollster::block_on;
 use uuid::Uuid;
 
 use crate::bank::orders::transfers as process;
-use crate::bank::{Account, Bank, Deposit, Open, OrderTransfer, Transfer, Withdraw};
+use crate::bank::{
+    Account, Bank, Deposit, Open, Order, OrderTransfer, Refused, Transfer, Withdraw,
+};
 use crate::running::heading;
 
 const ACCOUNTS: u64 = 6;
@@ -28,7 +30,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn account(nth: u64) -> String {
-    format!("account-{nth}")
+    Bank::stream(nth)
 }
 
 fn open_accounts(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -45,7 +47,7 @@ fn open_accounts(store: &Embedded, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(error: Option<ExecuteError<crate::bank::Refused>>) -> String {
+fn describe(error: Option<ExecuteError<Refused>>) -> String {
     error.map_or_else(|| "done".to_owned(), |error| error.to_string())
 }
 
@@ -126,15 +128,15 @@ fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
     for _ in 0..2 {
         block_on(process(store.clone()).catch_up())?;
     }
-    let count = |event_type: &str| -> anyhow::Result<usize> {
-        Ok(store.blocking().read(Read::forward(Query::event_type(event_type)))?.events.len())
+    let count = |events: EventQuery<Order>| -> anyhow::Result<usize> {
+        Ok(store.blocking().read(Read::forward(events.into()))?.events.len())
     };
     writeln!(
         out,
         "of 20 ordered transfers {} were completed, {} returned, {} refused; the accounts have {} cents",
-        count("TransferCompleted")?,
-        count("TransferReturned")?,
-        count("TransferRefused")?,
+        count(Order::of_transfer_completed())?,
+        count(Order::of_transfer_returned())?,
+        count(Order::of_transfer_refused())?,
         total(store)?
     )?;
     Ok(())
@@ -142,13 +144,8 @@ fn orders(store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn transfer(decider: &Decider<Arc<Embedded>>, nth: u64) -> anyhow::Result<()> {
     let (from, to) = (account(nth % ACCOUNTS), account((nth + 1 + nth / 6 % 5) % ACCOUNTS));
-    loop {
-        let transfer = Transfer { from: from.clone(), to: to.clone(), cents: 10 + nth % 90 };
-        match block_on(decider.execute(transfer)) {
-            Ok(_) | Err(ExecuteError::Refused(_)) => return Ok(()),
-            // It was overtaken at every attempt; retry until it is decided.
-            Err(ExecuteError::Conflict(_)) => {}
-            Err(other) => return Err(other.into()),
-        }
+    match block_on(decider.execute(Transfer { from, to, cents: 10 + nth % 90 })) {
+        Ok(_) | Err(ExecuteError::Refused(_)) => Ok(()),
+        Err(other) => Err(other.into()),
     }
 }

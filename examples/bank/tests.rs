@@ -2,10 +2,7 @@
 
 #[test]
 fn the_output_matches_the_readme() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut output = Vec::new();
-    leftfold_examples::bank::story(dir.path(), &mut output).unwrap();
-    let output = String::from_utf8(output).unwrap();
+    let output = crate::output_of(leftfold_examples::bank::story);
     for line in [
         "Ann's fourth account: refused: an owner has at most three accounts",
         "1,001 cents of 1,000: refused: the account has only 1000 cents",

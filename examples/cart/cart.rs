@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// The events of a cart.
 #[derive(Debug, Clone, PartialEq, Event)]
+#[event(category = "cart")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Shop {
     Created { customer: String },

@@ -2,10 +2,7 @@
 
 #[test]
 fn the_output_matches_the_readme() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut output = Vec::new();
-    leftfold_examples::cart::story(dir.path(), &mut output).unwrap();
-    let output = String::from_utf8(output).unwrap();
+    let output = crate::output_of(leftfold_examples::cart::story);
     for line in [
         "4 commands came before their carts and were stashed",
         "in the cart: []",

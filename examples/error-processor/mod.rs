@@ -8,17 +8,24 @@ use std::time::Duration;
 
 use leftfold::react::{Cause, Handler, HandlerError, Parked, Reaction, Reactor, Retry};
 use leftfold::time::FakeTime;
-use leftfold::{Append, Embedded, EventStore, NewEvent, Options, Query, Read, Timestamp};
+use leftfold::{Append, Embedded, Event, EventStore, Options, Query, Read, Timestamp, decode};
 use pollster::block_on;
-use serde::{Deserialize, Serialize};
 
 use crate::running::heading;
 
-/// A message that belongs to a parent.
-#[derive(Serialize, Deserialize)]
-struct Message {
-    parent: String,
-    text: String,
+/// The events of the mail room.
+#[derive(Debug, Event)]
+#[event(category = "files")]
+enum Mail {
+    ParentArrived,
+    /// A message that belongs to a parent.
+    MessageSent {
+        parent: String,
+        text: String,
+    },
+    MessageFiled {
+        text: String,
+    },
 }
 
 struct Mailroom {
@@ -37,22 +44,21 @@ impl Mailroom {
             async move { file(&store, &works, &cause).await }
         };
         let (first, longest) = (Duration::from_secs(60), Duration::from_secs(3_600));
-        Reactor::new("filing", Query::category("message"), self.store.clone(), file)
+        Reactor::new("filing", Mail::of_message_sent(), self.store.clone(), file)
             .retry(Retry { attempts: 4, first, longest })
             .time(self.time.clone())
     }
 
     fn post(&self, stream: &str, parent: &str, text: &str) -> anyhow::Result<()> {
-        let (parent, text) = (parent.to_owned(), text.to_owned());
-        let data = serde_json::to_vec(&Message { parent, text })?;
-        let append = Append::new().event(stream, NewEvent::json("MessageSent", data));
-        self.store.blocking().append(append)?;
-        Ok(())
+        self.append(stream, Mail::MessageSent { parent: parent.into(), text: text.into() })
     }
 
     fn arrive(&self, parent: &str) -> anyhow::Result<()> {
-        let append = Append::new().event(parent, NewEvent::json("ParentArrived", "{}"));
-        self.store.blocking().append(append)?;
+        self.append(parent, Mail::ParentArrived)
+    }
+
+    fn append(&self, stream: &str, event: Mail) -> anyhow::Result<()> {
+        self.store.blocking().append(Append::new().event(stream, event.to_new()?))?;
         Ok(())
     }
 
@@ -66,10 +72,14 @@ impl Mailroom {
     }
 
     fn filed(&self) -> anyhow::Result<Vec<String>> {
-        let read = Read::forward(Query::event_type("MessageFiled"));
-        let events = self.store.blocking().read(read)?.events;
-        let text = |event: &leftfold::Recorded| Ok(serde_json::from_slice(&event.data())?);
-        events.iter().map(text).collect()
+        let read = Read::forward(Mail::of_message_filed().into());
+        let mut texts = Vec::new();
+        for event in self.store.blocking().read(read)?.events {
+            if let Some(Mail::MessageFiled { text }) = decode(&event)? {
+                texts.push(text);
+            }
+        }
+        Ok(texts)
     }
 }
 
@@ -78,15 +88,16 @@ async fn file(
     printer_works: &AtomicBool,
     cause: &Cause,
 ) -> Result<Reaction, HandlerError> {
-    let message: Message = serde_json::from_slice(&cause.event.data())?;
-    if store.stream(&message.parent).await?.is_none() {
-        return Err(HandlerError::wait_for(Query::stream(message.parent)));
+    let Some(Mail::MessageSent { parent, text }) = decode(&cause.event)? else {
+        return Ok(Reaction::none());
+    };
+    if store.stream(&parent).await?.is_none() {
+        return Err(HandlerError::wait_for(Query::stream(parent)));
     }
-    if message.text.contains("in colour") && !printer_works.load(Ordering::SeqCst) {
+    if text.contains("in colour") && !printer_works.load(Ordering::SeqCst) {
         return Err(HandlerError::retry("the printer is out of cyan"));
     }
-    let filed = NewEvent::json("MessageFiled", serde_json::to_vec(&message.text)?);
-    Ok(Reaction::none().event(format!("files-{}", message.parent), filed))
+    Ok(Reaction::none().emit(Mail::MessageFiled { text }.to(Mail::stream(parent))))
 }
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.

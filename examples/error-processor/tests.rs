@@ -2,12 +2,6 @@
 
 #[test]
 fn the_output_matches_the_readme() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut output = Vec::new();
-    leftfold_examples::error_processor::story(dir.path(), &mut output).unwrap();
-    let output = String::from_utf8(output).unwrap();
-    let readme = include_str!("README.md");
-    let expected_output =
-        readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert_eq!(output, expected_output.unwrap());
+    let output = crate::output_of(leftfold_examples::error_processor::story);
+    assert_eq!(output, crate::shown_in(include_str!("README.md")));
 }

@@ -6,17 +6,17 @@ use thiserror::Error;
 
 /// The events of an invoice.
 #[derive(Debug, Clone, PartialEq, Event)]
+#[event(category = "invoice", prefix = "Invoice")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Billing {
-    #[event(name = "InvoiceIssued")]
-    CommandContext {
+    Issued {
         #[event(tag)]
         customer: String,
         cents: u64,
     },
-    #[event(name = "InvoicePaid")]
-    Paid { cents: u64 },
-    #[event(name = "InvoiceCancelled")]
+    Paid {
+        cents: u64,
+    },
     Cancelled,
 }
 
@@ -36,7 +36,7 @@ impl State for Invoice {
 
     fn apply(&mut self, event: &Billing) {
         match event {
-            Billing::CommandContext { cents, .. } => (self.issued, self.due) = (true, *cents),
+            Billing::Issued { cents, .. } => (self.issued, self.due) = (true, *cents),
             Billing::Paid { cents } => self.due -= cents,
             Billing::Cancelled => (self.cancelled, self.due) = (true, 0),
         }
@@ -86,9 +86,7 @@ impl Command for Request {
     fn decide(&self, invoice: &Invoice) -> Result<Vec<Billing>, Refused> {
         match self.what.clone() {
             Action::Issue { .. } if invoice.issued => Err(Refused::Taken),
-            Action::Issue { customer, cents } => {
-                Ok(vec![Billing::CommandContext { customer, cents }])
-            }
+            Action::Issue { customer, cents } => Ok(vec![Billing::Issued { customer, cents }]),
             _ if !invoice.issued => Err(Refused::Unknown),
             _ if invoice.cancelled => Err(Refused::Cancelled),
             Action::Pay { cents } if cents > invoice.due => {

@@ -1,18 +1,16 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
-use event_listener::Event as Signal;
-use leftfold::time::SystemTime;
+use leftfold::runtime::Runtime;
 use leftfold::{
     CommandContext, Commands, Decider, Delivery, Embedded, Entities, Options, Outcome, Subscribe,
 };
 use pollster::block_on;
 use uuid::Uuid;
 
-use crate::invoices::{Action, Invoice, Request};
-use crate::running::heading;
+use crate::invoices::{Action, Billing, Invoice, Request};
+use crate::running::{heading, while_running};
 
 type Requests = Commands<Request, Arc<Embedded>>;
 
@@ -26,12 +24,12 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         let requests = Commands::new("requests", store)?;
         accept(&requests, out)?;
         // The process ends before all requests are handled.
-        while_running(&requests, || follow(&requests, 30).map(drop))?;
+        while_handled(&requests, || follow(&requests, 30).map(drop))?;
     }
     heading(out, "the process ends early, and another one starts")?;
     let store = Arc::new(Embedded::open(dir, Options::default())?);
     let requests = Commands::new("requests", store)?;
-    while_running(&requests, || {
+    while_handled(&requests, || {
         // An unsure caller sends all requests again.
         accept(&requests, out)?;
         let (done, refused) = follow(&requests, 2 * INVOICES)?;
@@ -40,32 +38,24 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     })
 }
 
-fn while_running(
+fn while_handled(
     requests: &Requests,
     other: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let stop = Signal::new();
-    let stopped = stop.listen();
-    thread::scope(|scope| {
-        let entities = Entities::<Invoice, _>::new(Decider::new(requests.store().clone()));
-        let time = Arc::new(SystemTime);
-        let runner = scope.spawn(move || block_on(requests.run_until(entities, time, stopped)));
-        let done = other();
-        stop.notify(usize::MAX);
-        runner.join().map_err(|_| anyhow::anyhow!("the runner has panicked"))??;
-        done
-    })
+    let store = requests.store();
+    let entities = Entities::<Invoice, _>::new(Decider::new(store.clone()));
+    while_running(Runtime::new(store.clone()).commands(requests.clone(), entities), other)
 }
 
 fn request(nth: u128, what: Action) -> Request {
-    Request { invoice: format!("invoice-{nth}"), what }
+    Request { invoice: Billing::stream(nth), what }
 }
 
 /// Accepts two requests per invoice: to issue it, and a payment that is often too high.
 fn accept(requests: &Requests, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut repeated = 0;
     for nth in 0..INVOICES {
-        let issue = Action::Issue { customer: format!("{}", nth % 7), cents: 500 };
+        let issue = Action::Issue { customer: (nth % 7).to_string(), cents: 500 };
         let pay = Action::Pay { cents: 400 + 25 * (nth as u64 % 8) };
         for (id, what) in [(2 * nth, issue), (2 * nth + 1, pay)] {
             let id = CommandContext::with_id(Uuid::from_u128(id));

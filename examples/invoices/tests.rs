@@ -2,10 +2,7 @@
 
 #[test]
 fn the_output_matches_the_readme() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut output = Vec::new();
-    leftfold_examples::invoices::story(dir.path(), &mut output).unwrap();
-    let output = String::from_utf8(output).unwrap();
+    let output = crate::output_of(leftfold_examples::invoices::story);
     for line in [
         "accepted: 200 requests, 0 of them repeated",
         "accepted: 200 requests, 200 of them repeated",
@@ -23,7 +20,7 @@ fn events_match_their_golden_samples() {
     leftfold::golden!(
         "invoices/golden",
         [
-            Billing::CommandContext { customer: "1".into(), cents: 5 },
+            Billing::Issued { customer: "1".into(), cents: 5 },
             Billing::Paid { cents: 5 },
             Billing::Cancelled,
         ]

@@ -9,11 +9,18 @@ use std::time::Duration;
 
 use leftfold::react::{Cause, Guarantee, Handler, HandlerError, Parked, Reactor};
 use leftfold::time::FakeTime;
-use leftfold::{Append, Embedded, NewEvent, Options, Query, Timestamp};
+use leftfold::{Append, Embedded, Event, Options, Timestamp};
 use pollster::block_on;
 
 use crate::notify::{Endpoint, post};
 use crate::running::heading;
+
+/// The events of an order.
+#[derive(Event)]
+#[event(category = "order")]
+enum Order {
+    OrderConfirmed { to: String },
+}
 
 /// Makes a reactor that notifies the customer of each confirmed order. With `crashes` the handler
 /// hangs after the post, so that its progress is never written.
@@ -32,15 +39,13 @@ fn notifier(
         }
         Ok::<_, HandlerError>(())
     };
-    let confirmed = Query::event_type("OrderConfirmed");
-    Reactor::new(name, confirmed, store.clone(), notify).time(time.clone())
+    Reactor::new(name, Order::query(), store.clone(), notify).time(time.clone())
 }
 
 fn confirm(store: &Embedded, orders: std::ops::Range<u32>) -> anyhow::Result<()> {
     for order in orders {
-        let confirmed =
-            NewEvent::json("OrderConfirmed", format!("{{\"to\":\"customer {order}\"}}"));
-        store.blocking().append(Append::new().event(format!("order-{order}"), confirmed))?;
+        let confirmed = Order::OrderConfirmed { to: format!("customer {order}") }.to_new()?;
+        store.blocking().append(Append::new().event(Order::stream(order), confirmed))?;
     }
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! The aggregator: an order is confirmed when all three services agree.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leftfold::process::{Process, processes};
 use leftfold::react::{Cause, Handler, Lanes, Reaction, Reactor};
-use leftfold::timer::Timer;
-use leftfold::{EventStore, State, Timestamp};
+use leftfold::{Event, EventStore, State};
 
 use crate::orders::Shop;
-use crate::orders::facts::ITEM;
 
-/// The time after which the aggregator stops waiting for answers, in microseconds.
-const HOUR: i64 = 3_600_000_000;
+/// The time after which the aggregator stops waiting for answers.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The state of an order.
 #[derive(Debug, Default, Clone)]
@@ -65,34 +64,18 @@ impl Order {
 impl Process for Order {
     fn react(&self, event: &Shop, cause: &Cause) -> Reaction {
         let order = cause.event.correlation().unwrap_or_default();
-        let stream = format!("order-{order}");
-        if let Shop::OrderPlaced { .. } = event
-            && let Ok(timed_out) = Shop::OrderTimedOut.of_order(order)
-        {
-            let due = Timestamp(cause.now.micros() + HOUR);
-            return Reaction::none().timer(Timer::new(order, due, stream, timed_out));
+        if let Shop::OrderPlaced { .. } = event {
+            let timed_out = Shop::OrderTimedOut.to(Shop::stream(order));
+            return Reaction::none().emit_at(order, cause.now + HOUR, timed_out);
         }
-        let is_answer = matches!(
-            event,
-            Shop::Reserved { .. }
-                | Shop::OutOfStock { .. }
-                | Shop::FraudChecked { .. }
-                | Shop::DetailsChecked { .. }
-                | Shop::OrderTimedOut
-        );
         let verdict = match self.verdict() {
-            Some(Ok(())) => Shop::OrderConfirmed,
-            Some(Err(reason)) => {
+            Some(Ok(())) if !self.decided => Shop::OrderConfirmed,
+            Some(Err(reason)) if !self.decided => {
                 Shop::OrderRejected { item: self.item.clone(), reason: reason.to_owned() }
             }
-            None => return Reaction::none(),
+            _ => return Reaction::none(),
         };
-        match verdict.of_order(order) {
-            Ok(event) if is_answer && !self.decided => {
-                Reaction::none().event(stream, event.tag(ITEM, &self.item)).cancel_timer(order)
-            }
-            _ => Reaction::none(),
-        }
+        Reaction::none().emit(verdict.to(Shop::stream(order))).cancel_timer(order)
     }
 }
 
@@ -101,14 +84,5 @@ pub fn aggregator<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore + 'static,
 {
-    // All but the events of the stock alone.
-    let query = Shop::of_order_placed()
-        .or(Shop::of_reserved())
-        .or(Shop::of_out_of_stock())
-        .or(Shop::of_fraud_checked())
-        .or(Shop::of_details_checked())
-        .or(Shop::of_order_timed_out())
-        .or(Shop::of_order_confirmed())
-        .or(Shop::of_order_rejected());
-    processes::<Order, _>("aggregator", query, Lanes::ByCorrelation, store)
+    processes::<Order, _>("aggregator", Shop::query(), Lanes::ByCorrelation, store)
 }

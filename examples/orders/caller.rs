@@ -1,9 +1,10 @@
 //! The caller: places an order and waits for its outcome.
 
-use leftfold::{Append, Delivery, EventStore, Expected, Query, Subscribe, Subscription, decode};
+use leftfold::{
+    Append, Delivery, Event, EventStore, Expected, Query, Subscribe, Subscription, decode,
+};
 
 use crate::orders::Shop;
-use crate::orders::facts::ITEM;
 
 /// An order of a customer.
 #[derive(Debug, Clone)]
@@ -19,16 +20,15 @@ pub struct NewOrder {
 /// Places an order. Placing it again changes nothing.
 pub async fn place(store: &impl EventStore, order: &NewOrder) -> anyhow::Result<()> {
     let NewOrder { id, item, count, cents, address } = order.clone();
-    let placed = Shop::OrderPlaced { item: item.clone(), count, cents, address };
-    let placed = placed.of_order(&id)?.tag(ITEM, item);
-    let stream = format!("order-{id}");
+    let placed = Shop::OrderPlaced { item, count, cents, address }.to_new()?.correlation(&id);
+    let stream = Shop::stream(id);
     store.append(Append::new().event(&stream, placed).expect(stream, Expected::NoStream)).await?;
     Ok(())
 }
 
 /// Waits for the order's outcome: `None` if it is confirmed, or the reason of its rejection.
 pub async fn outcome(store: &impl EventStore, order: &str) -> anyhow::Result<Option<String>> {
-    let stream = Query::stream(format!("order-{order}"));
+    let stream = Query::stream(Shop::stream(order));
     let mut events = store.subscribe(Subscribe::to(stream)).await?;
     loop {
         if let Delivery::Event(event, _) = events.next().await? {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
-use leftfold::{EventStore, decode};
+use leftfold::{Event, EventStore, decode};
 
 use crate::orders::Shop;
 
@@ -39,8 +39,8 @@ where
             return Ok(Reaction::none());
         };
         let order = cause.event.correlation().unwrap_or_default();
-        let checked = verdict(cents, &address).of_order(order)?;
-        Ok::<_, HandlerError>(Reaction::none().event(format!("{name}-{order}"), checked))
+        let checked = verdict(cents, &address).to(format!("{name}-{order}"));
+        Ok::<_, HandlerError>(Reaction::none().emit(checked))
     };
     Reactor::new(name, Shop::of_order_placed(), store, handler)
 }

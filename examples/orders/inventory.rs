@@ -8,7 +8,6 @@ use leftfold::react::{Cause, Handler, HandlerError, Lanes, Reaction, Reactor};
 use leftfold::{Command, Decider, EventStore, FoldError, State, StreamState, decode};
 
 use crate::orders::Shop;
-use crate::orders::facts::ITEM;
 
 /// The stock of an item.
 #[derive(Debug, Default)]
@@ -42,6 +41,7 @@ fn stream_of(item: &str) -> String {
 }
 
 /// Reserves pieces for an order.
+#[derive(Debug, PartialEq)]
 struct Reserve {
     item: String,
     order: String,
@@ -67,6 +67,7 @@ impl Command for Reserve {
 }
 
 /// Releases what was reserved for an order.
+#[derive(Debug, PartialEq)]
 struct Release {
     item: String,
     order: String,
@@ -94,28 +95,19 @@ pub fn inventory<S>(store: Arc<S>) -> Reactor<S, impl Handler>
 where
     S: EventStore + 'static,
 {
-    let of_handler = store.clone();
-    let handler = move |cause: Cause| {
-        let store = of_handler.clone();
-        async move { handle(&*store, &cause).await }
-    };
     let query = Shop::of_order_placed().or(Shop::of_order_rejected());
-    Reactor::new("inventory", query, store, handler).lanes(Lanes::ByTag(ITEM.to_owned()))
+    Reactor::new("inventory", query, store, handle).lanes(Lanes::ByTag("item".to_owned()))
 }
 
-async fn handle(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
+async fn handle(cause: Cause) -> Result<Reaction, HandlerError> {
     let order = cause.event.correlation().unwrap_or_default().to_owned();
-    let decided = match decode::<Shop>(&cause.event)? {
+    Ok(match decode(&cause.event)? {
         Some(Shop::OrderPlaced { item, count, .. }) => {
-            cause.decide(store, Reserve { item, order, count }).await?
+            Reaction::none().command(Reserve { item, order, count })
         }
-        Some(Shop::OrderRejected { item, .. }) => {
-            cause.decide(store, Release { item, order }).await?
-        }
-        _ => return Ok(Reaction::none()),
-    };
-    let Ok(results) = decided;
-    Ok(results)
+        Some(Shop::OrderRejected { item, .. }) => Reaction::none().command(Release { item, order }),
+        _ => Reaction::none(),
+    })
 }
 
 /// Loads the stock of an item.

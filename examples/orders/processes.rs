@@ -12,7 +12,7 @@ use leftfold::{Embedded, Options};
 use leftfold_server::{Config, Server};
 use pollster::block_on;
 
-use crate::orders::story::{ServiceGroup, play};
+use crate::orders::story::play;
 use crate::orders::{aggregator, details, fraud, inventory};
 
 /// The services, each a process.
@@ -49,7 +49,7 @@ pub fn story_of_processes(dir: &Path, out: &mut dyn std::io::Write) -> anyhow::R
     result
 }
 
-/// Processes that are killed, without warning, when they are stopped or dropped.
+/// Processes that are killed, without warning, when they are dropped.
 struct Processes(Vec<Child>);
 
 impl Processes {
@@ -61,13 +61,6 @@ impl Processes {
             processes.0.push(command.spawn()?);
         }
         Ok(processes)
-    }
-}
-
-impl ServiceGroup for Processes {
-    fn stop(self) -> anyhow::Result<()> {
-        drop(self);
-        Ok(())
     }
 }
 

@@ -1,55 +1,42 @@
-//! Services on threads of one process.
+//! Services on a thread of this process.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use event_listener::Event;
-use leftfold::react::{Handler, Reactor};
-use leftfold::timer::timers;
-use leftfold::{Embedded, EventStore};
+use leftfold::Embedded;
+use leftfold::runtime::Runtime;
 use pollster::block_on;
 
-use crate::orders::story::ServiceGroup;
 use crate::orders::{aggregator, details, fraud, inventory};
 
-/// Running services on threads.
+/// Running services. When dropped, they finish their running handlers.
 pub(crate) struct Services {
-    stop: Arc<Event>,
-    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+    stop: Event,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Services {
     /// Starts all services.
     pub(crate) fn start(store: &Arc<Embedded>) -> Self {
-        let mut services = Services { stop: Arc::default(), threads: Vec::new() };
-        services.run(inventory(store.clone()));
-        services.run(fraud(store.clone()));
-        services.run(details(store.clone()));
-        services.run(aggregator(store.clone()));
-        services.run(timers(store.clone()));
-        services
-    }
-
-    fn run<S, H>(&mut self, service: Reactor<S, H>)
-    where
-        S: EventStore + 'static,
-        H: Handler,
-    {
-        let stop = self.stop.listen();
-        self.threads.push(thread::spawn(move || {
-            block_on(service.run_until(stop))?;
-            Ok(())
-        }));
+        let runtime = Runtime::new(store.clone())
+            .alone()
+            .reactor(inventory(store.clone()))
+            .reactor(fraud(store.clone()))
+            .reactor(details(store.clone()))
+            .reactor(aggregator(store.clone()))
+            .timers();
+        let stop = Event::new();
+        let stopped = stop.listen();
+        let thread = thread::spawn(move || drop(block_on(runtime.run_until(stopped))));
+        Services { stop, thread: Some(thread) }
     }
 }
 
-impl ServiceGroup for Services {
-    /// Waits until each has finished its running handlers.
-    fn stop(self) -> anyhow::Result<()> {
+impl Drop for Services {
+    fn drop(&mut self) {
         self.stop.notify(usize::MAX);
-        for thread in self.threads {
-            thread.join().map_err(|_| anyhow::anyhow!("a service has panicked"))??;
-        }
-        Ok(())
+        // A panic of a service is in the runtime's status.
+        _ = self.thread.take().map(JoinHandle::join);
     }
 }

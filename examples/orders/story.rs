@@ -12,12 +12,6 @@ use crate::orders::running::Services;
 use crate::orders::{NewOrder, Shop, outcome, place, stock_of};
 use crate::running::heading;
 
-/// The running services.
-pub(crate) trait ServiceGroup {
-    /// Stops all of them, and returns when they have ended.
-    fn stop(self) -> anyhow::Result<()>;
-}
-
 /// The number of concurrent callers.
 const CALLERS: u64 = 4;
 
@@ -48,8 +42,8 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     play(&store, || Ok(Services::start(&store)), out)
 }
 
-/// Runs the example on any store, with services that run in any way.
-pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
+/// Runs the example on any store, with services that run until they are dropped.
+pub(crate) fn play<S: EventStore + 'static, C>(
     store: &Arc<S>,
     start: impl Fn() -> anyhow::Result<C>,
     out: &mut dyn Write,
@@ -70,7 +64,7 @@ pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
     let confirmed = rush(store)?;
     let left = block_on(stock_of(&**store, "lamp"))?.free;
     writeln!(out, "50 orders for 30 lamps: {confirmed} confirmed, {left} left")?;
-    services.stop()?;
+    drop(services);
 
     heading(out, "the services stop, and start again")?;
     for number in 0..3 {
@@ -84,7 +78,7 @@ pub(crate) fn play<S: EventStore + 'static, C: ServiceGroup>(
     }
     // Two of the rejected orders had reserved a chair.
     block_on(released(store, "chair", 2))?;
-    services.stop()?;
+    drop(services);
     let chairs = block_on(stock_of(&**store, "chair"))?.free;
     writeln!(out, "{chairs} chair is left")?;
     Ok(())

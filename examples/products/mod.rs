@@ -7,11 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
 use leftfold::{
-    Append, CheckpointMove, Cursor, Embedded, EventStore, Expected, NewEvent, Options, Query, Read,
+    Append, CheckpointMove, Cursor, Embedded, Event, EventStore, Expected, Options, Read,
 };
 use pollster::block_on;
 
 use crate::running::heading;
+
+/// The events of a product.
+#[derive(Event)]
+#[event(category = "product", prefix = "Product")]
+enum Product {
+    Listed,
+    Approved,
+    Rejected,
+}
 
 /// The effect of the service outside the store; each examination costs money.
 #[derive(Default, Clone)]
@@ -36,26 +45,26 @@ fn service(store: Arc<Embedded>, laboratory: Laboratory) -> Reactor<Embedded, im
         async move {
             let product = cause.event.stream();
             let verdict = match laboratory.examine(product) {
-                true => "ProductApproved",
-                false => "ProductRejected",
+                true => Product::Approved,
+                false => Product::Rejected,
             };
-            Ok::<_, HandlerError>(Reaction::none().event(product, NewEvent::json(verdict, "{}")))
+            Ok::<_, HandlerError>(Reaction::none().emit(verdict.to(product)))
         }
     };
-    Reactor::new("validation", Query::event_type("ProductListed"), store, validate)
+    Reactor::new("validation", Product::of_listed(), store, validate)
 }
 
 fn list(store: &Embedded, products: std::ops::Range<u32>) -> anyhow::Result<()> {
     for number in products {
-        let listed = NewEvent::json("ProductListed", "{}");
-        store.blocking().append(Append::new().event(format!("product-{number}"), listed))?;
+        let listed = Product::Listed.to_new()?;
+        store.blocking().append(Append::new().event(Product::stream(number), listed))?;
     }
     Ok(())
 }
 
 fn verdicts(store: &Embedded) -> anyhow::Result<usize> {
-    let verdicts = Query::event_type("ProductApproved").or(Query::event_type("ProductRejected"));
-    Ok(store.blocking().read(Read::forward(verdicts))?.events.len())
+    let verdicts = Product::of_approved().or(Product::of_rejected());
+    Ok(store.blocking().read(Read::forward(verdicts.into()))?.events.len())
 }
 
 /// Runs the example on a store in a directory, and writes the output that the README shows.

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leftfold::message::{courier, receiver, to};
-use leftfold::react::{Handler, Reactor};
+use leftfold::react::{Cause, Handler, HandlerError, Reaction, Reactor};
 use leftfold::{
-    Append, Command, Decider, Embedded, Event, Execute, Options, Query, Read, State, StreamState,
-    decode,
+    Append, Command, Decider, Embedded, Event, EventQuery, Execute, Options, Read, State,
+    StreamState, decode,
 };
 use pollster::block_on;
 
@@ -33,6 +33,11 @@ pub enum Island {
         order: u64,
         tried: u64,
     },
+    /// The question as a message to the neighbour.
+    AskedNeighbour {
+        order: u64,
+        tried: u64,
+    },
     /// No island had stock.
     SoldOut {
         order: u64,
@@ -53,7 +58,7 @@ impl State for Stock {
         match event {
             Island::Delivered { crates } => self.crates += crates,
             Island::Sold { .. } => self.crates -= 1,
-            Island::Asked { .. } | Island::SoldOut { .. } => {}
+            _ => {}
         }
     }
 }
@@ -87,9 +92,9 @@ impl Command for Order {
 
 /// Makes the courier that delivers each island's messages to the next island.
 fn ferry(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
-    courier("ferry", Query::event_type("AskedNeighbour"), store, |event, to| {
+    courier("ferry", Island::of_asked_neighbour(), store, |event, to| {
         let island = ISLANDS.iter().position(|name| *name == to)?;
-        let (order, tried) = serde_json::from_slice(&event.data()).ok()?;
+        let Ok(Some(Island::AskedNeighbour { order, tried })) = decode(event) else { return None };
         Some(Order { island, order, tried })
     })
 }
@@ -97,15 +102,13 @@ fn ferry(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
 /// Makes the reactor that turns a question into a message to the neighbour, in the island's own
 /// stream.
 fn post(store: Arc<Embedded>) -> Reactor<Embedded, impl Handler> {
-    use leftfold::react::{Cause, HandlerError, Reaction};
     let write = |cause: Cause| async move {
-        let Some(Island::Asked { order, tried }) = decode::<Island>(&cause.event)? else {
+        let Some(Island::Asked { order, tried }) = decode(&cause.event)? else {
             return Ok(Reaction::none());
         };
         let here = ISLANDS.iter().position(|name| *name == cause.event.stream());
         let next = ISLANDS[(here.unwrap_or_default() + 1) % ISLANDS.len()];
-        let data = serde_json::to_vec(&(order, tried))?;
-        let message = to(next, leftfold::NewEvent::json("AskedNeighbour", data));
+        let message = to(next, Island::AskedNeighbour { order, tried }.to_new()?);
         Ok::<_, HandlerError>(Reaction::none().event(cause.event.stream(), message))
     };
     Reactor::new("post", Island::of_asked(), store, write)
@@ -130,7 +133,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     tell("after the ferries", &store, out)?;
 
-    let messages = store.blocking().read(Read::forward(Query::event_type("AskedNeighbour")))?;
+    let messages = store.blocking().read(Read::forward(Island::of_asked_neighbour().into()))?;
     let sent =
         |to: &str| messages.events.iter().filter(|event| receiver(event) == Some(to)).count();
     writeln!(out, "messages: {} to south, {} to west", sent(ISLANDS[1]), sent(ISLANDS[2]))?;
@@ -143,14 +146,14 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn tell(when: &str, store: &Arc<Embedded>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let count = |kind: &str| -> anyhow::Result<usize> {
-        Ok(store.blocking().read(Read::forward(Query::event_type(kind)))?.events.len())
+    let count = |events: EventQuery<Island>| -> anyhow::Result<usize> {
+        Ok(store.blocking().read(Read::forward(events.into()))?.events.len())
     };
-    let left =
-        ISLANDS.map(|island| block_on(Decider::new(store).load(&StreamState::<Stock>::of(island))));
+    let stocks = ISLANDS.map(StreamState::<Stock>::of);
+    let left = stocks.map(|stock| block_on(Decider::new(store).load(&stock)));
     let left: Vec<_> =
         left.into_iter().map(|stock| stock.map(|it| it.crates)).collect::<Result<_, _>>()?;
-    let (sold, sold_out) = (count("Sold")?, count("SoldOut")?);
+    let (sold, sold_out) = (count(Island::of_sold())?, count(Island::of_sold_out())?);
     writeln!(out, "{when}: {sold} sold, {sold_out} sold out, {left:?} crates left")?;
     Ok(())
 }

@@ -5,7 +5,7 @@ mod client;
 mod service;
 mod story;
 
-pub use balances::{Balance, Balances, balance_of};
+pub use balances::{Balance, Balances};
 pub use client::{Answer, ask};
-pub use service::{App, OfAccount, router};
+pub use service::{App, router};
 pub use story::story;

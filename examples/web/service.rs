@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use leftfold::runtime::{RuntimeStatus, StatusHandle};
-use leftfold::time::{SystemTime, Time, later};
-use leftfold::view::{RowStore, ViewRunner};
+use leftfold::time::{SystemTime, Time};
+use leftfold::view::ViewRunner;
 use leftfold::web::{Problem, Refusal};
 use leftfold::{Command, CommandContext, Embedded, Execute};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bank::{Deposit, Open, Refused, Withdraw};
-use crate::web::{Balance, Balances, balance_of};
+use crate::web::{Balance, Balances};
 
 /// How long an answer waits for the view.
 const VIEW_TIME: Duration = Duration::from_secs(5);
@@ -30,50 +30,44 @@ pub struct App {
     pub status: StatusHandle,
 }
 
-/// A command that is about one account.
-pub trait OfAccount: Command<Error = Refused> + Serialize + DeserializeOwned + 'static {
-    /// Returns the account.
-    fn account(&self) -> &str;
-}
-
 /// Returns the routes of the service.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/accounts", post(execute::<Open>))
-        .route("/deposits", post(execute::<Deposit>))
-        .route("/withdrawals", post(execute::<Withdraw>))
+        .route("/accounts", execute(|open: &Open| &open.account))
+        .route("/deposits", execute(|deposit: &Deposit| &deposit.account))
+        .route("/withdrawals", execute(|withdraw: &Withdraw| &withdraw.account))
         .route("/accounts/{account}", get(show))
         .route("/status", get(status))
         .with_state(app)
 }
 
-/// Executes a command; the answer includes its events.
-async fn execute<C: OfAccount>(
-    State(app): State<App>,
-    context: CommandContext,
-    Json(command): Json<C>,
-) -> Result<Json<Balance>, Problem> {
-    let account = command.account().to_owned();
-    let executed = app.store.execute_as(context, command).await?;
-    let deadline = later(SystemTime.now(), VIEW_TIME);
-    let rows = app.balances.at_least_until(executed.cursor, deadline).await?;
-    found(&*rows, &account)
+/// Makes the handler of a command about an account. The answer includes the command's events.
+fn execute<C>(account_of: fn(&C) -> &str) -> MethodRouter<App>
+where
+    C: Command<Error = Refused> + Serialize + DeserializeOwned + 'static,
+{
+    post(async move |State(app): State<App>, context: CommandContext, Json(command): Json<C>| {
+        let account = account_of(&command).to_owned();
+        let executed = app.store.execute_as(context, command).await?;
+        app.balances.at_least_until(executed.cursor, SystemTime.now() + VIEW_TIME).await?;
+        balance_of(&app, account)
+    })
 }
 
 async fn show(
     State(app): State<App>,
     Path(account): Path<String>,
 ) -> Result<Json<Balance>, Problem> {
-    found(&*app.balances.rows(), &account)
+    balance_of(&app, account)
 }
 
 async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
-    Json(app.status.with_lag().await)
+    Json(app.status.get())
 }
 
-fn found(rows: &dyn RowStore, account: &str) -> Result<Json<Balance>, Problem> {
+fn balance_of(app: &App, account: String) -> Result<Json<Balance>, Problem> {
     let missing = || Problem::new(StatusCode::NOT_FOUND, "account_unknown", "no such account");
-    Ok(Json(balance_of(rows, account)?.ok_or_else(missing)?))
+    Ok(Json(app.balances.table().get(&account)?.ok_or_else(missing)?))
 }
 
 impl Refusal for Refused {
@@ -90,23 +84,5 @@ impl Refusal for Refused {
             Refused::Insufficient { .. } => "balance_insufficient",
             Refused::TooMany => "too_many_accounts",
         }
-    }
-}
-
-impl OfAccount for Open {
-    fn account(&self) -> &str {
-        &self.account
-    }
-}
-
-impl OfAccount for Deposit {
-    fn account(&self) -> &str {
-        &self.account
-    }
-}
-
-impl OfAccount for Withdraw {
-    fn account(&self) -> &str {
-        &self.account
     }
 }
