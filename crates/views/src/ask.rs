@@ -1,0 +1,263 @@
+//! Asks views: one reading statement, within limits.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use leftfold_api::{Coded, Cursor};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, ErrorCode, OptionalExtension};
+use serde::ser::{Serialize, Serializer};
+use thiserror::Error as ThisError;
+
+use crate::functions;
+use crate::sqlite::guard::{self, Purpose};
+
+/// A value of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A number that is no integer.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cell::Null => f.write_str("null"),
+            Cell::Integer(integer) => integer.fmt(f),
+            Cell::Real(real) => real.fmt(f),
+            Cell::Text(text) => f.write_str(text),
+            Cell::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Cell::Null => serializer.serialize_unit(),
+            Cell::Integer(integer) => serializer.serialize_i64(*integer),
+            Cell::Real(real) => serializer.serialize_f64(*real),
+            Cell::Text(text) => serializer.serialize_str(text),
+            // JSON has no bytes.
+            bytes @ Cell::Bytes(_) => serializer.collect_str(bytes),
+        }
+    }
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Cell>>,
+    /// Up to where each view was brought when it was asked; `None` if it has no event yet.
+    pub cursors: Vec<(String, Option<Cursor>)>,
+}
+
+/// The limits of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskLimits {
+    /// The most rows of the answer.
+    pub rows: usize,
+    /// The most bytes of the answer.
+    pub bytes: usize,
+    /// The longest time that it may take.
+    pub time: Duration,
+}
+
+impl Default for AskLimits {
+    /// 10,000 rows, 16 MiB, 10 seconds.
+    fn default() -> Self {
+        AskLimits { rows: 10_000, bytes: 16 << 20, time: Duration::from_secs(10) }
+    }
+}
+
+/// Why a question has no answer. No view has changed.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It asks for more than reading.
+    #[error("the query is refused: {0}")]
+    Refused(String),
+    /// SQL does not understand it.
+    #[error("the query is wrong: {0}")]
+    Invalid(String),
+    /// It takes too long.
+    #[error("the query took longer than {0:?}; ask for less, or add an index to the view")]
+    TimedOut(Duration),
+    /// The answer is too large.
+    #[error("the answer has more than {0}; add a limit to the query")]
+    TooLarge(String),
+    /// The tables can't be read.
+    #[error("the tables can't be read: {0}")]
+    File(String),
+}
+
+impl Coded for AskError {
+    fn code(&self) -> &'static str {
+        match self {
+            AskError::Refused(_) => "view_query_refused",
+            AskError::Invalid(_) => "view_query_invalid",
+            AskError::TimedOut(_) => "view_query_timed_out",
+            AskError::TooLarge(_) => "view_answer_too_large",
+            AskError::File(_) => "view_rows_failed",
+        }
+    }
+
+    fn can_retry(&self) -> bool {
+        false
+    }
+}
+
+/// Asks views whose tables are in files. Each view's tables are in a schema of its name; a name that only one
+/// view has needs no schema.
+///
+/// # Errors
+/// The query is refused or wrong, or exceeds the limits.
+pub fn ask(
+    views: &[(String, PathBuf)],
+    sql: &str,
+    limits: AskLimits,
+) -> Result<Answer, AskError> {
+    let mut connection = Connection::open_in_memory().map_err(of_file)?;
+    for (name, path) in views {
+        let uri = format!("file:{}?mode=ro", encoded(&path.to_string_lossy()));
+        let attach = format!("attach database ?1 as \"{}\"", name.replace('"', "\"\""));
+        connection.execute(&attach, [uri]).map_err(of_file)?;
+    }
+    connection.execute_batch("begin").map_err(of_file)?;
+    let mut cursors = Vec::with_capacity(views.len());
+    for (name, _) in views {
+        let select = format!("select value from \"{}\"._view where name = 'cursor'", name.replace('"', "\"\""));
+        let cursor: Option<String> =
+            connection.query_row(&select, [], |row| row.get(0)).optional().map_err(of_file)?;
+        cursors.push((name.clone(), cursor.and_then(|cursor| cursor.parse().ok())));
+    }
+    Ok(Answer { cursors, ..run(&mut connection, sql, limits)? })
+}
+
+/// Returns the whole answer to a question of a test.
+pub(crate) fn all(connection: &mut Connection, sql: &str) -> Result<Answer, AskError> {
+    run(connection, sql, AskLimits::default())
+}
+
+fn run(connection: &mut Connection, sql: &str, limits: AskLimits) -> Result<Answer, AskError> {
+    functions::add_to(connection).map_err(of_file)?;
+    guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
+    let end = Instant::now() + limits.time;
+    connection.progress_handler(1_000, Some(move || Instant::now() >= end)).map_err(of_file)?;
+    let refusals = guard::restrict(connection, Purpose::Asking).map_err(of_file)?;
+    let answer = read(connection, sql, limits);
+    guard::release(connection).map_err(of_file)?;
+    connection.progress_handler(0, None::<fn() -> bool>).map_err(of_file)?;
+    answer.map_err(|error| match (error, refusals.take()) {
+        (Failed::Sql(error), Some(reason))
+            if error.sqlite_error_code() == Some(ErrorCode::AuthorizationForStatementDenied) =>
+        {
+            AskError::Refused(reason)
+        }
+        (Failed::Sql(error), _) => of_sql(&error, limits),
+        (Failed::Ask(error), _) => error,
+    })
+}
+
+enum Failed {
+    Sql(Error),
+    Ask(AskError),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Sql(error)
+    }
+}
+
+fn read(connection: &Connection, sql: &str, limits: AskLimits) -> Result<Answer, Failed> {
+    let mut statement = connection.prepare(sql)?;
+    if !statement.readonly() || statement.column_count() == 0 {
+        let reason = "it is no select; a view is changed by events alone".to_owned();
+        return Err(Failed::Ask(AskError::Refused(reason)));
+    }
+    let columns: Vec<_> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        if rows.len() >= limits.rows {
+            return Err(Failed::Ask(AskError::TooLarge(format!("{} rows", limits.rows))));
+        }
+        let cells: Result<Vec<_>, _> =
+            (0..columns.len()).map(|at| row.get_ref(at).map(cell)).collect();
+        let cells = cells?;
+        bytes += cells.iter().map(size).sum::<usize>();
+        if bytes > limits.bytes {
+            return Err(Failed::Ask(AskError::TooLarge(format!("{} bytes", limits.bytes))));
+        }
+        rows.push(cells);
+    }
+    Ok(Answer { columns, rows, cursors: Vec::new() })
+}
+
+fn cell(value: ValueRef<'_>) -> Cell {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(integer) => Cell::Integer(integer),
+        ValueRef::Real(real) => Cell::Real(real),
+        ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
+    }
+}
+
+fn size(cell: &Cell) -> usize {
+    size_of::<Cell>()
+        + match cell {
+            Cell::Text(text) => text.len(),
+            Cell::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
+}
+
+fn of_file(error: Error) -> AskError {
+    AskError::File(message_of(&error))
+}
+
+fn of_sql(error: &Error, limits: AskLimits) -> AskError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => AskError::TimedOut(limits.time),
+        Some(ErrorCode::TooBig) => AskError::TooLarge(format!("{} bytes", limits.bytes)),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure) => {
+            AskError::File(message_of(error))
+        }
+        _ => AskError::Invalid(message_of(error)),
+    }
+}
+
+fn message_of(error: &Error) -> String {
+    match error {
+        Error::SqliteFailure(_, Some(message)) => message.clone(),
+        Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns a path for the name of a database.
+fn encoded(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~:".contains(&byte);
+    path.bytes().fold(String::new(), |mut text, byte| {
+        match plain(byte) {
+            true => text.push(char::from(byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
+}

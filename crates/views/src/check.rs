@@ -1,0 +1,128 @@
+//! Checks a view without a store: its statements against its tables, and its tests.
+
+use leftfold_api::{Cursor, Origin, Recorded, Timestamp};
+use serde::Serialize;
+
+use crate::ask::{self, Cell};
+use crate::definition::{Case, Definition, Given};
+use crate::error::DefinitionError;
+use crate::sqlite::{self, Rows};
+
+/// The result of the tests of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TestReport {
+    /// The test's title.
+    pub title: String,
+    /// Its line in the file.
+    pub line: usize,
+    /// What differs; empty if the test passed. Lines begin with `-` for what was expected and is not there,
+    /// with `+` for what is there and was not expected.
+    pub differences: Vec<String>,
+}
+
+impl TestReport {
+    /// Whether the test passed.
+    pub fn passed(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// The events of a test begin at this time, one a second, unless they say when they happened.
+const FIRST: i64 = 1_704_067_200_000_000;
+
+impl Definition {
+    /// Checks the view: makes its tables in memory, prepares every statement, and runs its tests. A test that
+    /// fails is no error; see [`TestReport::passed`].
+    ///
+    /// # Errors
+    /// The line of the file and what is wrong with it.
+    pub fn check(&self) -> Result<Vec<TestReport>, DefinitionError> {
+        drop(sqlite::in_memory(self)?);
+        self.cases.iter().map(|case| self.run(case)).collect()
+    }
+
+    /// Returns the parameters that no event of the tests has, which may be misspelt.
+    pub fn unused_paths(&self) -> Vec<String> {
+        let mut unused = Vec::new();
+        for handler in &self.handlers {
+            let mut is_found = vec![false; handler.inputs.parameters().count()];
+            let events = self.cases.iter().flat_map(|case| recorded(&case.given));
+            let mut events = events.filter(|event| handler.handles(event.event_type())).peekable();
+            if events.peek().is_none() {
+                continue;
+            }
+            for event in events {
+                let (data, metadata) = (event.data(), event.metadata());
+                let values = handler.inputs.values(&event, &data, &metadata).unwrap_or_default();
+                let set = values.iter().map(|value| *value != crate::parameter::Value::Null);
+                is_found.iter_mut().zip(set).for_each(|(found, set)| *found |= set);
+            }
+            let missing = handler.inputs.parameters().zip(is_found).filter(|(_, found)| !found);
+            unused.extend(missing.map(|(parameter, _)| format!("{parameter} in @on {}", handler.types.join(", "))));
+        }
+        unused
+    }
+
+    fn run(&self, case: &Case) -> Result<TestReport, DefinitionError> {
+        let at = |line: usize, error: String| DefinitionError::sql(line, error);
+        let mut rows = Rows::in_memory(self).map_err(|error| at(case.line, error.to_string()))?;
+        let mut differences = Vec::new();
+        let events: Vec<_> =
+            recorded(&case.given).filter(|event| self.query.matches(event)).collect();
+        let last = events.last().map_or(0, Recorded::position);
+        let to = Cursor::at(Origin { store: [0; 4], incarnation: [0; 4] }, last);
+        if let Err(error) = rows.apply(&events, None, &to) {
+            differences.push(format!("the events can't be applied: {error}"));
+            return Ok(TestReport { title: case.title.clone(), line: case.line, differences });
+        }
+        for expected in &case.expected {
+            let answer = ask::all(rows.connection(), &expected.sql)
+                .map_err(|error| at(expected.line, error.to_string()))?;
+            let found: Vec<_> = answer.rows.iter().map(|row| line_of(row)).collect();
+            let wanted: Vec<_> = expected.rows.iter().map(|row| normal(row)).filter(|row| !row.is_empty()).collect();
+            if found != wanted {
+                differences.push(format!("line {}: {}", expected.line, expected.sql));
+                differences.extend(difference(&wanted, &found));
+            }
+        }
+        Ok(TestReport { title: case.title.clone(), line: case.line, differences })
+    }
+}
+
+/// Returns the events of a test as a store would have them.
+fn recorded(given: &[Given]) -> impl Iterator<Item = Recorded> {
+    let mut versions = std::collections::HashMap::<&str, u64>::new();
+    (1u64..).zip(given).filter_map(move |(position, given)| {
+        let version = versions.entry(&given.stream).or_default();
+        let micros = FIRST + i64::try_from(position).unwrap_or(0) * 1_000_000;
+        let event = Recorded::from_parts(&given.stream, *version, position, Timestamp(micros), &given.event);
+        *version += 1;
+        event.ok()
+    })
+}
+
+/// Returns a row as the tests write it.
+fn line_of(row: &[Cell]) -> String {
+    let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
+    cells.join(" | ")
+}
+
+/// Returns an expected row without blanks around its cells.
+fn normal(row: &str) -> String {
+    let cells: Vec<_> = row.split('|').map(str::trim).collect();
+    cells.join(" | ")
+}
+
+/// Returns the lines in which two lists differ, with what they share around them.
+fn difference(wanted: &[String], found: &[String]) -> Vec<String> {
+    let start = wanted.iter().zip(found).take_while(|(one, two)| one == two).count();
+    let rest = |rows: &[String]| rows.get(start..).unwrap_or_default().to_vec();
+    let (wanted_rest, found_rest) = (rest(wanted), rest(found));
+    let end = wanted_rest.iter().rev().zip(found_rest.iter().rev()).take_while(|(one, two)| one == two).count();
+    let middle = |rows: &[String]| rows.get(..rows.len() - end).unwrap_or_default().to_vec();
+    let shared = wanted.get(..start).unwrap_or_default().iter().map(|row| format!("  {row}"));
+    let missing = middle(&wanted_rest).into_iter().map(|row| format!("- {row}"));
+    let extra = middle(&found_rest).into_iter().map(|row| format!("+ {row}"));
+    shared.chain(missing).chain(extra).collect()
+}

@@ -1,0 +1,146 @@
+//! The file of a view: directives in comments, tables, statements by event type, and tests.
+
+mod case;
+mod lexer;
+mod sections;
+mod statement;
+
+use std::fmt;
+
+use leftfold_api::Query;
+use sha2::{Digest, Sha256};
+
+pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
+pub(crate) use case::{Case, Given};
+
+use crate::error::DefinitionError;
+use crate::parameter::Inputs;
+
+/// A view as its file says it.
+///
+/// Parsing it does not ask SQL whether the statements are right; [`Definition::check`] does.
+///
+/// ```
+/// use leftfold_views::Definition;
+///
+/// let view = Definition::parse("
+/// -- @view orders
+/// -- @query category:order
+/// create table orders (id text primary key, state text);
+///
+/// -- @on OrderPlaced
+/// insert into orders values (:stream_id, 'placed');
+///
+/// -- @test a placed order
+/// -- @given order-7 OrderPlaced {}
+/// -- @expect select * from orders
+/// -- 7 | placed
+/// ")?;
+/// assert_eq!(view.name(), "orders");
+/// assert!(view.check().is_ok());
+/// # Ok::<(), leftfold_views::DefinitionError>(())
+/// ```
+#[derive(Clone)]
+pub struct Definition {
+    text: String,
+    pub(crate) name: String,
+    pub(crate) query: Query,
+    pub(crate) on_error: OnError,
+    pub(crate) tables: Vec<Statement>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) cases: Vec<Case>,
+}
+
+/// What a view does with an event that its statements fail on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OnError {
+    /// Stops before it.
+    #[default]
+    Stop,
+    /// Notes it in the table `_errors` and goes on.
+    Skip,
+}
+
+/// What happens for events of some types.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    /// The types; all of the query's if it is empty.
+    pub(crate) types: Vec<String>,
+    pub(crate) statements: Vec<BoundStatement>,
+    pub(crate) inputs: Inputs,
+    pub(crate) line: usize,
+}
+
+impl Handler {
+    /// Whether an event of a type is one of the handler's.
+    pub(crate) fn handles(&self, event_type: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|known| known == event_type)
+    }
+}
+
+impl Definition {
+    /// Parses the file of a view.
+    ///
+    /// # Errors
+    /// The line and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, DefinitionError> {
+        if text.len() > MAX_SQL {
+            let message = format!("the file has {} bytes; at most {MAX_SQL} are allowed", text.len());
+            return Err(DefinitionError::new(1, message));
+        }
+        sections::parse(text)
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the query of its events.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// Returns what it does with an event that its statements fail on.
+    pub fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    /// Returns the file's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns a digest of all that decides the rows: other rows come from another digest. Tests, comments and
+    /// blanks do not count.
+    pub fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut part = |text: &str| {
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text.as_bytes());
+        };
+        part(&self.query.to_string());
+        self.tables.iter().for_each(|table| part(&table.text));
+        for handler in &self.handlers {
+            part("on");
+            handler.types.iter().for_each(|one| part(one));
+            part("do");
+            for statement in &handler.statements {
+                part(statement.sql());
+                for input in &statement.inputs {
+                    part(&handler.inputs.parameters().nth(*input).map(ToString::to_string).unwrap_or_default());
+                }
+            }
+        }
+        let digest = digest.finalize();
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definition").field("name", &self.name).finish_non_exhaustive()
+    }
+}

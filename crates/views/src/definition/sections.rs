@@ -1,0 +1,241 @@
+//! Reads the directives of a view's file, and the SQL between them.
+
+use std::collections::HashSet;
+
+use leftfold_api::Query;
+
+use super::case::{Case, Expected};
+use super::statement::split;
+use super::{Definition, Handler, OnError};
+use crate::error::DefinitionError;
+use crate::parameter::Inputs;
+
+/// The longest name of a view: it is the name of a file too.
+const MAX_NAME: usize = 64;
+/// The directives, for messages.
+const DIRECTIVES: &str = "@view, @query, @on_error, @on, @test, @given and @expect";
+
+/// What the lines belong to.
+enum Section {
+    /// Directives of the view, and its tables.
+    Head,
+    /// Statements for events of these types.
+    On(Vec<String>),
+    /// A test.
+    Test(Case),
+}
+
+/// A file while it is read.
+#[derive(Default)]
+struct Reader {
+    name: Option<String>,
+    query: Vec<(String, usize)>,
+    on_error: Option<OnError>,
+    tables: Vec<super::Statement>,
+    handlers: Vec<Handler>,
+    cases: Vec<Case>,
+    /// The SQL since the last directive, and the line of its start.
+    sql: String,
+    first_line: usize,
+}
+
+pub(super) fn parse(text: &str) -> Result<Definition, DefinitionError> {
+    let mut reader = Reader { first_line: 1, ..Reader::default() };
+    let (mut section, mut began) = (Section::Head, 1);
+    for (number, line) in (1..).zip(text.split('\n')) {
+        let comment = line.trim().strip_prefix("--").map(str::trim);
+        if let (Section::Test(case), Some(row)) = (&mut section, comment)
+            && !row.starts_with('@')
+        {
+            add_row(case, row, number)?;
+            continue;
+        }
+        let directive = comment.and_then(|comment| comment.strip_prefix('@'));
+        let Some(directive) = directive else {
+            reader.sql.push_str(line);
+            reader.sql.push('\n');
+            continue;
+        };
+        let (word, value) = directive.split_once(char::is_whitespace).unwrap_or((directive, ""));
+        let value = value.trim();
+        let next = match (word, &mut section) {
+            ("given", Section::Test(case)) => {
+                case.add_given(value, number)?;
+                None
+            }
+            ("expect", Section::Test(case)) => {
+                let expected = Expected { sql: value.to_owned(), rows: Vec::new(), line: number };
+                case.expected.push(expected);
+                None
+            }
+            ("given" | "expect", _) => {
+                let message = format!("@{word} stands behind @test TITLE");
+                return Err(DefinitionError::new(number, message));
+            }
+            ("on", _) => Some(Section::On(types(value, number)?)),
+            ("test", _) => Some(Section::Test(Case {
+                title: value.to_owned(),
+                line: number,
+                given: Vec::new(),
+                expected: Vec::new(),
+            })),
+            (_, Section::Head) => {
+                reader.add_setting(word, value, number)?;
+                None
+            }
+            _ => {
+                let message =
+                    format!("@{word} is unknown here; the head of the file has the settings, and there are {DIRECTIVES}");
+                return Err(DefinitionError::new(number, message));
+            }
+        };
+        match next {
+            Some(next) => {
+                let ended = std::mem::replace(&mut section, next);
+                reader.end_section(ended, began)?;
+                (reader.first_line, began) = (number + 1, number);
+            }
+            // A directive within a section takes a line of its SQL.
+            None => reader.sql.push('\n'),
+        }
+    }
+    reader.end_section(section, began)?;
+    reader.finish(text)
+}
+
+fn types(value: &str, line: usize) -> Result<Vec<String>, DefinitionError> {
+    let types: Vec<_> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    match types.as_slice() {
+        [all] if all == "*" => Ok(Vec::new()),
+        _ if types.iter().any(String::is_empty) => {
+            let message = "@on names event types, such as OrderPlaced, OrderPaid; or * for all of the query";
+            Err(DefinitionError::new(line, message))
+        }
+        _ => Ok(types),
+    }
+}
+
+fn add_row(case: &mut Case, row: &str, line: usize) -> Result<(), DefinitionError> {
+    match case.expected.last_mut() {
+        Some(expected) => {
+            expected.rows.push(row.to_owned());
+            Ok(())
+        }
+        None if row.is_empty() => Ok(()),
+        None => Err(DefinitionError::new(line, "a row stands behind @expect SELECT")),
+    }
+}
+
+impl Reader {
+    fn add_setting(&mut self, word: &str, value: &str, line: usize) -> Result<(), DefinitionError> {
+        let again = || DefinitionError::new(line, format!("@{word} stands there twice"));
+        match word {
+            "view" => {
+                if self.name.is_some() {
+                    return Err(again());
+                }
+                check_name(value).map_err(|message| DefinitionError::new(line, message))?;
+                self.name = Some(value.to_owned());
+            }
+            "query" => self.query.push((value.to_owned(), line)),
+            "on_error" => {
+                let what = match value {
+                    "stop" => OnError::Stop,
+                    "skip" => OnError::Skip,
+                    _ => {
+                        let message = format!("@on_error is stop or skip, not '{value}'");
+                        return Err(DefinitionError::new(line, message));
+                    }
+                };
+                if self.on_error.replace(what).is_some() {
+                    return Err(again());
+                }
+            }
+            _ => {
+                let message = format!("@{word} is unknown; there are {DIRECTIVES}");
+                return Err(DefinitionError::new(line, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn end_section(&mut self, section: Section, began: usize) -> Result<(), DefinitionError> {
+        let statements = split(&std::mem::take(&mut self.sql), self.first_line)?;
+        match section {
+            Section::Head => {
+                statements.iter().try_for_each(super::Statement::refuse_parameters)?;
+                self.tables = statements;
+            }
+            Section::On(types) => {
+                let mut inputs = Inputs::default();
+                let bound: Result<Vec<_>, _> =
+                    statements.iter().map(|statement| statement.bind(&mut inputs)).collect();
+                let statements = bound?;
+                if statements.is_empty() {
+                    return Err(DefinitionError::new(began, "no statement stands behind @on"));
+                }
+                self.handlers.push(Handler { types, statements, inputs, line: began });
+            }
+            Section::Test(case) => {
+                if let Some(statement) = statements.first() {
+                    let message = "a test has no statements of its own, only @given and @expect";
+                    return Err(DefinitionError::new(statement.line, message));
+                }
+                if case.expected.is_empty() {
+                    return Err(DefinitionError::new(began, "a test expects something: @expect SELECT"));
+                }
+                self.cases.push(case);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, text: &str) -> Result<Definition, DefinitionError> {
+        let missing = |what: &str| DefinitionError::new(1, format!("the file has no {what}"));
+        let name = self.name.ok_or_else(|| missing("-- @view NAME"))?;
+        let (text_of_query, line) = match self.query.as_slice() {
+            [] => return Err(missing("-- @query QUERY")),
+            [(_, line), ..] => {
+                let parts: Vec<_> = self.query.iter().map(|(part, _)| part.as_str()).collect();
+                (parts.join(" "), *line)
+            }
+        };
+        let query: Query = text_of_query
+            .parse()
+            .map_err(|invalid| DefinitionError::new(line, format!("the query is wrong: {invalid}")))?;
+        if self.tables.is_empty() {
+            return Err(missing("table: create table NAME (...)"));
+        }
+        if self.handlers.is_empty() {
+            return Err(missing("-- @on TYPE with statements behind it"));
+        }
+        let mut known = HashSet::new();
+        for handler in &self.handlers {
+            if let Some(twice) = handler.types.iter().find(|one| !known.insert(one.as_str())) {
+                let message = format!("{twice} has statements already; one @on has all of a type");
+                return Err(DefinitionError::new(handler.line, message));
+            }
+        }
+        Ok(Definition {
+            text: text.to_owned(),
+            name,
+            query,
+            on_error: self.on_error.unwrap_or_default(),
+            tables: self.tables,
+            handlers: self.handlers,
+            cases: self.cases,
+        })
+    }
+}
+
+/// Checks the name of a view: it is part of file names, streams and SQL.
+fn check_name(name: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    if begins && name.len() <= MAX_NAME && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(format!(
+        "'{name}' can't be the name of a view: small letters, digits and _, a letter first, at most {MAX_NAME}"
+    ))
+}

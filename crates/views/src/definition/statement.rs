@@ -1,0 +1,102 @@
+//! Statements of a view, with numbered parameters.
+
+use super::lexer::{Token, tokens};
+use crate::error::DefinitionError;
+use crate::parameter::{Inputs, Parameter};
+
+/// A statement and where it begins in the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    /// The text as it stands in the file, without the semicolon.
+    pub(crate) text: String,
+    /// The first line, from 1.
+    pub(crate) line: usize,
+}
+
+/// A statement that runs for an event.
+#[derive(Debug, Clone)]
+pub(crate) struct BoundStatement {
+    /// The statement with numbers in the places of its parameters: `?1`, `?2`.
+    sql: String,
+    /// For each parameter, its number among the handler's inputs.
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) line: usize,
+}
+
+/// The longest SQL of a view, in bytes.
+pub(crate) const MAX_SQL: usize = 1 << 20;
+
+/// Splits SQL into its statements; `line` is the line of its first byte.
+pub(crate) fn split(sql: &str, line: usize) -> Result<Vec<Statement>, DefinitionError> {
+    let at_line = |at: usize| line + sql.get(..at).unwrap_or_default().matches('\n').count();
+    let tokens = tokens(sql).map_err(|unclosed| {
+        DefinitionError::sql(at_line(unclosed.at), format!("a {} is not closed", unclosed.what))
+    })?;
+    let (mut statements, mut start, mut end) = (Vec::new(), None, 0);
+    let mut push = |start: &mut Option<usize>, end: usize| {
+        if let Some(start) = start.take() {
+            let text = sql.get(start..end).unwrap_or_default().to_owned();
+            statements.push(Statement { text, line: at_line(start) });
+        }
+    };
+    for token in tokens {
+        match token.token {
+            Token::Semicolon => push(&mut start, end),
+            _ => {
+                start.get_or_insert(token.span.start);
+                end = token.span.end;
+            }
+        }
+    }
+    push(&mut start, end);
+    Ok(statements)
+}
+
+impl Statement {
+    /// Returns the first word, in lower case.
+    pub(crate) fn verb(&self) -> String {
+        let word = |byte: &char| byte.is_ascii_alphabetic();
+        self.text.chars().take_while(word).collect::<String>().to_ascii_lowercase()
+    }
+
+    /// Replaces the parameters by numbers.
+    pub(crate) fn bind(&self, inputs: &mut Inputs) -> Result<BoundStatement, DefinitionError> {
+        let (mut sql, mut of_event, mut at) = (String::new(), Vec::new(), 0);
+        for token in tokens(&self.text).unwrap_or_default() {
+            match token.token {
+                Token::Parameter(path) => {
+                    let parameter = Parameter::of(&path)
+                        .map_err(|problem| DefinitionError::sql(self.line, problem))?;
+                    sql.push_str(self.text.get(at..token.span.start).unwrap_or_default());
+                    of_event.push(inputs.add(&parameter));
+                    sql.push_str(&format!("?{}", of_event.len()));
+                    at = token.span.end;
+                }
+                Token::OtherParameter => {
+                    let message = "parameters have the form :data.PATH; a ?, @ or $ outside of quotes has no meaning";
+                    return Err(DefinitionError::sql(self.line, message));
+                }
+                _ => {}
+            }
+        }
+        sql.push_str(self.text.get(at..).unwrap_or_default());
+        Ok(BoundStatement { sql, inputs: of_event, line: self.line })
+    }
+
+    /// Refuses parameters: a statement that makes tables has no event.
+    pub(crate) fn refuse_parameters(&self) -> Result<(), DefinitionError> {
+        let is_parameter =
+            |token: &Token| matches!(token, Token::Parameter(_) | Token::OtherParameter);
+        match tokens(&self.text).unwrap_or_default().iter().any(|token| is_parameter(&token.token)) {
+            true => Err(DefinitionError::sql(self.line, "only statements behind @on have parameters")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl BoundStatement {
+    /// Returns the statement with numbered parameters.
+    pub(crate) fn sql(&self) -> &str {
+        &self.sql
+    }
+}

@@ -1,0 +1,45 @@
+//! SQL functions of views: exact decimals, and windows of time.
+
+mod clock;
+mod decimal;
+mod duration;
+mod windows;
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, Result};
+
+/// The flags of a function whose result depends on its arguments alone.
+const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
+    .union(FunctionFlags::SQLITE_DETERMINISTIC)
+    .union(FunctionFlags::SQLITE_INNOCUOUS);
+
+/// Adds the functions to a connection. Those of SQLite that know the time are replaced by such that do not.
+pub(crate) fn add_to(connection: &Connection) -> Result<()> {
+    decimal::add_to(connection)?;
+    windows::add_to(connection)
+}
+
+/// Takes the clock from the functions of a connection.
+pub(crate) fn take_clock_from(connection: &Connection) -> Result<()> {
+    clock::take_from(connection)
+}
+
+/// Returns the error of a function.
+fn failure(message: impl Into<String>) -> Error {
+    Error::UserFunctionError(message.into().into())
+}
+
+/// Returns an argument as text, or `None` for NULL.
+fn text(context: &Context<'_>, at: usize, function: &str) -> Result<Option<String>> {
+    match context.get_raw(at) {
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(integer) => Ok(Some(integer.to_string())),
+        ValueRef::Text(bytes) => Ok(Some(String::from_utf8_lossy(bytes).into_owned())),
+        ValueRef::Real(_) => {
+            let message = format!("{function} got a float, which is no exact value; keep it as text");
+            Err(failure(message))
+        }
+        ValueRef::Blob(_) => Err(failure(format!("{function} got bytes; it takes a text"))),
+    }
+}

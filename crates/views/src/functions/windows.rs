@@ -1,0 +1,81 @@
+//! Windows of event time.
+//!
+//! Windows are aligned to 1970-01-01T00:00:00Z, those of weeks to Monday, 1970-01-05.
+
+use leftfold_api::Timestamp;
+use rusqlite::functions::Context;
+use rusqlite::{Connection, Result};
+
+use super::{PURE, duration, failure, text};
+
+/// The most windows that one time lies in.
+const MAX_WINDOWS: i64 = 1_000;
+const WEEK: i64 = 604_800_000_000;
+/// The first Monday after 1970-01-01.
+const MONDAY: i64 = 4 * 86_400_000_000;
+
+pub(super) fn add_to(connection: &Connection) -> Result<()> {
+    connection.create_scalar_function("tumble", 2, PURE, |context| {
+        let Some((time, width)) = arguments(context, "tumble")? else { return Ok(None) };
+        Ok(Some(start(time, width).to_string()))
+    })?;
+    connection.create_scalar_function("hop", 3, PURE, |context| {
+        let Some((time, width)) = arguments(context, "hop")? else { return Ok(None) };
+        let Some(step) = span(context, 2, "hop")? else { return Ok(None) };
+        hop(time, width, step).map(Some)
+    })?;
+    connection.create_scalar_function("time_add", 2, PURE, |context| {
+        let Some((time, by)) = arguments(context, "time_add")? else { return Ok(None) };
+        moved(time, by).map(|time| Some(time.to_string()))
+    })?;
+    connection.create_scalar_function("time_sub", 2, PURE, |context| {
+        let Some((time, by)) = arguments(context, "time_sub")? else { return Ok(None) };
+        moved(time, -by).map(|time| Some(time.to_string()))
+    })?;
+    connection.create_scalar_function("micros_between", 2, PURE, |context| {
+        let between = time(context, 0, "micros_between")?.zip(time(context, 1, "micros_between")?);
+        Ok(between.map(|(from, to)| to.micros().saturating_sub(from.micros())))
+    })
+}
+
+/// Returns the starts of the windows of a width that a time lies in, one at each step, as a JSON list.
+fn hop(time: Timestamp, width: i64, step: i64) -> Result<String> {
+    if width.div_euclid(step) > MAX_WINDOWS {
+        return Err(failure(format!("hop gives at most {MAX_WINDOWS} windows; make the step larger")));
+    }
+    let mut starts = Vec::new();
+    let mut at = start(time, step);
+    while at.micros().saturating_add(width) > time.micros() {
+        starts.push(format!("\"{at}\""));
+        at = moved(at, -step)?;
+    }
+    starts.reverse();
+    Ok(format!("[{}]", starts.join(",")))
+}
+
+/// Returns the start of the window of a width that a time lies in.
+fn start(time: Timestamp, width: i64) -> Timestamp {
+    let offset = if width % WEEK == 0 { MONDAY } else { 0 };
+    let micros = time.micros().saturating_sub(offset);
+    Timestamp(micros.saturating_sub(micros.rem_euclid(width)).saturating_add(offset))
+}
+
+fn moved(time: Timestamp, by: i64) -> Result<Timestamp> {
+    let micros = time.micros().checked_add(by);
+    micros.map(Timestamp).ok_or_else(|| failure("a time beyond what times can be"))
+}
+
+fn arguments(context: &Context<'_>, function: &str) -> Result<Option<(Timestamp, i64)>> {
+    Ok(time(context, 0, function)?.zip(span(context, 1, function)?))
+}
+
+fn time(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Timestamp>> {
+    let Some(text) = text(context, at, function)? else { return Ok(None) };
+    let wrong = |_| failure(format!("{function} got '{text}', which is no time such as 2024-01-31T10:00:00Z"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn span(context: &Context<'_>, at: usize, function: &str) -> Result<Option<i64>> {
+    let Some(text) = text(context, at, function)? else { return Ok(None) };
+    duration::parse(&text).map(Some).map_err(|problem| failure(format!("{function}: {problem}")))
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod check;
+mod definition;
+mod error;
+mod functions;
+mod parameter;
+mod sqlite;
+
+pub use ask::{Answer, AskError, AskLimits, Cell, ask};
+pub use check::TestReport;
+pub use definition::{Definition, OnError};
+pub use error::DefinitionError;
+pub use sqlite::{ApplyError, Rows};

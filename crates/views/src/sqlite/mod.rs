@@ -1,0 +1,30 @@
+//! The tables of a view in a SQLite file.
+
+pub(crate) mod guard;
+mod rows;
+mod tables;
+
+pub use rows::{ApplyError, Rows};
+
+use rusqlite::Connection;
+
+use crate::error::DefinitionError;
+
+/// The SQLite that is linked must have this bug fixed: <https://sqlite.org/wal.html>, "The WAL-reset bug".
+const OLDEST: i32 = 3_051_003;
+
+/// Checks the version of SQLite.
+pub(crate) fn check_version() -> Result<(), String> {
+    let version = rusqlite::version_number();
+    match version >= OLDEST {
+        true => Ok(()),
+        false => Err(format!("SQLite {} is too old: 3.51.3 or later is needed", rusqlite::version())),
+    }
+}
+
+/// Returns a connection to tables in memory, made as the definition says, for checks and tests.
+pub(crate) fn in_memory(definition: &crate::Definition) -> Result<Connection, DefinitionError> {
+    let mut connection = Connection::open_in_memory().map_err(|error| DefinitionError::new(1, error.to_string()))?;
+    tables::make(&mut connection, definition)?;
+    Ok(connection)
+}

@@ -1,0 +1,258 @@
+//! Applies events to the tables: rows and cursor in one transaction.
+
+use std::path::Path;
+
+use leftfold_api::{Cursor, Recorded};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use thiserror::Error;
+
+use super::guard::StepLimit;
+use super::tables;
+use crate::definition::{Definition, Handler, OnError};
+use crate::parameter::Value;
+
+/// How many steps of SQLite's machine the statements of one event may take: about a second of work.
+const STEPS_OF_EVENT: u64 = 100_000_000;
+
+/// The tables of a view, and up to where they have been brought.
+pub struct Rows {
+    connection: Connection,
+    definition: Definition,
+    steps: StepLimit,
+}
+
+/// Why events could not be applied. The tables are as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The statements fail on an event.
+    #[error("{reason} (event {event_type} at position {position} in stream {stream}, line {line} of the view)")]
+    Event {
+        /// How many events of the batch come before it.
+        before: usize,
+        /// Its position.
+        position: u64,
+        /// Its stream.
+        stream: String,
+        /// Its type.
+        event_type: String,
+        /// The line of the statement.
+        line: usize,
+        /// What SQL says.
+        reason: String,
+    },
+    /// Somebody else has brought the tables forward.
+    #[error("another process writes the tables; stop one of the two")]
+    Overtaken,
+    /// The tables were made by another definition.
+    #[error("the tables were made by another definition of the view; replace the view, which builds them anew")]
+    OtherDefinition,
+    /// The file can't be read or written.
+    #[error("the tables can't be read or written: {0}")]
+    File(String),
+}
+
+impl From<rusqlite::Error> for ApplyError {
+    fn from(error: rusqlite::Error) -> Self {
+        ApplyError::File(tables::message_of(&error))
+    }
+}
+
+impl Rows {
+    /// Opens the tables of a view, or makes them if the file is new.
+    ///
+    /// # Errors
+    /// The file can't be used, or belongs to another definition.
+    pub fn open(path: impl AsRef<Path>, definition: &Definition) -> Result<Self, ApplyError> {
+        super::check_version().map_err(ApplyError::File)?;
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        // A crash may lose the last transactions, but never a part of one, and the cursor is in them.
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "normal")?;
+        Self::on(connection, definition)
+    }
+
+    /// Makes the tables in memory.
+    ///
+    /// # Errors
+    /// As [`Rows::open`].
+    pub fn in_memory(definition: &Definition) -> Result<Self, ApplyError> {
+        Self::on(Connection::open_in_memory()?, definition)
+    }
+
+    fn on(mut connection: Connection, definition: &Definition) -> Result<Self, ApplyError> {
+        connection.execute_batch("begin immediate")?;
+        // If this fails, the connection is dropped, and the transaction with it.
+        if !connection.table_exists(None, "_view")? {
+            let made = tables::make(&mut connection, definition);
+            made.map_err(|error| ApplyError::File(error.to_string()))?;
+            set(&connection, "digest", &definition.digest())?;
+        } else if get(&connection, "digest")? != Some(definition.digest()) {
+            return Err(ApplyError::OtherDefinition);
+        }
+        connection.execute_batch("commit")?;
+        tables::equip(&connection)?;
+        let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
+        Ok(Rows { connection, definition: definition.clone(), steps })
+    }
+
+    /// Returns the definition.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Returns the cursor up to which the tables have been brought.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn cursor(&self) -> Result<Option<Cursor>, ApplyError> {
+        let parse = |text: String| {
+            text.parse().map_err(|error| ApplyError::File(format!("its cursor is damaged: {error}")))
+        };
+        get(&self.connection, "cursor")?.map(parse).transpose()
+    }
+
+    /// Applies events, in one transaction with the cursor behind them. `from` is the cursor before.
+    ///
+    /// # Errors
+    /// An event fails, or somebody else has brought the tables forward.
+    pub fn apply(
+        &mut self,
+        events: &[Recorded],
+        from: Option<&Cursor>,
+        to: &Cursor,
+    ) -> Result<(), ApplyError> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        if get(&transaction, "cursor")? != from.map(ToString::to_string) {
+            return Err(ApplyError::Overtaken);
+        }
+        for (before, event) in events.iter().enumerate() {
+            self.steps.renew();
+            let failed = match self.definition.on_error {
+                OnError::Stop => apply_event(&transaction, &self.definition, event),
+                OnError::Skip => apply_or_note(&transaction, &self.definition, event),
+            };
+            failed.map_err(|failed| failed.of_event(before, event))?;
+        }
+        set(&transaction, "cursor", &to.to_string())?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Returns the connection, for tests and questions.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+/// Why a statement failed.
+struct Failed {
+    line: usize,
+    reason: String,
+    /// Whether the file failed, not the statement.
+    is_of_file: bool,
+}
+
+impl Failed {
+    fn of_event(self, before: usize, event: &Recorded) -> ApplyError {
+        match self.is_of_file {
+            true => ApplyError::File(self.reason),
+            false => ApplyError::Event {
+                before,
+                position: event.position(),
+                stream: event.stream().to_owned(),
+                event_type: event.event_type().to_owned(),
+                line: self.line,
+                reason: self.reason,
+            },
+        }
+    }
+
+    fn new(error: &rusqlite::Error, line: usize) -> Self {
+        let is_of_file = matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+            )
+        );
+        let reason = match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => {
+                "the statement does not come to an end; make it smaller".to_owned()
+            }
+            _ => tables::message_of(error),
+        };
+        Failed { line, reason, is_of_file }
+    }
+}
+
+/// Runs the statements for an event.
+fn apply_event(connection: &Connection, definition: &Definition, event: &Recorded) -> Result<(), Failed> {
+    let handlers = definition.handlers.iter().filter(|handler| handler.handles(event.event_type()));
+    let mut content = None;
+    for handler in handlers {
+        let (data, metadata) = content.get_or_insert_with(|| (event.data(), event.metadata()));
+        let values = handler.inputs.values(event, data, metadata);
+        let values = values
+            .map_err(|reason| Failed { line: handler.line, reason, is_of_file: false })?;
+        run(connection, handler, &values)?;
+    }
+    Ok(())
+}
+
+fn run(connection: &Connection, handler: &Handler, values: &[Value<'_>]) -> Result<(), Failed> {
+    for statement in &handler.statements {
+        let failed = |error: rusqlite::Error| Failed::new(&error, statement.line);
+        let mut prepared = connection.prepare_cached(statement.sql()).map_err(failed)?;
+        for (number, input) in (1..).zip(&statement.inputs) {
+            let value = match values.get(*input) {
+                Some(Value::Integer(integer)) => ValueRef::Integer(*integer),
+                Some(Value::Text(text)) => ValueRef::Text(text.as_bytes()),
+                Some(Value::Null) | None => ValueRef::Null,
+            };
+            prepared.raw_bind_parameter(number, ToSqlOutput::Borrowed(value)).map_err(failed)?;
+        }
+        prepared.raw_execute().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Runs the statements for an event; if they fail, notes that in `_errors` instead.
+fn apply_or_note(connection: &Connection, definition: &Definition, event: &Recorded) -> Result<(), Failed> {
+    let failed = |error: rusqlite::Error| Failed { is_of_file: true, ..Failed::new(&error, 0) };
+    connection.execute_batch("savepoint event").map_err(failed)?;
+    match apply_event(connection, definition, event) {
+        Ok(()) => {}
+        Err(of_file) if of_file.is_of_file => return Err(of_file),
+        Err(Failed { reason, line, .. }) => {
+            connection.execute_batch("rollback to event").map_err(failed)?;
+            let mut note = connection
+                .prepare_cached("insert or replace into _errors values (?1, ?2, ?3, ?4, ?5)")
+                .map_err(failed)?;
+            let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            let reason = format!("line {line}: {reason}");
+            note.execute((integer(event.position()), event.stream(), integer(event.version()), event.event_type(), reason))
+                .map_err(failed)?;
+        }
+    }
+    connection.execute_batch("release event").map_err(failed)
+}
+
+fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare_cached("select value from _view where name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
+}
+
+fn set(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("insert or replace into _view values (?1, ?2)")?;
+    statement.execute((name, value)).map(drop)
+}

@@ -1,0 +1,85 @@
+//! Makes the tables of a view, and prepares its statements.
+
+use rusqlite::{Connection, Error, ErrorCode};
+
+use super::guard::{self, Purpose, Refusals};
+use crate::definition::{Definition, Statement};
+use crate::error::DefinitionError;
+use crate::functions;
+
+/// The tables of the runner.
+const OWN: &str = "
+    create table _view (name text primary key, value text) without rowid;
+    create table _errors (
+        position integer primary key, stream text not null, version integer not null, type text not null,
+        reason text not null
+    );
+";
+
+/// Makes the tables. The connection gets the functions of views.
+pub(super) fn make(connection: &mut Connection, definition: &Definition) -> Result<(), DefinitionError> {
+    let internal = |error: Error| DefinitionError::sql(1, error.to_string());
+    equip(connection).map_err(internal)?;
+    connection.execute_batch(OWN).map_err(internal)?;
+    let refusals = guard::restrict(connection, Purpose::Tables).map_err(internal)?;
+    for table in &definition.tables {
+        run_create(connection, table, &refusals)?;
+    }
+    guard::release(connection).map_err(internal)?;
+    prepare_all(connection, definition)
+}
+
+/// Adds functions and limits to a connection that changes rows.
+pub(super) fn equip(connection: &Connection) -> rusqlite::Result<()> {
+    functions::add_to(connection)?;
+    functions::take_clock_from(connection)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    guard::limit(connection, 16 << 20)
+}
+
+fn run_create(
+    connection: &Connection,
+    table: &Statement,
+    refusals: &Refusals,
+) -> Result<(), DefinitionError> {
+    if table.verb() != "create" {
+        let message = "the head of the file makes tables: create table, create index or create view";
+        return Err(DefinitionError::forbidden(table.line, message));
+    }
+    connection.execute(&table.text, []).map_err(|error| of_sql(&error, table.line, refusals))?;
+    Ok(())
+}
+
+/// Prepares the statements of all handlers against the tables.
+fn prepare_all(connection: &mut Connection, definition: &Definition) -> Result<(), DefinitionError> {
+    let internal = |error: Error| DefinitionError::sql(1, error.to_string());
+    let refusals = guard::restrict(connection, Purpose::Rows).map_err(internal)?;
+    for statement in definition.handlers.iter().flat_map(|handler| &handler.statements) {
+        let prepared = connection.prepare(statement.sql());
+        let prepared = prepared.map_err(|error| of_sql(&error, statement.line, &refusals))?;
+        if prepared.readonly() || prepared.column_count() > 0 {
+            let message = "a statement behind @on changes rows (insert, update, delete) and returns none";
+            return Err(DefinitionError::forbidden(statement.line, message));
+        }
+    }
+    guard::release(connection).map_err(internal)
+}
+
+/// Returns the error of a statement with its line in the file.
+pub(super) fn of_sql(error: &Error, line: usize, refusals: &Refusals) -> DefinitionError {
+    if let (Some(ErrorCode::AuthorizationForStatementDenied), Some(reason)) =
+        (error.sqlite_error_code(), refusals.take())
+    {
+        return DefinitionError::forbidden(line, reason);
+    }
+    DefinitionError::sql(line, message_of(error))
+}
+
+/// Returns the message of SQLite, without its number.
+pub(super) fn message_of(error: &Error) -> String {
+    match error {
+        Error::SqliteFailure(_, Some(message)) => message.clone(),
+        Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,101 @@
+//! The functions of views.
+
+use crate::support::{event, rows_after};
+
+fn value(expression: &str) -> String {
+    let rows = rows_after("insert into t (a) values (1);", &[event(1, "{}")], &format!("select {expression}"));
+    rows[0].clone()
+}
+
+fn failure(expression: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v.sqlite");
+    let view = crate::support::definition(&crate::support::view("insert into t (a) values (1);"));
+    leftfold_views::Rows::open(&path, &view).unwrap();
+    let select = format!("select {expression}");
+    leftfold_views::ask(&[("v".into(), path)], &select, Default::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn decimals_are_exact() {
+    for (expression, expected) in [
+        ("dec_add('0.1', '0.2')", "0.3"),
+        ("dec_add('9.90', 0.10 || '')", "10.00"),
+        ("dec_add(1, 2, '0.50')", "3.50"),
+        ("dec_sub('1', '0.9')", "0.1"),
+        ("dec_mul('1.1', '1.1')", "1.21"),
+        ("dec_neg('5.00')", "-5.00"),
+        ("dec_abs('-5.00')", "5.00"),
+        ("dec_cmp('10', '9')", "1"),
+        ("dec_cmp('1.0', '1.00')", "0"),
+        ("dec_round('2.345', 2)", "2.35"),
+        ("dec_round('-2.345', 2)", "-2.35"),
+        ("dec_round('2', 2)", "2.00"),
+        ("dec('1e3')", "1000"),
+        ("dec_add('1', null)", "null"),
+        ("(select dec_sum(column1) from (values ('0.1'), ('0.2'), (null)))", "0.3"),
+        ("(select dec_sum(column1) from (values (null)))", "null"),
+        ("(select dec_max(column1) from (values ('9'), ('10')))", "10"),
+        ("(select dec_min(column1) from (values ('9'), ('10')))", "9"),
+        ("(select group_concat(column1) from (select column1 from (values ('10'), ('9'), ('9.5')) order by column1 collate decimal))", "9,9.5,10"),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    for (expression, words) in [
+        ("dec_add(0.1, 0.2)", "got a float"),
+        ("dec_add('x', '1')", "no decimal"),
+        ("dec_mul('99999999999999999999', '99999999999999999999')", "more than 28 digits"),
+        ("dec_add('1')", "two or more"),
+        ("dec_round('1', 99)", "0 to 28 places"),
+    ] {
+        assert!(failure(expression).contains(words), "{expression}: {}", failure(expression));
+    }
+}
+
+#[test]
+fn times_lie_in_windows() {
+    for (expression, expected) in [
+        ("tumble('2024-01-31T10:07:30Z', '5 minutes')", "2024-01-31T10:05:00Z"),
+        ("tumble('2024-01-31T10:07:30Z', '1 day')", "2024-01-31T00:00:00Z"),
+        // A Wednesday; weeks begin on Mondays.
+        ("tumble('2024-01-31T10:07:30Z', '1 week')", "2024-01-29T00:00:00Z"),
+        ("tumble('1969-12-31T23:59:59Z', '1 hour')", "1969-12-31T23:00:00Z"),
+        (
+            "hop('2024-01-31T10:07:30Z', '10 minutes', '5 minutes')",
+            r#"["2024-01-31T10:00:00Z","2024-01-31T10:05:00Z"]"#,
+        ),
+        ("hop('2024-01-31T10:07:30Z', '5 minutes', '10 minutes')", "[]"),
+        ("time_add('2024-01-31T10:00:00Z', '30 minutes')", "2024-01-31T10:30:00Z"),
+        ("time_sub('2024-01-31T10:00:00Z', '1 day')", "2024-01-30T10:00:00Z"),
+        ("micros_between('2024-01-31T10:00:00Z', '2024-01-31T10:00:01Z')", "1000000"),
+        ("tumble(null, '1 day')", "null"),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    for (expression, words) in [
+        ("tumble('noon', '1 day')", "no time"),
+        ("tumble('2024-01-31T10:07:30Z', '1 month')", "no duration"),
+        ("hop('2024-01-31T10:07:30Z', '1 day', '1 s')", "at most 1000 windows"),
+    ] {
+        assert!(failure(expression).contains(words), "{expression}: {}", failure(expression));
+    }
+}
+
+/// The functions of SQLite that know the time do not know it in a view.
+#[test]
+fn time_functions_have_no_clock() {
+    let apply = |expression: &str, data: &str| {
+        let view = crate::support::view(&format!("insert into t (a) values ({expression});"));
+        let view = crate::support::definition(&view);
+        let mut rows = leftfold_views::Rows::in_memory(&view).unwrap();
+        rows.apply(&[event(1, data)], None, &crate::support::cursor(1)).map_err(|e| e.to_string())
+    };
+    let day = r#"{"day":"2024-01-31","now":"now"}"#;
+    for fine in ["date(:data.day, '+1 day')", "strftime('%Y', :data.day)", "unixepoch(:event_time)"] {
+        apply(fine, day).unwrap();
+    }
+    for wrong in ["date()", "date('now')", "date(:data.now)", "strftime('%Y')", "datetime('Now', 'utc')"] {
+        let error = apply(wrong, day).unwrap_err();
+        assert!(error.contains("time of day"), "{wrong}: {error}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The tests of SQL views.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod definitions;
+mod functions;
+mod hostile;
+mod rows;
+mod support;
