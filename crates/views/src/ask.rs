@@ -162,11 +162,7 @@ fn run(connection: &mut Connection, sql: &str, limits: AskLimits) -> Result<Answ
     guard::release(connection).map_err(of_file)?;
     connection.progress_handler(0, None::<fn() -> bool>).map_err(of_file)?;
     answer.map_err(|error| match (error, refusals.take()) {
-        (Failed::Sql(error), Some(reason))
-            if error.sqlite_error_code() == Some(ErrorCode::AuthorizationForStatementDenied) =>
-        {
-            AskError::Refused(reason)
-        }
+        (Failed::Sql(_), Some(reason)) => AskError::Refused(reason),
         (Failed::Sql(error), _) => of_sql(&error, limits),
         (Failed::Ask(error), _) => error,
     })

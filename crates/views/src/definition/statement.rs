@@ -59,8 +59,20 @@ impl Statement {
         self.text.chars().take_while(word).collect::<String>().to_ascii_lowercase()
     }
 
+    /// Refuses statements that change no rows. The authorizer of SQLite does not see all of them.
+    fn check_verb(&self) -> Result<(), DefinitionError> {
+        match self.verb().as_str() {
+            "insert" | "replace" | "update" | "delete" | "with" => Ok(()),
+            verb => {
+                let message = format!("a statement behind @on changes rows: insert, update or delete, not {verb}");
+                Err(DefinitionError::forbidden(self.line, message))
+            }
+        }
+    }
+
     /// Replaces the parameters by numbers.
     pub(crate) fn bind(&self, inputs: &mut Inputs) -> Result<BoundStatement, DefinitionError> {
+        self.check_verb()?;
         let (mut sql, mut of_event, mut at) = (String::new(), Vec::new(), 0);
         for token in tokens(&self.text).unwrap_or_default() {
             match token.token {

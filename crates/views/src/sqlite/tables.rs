@@ -1,6 +1,6 @@
 //! Makes the tables of a view, and prepares its statements.
 
-use rusqlite::{Connection, Error, ErrorCode};
+use rusqlite::{Connection, Error};
 
 use super::guard::{self, Purpose, Refusals};
 use crate::definition::{Definition, Statement};
@@ -67,9 +67,7 @@ fn prepare_all(connection: &mut Connection, definition: &Definition) -> Result<(
 
 /// Returns the error of a statement with its line in the file.
 pub(super) fn of_sql(error: &Error, line: usize, refusals: &Refusals) -> DefinitionError {
-    if let (Some(ErrorCode::AuthorizationForStatementDenied), Some(reason)) =
-        (error.sqlite_error_code(), refusals.take())
-    {
+    if let Some(reason) = refusals.take() {
         return DefinitionError::forbidden(line, reason);
     }
     DefinitionError::sql(line, message_of(error))

@@ -37,7 +37,7 @@ fn a_view_tests_itself() {
     assert!(reports[0].passed(), "{:?}", reports[0]);
     assert_eq!(
         reports[1].differences,
-        ["line 24: select id, customer from orders order by id", "  1 | null", "- 3 | null", "+ 2 | null"]
+        ["line 23: select id, customer from orders order by id", "  1 | null", "- 3 | null", "+ 2 | null"]
     );
 }
 
@@ -67,7 +67,7 @@ fn mistakes_are_named_with_their_line() {
         ("-- @query category:order", "-- @query nonsense:x", 3, "view_invalid", "the query is wrong"),
         ("-- @query category:order", "", 1, "view_invalid", "no -- @query"),
         ("-- @query category:order", "-- @querry x", 3, "view_invalid", "@querry is unknown"),
-        ("update orders", "updat orders", 11, "view_sql_invalid", "syntax error"),
+        ("update orders", "updat orders", 11, "view_sql_forbidden", "not updat"),
         ("set state", "set stat", 11, "view_sql_invalid", "no such column: stat"),
         (":data.total", ":datum.total", 8, "view_sql_invalid", ":datum.total is no parameter"),
         (":data.total", "?", 8, "view_sql_invalid", "the form :data.PATH"),
