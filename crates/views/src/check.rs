@@ -1,6 +1,7 @@
 //! Checks a view without a store: its statements against its tables, and its tests.
 
 use leftfold_api::{Cursor, Origin, Recorded, Timestamp};
+use leftfold_fold::view::{Saved, ViewError};
 use serde::Serialize;
 
 use crate::ask::{self, Cell};
@@ -72,6 +73,7 @@ impl Definition {
             recorded(&case.given).filter(|event| self.query.matches(event)).collect();
         let last = events.last().map_or(0, Recorded::position);
         let to = Cursor::at(Origin { store: [0; 4], incarnation: [0; 4] }, last);
+        let to = state_at(&self.name, &to).map_err(|error| at(case.line, error.to_string()))?;
         if let Err(error) = rows.apply(&events, None, &to) {
             differences.push(format!("the events can't be applied: {error}"));
             return Ok(TestReport { title: case.title.clone(), line: case.line, differences });
@@ -89,6 +91,16 @@ impl Definition {
         Ok(TestReport { title: case.title.clone(), line: case.line, differences })
     }
 }
+
+/// Returns the state of a view that begins after a cursor.
+pub(crate) fn state_at(name: &str, cursor: &Cursor) -> Result<Saved, ViewError> {
+    let made_by = format!("{name} {LOGIC}");
+    serde_json::json!({ "made_by": made_by, "cursor": cursor.to_string(), "anchor": null }).to_string().parse()
+}
+
+/// The version of the logic of all SQL views, as their runner knows it: the tables have the digest of their
+/// definition.
+pub(crate) const LOGIC: u32 = 1;
 
 /// Returns the events of a test as a store would have them.
 fn recorded(given: &[Given]) -> impl Iterator<Item = Recorded> {

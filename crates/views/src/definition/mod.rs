@@ -63,6 +63,18 @@ pub enum OnError {
     Skip,
 }
 
+/// Returns the names and keywords of a question.
+pub(crate) fn words(sql: &str) -> Vec<String> {
+    let tokens = lexer::tokens(sql).unwrap_or_default();
+    let names = tokens.into_iter().filter(|token| {
+        matches!(token.token, lexer::Token::Word | lexer::Token::Quoted)
+    });
+    names
+        .filter_map(|token| sql.get(token.span))
+        .map(|name| name.trim_matches(['"', '`', '[', ']']).to_owned())
+        .collect()
+}
+
 /// What happens for events of some types.
 #[derive(Clone)]
 pub(crate) struct Handler {
@@ -111,6 +123,11 @@ impl Definition {
     /// Returns the file's text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the names of its tables and views.
+    pub(crate) fn table_names(&self) -> Vec<&str> {
+        self.tables.iter().filter_map(Statement::created).collect()
     }
 
     /// Returns a digest of all that decides the rows: other rows come from another digest. Tests, comments and

@@ -59,6 +59,22 @@ impl Statement {
         self.text.chars().take_while(word).collect::<String>().to_ascii_lowercase()
     }
 
+    /// Returns the name of the table or view that the statement makes.
+    pub(crate) fn created(&self) -> Option<&str> {
+        let tokens = tokens(&self.text).ok()?;
+        let mut words = tokens.iter().filter(|token| matches!(token.token, Token::Word | Token::Quoted));
+        let word = |token: Option<&super::lexer::Spanned>| self.text.get(token?.span.clone());
+        let what = word(words.nth(1))?;
+        if !what.eq_ignore_ascii_case("table") && !what.eq_ignore_ascii_case("view") {
+            return None;
+        }
+        let mut name = word(words.next())?;
+        if name.eq_ignore_ascii_case("if") {
+            name = word(words.nth(2))?;
+        }
+        Some(name.trim_matches(['"', '`', '[', ']']))
+    }
+
     /// Refuses statements that change no rows. The authorizer of SQLite does not see all of them.
     fn check_verb(&self) -> Result<(), DefinitionError> {
         match self.verb().as_str() {

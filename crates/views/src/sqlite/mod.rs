@@ -2,9 +2,11 @@
 
 pub(crate) mod guard;
 mod rows;
+mod sink;
 mod tables;
 
 pub use rows::{ApplyError, Rows};
+pub(crate) use sink::SqliteSink;
 
 use rusqlite::Connection;
 

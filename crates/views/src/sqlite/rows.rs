@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use leftfold_api::{Cursor, Recorded};
+use leftfold_api::Recorded;
+use leftfold_fold::view::Saved;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
@@ -98,35 +99,56 @@ impl Rows {
         Ok(Rows { connection, definition: definition.clone(), steps })
     }
 
-    /// Returns the definition.
-    pub fn definition(&self) -> &Definition {
-        &self.definition
-    }
-
-    /// Returns the cursor up to which the tables have been brought.
+    /// Returns up to where the tables have been brought, or `None` if nothing was applied yet.
     ///
     /// # Errors
     /// The file can't be read.
-    pub fn cursor(&self) -> Result<Option<Cursor>, ApplyError> {
+    pub fn saved(&self) -> Result<Option<Saved>, ApplyError> {
         let parse = |text: String| {
-            text.parse().map_err(|error| ApplyError::File(format!("its cursor is damaged: {error}")))
+            text.parse().map_err(|error| ApplyError::File(format!("its state is damaged: {error}")))
         };
-        get(&self.connection, "cursor")?.map(parse).transpose()
+        get(&self.connection, "state")?.map(parse).transpose()
     }
 
-    /// Applies events, in one transaction with the cursor behind them. `from` is the cursor before.
+    /// Begins after a cursor in place of the first event, unless something was applied already.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(crate) fn begin_at(&self, state: &Saved) -> Result<(), ApplyError> {
+        if get(&self.connection, "state")?.is_none() {
+            self.set_state(state)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the tables have once caught up with the store.
+    pub(crate) fn has_caught_up(&self) -> Result<bool, ApplyError> {
+        Ok(get(&self.connection, "caught_up")?.is_some())
+    }
+
+    /// Notes that the tables have caught up with the store: they may be asked.
+    pub(crate) fn note_caught_up(&self) -> Result<(), ApplyError> {
+        Ok(set(&self.connection, "caught_up", "1")?)
+    }
+
+    fn set_state(&self, state: &Saved) -> Result<(), ApplyError> {
+        set(&self.connection, "state", &state.to_string())?;
+        Ok(set(&self.connection, "cursor", &state.cursor().to_string())?)
+    }
+
+    /// Applies events, in one transaction with the state behind them. `from` is the state before.
     ///
     /// # Errors
     /// An event fails, or somebody else has brought the tables forward.
     pub fn apply(
         &mut self,
         events: &[Recorded],
-        from: Option<&Cursor>,
-        to: &Cursor,
+        from: Option<&Saved>,
+        to: &Saved,
     ) -> Result<(), ApplyError> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
-        if get(&transaction, "cursor")? != from.map(ToString::to_string) {
+        if get(&transaction, "state")? != from.map(ToString::to_string) {
             return Err(ApplyError::Overtaken);
         }
         for (before, event) in events.iter().enumerate() {
@@ -137,7 +159,8 @@ impl Rows {
             };
             failed.map_err(|failed| failed.of_event(before, event))?;
         }
-        set(&transaction, "cursor", &to.to_string())?;
+        set(&transaction, "state", &to.to_string())?;
+        set(&transaction, "cursor", &to.cursor().to_string())?;
         transaction.commit()?;
         Ok(())
     }

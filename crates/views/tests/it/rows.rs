@@ -38,7 +38,7 @@ fn rows_and_cursor_are_one() {
     let path = dir.path().join("v.sqlite");
     let view = definition(&view("insert into u values (:data.id, :data.n);"));
     let mut rows = Rows::open(&path, &view).unwrap();
-    assert_eq!(rows.cursor().unwrap(), None);
+    assert_eq!(rows.saved().unwrap(), None);
     rows.apply(&[event(1, r#"{"id":"1","n":1}"#)], None, &cursor(1)).unwrap();
     // The second event has an id that is there.
     let batch = [event(2, r#"{"id":"2","n":2}"#), event(3, r#"{"id":"1","n":3}"#)];
@@ -46,13 +46,13 @@ fn rows_and_cursor_are_one() {
     let ApplyError::Event { before: 1, position: 3, line: 6, reason, .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("UNIQUE constraint failed"), "{reason}");
     assert_eq!(ask(&path, "select id from u"), ["1"]);
-    assert_eq!(rows.cursor().unwrap(), Some(cursor(1)));
+    assert_eq!(rows.saved().unwrap(), Some(cursor(1)));
     rows.apply(&batch[..1], Some(&cursor(1)), &cursor(2)).unwrap();
     // Another process still stands at the first event.
     assert_eq!(rows.apply(&batch[..1], Some(&cursor(1)), &cursor(2)), Err(ApplyError::Overtaken));
     drop(rows);
     let rows = Rows::open(&path, &view).unwrap();
-    assert_eq!(rows.cursor().unwrap(), Some(cursor(2)));
+    assert_eq!(rows.saved().unwrap(), Some(cursor(2)));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use leftfold::view::Saved;
 use leftfold::{Cursor, NewEvent, Origin, Recorded, Timestamp};
 use leftfold_views::{Definition, Rows};
 
@@ -22,8 +23,10 @@ pub(crate) fn of(position: u64, stream: &str, event: NewEvent) -> Recorded {
     Recorded::from_parts(stream, position - 1, position, time, &event).unwrap()
 }
 
-pub(crate) fn cursor(position: u64) -> Cursor {
-    Cursor::at(Origin { store: [1; 4], incarnation: [1; 4] }, position)
+/// Returns the state of tables up to a position.
+pub(crate) fn cursor(position: u64) -> Saved {
+    let cursor = Cursor::at(Origin { store: [1; 4], incarnation: [1; 4] }, position);
+    format!(r#"{{"made_by":"v 1","cursor":"{cursor}","anchor":null}}"#).parse().unwrap()
 }
 
 /// Returns the rows of a view of these statements after some events, each row as a line.

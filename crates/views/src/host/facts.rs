@@ -1,0 +1,117 @@
+//! Definitions as facts: each view has a stream that says what it is.
+
+use leftfold_api::{NewEvent, Recorded};
+use serde::{Deserialize, Serialize};
+
+/// The category of the streams with the definitions of views.
+pub(crate) const CATEGORY: &str = "leftfold.view";
+
+/// How many definitions of a view are remembered: the tables of an earlier one answer until those of the last have
+/// caught up.
+const REMEMBERED: usize = 8;
+
+/// Where a view begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ViewStart {
+    /// With the first event of its query.
+    #[default]
+    Beginning,
+    /// With the first event after this cursor.
+    After(String),
+}
+
+/// A fact about a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "lowercase")]
+pub(crate) enum ViewFact {
+    /// It is there, or has another definition.
+    Defined { text: String, start: ViewStart },
+    Paused,
+    Resumed,
+    /// Its tables are made anew.
+    Reset,
+    Removed,
+}
+
+impl ViewFact {
+    fn event_type(&self) -> &'static str {
+        match self {
+            ViewFact::Defined { .. } => "leftfold.ViewDefined",
+            ViewFact::Paused => "leftfold.ViewPaused",
+            ViewFact::Resumed => "leftfold.ViewResumed",
+            ViewFact::Reset => "leftfold.ViewReset",
+            ViewFact::Removed => "leftfold.ViewRemoved",
+        }
+    }
+
+    pub(crate) fn event(&self) -> NewEvent {
+        NewEvent::json(self.event_type(), serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub(crate) fn of(event: &Recorded) -> Option<Self> {
+        serde_json::from_slice(&event.data()).ok()
+    }
+}
+
+/// Returns the stream of a view.
+pub(crate) fn stream_of(view: &str) -> String {
+    format!("{CATEGORY}-{view}")
+}
+
+/// A definition of a view, and the version of the fact that made it: its tables have it in their file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) text: String,
+    pub(crate) start: ViewStart,
+}
+
+/// What the facts of a view's stream say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ViewState {
+    /// From the oldest to the newest; none if the view was removed.
+    pub(crate) generations: Vec<Generation>,
+    pub(crate) is_paused: bool,
+    /// The version of the last fact.
+    pub(crate) version: u64,
+}
+
+impl ViewState {
+    /// Folds a fact in. A definition that makes the same rows keeps the tables: `is_same` compares two texts.
+    pub(crate) fn apply(&mut self, version: u64, fact: ViewFact, is_same: impl Fn(&str, &str) -> bool) {
+        self.version = version;
+        match fact {
+            ViewFact::Defined { text, start } => match self.generations.last_mut() {
+                Some(last) if is_same(&last.text, &text) => last.text = text,
+                _ => self.push(Generation { number: version, text, start }),
+            },
+            ViewFact::Reset => {
+                if let Some(last) = self.generations.last().cloned() {
+                    self.push(Generation { number: version, ..last });
+                }
+            }
+            ViewFact::Paused => self.is_paused = true,
+            ViewFact::Resumed => self.is_paused = false,
+            ViewFact::Removed => (self.generations, self.is_paused) = (Vec::new(), false),
+        }
+    }
+
+    fn push(&mut self, generation: Generation) {
+        self.generations.push(generation);
+        if self.generations.len() > REMEMBERED {
+            self.generations.remove(0);
+        }
+    }
+
+    /// Whether the view is there.
+    pub(crate) fn exists(&self) -> bool {
+        !self.generations.is_empty()
+    }
+
+    /// Returns the last definition.
+    pub(crate) fn last(&self) -> Option<&Generation> {
+        self.generations.last()
+    }
+}

@@ -1,0 +1,224 @@
+//! The run of one view: brings events to its tables, and swaps new tables in when they have caught up.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, pending, select};
+use leftfold_api::{Coded, Cursor, EventStore};
+use leftfold_fold::time::Time;
+use leftfold_fold::view::{SinkRunner, ViewError};
+use parking_lot::Mutex;
+
+use super::Entry;
+use super::facts::{Generation, ViewStart};
+use crate::check::{LOGIC, state_at};
+use crate::definition::Definition;
+use crate::sqlite::{Rows, SqliteSink};
+
+/// The pauses before a view that failed for a reason that may pass is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The tables that questions are answered from, and the runner that fills them.
+pub(crate) struct Tables<S> {
+    pub(crate) path: PathBuf,
+    pub(crate) definition: Definition,
+    pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
+}
+
+impl<S> Clone for Tables<S> {
+    fn clone(&self) -> Self {
+        Tables { path: self.path.clone(), definition: self.definition.clone(), runner: self.runner.clone() }
+    }
+}
+
+/// What the run of a view has come to.
+pub(crate) struct RunState<S> {
+    /// What answers.
+    pub(crate) serving: Option<Tables<S>>,
+    /// What is filled beside it.
+    pub(crate) building: Option<Tables<S>>,
+    pub(crate) failure: Option<ViewError>,
+    /// Held by the run: a later one waits for the end of the one before.
+    running: Arc<futures_util::lock::Mutex<()>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl<S> Default for RunState<S> {
+    fn default() -> Self {
+        RunState { serving: None, building: None, failure: None, running: Arc::default(), stop: None }
+    }
+}
+
+impl<S> RunState<S> {
+    /// Stops the run before; returns when the new one is to stop.
+    pub(super) fn begin(state: &Mutex<Self>) -> BoxFuture<'static, ()> {
+        let (stop, stopped) = oneshot::channel();
+        // Dropping the sender of the run before ends it.
+        state.lock().stop = Some(stop);
+        async move { _ = stopped.await }.boxed()
+    }
+}
+
+/// Runs one view as one state of its facts says.
+pub(super) struct Follower<S> {
+    store: Arc<S>,
+    dir: PathBuf,
+    time: Arc<dyn Time>,
+    entry: Arc<Entry<S>>,
+}
+
+impl<S: EventStore + 'static> Follower<S> {
+    pub(super) fn new(store: &Arc<S>, dir: &Path, time: Arc<dyn Time>, entry: Arc<Entry<S>>) -> Self {
+        Follower { store: store.clone(), dir: dir.to_owned(), time, entry }
+    }
+
+    /// Runs until it is dropped.
+    pub(super) async fn run(self) {
+        let running = self.entry.run.lock().running.clone();
+        let _running = running.lock().await;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.entry.state.is_paused {
+                true => self.stand_still().await,
+                false => self.attempt().await,
+            };
+            let Err(error) = error else { return pending().await };
+            let can_retry = error.can_retry();
+            self.entry.run.lock().failure = Some(error);
+            if !can_retry {
+                return pending().await;
+            }
+            self.time.after(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Answers from what is there, and brings no events.
+    async fn stand_still(&self) -> Result<(), ViewError> {
+        let Some(last) = self.entry.state.last() else { return Ok(()) };
+        let tables = self.open(last).await?;
+        let mut run = self.entry.run.lock();
+        (run.serving, run.building, run.failure) = (Some(tables), None, None);
+        Ok(())
+    }
+
+    /// Brings events until an error.
+    async fn attempt(&self) -> Result<(), ViewError> {
+        let Some(last) = self.entry.state.last() else { return Ok(()) };
+        let target = self.open(last).await?;
+        let before = if self.has_caught_up(last)? { None } else { self.open_before(last).await? };
+        let kept: Vec<_> = before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
+        remove_files(&self.dir, &self.entry.name, &kept);
+        {
+            let mut run = self.entry.run.lock();
+            run.failure = None;
+            run.building = before.as_ref().map(|_| target.clone());
+            run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
+        }
+        let run = pin!(target.runner.run());
+        let swap = pin!(self.swap(&target, before));
+        match select(run, swap).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right((swapped, run)) => {
+                swapped?;
+                run.await
+            }
+        }
+    }
+
+    /// Waits until new tables have caught up, and lets them answer. Until then, those before are followed.
+    async fn swap(&self, target: &Tables<S>, before: Option<Tables<S>>) -> Result<(), ViewError> {
+        let head = self.store.head().await?;
+        let caught_up = pin!(target.runner.at_least(head));
+        match &before {
+            None => caught_up.await?,
+            Some(before) => {
+                // If the tables before can't be followed any more, they answer as they are.
+                let follow = pin!(before.runner.run().then(|_| pending::<()>()));
+                match select(caught_up, follow).await {
+                    Either::Left((caught_up, _)) => caught_up?,
+                    Either::Right(((), caught_up)) => caught_up.await?,
+                }
+            }
+        }
+        target.note_caught_up().await?;
+        let mut run = self.entry.run.lock();
+        (run.serving, run.building) = (Some(target.clone()), None);
+        drop(run);
+        remove_files(&self.dir, &self.entry.name, std::slice::from_ref(&target.path));
+        Ok(())
+    }
+
+    fn has_caught_up(&self, generation: &Generation) -> Result<bool, ViewError> {
+        let path = self.path_of(generation);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let definition = parse(&generation.text)?;
+        Ok(Rows::open(path, &definition)?.has_caught_up()?)
+    }
+
+    /// Opens the newest tables before the last ones that have once caught up, if there are any.
+    async fn open_before(&self, last: &Generation) -> Result<Option<Tables<S>>, ViewError> {
+        for generation in self.entry.state.generations.iter().rev() {
+            let is_before = generation.number < last.number;
+            // Tables that can't be opened answer nothing; the new ones are being filled.
+            if is_before && self.has_caught_up(generation).unwrap_or(false) {
+                return self.open(generation).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the tables of a definition, or makes them.
+    async fn open(&self, generation: &Generation) -> Result<Tables<S>, ViewError> {
+        let definition = parse(&generation.text)?;
+        let path = self.path_of(generation);
+        let rows = Rows::open(&path, &definition)?;
+        if let ViewStart::After(cursor) = &generation.start {
+            let cursor: Cursor = cursor.parse().map_err(ViewError::rows)?;
+            rows.begin_at(&state_at(definition.name(), &cursor)?)?;
+        }
+        let (name, query) = (definition.name().to_owned(), definition.query().clone());
+        let runner = SinkRunner::new(name, query, self.store.clone(), SqliteSink::new(rows));
+        Ok(Tables { path, definition, runner: Arc::new(runner.logic(LOGIC)) })
+    }
+
+    fn path_of(&self, generation: &Generation) -> PathBuf {
+        self.dir.join(format!("{}.{}.sqlite", self.entry.name, generation.number))
+    }
+}
+
+impl<S: EventStore + 'static> Tables<S> {
+    async fn note_caught_up(&self) -> Result<(), ViewError> {
+        Ok(Rows::open(&self.path, &self.definition)?.note_caught_up()?)
+    }
+}
+
+fn parse(text: &str) -> Result<Definition, ViewError> {
+    // It was checked before it became a fact; a fact of another release may be unknown to this one.
+    Definition::parse(text).map_err(|error| ViewError::event(format!("this release can't read the view: {error}")))
+}
+
+/// Removes the files of a view but for some.
+pub(super) fn remove_files(dir: &Path, view: &str, kept: &[PathBuf]) {
+    let Ok(files) = dir.read_dir() else { return };
+    for path in files.filter_map(|file| Some(file.ok()?.path())) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_of_view = name.split_once('.').is_some_and(|(of, rest)| {
+            let number = rest.split('.').next().unwrap_or_default();
+            of == view && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains(".sqlite")
+        });
+        let is_kept = kept.iter().any(|kept| {
+            kept.file_name().is_some_and(|kept| name.starts_with(&*kept.to_string_lossy()))
+        });
+        if is_of_view && !is_kept {
+            // What stays costs space until the next time.
+            _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a view is doing.
+
+use leftfold_api::EventStore;
+use leftfold_fold::view::Lag;
+use serde::Serialize;
+
+use super::Entry;
+use leftfold_api::Coded;
+
+/// What a view is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ViewPhase {
+    /// Its tables are filled, and have not caught up yet.
+    Building,
+    /// It follows the store.
+    Following,
+    /// It stands still until it is resumed.
+    Paused,
+    /// It has stopped; the failure says why.
+    Failed,
+}
+
+/// A view and what it is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ViewStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub phase: ViewPhase,
+    /// The query of its events.
+    pub query: String,
+    /// The age of the oldest event that is not in the tables that answer, in microseconds; 0 if there is none.
+    pub lag_micros: Option<u64>,
+    /// Whether new tables are filled beside those that answer.
+    pub replacing: bool,
+    /// The code of the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The view's file.
+    #[serde(skip)]
+    pub text: String,
+}
+
+impl<S: EventStore + 'static> Entry<S> {
+    pub(super) async fn status(&self) -> ViewStatus {
+        let (serving, building, failure) = {
+            let run = self.run.lock();
+            (run.serving.clone(), run.building.is_some(), run.failure.clone())
+        };
+        let lag = match &serving {
+            Some(tables) => tables.runner.lag().await.ok(),
+            None => None,
+        };
+        let phase = match (&failure, self.state.is_paused) {
+            (Some(_), _) => ViewPhase::Failed,
+            (None, true) => ViewPhase::Paused,
+            (None, false) if building || serving.is_none() => ViewPhase::Building,
+            (None, false) => ViewPhase::Following,
+        };
+        let micros = |lag: Lag| match lag {
+            Lag::None => 0,
+            Lag::Since(since) => u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+        };
+        let query = serving.as_ref().map(|tables| tables.definition.query().to_string());
+        ViewStatus {
+            name: self.name.clone(),
+            phase,
+            query: query.unwrap_or_default(),
+            lag_micros: lag.map(micros),
+            replacing: building,
+            code: failure.as_ref().map(|failure| failure.code().to_owned()),
+            failure: failure.map(|failure| failure.to_string()),
+            text: self.state.last().map(|last| last.text.clone()).unwrap_or_default(),
+        }
+    }
+}
