@@ -32,8 +32,10 @@ pub const INGESTED: &str = "leftfold.ingest";
 pub const HANDLED: &str = "leftfold.handled";
 /// The category of the streams that say which process runs a runtime's parts.
 pub const LEASES: &str = "leftfold.lease";
+/// The category of the streams with the definitions of SQL views.
+pub const VIEWS: &str = "leftfold.view";
 /// The categories of bookkeeping that is not the store's own.
-pub const OF_LEFTFOLD: [&str; 6] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES];
+pub const OF_LEFTFOLD: [&str; 7] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES, VIEWS];
 /// The categories of the store's and the server's own streams.
 pub const OF_SYSTEM: [&str; 7] =
     [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];

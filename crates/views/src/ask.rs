@@ -125,11 +125,7 @@ impl Coded for AskError {
 ///
 /// # Errors
 /// The query is refused or wrong, or exceeds the limits.
-pub fn ask(
-    views: &[(String, PathBuf)],
-    sql: &str,
-    limits: AskLimits,
-) -> Result<Answer, AskError> {
+pub fn ask(views: &[(String, PathBuf)], sql: &str, limits: AskLimits) -> Result<Answer, AskError> {
     let mut connection = Connection::open_in_memory().map_err(of_file)?;
     for (name, path) in views {
         let uri = format!("file:{}?mode=ro", encoded(&path.to_string_lossy()));
@@ -139,7 +135,10 @@ pub fn ask(
     connection.execute_batch("begin").map_err(of_file)?;
     let mut cursors = Vec::with_capacity(views.len());
     for (name, _) in views {
-        let select = format!("select value from \"{}\"._view where name = 'cursor'", name.replace('"', "\"\""));
+        let select = format!(
+            "select value from \"{}\"._view where name = 'cursor'",
+            name.replace('"', "\"\"")
+        );
         let cursor: Option<String> =
             connection.query_row(&select, [], |row| row.get(0)).optional().map_err(of_file)?;
         cursors.push((name.clone(), cursor.and_then(|cursor| cursor.parse().ok())));

@@ -60,7 +60,11 @@ impl Definition {
                 is_found.iter_mut().zip(set).for_each(|(found, set)| *found |= set);
             }
             let missing = handler.inputs.parameters().zip(is_found).filter(|(_, found)| !found);
-            unused.extend(missing.map(|(parameter, _)| format!("{parameter} in @on {}", handler.types.join(", "))));
+            unused.extend(
+                missing.map(|(parameter, _)| {
+                    format!("{parameter} in @on {}", handler.types.join(", "))
+                }),
+            );
         }
         unused
     }
@@ -82,7 +86,8 @@ impl Definition {
             let answer = ask::all(rows.connection(), &expected.sql)
                 .map_err(|error| at(expected.line, error.to_string()))?;
             let found: Vec<_> = answer.rows.iter().map(|row| line_of(row)).collect();
-            let wanted: Vec<_> = expected.rows.iter().map(|row| normal(row)).filter(|row| !row.is_empty()).collect();
+            let wanted: Vec<_> =
+                expected.rows.iter().map(|row| normal(row)).filter(|row| !row.is_empty()).collect();
             if found != wanted {
                 differences.push(format!("line {}: {}", expected.line, expected.sql));
                 differences.extend(difference(&wanted, &found));
@@ -95,7 +100,9 @@ impl Definition {
 /// Returns the state of a view that begins after a cursor.
 pub(crate) fn state_at(name: &str, cursor: &Cursor) -> Result<Saved, ViewError> {
     let made_by = format!("{name} {LOGIC}");
-    serde_json::json!({ "made_by": made_by, "cursor": cursor.to_string(), "anchor": null }).to_string().parse()
+    serde_json::json!({ "made_by": made_by, "cursor": cursor.to_string(), "anchor": null })
+        .to_string()
+        .parse()
 }
 
 /// The version of the logic of all SQL views, as their runner knows it: the tables have the digest of their
@@ -108,7 +115,13 @@ fn recorded(given: &[Given]) -> impl Iterator<Item = Recorded> {
     (1u64..).zip(given).filter_map(move |(position, given)| {
         let version = versions.entry(&given.stream).or_default();
         let micros = FIRST + i64::try_from(position).unwrap_or(0) * 1_000_000;
-        let event = Recorded::from_parts(&given.stream, *version, position, Timestamp(micros), &given.event);
+        let event = Recorded::from_parts(
+            &given.stream,
+            *version,
+            position,
+            Timestamp(micros),
+            &given.event,
+        );
         *version += 1;
         event.ok()
     })
@@ -131,7 +144,12 @@ fn difference(wanted: &[String], found: &[String]) -> Vec<String> {
     let start = wanted.iter().zip(found).take_while(|(one, two)| one == two).count();
     let rest = |rows: &[String]| rows.get(start..).unwrap_or_default().to_vec();
     let (wanted_rest, found_rest) = (rest(wanted), rest(found));
-    let end = wanted_rest.iter().rev().zip(found_rest.iter().rev()).take_while(|(one, two)| one == two).count();
+    let end = wanted_rest
+        .iter()
+        .rev()
+        .zip(found_rest.iter().rev())
+        .take_while(|(one, two)| one == two)
+        .count();
     let middle = |rows: &[String]| rows.get(..rows.len() - end).unwrap_or_default().to_vec();
     let shared = wanted.get(..start).unwrap_or_default().iter().map(|row| format!("  {row}"));
     let missing = middle(&wanted_rest).into_iter().map(|row| format!("- {row}"));

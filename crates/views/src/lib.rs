@@ -4,8 +4,8 @@ mod ask;
 mod check;
 mod definition;
 mod error;
-mod host;
 mod functions;
+mod host;
 mod parameter;
 mod sqlite;
 

@@ -156,7 +156,10 @@ impl PathTree {
     }
 
     /// Finds the values of all paths in a document; the error is that of the JSON.
-    pub(crate) fn find<'e>(&self, json: &'e [u8]) -> Result<Vec<Option<&'e str>>, serde_json::Error> {
+    pub(crate) fn find<'e>(
+        &self,
+        json: &'e [u8],
+    ) -> Result<Vec<Option<&'e str>>, serde_json::Error> {
         let mut found = vec![None; self.slots];
         if self.slots > 0 {
             self.root.find(json, &mut found)?;
@@ -166,7 +169,11 @@ impl PathTree {
 }
 
 impl Node {
-    fn find<'e>(&self, json: &'e [u8], found: &mut [Option<&'e str>]) -> Result<(), serde_json::Error> {
+    fn find<'e>(
+        &self,
+        json: &'e [u8],
+        found: &mut [Option<&'e str>],
+    ) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         Seed { node: self, found }.deserialize(&mut deserializer)?;
         deserializer.end()
@@ -298,7 +305,8 @@ impl Inputs {
         data: &'e [u8],
         metadata: &'e [u8],
     ) -> Result<Vec<Value<'e>>, String> {
-        let data = self.data.find(data).map_err(|error| format!("its payload is no JSON: {error}"))?;
+        let data =
+            self.data.find(data).map_err(|error| format!("its payload is no JSON: {error}"))?;
         // Metadata may be anything; what is no JSON has no paths.
         let metadata = self.metadata.find(metadata).unwrap_or_default();
         let json = |raw: Option<&Option<&'e str>>| {

@@ -190,7 +190,7 @@ mod tests {
         for (written, stored, read) in [
             (
                 "*",
-                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled,leftfold.lease)",
+                "* not (stream:$* or category:leftfold.reactor,leftfold.control,leftfold.parked,leftfold.ingest,leftfold.handled,leftfold.lease,leftfold.view)",
                 "*",
             ),
             ("system:true", "*", "system:true"),

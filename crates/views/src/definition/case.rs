@@ -50,10 +50,14 @@ impl Case {
             match next {
                 "at" => {
                     let time: Result<Timestamp, _> = value.parse();
-                    event.event_time = Some(time.map_err(|_| wrong("the time is not one such as 2024-01-31T10:00:00Z"))?);
+                    event.event_time =
+                        Some(time.map_err(|_| {
+                            wrong("the time is not one such as 2024-01-31T10:00:00Z")
+                        })?);
                 }
                 "tag" => {
-                    let (key, value) = value.split_once('=').ok_or_else(|| wrong("a tag is KEY=VALUE"))?;
+                    let (key, value) =
+                        value.split_once('=').ok_or_else(|| wrong("a tag is KEY=VALUE"))?;
                     event.tags.push((key.to_owned(), value.to_owned()));
                 }
                 _ => event.correlation = Some(value.to_owned()),

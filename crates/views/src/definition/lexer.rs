@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn parameters_are_found_outside_of_texts_and_comments() {
         assert_eq!(
-            parameters("insert into a values (:data.a.b, ':no', :tags.\"x-y\", 1) -- :no\n/* :no */"),
+            parameters(
+                "insert into a values (:data.a.b, ':no', :tags.\"x-y\", 1) -- :no\n/* :no */"
+            ),
             ["data/a/b", "tags/x-y"]
         );
         assert_eq!(parameters("select a::text, :data.0.x, \":no\" from [b:c]"), ["data/0/x"]);
@@ -177,7 +179,9 @@ mod tests {
 
     #[test]
     fn what_is_not_closed_is_named() {
-        for (sql, what) in [("'a", "text"), ("/* a", "comment"), ("\"a", "quoted name"), ("[a", "bracket")] {
+        for (sql, what) in
+            [("'a", "text"), ("/* a", "comment"), ("\"a", "quoted name"), ("[a", "bracket")]
+        {
             assert_eq!(tokens(sql), Err(Unclosed { at: 0, what }));
         }
         assert_eq!(tokens("select 'it''s'").unwrap().len(), 2);

@@ -10,8 +10,8 @@ use std::fmt;
 use leftfold_api::Query;
 use sha2::{Digest, Sha256};
 
-pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
 pub(crate) use case::{Case, Given};
+pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
 
 use crate::error::DefinitionError;
 use crate::parameter::Inputs;
@@ -66,9 +66,9 @@ pub enum OnError {
 /// Returns the names and keywords of a question.
 pub(crate) fn words(sql: &str) -> Vec<String> {
     let tokens = lexer::tokens(sql).unwrap_or_default();
-    let names = tokens.into_iter().filter(|token| {
-        matches!(token.token, lexer::Token::Word | lexer::Token::Quoted)
-    });
+    let names = tokens
+        .into_iter()
+        .filter(|token| matches!(token.token, lexer::Token::Word | lexer::Token::Quoted));
     names
         .filter_map(|token| sql.get(token.span))
         .map(|name| name.trim_matches(['"', '`', '[', ']']).to_owned())
@@ -99,7 +99,8 @@ impl Definition {
     /// The line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, DefinitionError> {
         if text.len() > MAX_SQL {
-            let message = format!("the file has {} bytes; at most {MAX_SQL} are allowed", text.len());
+            let message =
+                format!("the file has {} bytes; at most {MAX_SQL} are allowed", text.len());
             return Err(DefinitionError::new(1, message));
         }
         sections::parse(text)
@@ -147,7 +148,14 @@ impl Definition {
             for statement in &handler.statements {
                 part(statement.sql());
                 for input in &statement.inputs {
-                    part(&handler.inputs.parameters().nth(*input).map(ToString::to_string).unwrap_or_default());
+                    part(
+                        &handler
+                            .inputs
+                            .parameters()
+                            .nth(*input)
+                            .map(ToString::to_string)
+                            .unwrap_or_default(),
+                    );
                 }
             }
         }

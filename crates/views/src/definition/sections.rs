@@ -84,8 +84,9 @@ pub(super) fn parse(text: &str) -> Result<Definition, DefinitionError> {
                 None
             }
             _ => {
-                let message =
-                    format!("@{word} is unknown here; the head of the file has the settings, and there are {DIRECTIVES}");
+                let message = format!(
+                    "@{word} is unknown here; the head of the file has the settings, and there are {DIRECTIVES}"
+                );
                 return Err(DefinitionError::new(number, message));
             }
         };
@@ -108,7 +109,8 @@ fn types(value: &str, line: usize) -> Result<Vec<String>, DefinitionError> {
     match types.as_slice() {
         [all] if all == "*" => Ok(Vec::new()),
         _ if types.iter().any(String::is_empty) => {
-            let message = "@on names event types, such as OrderPlaced, OrderPaid; or * for all of the query";
+            let message =
+                "@on names event types, such as OrderPlaced, OrderPaid; or * for all of the query";
             Err(DefinitionError::new(line, message))
         }
         _ => Ok(types),
@@ -182,7 +184,10 @@ impl Reader {
                     return Err(DefinitionError::new(statement.line, message));
                 }
                 if case.expected.is_empty() {
-                    return Err(DefinitionError::new(began, "a test expects something: @expect SELECT"));
+                    return Err(DefinitionError::new(
+                        began,
+                        "a test expects something: @expect SELECT",
+                    ));
                 }
                 self.cases.push(case);
             }
@@ -200,9 +205,9 @@ impl Reader {
                 (parts.join(" "), *line)
             }
         };
-        let query: Query = text_of_query
-            .parse()
-            .map_err(|invalid| DefinitionError::new(line, format!("the query is wrong: {invalid}")))?;
+        let query: Query = text_of_query.parse().map_err(|invalid| {
+            DefinitionError::new(line, format!("the query is wrong: {invalid}"))
+        })?;
         if self.tables.is_empty() {
             return Err(missing("table: create table NAME (...)"));
         }

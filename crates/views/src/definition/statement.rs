@@ -62,7 +62,8 @@ impl Statement {
     /// Returns the name of the table or view that the statement makes.
     pub(crate) fn created(&self) -> Option<&str> {
         let tokens = tokens(&self.text).ok()?;
-        let mut words = tokens.iter().filter(|token| matches!(token.token, Token::Word | Token::Quoted));
+        let mut words =
+            tokens.iter().filter(|token| matches!(token.token, Token::Word | Token::Quoted));
         let word = |token: Option<&super::lexer::Spanned>| self.text.get(token?.span.clone());
         let what = word(words.nth(1))?;
         if !what.eq_ignore_ascii_case("table") && !what.eq_ignore_ascii_case("view") {
@@ -80,7 +81,9 @@ impl Statement {
         match self.verb().as_str() {
             "insert" | "replace" | "update" | "delete" | "with" => Ok(()),
             verb => {
-                let message = format!("a statement behind @on changes rows: insert, update or delete, not {verb}");
+                let message = format!(
+                    "a statement behind @on changes rows: insert, update or delete, not {verb}"
+                );
                 Err(DefinitionError::forbidden(self.line, message))
             }
         }
@@ -115,8 +118,11 @@ impl Statement {
     pub(crate) fn refuse_parameters(&self) -> Result<(), DefinitionError> {
         let is_parameter =
             |token: &Token| matches!(token, Token::Parameter(_) | Token::OtherParameter);
-        match tokens(&self.text).unwrap_or_default().iter().any(|token| is_parameter(&token.token)) {
-            true => Err(DefinitionError::sql(self.line, "only statements behind @on have parameters")),
+        match tokens(&self.text).unwrap_or_default().iter().any(|token| is_parameter(&token.token))
+        {
+            true => {
+                Err(DefinitionError::sql(self.line, "only statements behind @on have parameters"))
+            }
             false => Ok(()),
         }
     }

@@ -26,11 +26,10 @@ pub(super) fn take_from(connection: &Connection) -> Result<()> {
 
 fn compute(plain: &Connection, name: &str, context: &Context<'_>) -> Result<Value> {
     let first_time = usize::from(name == "strftime");
-    let is_now = |at: usize| {
-        matches!(context.get_raw(at), ValueRef::Text(text) if text.trim_ascii().eq_ignore_ascii_case(b"now"))
-    };
+    let is_now = |at: usize| matches!(context.get_raw(at), ValueRef::Text(text) if text.trim_ascii().eq_ignore_ascii_case(b"now"));
     if context.len() <= first_time || (0..context.len()).any(is_now) {
-        let message = format!("{name} would take the time of day; a view is a function of its events");
+        let message =
+            format!("{name} would take the time of day; a view is a function of its events");
         return Err(failure(message));
     }
     let marks = vec!["?"; context.len()].join(",");

@@ -32,7 +32,9 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
         let Some(value) = decimal(context, 0, "dec_round")? else { return Ok(None) };
         let places: i64 = context.get(1)?;
         if !(0..=MAX_PLACES).contains(&places) {
-            return Err(failure(format!("dec_round rounds to 0 to {MAX_PLACES} places, not {places}")));
+            return Err(failure(format!(
+                "dec_round rounds to 0 to {MAX_PLACES} places, not {places}"
+            )));
         }
         // Half away from zero, as tax offices and banks do.
         let strategy = rust_decimal::RoundingStrategy::MidpointAwayFromZero;
@@ -82,7 +84,8 @@ fn parse(text: &str) -> Option<Decimal> {
 
 fn decimal(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Decimal>> {
     let Some(text) = text(context, at, function)? else { return Ok(None) };
-    let wrong = || failure(format!("{function} got '{text}', which is no decimal of at most 28 digits"));
+    let wrong =
+        || failure(format!("{function} got '{text}', which is no decimal of at most 28 digits"));
     parse(&text).map(Some).ok_or_else(wrong)
 }
 
@@ -102,7 +105,11 @@ impl Aggregate<Option<Decimal>, Option<String>> for Sum {
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, sum: Option<Option<Decimal>>) -> Result<Option<String>> {
+    fn finalize(
+        &self,
+        _: &mut Context<'_>,
+        sum: Option<Option<Decimal>>,
+    ) -> Result<Option<String>> {
         Ok(sum.flatten().map(|sum| sum.to_string()))
     }
 }
@@ -124,7 +131,11 @@ impl Aggregate<Option<Decimal>, Option<String>> for Extreme {
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, found: Option<Option<Decimal>>) -> Result<Option<String>> {
+    fn finalize(
+        &self,
+        _: &mut Context<'_>,
+        found: Option<Option<Decimal>>,
+    ) -> Result<Option<String>> {
         Ok(found.flatten().map(|found| found.to_string()))
     }
 }

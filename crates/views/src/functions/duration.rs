@@ -29,7 +29,9 @@ mod tests {
 
     #[test]
     fn durations_have_a_number_and_a_unit() {
-        for (text, micros) in [("10 minutes", 600_000_000), ("90s", 90_000_000), ("1 day", 86_400_000_000)] {
+        for (text, micros) in
+            [("10 minutes", 600_000_000), ("90s", 90_000_000), ("1 day", 86_400_000_000)]
+        {
             assert_eq!(parse(text), Ok(micros));
         }
         for wrong in ["", "0 s", "minutes", "1 month", "-1 s", "9223372036854775807 days"] {

@@ -37,7 +37,8 @@ fn text(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Strin
         ValueRef::Integer(integer) => Ok(Some(integer.to_string())),
         ValueRef::Text(bytes) => Ok(Some(String::from_utf8_lossy(bytes).into_owned())),
         ValueRef::Real(_) => {
-            let message = format!("{function} got a float, which is no exact value; keep it as text");
+            let message =
+                format!("{function} got a float, which is no exact value; keep it as text");
             Err(failure(message))
         }
         ValueRef::Blob(_) => Err(failure(format!("{function} got bytes; it takes a text"))),

@@ -41,7 +41,9 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
 /// Returns the starts of the windows of a width that a time lies in, one at each step, as a JSON list.
 fn hop(time: Timestamp, width: i64, step: i64) -> Result<String> {
     if width.div_euclid(step) > MAX_WINDOWS {
-        return Err(failure(format!("hop gives at most {MAX_WINDOWS} windows; make the step larger")));
+        return Err(failure(format!(
+            "hop gives at most {MAX_WINDOWS} windows; make the step larger"
+        )));
     }
     let mut starts = Vec::new();
     let mut at = start(time, step);
@@ -71,7 +73,9 @@ fn arguments(context: &Context<'_>, function: &str) -> Result<Option<(Timestamp,
 
 fn time(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Timestamp>> {
     let Some(text) = text(context, at, function)? else { return Ok(None) };
-    let wrong = |_| failure(format!("{function} got '{text}', which is no time such as 2024-01-31T10:00:00Z"));
+    let wrong = |_| {
+        failure(format!("{function} got '{text}', which is no time such as 2024-01-31T10:00:00Z"))
+    };
     text.parse().map(Some).map_err(wrong)
 }
 

@@ -1,10 +1,10 @@
 //! Definitions as facts: each view has a stream that says what it is.
 
-use leftfold_api::{NewEvent, Recorded};
+use leftfold_api::{NewEvent, Recorded, names};
 use serde::{Deserialize, Serialize};
 
 /// The category of the streams with the definitions of views.
-pub(crate) const CATEGORY: &str = "leftfold.view";
+pub(crate) const CATEGORY: &str = names::VIEWS;
 
 /// How many definitions of a view are remembered: the tables of an earlier one answer until those of the last have
 /// caught up.
@@ -27,7 +27,10 @@ pub enum ViewStart {
 #[serde(tag = "what", rename_all = "lowercase")]
 pub(crate) enum ViewFact {
     /// It is there, or has another definition.
-    Defined { text: String, start: ViewStart },
+    Defined {
+        text: String,
+        start: ViewStart,
+    },
     Paused,
     Resumed,
     /// Its tables are made anew.
@@ -80,7 +83,12 @@ pub(crate) struct ViewState {
 
 impl ViewState {
     /// Folds a fact in. A definition that makes the same rows keeps the tables: `is_same` compares two texts.
-    pub(crate) fn apply(&mut self, version: u64, fact: ViewFact, is_same: impl Fn(&str, &str) -> bool) {
+    pub(crate) fn apply(
+        &mut self,
+        version: u64,
+        fact: ViewFact,
+        is_same: impl Fn(&str, &str) -> bool,
+    ) {
         self.version = version;
         match fact {
             ViewFact::Defined { text, start } => match self.generations.last_mut() {

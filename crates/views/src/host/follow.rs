@@ -31,7 +31,11 @@ pub(crate) struct Tables<S> {
 
 impl<S> Clone for Tables<S> {
     fn clone(&self) -> Self {
-        Tables { path: self.path.clone(), definition: self.definition.clone(), runner: self.runner.clone() }
+        Tables {
+            path: self.path.clone(),
+            definition: self.definition.clone(),
+            runner: self.runner.clone(),
+        }
     }
 }
 
@@ -49,7 +53,13 @@ pub(crate) struct RunState<S> {
 
 impl<S> Default for RunState<S> {
     fn default() -> Self {
-        RunState { serving: None, building: None, failure: None, running: Arc::default(), stop: None }
+        RunState {
+            serving: None,
+            building: None,
+            failure: None,
+            running: Arc::default(),
+            stop: None,
+        }
     }
 }
 
@@ -72,7 +82,12 @@ pub(super) struct Follower<S> {
 }
 
 impl<S: EventStore + 'static> Follower<S> {
-    pub(super) fn new(store: &Arc<S>, dir: &Path, time: Arc<dyn Time>, entry: Arc<Entry<S>>) -> Self {
+    pub(super) fn new(
+        store: &Arc<S>,
+        dir: &Path,
+        time: Arc<dyn Time>,
+        entry: Arc<Entry<S>>,
+    ) -> Self {
         Follower { store: store.clone(), dir: dir.to_owned(), time, entry }
     }
 
@@ -111,7 +126,8 @@ impl<S: EventStore + 'static> Follower<S> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let target = self.open(last).await?;
         let before = if self.has_caught_up(last)? { None } else { self.open_before(last).await? };
-        let kept: Vec<_> = before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
+        let kept: Vec<_> =
+            before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
         remove_files(&self.dir, &self.entry.name, &kept);
         {
             let mut run = self.entry.run.lock();
@@ -201,17 +217,21 @@ impl<S: EventStore + 'static> Tables<S> {
 
 fn parse(text: &str) -> Result<Definition, ViewError> {
     // It was checked before it became a fact; a fact of another release may be unknown to this one.
-    Definition::parse(text).map_err(|error| ViewError::event(format!("this release can't read the view: {error}")))
+    Definition::parse(text)
+        .map_err(|error| ViewError::event(format!("this release can't read the view: {error}")))
 }
 
 /// Removes the files of a view but for some.
 pub(super) fn remove_files(dir: &Path, view: &str, kept: &[PathBuf]) {
     let Ok(files) = dir.read_dir() else { return };
     for path in files.filter_map(|file| Some(file.ok()?.path())) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let is_of_view = name.split_once('.').is_some_and(|(of, rest)| {
             let number = rest.split('.').next().unwrap_or_default();
-            of == view && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains(".sqlite")
+            of == view
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && rest.contains(".sqlite")
         });
         let is_kept = kept.iter().any(|kept| {
             kept.file_name().is_some_and(|kept| name.starts_with(&*kept.to_string_lossy()))

@@ -167,7 +167,8 @@ impl<S: EventStore + 'static> Views<S> {
             };
             match delivery {
                 Delivery::Event(event, at) => {
-                    let name = event.stream().get(CATEGORY.len() + 1..).unwrap_or_default().to_owned();
+                    let name =
+                        event.stream().get(CATEGORY.len() + 1..).unwrap_or_default().to_owned();
                     if let Some(fact) = ViewFact::of(&event) {
                         let state = states.entry(name.clone()).or_default();
                         state.apply(event.version(), fact, has_same_rows);
@@ -207,7 +208,8 @@ impl<S: EventStore + 'static> Views<S> {
         let run = before.map(|before| before.run.clone()).unwrap_or_default();
         let stop = follow::RunState::begin(&run);
         let follower = state.exists().then(|| {
-            let entry = Arc::new(Entry { name: name.to_owned(), state: state.clone(), run: run.clone() });
+            let entry =
+                Arc::new(Entry { name: name.to_owned(), state: state.clone(), run: run.clone() });
             views.insert(name.to_owned(), entry.clone());
             Follower::new(&self.inner.store, &self.inner.dir, self.inner.time.clone(), entry)
         });

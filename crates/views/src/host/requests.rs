@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leftfold_api::{Append, Appended, AppendError, Cursor, EventStore, Expected, Read};
+use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, Expected, Read};
 use leftfold_fold::time::later;
 use serde::Serialize;
 use std::sync::Arc;
@@ -36,11 +36,16 @@ impl<S: EventStore + 'static> Views<S> {
     ///
     /// # Errors
     /// The definition is wrong, or the name is taken.
-    pub async fn add(&self, definition: &Definition, start: ViewStart) -> Result<Appended, ViewsError> {
+    pub async fn add(
+        &self,
+        definition: &Definition,
+        start: ViewStart,
+    ) -> Result<Appended, ViewsError> {
         definition.check()?;
         let name = definition.name();
         if self.entry(name).is_ok() {
-            let message = format!("there is a view {name} already; replace it, or choose another name");
+            let message =
+                format!("there is a view {name} already; replace it, or choose another name");
             return Err(ViewsError::Name { code: "view_exists", message });
         }
         if self.inner.views.read().len() >= MAX_VIEWS {
@@ -59,7 +64,8 @@ impl<S: EventStore + 'static> Views<S> {
         definition.check()?;
         let start = self.entry(definition.name())?.state.last().map(|last| last.start.clone());
         let text = definition.text().to_owned();
-        self.write(definition.name(), ViewFact::Defined { text, start: start.unwrap_or_default() }).await
+        self.write(definition.name(), ViewFact::Defined { text, start: start.unwrap_or_default() })
+            .await
     }
 
     /// Lets a view stand still.
@@ -107,7 +113,9 @@ impl<S: EventStore + 'static> Views<S> {
         let append = Append::new().event(&stream, fact.event()).expect(&stream, expected);
         let appended = match self.inner.store.append(append).await {
             Err(AppendError::Conflict(_)) => {
-                let message = format!("the view {name} was changed by another request; look at it and try again");
+                let message = format!(
+                    "the view {name} was changed by another request; look at it and try again"
+                );
                 return Err(ViewsError::Name { code: "view_changed", message });
             }
             answer => answer?,
@@ -140,7 +148,8 @@ impl<S: EventStore + 'static> Views<S> {
         };
         let (mut events, mut more, mut at) = (0, change != "keep", Cursor::START);
         while more && events < COUNTED {
-            let page = self.inner.store.read(Read::forward(definition.query().clone()).after(at)).await?;
+            let page =
+                self.inner.store.read(Read::forward(definition.query().clone()).after(at)).await?;
             (events, more, at) = (events + page.events.len() as u64, page.more, page.cursor);
         }
         Ok(Plan { view: definition.name().to_owned(), change: change.to_owned(), events, more })
@@ -170,7 +179,10 @@ impl<S: EventStore + 'static> Views<S> {
     /// It names no view, or too many.
     pub fn views_of(&self, sql: &str) -> Result<Vec<(String, leftfold_api::Query)>, ViewsError> {
         let tables = self.tables_of(sql)?;
-        Ok(tables.into_iter().map(|(name, tables)| (name, tables.definition.query().clone())).collect())
+        Ok(tables
+            .into_iter()
+            .map(|(name, tables)| (name, tables.definition.query().clone()))
+            .collect())
     }
 
     /// Asks the views that a question names, by the name of the view or of one of its tables. If `at_least` is given, waits
@@ -205,7 +217,9 @@ impl<S: EventStore + 'static> Views<S> {
         for entry in entries {
             let serving = entry.run.lock().serving.clone();
             let Some(tables) = serving else { continue };
-            if is_named(&entry.name) || tables.definition.table_names().iter().any(|name| is_named(name)) {
+            if is_named(&entry.name)
+                || tables.definition.table_names().iter().any(|name| is_named(name))
+            {
                 found.push((entry.name.clone(), tables));
             }
         }

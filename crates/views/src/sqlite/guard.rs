@@ -160,7 +160,9 @@ fn of_function(purpose: Purpose, name: &str) -> Option<String> {
     }
     let is_of_chance = purpose != Purpose::Asking && is_in(&OF_CHANCE);
     is_of_chance.then(|| {
-        format!("the function {name} gives another result each time; a view is a function of its events")
+        format!(
+            "the function {name} gives another result each time; a view is a function of its events"
+        )
     })
 }
 
@@ -174,7 +176,9 @@ fn name_of(action: &AuthAction<'_>) -> &'static str {
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => "a transaction",
         AuthAction::CreateVtable { .. } | AuthAction::DropVtable { .. } => "a virtual table",
         AuthAction::CreateTrigger { .. } | AuthAction::CreateTempTrigger { .. } => "a trigger",
-        AuthAction::CreateTempTable { .. } | AuthAction::CreateTempView { .. } => "a temporary table",
+        AuthAction::CreateTempTable { .. } | AuthAction::CreateTempView { .. } => {
+            "a temporary table"
+        }
         AuthAction::Analyze { .. } => "ANALYZE",
         _ => "changing tables",
     }

@@ -20,13 +20,16 @@ pub(crate) fn check_version() -> Result<(), String> {
     let version = rusqlite::version_number();
     match version >= OLDEST {
         true => Ok(()),
-        false => Err(format!("SQLite {} is too old: 3.51.3 or later is needed", rusqlite::version())),
+        false => {
+            Err(format!("SQLite {} is too old: 3.51.3 or later is needed", rusqlite::version()))
+        }
     }
 }
 
 /// Returns a connection to tables in memory, made as the definition says, for checks and tests.
 pub(crate) fn in_memory(definition: &crate::Definition) -> Result<Connection, DefinitionError> {
-    let mut connection = Connection::open_in_memory().map_err(|error| DefinitionError::new(1, error.to_string()))?;
+    let mut connection =
+        Connection::open_in_memory().map_err(|error| DefinitionError::new(1, error.to_string()))?;
     tables::make(&mut connection, definition)?;
     Ok(connection)
 }

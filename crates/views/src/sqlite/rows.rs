@@ -28,7 +28,9 @@ pub struct Rows {
 #[non_exhaustive]
 pub enum ApplyError {
     /// The statements fail on an event.
-    #[error("{reason} (event {event_type} at position {position} in stream {stream}, line {line} of the view)")]
+    #[error(
+        "{reason} (event {event_type} at position {position} in stream {stream}, line {line} of the view)"
+    )]
     Event {
         /// How many events of the batch come before it.
         before: usize,
@@ -47,7 +49,9 @@ pub enum ApplyError {
     #[error("another process writes the tables; stop one of the two")]
     Overtaken,
     /// The tables were made by another definition.
-    #[error("the tables were made by another definition of the view; replace the view, which builds them anew")]
+    #[error(
+        "the tables were made by another definition of the view; replace the view, which builds them anew"
+    )]
     OtherDefinition,
     /// The file can't be read or written.
     #[error("the tables can't be read or written: {0}")]
@@ -219,14 +223,18 @@ impl Failed {
 }
 
 /// Runs the statements for an event.
-fn apply_event(connection: &Connection, definition: &Definition, event: &Recorded) -> Result<(), Failed> {
+fn apply_event(
+    connection: &Connection,
+    definition: &Definition,
+    event: &Recorded,
+) -> Result<(), Failed> {
     let handlers = definition.handlers.iter().filter(|handler| handler.handles(event.event_type()));
     let mut content = None;
     for handler in handlers {
         let (data, metadata) = content.get_or_insert_with(|| (event.data(), event.metadata()));
         let values = handler.inputs.values(event, data, metadata);
-        let values = values
-            .map_err(|reason| Failed { line: handler.line, reason, is_of_file: false })?;
+        let values =
+            values.map_err(|reason| Failed { line: handler.line, reason, is_of_file: false })?;
         run(connection, handler, &values)?;
     }
     Ok(())
@@ -250,7 +258,11 @@ fn run(connection: &Connection, handler: &Handler, values: &[Value<'_>]) -> Resu
 }
 
 /// Runs the statements for an event; if they fail, notes that in `_errors` instead.
-fn apply_or_note(connection: &Connection, definition: &Definition, event: &Recorded) -> Result<(), Failed> {
+fn apply_or_note(
+    connection: &Connection,
+    definition: &Definition,
+    event: &Recorded,
+) -> Result<(), Failed> {
     let failed = |error: rusqlite::Error| Failed { is_of_file: true, ..Failed::new(&error, 0) };
     connection.execute_batch("savepoint event").map_err(failed)?;
     match apply_event(connection, definition, event) {
@@ -263,8 +275,14 @@ fn apply_or_note(connection: &Connection, definition: &Definition, event: &Recor
                 .map_err(failed)?;
             let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
             let reason = format!("line {line}: {reason}");
-            note.execute((integer(event.position()), event.stream(), integer(event.version()), event.event_type(), reason))
-                .map_err(failed)?;
+            note.execute((
+                integer(event.position()),
+                event.stream(),
+                integer(event.version()),
+                event.event_type(),
+                reason,
+            ))
+            .map_err(failed)?;
         }
     }
     connection.execute_batch("release event").map_err(failed)
@@ -276,6 +294,7 @@ fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> 
 }
 
 fn set(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("insert or replace into _view values (?1, ?2)")?;
+    let mut statement =
+        connection.prepare_cached("insert or replace into _view values (?1, ?2)")?;
     statement.execute((name, value)).map(drop)
 }

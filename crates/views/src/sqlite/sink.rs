@@ -17,11 +17,6 @@ impl SqliteSink {
     pub(crate) fn new(rows: Rows) -> Self {
         SqliteSink { rows: Arc::new(Mutex::new(rows)), thread: WriterThread::new() }
     }
-
-    /// Returns the tables.
-    pub(crate) fn rows(&self) -> Arc<Mutex<Rows>> {
-        self.rows.clone()
-    }
 }
 
 impl From<ApplyError> for ViewError {
@@ -41,7 +36,8 @@ impl Sink for SqliteSink {
 
     async fn commit(&mut self, batch: &Batch) -> Result<bool, ViewError> {
         let (rows, batch) = (self.rows.clone(), batch.clone());
-        let commit = move || match rows.lock().apply(&batch.events, batch.from.as_ref(), &batch.to) {
+        let commit = move || match rows.lock().apply(&batch.events, batch.from.as_ref(), &batch.to)
+        {
             Ok(()) => Ok(true),
             Err(ApplyError::Overtaken) => Ok(false),
             Err(other) => Err(other.into()),

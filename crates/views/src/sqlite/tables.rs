@@ -17,7 +17,10 @@ const OWN: &str = "
 ";
 
 /// Makes the tables. The connection gets the functions of views.
-pub(super) fn make(connection: &mut Connection, definition: &Definition) -> Result<(), DefinitionError> {
+pub(super) fn make(
+    connection: &mut Connection,
+    definition: &Definition,
+) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
     equip(connection).map_err(internal)?;
     connection.execute_batch(OWN).map_err(internal)?;
@@ -43,7 +46,8 @@ fn run_create(
     refusals: &Refusals,
 ) -> Result<(), DefinitionError> {
     if table.verb() != "create" {
-        let message = "the head of the file makes tables: create table, create index or create view";
+        let message =
+            "the head of the file makes tables: create table, create index or create view";
         return Err(DefinitionError::forbidden(table.line, message));
     }
     connection.execute(&table.text, []).map_err(|error| of_sql(&error, table.line, refusals))?;
@@ -51,14 +55,18 @@ fn run_create(
 }
 
 /// Prepares the statements of all handlers against the tables.
-fn prepare_all(connection: &mut Connection, definition: &Definition) -> Result<(), DefinitionError> {
+fn prepare_all(
+    connection: &mut Connection,
+    definition: &Definition,
+) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
     let refusals = guard::restrict(connection, Purpose::Rows).map_err(internal)?;
     for statement in definition.handlers.iter().flat_map(|handler| &handler.statements) {
         let prepared = connection.prepare(statement.sql());
         let prepared = prepared.map_err(|error| of_sql(&error, statement.line, &refusals))?;
         if prepared.readonly() || prepared.column_count() > 0 {
-            let message = "a statement behind @on changes rows (insert, update, delete) and returns none";
+            let message =
+                "a statement behind @on changes rows (insert, update, delete) and returns none";
             return Err(DefinitionError::forbidden(statement.line, message));
         }
     }

@@ -37,7 +37,12 @@ fn a_view_tests_itself() {
     assert!(reports[0].passed(), "{:?}", reports[0]);
     assert_eq!(
         reports[1].differences,
-        ["line 23: select id, customer from orders order by id", "  1 | null", "- 3 | null", "+ 2 | null"]
+        [
+            "line 23: select id, customer from orders order by id",
+            "  1 | null",
+            "- 3 | null",
+            "+ 2 | null"
+        ]
     );
 }
 
@@ -64,7 +69,13 @@ fn mistakes_are_named_with_their_line() {
     for (from, to, line, code, words) in [
         ("-- @view orders", "-- @view Orders", 2, "view_invalid", "can't be the name"),
         ("-- @view orders", "", 1, "view_invalid", "no -- @view NAME"),
-        ("-- @query category:order", "-- @query nonsense:x", 3, "view_invalid", "the query is wrong"),
+        (
+            "-- @query category:order",
+            "-- @query nonsense:x",
+            3,
+            "view_invalid",
+            "the query is wrong",
+        ),
         ("-- @query category:order", "", 1, "view_invalid", "no -- @query"),
         ("-- @query category:order", "-- @querry x", 3, "view_invalid", "@querry is unknown"),
         ("update orders", "updat orders", 11, "view_sql_forbidden", "not updat"),
@@ -72,8 +83,20 @@ fn mistakes_are_named_with_their_line() {
         (":data.total", ":datum.total", 8, "view_sql_invalid", ":datum.total is no parameter"),
         (":data.total", "?", 8, "view_sql_invalid", "the form :data.PATH"),
         ("text primary key", "text primary", 4, "view_sql_invalid", "syntax error"),
-        ("(customer, placed_at desc)", "(:data.x)", 5, "view_sql_invalid", "only statements behind @on"),
-        ("update orders set state = 'paid' where id = :stream_id;", "", 10, "view_invalid", "no statement stands behind @on"),
+        (
+            "(customer, placed_at desc)",
+            "(:data.x)",
+            5,
+            "view_sql_invalid",
+            "only statements behind @on",
+        ),
+        (
+            "update orders set state = 'paid' where id = :stream_id;",
+            "",
+            10,
+            "view_invalid",
+            "no statement stands behind @on",
+        ),
         ("@on OrderPaid", "@on OrderPlaced", 10, "view_invalid", "has statements already"),
         ("'paid'", "'paid", 11, "view_sql_invalid", "a text is not closed"),
         ("{\"customer\":\"42\"", "{customer", 14, "view_invalid", "the payload is no JSON"),

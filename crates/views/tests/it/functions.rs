@@ -3,7 +3,11 @@
 use crate::support::{event, rows_after};
 
 fn value(expression: &str) -> String {
-    let rows = rows_after("insert into t (a) values (1);", &[event(1, "{}")], &format!("select {expression}"));
+    let rows = rows_after(
+        "insert into t (a) values (1);",
+        &[event(1, "{}")],
+        &format!("select {expression}"),
+    );
     rows[0].clone()
 }
 
@@ -37,7 +41,10 @@ fn decimals_are_exact() {
         ("(select dec_sum(column1) from (values (null)))", "null"),
         ("(select dec_max(column1) from (values ('9'), ('10')))", "10"),
         ("(select dec_min(column1) from (values ('9'), ('10')))", "9"),
-        ("(select group_concat(column1) from (select column1 from (values ('10'), ('9'), ('9.5')) order by column1 collate decimal))", "9,9.5,10"),
+        (
+            "(select group_concat(column1) from (select column1 from (values ('10'), ('9'), ('9.5')) order by column1 collate decimal))",
+            "9,9.5,10",
+        ),
     ] {
         assert_eq!(value(expression), expected, "{expression}");
     }
@@ -91,10 +98,13 @@ fn time_functions_have_no_clock() {
         rows.apply(&[event(1, data)], None, &crate::support::cursor(1)).map_err(|e| e.to_string())
     };
     let day = r#"{"day":"2024-01-31","now":"now"}"#;
-    for fine in ["date(:data.day, '+1 day')", "strftime('%Y', :data.day)", "unixepoch(:event_time)"] {
+    for fine in ["date(:data.day, '+1 day')", "strftime('%Y', :data.day)", "unixepoch(:event_time)"]
+    {
         apply(fine, day).unwrap();
     }
-    for wrong in ["date()", "date('now')", "date(:data.now)", "strftime('%Y')", "datetime('Now', 'utc')"] {
+    for wrong in
+        ["date()", "date('now')", "date(:data.now)", "strftime('%Y')", "datetime('Now', 'utc')"]
+    {
         let error = apply(wrong, day).unwrap_err();
         assert!(error.contains("time of day"), "{wrong}: {error}");
     }

@@ -58,10 +58,14 @@ fn heads_make_tables_alone() {
         "select 1",
         "drop table t",
     ] {
-        let text = view("insert into t (a) values (1);").replace("create table u", &format!("{statement};\ncreate table u"));
+        let text = view("insert into t (a) values (1);")
+            .replace("create table u", &format!("{statement};\ncreate table u"));
         let error = Definition::parse(&text).and_then(|view| view.check().map(drop));
         let Err(error) = error else { panic!("{statement} is allowed") };
-        assert!(error.code == "view_sql_forbidden" || error.code == "view_sql_invalid", "{statement}: {error}");
+        assert!(
+            error.code == "view_sql_forbidden" || error.code == "view_sql_invalid",
+            "{statement}: {error}"
+        );
     }
 }
 
@@ -79,7 +83,8 @@ fn a_statement_without_an_end_is_ended() {
 fn questions_only_read_and_within_limits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v'1 %.sqlite");
-    let mut rows = Rows::open(&path, &definition(&view("insert into t (a) values (:data.a);"))).unwrap();
+    let mut rows =
+        Rows::open(&path, &definition(&view("insert into t (a) values (:data.a);"))).unwrap();
     rows.apply(&[event(1, r#"{"a":"x"}"#)], None, &cursor(1)).unwrap();
     let limits = AskLimits { rows: 100, bytes: 1 << 20, time: Duration::from_millis(300) };
     let code = |sql: &str| {
@@ -112,7 +117,8 @@ fn questions_only_read_and_within_limits() {
 /// Deep JSON in an event is refused as an event, not by a panic or an endless stack.
 #[test]
 fn deep_payloads_are_no_danger() {
-    let mut rows = Rows::in_memory(&definition(&view("insert into t (a) values (:data.a.b);"))).unwrap();
+    let mut rows =
+        Rows::in_memory(&definition(&view("insert into t (a) values (:data.a.b);"))).unwrap();
     let deep = format!("{}{}", r#"{"a":"#.repeat(100_000), "1".to_owned() + &"}".repeat(100_000));
     _ = rows.apply(&[event(1, &deep)], None, &cursor(1));
 }

@@ -3,6 +3,7 @@
 
 mod definitions;
 mod functions;
+mod host;
 mod hostile;
 mod rows;
 mod support;

@@ -43,7 +43,9 @@ fn rows_and_cursor_are_one() {
     // The second event has an id that is there.
     let batch = [event(2, r#"{"id":"2","n":2}"#), event(3, r#"{"id":"1","n":3}"#)];
     let error = rows.apply(&batch, Some(&cursor(1)), &cursor(3)).unwrap_err();
-    let ApplyError::Event { before: 1, position: 3, line: 6, reason, .. } = &error else { panic!("{error:?}") };
+    let ApplyError::Event { before: 1, position: 3, line: 6, reason, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert!(reason.contains("UNIQUE constraint failed"), "{reason}");
     assert_eq!(ask(&path, "select id from u"), ["1"]);
     assert_eq!(rows.saved().unwrap(), Some(cursor(1)));
@@ -77,6 +79,12 @@ fn what_fails_is_noted_where_the_view_skips_it() {
     assert_eq!(ask(&path, "select a from t"), ["1", "2"]);
     let errors = ask(&path, "select position, stream, version, type, reason from _errors");
     assert_eq!(errors.len(), 2, "{errors:?}");
-    assert!(errors[0].starts_with("2 | a-1 | 1 | E | line 8: UNIQUE constraint failed"), "{errors:?}");
-    assert!(errors[1].starts_with("3 | a-1 | 2 | E | line 6: its payload is no JSON"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("2 | a-1 | 1 | E | line 8: UNIQUE constraint failed"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].starts_with("3 | a-1 | 2 | E | line 6: its payload is no JSON"),
+        "{errors:?}"
+    );
 }

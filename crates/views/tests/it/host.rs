@@ -1,0 +1,231 @@
+//! Views of a store: added, followed, asked, replaced and removed while it runs.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use leftfold::{Append, Coded, Cursor, Embedded, EventStore, NewEvent, Options};
+use leftfold_views::{AskLimits, Definition, ViewPhase, ViewStart, ViewStatus, Views, ViewsError};
+
+use crate::support::lines;
+
+const ORDERS: &str = "
+-- @view orders
+-- @query category:order
+create table orders (id text primary key, state text);
+-- @on OrderPlaced
+insert into orders values (:stream_id, 'placed');
+-- @on OrderPaid
+update orders set state = 'paid' where id = :stream_id;
+";
+
+struct World {
+    dir: tempfile::TempDir,
+    store: Arc<Embedded>,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(dir.path().join("store"), Options::default()).unwrap();
+        World { dir, store: Arc::new(store) }
+    }
+
+    fn views(&self) -> Views<Embedded> {
+        Views::open(self.store.clone(), self.dir.path().join("views")).unwrap()
+    }
+
+    /// Runs views while something is done with them.
+    fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
+        let views = self.views();
+        pollster::block_on(async {
+            let doing = Box::pin(doing(&views));
+            match select(Box::pin(views.run()), doing).await {
+                Either::Left((ended, _)) => panic!("the views have ended: {ended:?}"),
+                Either::Right((done, _)) => done,
+            }
+        })
+    }
+
+    async fn append(&self, stream: &str, event_type: &str, data: &str) -> Cursor {
+        let event = NewEvent::json(event_type, data.to_owned());
+        self.store.append(Append::new().event(stream, event)).await.unwrap().cursor
+    }
+}
+
+fn parse(text: &str) -> Definition {
+    Definition::parse(text).unwrap()
+}
+
+async fn ask(views: &Views<Embedded>, sql: &str, at_least: &Cursor) -> Vec<String> {
+    let at_least = Some((at_least.clone(), Duration::from_secs(20)));
+    lines(&views.ask(sql, at_least, AskLimits::default()).await.unwrap())
+}
+
+fn code<T: std::fmt::Debug>(answer: Result<T, ViewsError>) -> &'static str {
+    answer.unwrap_err().code()
+}
+
+/// Waits until a view's status is as wanted: each status is asked for anew.
+async fn until(
+    views: &Views<Embedded>,
+    name: &str,
+    wanted: impl Fn(&ViewStatus) -> bool,
+) -> ViewStatus {
+    loop {
+        let status = views.status(name).await.unwrap();
+        if wanted(&status) {
+            return status;
+        }
+        yield_once().await;
+    }
+}
+
+fn yield_once() -> impl Future<Output = ()> {
+    let mut polled = false;
+    std::future::poll_fn(move |context| {
+        context.waker().wake_by_ref();
+        match std::mem::replace(&mut polled, true) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+}
+
+#[test]
+fn a_view_is_plugged_in_followed_asked_and_removed() {
+    let world = World::new();
+    world.run(async |views| {
+        world.append("order-1", "OrderPlaced", "{}").await;
+        let added = views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        assert_eq!(ask(views, "select * from orders", &added.cursor).await, ["1 | placed"]);
+        let paid = world.append("order-1", "OrderPaid", "{}").await;
+        assert_eq!(ask(views, "select * from orders.orders", &paid).await, ["1 | paid"]);
+        let status = until(views, "orders", |it| it.phase == ViewPhase::Following).await;
+        assert_eq!((status.lag_micros, &*status.query), (Some(0), "category:order"));
+        assert_eq!(code(views.add(&parse(ORDERS), ViewStart::Beginning).await), "view_exists");
+        views.remove("orders").await.unwrap();
+        assert_eq!(
+            code(views.ask("select * from orders", None, AskLimits::default()).await),
+            "view_unknown"
+        );
+        assert_eq!(code(views.remove("orders").await), "view_unknown");
+        assert!(views.list().await.is_empty());
+    });
+}
+
+/// Definitions are facts: they survive the process, and the tables go on where they were.
+#[test]
+fn views_survive_a_restart() {
+    let world = World::new();
+    let last = world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let last = world.append("order-1", "OrderPlaced", "{}").await;
+        ask(views, "select * from orders", &last).await;
+        last
+    });
+    let files = |dir: &Path| -> Vec<_> {
+        let files = dir.join("views").read_dir().unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert!(files(world.dir.path()).contains(&"orders.0.sqlite".to_owned()));
+    world.run(async |views| {
+        while views.list().await.is_empty() {
+            yield_once().await;
+        }
+        until(views, "orders", |it| it.phase == ViewPhase::Following).await;
+        assert_eq!(ask(views, "select id from orders", &last).await, ["1"]);
+    });
+}
+
+/// The old tables answer until the new ones have caught up.
+#[test]
+fn a_replaced_view_is_built_beside_the_old_one() {
+    let world = World::new();
+    world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let last = world.append("order-1", "OrderPlaced", "{}").await;
+        ask(views, "select 1 from orders", &last).await;
+        let same = ORDERS.replace("-- @on OrderPaid", "-- a remark\n-- @on OrderPaid");
+        assert_eq!(views.plan(&parse(&same)).await.unwrap().change, "keep");
+        views.replace(&parse(&same)).await.unwrap();
+        let other = ORDERS.replace("'placed'", "'new'");
+        let plan = views.plan(&parse(&other)).await.unwrap();
+        assert_eq!((&*plan.change, plan.events, plan.more), ("rebuild", 1, false));
+        let replaced = views.replace(&parse(&other)).await.unwrap();
+        let answer = loop {
+            let answer = ask(views, "select state from orders", &replaced.cursor).await;
+            assert!(answer == ["placed"] || answer == ["new"], "{answer:?}");
+            if answer == ["new"] {
+                break answer;
+            }
+        };
+        assert_eq!(answer, ["new"]);
+        // A view that does not come to the end answers as before.
+        let failing = ORDERS.replace("'placed'", "dec_add('x', '1')");
+        views.replace(&parse(&failing)).await.unwrap();
+        let status = until(views, "orders", |it| it.phase == ViewPhase::Failed).await;
+        assert_eq!(status.code.as_deref(), Some("view_event_unusable"));
+        assert!(status.failure.unwrap().contains("no decimal"));
+        let answer =
+            views.ask("select state from orders", None, AskLimits::default()).await.unwrap();
+        assert_eq!(lines(&answer), ["new"]);
+        assert_eq!(
+            code(views.replace(&parse(&ORDERS.replace("view orders", "view none"))).await),
+            "view_unknown"
+        );
+    });
+}
+
+#[test]
+fn a_paused_view_stands_still_and_a_reset_one_begins_anew() {
+    let world = World::new();
+    world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let first = world.append("order-1", "OrderPlaced", "{}").await;
+        assert_eq!(ask(views, "select id from orders", &first).await, ["1"]);
+        views.pause("orders").await.unwrap();
+        until(views, "orders", |it| it.phase == ViewPhase::Paused).await;
+        let second = world.append("order-2", "OrderPlaced", "{}").await;
+        let answer = views.ask("select id from orders", None, AskLimits::default()).await.unwrap();
+        assert_eq!(lines(&answer), ["1"]);
+        let late = views.ask(
+            "select 1 from orders",
+            Some((second.clone(), Duration::from_millis(50))),
+            AskLimits::default(),
+        );
+        assert_eq!(code(late.await), "view_late");
+        views.resume("orders").await.unwrap();
+        assert_eq!(ask(views, "select id from orders order by id", &second).await, ["1", "2"]);
+        views.reset("orders").await.unwrap();
+        until(views, "orders", |it| it.phase == ViewPhase::Following).await;
+        assert_eq!(ask(views, "select id from orders order by id", &second).await, ["1", "2"]);
+    });
+}
+
+#[test]
+fn a_view_begins_where_it_is_told_and_views_are_joined() {
+    let world = World::new();
+    world.run(async |views| {
+        world.append("order-1", "OrderPlaced", "{}").await;
+        let now = ViewStart::now(&*world.store).await.unwrap();
+        views.add(&parse(&ORDERS.replace("view orders", "view late_orders").replace("table orders", "table late").replace("into orders", "into late").replace("update orders", "update late")), now).await.unwrap();
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let last = world.append("order-2", "OrderPlaced", "{}").await;
+        let sql = "select orders.id, late.id from orders left join late on late.id = orders.id order by 1";
+        assert_eq!(ask(views, sql, &last).await, ["1 | null", "2 | 2"]);
+    });
+}
+
+/// A definition that is wrong is refused before it becomes a fact.
+#[test]
+fn a_wrong_definition_changes_nothing() {
+    let world = World::new();
+    world.run(async |views| {
+        let wrong = parse(&ORDERS.replace("set state", "set stat"));
+        assert_eq!(code(views.add(&wrong, ViewStart::Beginning).await), "view_sql_invalid");
+        assert!(views.list().await.is_empty());
+    });
+}
