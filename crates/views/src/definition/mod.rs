@@ -59,7 +59,7 @@ pub enum OnError {
     /// Stops before it.
     #[default]
     Stop,
-    /// Notes it in the table `_errors` and goes on.
+    /// Notes it in the table `_errors` and goes on. New tables that are built beside old ones stop all the same.
     Skip,
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct Tables<S> {
     pub(crate) path: PathBuf,
     pub(crate) definition: Definition,
     pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
+    rows: Arc<Mutex<Rows>>,
 }
 
 impl<S> Clone for Tables<S> {
@@ -35,6 +36,7 @@ impl<S> Clone for Tables<S> {
             path: self.path.clone(),
             definition: self.definition.clone(),
             runner: self.runner.clone(),
+            rows: self.rows.clone(),
         }
     }
 }
@@ -71,6 +73,11 @@ impl<S> RunState<S> {
         state.lock().stop = Some(stop);
         async move { _ = stopped.await }.boxed()
     }
+
+    /// Returns the lock that a run holds.
+    pub(super) fn running(&self) -> Arc<futures_util::lock::Mutex<()>> {
+        self.running.clone()
+    }
 }
 
 /// Runs one view as one state of its facts says.
@@ -93,7 +100,7 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
-        let running = self.entry.run.lock().running.clone();
+        let running = self.entry.run.lock().running();
         let _running = running.lock().await;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -126,6 +133,10 @@ impl<S: EventStore + 'static> Follower<S> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let target = self.open(last).await?;
         let before = if self.has_caught_up(last)? { None } else { self.open_before(last).await? };
+        if before.is_some() {
+            // What answers goes on; an event that fails here is a fault of the new definition.
+            target.rows.lock().stop_on_error();
+        }
         let kept: Vec<_> =
             before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
         remove_files(&self.dir, &self.entry.name, &kept);
@@ -161,7 +172,7 @@ impl<S: EventStore + 'static> Follower<S> {
                 }
             }
         }
-        target.note_caught_up().await?;
+        target.rows.lock().note_caught_up()?;
         let mut run = self.entry.run.lock();
         (run.serving, run.building) = (Some(target.clone()), None);
         drop(run);
@@ -200,18 +211,14 @@ impl<S: EventStore + 'static> Follower<S> {
             rows.begin_at(&state_at(definition.name(), &cursor)?)?;
         }
         let (name, query) = (definition.name().to_owned(), definition.query().clone());
-        let runner = SinkRunner::new(name, query, self.store.clone(), SqliteSink::new(rows));
-        Ok(Tables { path, definition, runner: Arc::new(runner.logic(LOGIC)) })
+        let sink = SqliteSink::new(rows);
+        let rows = sink.rows();
+        let runner = SinkRunner::new(name, query, self.store.clone(), sink);
+        Ok(Tables { path, definition, runner: Arc::new(runner.logic(LOGIC)), rows })
     }
 
     fn path_of(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}.{}.sqlite", self.entry.name, generation.number))
-    }
-}
-
-impl<S: EventStore + 'static> Tables<S> {
-    async fn note_caught_up(&self) -> Result<(), ViewError> {
-        Ok(Rows::open(&self.path, &self.definition)?.note_caught_up()?)
     }
 }
 

@@ -221,7 +221,11 @@ impl<S: EventStore + 'static> Views<S> {
                 Some(follower) => {
                     select(pin!(follower.run()), pin!(stop)).await;
                 }
-                None => follow::remove_files(&dir, &name, &[]),
+                None => {
+                    let running = run.lock().running();
+                    let _running = running.lock().await;
+                    follow::remove_files(&dir, &name, &[]);
+                }
             }
         })
     }

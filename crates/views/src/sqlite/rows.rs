@@ -20,6 +20,7 @@ const STEPS_OF_EVENT: u64 = 100_000_000;
 pub struct Rows {
     connection: Connection,
     definition: Definition,
+    on_error: OnError,
     steps: StepLimit,
 }
 
@@ -100,7 +101,8 @@ impl Rows {
         connection.execute_batch("commit")?;
         tables::equip(&connection)?;
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
-        Ok(Rows { connection, definition: definition.clone(), steps })
+        let (definition, on_error) = (definition.clone(), definition.on_error);
+        Ok(Rows { connection, definition, on_error, steps })
     }
 
     /// Returns up to where the tables have been brought, or `None` if nothing was applied yet.
@@ -130,9 +132,17 @@ impl Rows {
         Ok(get(&self.connection, "caught_up")?.is_some())
     }
 
-    /// Notes that the tables have caught up with the store: they may be asked.
-    pub(crate) fn note_caught_up(&self) -> Result<(), ApplyError> {
-        Ok(set(&self.connection, "caught_up", "1")?)
+    /// Lets an event that fails stop the tables, whatever the definition says.
+    pub(crate) fn stop_on_error(&mut self) {
+        self.on_error = OnError::Stop;
+    }
+
+    /// Notes that the tables have caught up with the store: they may be asked, and go on after an event that fails
+    /// if the definition says so.
+    pub(crate) fn note_caught_up(&mut self) -> Result<(), ApplyError> {
+        set(&self.connection, "caught_up", "1")?;
+        self.on_error = self.definition.on_error;
+        Ok(())
     }
 
     fn set_state(&self, state: &Saved) -> Result<(), ApplyError> {
@@ -157,7 +167,7 @@ impl Rows {
         }
         for (before, event) in events.iter().enumerate() {
             self.steps.renew();
-            let failed = match self.definition.on_error {
+            let failed = match self.on_error {
                 OnError::Stop => apply_event(&transaction, &self.definition, event),
                 OnError::Skip => apply_or_note(&transaction, &self.definition, event),
             };

@@ -17,6 +17,11 @@ impl SqliteSink {
     pub(crate) fn new(rows: Rows) -> Self {
         SqliteSink { rows: Arc::new(Mutex::new(rows)), thread: WriterThread::new() }
     }
+
+    /// Returns the tables.
+    pub(crate) fn rows(&self) -> Arc<Mutex<Rows>> {
+        self.rows.clone()
+    }
 }
 
 impl From<ApplyError> for ViewError {

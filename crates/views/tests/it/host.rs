@@ -229,3 +229,22 @@ fn a_wrong_definition_changes_nothing() {
         assert!(views.list().await.is_empty());
     });
 }
+
+/// An event that the old definition skipped stops a new one while it is built, and the old one goes on.
+#[test]
+fn a_rebuild_stops_where_the_view_would_skip() {
+    let world = World::new();
+    world.run(async |views| {
+        let skipping = ORDERS.replace("-- @query", "-- @on_error skip\n-- @query");
+        views.add(&parse(&skipping), ViewStart::Beginning).await.unwrap();
+        world.append("order-1", "OrderPlaced", "{}").await;
+        let last = world.append("order-1", "OrderPlaced", "{}").await;
+        assert_eq!(ask(views, "select count(*) from orders._errors", &last).await, ["1"]);
+        views.replace(&parse(&skipping.replace("'placed'", "'new'"))).await.unwrap();
+        let status = until(views, "orders", |it| it.phase == ViewPhase::Failed).await;
+        assert!(status.failure.unwrap().contains("UNIQUE constraint failed"));
+        let answer =
+            views.ask("select state from orders", None, AskLimits::default()).await.unwrap();
+        assert_eq!(lines(&answer), ["placed"]);
+    });
+}

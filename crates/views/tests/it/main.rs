@@ -5,5 +5,6 @@ mod definitions;
 mod functions;
 mod host;
 mod hostile;
+mod interruptions;
 mod rows;
 mod support;
