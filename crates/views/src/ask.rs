@@ -72,14 +72,21 @@ pub struct AskLimits {
     pub rows: usize,
     /// The most bytes of the answer.
     pub bytes: usize,
+    /// The most events that it reads from the log.
+    pub events: usize,
     /// The longest time that it may take.
     pub time: Duration,
 }
 
 impl Default for AskLimits {
-    /// 10,000 rows, 16 MiB, 10 seconds.
+    /// 10,000 rows, 16 MiB, 10 million events of the log, 10 seconds.
     fn default() -> Self {
-        AskLimits { rows: 10_000, bytes: 16 << 20, time: Duration::from_secs(10) }
+        AskLimits {
+            rows: 10_000,
+            bytes: 16 << 20,
+            events: 10_000_000,
+            time: Duration::from_secs(10),
+        }
     }
 }
 
@@ -99,6 +106,12 @@ pub enum AskError {
     /// The answer is too large.
     #[error("the answer has more than {0}; add a limit to the query")]
     TooLarge(String),
+    /// It reads too much of the log.
+    #[error(
+        "the query reads more than {0} of the log; ask by stream, category, type, tag, correlation, position or \
+             commit_time (explain query plan says which conditions help), or add a view"
+    )]
+    ReadsTooMuch(String),
     /// The tables can't be read.
     #[error("the tables can't be read: {0}")]
     File(String),
@@ -111,6 +124,7 @@ impl Coded for AskError {
             AskError::Invalid(_) => "view_query_invalid",
             AskError::TimedOut(_) => "view_query_timed_out",
             AskError::TooLarge(_) => "view_answer_too_large",
+            AskError::ReadsTooMuch(_) => "view_query_reads_too_much",
             AskError::File(_) => "view_rows_failed",
         }
     }
@@ -126,12 +140,29 @@ impl Coded for AskError {
 /// # Errors
 /// The query is refused or wrong, or exceeds the limits.
 pub fn ask(views: &[(String, PathBuf)], sql: &str, limits: AskLimits) -> Result<Answer, AskError> {
-    let mut connection = Connection::open_in_memory().map_err(of_file)?;
+    let end = Instant::now() + limits.time;
+    answer(&mut attach(views)?, views, sql, limits, end)
+}
+
+/// Returns a connection to the tables of views. Its own are temporary, and on disk if they are large.
+pub(crate) fn attach(views: &[(String, PathBuf)]) -> Result<Connection, AskError> {
+    let connection = Connection::open("").map_err(of_file)?;
     for (name, path) in views {
         let uri = format!("file:{}?mode=ro", encoded(&path.to_string_lossy()));
         let attach = format!("attach database ?1 as \"{}\"", name.replace('"', "\"\""));
         connection.execute(&attach, [uri]).map_err(of_file)?;
     }
+    Ok(connection)
+}
+
+/// Asks attached views.
+pub(crate) fn answer(
+    connection: &mut Connection,
+    views: &[(String, PathBuf)],
+    sql: &str,
+    limits: AskLimits,
+    end: Instant,
+) -> Result<Answer, AskError> {
     connection.execute_batch("begin").map_err(of_file)?;
     let mut cursors = Vec::with_capacity(views.len());
     for (name, _) in views {
@@ -143,18 +174,23 @@ pub fn ask(views: &[(String, PathBuf)], sql: &str, limits: AskLimits) -> Result<
             connection.query_row(&select, [], |row| row.get(0)).optional().map_err(of_file)?;
         cursors.push((name.clone(), cursor.and_then(|cursor| cursor.parse().ok())));
     }
-    Ok(Answer { cursors, ..run(&mut connection, sql, limits)? })
+    Ok(Answer { cursors, ..run(connection, sql, limits, end)? })
 }
 
 /// Returns the whole answer to a question of a test.
 pub(crate) fn all(connection: &mut Connection, sql: &str) -> Result<Answer, AskError> {
-    run(connection, sql, AskLimits::default())
+    let limits = AskLimits::default();
+    run(connection, sql, limits, Instant::now() + limits.time)
 }
 
-fn run(connection: &mut Connection, sql: &str, limits: AskLimits) -> Result<Answer, AskError> {
+fn run(
+    connection: &mut Connection,
+    sql: &str,
+    limits: AskLimits,
+    end: Instant,
+) -> Result<Answer, AskError> {
     functions::add_to(connection).map_err(of_file)?;
     guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
-    let end = Instant::now() + limits.time;
     connection.progress_handler(1_000, Some(move || Instant::now() >= end)).map_err(of_file)?;
     let refusals = guard::restrict(connection, Purpose::Asking).map_err(of_file)?;
     let answer = read(connection, sql, limits);
@@ -184,7 +220,7 @@ fn read(connection: &Connection, sql: &str, limits: AskLimits) -> Result<Answer,
         let reason = "it is no select; a view is changed by events alone".to_owned();
         return Err(Failed::Ask(AskError::Refused(reason)));
     }
-    let columns: Vec<_> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -222,11 +258,11 @@ fn size(cell: &Cell) -> usize {
         }
 }
 
-fn of_file(error: Error) -> AskError {
+pub(crate) fn of_file(error: Error) -> AskError {
     AskError::File(message_of(&error))
 }
 
-fn of_sql(error: &Error, limits: AskLimits) -> AskError {
+pub(crate) fn of_sql(error: &Error, limits: AskLimits) -> AskError {
     match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => AskError::TimedOut(limits.time),
         Some(ErrorCode::TooBig) => AskError::TooLarge(format!("{} bytes", limits.bytes)),

@@ -6,6 +6,7 @@ mod definition;
 mod error;
 mod functions;
 mod host;
+mod log;
 mod parameter;
 mod sqlite;
 
@@ -14,4 +15,5 @@ pub use check::TestReport;
 pub use definition::{Definition, OnError};
 pub use error::DefinitionError;
 pub use host::{MAX_VIEWS, Plan, ViewPhase, ViewStart, ViewStatus, Views, ViewsError};
+pub use log::{ask_log, log_query};
 pub use sqlite::{ApplyError, Rows};

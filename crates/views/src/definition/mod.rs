@@ -11,6 +11,7 @@ use leftfold_api::Query;
 use sha2::{Digest, Sha256};
 
 pub(crate) use case::{Case, Given};
+pub(crate) use lexer::{Token, tokens};
 pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
 
 use crate::error::DefinitionError;

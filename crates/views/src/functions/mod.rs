@@ -1,8 +1,9 @@
-//! SQL functions of views: exact decimals, and windows of time.
+//! SQL functions of views: exact decimals, values of JSON, and windows of time.
 
 mod clock;
 mod decimal;
 mod duration;
+mod json;
 mod windows;
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -17,6 +18,7 @@ const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
 /// Adds the functions to a connection. Those of SQLite that know the time are replaced by such that do not.
 pub(crate) fn add_to(connection: &Connection) -> Result<()> {
     decimal::add_to(connection)?;
+    json::add_to(connection)?;
     windows::add_to(connection)
 }
 

@@ -1,7 +1,9 @@
 //! What users ask of views: to add, change and remove them, and their rows.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, Expected, Read};
 use leftfold_fold::time::later;
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::status::ViewStatus;
 use super::{Entry, MAX_VIEWS, Views, ViewsError};
 use crate::ask::{Answer, AskError, AskLimits, ask};
 use crate::definition::Definition;
+use crate::log::{self, LogRead};
 
 /// The most views of one question.
 const MAX_ASKED: usize = 10;
@@ -173,19 +176,20 @@ impl<S: EventStore + 'static> Views<S> {
         Ok(self.entry(name)?.status().await)
     }
 
-    /// Returns the names of the views that a question reads, and the queries of their events.
+    /// Returns the names of the views that a question reads, and the queries of their events. If it reads the log, that
+    /// is `events`, with the query of what it reads.
     ///
     /// # Errors
     /// It names no view, or too many.
     pub fn views_of(&self, sql: &str) -> Result<Vec<(String, leftfold_api::Query)>, ViewsError> {
-        let tables = self.tables_of(sql)?;
-        Ok(tables
-            .into_iter()
-            .map(|(name, tables)| (name, tables.definition.query().clone()))
-            .collect())
+        let read = LogRead::of(sql);
+        let tables = self.tables_of(sql, read.as_ref())?.into_iter();
+        let views = tables.map(|(name, tables)| (name, tables.definition.query().clone()));
+        Ok(views.chain(read.map(|read| (log::TABLE.to_owned(), read.query()))).collect())
     }
 
-    /// Asks the views that a question names, by the name of the view or of one of its tables. If `at_least` is given, waits
+    /// Asks the views that a question names, by the name of the view or of one of its tables, and
+    /// the log as `events`: see [`ask_log`](crate::ask_log). If `at_least` is given, waits
     /// until they have the events up to it, at most `patience`.
     ///
     /// # Errors
@@ -196,20 +200,43 @@ impl<S: EventStore + 'static> Views<S> {
         at_least: Option<(Cursor, Duration)>,
         limits: AskLimits,
     ) -> Result<Answer, ViewsError> {
-        let mut tables = self.tables_of(sql)?;
-        if let Some((cursor, patience)) = at_least {
+        let read = LogRead::of(sql);
+        let mut tables = self.tables_of(sql, read.as_ref())?;
+        if let Some((cursor, patience)) = at_least.clone() {
             let deadline = later(self.inner.time.now(), patience);
             for (_, tables) in &tables {
                 tables.runner.at_least_until(cursor.clone(), deadline).await?;
             }
             // New tables may have come in meanwhile.
-            tables = self.tables_of(sql)?;
+            tables = self.tables_of(sql, read.as_ref())?;
         }
         let files: Vec<_> = tables.into_iter().map(|(name, tables)| (name, tables.path)).collect();
-        Ok(ask(&files, sql, limits)?)
+        match read {
+            None => Ok(ask(&files, sql, limits)?),
+            Some(read) => {
+                let asking = log::ask_with_views(
+                    &*self.inner.store,
+                    &files,
+                    &read,
+                    at_least.as_ref().map(|(cursor, _)| cursor.clone()),
+                    limits,
+                );
+                let Some((_, patience)) = at_least else { return asking.await };
+                // The time of the question itself is limited: only the store can be late.
+                let late = self.inner.time.after(patience.saturating_add(limits.time));
+                match select(pin!(asking), late).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right(_) => Err(AskError::TimedOut(patience).into()),
+                }
+            }
+        }
     }
 
-    fn tables_of(&self, sql: &str) -> Result<Vec<(String, Tables<S>)>, ViewsError> {
+    fn tables_of(
+        &self,
+        sql: &str,
+        read: Option<&LogRead>,
+    ) -> Result<Vec<(String, Tables<S>)>, ViewsError> {
         let words = crate::definition::words(sql);
         let is_named = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
         let entries: Vec<_> = self.inner.views.read().values().cloned().collect();
@@ -223,7 +250,7 @@ impl<S: EventStore + 'static> Views<S> {
                 found.push((entry.name.clone(), tables));
             }
         }
-        if found.is_empty() {
+        if found.is_empty() && read.is_none() {
             let names: Vec<_> = self.inner.views.read().keys().cloned().collect();
             let message = match names.as_slice() {
                 [] => "there is no view yet".to_owned(),

@@ -109,7 +109,7 @@ impl StepLimit {
 }
 
 /// Returns why something is refused, or `None` if it is allowed.
-fn refusal(purpose: Purpose, context: &AuthContext<'_>) -> Option<String> {
+pub(crate) fn refusal(purpose: Purpose, context: &AuthContext<'_>) -> Option<String> {
     let own = |table: &str| is_reserved(table) && !is_of_sqlite(table);
     match (context.action, purpose) {
         (AuthAction::Select | AuthAction::Recursive, _) => None,

@@ -248,3 +248,27 @@ fn a_rebuild_stops_where_the_view_would_skip() {
         assert_eq!(lines(&answer), ["placed"]);
     });
 }
+
+/// The log is joined with views, and its rights are told.
+#[test]
+fn the_log_is_asked_together_with_views() {
+    let world = World::new();
+    world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        world.append("cart-1", "OrderPlaced", "{}").await;
+        let last = world.append("order-1", "OrderPlaced", "{}").await;
+        let sql = "select o.id, e.type from orders o join events e on e.stream_id = o.id where e.category = 'order'";
+        assert_eq!(ask(views, sql, &last).await, ["1 | OrderPlaced"]);
+        let read = views.views_of(sql).unwrap();
+        let read: Vec<_> = read.into_iter().map(|(name, query)| format!("{name} {query}")).collect();
+        assert_eq!(read, ["orders category:order", "events category:order"]);
+        let alone = "select count(*) from events where stream = 'cart-1'";
+        assert_eq!(ask(views, alone, &last).await, ["1"]);
+        let answer = views.ask(alone, None, AskLimits::default()).await.unwrap();
+        assert_eq!(answer.cursors, [("events".to_owned(), Some(world.store.head().await.unwrap()))]);
+        assert_eq!(views.views_of(alone).unwrap().len(), 1);
+        // Servers ask on any of their threads.
+        let is_send = |_: &(dyn Send + '_)| {};
+        is_send(&views.ask(alone, None, AskLimits::default()));
+    });
+}

@@ -86,7 +86,12 @@ fn questions_only_read_and_within_limits() {
     let mut rows =
         Rows::open(&path, &definition(&view("insert into t (a) values (:data.a);"))).unwrap();
     rows.apply(&[event(1, r#"{"a":"x"}"#)], None, &cursor(1)).unwrap();
-    let limits = AskLimits { rows: 100, bytes: 1 << 20, time: Duration::from_millis(300) };
+    let limits = AskLimits {
+        rows: 100,
+        bytes: 1 << 20,
+        time: Duration::from_millis(300),
+        ..AskLimits::default()
+    };
     let code = |sql: &str| {
         ask(&[("v".to_owned(), path.clone())], sql, limits).map_err(|error| error.code())
     };

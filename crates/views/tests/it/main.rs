@@ -6,5 +6,6 @@ mod functions;
 mod host;
 mod hostile;
 mod interruptions;
+mod log;
 mod rows;
 mod support;
