@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use leftfold_api::{Coded, Cursor};
@@ -12,6 +13,7 @@ use thiserror::Error as ThisError;
 
 use crate::functions;
 use crate::sqlite::guard::{self, Purpose};
+use crate::sqlite::quoted;
 
 /// A value of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,15 +143,22 @@ impl Coded for AskError {
 /// The query is refused or wrong, or exceeds the limits.
 pub fn ask(views: &[(String, PathBuf)], sql: &str, limits: AskLimits) -> Result<Answer, AskError> {
     let end = Instant::now() + limits.time;
-    answer(&mut attach(views)?, views, sql, limits, end)
+    answer(&mut attach(views, str::to_owned)?, views, sql, limits, end)
 }
 
-/// Returns a connection to the tables of views. Its own are temporary, and on disk if they are large.
-pub(crate) fn attach(views: &[(String, PathBuf)]) -> Result<Connection, AskError> {
+/// Up to where each view was brought.
+type Cursors = Vec<(String, Option<Cursor>)>;
+
+/// Attaches views, each under a name made from its own. What the connection has of its own is temporary, and on disk
+/// if it is large.
+pub(crate) fn attach(
+    views: &[(String, PathBuf)],
+    schema: impl Fn(&str) -> String,
+) -> Result<Connection, AskError> {
     let connection = Connection::open("").map_err(of_file)?;
     for (name, path) in views {
         let uri = format!("file:{}?mode=ro", encoded(&path.to_string_lossy()));
-        let attach = format!("attach database ?1 as \"{}\"", name.replace('"', "\"\""));
+        let attach = format!("attach database ?1 as {}", quoted(&schema(name)));
         connection.execute(&attach, [uri]).map_err(of_file)?;
     }
     Ok(connection)
@@ -163,36 +172,62 @@ pub(crate) fn answer(
     limits: AskLimits,
     end: Instant,
 ) -> Result<Answer, AskError> {
+    let cursors = begin(connection, views, str::to_owned)?;
+    Ok(Answer { cursors, ..run(connection, sql, limits, end, Purpose::Asking)? })
+}
+
+/// Begins to read attached views; returns up to where each was brought.
+pub(crate) fn begin(
+    connection: &Connection,
+    views: &[(String, PathBuf)],
+    schema: impl Fn(&str) -> String,
+) -> Result<Cursors, AskError> {
     connection.execute_batch("begin").map_err(of_file)?;
     let mut cursors = Vec::with_capacity(views.len());
     for (name, _) in views {
-        let select = format!(
-            "select value from \"{}\"._view where name = 'cursor'",
-            name.replace('"', "\"\"")
-        );
+        let select =
+            format!("select value from {}._view where name = 'cursor'", quoted(&schema(name)));
         let cursor: Option<String> =
             connection.query_row(&select, [], |row| row.get(0)).optional().map_err(of_file)?;
         cursors.push((name.clone(), cursor.and_then(|cursor| cursor.parse().ok())));
     }
-    Ok(Answer { cursors, ..run(connection, sql, limits, end)? })
+    Ok(cursors)
+}
+
+/// Asks on a thread; if the receiver is dropped, the thread ends with its answer.
+pub(crate) fn on_thread(
+    ask: impl FnOnce() -> Result<Answer, AskError> + Send + 'static,
+) -> Result<oneshot::Receiver<Result<Answer, AskError>>, AskError> {
+    let (answer, answered) = oneshot::channel();
+    // The caller may be gone.
+    let ask = move || _ = answer.send(ask());
+    let thread = thread::Builder::new().name("leftfold-ask".to_owned()).spawn(ask);
+    thread.map_err(|error| AskError::File(format!("no thread can be started: {error}")))?;
+    Ok(answered)
+}
+
+/// Returns the error for a thread that has ended without an answer.
+pub(crate) fn no_answer() -> AskError {
+    AskError::File("the thread that asks has ended".to_owned())
 }
 
 /// Returns the whole answer to a question of a test.
 pub(crate) fn all(connection: &mut Connection, sql: &str) -> Result<Answer, AskError> {
     let limits = AskLimits::default();
-    run(connection, sql, limits, Instant::now() + limits.time)
+    run(connection, sql, limits, Instant::now() + limits.time, Purpose::Asking)
 }
 
-fn run(
+pub(crate) fn run(
     connection: &mut Connection,
     sql: &str,
     limits: AskLimits,
     end: Instant,
+    purpose: Purpose,
 ) -> Result<Answer, AskError> {
     functions::add_to(connection).map_err(of_file)?;
     guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
     connection.progress_handler(1_000, Some(move || Instant::now() >= end)).map_err(of_file)?;
-    let refusals = guard::restrict(connection, Purpose::Asking).map_err(of_file)?;
+    let refusals = guard::restrict(connection, purpose, &[]).map_err(of_file)?;
     let answer = read(connection, sql, limits);
     guard::release(connection).map_err(of_file)?;
     connection.progress_handler(0, None::<fn() -> bool>).map_err(of_file)?;

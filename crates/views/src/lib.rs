@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod as_of;
 mod ask;
+mod changes;
 mod check;
 mod definition;
 mod error;
@@ -10,10 +12,15 @@ mod log;
 mod parameter;
 mod sqlite;
 
+pub use as_of::{AsOf, ask_as_of};
 pub use ask::{Answer, AskError, AskLimits, Cell, ask};
+pub use changes::{RowChange, RowChanges};
 pub use check::TestReport;
 pub use definition::{Definition, OnError};
 pub use error::DefinitionError;
-pub use host::{MAX_VIEWS, Plan, ViewPhase, ViewStart, ViewStatus, Views, ViewsError};
+pub use host::{
+    DEFAULT_PERIOD, LiveQuery, LiveUpdate, MAX_VIEWS, Plan, ViewPhase, ViewStart, ViewStatus,
+    Views, ViewsError,
+};
 pub use log::{ask_log, log_query};
 pub use sqlite::{ApplyError, Rows};

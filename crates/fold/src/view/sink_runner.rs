@@ -122,6 +122,12 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
         }
     }
 
+    /// Returns a future that is ready when, after this call, events are committed, or a run begins, fails
+    /// or ends.
+    pub fn moved(&self) -> impl Future<Output = ()> + Send + use<K, S> {
+        self.progress.listen()
+    }
+
     /// Returns how far the sink is behind the store.
     pub async fn lag(&self) -> Result<Lag, ViewError> {
         let at = self.cursor().await?;

@@ -47,6 +47,8 @@ pub struct Definition {
     pub(crate) name: String,
     pub(crate) query: Query,
     pub(crate) on_error: OnError,
+    /// The line of `@history`, if its tables keep their history.
+    pub(crate) history: Option<usize>,
     pub(crate) tables: Vec<Statement>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) cases: Vec<Case>,
@@ -74,6 +76,30 @@ pub(crate) fn words(sql: &str) -> Vec<String> {
         .filter_map(|token| sql.get(token.span))
         .map(|name| name.trim_matches(['"', '`', '[', ']']).to_owned())
         .collect()
+}
+
+/// Returns a question with tables named without their schemas, where that is for sure the name of a table: behind
+/// `from` or `join`, or in front of a column. `is_table` is asked for a schema and a table.
+pub(crate) fn without_schemas(sql: &str, is_table: impl Fn(&str, &str) -> bool) -> String {
+    let tokens = lexer::tokens(sql).unwrap_or_default();
+    let text = |at: Option<usize>| {
+        at.and_then(|at| sql.get(tokens.get(at)?.span.clone())).unwrap_or_default()
+    };
+    let name = |at: usize| text(Some(at)).trim_matches(['"', '`', '[', ']']);
+    let is_word = |at: Option<usize>, word: &str| text(at).eq_ignore_ascii_case(word);
+    let (mut short, mut end) = (String::new(), 0);
+    for (at, token) in tokens.iter().enumerate() {
+        let (one, two) = (at.checked_sub(1), at.checked_sub(2));
+        let is_source = (is_word(one, "from") && !is_word(two, "distinct")) || is_word(one, "join");
+        let is_qualified = text(Some(at + 1)) == "." && is_table(name(at), name(at + 2));
+        let is_of_column = text(Some(at + 3)) == "." && text(one) != ".";
+        if is_qualified && (is_source || is_of_column) {
+            short.push_str(sql.get(end..token.span.start).unwrap_or_default());
+            end = tokens.get(at + 2).map_or(end, |table| table.span.start);
+        }
+    }
+    short.push_str(sql.get(end..).unwrap_or_default());
+    short
 }
 
 /// What happens for events of some types.
@@ -127,9 +153,22 @@ impl Definition {
         &self.text
     }
 
+    /// Whether its tables keep their history, so that they can be asked as of a past moment. A change of a
+    /// row then takes several times as long, and the file grows with the number of changes.
+    pub fn has_history(&self) -> bool {
+        self.history.is_some()
+    }
+
     /// Returns the names of its tables and views.
     pub(crate) fn table_names(&self) -> Vec<&str> {
         self.tables.iter().filter_map(Statement::created).collect()
+    }
+
+    /// Returns the names of the tables with the history of its tables.
+    pub(crate) fn history_names(&self) -> Vec<String> {
+        let names = self.table_names();
+        let names = names.iter().filter(|_| self.has_history());
+        names.map(|name| format!("{name}_history")).collect()
     }
 
     /// Returns a digest of all that decides the rows: other rows come from another digest. Tests, comments and
@@ -141,6 +180,9 @@ impl Definition {
             digest.update(text.as_bytes());
         };
         part(&self.query.to_string());
+        if self.has_history() {
+            part("history");
+        }
         self.tables.iter().for_each(|table| part(&table.text));
         for handler in &self.handlers {
             part("on");
@@ -168,5 +210,24 @@ impl Definition {
 impl fmt::Debug for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Definition").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_lose_their_schema_where_they_are_no_column() {
+        let is_table = |schema: &str, table: &str| schema == "v" && ["t", "v"].contains(&table);
+        for (sql, short) in [
+            ("select v.t.a from v.t, v.v", "select t.a from t, v.v"),
+            ("select v.v from v.v join \"v\".[t]", "select v.v from v join [t]"),
+            ("select a is distinct from v.t from v . t", "select a is distinct from v.t from t"),
+            ("select 'from v.t' from v.other", "select 'from v.t' from v.other"),
+            ("select x.v.t.a from 'open", "select x.v.t.a from 'open"),
+        ] {
+            assert_eq!(without_schemas(sql, is_table), short);
+        }
     }
 }

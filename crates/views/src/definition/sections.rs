@@ -13,7 +13,7 @@ use crate::parameter::Inputs;
 /// The longest name of a view: it is the name of a file too.
 const MAX_NAME: usize = 64;
 /// The directives, for messages.
-const DIRECTIVES: &str = "@view, @query, @on_error, @on, @test, @given and @expect";
+const DIRECTIVES: &str = "@view, @query, @history, @on_error, @on, @test, @given and @expect";
 
 /// What the lines belong to.
 enum Section {
@@ -31,6 +31,7 @@ struct Reader {
     name: Option<String>,
     query: Vec<(String, usize)>,
     on_error: Option<OnError>,
+    history: Option<usize>,
     tables: Vec<super::Statement>,
     handlers: Vec<Handler>,
     cases: Vec<Case>,
@@ -140,6 +141,15 @@ impl Reader {
                 self.name = Some(value.to_owned());
             }
             "query" => self.query.push((value.to_owned(), line)),
+            "history" if !value.is_empty() => {
+                let message = format!("@history stands alone, not with '{value}'");
+                return Err(DefinitionError::new(line, message));
+            }
+            "history" => {
+                if self.history.replace(line).is_some() {
+                    return Err(again());
+                }
+            }
             "on_error" => {
                 let what = match value {
                     "stop" => OnError::Stop,
@@ -226,6 +236,7 @@ impl Reader {
             name,
             query,
             on_error: self.on_error.unwrap_or_default(),
+            history: self.history,
             tables: self.tables,
             handlers: self.handlers,
             cases: self.cases,

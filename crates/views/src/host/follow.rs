@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_listener::Event;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, pending, select};
 use leftfold_api::{Coded, Cursor, EventStore};
@@ -12,8 +13,8 @@ use leftfold_fold::time::Time;
 use leftfold_fold::view::{SinkRunner, ViewError};
 use parking_lot::Mutex;
 
-use super::Entry;
 use super::facts::{Generation, ViewStart};
+use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
 use crate::definition::Definition;
 use crate::sqlite::{Rows, SqliteSink};
@@ -85,17 +86,26 @@ pub(super) struct Follower<S> {
     store: Arc<S>,
     dir: PathBuf,
     time: Arc<dyn Time>,
+    /// Notified when what answers has changed, or the run has failed.
+    changed: Arc<Event>,
     entry: Arc<Entry<S>>,
 }
 
 impl<S: EventStore + 'static> Follower<S> {
-    pub(super) fn new(
-        store: &Arc<S>,
-        dir: &Path,
-        time: Arc<dyn Time>,
-        entry: Arc<Entry<S>>,
-    ) -> Self {
-        Follower { store: store.clone(), dir: dir.to_owned(), time, entry }
+    pub(super) fn new(inner: &Inner<S>, entry: Arc<Entry<S>>) -> Self {
+        Follower {
+            store: inner.store.clone(),
+            dir: inner.dir.clone(),
+            time: inner.time.clone(),
+            changed: inner.changed.clone(),
+            entry,
+        }
+    }
+
+    /// Changes what the run has come to, and wakes those who wait for that.
+    fn set(&self, change: impl FnOnce(&mut RunState<S>)) {
+        change(&mut self.entry.run.lock());
+        self.changed.notify(usize::MAX);
     }
 
     /// Runs until it is dropped.
@@ -110,7 +120,7 @@ impl<S: EventStore + 'static> Follower<S> {
             };
             let Err(error) = error else { return pending().await };
             let can_retry = error.can_retry();
-            self.entry.run.lock().failure = Some(error);
+            self.set(|run| run.failure = Some(error));
             if !can_retry {
                 return pending().await;
             }
@@ -123,8 +133,9 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn stand_still(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let tables = self.open(last).await?;
-        let mut run = self.entry.run.lock();
-        (run.serving, run.building, run.failure) = (Some(tables), None, None);
+        self.set(|run| {
+            (run.serving, run.building, run.failure) = (Some(tables), None, None);
+        });
         Ok(())
     }
 
@@ -140,12 +151,11 @@ impl<S: EventStore + 'static> Follower<S> {
         let kept: Vec<_> =
             before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
         remove_files(&self.dir, &self.entry.name, &kept);
-        {
-            let mut run = self.entry.run.lock();
+        self.set(|run| {
             run.failure = None;
             run.building = before.as_ref().map(|_| target.clone());
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
-        }
+        });
         let run = pin!(target.runner.run());
         let swap = pin!(self.swap(&target, before));
         match select(run, swap).await {
@@ -173,9 +183,7 @@ impl<S: EventStore + 'static> Follower<S> {
             }
         }
         target.rows.lock().note_caught_up()?;
-        let mut run = self.entry.run.lock();
-        (run.serving, run.building) = (Some(target.clone()), None);
-        drop(run);
+        self.set(|run| (run.serving, run.building) = (Some(target.clone()), None));
         remove_files(&self.dir, &self.entry.name, std::slice::from_ref(&target.path));
         Ok(())
     }

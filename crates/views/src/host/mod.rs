@@ -7,6 +7,7 @@
 
 mod facts;
 mod follow;
+mod live;
 mod requests;
 mod status;
 
@@ -28,6 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 pub use facts::ViewStart;
+pub use live::{DEFAULT_PERIOD, LiveQuery, LiveUpdate};
 pub use requests::Plan;
 pub use status::{ViewPhase, ViewStatus};
 
@@ -60,8 +62,8 @@ struct Inner<S> {
     views: RwLock<BTreeMap<String, Arc<Entry<S>>>>,
     /// Up to where the definitions were read.
     read: Mutex<Cursor>,
-    /// Notified when a view has changed.
-    changed: Event,
+    /// Notified when a view, or what answers for it, has changed.
+    changed: Arc<Event>,
 }
 
 /// A view of the store.
@@ -142,7 +144,7 @@ impl<S: EventStore + 'static> Views<S> {
                 time: Arc::new(SystemTime),
                 views: RwLock::default(),
                 read: Mutex::new(Cursor::START),
-                changed: Event::new(),
+                changed: Arc::default(),
             }),
         })
     }
@@ -211,7 +213,7 @@ impl<S: EventStore + 'static> Views<S> {
             let entry =
                 Arc::new(Entry { name: name.to_owned(), state: state.clone(), run: run.clone() });
             views.insert(name.to_owned(), entry.clone());
-            Follower::new(&self.inner.store, &self.inner.dir, self.inner.time.clone(), entry)
+            Follower::new(&self.inner, entry)
         });
         drop(views);
         self.inner.changed.notify(usize::MAX);

@@ -13,7 +13,8 @@ use super::facts::{ViewFact, ViewStart, stream_of};
 use super::follow::Tables;
 use super::status::ViewStatus;
 use super::{Entry, MAX_VIEWS, Views, ViewsError};
-use crate::ask::{Answer, AskError, AskLimits, ask};
+use crate::as_of::{AsOf, ask_as_of};
+use crate::ask::{Answer, AskError, AskLimits, ask, no_answer, on_thread};
 use crate::definition::Definition;
 use crate::log::{self, LogRead};
 
@@ -232,7 +233,47 @@ impl<S: EventStore + 'static> Views<S> {
         }
     }
 
-    fn tables_of(
+    /// Asks views as they were at a past moment. Waits until they have the events up to it, at most `patience`.
+    /// Each must have `@history`.
+    ///
+    /// # Errors
+    /// As [`Views::ask`]; the moment has not come yet.
+    pub async fn ask_as_of(
+        &self,
+        sql: &str,
+        as_of: AsOf,
+        patience: Duration,
+        limits: AskLimits,
+    ) -> Result<Answer, ViewsError> {
+        let head = self.inner.store.head().await?;
+        let cursor = match as_of {
+            AsOf::Position(position) => {
+                let last = head.position().filter(|_| head.positions().len() <= 1);
+                if position > last.unwrap_or(0) {
+                    let message = format!("the store has no event at position {position} yet");
+                    return Err(AskError::Invalid(message).into());
+                }
+                Cursor::at(head.origin(), position)
+            }
+            AsOf::Time(time) if time > self.inner.time.now() => {
+                let message = format!("the time {time} has not come yet");
+                return Err(AskError::Invalid(message).into());
+            }
+            AsOf::Time(_) => head,
+        };
+        let deadline = later(self.inner.time.now(), patience);
+        for (_, tables) in self.tables_of(sql, None)? {
+            tables.runner.at_least_until(cursor.clone(), deadline).await?;
+        }
+        // New tables may have come in meanwhile.
+        let files: Vec<_> = self.tables_of(sql, None)?;
+        let files: Vec<_> = files.into_iter().map(|(name, tables)| (name, tables.path)).collect();
+        let sql = sql.to_owned();
+        let answer = on_thread(move || ask_as_of(&files, &sql, as_of, limits))?.await;
+        Ok(answer.unwrap_or_else(|_| Err(no_answer()))?)
+    }
+
+    pub(super) fn tables_of(
         &self,
         sql: &str,
         read: Option<&LogRead>,
@@ -246,6 +287,7 @@ impl<S: EventStore + 'static> Views<S> {
             let Some(tables) = serving else { continue };
             if is_named(&entry.name)
                 || tables.definition.table_names().iter().any(|name| is_named(name))
+                || tables.definition.history_names().iter().any(|name| is_named(name))
             {
                 found.push((entry.name.clone(), tables));
             }

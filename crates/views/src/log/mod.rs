@@ -78,7 +78,7 @@ pub(crate) async fn ask_with_views<S: EventStore>(
     limits: AskLimits,
 ) -> Result<Answer, ViewsError> {
     let end = Instant::now() + limits.time;
-    let mut connection = ask::attach(views)?;
+    let mut connection = ask::attach(views, str::to_owned)?;
     table::make(&connection)?;
     let columns = table::columns_read(&mut connection, &read.sql, limits)?;
     if read.is_explained {

@@ -8,6 +8,8 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, Result};
 
+use super::history::PREFIX;
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -17,6 +19,8 @@ pub(crate) enum Purpose {
     Rows,
     /// Reads them.
     Asking,
+    /// Reads them as they were: through the views that stand in their places.
+    AskingAsOf,
 }
 
 /// What the authorizer has refused last.
@@ -49,12 +53,18 @@ const NEVER: [&str; 3] = ["load_extension", "fts3_tokenizer", "readfile"];
 /// How many steps of SQLite's machine an event or a question may take between two looks at the limit.
 const STEPS: i32 = 10_000;
 
-/// Lets a connection do only what its purpose needs.
-pub(crate) fn restrict(connection: &mut Connection, purpose: Purpose) -> Result<Refusals> {
+/// Lets a connection do only what its purpose needs. Only triggers may change the tables of `history`.
+pub(crate) fn restrict(
+    connection: &mut Connection,
+    purpose: Purpose,
+    history: &[String],
+) -> Result<Refusals> {
     let refusals = Refusals::default();
+    let history = history.to_vec();
     let of_hook = refusals.clone();
     connection.authorizer(Some(move |context: AuthContext<'_>| {
-        match refusal(purpose, &context) {
+        match of_history(purpose, &context, &history).unwrap_or_else(|| refusal(purpose, &context))
+        {
             None => Authorization::Allow,
             Some(reason) => {
                 *of_hook.0.lock() = Some(reason);
@@ -108,6 +118,37 @@ impl StepLimit {
     }
 }
 
+/// Returns whether something about the history of tables is refused, and why; `None` if it is about something else.
+fn of_history(
+    purpose: Purpose,
+    context: &AuthContext<'_>,
+    history: &[String],
+) -> Option<Option<String>> {
+    let is_history = |table: &str| history.iter().any(|one| one.eq_ignore_ascii_case(table));
+    let is_trigger = context.accessor.is_some_and(|name| name.starts_with(PREFIX));
+    match context.action {
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name }
+            if is_history(table_name) =>
+        {
+            Some((!is_trigger).then(|| format!("{table_name} belongs to the view's runner")))
+        }
+        AuthAction::Function { function_name } if function_name.starts_with(PREFIX) => {
+            Some((!is_trigger).then(|| format!("{function_name} belongs to the view's runner")))
+        }
+        AuthAction::Read { table_name, .. } if purpose == Purpose::AskingAsOf => {
+            let is_direct = context.accessor.is_none()
+                && context.database_name.is_some_and(|name| name.starts_with('_'));
+            let is_own =
+                ["_errors", "_view"].iter().any(|own| own.eq_ignore_ascii_case(table_name));
+            let is_refused = is_own || is_direct && !table_name.ends_with("_history");
+            Some(is_refused.then(|| format!("{table_name} has no history")))
+        }
+        _ => None,
+    }
+}
+
 /// Returns why something is refused, or `None` if it is allowed.
 pub(crate) fn refusal(purpose: Purpose, context: &AuthContext<'_>) -> Option<String> {
     let own = |table: &str| is_reserved(table) && !is_of_sqlite(table);
@@ -158,7 +199,8 @@ fn of_function(purpose: Purpose, name: &str) -> Option<String> {
     if is_in(&NEVER) {
         return Some(format!("the function {name} is not allowed"));
     }
-    let is_of_chance = purpose != Purpose::Asking && is_in(&OF_CHANCE);
+    let is_question = matches!(purpose, Purpose::Asking | Purpose::AskingAsOf);
+    let is_of_chance = !is_question && is_in(&OF_CHANCE);
     is_of_chance.then(|| {
         format!(
             "the function {name} gives another result each time; a view is a function of its events"

@@ -1,6 +1,7 @@
 //! The tables of a view in a SQLite file.
 
 pub(crate) mod guard;
+mod history;
 mod rows;
 mod sink;
 mod tables;
@@ -24,6 +25,11 @@ pub(crate) fn check_version() -> Result<(), String> {
             Err(format!("SQLite {} is too old: 3.51.3 or later is needed", rusqlite::version()))
         }
     }
+}
+
+/// Returns a name in quotes.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Returns a connection to tables in memory, made as the definition says, for checks and tests.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
 
 use super::guard::StepLimit;
+use super::history::Moment;
 use super::tables;
 use crate::definition::{Definition, Handler, OnError};
 use crate::parameter::Value;
@@ -22,6 +23,8 @@ pub struct Rows {
     definition: Definition,
     on_error: OnError,
     steps: StepLimit,
+    /// For the triggers of a view that keeps its history.
+    moment: Option<Moment>,
 }
 
 /// Why events could not be applied. The tables are as they were.
@@ -99,10 +102,10 @@ impl Rows {
             return Err(ApplyError::OtherDefinition);
         }
         connection.execute_batch("commit")?;
-        tables::equip(&connection)?;
+        let moment = tables::equip(&connection, definition)?;
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
         let (definition, on_error) = (definition.clone(), definition.on_error);
-        Ok(Rows { connection, definition, on_error, steps })
+        Ok(Rows { connection, definition, on_error, steps, moment })
     }
 
     /// Returns up to where the tables have been brought, or `None` if nothing was applied yet.
@@ -167,6 +170,9 @@ impl Rows {
         }
         for (before, event) in events.iter().enumerate() {
             self.steps.renew();
+            if let Some(moment) = &self.moment {
+                moment.set(event);
+            }
             let failed = match self.on_error {
                 OnError::Stop => apply_event(&transaction, &self.definition, event),
                 OnError::Skip => apply_or_note(&transaction, &self.definition, event),

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Error};
 
 use super::guard::{self, Purpose, Refusals};
+use super::history::{self, Moment};
 use crate::definition::{Definition, Statement};
 use crate::error::DefinitionError;
 use crate::functions;
@@ -22,22 +23,34 @@ pub(super) fn make(
     definition: &Definition,
 ) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
-    equip(connection).map_err(internal)?;
+    equip(connection, definition).map_err(internal)?;
     connection.execute_batch(OWN).map_err(internal)?;
-    let refusals = guard::restrict(connection, Purpose::Tables).map_err(internal)?;
+    let refusals = guard::restrict(connection, Purpose::Tables, &[]).map_err(internal)?;
     for table in &definition.tables {
         run_create(connection, table, &refusals)?;
     }
     guard::release(connection).map_err(internal)?;
-    prepare_all(connection, definition)
+    let mut histories = Vec::new();
+    if let Some(line) = definition.history {
+        histories = history::names(connection).map_err(internal)?;
+        history::make(connection).map_err(|(table, error)| {
+            let message = format!("the history of {table} can't be made: {}", message_of(&error));
+            DefinitionError::sql(line, message)
+        })?;
+    }
+    prepare_all(connection, definition, &histories)
 }
 
 /// Adds functions and limits to a connection that changes rows.
-pub(super) fn equip(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn equip(
+    connection: &Connection,
+    definition: &Definition,
+) -> rusqlite::Result<Option<Moment>> {
     functions::add_to(connection)?;
     functions::take_clock_from(connection)?;
     connection.set_prepared_statement_cache_capacity(256);
-    guard::limit(connection, 16 << 20)
+    guard::limit(connection, 16 << 20)?;
+    definition.history.map(|_| Moment::add_to(connection)).transpose()
 }
 
 fn run_create(
@@ -58,9 +71,10 @@ fn run_create(
 fn prepare_all(
     connection: &mut Connection,
     definition: &Definition,
+    histories: &[String],
 ) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
-    let refusals = guard::restrict(connection, Purpose::Rows).map_err(internal)?;
+    let refusals = guard::restrict(connection, Purpose::Rows, histories).map_err(internal)?;
     for statement in definition.handlers.iter().flat_map(|handler| &handler.statements) {
         let prepared = connection.prepare(statement.sql());
         let prepared = prepared.map_err(|error| of_sql(&error, statement.line, &refusals))?;

@@ -11,7 +11,7 @@ use leftfold_views::{AskLimits, Definition, ViewPhase, ViewStart, ViewStatus, Vi
 
 use crate::support::lines;
 
-const ORDERS: &str = "
+pub(crate) const ORDERS: &str = "
 -- @view orders
 -- @query category:order
 create table orders (id text primary key, state text);
@@ -21,13 +21,13 @@ insert into orders values (:stream_id, 'placed');
 update orders set state = 'paid' where id = :stream_id;
 ";
 
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
-    store: Arc<Embedded>,
+    pub(crate) store: Arc<Embedded>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Embedded::open(dir.path().join("store"), Options::default()).unwrap();
         World { dir, store: Arc::new(store) }
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Runs views while something is done with them.
-    fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
+    pub(crate) fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
         let views = self.views();
         pollster::block_on(async {
             let doing = Box::pin(doing(&views));
@@ -49,22 +49,22 @@ impl World {
         })
     }
 
-    async fn append(&self, stream: &str, event_type: &str, data: &str) -> Cursor {
+    pub(crate) async fn append(&self, stream: &str, event_type: &str, data: &str) -> Cursor {
         let event = NewEvent::json(event_type, data.to_owned());
         self.store.append(Append::new().event(stream, event)).await.unwrap().cursor
     }
 }
 
-fn parse(text: &str) -> Definition {
+pub(crate) fn parse(text: &str) -> Definition {
     Definition::parse(text).unwrap()
 }
 
-async fn ask(views: &Views<Embedded>, sql: &str, at_least: &Cursor) -> Vec<String> {
+pub(crate) async fn ask(views: &Views<Embedded>, sql: &str, at_least: &Cursor) -> Vec<String> {
     let at_least = Some((at_least.clone(), Duration::from_secs(20)));
     lines(&views.ask(sql, at_least, AskLimits::default()).await.unwrap())
 }
 
-fn code<T: std::fmt::Debug>(answer: Result<T, ViewsError>) -> &'static str {
+pub(crate) fn code<T: std::fmt::Debug>(answer: Result<T, ViewsError>) -> &'static str {
     answer.unwrap_err().code()
 }
 

@@ -3,9 +3,11 @@
 
 mod definitions;
 mod functions;
+mod history;
 mod host;
 mod hostile;
 mod interruptions;
+mod live;
 mod log;
 mod rows;
 mod support;
