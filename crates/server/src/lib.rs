@@ -13,6 +13,7 @@ mod net;
 mod server;
 mod state;
 mod subscriptions;
+mod views;
 
 pub use certificate::{CertificateError, MadeCertificate, make_certificate};
 pub use config::{

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::http::HttpProtocol;
 use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
 use crate::state::State;
+use crate::views::{SqlViews, ViewsThread};
 use crate::{grpc, http};
 
 /// Starts servers.
@@ -46,6 +48,7 @@ pub struct RunningServer {
     made_password: Option<Secret>,
     certificate: Option<Arc<Certificate>>,
     follow: Option<AbortHandle>,
+    views: ViewsThread,
 }
 
 /// Why a server can't be started.
@@ -69,6 +72,14 @@ pub enum StartError {
     /// Its users can't be read, or the first can't be made.
     #[error("the users: {0}")]
     Users(#[from] AppendError),
+    /// The directory for the tables of views can't be used.
+    #[error("the directory for views, {path}: {source}")]
+    Views {
+        /// The directory.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
     /// The certificate or its key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -81,6 +92,7 @@ impl StartError {
             StartError::Exposed(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
             StartError::Users(error) => error.code(),
+            StartError::Views { .. } => "view_rows_failed",
             StartError::Tls(_) => TlsError::CODE,
         }
     }
@@ -103,9 +115,10 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
 impl Server {
     /// Returns the routes of all protocols without a port, to be served by another server. They admit
     /// every client, and lack the limits of a connection: its requests in flight, its rate, its idle
-    /// time.
+    /// time. SQL views do not run.
     pub fn router(config: Config, store: Arc<dyn Engine>) -> Router {
-        routes(&Arc::new(State::new(config, store.clone(), Access::local(store))))
+        let views = SqlViews::off(&config);
+        routes(&Arc::new(State::new(config, store.clone(), Access::local(store), views)))
     }
 
     /// Starts a server for a store, on the runtime that this is called on.
@@ -153,7 +166,11 @@ impl Server {
             true => access.begin(beginning.admin_password).await?,
             false => None,
         };
-        let state = Arc::new(State::new(config, store, access));
+        let path = config.views_directory();
+        let views = SqlViews::open(&config, store.clone());
+        let views = views.map_err(|source| StartError::Views { path, source })?;
+        let state = Arc::new(State::new(config, store, access, views));
+        let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;
         let protocol = Arc::new(HttpProtocol::new(routes(&state), state.clone()));
         let tls = certificate.as_ref().map(|certificate| certificate.acceptor(protocol.alpn()));
         let acceptor = Acceptor {
@@ -175,7 +192,7 @@ impl Server {
             tls = certificate.is_some(),
             "started"
         );
-        Ok(RunningServer { local_addr, ended, state, certificate, follow, made_password })
+        Ok(RunningServer { local_addr, ended, state, certificate, follow, views, made_password })
     }
 }
 
@@ -214,6 +231,7 @@ impl RunningServer {
     pub async fn finished(mut self) {
         // The task ends by itself; if it panicked, that was reported where it happened.
         _ = (&mut self.ended).await;
+        self.views.ended().await;
     }
 }
 

@@ -8,6 +8,7 @@ use crate::administration::Administration;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::Shutdown;
+use crate::views::SqlViews;
 
 pub use crate::subscriptions::{SubscriptionProgress, Subscriptions};
 
@@ -28,6 +29,8 @@ pub struct State {
     pub metrics: Metrics,
     /// The memory for bodies, in units of [`BODY_UNIT`].
     pub(crate) bodies: Arc<Semaphore>,
+    /// The SQL views.
+    pub(crate) views: SqlViews,
     pub(crate) administration: Administration,
     pub(crate) shutdown: Shutdown,
 }
@@ -38,14 +41,29 @@ pub struct State {
 pub struct LongLived;
 
 impl State {
-    pub(crate) fn new(config: Config, store: Arc<dyn Engine>, access: Access) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<dyn Engine>,
+        access: Access,
+        views: SqlViews,
+    ) -> Self {
         let shutdown = Shutdown::new();
         let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
-        let metrics = Metrics::new(store.clone(), subscriptions.clone());
+        let metrics = Metrics::new(store.clone(), subscriptions.clone(), views.statuses());
         let units = config.bodies_bytes.get() / BODY_UNIT;
         let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
         let administration = Administration::new();
-        State { store, access, config, subscriptions, metrics, bodies, administration, shutdown }
+        State {
+            store,
+            access,
+            config,
+            subscriptions,
+            metrics,
+            bodies,
+            views,
+            administration,
+            shutdown,
+        }
     }
 
     /// Waits until the server is shutting down. Long-lived answers, such as subscriptions, end then.

@@ -42,6 +42,8 @@ pub enum Scope<'a> {
     Rules,
     /// The named indexes.
     Indexes,
+    /// The SQL views.
+    Views,
     /// Users, groups, tokens and grants.
     Accounts,
     /// The store as a whole: its size, scavenging, backups, metrics.
@@ -55,6 +57,7 @@ impl fmt::Display for Scope<'_> {
             Scope::Checkpoint(name) => return write!(f, "checkpoint {name}"),
             Scope::Rules => "the retention rules",
             Scope::Indexes => "the named indexes",
+            Scope::Views => "the SQL views",
             Scope::Accounts => "users and their grants",
             Scope::Store => "the store as a whole",
         })

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use leftfold_api::{Append, AppendError, Conflict, Invalid, Query, Recorded};
+use leftfold_api::{Append, AppendError, Conflict, Invalid, Query, Recorded, category_of, names};
 
 use super::accounts::Permissions;
 use super::area::no_system;
@@ -156,6 +156,50 @@ impl Caller {
         self.refuse("read", &query.to_string(), why)
     }
 
+    /// Decides whether the caller may ask a view of these events. A view has rows of events that were in a named index
+    /// when it read them, and the index may be another one now. So only who may read everything asks a view of a
+    /// named index.
+    ///
+    /// # Errors
+    /// `unauthenticated`, if the caller is not known any more; `forbidden`.
+    pub fn may_ask_view(&self, query: &Query) -> Result<(), Denial> {
+        match self.allowed("ask", &|| query.to_string())? {
+            Some(allowed) if !is_within(&allowed, query) => Err(self.refuse_views(&allowed)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether the caller may ask a view of these events, for a list of views: it is no request for it.
+    pub fn can_ask_view(&self, query: &Query) -> bool {
+        match self.allowed("list", &|| "views".to_owned()) {
+            Ok(Some(allowed)) => is_within(&allowed, query),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Decides whether the caller may be told which views there are.
+    ///
+    /// # Errors
+    /// As [`Caller::may_ask_view`].
+    pub fn may_know_views(&self) -> Result<(), Denial> {
+        match self.allowed("ask", &|| "views".to_owned())? {
+            Some(allowed) if !allowed.read.is_all() => Err(self.refuse_views(&allowed)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The refusal is the same for each view, and for one that does not exist.
+    fn refuse_views(&self, allowed: &Permissions) -> Denial {
+        let why = format!(
+            "the query names no view, or one that {} may not ask: read is granted of {}, and must cover \
+             all events of the view",
+            self.name(),
+            shown(&allowed.read),
+        );
+        self.refuse("ask", "views", why)
+    }
+
     /// Decides whether the caller may read a stream.
     ///
     /// # Errors
@@ -219,6 +263,10 @@ impl Caller {
         for (stream, event) in append.events() {
             let has =
                 |key: &str, value: &str| event.tags.iter().any(|(k, v)| k == key && v == value);
+            if category_of(stream) == names::VIEWS && !allowed.manage.is_all() {
+                let what = "define a view by an append to stream";
+                return Err(self.refuse_append(&allowed, what, stream).into());
+            }
             // The store itself says that its own names can't be given.
             if !stream.starts_with('$') && !allowed.append.takes(stream, has) {
                 let what = "append this event to stream";

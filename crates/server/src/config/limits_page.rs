@@ -7,8 +7,11 @@ use leftfold_api::{
     MAX_QUERY_DEPTH, MAX_QUERY_PARTS,
 };
 
+use leftfold_views::MAX_VIEWS;
+
 use super::Config;
 use crate::codes;
+use crate::views::MAX_SQL_BODY;
 
 const HEAD: &str = "\
 # Limits
@@ -102,6 +105,32 @@ fn of_server(config: &Config) -> Vec<Row> {
             "",
         ),
         ("subscriptions", config.subscriptions as u64, "limits.subscriptions", "server_overloaded"),
+        (
+            "queries of views at the same time",
+            config.asks as u64,
+            "limits.asks",
+            "server_overloaded",
+        ),
+        (
+            "rows of the answer of a view",
+            config.ask_rows as u64,
+            "limits.ask_rows",
+            "view_answer_too_large",
+        ),
+        (
+            "bytes of the answer of a view",
+            config.ask_bytes.0,
+            "limits.ask_bytes",
+            "view_answer_too_large",
+        ),
+        (
+            "seconds for a query of views",
+            config.ask_time.as_secs(),
+            "limits.ask_time",
+            "view_query_timed_out",
+        ),
+        ("SQL views", MAX_VIEWS as u64, "", "views_too_many"),
+        ("bytes of the file of a view, or of a query of views", MAX_SQL_BODY, "", "body_too_large"),
         ("bytes of a body", config.body_bytes.0, "limits.body_bytes", "body_too_large"),
         (
             "bytes of the bodies of all requests in flight",

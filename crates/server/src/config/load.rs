@@ -142,6 +142,7 @@ impl Effective {
         for (name, wrong) in [
             ("limits.connections", self.config.connections == 0),
             ("limits.requests", self.config.requests == 0),
+            ("limits.asks", self.config.asks == 0),
             ("limits.connection_requests", self.config.connection_requests == 0),
             ("limits.header_bytes", self.config.header_bytes.0 < 8 << 10),
         ] {

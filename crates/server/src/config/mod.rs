@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leftfold_store::{Compression, Durability, Options};
+use leftfold_views::AskLimits;
 
 pub use definition::Setting;
 pub use document::document;
@@ -37,6 +38,9 @@ definition::settings! {
     /// The directory for backups that are requested over the network; each has a directory in it.
     /// Without this setting they are refused.
     backups: Option<PathBuf> = "backups", None;
+    /// The directory for the tables of SQL views; `views` in the store's directory if it is not given. They are made
+    /// from events, and made anew if it is lost.
+    views: Option<PathBuf> = "views", None;
     /// How long a shutdown waits for requests in flight before it ends them.
     shutdown_time: Duration = "shutdown_time", Duration::from_secs(20);
 
@@ -85,6 +89,14 @@ definition::settings! {
     connection_rate: usize = "limits.connection_rate", 0;
     /// Subscriptions at the same time, of all connections.
     subscriptions: usize = "limits.subscriptions", 20_000;
+    /// Queries of SQL views that are answered at the same time.
+    asks: usize = "limits.asks", 8;
+    /// Rows of the answer of a view.
+    ask_rows: usize = "limits.ask_rows", 10_000;
+    /// Bytes of the answer of a view.
+    ask_bytes: Bytes = "limits.ask_bytes", Bytes(16 << 20);
+    /// The longest time that a query of views may take.
+    ask_time: Duration = "limits.ask_time", Duration::from_secs(10);
     /// The largest body of a request.
     body_bytes: Bytes = "limits.body_bytes", Bytes(96 << 20);
     /// Memory for bodies of requests in flight, of all connections.
@@ -108,6 +120,21 @@ impl Config {
     /// Returns whether a certificate and its key are given.
     pub fn has_tls(&self) -> bool {
         self.tls_certificate.is_some() && self.tls_key.is_some()
+    }
+
+    /// Returns the directory for the tables of SQL views.
+    pub fn views_directory(&self) -> PathBuf {
+        self.views.clone().unwrap_or_else(|| self.data.join("views"))
+    }
+
+    /// Returns the limits of a query of SQL views.
+    pub fn ask_limits(&self) -> AskLimits {
+        AskLimits {
+            rows: self.ask_rows,
+            bytes: self.ask_bytes.get(),
+            time: self.ask_time,
+            ..AskLimits::default()
+        }
     }
 
     /// Returns the options with which the store is opened.

@@ -129,6 +129,7 @@ pub(super) async fn metrics(
     RequestCaller(caller): RequestCaller,
 ) -> Result<Response, Problem> {
     caller.may_observe()?;
+    state.views.look().await;
     let text = state.inspect(|state| state.metrics.text()).await?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

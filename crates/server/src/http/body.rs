@@ -15,6 +15,7 @@ use zstd::stream::zio::Writer as ZstdDecoder;
 
 use super::problem::Problem;
 use crate::state::{BODY_UNIT, State};
+use crate::views::MAX_SQL_BODY;
 
 /// The largest window of zstd, as a power of two: 8 MiB, as RFC 9659 says. A decoder allocates it whatever
 /// the size of the body.
@@ -30,8 +31,9 @@ pub(super) type Memory = Vec<OwnedSemaphorePermit>;
 pub(super) async fn receive(
     request: Request,
     state: &Arc<State>,
+    most: Most,
 ) -> Result<(Bytes, Memory), Problem> {
-    let mut decoder = Decoder::of(request.headers(), Received::new(state.clone()))?;
+    let mut decoder = Decoder::of(request.headers(), Received::new(state.clone(), most))?;
     let (mut body, mut received) = (request.into_body(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -39,8 +41,8 @@ pub(super) async fn receive(
         })?;
         let Some(data) = frame.data_ref() else { continue };
         received += data.len() as u64;
-        if received > state.config.body_bytes.0 {
-            return Err(too_large(state));
+        if received > most.bytes {
+            return Err(most.exceeded());
         }
         decoder.push(data)?;
     }
@@ -48,12 +50,34 @@ pub(super) async fn receive(
     Ok((received.bytes.freeze(), received.memory))
 }
 
-pub(super) fn too_large(state: &State) -> Problem {
-    let most = state.config.body_bytes.0;
-    Problem::new(
-        "body_too_large",
-        format!("the body has more than {most} bytes, which is the limit (limits.body_bytes)"),
-    )
+/// The most bytes of a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) bytes: u64,
+    /// The setting or the reason that limits it.
+    of: &'static str,
+}
+
+impl Most {
+    /// Returns the limit of every body.
+    pub(super) fn of_all(state: &State) -> Self {
+        Most { bytes: state.config.body_bytes.0, of: "limits.body_bytes" }
+    }
+
+    /// Returns the limit of a body with SQL.
+    pub(super) fn of_sql(state: &State) -> Self {
+        let most = Most::of_all(state);
+        match most.bytes < MAX_SQL_BODY {
+            true => most,
+            false => Most { bytes: MAX_SQL_BODY, of: "of SQL" },
+        }
+    }
+
+    pub(super) fn exceeded(self) -> Problem {
+        let Most { bytes, of } = self;
+        let message = format!("the body has more than {bytes} bytes, which is the limit ({of})");
+        Problem::new("body_too_large", message)
+    }
 }
 
 /// What has been received, decompressed. Its memory is reserved before it is taken.
@@ -61,6 +85,7 @@ struct Received {
     state: Arc<State>,
     bytes: BytesMut,
     memory: Memory,
+    most: Most,
     /// The units of memory that are reserved.
     units: usize,
     /// Why no more is taken.
@@ -68,14 +93,15 @@ struct Received {
 }
 
 impl Received {
-    fn new(state: Arc<State>) -> Self {
-        Received { state, bytes: BytesMut::new(), memory: Memory::new(), units: 0, refusal: None }
+    fn new(state: Arc<State>, most: Most) -> Self {
+        let (bytes, memory) = (BytesMut::new(), Memory::new());
+        Received { state, bytes, memory, most, units: 0, refusal: None }
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
         let length = self.bytes.len() + data.len();
-        if length as u64 > self.state.config.body_bytes.0 {
-            return Err(too_large(&self.state));
+        if length as u64 > self.most.bytes {
+            return Err(self.most.exceeded());
         }
         let units = length.div_ceil(BODY_UNIT).saturating_sub(self.units);
         if units > 0 {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as QueryString, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::body::{self, Memory};
+use super::body::{self, Memory, Most};
 use super::json::guard;
 use super::problem::Problem;
 use super::wording;
@@ -71,22 +72,62 @@ impl<T: DeserializeOwned> FromRequest<Arc<State>> for JsonBody<T> {
             let message = "the body must be JSON: send content-type: application/json";
             return Err(Problem::new("media_type_unsupported", message));
         }
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-        if length > state.config.body_bytes.0 {
-            return Err(body::too_large(state));
-        }
-        let within = state.config.body_time;
-        let body = body::receive(request, state);
-        let (bytes, memory) = tokio::time::timeout(within, body).await.unwrap_or_else(|_| {
-            let message = format!("the body did not arrive within {within:?} (limits.body_time)");
-            Err(Problem::new("body_late", message))
-        })?;
+        let (bytes, memory) = receive(request, state, Most::of_all(state)).await?;
         Ok(JsonBody { content: guard::parse(&bytes)?, _memory: memory })
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Receives a body within `limits.body_time`.
+async fn receive(
+    request: Request,
+    state: &Arc<State>,
+    most: Most,
+) -> Result<(Bytes, Memory), Problem> {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+    if length > most.bytes {
+        return Err(most.exceeded());
+    }
+    let within = state.config.body_time;
+    let body = body::receive(request, state, most);
+    tokio::time::timeout(within, body).await.unwrap_or_else(|_| {
+        let message = format!("the body did not arrive within {within:?} (limits.body_time)");
+        Err(Problem::new("body_late", message))
+    })
+}
+
+/// A body with SQL: the file of a view, or a query of views.
+pub(super) struct SqlBody(pub(super) String);
+
+impl FromRequest<Arc<State>> for SqlBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let is = |media_type: &str| media_type_of(headers).eq_ignore_ascii_case(media_type);
+        // A web page of another site may send plain text without being asked whether it may.
+        let is_sql = is("application/sql") || is("text/plain") && !headers.contains_key(ORIGIN);
+        if !is_sql {
+            let message = "the body must be SQL: send content-type: application/sql, or text/plain if it \
+                           is no web page that sends it";
+            return Err(Problem::new("media_type_unsupported", message));
+        }
+        let (bytes, _memory) = receive(request, state, Most::of_sql(state)).await?;
+        let text = String::from_utf8(bytes.into()).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            Problem::new("body_invalid", format!("the body is no UTF-8 from byte {at} on"))
+        })?;
+        Ok(SqlBody(text))
+    }
+}
+
+/// Returns the media type of a body, without its parameters.
+fn media_type_of(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim()
+}
+
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     leftfold_api::is_json_type(value)
 }

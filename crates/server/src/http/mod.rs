@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod streams;
 mod subscribe;
+mod views;
 mod wording;
 
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(accounts::revoke_token))
         .routes(routes!(accounts::list_grants, accounts::add_grant))
         .routes(routes!(accounts::remove_grant))
+        .merge(views::routes())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .split_for_parts();
@@ -109,6 +111,7 @@ async fn links() -> axum::Json<serde_json::Value> {
         "metrics": "/metrics",
         "events": "/v1/events",
         "streams": "/v1/streams",
+        "views": "/v1/views",
     }))
 }
 

@@ -20,8 +20,17 @@ pub(super) fn head() -> OpenApi {
     api.info = Info::new("Leftfold", env!("CARGO_PKG_VERSION"));
     api.info.description = Some(DESCRIPTION.to_owned());
     api.paths = Paths::new();
-    let tags =
-        ["events", "streams", "retention", "indexes", "checkpoints", "accounts", "store", "server"];
+    let tags = [
+        "events",
+        "streams",
+        "retention",
+        "indexes",
+        "checkpoints",
+        "views",
+        "accounts",
+        "store",
+        "server",
+    ];
     api.tags = Some(tags.map(Tag::new).to_vec());
     _ = Problem::schema();
     api
@@ -43,6 +52,9 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
         || path == "/v1/grants";
     if reads_place {
         statuses.push(404);
+    }
+    if path.ends_with("/query") {
+        statuses.extend([404, 406, 504]);
     }
     if method == "get" && path.contains("{version}") || path.contains("{position}") {
         statuses.push(406);

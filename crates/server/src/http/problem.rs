@@ -7,6 +7,7 @@ use leftfold_api::{
     AdministrationError, AppendError, Coded, Conflict, Cursor, Expected, Invalid, Overlap,
     ReadError,
 };
+use leftfold_views::ViewsError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -181,6 +182,12 @@ impl From<AppendError> for Problem {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
+        Problem::of(&error, None)
+    }
+}
+
+impl From<ViewsError> for Problem {
+    fn from(error: ViewsError) -> Self {
         Problem::of(&error, None)
     }
 }

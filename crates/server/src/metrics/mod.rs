@@ -1,6 +1,7 @@
 //! Metrics of the server and its store, for Prometheus.
 
 mod store;
+mod views;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,9 +15,15 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::state::Subscriptions;
+use crate::views::Statuses;
 
 /// The media type of the text.
 pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
@@ -31,6 +38,8 @@ pub struct Metrics {
     appended_events: Counter,
     read_events: Counter,
     requests: Family<Status, Counter>,
+    asks: Family<Outcome, Counter>,
+    ask_seconds: Histogram,
     /// Requests in flight.
     pub(crate) in_flight: Gauge,
     /// Connections.
@@ -38,7 +47,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Arc<dyn Engine>, subscriptions: Arc<Subscriptions>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Engine>,
+        subscriptions: Arc<Subscriptions>,
+        views: Statuses,
+    ) -> Self {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("leftfold"),
             // From a tenth of a millisecond to about 13 seconds.
@@ -47,12 +60,15 @@ impl Metrics {
             appended_events: Counter::default(),
             read_events: Counter::default(),
             requests: Family::default(),
+            asks: Family::default(),
+            ask_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
         };
         metrics.register();
         let collector = store::StoreCollector::new(store, subscriptions);
         metrics.registry.register_collector(Box::new(collector));
+        metrics.registry.register_collector(Box::new(views::ViewsCollector::new(views)));
         metrics
     }
 
@@ -65,6 +81,10 @@ impl Metrics {
         registry.register("appended_events", "Events appended", self.appended_events.clone());
         registry.register("read_events", "Events read", self.read_events.clone());
         registry.register("requests", "Requests answered, by HTTP status", self.requests.clone());
+        let asks = self.asks.clone();
+        registry.register("view_asks", "Queries of views, by what became of them", asks);
+        let seconds = self.ask_seconds.clone();
+        registry.register("view_ask_seconds", "Time of a query of views", seconds);
         registry.register("requests_in_flight", "Requests in flight", self.in_flight.clone());
         registry.register("connections", "Connections", self.connections.clone());
     }
@@ -77,6 +97,14 @@ impl Metrics {
         } else {
             self.append_failures.inc();
         }
+    }
+
+    /// Counts a query of views, by the code of its error.
+    pub(crate) fn asked(&self, started: Instant, error: Option<&'static str>) {
+        if error.is_none() {
+            self.ask_seconds.observe(started.elapsed().as_secs_f64());
+        }
+        self.asks.get_or_create(&Outcome { outcome: error.unwrap_or("answered") }).inc();
     }
 
     /// Counts the events of a page that was read.

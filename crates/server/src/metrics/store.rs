@@ -77,7 +77,7 @@ fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) ->
     gauge.encode(out.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
-fn gauges(
+pub(super) fn gauges(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -18,7 +18,8 @@ fn state(change: impl FnOnce(&mut Config)) -> Arc<State> {
     let store = Arc::new(Embedded::open_on(disk, clock, random, Options::default()).unwrap());
     let mut config = Config::default();
     change(&mut config);
-    Arc::new(State::new(config, store.clone(), Access::local(store)))
+    let views = crate::views::SqlViews::off(&config);
+    Arc::new(State::new(config, store.clone(), Access::local(store), views))
 }
 
 async fn append(state: &State, stream: &str, events: usize) {

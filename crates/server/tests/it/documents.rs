@@ -58,6 +58,8 @@ async fn run(script: String) -> String {
 async fn every_curl_of_the_documentation_answers_as_shown() {
     let mut config = config();
     config.heartbeat = std::time::Duration::from_millis(50);
+    let dir = tempfile::tempdir().unwrap();
+    config.views = Some(dir.path().to_owned());
     let served = served_by(config).await;
     let address = served.running.local_addr().to_string();
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/server.md");
@@ -67,7 +69,7 @@ async fn every_curl_of_the_documentation_answers_as_shown() {
         if language != "sh" || script.starts_with("leftfold ") {
             continue;
         }
-        assert!(script.starts_with("curl "), "{script}");
+        assert!(script.starts_with("curl ") || script.starts_with("cursor=$(curl "), "{script}");
         let (shown_as, shown) = blocks.get(n + 1).map_or(("", ""), |(l, t)| (l, t));
         let script = script.trim_end().replace("127.0.0.1:2113", &address);
         // A subscription is endless; its first lines are enough.

@@ -17,3 +17,4 @@ mod limits;
 mod second_engine;
 mod secure;
 mod support;
+mod views;

@@ -212,6 +212,11 @@ impl<S: EventStore + 'static> Follower<S> {
     /// Opens the tables of a definition, or makes them.
     async fn open(&self, generation: &Generation) -> Result<Tables<S>, ViewError> {
         let definition = parse(&generation.text)?;
+        if definition.name() != self.entry.name {
+            let message = format!("its file is of another view, {}", definition.name());
+            return Err(ViewError::event(message));
+        }
+        std::fs::create_dir_all(&self.dir).map_err(ViewError::rows)?;
         let path = self.path_of(generation);
         let rows = Rows::open(&path, &definition)?;
         if let ViewStart::After(cursor) = &generation.start {

@@ -69,7 +69,7 @@ impl<S: EventStore + 'static> Views<S> {
         limits: AskLimits,
         period: Duration,
     ) -> Result<LiveQuery<S>, ViewsError> {
-        let names = self.tables_of(sql, None)?.into_iter().map(|(name, _)| name).collect();
+        let names = self.tables_of(sql)?.into_iter().map(|(name, _)| name).collect();
         Ok(LiveQuery {
             views: self.clone(),
             sql: sql.to_owned(),

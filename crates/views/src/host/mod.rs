@@ -8,6 +8,7 @@
 mod facts;
 mod follow;
 mod live;
+mod question;
 mod requests;
 mod status;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
@@ -30,6 +32,7 @@ use thiserror::Error;
 
 pub use facts::ViewStart;
 pub use live::{DEFAULT_PERIOD, LiveQuery, LiveUpdate};
+pub use question::{Question, QuestionText};
 pub use requests::Plan;
 pub use status::{ViewPhase, ViewStatus};
 
@@ -62,6 +65,8 @@ struct Inner<S> {
     views: RwLock<BTreeMap<String, Arc<Entry<S>>>>,
     /// Up to where the definitions were read.
     read: Mutex<Cursor>,
+    /// Whether the definitions of the store were read once.
+    is_ready: AtomicBool,
     /// Notified when a view, or what answers for it, has changed.
     changed: Arc<Event>,
 }
@@ -92,6 +97,12 @@ pub enum ViewsError {
         /// What is wrong.
         message: String,
     },
+    /// Its tables are being opened.
+    #[error("the tables of the view {view} are being opened; retry")]
+    Opening {
+        /// The view.
+        view: String,
+    },
     /// The question has no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -112,6 +123,7 @@ impl Coded for ViewsError {
             ViewsError::Definition(error) => error.code(),
             ViewsError::Invalid(error) => error.code,
             ViewsError::Name { code, .. } => code,
+            ViewsError::Opening { .. } => "view_opening",
             ViewsError::Ask(error) => error.code(),
             ViewsError::View(error) => error.code(),
             ViewsError::Read(error) => error.code(),
@@ -121,6 +133,7 @@ impl Coded for ViewsError {
 
     fn can_retry(&self) -> bool {
         match self {
+            ViewsError::Opening { .. } => true,
             ViewsError::View(error) => error.can_retry(),
             ViewsError::Read(error) => error.can_retry(),
             ViewsError::Append(error) => error.can_retry(),
@@ -130,13 +143,16 @@ impl Coded for ViewsError {
 }
 
 impl<S: EventStore + 'static> Views<S> {
-    /// Makes the views of a store, with their tables in a folder. Nothing runs yet: see [`Views::run`].
+    /// Makes the views of a store, with their tables in a folder, which is made with the first view. Nothing runs
+    /// yet: see [`Views::run`].
     ///
     /// # Errors
-    /// The folder can't be made.
+    /// There is something else in place of the folder.
     pub fn open(store: Arc<S>, dir: impl Into<PathBuf>) -> std::io::Result<Self> {
         let dir = dir.into();
-        std::fs::create_dir_all(&dir)?;
+        if dir.exists() && !dir.is_dir() {
+            return Err(std::io::ErrorKind::NotADirectory.into());
+        }
         Ok(Views {
             inner: Arc::new(Inner {
                 store,
@@ -144,6 +160,7 @@ impl<S: EventStore + 'static> Views<S> {
                 time: Arc::new(SystemTime),
                 views: RwLock::default(),
                 read: Mutex::new(Cursor::START),
+                is_ready: AtomicBool::new(false),
                 changed: Arc::default(),
             }),
         })
@@ -185,6 +202,7 @@ impl<S: EventStore + 'static> Views<S> {
                         for (name, state) in &states {
                             running.extend(self.begin(name, state.clone()));
                         }
+                        self.inner.is_ready.store(true, Ordering::Release);
                     }
                     self.note_read(at);
                 }
@@ -203,6 +221,22 @@ impl<S: EventStore + 'static> Views<S> {
         }
     }
 
+    /// Returns whether a run has read the definitions that were in the store when it began.
+    pub fn is_ready(&self) -> bool {
+        self.inner.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Waits until a run has read the definitions that were in the store when it began.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.inner.changed.listen();
+            if self.is_ready() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Takes a view's state over, and returns its run, which ends when a later state comes.
     fn begin(&self, name: &str, state: ViewState) -> Option<impl Future<Output = ()> + use<S>> {
         let mut views = self.inner.views.write();
@@ -210,14 +244,14 @@ impl<S: EventStore + 'static> Views<S> {
         let run = before.map(|before| before.run.clone()).unwrap_or_default();
         let stop = follow::RunState::begin(&run);
         let follower = state.exists().then(|| {
-            let entry =
-                Arc::new(Entry { name: name.to_owned(), state: state.clone(), run: run.clone() });
-            views.insert(name.to_owned(), entry.clone());
+            let (name, run) = (name.to_owned(), run.clone());
+            let entry = Arc::new(Entry { name, state: state.clone(), run });
+            views.insert(entry.name.clone(), entry.clone());
             Follower::new(&self.inner, entry)
         });
         drop(views);
         self.inner.changed.notify(usize::MAX);
-        let (dir, name) = (self.inner.dir.clone(), name.to_owned());
+        let (inner, name) = (self.inner.clone(), name.to_owned());
         Some(async move {
             match follower {
                 Some(follower) => {
@@ -226,7 +260,10 @@ impl<S: EventStore + 'static> Views<S> {
                 None => {
                     let running = run.lock().running();
                     let _running = running.lock().await;
-                    follow::remove_files(&dir, &name, &[]);
+                    // A view of this name that was added since removes them, and keeps its own.
+                    if !inner.views.read().contains_key(&name) {
+                        follow::remove_files(&inner.dir, &name, &[]);
+                    }
                 }
             }
         })

@@ -1,0 +1,141 @@
+//! How a query of views is authorized, waits, and is answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use leftfold_api::{Coded, Cursor, Engine, Query};
+use leftfold_views::{AskLimits, Question, QuestionText, ViewsError};
+
+use super::format::Format;
+use super::shapes::Ask;
+use crate::access::Caller;
+use crate::http::Problem;
+use crate::state::State;
+use crate::views::MAX_SQL_BODY;
+
+/// The longest wait for views, in milliseconds.
+const LONGEST_WAIT: u64 = 600_000;
+/// How often a query is asked anew because a view was replaced meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// A query that was read from a request.
+struct Wanted {
+    sql: String,
+    at_least: Option<Cursor>,
+    patience: Duration,
+    limits: AskLimits,
+}
+
+impl Wanted {
+    fn of(ask: Ask, state: &State) -> Result<Self, Problem> {
+        if ask.sql.len() as u64 > MAX_SQL_BODY {
+            let message = format!("the query has more than {MAX_SQL_BODY} bytes");
+            return Err(Problem::new("body_too_large", message));
+        }
+        let limits = state.config.ask_limits();
+        let patience = match ask.timeout_ms {
+            None => limits.time,
+            Some(millis @ 1..=LONGEST_WAIT) => Duration::from_millis(millis),
+            Some(other) => {
+                let message = format!("timeout_ms is {other}: it is from 1 to {LONGEST_WAIT}");
+                return Err(Problem::new("parameter_invalid", message));
+            }
+        };
+        let limits = AskLimits { time: limits.time.min(patience), ..limits };
+        let at_least = ask.at_least.map(|cursor| cursor.parse::<Cursor>()).transpose()?;
+        Ok(Wanted { sql: ask.sql, at_least, patience, limits })
+    }
+}
+
+/// Answers a query of views.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    caller: &Caller,
+    headers: &HeaderMap,
+    view: Option<&str>,
+    ask: Ask,
+) -> Result<Response, Problem> {
+    let format = Format::of(headers)?;
+    let wanted = Wanted::of(ask, state)?;
+    let started = Instant::now();
+    let text = ask_views(state, caller, view, &wanted, format).await;
+    state.metrics.asked(started, text.as_ref().err().map(|problem| problem.code));
+    let headers = [(CONTENT_TYPE, format.media_type()), (CACHE_CONTROL, "no-store")];
+    Ok((headers, text?).into_response())
+}
+
+async fn ask_views(
+    state: &Arc<State>,
+    caller: &Caller,
+    view: Option<&str>,
+    wanted: &Wanted,
+    format: Format,
+) -> Result<String, Problem> {
+    caller.is_known()?;
+    let views = state.views.running()?;
+    let text = QuestionText { sql: &wanted.sql, view };
+    let at_least = wanted.at_least.as_ref();
+    let deadline = Instant::now() + wanted.patience;
+    let mut attempts = ATTEMPTS;
+    loop {
+        let admit = |_: &str, query: &Query| Ok::<_, Refused>(caller.may_ask_view(query)?);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let question = match views.question(text, at_least, patience, admit).await {
+            Ok(question) => question,
+            Err(Refused::Problem(problem)) => return Err(problem),
+            Err(Refused::Views(error)) => {
+                if error.code() == "view_unknown" {
+                    caller.may_know_views()?;
+                }
+                return Err(error.into());
+            }
+        };
+        attempts -= 1;
+        match read_rows(state, question, wanted.limits, format).await? {
+            Err(error) if error.code() == "view_changed" && attempts > 0 => {}
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+/// Why a question is not asked.
+enum Refused {
+    Problem(Problem),
+    Views(ViewsError),
+}
+
+impl From<ViewsError> for Refused {
+    fn from(error: ViewsError) -> Self {
+        Refused::Views(error)
+    }
+}
+
+impl From<crate::access::Denial> for Refused {
+    fn from(denied: crate::access::Denial) -> Self {
+        Refused::Problem(denied.into())
+    }
+}
+
+/// Reads the rows on a thread that may block.
+async fn read_rows(
+    state: &Arc<State>,
+    question: Question<Arc<dyn Engine>>,
+    limits: AskLimits,
+    format: Format,
+) -> Result<Result<String, ViewsError>, Problem> {
+    let permit = state.views.asks.clone().try_acquire_owned().map_err(|_| {
+        let message = "as many queries of views as limits.asks are being answered; try again later";
+        Problem::new("server_overloaded", message)
+    })?;
+    let read = move || {
+        let text = question.answer(limits).map(|answer| format.text(answer));
+        drop(permit);
+        text
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| {
+        Problem::new("internal_error", "the query ended with a panic; the server's log tells more")
+    })
+}

@@ -1,0 +1,325 @@
+//! Questions to views: which tables answer them, from when on, and the answer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use leftfold_api::{Coded, Cursor, EventStore, Query, Timestamp};
+use leftfold_fold::time::later;
+use leftfold_fold::view::ViewError;
+
+use super::follow::Tables;
+use super::{Entry, Views, ViewsError};
+use crate::as_of::{AsOf, ask_as_of};
+use crate::ask::{Answer, AskError, AskLimits, ask, no_answer, on_thread};
+use crate::definition::Definition;
+use crate::log::{self, LogRead};
+
+/// The most views of one question.
+const MAX_ASKED: usize = 10;
+/// How long a question waits for tables that are being opened.
+const OPENING: Duration = Duration::from_secs(10);
+/// How often a question is asked anew because its tables were replaced while it was asked.
+const ATTEMPTS: usize = 4;
+
+/// What is asked, and of which views.
+#[derive(Debug, Clone, Copy)]
+pub struct QuestionText<'a> {
+    /// A reading statement.
+    pub sql: &'a str,
+    /// The view that is asked. If it is `None`, the views are asked that the statement names, by their own names or
+    /// by those of their tables.
+    pub view: Option<&'a str>,
+}
+
+/// A question, and the tables that answer it.
+pub struct Question<S> {
+    views: Views<S>,
+    sql: String,
+    view: Option<String>,
+    tables: Vec<(String, Tables<S>)>,
+    /// What it reads of the log.
+    read: Option<LogRead>,
+    at_least: Option<Cursor>,
+    deadline: Timestamp,
+}
+
+/// A view that a question names.
+struct Named<S> {
+    entry: Arc<Entry<S>>,
+    /// The tables that answer, and the failure of the run.
+    serving: Option<Tables<S>>,
+    failure: Option<ViewError>,
+    /// The definition of the tables that answer, or of those that are being opened.
+    definition: Option<Definition>,
+}
+
+impl<S: EventStore + 'static> Named<S> {
+    fn of(entry: Arc<Entry<S>>) -> Self {
+        let (serving, failure) = {
+            let run = entry.run.lock();
+            (run.serving.clone(), run.failure.clone())
+        };
+        let definition = match &serving {
+            Some(tables) => Some(tables.definition.clone()),
+            None => entry.state.last().and_then(|last| Definition::parse(&last.text).ok()),
+        };
+        Named { entry, serving, failure, definition }
+    }
+
+    fn is_named(&self, words: &[String]) -> bool {
+        let is_word = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
+        let Some(definition) = &self.definition else { return is_word(&self.entry.name) };
+        is_word(&self.entry.name)
+            || definition.table_names().into_iter().any(is_word)
+            || definition.history_names().iter().any(|name| is_word(name))
+    }
+
+    /// Returns the query of its events. A definition that this release can't read counts as one of all events.
+    fn query(&self) -> Query {
+        self.definition.as_ref().map_or(Query::System, |definition| definition.query().clone())
+    }
+
+    fn tables(self) -> Result<(String, Tables<S>), ViewsError> {
+        match (self.serving, self.failure) {
+            (Some(tables), _) => Ok((self.entry.name.clone(), tables)),
+            (None, Some(failure)) => Err(failure.into()),
+            (None, None) => Err(ViewsError::Opening { view: self.entry.name.clone() }),
+        }
+    }
+}
+
+/// The tables of a question were replaced while it was asked.
+fn replaced() -> ViewsError {
+    let message = "the view was replaced while it was asked; ask again".to_owned();
+    ViewsError::Name { code: "view_changed", message }
+}
+
+impl<S: EventStore + 'static> Views<S> {
+    /// Returns the names of the views that a question reads, and the queries of their events. If it reads the log, that
+    /// is `events`, with the query of what it reads.
+    ///
+    /// # Errors
+    /// It names no view, or too many.
+    pub fn views_of(&self, sql: &str) -> Result<Vec<(String, Query)>, ViewsError> {
+        let read = LogRead::of(sql);
+        let named = self.named(QuestionText { sql, view: None }, read.is_some())?;
+        let views = named.into_iter().map(|named| (named.entry.name.clone(), named.query()));
+        Ok(views.chain(read.map(|read| (log::TABLE.to_owned(), read.query()))).collect())
+    }
+
+    /// Asks the views that a question names, by the name of the view or of one of its tables, and the log as `events`:
+    /// see [`ask_log`](crate::ask_log). If `at_least` is given, waits until they have the events up to it, at most
+    /// `patience`. The answer is found on the thread that polls.
+    ///
+    /// # Errors
+    /// The question is wrong or too large, or a view has failed or is late.
+    pub async fn ask(
+        &self,
+        sql: &str,
+        at_least: Option<(Cursor, Duration)>,
+        limits: AskLimits,
+    ) -> Result<Answer, ViewsError> {
+        let (cursor, patience) = match at_least {
+            Some((cursor, patience)) => (Some(cursor), patience),
+            None => (None, OPENING),
+        };
+        let text = QuestionText { sql, view: None };
+        let mut attempts = ATTEMPTS;
+        loop {
+            let admit = |_: &str, _: &Query| Ok::<_, ViewsError>(());
+            let question = self.question(text, cursor.as_ref(), patience, admit).await?;
+            attempts -= 1;
+            match question.answer_async(limits).await {
+                Err(error) if error.code() == "view_changed" && attempts > 0 => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Finds the tables that answer a question, and waits until they are open and have the events up to `at_least`,
+    /// at most `patience`. `admit` decides for each view, by its name and the query of its events, whether it may be
+    /// asked.
+    ///
+    /// # Errors
+    /// It names no view, or too many; `admit` refuses one; a view has failed or is late.
+    pub async fn question<E: From<ViewsError>>(
+        &self,
+        text: QuestionText<'_>,
+        at_least: Option<&Cursor>,
+        patience: Duration,
+        admit: impl Fn(&str, &Query) -> Result<(), E>,
+    ) -> Result<Question<S>, E> {
+        let deadline = later(self.inner.time.now(), patience);
+        loop {
+            let changed = self.inner.changed.listen();
+            let read = LogRead::of(text.sql);
+            let named = self.named(text, read.is_some())?;
+            for one in &named {
+                admit(&one.entry.name, &one.query())?;
+            }
+            if let Some(read) = &read {
+                admit(log::TABLE, &read.query())?;
+            }
+            let tables: Result<Vec<_>, _> = named.into_iter().map(Named::tables).collect();
+            let error = match tables {
+                Ok(tables) => match wait_for(&tables, at_least, deadline).await {
+                    Ok(()) => {
+                        let (sql, view) = (text.sql.to_owned(), text.view.map(str::to_owned));
+                        let (views, at_least) = (self.clone(), at_least.cloned());
+                        return Ok(Question { views, sql, view, tables, read, at_least, deadline });
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            // A run that has ended may have made place for another.
+            let may_change = matches!(
+                error,
+                ViewsError::Opening { .. } | ViewsError::View(ViewError::Stopped { .. })
+            );
+            let until = self.inner.time.until(deadline);
+            if !may_change || matches!(select(pin!(changed), until).await, Either::Right(_)) {
+                return Err(error.into());
+            }
+        }
+    }
+
+    /// Asks views as they were at a past moment. Waits until they have the events up to it, at most `patience`.
+    /// Each must have `@history`.
+    ///
+    /// # Errors
+    /// As [`Views::ask`]; the moment has not come yet.
+    pub async fn ask_as_of(
+        &self,
+        sql: &str,
+        as_of: AsOf,
+        patience: Duration,
+        limits: AskLimits,
+    ) -> Result<Answer, ViewsError> {
+        let head = self.inner.store.head().await?;
+        let cursor = match as_of {
+            AsOf::Position(position) => {
+                let last = head.position().filter(|_| head.positions().len() <= 1);
+                if position > last.unwrap_or(0) {
+                    let message = format!("the store has no event at position {position} yet");
+                    return Err(AskError::Invalid(message).into());
+                }
+                Cursor::at(head.origin(), position)
+            }
+            AsOf::Time(time) if time > self.inner.time.now() => {
+                let message = format!("the time {time} has not come yet");
+                return Err(AskError::Invalid(message).into());
+            }
+            AsOf::Time(_) => head,
+        };
+        let deadline = later(self.inner.time.now(), patience);
+        for (_, tables) in self.tables_of(sql)? {
+            tables.runner.at_least_until(cursor.clone(), deadline).await?;
+        }
+        // New tables may have come in meanwhile.
+        let files: Vec<_> = self.tables_of(sql)?;
+        let files: Vec<_> = files.into_iter().map(|(name, tables)| (name, tables.path)).collect();
+        let sql = sql.to_owned();
+        let answer = on_thread(move || ask_as_of(&files, &sql, as_of, limits))?.await;
+        Ok(answer.unwrap_or_else(|_| Err(no_answer()))?)
+    }
+
+    /// Returns the tables of the views that a statement names.
+    pub(super) fn tables_of(&self, sql: &str) -> Result<Vec<(String, Tables<S>)>, ViewsError> {
+        let named = self.named(QuestionText { sql, view: None }, false)?;
+        named.into_iter().map(Named::tables).collect()
+    }
+
+    /// Returns the views that a question is about. If it reads the log, it need name none.
+    fn named(&self, text: QuestionText<'_>, reads_log: bool) -> Result<Vec<Named<S>>, ViewsError> {
+        if let Some(view) = text.view {
+            return Ok(vec![Named::of(self.entry(view)?)]);
+        }
+        let words = crate::definition::words(text.sql);
+        let entries: Vec<_> = self.inner.views.read().values().cloned().collect();
+        let all = entries.into_iter().map(Named::of);
+        let named: Vec<_> = all.filter(|one| one.is_named(&words)).collect();
+        if named.is_empty() && !reads_log {
+            let names: Vec<_> = self.inner.views.read().keys().cloned().collect();
+            let message = match names.as_slice() {
+                [] => "there is no view yet".to_owned(),
+                names => format!("the query names no view; there are {}", names.join(", ")),
+            };
+            return Err(ViewsError::Name { code: "view_unknown", message });
+        }
+        if named.len() > MAX_ASKED {
+            return Err(AskError::TooLarge(format!("{MAX_ASKED} views")).into());
+        }
+        Ok(named)
+    }
+}
+
+async fn wait_for<S: EventStore + 'static>(
+    tables: &[(String, Tables<S>)],
+    at_least: Option<&Cursor>,
+    deadline: Timestamp,
+) -> Result<(), ViewsError> {
+    let Some(cursor) = at_least else { return Ok(()) };
+    for (_, tables) in tables {
+        tables.runner.at_least_until(cursor.clone(), deadline).await?;
+    }
+    Ok(())
+}
+
+impl<S: EventStore + 'static> Question<S> {
+    /// Returns the answer. Blocks its thread while SQLite and the store read.
+    ///
+    /// # Errors
+    /// The question is wrong or too large; `view_changed` if the view was replaced meanwhile, and is to be asked
+    /// again.
+    pub fn answer(&self, limits: AskLimits) -> Result<Answer, ViewsError> {
+        match &self.read {
+            None => self.answer_of(ask(&self.files(), &self.sql, limits).map_err(Into::into)),
+            Some(_) => pollster::block_on(self.answer_async(limits)),
+        }
+    }
+
+    /// Returns the answer, and waits for the store while it reads the log.
+    async fn answer_async(&self, limits: AskLimits) -> Result<Answer, ViewsError> {
+        let Some(read) = &self.read else { return self.answer(limits) };
+        let (store, files) = (&*self.views.inner.store, self.files());
+        let asking = log::ask_with_views(store, &files, read, self.at_least.clone(), limits);
+        if self.at_least.is_none() {
+            return self.answer_of(asking.await);
+        }
+        // The time of the question itself is limited: only the store can be late.
+        let late = self.views.inner.time.until(later(self.deadline, limits.time));
+        match select(pin!(asking), late).await {
+            Either::Left((answer, _)) => self.answer_of(answer),
+            Either::Right(_) => Err(AskError::TimedOut(limits.time).into()),
+        }
+    }
+
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        let file = |(name, tables): &(String, Tables<S>)| (name.clone(), tables.path.clone());
+        self.tables.iter().map(file).collect()
+    }
+
+    fn answer_of(&self, answer: Result<Answer, ViewsError>) -> Result<Answer, ViewsError> {
+        match answer {
+            // The file goes when new tables answer.
+            Err(ViewsError::Ask(AskError::File(_))) if !self.is_current() => Err(replaced()),
+            answer => answer,
+        }
+    }
+
+    /// Whether the tables are still those that answer.
+    fn is_current(&self) -> bool {
+        let text = QuestionText { sql: &self.sql, view: self.view.as_deref() };
+        let named = self.views.named(text, self.read.is_some()).unwrap_or_default();
+        let now: BTreeMap<_, _> = named
+            .into_iter()
+            .filter_map(|one| Some((one.entry.name.clone(), one.serving?.path)))
+            .collect();
+        self.tables.iter().all(|(name, tables)| now.get(name) == Some(&tables.path))
+    }
+}
