@@ -7,7 +7,7 @@ use std::process::Command;
 
 use leftfold::{Embedded, Options, Query, Read};
 
-const PROGRAMS: [(&str, &[&str]); 12] = [
+const PROGRAMS: [(&str, &[&str]); 13] = [
     (env!("CARGO_BIN_EXE_bank"), &[]),
     (env!("CARGO_BIN_EXE_cart"), &[]),
     (env!("CARGO_BIN_EXE_error-processor"), &[]),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
     (env!("CARGO_BIN_EXE_orders"), &["--one-process"]),
     (env!("CARGO_BIN_EXE_products"), &[]),
     (env!("CARGO_BIN_EXE_protobuf"), &[]),
+    (env!("CARGO_BIN_EXE_sql-views"), &["customers"]),
     (env!("CARGO_BIN_EXE_tutorial"), &[]),
     (env!("CARGO_BIN_EXE_tweets"), &["400"]),
     (env!("CARGO_BIN_EXE_warehouse"), &[]),

@@ -5,14 +5,24 @@ extern crate self as leftfold_examples;
 
 pub mod bank;
 pub mod cart;
+pub mod composite;
+pub mod customers;
 #[path = "error-processor/mod.rs"]
 pub mod error_processor;
 pub mod invoices;
+#[path = "last-30-orders/mod.rs"]
+pub mod last_30_orders;
 pub mod notify;
 pub mod orders;
+#[path = "page-views/mod.rs"]
+pub mod page_views;
 pub mod products;
 pub mod protobuf;
 mod running;
+#[path = "sql-views/mod.rs"]
+pub mod sql_views;
+#[path = "top-words/mod.rs"]
+pub mod top_words;
 pub mod tutorial;
 pub mod tweets;
 pub mod warehouse;

@@ -9,6 +9,8 @@ use std::path::Path;
 mod bank;
 #[path = "cart/tests.rs"]
 mod cart;
+#[path = "composite/tests.rs"]
+mod composite;
 #[path = "error-processor/tests.rs"]
 mod error_processor;
 #[path = "invoices/tests.rs"]
@@ -22,6 +24,8 @@ mod orders;
 mod products;
 #[path = "protobuf/tests.rs"]
 mod protobuf;
+#[path = "sql-views/tests.rs"]
+mod sql_views;
 #[path = "tutorial/tests.rs"]
 mod tutorial;
 #[path = "tweets/tests.rs"]

@@ -286,7 +286,8 @@ fn the_demo_runs_to_its_end_and_replaces_only_its_own() {
     for words in [
         "is refused: stream till-1 was expected",
         "nothing is lost and nothing is there twice",
-        "The ten busiest accounts",
+        "the ten busiest accounts",
+        "from balances order by entries desc",
         "Daily totals by event time",
         "The last entries of account-",
     ] {
@@ -303,6 +304,15 @@ fn the_demo_runs_to_its_end_and_replaces_only_its_own() {
     let refused = stderr(dir.path(), &["demo", "--dir", mine.to_str().unwrap()]);
     assert!(refused.contains("was not made by a demo; choose another with --dir"), "{refused}");
     assert_eq!(std::fs::read_to_string(mine.join("file")).unwrap(), "precious");
+}
+
+#[test]
+fn the_view_of_the_demo_passes_its_test() {
+    let view = include_str!("../../crates/cli/src/commands/demo.sql");
+    let view = leftfold_views::Definition::parse(view).unwrap();
+    let reports = view.check().unwrap();
+    assert!(reports.len() == 1 && reports[0].passed(), "{reports:#?}");
+    assert!(view.unused_paths().is_empty());
 }
 
 #[test]

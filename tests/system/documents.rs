@@ -80,6 +80,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/upgrading.md",
         "docs/measured.md",
         "docs/limits.md",
+        "docs/views.md",
     ] {
         let text = read(document);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {

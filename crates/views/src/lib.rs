@@ -24,3 +24,8 @@ pub use host::{
 };
 pub use log::{ask_log, log_query};
 pub use sqlite::{ApplyError, Rows};
+
+/// The programs in the page on views run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/views.md")]
+struct Page;

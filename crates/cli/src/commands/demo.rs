@@ -1,18 +1,19 @@
 //! The demo: a bank's statements of one night, from the files to queries over them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table};
-use leftfold::{
-    Append, Embedded, Expected, NewEvent, Options, Query, Read, Recorded, StreamInfo, Streams,
-};
+use futures_util::future::{Either, select};
+use leftfold::{Append, Embedded, EventStore, Expected, NewEvent, Options, Query, Read, Recorded};
 use leftfold_connect::sample::Night;
 use leftfold_connect::{Mapping, Tally, sample};
+use leftfold_views::{Answer, AskLimits, Definition, ViewStart, Views};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::json;
@@ -26,6 +27,19 @@ use crate::rejects::{Existing, Rejects};
 
 /// The file that marks a directory as a demo's, which another demo may replace.
 const MARK: &str = "made-by-leftfold-demo";
+
+/// The view of balances and daily totals.
+const VIEW: &str = include_str!("demo.sql");
+
+/// The longest time that the view may need to catch up.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+const BUSIEST: &str = "select account, currency, entries, dec_round(booked, 2) as booked
+from balances order by entries desc, account limit 10";
+
+const DAILY: &str =
+    "select day, currency, entries, dec_round(credit, 2) as credit, dec_round(debit, 2) as debit
+from daily_totals order by day, currency";
 
 /// The fields of an entry that the demo reads.
 #[derive(Deserialize)]
@@ -62,7 +76,7 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     );
     let all: Vec<PathBuf> = night.files.iter().chain([&night.duplicate]).cloned().collect();
     killed_ingest(dir, &data, &all, &night)?;
-    let store = Embedded::open(&data, Options::default())?;
+    let store = Arc::new(Embedded::open(&data, Options::default())?);
     let durable = count(&store, "category:account")?;
     say!("   kill -9 after {} durable events; now all files from their start", thousands(durable));
     let mapping = Mapping::builtin("camt.053").context("the mapping is built in")?;
@@ -84,9 +98,7 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     );
     reconcile(&store, &night, durable, first)?;
 
-    let busiest = busiest(&store)?;
-    daily_totals(&store)?;
-    let Some(account) = busiest else { bail!("the night has no accounts") };
+    let account = ask_by_sql(&store, &data)?;
     last_entries(&store, &account)?;
     next_steps(dir, &data, &account);
     store.close();
@@ -223,43 +235,53 @@ fn entry(event: &Recorded) -> anyhow::Result<Entry> {
     serde_json::from_slice(&event.data()).with_context(|| format!("event {}", event.position()))
 }
 
-fn all_streams(store: &Embedded) -> anyhow::Result<Vec<StreamInfo>> {
-    let mut wanted = Streams { category: Some("account".to_owned()), ..Streams::default() };
-    let mut streams = Vec::new();
-    loop {
-        let page = store.blocking().streams(&wanted)?;
-        streams.extend(page.streams);
-        if !page.more {
-            return Ok(streams);
+/// Plugs the view in, asks it for balances and daily totals, and returns the busiest account.
+fn ask_by_sql(store: &Arc<Embedded>, data: &Path) -> anyhow::Result<String> {
+    say!("5. A view in SQL, plugged in now: it reads the night and then follows");
+    let views = Views::open(store.clone(), data.join("views"))?;
+    let asking = async {
+        let view = Definition::parse(VIEW)?;
+        let started = Instant::now();
+        views.add(&view, ViewStart::Beginning).await?;
+        let caught_up = (store.head().await?, PATIENCE);
+        let ask = async |sql: &str, at_least| -> anyhow::Result<Answer> {
+            Ok(views.ask(sql, at_least, AskLimits::default()).await?)
+        };
+        let busiest = ask(BUSIEST, Some(caught_up)).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        say!("   it has caught up in {seconds:.1} s; the ten busiest accounts:");
+        print_answer(BUSIEST, &busiest)?;
+        say!("6. Daily totals by event time: late entries stand in the day when they happened");
+        print_answer(DAILY, &ask(DAILY, None).await?)?;
+        let first = busiest.rows.first().and_then(|row| row.first());
+        first.map(|id| format!("account-{id}")).context("the night has no accounts")
+    };
+    pollster::block_on(async {
+        match select(pin!(views.run()), pin!(asking)).await {
+            Either::Left((ended, _)) => bail!("the views have ended: {ended:?}"),
+            Either::Right((asked, _)) => asked,
         }
-        wanted.after = Some(page.cursor);
-    }
+    })
 }
 
-/// Prints the ten accounts with the most entries and returns the first.
-fn busiest(store: &Embedded) -> anyhow::Result<Option<String>> {
-    say!("5. The ten busiest accounts: each balance is a fold over the account's stream");
-    let mut streams = all_streams(store)?;
-    streams.sort_by(|a, b| b.version.cmp(&a.version).then(a.name.cmp(&b.name)));
-    let mut rows = table(&["   account", "entries", "sum of booked entries"]);
-    let started = Instant::now();
-    for stream in streams.iter().take(10) {
-        let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
-        let booked = Query::stream(&stream.name).and(Query::event_type("EntryBooked"));
-        fold(store, booked, |event| {
-            let entry = entry(event)?;
-            *sums.entry(entry.currency).or_default() += entry.signed_amount;
-            Ok(())
-        })?;
-        let sums: Vec<_> =
-            sums.iter().map(|(currency, sum)| format!("{} {currency}", money(*sum))).collect();
-        let name = stream.name.trim_start_matches("account-");
-        rows.add_row([&format!("   {name}"), &thousands(stream.version + 1), &sums.join(", ")]);
+/// Prints a question and its answer.
+fn print_answer(sql: &str, answer: &Answer) -> anyhow::Result<()> {
+    say!("   {}", sql.replace('\n', "\n   "));
+    let mut columns = answer.columns.iter().map(String::as_str);
+    let first = format!("   {}", columns.next().unwrap_or_default());
+    let columns: Vec<_> = std::iter::once(first.as_str()).chain(columns).collect();
+    let mut rows = table(&columns);
+    for row in &answer.rows {
+        let cells = row.iter().enumerate();
+        rows.add_row(cells.map(|(at, cell)| match at {
+            0 => format!("   {cell}"),
+            _ => cell.to_string(),
+        }));
     }
-    right_align(&mut rows, 1..3);
+    right_align(&mut rows, 2..columns.len());
     print_table(&rows)?;
-    say!("   folded in {:.1} ms\n", started.elapsed().as_secs_f64() * 1e3);
-    Ok(streams.first().map(|stream| stream.name.clone()))
+    say!("");
+    Ok(())
 }
 
 /// Calls `apply` with all events of a query, in order.
@@ -276,29 +298,6 @@ fn fold(
         Ok(())
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-fn daily_totals(store: &Embedded) -> anyhow::Result<()> {
-    say!("6. Daily totals by event time: late entries stand in the day when they happened");
-    let mut days: BTreeMap<(String, String), (u64, Decimal, Decimal)> = BTreeMap::new();
-    fold(store, "category:account type:EntryBooked".parse()?, |event| {
-        let day = event.event_time().to_string().chars().take(10).collect();
-        let entry = entry(event)?;
-        let total = days.entry((day, entry.currency)).or_default();
-        total.0 += 1;
-        let side = if entry.signed_amount.is_sign_negative() { &mut total.2 } else { &mut total.1 };
-        *side += entry.signed_amount;
-        Ok(())
-    })?;
-    let mut rows = table(&["   day", "currency", "entries", "credit", "debit"]);
-    for ((day, currency), (entries, credit, debit)) in days {
-        let numbers = [thousands(entries), money(credit), money(debit)];
-        rows.add_row([format!("   {day}"), currency].into_iter().chain(numbers));
-    }
-    right_align(&mut rows, 2..5);
-    print_table(&rows)?;
-    say!("");
-    Ok(())
 }
 
 fn last_entries(store: &Embedded, account: &str) -> anyhow::Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! Windows are aligned to 1970-01-01T00:00:00Z, those of weeks to Monday, 1970-01-05.
 
+use std::cmp::Ordering;
+
 use leftfold_api::Timestamp;
 use rusqlite::functions::Context;
 use rusqlite::{Connection, Result};
@@ -35,6 +37,17 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("micros_between", 2, PURE, |context| {
         let between = time(context, 0, "micros_between")?.zip(time(context, 1, "micros_between")?);
         Ok(between.map(|(from, to)| to.micros().saturating_sub(from.micros())))
+    })?;
+    // As texts, 10:00:00.5Z comes before 10:00:00Z.
+    connection.create_collation("time", |one: &str, two: &str| {
+        let times = (one.parse::<Timestamp>().ok(), two.parse::<Timestamp>().ok());
+        match times {
+            (Some(one), Some(two)) => one.cmp(&two),
+            // What is no time comes first, in the order of its bytes.
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (None, None) => one.cmp(two),
+        }
     })
 }
 

@@ -25,6 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The tables that questions are answered from, and the runner that fills them.
 pub(crate) struct Tables<S> {
+    /// The version of the fact that made their definition.
+    pub(crate) number: u64,
     pub(crate) path: PathBuf,
     pub(crate) definition: Definition,
     pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
@@ -34,6 +36,7 @@ pub(crate) struct Tables<S> {
 impl<S> Clone for Tables<S> {
     fn clone(&self) -> Self {
         Tables {
+            number: self.number,
             path: self.path.clone(),
             definition: self.definition.clone(),
             runner: self.runner.clone(),
@@ -46,8 +49,6 @@ impl<S> Clone for Tables<S> {
 pub(crate) struct RunState<S> {
     /// What answers.
     pub(crate) serving: Option<Tables<S>>,
-    /// What is filled beside it.
-    pub(crate) building: Option<Tables<S>>,
     pub(crate) failure: Option<ViewError>,
     /// Held by the run: a later one waits for the end of the one before.
     running: Arc<futures_util::lock::Mutex<()>>,
@@ -56,13 +57,7 @@ pub(crate) struct RunState<S> {
 
 impl<S> Default for RunState<S> {
     fn default() -> Self {
-        RunState {
-            serving: None,
-            building: None,
-            failure: None,
-            running: Arc::default(),
-            stop: None,
-        }
+        RunState { serving: None, failure: None, running: Arc::default(), stop: None }
     }
 }
 
@@ -133,9 +128,7 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn stand_still(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let tables = self.open(last).await?;
-        self.set(|run| {
-            (run.serving, run.building, run.failure) = (Some(tables), None, None);
-        });
+        self.set(|run| (run.serving, run.failure) = (Some(tables), None));
         Ok(())
     }
 
@@ -153,7 +146,6 @@ impl<S: EventStore + 'static> Follower<S> {
         remove_files(&self.dir, &self.entry.name, &kept);
         self.set(|run| {
             run.failure = None;
-            run.building = before.as_ref().map(|_| target.clone());
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
         });
         let run = pin!(target.runner.run());
@@ -183,7 +175,7 @@ impl<S: EventStore + 'static> Follower<S> {
             }
         }
         target.rows.lock().note_caught_up()?;
-        self.set(|run| (run.serving, run.building) = (Some(target.clone()), None));
+        self.set(|run| run.serving = Some(target.clone()));
         remove_files(&self.dir, &self.entry.name, std::slice::from_ref(&target.path));
         Ok(())
     }
@@ -227,7 +219,8 @@ impl<S: EventStore + 'static> Follower<S> {
         let sink = SqliteSink::new(rows);
         let rows = sink.rows();
         let runner = SinkRunner::new(name, query, self.store.clone(), sink);
-        Ok(Tables { path, definition, runner: Arc::new(runner.logic(LOGIC)), rows })
+        let (runner, number) = (Arc::new(runner.logic(LOGIC)), generation.number);
+        Ok(Tables { number, path, definition, runner, rows })
     }
 
     fn path_of(&self, generation: &Generation) -> PathBuf {

@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 impl<S: EventStore + 'static> Views<S> {
-    /// Adds a view, and returns when the runs know it.
+    /// Adds a view, and returns when it can be asked, or has failed.
     ///
     /// # Errors
     /// The definition is wrong, or the name is taken.
@@ -44,7 +44,26 @@ impl<S: EventStore + 'static> Views<S> {
             let message = format!("there are {MAX_VIEWS} views already; remove one");
             return Err(ViewsError::Name { code: "views_too_many", message });
         }
-        self.write(name, ViewFact::Defined { text: definition.text().to_owned(), start }).await
+        let fact = ViewFact::Defined { text: definition.text().to_owned(), start };
+        let added = self.write(name, fact).await?;
+        self.wait_for_tables(name).await;
+        Ok(added)
+    }
+
+    /// Waits until the tables of a view are open, unless it fails or is removed.
+    async fn wait_for_tables(&self, name: &str) {
+        loop {
+            let changed = self.inner.changed.listen();
+            let Ok(entry) = self.entry(name) else { return };
+            let is_open = {
+                let run = entry.run.lock();
+                run.serving.is_some() || run.failure.is_some()
+            };
+            if is_open {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Gives a view another definition. If that makes other rows, new tables are filled beside the old ones, and

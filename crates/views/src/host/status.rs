@@ -49,10 +49,13 @@ pub struct ViewStatus {
 
 impl<S: EventStore + 'static> Entry<S> {
     pub(super) async fn status(&self) -> ViewStatus {
-        let (serving, building, failure) = {
+        let (serving, failure) = {
             let run = self.run.lock();
-            (run.serving.clone(), run.building.is_some(), run.failure.clone())
+            (run.serving.clone(), run.failure.clone())
         };
+        // From the definition and not from the run: the run takes up a new definition a moment later.
+        let last = self.state.last().map(|last| last.number);
+        let replacing = serving.as_ref().is_some_and(|tables| Some(tables.number) != last);
         let lag = match &serving {
             Some(tables) => tables.runner.lag().await.ok(),
             None => None,
@@ -60,7 +63,7 @@ impl<S: EventStore + 'static> Entry<S> {
         let phase = match (&failure, self.state.is_paused) {
             (Some(_), _) => ViewPhase::Failed,
             (None, true) => ViewPhase::Paused,
-            (None, false) if building || serving.is_none() => ViewPhase::Building,
+            (None, false) if replacing || serving.is_none() => ViewPhase::Building,
             (None, false) => ViewPhase::Following,
         };
         let micros = |lag: Lag| match lag {
@@ -73,7 +76,7 @@ impl<S: EventStore + 'static> Entry<S> {
             phase,
             query: query.unwrap_or_default(),
             lag_micros: lag.map(micros),
-            replacing: building,
+            replacing,
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),
             text: self.state.last().map(|last| last.text.clone()).unwrap_or_default(),

@@ -76,6 +76,10 @@ fn times_lie_in_windows() {
         ("time_sub('2024-01-31T10:00:00Z', '1 day')", "2024-01-30T10:00:00Z"),
         ("micros_between('2024-01-31T10:00:00Z', '2024-01-31T10:00:01Z')", "1000000"),
         ("tumble(null, '1 day')", "null"),
+        (
+            "(select group_concat(column1) from (select column1 from (values ('2024-01-31T10:00:00Z'), ('2024-01-31T10:00:00.5Z'), ('2024-01-31T09:59:59.9Z'), ('x')) order by column1 collate time))",
+            "x,2024-01-31T09:59:59.9Z,2024-01-31T10:00:00Z,2024-01-31T10:00:00.5Z",
+        ),
     ] {
         assert_eq!(value(expression), expected, "{expression}");
     }

@@ -116,6 +116,24 @@ fn a_view_is_plugged_in_followed_asked_and_removed() {
     });
 }
 
+/// On another thread than the run: an added view has tables.
+#[test]
+fn an_added_view_can_be_asked_at_once() {
+    let world = World::new();
+    let views = world.views();
+    let running = views.clone();
+    std::thread::spawn(move || pollster::block_on(running.run()));
+    pollster::block_on(async {
+        for at in 0..20 {
+            let text = ORDERS.replace("view orders", &format!("view orders_{at}"));
+            views.add(&parse(&text), ViewStart::Beginning).await.unwrap();
+            let sql = format!("select id from orders_{at}.orders");
+            views.ask(&sql, None, AskLimits::default()).await.unwrap();
+            views.remove(&format!("orders_{at}")).await.unwrap();
+        }
+    });
+}
+
 /// Definitions are facts: they survive the process, and the tables go on where they were.
 #[test]
 fn views_survive_a_restart() {

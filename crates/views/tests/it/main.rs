@@ -3,6 +3,7 @@
 
 mod definitions;
 mod functions;
+mod guide;
 mod history;
 mod host;
 mod hostile;
