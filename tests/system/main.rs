@@ -17,3 +17,6 @@ mod refusals;
 mod remote;
 mod scenarios;
 mod served;
+mod views;
+mod views_killed;
+mod views_remote;

@@ -11,6 +11,7 @@ mod parse;
 mod retention;
 mod settings;
 mod transfer;
+mod views;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,7 @@ pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
 pub(crate) use transfer::{Export, Import};
+pub(crate) use views::{Ask, View, ViewAction, ViewFrom};
 
 /// What to do with checkpoints instead of listing them.
 #[derive(Debug, Subcommand)]
@@ -126,6 +128,12 @@ pub(crate) enum Command {
     /// Define, drop, show and list named indexes.
     #[command(after_help = index::HELP)]
     Index(Index),
+    /// Check, add, replace and list views: tables that SQL keeps up to date.
+    #[command(after_help = views::HELP)]
+    View(View),
+    /// Ask views by SQL.
+    #[command(after_help = views::QUERY_HELP)]
+    Query(Ask),
     /// List, replay and skip the events that reactors have parked.
     #[command(after_help = parked::HELP)]
     Parked(Parked),

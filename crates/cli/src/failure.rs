@@ -3,6 +3,9 @@ use std::process::ExitCode;
 use leftfold::react::ReactorError;
 use leftfold::{AppendError, BackupError, Coded, Invalid, OpenError, ReadError};
 use leftfold_server::{CertificateError, ConfigError, StartError};
+use leftfold_views::ViewsError;
+
+use crate::commands::view::FileError;
 
 /// Prints an error to standard error: its stable code and its message.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -13,6 +16,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let text = text(error);
     match code(error) {
         Some("store_locked") => print("error[store_locked]", &format!("{text}: add --server URL")),
+        Some("view_unknown") => {
+            print("error[view_unknown]", &format!("{text}; see: leftfold view list"));
+        }
         Some(code) => print(&format!("error[{code}]"), &text),
         None => print("error", &text),
     }
@@ -45,12 +51,14 @@ fn code(error: &anyhow::Error) -> Option<&'static str> {
         let invalid = || cause.downcast_ref::<Invalid>().map(|invalid| invalid.code);
         let backup = || cause.downcast_ref::<BackupError>().map(Coded::code);
         let reactor = || cause.downcast_ref::<ReactorError>().map(Coded::code);
+        let definition = || cause.downcast_ref::<FileError>().map(FileError::code);
+        let views = || cause.downcast_ref::<ViewsError>().map(Coded::code);
         let config = || cause.downcast_ref::<ConfigError>().map(|error| error.code);
         let start = || cause.downcast_ref::<StartError>().map(StartError::code);
         let certificate = || cause.downcast_ref::<CertificateError>().map(CertificateError::code);
         let served = || config().or_else(start).or_else(certificate);
         let stored = append.or_else(read).or_else(open).or_else(invalid).or_else(backup);
-        stored.or_else(reactor).or_else(served)
+        stored.or_else(reactor).or_else(definition).or_else(views).or_else(served)
     })
 }
 

@@ -8,10 +8,12 @@ mod output;
 mod args;
 mod commands;
 mod failure;
+mod http;
 mod inputs;
 mod rejected;
 mod rejects;
 mod store;
+mod views;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Command::Streams(streams) => commands::streams::run(&args.location, &streams),
         Command::Checkpoints { action } => commands::checkpoints::run(&args.location, action),
         Command::Index(index) => commands::index::run(&args.location, index.action),
+        Command::View(view) => commands::view::run(&args.location, &view.action),
+        Command::Query(ask) => commands::query::run(&args.location, &ask),
         Command::Parked(parked) => commands::parked::run(&args.location, &parked.action),
         Command::Retention(retention) => commands::retention::run(&args.location, retention.action),
         Command::Delete(delete) => commands::retention::delete(&args.location, &delete),

@@ -2,6 +2,7 @@
 //!
 //! The command line decides once, before a command runs; see [`init`].
 
+mod answer;
 mod event;
 mod table;
 
@@ -15,7 +16,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Display as Shown, Format};
 
-pub(crate) use event::{event_text, print_events, write_end, write_export, write_json, write_raw};
+pub(crate) use answer::print_answer;
+pub(crate) use event::{
+    event_text, print_events, printable, write_end, write_export, write_json, write_raw,
+};
 pub(crate) use table::{print_table, table, thousands};
 
 /// The choices of this process.
@@ -40,7 +44,7 @@ pub(crate) fn init(shown: &Shown) {
 }
 
 fn usual_format() -> Format {
-    if std::io::stdout().is_terminal() { Format::Table } else { Format::Json }
+    if std::io::stdout().is_terminal() { Format::Table } else { Format::Ndjson }
 }
 
 fn chosen() -> Chosen {

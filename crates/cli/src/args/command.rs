@@ -85,6 +85,10 @@ fn check(args: &Args) -> Result<(), String> {
                     json or table with other commands"
             .to_owned());
     }
+    if args.display.output == Some(Format::Csv) && !matches!(args.command, Command::Query(_)) {
+        return Err("--output csv prints the rows of query: use json or table with other commands"
+            .to_owned());
+    }
     if let Command::Append(append) = &args.command {
         append.pairs()?;
         append.conditions()?;

@@ -6,8 +6,8 @@ const HEADING: &str = "Output";
 /// How results are printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Display {
-    /// json (an object a line), table, or raw (the data of events alone); if not given, table on a
-    /// terminal and json elsewhere.
+    /// json (an object a line), table, raw (the data of events alone), or csv and ndjson (the rows of
+    /// `query`); if not given, table on a terminal and ndjson, the same as json but for `query`, elsewhere.
     #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
     /// Print only results and errors: no progress, hints or confirmations.
@@ -29,6 +29,9 @@ pub(crate) struct Display {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Json,
+    /// JSON; only `query` tells the two apart.
+    Ndjson,
     Table,
     Raw,
+    Csv,
 }

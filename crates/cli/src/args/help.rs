@@ -7,8 +7,9 @@ use clap::{Command, CommandFactory};
 use super::Args;
 
 /// The commands by what they are for. Each command is in exactly one group.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Events", &["append", "read", "subscribe", "streams", "ingest", "mapping"]),
+    ("Views by SQL", &["view", "query"]),
     ("Folds and indexes", &["checkpoints", "parked", "index"]),
     (
         "Administration of a store",

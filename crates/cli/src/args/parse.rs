@@ -6,7 +6,7 @@ use std::time::Duration;
 use leftfold::{Compression, Cursor, Expected, Point, Query};
 use uuid::Uuid;
 
-use super::StartPoint;
+use super::{StartPoint, ViewFrom};
 
 pub(super) fn packing(text: &str) -> Result<Compression, String> {
     match text {
@@ -106,6 +106,25 @@ fn point_or(text: &str, allowed: &str) -> Result<Point, String> {
         "cursor" => Point::Cursor(at.parse().map_err(or_allowed)?),
         _ => return Err(allowed.to_owned()),
     })
+}
+
+/// Reads a cursor, with or without `cursor:` before it.
+pub(super) fn cursor(text: &str) -> Result<Cursor, String> {
+    let cursor = text.strip_prefix("cursor:").unwrap_or(text);
+    cursor.parse().map_err(|error: leftfold::Invalid| error.message)
+}
+
+pub(super) fn view_from(text: &str) -> Result<ViewFrom, String> {
+    match text {
+        "start" => Ok(ViewFrom::Start),
+        "now" => Ok(ViewFrom::Now),
+        _ => {
+            let cursor = cursor(text);
+            cursor
+                .map(ViewFrom::After)
+                .map_err(|why| format!("expected start, now or a cursor: {why}"))
+        }
+    }
 }
 
 pub(super) fn id(text: &str) -> Result<Uuid, String> {

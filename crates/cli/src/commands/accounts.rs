@@ -1,25 +1,20 @@
 //! Users, groups, tokens and grants of a server, over HTTP.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use leftfold::{Embedded, Failure, ReadError};
+use anyhow::bail;
+use leftfold::Embedded;
 use leftfold_server::access::{ADMIN, Access, Secret};
-use reqwest::{Certificate, Client, Method, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::args::{
     Grant, GrantAction, Group, GroupAction, Location, Token, TokenAction, User, UserAction,
 };
+use crate::http::{self, Body, Request, secret};
 use crate::output::{for_people, hint, print_table, table};
-
-/// The default server.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:2113";
-/// The time for an answer.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 pub(crate) fn user(location: &Location, args: &User) -> anyhow::Result<ExitCode> {
     let ask = |method, path: &[&str], body| ask(location, method, path, body);
@@ -143,18 +138,6 @@ fn print(rows: &Value, columns: &[&str]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads a secret from the terminal without echo, or one line of standard input.
-fn secret(prompt: &str) -> anyhow::Result<Secret> {
-    let text = if std::io::stdin().is_terminal() {
-        rpassword::prompt_password(prompt).context("reading a password")?
-    } else {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).context("reading a password")?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
-    };
-    Ok(text.into())
-}
-
 fn new_password(user: &str) -> anyhow::Result<Secret> {
     let first = secret(&format!("new password of {user}: "))?;
     if std::io::stdin().is_terminal() && secret("again: ")? != first {
@@ -165,50 +148,8 @@ fn new_password(user: &str) -> anyhow::Result<Secret> {
 
 /// Sends a request to the server and returns its answer, or its problem as an error.
 fn ask(location: &Location, method: Method, path: &[&str], body: Value) -> anyhow::Result<Value> {
-    let mut url = Url::parse(location.server.as_deref().unwrap_or(DEFAULT_SERVER))
-        .context("expected --server with a URL such as http://HOST:PORT")?;
-    let Ok(mut segments) = url.path_segments_mut() else {
-        bail!("expected --server with http://HOST:PORT or https://HOST:PORT");
-    };
-    segments.clear().push("v1").extend(path);
-    drop(segments);
-    let mut request = client(location)?.request(method, url).timeout(ANSWER_TIME);
-    if let Some(token) = &location.token {
-        request = request.bearer_auth(token);
-    } else if let Some(user) = &location.asking {
-        let password = match &location.password {
-            Some(password) => password.clone().into(),
-            None => secret(&format!("password of {user}: "))?,
-        };
-        request = request.basic_auth(user, Some(password.reveal()));
-    }
-    if !body.is_null() {
-        request = request.header("content-type", "application/json").body(body.to_string());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let response = request.send().await.context("asking the server")?;
-        let is_good = response.status().is_success();
-        let bytes = response.bytes().await.context("the server's answer")?;
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if is_good {
-            return Ok(answer);
-        }
-        let said = |field: &str| answer[field].as_str().unwrap_or_default();
-        let (code, message) = (leftfold::code(said("code")), said("detail").to_owned());
-        Err(ReadError::from(Failure::Remote { code, message, can_retry: false }).into())
-    })
-}
-
-fn client(location: &Location) -> anyhow::Result<Client> {
-    // A provider that was installed before is as good.
-    _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder();
-    if let Some(path) = &location.ca {
-        let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
-        client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
-    }
-    Ok(client.build()?)
+    let body = if body.is_null() { Body::None } else { Body::Json(body) };
+    http::ask(location, Request { body, ..Request::new(method, path) })
 }
 
 /// Resets the admin in the store's directory, without a server.

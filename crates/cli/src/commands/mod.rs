@@ -13,6 +13,7 @@ pub(crate) mod ingest;
 pub(crate) mod mapping;
 pub(crate) mod pack;
 pub(crate) mod parked;
+pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod repair;
 pub(crate) mod retention;
@@ -22,6 +23,7 @@ pub(crate) mod stat;
 pub(crate) mod streams;
 pub(crate) mod subscribe;
 pub(crate) mod verify;
+pub(crate) mod view;
 
 use leftfold::Embedded;
 

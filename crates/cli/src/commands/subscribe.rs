@@ -28,8 +28,8 @@ pub(crate) fn run(location: &Location, args: &args::Subscribe) -> anyhow::Result
             Delivery::Event(event, cursor) => {
                 match format() {
                     Format::Table => writeln!(out, "{}", event_text(&event))?,
-                    Format::Json => write_json(&mut out, &event)?,
                     Format::Raw => write_raw(&mut out, &event)?,
+                    _ => write_json(&mut out, &event)?,
                 }
                 left -= 1;
                 if left == 0 {

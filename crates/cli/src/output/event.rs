@@ -266,6 +266,6 @@ fn data_text(event: &Recorded, most: usize) -> String {
 }
 
 /// Replaces control characters, which could change the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

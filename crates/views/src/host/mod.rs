@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
@@ -63,10 +62,8 @@ struct Inner<S> {
     time: Arc<dyn Time>,
     /// The views that the facts name, by name.
     views: RwLock<BTreeMap<String, Arc<Entry<S>>>>,
-    /// Up to where the definitions were read.
-    read: Mutex<Cursor>,
-    /// Whether the definitions of the store were read once.
-    is_ready: AtomicBool,
+    /// Up to where the definitions were read; `None` before all that are in the store were.
+    read: Mutex<Option<Cursor>>,
     /// Notified when a view, or what answers for it, has changed.
     changed: Arc<Event>,
 }
@@ -159,8 +156,7 @@ impl<S: EventStore + 'static> Views<S> {
                 dir,
                 time: Arc::new(SystemTime),
                 views: RwLock::default(),
-                read: Mutex::new(Cursor::START),
-                is_ready: AtomicBool::new(false),
+                read: Mutex::default(),
                 changed: Arc::default(),
             }),
         })
@@ -195,14 +191,15 @@ impl<S: EventStore + 'static> Views<S> {
                             running.extend(self.begin(&name, state.clone()));
                         }
                     }
-                    self.note_read(at);
+                    if is_caught_up {
+                        self.note_read(at);
+                    }
                 }
                 Delivery::CaughtUp(at) => {
                     if !std::mem::replace(&mut is_caught_up, true) {
                         for (name, state) in &states {
                             running.extend(self.begin(name, state.clone()));
                         }
-                        self.inner.is_ready.store(true, Ordering::Release);
                     }
                     self.note_read(at);
                 }
@@ -223,7 +220,7 @@ impl<S: EventStore + 'static> Views<S> {
 
     /// Returns whether a run has read the definitions that were in the store when it began.
     pub fn is_ready(&self) -> bool {
-        self.inner.is_ready.load(Ordering::Acquire)
+        self.inner.read.lock().is_some()
     }
 
     /// Waits until a run has read the definitions that were in the store when it began.
@@ -270,7 +267,7 @@ impl<S: EventStore + 'static> Views<S> {
     }
 
     fn note_read(&self, at: Cursor) {
-        *self.inner.read.lock() = at;
+        *self.inner.read.lock() = Some(at);
         self.inner.changed.notify(usize::MAX);
     }
 
@@ -278,7 +275,19 @@ impl<S: EventStore + 'static> Views<S> {
     async fn wait_for_definitions(&self, cursor: &Cursor) {
         loop {
             let changed = self.inner.changed.listen();
-            if self.inner.read.lock().covers(cursor) {
+            if self.inner.read.lock().as_ref().is_some_and(|read| read.covers(cursor)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until the views that the store names are known, and each has tables that answer or has failed.
+    /// [`Views::run`] must run meanwhile.
+    pub async fn wait_until_known(&self) {
+        loop {
+            let changed = self.inner.changed.listen();
+            if self.is_ready() && self.inner.views.read().values().all(|view| view.is_known()) {
                 return;
             }
             changed.await;

@@ -48,6 +48,12 @@ pub struct ViewStatus {
 }
 
 impl<S: EventStore + 'static> Entry<S> {
+    /// Whether its run has opened tables that answer, or has failed.
+    pub(super) fn is_known(&self) -> bool {
+        let run = self.run.lock();
+        run.serving.is_some() || run.failure.is_some()
+    }
+
     pub(super) async fn status(&self) -> ViewStatus {
         let (serving, failure) = {
             let run = self.run.lock();

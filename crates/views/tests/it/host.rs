@@ -150,11 +150,9 @@ fn views_survive_a_restart() {
     };
     assert!(files(world.dir.path()).contains(&"orders.0.sqlite".to_owned()));
     world.run(async |views| {
-        while views.list().await.is_empty() {
-            yield_once().await;
-        }
-        until(views, "orders", |it| it.phase == ViewPhase::Following).await;
+        views.wait_until_known().await;
         assert_eq!(ask(views, "select id from orders", &last).await, ["1"]);
+        until(views, "orders", |it| it.phase == ViewPhase::Following).await;
     });
 }
 

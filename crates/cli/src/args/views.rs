@@ -1,0 +1,116 @@
+//! Views by SQL, and questions to them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use leftfold::Cursor;
+
+use super::parse;
+
+pub(super) const HELP: &str = "\
+Examples:
+  leftfold view check orders.sql
+  leftfold view test views/
+  leftfold view add orders.sql
+  leftfold view plan orders.sql            what would a replacement do?
+  leftfold view replace orders.sql
+  leftfold query 'select * from orders'
+
+A view is one file of SQL: tables, statements for each type of event, and tests. With --data, views
+advance only while a command asks them; a server follows them all the time.";
+
+pub(super) const QUERY_HELP: &str = "\
+Examples:
+  leftfold query 'select state, count(*) from orders group by state'
+  leftfold query 'select * from orders' -o csv > orders.csv
+  leftfold query 'select * from orders' --at-least cursor:... --timeout 2m
+
+-o json prints one object with columns, rows and the cursor of each view, -o ndjson one object a row.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct View {
+    #[command(subcommand)]
+    pub(crate) action: ViewAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ViewAction {
+    /// Check files and run their tests, without a store. The exit code is 1 if anything is wrong.
+    Check {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Check all files that end in .sql in a directory and below, as `check` does.
+    Test {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Add a view.
+    Add {
+        /// Its file.
+        file: PathBuf,
+        /// The first events of the view: start (all), now (only new ones), or those after a cursor.
+        #[arg(long, value_name = "POINT", default_value = "start", value_parser = parse::view_from)]
+        from: ViewFrom,
+    },
+    /// List the views and what they are doing.
+    List,
+    /// Show a view and its file.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Stop a view until it is resumed; its tables still answer.
+    Pause {
+        /// Its name.
+        name: String,
+    },
+    /// Resume a view that was paused.
+    Resume {
+        /// Its name.
+        name: String,
+    },
+    /// Fill a view's tables anew; the old ones answer until the new ones have caught up.
+    Reset {
+        /// Its name.
+        name: String,
+    },
+    /// Replace a view: the old tables answer until the new ones have caught up.
+    Replace {
+        /// Its file; the name in it is that of the view.
+        file: PathBuf,
+    },
+    /// Remove a view and its tables.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Print what adding or replacing a view would do, and how many events it would read.
+    Plan {
+        /// Its file.
+        file: PathBuf,
+    },
+}
+
+/// Where a view begins.
+#[derive(Debug, Clone)]
+pub(crate) enum ViewFrom {
+    Start,
+    Now,
+    After(Cursor),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ask {
+    /// One select. Tables are named as in the view's file, or VIEW.TABLE.
+    pub(crate) sql: String,
+    /// Wait until the views have the events up to this cursor; with --data, the default is all events.
+    #[arg(long, value_name = "CURSOR", value_parser = parse::cursor)]
+    pub(crate) at_least: Option<Cursor>,
+    /// How long the views may take to get there, and the query to answer: 10s or 2m. The default is
+    /// 10s; with --data the views take as long as they need.
+    #[arg(long, value_name = "TIME", value_parser = parse::age)]
+    pub(crate) timeout: Option<Duration>,
+}
