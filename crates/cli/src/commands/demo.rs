@@ -101,7 +101,9 @@ pub(crate) fn run(args: &args::Demo) -> anyhow::Result<ExitCode> {
     let account = ask_by_sql(&store, &data)?;
     last_entries(&store, &account)?;
     next_steps(dir, &data, &account);
-    store.close();
+    if let Some(store) = Arc::into_inner(store) {
+        store.close();
+    }
     let total = Tally { ingested: durable + first.ingested, ..again };
     say!("{}", summary(Tally { rejected: first.rejected + again.rejected, ..total }));
     Ok(ExitCode::SUCCESS)

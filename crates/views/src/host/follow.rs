@@ -84,8 +84,6 @@ pub(super) struct Follower<S> {
     /// Notified when what answers has changed, or the run has failed.
     changed: Arc<Event>,
     entry: Arc<Entry<S>>,
-    /// Notified when the run has opened tables, or has failed.
-    changed: Arc<Event>,
 }
 
 impl<S: EventStore + 'static> Follower<S> {
