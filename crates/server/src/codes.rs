@@ -124,6 +124,13 @@ pub const CODES: &[Code] = &[
     code("view_query_refused", 400, InvalidArgument, "A query of a view only reads"),
     code("view_query_timed_out", 504, DeadlineExceeded, "The query of a view took too long"),
     code("view_answer_too_large", 413, ResourceExhausted, "Answer of a view too large"),
+    code(
+        "view_query_reads_too_much",
+        413,
+        ResourceExhausted,
+        "The query reads too much of the log",
+    ),
+    code("view_removed", 404, NotFound, "View removed"),
     code("view_opening", 503, Unavailable, "View not open yet"),
     code("view_late", 503, Unavailable, "View behind the cursor"),
     code("view_stopped", 503, Unavailable, "View not running"),

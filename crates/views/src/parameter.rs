@@ -29,6 +29,9 @@ pub(crate) enum Parameter {
     Id,
 }
 
+/// The most steps of a path.
+const MAX_STEPS: usize = 64;
+
 /// The names of parameters, for messages.
 const NAMES: &str = ":data.PATH, :meta.PATH, :tags.KEY, :stream, :stream_id, :type, :version, :position, \
                      :event_time, :commit_time, :correlation, :causation and :id";
@@ -36,6 +39,9 @@ const NAMES: &str = ":data.PATH, :meta.PATH, :tags.KEY, :stream, :stream_id, :ty
 impl Parameter {
     /// Returns the parameter of a path; the error is a sentence.
     pub(crate) fn of(path: &[String]) -> Result<Self, String> {
+        if path.len() > MAX_STEPS {
+            return Err(format!("a path has at most {MAX_STEPS} steps"));
+        }
         let (first, rest) = path.split_first().ok_or("a parameter has no name")?;
         let parameter = match (first.as_str(), rest) {
             ("data", path) => Parameter::Data(path.to_vec()),

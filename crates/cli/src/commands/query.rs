@@ -63,7 +63,9 @@ fn ask_directory(location: &Location, args: &Ask) -> anyhow::Result<Value> {
 async fn is_paused(views: &Views<Embedded>, sql: &str) -> anyhow::Result<bool> {
     let mut is_paused = false;
     for (name, _) in views.views_of(sql)? {
-        if views.status(&name).await?.phase == ViewPhase::Paused {
+        // The log is no view.
+        let Ok(status) = views.status(&name).await else { continue };
+        if status.phase == ViewPhase::Paused {
             hint(format_args!(
                 "{name} is paused: it lacks newer events until: leftfold view resume {name}"
             ));

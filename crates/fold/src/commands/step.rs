@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leftfold_api::{
-    Append, AppendError, Coded, Conflict, Cursor, EventStore, NewEvent, Query, Read,
+    Append, AppendError, Coded, Conflict, Cursor, EventStore, NewEvent, Query, Read, ReadError,
 };
 
 use super::facts::{OutcomeFact, StashFact};
@@ -146,7 +146,10 @@ where
                 // The conflict shows that another writer succeeded; retry until this command does.
                 Err(ExecuteError::Conflict(_)) => continue,
                 Err(ExecuteError::Store(error)) => match &error {
-                    FoldError::Read(_) | FoldError::Append(AppendError::Failure(_)) => Err(error),
+                    // What the store refuses for good is the command's fault: it must not stop the others.
+                    FoldError::Read(ReadError::Failure(_))
+                    | FoldError::Append(AppendError::Failure(_)) => Err(error),
+                    FoldError::Read(_) if error.can_retry() => Err(error),
                     _ => self.fail(key, entry, error.code(), &error.to_string()).await,
                 },
             };
@@ -198,7 +201,9 @@ where
         entry: &AcceptedCommand<C>,
         fact: &OutcomeFact,
     ) -> Result<(), FoldError> {
-        let event = fact.event(entry.id, &entry.issued)?;
+        // An event that was not accepted by this library may have metadata beyond the limit.
+        let event = fact.event(entry.id, &entry.issued);
+        let event = event.or_else(|_| fact.event(entry.id, &entry.issued.without_metadata()))?;
         let done = (self.commands.stream("done", key), event);
         let unstashed = entry.deadline.map(|_| self.commands.stream("wait", key));
         let outcomes = self.commands.outcome_query(entry.id);

@@ -95,12 +95,6 @@ impl<S: State> Mailbox<S> {
         inner.is_running = true;
         Some(BatchClaim { mailbox: self.clone(), work: Some(work) })
     }
-
-    /// Returns whether no batch is running and the queue is empty.
-    pub(crate) fn is_idle(&self) -> bool {
-        let inner = self.inner.lock();
-        !inner.is_running && inner.unfinished.is_none() && inner.waiting.is_empty()
-    }
 }
 
 impl<S: State> Inner<S> {

@@ -133,8 +133,9 @@ impl<S: State> Registry<S> {
         let oldest = entities.by_use.first_key_value().filter(|_| self.is_over_budget());
         let Some(key) = oldest.map(|(_, key)| key.clone()) else { return true };
         let Some(Entity { mailbox, used }) = entities.by_key.get(&key) else { return true };
-        // A caller that holds it may queue a command: there must be only one mailbox.
-        if Arc::strong_count(mailbox) > 1 || !mailbox.is_idle() {
+        // A caller that holds it may queue a command: there must be only one mailbox. Without a caller, what is
+        // queued or unfinished there was abandoned.
+        if Arc::strong_count(mailbox) > 1 {
             entities.touch(&key, self.next_use());
             return false;
         }

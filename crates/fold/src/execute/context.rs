@@ -152,20 +152,25 @@ impl CommandContext {
         if self.metadata.is_empty() && self.digest.is_none() {
             return Ok(Bytes::new());
         }
-        let mut object = self.metadata.clone();
-        let digest = self.digest.iter().map(|digest| (DIGEST.to_owned(), digest.clone().into()));
-        object.extend(digest);
         let unencodable = |error: serde_json::Error| Unencodable { message: error.to_string() };
-        let json = serde_json::to_vec(&object).map_err(unencodable)?;
-        if json.len() > MAX_METADATA {
+        // The digest does not count: a command that was accepted without one is handled with it.
+        let given = serde_json::to_vec(&self.metadata).map_err(unencodable)?.len();
+        if given > MAX_METADATA {
             let message = format!(
                 "the metadata of a command has at most {MAX_METADATA} bytes as JSON, but this has \
-                 {}; put what is larger into the events",
-                json.len()
+                 {given}; put what is larger into the events"
             );
             return Err(AppendError::from(Invalid::new("event_too_large", message)).into());
         }
-        Ok(json.into())
+        let mut object = self.metadata.clone();
+        let digest = self.digest.iter().map(|digest| (DIGEST.to_owned(), digest.clone().into()));
+        object.extend(digest);
+        Ok(serde_json::to_vec(&object).map_err(unencodable)?.into())
+    }
+
+    /// Returns the context without metadata.
+    pub(crate) fn without_metadata(&self) -> Self {
+        CommandContext { metadata: Map::new(), invalid: None, ..self.clone() }
     }
 
     /// Marks an event as one of the command.

@@ -1,10 +1,12 @@
 //! What tells the commands of one id apart: a digest in the metadata of their events.
 
 use std::any::type_name;
+use std::collections::BTreeMap;
 
 use leftfold_api::Recorded;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::command::Command;
@@ -23,13 +25,13 @@ const BYTES: usize = 16;
 pub(crate) fn digest_of<C: Command + Serialize>(command: &C) -> Result<String, Unencodable> {
     let unencodable = |error: serde_json::Error| Unencodable { message: error.to_string() };
     let json = serde_json::to_vec(command).map_err(unencodable)?;
-    let value: Value = serde_json::from_slice(&json).map_err(unencodable)?;
+    let value: &RawValue = serde_json::from_slice(&json).map_err(unencodable)?;
     let mut text = String::new();
     write_text(&mut text, name_of::<C>());
     for source in command.reads().sources() {
         write_text(&mut text, source.stream.as_deref().unwrap_or_default());
     }
-    write_value(&mut text, &value);
+    write_value(&mut text, value).map_err(unencodable)?;
     let digest = Sha256::digest(text.as_bytes());
     Ok(digest.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
@@ -52,24 +54,29 @@ fn write_text(into: &mut String, text: &str) {
     *into += &format!("{}:{text}", text.len());
 }
 
-/// Writes a JSON value with the keys of its objects in order: a hash map has none.
-fn write_value(into: &mut String, value: &Value) {
-    match value {
-        Value::Object(object) => {
-            let mut fields: Vec<_> = object.iter().collect();
-            fields.sort_by_key(|(key, _)| *key);
+/// Writes a JSON value with the keys of its objects in order: a hash map has none. Numbers are written as they stand,
+/// because not every one of them survives being read.
+fn write_value(into: &mut String, value: &RawValue) -> Result<(), serde_json::Error> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
             *into += &format!("{{{}", fields.len());
             for (key, value) in fields {
-                write_text(into, key);
-                write_value(into, value);
+                write_text(into, &key);
+                write_value(into, value)?;
             }
         }
-        Value::Array(values) => {
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(text)?;
             *into += &format!("[{}", values.len());
-            values.iter().for_each(|value| write_value(into, value));
+            for value in values {
+                write_value(into, value)?;
+            }
         }
-        scalar => write_text(into, &scalar.to_string()),
+        _ => write_text(into, text),
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -80,12 +87,23 @@ mod tests {
     fn the_order_of_an_objects_keys_does_not_count_and_everything_else_does() {
         let text = |json: &str| {
             let mut text = String::new();
-            write_value(&mut text, &serde_json::from_str(json).unwrap());
+            write_value(&mut text, serde_json::from_str(json).unwrap()).unwrap();
             text
         };
         assert_eq!(text(r#"{"a":1,"b":[2,{}]}"#), text(r#"{"b":[2,{}],"a":1}"#));
-        let values =
-            ["{}", "[]", "null", "0", "\"0\"", "[0]", "[[]]", r#"{"a":1}"#, r#"{"a":[1]}"#];
+        let values = [
+            "{}",
+            "[]",
+            "null",
+            "0",
+            "\"0\"",
+            "[0]",
+            "[[]]",
+            "18446744073709551617",
+            "18446744073709551618",
+            r#"{"a":1}"#,
+            r#"{"a":[1]}"#,
+        ];
         let texts: std::collections::BTreeSet<_> = values.into_iter().map(text).collect();
         assert_eq!(texts.len(), values.len());
     }

@@ -42,8 +42,11 @@ impl<T: EventStore> Decider<T> {
             let page = self.store().read(Read::forward(handled(id)).after(cursor)).await?;
             cursor = page.cursor;
             for stored in &page.events {
+                // A later one may be the outcome of another command that was sent with this id in vain.
+                if !found {
+                    check_command(issued, id, stored)?;
+                }
                 found = true;
-                check_command(issued, id, stored)?;
                 if let Some(event) = decode::<E>(stored)? {
                     let (position, version) = (stored.position(), stored.version());
                     let stream = stored.stream().to_owned();

@@ -5,7 +5,7 @@ use leftfold_api::{ReadError, Timestamp};
 use leftfold_io::{Clock, SystemClock};
 
 use super::error::FoldError;
-use crate::reads::{Reads, Source};
+use crate::reads::{Reads, Source, Unknown};
 use crate::snapshot::{Anchor, Snapshot, Snapshots};
 use crate::state::SnapshotInterval;
 
@@ -205,7 +205,12 @@ impl SourceProgress {
     }
 
     fn key(&self, name: &str) -> String {
-        format!("{name} {}", self.source.query)
+        // A strict fold must not begin behind an event that a lax one has skipped.
+        let strict = match self.source.unknown {
+            Unknown::Skip => "",
+            Unknown::Fail => "strict ",
+        };
+        format!("{strict}{name} {}", self.source.query)
     }
 
     /// Returns the stream's last version as far as it is known.

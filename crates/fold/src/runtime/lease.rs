@@ -120,6 +120,7 @@ impl<S: EventStore + 'static> Lease<S> {
     /// Waits until no other process holds the lease; returns `None` if another append was faster then.
     async fn try_acquire(&self) -> Result<Option<Held>, PartError> {
         let mut last = self.last().await?;
+        self.environment.board.clear_lease_error();
         while let Some((holder, term)) = last.held
             && holder != self.holder
             && self.changes_within(&last, term).await?

@@ -94,8 +94,11 @@ pub struct RuntimeStatus {
 }
 
 impl RuntimeStatus {
-    /// Returns whether every part runs, or waits for the lease.
+    /// Returns whether every part runs, or waits for the lease while that can be acquired.
     pub fn is_healthy(&self) -> bool {
+        if self.lease == LeaseState::NotHeld && self.lease_error.is_some() {
+            return false;
+        }
         let is_fine = |state| matches!(state, PartState::Running | PartState::Standby);
         self.parts.iter().all(|part| is_fine(part.state))
     }
@@ -159,6 +162,10 @@ impl Board {
 
     pub(super) fn set_lease_error(&self, error: &PartError) {
         self.status.lock().lease_error = Some(error.failure());
+    }
+
+    pub(super) fn clear_lease_error(&self) {
+        self.status.lock().lease_error = None;
     }
 
     /// Changes the status of the part of a number.

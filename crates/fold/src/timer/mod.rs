@@ -224,6 +224,10 @@ where
 }
 
 async fn fire(store: &impl EventStore, cause: &Cause) -> Result<Reaction, HandlerError> {
+    // A right to append to other streams must not become one to append anywhere.
+    if !cause.event.stream().starts_with(STREAMS) {
+        return Ok(Reaction::none());
+    }
     let setting: Setting = serde_json::from_slice(&cause.event.data())
         .map_err(|error| HandlerError::park(format!("the timer can't be read: {error}")))?;
     if setting.due > cause.now {

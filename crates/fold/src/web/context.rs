@@ -93,6 +93,9 @@ fn trace_id(text: &str) -> Option<&str> {
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         text.len() == digits && text.bytes().all(hex)
     };
+    if text.len() > MAX_BYTES {
+        return None;
+    }
     let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0');
     let mut parts = text.split('-');
     let (version, trace, parent, flags) =

@@ -24,6 +24,7 @@
 //!
 //! impl Refusal for Refused {} // 422; a method chooses another status
 //!
+//! # #[derive(serde::Serialize)]
 //! # struct Cancel(String);
 //! # impl Command for Cancel {
 //! #     type Event = Booking;

@@ -189,3 +189,34 @@ fn a_decision_sets_and_cancels_timers_with_its_events() {
     let again = block_on(store.execute_as(issued(1), Remind { due: Some(50) })).unwrap();
     assert_eq!((again.repeated, again.events), (true, done.events));
 }
+
+/// A command is accepted without a digest and handled with one, which must not make it too large.
+#[test]
+fn a_command_with_as_much_metadata_as_there_may_be_is_handled() {
+    let store = store();
+    let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    let note = "x".repeat(MAX_METADATA - r#"{"note":""}"#.len());
+    let context = CommandContext::new().metadata("note", note);
+    let accepted = block_on(deposits.accept(context, &deposit("account-1", 1))).unwrap();
+    let stop = async { drop(deposits.outcome(accepted.id).await) };
+    let time = Arc::new(FakeTime::at(Timestamp(0)));
+    block_on(deposits.run_until(Decider::new(store.clone()), time, stop)).unwrap();
+    assert_eq!(all(&store, Query::event_type("CommandDone")).len(), 1);
+}
+
+/// A command whose stream has no valid name is at fault itself, and stops no other.
+#[test]
+fn a_command_that_reads_an_invalid_stream_fails_alone() {
+    let store = store();
+    let deposits = Commands::<Deposit, _>::new("deposits", store.clone()).unwrap();
+    let wrong = block_on(deposits.accept(CommandContext::new(), &deposit("", 1))).unwrap();
+    let right = block_on(deposits.accept(CommandContext::new(), &deposit("account-1", 1))).unwrap();
+    let stop = async {
+        drop(deposits.outcome(wrong.id).await);
+        drop(deposits.outcome(right.id).await);
+    };
+    let time = Arc::new(FakeTime::at(Timestamp(0)));
+    block_on(deposits.run_until(Decider::new(store.clone()), time, stop)).unwrap();
+    assert_eq!(all(&store, Query::event_type("CommandFailed")).len(), 1);
+    assert_eq!(all(&store, Query::event_type("CommandDone")).len(), 1);
+}

@@ -248,6 +248,9 @@ impl Reader {
 fn check_name(name: &str) -> Result<(), String> {
     let fits = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    if matches!(name, "main" | "temp") {
+        return Err(format!("'{name}' can't be the name of a view: SQLite has it for itself"));
+    }
     if begins && name.len() <= MAX_NAME && name.bytes().all(fits) {
         return Ok(());
     }

@@ -76,6 +76,21 @@ impl Statement {
         Some(name.trim_matches(['"', '`', '[', ']']))
     }
 
+    /// Whether a statement that makes a table names a schema, or fills it from a select.
+    pub(crate) fn takes_rows_or_schema(&self) -> bool {
+        let Some(name) = self.created() else { return false };
+        let tokens = tokens(&self.text).unwrap_or_default();
+        let text = |token: &super::lexer::Spanned| self.text.get(token.span.clone()).unwrap_or("");
+        let bare = |text: &str| text.trim_matches(['"', '`', '[', ']']).to_owned();
+        let of_view =
+            super::words(&self.text).get(1).is_some_and(|what| what.eq_ignore_ascii_case("view"));
+        // Behind `create table`, so that the table may have one of these names.
+        let behind = tokens.iter().skip(2).skip_while(|token| bare(text(token)) != name).nth(1);
+        behind.is_some_and(|next| {
+            text(next) == "." || (!of_view && text(next).eq_ignore_ascii_case("as"))
+        })
+    }
+
     /// Refuses statements that change no rows. The authorizer of SQLite does not see all of them.
     fn check_verb(&self) -> Result<(), DefinitionError> {
         match self.verb().as_str() {
@@ -92,6 +107,11 @@ impl Statement {
     /// Replaces the parameters by numbers.
     pub(crate) fn bind(&self, inputs: &mut Inputs) -> Result<BoundStatement, DefinitionError> {
         self.check_verb()?;
+        if super::words(&self.text).iter().any(|word| word.eq_ignore_ascii_case("rollback")) {
+            let message =
+                "rollback would undo the events before it; use abort, fail, ignore or replace";
+            return Err(DefinitionError::forbidden(self.line, message));
+        }
         let (mut sql, mut of_event, mut at) = (String::new(), Vec::new(), 0);
         for token in tokens(&self.text).unwrap_or_default() {
             match token.token {

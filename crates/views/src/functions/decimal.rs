@@ -12,9 +12,9 @@ use super::{PURE, failure, text};
 const MAX_PLACES: i64 = 28;
 
 pub(super) fn add_to(connection: &Connection) -> Result<()> {
-    fold(connection, "dec_add", Decimal::checked_add)?;
-    fold(connection, "dec_sub", Decimal::checked_sub)?;
-    fold(connection, "dec_mul", Decimal::checked_mul)?;
+    fold(connection, "dec_add", add)?;
+    fold(connection, "dec_sub", |one, two| add(one, -two))?;
+    fold(connection, "dec_mul", multiply)?;
     connection.create_scalar_function("dec", 1, PURE, |context| {
         Ok(decimal(context, 0, "dec")?.map(|value| value.to_string()))
     })?;
@@ -79,7 +79,37 @@ fn too_large(function: &str) -> rusqlite::Error {
 
 fn parse(text: &str) -> Option<Decimal> {
     let text = text.trim();
-    Decimal::from_str_exact(text).ok().or_else(|| Decimal::from_scientific(text).ok())
+    if let Ok(exact) = Decimal::from_str_exact(text) {
+        return Some(exact);
+    }
+    // The base must be exact; the exponent rounds nothing if the result has as many digits.
+    let (base, exponent) = text.split_once(['e', 'E'])?;
+    let base = Decimal::from_str_exact(base).ok()?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let scale = i64::from(base.scale()) - i64::from(exponent);
+    match u32::try_from(scale) {
+        Ok(scale) => Decimal::try_from_i128_with_scale(base.mantissa(), scale).ok(),
+        Err(_) => {
+            let factor = 10i128.checked_pow(u32::try_from(-scale).ok()?)?;
+            Decimal::try_from_i128_with_scale(base.mantissa().checked_mul(factor)?, 0).ok()
+        }
+    }
+}
+
+/// Returns the sum, or `None` if it has too many digits: the library would round it.
+fn add(one: Decimal, two: Decimal) -> Option<Decimal> {
+    let sum = one.checked_add(two)?;
+    let needed = one.normalize().scale().max(two.normalize().scale());
+    (sum.scale() >= needed).then_some(sum)
+}
+
+/// Returns the product, or `None` if it has too many digits: the library would round it.
+fn multiply(one: Decimal, two: Decimal) -> Option<Decimal> {
+    let exact = |one: Decimal, two: Decimal| {
+        let mantissa = one.mantissa().checked_mul(two.mantissa())?;
+        Decimal::try_from_i128_with_scale(mantissa, one.scale() + two.scale()).ok()
+    };
+    exact(one, two).or_else(|| exact(one.normalize(), two.normalize()))
 }
 
 fn decimal(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Decimal>> {
@@ -99,7 +129,7 @@ impl Aggregate<Option<Decimal>, Option<String>> for Sum {
 
     fn step(&self, context: &mut Context<'_>, sum: &mut Option<Decimal>) -> Result<()> {
         if let Some(value) = decimal(context, 0, "dec_sum")? {
-            let added = sum.unwrap_or_default().checked_add(value);
+            let added = add(sum.unwrap_or_default(), value);
             *sum = Some(added.ok_or_else(|| too_large("dec_sum"))?);
         }
         Ok(())

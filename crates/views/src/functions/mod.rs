@@ -4,6 +4,7 @@ mod clock;
 mod decimal;
 mod duration;
 mod json;
+mod search;
 mod windows;
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -19,6 +20,7 @@ const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
 pub(crate) fn add_to(connection: &Connection) -> Result<()> {
     decimal::add_to(connection)?;
     json::add_to(connection)?;
+    search::add_to(connection)?;
     windows::add_to(connection)
 }
 

@@ -21,6 +21,8 @@ use crate::sqlite::{Rows, SqliteSink};
 
 /// The pauses before a view that failed for a reason that may pass is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// How often new tables are compared with those before, which follow the store meanwhile.
+const ROUNDS: usize = 100;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The tables that questions are answered from, and the runner that fills them.
@@ -149,8 +151,16 @@ impl<S: EventStore + 'static> Follower<S> {
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
         });
         let run = pin!(target.runner.run());
-        let swap = pin!(self.swap(&target, before));
+        let swap = Box::pin(self.swap(&target, before.clone()));
         match select(run, swap).await {
+            Either::Left((Err(error), swap)) if !error.can_retry() => {
+                // It holds the tables before.
+                drop(swap);
+                let Some(before) = before else { return Err(error) };
+                // The new definition has failed; the tables before go on.
+                self.set(|run| run.failure = Some(error));
+                before.runner.run().await
+            }
             Either::Left((ended, _)) => ended,
             Either::Right((swapped, run)) => {
                 swapped?;
@@ -161,8 +171,7 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Waits until new tables have caught up, and lets them answer. Until then, those before are followed.
     async fn swap(&self, target: &Tables<S>, before: Option<Tables<S>>) -> Result<(), ViewError> {
-        let head = self.store.head().await?;
-        let caught_up = pin!(target.runner.at_least(head));
+        let caught_up = pin!(self.catch_up(target, before.as_ref()));
         match &before {
             None => caught_up.await?,
             Some(before) => {
@@ -177,6 +186,27 @@ impl<S: EventStore + 'static> Follower<S> {
         target.rows.lock().note_caught_up()?;
         self.set(|run| run.serving = Some(target.clone()));
         remove_files(&self.dir, &self.entry.name, std::slice::from_ref(&target.path));
+        Ok(())
+    }
+
+    /// Waits until new tables have all events that were in the store, and all that those before have by then: rows do
+    /// not go back in time.
+    async fn catch_up(
+        &self,
+        target: &Tables<S>,
+        before: Option<&Tables<S>>,
+    ) -> Result<(), ViewError> {
+        target.runner.at_least(self.store.head().await?).await?;
+        let Some(before) = before else { return Ok(()) };
+        for _ in 0..ROUNDS {
+            let at = || before.rows.lock().saved();
+            let Some(goal) = at()? else { return Ok(()) };
+            target.runner.at_least(goal.cursor()).await?;
+            if at()?.as_ref() == Some(&goal) {
+                return Ok(());
+            }
+        }
+        // Events come in faster than two commits can be compared; what is missing comes within the next commit.
         Ok(())
     }
 

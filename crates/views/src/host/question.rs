@@ -243,6 +243,7 @@ impl<S: EventStore + 'static> Views<S> {
         let entries: Vec<_> = self.inner.views.read().values().cloned().collect();
         let all = entries.into_iter().map(Named::of);
         let named: Vec<_> = all.filter(|one| one.is_named(&words)).collect();
+        let named = without_namesakes(named, &words)?;
         if named.is_empty() && !reads_log {
             let names: Vec<_> = self.inner.views.read().keys().cloned().collect();
             let message = match names.as_slice() {
@@ -256,6 +257,45 @@ impl<S: EventStore + 'static> Views<S> {
         }
         Ok(named)
     }
+}
+
+/// Removes views of which a table is named that another view, named itself, has too.
+///
+/// # Errors
+/// Several views have a table that is named, and none of them is named itself.
+fn without_namesakes<S: EventStore + 'static>(
+    named: Vec<Named<S>>,
+    words: &[String],
+) -> Result<Vec<Named<S>>, ViewsError> {
+    let is_word = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
+    let mut owners = BTreeMap::<String, Vec<&str>>::new();
+    for one in &named {
+        let tables = one.definition.as_ref().map(Definition::table_names).unwrap_or_default();
+        for table in tables.into_iter().filter(|table| is_word(table)) {
+            owners.entry(table.to_ascii_lowercase()).or_default().push(&one.entry.name);
+        }
+    }
+    owners.retain(|_, owners| owners.len() > 1);
+    for (table, owners) in &owners {
+        if !owners.iter().any(|owner| is_word(owner)) {
+            let message = format!(
+                "the views {} have a table {table}; say which, such as {}.{table}",
+                owners.join(", "),
+                owners.first().copied().unwrap_or_default()
+            );
+            return Err(AskError::Invalid(message).into());
+        }
+    }
+    let shared: Vec<_> = owners.into_keys().collect();
+    let is_meant = |one: &Named<S>| {
+        let tables = one.definition.as_ref().map(Definition::table_names).unwrap_or_default();
+        let mut own = tables.into_iter().filter(|table| is_word(table));
+        let histories = one.definition.as_ref().map(Definition::history_names).unwrap_or_default();
+        is_word(&one.entry.name)
+            || histories.iter().any(|name| is_word(name))
+            || own.any(|table| !shared.contains(&table.to_ascii_lowercase()))
+    };
+    Ok(named.into_iter().filter(is_meant).collect())
 }
 
 async fn wait_for<S: EventStore + 'static>(

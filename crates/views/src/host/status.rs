@@ -1,10 +1,11 @@
 //! What a view is doing.
 
-use leftfold_api::EventStore;
+use leftfold_api::{EventStore, Query};
 use leftfold_fold::view::Lag;
 use serde::Serialize;
 
 use super::Entry;
+use crate::definition::Definition;
 use leftfold_api::Coded;
 
 /// What a view is doing.
@@ -45,6 +46,10 @@ pub struct ViewStatus {
     /// The view's file.
     #[serde(skip)]
     pub text: String,
+    /// The query of that file. It differs from that of the tables that answer while those are replaced; who may see
+    /// only one of the two may see neither the file nor its failure.
+    #[serde(skip)]
+    pub wanted_query: Query,
 }
 
 impl<S: EventStore + 'static> Entry<S> {
@@ -77,6 +82,8 @@ impl<S: EventStore + 'static> Entry<S> {
             Lag::Since(since) => u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
         };
         let query = serving.as_ref().map(|tables| tables.definition.query().to_string());
+        let text = self.state.last().map(|last| last.text.clone()).unwrap_or_default();
+        let wanted = Definition::parse(&text).map(|wanted| wanted.query().clone());
         ViewStatus {
             name: self.name.clone(),
             phase,
@@ -85,7 +92,8 @@ impl<S: EventStore + 'static> Entry<S> {
             replacing,
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),
-            text: self.state.last().map(|last| last.text.clone()).unwrap_or_default(),
+            text,
+            wanted_query: wanted.unwrap_or(Query::System),
         }
     }
 }

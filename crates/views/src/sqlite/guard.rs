@@ -50,6 +50,9 @@ const OF_CHANCE: [&str; 9] = [
 /// Functions that nothing needs.
 const NEVER: [&str; 3] = ["load_extension", "fts3_tokenizer", "readfile"];
 
+/// How many steps of SQLite's machine the statements of one event may take: about a second of work.
+pub(crate) const STEPS_OF_EVENT: u64 = 100_000_000;
+
 /// How many steps of SQLite's machine an event or a question may take between two looks at the limit.
 const STEPS: i32 = 10_000;
 

@@ -8,14 +8,11 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
 
-use super::guard::StepLimit;
+use super::guard::{STEPS_OF_EVENT, StepLimit};
 use super::history::Moment;
 use super::tables;
 use crate::definition::{Definition, Handler, OnError};
 use crate::parameter::Value;
-
-/// How many steps of SQLite's machine the statements of one event may take: about a second of work.
-const STEPS_OF_EVENT: u64 = 100_000_000;
 
 /// The tables of a view, and up to where they have been brought.
 pub struct Rows {
@@ -284,6 +281,8 @@ fn apply_or_note(
     match apply_event(connection, definition, event) {
         Ok(()) => {}
         Err(of_file) if of_file.is_of_file => return Err(of_file),
+        // An interrupted statement ends the whole transaction: the view stops before the event.
+        Err(failed) if connection.is_autocommit() => return Err(failed),
         Err(Failed { reason, line, .. }) => {
             connection.execute_batch("rollback to event").map_err(failed)?;
             let mut note = connection

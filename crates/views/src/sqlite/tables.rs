@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Error};
 
-use super::guard::{self, Purpose, Refusals};
+use super::guard::{self, Purpose, Refusals, STEPS_OF_EVENT, StepLimit};
 use super::history::{self, Moment};
 use crate::definition::{Definition, Statement};
 use crate::error::DefinitionError;
@@ -24,6 +24,8 @@ pub(super) fn make(
 ) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
     equip(connection, definition).map_err(internal)?;
+    // An index or a generated column computes nothing on empty tables, but a definition may be hostile.
+    StepLimit::new(connection, STEPS_OF_EVENT).map_err(internal)?;
     connection.execute_batch(OWN).map_err(internal)?;
     let refusals = guard::restrict(connection, Purpose::Tables, &[]).map_err(internal)?;
     for table in &definition.tables {
@@ -61,6 +63,10 @@ fn run_create(
     if table.verb() != "create" {
         let message =
             "the head of the file makes tables: create table, create index or create view";
+        return Err(DefinitionError::forbidden(table.line, message));
+    }
+    if table.takes_rows_or_schema() {
+        let message = "a table has columns, and neither a schema nor the rows of a select";
         return Err(DefinitionError::forbidden(table.line, message));
     }
     connection.execute(&table.text, []).map_err(|error| of_sql(&error, table.line, refusals))?;

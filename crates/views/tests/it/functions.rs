@@ -36,6 +36,8 @@ fn decimals_are_exact() {
         ("dec_round('-2.345', 2)", "-2.35"),
         ("dec_round('2', 2)", "2.00"),
         ("dec('1e3')", "1000"),
+        ("dec('-1.5E-3')", "-0.0015"),
+        ("dec_mul('2.50', '4.00')", "10.0000"),
         ("dec_add('1', null)", "null"),
         ("(select dec_sum(column1) from (values ('0.1'), ('0.2'), (null)))", "0.3"),
         ("(select dec_sum(column1) from (values (null)))", "null"),
@@ -52,6 +54,9 @@ fn decimals_are_exact() {
         ("dec_add(0.1, 0.2)", "got a float"),
         ("dec_add('x', '1')", "no decimal"),
         ("dec_mul('99999999999999999999', '99999999999999999999')", "more than 28 digits"),
+        ("dec_mul('0.000000000000001', '0.00000000000001')", "more than 28 digits"),
+        ("dec_add('1000000000000000000000000000', '0.001')", "more than 28 digits"),
+        ("dec('1.2345678901234567890123456789012345e0')", "no decimal"),
         ("dec_add('1')", "two or more"),
         ("dec_round('1', 99)", "0 to 28 places"),
     ] {

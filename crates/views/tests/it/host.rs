@@ -262,6 +262,44 @@ fn a_rebuild_stops_where_the_view_would_skip() {
         let answer =
             views.ask("select state from orders", None, AskLimits::default()).await.unwrap();
         assert_eq!(lines(&answer), ["placed"]);
+        // The tables before go on.
+        let next = world.append("order-2", "OrderPlaced", "{}").await;
+        assert_eq!(ask(views, "select count(*) from orders", &next).await, ["2"]);
+    });
+}
+
+#[test]
+fn a_table_of_two_views_is_named_with_its_view() {
+    let world = World::new();
+    world.run(async |views| {
+        let other = ORDERS.replace("@view orders", "@view another");
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        views
+            .add(
+                &parse(
+                    &other
+                        .replace("table orders", "table things")
+                        .replace("into orders", "into things")
+                        .replace("update orders", "update things"),
+                ),
+                ViewStart::Beginning,
+            )
+            .await
+            .unwrap();
+        let third = ORDERS
+            .replace("@view orders", "@view third")
+            .replace("table orders", "table things")
+            .replace("into orders", "into things")
+            .replace("update orders", "update things");
+        views.add(&parse(&third), ViewStart::Beginning).await.unwrap();
+        let last = world.append("order-1", "OrderPlaced", "{}").await;
+        let asked = views.ask("select * from things", None, AskLimits::default()).await;
+        assert!(
+            asked.as_ref().unwrap_err().to_string().contains("another, third have a table things"),
+            "{asked:?}"
+        );
+        assert_eq!(code(asked), "view_query_invalid");
+        assert_eq!(ask(views, "select id from third.things", &last).await, ["1"]);
     });
 }
 
@@ -286,5 +324,40 @@ fn the_log_is_asked_together_with_views() {
         // Servers ask on any of their threads.
         let is_send = |_: &(dyn Send + '_)| {};
         is_send(&views.ask(alone, None, AskLimits::default()));
+    });
+}
+
+/// Of two changes at the same moment, one is told that the other came first.
+#[test]
+fn changes_at_the_same_moment_are_told_apart() {
+    let world = World::new();
+    world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        loop {
+            let both = futures_util::future::join(views.pause("orders"), views.resume("orders"));
+            let answers: [Result<_, ViewsError>; 2] = both.await.into();
+            let refused = answers.iter().filter_map(|answer| answer.as_ref().err());
+            let refused: Vec<_> = refused.map(Coded::code).collect();
+            // If the first is durable before the second has looked, both succeed.
+            assert!(refused.is_empty() || refused == ["view_changed"], "{refused:?}");
+            if !refused.is_empty() {
+                break;
+            }
+        }
+    });
+    let opening = ViewsError::Opening { view: "orders".to_owned() };
+    assert!(opening.code() == "view_opening" && opening.can_retry());
+}
+
+#[test]
+fn a_store_has_so_many_views_and_no_more() {
+    let world = World::new();
+    world.run(async |views| {
+        let named = |name: usize| parse(&ORDERS.replace("view orders", &format!("view v{name}")));
+        for name in 0..leftfold_views::MAX_VIEWS {
+            views.add(&named(name), ViewStart::Beginning).await.unwrap();
+        }
+        let more = views.add(&named(leftfold_views::MAX_VIEWS), ViewStart::Beginning).await;
+        assert_eq!(code(more), "views_too_many");
     });
 }

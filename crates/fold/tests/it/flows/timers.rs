@@ -162,3 +162,14 @@ fn a_timers_event_can_have_any_bytes() {
     assert_eq!((raw.schema_version(), raw.correlation()), (4, Some("c-1")));
     assert_eq!(raw.content_type(), leftfold::BYTES);
 }
+
+/// Who may append to a stream of orders must not be able to append anywhere by it.
+#[test]
+fn a_setting_in_another_stream_fires_nothing() {
+    let world = World::new();
+    let rings = NewEvent::json("Rang", "{}");
+    let (_, event) = Timer::new("bell", Timestamp(0), "bells", rings).set();
+    world.event("order-1", event);
+    run(&world);
+    assert_eq!(rung(&world), [""; 0]);
+}

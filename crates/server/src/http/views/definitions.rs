@@ -66,8 +66,8 @@ async fn start_of(state: &State, query: &Query, from: Option<&str>) -> Result<Vi
 
 /// Returns whether the caller may see a view: as its manager, or since it may ask it.
 fn can_see(caller: &Caller, status: &ViewStatus) -> bool {
-    let query = status.query.parse::<Query>();
-    query.map_or_else(|_| caller.can_ask_view(&Query::System), |query| caller.can_ask_view(&query))
+    let query = status.query.parse().unwrap_or(Query::System);
+    caller.can_ask_view(&query) && caller.can_ask_view(&status.wanted_query)
 }
 
 /// List the views that the caller may ask.
@@ -150,6 +150,7 @@ pub(super) async fn describe_view(
     let status = found?;
     let query = status.query.parse().unwrap_or(Query::System);
     caller.may_ask_view(&query)?;
+    caller.may_ask_view(&status.wanted_query)?;
     let text = Some(status.text.clone());
     Ok(Json(ViewAnswer { status, text }))
 }
