@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use leftfold_api::{Coded, Cursor, EventStore, Query, Timestamp};
+use leftfold_api::{Coded, Cursor, EventStore, Query, Read, Timestamp};
 use leftfold_fold::time::later;
 use leftfold_fold::view::ViewError;
 
@@ -43,8 +43,6 @@ pub struct Question<S> {
     tables: Vec<(String, Tables<S>)>,
     /// What it reads of the log.
     read: Option<LogRead>,
-    at_least: Option<Cursor>,
-    deadline: Timestamp,
 }
 
 /// A view that a question names.
@@ -166,11 +164,10 @@ impl<S: EventStore + 'static> Views<S> {
             }
             let tables: Result<Vec<_>, _> = named.into_iter().map(Named::tables).collect();
             let error = match tables {
-                Ok(tables) => match wait_for(&tables, at_least, deadline).await {
+                Ok(tables) => match self.wait_for(&tables, &read, at_least, deadline).await {
                     Ok(()) => {
                         let (sql, view) = (text.sql.to_owned(), text.view.map(str::to_owned));
-                        let (views, at_least) = (self.clone(), at_least.cloned());
-                        return Ok(Question { views, sql, view, tables, read, at_least, deadline });
+                        return Ok(Question { views: self.clone(), sql, view, tables, read });
                     }
                     Err(error) => error,
                 },
@@ -226,6 +223,29 @@ impl<S: EventStore + 'static> Views<S> {
         let sql = sql.to_owned();
         let answer = on_thread(move || ask_as_of(&files, &sql, as_of, limits))?.await;
         Ok(answer.unwrap_or_else(|_| Err(no_answer()))?)
+    }
+
+    /// Waits until tables, and the store if its log is read, have the events up to a cursor.
+    async fn wait_for(
+        &self,
+        tables: &[(String, Tables<S>)],
+        read: &Option<LogRead>,
+        at_least: Option<&Cursor>,
+        deadline: Timestamp,
+    ) -> Result<(), ViewsError> {
+        let Some(cursor) = at_least else { return Ok(()) };
+        for (_, tables) in tables {
+            tables.runner.at_least_until(cursor.clone(), deadline).await?;
+        }
+        if read.is_none() {
+            return Ok(());
+        }
+        let store = &self.inner.store;
+        let reading = store.read(Read::forward(Query::All).at_least(cursor.clone()).limit(1));
+        match select(pin!(reading), self.inner.time.until(deadline)).await {
+            Either::Left((reached, _)) => Ok(reached.map(drop)?),
+            Either::Right(_) => Err(ViewError::Late { cursor: cursor.clone(), deadline }.into()),
+        }
     }
 
     /// Returns the tables of the views that a statement names.
@@ -298,18 +318,6 @@ fn without_namesakes<S: EventStore + 'static>(
     Ok(named.into_iter().filter(is_meant).collect())
 }
 
-async fn wait_for<S: EventStore + 'static>(
-    tables: &[(String, Tables<S>)],
-    at_least: Option<&Cursor>,
-    deadline: Timestamp,
-) -> Result<(), ViewsError> {
-    let Some(cursor) = at_least else { return Ok(()) };
-    for (_, tables) in tables {
-        tables.runner.at_least_until(cursor.clone(), deadline).await?;
-    }
-    Ok(())
-}
-
 impl<S: EventStore + 'static> Question<S> {
     /// Returns the answer. Blocks its thread while SQLite and the store read.
     ///
@@ -327,16 +335,7 @@ impl<S: EventStore + 'static> Question<S> {
     async fn answer_async(&self, limits: AskLimits) -> Result<Answer, ViewsError> {
         let Some(read) = &self.read else { return self.answer(limits) };
         let (store, files) = (&*self.views.inner.store, self.files());
-        let asking = log::ask_with_views(store, &files, read, self.at_least.clone(), limits);
-        if self.at_least.is_none() {
-            return self.answer_of(asking.await);
-        }
-        // The time of the question itself is limited: only the store can be late.
-        let late = self.views.inner.time.until(later(self.deadline, limits.time));
-        match select(pin!(asking), late).await {
-            Either::Left((answer, _)) => self.answer_of(answer),
-            Either::Right(_) => Err(AskError::TimedOut(limits.time).into()),
-        }
+        self.answer_of(log::ask_with_views(store, &files, read, limits).await)
     }
 
     fn files(&self) -> Vec<(String, PathBuf)> {

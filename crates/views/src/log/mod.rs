@@ -13,7 +13,7 @@ mod table;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use leftfold_api::{Cursor, EventStore, Query};
+use leftfold_api::{EventStore, Query};
 
 use crate::ask::{self, Answer, AskLimits, Cell};
 use crate::host::ViewsError;
@@ -59,7 +59,7 @@ pub async fn ask_log<S: EventStore>(
     limits: AskLimits,
 ) -> Result<Answer, ViewsError> {
     match LogRead::of(sql) {
-        Some(read) => ask_with_views(store, &[], &read, None, limits).await,
+        Some(read) => ask_with_views(store, &[], &read, limits).await,
         None => Ok(ask::ask(&[], sql, limits)?),
     }
 }
@@ -74,7 +74,6 @@ pub(crate) async fn ask_with_views<S: EventStore>(
     store: &S,
     views: &[(String, PathBuf)],
     read: &LogRead,
-    at_least: Option<Cursor>,
     limits: AskLimits,
 ) -> Result<Answer, ViewsError> {
     let end = Instant::now() + limits.time;
@@ -91,7 +90,7 @@ pub(crate) async fn ask_with_views<S: EventStore>(
         return Ok(answer);
     }
     let copy = table::Copy { store, read, columns: &columns, limits, end };
-    let cursor = copy.run(&mut connection, at_least).await?;
+    let cursor = copy.run(&mut connection).await?;
     let mut answer = ask::answer(&mut connection, views, &read.sql, limits, end)?;
     answer.cursors.push((TABLE.to_owned(), Some(cursor)));
     Ok(answer)

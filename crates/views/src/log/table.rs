@@ -128,13 +128,8 @@ pub(super) struct Copy<'a, S> {
 
 impl<S: EventStore> Copy<'_, S> {
     /// Copies, and returns up to where the log was read.
-    pub(super) async fn run(
-        &self,
-        connection: &mut Connection,
-        at_least: Option<Cursor>,
-    ) -> Result<Cursor, ViewsError> {
+    pub(super) async fn run(&self, connection: &mut Connection) -> Result<Cursor, ViewsError> {
         let head = self.store.head().await?;
-        let head = at_least.clone().filter(|at| at.covers(&head)).unwrap_or(head);
         if self.read.references.iter().all(super::reference::Reference::is_empty) {
             return Ok(head);
         }
@@ -148,7 +143,7 @@ impl<S: EventStore> Copy<'_, S> {
             let at = i64::try_from(event.position()).unwrap_or(i64::MAX);
             (head.position().is_none() || position.holds(at)) && self.read.wants(event)
         };
-        let mut read = Read { at_least, ..self.start(position, commit_time, &head) };
+        let mut read = self.start(position, commit_time, &head);
         let wanted = self.read.first.map_or(usize::MAX, |first| first.count);
         if self.read.first.is_some() {
             read = read.limit(wanted.max(FEW));
@@ -185,7 +180,7 @@ impl<S: EventStore> Copy<'_, S> {
             if !page.more || (is_one_log && self.is_past(&page.events, position, commit_time)) {
                 break;
             }
-            read = Read { at_least: None, ..read }.after(page.cursor);
+            read = read.after(page.cursor);
         }
         connection.execute_batch("commit").map_err(of_file)?;
         Ok(head)
