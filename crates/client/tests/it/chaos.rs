@@ -89,7 +89,9 @@ fn run(seed: u64) {
     let counts: Vec<_> = clients.iter().map(Client::counts).collect();
     assert!(counts.iter().all(|counts| u128::from(counts.requests) == EACH), "{counts:?}");
     assert!(counts.iter().any(|counts| counts.retries > 0), "{counts:?}");
-    assert!(reader.counts().reconnects > 0, "{:?}", reader.counts());
+    // Its connection may be cut before it first subscribes, or only then.
+    let of_reader = reader.counts();
+    assert!(of_reader.reconnects + of_reader.retries > 0, "{of_reader:?}");
     assert!(proxy.cut() > 10, "only {} connections were cut", proxy.cut());
     tally(&served, &acknowledged, &seen);
 }
