@@ -96,6 +96,7 @@ fn serve(binary: &str, data: &Path) -> anyhow::Result<(ServerProcess, String)> {
 
 fn ask(base: &str, seed: u64, chosen: &[&str]) -> anyhow::Result<()> {
     let mut tool = Command::new(tool());
+    tool.env("SCHEMATHESIS_HOOKS", root().join("tests/schemathesis_hooks.py"));
     tool.arg("--config-file").arg(root().join("tests/schemathesis.toml"));
     tool.args(["run", "--max-examples", EXAMPLES, "--seed", &seed.to_string()]);
     // Excluded, because it could change the password of the run itself.

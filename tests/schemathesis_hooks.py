@@ -1,0 +1,5 @@
+"""What schemathesis has to be told: SQL is text."""
+
+import schemathesis
+
+schemathesis.serializer.alias("application/sql", "text/plain")
