@@ -4,7 +4,10 @@ use rusqlite::functions::Context;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
 
-use super::PURE;
+use super::{PURE, failure};
+
+/// The longest result of `replace`, in bytes; the limit of the connection may be lower.
+const MAX_RESULT: usize = 16 << 20;
 
 pub(super) fn add_to(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("instr", 2, PURE, |context| {
@@ -25,11 +28,17 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
         }
         let (within, what) = (text(context, 0), text(context, 1));
         // As in SQLite, an empty text is nowhere.
-        let replaced = match what.is_empty() {
-            true => within,
-            false => within.replace(&what, &text(context, 2)),
-        };
-        Ok(Value::Text(replaced))
+        if what.is_empty() {
+            return Ok(Value::Text(within));
+        }
+        let with = text(context, 2);
+        // SQLite looks at the length of a result only once it is there.
+        let places = within.matches(&what).count();
+        let grown = places.saturating_mul(with.len().saturating_sub(what.len()));
+        if within.len().saturating_add(grown) > MAX_RESULT {
+            return Err(failure(format!("the result of replace has more than {MAX_RESULT} bytes")));
+        }
+        Ok(Value::Text(within.replace(&what, &with)))
     })
 }
 

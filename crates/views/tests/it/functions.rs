@@ -64,6 +64,28 @@ fn decimals_are_exact() {
     }
 }
 
+/// As those of SQLite, and with an end: these two can be asked for endless work and memory.
+#[test]
+fn texts_are_searched_and_replaced() {
+    for (expression, expected) in [
+        ("instr('größe', 'ß')", "4"),
+        ("instr('abc', 'x')", "0"),
+        ("instr('abc', '')", "1"),
+        ("instr(x'0102ff', x'ff')", "3"),
+        ("instr(123, 3)", "3"),
+        ("instr(null, 'a')", "null"),
+        ("replace('a-b-c', '-', '+')", "a+b+c"),
+        ("replace('abc', '', 'x')", "abc"),
+        ("replace('abc', 'b', null)", "null"),
+        ("replace(1.5, '.', ',')", "1,5"),
+        ("instr(hex(zeroblob(400000)), hex(zeroblob(200000)) || '1')", "0"),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    let huge = failure("replace(hex(zeroblob(500000)), '0', hex(zeroblob(500000)))");
+    assert!(huge.contains("replace has more than 16777216 bytes"), "{huge}");
+}
+
 #[test]
 fn times_lie_in_windows() {
     for (expression, expected) in [
