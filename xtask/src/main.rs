@@ -8,6 +8,7 @@ mod kafka;
 mod locks;
 mod mutations;
 mod peers;
+mod postgres;
 mod schemathesis;
 mod testing;
 

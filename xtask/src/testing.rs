@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::{SIMULATION, cargo, kafka, schemathesis, target};
+use crate::{SIMULATION, cargo, kafka, postgres, schemathesis, target};
 
 /// How much is tested.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,9 @@ struct Need {
     check: fn() -> anyhow::Result<()>,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need { name: "Java 17, Maven", used_by: "the tests on Kafka", check: kafka::check },
+    Need { name: "PostgreSQL", used_by: "views in PostgreSQL", check: postgres::check },
     Need { name: "Python 3.10", used_by: "schemathesis", check: schemathesis::check },
     Need { name: "curl", used_by: "schemathesis", check: curl },
 ];
@@ -55,7 +56,7 @@ struct Part {
     run: fn(Extent) -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part { name: "build", extent: Extent::Quick, run: build },
     Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
@@ -66,6 +67,7 @@ const PARTS: [Part; 8] = [
         run: |_| test(&["--doc"]),
     },
     Part { name: "system tests", extent: Extent::Whole, run: |_| test(&["--test", "system"]) },
+    Part { name: "tests on PostgreSQL", extent: Extent::Whole, run: |_| on_postgres() },
     Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
     Part { name: "schemathesis", extent: Extent::Whole, run: openapi },
 ];
@@ -74,8 +76,8 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     match extent {
         Extent::Whole => check_needs()?,
         Extent::Quick => println!(
-            "Quick: without the system tests, the tests on Kafka and schemathesis; {QUICK_SEEDS} \
-             seeds of each simulation. It requires only cargo."
+            "Quick: without the system tests, the tests on PostgreSQL and Kafka, and schemathesis; \
+             {QUICK_SEEDS} seeds of each simulation. It requires only cargo."
         ),
     }
     let parts: Vec<&Part> =
@@ -131,6 +133,11 @@ fn check_needs() -> anyhow::Result<()> {
         bail!("{}\n`cargo xtask test --quick` runs without them", missing.join("\n"));
     }
     Ok(())
+}
+
+fn on_postgres() -> anyhow::Result<()> {
+    postgres::prepare()?;
+    test(&["--test", "postgres"])
 }
 
 /// Runs tests of the workspace; continues after a failure.
