@@ -20,25 +20,31 @@ const KILLS: u64 = 5;
 /// Acknowledgements between two kills.
 const BETWEEN: u64 = 400;
 /// Far more than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-fn client(address: &str) -> Client {
+pub(crate) fn client(address: &str) -> Client {
     let client = Client::builder(address).timeout(DEADLINE).reconnect_time(DEADLINE);
     client.connect_lazily().unwrap()
 }
 
 /// What the writers have been told, and when they are to stop.
 #[derive(Default)]
-struct Load {
+pub(crate) struct Load {
     acknowledged: Mutex<u64>,
     more: Condvar,
-    stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
 impl Load {
-    fn add(&self, events: u64) {
+    pub(crate) fn add(&self, events: u64) {
         *self.acknowledged.lock().unwrap() += events;
         self.more.notify_all();
+    }
+
+    /// Waits until more events than now are acknowledged.
+    pub(crate) fn wait_for_more(&self, events: u64) {
+        let now = *self.acknowledged.lock().unwrap();
+        self.wait_for(now + events);
     }
 
     fn wait_for(&self, events: u64) {

@@ -19,4 +19,5 @@ mod scenarios;
 mod served;
 mod views;
 mod views_killed;
+mod views_model;
 mod views_remote;

@@ -1,188 +1,403 @@
-//! kill -9 while a view catches up and while it follows: the tables equal those of a fresh rebuild, row for row.
+//! kill -9 of a server with views: while it starts, while definitions change and tables are filled, and while the
+//! views follow what clients append. The tables equal those of a rebuild, row for row, and those of a model.
 //!
-//! `LEFTFOLD_VIEW_KILLS` sets the kills of each kind; the default is 5.
+//! `LEFTFOLD_VIEW_KILLS` sets the kills, `LEFTFOLD_SEED` what is chosen by chance: `cargo xtask kill views`.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use leftfold::{Append, Embedded, EventStore, NewEvent, Options};
-use leftfold_views::Views;
+use leftfold::{Append, Embedded, EventStore, Expected, Options};
 use pollster::block_on;
+use serde_json::{Value, json};
 
-use crate::binary::{Killed, command, stdout};
+use crate::binary::{Killed, command, serve, serve_as};
+use crate::killed::{DEADLINE, Load, client};
+use crate::views_model::{self as model, COUNTS, Fact, TYPES};
 
-/// Adding twice or not at all changes a sum; the list tells the order.
-const COUNTS: &str = "-- @view counts
--- @query category:count
-create table counts (stream text primary key, n integer, sum text, last integer);
-create table entries (position integer primary key, stream text, version integer);
+const KILLS: u64 = 5;
+/// The kills of one data directory; then another one begins, since a rebuild of ever more events takes ever longer.
+const KILLS_OF_ROUND: u64 = 20;
+/// The kills between two comparisons with a rebuild. The end of a round compares, too.
+const COMPARED: u64 = 8;
+/// The events before the first kill.
+const HISTORY: u64 = 20_000;
+const WRITERS: u64 = 3;
+const VIEWS: [&str; 3] = ["counts", "entries", "types"];
+/// The time after which a question about what views are doing is asked again.
+const AGAIN: Duration = Duration::from_millis(5);
 
--- @on Counted
-insert into counts values (:stream, 1, :data.n, :version)
-  on conflict do update set n = n + 1, sum = dec_add(sum, excluded.sum), last = excluded.last;
-insert into entries values (:position, :stream, :version);
-";
-
-/// The data directory of a process that follows.
-const FOLLOWER: &str = "LEFTFOLD_TEST_FOLLOWER";
-/// The events before each attempt, and those of each append.
-const EVENTS: u64 = 3_000;
-const BATCH: u64 = 200;
-
-fn kills() -> u64 {
-    std::env::var("LEFTFOLD_VIEW_KILLS").map_or(5, |kills| kills.parse().unwrap())
-}
-
-/// A sequence of numbers that look random, from a seed that is printed.
+/// Numbers that look random, from a seed.
 struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = now.as_nanos() as u64 | 1;
-        println!("seed {seed}");
-        Random(seed)
-    }
-
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
+        // SplitMix64: any seed is as good as another one.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+
+    fn micros(&mut self, limit: u64) -> Duration {
+        Duration::from_micros(self.below(limit))
     }
 }
 
-fn counted(from: u64, count: u64) -> Append {
-    (from..from + count).fold(Append::new(), |append, n| {
-        let event = NewEvent::json("Counted", format!("{{\"n\":{n}.01}}"));
-        append.event(format!("count-{}", n % 7), event)
-    })
+/// When a server is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moment {
+    /// Before it has said that it listens, or a moment later.
+    Starting,
+    /// While a definition changes, and tables are filled.
+    Changing(Change),
+    /// While all views follow what is appended.
+    Following,
 }
 
-/// Appends events that are not the same as those of other attempts.
-fn fill(data: &Path, attempt: u64) {
-    let store = Embedded::open(data, Options::default()).unwrap();
-    let first = attempt * EVENTS / BATCH;
-    for batch in first..first + EVENTS / BATCH {
-        block_on(store.append(counted(batch * BATCH, BATCH))).unwrap();
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    AddOrRemove,
+    Replace,
+    Reset,
+}
+
+impl Moment {
+    /// The first ones are in each run, however short it is.
+    fn of(kill: u64, random: &mut Random) -> Self {
+        match (kill, random.below(8)) {
+            (0, _) => Moment::Changing(Change::AddOrRemove),
+            (1, _) => Moment::Changing(Change::Replace),
+            (2, _) | (_, 0..=2) => Moment::Following,
+            (3, _) | (_, 3) => Moment::Starting,
+            (4, _) | (_, 4) => Moment::Changing(Change::AddOrRemove),
+            (_, 5) => Moment::Changing(Change::Reset),
+            (..) => Moment::Changing(Change::Replace),
+        }
     }
 }
 
-fn add_view(dir: &Path, data: &Path) {
-    let file = dir.join("counts.sql");
-    std::fs::write(&file, COUNTS).unwrap();
-    stdout(data, &["view", "add", file.to_str().unwrap()]);
+/// A client of a server for questions about views.
+struct Http {
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
 }
 
-fn query(data: &Path, sql: &str) -> String {
-    stdout(data, &["query", sql, "-o", "csv"])
+impl Http {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Http { runtime, client: crate::served::client() }
+    }
+
+    /// Returns the answer, or `None` if nothing is there.
+    fn json(&self, request: reqwest::RequestBuilder) -> Option<Value> {
+        self.runtime.block_on(async {
+            // A connection that is kept would be one to a server that was killed since.
+            let request = request.header("connection", "close").timeout(DEADLINE);
+            let response = request.send().await.unwrap();
+            let (status, text) = (response.status(), response.text().await.unwrap());
+            assert!(status.is_success() || status == 404, "{status} {text}");
+            (status != 404).then(|| serde_json::from_str(&text).unwrap())
+        })
+    }
+
+    fn get(&self, address: &str, path: &str) -> Option<Value> {
+        self.json(self.client.get(format!("http://{address}{path}")))
+    }
+
+    fn post(&self, address: &str, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("http://{address}{path}"));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        self.json(request).unwrap()
+    }
+
+    /// Waits until all views follow, with the tables of their last definitions.
+    fn wait_until_following(&self, address: &str) {
+        let started = Instant::now();
+        loop {
+            let listed = self.get(address, "/v1/views").unwrap();
+            let views = listed["views"].as_array().unwrap();
+            let is_following =
+                |view: &Value| view["phase"] == "following" && view["replacing"] == false;
+            if views.iter().all(is_following) {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "the views do not follow: {listed}");
+            thread::sleep(AGAIN);
+        }
+    }
 }
 
-/// Returns all rows of both tables, a thousand in a row of the answer: an answer has a limit of rows.
-fn rows(data: &Path) -> String {
-    let mut rows = query(data, "select * from counts order by stream");
-    for from in (0..).step_by(200_000) {
-        let to = from + 200_000;
-        let page = query(
-            data,
-            &format!(
-                "select group_concat(position || ' ' || stream || ' ' || version, ';') from
-                (select * from entries where position >= {from} and position < {to} order by position)
-                group by position / 1000 order by position / 1000"
-            ),
+/// A data directory whose server is killed again and again.
+struct Round<'a> {
+    dir: &'a Path,
+    random: Random,
+    http: Http,
+    address: String,
+    /// What each view may be: its file, or `None` if it may be missing. A change that was not answered may be made.
+    views: BTreeMap<&'static str, Vec<Option<String>>>,
+    /// How many views were still being filled when a server was started again, and how many there were.
+    building: (u64, u64),
+}
+
+impl Round<'_> {
+    fn data(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    fn serve(&self) -> Killed {
+        serve(&self.data(), &self.address).0
+    }
+
+    /// Starts a command that changes a view. It may come to its end or not.
+    fn command(&self, verb: &str, view: &str, text: Option<&str>) -> Child {
+        let file = self.dir.join(format!("{view}.sql"));
+        let subject = if matches!(verb, "add" | "replace") { file.to_str().unwrap() } else { view };
+        std::fs::write(&file, text.unwrap_or_default()).unwrap();
+        let server = format!("http://{}", self.address);
+        let mut command = command(&self.data(), &["--server", &server, "view", verb, subject]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Adds a view, and waits until it is there.
+    fn add(&mut self, view: &'static str, text: String) {
+        let output = self.command("add", view, Some(&text)).wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.views.insert(view, vec![Some(text)]);
+    }
+
+    /// Starts a change of a view. Returns the view, and what it is then.
+    fn change(&mut self, change: Change) -> (&'static str, Option<String>, Child) {
+        let (view, verb, text) = match (change, &self.views["types"][..]) {
+            (Change::AddOrRemove, [None]) => ("types", "add", Some(TYPES.to_owned())),
+            (Change::AddOrRemove, _) => ("types", "remove", None),
+            // At times this is the definition that is there already.
+            (Change::Replace, _) => {
+                ("entries", "replace", Some(model::entries(self.random.below(4))))
+            }
+            (Change::Reset, _) => ("counts", "reset", self.views["counts"][0].clone()),
+        };
+        let child = self.command(verb, view, text.as_deref());
+        (view, text, child)
+    }
+
+    /// Holds what the views are against what they may be.
+    fn look(&mut self) {
+        for view in VIEWS {
+            let found = self.http.get(&self.address, &format!("/v1/views/{view}"));
+            if let Some(found) = &found {
+                self.building.0 += u64::from(found["phase"] == "building");
+                self.building.1 += 1;
+            }
+            let found = found.map(|view| view["text"].as_str().unwrap().to_owned());
+            let expected = &self.views[view];
+            assert!(expected.contains(&found), "{view} is {found:?}, and may be {expected:?}");
+            self.views.insert(view, vec![found]);
+        }
+    }
+
+    /// Starts a server, and kills it.
+    fn kill(&mut self, moment: Moment, load: &Load) {
+        if self.random.below(6) == 0 {
+            _ = std::fs::remove_dir_all(self.data().join("views"));
+        }
+        if moment == Moment::Starting {
+            let args = ["serve", "--listen", &self.address, "--log-level", "error"];
+            let mut command = command(&self.data(), &args);
+            let server = Killed(command.stdout(Stdio::null()).spawn().unwrap());
+            thread::sleep(self.random.micros(300_000));
+            drop(server);
+            return;
+        }
+        let server = self.serve();
+        self.look();
+        let changing = match moment {
+            Moment::Changing(change) => {
+                let changing = self.change(change);
+                thread::sleep(self.random.micros(150_000));
+                Some(changing)
+            }
+            _ => {
+                self.http.wait_until_following(&self.address);
+                load.wait_for_more(1 + self.random.below(100));
+                thread::sleep(self.random.micros(5_000));
+                None
+            }
+        };
+        drop(server);
+        if let Some((view, text, mut child)) = changing {
+            // Without an answer the change may be there or not.
+            match child.wait().unwrap().success() {
+                true => _ = self.views.insert(view, vec![text]),
+                false => self.views.entry(view).or_default().push(text),
+            }
+        }
+    }
+
+    /// Starts a server for comparisons at another address: clients wait meanwhile. Returns the rows of all tables.
+    fn rows(&self, folder: &Path) -> (Vec<String>, model::Tables) {
+        let views = folder.to_str().unwrap();
+        let limits = ["--limits-ask-rows", "10000000", "--limits-ask-bytes", "1 GiB"];
+        let (_server, address) = serve_as(&self.data(), "127.0.0.1:0", |serve| {
+            serve.args(["--views", views, "--limits-ask-time", "2m"]).args(limits);
+        });
+        let last = json!({"events": [{"type": "Compared"}]});
+        let last = self.http.post(&address, "/v1/streams/comparison-1/events", &last);
+        self.http.wait_until_following(&address);
+        let (mut texts, mut rows) = (Vec::new(), BTreeMap::new());
+        for view in VIEWS {
+            let Some(found) = self.http.get(&address, &format!("/v1/views/{view}")) else {
+                continue;
+            };
+            let text = found["text"].as_str().unwrap();
+            for sql in model::tables(text, &[]).into_keys() {
+                let ask = json!({"sql": sql, "at_least": last["cursor"], "timeout_ms": 120_000});
+                let mut answer = self.http.post(&address, "/v1/query", &ask);
+                let Value::Array(found) = answer["rows"].take() else { panic!("{answer}") };
+                rows.insert(sql, found);
+            }
+            texts.push(text.to_owned());
+        }
+        (texts, rows)
+    }
+
+    /// Holds the tables against those of a rebuild in another folder. Returns the views' files and the rows.
+    fn compare(&self) -> (Vec<String>, model::Tables) {
+        let found = self.rows(&self.data().join("views"));
+        let fresh = tempfile::tempdir_in(self.dir).unwrap();
+        let rebuilt = self.rows(fresh.path());
+        assert_same(&found.1, &rebuilt.1, "a rebuild");
+        assert_eq!(found.0, rebuilt.0);
+        found
+    }
+}
+
+fn assert_same(found: &model::Tables, expected: &model::Tables, of: &str) {
+    assert!(found.keys().eq(expected.keys()));
+    for (sql, rows) in found {
+        let expected = &expected[sql];
+        let differ = rows.iter().zip(expected).find(|(row, expected)| row != expected);
+        let counts = (rows.len(), expected.len());
+        assert!(
+            differ.is_none() && counts.0 == counts.1,
+            "{sql}: the rows differ from those of {of}: {differ:?}, {counts:?} rows"
         );
-        if page.lines().count() == 1 {
-            break;
-        }
-        rows.push_str(&page);
     }
-    rows
 }
 
-/// Holds the tables against those that are filled anew: definitions are in the store, the tables are not.
-fn equals_a_rebuild(data: &Path) {
-    let found = rows(data);
-    let count = query(data, "select count(*) as n from entries");
-    std::fs::remove_dir_all(data.join("views")).unwrap();
-    assert!(found == rows(data), "the tables differ from those of a rebuild");
-    let events = stdout(data, &["read", "category:count"]);
-    assert_eq!(count, format!("n\n{}\n", events.lines().count()));
+/// Fills a store before its server starts.
+fn fill(data: &Path) -> Vec<Fact> {
+    let store = Embedded::open(data, Options::default()).unwrap();
+    let mut facts = Vec::new();
+    for first in (0..HISTORY).step_by(1_000) {
+        let append = |append| block_on(store.append(append)).unwrap();
+        facts.extend(append_some(append, WRITERS, first..first + 1_000));
+    }
+    facts
 }
 
-/// Returns the size of the log of the tables: how far they have come.
-fn progress(data: &Path) -> u64 {
-    let files = data.join("views").read_dir().into_iter().flatten();
-    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
+/// Appends some events of a stream; returns what was acknowledged.
+fn append_some(
+    append: impl FnOnce(Append) -> leftfold::Appended,
+    of: u64,
+    numbers: std::ops::Range<u64>,
+) -> Vec<Fact> {
+    let stream = format!("count-{of}");
+    let expected = numbers.start.checked_sub(1).map_or(Expected::NoStream, Expected::Exactly);
+    let events = numbers.clone().map(|number| model::event(of, number));
+    let new = Append::new().expect(&stream, expected);
+    let appended = append(events.fold(new, |append, event| append.event(&stream, event)));
+    let (first, last) = appended.positions.unwrap();
+    assert_eq!(last - first + 1, numbers.end - numbers.start);
+    assert_eq!(appended.streams[0].first, numbers.start);
+    let fact =
+        |(position, number)| Fact { position, stream: stream.clone(), version: number, number };
+    (first..).zip(numbers).map(fact).collect()
 }
 
-#[test]
-fn a_view_that_is_killed_while_it_catches_up_equals_a_rebuild() {
+/// Appends one to four events at a time until told to stop. The client tries each append again until it is answered.
+fn write(address: &str, writer: u64, load: &Load) -> Vec<Fact> {
+    let (client, mut facts) = (client(address), Vec::new());
+    while !load.stop.load(Ordering::SeqCst) {
+        let next = facts.len() as u64;
+        let count = 1 + next % 4;
+        let append = |append| block_on(client.append(append)).unwrap();
+        facts.extend(append_some(append, writer, next..next + count));
+        load.add(count);
+    }
+    facts
+}
+
+/// Ends the writers, also if a test has failed.
+struct Stop<'a>(&'a Load);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Kills the server of one data directory some times. Returns what has happened.
+fn run(seed: u64, kills: u64) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let data = &dir.path().join("store");
-    add_view(dir.path(), data);
-    let mut random = Random::new();
-    let (mut killed, mut attempts) = (0, 0);
-    while killed < kills() {
-        fill(data, attempts);
-        attempts += 1;
-        assert!(attempts < 20 * kills(), "{killed} of {attempts} were killed before they ended");
-        // The next one begins where the tables are, or from the start.
-        if random.below(3) == 0 {
-            std::fs::remove_dir_all(data.join("views")).unwrap();
+    let mut facts = fill(&dir.path().join("store"));
+    let (server, address) = serve(&dir.path().join("store"), "127.0.0.1:0");
+    let load = Load::default();
+    let views = VIEWS.map(|view| (view, vec![None]));
+    let mut round = Round {
+        dir: dir.path(),
+        random: Random(seed),
+        http: Http::new(),
+        address: address.clone(),
+        views: BTreeMap::from(views),
+        building: (0, 0),
+    };
+    round.add("counts", COUNTS.to_owned());
+    round.add("entries", model::entries(0));
+    drop(server);
+    let mut moments = BTreeMap::<Moment, u64>::new();
+    thread::scope(|threads| {
+        let (load, address) = (&load, &*address);
+        let stop = Stop(load);
+        let writers: Vec<_> =
+            (0..WRITERS).map(|n| threads.spawn(move || write(address, n, load))).collect();
+        for kill in 0..kills {
+            let moment = Moment::of(kill, &mut round.random);
+            round.kill(moment, load);
+            *moments.entry(moment).or_default() += 1;
+            if kill % COMPARED == COMPARED - 1 {
+                round.compare();
+            }
         }
-        let more = progress(data) + random.below(150_000);
-        let mut query = command(data, &["query", "select count(*) from entries"]);
-        let mut query = Killed(query.stdout(Stdio::null()).spawn().unwrap());
-        // It is killed when the files have grown so far, if it has not ended before.
-        while progress(data) <= more && query.0.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
-        killed += u64::from(query.0.try_wait().unwrap().is_none());
-        drop(query);
-    }
-    println!("{killed} of {attempts} were killed");
-    equals_a_rebuild(data);
-}
-
-#[test]
-fn a_view_that_is_killed_while_it_follows_equals_a_rebuild() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = &dir.path().join("store");
-    add_view(dir.path(), data);
-    let mut random = Random::new();
-    for _ in 0..kills() {
-        let mut follower = Killed(follower(data));
-        let lines = BufReader::new(follower.0.stdout.take().unwrap()).lines();
-        let is_appended = |line: &String| line.ends_with("appended");
-        let mut lines = lines.map(Result::unwrap).filter(is_appended);
-        let wanted = 1 + random.below(60) as usize;
-        assert!(lines.nth(wanted).is_some(), "the follower has ended");
-        (0..random.below(20_000)).for_each(|_| std::hint::spin_loop());
-        drop(follower);
-    }
-    equals_a_rebuild(data);
-}
-
-/// Starts this program again as a process that follows and appends: see [`follows`].
-fn follower(data: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["views_killed::follows", "--exact", "--nocapture"]).env(FOLLOWER, data);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
-}
-
-/// The process that is killed: its views follow what it appends. In a run of all tests it does nothing.
-#[test]
-fn follows() {
-    let Some(data) = std::env::var_os(FOLLOWER) else { return };
-    let store = Arc::new(Embedded::open(&data, Options::default()).unwrap());
-    let views = Views::open(store.clone(), Path::new(&data).join("views")).unwrap();
-    std::thread::scope(|threads| {
-        threads.spawn(|| block_on(views.run()).unwrap());
-        for n in 0.. {
-            block_on(store.append(counted(n, 1 + n % 3))).unwrap();
-            println!("\nappended");
-        }
+        let _server = round.serve();
+        round.look();
+        drop(stop);
+        facts.extend(writers.into_iter().flat_map(|writer| writer.join().unwrap()));
     });
+    facts.sort_by_key(|fact| fact.position);
+    let (texts, rows) = round.compare();
+    let expected = texts.iter().flat_map(|text| model::tables(text, &facts)).collect();
+    assert_same(&rows, &expected, "the model");
+    let (building, views) = round.building;
+    format!("{moments:?}, {building} of {views} views were building, {} events", facts.len())
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap())
+}
+
+#[test]
+fn a_server_with_views_is_killed_and_the_tables_equal_a_rebuild_and_a_model() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let seed = number("LEFTFOLD_SEED").unwrap_or(now);
+    let kills = number("LEFTFOLD_VIEW_KILLS").unwrap_or(KILLS);
+    for (round, before) in (seed..).zip((0..kills).step_by(KILLS_OF_ROUND as usize)) {
+        let of_round = KILLS_OF_ROUND.min(kills - before);
+        println!("seed {round}: {of_round} kills after {before} of {kills}");
+        println!("seed {round}: right: {}", run(round, of_round));
+    }
 }

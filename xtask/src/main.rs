@@ -5,6 +5,7 @@ mod arrows;
 mod fuzz;
 mod instructions;
 mod kafka;
+mod kill;
 mod locks;
 mod mutations;
 mod peers;
@@ -47,6 +48,8 @@ cargo xtask kafka down      stops them and deletes their data
 cargo xtask simulate N      N seeds of the simulation, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
+cargo xtask kill views      kill -9 of a server with views at random moments, 1,000 times: its tables equal
+                            rebuilds and a model; --times N, --seed N
 cargo xtask fuzz TARGET [SECONDS]
                             a fuzz target under libFuzzer; the default is 60 seconds
 cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it exists
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
+        ["kill", "views", rest @ ..] => kill::views(rest),
         ["schemathesis"] => api(None),
         ["schemathesis", seed] => api(Some(seed)),
         ["fuzz", target] => fuzz::run(target, None),
