@@ -207,6 +207,55 @@ async fn what_goes_beyond_a_limit_is_refused() {
     assert_eq!(code(&full), (503, "server_overloaded"));
 }
 
+/// Until the new tables answer, the grant for the old query is enough for the rows, and for nothing of the new file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wider_replacement_is_hidden_from_users_of_the_old_query() {
+    let admin_password = Some(Secret::from(ADMIN.to_owned()));
+    let options = StartOptions { admin_password, clock: Arc::new(SystemClock) };
+    let world = World::with(|_| {}, options).await;
+    let (served, admin, ann) = (&world.served, Some(("admin", ADMIN)), Some(("ann", ANN)));
+    let user = json!({"user": "ann", "password": ANN});
+    let grant = json!({"user": "ann", "action": "read", "scope": "category:order"});
+    for (path, body) in [("/v1/users", user), ("/v1/grants", grant)] {
+        let request = served.client.post(served.url(path)).basic_auth("admin", Some(ADMIN));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        assert_eq!(request.send().await.unwrap().status(), 201, "{path}");
+    }
+    assert_eq!(sql(served, admin, Method::POST, "/v1/views", ORDERS).await.0, 201);
+    assert_eq!(sql(served, ann, Method::GET, "/v1/views/orders", "").await.0, 200);
+    world.append("salary-7", "OrderPlaced").await;
+    let wider = ORDERS
+        .replace("category:order", "category:order or category:salary")
+        .replace("'placed'", "dec(:stream)");
+    assert_eq!(sql(served, admin, Method::PUT, "/v1/views/orders", &wider).await.0, 200);
+    let failed = async {
+        loop {
+            let (_, view) = sql(served, admin, Method::GET, "/v1/views/orders", "").await;
+            if view["phase"] == "failed" {
+                return view;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let failed = tokio::time::timeout(crate::support::DEADLINE, failed).await.unwrap();
+    assert!(failed["failure"].as_str().unwrap().contains("salary-7"), "{failed}");
+    let (status, rows) = sql(served, ann, Method::POST, "/v1/query", "select id from orders").await;
+    assert_eq!((status, &rows["rows"]), (200, &json!([])), "{rows}");
+    for path in ["/v1/views", "/v1/views/orders"] {
+        let (_, answer) = sql(served, ann, Method::GET, path, "").await;
+        assert!(!answer.to_string().contains("salary"), "{answer}");
+    }
+    let hidden = sql(served, ann, Method::GET, "/v1/views/orders", "").await;
+    assert_eq!(code(&hidden), (403, "forbidden"));
+    // What waits for a view that has failed is told that alone.
+    let wait = world.append("order-1", "OrderPlaced").await;
+    let body = json!({"sql": "select id from orders", "at_least": wait}).to_string();
+    let request = served.client.post(served.url("/v1/query")).basic_auth("ann", Some(ANN));
+    let request = request.header("content-type", "application/json").body(body);
+    let answer = request.send().await.unwrap();
+    assert_eq!(json_of(answer).await["rows"], json!([["1"]]), "the old tables go on");
+}
+
 /// Views are changed by managers, and asked by users whose grants cover them.
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_decide_who_changes_and_who_asks() {

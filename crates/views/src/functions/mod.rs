@@ -4,6 +4,7 @@ mod clock;
 mod decimal;
 mod duration;
 mod json;
+mod patterns;
 mod search;
 mod windows;
 
@@ -20,6 +21,7 @@ const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
 pub(crate) fn add_to(connection: &Connection) -> Result<()> {
     decimal::add_to(connection)?;
     json::add_to(connection)?;
+    patterns::add_to(connection)?;
     search::add_to(connection)?;
     windows::add_to(connection)
 }

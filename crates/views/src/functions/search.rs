@@ -47,7 +47,8 @@ fn place(found: Option<usize>) -> Value {
     Value::Integer(found.map_or(0, |at| i64::try_from(at + 1).unwrap_or(i64::MAX)))
 }
 
-fn text(context: &Context<'_>, at: usize) -> String {
+/// Returns an argument as SQLite turns it into a text.
+pub(super) fn text(context: &Context<'_>, at: usize) -> String {
     match context.get_raw(at) {
         ValueRef::Null => String::new(),
         ValueRef::Integer(integer) => integer.to_string(),

@@ -140,3 +140,41 @@ fn time_functions_have_no_clock() {
         assert!(error.contains("time of day"), "{wrong}: {error}");
     }
 }
+
+proptest::proptest! {
+    /// Those of ours that stand in the place of SQLite's give the same.
+    #[test]
+    fn patterns_are_those_of_sqlite(text in "[aAbßé ]{0,8}", pattern in "[aAbß%_!é]{0,6}", set in "[ab ß]{0,3}") {
+        let sql = format!(
+            "'{text}' like '{pattern}', '{text}' like '{pattern}' escape '!', '{text}' like '{pattern}' escape '_',
+             trim('{text}', '{set}'), ltrim('{text}', '{set}'), rtrim('{text}', '{set}')"
+        );
+        let sql = format!("select concat_ws('|', {sql})");
+        let sqlite = rusqlite::Connection::open_in_memory().unwrap();
+        let expected: String = sqlite.query_row(&sql, [], |row| row.get(0)).unwrap();
+        let found = leftfold_views::ask(&[], &sql, Default::default()).unwrap();
+        proptest::prop_assert_eq!(crate::support::lines(&found), [expected]);
+    }
+}
+
+#[test]
+fn patterns_take_values_of_all_kinds() {
+    for (expression, expected) in [
+        ("123 like '1%'", "1"),
+        ("null like 'a'", "null"),
+        ("'a' like null", "null"),
+        ("'a' like 'a' escape null", "null"),
+        ("x'6162' like 'AB'", "1"),
+        ("trim(1230, '0')", "123"),
+        ("trim(null, '0')", "null"),
+        ("trim('  a ')", "a"),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    for (expression, words) in [
+        ("'a' like 'a' escape 'ab'", "one character"),
+        ("'a' like printf('%.*c', 50001, 'a')", "at most 50000 bytes"),
+    ] {
+        assert!(failure(expression).contains(words), "{expression}: {}", failure(expression));
+    }
+}

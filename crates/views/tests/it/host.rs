@@ -1,7 +1,7 @@
 //! Views of a store: added, followed, asked, replaced and removed while it runs.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,13 @@ impl World {
         World { dir, store: Arc::new(store) }
     }
 
-    fn views(&self) -> Views<Embedded> {
-        Views::open(self.store.clone(), self.dir.path().join("views")).unwrap()
+    pub(crate) fn views(&self) -> Views<Embedded> {
+        Views::open(self.store.clone(), self.folder()).unwrap()
+    }
+
+    /// Returns the folder of the tables.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.dir.path().join("views")
     }
 
     /// Runs views while something is done with them.
@@ -69,7 +74,7 @@ pub(crate) fn code<T: std::fmt::Debug>(answer: Result<T, ViewsError>) -> &'stati
 }
 
 /// Waits until a view's status is as wanted: each status is asked for anew.
-async fn until(
+pub(crate) async fn until(
     views: &Views<Embedded>,
     name: &str,
     wanted: impl Fn(&ViewStatus) -> bool,

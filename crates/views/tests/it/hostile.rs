@@ -144,3 +144,46 @@ fn a_statement_without_an_end_stops_a_view_that_skips() {
     assert!(matches!(error, leftfold_views::ApplyError::Event { before: 1, .. }), "{error:?}");
     rows.apply(&events[..1], None, &cursor(1)).unwrap();
 }
+
+/// Nothing ends a function of SQLite that runs: each must end by itself, soon.
+#[test]
+fn no_function_runs_long_within_the_limits() {
+    const TEXT: &str = "printf('%.*c', 2000000, 'a')";
+    let code = |sql: &str| ask(&[], sql, AskLimits::default()).map_err(|error| error.code());
+    for (sql, expected) in [
+        // A text that has each beginning of the pattern.
+        (
+            format!("{TEXT} like '%' || printf('%.*c', 20000, 'a') || 'b%'"),
+            Err("view_query_invalid"),
+        ),
+        (format!("{TEXT} glob '*' || printf('%.*c', 70, 'a') || 'b*'"), Err("view_query_invalid")),
+        (format!("length(trim({TEXT}, printf('%.*c', 200000, 'b') || 'a'))"), Ok("0")),
+        (format!("length(replace({TEXT}, 'a', 'bbbbbbbbb'))"), Err("view_query_invalid")),
+        (format!("instr({TEXT}, printf('%.*c', 1000000, 'a') || 'b')"), Ok("0")),
+    ] {
+        let found = code(&format!("select {sql}")).map(|answer| crate::support::lines(&answer));
+        let found = found.as_ref().map(|rows| rows[0].as_str()).map_err(|code| *code);
+        assert_eq!(found, expected, "{sql}");
+    }
+}
+
+/// Values of a question are bounded, whatever makes them.
+#[test]
+fn no_value_is_larger_than_the_limit() {
+    let rows = "with recursive n(i) as (values (1) union all select i + 1 from n limit 40)";
+    for sql in [
+        "select hex(randomblob(9000000))".to_owned(),
+        "select length(randomblob(17000000))".to_owned(),
+        "select length(zeroblob(17000000))".to_owned(),
+        "select length(printf('%.*c', 2000000000, 'x'))".to_owned(),
+        "select length(printf('%2000000000d', 1))".to_owned(),
+        "select length(printf('%.100000000f', 1))".to_owned(),
+        format!("{rows} select length(group_concat(zeroblob(1000000))) from n"),
+        format!("{rows} select length(json_group_array(hex(zeroblob(500000)))) from n"),
+        format!("{rows} select length(json_group_object(i, hex(zeroblob(500000)))) from n"),
+        format!("{rows} select i, zeroblob(1000000) from n"),
+    ] {
+        let answer = ask(&[], &sql, AskLimits::default());
+        assert_eq!(answer.map_err(|error| error.code()), Err("view_answer_too_large"), "{sql}");
+    }
+}

@@ -4,6 +4,7 @@
 mod definitions;
 mod functions;
 mod guide;
+mod held;
 mod history;
 mod host;
 mod hostile;
