@@ -80,6 +80,8 @@ pub const CODES: &[&str] = &[
     "view_late",
     "view_stopped",
     "view_event_unusable",
+    "view_parked_too_many",
+    "event_not_parked",
     "view_rows_failed",
     "unauthenticated",
     "forbidden",

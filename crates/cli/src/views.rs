@@ -1,6 +1,7 @@
 //! The views of a store in a directory, which run in this process while a command uses them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leftfold::Embedded;
 use leftfold_views::Views;
@@ -10,6 +11,8 @@ use crate::args::Location;
 
 /// The folder of the tables in the store's directory, as on a server.
 const FOLDER: &str = "views";
+/// The time of views in the directory to get to a cursor: as long as they need.
+pub(crate) const LONG: Duration = Duration::from_secs(365 * 86_400);
 
 /// Runs the views of a store while something is done with them. The definitions are known by then.
 pub(crate) fn with_views<T>(

@@ -136,6 +136,8 @@ pub const CODES: &[Code] = &[
     code("view_stopped", 503, Unavailable, "View not running"),
     code("view_rows_failed", 500, Internal, "Tables of a view unusable"),
     code("view_event_unusable", 409, FailedPrecondition, "Event unusable for a view"),
+    code("view_parked_too_many", 409, FailedPrecondition, "Too many parked events of a view"),
+    code("event_not_parked", 409, FailedPrecondition, "Event not parked"),
     code("view_of_other_history", 409, FailedPrecondition, "View of another history"),
     code("view_of_other_logic", 409, FailedPrecondition, "View of another definition"),
     code("view_overtaken", 409, FailedPrecondition, "View written by another process"),

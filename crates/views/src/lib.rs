@@ -19,8 +19,8 @@ pub use check::TestReport;
 pub use definition::{Definition, OnError};
 pub use error::DefinitionError;
 pub use host::{
-    DEFAULT_PERIOD, LiveQuery, LiveUpdate, MAX_VIEWS, Plan, Question, QuestionText, ViewPhase,
-    ViewStart, ViewStatus, Views, ViewsError,
+    DEFAULT_PERIOD, ListParked, LiveQuery, LiveUpdate, MAX_VIEWS, ParkedEvent, Plan, Question,
+    QuestionText, ViewPhase, ViewStart, ViewStatus, Views, ViewsError,
 };
 pub use log::{ask_log, log_query};
 pub use sqlite::{ApplyError, Rows};

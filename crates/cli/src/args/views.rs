@@ -15,6 +15,8 @@ Examples:
   leftfold view add orders.sql
   leftfold view plan orders.sql            what would a replacement do?
   leftfold view replace orders.sql
+  leftfold view parked orders              what could not be applied, with @on_error park?
+  leftfold view retry orders --stream order-17
   leftfold query 'select * from orders'
 
 A view is one file of SQL: tables, statements for each type of event, and tests. With --data, views
@@ -86,6 +88,33 @@ pub(crate) enum ViewAction {
     Remove {
         /// Its name.
         name: String,
+    },
+    /// List the parked events of a view, with the reasons: at most 1,000.
+    Parked {
+        /// The view.
+        name: String,
+        /// Also the events that wait behind parked ones.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Retry parked events; those that wait behind them follow, each stream until one fails.
+    Retry {
+        /// The view.
+        name: String,
+        /// Only the events of this stream.
+        #[arg(long)]
+        stream: Option<String>,
+    },
+    /// Leave a parked event out; the events that wait behind it follow.
+    Skip {
+        /// The view.
+        name: String,
+        /// The event's position.
+        #[arg(long)]
+        position: u64,
+        /// The event's stream, which a store of many partitions may need.
+        #[arg(long)]
+        stream: Option<String>,
     },
     /// Print what adding or replacing a view would do, and how many events it would read.
     Plan {

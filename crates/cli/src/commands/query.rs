@@ -13,12 +13,10 @@ use crate::args::{Ask, Location};
 use crate::http::{self, Body, Request};
 use crate::output::{hint, print_answer};
 use crate::store::{check_directory, options};
-use crate::views::with_views;
+use crate::views::{LONG, with_views};
 
 /// The time of a query, and of a server's views to get to the cursor.
 const TIME: Duration = Duration::from_secs(10);
-/// The time of views in the directory to get to the cursor: as long as they need.
-const LONG: Duration = Duration::from_secs(365 * 86_400);
 
 pub(crate) fn run(location: &Location, args: &Ask) -> anyhow::Result<ExitCode> {
     let answer = match location.server {

@@ -61,6 +61,13 @@ pub enum ViewError {
         /// The error message.
         message: String,
     },
+    /// More events that can't be applied would have to be put aside than a view may have: what
+    /// [`Sink::commit`](super::Sink::commit) returns. All events before are committed.
+    #[error("{message}")]
+    TooManyParked {
+        /// The error message.
+        message: String,
+    },
     /// A run has stopped before an event that can't be applied. All events before it are committed.
     #[error(
         "view {view} stopped before event {event_type} at position {position} in stream {stream}, \
@@ -128,6 +135,7 @@ impl Coded for ViewError {
             ViewError::Stopped { .. } => "view_stopped",
             ViewError::ChangesLost { .. } => "view_changes_lost",
             ViewError::Event { .. } | ViewError::StoppedBefore { .. } => "view_event_unusable",
+            ViewError::TooManyParked { .. } => "view_parked_too_many",
             ViewError::Row { .. } => "view_row_unusable",
             ViewError::Rows { .. } => "view_rows_failed",
             ViewError::Read(error) => error.code(),

@@ -173,7 +173,7 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
         }
     }
 
-    /// Commits the events before the first one that can't be applied, which it finds by halves.
+    /// Commits the events before the first one that can't be applied or put aside, which it finds by halves.
     /// Returns the error of that event.
     async fn commit_up_to_failure(
         &mut self,
@@ -196,6 +196,7 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
             }
         }
         match rest.first() {
+            Some(_) if matches!(failure, ViewError::TooManyParked { .. }) => failure,
             Some(event) => ViewError::StoppedBefore {
                 view: self.definition.name.clone(),
                 position: event.position(),
@@ -222,5 +223,8 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
 
 /// Returns whether an error is that of one event of a batch.
 fn is_of_event(error: &ViewError) -> bool {
-    matches!(error, ViewError::Event { .. } | ViewError::Row { .. })
+    matches!(
+        error,
+        ViewError::Event { .. } | ViewError::Row { .. } | ViewError::TooManyParked { .. }
+    )
 }

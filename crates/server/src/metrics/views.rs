@@ -41,6 +41,13 @@ impl Collector for ViewsCollector {
         let count = |phase| statuses.iter().filter(|view| view.phase == phase).count() as u64;
         let phases = PHASES.map(|(phase, name)| (name, count(phase)));
         gauges(&mut encoder, "views", "SQL views, by what they are doing", "phase", &phases)?;
+        let help = "Events of a view that are parked, or wait behind parked ones";
+        let mut family =
+            encoder.encode_descriptor("view_events_waiting", help, None, MetricType::Gauge)?;
+        statuses.iter().try_for_each(|view| {
+            let labels = [("view", view.name.as_str())];
+            ConstGauge::new(view.waiting).encode(family.encode_family(&labels)?)
+        })?;
         let help = "The age of the oldest event that is not in the tables of a view, in seconds";
         let mut family =
             encoder.encode_descriptor("view_lag_seconds", help, None, MetricType::Gauge)?;

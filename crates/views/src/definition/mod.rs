@@ -64,6 +64,9 @@ pub enum OnError {
     Stop,
     /// Notes it in the table `_errors` and goes on. New tables that are built beside old ones stop all the same.
     Skip,
+    /// Parks it: later events of its stream wait behind it until it is retried or skipped. New tables that are built
+    /// beside old ones stop all the same.
+    Park,
 }
 
 /// Returns the names and keywords of a question.

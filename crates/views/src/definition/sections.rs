@@ -154,8 +154,9 @@ impl Reader {
                 let what = match value {
                     "stop" => OnError::Stop,
                     "skip" => OnError::Skip,
+                    "park" => OnError::Park,
                     _ => {
-                        let message = format!("@on_error is stop or skip, not '{value}'");
+                        let message = format!("@on_error is stop, skip or park, not '{value}'");
                         return Err(DefinitionError::new(line, message));
                     }
                 };

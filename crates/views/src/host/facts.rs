@@ -1,7 +1,9 @@
 //! Definitions as facts: each view has a stream that says what it is.
 
-use leftfold_api::{NewEvent, Recorded, names};
+use leftfold_api::{Field, NewEvent, Query, Recorded, Value, names};
 use serde::{Deserialize, Serialize};
+
+use crate::sqlite::Request;
 
 /// The category of the streams with the definitions of views.
 pub(crate) const CATEGORY: &str = names::VIEWS;
@@ -36,7 +38,19 @@ pub(crate) enum ViewFact {
     /// Its tables are made anew.
     Reset,
     Removed,
+    /// Parked events are tried again: those of a stream, or all.
+    Retried {
+        stream: Option<String>,
+    },
+    /// A parked event is left out.
+    Skipped {
+        stream: String,
+        version: u64,
+    },
 }
+
+const RETRIED: &str = "leftfold.ViewParkedRetried";
+const SKIPPED: &str = "leftfold.ViewParkedSkipped";
 
 impl ViewFact {
     fn event_type(&self) -> &'static str {
@@ -46,6 +60,8 @@ impl ViewFact {
             ViewFact::Resumed => "leftfold.ViewResumed",
             ViewFact::Reset => "leftfold.ViewReset",
             ViewFact::Removed => "leftfold.ViewRemoved",
+            ViewFact::Retried { .. } => RETRIED,
+            ViewFact::Skipped { .. } => SKIPPED,
         }
     }
 
@@ -56,11 +72,28 @@ impl ViewFact {
     pub(crate) fn of(event: &Recorded) -> Option<Self> {
         serde_json::from_slice(&event.data()).ok()
     }
+
+    /// Returns what it requests of the view's tables, or `None` if it is about the view itself.
+    pub(crate) fn request(self) -> Option<Request> {
+        match self {
+            ViewFact::Retried { stream } => Some(Request::Retry(stream)),
+            ViewFact::Skipped { stream, version } => Some(Request::Skip(stream, version)),
+            _ => None,
+        }
+    }
 }
 
 /// Returns the stream of a view.
 pub(crate) fn stream_of(view: &str) -> String {
     format!("{CATEGORY}-{view}")
+}
+
+/// Returns a view's query with the requests about its parked events. What the query hides stays hidden, although the
+/// stream of the requests is bookkeeping.
+pub(crate) fn with_requests(query: &Query, view: &str) -> Query {
+    let types = [RETRIED, SKIPPED].map(|one| Value::Exactly(one.to_owned()));
+    let requests = Query::stream(stream_of(view)).and(Query::Is(Field::Type, types.to_vec()));
+    query.to_stored().or(requests)
 }
 
 /// A definition of a view, and the version of the fact that made it: its tables have it in their file's name.
@@ -102,6 +135,8 @@ impl ViewState {
             }
             ViewFact::Paused => self.is_paused = true,
             ViewFact::Resumed => self.is_paused = false,
+            // The tables take them from the log, each at its place.
+            ViewFact::Retried { .. } | ViewFact::Skipped { .. } => {}
             ViewFact::Removed => (self.generations, self.is_paused) = (Vec::new(), false),
         }
     }

@@ -3,27 +3,30 @@
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, pending, select};
-use leftfold_api::{Coded, Cursor, EventStore};
+use leftfold_api::{Coded, Cursor, EventStore, Point, Query, Read};
 use leftfold_fold::time::Time;
 use leftfold_fold::view::{SinkRunner, ViewError};
 use parking_lot::Mutex;
 
-use super::facts::{Generation, ViewStart};
+use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
-use crate::definition::Definition;
-use crate::sqlite::{Rows, SqliteSink};
+use crate::definition::{Definition, OnError};
+use crate::sqlite::{Requests, Rows, SqliteSink};
 
 /// The pauses before a view that failed for a reason that may pass is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How often new tables are compared with those before, which follow the store meanwhile.
 const ROUNDS: usize = 100;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How many parked events of a stream are read again at a time.
+const READ_AGAIN: usize = 256;
 
 /// The tables that questions are answered from, and the runner that fills them.
 pub(crate) struct Tables<S> {
@@ -33,6 +36,8 @@ pub(crate) struct Tables<S> {
     pub(crate) definition: Definition,
     pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
     rows: Arc<Mutex<Rows>>,
+    /// How many of their events are parked, or wait behind parked ones.
+    pub(crate) waiting: Arc<AtomicU64>,
 }
 
 impl<S> Clone for Tables<S> {
@@ -43,6 +48,7 @@ impl<S> Clone for Tables<S> {
             definition: self.definition.clone(),
             runner: self.runner.clone(),
             rows: self.rows.clone(),
+            waiting: self.waiting.clone(),
         }
     }
 }
@@ -240,17 +246,43 @@ impl<S: EventStore + 'static> Follower<S> {
         }
         std::fs::create_dir_all(&self.dir).map_err(ViewError::rows)?;
         let path = self.path_of(generation);
-        let rows = Rows::open(&path, &definition)?;
+        let mut rows = Rows::open(&path, &definition)?;
+        rows.follow_requests(self.requests(generation));
         if let ViewStart::After(cursor) = &generation.start {
             let cursor: Cursor = cursor.parse().map_err(ViewError::rows)?;
             rows.begin_at(&state_at(definition.name(), &cursor)?)?;
         }
-        let (name, query) = (definition.name().to_owned(), definition.query().clone());
+        let waiting = rows.waiting();
+        let can_wait =
+            definition.on_error() == OnError::Park || waiting.load(Ordering::Relaxed) > 0;
+        let query = match can_wait {
+            true => with_requests(definition.query(), definition.name()),
+            false => definition.query().clone(),
+        };
+        let name = definition.name().to_owned();
         let sink = SqliteSink::new(rows);
         let rows = sink.rows();
         let runner = SinkRunner::new(name, query, self.store.clone(), sink);
         let (runner, number) = (Arc::new(runner.logic(LOGIC)), generation.number);
-        Ok(Tables { number, path, definition, runner, rows })
+        Ok(Tables { number, path, definition, runner, rows, waiting })
+    }
+
+    /// Returns where the tables of a definition find requests about parked events.
+    fn requests(&self, generation: &Generation) -> Requests {
+        let store = self.store.clone();
+        let read = move |stream: &str, version: u64| {
+            let from = Point::Version(version);
+            let read = Read::forward(Query::stream(stream)).including(from).limit(READ_AGAIN);
+            // The tables have a thread of their own.
+            let page = pollster::block_on(store.read(read));
+            page.map(|page| page.events).map_err(|error| error.to_string())
+        };
+        Requests {
+            stream: stream_of(&self.entry.name),
+            after: generation.number,
+            decode: |event| ViewFact::of(event)?.request(),
+            read: Box::new(read),
+        }
     }
 
     fn path_of(&self, generation: &Generation) -> PathBuf {

@@ -8,6 +8,7 @@
 mod facts;
 mod follow;
 mod live;
+mod parked;
 mod question;
 mod requests;
 mod status;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 pub use facts::ViewStart;
 pub use live::{DEFAULT_PERIOD, LiveQuery, LiveUpdate};
+pub use parked::{ListParked, ParkedEvent};
 pub use question::{Question, QuestionText};
 pub use requests::Plan;
 pub use status::{ViewPhase, ViewStatus};
@@ -186,8 +188,10 @@ impl<S: EventStore + 'static> Views<S> {
                         event.stream().get(CATEGORY.len() + 1..).unwrap_or_default().to_owned();
                     if let Some(fact) = ViewFact::of(&event) {
                         let state = states.entry(name.clone()).or_default();
+                        // The run goes on at a request: it finds it in the log itself.
+                        let is_request = fact.clone().request().is_some();
                         state.apply(event.version(), fact, has_same_rows);
-                        if is_caught_up {
+                        if is_caught_up && !is_request {
                             running.extend(self.begin(&name, state.clone()));
                         }
                     }

@@ -21,7 +21,7 @@ use crate::log::{self, LogRead};
 /// The most views of one question.
 const MAX_ASKED: usize = 10;
 /// How long a question waits for tables that are being opened.
-const OPENING: Duration = Duration::from_secs(10);
+pub(super) const OPENING: Duration = Duration::from_secs(10);
 /// How often a question is asked anew because its tables were replaced while it was asked.
 const ATTEMPTS: usize = 4;
 
@@ -126,14 +126,26 @@ impl<S: EventStore + 'static> Views<S> {
             None => (None, OPENING),
         };
         let text = QuestionText { sql, view: None };
+        let admit = |_: &str, _: &Query| Ok::<_, ViewsError>(());
+        self.ask_text(text, cursor.as_ref(), patience, limits, admit).await
+    }
+
+    /// Asks a question; see [`Views::question`]. If its tables are replaced meanwhile, it is asked anew.
+    pub(super) async fn ask_text<E: From<ViewsError>>(
+        &self,
+        text: QuestionText<'_>,
+        at_least: Option<&Cursor>,
+        patience: Duration,
+        limits: AskLimits,
+        admit: impl Fn(&str, &Query) -> Result<(), E>,
+    ) -> Result<Answer, E> {
         let mut attempts = ATTEMPTS;
         loop {
-            let admit = |_: &str, _: &Query| Ok::<_, ViewsError>(());
-            let question = self.question(text, cursor.as_ref(), patience, admit).await?;
+            let question = self.question(text, at_least, patience, &admit).await?;
             attempts -= 1;
             match question.answer_async(limits).await {
                 Err(error) if error.code() == "view_changed" && attempts > 0 => {}
-                answer => return answer,
+                answer => return Ok(answer?),
             }
         }
     }

@@ -111,7 +111,7 @@ impl<S: EventStore + 'static> Views<S> {
         self.change(name, ViewFact::Removed).await
     }
 
-    async fn change(&self, name: &str, fact: ViewFact) -> Result<Appended, ViewsError> {
+    pub(super) async fn change(&self, name: &str, fact: ViewFact) -> Result<Appended, ViewsError> {
         self.entry(name)?;
         self.write(name, fact).await
     }

@@ -1,5 +1,7 @@
 //! What a view is doing.
 
+use std::sync::atomic::Ordering;
+
 use leftfold_api::{EventStore, Query};
 use leftfold_fold::view::Lag;
 use serde::Serialize;
@@ -37,6 +39,8 @@ pub struct ViewStatus {
     pub lag_micros: Option<u64>,
     /// Whether new tables are filled beside those that answer.
     pub replacing: bool,
+    /// How many of its events are parked, or wait behind parked ones.
+    pub waiting: u64,
     /// The code of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -90,6 +94,7 @@ impl<S: EventStore + 'static> Entry<S> {
             query: query.unwrap_or_default(),
             lag_micros: lag.map(micros),
             replacing,
+            waiting: serving.map_or(0, |tables| tables.waiting.load(Ordering::Relaxed)),
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),
             text,

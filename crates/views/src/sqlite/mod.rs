@@ -2,10 +2,12 @@
 
 pub(crate) mod guard;
 mod history;
+mod parked;
 mod rows;
 mod sink;
 mod tables;
 
+pub(crate) use parked::{Request, Requests};
 pub use rows::{ApplyError, Rows};
 pub(crate) use sink::SqliteSink;
 

@@ -1,6 +1,8 @@
 //! Applies events to the tables: rows and cursor in one transaction.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold_api::Recorded;
 use leftfold_fold::view::Saved;
@@ -10,6 +12,7 @@ use thiserror::Error;
 
 use super::guard::{STEPS_OF_EVENT, StepLimit};
 use super::history::Moment;
+use super::parked::{self, Applier, Interrupted, Refusal, Requests};
 use super::tables;
 use crate::definition::{Definition, Handler, OnError};
 use crate::parameter::Value;
@@ -22,6 +25,10 @@ pub struct Rows {
     steps: StepLimit,
     /// For the triggers of a view that keeps its history.
     moment: Option<Moment>,
+    /// What operators request of parked events.
+    requests: Option<Requests>,
+    /// How many events were parked, or waited behind parked ones, after the last commit.
+    waiting: Arc<AtomicU64>,
 }
 
 /// Why events could not be applied. The tables are as they were.
@@ -45,6 +52,15 @@ pub enum ApplyError {
         line: usize,
         /// What SQL says.
         reason: String,
+    },
+    /// More events of the batch would have to wait than may be parked.
+    #[error(
+        "{most} events are parked or wait behind parked ones already, which is the most; correct the file and \
+         replace the view"
+    )]
+    TooManyParked {
+        /// The most events that may wait.
+        most: u64,
     },
     /// Somebody else has brought the tables forward.
     #[error("another process writes the tables; stop one of the two")]
@@ -101,8 +117,19 @@ impl Rows {
         connection.execute_batch("commit")?;
         let moment = tables::equip(&connection, definition)?;
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
+        let waiting = Arc::new(AtomicU64::new(parked::count_waiting(&connection)?));
         let (definition, on_error) = (definition.clone(), definition.on_error);
-        Ok(Rows { connection, definition, on_error, steps, moment })
+        Ok(Rows { connection, definition, on_error, steps, moment, requests: None, waiting })
+    }
+
+    /// Follows the requests of operators about parked events.
+    pub(crate) fn follow_requests(&mut self, requests: Requests) {
+        self.requests = Some(requests);
+    }
+
+    /// Returns how many events are parked, or wait behind parked ones. It is brought up to date by each commit.
+    pub(crate) fn waiting(&self) -> Arc<AtomicU64> {
+        self.waiting.clone()
     }
 
     /// Returns up to where the tables have been brought, or `None` if nothing was applied yet.
@@ -160,26 +187,53 @@ impl Rows {
         from: Option<&Saved>,
         to: &Saved,
     ) -> Result<(), ApplyError> {
+        let mut interrupted = Interrupted::default();
+        // Each round but the last finds one more event whose statements end the transaction.
+        while !self.try_apply(events, from, to, &mut interrupted)? {}
+        Ok(())
+    }
+
+    /// Applies events unless the statements of one end the transaction; then returns false.
+    fn try_apply(
+        &mut self,
+        events: &[Recorded],
+        from: Option<&Saved>,
+        to: &Saved,
+        interrupted: &mut Interrupted,
+    ) -> Result<bool, ApplyError> {
+        self.steps.renew();
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         if get(&transaction, "state")? != from.map(ToString::to_string) {
             return Err(ApplyError::Overtaken);
         }
+        let mut applier = Applier {
+            connection: &transaction,
+            definition: &self.definition,
+            on_error: self.on_error,
+            steps: &self.steps,
+            moment: self.moment.as_ref(),
+            requests: self.requests.as_ref(),
+            interrupted,
+            waiting: parked::count_waiting(&transaction)?,
+            number: 0,
+        };
         for (before, event) in events.iter().enumerate() {
-            self.steps.renew();
-            if let Some(moment) = &self.moment {
-                moment.set(event);
+            match applier.apply(before, event) {
+                Ok(()) => {}
+                Err(Refusal::Interrupted) => return Ok(false),
+                Err(Refusal::Failed(failed)) => return Err(failed.of_event(before, event)),
+                Err(Refusal::TooManyParked) => {
+                    return Err(ApplyError::TooManyParked { most: parked::MAX_WAITING });
+                }
             }
-            let failed = match self.on_error {
-                OnError::Stop => apply_event(&transaction, &self.definition, event),
-                OnError::Skip => apply_or_note(&transaction, &self.definition, event),
-            };
-            failed.map_err(|failed| failed.of_event(before, event))?;
         }
+        let waiting = applier.waiting;
         set(&transaction, "state", &to.to_string())?;
         set(&transaction, "cursor", &to.cursor().to_string())?;
         transaction.commit()?;
-        Ok(())
+        self.waiting.store(waiting, Ordering::Relaxed);
+        Ok(true)
     }
 
     /// Returns the connection, for tests and questions.
@@ -189,11 +243,11 @@ impl Rows {
 }
 
 /// Why a statement failed.
-struct Failed {
-    line: usize,
-    reason: String,
+pub(super) struct Failed {
+    pub(super) line: usize,
+    pub(super) reason: String,
     /// Whether the file failed, not the statement.
-    is_of_file: bool,
+    pub(super) is_of_file: bool,
 }
 
 impl Failed {
@@ -211,7 +265,7 @@ impl Failed {
         }
     }
 
-    fn new(error: &rusqlite::Error, line: usize) -> Self {
+    pub(super) fn new(error: &rusqlite::Error, line: usize) -> Self {
         let is_of_file = matches!(
             error.sqlite_error_code(),
             Some(
@@ -223,6 +277,7 @@ impl Failed {
                     | ErrorCode::CannotOpen
                     | ErrorCode::DatabaseBusy
                     | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
             )
         );
         let reason = match error.sqlite_error_code() {
@@ -236,7 +291,7 @@ impl Failed {
 }
 
 /// Runs the statements for an event.
-fn apply_event(
+pub(super) fn apply_event(
     connection: &Connection,
     definition: &Definition,
     event: &Recorded,
@@ -268,39 +323,6 @@ fn run(connection: &Connection, handler: &Handler, values: &[Value<'_>]) -> Resu
         prepared.raw_execute().map_err(failed)?;
     }
     Ok(())
-}
-
-/// Runs the statements for an event; if they fail, notes that in `_errors` instead.
-fn apply_or_note(
-    connection: &Connection,
-    definition: &Definition,
-    event: &Recorded,
-) -> Result<(), Failed> {
-    let failed = |error: rusqlite::Error| Failed { is_of_file: true, ..Failed::new(&error, 0) };
-    connection.execute_batch("savepoint event").map_err(failed)?;
-    match apply_event(connection, definition, event) {
-        Ok(()) => {}
-        Err(of_file) if of_file.is_of_file => return Err(of_file),
-        // An interrupted statement ends the whole transaction: the view stops before the event.
-        Err(failed) if connection.is_autocommit() => return Err(failed),
-        Err(Failed { reason, line, .. }) => {
-            connection.execute_batch("rollback to event").map_err(failed)?;
-            let mut note = connection
-                .prepare_cached("insert or replace into _errors values (?1, ?2, ?3, ?4, ?5)")
-                .map_err(failed)?;
-            let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-            let reason = format!("line {line}: {reason}");
-            note.execute((
-                integer(event.position()),
-                event.stream(),
-                integer(event.version()),
-                event.event_type(),
-                reason,
-            ))
-            .map_err(failed)?;
-        }
-    }
-    connection.execute_batch("release event").map_err(failed)
 }
 
 fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {

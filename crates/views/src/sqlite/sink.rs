@@ -28,6 +28,9 @@ impl From<ApplyError> for ViewError {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Event { .. } => ViewError::event(error.to_string()),
+            ApplyError::TooManyParked { .. } => {
+                ViewError::TooManyParked { message: error.to_string() }
+            }
             other => ViewError::rows(other),
         }
     }

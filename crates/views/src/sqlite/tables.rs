@@ -4,18 +4,13 @@ use rusqlite::{Connection, Error};
 
 use super::guard::{self, Purpose, Refusals, STEPS_OF_EVENT, StepLimit};
 use super::history::{self, Moment};
+use super::parked;
 use crate::definition::{Definition, Statement};
 use crate::error::DefinitionError;
 use crate::functions;
 
-/// The tables of the runner.
-const OWN: &str = "
-    create table _view (name text primary key, value text) without rowid;
-    create table _errors (
-        position integer primary key, stream text not null, version integer not null, type text not null,
-        reason text not null
-    );
-";
+/// The table of the runner, beside that of the events that could not be applied.
+const OWN: &str = "create table _view (name text primary key, value text) without rowid;";
 
 /// Makes the tables. The connection gets the functions of views.
 pub(super) fn make(
@@ -27,6 +22,7 @@ pub(super) fn make(
     // An index or a generated column computes nothing on empty tables, but a definition may be hostile.
     StepLimit::new(connection, STEPS_OF_EVENT).map_err(internal)?;
     connection.execute_batch(OWN).map_err(internal)?;
+    parked::make(connection).map_err(internal)?;
     let refusals = guard::restrict(connection, Purpose::Tables, &[]).map_err(internal)?;
     for table in &definition.tables {
         run_create(connection, table, &refusals)?;

@@ -22,7 +22,7 @@ update orders set state = 'paid' where id = :stream_id;
 ";
 
 pub(crate) struct World {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     pub(crate) store: Arc<Embedded>,
 }
 

@@ -131,20 +131,6 @@ fn deep_payloads_are_no_danger() {
     _ = rows.apply(&[event(1, &deep)], None, &cursor(1));
 }
 
-/// Under `skip` too, such an event stops the view: its end undoes the whole transaction.
-#[test]
-fn a_statement_without_an_end_stops_a_view_that_skips() {
-    let text = view(
-        "insert into t (a) with recursive n(i) as (values(1) union all select i + 1 from n where :data.a) select count(*) from n;",
-    );
-    let text = text.replace("-- @query", "-- @on_error skip\n-- @query");
-    let mut rows = Rows::in_memory(&definition(&text)).unwrap();
-    let events = [event(1, r#"{"a":0}"#), event(2, r#"{"a":1}"#)];
-    let error = rows.apply(&events, None, &cursor(2)).unwrap_err();
-    assert!(matches!(error, leftfold_views::ApplyError::Event { before: 1, .. }), "{error:?}");
-    rows.apply(&events[..1], None, &cursor(1)).unwrap();
-}
-
 /// Nothing ends a function of SQLite that runs: each must end by itself, soon.
 #[test]
 fn no_function_runs_long_within_the_limits() {

@@ -11,5 +11,6 @@ mod hostile;
 mod interruptions;
 mod live;
 mod log;
+mod parked;
 mod rows;
 mod support;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use leftfold::{Appended, Embedded};
-use leftfold_views::{ViewStart, Views};
+use leftfold::{Appended, Embedded, EventStore};
+use leftfold_views::{ListParked, ViewPhase, ViewStart, Views, ViewsError};
 use serde_json::{Value, json};
 
 use super::file;
 use crate::args::{Location, ViewAction, ViewFrom};
 use crate::store::{check_directory, options};
-use crate::views::with_views;
+use crate::views::{LONG, with_views};
 
 pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Value> {
     let definition = match action {
@@ -26,7 +26,7 @@ pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Va
     };
     let store = Arc::new(store);
     with_views(location, store.clone(), async |views| {
-        let Some(definition) = definition else { return act(views, action).await };
+        let Some(definition) = definition else { return act(views, &store, action).await };
         let name = definition.name();
         Ok(match action {
             ViewAction::Add { from, .. } => {
@@ -44,7 +44,11 @@ pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Va
 }
 
 /// Does what needs no file.
-async fn act(views: &Views<Embedded>, action: &ViewAction) -> anyhow::Result<Value> {
+async fn act(
+    views: &Views<Embedded>,
+    store: &Embedded,
+    action: &ViewAction,
+) -> anyhow::Result<Value> {
     Ok(match action {
         ViewAction::Show { name } => {
             let status = views.status(name).await?;
@@ -56,8 +60,31 @@ async fn act(views: &Views<Embedded>, action: &ViewAction) -> anyhow::Result<Val
         ViewAction::Resume { name } => changed(name, &views.resume(name).await?),
         ViewAction::Reset { name } => changed(name, &views.reset(name).await?),
         ViewAction::Remove { name } => changed(name, &views.remove(name).await?),
+        ViewAction::Parked { name, all } => list_parked(views, store, name, *all).await?,
+        ViewAction::Retry { name, stream } => {
+            changed(name, &views.retry(name, stream.as_deref()).await?)
+        }
+        ViewAction::Skip { name, position, stream } => {
+            changed(name, &views.skip(name, *position, stream.as_deref()).await?)
+        }
         _ => json!({"views": serde_json::to_value(views.list().await)?}),
     })
+}
+
+/// Lists parked events, once the view has all events. A view that is paused or has failed does not come that far.
+async fn list_parked(
+    views: &Views<Embedded>,
+    store: &Embedded,
+    name: &str,
+    all: bool,
+) -> anyhow::Result<Value> {
+    let at_least = match views.status(name).await?.phase {
+        ViewPhase::Paused | ViewPhase::Failed => None,
+        _ => Some((store.head().await?, LONG)),
+    };
+    let list = ListParked { view: name, all, at_least };
+    let events = views.list_parked(list, |_, _| Ok::<_, ViewsError>(())).await?;
+    Ok(json!({"events": events}))
 }
 
 fn changed(name: &str, appended: &Appended) -> Value {

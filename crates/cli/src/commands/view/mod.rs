@@ -32,6 +32,7 @@ fn print(action: &ViewAction, answer: &Value) -> anyhow::Result<()> {
     let text = |field: &str| answer[field].as_str().unwrap_or_default();
     match action {
         ViewAction::List => print_list(answer)?,
+        ViewAction::Parked { .. } => print_parked(answer)?,
         ViewAction::Show { .. } | ViewAction::Plan { .. } if !for_people() => say!("{answer}"),
         ViewAction::Show { .. } => print_view(answer)?,
         ViewAction::Plan { .. } => say!("{}", plan(answer)),
@@ -41,6 +42,12 @@ fn print(action: &ViewAction, answer: &Value) -> anyhow::Result<()> {
             }
             let done = if matches!(action, ViewAction::Add { .. }) { "added" } else { "replaced" };
             hint(format_args!("{done} {}; see: leftfold view show {0}", text("view")));
+        }
+        ViewAction::Retry { name, .. } | ViewAction::Skip { name, .. } => {
+            if !for_people() {
+                say!("{answer}");
+            }
+            hint(format_args!("requested; see: leftfold view parked {name}"));
         }
         _ if !for_people() && !answer.is_null() => say!("{answer}"),
         _ => {}
@@ -68,10 +75,27 @@ fn print_list(answer: &Value) -> std::io::Result<()> {
         views.for_each(|view| say!("{view}"));
         return Ok(());
     }
-    let mut rows = table(&["view", "phase", "lag", "query", "failure"]);
+    let mut rows = table(&["view", "phase", "lag", "waiting", "query", "failure"]);
     for view in views {
         let text = |field: &str| view[field].as_str().unwrap_or_default().to_owned();
-        rows.add_row([text("name"), phase(view), lag(view), text("query"), text("failure")]);
+        let (query, failure) = (text("query"), text("failure"));
+        rows.add_row([text("name"), phase(view), lag(view), waiting(view), query, failure]);
+    }
+    print_table(&rows)
+}
+
+fn print_parked(answer: &Value) -> std::io::Result<()> {
+    let events = answer["events"].as_array().into_iter().flatten();
+    if !for_people() {
+        events.for_each(|event| say!("{event}"));
+        return Ok(());
+    }
+    let mut rows = table(&["stream", "version", "position", "type", "reason"]);
+    for event in events {
+        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let number = |field: &str| event[field].to_string();
+        let (stream, event_type, reason) = (text("stream"), text("type"), text("reason"));
+        rows.add_row([stream, number("version"), number("position"), event_type, reason]);
     }
     print_table(&rows)
 }
@@ -81,6 +105,7 @@ fn print_view(view: &Value) -> std::io::Result<()> {
     let mut rows = table(&["view", text("name")]);
     rows.add_row(["phase", &phase(view)]);
     rows.add_row(["lag", &lag(view)]);
+    rows.add_row(["waiting", &waiting(view)]);
     rows.add_row(["query", text("query")]);
     if view["failure"].is_string() {
         rows.add_row(["failure", &format!("{} ({})", text("failure"), text("code"))]);
@@ -97,6 +122,11 @@ fn phase(view: &Value) -> String {
         true => format!("{phase}, replacing"),
         false => phase.to_owned(),
     }
+}
+
+/// Formats how many events of a view are parked, or wait behind parked ones.
+fn waiting(view: &Value) -> String {
+    thousands(view["waiting"].as_u64().unwrap_or_default())
 }
 
 /// Formats the lag of a view; nothing if it is unknown.

@@ -8,7 +8,10 @@ use crate::args::{Location, ViewAction, ViewFrom};
 use crate::http::{Body, Request, ask};
 
 pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Value> {
-    let send = |method, path: &[&str]| ask(location, Request::new(method, path));
+    let send_with = |method, path: &[&str], parameters| {
+        ask(location, Request { parameters, ..Request::new(method, path) })
+    };
+    let send = |method, path: &[&str]| send_with(method, path, Vec::new());
     let send_text = |method, path: &[&str], text: &str, parameters| {
         let body = Body::Text(text.to_owned());
         ask(location, Request { body, parameters, ..Request::new(method, path) })
@@ -36,6 +39,20 @@ pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Va
         ViewAction::Resume { name } => send(Method::POST, &["views", name, "resume"]),
         ViewAction::Reset { name } => send(Method::POST, &["views", name, "reset"]),
         ViewAction::Remove { name } => send(Method::DELETE, &["views", name]),
+        ViewAction::Parked { name, all } => {
+            let parameters = vec![("all", all.to_string())];
+            send_with(Method::GET, &["views", name, "parked"], parameters)
+        }
+        ViewAction::Retry { name, stream } => {
+            let parameters = stream.iter().map(|stream| ("stream", stream.clone())).collect();
+            send_with(Method::POST, &["views", name, "retry"], parameters)
+        }
+        ViewAction::Skip { name, position, stream } => {
+            let stream = stream.iter().map(|stream| ("stream", stream.clone()));
+            let position = ("position", position.to_string());
+            let parameters = [position].into_iter().chain(stream).collect();
+            send_with(Method::POST, &["views", name, "skip"], parameters)
+        }
         _ => send(Method::GET, &["views"]),
     }
 }

@@ -85,13 +85,7 @@ async fn ask_views(
         let patience = deadline.saturating_duration_since(Instant::now());
         let question = match views.question(text, at_least, patience, admit).await {
             Ok(question) => question,
-            Err(Refused::Problem(problem)) => return Err(problem),
-            Err(Refused::Views(error)) => {
-                if error.code() == "view_unknown" {
-                    caller.may_know_views()?;
-                }
-                return Err(error.into());
-            }
+            Err(refused) => return Err(refused.problem(caller)),
         };
         attempts -= 1;
         match read_rows(state, question, wanted.limits, format).await? {
@@ -102,9 +96,22 @@ async fn ask_views(
 }
 
 /// Why a question is not asked.
-enum Refused {
+pub(super) enum Refused {
     Problem(Problem),
     Views(ViewsError),
+}
+
+impl Refused {
+    /// Returns the answer. Who may not know which views there are gets the same one for each.
+    pub(super) fn problem(self, caller: &Caller) -> Problem {
+        match self {
+            Refused::Problem(problem) => problem,
+            Refused::Views(error) if error.code() == "view_unknown" => {
+                caller.may_know_views().map_or_else(Problem::from, |()| error.into())
+            }
+            Refused::Views(error) => error.into(),
+        }
+    }
 }
 
 impl From<ViewsError> for Refused {

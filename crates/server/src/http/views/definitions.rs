@@ -23,7 +23,7 @@ const CHANGE_TIME: Duration = Duration::from_secs(30);
 const PLAN: &str = "plan";
 
 /// Does work with the views on a thread that may block: SQLite checks definitions there.
-async fn on_thread<T, W>(state: &Arc<State>, work: W) -> Result<T, Problem>
+pub(super) async fn on_thread<T, W>(state: &Arc<State>, work: W) -> Result<T, Problem>
 where
     T: Send + 'static,
     W: AsyncFnOnce(&ServedViews) -> Result<T, ViewsError> + Send + 'static,
@@ -41,7 +41,7 @@ where
     state.inspect(work).await?
 }
 
-fn changed(view: String, appended: &Appended) -> Json<ViewChanged> {
+pub(super) fn changed(view: String, appended: &Appended) -> Json<ViewChanged> {
     Json(ViewChanged { view, cursor: appended.cursor.to_string() })
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod definitions;
 mod format;
+mod parked;
 mod shapes;
 
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(definitions::pause_view))
         .routes(routes!(definitions::resume_view))
         .routes(routes!(definitions::reset_view))
+        .routes(routes!(parked::list_parked))
+        .routes(routes!(parked::retry_parked))
+        .routes(routes!(parked::skip_parked))
         .routes(routes!(ask::ask, ask::ask_by_body))
         .routes(routes!(ask::ask_view, ask::ask_view_by_body))
 }

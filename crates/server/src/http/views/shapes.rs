@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leftfold_views::{Cell, Plan, ViewStatus};
+use leftfold_views::{Cell, ParkedEvent, Plan, ViewStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -32,6 +32,8 @@ pub(super) struct ViewStatusShape {
     lag_micros: Option<u64>,
     /// Whether new tables are filled beside those that answer.
     replacing: bool,
+    /// How many of its events are parked, or wait behind parked ones.
+    waiting: u64,
     /// The code of the failure.
     #[schema(nullable = false)]
     code: Option<String>,
@@ -73,6 +75,63 @@ impl From<Plan> for PlanAnswer {
     fn from(plan: Plan) -> Self {
         PlanAnswer { view: plan.view, change: plan.change, events: plan.events, more: plan.more }
     }
+}
+
+/// Which events of a view are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ParkedParams {
+    /// Also the events that wait behind parked ones; only the parked ones if it is not given.
+    #[serde(default)]
+    #[param(example = false)]
+    pub(super) all: bool,
+}
+
+/// Which parked events are tried again.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RetryParams {
+    /// Those of this stream; all if it is not given.
+    pub(super) stream: Option<String>,
+}
+
+/// Which parked event is left out.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SkipParams {
+    /// Its position.
+    pub(super) position: u64,
+    /// Its stream, which a store of many partitions may need.
+    pub(super) stream: Option<String>,
+}
+
+/// The parked events of a view.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ParkedAnswer {
+    /// The first 1,000, by position.
+    #[schema(value_type = Vec<ParkedEventShape>)]
+    pub(super) events: Vec<ParkedEvent>,
+}
+
+/// An event that a view could not apply, or that waits behind one.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the fields of a type of another crate")]
+pub(super) struct ParkedEventShape {
+    /// Its stream.
+    stream: String,
+    /// Its version.
+    version: u64,
+    /// Its position.
+    position: u64,
+    /// Its event type.
+    r#type: String,
+    /// Whether it failed itself. Otherwise it waits behind one that did.
+    parked: bool,
+    /// The error of the last attempt, or the event that it waits behind.
+    reason: String,
 }
 
 /// Where a new view begins.
