@@ -234,6 +234,48 @@ fn answers_are_printed_in_each_format() {
     assert!(refused.contains("--output csv prints the rows of query"), "{refused}");
 }
 
+/// Each command is a process of its own, so all of it is in the store and in the tables.
+#[test]
+fn parked_events_are_listed_retried_and_skipped() {
+    let world = World { dir: tempfile::tempdir().unwrap() };
+    let text = "-- @view names\n-- @query category:user\n-- @on_error park\ncreate table names (name text unique);\n\
+                -- @on Named\ninsert into names values (:data.name);\n-- @on Gone\ndelete from names;\n";
+    world.ok(&["view", "add", &world.file("names.sql", text)]);
+    for (stream, name) in
+        [("user-1", "ann"), ("user-2", "ann"), ("user-2", "bob"), ("user-3", "ann")]
+    {
+        world.ok(&["append", stream, "Named", &format!(r#"{{"name":"{name}"}}"#)]);
+    }
+    let parked = |args: &[&str]| -> Vec<Value> {
+        let listed = world.ok(&[&["view", "parked", "names"], args].concat());
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let heads = parked(&[]);
+    let streams: Vec<_> = heads.iter().map(|event| &event["stream"]).collect();
+    assert_eq!(streams, ["user-2", "user-3"]);
+    assert_eq!(parked(&["--all"]).len(), 3);
+    let table = world.ok(&["view", "parked", "names", "--all", "-o", "table"]);
+    assert!(table.contains("user-2") && table.contains("waits behind position"), "{table}");
+    let listed: Value = serde_json::from_str(&world.ok(&["view", "list"])).unwrap();
+    assert_eq!(listed["waiting"], 3);
+    assert!(world.ok(&["view", "list", "-o", "table"]).contains("waiting"));
+
+    let position = heads[0]["position"].to_string();
+    let skipped = world.ok(&["view", "skip", "names", "--position", &position]);
+    assert_eq!(serde_json::from_str::<Value>(&skipped).unwrap()["view"], "names");
+    assert_eq!(world.rows("select name from names order by 1"), [json!(["ann"]), json!(["bob"])]);
+    let again = world.fails(&["view", "skip", "names", "--position", &position]);
+    assert!(again.starts_with("error[event_not_parked]"), "{again}");
+    world.ok(&["append", "user-1", "Gone", "{}"]);
+    world.ok(&["view", "retry", "names", "--stream", "user-3"]);
+    assert_eq!(world.rows("select name from names"), [json!(["ann"])]);
+    assert!(parked(&["--all"]).is_empty());
+    assert_eq!(
+        world.rows("select stream, state from names._errors"),
+        [json!(["user-2", "skipped"])]
+    );
+}
+
 /// Each error has a code, the place, and what to do.
 #[test]
 fn what_is_wrong_is_said() {

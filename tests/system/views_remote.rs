@@ -62,6 +62,11 @@ fn each_command_asks_its_route() {
         (&["pause", "orders"], "POST /v1/views/orders/pause", ""),
         (&["resume", "orders"], "POST /v1/views/orders/resume", ""),
         (&["reset", "orders"], "POST /v1/views/orders/reset", ""),
+        (&["parked", "orders"], "GET /v1/views/orders/parked?all=false", ""),
+        (&["parked", "orders", "--all"], "GET /v1/views/orders/parked?all=true", ""),
+        (&["retry", "orders"], "POST /v1/views/orders/retry", ""),
+        (&["retry", "orders", "--stream", "s"], "POST /v1/views/orders/retry?stream=s", ""),
+        (&["skip", "orders", "--position", "7"], "POST /v1/views/orders/skip?position=7", ""),
         (&["remove", "orders"], "DELETE /v1/views/orders", ""),
     ] {
         let args = [&["view"], args].concat();

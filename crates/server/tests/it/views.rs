@@ -143,6 +143,72 @@ async fn a_view_is_planned_added_asked_replaced_and_removed() {
     assert_eq!(world.ask(&[asked], "*/*").await.status(), 404);
 }
 
+/// Two orders of one id in two streams: the second can't be applied until the first is gone.
+const PARKING: &str = "
+-- @view parking
+-- @query category:order
+-- @on_error park
+create table parking (type text unique);
+-- @on OrderPlaced
+insert into parking values (:type);
+-- @on OrderPaid
+delete from parking;
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_events_are_listed_retried_and_skipped() {
+    let world = World::new(|_| {}).await;
+    world.add(PARKING).await;
+    for stream in ["order-1", "order-2", "order-2", "order-3"] {
+        world.append(stream, "OrderPlaced").await;
+    }
+    let at_least = async |cursor: &str| {
+        let sql = ("sql", "select count(*) from parking");
+        assert_eq!(world.ask(&[sql, ("at_least", cursor)], "*/*").await.status(), 200);
+    };
+    let head = world.served.json("/v1/head").await;
+    at_least(head["cursor"].as_str().unwrap()).await;
+    let parked = world.served.json("/v1/views/parking/parked").await;
+    assert_eq!(parked["events"].as_array().unwrap().len(), 2, "{parked}");
+    let all = world.served.json("/v1/views/parking/parked?all=true").await;
+    let first = &all["events"][0];
+    assert_eq!((&first["stream"], &first["parked"]), (&json!("order-2"), &json!(true)));
+    assert_eq!((&first["version"], &first["type"]), (&json!(0), &json!("OrderPlaced")));
+    assert!(first["reason"].as_str().unwrap().contains("UNIQUE"), "{all}");
+    let behind = json!(format!("waits behind position {}", first["position"]));
+    assert_eq!(
+        (&all["events"][1]["parked"], &all["events"][1]["reason"]),
+        (&json!(false), &behind)
+    );
+    assert_eq!(world.served.json("/v1/views/parking").await["waiting"], 3);
+    let metrics = world.served.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("leftfold_view_events_waiting{view=\"parking\"} 3"), "{metrics}");
+
+    let skip = format!("/v1/views/parking/skip?position={}&stream=order-2", first["position"]);
+    let (status, skipped) = world.sql(Method::POST, &skip, "").await;
+    assert_eq!((status, &skipped["view"]), (200, &json!("parking")), "{skipped}");
+    at_least(skipped["cursor"].as_str().unwrap()).await;
+    assert_eq!(code(&world.sql(Method::POST, &skip, "").await), (409, "event_not_parked"));
+    world.append("order-1", "OrderPaid").await;
+    let retry = "/v1/views/parking/retry";
+    let none = world.sql(Method::POST, &format!("{retry}?stream=order-9"), "").await;
+    assert_eq!(code(&none), (409, "event_not_parked"));
+    for path in [&format!("{retry}?stream=order-3"), retry] {
+        let (status, retried) = world.sql(Method::POST, path, "").await;
+        assert_eq!(status, 200, "{retried}");
+        at_least(retried["cursor"].as_str().unwrap()).await;
+    }
+    // The one of order-3 has taken the place.
+    let all = world.served.json("/v1/views/parking/parked?all=true").await;
+    let streams: Vec<_> =
+        all["events"].as_array().unwrap().iter().map(|it| &it["stream"]).collect();
+    assert_eq!(streams, ["order-2"], "{all}");
+    let wrong = world.sql(Method::POST, "/v1/views/parking/skip", "").await;
+    assert_eq!(code(&wrong), (400, "parameter_invalid"));
+    let unknown = world.sql(Method::GET, "/v1/views/none/parked", "").await;
+    assert_eq!(code(&unknown), (404, "view_unknown"));
+}
+
 /// The answer comes although the view has not caught up, and `at_least` says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_stands_still_answers_and_is_late() {
@@ -293,12 +359,16 @@ async fn rights_decide_who_changes_and_who_asks() {
     for (path, status) in
         [("/v1/views/orders", 200), ("/v1/views/carts", 403), ("/v1/views/x", 403)]
     {
+        let parked = format!("{path}/parked");
+        assert_eq!(sql(served, ann, Method::GET, &parked, "").await.0, status, "{parked}");
         assert_eq!(sql(served, ann, Method::GET, path, "").await.0, status, "{path}");
     }
     for (method, path) in [
         (Method::PUT, "/v1/views/orders"),
         (Method::DELETE, "/v1/views/orders"),
         (Method::POST, "/v1/views/orders/pause"),
+        (Method::POST, "/v1/views/orders/retry"),
+        (Method::POST, "/v1/views/orders/skip?position=1"),
         (Method::POST, "/v1/views/plan"),
     ] {
         let refused = sql(served, ann, method, path, ORDERS).await;
