@@ -3,10 +3,12 @@
 //! The files are attached under names of their own, and each table gets a temporary view of its name that has the
 //! versions that were there. So the question is the same as one about the present.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Instant;
 
-use leftfold_api::Timestamp;
+use leftfold_api::{Invalid, Timestamp};
 use rusqlite::Connection;
 
 use crate::ask::{self, Answer, AskError, AskLimits, of_file};
@@ -22,6 +24,29 @@ pub enum AsOf {
     Position(u64),
     /// When the events that were committed until then had been applied.
     Time(Timestamp),
+}
+
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AsOf::Position(position) => position.fmt(f),
+            AsOf::Time(time) => time.fmt(f),
+        }
+    }
+}
+
+impl FromStr for AsOf {
+    type Err = Invalid;
+
+    /// Reads a position (`17`), or a time as [`Timestamp`] does.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Ok(position) = text.parse() {
+            return Ok(AsOf::Position(position));
+        }
+        text.parse().map(AsOf::Time).map_err(|invalid: Invalid| {
+            Invalid::new(invalid.code, format!("{text:?} is no position: {}", invalid.message))
+        })
+    }
 }
 
 impl AsOf {
@@ -76,7 +101,9 @@ fn shadow(connection: &Connection, view: &str, as_of: AsOf) -> Result<Vec<String
     );
     let mut names = list(&triggers, "_history_")?;
     if names.is_empty() {
-        let message = format!("the view {view} keeps no history; it needs -- @history");
+        let message = format!(
+            "the view {view} keeps no history; add the line -- @history to its file and replace it"
+        );
         return Err(AskError::Refused(message));
     }
     let mut creates = Vec::with_capacity(names.len());

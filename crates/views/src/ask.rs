@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use leftfold_api::{Coded, Cursor};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension};
-use serde::ser::{Serialize, Serializer};
+use serde::Serialize;
+use serde::ser::Serializer;
 use thiserror::Error as ThisError;
 
 use crate::functions;
@@ -56,7 +57,7 @@ impl Serialize for Cell {
 }
 
 /// The answer to a question.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Answer {
     /// The names of the columns.
@@ -64,7 +65,8 @@ pub struct Answer {
     /// The rows.
     pub rows: Vec<Vec<Cell>>,
     /// Up to where each view was brought when it was asked; `None` if it has no event yet.
-    pub cursors: Vec<(String, Option<Cursor>)>,
+    #[serde(serialize_with = "as_texts")]
+    pub cursors: Cursors,
 }
 
 /// The limits of a question.
@@ -147,7 +149,13 @@ pub fn ask(views: &[(String, PathBuf)], sql: &str, limits: AskLimits) -> Result<
 }
 
 /// Up to where each view was brought.
-type Cursors = Vec<(String, Option<Cursor>)>;
+pub(crate) type Cursors = Vec<(String, Option<Cursor>)>;
+
+/// Writes cursors as an object of their texts.
+pub(crate) fn as_texts<S: Serializer>(cursors: &Cursors, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = |cursor: &Option<Cursor>| cursor.as_ref().map(Cursor::to_string);
+    serializer.collect_map(cursors.iter().map(|(view, cursor)| (view, text(cursor))))
+}
 
 /// Attaches views, each under a name made from its own. What the connection has of its own is temporary, and on disk
 /// if it is large.
@@ -195,9 +203,9 @@ pub(crate) fn begin(
 }
 
 /// Asks on a thread; if the receiver is dropped, the thread ends with its answer.
-pub(crate) fn on_thread(
-    ask: impl FnOnce() -> Result<Answer, AskError> + Send + 'static,
-) -> Result<oneshot::Receiver<Result<Answer, AskError>>, AskError> {
+pub(crate) fn on_thread<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, AskError> {
     let (answer, answered) = oneshot::channel();
     // The caller may be gone.
     let ask = move || _ = answer.send(ask());

@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
-use leftfold_api::Cursor;
+use serde::Serialize;
 
-use crate::ask::Cell;
+use crate::ask::{Cell, Cursors, as_texts};
 
 type Row = Vec<Cell>;
 
 /// A row that has other values, and the same key.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RowChange {
     /// The row as it was.
@@ -20,7 +20,7 @@ pub struct RowChange {
 
 /// How the rows of an answer differ from those of the answer before. Equal rows are counted: of two that become
 /// one, one is removed. The order of rows does not matter.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct RowChanges {
     /// The rows that are new.
@@ -30,7 +30,8 @@ pub struct RowChanges {
     /// The rows with other values; none without key columns.
     pub changed: Vec<RowChange>,
     /// Up to where each view was brought for the answer.
-    pub cursors: Vec<(String, Option<Cursor>)>,
+    #[serde(serialize_with = "as_texts")]
+    pub cursors: Cursors,
 }
 
 impl RowChanges {

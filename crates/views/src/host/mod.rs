@@ -9,6 +9,7 @@ mod facts;
 mod follow;
 mod live;
 mod parked;
+mod past;
 mod question;
 mod requests;
 mod status;

@@ -14,7 +14,7 @@ use leftfold_fold::view::ViewError;
 use super::follow::Tables;
 use super::{Entry, Views, ViewsError};
 use crate::as_of::{AsOf, ask_as_of};
-use crate::ask::{Answer, AskError, AskLimits, ask, no_answer, on_thread};
+use crate::ask::{Answer, AskError, AskLimits, ask};
 use crate::definition::Definition;
 use crate::log::{self, LogRead};
 
@@ -23,7 +23,7 @@ const MAX_ASKED: usize = 10;
 /// How long a question waits for tables that are being opened.
 pub(super) const OPENING: Duration = Duration::from_secs(10);
 /// How often a question is asked anew because its tables were replaced while it was asked.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 
 /// What is asked, and of which views.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +37,14 @@ pub struct QuestionText<'a> {
 
 /// A question, and the tables that answer it.
 pub struct Question<S> {
-    views: Views<S>,
-    sql: String,
+    pub(super) views: Views<S>,
+    pub(super) sql: String,
     view: Option<String>,
-    tables: Vec<(String, Tables<S>)>,
+    pub(super) tables: Vec<(String, Tables<S>)>,
     /// What it reads of the log.
-    read: Option<LogRead>,
+    pub(super) read: Option<LogRead>,
+    /// The past moment that it asks about.
+    pub(super) as_of: Option<AsOf>,
 }
 
 /// A view that a question names.
@@ -179,7 +181,8 @@ impl<S: EventStore + 'static> Views<S> {
                 Ok(tables) => match self.wait_for(&tables, &read, at_least, deadline).await {
                     Ok(()) => {
                         let (sql, view) = (text.sql.to_owned(), text.view.map(str::to_owned));
-                        return Ok(Question { views: self.clone(), sql, view, tables, read });
+                        let views = self.clone();
+                        return Ok(Question { views, sql, view, tables, read, as_of: None });
                     }
                     Err(error) => error,
                 },
@@ -195,46 +198,6 @@ impl<S: EventStore + 'static> Views<S> {
                 return Err(error.into());
             }
         }
-    }
-
-    /// Asks views as they were at a past moment. Waits until they have the events up to it, at most `patience`.
-    /// Each must have `@history`.
-    ///
-    /// # Errors
-    /// As [`Views::ask`]; the moment has not come yet.
-    pub async fn ask_as_of(
-        &self,
-        sql: &str,
-        as_of: AsOf,
-        patience: Duration,
-        limits: AskLimits,
-    ) -> Result<Answer, ViewsError> {
-        let head = self.inner.store.head().await?;
-        let cursor = match as_of {
-            AsOf::Position(position) => {
-                let last = head.position().filter(|_| head.positions().len() <= 1);
-                if position > last.unwrap_or(0) {
-                    let message = format!("the store has no event at position {position} yet");
-                    return Err(AskError::Invalid(message).into());
-                }
-                Cursor::at(head.origin(), position)
-            }
-            AsOf::Time(time) if time > self.inner.time.now() => {
-                let message = format!("the time {time} has not come yet");
-                return Err(AskError::Invalid(message).into());
-            }
-            AsOf::Time(_) => head,
-        };
-        let deadline = later(self.inner.time.now(), patience);
-        for (_, tables) in self.tables_of(sql)? {
-            tables.runner.at_least_until(cursor.clone(), deadline).await?;
-        }
-        // New tables may have come in meanwhile.
-        let files: Vec<_> = self.tables_of(sql)?;
-        let files: Vec<_> = files.into_iter().map(|(name, tables)| (name, tables.path)).collect();
-        let sql = sql.to_owned();
-        let answer = on_thread(move || ask_as_of(&files, &sql, as_of, limits))?.await;
-        Ok(answer.unwrap_or_else(|_| Err(no_answer()))?)
     }
 
     /// Waits until tables, and the store if its log is read, have the events up to a cursor.
@@ -337,10 +300,15 @@ impl<S: EventStore + 'static> Question<S> {
     /// The question is wrong or too large; `view_changed` if the view was replaced meanwhile, and is to be asked
     /// again.
     pub fn answer(&self, limits: AskLimits) -> Result<Answer, ViewsError> {
-        match &self.read {
-            None => self.answer_of(ask(&self.files(), &self.sql, limits).map_err(Into::into)),
-            Some(_) => pollster::block_on(self.answer_async(limits)),
+        if self.read.is_some() {
+            return pollster::block_on(self.answer_async(limits));
         }
+        let files = self.files();
+        let answer = match self.as_of {
+            None => ask(&files, &self.sql, limits),
+            Some(as_of) => ask_as_of(&files, &self.sql, as_of, limits),
+        };
+        self.answer_of(answer.map_err(Into::into))
     }
 
     /// Returns the answer, and waits for the store while it reads the log.
