@@ -38,6 +38,11 @@ pub(crate) struct SqlViews {
     statuses: Statuses,
     /// The queries that are answered at the same time.
     pub(crate) asks: Arc<Semaphore>,
+    /// The live queries that run.
+    pub(crate) live_queries: Arc<Semaphore>,
+    /// The answers of live queries that are found at the same time. They are not in `asks`: queries are answered or
+    /// refused at once, and live queries wait.
+    pub(crate) live_asks: Arc<Semaphore>,
 }
 
 /// The thread that runs the views.
@@ -56,11 +61,14 @@ impl ViewsThread {
 impl SqlViews {
     /// Returns views that do not run.
     pub(crate) fn off(config: &Config) -> Self {
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         SqlViews {
             views: None,
             is_running: Arc::default(),
             statuses: Statuses::default(),
-            asks: Arc::new(Semaphore::new(config.asks.min(Semaphore::MAX_PERMITS))),
+            asks: places(config.asks),
+            live_queries: places(config.live_queries),
+            live_asks: places(config.asks),
         }
     }
 

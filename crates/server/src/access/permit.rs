@@ -231,6 +231,12 @@ impl Caller {
         self.denied_by(|| self.still_may_read(permit)).await
     }
 
+    /// Waits until the caller may not ask any more one of the views whose queries `asked` returns.
+    pub async fn loses_views(&self, asked: impl Fn() -> Vec<Query>) -> Denial {
+        let check = || asked().iter().try_for_each(|query| self.may_ask_view(query));
+        self.denied_by(check).await
+    }
+
     /// Waits until the caller is not known any more.
     pub async fn leaves(&self) -> Denial {
         self.denied_by(|| self.is_known()).await

@@ -112,6 +112,18 @@ fn of_server(config: &Config) -> Vec<Row> {
             "server_overloaded",
         ),
         (
+            "live queries of views, which are subscriptions, too",
+            config.live_queries as u64,
+            "limits.live_queries",
+            "server_overloaded",
+        ),
+        (
+            "bytes of the answer of a live query",
+            config.live_bytes.0,
+            "limits.live_bytes",
+            "view_answer_too_large",
+        ),
+        (
             "rows of the answer of a view",
             config.ask_rows as u64,
             "limits.ask_rows",

@@ -91,6 +91,11 @@ definition::settings! {
     subscriptions: usize = "limits.subscriptions", 20_000;
     /// Queries of SQL views that are answered at the same time.
     asks: usize = "limits.asks", 8;
+    /// Live queries of SQL views at the same time, which also count as subscriptions. As many of them as
+    /// `limits.asks` are compared at the same time; the others wait.
+    live_queries: usize = "limits.live_queries", 1_000;
+    /// Bytes of the answer of a live query, which is kept in memory.
+    live_bytes: Bytes = "limits.live_bytes", Bytes(1 << 20);
     /// Rows of the answer of a view.
     ask_rows: usize = "limits.ask_rows", 10_000;
     /// Bytes of the answer of a view.
@@ -135,6 +140,12 @@ impl Config {
             time: self.ask_time,
             ..AskLimits::default()
         }
+    }
+
+    /// Returns the limits of a live query.
+    pub fn live_limits(&self) -> AskLimits {
+        let limits = self.ask_limits();
+        AskLimits { bytes: limits.bytes.min(self.live_bytes.get()), ..limits }
     }
 
     /// Returns the options with which the store is opened.

@@ -6,6 +6,7 @@ mod append;
 mod body;
 mod connection;
 mod errors;
+mod event_stream;
 mod extract;
 mod health;
 mod json;

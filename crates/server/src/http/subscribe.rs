@@ -3,29 +3,23 @@
 //! A [`Feed`] gives the parts through its bounded channel, already as text. So a client that takes
 //! nothing holds one page of events and two parts; after `limits.write_time` its subscription ends.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State as SharedState;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
-use http_body::Frame;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use leftfold_api::{Cursor, Point, Query, Start, Subscribe};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
+use super::event_stream::{closing, event_stream, problem_message, write_message, write_problem};
 use super::extract::{QueryParams, RequestCaller};
 use super::json::event;
 use super::place::place;
 use super::problem::Problem;
-use crate::state::{LongLived, State};
+use crate::state::State;
 use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
 /// Bytes of the events that are written at once. Their JSON is several times as long where events
@@ -84,13 +78,7 @@ pub(super) async fn subscribe(
         Ok(part) => text_of_part(&part),
         Err(end) => text_of_end(end),
     });
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // A proxy must not collect events before it passes them on.
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok((headers, Extension(LongLived), Body::new(Texts(texts))).into_response())
+    Ok(event_stream(texts))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
@@ -103,30 +91,17 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     value.map(parse).transpose()
 }
 
-fn problem_of_start(error: SubscribeError) -> Problem {
-    match error {
-        SubscribeError::Full(most) => {
-            let message = format!("{most} subscriptions are running, which is the limit");
-            Problem::new("server_overloaded", message)
-        }
-        SubscribeError::Refused(refusal) => refusal.into(),
-        SubscribeError::Store(error) => error.into(),
-    }
+/// Returns the problem of a subscription beyond the limit.
+pub(super) fn too_many(most: usize) -> Problem {
+    let message = format!("{most} subscriptions are running, which is the limit");
+    Problem::new("server_overloaded", message)
 }
 
-/// The body of the answer: each text as its client takes it.
-struct Texts(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Texts {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let text = self.get_mut().0.poll_recv(context);
-        text.map(|text| text.map(|text| Ok(Frame::data(text))))
+fn problem_of_start(error: SubscribeError) -> Problem {
+    match error {
+        SubscribeError::Full(most) => too_many(most),
+        SubscribeError::Refused(refusal) => refusal.into(),
+        SubscribeError::Store(error) => error.into(),
     }
 }
 
@@ -137,7 +112,7 @@ fn text_of_part(part: &Part) -> Bytes {
         json.clear();
         if let Err(error) = event::write(event, &mut json) {
             let problem = Problem::new("internal_error", error.to_string());
-            write_message(&mut text, Some("problem"), None, problem.to_json().as_bytes());
+            write_problem(&mut text, &problem);
             return text.into();
         }
         write_message(&mut text, None, Some(cursor), &json);
@@ -158,25 +133,7 @@ fn text_of_end(end: End) -> Bytes {
     let problem: Problem = match end {
         End::Store(error) => error.into(),
         End::Denial(denied) => denied.into(),
-        End::Closing => Problem::new("server_closing", "the server is shutting down"),
+        End::Closing => closing(),
     };
-    let mut text = Vec::new();
-    write_message(&mut text, Some("problem"), None, problem.to_json().as_bytes());
-    text.into()
-}
-
-/// Writes a message. JSON keeps its meaning where its lines are told apart another way.
-fn write_message(text: &mut Vec<u8>, kind: Option<&str>, cursor: Option<&Cursor>, json: &[u8]) {
-    if let Some(kind) = kind {
-        text.extend_from_slice(format!("event: {kind}\n").as_bytes());
-    }
-    if let Some(cursor) = cursor {
-        text.extend_from_slice(format!("id: {cursor}\n").as_bytes());
-    }
-    for line in json.split(|byte| [b'\n', b'\r'].contains(byte)) {
-        text.extend_from_slice(b"data: ");
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.push(b'\n');
+    problem_message(&problem)
 }

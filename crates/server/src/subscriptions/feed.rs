@@ -8,11 +8,9 @@ use leftfold_api::{
 use tokio::sync::mpsc;
 
 use super::SubscriptionProgress;
+use super::channel::{Piece, Source, into_channel};
 use crate::access::{Caller, Denial, ReadPermit, Refusal};
 use crate::state::State;
-
-/// Bytes that a reader takes within `limits.write_time` at least.
-const PROGRESS_BYTES: usize = 64 << 10;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
 /// right to read the query, when the server shuts down, and when the store fails.
@@ -71,10 +69,8 @@ pub(crate) enum SubscribeError {
 }
 
 impl Part {
-    /// Returns the number of pieces of [`PROGRESS_BYTES`], from 1.
-    fn pieces(&self) -> u32 {
-        let bytes: usize = self.events.iter().map(|(event, _)| event.size()).sum();
-        u32::try_from(bytes / PROGRESS_BYTES + 1).unwrap_or(u32::MAX)
+    fn bytes(&self) -> usize {
+        self.events.iter().map(|(event, _)| event.size()).sum()
     }
 
     /// Returns whether it holds nothing but the cursor.
@@ -181,34 +177,33 @@ impl Feed {
         Part { events, caught_up: is_caught_up, cursor }
     }
 
-    /// Serves the subscription from a task of its own, which translates each part and hands it over
-    /// through a channel of one place. A reader that makes no progress within `limits.write_time` loses
-    /// it: the channel closes, and the subscription ends. A part of more than [`PROGRESS_BYTES`] may take
-    /// that time for each piece of this size: a slow reader is not a stalled one.
+    /// Serves the subscription from a task of its own, which translates each part: see [`into_channel`].
     pub(crate) fn into_channel<T: Send + 'static>(
-        mut self,
-        mut translate: impl FnMut(Result<Part, End>) -> T + Send + 'static,
+        self,
+        translate: impl FnMut(Result<Part, End>) -> T + Send + 'static,
     ) -> mpsc::Receiver<T> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            // The channel has room again when the reader is done with the part before the last one and takes
-            // the last one.
-            let mut pieces = [1, 1];
-            loop {
-                let next = tokio::select! {
-                    next = self.next() => next,
-                    () = sender.closed() => return,
-                };
-                let is_end = next.is_err();
-                let within = self.state.config.write_time.saturating_mul(pieces[0].max(pieces[1]));
-                pieces = [pieces[1], next.as_ref().map_or(1, Part::pieces)];
-                let sent = sender.send_timeout(translate(next), within).await;
-                if is_end || sent.is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
+        let state = self.state.clone();
+        into_channel(Translated { feed: self, translate }, &state)
+    }
+}
+
+/// A feed whose parts a protocol translates.
+struct Translated<F> {
+    feed: Feed,
+    translate: F,
+}
+
+impl<T, F> Source for Translated<F>
+where
+    T: Send + 'static,
+    F: FnMut(Result<Part, End>) -> T + Send + 'static,
+{
+    type Content = T;
+
+    async fn next(&mut self) -> Piece<T> {
+        let next = self.feed.next().await;
+        let (bytes, is_last) = (next.as_ref().map_or(0, Part::bytes), next.is_err());
+        Piece { content: (self.translate)(next), bytes, is_last }
     }
 }
 

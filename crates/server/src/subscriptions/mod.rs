@@ -4,8 +4,10 @@
 //! It pulls them with [`Feed::next`], or takes them from the bounded channel of
 //! [`Feed::into_channel`]. Open `feed.rs` first.
 
+mod channel;
 mod feed;
 mod registry;
 
+pub(crate) use channel::{Piece, Source, into_channel};
 pub(crate) use feed::{End, Feed, FeedOptions, Part, SubscribeError};
 pub use registry::{SubscriptionProgress, Subscriptions};

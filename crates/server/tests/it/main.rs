@@ -18,3 +18,5 @@ mod second_engine;
 mod secure;
 mod support;
 mod views;
+mod views_as_of;
+mod views_live;

@@ -7,14 +7,14 @@ use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use leftfold_api::{Coded, Cursor, Engine, Query};
-use leftfold_views::{AskLimits, Question, QuestionText, ViewsError};
+use leftfold_views::{AsOf, AskLimits, Question, QuestionText, ViewsError};
 
 use super::format::Format;
 use super::shapes::Ask;
 use crate::access::Caller;
 use crate::http::Problem;
 use crate::state::State;
-use crate::views::MAX_SQL_BODY;
+use crate::views::{MAX_SQL_BODY, ServedViews};
 
 /// The longest wait for views, in milliseconds.
 const LONGEST_WAIT: u64 = 600_000;
@@ -25,16 +25,14 @@ const ATTEMPTS: usize = 4;
 struct Wanted {
     sql: String,
     at_least: Option<Cursor>,
+    as_of: Option<AsOf>,
     patience: Duration,
     limits: AskLimits,
 }
 
 impl Wanted {
     fn of(ask: Ask, state: &State) -> Result<Self, Problem> {
-        if ask.sql.len() as u64 > MAX_SQL_BODY {
-            let message = format!("the query has more than {MAX_SQL_BODY} bytes");
-            return Err(Problem::new("body_too_large", message));
-        }
+        check_length(&ask.sql)?;
         let limits = state.config.ask_limits();
         let patience = match ask.timeout_ms {
             None => limits.time,
@@ -46,8 +44,22 @@ impl Wanted {
         };
         let limits = AskLimits { time: limits.time.min(patience), ..limits };
         let at_least = ask.at_least.map(|cursor| cursor.parse::<Cursor>()).transpose()?;
-        Ok(Wanted { sql: ask.sql, at_least, patience, limits })
+        let as_of = ask.as_of.map(|moment| moment.parse::<AsOf>()).transpose()?;
+        if at_least.is_some() && as_of.is_some() {
+            let message = "a query as_of waits for its moment; give as_of or at_least, not both";
+            return Err(Problem::new("parameter_invalid", message));
+        }
+        Ok(Wanted { sql: ask.sql, at_least, as_of, patience, limits })
     }
+}
+
+/// Refuses a query that is too long.
+pub(super) fn check_length(sql: &str) -> Result<(), Problem> {
+    if sql.len() as u64 > MAX_SQL_BODY {
+        let message = format!("the query has more than {MAX_SQL_BODY} bytes");
+        return Err(Problem::new("body_too_large", message));
+    }
+    Ok(())
 }
 
 /// Answers a query of views.
@@ -77,15 +89,18 @@ async fn ask_views(
     caller.is_known()?;
     let views = state.views.running()?;
     let text = QuestionText { sql: &wanted.sql, view };
-    let at_least = wanted.at_least.as_ref();
+    let at_least = match wanted.as_of {
+        Some(as_of) => Some(views.cursor_as_of(as_of).await?),
+        None => wanted.at_least.clone(),
+    };
     let deadline = Instant::now() + wanted.patience;
     let mut attempts = ATTEMPTS;
     loop {
-        let admit = |_: &str, query: &Query| Ok::<_, Refused>(caller.may_ask_view(query)?);
         let patience = deadline.saturating_duration_since(Instant::now());
-        let question = match views.question(text, at_least, patience, admit).await {
-            Ok(question) => question,
-            Err(refused) => return Err(refused.problem(caller)),
+        let question = find_question(views, caller, text, at_least.as_ref(), patience).await?;
+        let question = match wanted.as_of {
+            Some(as_of) => question.as_of(as_of)?,
+            None => question,
         };
         attempts -= 1;
         match read_rows(state, question, wanted.limits, format).await? {
@@ -93,6 +108,19 @@ async fn ask_views(
             answer => return Ok(answer?),
         }
     }
+}
+
+/// Finds the tables that answer a query which the caller may ask.
+pub(super) async fn find_question(
+    views: &ServedViews,
+    caller: &Caller,
+    text: QuestionText<'_>,
+    at_least: Option<&Cursor>,
+    patience: Duration,
+) -> Result<Question<Arc<dyn Engine>>, Problem> {
+    let admit = |_: &str, query: &Query| Ok::<_, Refused>(caller.may_ask_view(query)?);
+    let question = views.question(text, at_least, patience, admit).await;
+    question.map_err(|refused| refused.problem(caller))
 }
 
 /// Why a question is not asked.
@@ -105,10 +133,18 @@ impl Refused {
     /// Returns the answer. Who may not know which views there are gets the same one for each.
     pub(super) fn problem(self, caller: &Caller) -> Problem {
         match self {
-            Refused::Problem(problem) => problem,
             Refused::Views(error) if error.code() == "view_unknown" => {
                 caller.may_know_views().map_or_else(Problem::from, |()| error.into())
             }
+            other => other.into(),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => problem,
             Refused::Views(error) => error.into(),
         }
     }
@@ -138,7 +174,7 @@ async fn read_rows(
         Problem::new("server_overloaded", message)
     })?;
     let read = move || {
-        let text = question.answer(limits).map(|answer| format.text(answer));
+        let text = question.answer(limits).map(|answer| format.text(&answer));
         drop(permit);
         text
     };

@@ -84,14 +84,15 @@ async fn read(
     params: AskParams,
 ) -> Result<(HeaderMap, Ask), Problem> {
     let headers = request.headers().clone();
-    let AskParams { at_least, timeout_ms } = params;
+    let AskParams { at_least, as_of, timeout_ms } = params;
     if !is_json(&headers) {
         let SqlBody(sql) = SqlBody::from_request(request, state).await?;
-        return Ok((headers, Ask { sql, at_least, timeout_ms }));
+        return Ok((headers, Ask { sql, at_least, as_of, timeout_ms }));
     }
     let JsonBody { content, .. } = JsonBody::<Ask>::from_request(request, state).await?;
-    if at_least.is_some() || timeout_ms.is_some() {
-        let message = "at_least and timeout_ms belong into a body of JSON, and not behind the path";
+    if at_least.is_some() || as_of.is_some() || timeout_ms.is_some() {
+        let message =
+            "at_least, as_of and timeout_ms belong into a body of JSON, and not behind the path";
         return Err(Problem::new("parameter_invalid", message));
     }
     Ok((headers, content))

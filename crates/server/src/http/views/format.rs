@@ -5,7 +5,6 @@ use std::fmt::Write;
 use axum::http::HeaderMap;
 use leftfold_views::{Answer, Cell};
 
-use super::shapes::RowsAnswer;
 use crate::http::Problem;
 use crate::http::extract::accepts;
 
@@ -42,21 +41,13 @@ impl Format {
     }
 
     /// Returns the text of an answer.
-    pub(super) fn text(self, answer: Answer) -> String {
+    pub(super) fn text(self, answer: &Answer) -> String {
         match self {
-            Format::Json => json(answer),
-            Format::Lines => lines(&answer),
-            Format::Csv => csv(&answer),
+            Format::Json => serde_json::to_string(answer).unwrap_or_default(),
+            Format::Lines => lines(answer),
+            Format::Csv => csv(answer),
         }
     }
-}
-
-fn json(answer: Answer) -> String {
-    let cursors = answer.cursors.into_iter();
-    let cursors = cursors.map(|(view, cursor)| (view, cursor.map(|cursor| cursor.to_string())));
-    let (columns, rows) = (answer.columns, answer.rows);
-    let answer = RowsAnswer { columns, rows, cursors: cursors.collect() };
-    serde_json::to_string(&answer).unwrap_or_default()
 }
 
 /// Returns names for the members of an object: a name that several columns have gets a number.
@@ -130,12 +121,12 @@ mod tests {
     fn writes_an_object_a_row_with_distinct_names() {
         let expected = "{\"id\":1,\"id_2\":null,\"note\":\"a, \\\"b\\\"\\nc\"}\n\
                         {\"id\":0.5,\"id_2\":\"\",\"note\":\"01ff\"}\n";
-        assert_eq!(Format::Lines.text(answer()), expected);
+        assert_eq!(Format::Lines.text(&answer()), expected);
     }
 
     #[test]
     fn writes_csv_with_quotes_where_they_are_needed() {
         let expected = "id,id,note\r\n1,,\"a, \"\"b\"\"\nc\"\r\n0.5,\"\",01ff\r\n";
-        assert_eq!(Format::Csv.text(answer()), expected);
+        assert_eq!(Format::Csv.text(&answer()), expected);
     }
 }

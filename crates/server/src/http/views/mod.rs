@@ -4,6 +4,8 @@ mod answer;
 mod ask;
 mod definitions;
 mod format;
+mod live;
+mod live_feed;
 mod parked;
 mod shapes;
 
@@ -32,4 +34,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(parked::skip_parked))
         .routes(routes!(ask::ask, ask::ask_by_body))
         .routes(routes!(ask::ask_view, ask::ask_view_by_body))
+        .routes(routes!(live::follow_answer))
+        .routes(routes!(live::follow_answer_of_view))
 }

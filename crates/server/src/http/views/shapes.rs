@@ -154,6 +154,10 @@ pub(super) struct Ask {
     pub(super) sql: String,
     /// Wait until the views have the events up to this cursor.
     pub(super) at_least: Option<String>,
+    /// Ask the views, which need `@history`, as they were at this position, or at this time, such as
+    /// `2026-03-01T12:00:00Z`. Excludes `at_least`.
+    #[param(example = "17")]
+    pub(super) as_of: Option<String>,
     /// How long to wait, and how long the query may take, in milliseconds; `limits.ask_time` if it is not given,
     /// which is also the most for the query alone.
     #[param(minimum = 1, maximum = 600_000)]
@@ -168,19 +172,40 @@ pub(super) struct Ask {
 pub(super) struct AskParams {
     /// Wait until the views have the events up to this cursor.
     pub(super) at_least: Option<String>,
+    /// Ask the views as they were at this position or time. Excludes `at_least`.
+    #[param(example = "17")]
+    pub(super) as_of: Option<String>,
     /// How long to wait, and how long the query may take, in milliseconds.
     #[param(minimum = 1, maximum = 600_000)]
     pub(super) timeout_ms: Option<u64>,
 }
 
+/// What a live query asks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LiveParams {
+    /// A reading statement.
+    #[param(example = "select * from orders")]
+    pub(super) sql: String,
+    /// The columns of the answer that tell its rows apart, with commas between them: a row that is the same in them
+    /// and not in others has changed, in place of one that was removed and one that was added.
+    #[param(example = "id")]
+    pub(super) key: Option<String>,
+    /// How often the rows are compared at most, in milliseconds; 100 if it is not given.
+    #[param(minimum = 100, maximum = 600_000)]
+    pub(super) period_ms: Option<u64>,
+}
+
 /// The rows of an answer.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the fields of a type of another crate")]
 pub(super) struct RowsAnswer {
     /// The names of the columns.
-    pub(super) columns: Vec<String>,
+    columns: Vec<String>,
     /// The rows, each with a value for each column: null, a number, a text, or bytes as hexadecimal digits.
     #[schema(value_type = Vec<Vec<serde_json::Value>>)]
-    pub(super) rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<serde_json::Value>>,
     /// Up to where each view was brought when it was asked; null if it has no event yet.
-    pub(super) cursors: BTreeMap<String, Option<String>>,
+    cursors: BTreeMap<String, Option<String>>,
 }
