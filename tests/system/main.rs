@@ -19,5 +19,6 @@ mod scenarios;
 mod served;
 mod views;
 mod views_killed;
+mod views_live;
 mod views_model;
 mod views_remote;

@@ -3,10 +3,10 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use leftfold::{Failure, ReadError};
 use leftfold_server::access::Secret;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use crate::args::Location;
@@ -14,7 +14,9 @@ use crate::args::Location;
 /// The default server.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:2113";
 /// The time for an answer.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How often an idle connection is tested: an endless answer may have no bytes for a long time.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A request to a server.
 pub(crate) struct Request<'a> {
@@ -41,10 +43,26 @@ impl<'a> Request<'a> {
         let (parameters, patience) = (Vec::new(), Duration::ZERO);
         Request { method, path, parameters, body: Body::None, patience }
     }
+
+    pub(crate) fn get(path: &'a [&'a str]) -> Self {
+        Request::new(Method::GET, path)
+    }
 }
 
 /// Sends a request to the server and returns its answer, or its problem as an error.
 pub(crate) fn ask(location: &Location, asked: Request<'_>) -> anyhow::Result<Value> {
+    let time = ANSWER_TIME.saturating_add(asked.patience);
+    let request = builder(location, &asked)?.timeout(time);
+    runtime()?.block_on(answer(request))
+}
+
+/// Returns a runtime for requests on this thread.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Returns a request to the server, with credentials.
+pub(crate) fn builder(location: &Location, asked: &Request<'_>) -> anyhow::Result<RequestBuilder> {
     let mut url = Url::parse(location.server.as_deref().unwrap_or(DEFAULT_SERVER))
         .context("expected --server with a URL such as http://HOST:PORT")?;
     let Ok(mut segments) = url.path_segments_mut() else {
@@ -52,36 +70,52 @@ pub(crate) fn ask(location: &Location, asked: Request<'_>) -> anyhow::Result<Val
     };
     segments.clear().push("v1").extend(asked.path);
     drop(segments);
-    let time = ANSWER_TIME.saturating_add(asked.patience);
-    let request = client(location)?.request(asked.method, url).timeout(time);
+    let request = client(location)?.request(asked.method.clone(), url);
     let request = with_user(location, request.query(&asked.parameters))?;
-    let request = match asked.body {
+    Ok(match &asked.body {
         Body::None => request,
         Body::Json(body) => {
             request.header("content-type", "application/json").body(body.to_string())
         }
-        Body::Text(body) => request.header("content-type", "text/plain; charset=utf-8").body(body),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(answer(request))
+        Body::Text(body) => {
+            request.header("content-type", "text/plain; charset=utf-8").body(body.clone())
+        }
+    })
 }
 
 async fn answer(request: RequestBuilder) -> anyhow::Result<Value> {
     let response = request.send().await.context("asking the server")?;
-    let status = response.status();
-    let bytes = response.bytes().await.context("the server's answer")?;
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    if status.is_success() {
-        return Ok(answer);
+    match response.status().is_success() {
+        true => body(response).await,
+        false => Err(refusal(response).await?),
     }
+}
+
+async fn body(response: Response) -> anyhow::Result<Value> {
+    let bytes = response.bytes().await.context("the server's answer")?;
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// Returns the error of an answer that is no success.
+pub(crate) async fn refusal(response: Response) -> anyhow::Result<anyhow::Error> {
+    let status = response.status();
+    let answer = body(response).await?;
     let said = |field: &str| answer[field].as_str().unwrap_or_default();
     if said("code").is_empty()
         && matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
     {
-        bail!("the server does not know this request ({status}); run a server of this release");
+        let message = "the server does not know this request";
+        return Ok(anyhow!("{message} ({status}); run a server of this release"));
     }
+    Ok(problem(&answer).into())
+}
+
+/// Returns the error that a problem document describes.
+pub(crate) fn problem(answer: &Value) -> ReadError {
+    let said = |field: &str| answer[field].as_str().unwrap_or_default();
     let (code, message) = (leftfold::code(said("code")), said("detail").to_owned());
-    Err(ReadError::from(Failure::Remote { code, message, can_retry: false }).into())
+    let can_retry = answer["can_retry"].as_bool().unwrap_or_default();
+    Failure::Remote { code, message, can_retry }.into()
 }
 
 fn with_user(location: &Location, request: RequestBuilder) -> anyhow::Result<RequestBuilder> {
@@ -99,7 +133,7 @@ fn with_user(location: &Location, request: RequestBuilder) -> anyhow::Result<Req
 fn client(location: &Location) -> anyhow::Result<Client> {
     // A provider that was installed before is as good.
     _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder();
+    let mut client = Client::builder().connect_timeout(ANSWER_TIME).tcp_keepalive(KEEP_ALIVE);
     if let Some(path) = &location.ca {
         let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
         client = client.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);

@@ -12,6 +12,7 @@ mod http;
 mod inputs;
 mod rejected;
 mod rejects;
+mod sse;
 mod store;
 mod views;
 

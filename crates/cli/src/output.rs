@@ -4,6 +4,7 @@
 
 mod answer;
 mod event;
+mod live;
 mod table;
 
 use std::fmt::Display;
@@ -20,6 +21,7 @@ pub(crate) use answer::print_answer;
 pub(crate) use event::{
     event_text, print_events, printable, write_end, write_export, write_json, write_raw,
 };
+pub(crate) use live::LiveRows;
 pub(crate) use table::{print_table, table, thousands};
 
 /// The choices of this process.

@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -119,7 +120,7 @@ fn connect(location: &Location, url: &str) -> anyhow::Result<Store> {
     } else if let Some(user) = &location.asking {
         builder = builder.basic(user, location.password.as_deref().unwrap_or_default());
     }
-    builder = builder.on_retry(report_retry);
+    builder = builder.on_retry(|error| report_retry(error));
     Ok(Store::Remote(pollster::block_on(builder.connect())?))
 }
 
@@ -127,7 +128,7 @@ fn connect(location: &Location, url: &str) -> anyhow::Result<Store> {
 const OUTAGE: Duration = Duration::from_secs(60);
 
 /// Says once in each outage that the client goes on trying, and why.
-fn report_retry(error: &ReadError) {
+pub(crate) fn report_retry(error: impl Display) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     let before = last.replace(Instant::now());

@@ -89,6 +89,13 @@ fn check(args: &Args) -> Result<(), String> {
         return Err("--output csv prints the rows of query: use json or table with other commands"
             .to_owned());
     }
+    if args.display.output == Some(Format::Csv)
+        && matches!(&args.command, Command::Query(query) if query.live)
+    {
+        return Err(
+            "--output csv prints one answer: use ndjson, json or table with --live".to_owned()
+        );
+    }
     if let Command::Append(append) = &args.command {
         append.pairs()?;
         append.conditions()?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use leftfold::Cursor;
+use leftfold_views::AsOf;
 
 use super::parse;
 
@@ -27,8 +28,11 @@ Examples:
   leftfold query 'select state, count(*) from orders group by state'
   leftfold query 'select * from orders' -o csv > orders.csv
   leftfold query 'select * from orders' --at-least cursor:... --timeout 2m
+  leftfold query 'select * from orders' --as-of 2026-03-01     a view with -- @history
+  leftfold query --live 'select * from orders' --key id        rows, then changes; Ctrl-C ends it
 
--o json prints one object with columns, rows and the cursor of each view, -o ndjson one object a row.";
+-o json prints one object with columns, rows and the cursor of each view, -o ndjson one object a row.
+--live prints rows that are removed (-), changed (~) and added (+), -o ndjson one object for each.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct View {
@@ -142,4 +146,14 @@ pub(crate) struct Ask {
     /// 10s; with --data the views take as long as they need.
     #[arg(long, value_name = "TIME", value_parser = parse::age)]
     pub(crate) timeout: Option<Duration>,
+    /// Ask views with @history as they were at a position, such as 17, or a time, such as 2026-03-01.
+    #[arg(long, value_name = "MOMENT", conflicts_with = "at_least")]
+    pub(crate) as_of: Option<AsOf>,
+    /// Print the rows, and then how they change, until interrupted.
+    #[arg(long, conflicts_with_all = ["at_least", "as_of", "timeout"])]
+    pub(crate) live: bool,
+    /// Columns that tell the rows apart: a row that differs in others has changed, and is not removed
+    /// and added.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', requires = "live")]
+    pub(crate) key: Vec<String>,
 }

@@ -14,7 +14,7 @@ pub(crate) fn print_answer(answer: &Value) -> std::io::Result<()> {
     let texts = answer["columns"].as_array().into_iter().flatten();
     let columns: Vec<&str> = texts.filter_map(Value::as_str).collect();
     let rows = answer["rows"].as_array().into_iter().flatten();
-    let rows: Vec<&[Value]> = rows.filter_map(|row| row.as_array().map(Vec::as_slice)).collect();
+    let rows: Vec<&[Value]> = rows.map(cells).collect();
     let mut out = BufWriter::new(std::io::stdout().lock());
     match format() {
         Format::Table => {
@@ -26,6 +26,11 @@ pub(crate) fn print_answer(answer: &Value) -> std::io::Result<()> {
         Format::Ndjson | Format::Raw => write_objects(&mut out, &columns, &rows)?,
     }
     out.flush()
+}
+
+/// Returns the cells of a row.
+pub(super) fn cells(row: &Value) -> &[Value] {
+    row.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Prints rows as a table. Columns of numbers are aligned to the right.
@@ -68,7 +73,7 @@ fn is_decimal(text: &str) -> bool {
     all_digits(whole) && all_digits(fraction)
 }
 
-fn text(cell: &Value) -> String {
+pub(super) fn text(cell: &Value) -> String {
     match cell {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -79,14 +84,19 @@ fn text(cell: &Value) -> String {
 fn write_objects(out: &mut impl Write, columns: &[&str], rows: &[&[Value]]) -> std::io::Result<()> {
     let names = distinct(columns);
     for row in rows {
-        let object: Map<String, Value> = names.iter().cloned().zip(row.iter().cloned()).collect();
-        writeln!(out, "{}", Value::Object(object))?;
+        writeln!(out, "{}", object(&names, row))?;
     }
     Ok(())
 }
 
+/// Returns a row as an object.
+pub(super) fn object(names: &[String], row: &[Value]) -> Value {
+    let object: Map<String, Value> = names.iter().cloned().zip(row.iter().cloned()).collect();
+    Value::Object(object)
+}
+
 /// Returns the names of columns, each once.
-fn distinct(columns: &[&str]) -> Vec<String> {
+pub(super) fn distinct(columns: &[&str]) -> Vec<String> {
     let mut names = Vec::<String>::with_capacity(columns.len());
     for column in columns {
         let numbered = (1..).map(|number| format!("{column}:{number}"));

@@ -1,5 +1,7 @@
 //! Asks views by SQL.
 
+mod live;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use leftfold::{Cursor, Embedded, EventStore};
 use leftfold_views::{AskLimits, ViewPhase, Views};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::args::{Ask, Location};
 use crate::http::{self, Body, Request};
@@ -19,6 +21,9 @@ use crate::views::{LONG, with_views};
 const TIME: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(location: &Location, args: &Ask) -> anyhow::Result<ExitCode> {
+    if args.live {
+        return live::run(location, args);
+    }
     let answer = match location.server {
         Some(_) => ask_server(location, args)?,
         None => ask_directory(location, args)?,
@@ -34,30 +39,54 @@ fn ask_server(location: &Location, args: &Ask) -> anyhow::Result<Value> {
     if let Some(cursor) = &args.at_least {
         body["at_least"] = cursor.to_string().into();
     }
+    if let Some(moment) = &args.as_of {
+        body["as_of"] = moment.to_string().into();
+    }
     let asked = Request::new(Method::POST, &["query"]);
     http::ask(location, Request { body: Body::Json(body), patience, ..asked })
 }
 
 fn ask_directory(location: &Location, args: &Ask) -> anyhow::Result<Value> {
-    check_directory(&location.data)?;
-    let store = Arc::new(Embedded::open_existing(&location.data, options(location))?);
+    let store = open(location)?;
     let limits = AskLimits { time: args.timeout.unwrap_or(TIME), ..AskLimits::default() };
     with_views(location, store.clone(), async |views| {
-        let at_least = match &args.at_least {
-            Some(cursor) => Some(cursor.clone()),
-            None if is_paused(views, &args.sql).await? => None,
-            None => Some(store.head().await?),
+        let newest = newest(views, &store, &args.sql).await?;
+        let answer = match args.as_of {
+            Some(moment) => {
+                // A paused view may have come to the moment before, and comes no further.
+                let patience = if newest.is_none() { TIME } else { LONG };
+                let patience = args.timeout.unwrap_or(patience);
+                views.ask_as_of(&args.sql, moment, patience, limits).await?
+            }
+            None => {
+                let at_least = args.at_least.clone().or(newest);
+                let at_least = at_least.map(|cursor| (cursor, args.timeout.unwrap_or(LONG)));
+                views.ask(&args.sql, at_least, limits).await?
+            }
         };
-        let at_least = at_least.map(|cursor: Cursor| (cursor, args.timeout.unwrap_or(LONG)));
-        let answer = views.ask(&args.sql, at_least, limits).await?;
-        let cursor = |cursor: &Option<Cursor>| cursor.as_ref().map(Cursor::to_string);
-        let cursors = answer.cursors.iter().map(|(view, at)| (view.clone(), json!(cursor(at))));
-        let cursors: Map<String, Value> = cursors.collect();
-        Ok(json!({"columns": answer.columns, "rows": answer.rows, "cursors": cursors}))
+        Ok(serde_json::to_value(&answer)?)
     })
 }
 
-/// Whether one of the views is paused: waiting for it has no end.
+/// Opens the store in the directory.
+fn open(location: &Location) -> anyhow::Result<Arc<Embedded>> {
+    check_directory(&location.data)?;
+    Ok(Arc::new(Embedded::open_existing(&location.data, options(location))?))
+}
+
+/// Returns the cursor of all events, or `None` if one of the views is paused: waiting for it has no end.
+async fn newest(
+    views: &Views<Embedded>,
+    store: &Embedded,
+    sql: &str,
+) -> anyhow::Result<Option<Cursor>> {
+    match is_paused(views, sql).await? {
+        true => Ok(None),
+        false => Ok(Some(store.head().await?)),
+    }
+}
+
+/// Whether one of the views is paused, and says so.
 async fn is_paused(views: &Views<Embedded>, sql: &str) -> anyhow::Result<bool> {
     let mut is_paused = false;
     for (name, _) in views.views_of(sql)? {
