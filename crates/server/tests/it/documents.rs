@@ -74,7 +74,7 @@ async fn every_curl_of_the_documentation_answers_as_shown() {
         let script = script.trim_end().replace("127.0.0.1:2113", &address);
         // A subscription is endless; its first lines are enough.
         let lines = shown.lines().count();
-        let is_endless = script.contains("/v1/subscribe");
+        let is_endless = script.contains("/v1/subscribe") || script.contains("/query/live");
         let said =
             run(if is_endless { format!("{script} | head -n {lines}") } else { script.clone() });
         let said = said.await;
