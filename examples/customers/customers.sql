@@ -1,5 +1,6 @@
 -- @view customers
 -- @query category:customer
+-- @history
 create table customers (
     id text primary key,
     name text not null,

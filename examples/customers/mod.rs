@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use leftfold::NewEvent;
+use anyhow::Context;
+use leftfold::{EventStore, NewEvent};
+use leftfold_views::AsOf;
 use serde_json::json;
 
 use crate::running::heading;
@@ -17,6 +19,7 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     World::run(dir, async |world| {
         heading(out, "two thousand customers, and what happened to them")?;
         world.append((0..2_000).map(registered)).await?;
+        let last_month = world.store.head().await?.position().context("an empty store")?;
         let moved = (0..500).map(|id| change(id, "CustomerMoved"));
         let blocked = (0..2_000).step_by(10).map(|id| change(id, "CustomerBlocked"));
         let deleted = (5..2_000).step_by(7).map(|id| change(id, "CustomerDeleted"));
@@ -30,7 +33,11 @@ pub fn story(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
                        where state = 'deleted' and country = 'DE' order by id limit 3";
         world.tell(deleted, out).await?;
         heading(out, "the index answers")?;
-        world.tell(&format!("explain query plan {deleted}"), out).await
+        world.tell(&format!("explain query plan {deleted}"), out).await?;
+        heading(out, "as of last month, when all were active and none had moved")?;
+        let countries = "select country, state, count(*) as customers from customers \
+                         group by country, state order by country, state limit 4";
+        world.tell_as_of(AsOf::Position(last_month), countries, out).await
     })
 }
 

@@ -10,7 +10,9 @@ use anyhow::bail;
 use futures_util::future::{Either, select};
 use leftfold::time::{SystemTime, Time};
 use leftfold::{Append, Embedded, EventStore, NewEvent, Options};
-use leftfold_views::{AskLimits, Definition, ViewPhase, ViewStart, ViewStatus, Views};
+use leftfold_views::{
+    Answer, AsOf, AskLimits, Definition, ViewPhase, ViewStart, ViewStatus, Views,
+};
 use pollster::block_on;
 
 /// An example: runs on a store in a directory, and writes its output.
@@ -93,11 +95,26 @@ impl World {
     pub(crate) async fn tell(&self, sql: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let head = self.store.head().await?;
         let answer = self.views.ask(sql, Some((head, PATIENCE)), AskLimits::default()).await?;
-        writeln!(out, "{}", answer.columns.join(" | "))?;
-        for row in &answer.rows {
-            let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
-            writeln!(out, "{}", cells.join(" | "))?;
-        }
-        Ok(())
+        write_answer(&answer, out)
     }
+
+    /// Asks as of a past moment, and writes the answer.
+    pub(crate) async fn tell_as_of(
+        &self,
+        as_of: AsOf,
+        sql: &str,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let answer = self.views.ask_as_of(sql, as_of, PATIENCE, AskLimits::default()).await?;
+        write_answer(&answer, out)
+    }
+}
+
+fn write_answer(answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "{}", answer.columns.join(" | "))?;
+    for row in &answer.rows {
+        let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
+        writeln!(out, "{}", cells.join(" | "))?;
+    }
+    Ok(())
 }
