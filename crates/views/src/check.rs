@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::ask::{self, Cell};
 use crate::definition::{Case, Definition, Given};
 use crate::error::DefinitionError;
+use crate::parameter::{Inputs, Parameter, Value};
 use crate::sqlite::{self, Rows};
 
 /// The result of the tests of a view.
@@ -45,28 +46,34 @@ impl Definition {
 
     /// Returns the parameters that no event of the tests has, which may be misspelt.
     pub fn unused_paths(&self) -> Vec<String> {
-        let mut unused = Vec::new();
-        for handler in &self.handlers {
-            let mut is_found = vec![false; handler.inputs.parameters().count()];
-            let events = self.cases.iter().flat_map(|case| recorded(&case.given));
-            let mut events = events.filter(|event| handler.handles(event.event_type())).peekable();
-            if events.peek().is_none() {
-                continue;
-            }
-            for event in events {
-                let (data, metadata) = (event.data(), event.metadata());
-                let values = handler.inputs.values(&event, &data, &metadata).unwrap_or_default();
-                let set = values.iter().map(|value| *value != crate::parameter::Value::Null);
-                is_found.iter_mut().zip(set).for_each(|(found, set)| *found |= set);
-            }
-            let missing = handler.inputs.parameters().zip(is_found).filter(|(_, found)| !found);
-            unused.extend(
-                missing.map(|(parameter, _)| {
-                    format!("{parameter} in @on {}", handler.types.join(", "))
-                }),
-            );
+        let of_handlers = self.handlers.iter().flat_map(|handler| {
+            let unused = self.unused_of(&handler.inputs, |event_type| handler.handles(event_type));
+            let place = format!("@on {}", handler.types.join(", "));
+            unused.into_iter().map(move |parameter| format!("{parameter} in {place}"))
+        });
+        let of_window = self.window.iter().flat_map(|window| {
+            let unused = self.unused_of(&window.key(), |event_type| self.is_handled(event_type));
+            unused.into_iter().map(|parameter| format!("{parameter} in @window"))
+        });
+        of_handlers.chain(of_window).collect()
+    }
+
+    /// Returns the inputs that no event of the tests has, of some types. If no event has such a type, there are none.
+    fn unused_of(&self, inputs: &Inputs, handles: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut is_found: Vec<_> = inputs.parameters().map(Parameter::is_of_windows).collect();
+        let events = self.cases.iter().flat_map(|case| recorded(&case.given));
+        let mut events = events.filter(|event| handles(event.event_type())).peekable();
+        if events.peek().is_none() {
+            return Vec::new();
         }
-        unused
+        for event in events {
+            let (data, metadata) = (event.data(), event.metadata());
+            let values = inputs.values(&event, &data, &metadata).unwrap_or_default();
+            let set = values.iter().map(|value| *value != Value::Null);
+            is_found.iter_mut().zip(set).for_each(|(found, set)| *found |= set);
+        }
+        let missing = inputs.parameters().zip(is_found).filter(|(_, found)| !found);
+        missing.map(|(parameter, _)| parameter.to_string()).collect()
     }
 
     fn run(&self, case: &Case) -> Result<TestReport, DefinitionError> {

@@ -11,6 +11,7 @@ mod host;
 mod log;
 mod parameter;
 mod sqlite;
+mod windows;
 
 pub use as_of::{AsOf, ask_as_of};
 pub use ask::{Answer, AskError, AskLimits, Cell, ask};

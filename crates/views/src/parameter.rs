@@ -27,6 +27,12 @@ pub(crate) enum Parameter {
     Correlation,
     Causation,
     Id,
+    /// The start of its window, if that is the only one.
+    Window,
+    /// The starts of its open windows, as a JSON list.
+    Windows,
+    /// The key that its windows belong to.
+    WindowKey,
 }
 
 /// The most steps of a path.
@@ -34,9 +40,15 @@ const MAX_STEPS: usize = 64;
 
 /// The names of parameters, for messages.
 const NAMES: &str = ":data.PATH, :meta.PATH, :tags.KEY, :stream, :stream_id, :type, :version, :position, \
-                     :event_time, :commit_time, :correlation, :causation and :id";
+                     :event_time, :commit_time, :correlation, :causation and :id; \
+                     and with @window :window, :windows and :window_key";
 
 impl Parameter {
+    /// Whether it takes something of the windows of an event, and nothing of the event itself.
+    pub(crate) fn is_of_windows(&self) -> bool {
+        matches!(self, Parameter::Window | Parameter::Windows | Parameter::WindowKey)
+    }
+
     /// Returns the parameter of a path; the error is a sentence.
     pub(crate) fn of(path: &[String]) -> Result<Self, String> {
         if path.len() > MAX_STEPS {
@@ -57,6 +69,9 @@ impl Parameter {
             ("correlation", []) => Parameter::Correlation,
             ("causation", []) => Parameter::Causation,
             ("id", []) => Parameter::Id,
+            ("window", []) => Parameter::Window,
+            ("windows", []) => Parameter::Windows,
+            ("window_key", []) => Parameter::WindowKey,
             _ => return Err(format!(":{} is no parameter; there are {NAMES}", path.join("."))),
         };
         Ok(parameter)
@@ -83,12 +98,15 @@ impl fmt::Display for Parameter {
             Parameter::Correlation => f.write_str(":correlation"),
             Parameter::Causation => f.write_str(":causation"),
             Parameter::Id => f.write_str(":id"),
+            Parameter::Window => f.write_str(":window"),
+            Parameter::Windows => f.write_str(":windows"),
+            Parameter::WindowKey => f.write_str(":window_key"),
         }
     }
 }
 
 /// A value of an event, as SQL gets it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value<'e> {
     Null,
     Integer(i64),
@@ -109,6 +127,15 @@ impl<'e> From<Option<&'e str>> for Value<'e> {
 }
 
 impl<'e> Value<'e> {
+    /// Returns the value without its event.
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Integer(integer) => Value::Integer(integer),
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+
     /// Returns the value of a piece of JSON. No number becomes a float: what is no integer stays the text that
     /// it is.
     pub(crate) fn of_json(raw: &'e str) -> Self {
@@ -345,6 +372,8 @@ fn field<'e>(parameter: &Parameter, event: &'e Recorded) -> Value<'e> {
         Parameter::Correlation => event.correlation().into(),
         Parameter::Causation => event.causation().into(),
         Parameter::Id => event.id().to_string().into(),
+        // These are no part of the event: the runner of a view with windows sets them.
+        Parameter::Window | Parameter::Windows | Parameter::WindowKey => Value::Null,
         Parameter::Data(_) | Parameter::Metadata(_) => Value::Null,
     }
 }

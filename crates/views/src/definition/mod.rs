@@ -4,6 +4,7 @@ mod case;
 mod lexer;
 mod sections;
 mod statement;
+mod window;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use case::{Case, Given};
 pub(crate) use lexer::{Token, tokens};
 pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
+pub(crate) use window::{Shape, Window};
 
 use crate::error::DefinitionError;
 use crate::parameter::Inputs;
@@ -49,6 +51,8 @@ pub struct Definition {
     pub(crate) on_error: OnError,
     /// The line of `@history`, if its tables keep their history.
     pub(crate) history: Option<usize>,
+    /// The windows that its events are put into.
+    pub(crate) window: Option<Window>,
     pub(crate) tables: Vec<Statement>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) cases: Vec<Case>,
@@ -162,6 +166,11 @@ impl Definition {
         self.history.is_some()
     }
 
+    /// Whether statements run for events of a type.
+    pub(crate) fn is_handled(&self, event_type: &str) -> bool {
+        self.handlers.iter().any(|handler| handler.handles(event_type))
+    }
+
     /// Returns the names of its tables and views.
     pub(crate) fn table_names(&self) -> Vec<&str> {
         self.tables.iter().filter_map(Statement::created).collect()
@@ -185,6 +194,10 @@ impl Definition {
         part(&self.query.to_string());
         if self.has_history() {
             part("history");
+        }
+        if let Some(window) = &self.window {
+            part("window");
+            part(&window.to_string());
         }
         self.tables.iter().for_each(|table| part(&table.text));
         for handler in &self.handlers {

@@ -6,6 +6,7 @@ use leftfold_api::Query;
 
 use super::case::{Case, Expected};
 use super::statement::split;
+use super::window::{self, Window};
 use super::{Definition, Handler, OnError};
 use crate::error::DefinitionError;
 use crate::parameter::Inputs;
@@ -13,7 +14,8 @@ use crate::parameter::Inputs;
 /// The longest name of a view: it is the name of a file too.
 const MAX_NAME: usize = 64;
 /// The directives, for messages.
-const DIRECTIVES: &str = "@view, @query, @history, @on_error, @on, @test, @given and @expect";
+const DIRECTIVES: &str =
+    "@view, @query, @history, @window, @on_error, @on, @test, @given and @expect";
 
 /// What the lines belong to.
 enum Section {
@@ -32,6 +34,7 @@ struct Reader {
     query: Vec<(String, usize)>,
     on_error: Option<OnError>,
     history: Option<usize>,
+    window: Option<Window>,
     tables: Vec<super::Statement>,
     handlers: Vec<Handler>,
     cases: Vec<Case>,
@@ -150,6 +153,11 @@ impl Reader {
                     return Err(again());
                 }
             }
+            "window" => {
+                if self.window.replace(window::parse(value, line)?).is_some() {
+                    return Err(again());
+                }
+            }
             "on_error" => {
                 let what = match value {
                     "stop" => OnError::Stop,
@@ -232,12 +240,14 @@ impl Reader {
                 return Err(DefinitionError::new(handler.line, message));
             }
         }
+        window::check_parameters(self.window.as_ref(), &self.handlers)?;
         Ok(Definition {
             text: text.to_owned(),
             name,
             query,
             on_error: self.on_error.unwrap_or_default(),
             history: self.history,
+            window: self.window,
             tables: self.tables,
             handlers: self.handlers,
             cases: self.cases,

@@ -5,6 +5,15 @@ const LONGEST: i64 = 315_360_000_000_000_000;
 
 /// Returns the microseconds of a duration; the error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
+    parse_at_least(text, 1)
+}
+
+/// Returns the microseconds of a duration that may be none at all; the error is a sentence.
+pub(crate) fn parse_or_zero(text: &str) -> Result<i64, String> {
+    parse_at_least(text, 0)
+}
+
+fn parse_at_least(text: &str, least: i64) -> Result<i64, String> {
     let wrong = || format!("'{text}' is no duration such as '10 minutes', '1 hour' or '1 day'");
     let trimmed = text.trim();
     let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
@@ -19,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<i64, String> {
         "w" | "week" | "weeks" => 604_800_000_000,
         _ => return Err(wrong()),
     };
-    let micros = number.checked_mul(unit).filter(|micros| (1..=LONGEST).contains(micros));
+    let micros = number.checked_mul(unit).filter(|micros| (least..=LONGEST).contains(micros));
     micros.ok_or_else(wrong)
 }
 
@@ -37,5 +46,6 @@ mod tests {
         for wrong in ["", "0 s", "minutes", "1 month", "-1 s", "9223372036854775807 days"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(parse_or_zero("0 s"), Ok(0));
     }
 }

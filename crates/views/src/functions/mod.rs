@@ -2,11 +2,11 @@
 
 mod clock;
 mod decimal;
-mod duration;
+pub(crate) mod duration;
 mod json;
 mod patterns;
 mod search;
-mod windows;
+pub(crate) mod windows;
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;

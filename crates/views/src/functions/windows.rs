@@ -11,7 +11,7 @@ use rusqlite::{Connection, Result};
 use super::{PURE, duration, failure, text};
 
 /// The most windows that one time lies in.
-const MAX_WINDOWS: i64 = 1_000;
+pub(crate) const MAX_WINDOWS: i64 = 1_000;
 const WEEK: i64 = 604_800_000_000;
 /// The first Monday after 1970-01-01.
 const MONDAY: i64 = 4 * 86_400_000_000;
@@ -58,14 +58,25 @@ fn hop(time: Timestamp, width: i64, step: i64) -> Result<String> {
             "hop gives at most {MAX_WINDOWS} windows; make the step larger"
         )));
     }
-    let mut starts = Vec::new();
-    let mut at = start(time, step);
-    while at.micros().saturating_add(width) > time.micros() {
-        starts.push(format!("\"{at}\""));
-        at = moved(at, -step)?;
-    }
+    Ok(json_list(&starts(time, width, step)))
+}
+
+/// Returns times as a JSON list.
+pub(crate) fn json_list(times: &[Timestamp]) -> String {
+    let texts: Vec<_> = times.iter().map(|time| format!("\"{time}\"")).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// Returns the starts of the windows of a width that a time lies in, one at each step, in order. The caller bounds how
+/// many steps a width has.
+pub(crate) fn starts(time: Timestamp, width: i64, step: i64) -> Vec<Timestamp> {
+    let last = start(time, step);
+    let before = |at: &Timestamp| Some(Timestamp(at.micros().saturating_sub(step)));
+    let all = std::iter::successors(Some(last), before);
+    let is_in = |at: &Timestamp| at.micros().saturating_add(width) > time.micros();
+    let mut starts: Vec<_> = all.take_while(is_in).collect();
     starts.reverse();
-    Ok(format!("[{}]", starts.join(",")))
+    starts
 }
 
 /// Returns the start of the window of a width that a time lies in.

@@ -147,8 +147,7 @@ fn of_history(
         AuthAction::Read { table_name, .. } if purpose == Purpose::AskingAsOf => {
             let is_direct = context.accessor.is_none()
                 && context.database_name.is_some_and(|name| name.starts_with('_'));
-            let is_own =
-                ["_errors", "_view"].iter().any(|own| own.eq_ignore_ascii_case(table_name));
+            let is_own = is_reserved(table_name) && !is_of_sqlite(table_name);
             let is_refused = is_own || is_direct && !table_name.ends_with("_history");
             Some(is_refused.then(|| format!("{table_name} has no history")))
         }

@@ -6,6 +6,7 @@ mod parked;
 mod rows;
 mod sink;
 mod tables;
+mod value;
 
 pub(crate) use parked::{Request, Requests};
 pub use rows::{ApplyError, Rows};

@@ -13,6 +13,7 @@ use super::guard::StepLimit;
 use super::history::Moment;
 use super::rows::{Failed, apply_event};
 use crate::definition::{Definition, OnError};
+use crate::windows::WindowBatch;
 
 /// The most events of a view that are parked, or wait behind parked ones.
 pub(crate) const MAX_WAITING: u64 = 100_000;
@@ -86,6 +87,7 @@ pub(super) struct Applier<'a> {
     pub(super) steps: &'a StepLimit,
     pub(super) moment: Option<&'a Moment>,
     pub(super) requests: Option<&'a Requests>,
+    pub(super) windows: Option<WindowBatch<'a>>,
     pub(super) interrupted: &'a mut Interrupted,
     /// How many events are parked or wait.
     pub(super) waiting: u64,
@@ -115,7 +117,8 @@ impl Applier<'_> {
         }
         let state = match self.on_error {
             OnError::Stop => {
-                let applied = apply_event(self.connection, self.definition, event);
+                self.make_room()?;
+                let applied = apply_event(self.connection, self.definition, &mut self.windows, event);
                 return applied.map_err(Refusal::Failed);
             }
             OnError::Skip => "skipped",
@@ -127,6 +130,14 @@ impl Applier<'_> {
         }
     }
 
+    /// Bounds the memory of the windows, outside of what may be undone.
+    fn make_room(&mut self) -> Result<(), Refusal> {
+        match &mut self.windows {
+            Some(windows) => Ok(windows.make_room(self.connection)?),
+            None => Ok(()),
+        }
+    }
+
     /// Runs the statements of an event. If they fail, takes their changes back and returns the reason.
     fn attempt(&mut self, event: &Recorded) -> Result<Option<String>, Refusal> {
         let known = (self.number, event.stream().to_owned(), event.version());
@@ -134,8 +145,9 @@ impl Applier<'_> {
             return Ok(Some(reason.clone()));
         }
         self.steps.renew();
+        self.make_room()?;
         self.execute("savepoint event", [])?;
-        let failed = apply_event(self.connection, self.definition, event).err();
+        let failed = apply_event(self.connection, self.definition, &mut self.windows, event).err();
         // What is left of the event's steps may be too little for the statements below.
         self.steps.renew();
         let reason = match failed {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold_api::Recorded;
 use leftfold_fold::view::Saved;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
 
@@ -16,6 +15,7 @@ use super::parked::{self, Applier, Interrupted, Refusal, Requests};
 use super::tables;
 use crate::definition::{Definition, Handler, OnError};
 use crate::parameter::Value;
+use crate::windows::{Admission, WindowBatch, WindowError};
 
 /// The tables of a view, and up to where they have been brought.
 pub struct Rows {
@@ -214,6 +214,7 @@ impl Rows {
             steps: &self.steps,
             moment: self.moment.as_ref(),
             requests: self.requests.as_ref(),
+            windows: WindowBatch::begin(&transaction, &self.definition)?,
             interrupted,
             waiting: parked::count_waiting(&transaction)?,
             number: 0,
@@ -229,6 +230,10 @@ impl Rows {
             }
         }
         let waiting = applier.waiting;
+        if let Some(windows) = applier.windows {
+            self.steps.renew();
+            windows.end(&transaction)?;
+        }
         set(&transaction, "state", &to.to_string())?;
         set(&transaction, "cursor", &to.cursor().to_string())?;
         transaction.commit()?;
@@ -288,22 +293,45 @@ impl Failed {
         };
         Failed { line, reason, is_of_file }
     }
+
+    fn of_windows(error: WindowError, line: usize) -> Self {
+        match error {
+            WindowError::Event(reason) => Failed { line, reason, is_of_file: false },
+            WindowError::Sql(error) => Failed::new(&error, line),
+        }
+    }
 }
 
-/// Runs the statements for an event.
+/// Runs the statements for an event, unless all its windows are final.
 pub(super) fn apply_event(
     connection: &Connection,
     definition: &Definition,
+    windows: &mut Option<WindowBatch<'_>>,
     event: &Recorded,
 ) -> Result<(), Failed> {
+    let admission = windows.as_mut().map(|windows| {
+        let admission = windows.admit(connection, event);
+        admission.map_err(|error| Failed::of_windows(error, windows.line()))
+    });
+    let open = match admission.transpose()? {
+        Some(Admission::Late) => return Ok(()),
+        Some(Admission::Open(open)) => Some(open),
+        None => None,
+    };
     let handlers = definition.handlers.iter().filter(|handler| handler.handles(event.event_type()));
     let mut content = None;
     for handler in handlers {
         let (data, metadata) = content.get_or_insert_with(|| (event.data(), event.metadata()));
         let values = handler.inputs.values(event, data, metadata);
-        let values =
+        let mut values =
             values.map_err(|reason| Failed { line: handler.line, reason, is_of_file: false })?;
+        if let Some(open) = &open {
+            open.set(&handler.inputs, &mut values);
+        }
         run(connection, handler, &values)?;
+    }
+    if let (Some(windows), Some(open)) = (windows, &open) {
+        windows.advance(open);
     }
     Ok(())
 }
@@ -313,12 +341,8 @@ fn run(connection: &Connection, handler: &Handler, values: &[Value<'_>]) -> Resu
         let failed = |error: rusqlite::Error| Failed::new(&error, statement.line);
         let mut prepared = connection.prepare_cached(statement.sql()).map_err(failed)?;
         for (number, input) in (1..).zip(&statement.inputs) {
-            let value = match values.get(*input) {
-                Some(Value::Integer(integer)) => ValueRef::Integer(*integer),
-                Some(Value::Text(text)) => ValueRef::Text(text.as_bytes()),
-                Some(Value::Null) | None => ValueRef::Null,
-            };
-            prepared.raw_bind_parameter(number, ToSqlOutput::Borrowed(value)).map_err(failed)?;
+            let value = values.get(*input).unwrap_or(&Value::Null);
+            prepared.raw_bind_parameter(number, value).map_err(failed)?;
         }
         prepared.raw_execute().map_err(failed)?;
     }

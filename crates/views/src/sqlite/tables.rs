@@ -8,6 +8,7 @@ use super::parked;
 use crate::definition::{Definition, Statement};
 use crate::error::DefinitionError;
 use crate::functions;
+use crate::windows;
 
 /// The table of the runner, beside that of the events that could not be applied.
 const OWN: &str = "create table _view (name text primary key, value text) without rowid;";
@@ -23,6 +24,9 @@ pub(super) fn make(
     StepLimit::new(connection, STEPS_OF_EVENT).map_err(internal)?;
     connection.execute_batch(OWN).map_err(internal)?;
     parked::make(connection).map_err(internal)?;
+    if let Some(window) = &definition.window {
+        connection.execute_batch(&windows::tables(window)).map_err(internal)?;
+    }
     let refusals = guard::restrict(connection, Purpose::Tables, &[]).map_err(internal)?;
     for table in &definition.tables {
         run_create(connection, table, &refusals)?;

@@ -14,3 +14,4 @@ mod log;
 mod parked;
 mod rows;
 mod support;
+mod windows;

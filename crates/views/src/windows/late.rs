@@ -1,0 +1,30 @@
+//! Events for windows that are final: they are noted, never dropped.
+
+use leftfold_api::{Recorded, Timestamp};
+use rusqlite::{Connection, Result};
+
+use crate::parameter::Value;
+
+/// Notes the windows that an event missed. One without a start is the session that it would have begun.
+pub(super) fn note(
+    connection: &Connection,
+    event: &Recorded,
+    windows: impl IntoIterator<Item = Option<Timestamp>>,
+    key: &Value<'static>,
+) -> Result<()> {
+    let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut insert =
+        connection.prepare_cached("insert into _late values (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for window in windows {
+        insert.execute((
+            integer(event.position()),
+            event.stream(),
+            integer(event.version()),
+            event.event_type(),
+            event.event_time().to_string(),
+            window.map(|start| start.to_string()),
+            key,
+        ))?;
+    }
+    Ok(())
+}
