@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result};
 
 /// The flags of a function whose result depends on its arguments alone.
-const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
+pub(crate) const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
@@ -23,7 +23,8 @@ pub(crate) fn add_to(connection: &Connection) -> Result<()> {
     json::add_to(connection)?;
     patterns::add_to(connection)?;
     search::add_to(connection)?;
-    windows::add_to(connection)
+    windows::add_to(connection)?;
+    crate::windows::add_to(connection)
 }
 
 /// Takes the clock from the functions of a connection.

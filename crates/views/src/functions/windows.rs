@@ -80,7 +80,7 @@ pub(crate) fn starts(time: Timestamp, width: i64, step: i64) -> Vec<Timestamp> {
 }
 
 /// Returns the start of the window of a width that a time lies in.
-fn start(time: Timestamp, width: i64) -> Timestamp {
+pub(crate) fn start(time: Timestamp, width: i64) -> Timestamp {
     let offset = if width % WEEK == 0 { MONDAY } else { 0 };
     let micros = time.micros().saturating_sub(offset);
     Timestamp(micros.saturating_sub(micros.rem_euclid(width)).saturating_add(offset))
@@ -95,7 +95,8 @@ fn arguments(context: &Context<'_>, function: &str) -> Result<Option<(Timestamp,
     Ok(time(context, 0, function)?.zip(span(context, 1, function)?))
 }
 
-fn time(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Timestamp>> {
+/// Returns an argument as a time, or `None` for NULL.
+pub(crate) fn time(context: &Context<'_>, at: usize, function: &str) -> Result<Option<Timestamp>> {
     let Some(text) = text(context, at, function)? else { return Ok(None) };
     let wrong = |_| {
         failure(format!("{function} got '{text}', which is no time such as 2024-01-31T10:00:00Z"))

@@ -15,7 +15,7 @@ mod sessions;
 mod tables;
 
 pub(crate) use batch::{Admission, WindowBatch, WindowError};
-pub(crate) use tables::tables;
+pub(crate) use tables::{add_to, tables};
 
 use leftfold_api::Timestamp;
 

@@ -1,6 +1,11 @@
 //! The tables that windows need, and the views by which questions see what is final.
 
+use rusqlite::{Connection, Result};
+
+use super::before;
 use crate::definition::{Shape, Window};
+use crate::functions;
+use crate::functions::windows::start;
 
 /// Returns the SQL that makes the tables.
 pub(crate) fn tables(window: &Window) -> String {
@@ -40,18 +45,14 @@ fn clock(window: &Window) -> String {
         (Some(_), None) => "select key, clock from _clocks".to_owned(),
         // The collation of the column decides which is greater.
         (Some(_), Some(idle)) => format!(
-            "select key, max(clock, time_sub(value, {})) as clock from _clocks, ({of_view})",
-            duration(idle)
+            "select key, max(clock, time_sub(value, '{} ms')) as clock from _clocks, ({of_view})",
+            // Each unit that a user can write is whole milliseconds.
+            idle / 1_000
         ),
     };
     let final_before = window.grace.map(|grace| match window.shape {
-        Shape::Session { gap } => format!("time_sub(clock, {})", duration(grace + gap)),
-        // The first window that is not final is the one behind the last that has ended.
-        Shape::Fixed { width, step } => format!(
-            "time_add(tumble(time_sub(clock, {}), {step}), {step})",
-            duration(grace + width),
-            step = duration(step)
-        ),
+        Shape::Session { gap } => format!("{FINAL_BEFORE}(clock, {}, null)", grace + gap),
+        Shape::Fixed { width, step } => format!("{FINAL_BEFORE}(clock, {}, {step})", grace + width),
     });
     format!(
         "create view _clock as select key, clock, {} as final_before from ({clocks});",
@@ -59,7 +60,19 @@ fn clock(window: &Window) -> String {
     )
 }
 
-/// Returns a duration as SQL functions take it. Each unit that a user can write is whole milliseconds.
-fn duration(micros: i64) -> String {
-    format!("'{} ms'", micros / 1_000)
+/// The function of a clock, of how long before it windows begin that are final, and of their step.
+const FINAL_BEFORE: &str = "_final_before";
+
+/// Adds the function that the views call.
+pub(crate) fn add_to(connection: &Connection) -> Result<()> {
+    connection.create_scalar_function(FINAL_BEFORE, 3, functions::PURE, |context| {
+        let Some(clock) = functions::windows::time(context, 0, FINAL_BEFORE)? else {
+            return Ok(None);
+        };
+        let last = before(clock, context.get(1)?);
+        let step: Option<i64> = context.get(2)?;
+        // The first window that is not final is the one behind the last that is.
+        let moment = step.map_or(last, |step| before(start(last, step), -step));
+        Ok(Some(moment.to_string()))
+    })
 }

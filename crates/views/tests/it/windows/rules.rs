@@ -1,10 +1,10 @@
 //! What a file may say of windows, and who may read their tables.
 
-use leftfold::Coded;
+use leftfold::{Coded, NewEvent, Timestamp};
 use leftfold_views::{ApplyError, AsOf, AskLimits, Definition, Rows, ask_as_of};
 
 use super::{BASE, at, text};
-use crate::support::{ask, cursor, definition};
+use crate::support::{ask, cursor, definition, of};
 
 const SALES: &str = "
 -- @view v
@@ -169,6 +169,33 @@ fn windows_and_history_go_together() {
         let refused = past(sql).unwrap_err();
         assert_eq!(refused.code(), "view_query_refused", "{sql}: {refused}");
         assert!(refused.to_string().contains("has no history"), "{sql}: {refused}");
+    }
+}
+
+/// The longest durations and the first and last times make no clock unusable.
+#[test]
+fn windows_of_all_lengths_and_times_have_clocks() {
+    let longest = "315360000000 s";
+    for (window, last) in [
+        (
+            format!("{longest} by :data.shop final after {longest} idle {longest}"),
+            "0000-01-01T00:00:00Z",
+        ),
+        ("1 week final after 0 s by :data.shop".to_owned(), "9999-12-27T00:00:00Z"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v.sqlite");
+        let view = SALES.replace("10 s by :data.shop final after 5 s idle 1 minute", &window);
+        let mut rows = Rows::open(&path, &definition(&view)).unwrap();
+        let time = |position, time: Timestamp| {
+            let event = NewEvent::json("E", r#"{"shop":"x"}"#).event_time(time);
+            of(position, "a-1", event)
+        };
+        let events = [time(1, Timestamp::MIN), time(2, Timestamp::MAX)];
+        rows.apply(&events, None, &cursor(2)).unwrap();
+        let clock = format!("{} | {last}", Timestamp::MAX);
+        assert_eq!(ask(&path, "select clock, final_before from v._clock"), [clock], "{window}");
+        assert_eq!(ask(&path, "select count(*) from v._late"), ["0"], "{window}");
     }
 }
 
