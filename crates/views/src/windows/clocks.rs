@@ -112,3 +112,32 @@ pub(super) fn time_of(row: &Row<'_>, column: usize) -> Result<Timestamp> {
         Error::FromSqlConversionFailure(column, Type::Text, invalid.to_string().into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_in_memory_are_bounded_and_none_is_lost() -> Result<()> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(
+            "create table _view (name text primary key, value text);
+             create table _clocks (key primary key, clock text);",
+        )?;
+        let mut clocks = Clocks::read(&connection, true, None)?;
+        let time = |key: i64| Timestamp(key * 1_000_000);
+        let last = MAX_CLOCKS as i64 + 10;
+        for key in 0..=last {
+            clocks.make_room(&connection)?;
+            assert_eq!(clocks.clock(&connection, &Value::Integer(key))?, None);
+            clocks.advance(&Value::Integer(key), time(key));
+            assert!(clocks.of_keys.len() <= MAX_CLOCKS);
+        }
+        clocks.write(&connection)?;
+        let mut clocks = Clocks::read(&connection, true, None)?;
+        for key in 0..=last {
+            assert_eq!(clocks.clock(&connection, &Value::Integer(key))?, Some(time(key)));
+        }
+        Ok(())
+    }
+}
