@@ -1,18 +1,21 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Row, RowStore, Rows, Saved, ViewError};
+use super::{Row, RowReader, RowStore, Rows, Saved, ViewError};
 
 /// Rows in memory, rebuilt after every start.
+///
+/// The first commit after a snapshot was taken copies all rows if the snapshot is still held.
 #[derive(Debug, Default)]
 pub struct MemoryRows {
-    table: RwLock<Table>,
+    table: RwLock<Arc<Table>>,
     /// Serializes commits.
     commit_lock: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Table {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     saved: Option<Saved>,
@@ -20,7 +23,7 @@ struct Table {
 
 /// The changes of one commit, table apart so that readers see all of them or none.
 struct Changes<'a> {
-    table: &'a RwLock<Table>,
+    table: &'a RwLock<Arc<Table>>,
     changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -43,11 +46,37 @@ impl Rows for Changes<'_> {
     }
 }
 
-impl RowStore for MemoryRows {
+impl RowReader for Table {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
-        Ok(self.table.read().saved.clone())
+        Ok(self.saved.clone())
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(self.rows.get(key).cloned())
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        let start = from.max(prefix).to_vec();
+        let rows = self.rows.range(start..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+impl RowReader for MemoryRows {
+    fn saved(&self) -> Result<Option<Saved>, ViewError> {
+        self.table.read().saved()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        self.table.read().get(key)
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        self.table.read().range(prefix, from, limit)
+    }
+}
+
+impl RowStore for MemoryRows {
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -62,6 +91,7 @@ impl RowStore for MemoryRows {
         change(&mut changes)?;
         let changed = changes.changed;
         let mut table = self.table.write();
+        let table = Arc::make_mut(&mut table);
         for (key, value) in changed {
             match value {
                 Some(value) => _ = table.rows.insert(key, value),
@@ -72,18 +102,11 @@ impl RowStore for MemoryRows {
         Ok(true)
     }
 
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        Ok(self.table.read().clone())
+    }
+
     fn waits_for_disk(&self) -> bool {
         false
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        Ok(self.table.read().rows.get(key).cloned())
-    }
-
-    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        let start = from.max(prefix).to_vec();
-        let table = self.table.read();
-        let rows = table.rows.range(start..).take_while(|(key, _)| key.starts_with(prefix));
-        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

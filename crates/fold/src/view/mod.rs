@@ -76,7 +76,7 @@ pub use feed::{ChangedRows, RowChange, ViewChanges};
 pub use lag::Lag;
 pub use memory::MemoryRows;
 pub use row_view::{RowView, TypedRows};
-pub use rows::{Anchor, Row, RowStore, Rows, Saved};
+pub use rows::{Anchor, Row, RowReader, RowStore, Rows, Saved};
 pub use runner::ViewRunner;
 pub use sink::{Batch, Sink};
 pub use sink_runner::SinkRunner;

@@ -1,8 +1,9 @@
 use std::path::Path;
+use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
-use super::{Row, RowStore, Rows, Saved, ViewError};
+use super::{Row, RowReader, RowStore, Rows, Saved, ViewError};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const SAVED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("saved");
@@ -24,6 +25,10 @@ impl RedbRows {
         transaction.open_table(SAVED).map_err(ViewError::rows)?;
         transaction.commit().map_err(ViewError::rows)?;
         Ok(RedbRows { database })
+    }
+
+    fn read(&self) -> Result<Snapshot, ViewError> {
+        Ok(Snapshot(self.database.begin_read().map_err(ViewError::rows)?))
     }
 }
 
@@ -48,14 +53,51 @@ fn decode(bytes: &[u8]) -> Result<Saved, ViewError> {
     serde_json::from_slice(bytes).map_err(ViewError::rows)
 }
 
-impl RowStore for RedbRows {
+/// The rows at one moment.
+struct Snapshot(ReadTransaction);
+
+impl RowReader for Snapshot {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
-        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = transaction.open_table(SAVED).map_err(ViewError::rows)?;
+        let table = self.0.open_table(SAVED).map_err(ViewError::rows)?;
         let found = table.get(SELF).map_err(ViewError::rows)?;
         found.map(|found| decode(found.value())).transpose()
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let table = self.0.open_table(ROWS).map_err(ViewError::rows)?;
+        let found = table.get(key).map_err(ViewError::rows)?;
+        Ok(found.map(|found| found.value().to_vec()))
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        let table = self.0.open_table(ROWS).map_err(ViewError::rows)?;
+        let mut rows = Vec::new();
+        for row in table.range(from.max(prefix)..).map_err(ViewError::rows)? {
+            let (key, value) = row.map_err(ViewError::rows)?;
+            if rows.len() == limit || !key.value().starts_with(prefix) {
+                break;
+            }
+            rows.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(rows)
+    }
+}
+
+impl RowReader for RedbRows {
+    fn saved(&self) -> Result<Option<Saved>, ViewError> {
+        self.read()?.saved()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        self.read()?.get(key)
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        self.read()?.range(prefix, from, limit)
+    }
+}
+
+impl RowStore for RedbRows {
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -79,24 +121,7 @@ impl RowStore for RedbRows {
         Ok(true)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = transaction.open_table(ROWS).map_err(ViewError::rows)?;
-        let found = table.get(key).map_err(ViewError::rows)?;
-        Ok(found.map(|found| found.value().to_vec()))
-    }
-
-    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        let transaction = self.database.begin_read().map_err(ViewError::rows)?;
-        let table = transaction.open_table(ROWS).map_err(ViewError::rows)?;
-        let mut rows = Vec::new();
-        for row in table.range(from.max(prefix)..).map_err(ViewError::rows)? {
-            let (key, value) = row.map_err(ViewError::rows)?;
-            if rows.len() == limit || !key.value().starts_with(prefix) {
-                break;
-            }
-            rows.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        Ok(rows)
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        Ok(Arc::new(self.read()?))
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use leftfold_api::{Cursor, Recorded};
 use serde::{Deserialize, Serialize};
@@ -74,25 +75,10 @@ impl FromStr for Saved {
     }
 }
 
-/// Stores rows. They change in transactions, together with the state beside them.
-pub trait RowStore: Send + Sync + 'static {
+/// Reads rows and the state beside them.
+pub trait RowReader: Send + Sync + 'static {
     /// Returns the state beside the rows, or `None` if there are no rows yet.
     fn saved(&self) -> Result<Option<Saved>, ViewError>;
-
-    /// Changes the rows and the state beside them, all or nothing, if the current state is the
-    /// expected one. Returns whether it was.
-    fn commit(
-        &self,
-        expected: Option<&Saved>,
-        to: &Saved,
-        change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
-    ) -> Result<bool, ViewError>;
-
-    /// Returns whether commits wait for a disk or a network. Then the runner makes them on a thread
-    /// of its own.
-    fn waits_for_disk(&self) -> bool {
-        true
-    }
 
     /// Returns the value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError>;
@@ -102,11 +88,44 @@ pub trait RowStore: Send + Sync + 'static {
     fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError>;
 }
 
-impl<B: RowStore + ?Sized> RowStore for std::sync::Arc<B> {
+/// Stores rows. They change in transactions, together with the state beside them. Each read sees the
+/// rows between two commits.
+pub trait RowStore: RowReader {
+    /// Changes the rows and the state beside them, all or nothing, if the current state is the
+    /// expected one. Returns whether it was.
+    fn commit(
+        &self,
+        expected: Option<&Saved>,
+        to: &Saved,
+        change: &mut dyn FnMut(&mut dyn Rows) -> Result<(), ViewError>,
+    ) -> Result<bool, ViewError>;
+
+    /// Returns the rows as they are now: all its reads see the same rows, whatever is committed
+    /// meanwhile. It keeps what they were, so it should not live long.
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError>;
+
+    /// Returns whether commits wait for a disk or a network. Then the runner makes them on a thread
+    /// of its own.
+    fn waits_for_disk(&self) -> bool {
+        true
+    }
+}
+
+impl<B: RowReader + ?Sized> RowReader for Arc<B> {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         (**self).saved()
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        (**self).get(key)
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        (**self).range(prefix, from, limit)
+    }
+}
+
+impl<B: RowStore + ?Sized> RowStore for Arc<B> {
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -116,15 +135,11 @@ impl<B: RowStore + ?Sized> RowStore for std::sync::Arc<B> {
         (**self).commit(expected, to, change)
     }
 
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        (**self).snapshot()
+    }
+
     fn waits_for_disk(&self) -> bool {
         (**self).waits_for_disk()
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        (**self).get(key)
-    }
-
-    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        (**self).range(prefix, from, limit)
     }
 }

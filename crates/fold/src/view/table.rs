@@ -4,15 +4,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::row_view::{decode_row, encode_key, row_error};
-use super::{ChangedRows, Row, RowStore, RowView, ViewError, key};
+use super::{ChangedRows, Row, RowReader, RowStore, RowView, ViewError, key};
 
 /// The number of rows that an iterator reads at once.
 const PAGE: usize = 256;
 
-/// The rows of a [`RowView`]. Each call sees the rows between two commits.
-pub struct RowTable<V> {
+/// The rows of a [`RowView`]. Each call sees the rows between two commits; all calls of a
+/// [snapshot](RowTable::snapshot) see the same ones.
+pub struct RowTable<V, R: ?Sized = dyn RowStore> {
     view: Arc<V>,
-    rows: Arc<dyn RowStore>,
+    rows: Arc<R>,
 }
 
 /// A key and its row.
@@ -38,12 +39,19 @@ impl<V: RowView> RowTable<V> {
         RowTable { view, rows }
     }
 
+    /// Returns the rows as they are now, see [`RowStore::snapshot`].
+    pub fn snapshot(&self) -> Result<RowTable<V, dyn RowReader>, ViewError> {
+        Ok(RowTable { view: self.view.clone(), rows: self.rows.snapshot()? })
+    }
+}
+
+impl<V: RowView, R: RowReader + ?Sized> RowTable<V, R> {
     fn name(&self) -> &str {
         RowView::name(&*self.view)
     }
 
     /// Returns the rows as bytes, with the cursor up to which they are.
-    pub fn rows(&self) -> &Arc<dyn RowStore> {
+    pub fn rows(&self) -> &Arc<R> {
         &self.rows
     }
 
@@ -88,7 +96,7 @@ impl<V: RowView> RowTable<V> {
     }
 
     /// Iterates over all rows in the order of their keys. It reads them in pages: commits between two
-    /// pages are seen in the later one.
+    /// pages are seen in the later one, but not in a snapshot.
     pub fn iter(&self) -> impl Iterator<Item = Result<TypedRow<V>, ViewError>> + '_ {
         let mut next = Some(Vec::new());
         let pages = std::iter::from_fn(move || {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use leftfold::runtime::{PartState, Runtime, RuntimeStatus};
 use leftfold::time::Time;
-use leftfold::view::{MemoryRows, Row, RowStore, Rows, Saved, View, ViewError, ViewRunner};
+use leftfold::view::{
+    MemoryRows, Row, RowReader, RowStore, Rows, Saved, View, ViewError, ViewRunner,
+};
 use leftfold::{CommandContext, Commands, Embedded, NewEvent, Query, Recorded, Timestamp};
 
 use super::support::{Process, World, poll_often, run_until};
@@ -41,11 +43,21 @@ struct FailingRows {
     failures: AtomicU32,
 }
 
-impl RowStore for FailingRows {
+impl RowReader for FailingRows {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         self.rows.saved()
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        self.rows.get(key)
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        self.rows.range(prefix, from, limit)
+    }
+}
+
+impl RowStore for FailingRows {
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -59,12 +71,8 @@ impl RowStore for FailingRows {
         }
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        self.rows.get(key)
-    }
-
-    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        self.rows.range(prefix, from, limit)
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        self.rows.snapshot()
     }
 }
 

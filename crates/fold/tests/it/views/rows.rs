@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold::time::FakeTime;
-use leftfold::view::{Lag, MemoryRows, RedbRows, ViewRunner};
+use leftfold::view::{Lag, MemoryRows, RedbRows, RowStore, Saved, ViewRunner};
 use leftfold::{Coded, EventStore, Timestamp};
 use leftfold_io::fake::{Crash, FakeDisk};
 
@@ -155,4 +155,28 @@ fn a_file_that_holds_no_rows_is_refused() {
     let file = dir.path().join("counts.redb");
     std::fs::write(&file, [7; 5_000]).unwrap();
     assert_eq!(RedbRows::open(&file).err().unwrap().code(), "view_rows_failed");
+}
+
+#[test]
+fn all_reads_of_a_snapshot_see_the_same_rows() {
+    let store = open(&FakeDisk::new());
+    three_orders(&store);
+    let dir = tempfile::tempdir().unwrap();
+    let file = RedbRows::open(dir.path().join("counts.redb")).unwrap();
+    let stores: [Arc<dyn RowStore>; 2] = [Arc::new(MemoryRows::default()), Arc::new(file)];
+    for rows in stores {
+        let view = ViewRunner::new(Counts::default(), store.clone(), rows);
+        pollster::block_on(view.catch_up()).unwrap();
+        let rows = view.rows();
+        let (snapshot, before) = (rows.snapshot().unwrap(), all(&*rows));
+        append_all(&store, "order-3", &["Happened"; 2]);
+        append(&store, "order-1", "Happened");
+        pollster::block_on(view.catch_up()).unwrap();
+        assert_ne!(all(&*rows), before);
+        assert_eq!(all(&*snapshot), before);
+        assert_eq!(snapshot.get(b"order-3").unwrap().is_some(), before.len() == 3);
+        let cursor = |saved: Option<Saved>| saved.unwrap().cursor();
+        assert!(cursor(rows.saved().unwrap()).covers(&cursor(snapshot.saved().unwrap())));
+        assert_ne!(snapshot.saved().unwrap(), rows.saved().unwrap());
+    }
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use leftfold::view::{Row, RowStore, Rows, Saved, View, ViewError};
+use leftfold::view::{Row, RowReader, RowStore, Rows, Saved, View, ViewError};
 use leftfold::{Append, Appended, Embedded, NewEvent, Options, Query, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 
@@ -58,7 +58,7 @@ pub(super) fn doubled() -> Counts {
     Counts { times: 2, ..Counts::default() }
 }
 
-pub(super) fn all(rows: &dyn RowStore) -> Vec<(String, u8)> {
+pub(super) fn all(rows: &(impl RowReader + ?Sized)) -> Vec<(String, u8)> {
     let rows = rows.range(b"order-", b"", 100).unwrap();
     rows.into_iter().map(|(key, value)| (String::from_utf8(key).unwrap(), value[0])).collect()
 }
@@ -89,19 +89,9 @@ pub(super) struct HookedRows<R, F> {
     pub(super) before_commit: F,
 }
 
-impl<R: RowStore, F: Fn() + Send + Sync + 'static> RowStore for HookedRows<R, F> {
+impl<R: RowStore, F: Fn() + Send + Sync + 'static> RowReader for HookedRows<R, F> {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         self.rows.saved()
-    }
-
-    fn commit(
-        &self,
-        expected: Option<&Saved>,
-        to: &Saved,
-        change: &mut Change<'_>,
-    ) -> Result<bool, ViewError> {
-        (self.before_commit)();
-        self.rows.commit(expected, to, change)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
@@ -113,17 +103,43 @@ impl<R: RowStore, F: Fn() + Send + Sync + 'static> RowStore for HookedRows<R, F>
     }
 }
 
+impl<R: RowStore, F: Fn() + Send + Sync + 'static> RowStore for HookedRows<R, F> {
+    fn commit(
+        &self,
+        expected: Option<&Saved>,
+        to: &Saved,
+        change: &mut Change<'_>,
+    ) -> Result<bool, ViewError> {
+        (self.before_commit)();
+        self.rows.commit(expected, to, change)
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        self.rows.snapshot()
+    }
+}
+
 /// Rows whose commits fail while they are broken.
 pub(super) struct FailingRows<R> {
     pub(super) rows: R,
     pub(super) broken: Arc<Mutex<bool>>,
 }
 
-impl<R: RowStore> RowStore for FailingRows<R> {
+impl<R: RowStore> RowReader for FailingRows<R> {
     fn saved(&self) -> Result<Option<Saved>, ViewError> {
         self.rows.saved()
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        self.rows.get(key)
+    }
+
+    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
+        self.rows.range(prefix, from, limit)
+    }
+}
+
+impl<R: RowStore> RowStore for FailingRows<R> {
     fn commit(
         &self,
         expected: Option<&Saved>,
@@ -140,11 +156,7 @@ impl<R: RowStore> RowStore for FailingRows<R> {
         false
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
-        self.rows.get(key)
-    }
-
-    fn range(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Row>, ViewError> {
-        self.rows.range(prefix, from, limit)
+    fn snapshot(&self) -> Result<Arc<dyn RowReader>, ViewError> {
+        self.rows.snapshot()
     }
 }

@@ -113,6 +113,21 @@ fn all_rows_are_iterated_in_pages() {
 }
 
 #[test]
+fn a_snapshot_is_iterated_as_it_was() {
+    let store = open(&FakeDisk::new());
+    let view = ViewRunner::new(Stays(1), store.clone(), MemoryRows::default());
+    add(&store, (0..600).map(|day| Stay::Praised { room: 300, day }));
+    block_on(view.catch_up()).unwrap();
+    let snapshot = view.table().snapshot().unwrap();
+    let mut rows = snapshot.iter();
+    assert_eq!(rows.next().unwrap().unwrap().0, (300, 0));
+    add(&store, (600..700).map(|day| Stay::Praised { room: 300, day }));
+    block_on(view.catch_up()).unwrap();
+    assert_eq!(rows.count(), 599);
+    assert_eq!(view.table().iter().count(), 700);
+}
+
+#[test]
 fn errors_of_typed_rows_name_the_view_and_the_key() {
     let store = open(&FakeDisk::new());
     add(&store, [booked(1, 1), Stay::Paid { room: 7, day: 1, cents: 1 }]);
