@@ -76,6 +76,7 @@ pub const CODES: &[&str] = &[
     "view_opening",
     "view_of_other_history",
     "view_of_other_logic",
+    "view_code_missing",
     "view_overtaken",
     "view_late",
     "view_stopped",

@@ -140,6 +140,7 @@ pub const CODES: &[Code] = &[
     code("event_not_parked", 409, FailedPrecondition, "Event not parked"),
     code("view_of_other_history", 409, FailedPrecondition, "View of another history"),
     code("view_of_other_logic", 409, FailedPrecondition, "View of another definition"),
+    code("view_code_missing", 409, FailedPrecondition, "Code of a view missing"),
     code("view_overtaken", 409, FailedPrecondition, "View written by another process"),
     code("unauthenticated", 401, Unauthenticated, "Unauthenticated"),
     code("forbidden", 403, PermissionDenied, "Forbidden"),

@@ -9,8 +9,10 @@ mod error;
 mod functions;
 mod host;
 mod log;
+mod logic;
 mod parameter;
 mod sqlite;
+mod table_view;
 mod windows;
 
 pub use as_of::{AsOf, ask_as_of};
@@ -24,7 +26,9 @@ pub use host::{
     QuestionText, ViewPhase, ViewStart, ViewStatus, Views, ViewsError,
 };
 pub use log::{ask_log, log_query};
+pub use rusqlite;
 pub use sqlite::{ApplyError, Rows};
+pub use table_view::{TableResult, TableView, TypedTableView};
 
 /// The programs in the page on views run.
 #[cfg(doctest)]

@@ -24,6 +24,17 @@ pub enum ViewError {
         /// The expected name and version.
         wanted: String,
     },
+    /// The view is in Rust, and this process does not have its code.
+    #[error(
+        "view {view} is in Rust, and this program does not have its code (logic {logic}): run the program \
+         that registers it; the rows stay as they are until then"
+    )]
+    CodeMissing {
+        /// The view.
+        view: String,
+        /// The version of the code.
+        logic: u32,
+    },
     /// Another process writes the same rows.
     #[error("view {view} was overtaken: another process writes its rows; stop one of the two")]
     Overtaken {
@@ -130,6 +141,7 @@ impl Coded for ViewError {
         match self {
             ViewError::OtherHistory { .. } => "view_of_other_history",
             ViewError::OtherLogic { .. } => "view_of_other_logic",
+            ViewError::CodeMissing { .. } => "view_code_missing",
             ViewError::Overtaken { .. } => "view_overtaken",
             ViewError::Late { .. } => "view_late",
             ViewError::Stopped { .. } => "view_stopped",

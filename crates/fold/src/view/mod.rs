@@ -81,7 +81,7 @@ pub use runner::ViewRunner;
 pub use sink::{Batch, Sink};
 pub use sink_runner::SinkRunner;
 pub use table::{RowTable, TypedChange, TypedChanges, TypedRow};
-pub use thread::WriterThread;
+pub use thread::{WriterThread, catch_panic};
 
 use leftfold_api::{Query, Recorded};
 

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::feed::{ChangedRows, Feed, RecordingRows};
-use super::thread::{WriterThread, panic_text};
+use super::thread::{WriterThread, catch_panic};
 use super::{Batch, RowStore, Rows, Saved, Sink, View, ViewError};
 
 /// A view's rows as a sink. If they wait for a disk, they are written on a thread of their own.
@@ -72,8 +71,5 @@ fn commit(
 }
 
 fn apply_all(view: &impl View, rows: &mut dyn Rows, batch: &Batch) -> Result<(), ViewError> {
-    batch.events.iter().try_for_each(|event| {
-        let applied = catch_unwind(AssertUnwindSafe(|| view.apply(rows, event)));
-        applied.unwrap_or_else(|panic| Err(ViewError::event(panic_text(&*panic))))
-    })
+    batch.events.iter().try_for_each(|event| catch_panic(|| view.apply(rows, event))?)
 }

@@ -75,7 +75,13 @@ impl Drop for WriterThread {
     }
 }
 
+/// Calls the code of a view; a panic becomes the error of its event. What the code was changing must be
+/// rolled back after an error.
+pub fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, ViewError> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| ViewError::event(panic_text(&*panic)))
+}
+
 /// Returns the error text for a panic.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("it panicked: {}", crate::panic::panic_text(panic))
 }

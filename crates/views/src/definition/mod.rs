@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use case::{Case, Given};
 pub(crate) use lexer::{Token, tokens};
+pub(crate) use sections::check_name;
 pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
 pub(crate) use window::{Shape, Window};
 

@@ -256,7 +256,7 @@ impl Reader {
 }
 
 /// Checks the name of a view: it is part of file names, streams and SQL.
-fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let fits = |byte: u8| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     if matches!(name, "main" | "temp") {

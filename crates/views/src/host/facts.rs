@@ -1,9 +1,15 @@
 //! Definitions as facts: each view has a stream that says what it is.
 
+use std::sync::Arc;
+
 use leftfold_api::{Field, NewEvent, Query, Recorded, Value, names};
+use leftfold_fold::view::ViewError;
 use serde::{Deserialize, Serialize};
 
+use crate::definition::Definition;
+use crate::logic::{CodeVersion, Logic, RustLogic};
 use crate::sqlite::Request;
+use crate::table_view::TableView;
 
 /// The category of the streams with the definitions of views.
 pub(crate) const CATEGORY: &str = names::VIEWS;
@@ -24,13 +30,49 @@ pub enum ViewStart {
     After(String),
 }
 
+/// What makes the rows of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    /// The text of a file.
+    File { text: String },
+    /// Code of a program.
+    Code(CodeVersion),
+}
+
+impl Content {
+    /// Returns what makes the rows. `code` is that of a view in Rust, if it is there.
+    pub(crate) fn logic(
+        &self,
+        name: &str,
+        code: Option<Arc<dyn TableView>>,
+    ) -> Result<Logic, ViewError> {
+        match self {
+            // It was checked before it became a fact; a fact of another release may be unknown to this one.
+            Content::File { text } => Definition::parse(text).map(Logic::Sql).map_err(|error| {
+                ViewError::event(format!("this release can't read the view: {error}"))
+            }),
+            Content::Code(version) => RustLogic::new(name, version.clone(), code).map(Logic::Rust),
+        }
+    }
+
+    /// Returns the file of a view; for a view in Rust, a comment that says what it is.
+    pub(crate) fn text(&self, name: &str) -> String {
+        match self {
+            Content::File { text } => text.clone(),
+            Content::Code(version) => version.text(name),
+        }
+    }
+}
+
 /// A fact about a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
 pub(crate) enum ViewFact {
     /// It is there, or has another definition.
     Defined {
-        text: String,
+        #[serde(flatten)]
+        content: Content,
         start: ViewStart,
     },
     Paused,
@@ -100,7 +142,7 @@ pub(crate) fn with_requests(query: &Query, view: &str) -> Query {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Generation {
     pub(crate) number: u64,
-    pub(crate) text: String,
+    pub(crate) content: Content,
     pub(crate) start: ViewStart,
 }
 
@@ -115,18 +157,18 @@ pub(crate) struct ViewState {
 }
 
 impl ViewState {
-    /// Folds a fact in. A definition that makes the same rows keeps the tables: `is_same` compares two texts.
+    /// Folds a fact in. A definition that makes the same rows keeps the tables: `is_same` compares two.
     pub(crate) fn apply(
         &mut self,
         version: u64,
         fact: ViewFact,
-        is_same: impl Fn(&str, &str) -> bool,
+        is_same: impl Fn(&Content, &Content) -> bool,
     ) {
         self.version = version;
         match fact {
-            ViewFact::Defined { text, start } => match self.generations.last_mut() {
-                Some(last) if is_same(&last.text, &text) => last.text = text,
-                _ => self.push(Generation { number: version, text, start }),
+            ViewFact::Defined { content, start } => match self.generations.last_mut() {
+                Some(last) if is_same(&last.content, &content) => last.content = content,
+                _ => self.push(Generation { number: version, content, start }),
             },
             ViewFact::Reset => {
                 if let Some(last) = self.generations.last().cloned() {

@@ -15,9 +15,11 @@ use leftfold_fold::view::{SinkRunner, ViewError};
 use parking_lot::Mutex;
 
 use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
+use super::register::Registry;
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
-use crate::definition::{Definition, OnError};
+use crate::definition::OnError;
+use crate::logic::Logic;
 use crate::sqlite::{Requests, Rows, SqliteSink};
 
 /// The pauses before a view that failed for a reason that may pass is tried again.
@@ -33,7 +35,7 @@ pub(crate) struct Tables<S> {
     /// The version of the fact that made their definition.
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
-    pub(crate) definition: Definition,
+    pub(crate) logic: Logic,
     pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
     rows: Arc<Mutex<Rows>>,
     /// How many of their events are parked, or wait behind parked ones.
@@ -45,7 +47,7 @@ impl<S> Clone for Tables<S> {
         Tables {
             number: self.number,
             path: self.path.clone(),
-            definition: self.definition.clone(),
+            logic: self.logic.clone(),
             runner: self.runner.clone(),
             rows: self.rows.clone(),
             waiting: self.waiting.clone(),
@@ -89,6 +91,7 @@ pub(super) struct Follower<S> {
     store: Arc<S>,
     dir: PathBuf,
     time: Arc<dyn Time>,
+    registry: Arc<Registry>,
     /// Notified when what answers has changed, or the run has failed.
     changed: Arc<Event>,
     entry: Arc<Entry<S>>,
@@ -100,6 +103,7 @@ impl<S: EventStore + 'static> Follower<S> {
             store: inner.store.clone(),
             dir: inner.dir.clone(),
             time: inner.time.clone(),
+            registry: inner.registry.clone(),
             changed: inner.changed.clone(),
             entry,
         }
@@ -111,21 +115,30 @@ impl<S: EventStore + 'static> Follower<S> {
         self.changed.notify(usize::MAX);
     }
 
-    /// Runs until it is dropped.
+    /// Runs until it is dropped. It begins again when code of the view was registered.
     pub(super) async fn run(self) {
         let running = self.entry.run.lock().running();
         let _running = running.lock().await;
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.entry.state.is_paused {
-                true => self.stand_still().await,
-                false => self.attempt().await,
+            let registration = pin!(self.registry.registration(&self.entry.name));
+            let attempt = async {
+                match self.entry.state.is_paused {
+                    true => self.stand_still().await,
+                    false => self.attempt().await,
+                }
             };
-            let Err(error) = error else { return pending().await };
-            let can_retry = error.can_retry();
-            self.set(|run| run.failure = Some(error));
+            let (ended, registration) = match select(pin!(attempt), registration).await {
+                Either::Left(ended) => ended,
+                Either::Right(_) => continue,
+            };
+            let can_retry = ended.as_ref().is_err_and(Coded::can_retry);
+            if let Err(error) = ended {
+                self.set(|run| run.failure = Some(error));
+            }
             if !can_retry {
-                return pending().await;
+                registration.await;
+                continue;
             }
             self.time.after(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -136,7 +149,8 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn stand_still(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let tables = self.open(last).await?;
-        self.set(|run| (run.serving, run.failure) = (Some(tables), None));
+        let failure = tables.logic.missing_code().map(ViewError::from);
+        self.set(|run| (run.serving, run.failure) = (Some(tables), failure));
         Ok(())
     }
 
@@ -153,7 +167,7 @@ impl<S: EventStore + 'static> Follower<S> {
             before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
         remove_files(&self.dir, &self.entry.name, &kept);
         self.set(|run| {
-            run.failure = None;
+            run.failure = target.logic.missing_code().map(ViewError::from);
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
         });
         let run = pin!(target.runner.run());
@@ -162,7 +176,10 @@ impl<S: EventStore + 'static> Follower<S> {
             Either::Left((Err(error), swap)) if !error.can_retry() => {
                 // It holds the tables before.
                 drop(swap);
-                let Some(before) = before else { return Err(error) };
+                let Some(before) = before.filter(|before| before.logic.missing_code().is_none())
+                else {
+                    return Err(error);
+                };
                 // The new definition has failed; the tables before go on.
                 self.set(|run| run.failure = Some(error));
                 before.runner.run().await
@@ -221,8 +238,8 @@ impl<S: EventStore + 'static> Follower<S> {
         if !path.exists() {
             return Ok(false);
         }
-        let definition = parse(&generation.text)?;
-        Ok(Rows::open(path, &definition)?.has_caught_up()?)
+        let logic = self.registry.logic_of(&self.entry.name, &generation.content)?;
+        Ok(Rows::open_for(path, &logic)?.has_caught_up()?)
     }
 
     /// Opens the newest tables before the last ones that have once caught up, if there are any.
@@ -239,32 +256,36 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Opens the tables of a definition, or makes them.
     async fn open(&self, generation: &Generation) -> Result<Tables<S>, ViewError> {
-        let definition = parse(&generation.text)?;
-        if definition.name() != self.entry.name {
-            let message = format!("its file is of another view, {}", definition.name());
+        let logic = self.registry.logic_of(&self.entry.name, &generation.content)?;
+        if logic.name() != self.entry.name {
+            let message = format!("its file is of another view, {}", logic.name());
             return Err(ViewError::event(message));
+        }
+        if let Some(missing) = logic.missing_code()
+            && !self.has_caught_up(generation)?
+        {
+            return Err(missing.into());
         }
         std::fs::create_dir_all(&self.dir).map_err(ViewError::rows)?;
         let path = self.path_of(generation);
-        let mut rows = Rows::open(&path, &definition)?;
+        let mut rows = Rows::open_for(&path, &logic)?;
         rows.follow_requests(self.requests(generation));
         if let ViewStart::After(cursor) = &generation.start {
             let cursor: Cursor = cursor.parse().map_err(ViewError::rows)?;
-            rows.begin_at(&state_at(definition.name(), &cursor)?)?;
+            rows.begin_at(&state_at(logic.name(), &cursor)?)?;
         }
         let waiting = rows.waiting();
-        let can_wait =
-            definition.on_error() == OnError::Park || waiting.load(Ordering::Relaxed) > 0;
+        let can_wait = logic.on_error() == OnError::Park || waiting.load(Ordering::Relaxed) > 0;
         let query = match can_wait {
-            true => with_requests(definition.query(), definition.name()),
-            false => definition.query().clone(),
+            true => with_requests(logic.query(), logic.name()),
+            false => logic.query().clone(),
         };
-        let name = definition.name().to_owned();
+        let name = logic.name().to_owned();
         let sink = SqliteSink::new(rows);
         let rows = sink.rows();
         let runner = SinkRunner::new(name, query, self.store.clone(), sink);
         let (runner, number) = (Arc::new(runner.logic(LOGIC)), generation.number);
-        Ok(Tables { number, path, definition, runner, rows, waiting })
+        Ok(Tables { number, path, logic, runner, rows, waiting })
     }
 
     /// Returns where the tables of a definition find requests about parked events.
@@ -288,12 +309,6 @@ impl<S: EventStore + 'static> Follower<S> {
     fn path_of(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}.{}.sqlite", self.entry.name, generation.number))
     }
-}
-
-fn parse(text: &str) -> Result<Definition, ViewError> {
-    // It was checked before it became a fact; a fact of another release may be unknown to this one.
-    Definition::parse(text)
-        .map_err(|error| ViewError::event(format!("this release can't read the view: {error}")))
 }
 
 /// Removes the files of a view but for some.

@@ -1,4 +1,4 @@
-//! Runs the SQL views of a store: definitions are facts, and each view has its tables in a file.
+//! Runs the views of a store: definitions are facts, and each view has its tables in a file.
 //!
 //! A subscription to the definitions feeds the state of each view; a view whose state changes is stopped and begins
 //! again with what it is to be. A view brings its events to its tables; if its definition makes other rows, new tables
@@ -11,6 +11,7 @@ mod live;
 mod parked;
 mod past;
 mod question;
+mod register;
 mod requests;
 mod status;
 
@@ -41,13 +42,14 @@ pub use status::{ViewPhase, ViewStatus};
 use crate::ask::AskError;
 use crate::definition::Definition;
 use crate::error::DefinitionError;
-use facts::{CATEGORY, ViewFact, ViewState};
+use facts::{CATEGORY, Content, ViewFact, ViewState};
 use follow::Follower;
+use register::Registry;
 
 /// The most views of a store.
 pub const MAX_VIEWS: usize = 200;
 
-/// The SQL views of a store.
+/// The views of a store, by SQL or in Rust.
 pub struct Views<S> {
     inner: Arc<Inner<S>>,
 }
@@ -65,6 +67,8 @@ struct Inner<S> {
     time: Arc<dyn Time>,
     /// The views that the facts name, by name.
     views: RwLock<BTreeMap<String, Arc<Entry<S>>>>,
+    /// The code of the views in Rust.
+    registry: Arc<Registry>,
     /// Up to where the definitions were read; `None` before all that are in the store were.
     read: Mutex<Option<Cursor>>,
     /// Notified when a view, or what answers for it, has changed.
@@ -159,6 +163,7 @@ impl<S: EventStore + 'static> Views<S> {
                 dir,
                 time: Arc::new(SystemTime),
                 views: RwLock::default(),
+                registry: Arc::default(),
                 read: Mutex::default(),
                 changed: Arc::default(),
             }),
@@ -300,9 +305,12 @@ impl<S: EventStore + 'static> Views<S> {
     }
 }
 
-/// Whether two files of a view make the same rows.
-fn has_same_rows(one: &str, two: &str) -> bool {
-    match (Definition::parse(one), Definition::parse(two)) {
+/// Whether two definitions of a view make the same rows.
+fn has_same_rows(one: &Content, two: &Content) -> bool {
+    let (Content::File { text: of_one }, Content::File { text: of_two }) = (one, two) else {
+        return one == two;
+    };
+    match (Definition::parse(of_one), Definition::parse(of_two)) {
         (Ok(one), Ok(two)) => one.digest() == two.digest(),
         _ => one == two,
     }

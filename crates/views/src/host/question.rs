@@ -15,8 +15,8 @@ use super::follow::Tables;
 use super::{Entry, Views, ViewsError};
 use crate::as_of::{AsOf, ask_as_of};
 use crate::ask::{Answer, AskError, AskLimits, ask};
-use crate::definition::Definition;
 use crate::log::{self, LogRead};
+use crate::logic::Logic;
 
 /// The most views of one question.
 const MAX_ASKED: usize = 10;
@@ -53,8 +53,8 @@ struct Named<S> {
     /// The tables that answer, and the failure of the run.
     serving: Option<Tables<S>>,
     failure: Option<ViewError>,
-    /// The definition of the tables that answer, or of those that are being opened.
-    definition: Option<Definition>,
+    /// What makes the rows of the tables that answer, or of those that are being opened.
+    logic: Option<Logic>,
 }
 
 impl<S: EventStore + 'static> Named<S> {
@@ -63,24 +63,27 @@ impl<S: EventStore + 'static> Named<S> {
             let run = entry.run.lock();
             (run.serving.clone(), run.failure.clone())
         };
-        let definition = match &serving {
-            Some(tables) => Some(tables.definition.clone()),
-            None => entry.state.last().and_then(|last| Definition::parse(&last.text).ok()),
+        let logic = match &serving {
+            Some(tables) => Some(tables.logic.clone()),
+            None => {
+                let last = entry.state.last();
+                last.and_then(|last| last.content.logic(&entry.name, None).ok())
+            }
         };
-        Named { entry, serving, failure, definition }
+        Named { entry, serving, failure, logic }
     }
 
     fn is_named(&self, words: &[String]) -> bool {
         let is_word = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
-        let Some(definition) = &self.definition else { return is_word(&self.entry.name) };
+        let Some(logic) = &self.logic else { return is_word(&self.entry.name) };
         is_word(&self.entry.name)
-            || definition.table_names().into_iter().any(is_word)
-            || definition.history_names().iter().any(|name| is_word(name))
+            || logic.table_names().into_iter().any(is_word)
+            || logic.history_names().iter().any(|name| is_word(name))
     }
 
     /// Returns the query of its events. A definition that this release can't read counts as one of all events.
     fn query(&self) -> Query {
-        self.definition.as_ref().map_or(Query::System, |definition| definition.query().clone())
+        self.logic.as_ref().map_or(Query::System, |logic| logic.query().clone())
     }
 
     fn tables(self) -> Result<(String, Tables<S>), ViewsError> {
@@ -265,7 +268,7 @@ fn without_namesakes<S: EventStore + 'static>(
     let is_word = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
     let mut owners = BTreeMap::<String, Vec<&str>>::new();
     for one in &named {
-        let tables = one.definition.as_ref().map(Definition::table_names).unwrap_or_default();
+        let tables = one.logic.as_ref().map(Logic::table_names).unwrap_or_default();
         for table in tables.into_iter().filter(|table| is_word(table)) {
             owners.entry(table.to_ascii_lowercase()).or_default().push(&one.entry.name);
         }
@@ -283,9 +286,9 @@ fn without_namesakes<S: EventStore + 'static>(
     }
     let shared: Vec<_> = owners.into_keys().collect();
     let is_meant = |one: &Named<S>| {
-        let tables = one.definition.as_ref().map(Definition::table_names).unwrap_or_default();
+        let tables = one.logic.as_ref().map(Logic::table_names).unwrap_or_default();
         let mut own = tables.into_iter().filter(|table| is_word(table));
-        let histories = one.definition.as_ref().map(Definition::history_names).unwrap_or_default();
+        let histories = one.logic.as_ref().map(Logic::history_names).unwrap_or_default();
         is_word(&one.entry.name)
             || histories.iter().any(|name| is_word(name))
             || own.any(|table| !shared.contains(&table.to_ascii_lowercase()))

@@ -4,7 +4,7 @@ use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, Expected, 
 use serde::Serialize;
 use std::sync::Arc;
 
-use super::facts::{ViewFact, ViewStart, stream_of};
+use super::facts::{Content, ViewFact, ViewStart, stream_of};
 use super::status::ViewStatus;
 use super::{Entry, MAX_VIEWS, Views, ViewsError};
 use crate::definition::Definition;
@@ -40,14 +40,20 @@ impl<S: EventStore + 'static> Views<S> {
                 format!("there is a view {name} already; replace it, or choose another name");
             return Err(ViewsError::Name { code: "view_exists", message });
         }
-        if self.inner.views.read().len() >= MAX_VIEWS {
-            let message = format!("there are {MAX_VIEWS} views already; remove one");
-            return Err(ViewsError::Name { code: "views_too_many", message });
-        }
-        let fact = ViewFact::Defined { text: definition.text().to_owned(), start };
+        self.check_room()?;
+        let fact = ViewFact::Defined { content: content_of(definition), start };
         let added = self.write(name, fact).await?;
         self.wait_for_tables(name).await;
         Ok(added)
+    }
+
+    /// Returns an error if there are as many views as there may be.
+    pub(super) fn check_room(&self) -> Result<(), ViewsError> {
+        if self.inner.views.read().len() < MAX_VIEWS {
+            return Ok(());
+        }
+        let message = format!("there are {MAX_VIEWS} views already; remove one");
+        Err(ViewsError::Name { code: "views_too_many", message })
     }
 
     /// Waits until the tables of a view are open, unless it fails or is removed.
@@ -55,11 +61,7 @@ impl<S: EventStore + 'static> Views<S> {
         loop {
             let changed = self.inner.changed.listen();
             let Ok(entry) = self.entry(name) else { return };
-            let is_open = {
-                let run = entry.run.lock();
-                run.serving.is_some() || run.failure.is_some()
-            };
-            if is_open {
+            if entry.is_known() {
                 return;
             }
             changed.await;
@@ -74,9 +76,8 @@ impl<S: EventStore + 'static> Views<S> {
     pub async fn replace(&self, definition: &Definition) -> Result<Appended, ViewsError> {
         definition.check()?;
         let start = self.entry(definition.name())?.state.last().map(|last| last.start.clone());
-        let text = definition.text().to_owned();
-        self.write(definition.name(), ViewFact::Defined { text, start: start.unwrap_or_default() })
-            .await
+        let (content, start) = (content_of(definition), start.unwrap_or_default());
+        self.write(definition.name(), ViewFact::Defined { content, start }).await
     }
 
     /// Lets a view stand still.
@@ -120,6 +121,17 @@ impl<S: EventStore + 'static> Views<S> {
     async fn write(&self, name: &str, fact: ViewFact) -> Result<Appended, ViewsError> {
         let stream = stream_of(name);
         let version = self.inner.store.stream(&stream).await?.map(|info| info.version);
+        self.append_fact(name, fact, version).await
+    }
+
+    /// Appends a fact behind the last one, which has this version.
+    pub(super) async fn append_fact(
+        &self,
+        name: &str,
+        fact: ViewFact,
+        version: Option<u64>,
+    ) -> Result<Appended, ViewsError> {
+        let stream = stream_of(name);
         let expected = version.map_or(Expected::NoStream, Expected::Exactly);
         let append = Append::new().event(&stream, fact.event()).expect(&stream, expected);
         let appended = match self.inner.store.append(append).await {
@@ -153,7 +165,9 @@ impl<S: EventStore + 'static> Views<S> {
         let change = match self.entry(definition.name()) {
             Err(_) => "add",
             Ok(entry) => match entry.state.last() {
-                Some(last) if super::has_same_rows(&last.text, definition.text()) => "keep",
+                Some(last) if super::has_same_rows(&last.content, &content_of(definition)) => {
+                    "keep"
+                }
                 _ => "rebuild",
             },
         };
@@ -183,6 +197,10 @@ impl<S: EventStore + 'static> Views<S> {
     pub async fn status(&self, name: &str) -> Result<ViewStatus, ViewsError> {
         Ok(self.entry(name)?.status().await)
     }
+}
+
+fn content_of(definition: &Definition) -> Content {
+    Content::File { text: definition.text().to_owned() }
 }
 
 impl ViewStart {

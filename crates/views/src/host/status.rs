@@ -7,7 +7,6 @@ use leftfold_fold::view::Lag;
 use serde::Serialize;
 
 use super::Entry;
-use crate::definition::Definition;
 use leftfold_api::Coded;
 
 /// What a view is doing.
@@ -85,9 +84,10 @@ impl<S: EventStore + 'static> Entry<S> {
             Lag::None => 0,
             Lag::Since(since) => u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
         };
-        let query = serving.as_ref().map(|tables| tables.definition.query().to_string());
-        let text = self.state.last().map(|last| last.text.clone()).unwrap_or_default();
-        let wanted = Definition::parse(&text).map(|wanted| wanted.query().clone());
+        let query = serving.as_ref().map(|tables| tables.logic.query().to_string());
+        let wanted = self.state.last().map(|last| &last.content);
+        let text = wanted.map(|content| content.text(&self.name)).unwrap_or_default();
+        let wanted = wanted.and_then(|content| content.logic(&self.name, None).ok());
         ViewStatus {
             name: self.name.clone(),
             phase,
@@ -98,7 +98,7 @@ impl<S: EventStore + 'static> Entry<S> {
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),
             text,
-            wanted_query: wanted.unwrap_or(Query::System),
+            wanted_query: wanted.map_or(Query::System, |wanted| wanted.query().clone()),
         }
     }
 }

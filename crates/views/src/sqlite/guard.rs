@@ -32,6 +32,12 @@ impl Refusals {
     pub(crate) fn take(&self) -> Option<String> {
         self.0.lock().take()
     }
+
+    /// Refuses something for a reason.
+    fn deny(&self, reason: String) -> Authorization {
+        *self.0.lock() = Some(reason);
+        Authorization::Deny
+    }
 }
 
 /// Functions whose result is no function of the facts.
@@ -73,10 +79,23 @@ pub(crate) fn restrict(
         match of_history(purpose, &context, &history).unwrap_or_else(|| refusal(purpose, &context))
         {
             None => Authorization::Allow,
-            Some(reason) => {
-                *of_hook.0.lock() = Some(reason);
-                Authorization::Deny
-            }
+            Some(reason) => of_hook.deny(reason),
+        }
+    }))?;
+    Ok(refusals)
+}
+
+/// Lets a connection do only what a purpose needs while there is one, and everything while there is none.
+pub(super) fn restrict_while(
+    connection: &mut Connection,
+    purpose: &Arc<Mutex<Option<Purpose>>>,
+) -> Result<Refusals> {
+    let refusals = Refusals::default();
+    let (purpose, of_hook) = (purpose.clone(), refusals.clone());
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        match purpose.lock().and_then(|purpose| refusal(purpose, &context)) {
+            None => Authorization::Allow,
+            Some(reason) => of_hook.deny(reason),
         }
     }))?;
     Ok(refusals)
@@ -172,7 +191,7 @@ pub(crate) fn refusal(purpose: Purpose, context: &AuthContext<'_>) -> Option<Str
             Purpose::Tables,
         ) => is_reserved(table_name)
             .then(|| format!("{table_name} can't be a table of a view: names with _ or sqlite_ in front are reserved")),
-        (AuthAction::Reindex { .. } | AuthAction::Transaction { .. }, Purpose::Tables) => None,
+        (AuthAction::Reindex { .. }, Purpose::Tables) => None,
         (
             AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }

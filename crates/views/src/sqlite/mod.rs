@@ -1,5 +1,7 @@
 //! The tables of a view in a SQLite file.
 
+mod applier;
+mod code;
 pub(crate) mod guard;
 mod history;
 mod parked;
@@ -8,6 +10,7 @@ mod sink;
 mod tables;
 mod value;
 
+pub(crate) use applier::tables_of_code;
 pub(crate) use parked::{Request, Requests};
 pub use rows::{ApplyError, Rows};
 pub(crate) use sink::SqliteSink;

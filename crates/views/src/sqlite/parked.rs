@@ -6,13 +6,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use leftfold_api::Recorded;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use leftfold_api::{Query, Recorded};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
 use super::guard::StepLimit;
 use super::history::Moment;
-use super::rows::{Failed, apply_event};
-use crate::definition::{Definition, OnError};
+use super::applier::Applier;
+use super::rows::Failed;
+use crate::definition::OnError;
 use crate::windows::WindowBatch;
 
 /// The most events of a view that are parked, or wait behind parked ones.
@@ -80,9 +81,11 @@ impl From<rusqlite::Error> for Refusal {
 }
 
 /// Applies the events of a batch, within its transaction.
-pub(super) struct Applier<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) definition: &'a Definition,
+pub(super) struct BatchApplier<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) applier: &'a Applier,
+    /// The query of the view's events.
+    pub(super) query: &'a Query,
     pub(super) on_error: OnError,
     pub(super) steps: &'a StepLimit,
     pub(super) moment: Option<&'a Moment>,
@@ -95,7 +98,7 @@ pub(super) struct Applier<'a> {
     pub(super) number: usize,
 }
 
-impl Applier<'_> {
+impl BatchApplier<'_> {
     /// Applies the next event of the batch.
     pub(super) fn apply(&mut self, number: usize, event: &Recorded) -> Result<(), Refusal> {
         self.number = number;
@@ -105,8 +108,7 @@ impl Applier<'_> {
         }
         if let Some(requests) = self.requests.filter(|its| its.stream == event.stream()) {
             self.follow(requests, event)?;
-            let query = &self.definition.query;
-            if !query.shows(event.stream()) || !query.matches(event) {
+            if !self.query.shows(event.stream()) || !self.query.matches(event) {
                 return Ok(());
             }
         }
@@ -118,7 +120,7 @@ impl Applier<'_> {
         let state = match self.on_error {
             OnError::Stop => {
                 self.make_room()?;
-                let applied = apply_event(self.connection, self.definition, &mut self.windows, event);
+                let applied = self.applier.apply(self.transaction, &mut self.windows, event);
                 return applied.map_err(Refusal::Failed);
             }
             OnError::Skip => "skipped",
@@ -133,7 +135,7 @@ impl Applier<'_> {
     /// Bounds the memory of the windows, outside of what may be undone.
     fn make_room(&mut self) -> Result<(), Refusal> {
         match &mut self.windows {
-            Some(windows) => Ok(windows.make_room(self.connection)?),
+            Some(windows) => Ok(windows.make_room(self.transaction)?),
             None => Ok(()),
         }
     }
@@ -147,7 +149,7 @@ impl Applier<'_> {
         self.steps.renew();
         self.make_room()?;
         self.execute("savepoint event", [])?;
-        let failed = apply_event(self.connection, self.definition, &mut self.windows, event).err();
+        let failed = self.applier.apply(self.transaction, &mut self.windows, event).err();
         // What is left of the event's steps may be too little for the statements below.
         self.steps.renew();
         let reason = match failed {
@@ -155,9 +157,12 @@ impl Applier<'_> {
             Some(failed) if failed.is_of_file => return Err(Refusal::Failed(failed)),
             Some(Failed { line, mut reason, .. }) => {
                 reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
-                let reason = format!("line {line}: {reason}");
+                let reason = match line {
+                    0 => reason,
+                    line => format!("line {line}: {reason}"),
+                };
                 // A statement that is interrupted ends the whole transaction.
-                if self.connection.is_autocommit() {
+                if self.transaction.is_autocommit() {
                     self.interrupted.0.insert(known, reason);
                     return Err(Refusal::Interrupted);
                 }
@@ -254,7 +259,7 @@ impl Applier<'_> {
 
     /// Returns the first event of a stream that is parked or waits.
     fn head(&self, stream: &str) -> Result<Option<Head>, Refusal> {
-        let mut select = self.connection.prepare_cached(
+        let mut select = self.transaction.prepare_cached(
             "select position, version, state = 'parked' from _errors
              where stream = ?1 and state <> 'skipped' order by version limit 1",
         )?;
@@ -266,7 +271,7 @@ impl Applier<'_> {
 
     /// Returns the streams that have a parked event, in the order of these events.
     fn parked_streams(&self) -> Result<Vec<String>, Refusal> {
-        let mut select = self.connection.prepare_cached(
+        let mut select = self.transaction.prepare_cached(
             "select stream from _errors where state = 'parked' order by position, stream",
         )?;
         let streams = select.query_map([], |row| row.get(0))?;
@@ -274,7 +279,7 @@ impl Applier<'_> {
     }
 
     fn execute(&self, statement: &str, values: impl Params) -> Result<(), Refusal> {
-        self.connection.prepare_cached(statement)?.execute(values)?;
+        self.transaction.prepare_cached(statement)?.execute(values)?;
         Ok(())
     }
 }

@@ -4,23 +4,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leftfold_api::Recorded;
+use leftfold_api::{Query, Recorded};
 use leftfold_fold::view::Saved;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
 
+use super::applier::Applier;
+use super::code::CodeError;
 use super::guard::{STEPS_OF_EVENT, StepLimit};
 use super::history::Moment;
-use super::parked::{self, Applier, Interrupted, Refusal, Requests};
+use super::parked::{self, BatchApplier, Interrupted, Refusal, Requests};
 use super::tables;
 use crate::definition::{Definition, Handler, OnError};
+use crate::logic::Logic;
 use crate::parameter::Value;
 use crate::windows::{Admission, WindowBatch, WindowError};
 
 /// The tables of a view, and up to where they have been brought.
 pub struct Rows {
     connection: Connection,
-    definition: Definition,
+    applier: Applier,
+    /// The query of the view's events.
+    query: Query,
     on_error: OnError,
     steps: StepLimit,
     /// For the triggers of a view that keeps its history.
@@ -37,7 +42,7 @@ pub struct Rows {
 pub enum ApplyError {
     /// The statements fail on an event.
     #[error(
-        "{reason} (event {event_type} at position {position} in stream {stream}, line {line} of the view)"
+        "{reason} (event {event_type} at position {position} in stream {stream}{})", of_line(*line)
     )]
     Event {
         /// How many events of the batch come before it.
@@ -48,7 +53,7 @@ pub enum ApplyError {
         stream: String,
         /// Its type.
         event_type: String,
-        /// The line of the statement.
+        /// The line of the statement; 0 in a view in Rust.
         line: usize,
         /// What SQL says.
         reason: String,
@@ -70,6 +75,14 @@ pub enum ApplyError {
         "the tables were made by another definition of the view; replace the view, which builds them anew"
     )]
     OtherDefinition,
+    /// The view is in Rust, and its code is not there.
+    #[error("the code of the view {view} (logic {logic}) is not there")]
+    CodeMissing {
+        /// The view.
+        view: String,
+        /// The version of the code.
+        logic: u32,
+    },
     /// The file can't be read or written.
     #[error("the tables can't be read or written: {0}")]
     File(String),
@@ -87,13 +100,18 @@ impl Rows {
     /// # Errors
     /// The file can't be used, or belongs to another definition.
     pub fn open(path: impl AsRef<Path>, definition: &Definition) -> Result<Self, ApplyError> {
+        Self::open_for(path, &Logic::Sql(definition.clone()))
+    }
+
+    /// Opens the tables of a view by SQL or in Rust.
+    pub(crate) fn open_for(path: impl AsRef<Path>, logic: &Logic) -> Result<Self, ApplyError> {
         super::check_version().map_err(ApplyError::File)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         // A crash may lose the last transactions, but never a part of one, and the cursor is in them.
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "normal")?;
-        Self::on(connection, definition)
+        Self::on(connection, logic)
     }
 
     /// Makes the tables in memory.
@@ -101,25 +119,25 @@ impl Rows {
     /// # Errors
     /// As [`Rows::open`].
     pub fn in_memory(definition: &Definition) -> Result<Self, ApplyError> {
-        Self::on(Connection::open_in_memory()?, definition)
+        Self::on(Connection::open_in_memory()?, &Logic::Sql(definition.clone()))
     }
 
-    fn on(mut connection: Connection, definition: &Definition) -> Result<Self, ApplyError> {
+    fn on(mut connection: Connection, logic: &Logic) -> Result<Self, ApplyError> {
+        let applier = Applier::new(&mut connection, logic)?;
         connection.execute_batch("begin immediate")?;
         // If this fails, the connection is dropped, and the transaction with it.
         if !connection.table_exists(None, "_view")? {
-            let made = tables::make(&mut connection, definition);
-            made.map_err(|error| ApplyError::File(error.to_string()))?;
-            set(&connection, "digest", &definition.digest())?;
-        } else if get(&connection, "digest")? != Some(definition.digest()) {
+            applier.make(&mut connection)?;
+            set(&connection, "digest", &logic.digest())?;
+        } else if get(&connection, "digest")? != Some(logic.digest()) {
             return Err(ApplyError::OtherDefinition);
         }
         connection.execute_batch("commit")?;
-        let moment = tables::equip(&connection, definition)?;
+        let moment = tables::equip(&connection, logic.has_history())?;
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
         let waiting = Arc::new(AtomicU64::new(parked::count_waiting(&connection)?));
-        let (definition, on_error) = (definition.clone(), definition.on_error);
-        Ok(Rows { connection, definition, on_error, steps, moment, requests: None, waiting })
+        let (query, on_error) = (logic.query().clone(), applier.on_error());
+        Ok(Rows { connection, applier, query, on_error, steps, moment, requests: None, waiting })
     }
 
     /// Follows the requests of operators about parked events.
@@ -168,7 +186,7 @@ impl Rows {
     /// if the definition says so.
     pub(crate) fn note_caught_up(&mut self) -> Result<(), ApplyError> {
         set(&self.connection, "caught_up", "1")?;
-        self.on_error = self.definition.on_error;
+        self.on_error = self.applier.on_error();
         Ok(())
     }
 
@@ -187,6 +205,9 @@ impl Rows {
         from: Option<&Saved>,
         to: &Saved,
     ) -> Result<(), ApplyError> {
+        if !events.is_empty() {
+            self.applier.check()?;
+        }
         let mut interrupted = Interrupted::default();
         // Each round but the last finds one more event whose statements end the transaction.
         while !self.try_apply(events, from, to, &mut interrupted)? {}
@@ -207,20 +228,21 @@ impl Rows {
         if get(&transaction, "state")? != from.map(ToString::to_string) {
             return Err(ApplyError::Overtaken);
         }
-        let mut applier = Applier {
-            connection: &transaction,
-            definition: &self.definition,
+        let mut batch = BatchApplier {
+            transaction: &transaction,
+            applier: &self.applier,
+            query: &self.query,
             on_error: self.on_error,
             steps: &self.steps,
             moment: self.moment.as_ref(),
             requests: self.requests.as_ref(),
-            windows: WindowBatch::begin(&transaction, &self.definition)?,
+            windows: self.applier.begin_windows(&transaction)?,
             interrupted,
             waiting: parked::count_waiting(&transaction)?,
             number: 0,
         };
         for (before, event) in events.iter().enumerate() {
-            match applier.apply(before, event) {
+            match batch.apply(before, event) {
                 Ok(()) => {}
                 Err(Refusal::Interrupted) => return Ok(false),
                 Err(Refusal::Failed(failed)) => return Err(failed.of_event(before, event)),
@@ -229,8 +251,8 @@ impl Rows {
                 }
             }
         }
-        let waiting = applier.waiting;
-        if let Some(windows) = applier.windows {
+        let waiting = batch.waiting;
+        if let Some(windows) = batch.windows {
             self.steps.renew();
             windows.end(&transaction)?;
         }
@@ -247,7 +269,15 @@ impl Rows {
     }
 }
 
-/// Why a statement failed.
+/// Returns what an error says about the line of a file.
+fn of_line(line: usize) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(", line {line} of the view"),
+    }
+}
+
+/// Why a statement, or code, failed.
 pub(super) struct Failed {
     pub(super) line: usize,
     pub(super) reason: String,
@@ -267,6 +297,14 @@ impl Failed {
                 line: self.line,
                 reason: self.reason,
             },
+        }
+    }
+
+    /// The failure of code, which has no line.
+    pub(super) fn of_code(error: CodeError) -> Self {
+        match error.sqlite {
+            Some(sqlite) => Failed { reason: error.reason, ..Failed::new(&sqlite, 0) },
+            None => Failed { line: 0, reason: error.reason, is_of_file: false },
         }
     }
 
@@ -303,7 +341,7 @@ impl Failed {
 }
 
 /// Runs the statements for an event, unless all its windows are final.
-pub(super) fn apply_event(
+pub(super) fn apply_statements(
     connection: &Connection,
     definition: &Definition,
     windows: &mut Option<WindowBatch<'_>>,

@@ -27,6 +27,7 @@ impl SqliteSink {
 impl From<ApplyError> for ViewError {
     fn from(error: ApplyError) -> Self {
         match error {
+            ApplyError::CodeMissing { view, logic } => ViewError::CodeMissing { view, logic },
             ApplyError::Event { .. } => ViewError::event(error.to_string()),
             ApplyError::TooManyParked { .. } => {
                 ViewError::TooManyParked { message: error.to_string() }

@@ -13,17 +13,32 @@ use crate::windows;
 /// The table of the runner, beside that of the events that could not be applied.
 const OWN: &str = "create table _view (name text primary key, value text) without rowid;";
 
-/// Makes the tables. The connection gets the functions of views.
+/// Makes the tables of the runner, on a connection that gets the functions and limits of views.
+pub(super) fn make_own(connection: &mut Connection, keeps_history: bool) -> rusqlite::Result<()> {
+    equip(connection, keeps_history)?;
+    // An index or a generated column computes nothing on empty tables, but a definition may be hostile.
+    StepLimit::new(connection, STEPS_OF_EVENT)?;
+    connection.execute_batch(OWN)?;
+    parked::make(connection)
+}
+
+/// Returns the names of the tables and SQL views of the user's.
+pub(super) fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut select = connection.prepare(
+        "select name from sqlite_schema where type in ('table', 'view') and substr(name, 1, 1) <> '_'
+         and lower(substr(name, 1, 7)) <> 'sqlite_' order by rowid",
+    )?;
+    let names = select.query_map([], |row| row.get(0))?;
+    names.collect()
+}
+
+/// Makes the tables of a file. The connection gets the functions of views.
 pub(super) fn make(
     connection: &mut Connection,
     definition: &Definition,
 ) -> Result<(), DefinitionError> {
     let internal = |error: Error| DefinitionError::sql(1, error.to_string());
-    equip(connection, definition).map_err(internal)?;
-    // An index or a generated column computes nothing on empty tables, but a definition may be hostile.
-    StepLimit::new(connection, STEPS_OF_EVENT).map_err(internal)?;
-    connection.execute_batch(OWN).map_err(internal)?;
-    parked::make(connection).map_err(internal)?;
+    make_own(connection, definition.has_history()).map_err(internal)?;
     if let Some(window) = &definition.window {
         connection.execute_batch(&windows::tables(window)).map_err(internal)?;
     }
@@ -46,13 +61,13 @@ pub(super) fn make(
 /// Adds functions and limits to a connection that changes rows.
 pub(super) fn equip(
     connection: &Connection,
-    definition: &Definition,
+    keeps_history: bool,
 ) -> rusqlite::Result<Option<Moment>> {
     functions::add_to(connection)?;
     functions::take_clock_from(connection)?;
     connection.set_prepared_statement_cache_capacity(256);
     guard::limit(connection, 16 << 20)?;
-    definition.history.map(|_| Moment::add_to(connection)).transpose()
+    keeps_history.then(|| Moment::add_to(connection)).transpose()
 }
 
 fn run_create(

@@ -1,7 +1,7 @@
 //! Views of a store: added, followed, asked, replaced and removed while it runs.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,13 @@ impl World {
         self.dir.path().join("views")
     }
 
+    /// Returns the names of the files with the tables of a view.
+    pub(crate) fn files(&self, view: &str) -> Vec<String> {
+        let files = self.dir.path().join("views").read_dir().unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(view) && name.ends_with(".sqlite")).collect()
+    }
+
     /// Runs views while something is done with them.
     pub(crate) fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
         let views = self.views();
@@ -55,7 +62,10 @@ impl World {
     }
 
     pub(crate) async fn append(&self, stream: &str, event_type: &str, data: &str) -> Cursor {
-        let event = NewEvent::json(event_type, data.to_owned());
+        self.append_event(stream, NewEvent::json(event_type, data.to_owned())).await
+    }
+
+    pub(crate) async fn append_event(&self, stream: &str, event: NewEvent) -> Cursor {
         self.store.append(Append::new().event(stream, event)).await.unwrap().cursor
     }
 }
@@ -149,11 +159,7 @@ fn views_survive_a_restart() {
         ask(views, "select * from orders", &last).await;
         last
     });
-    let files = |dir: &Path| -> Vec<_> {
-        let files = dir.join("views").read_dir().unwrap();
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    assert!(files(world.dir.path()).contains(&"orders.0.sqlite".to_owned()));
+    assert_eq!(world.files("orders"), ["orders.0.sqlite"]);
     world.run(async |views| {
         views.wait_until_known().await;
         assert_eq!(ask(views, "select id from orders", &last).await, ["1"]);

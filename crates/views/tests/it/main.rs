@@ -1,4 +1,4 @@
-//! The tests of SQL views.
+//! The tests of views whose tables answer SQL.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod definitions;
@@ -13,5 +13,6 @@ mod live;
 mod log;
 mod parked;
 mod rows;
+mod rust_views;
 mod support;
 mod windows;
