@@ -1,7 +1,13 @@
 //! Views by SQL from the command line: checked without a store, added, asked, replaced and removed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use leftfold::{Embedded, EventStore, Options};
+use leftfold_views::rusqlite::{Connection, Transaction};
+use leftfold_views::{AskLimits, TableResult, Views};
+use pollster::block_on;
 use serde_json::{Value, json};
 
 use crate::binary::{command, run, stderr, stdout, usage_error};
@@ -306,4 +312,54 @@ fn a_directory_without_a_store_is_refused() {
     let output = command(&dir.path().join("none"), &["query", "select 1"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with("error[store_missing]"), "{said}");
+}
+
+/// The states of orders.
+struct States;
+
+impl leftfold_views::TableView for States {
+    fn name(&self) -> &str {
+        "states"
+    }
+
+    fn query(&self) -> leftfold::Query {
+        leftfold::Query::category("order")
+    }
+
+    fn create(&self, tables: &Connection) -> TableResult {
+        Ok(tables.execute_batch("create table states (stream text primary key, type text)")?)
+    }
+
+    fn apply(&self, tables: &Transaction<'_>, event: &leftfold::Recorded) -> TableResult {
+        let set = "insert or replace into states values (?1, ?2)";
+        tables.execute(set, (event.stream(), event.event_type()))?;
+        Ok(())
+    }
+}
+
+/// The tables of a program's view are asked beside those of views by SQL, by a process without its code.
+#[test]
+fn a_view_in_rust_is_asked_until_it_needs_its_code() {
+    let world = World::new();
+    let store = Arc::new(Embedded::open(world.data(), Options::default()).unwrap());
+    let views = Views::open(store.clone(), world.data().join("views")).unwrap();
+    block_on(views.run_until(async {
+        views.register(States).await.unwrap();
+        let end = store.head().await.unwrap();
+        let at_least = Some((end, Duration::from_secs(20)));
+        views.ask("select * from states", at_least, AskLimits::default()).await.unwrap();
+    }))
+    .unwrap();
+    drop((views, store));
+
+    world.ok(&["view", "add", &world.file("orders.sql", ORDERS)]);
+    let sql = "select id, type from states join orders on stream = 'order-' || id order by id";
+    assert_eq!(world.rows(sql), [json!(["1", "OrderPlaced"]), json!(["2", "OrderPaid"])]);
+    let shown: Value = serde_json::from_str(&world.ok(&["view", "show", "states"])).unwrap();
+    assert_eq!((&shown["phase"], &shown["code"]), (&json!("failed"), &json!("view_code_missing")));
+    assert!(shown["text"].as_str().unwrap().contains("In Rust, logic 1"), "{shown}");
+    world.ok(&["append", "order-1", "OrderPaid", "{}"]);
+    assert!(world.fails(&["query", sql]).starts_with("error[view_code_missing]"));
+    world.ok(&["view", "remove", "states"]);
+    assert!(world.fails(&["query", sql]).starts_with("error[view_query_invalid]"));
 }

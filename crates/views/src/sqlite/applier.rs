@@ -97,6 +97,8 @@ pub(crate) fn tables_of_code(view: Arc<dyn TableView>) -> Result<Vec<String>, St
     let made = || {
         let mut connection = Connection::open_in_memory()?;
         let code = Code::new(&mut connection, view)?;
+        // As in a file: the code can't commit.
+        connection.execute_batch("begin")?;
         tables::make_own(&mut connection, false)?;
         Ok::<_, rusqlite::Error>(code.create(&connection))
     };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use leftfold_api::Recorded;
 use leftfold_fold::view::catch_panic;
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, Transaction};
+use rusqlite::{Connection, Transaction};
 
 use super::guard::{self, Purpose, Refusals};
-use super::tables::message_of;
+use super::tables::{self, message_of};
 use crate::table_view::{TableResult, TableView};
 
 /// The code of a view, on a connection that lets it do what statements of a file may do.
@@ -31,6 +31,20 @@ impl CodeError {
     pub(super) fn new(reason: String) -> Self {
         CodeError { reason, sqlite: None }
     }
+
+    /// Finds the error of SQLite in an error and its sources.
+    fn of(error: Box<dyn Error + Send + Sync>) -> Self {
+        let error = match error.downcast::<rusqlite::Error>() {
+            Ok(error) => return CodeError { reason: message_of(&error), sqlite: Some(*error) },
+            Err(other) => other,
+        };
+        let mut sources = std::iter::successors(error.source(), |&error| error.source());
+        let code = sources.find_map(|source| {
+            source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error)
+        });
+        let sqlite = code.map(|code| rusqlite::Error::SqliteFailure(*code, None));
+        CodeError { reason: error.to_string(), sqlite }
+    }
 }
 
 impl Code {
@@ -38,16 +52,18 @@ impl Code {
         connection: &mut Connection,
         view: Arc<dyn TableView>,
     ) -> rusqlite::Result<Self> {
-        let purpose = Arc::default();
+        let purpose = Arc::<Mutex<Option<Purpose>>>::default();
         let refusals = guard::restrict_while(connection, &purpose)?;
+        // SQLite rolls back when it interrupts a statement; what the code does next would be a transaction by itself.
+        let is_running = purpose.clone();
+        connection.commit_hook(Some(move || is_running.lock().is_some()))?;
         Ok(Code { view, purpose, refusals })
     }
 
     /// Makes the tables; returns their names.
     pub(super) fn create(&self, connection: &Connection) -> Result<Vec<String>, CodeError> {
         self.call(Purpose::Tables, || self.view.create(connection))?;
-        let names = super::tables::names(connection);
-        names.map_err(|error| CodeError { reason: message_of(&error), sqlite: Some(error) })
+        tables::names(connection).map_err(|error| CodeError::of(error.into()))
     }
 
     /// Applies an event.
@@ -58,7 +74,7 @@ impl Code {
     ) -> Result<(), CodeError> {
         self.call(Purpose::Rows, || self.view.apply(transaction, event))?;
         match transaction.is_autocommit() {
-            // SQLite rolls back when it interrupts a statement, also if the code goes on.
+            // The code went on after that.
             true => {
                 let reason = "a statement did not come to an end; make it smaller".to_owned();
                 Err(CodeError::new(reason))
@@ -77,24 +93,9 @@ impl Code {
             Ok(Err(error)) => error,
             Err(panic) => return Err(CodeError::new(panic.to_string())),
         };
-        let (text, sqlite) = (failed.to_string(), sqlite_error(failed));
-        let code = sqlite.as_ref().and_then(rusqlite::Error::sqlite_error_code);
-        let is_refusal = code == Some(ErrorCode::AuthorizationForStatementDenied);
-        let refusal = self.refusals.take().filter(|_| is_refusal);
-        Err(CodeError { reason: refusal.unwrap_or(text), sqlite })
+        let error = CodeError::of(failed);
+        // SQLite says that it is not allowed; the hook knows why.
+        let refusal = self.refusals.take().filter(|_| error.sqlite.is_some());
+        Err(CodeError { reason: refusal.unwrap_or(error.reason), ..error })
     }
-}
-
-/// Finds the error of SQLite in an error and its sources.
-fn sqlite_error(error: Box<dyn Error + Send + Sync>) -> Option<rusqlite::Error> {
-    let error = match error.downcast::<rusqlite::Error>() {
-        Ok(error) => return Some(*error),
-        Err(other) => other,
-    };
-    let sources = std::iter::successors(error.source(), |&error| error.source());
-    let mut found = sources.filter_map(|source| source.downcast_ref::<rusqlite::Error>());
-    found.find_map(|error| {
-        let code = *error.sqlite_error()?;
-        Some(rusqlite::Error::SqliteFailure(code, None))
-    })
 }
