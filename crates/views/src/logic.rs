@@ -62,6 +62,11 @@ impl RustLogic {
         })?;
         Ok(RustLogic { name: name.to_owned(), query, version, code })
     }
+
+    /// Returns the error for code that is not there.
+    pub(crate) fn missing(&self) -> ApplyError {
+        ApplyError::CodeMissing { view: self.name.clone(), logic: self.version.logic }
+    }
 }
 
 impl Logic {
@@ -124,9 +129,7 @@ impl Logic {
     /// Returns the error of a view in Rust whose code this process does not have.
     pub(crate) fn missing_code(&self) -> Option<ApplyError> {
         match self {
-            Logic::Rust(RustLogic { name, version, code: None, .. }) => {
-                Some(ApplyError::CodeMissing { view: name.clone(), logic: version.logic })
-            }
+            Logic::Rust(view) if view.code.is_none() => Some(view.missing()),
             _ => None,
         }
     }

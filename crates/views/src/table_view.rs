@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use leftfold_api::{Query, Recorded};
-use leftfold_fold::{Event, decode};
+use leftfold_fold::{Event, EventQuery, decode};
 use rusqlite::{Connection, Transaction};
 
 use crate::definition::OnError;
@@ -95,8 +95,7 @@ pub trait TypedTableView: Send + Sync + 'static {
 
     /// Returns the query of its events: all types of the enum, unless this is overridden.
     fn query(&self) -> Query {
-        let types = Self::Event::KINDS.iter().map(|kind| Query::event_type(kind.event_type));
-        types.reduce(Query::or).unwrap_or(Query::All)
+        EventQuery::<Self::Event>::all().into()
     }
 
     /// Returns the version of its code, see [`TableView::logic`].

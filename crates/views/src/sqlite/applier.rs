@@ -9,7 +9,7 @@ use super::code::{Code, CodeError};
 use super::rows::{ApplyError, Failed, apply_statements};
 use super::tables;
 use crate::definition::{Definition, OnError};
-use crate::logic::{Logic, RustLogic};
+use crate::logic::Logic;
 use crate::table_view::TableView;
 use crate::windows::WindowBatch;
 
@@ -23,13 +23,12 @@ pub(super) enum Applier {
 
 impl Applier {
     pub(super) fn new(connection: &mut Connection, logic: &Logic) -> rusqlite::Result<Self> {
-        Ok(match (logic, logic.missing_code()) {
-            (_, Some(missing)) => Applier::Missing(missing),
-            (Logic::Sql(definition), None) => Applier::Statements(definition.clone()),
-            (Logic::Rust(RustLogic { code, .. }), None) => {
-                let code = code.clone().ok_or(rusqlite::Error::InvalidQuery)?;
-                Applier::Code(Code::new(connection, code)?)
-            }
+        Ok(match logic {
+            Logic::Sql(definition) => Applier::Statements(definition.clone()),
+            Logic::Rust(view) => match &view.code {
+                Some(code) => Applier::Code(Code::new(connection, code.clone())?),
+                None => Applier::Missing(view.missing()),
+            },
         })
     }
 

@@ -108,6 +108,29 @@ fn a_view_may_be_registered_before_the_views_run() {
     .unwrap();
 }
 
+/// The second one finds the definition of the first.
+#[test]
+fn two_processes_register_a_view_at_once() {
+    let world = World::new();
+    let other = tempfile::tempdir().unwrap();
+    let one = world.views();
+    let two = Views::open(world.store.clone(), other.path().join("views")).unwrap();
+    let placed = pollster::block_on(world.append("order-1", "OrderPlaced", "{}"));
+    let registered =
+        futures_util::future::join(one.register(counting(1)), two.register(counting(1)));
+    let both = async {
+        let (one, two) = registered.await;
+        one.and(two).unwrap();
+    };
+    pollster::block_on(one.run_until(async { two.run_until(both).await.unwrap() })).unwrap();
+    let facts = world.store.blocking().stream("leftfold.view-counts").unwrap().unwrap();
+    assert_eq!(facts.version, 0);
+    world.run(async |views| {
+        views.register(counting(1)).await.unwrap();
+        assert_eq!(ask(views, ALL, &placed).await, ["order-1 | 1"]);
+    });
+}
+
 #[test]
 fn another_logic_is_built_beside_the_old_tables_and_swapped_in() {
     let world = World::new();
