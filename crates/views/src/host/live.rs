@@ -114,8 +114,7 @@ impl<S> Serving<S> {
 
     /// Returns the query of the events of each view.
     fn queries(&self) -> Vec<(String, Query)> {
-        let query =
-            |(name, it): &(String, Tables<S>)| (name.clone(), it.logic.query().clone());
+        let query = |(name, it): &(String, Tables<S>)| (name.clone(), it.logic.query().clone());
         self.tables.iter().map(query).collect()
     }
 }

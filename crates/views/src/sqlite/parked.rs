@@ -9,9 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use leftfold_api::{Query, Recorded};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
+use super::applier::Applier;
 use super::guard::StepLimit;
 use super::history::Moment;
-use super::applier::Applier;
 use super::rows::Failed;
 use crate::definition::OnError;
 use crate::windows::WindowBatch;

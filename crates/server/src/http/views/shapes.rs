@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leftfold_views::{Cell, ParkedEvent, Plan, ViewStatus};
+use leftfold_views::{ParkedEvent, Plan, ViewStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
