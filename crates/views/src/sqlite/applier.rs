@@ -6,12 +6,12 @@ use leftfold_api::Recorded;
 use rusqlite::{Connection, Transaction};
 
 use super::code::{Code, CodeError};
-use super::rows::{ApplyError, Failed, apply_statements};
+use super::rows::{ApplyError, Failed};
+use super::statements::Statements;
 use super::tables;
 use crate::definition::{Definition, OnError};
 use crate::logic::Logic;
 use crate::table_view::TableView;
-use crate::windows::WindowBatch;
 
 /// What applies events to the tables of a view.
 pub(super) enum Applier {
@@ -54,31 +54,18 @@ impl Applier {
         }
     }
 
-    /// Applies an event.
-    pub(super) fn apply(
-        &self,
-        transaction: &Transaction<'_>,
-        windows: &mut Option<WindowBatch<'_>>,
-        event: &Recorded,
-    ) -> Result<(), Failed> {
-        match self {
+    /// Begins to apply the events of a transaction.
+    pub(super) fn begin<'c>(
+        &'c self,
+        transaction: &'c Transaction<'c>,
+    ) -> rusqlite::Result<BatchRun<'c>> {
+        Ok(match self {
             Applier::Statements(definition) => {
-                apply_statements(transaction, definition, windows, event)
+                BatchRun::Statements(Statements::begin(transaction, definition)?)
             }
-            Applier::Code(code) => code.apply(transaction, event).map_err(Failed::of_code),
-            Applier::Missing(missing) => Err(Failed::of_code(CodeError::new(missing.to_string()))),
-        }
-    }
-
-    /// Returns the windows of a batch, if the view has any.
-    pub(super) fn begin_windows(
-        &self,
-        transaction: &Transaction<'_>,
-    ) -> rusqlite::Result<Option<WindowBatch<'_>>> {
-        match self {
-            Applier::Statements(definition) => WindowBatch::begin(transaction, definition),
-            Applier::Code(_) | Applier::Missing(_) => Ok(None),
-        }
+            Applier::Code(code) => BatchRun::Code(code, transaction),
+            Applier::Missing(missing) => BatchRun::Missing(missing),
+        })
     }
 
     /// Returns what happens if an event can't be applied.
@@ -87,6 +74,42 @@ impl Applier {
             Applier::Statements(definition) => definition.on_error,
             Applier::Code(code) => code.view.on_error(),
             Applier::Missing(_) => OnError::Stop,
+        }
+    }
+}
+
+/// What applies the events of one transaction.
+pub(super) enum BatchRun<'c> {
+    Statements(Statements<'c>),
+    Code(&'c Code, &'c Transaction<'c>),
+    Missing(&'c ApplyError),
+}
+
+impl BatchRun<'_> {
+    /// Bounds the memory of the run. What it writes must not be undone alone.
+    pub(super) fn make_room(&mut self) -> rusqlite::Result<()> {
+        match self {
+            BatchRun::Statements(statements) => statements.make_room(),
+            BatchRun::Code(..) | BatchRun::Missing(_) => Ok(()),
+        }
+    }
+
+    /// Applies an event.
+    pub(super) fn apply(&mut self, event: &Recorded) -> Result<(), Failed> {
+        match self {
+            BatchRun::Statements(statements) => statements.apply(event),
+            BatchRun::Code(code, transaction) => {
+                code.apply(transaction, event).map_err(Failed::of_code)
+            }
+            BatchRun::Missing(missing) => Err(Failed::of_code(CodeError::new(missing.to_string()))),
+        }
+    }
+
+    /// Writes what is left to write at the end of the batch.
+    pub(super) fn end(self) -> rusqlite::Result<()> {
+        match self {
+            BatchRun::Statements(statements) => statements.end(),
+            BatchRun::Code(..) | BatchRun::Missing(_) => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod history;
 mod parked;
 mod rows;
 mod sink;
+mod statements;
 mod tables;
 mod value;
 

@@ -9,12 +9,11 @@ use std::collections::{HashMap, VecDeque};
 use leftfold_api::{Query, Recorded};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
-use super::applier::Applier;
+use super::applier::BatchRun;
 use super::guard::StepLimit;
 use super::history::Moment;
 use super::rows::Failed;
 use crate::definition::OnError;
-use crate::windows::WindowBatch;
 
 /// The most events of a view that are parked, or wait behind parked ones.
 pub(crate) const MAX_WAITING: u64 = 100_000;
@@ -83,14 +82,13 @@ impl From<rusqlite::Error> for Refusal {
 /// Applies the events of a batch, within its transaction.
 pub(super) struct BatchApplier<'a> {
     pub(super) transaction: &'a Transaction<'a>,
-    pub(super) applier: &'a Applier,
+    pub(super) run: BatchRun<'a>,
     /// The query of the view's events.
     pub(super) query: &'a Query,
     pub(super) on_error: OnError,
     pub(super) steps: &'a StepLimit,
     pub(super) moment: Option<&'a Moment>,
     pub(super) requests: Option<&'a Requests>,
-    pub(super) windows: Option<WindowBatch<'a>>,
     pub(super) interrupted: &'a mut Interrupted,
     /// How many events are parked or wait.
     pub(super) waiting: u64,
@@ -119,8 +117,8 @@ impl BatchApplier<'_> {
         }
         let state = match self.on_error {
             OnError::Stop => {
-                self.make_room()?;
-                let applied = self.applier.apply(self.transaction, &mut self.windows, event);
+                self.run.make_room()?;
+                let applied = self.run.apply(event);
                 return applied.map_err(Refusal::Failed);
             }
             OnError::Skip => "skipped",
@@ -132,12 +130,11 @@ impl BatchApplier<'_> {
         }
     }
 
-    /// Bounds the memory of the windows, outside of what may be undone.
-    fn make_room(&mut self) -> Result<(), Refusal> {
-        match &mut self.windows {
-            Some(windows) => Ok(windows.make_room(self.transaction)?),
-            None => Ok(()),
-        }
+    /// Writes what is left to write, and returns how many events are parked or wait.
+    pub(super) fn end(self) -> rusqlite::Result<u64> {
+        self.steps.renew();
+        self.run.end()?;
+        Ok(self.waiting)
     }
 
     /// Runs the statements of an event. If they fail, takes their changes back and returns the reason.
@@ -147,9 +144,9 @@ impl BatchApplier<'_> {
             return Ok(Some(reason.clone()));
         }
         self.steps.renew();
-        self.make_room()?;
+        self.run.make_room()?;
         self.execute("savepoint event", [])?;
-        let failed = self.applier.apply(self.transaction, &mut self.windows, event).err();
+        let failed = self.run.apply(event).err();
         // What is left of the event's steps may be too little for the statements below.
         self.steps.renew();
         let reason = match failed {

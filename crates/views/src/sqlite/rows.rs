@@ -15,10 +15,14 @@ use super::guard::{STEPS_OF_EVENT, StepLimit};
 use super::history::Moment;
 use super::parked::{self, BatchApplier, Interrupted, Refusal, Requests};
 use super::tables;
-use crate::definition::{Definition, Handler, OnError};
+use crate::definition::{Definition, OnError};
 use crate::logic::Logic;
-use crate::parameter::Value;
-use crate::windows::{Admission, WindowBatch, WindowError};
+
+/// The KiB of pages that tables keep in memory while they are built: what a batch changes is written once, when it is
+/// committed, and not before as well.
+const CACHE_OF_BUILDING: i64 = 8_192;
+/// The same once they have caught up, when commits are small; SQLite's default.
+const CACHE_OF_FOLLOWING: i64 = 2_000;
 
 /// The tables of a view, and up to where they have been brought.
 pub struct Rows {
@@ -133,6 +137,11 @@ impl Rows {
             return Err(ApplyError::OtherDefinition);
         }
         connection.execute_batch("commit")?;
+        let is_building = get(&connection, "caught_up")?.is_none();
+        keep_in_memory(
+            &connection,
+            if is_building { CACHE_OF_BUILDING } else { CACHE_OF_FOLLOWING },
+        )?;
         let moment = tables::equip(&connection, logic.has_history())?;
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
         let waiting = Arc::new(AtomicU64::new(parked::count_waiting(&connection)?));
@@ -186,6 +195,7 @@ impl Rows {
     /// if the definition says so.
     pub(crate) fn note_caught_up(&mut self) -> Result<(), ApplyError> {
         set(&self.connection, "caught_up", "1")?;
+        keep_in_memory(&self.connection, CACHE_OF_FOLLOWING)?;
         self.on_error = self.applier.on_error();
         Ok(())
     }
@@ -230,13 +240,12 @@ impl Rows {
         }
         let mut batch = BatchApplier {
             transaction: &transaction,
-            applier: &self.applier,
+            run: self.applier.begin(&transaction)?,
             query: &self.query,
             on_error: self.on_error,
             steps: &self.steps,
             moment: self.moment.as_ref(),
             requests: self.requests.as_ref(),
-            windows: self.applier.begin_windows(&transaction)?,
             interrupted,
             waiting: parked::count_waiting(&transaction)?,
             number: 0,
@@ -251,11 +260,7 @@ impl Rows {
                 }
             }
         }
-        let waiting = batch.waiting;
-        if let Some(windows) = batch.windows {
-            self.steps.renew();
-            windows.end(&transaction)?;
-        }
+        let waiting = batch.end()?;
         set(&transaction, "state", &to.to_string())?;
         set(&transaction, "cursor", &to.cursor().to_string())?;
         transaction.commit()?;
@@ -331,60 +336,10 @@ impl Failed {
         };
         Failed { line, reason, is_of_file }
     }
-
-    fn of_windows(error: WindowError, line: usize) -> Self {
-        match error {
-            WindowError::Event(reason) => Failed { line, reason, is_of_file: false },
-            WindowError::Sql(error) => Failed::new(&error, line),
-        }
-    }
 }
 
-/// Runs the statements for an event, unless all its windows are final.
-pub(super) fn apply_statements(
-    connection: &Connection,
-    definition: &Definition,
-    windows: &mut Option<WindowBatch<'_>>,
-    event: &Recorded,
-) -> Result<(), Failed> {
-    let admission = windows.as_mut().map(|windows| {
-        let admission = windows.admit(connection, event);
-        admission.map_err(|error| Failed::of_windows(error, windows.line()))
-    });
-    let open = match admission.transpose()? {
-        Some(Admission::Late) => return Ok(()),
-        Some(Admission::Open(open)) => Some(open),
-        None => None,
-    };
-    let handlers = definition.handlers.iter().filter(|handler| handler.handles(event.event_type()));
-    let mut content = None;
-    for handler in handlers {
-        let (data, metadata) = content.get_or_insert_with(|| (event.data(), event.metadata()));
-        let values = handler.inputs.values(event, data, metadata);
-        let mut values =
-            values.map_err(|reason| Failed { line: handler.line, reason, is_of_file: false })?;
-        if let Some(open) = &open {
-            open.set(&handler.inputs, &mut values);
-        }
-        run(connection, handler, &values)?;
-    }
-    if let (Some(windows), Some(open)) = (windows, &open) {
-        windows.advance(open);
-    }
-    Ok(())
-}
-
-fn run(connection: &Connection, handler: &Handler, values: &[Value<'_>]) -> Result<(), Failed> {
-    for statement in &handler.statements {
-        let failed = |error: rusqlite::Error| Failed::new(&error, statement.line);
-        let mut prepared = connection.prepare_cached(statement.sql()).map_err(failed)?;
-        for (number, input) in (1..).zip(&statement.inputs) {
-            let value = values.get(*input).unwrap_or(&Value::Null);
-            prepared.raw_bind_parameter(number, value).map_err(failed)?;
-        }
-        prepared.raw_execute().map_err(failed)?;
-    }
-    Ok(())
+fn keep_in_memory(connection: &Connection, kib: i64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -kib)
 }
 
 fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {

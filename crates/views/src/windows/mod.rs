@@ -14,7 +14,7 @@ mod late;
 mod sessions;
 mod tables;
 
-pub(crate) use batch::{Admission, WindowBatch, WindowError};
+pub(crate) use batch::{Admission, OpenWindows, WindowBatch, WindowError};
 pub(crate) use tables::{add_to, tables};
 
 use leftfold_api::Timestamp;
