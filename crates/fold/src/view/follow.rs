@@ -1,13 +1,18 @@
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
 use futures_util::lock::Mutex;
 use leftfold_api::{
     Cursor, Delivery, EventStore, Invalid, Point, Query, Read, ReadError, Recorded, Subscribe,
     Subscription,
 };
 
-use super::{Anchor, Batch, Saved, Sink, ViewError};
+use super::{Anchor, Batch, Saved, Sink, Source, ViewError};
 
-/// The maximum number of events in one commit.
-const BATCH: usize = 2_048;
+/// The maximum number of events in one commit. The more there are, the more often a row or a page that changes
+/// several times is written once.
+const BATCH: usize = 8_192;
 /// The maximum bytes of events in one commit; one event is accepted whatever its size.
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -18,14 +23,27 @@ pub(super) struct Definition {
     pub(super) query: Query,
 }
 
-/// The subscription that brings events to a sink.
+/// Brings events to a sink: while some are committed, it reads the next ones.
 pub(super) struct Follower<'a, K, B> {
-    definition: Definition,
-    sink: &'a Mutex<K>,
+    reader: Reader<B>,
+    writer: Writer<'a, K>,
+    /// Whether all stored events have been committed once.
+    caught_up: bool,
+}
+
+/// Gathers events into batches.
+struct Reader<B> {
     subscription: B,
-    saved: Option<Saved>,
+    gathered: Gathered,
     /// Whether all stored events have been delivered once.
     caught_up: bool,
+}
+
+/// Commits batches, one after the other.
+struct Writer<'a, K> {
+    definition: Definition,
+    sink: &'a Mutex<K>,
+    saved: Option<Saved>,
 }
 
 /// Events that are committed together, each with the cursor behind it.
@@ -34,17 +52,24 @@ struct Gathered {
     events: Vec<Recorded>,
     cursors: Vec<Cursor>,
     bytes: usize,
+    /// The cursor of the caught-up mark, if they end there.
+    end: Option<Cursor>,
 }
 
 impl Gathered {
-    fn push(&mut self, event: Recorded, at: Cursor) {
-        self.bytes += event.data().len() + event.metadata().len();
-        self.events.push(event);
-        self.cursors.push(at);
+    fn push(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Event(event, at) => {
+                self.bytes += event.data().len() + event.metadata().len();
+                self.events.push(event);
+                self.cursors.push(at);
+            }
+            Delivery::CaughtUp(at) => self.end = Some(at),
+        }
     }
 
-    fn is_full(&self) -> bool {
-        self.events.len() >= BATCH || self.bytes >= BATCH_BYTES
+    fn is_complete(&self) -> bool {
+        self.end.is_some() || self.events.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -103,11 +128,29 @@ impl Definition {
     }
 }
 
+impl<B: Subscription> Reader<B> {
+    /// Waits for events. Until it has caught up it fills a batch. From then on it takes whatever is ready, so that
+    /// one event is committed at once and many together. If the future is dropped, what is gathered stays.
+    async fn gather(&mut self) -> Result<(), ReadError> {
+        while !self.gathered.is_complete() {
+            let delivery = match self.subscription.ready() {
+                Some(delivery) => delivery,
+                None if self.caught_up && !self.gathered.events.is_empty() => break,
+                None => self.subscription.next().await?,
+            };
+            self.gathered.push(delivery);
+        }
+        self.caught_up |= self.gathered.end.is_some();
+        Ok(())
+    }
+}
+
 impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
     /// Subscribes after what the sink has stored, if it is of this definition and this store.
-    pub(super) async fn start<S: EventStore<Subscription = B>>(
+    pub(super) async fn start(
         definition: Definition,
-        store: &S,
+        store: &impl EventStore,
+        source: &impl Source<Subscription = B>,
         sink: &'a Mutex<K>,
     ) -> Result<Self, ViewError> {
         let saved = sink.lock().await.saved().await?;
@@ -116,11 +159,13 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
         }
         let cursor = saved.as_ref().map_or(Cursor::START, |saved| saved.cursor.clone());
         let query = definition.query.clone();
-        let subscription = match store.subscribe(Subscribe::after(query, cursor)).await {
+        let subscription = match source.follow(Subscribe::after(query, cursor)).await {
             Ok(subscription) => subscription,
             Err(error) => return Err(definition.read_error(error, saved.as_ref())),
         };
-        Ok(Follower { definition, sink, subscription, saved, caught_up: false })
+        let reader = Reader { subscription, gathered: Gathered::default(), caught_up: false };
+        let writer = Writer { definition, sink, saved };
+        Ok(Follower { reader, writer, caught_up: false })
     }
 
     /// Returns whether all events that were stored have been committed.
@@ -130,44 +175,39 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
 
     /// Returns the cursor behind the last commit.
     pub(super) fn cursor(&self) -> Cursor {
-        self.saved.as_ref().map_or(Cursor::START, Saved::cursor)
+        self.writer.saved.as_ref().map_or(Cursor::START, Saved::cursor)
     }
 
-    /// Waits for events and commits them. Until it has caught up it fills a batch. From then on it
-    /// commits whatever is ready, so that one event is committed at once and many together.
+    /// Waits for events and commits them; meanwhile it gathers the next ones.
     pub(super) async fn step(&mut self) -> Result<(), ViewError> {
-        let mut gathered = Gathered::default();
-        let mut end = None;
-        while !gathered.is_full() {
-            let delivery = match self.subscription.ready() {
-                Some(delivery) => delivery,
-                None if self.caught_up && !gathered.events.is_empty() => break,
-                None => self.subscription.next().await?,
-            };
-            match delivery {
-                Delivery::Event(event, at) => gathered.push(event, at),
-                Delivery::CaughtUp(at) => {
-                    end = Some(at);
-                    break;
-                }
+        self.reader.gather().await?;
+        let gathered = std::mem::take(&mut self.reader.gathered);
+        let caught_up = gathered.end.is_some();
+        let (commit, gather) = (pin!(self.writer.commit(gathered)), pin!(self.reader.gather()));
+        match select(commit, gather).await {
+            Either::Left((committed, _)) => committed?,
+            Either::Right((gathered, commit)) => {
+                // What was read before counts, also if no more can be read.
+                commit.await?;
+                gathered?;
             }
-        }
-        let caught_up = end.is_some();
-        if let Some(at) = end.or_else(|| gathered.cursors.last().cloned()) {
-            self.commit(gathered, at).await?;
         }
         self.caught_up |= caught_up;
         Ok(())
     }
+}
 
-    async fn commit(&mut self, gathered: Gathered, at: Cursor) -> Result<(), ViewError> {
-        if gathered.events.is_empty() && self.saved.as_ref().is_some_and(|saved| saved.cursor == at)
-        {
+impl<K: Sink> Writer<'_, K> {
+    async fn commit(&mut self, gathered: Gathered) -> Result<(), ViewError> {
+        let Gathered { events, cursors, end, .. } = gathered;
+        let Some(at) = end.or_else(|| cursors.last().cloned()) else { return Ok(()) };
+        if events.is_empty() && self.saved.as_ref().is_some_and(|saved| saved.cursor == at) {
             return Ok(());
         }
-        match self.write(&gathered.events, at).await {
+        let events: Arc<[Recorded]> = events.into();
+        match self.write(events.clone(), at).await {
             Err(error) if is_of_event(&error) => {
-                Err(self.commit_up_to_failure(gathered, error).await)
+                Err(self.commit_up_to_failure(&events, &cursors, error).await)
             }
             written => written,
         }
@@ -177,16 +217,15 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
     /// Returns the error of that event.
     async fn commit_up_to_failure(
         &mut self,
-        gathered: Gathered,
+        mut rest: &[Recorded],
+        mut cursors: &[Cursor],
         mut failure: ViewError,
     ) -> ViewError {
-        let mut rest = &gathered.events[..];
-        let mut cursors = &gathered.cursors[..];
         while rest.len() > 1 {
             let (half, behind) = rest.split_at(rest.len() / 2);
             let (of_half, of_rest) = cursors.split_at(half.len());
             let Some(at) = of_half.last() else { break };
-            match self.write(half, at.clone()).await {
+            match self.write(half.into(), at.clone()).await {
                 Ok(()) => (rest, cursors) = (behind, of_rest),
                 Err(error) if is_of_event(&error) => {
                     failure = error;
@@ -208,11 +247,11 @@ impl<'a, K: Sink, B: Subscription> Follower<'a, K, B> {
         }
     }
 
-    async fn write(&mut self, events: &[Recorded], at: Cursor) -> Result<(), ViewError> {
+    async fn write(&mut self, events: Arc<[Recorded]>, at: Cursor) -> Result<(), ViewError> {
         let last = events.last().map(Anchor::of);
         let anchor = last.or_else(|| self.saved.as_ref()?.anchor.clone());
         let to = Saved { made_by: self.definition.made_by(), cursor: at, anchor };
-        let batch = Batch { events: events.into(), from: self.saved.clone(), to };
+        let batch = Batch { events, from: self.saved.clone(), to };
         if !self.sink.lock().await.commit(&batch).await? {
             return Err(ViewError::Overtaken { view: self.definition.name.clone() });
         }

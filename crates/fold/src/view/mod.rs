@@ -66,6 +66,7 @@ mod rows_sink;
 mod runner;
 mod sink;
 mod sink_runner;
+mod source;
 mod table;
 mod thread;
 
@@ -80,6 +81,7 @@ pub use rows::{Anchor, Row, RowReader, RowStore, Rows, Saved};
 pub use runner::ViewRunner;
 pub use sink::{Batch, Sink};
 pub use sink_runner::SinkRunner;
+pub use source::Source;
 pub use table::{RowTable, TypedChange, TypedChanges, TypedRow};
 pub use thread::{WriterThread, catch_panic};
 

@@ -80,7 +80,7 @@ impl<V: View, S: EventStore> ViewRunner<V, S> {
     async fn follow<'a>(&self, target: &'a Target<V>) -> Result<ViewFollower<'a, V, S>, ViewError> {
         let (name, logic) = (self.view.name().to_owned(), self.view.logic());
         let definition = Definition { name, logic, query: self.view.query() };
-        Follower::start(definition, &*self.store, &target.sink).await
+        Follower::start(definition, &*self.store, &*self.store, &target.sink).await
     }
 
     /// Applies all events that are in the store.

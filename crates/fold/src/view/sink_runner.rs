@@ -8,15 +8,17 @@ use leftfold_api::{Cursor, EventStore, Query, Timestamp};
 use super::follow::{Definition, Follower};
 use super::lag::{Lag, has_events_up_to, lag};
 use super::progress::Progress;
-use super::{Saved, Sink, ViewError};
+use super::{Saved, Sink, Source, ViewError};
 use crate::time::{SystemTime, Time};
 
-/// Brings the events of a query to a [`Sink`], each exactly once.
-pub struct SinkRunner<K, S> {
+/// Brings the events of a query to a [`Sink`], each exactly once. They come from the store, unless
+/// [`SinkRunner::source`] says otherwise.
+pub struct SinkRunner<K, S, E = S> {
     name: String,
     logic: u32,
     query: Query,
     store: Arc<S>,
+    source: Arc<E>,
     sink: Mutex<K>,
     time: Arc<dyn Time>,
     progress: Progress,
@@ -28,7 +30,16 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
     pub fn new(name: impl Into<String>, query: impl Into<Query>, store: Arc<S>, sink: K) -> Self {
         let (name, query, sink) = (name.into(), query.into(), Mutex::new(sink));
         let (time, progress) = (Arc::new(SystemTime), Progress::default());
-        SinkRunner { name, logic: 1, query, store, sink, time, progress }
+        let source = store.clone();
+        SinkRunner { name, logic: 1, query, store, source, sink, time, progress }
+    }
+}
+
+impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
+    /// Sets where the events come from: something that subscribes to the store.
+    pub fn source<T: Source>(self, source: Arc<T>) -> SinkRunner<K, S, T> {
+        let SinkRunner { name, logic, query, store, sink, time, progress, .. } = self;
+        SinkRunner { name, logic, query, store, source, sink, time, progress }
     }
 
     /// Sets the version of the query and of the sink's logic; the default is 1. What was stored by
@@ -49,9 +60,10 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
         &self.name
     }
 
-    async fn follow(&self) -> Result<Follower<'_, K, S::Subscription>, ViewError> {
+    async fn follow(&self) -> Result<Follower<'_, K, E::Subscription>, ViewError> {
         let (name, logic, query) = (self.name.clone(), self.logic, self.query.clone());
-        Follower::start(Definition { name, logic, query }, &*self.store, &self.sink).await
+        let definition = Definition { name, logic, query };
+        Follower::start(definition, &*self.store, &*self.source, &self.sink).await
     }
 
     /// Commits all events that are in the store.
@@ -124,7 +136,7 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
 
     /// Returns a future that is ready when, after this call, events are committed, or a run begins, fails
     /// or ends.
-    pub fn moved(&self) -> impl Future<Output = ()> + Send + use<K, S> {
+    pub fn moved(&self) -> impl Future<Output = ()> + Send + use<K, S, E> {
         self.progress.listen()
     }
 

@@ -1,11 +1,17 @@
 //! Sinks: events in a database of the user's, each exactly once.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use leftfold::view::{Batch, Lag, Saved, Sink, SinkRunner, ViewError};
-use leftfold::{Coded, Query};
+use futures_util::future::{Either, select};
+use leftfold::time::{SystemTime, Time};
+use leftfold::view::{Batch, Lag, Saved, Sink, SinkRunner, Source, ViewError};
+use leftfold::{Coded, Cursor, Delivery, EventStore, Query, ReadError, Subscribe, Subscription};
 use leftfold_io::fake::{FakeDisk, SeededRandom};
 use pollster::block_on;
 
@@ -175,4 +181,70 @@ fn a_sink_of_another_name_logic_store_or_writer_is_refused() {
     block_on(orders(&store, &sink).catch_up()).unwrap();
     assert_eq!(block_on(run).unwrap_err().code(), "view_overtaken");
     assert_eq!(sink.positions().len(), 5);
+}
+
+/// A store that says how many events it has delivered.
+struct CountedStore(Arc<leftfold::Embedded>, Arc<AtomicUsize>);
+
+struct CountedSubscription(<leftfold::Embedded as EventStore>::Subscription, Arc<AtomicUsize>);
+
+impl Source for CountedStore {
+    type Subscription = CountedSubscription;
+
+    async fn follow(&self, subscribe: Subscribe) -> Result<CountedSubscription, ReadError> {
+        let subscription = EventStore::subscribe(&*self.0, subscribe).await?;
+        Ok(CountedSubscription(subscription, self.1.clone()))
+    }
+}
+
+impl Subscription for CountedSubscription {
+    async fn next(&mut self) -> Result<Delivery, ReadError> {
+        let delivery = self.0.next().await?;
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(delivery)
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.0.cursor()
+    }
+}
+
+/// A database whose first commit waits until more events than its own were delivered.
+struct WaitingSink(Connection, Arc<AtomicUsize>);
+
+impl Sink for WaitingSink {
+    async fn saved(&mut self) -> Result<Option<Saved>, ViewError> {
+        self.0.saved().await
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<bool, ViewError> {
+        let is_first = batch.from.is_none();
+        poll_fn(|context| {
+            if !is_first || self.1.load(Ordering::Relaxed) > batch.events.len() {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        self.0.commit(batch).await
+    }
+}
+
+#[test]
+fn the_next_events_are_read_while_a_commit_waits() {
+    let store = open(&FakeDisk::new());
+    (0..20).for_each(|_| _ = append_all(&store, "order-1", &["Happened"; 1_000]));
+    let (sink, delivered) = (Connection::new(), Arc::new(AtomicUsize::new(0)));
+    let waiting = WaitingSink(sink.clone(), delivered.clone());
+    let runner = SinkRunner::new("orders", Query::category("order"), store.clone(), waiting);
+    let runner = runner.source(Arc::new(CountedStore(store, delivered)));
+    let caught_up = pin!(runner.catch_up());
+    match block_on(select(caught_up, SystemTime.after(Duration::from_secs(60)))) {
+        Either::Left((caught_up, _)) => caught_up.unwrap(),
+        Either::Right(_) => panic!("nothing was read while the first commit waited"),
+    }
+    let positions = sink.positions();
+    assert_eq!(positions.len(), 20_000);
+    assert!(positions.is_sorted_by(|one, two| one < two));
 }
