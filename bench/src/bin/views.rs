@@ -164,7 +164,8 @@ fn with_views(dir: &Path, store: &Store, count: usize) -> anyhow::Result<f64> {
     })
 }
 
-/// How late a view is while 5,000 events a second come in, and what an append costs beside it.
+/// How late a view is while 5,000 events a second come in, and what an append costs beside it and beside ten views
+/// that catch up.
 fn live(dir: &Path, store: &Store, events: u64) -> anyhow::Result<()> {
     const RATE: u64 = 5_000;
     let turns = (events / 50).clamp(200, 20_000);
@@ -172,6 +173,21 @@ fn live(dir: &Path, store: &Store, events: u64) -> anyhow::Result<()> {
     wait_for_idle();
     let (alone, _) = paced(store, turns, RATE, |_| Ok(()))?;
     print_latency("an append without views", alone);
+    running(&dir.join("beside"), store, |views| {
+        for n in 0..10 {
+            pollster::block_on(views.add(&definition(&format!("v{n}"))?, ViewStart::Beginning))?;
+        }
+        let (appends, _) = paced(store, turns, RATE, |_| Ok(()))?;
+        print_latency("an append beside ten of them", appends);
+        // The number means something only if they were not there yet.
+        let behind = pollster::block_on(views.list());
+        let behind = behind.iter().filter(|view| view.phase == ViewPhase::Building);
+        println!("{} of 10 views still caught up at the end of that", behind.count());
+        for n in 0..10 {
+            pollster::block_on(views.remove(&format!("v{n}")))?;
+        }
+        Ok(())
+    })?;
     running(&dir.join("live"), store, |views| {
         pollster::block_on(
             views.add(&definition("orders")?, pollster::block_on(ViewStart::now(store))?),

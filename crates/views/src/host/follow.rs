@@ -15,6 +15,7 @@ use leftfold_fold::view::{SinkRunner, ViewError};
 use parking_lot::Mutex;
 
 use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
+use super::pass::Passes;
 use super::register::Registry;
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
@@ -36,7 +37,7 @@ pub(crate) struct Tables<S> {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
     pub(crate) logic: Logic,
-    pub(crate) runner: Arc<SinkRunner<SqliteSink, S>>,
+    pub(crate) runner: Arc<SinkRunner<SqliteSink, S, Passes<S>>>,
     rows: Arc<Mutex<Rows>>,
     /// How many of their events are parked, or wait behind parked ones.
     pub(crate) waiting: Arc<AtomicU64>,
@@ -89,6 +90,7 @@ impl<S> RunState<S> {
 /// Runs one view as one state of its facts says.
 pub(super) struct Follower<S> {
     store: Arc<S>,
+    passes: Arc<Passes<S>>,
     dir: PathBuf,
     time: Arc<dyn Time>,
     registry: Arc<Registry>,
@@ -101,6 +103,7 @@ impl<S: EventStore + 'static> Follower<S> {
     pub(super) fn new(inner: &Inner<S>, entry: Arc<Entry<S>>) -> Self {
         Follower {
             store: inner.store.clone(),
+            passes: inner.passes.clone(),
             dir: inner.dir.clone(),
             time: inner.time.clone(),
             registry: inner.registry.clone(),
@@ -284,7 +287,8 @@ impl<S: EventStore + 'static> Follower<S> {
         let sink = SqliteSink::new(rows);
         let rows = sink.rows();
         let runner = SinkRunner::new(name, query, self.store.clone(), sink);
-        let (runner, number) = (Arc::new(runner.logic(LOGIC)), generation.number);
+        let runner = runner.source(self.passes.clone()).logic(LOGIC);
+        let (runner, number) = (Arc::new(runner), generation.number);
         Ok(Tables { number, path, logic, runner, rows, waiting })
     }
 

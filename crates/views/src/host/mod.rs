@@ -9,6 +9,7 @@ mod facts;
 mod follow;
 mod live;
 mod parked;
+mod pass;
 mod past;
 mod question;
 mod register;
@@ -44,6 +45,7 @@ use crate::definition::Definition;
 use crate::error::DefinitionError;
 use facts::{CATEGORY, Content, ViewFact, ViewState};
 use follow::Follower;
+use pass::Passes;
 use register::Registry;
 
 /// The most views of a store.
@@ -63,6 +65,8 @@ impl<S> Clone for Views<S> {
 
 struct Inner<S> {
     store: Arc<S>,
+    /// Bring the events of the store to the views.
+    passes: Arc<Passes<S>>,
     dir: PathBuf,
     time: Arc<dyn Time>,
     /// The views that the facts name, by name.
@@ -157,11 +161,13 @@ impl<S: EventStore + 'static> Views<S> {
         if dir.exists() && !dir.is_dir() {
             return Err(std::io::ErrorKind::NotADirectory.into());
         }
+        let time: Arc<dyn Time> = Arc::new(SystemTime);
         Ok(Views {
             inner: Arc::new(Inner {
+                passes: Arc::new(Passes::new(store.clone(), time.clone())),
                 store,
                 dir,
-                time: Arc::new(SystemTime),
+                time,
                 views: RwLock::default(),
                 registry: Arc::default(),
                 read: Mutex::default(),

@@ -12,6 +12,7 @@ mod interruptions;
 mod live;
 mod log;
 mod parked;
+mod pass;
 mod rows;
 mod rust_views;
 mod support;
