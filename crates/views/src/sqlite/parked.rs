@@ -106,7 +106,7 @@ impl BatchApplier<'_> {
         }
         if let Some(requests) = self.requests.filter(|its| its.stream == event.stream()) {
             self.follow(requests, event)?;
-            if !self.query.shows(event.stream()) || !self.query.matches(event) {
+            if !self.query.matches(event) {
                 return Ok(());
             }
         }

@@ -214,6 +214,22 @@ fn members_share_a_pass_from_nearly_the_same_place_and_begin_others_elsewhere() 
     }
 }
 
+/// A query hides bookkeeping, also where it shares a pass with one that shows it.
+#[test]
+fn what_a_query_hides_stays_hidden_in_a_pass() {
+    let world = World::new(PassLimits::default());
+    world.append(5);
+    let of_view = Append::new().event("leftfold.view-a", NewEvent::new("Put", ""));
+    world.store.blocking().append(of_view).unwrap();
+    world.append(5);
+    let queries = ["*", "system:true", "type:Put"];
+    let members = queries.map(|query| world.join(query, Cursor::START));
+    let seen = block_on(join_all(members.map(rest)));
+    for (query, seen) in queries.into_iter().zip(seen) {
+        assert_eq!(seen, world.alone(query), "{query}");
+    }
+}
+
 #[test]
 fn a_cursor_that_the_store_does_not_know_is_refused_at_once() {
     let (world, other) = (World::new(LIMITS), World::new(LIMITS));
