@@ -116,6 +116,41 @@ fn a_file_is_checked_without_a_store() {
     assert!(code == Some(1) && err.starts_with("none.sql: "), "{err}");
 }
 
+/// Without a database nothing of its SQL can be looked at, and the command says so; a database that is not there is an
+/// error, without its URL.
+#[test]
+fn a_file_for_postgresql_is_only_parsed_without_one() {
+    let world = World { dir: tempfile::tempdir().unwrap() };
+    let target = ORDERS.replace("-- @query", "-- @target postgres env:NOT_SET\n-- @query");
+    let file = world.file("orders.sql", &target);
+    let (code, out, _) = check(&["view", "check", &file, "-o", "table"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("parsed only; --postgres URL"), "{out}");
+    let (_, out, _) = check(&["view", "check", &file]);
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&line["parsed_only"], &line["right"]), (&json!(true), &json!(true)));
+    let url = "postgres://me:hunter2@127.0.0.1:1/x";
+    let (code, out, err) = check(&["view", "check", &file, "--postgres", url]);
+    assert!(code == Some(1) && err.contains("can't be reached"), "{err}");
+    assert!(!format!("{out}{err}").contains("hunter2"), "{out}{err}");
+    let wrong = world.file("wrong.sql", &target.replace("insert into", "copy"));
+    let (code, _, err) = check(&["view", "check", &wrong]);
+    assert!(code == Some(1) && err.contains("view_sql_forbidden"), "{err}");
+    let added = world.fails(&["view", "add", &file]);
+    assert!(added.contains("view_target_unusable") && added.contains("NOT_SET"), "{added}");
+}
+
+#[test]
+fn a_command_waits_until_a_view_has_the_events() {
+    let world = World::new();
+    let file = world.file("orders.sql", ORDERS);
+    world.ok(&["view", "add", &file]);
+    world.ok(&["append", "order-3", "OrderPlaced", "{}"]);
+    let answer: Value = serde_json::from_str(&world.ok(&["view", "wait", "orders"])).unwrap();
+    assert_eq!((&answer["name"], &answer["lag_micros"]), (&json!("orders"), &json!(0)));
+    assert!(world.fails(&["view", "wait", "others"]).contains("view_unknown"));
+}
+
 #[test]
 fn the_files_of_a_directory_are_tested() {
     let world = World { dir: tempfile::tempdir().unwrap() };

@@ -77,6 +77,15 @@ fn each_command_asks_its_route() {
 }
 
 #[test]
+fn a_server_is_asked_to_wait_for_a_cursor() {
+    let cursor = leftfold::Cursor::START.to_string();
+    let args = ["view", "wait", "orders", "--at-least", &cursor, "--timeout", "2m"];
+    let (first, _, output) = ask(&args, "200 OK", "{}");
+    assert_eq!(first, format!("GET /v1/views/orders?at_least={cursor}&timeout_ms=120000"));
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn a_query_is_asked_of_the_server() {
     let answer = r#"{"columns":["id","n"],"rows":[["1",2]],"cursors":{"orders":null}}"#;
     let sql = "select id, n from orders";

@@ -31,7 +31,7 @@ pub(crate) use parked::{Parked, ParkedAction, ParkedEvent};
 pub(crate) use retention::{Delete, Retained, Retention, RetentionAction};
 pub(crate) use settings::Settings;
 pub(crate) use transfer::{Export, Import};
-pub(crate) use views::{Ask, View, ViewAction, ViewFrom};
+pub(crate) use views::{Ask, CheckDatabase, View, ViewAction, ViewFrom};
 
 /// What to do with checkpoints instead of listing them.
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use leftfold_fold::view::{Saved, ViewError};
 use serde::Serialize;
 
 use crate::ask::{self, Cell};
-use crate::definition::{Case, Definition, Given};
+use crate::definition::{Case, Definition, Expected, Given, Target};
 use crate::error::DefinitionError;
 use crate::parameter::{Inputs, Parameter, Value};
 use crate::sqlite::{self, Rows};
@@ -35,13 +35,27 @@ const FIRST: i64 = 1_704_067_200_000_000;
 
 impl Definition {
     /// Checks the view: makes its tables in memory, prepares every statement, and runs its tests. A test that
-    /// fails is no error; see [`TestReport::passed`].
+    /// fails is no error; see [`TestReport::passed`]. Of a view in PostgreSQL nothing is run: see
+    /// [`Definition::check_in_postgres`].
     ///
     /// # Errors
     /// The line of the file and what is wrong with it.
     pub fn check(&self) -> Result<Vec<TestReport>, DefinitionError> {
+        if self.target != Target::Sqlite {
+            return Ok(Vec::new());
+        }
         drop(sqlite::in_memory(self)?);
         self.cases.iter().map(|case| self.run(case)).collect()
+    }
+
+    /// Checks a view in a PostgreSQL: in a schema of its own, of which nothing stays. Blocks its thread.
+    ///
+    /// # Errors
+    /// The line of the file and what is wrong with it; or the database can't be used. No error has the URL.
+    #[cfg(feature = "postgres")]
+    pub fn check_in_postgres(&self, url: &str) -> Result<Vec<TestReport>, crate::ViewsError> {
+        let url = crate::postgres::Url::parse(url, &"the URL of --postgres")?;
+        Ok(pollster::block_on(crate::postgres::check(self, Some(url), None))?)
     }
 
     /// Returns the parameters that no event of the tests has, which may be misspelt.
@@ -80,8 +94,7 @@ impl Definition {
         let at = |line: usize, error: String| DefinitionError::sql(line, error);
         let mut rows = Rows::in_memory(self).map_err(|error| at(case.line, error.to_string()))?;
         let mut differences = Vec::new();
-        let events: Vec<_> =
-            recorded(&case.given).filter(|event| self.query.matches(event)).collect();
+        let events = given_events(self, case);
         let last = events.last().map_or(0, Recorded::position);
         let to = Cursor::at(Origin { store: [0; 4], incarnation: [0; 4] }, last);
         let to = state_at(&self.name, &to).map_err(|error| at(case.line, error.to_string()))?;
@@ -93,14 +106,28 @@ impl Definition {
             let answer = ask::all(rows.connection(), &expected.sql)
                 .map_err(|error| at(expected.line, error.to_string()))?;
             let found: Vec<_> = answer.rows.iter().map(|row| line_of(row)).collect();
-            let wanted: Vec<_> =
-                expected.rows.iter().map(|row| normal(row)).filter(|row| !row.is_empty()).collect();
-            if found != wanted {
-                differences.push(format!("line {}: {}", expected.line, expected.sql));
-                differences.extend(difference(&wanted, &found));
-            }
+            report_difference(expected, &found, &mut differences);
         }
         Ok(TestReport { title: case.title.clone(), line: case.line, differences })
+    }
+}
+
+/// Returns the events of a test that the view's query selects.
+pub(crate) fn given_events(definition: &Definition, case: &Case) -> Vec<Recorded> {
+    recorded(&case.given).filter(|event| definition.query.matches(event)).collect()
+}
+
+/// Adds how the rows of a question differ from those that are expected, if they do.
+pub(crate) fn report_difference(
+    expected: &Expected,
+    found: &[String],
+    differences: &mut Vec<String>,
+) {
+    let wanted: Vec<_> =
+        expected.rows.iter().map(|row| normal(row)).filter(|row| !row.is_empty()).collect();
+    if found != wanted {
+        differences.push(format!("line {}: {}", expected.line, expected.sql));
+        differences.extend(difference(&wanted, found));
     }
 }
 

@@ -11,6 +11,8 @@ mod host;
 mod log;
 mod logic;
 mod parameter;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 mod table_view;
 mod windows;
@@ -19,7 +21,7 @@ pub use as_of::{AsOf, ask_as_of};
 pub use ask::{Answer, AskError, AskLimits, Cell, ask};
 pub use changes::{RowChange, RowChanges};
 pub use check::TestReport;
-pub use definition::{Definition, OnError};
+pub use definition::{Definition, OnError, Target, UrlSource};
 pub use error::DefinitionError;
 pub use host::{
     DEFAULT_PERIOD, ListParked, LiveQuery, LiveUpdate, MAX_VIEWS, ParkedEvent, Plan, Question,

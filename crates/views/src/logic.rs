@@ -6,7 +6,7 @@ use leftfold_api::Query;
 use leftfold_fold::view::ViewError;
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Definition, OnError};
+use crate::definition::{Definition, OnError, Target, UrlSource};
 use crate::sqlite::ApplyError;
 use crate::table_view::TableView;
 
@@ -82,6 +82,25 @@ impl Logic {
         match self {
             Logic::Sql(definition) => definition.query(),
             Logic::Rust(view) => &view.query,
+        }
+    }
+
+    /// Returns where its tables are.
+    pub(crate) fn target(&self) -> &Target {
+        match self {
+            Logic::Sql(definition) => definition.target(),
+            Logic::Rust(_) => &Target::Sqlite,
+        }
+    }
+
+    /// Returns the file, and where the URL of its database is, of a view in PostgreSQL.
+    pub(crate) fn in_postgres(&self) -> Option<(&Definition, &UrlSource)> {
+        match self {
+            Logic::Sql(definition) => match definition.target() {
+                Target::Postgres(source) => Some((definition, source)),
+                Target::Sqlite => None,
+            },
+            Logic::Rust(_) => None,
         }
     }
 

@@ -47,11 +47,15 @@ pub(crate) enum ViewAction {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        database: CheckDatabase,
     },
     /// Check all files that end in .sql in a directory and below, as `check` does.
     Test {
         /// The directory.
         dir: PathBuf,
+        #[command(flatten)]
+        database: CheckDatabase,
     },
     /// Add a view.
     Add {
@@ -67,6 +71,17 @@ pub(crate) enum ViewAction {
     Show {
         /// Its name.
         name: String,
+    },
+    /// Wait until a view has the events up to a cursor, so that PostgreSQL answers with them.
+    Wait {
+        /// Its name.
+        name: String,
+        /// The cursor; with --data, the default is all events.
+        #[arg(long, value_name = "CURSOR", value_parser = parse::cursor)]
+        at_least: Option<Cursor>,
+        /// How long to wait: 10s or 2m. The default is 10s; with --data, as long as it needs.
+        #[arg(long, value_name = "TIME", value_parser = parse::age)]
+        timeout: Option<Duration>,
     },
     /// Stop a view until it is resumed; its tables still answer.
     Pause {
@@ -125,6 +140,15 @@ pub(crate) enum ViewAction {
         /// Its file.
         file: PathBuf,
     },
+}
+
+/// Where views for PostgreSQL are checked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckDatabase {
+    /// The PostgreSQL in which views for PostgreSQL are checked, in a schema of which nothing stays. Without
+    /// it, their files are only parsed.
+    #[arg(long, env = "LEFTFOLD_POSTGRES", hide_env_values = true, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
 }
 
 /// Where a view begins.

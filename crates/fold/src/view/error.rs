@@ -112,6 +112,21 @@ pub enum ViewError {
         /// The error message.
         message: String,
     },
+    /// The database that a view names can't be used as it is named.
+    #[error("{message}")]
+    Target {
+        /// What is wrong, and what to do. It has no secret.
+        message: String,
+    },
+    /// Tables of another store, or of somebody else, are in the place of the view's.
+    #[error(
+        "the schema {schema} is there already, and this store has not made it; remove it or choose another name \
+         for the view"
+    )]
+    SchemaTaken {
+        /// The schema.
+        schema: String,
+    },
     /// The store can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -150,6 +165,8 @@ impl Coded for ViewError {
             ViewError::TooManyParked { .. } => "view_parked_too_many",
             ViewError::Row { .. } => "view_row_unusable",
             ViewError::Rows { .. } => "view_rows_failed",
+            ViewError::Target { .. } => "view_target_unusable",
+            ViewError::SchemaTaken { .. } => "view_schema_taken",
             ViewError::Read(error) => error.code(),
         }
     }
@@ -159,6 +176,7 @@ impl Coded for ViewError {
             ViewError::Late { .. }
             | ViewError::Stopped { .. }
             | ViewError::ChangesLost { .. }
+            | ViewError::Target { .. }
             | ViewError::Rows { .. } => true,
             ViewError::Read(error) => error.can_retry(),
             _ => false,

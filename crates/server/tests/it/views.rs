@@ -139,6 +139,12 @@ async fn a_view_is_planned_added_asked_replaced_and_removed() {
 
     let found = world.served.json("/v1/views/orders").await;
     assert_eq!((&found["text"], &found["query"]), (&json!(ORDERS), &json!("category:order")));
+    let path = format!("/v1/views/orders?at_least={paid}&timeout_ms=10000");
+    assert_eq!(world.served.json(&path).await["name"], "orders");
+    let path = "/v1/views/orders?at_least=x";
+    assert_eq!(code(&world.sql(Method::GET, path, "").await), (400, "cursor_invalid"));
+    let path = "/v1/views/orders?timeout_ms=0";
+    assert_eq!(code(&world.sql(Method::GET, path, "").await), (400, "parameter_invalid"));
     let listed = world.served.json("/v1/views").await;
     assert_eq!(listed["views"][0]["name"], "orders");
 

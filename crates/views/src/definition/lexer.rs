@@ -35,10 +35,23 @@ pub(crate) struct Unclosed {
     pub(crate) what: &'static str,
 }
 
-/// Returns the tokens of SQL, without blanks and comments.
+/// Whose SQL it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// Returns the tokens of SQL for SQLite, without blanks and comments.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<Spanned>, Unclosed> {
+    tokens_of(Dialect::Sqlite, sql)
+}
+
+/// Returns the tokens of SQL, without blanks and comments.
+pub(crate) fn tokens_of(dialect: Dialect, sql: &str) -> Result<Vec<Spanned>, Unclosed> {
+    let is_postgres = dialect == Dialect::Postgres;
     let bytes = sql.as_bytes();
-    let (mut tokens, mut at) = (Vec::new(), 0);
+    let (mut tokens, mut at) = (Vec::<Spanned>::new(), 0);
     while let Some(&byte) = bytes.get(at) {
         let start = at;
         let next = bytes.get(at + 1).copied();
@@ -51,13 +64,34 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<Spanned>, Unclosed> {
                 at = find(bytes, at, b"\n").unwrap_or(bytes.len());
                 continue;
             }
+            b'/' if next == Some(b'*') && is_postgres => {
+                at = end_of_nested(bytes, at).ok_or(Unclosed { at, what: "comment" })?;
+                continue;
+            }
             b'/' if next == Some(b'*') => {
                 let end = find(bytes, at + 2, b"*/").ok_or(Unclosed { at, what: "comment" })?;
                 at = end + 2;
                 continue;
             }
             b'\'' => {
-                at = end_of_quoted(bytes, at, b'\'').ok_or(Unclosed { at, what: "text" })?;
+                let before = tokens.last().filter(|before| is_postgres && before.span.end == at);
+                let is_escaped = before
+                    .is_some_and(|before| matches!(sql.get(before.span.clone()), Some("e" | "E")));
+                let end = match is_escaped {
+                    true => end_of_escaped(bytes, at),
+                    false => end_of_quoted(bytes, at, b'\''),
+                };
+                at = end.ok_or(Unclosed { at, what: "text" })?;
+                Token::Text
+            }
+            b'`' | b'[' | b'?' | b'@' if is_postgres => {
+                at += 1;
+                Token::Other
+            }
+            b'$' if is_postgres && end_of_tag(bytes, at).is_some() => {
+                let tag = bytes.get(at..end_of_tag(bytes, at).unwrap_or(at)).unwrap_or_default();
+                let end = find(bytes, at + tag.len(), tag);
+                at = end.ok_or(Unclosed { at, what: "text" })? + tag.len();
                 Token::Text
             }
             b'"' | b'`' => {
@@ -87,6 +121,10 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<Spanned>, Unclosed> {
             }
             _ if is_word(byte) => {
                 at = end_of_word(bytes, at);
+                // Names of PostgreSQL have dollars, but not in front.
+                while is_postgres && bytes.get(at) == Some(&b'$') {
+                    at = end_of_word(bytes, at + 1);
+                }
                 Token::Word
             }
             _ => {
@@ -123,6 +161,39 @@ fn end_of_quoted(bytes: &[u8], start: usize, quote: u8) -> Option<usize> {
         }
         at += 1;
     }
+}
+
+/// Returns the end of a text with backslashes: `e'it\'s'`.
+fn end_of_escaped(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at)? {
+            b'\\' => at += 2,
+            b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
+            b'\'' => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
+}
+
+/// Returns the end of a comment that may have comments in it.
+fn end_of_nested(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut depth) = (start, 0usize);
+    loop {
+        match bytes.get(at..at + 2)? {
+            b"/*" => (at, depth) = (at + 2, depth + 1),
+            b"*/" if depth == 1 => return Some(at + 2),
+            b"*/" => (at, depth) = (at + 2, depth - 1),
+            _ => at += 1,
+        }
+    }
+}
+
+/// Returns the end of what begins a text between dollars: `$$` or `$tag$`.
+fn end_of_tag(bytes: &[u8], start: usize) -> Option<usize> {
+    let end = end_of_word(bytes, start + 1);
+    let is_number = bytes.get(start + 1).is_some_and(u8::is_ascii_digit);
+    (!is_number && bytes.get(end) == Some(&b'$')).then_some(end + 1)
 }
 
 /// Reads the path of a parameter: words, numbers, or names in double quotes, with dots between them.
@@ -175,6 +246,33 @@ mod tests {
         );
         assert_eq!(parameters("select a::text, :data.0.x, \":no\" from [b:c]"), ["data/0/x"]);
         assert_eq!(parameters("select :id."), ["id"]);
+    }
+
+    #[test]
+    fn postgres_has_other_quotes_and_operators() {
+        let parameters = |sql: &str| -> Vec<String> {
+            let tokens = tokens_of(Dialect::Postgres, sql).unwrap();
+            let path = |token: Spanned| match token.token {
+                Token::Parameter(path) => Some(path.join("/")),
+                other => (other == Token::OtherParameter).then(|| "other".to_owned()),
+            };
+            tokens.into_iter().filter_map(path).collect()
+        };
+        for (sql, found) in [
+            ("select :data.a::numeric(10, 2), b::text", vec!["data/a"]),
+            ("select e'it\\'s :no', E'\\\\', :a, 'back\\', :b", vec!["a", "b"]),
+            ("select $$ :no ' $$, $x$ $$ :no $x$, :a", vec!["a"]),
+            ("select a ? 'x', b @> :data, c[1], d ?| array['y']", vec!["data"]),
+            ("/* /* :no */ :no */ select :a", vec!["a"]),
+            ("select $1", vec!["other"]),
+            ("select a$b, c$1", vec![]),
+            ("select the'x', note'\\', :a", vec!["a"]),
+        ] {
+            assert_eq!(parameters(sql), found, "{sql}");
+        }
+        for (sql, what) in [("$$a", "text"), ("$a$ $b$", "text"), ("/* /* */", "comment")] {
+            assert_eq!(tokens_of(Dialect::Postgres, sql), Err(Unclosed { at: 0, what }));
+        }
     }
 
     #[test]

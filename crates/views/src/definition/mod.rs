@@ -2,8 +2,10 @@
 
 mod case;
 mod lexer;
+mod postgres;
 mod sections;
 mod statement;
+mod target;
 mod window;
 
 use std::fmt;
@@ -11,10 +13,13 @@ use std::fmt;
 use leftfold_api::Query;
 use sha2::{Digest, Sha256};
 
-pub(crate) use case::{Case, Given};
+pub(crate) use case::{Case, Expected, Given};
 pub(crate) use lexer::{Token, tokens};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::qualifiers;
 pub(crate) use sections::check_name;
 pub(crate) use statement::{BoundStatement, MAX_SQL, Statement};
+pub use target::{Target, UrlSource};
 pub(crate) use window::{Shape, Window};
 
 use crate::error::DefinitionError;
@@ -49,6 +54,7 @@ pub struct Definition {
     text: String,
     pub(crate) name: String,
     pub(crate) query: Query,
+    pub(crate) target: Target,
     pub(crate) on_error: OnError,
     /// The line of `@history`, if its tables keep their history.
     pub(crate) history: Option<usize>,
@@ -151,6 +157,11 @@ impl Definition {
         &self.query
     }
 
+    /// Returns the database that has its tables.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Returns what it does with an event that its statements fail on.
     pub fn on_error(&self) -> OnError {
         self.on_error
@@ -193,6 +204,9 @@ impl Definition {
             digest.update(text.as_bytes());
         };
         part(&self.query.to_string());
+        if let Target::Postgres(source) = &self.target {
+            part(&format!("postgres {source}"));
+        }
         if self.has_history() {
             part("history");
         }

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use leftfold_api::Query;
 
 use super::case::{Case, Expected};
+use super::lexer::Dialect;
 use super::statement::split;
 use super::window::{self, Window};
-use super::{Definition, Handler, OnError};
+use super::{Definition, Handler, OnError, Target};
 use crate::error::DefinitionError;
 use crate::parameter::Inputs;
 
@@ -15,7 +16,7 @@ use crate::parameter::Inputs;
 const MAX_NAME: usize = 64;
 /// The directives, for messages.
 const DIRECTIVES: &str =
-    "@view, @query, @history, @window, @on_error, @on, @test, @given and @expect";
+    "@view, @query, @target, @history, @window, @on_error, @on, @test, @given and @expect";
 
 /// What the lines belong to.
 enum Section {
@@ -32,7 +33,9 @@ enum Section {
 struct Reader {
     name: Option<String>,
     query: Vec<(String, usize)>,
-    on_error: Option<OnError>,
+    target: Option<Target>,
+    /// With its line.
+    on_error: Option<(OnError, usize)>,
     history: Option<usize>,
     window: Option<Window>,
     tables: Vec<super::Statement>,
@@ -144,6 +147,13 @@ impl Reader {
                 self.name = Some(value.to_owned());
             }
             "query" => self.query.push((value.to_owned(), line)),
+            "target" => {
+                let target = Target::parse(value);
+                let target = target.map_err(|message| DefinitionError::new(line, message))?;
+                if self.target.replace(target).is_some() {
+                    return Err(again());
+                }
+            }
             "history" if !value.is_empty() => {
                 let message = format!("@history stands alone, not with '{value}'");
                 return Err(DefinitionError::new(line, message));
@@ -168,7 +178,7 @@ impl Reader {
                         return Err(DefinitionError::new(line, message));
                     }
                 };
-                if self.on_error.replace(what).is_some() {
+                if self.on_error.replace((what, line)).is_some() {
                     return Err(again());
                 }
             }
@@ -181,10 +191,14 @@ impl Reader {
     }
 
     fn end_section(&mut self, section: Section, began: usize) -> Result<(), DefinitionError> {
-        let statements = split(&std::mem::take(&mut self.sql), self.first_line)?;
+        let dialect = self.target.as_ref().map_or(Dialect::Sqlite, Target::dialect);
+        let statements = split(dialect, &std::mem::take(&mut self.sql), self.first_line)?;
         match section {
             Section::Head => {
                 statements.iter().try_for_each(super::Statement::refuse_parameters)?;
+                if dialect == Dialect::Postgres {
+                    statements.iter().try_for_each(super::postgres::check_create)?;
+                }
                 self.tables = statements;
             }
             Section::On(types) => {
@@ -227,6 +241,19 @@ impl Reader {
         let query: Query = text_of_query.parse().map_err(|invalid| {
             DefinitionError::new(line, format!("the query is wrong: {invalid}"))
         })?;
+        let target = self.target.unwrap_or_default();
+        target.check_name(&name).map_err(|message| DefinitionError::new(1, message))?;
+        let of_sqlite = [
+            self.history.map(|line| ("@history", line)),
+            self.window.as_ref().map(|window| ("@window", window.line)),
+            self.on_error.filter(|it| it.0 == OnError::Park).map(|it| ("@on_error park", it.1)),
+        ];
+        if let (Target::Postgres(_), Some((what, line))) =
+            (&target, of_sqlite.into_iter().flatten().next())
+        {
+            let message = format!("{what} needs SQLite; views in PostgreSQL do not have it");
+            return Err(DefinitionError::new(line, message));
+        }
         if self.tables.is_empty() {
             return Err(missing("table: create table NAME (...)"));
         }
@@ -245,7 +272,8 @@ impl Reader {
             text: text.to_owned(),
             name,
             query,
-            on_error: self.on_error.unwrap_or_default(),
+            target,
+            on_error: self.on_error.map(|it| it.0).unwrap_or_default(),
             history: self.history,
             window: self.window,
             tables: self.tables,

@@ -151,6 +151,8 @@ pub(crate) struct Generation {
 pub(crate) struct ViewState {
     /// From the oldest to the newest; none if the view was removed.
     pub(crate) generations: Vec<Generation>,
+    /// Those of the view that was removed last: their tables may have to be dropped yet.
+    pub(crate) removed: Vec<Generation>,
     pub(crate) is_paused: bool,
     /// The version of the last fact.
     pub(crate) version: u64,
@@ -179,7 +181,9 @@ impl ViewState {
             ViewFact::Resumed => self.is_paused = false,
             // The tables take them from the log, each at its place.
             ViewFact::Retried { .. } | ViewFact::Skipped { .. } => {}
-            ViewFact::Removed => (self.generations, self.is_paused) = (Vec::new(), false),
+            ViewFact::Removed => {
+                (self.removed, self.is_paused) = (std::mem::take(&mut self.generations), false);
+            }
         }
     }
 

@@ -3,31 +3,32 @@
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, pending, select};
-use leftfold_api::{Coded, Cursor, EventStore, Point, Query, Read};
+use leftfold_api::{Coded, Cursor, EventStore, Origin, Point, Query, Read};
 use leftfold_fold::time::Time;
-use leftfold_fold::view::{SinkRunner, ViewError};
+use leftfold_fold::view::{Saved, SinkRunner, ViewError};
 use parking_lot::Mutex;
 
+use super::backing::{Backing, BackingSink, Beginning, Connections};
 use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
 use super::pass::Passes;
 use super::register::Registry;
+use super::removal::drop_schemas;
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
 use crate::definition::OnError;
 use crate::logic::Logic;
-use crate::sqlite::{Requests, Rows, SqliteSink};
+use crate::sqlite::Requests;
 
 /// The pauses before a view that failed for a reason that may pass is tried again.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How often new tables are compared with those before, which follow the store meanwhile.
 const ROUNDS: usize = 100;
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How many parked events of a stream are read again at a time.
 const READ_AGAIN: usize = 256;
 
@@ -35,23 +36,18 @@ const READ_AGAIN: usize = 256;
 pub(crate) struct Tables<S> {
     /// The version of the fact that made their definition.
     pub(crate) number: u64,
-    pub(crate) path: PathBuf,
     pub(crate) logic: Logic,
-    pub(crate) runner: Arc<SinkRunner<SqliteSink, S, Passes<S>>>,
-    rows: Arc<Mutex<Rows>>,
-    /// How many of their events are parked, or wait behind parked ones.
-    pub(crate) waiting: Arc<AtomicU64>,
+    pub(crate) runner: Arc<SinkRunner<BackingSink, S, Passes<S>>>,
+    pub(crate) backing: Backing,
 }
 
 impl<S> Clone for Tables<S> {
     fn clone(&self) -> Self {
         Tables {
             number: self.number,
-            path: self.path.clone(),
             logic: self.logic.clone(),
             runner: self.runner.clone(),
-            rows: self.rows.clone(),
-            waiting: self.waiting.clone(),
+            backing: self.backing.clone(),
         }
     }
 }
@@ -64,11 +60,18 @@ pub(crate) struct RunState<S> {
     /// Held by the run: a later one waits for the end of the one before.
     running: Arc<futures_util::lock::Mutex<()>>,
     stop: Option<oneshot::Sender<()>>,
+    pub(super) connections: Connections,
 }
 
 impl<S> Default for RunState<S> {
     fn default() -> Self {
-        RunState { serving: None, failure: None, running: Arc::default(), stop: None }
+        RunState {
+            serving: None,
+            failure: None,
+            running: Arc::default(),
+            stop: None,
+            connections: Connections::default(),
+        }
     }
 }
 
@@ -161,14 +164,14 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn attempt(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let target = self.open(last).await?;
-        let before = if self.has_caught_up(last)? { None } else { self.open_before(last).await? };
+        let before =
+            if target.backing.has_caught_up()? { None } else { self.open_before(last).await? };
         if before.is_some() {
             // What answers goes on; an event that fails here is a fault of the new definition.
-            target.rows.lock().stop_on_error();
+            target.backing.stop_on_error();
         }
-        let kept: Vec<_> =
-            before.iter().chain([&target]).map(|tables| tables.path.clone()).collect();
-        remove_files(&self.dir, &self.entry.name, &kept);
+        let kept = before.iter().chain([&target]).filter_map(|tables| tables.backing.path());
+        remove_files(&self.dir, &self.entry.name, &kept.map(Path::to_owned).collect::<Vec<_>>());
         self.set(|run| {
             run.failure = target.logic.missing_code().map(ViewError::from);
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
@@ -197,52 +200,93 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Waits until new tables have caught up, and lets them answer. Until then, those before are followed.
     async fn swap(&self, target: &Tables<S>, before: Option<Tables<S>>) -> Result<(), ViewError> {
-        let caught_up = pin!(self.catch_up(target, before.as_ref()));
+        let published = pin!(self.publish(target, before.as_ref()));
         match &before {
-            None => caught_up.await?,
+            None => published.await?,
             Some(before) => {
                 // If the tables before can't be followed any more, they answer as they are.
-                let follow = pin!(before.runner.run().then(|_| pending::<()>()));
-                match select(caught_up, follow).await {
-                    Either::Left((caught_up, _)) => caught_up?,
-                    Either::Right(((), caught_up)) => caught_up.await?,
+                let follow = pin!(self.follow(before));
+                match select(published, follow).await {
+                    Either::Left((published, _)) => published?,
+                    Either::Right(((), published)) => published.await?,
                 }
             }
         }
-        target.rows.lock().note_caught_up()?;
         self.set(|run| run.serving = Some(target.clone()));
-        remove_files(&self.dir, &self.entry.name, std::slice::from_ref(&target.path));
+        let kept: Vec<_> = target.backing.path().map(Path::to_owned).into_iter().collect();
+        remove_files(&self.dir, &self.entry.name, &kept);
+        // What stays costs space until the next time.
+        _ = drop_schemas(&*self.store, &self.entry, target.number).await;
         Ok(())
     }
 
-    /// Waits until new tables have all events that were in the store, and all that those before have by then: rows do
-    /// not go back in time.
-    async fn catch_up(
+    /// Follows the tables before, as long as their failures may pass.
+    async fn follow(&self, before: &Tables<S>) {
+        while let Err(error) = before.runner.run().await
+            && error.can_retry()
+        {
+            self.time.after(FIRST_PAUSE).await;
+        }
+        pending().await
+    }
+
+    /// Waits until new tables have caught up, and lets them answer. Readers in PostgreSQL may hold that up.
+    async fn publish(
         &self,
         target: &Tables<S>,
         before: Option<&Tables<S>>,
     ) -> Result<(), ViewError> {
+        let mut pause = FIRST_PAUSE;
+        let mut known = self.catch_up(target, before).await?;
+        loop {
+            match target.backing.publish(known.clone()).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(ahead)) => {
+                    target.runner.at_least(ahead.cursor()).await?;
+                    known = Some(ahead);
+                }
+                Err(error) if error.can_retry() => {
+                    self.time.after(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until new tables have all events that were in the store, and all that those before have by then: rows do
+    /// not go back in time. Returns the state of those before.
+    async fn catch_up(
+        &self,
+        target: &Tables<S>,
+        before: Option<&Tables<S>>,
+    ) -> Result<Option<Saved>, ViewError> {
         target.runner.at_least(self.store.head().await?).await?;
-        let Some(before) = before else { return Ok(()) };
+        let Some(before) = before else { return Ok(None) };
         for _ in 0..ROUNDS {
-            let at = || before.rows.lock().saved();
-            let Some(goal) = at()? else { return Ok(()) };
+            let Some(goal) = before.backing.saved()? else { return Ok(None) };
             target.runner.at_least(goal.cursor()).await?;
-            if at()?.as_ref() == Some(&goal) {
-                return Ok(());
+            if before.backing.saved()?.as_ref() == Some(&goal) {
+                return Ok(Some(goal));
             }
         }
         // Events come in faster than two commits can be compared; what is missing comes within the next commit.
-        Ok(())
+        before.backing.saved()
     }
 
-    fn has_caught_up(&self, generation: &Generation) -> Result<bool, ViewError> {
-        let path = self.path_of(generation);
-        if !path.exists() {
-            return Ok(false);
-        }
+    async fn has_caught_up(&self, generation: &Generation) -> Result<bool, ViewError> {
         let logic = self.registry.logic_of(&self.entry.name, &generation.content)?;
-        Ok(Rows::open_for(path, &logic)?.has_caught_up()?)
+        let (number, path) = (generation.number, self.path_of(generation));
+        let (origin, connections) = (self.origin().await?, self.connections());
+        Backing::has_caught_up_at(&logic, &path, number, origin, &connections).await
+    }
+
+    fn connections(&self) -> Connections {
+        self.entry.run.lock().connections.clone()
+    }
+
+    async fn origin(&self) -> Result<Origin, ViewError> {
+        Ok(self.store.head().await?.origin())
     }
 
     /// Opens the newest tables before the last ones that have once caught up, if there are any.
@@ -250,7 +294,7 @@ impl<S: EventStore + 'static> Follower<S> {
         for generation in self.entry.state.generations.iter().rev() {
             let is_before = generation.number < last.number;
             // Tables that can't be opened answer nothing; the new ones are being filled.
-            if is_before && self.has_caught_up(generation).unwrap_or(false) {
+            if is_before && self.has_caught_up(generation).await.unwrap_or(false) {
                 return self.open(generation).await.map(Some);
             }
         }
@@ -265,31 +309,31 @@ impl<S: EventStore + 'static> Follower<S> {
             return Err(ViewError::event(message));
         }
         if let Some(missing) = logic.missing_code()
-            && !self.has_caught_up(generation)?
+            && !self.has_caught_up(generation).await?
         {
             return Err(missing.into());
         }
         std::fs::create_dir_all(&self.dir).map_err(ViewError::rows)?;
-        let path = self.path_of(generation);
-        let mut rows = Rows::open_for(&path, &logic)?;
-        rows.follow_requests(self.requests(generation));
-        if let ViewStart::After(cursor) = &generation.start {
-            let cursor: Cursor = cursor.parse().map_err(ViewError::rows)?;
-            rows.begin_at(&state_at(logic.name(), &cursor)?)?;
-        }
-        let waiting = rows.waiting();
-        let can_wait = logic.on_error() == OnError::Park || waiting.load(Ordering::Relaxed) > 0;
+        let start = match &generation.start {
+            ViewStart::Beginning => None,
+            ViewStart::After(cursor) => {
+                let cursor: Cursor = cursor.parse().map_err(ViewError::rows)?;
+                Some(state_at(logic.name(), &cursor)?)
+            }
+        };
+        let beginning = Beginning { start, requests: self.requests(generation) };
+        let (path, number) = (self.path_of(generation), generation.number);
+        let (origin, connections) = (self.origin().await?, self.connections());
+        let opened = Backing::open(&logic, path, number, origin, beginning, connections).await;
+        let (backing, sink) = opened?;
+        let can_wait = logic.on_error() == OnError::Park || backing.waiting() > 0;
         let query = match can_wait {
             true => with_requests(logic.query(), logic.name()),
             false => logic.query().clone(),
         };
-        let name = logic.name().to_owned();
-        let sink = SqliteSink::new(rows);
-        let rows = sink.rows();
-        let runner = SinkRunner::new(name, query, self.store.clone(), sink);
-        let runner = runner.source(self.passes.clone()).logic(LOGIC);
-        let (runner, number) = (Arc::new(runner), generation.number);
-        Ok(Tables { number, path, logic, runner, rows, waiting })
+        let runner = SinkRunner::new(logic.name().to_owned(), query, self.store.clone(), sink);
+        let runner = Arc::new(runner.source(self.passes.clone()).logic(LOGIC));
+        Ok(Tables { number, logic, runner, backing })
     }
 
     /// Returns where the tables of a definition find requests about parked events.

@@ -14,6 +14,7 @@ use leftfold_fold::time::later;
 use leftfold_fold::view::ViewError;
 
 use super::follow::Tables;
+use super::question::{check_here, files_of};
 use super::{Question, Views, ViewsError};
 use crate::ask::{Answer, AskError, AskLimits, ask, no_answer, on_thread};
 use crate::changes::{RowChanges, order_rows};
@@ -108,10 +109,6 @@ struct Serving<S> {
 }
 
 impl<S> Serving<S> {
-    fn files(&self) -> Vec<(String, PathBuf)> {
-        self.tables.iter().map(|(name, tables)| (name.clone(), tables.path.clone())).collect()
-    }
-
     /// Returns the query of the events of each view.
     fn queries(&self) -> Vec<(String, Query)> {
         let query = |(name, it): &(String, Tables<S>)| (name.clone(), it.logic.query().clone());
@@ -227,7 +224,7 @@ impl<S: EventStore + 'static> LiveQuery<S> {
 
     /// Begins to ask on a thread, which holds the permit meanwhile.
     fn ask(&mut self, serving: Serving<S>, permit: impl Send + 'static) -> Result<(), ViewsError> {
-        let files = serving.files();
+        let files = files_of(&serving.tables);
         self.next = later(self.views.inner.time.now(), self.period);
         let (of_thread, sql, limits) = (files.clone(), self.sql.clone(), self.limits);
         let answer = on_thread(move || {
@@ -250,6 +247,7 @@ impl<S: EventStore + 'static> LiveQuery<S> {
                 let message = format!("the view {name} was removed");
                 return Err(ViewsError::Name { code: "view_removed", message });
             };
+            check_here(&serving.logic)?;
             let failure = run.and_then(|run| run.failure.clone());
             stopped = stopped.or(failure.filter(|failure| !failure.can_retry()));
             tables.push((name.clone(), serving));
@@ -258,7 +256,7 @@ impl<S: EventStore + 'static> LiveQuery<S> {
     }
 
     fn files(&self) -> Result<Vec<(String, PathBuf)>, ViewsError> {
-        Ok(self.serving()?.files())
+        Ok(files_of(&self.serving()?.tables))
     }
 
     /// Compares an answer with the one before, in whose place it comes.

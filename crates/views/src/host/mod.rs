@@ -5,6 +5,7 @@
 //! are filled beside the old ones, which are kept up to date and answer until the new ones have caught up. A
 //! question attaches the files of the views that it names, reads only, and waits for a cursor first if it is asked to.
 
+mod backing;
 mod facts;
 mod follow;
 mod live;
@@ -13,8 +14,10 @@ mod pass;
 mod past;
 mod question;
 mod register;
+mod removal;
 mod requests;
 mod status;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -256,15 +259,14 @@ impl<S: EventStore + 'static> Views<S> {
         let before = views.remove(name);
         let run = before.map(|before| before.run.clone()).unwrap_or_default();
         let stop = follow::RunState::begin(&run);
-        let follower = state.exists().then(|| {
-            let (name, run) = (name.to_owned(), run.clone());
-            let entry = Arc::new(Entry { name, state: state.clone(), run });
+        let entry = Arc::new(Entry { name: name.to_owned(), state, run: run.clone() });
+        let follower = entry.state.exists().then(|| {
             views.insert(entry.name.clone(), entry.clone());
-            Follower::new(&self.inner, entry)
+            Follower::new(&self.inner, entry.clone())
         });
         drop(views);
         self.inner.changed.notify(usize::MAX);
-        let (inner, name) = (self.inner.clone(), name.to_owned());
+        let inner = self.inner.clone();
         Some(async move {
             match follower {
                 Some(follower) => {
@@ -274,9 +276,10 @@ impl<S: EventStore + 'static> Views<S> {
                     let running = run.lock().running();
                     let _running = running.lock().await;
                     // A view of this name that was added since removes them, and keeps its own.
-                    if !inner.views.read().contains_key(&name) {
-                        follow::remove_files(&inner.dir, &name, &[]);
+                    if !inner.views.read().contains_key(&entry.name) {
+                        follow::remove_files(&inner.dir, &entry.name, &[]);
                     }
+                    select(pin!(removal::drop_removed(&inner, &entry)), pin!(stop)).await;
                 }
             }
         })

@@ -15,6 +15,7 @@ use super::follow::Tables;
 use super::{Entry, Views, ViewsError};
 use crate::as_of::{AsOf, ask_as_of};
 use crate::ask::{Answer, AskError, AskLimits, ask};
+use crate::definition::Target;
 use crate::log::{self, LogRead};
 use crate::logic::Logic;
 
@@ -87,12 +88,33 @@ impl<S: EventStore + 'static> Named<S> {
     }
 
     fn tables(self) -> Result<(String, Tables<S>), ViewsError> {
+        if let Some(logic) = &self.logic {
+            check_here(logic)?;
+        }
         match (self.serving, self.failure) {
             (Some(tables), _) => Ok((self.entry.name.clone(), tables)),
             (None, Some(failure)) => Err(failure.into()),
             (None, None) => Err(ViewsError::Opening { view: self.entry.name.clone() }),
         }
     }
+}
+
+/// Refuses a view whose tables are in a database that Leftfold does not ask.
+pub(super) fn check_here(logic: &Logic) -> Result<(), ViewsError> {
+    let Target::Postgres(source) = logic.target() else { return Ok(()) };
+    let name = logic.name();
+    let message = format!(
+        "the tables of the view {name} are in PostgreSQL ({source}); ask it for those of the schema {name}"
+    );
+    Err(ViewsError::Name { code: "view_elsewhere", message })
+}
+
+/// Returns the files of the tables that are in files.
+pub(super) fn files_of<S>(tables: &[(String, Tables<S>)]) -> Vec<(String, PathBuf)> {
+    let file = |(name, tables): &(String, Tables<S>)| {
+        Some((name.clone(), tables.backing.path()?.to_owned()))
+    };
+    tables.iter().filter_map(file).collect()
 }
 
 /// The tables of a question were replaced while it was asked.
@@ -191,15 +213,7 @@ impl<S: EventStore + 'static> Views<S> {
                 },
                 Err(error) => error,
             };
-            // A run that has ended may have made place for another.
-            let may_change = matches!(
-                error,
-                ViewsError::Opening { .. } | ViewsError::View(ViewError::Stopped { .. })
-            );
-            let until = self.inner.time.until(deadline);
-            if !may_change || matches!(select(pin!(changed), until).await, Either::Right(_)) {
-                return Err(error.into());
-            }
+            self.wait_for_change(changed, error, deadline).await?;
         }
     }
 
@@ -322,8 +336,7 @@ impl<S: EventStore + 'static> Question<S> {
     }
 
     fn files(&self) -> Vec<(String, PathBuf)> {
-        let file = |(name, tables): &(String, Tables<S>)| (name.clone(), tables.path.clone());
-        self.tables.iter().map(file).collect()
+        files_of(&self.tables)
     }
 
     fn answer_of(&self, answer: Result<Answer, ViewsError>) -> Result<Answer, ViewsError> {
@@ -338,10 +351,11 @@ impl<S: EventStore + 'static> Question<S> {
     fn is_current(&self) -> bool {
         let text = QuestionText { sql: &self.sql, view: self.view.as_deref() };
         let named = self.views.named(text, self.read.is_some()).unwrap_or_default();
-        let now: BTreeMap<_, _> = named
+        let now: Vec<_> = named
             .into_iter()
-            .filter_map(|one| Some((one.entry.name.clone(), one.serving?.path)))
+            .filter_map(|one| Some((one.entry.name.clone(), one.serving?)))
             .collect();
-        self.tables.iter().all(|(name, tables)| now.get(name) == Some(&tables.path))
+        let now = files_of(&now);
+        self.files().iter().all(|file| now.contains(file))
     }
 }

@@ -4,7 +4,9 @@ use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, Expected, 
 use serde::Serialize;
 use std::sync::Arc;
 
+use super::backing;
 use super::facts::{Content, ViewFact, ViewStart, stream_of};
+use super::removal::drop_schemas;
 use super::status::ViewStatus;
 use super::{Entry, MAX_VIEWS, Views, ViewsError};
 use crate::definition::Definition;
@@ -24,6 +26,12 @@ pub struct Plan {
 }
 
 impl<S: EventStore + 'static> Views<S> {
+    /// Checks a definition, in the database that will have its tables.
+    async fn check(&self, definition: &Definition) -> Result<(), ViewsError> {
+        let origin = self.inner.store.head().await?.origin();
+        backing::check(definition, origin).await.map(drop)
+    }
+
     /// Adds a view, and returns when it can be asked, or has failed.
     ///
     /// # Errors
@@ -33,7 +41,7 @@ impl<S: EventStore + 'static> Views<S> {
         definition: &Definition,
         start: ViewStart,
     ) -> Result<Appended, ViewsError> {
-        definition.check()?;
+        self.check(definition).await?;
         let name = definition.name();
         if self.entry(name).is_ok() {
             let message =
@@ -74,7 +82,7 @@ impl<S: EventStore + 'static> Views<S> {
     /// # Errors
     /// The definition is wrong, or there is no such view.
     pub async fn replace(&self, definition: &Definition) -> Result<Appended, ViewsError> {
-        definition.check()?;
+        self.check(definition).await?;
         let start = self.entry(definition.name())?.state.last().map(|last| last.start.clone());
         let (content, start) = (content_of(definition), start.unwrap_or_default());
         self.write(definition.name(), ViewFact::Defined { content, start }).await
@@ -104,12 +112,16 @@ impl<S: EventStore + 'static> Views<S> {
         self.change(name, ViewFact::Reset).await
     }
 
-    /// Removes a view and its tables.
+    /// Removes a view and its tables. If PostgreSQL is away, they are dropped when it is back.
     ///
     /// # Errors
     /// There is no such view.
     pub async fn remove(&self, name: &str) -> Result<Appended, ViewsError> {
-        self.change(name, ViewFact::Removed).await
+        let entry = self.entry(name)?;
+        let removed = self.write(name, ViewFact::Removed).await?;
+        // If that fails, the run goes on trying it.
+        _ = drop_schemas(&*self.inner.store, &entry, entry.state.version + 1).await;
+        Ok(removed)
     }
 
     pub(super) async fn change(&self, name: &str, fact: ViewFact) -> Result<Appended, ViewsError> {
@@ -161,7 +173,7 @@ impl<S: EventStore + 'static> Views<S> {
     /// The definition is wrong, or the store can't be read.
     pub async fn plan(&self, definition: &Definition) -> Result<Plan, ViewsError> {
         const COUNTED: u64 = 100_000;
-        definition.check()?;
+        self.check(definition).await?;
         let change = match self.entry(definition.name()) {
             Err(_) => "add",
             Ok(entry) => match entry.state.last() {

@@ -1,7 +1,5 @@
 //! What a view is doing.
 
-use std::sync::atomic::Ordering;
-
 use leftfold_api::{EventStore, Query};
 use leftfold_fold::view::Lag;
 use serde::Serialize;
@@ -71,8 +69,8 @@ impl<S: EventStore + 'static> Entry<S> {
         let last = self.state.last().map(|last| last.number);
         let replacing = serving.as_ref().is_some_and(|tables| Some(tables.number) != last);
         let lag = match &serving {
-            Some(tables) => tables.runner.lag().await.ok(),
-            None => None,
+            Some(tables) if tables.backing.is_reached() => tables.runner.lag().await.ok(),
+            _ => None,
         };
         let phase = match (&failure, self.state.is_paused) {
             (Some(_), _) => ViewPhase::Failed,
@@ -94,7 +92,7 @@ impl<S: EventStore + 'static> Entry<S> {
             query: query.unwrap_or_default(),
             lag_micros: lag.map(micros),
             replacing,
-            waiting: serving.map_or(0, |tables| tables.waiting.load(Ordering::Relaxed)),
+            waiting: serving.map_or(0, |tables| tables.backing.waiting()),
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),
             text,

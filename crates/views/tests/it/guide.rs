@@ -18,6 +18,8 @@ fn the_sql_of_the_page_does_what_it_says() {
     let blocks = blocks();
     for (at, (language, block)) in blocks.iter().enumerate() {
         let question = match *language {
+            // The tests of PostgreSQL run them.
+            "sql" if block.contains("@target postgres") => continue,
             "sql" if block.starts_with("-- @view") => {
                 (view, views) = (block, views + 1);
                 String::new()

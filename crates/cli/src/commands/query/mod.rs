@@ -18,7 +18,7 @@ use crate::store::{check_directory, options};
 use crate::views::{LONG, with_views};
 
 /// The time of a query, and of a server's views to get to the cursor.
-const TIME: Duration = Duration::from_secs(10);
+pub(super) const TIME: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(location: &Location, args: &Ask) -> anyhow::Result<ExitCode> {
     if args.live {

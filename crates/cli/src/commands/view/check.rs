@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use leftfold_views::{Definition, DefinitionError, TestReport};
+use leftfold_views::{Definition, DefinitionError, Target, TestReport, ViewsError};
 use serde_json::{Value, json};
 
+use crate::args::CheckDatabase;
 use crate::output::{for_people, is_quiet};
 
 /// Checks files.
-pub(super) fn run(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+pub(super) fn run(files: &[PathBuf], database: &CheckDatabase) -> anyhow::Result<ExitCode> {
     let mut is_right = true;
     for file in files {
-        let result = FileResult::of(file);
+        let result = FileResult::of(file, database);
         result.print();
         is_right &= result.is_right();
     }
@@ -22,7 +23,7 @@ pub(super) fn run(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
 }
 
 /// Checks all files of SQL in a directory and below, and prints a sum.
-pub(super) fn run_all(dir: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn run_all(dir: &Path, database: &CheckDatabase) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
     find(dir, &mut files)?;
     files.sort();
@@ -31,7 +32,7 @@ pub(super) fn run_all(dir: &Path) -> anyhow::Result<ExitCode> {
     }
     let (mut wrong, mut tests, mut failed) = (0, 0, 0);
     for file in &files {
-        let result = FileResult::of(file);
+        let result = FileResult::of(file, database);
         if !is_quiet() || !result.is_right() {
             result.print();
         }
@@ -77,22 +78,34 @@ struct FileResult {
     error: Option<DefinitionError>,
     tests: Vec<TestReport>,
     unused: Vec<String>,
+    /// Whether its database is not there, so that no statement was looked at.
+    is_only_parsed: bool,
 }
 
 impl FileResult {
-    fn of(path: &Path) -> Self {
+    fn of(path: &Path, database: &CheckDatabase) -> Self {
         let mut result = FileResult { file: path.display().to_string(), ..FileResult::default() };
         match std::fs::read_to_string(path) {
-            Ok(text) => result.error = result.check(&text).err(),
+            Ok(text) => match result.check(&text, database) {
+                Ok(()) => {}
+                Err(ViewsError::Definition(error)) => result.error = Some(error),
+                Err(error) => result.unreadable = Some(error.to_string()),
+            },
             Err(error) => result.unreadable = Some(error.to_string()),
         }
         result
     }
 
-    fn check(&mut self, text: &str) -> Result<(), DefinitionError> {
+    fn check(&mut self, text: &str, database: &CheckDatabase) -> Result<(), ViewsError> {
         let view = Definition::parse(text)?;
         self.view = Some(view.name().to_owned());
-        self.tests = view.check()?;
+        self.tests = match (view.target(), &database.postgres) {
+            (Target::Postgres(_), Some(url)) => view.check_in_postgres(url)?,
+            (target, _) => {
+                self.is_only_parsed = *target != Target::Sqlite;
+                view.check()?
+            }
+        };
         self.unused = view.unused_paths();
         Ok(())
     }
@@ -121,6 +134,9 @@ impl FileResult {
             );
         }
         match for_people() {
+            true if self.is_right() && self.is_only_parsed => {
+                say!("{file}: parsed only; --postgres URL checks its statements and runs its tests")
+            }
             true if self.is_right() => say!("{file}: right, {} tests passed", self.tests.len()),
             true => say!("{file}: wrong"),
             false => say!("{}", self.to_json()),
@@ -132,6 +148,9 @@ impl FileResult {
             "file": self.file, "view": self.view, "right": self.is_right(), "tests": self.tests,
             "unused": self.unused,
         });
+        if self.is_only_parsed {
+            line["parsed_only"] = true.into();
+        }
         if let Some(DefinitionError { code, line: at, message, .. }) = &self.error {
             line["error"] = json!({"code": code, "line": at, "message": message});
         }

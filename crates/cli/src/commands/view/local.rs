@@ -26,6 +26,13 @@ pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Va
     };
     let store = Arc::new(store);
     with_views(location, store.clone(), async |views| {
+        if let ViewAction::Wait { name, at_least, timeout } = action {
+            let cursor = match at_least {
+                Some(cursor) => cursor.clone(),
+                None => store.head().await?,
+            };
+            views.wait_for_cursor(name, &cursor, timeout.unwrap_or(LONG)).await?;
+        }
         let Some(definition) = definition else { return act(views, &store, action).await };
         let name = definition.name();
         Ok(match action {
@@ -50,7 +57,7 @@ async fn act(
     action: &ViewAction,
 ) -> anyhow::Result<Value> {
     Ok(match action {
-        ViewAction::Show { name } => {
+        ViewAction::Show { name } | ViewAction::Wait { name, .. } => {
             let status = views.status(name).await?;
             let mut answer = serde_json::to_value(&status)?;
             answer["text"] = status.text.into();

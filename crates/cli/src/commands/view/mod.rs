@@ -15,8 +15,8 @@ use crate::output::{for_people, hint, print_table, printable, table, thousands};
 
 pub(crate) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<ExitCode> {
     match action {
-        ViewAction::Check { files } => return check::run(files),
-        ViewAction::Test { dir } => return check::run_all(dir),
+        ViewAction::Check { files, database } => return check::run(files, database),
+        ViewAction::Test { dir, database } => return check::run_all(dir, database),
         _ => {}
     }
     let answer = match location.server {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::file;
 use crate::args::{Location, ViewAction, ViewFrom};
+use crate::commands::query::TIME;
 use crate::http::{Body, Request, ask};
 
 pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Value> {
@@ -35,6 +36,18 @@ pub(super) fn run(location: &Location, action: &ViewAction) -> anyhow::Result<Va
             send_text(Method::POST, &["views", "plan"], view.text(), Vec::new())
         }
         ViewAction::Show { name } => send(Method::GET, &["views", name]),
+        ViewAction::Wait { name, at_least, timeout } => {
+            let Some(cursor) = at_least else {
+                anyhow::bail!("name the cursor to wait for with --at-least CURSOR");
+            };
+            let patience = timeout.unwrap_or(TIME);
+            let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+            let parameters =
+                vec![("at_least", cursor.to_string()), ("timeout_ms", millis.to_string())];
+            let path = ["views", name];
+            let request = Request { parameters, patience, ..Request::new(Method::GET, &path) };
+            ask(location, request)
+        }
         ViewAction::Pause { name } => send(Method::POST, &["views", name, "pause"]),
         ViewAction::Resume { name } => send(Method::POST, &["views", name, "resume"]),
         ViewAction::Reset { name } => send(Method::POST, &["views", name, "reset"]),

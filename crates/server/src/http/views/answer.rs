@@ -34,14 +34,7 @@ impl Wanted {
     fn of(ask: Ask, state: &State) -> Result<Self, Problem> {
         check_length(&ask.sql)?;
         let limits = state.config.ask_limits();
-        let patience = match ask.timeout_ms {
-            None => limits.time,
-            Some(millis @ 1..=LONGEST_WAIT) => Duration::from_millis(millis),
-            Some(other) => {
-                let message = format!("timeout_ms is {other}: it is from 1 to {LONGEST_WAIT}");
-                return Err(Problem::new("parameter_invalid", message));
-            }
-        };
+        let patience = patience(limits.time, ask.timeout_ms)?;
         let limits = AskLimits { time: limits.time.min(patience), ..limits };
         let at_least = ask.at_least.map(|cursor| cursor.parse::<Cursor>()).transpose()?;
         let as_of = ask.as_of.map(|moment| moment.parse::<AsOf>()).transpose()?;
@@ -60,6 +53,21 @@ pub(super) fn check_length(sql: &str) -> Result<(), Problem> {
         return Err(Problem::new("body_too_large", message));
     }
     Ok(())
+}
+
+/// Returns how long to wait.
+///
+/// # Errors
+/// `parameter_invalid`: that is too long.
+pub(super) fn patience(default: Duration, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
+    match timeout_ms {
+        None => Ok(default),
+        Some(millis @ 1..=LONGEST_WAIT) => Ok(Duration::from_millis(millis)),
+        Some(other) => {
+            let message = format!("timeout_ms is {other}: it is from 1 to {LONGEST_WAIT}");
+            Err(Problem::new("parameter_invalid", message))
+        }
+    }
 }
 
 /// Answers a query of views.

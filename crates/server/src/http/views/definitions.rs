@@ -10,7 +10,8 @@ use leftfold_api::{Appended, Cursor, EventStore, Query, Read};
 use leftfold_views::{Definition, ViewStart, ViewStatus, ViewsError};
 use tokio::runtime::Handle;
 
-use super::shapes::{FromParams, PlanAnswer, ViewAnswer, ViewChanged, ViewsAnswer};
+use super::answer::patience;
+use super::shapes::{FromParams, PlanAnswer, ViewAnswer, ViewChanged, ViewsAnswer, WaitParams};
 use crate::access::{Caller, Scope};
 use crate::http::Problem;
 use crate::http::extract::{PathParams, QueryParams, RequestCaller, SqlBody};
@@ -68,6 +69,13 @@ async fn start_of(state: &State, query: &Query, from: Option<&str>) -> Result<Vi
 fn can_see(caller: &Caller, status: &ViewStatus) -> bool {
     let query = status.query.parse().unwrap_or(Query::System);
     caller.can_ask_view(&query) && caller.can_ask_view(&status.wanted_query)
+}
+
+/// Refuses a caller who may not see a view, and says what it may see.
+fn may_see(caller: &Caller, status: &ViewStatus) -> Result<(), Problem> {
+    let query = status.query.parse().unwrap_or(Query::System);
+    caller.may_ask_view(&query)?;
+    Ok(caller.may_ask_view(&status.wanted_query)?)
 }
 
 /// List the views that the caller may ask.
@@ -132,25 +140,32 @@ pub(super) async fn plan_view(
     Ok(Json(on_thread(&state, plan).await?.into()))
 }
 
-/// Describe a view, with its file.
+/// Describe a view, with its file. With `at_least`, wait first until it has the events up to a cursor.
 #[utoipa::path(
     get, path = "/v1/views/{view}", tag = "views", operation_id = "describe_view",
-    params(("view" = String, Path, description = "Its name", min_length = 1)),
+    params(("view" = String, Path, description = "Its name", min_length = 1), WaitParams),
     responses((status = 200, description = "The view", body = ViewAnswer))
 )]
 pub(super) async fn describe_view(
     SharedState(state): SharedState<Arc<State>>,
     RequestCaller(caller): RequestCaller,
     PathParams(name): PathParams<String>,
+    QueryParams(wait): QueryParams<WaitParams>,
 ) -> Result<Json<ViewAnswer>, Problem> {
-    let found = state.views.running()?.status(&name).await;
+    let views = state.views.running()?;
+    let found = views.status(&name).await;
     if !found.as_ref().is_ok_and(|status| can_see(&caller, status)) {
         caller.may_know_views()?;
     }
-    let status = found?;
-    let query = status.query.parse().unwrap_or(Query::System);
-    caller.may_ask_view(&query)?;
-    caller.may_ask_view(&status.wanted_query)?;
+    let mut status = found?;
+    may_see(&caller, &status)?;
+    let patience = patience(state.config.ask_limits().time, wait.timeout_ms)?;
+    if let Some(cursor) = wait.at_least {
+        views.wait_for_cursor(&name, &cursor.parse()?, patience).await?;
+        // It may have been replaced meanwhile.
+        status = views.status(&name).await?;
+        may_see(&caller, &status)?;
+    }
     let text = Some(status.text.clone());
     Ok(Json(ViewAnswer { status, text }))
 }

@@ -197,6 +197,18 @@ pub(super) struct LiveParams {
     pub(super) period_ms: Option<u64>,
 }
 
+/// How long to wait before a view is described.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitParams {
+    /// Wait until those who ask the view, or PostgreSQL for its tables, get the events up to this cursor.
+    pub(super) at_least: Option<String>,
+    /// How long to wait, in milliseconds; `limits.ask_time` if it is not given.
+    #[param(minimum = 1, maximum = 600_000)]
+    pub(super) timeout_ms: Option<u64>,
+}
+
 /// The rows of an answer.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the fields of a type of another crate")]

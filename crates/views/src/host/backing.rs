@@ -1,0 +1,276 @@
+//! The database that has the tables of a definition: a SQLite file, or PostgreSQL.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leftfold_api::Origin;
+use leftfold_fold::view::{Batch, Saved, Sink, ViewError};
+use parking_lot::Mutex;
+
+use crate::check::TestReport;
+use crate::definition::{Definition, Target};
+use crate::logic::Logic;
+#[cfg(feature = "postgres")]
+use crate::postgres::{self, Failure, PostgresSink, PostgresTables, Worker};
+use crate::sqlite::{Requests, Rows, SqliteSink};
+
+use super::ViewsError;
+
+/// What the runs of a view share: the tables of one run are written before those of the next are opened.
+#[derive(Clone, Default)]
+pub(crate) struct Connections {
+    #[cfg(feature = "postgres")]
+    worker: Worker,
+}
+
+/// How new tables begin, and what those of SQLite follow beside the events.
+pub(super) struct Beginning {
+    /// The state of new tables; `None` for that before the first event.
+    pub(super) start: Option<Saved>,
+    pub(super) requests: Requests,
+}
+
+/// The tables of a definition.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    Sqlite {
+        path: PathBuf,
+        rows: Arc<Mutex<Rows>>,
+        /// How many of their events are parked, or wait behind parked ones.
+        waiting: Arc<AtomicU64>,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresTables),
+}
+
+/// What brings events to them.
+pub(crate) enum BackingSink {
+    Sqlite(SqliteSink),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresSink),
+}
+
+impl Backing {
+    /// Opens the tables of a definition, or makes them.
+    ///
+    /// # Errors
+    /// The file or the database can't be used.
+    pub(super) async fn open(
+        logic: &Logic,
+        path: PathBuf,
+        number: u64,
+        origin: Origin,
+        beginning: Beginning,
+        connections: Connections,
+    ) -> Result<(Self, BackingSink), ViewError> {
+        let Beginning { start, requests } = beginning;
+        if let Some((definition, source)) = logic.in_postgres() {
+            #[cfg(feature = "postgres")]
+            {
+                let worker = connections.worker;
+                let tables =
+                    PostgresTables::open(definition, source, number, origin, start, worker).await?;
+                let sink = BackingSink::Postgres(PostgresSink(tables.clone()));
+                return Ok((Backing::Postgres(tables), sink));
+            }
+            #[cfg(not(feature = "postgres"))]
+            {
+                _ = (definition, source, number, origin, connections);
+                return Err(no_postgres());
+            }
+        }
+        let mut rows = Rows::open_for(&path, logic)?;
+        rows.follow_requests(requests);
+        if let Some(start) = &start {
+            rows.begin_at(start)?;
+        }
+        let waiting = rows.waiting();
+        let sink = SqliteSink::new(rows);
+        let rows = sink.rows();
+        Ok((Backing::Sqlite { path, rows, waiting }, BackingSink::Sqlite(sink)))
+    }
+
+    /// Whether the tables of a definition have once caught up.
+    ///
+    /// # Errors
+    /// The file or the database can't be read.
+    pub(super) async fn has_caught_up_at(
+        logic: &Logic,
+        path: &Path,
+        number: u64,
+        origin: Origin,
+        connections: &Connections,
+    ) -> Result<bool, ViewError> {
+        match logic.in_postgres() {
+            None if !path.exists() => Ok(false),
+            None => Ok(Rows::open_for(path, logic)?.has_caught_up()?),
+            #[cfg(feature = "postgres")]
+            Some((definition, source)) => {
+                let worker = &connections.worker;
+                postgres::is_published(definition.name(), source, number, origin, worker).await
+            }
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => {
+                _ = (number, origin, connections);
+                Err(no_postgres())
+            }
+        }
+    }
+
+    /// Returns the file, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Backing::Sqlite { path, .. } => Some(path),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(_) => None,
+        }
+    }
+
+    /// Whether the tables have once caught up.
+    pub(super) fn has_caught_up(&self) -> Result<bool, ViewError> {
+        match self {
+            Backing::Sqlite { rows, .. } => Ok(rows.lock().has_caught_up()?),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => Ok(tables.is_published()),
+        }
+    }
+
+    /// Returns how many of their events are parked, or wait behind parked ones.
+    pub(super) fn waiting(&self) -> u64 {
+        match self {
+            Backing::Sqlite { waiting, .. } => waiting.load(Ordering::Relaxed),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(_) => 0,
+        }
+    }
+
+    /// Whether those who ask get these tables, from the view's name.
+    pub(super) fn is_published(&self) -> bool {
+        match self {
+            Backing::Sqlite { .. } => true,
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => tables.is_published(),
+        }
+    }
+
+    /// Whether asking for their state takes no time: the database was there when it was last asked.
+    pub(super) fn is_reached(&self) -> bool {
+        match self {
+            Backing::Sqlite { .. } => true,
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => tables.is_reached(),
+        }
+    }
+
+    /// Lets an event that fails stop the tables, whatever the definition says.
+    pub(super) fn stop_on_error(&self) {
+        match self {
+            Backing::Sqlite { rows, .. } => rows.lock().stop_on_error(),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => tables.stop_on_error(),
+        }
+    }
+
+    /// Returns up to where the tables were brought, as far as it is known.
+    pub(super) fn saved(&self) -> Result<Option<Saved>, ViewError> {
+        match self {
+            Backing::Sqlite { rows, .. } => Ok(rows.lock().saved()?),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => Ok(tables.known()),
+        }
+    }
+
+    /// Notes that the tables have caught up, so that they answer. If tables that answer now are not in the state
+    /// `known`, which these cover, it returns their state and changes nothing.
+    pub(super) async fn publish(&self, known: Option<Saved>) -> Result<Option<Saved>, ViewError> {
+        match self {
+            Backing::Sqlite { rows, .. } => {
+                rows.lock().note_caught_up()?;
+                _ = known;
+                Ok(None)
+            }
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(tables) => tables.publish(known).await,
+        }
+    }
+}
+
+impl Sink for BackingSink {
+    async fn saved(&mut self) -> Result<Option<Saved>, ViewError> {
+        match self {
+            BackingSink::Sqlite(sink) => sink.saved().await,
+            #[cfg(feature = "postgres")]
+            BackingSink::Postgres(sink) => sink.saved().await,
+        }
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<bool, ViewError> {
+        match self {
+            BackingSink::Sqlite(sink) => sink.commit(batch).await,
+            #[cfg(feature = "postgres")]
+            BackingSink::Postgres(sink) => sink.commit(batch).await,
+        }
+    }
+}
+
+/// Drops the tables in PostgreSQL that a store has made for definitions of a view before `number`.
+///
+/// # Errors
+/// PostgreSQL can't be reached.
+pub(super) async fn drop_before(
+    view: &str,
+    target: &Target,
+    number: u64,
+    origin: Origin,
+    connections: &Connections,
+) -> Result<(), ViewError> {
+    match target {
+        Target::Sqlite => Ok(()),
+        #[cfg(feature = "postgres")]
+        Target::Postgres(source) => {
+            postgres::drop_before(view, source, number, origin, &connections.worker).await
+        }
+        #[cfg(not(feature = "postgres"))]
+        Target::Postgres(_) => {
+            _ = (view, number, origin, connections);
+            Err(no_postgres())
+        }
+    }
+}
+
+/// Checks a definition in the database that it names.
+///
+/// # Errors
+/// A line of it is wrong, or the database can't be used.
+pub(super) async fn check(
+    definition: &Definition,
+    origin: Origin,
+) -> Result<Vec<TestReport>, ViewsError> {
+    match &definition.target {
+        Target::Sqlite => Ok(definition.check()?),
+        #[cfg(feature = "postgres")]
+        Target::Postgres(_) => Ok(postgres::check(definition, None, Some(origin)).await?),
+        #[cfg(not(feature = "postgres"))]
+        Target::Postgres(_) => {
+            _ = origin;
+            Err(no_postgres().into())
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<Failure> for ViewsError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Definition(error) => error.into(),
+            Failure::View(error) => error.into(),
+        }
+    }
+}
+
+/// The file of a view of PostgreSQL is refused by a build without it; only a fact of another build leads here.
+#[cfg(not(feature = "postgres"))]
+fn no_postgres() -> ViewError {
+    ViewError::Target { message: "this build has no PostgreSQL".to_owned() }
+}

@@ -1,0 +1,52 @@
+//! Drops the tables in PostgreSQL that no definition has any more.
+
+use leftfold_api::EventStore;
+use leftfold_fold::view::ViewError;
+
+use super::backing;
+use super::follow::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::{Entry, Inner};
+use crate::definition::Target;
+
+/// Drops the tables in PostgreSQL that were made for definitions of a view before `number`, wherever those are.
+///
+/// # Errors
+/// One of the databases can't be reached; what is in the others is dropped.
+pub(super) async fn drop_schemas<S: EventStore>(
+    store: &S,
+    entry: &Entry<S>,
+    number: u64,
+) -> Result<(), ViewError> {
+    let (mut targets, mut failed) = (Vec::new(), None);
+    for generation in entry.state.generations.iter().chain(&entry.state.removed) {
+        let Ok(logic) = generation.content.logic(&entry.name, None) else { continue };
+        let target = logic.target();
+        if *target != Target::Sqlite && !targets.contains(target) {
+            targets.push(target.clone());
+        }
+    }
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let origin = store.head().await?.origin();
+    let connections = entry.run.lock().connections.clone();
+    for target in &targets {
+        let name = &entry.name;
+        let dropped = backing::drop_before(name, target, number, origin, &connections).await;
+        failed = dropped.err().or(failed);
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Drops the tables in PostgreSQL of a view that was removed; tries it until the database is there.
+pub(super) async fn drop_removed<S: EventStore>(inner: &Inner<S>, entry: &Entry<S>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match drop_schemas(&*inner.store, entry, entry.state.version).await {
+            // The reference to the URL is gone, as the view is.
+            Ok(()) | Err(ViewError::Target { .. }) => return,
+            Err(_) => inner.time.after(pause).await,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,219 @@
+//! Whatever is killed, the rows are those of tables that are filled anew.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use futures_util::future::{join, select};
+use leftfold::Embedded;
+use leftfold_postgres_server::Server;
+use leftfold_views::{ViewPhase, ViewStart, Views};
+
+use crate::support::{Database, PATIENCE, Reader, World, until};
+
+/// Adding twice or not at all changes a sum; the list tells the order.
+const COUNTS: &str = "
+-- @view counts
+-- @query category:count
+create table counts (stream text primary key, n bigint, sum numeric, last bigint);
+create table entries (position bigint primary key, stream text, version bigint);
+-- @on Counted
+insert into counts values (:stream, 1, :data.n, :version)
+  on conflict (stream) do update set n = counts.n + 1, sum = counts.sum + excluded.sum, last = excluded.last;
+insert into entries values (:position, :stream, :version);
+";
+
+/// The directory of a process that is killed.
+const HOST: &str = "LEFTFOLD_TEST_POSTGRES_HOST";
+
+async fn append(world: &World, from: u64, count: u64) -> leftfold::Cursor {
+    let mut last = leftfold::Cursor::START;
+    for n in from..from + count {
+        let data = format!(r#"{{"n":{n}.01}}"#);
+        last = world.append(&format!("count-{}", n % 7), "Counted", &data).await;
+    }
+    last
+}
+
+/// Waits until a view has a cursor, whatever fails meanwhile.
+async fn reach(views: &Views<Embedded>, name: &str, cursor: &leftfold::Cursor) {
+    while let Err(error) = views.wait_for_cursor(name, cursor, PATIENCE).await {
+        assert!(leftfold::Coded::can_retry(&error), "{error}");
+        crate::support::yield_once().await;
+    }
+}
+
+/// Holds the tables against those of a view that is added now.
+async fn equals_a_rebuild(world: &World, views: &Views<Embedded>, reader: &Reader) {
+    let last = append(world, 1_000_000, 1).await;
+    let fresh = world.definition(&COUNTS.replace("@view counts", "@view fresh"));
+    views.add(&fresh, ViewStart::Beginning).await.unwrap();
+    reach(views, "fresh", &last).await;
+    reach(views, "counts", &last).await;
+    for (table, order) in [("counts", "stream"), ("entries", "position")] {
+        let rows =
+            |view: &str| reader.query(&format!("select * from {view}.{table} order by {order}"));
+        let found = rows("counts");
+        assert!(!found.is_empty());
+        assert!(found == rows("fresh"), "{table} differs from that of a rebuild");
+    }
+    assert_eq!(reader.schemas(), ["counts", "fresh"]);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_postgresql_is_killed() {
+    let mut server = Server::start().unwrap();
+    let world = World::new(&server.url());
+    world.run(async |views| {
+        views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        let mut last = append(&world, 0, 50).await;
+        reach(views, "counts", &last).await;
+        for kill in 1..4 {
+            // Some of these are on their way when it dies.
+            append(&world, kill * 1_000, 300).await;
+            server.kill().unwrap();
+            last = append(&world, kill * 1_000 + 500, 20).await;
+            let status = until(views, "counts", |it| it.phase == ViewPhase::Failed).await;
+            assert_eq!(status.code.as_deref(), Some("view_rows_failed"));
+            assert!(!status.failure.as_deref().unwrap_or_default().contains("postgres://"));
+            server.restart().unwrap();
+            reach(views, "counts", &last).await;
+            until(views, "counts", |it| it.phase == ViewPhase::Following).await;
+        }
+        equals_a_rebuild(&world, views, &Reader::new(&server.url())).await;
+        // A removal is a fact at once; the tables go when the server is back.
+        server.kill().unwrap();
+        views.remove("counts").await.unwrap();
+        assert!(views.status("counts").await.is_err());
+        server.restart().unwrap();
+        let reader = Reader::new(&server.url());
+        while reader.schemas() != ["fresh"] {
+            crate::support::yield_once().await;
+        }
+    });
+}
+
+/// The process that is killed: it appends, follows, and tells how far it has come.
+#[test]
+fn host_that_is_killed() {
+    let Ok(dir) = std::env::var(HOST) else { return };
+    let world = World::at(Path::new(&dir));
+    world.run(async |views| {
+        if views.status("counts").await.is_err() {
+            views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        }
+        for from in (0..).step_by(40) {
+            let last = append(&world, from, 40).await;
+            reach(views, "counts", &last).await;
+            println!("\nreached {from}");
+        }
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_the_host_is_killed() {
+    let database = Database::new();
+    let world = World::new(&database.url);
+    let dir = world.close();
+    for kill in 1..6 {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "failures::host_that_is_killed", "--nocapture"]);
+        command.env(HOST, dir.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reached = lines.map_while(Result::ok).filter(|line| line.starts_with("reached"));
+        assert_eq!(reached.take(kill * 2).count(), kill * 2, "the host has ended by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let world = World::at(dir.path());
+    world.run(async |views| equals_a_rebuild(&world, views, &database.reader).await);
+}
+
+#[test]
+fn of_two_hosts_one_is_overtaken() {
+    let database = Database::new();
+    let world = World::new(&database.url);
+    let (one, two) = (world.views("one"), world.views("two"));
+    let doing = async {
+        join(one.ready(), two.ready()).await;
+        one.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        let mut appended = 0;
+        let is_overtaken = async |views: &Views<Embedded>| {
+            let status = views.status("counts").await.ok().and_then(|status| status.code);
+            status.as_deref() == Some("view_overtaken")
+        };
+        let other = loop {
+            append(&world, appended * 20, 20).await;
+            appended += 1;
+            match (is_overtaken(&one).await, is_overtaken(&two).await) {
+                (true, _) => break &two,
+                (_, true) => break &one,
+                _ => crate::support::yield_once().await,
+            }
+        };
+        equals_a_rebuild(&world, other, &database.reader).await;
+    };
+    let runs = join(one.run(), two.run());
+    pollster::block_on(select(Box::pin(doing), Box::pin(runs)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => _ = std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap(),
+        }
+    }
+}
+
+/// The tables have events that the restored store does not have.
+#[test]
+fn tables_of_a_store_that_was_restored_are_refused_until_they_are_made_anew() {
+    let database = Database::new();
+    let world = World::new(&database.url);
+    world.run(async |views| {
+        views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        let last = append(&world, 0, 10).await;
+        reach(views, "counts", &last).await;
+    });
+    let dir = world.close();
+    copy(&dir.path().join("store"), &dir.path().join("backup"));
+    let world = World::at(dir.path());
+    world.run(async |views| {
+        let last = append(&world, 10, 10).await;
+        reach(views, "counts", &last).await;
+    });
+    drop(world);
+    std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+    copy(&dir.path().join("backup"), &dir.path().join("store"));
+    let world = World::at(dir.path());
+    world.run(async |views| {
+        let last = append(&world, 100, 30).await;
+        let status = until(views, "counts", |it| it.phase == ViewPhase::Failed).await;
+        assert_eq!(status.code.as_deref(), Some("view_of_other_history"));
+        assert_eq!(database.reader.query("select count(*) from counts.entries"), ["20"]);
+        views.reset("counts").await.unwrap();
+        reach(views, "counts", &last).await;
+        equals_a_rebuild(&world, views, &database.reader).await;
+    });
+}
+
+/// A store has the id of no other: two views of one name in one database are kept apart.
+#[test]
+fn the_schema_of_another_store_is_not_touched() {
+    let database = Database::new();
+    let (one, two) = (World::new(&database.url), World::new(&database.url));
+    one.run(async |views| {
+        views.add(&one.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        let last = append(&one, 0, 10).await;
+        reach(views, "counts", &last).await;
+    });
+    two.run(async |views| {
+        append(&two, 0, 1).await;
+        let error = views.add(&two.definition(COUNTS), ViewStart::Beginning).await.unwrap_err();
+        assert_eq!(leftfold::Coded::code(&error), "view_schema_taken");
+    });
+    assert_eq!(database.reader.query("select count(*) from counts.entries"), ["10"]);
+}
