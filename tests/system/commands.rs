@@ -265,15 +265,69 @@ fn tells_of_damage_and_repairs_it_only_when_told() {
     assert_eq!(told[0]["damaged"], json!("log/0000000000000001.0.seg"));
     let lost = json!({"lost": 2, "stream": "a-1", "version": 1, "certain": true});
     assert_eq!(told[1], lost);
-    let done = lines(&stdout(data, &["repair", "--quarantine"]));
+    let done = run(data, &["repair", "--quarantine"]);
+    assert_eq!(done.status.code(), Some(1), "an event is lost");
+    let done = lines(&String::from_utf8(done.stdout).unwrap());
     assert_eq!(done[1], lost);
-    let aside = data.join(done[2]["quarantined"][0].as_str().unwrap());
-    assert!(!std::fs::read(aside).unwrap().is_empty());
+    let sum = [&done[2]["events_before"], &done[2]["events"], &done[2]["lost_ranges"]];
+    assert_eq!(sum, [&json!(4), &json!(3), &json!([[2, 2]])]);
+    let names: Vec<String> = serde_json::from_value(done[2]["quarantined"].clone()).unwrap();
+    let aside = names.iter().find(|name| name.ends_with("0000000000000001.0.seg")).unwrap();
+    assert_eq!(std::fs::read(data.join(aside)).unwrap(), bytes, "the whole file");
     stdout(data, &["append", "a-1", "T4", "--expect", "3"]);
     let left: Vec<_> =
         lines(&stdout(data, &["read"])).iter().map(|e| e["version"].clone()).collect();
     assert_eq!(left, [0, 2, 3, 4]);
     assert_eq!(lines(&stdout(data, &["verify"]))[0]["wrong"], json!(0));
+}
+
+/// With the manifest from before the segment was packed, all events are still there.
+#[test]
+fn repairs_a_store_with_an_old_manifest_and_undoes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for n in 0..4 {
+        stdout(data, &["append", "a-1", &format!("T{n}")]);
+    }
+    let old = std::fs::read(data.join("MANIFEST")).unwrap();
+    stdout(data, &["pack"]);
+    stdout(data, &["append", "b-1", "Late"]);
+    let events = stdout(data, &["read"]);
+    std::fs::write(data.join("MANIFEST"), &old).unwrap();
+    assert!(stderr(data, &["read"]).starts_with("error[store_unusable]:"));
+    let told = run(data, &["repair"]);
+    assert_eq!(
+        (told.status.code(), std::fs::read(data.join("MANIFEST")).unwrap()),
+        (Some(1), old.clone())
+    );
+    let done = lines(&stdout(data, &["repair", "--quarantine"]));
+    assert!(done[0]["fault"].as_str().unwrap().starts_with("MANIFEST is made again"), "{done:?}");
+    let sum = [&done[1]["events_before"], &done[1]["events"], &done[1]["lost"]];
+    assert_eq!(sum, [&json!(5), &json!(5), &json!(0)]);
+    // Cursors have another incarnation.
+    let without_cursor = |text: &str| -> Vec<_> {
+        let mut events = lines(text);
+        events.iter_mut().for_each(|event| _ = event.as_object_mut().unwrap().remove("cursor"));
+        events
+    };
+    let read = stdout(data, &["read"]);
+    assert_eq!(without_cursor(&read), without_cursor(&events));
+    assert_eq!(lines(&stdout(data, &["verify"]))[0]["wrong"], json!(0));
+    stdout(data, &["repair", "--undo"]);
+    assert_eq!(std::fs::read(data.join("MANIFEST")).unwrap(), old);
+    stdout(data, &["repair", "--quarantine"]);
+    stdout(data, &["append", "b-1", "Later"]);
+    let refused = stderr(data, &["repair", "--undo"]);
+    assert!(
+        refused.starts_with("error[repair_not_undone]:") && refused.contains("1 events"),
+        "{refused}"
+    );
+    stdout(data, &["repair", "--forget"]);
+    assert!(!data.join("quarantine").exists());
+    let refused = stderr(data, &["repair", "--undo"]);
+    assert!(
+        refused.starts_with("error[repair_not_undone]: the repair can't be undone: there is none")
+    );
 }
 
 /// The demo, smaller: it ends with its summary, may be repeated, and touches no other's directory.

@@ -47,6 +47,9 @@ pub(crate) fn write_identity(
     if !occupied.is_empty() {
         return Err(unusable(STORE, "it is missing, yet there are segments"));
     }
+    if disk.open(MANIFEST, OpenMode::Read).is_ok() {
+        return Err(unusable(STORE, "it is missing, yet there is a MANIFEST"));
+    }
     let [id, incarnation, key] = std::array::from_fn(|_| random.next_u128());
     let header = StoreHeader::new(id, incarnation, key, clock.now_micros());
     write_atomically(disk, "", STORE, header.as_bytes())
@@ -60,7 +63,7 @@ pub(crate) fn open_manifest(
     disk: &Arc<dyn Disk>,
     header: &StoreHeader,
 ) -> Result<(Manifest, bool), OpenError> {
-    match Manifest::read(disk.clone(), header.store_id) {
+    match Manifest::read(disk.clone(), header) {
         Ok(Ok(manifest)) => Ok((manifest, false)),
         Ok(Err(why)) => Err(unusable(MANIFEST, why)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -92,7 +95,7 @@ fn create_first_segment(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Ma
         disk.remove(&name).map_err(failed)?;
     }
     create_segment(&**disk, &first, header.store_id, i64::MIN).map_err(failed)?;
-    let manifest = Manifest::empty(disk.clone(), header.store_id);
+    let manifest = Manifest::empty(disk.clone(), header);
     manifest.update(|files| files.push(first)).map_err(failed)?;
     Ok(manifest)
 }

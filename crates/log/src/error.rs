@@ -35,7 +35,9 @@ pub enum OpenError {
     #[error("there is no store in {0}; check the path, or create one by appending or ingesting")]
     Missing(String),
     /// The file `STORE` or `MANIFEST` can't be used.
-    #[error("{file} can't be used: {why}; restore it from a backup")]
+    #[error(
+        "{file} can't be used: {why}; let `leftfold repair` say what is left, or restore a backup"
+    )]
     Unusable {
         /// Which file.
         file: String,
@@ -45,6 +47,15 @@ pub enum OpenError {
     /// Data that was known to be synced is damaged.
     #[error("{0}; nothing was changed: restore the file from a backup")]
     Damaged(Damage),
+    /// A repair was interrupted while it replaced files.
+    #[error("a repair was interrupted; `leftfold repair --quarantine` finishes it")]
+    RepairInterrupted,
+    /// A repair can't tell which of the files are the store's.
+    #[error("{0}; nothing was changed")]
+    Ambiguous(String),
+    /// There is no repair to undo, or the store has changed since.
+    #[error("the repair can't be undone: {0}; nothing was changed")]
+    CannotUndo(String),
     /// The disk failed.
     #[error("{file}: {source}")]
     Io {

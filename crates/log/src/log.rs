@@ -85,6 +85,9 @@ impl Log {
             return Err(OpenError::Missing(disk.describe()));
         }
         let lock = lock_store(&*disk)?;
+        if crate::repair::is_interrupted(&*disk)? {
+            return Err(OpenError::RepairInterrupted);
+        }
         // Looked at again: another process may have created it in between.
         let identity = if store_exists(&*disk)? {
             read_identity(&*disk)?

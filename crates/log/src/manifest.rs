@@ -4,13 +4,13 @@ use std::sync::Arc;
 use leftfold_io::{Disk, read_whole, write_atomically};
 use parking_lot::Mutex;
 
-use crate::format::{LAST_POSITION, ManifestEntry, ManifestHeader};
+use crate::format::{LAST_POSITION, ManifestEntry, ManifestHeader, ManifestOwner, StoreHeader};
 use crate::options::Compression;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
 /// A longer manifest is not of this program: it holds a million files.
-const MANIFEST_LIMIT: u64 = 64 << 20;
+pub(crate) const MANIFEST_LIMIT: u64 = 64 << 20;
 
 /// The kind of a live file: 1 is a segment, the others belong to the user of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl SegmentState {
 
 /// Checks that segments follow each other, and that the last of them, and no other, is open. A
 /// manifest with the right checksum may still be wrong: a release with an error may have written it.
-fn check(files: &[LiveFile]) -> Result<(), &'static str> {
+pub(crate) fn check(files: &[LiveFile]) -> Result<(), &'static str> {
     let segments: Vec<_> = files.iter().filter(|file| file.kind == FileKind::SEGMENT).collect();
     let (mut id, mut next) = (0, 1);
     for segment in &segments {
@@ -140,25 +140,25 @@ fn check(files: &[LiveFile]) -> Result<(), &'static str> {
 /// The list of live files, replaced atomically. A file that it does not name is leftovers.
 pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
-    store_id: [u8; 16],
+    owner: ManifestOwner,
     current: Mutex<(u64, Vec<LiveFile>)>,
 }
 
 impl Manifest {
-    pub(crate) fn empty(disk: Arc<dyn Disk>, store_id: [u8; 16]) -> Self {
-        Manifest { disk, store_id, current: Mutex::new((0, Vec::new())) }
+    pub(crate) fn empty(disk: Arc<dyn Disk>, header: &StoreHeader) -> Self {
+        Manifest { disk, owner: header.into(), current: Mutex::new((0, Vec::new())) }
     }
 
     /// Reads the manifest; the inner error is a sentence on what is wrong with it.
     pub(crate) fn read(
         disk: Arc<dyn Disk>,
-        store_id: [u8; 16],
+        header: &StoreHeader,
     ) -> io::Result<Result<Self, &'static str>> {
         let bytes = read_whole(&*disk, MANIFEST, MANIFEST_LIMIT)?;
-        Ok(ManifestHeader::parse(&bytes, store_id).and_then(|(sequence, entries)| {
+        Ok(ManifestHeader::parse(&bytes, header.store_id).and_then(|(sequence, entries)| {
             let files: Vec<_> = entries.iter().map(LiveFile::read).collect();
             check(&files)?;
-            Ok(Manifest { disk, store_id, current: Mutex::new((sequence, files)) })
+            Ok(Manifest { disk, owner: header.into(), current: Mutex::new((sequence, files)) })
         }))
     }
 
@@ -184,7 +184,7 @@ impl Manifest {
         let mut current = self.current.lock();
         let (sequence, mut files) = (current.0 + 1, current.1.clone());
         change(&mut files);
-        let bytes = encode(self.store_id, sequence, &mut files);
+        let bytes = encode(self.owner, sequence, &mut files);
         write_atomically(&*self.disk, "", MANIFEST, &bytes)?;
         *current = (sequence, files);
         Ok(())
@@ -192,10 +192,14 @@ impl Manifest {
 }
 
 /// Sorts the files and lays out the manifest that names them.
-pub(crate) fn encode(store_id: [u8; 16], sequence: u64, files: &mut [LiveFile]) -> Vec<u8> {
+pub(crate) fn encode(
+    owner: impl Into<ManifestOwner>,
+    sequence: u64,
+    files: &mut [LiveFile],
+) -> Vec<u8> {
     files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
     let entries: Vec<_> = files.iter().map(LiveFile::entry).collect();
-    ManifestHeader::encode(store_id, sequence, &entries)
+    ManifestHeader::encode(owner, sequence, &entries)
 }
 
 #[cfg(test)]
@@ -211,8 +215,9 @@ mod tests {
 
     fn read(files: &[LiveFile]) -> Result<usize, &'static str> {
         let disk: Arc<dyn Disk> = Arc::new(FakeDisk::new());
-        Manifest::empty(disk.clone(), [1; 16]).update(|all| all.extend_from_slice(files)).unwrap();
-        Manifest::read(disk, [1; 16]).unwrap().map(|manifest| manifest.files().len())
+        let header = StoreHeader::new(1, 2, 3, 4);
+        Manifest::empty(disk.clone(), &header).update(|all| all.extend_from_slice(files)).unwrap();
+        Manifest::read(disk, &header).unwrap().map(|manifest| manifest.files().len())
     }
 
     #[test]

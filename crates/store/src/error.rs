@@ -23,6 +23,9 @@ impl Coded for OpenError {
             OpenError::Log(Log::Missing(_)) => "store_missing",
             OpenError::Log(Log::Unusable { .. }) => "store_unusable",
             OpenError::Log(Log::Damaged(_)) => "data_damaged",
+            OpenError::Log(Log::RepairInterrupted) => "repair_interrupted",
+            OpenError::Log(Log::Ambiguous(_)) => "repair_ambiguous",
+            OpenError::Log(Log::CannotUndo(_)) => "repair_not_undone",
             OpenError::Log(_) => "disk_failed",
             OpenError::Failure(failure) => failure.code(),
         }

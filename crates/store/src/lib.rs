@@ -9,10 +9,10 @@ pub mod replay;
 
 pub use embedded::{
     BackupError, BackupInfo, Embedded, Import, ImportEvent, ImportReport, LiveSubscription,
-    LostEvent, Manual, Options, Problem, RepairMode, RepairReport, VerifyReport, repair, repair_on,
-    restore, restore_on, verify_backup, verify_backup_on,
+    LostEvent, Manual, Options, Problem, RepairMode, RepairReport, VerifyReport, forget_repairs,
+    repair, repair_on, restore, restore_on, undo_repair, verify_backup, verify_backup_on,
 };
 pub use error::OpenError;
-pub use leftfold_log::repair::DamagedBytes;
+pub use leftfold_log::repair::{DamagedBytes, Outcome as RepairOutcome, Undone as UndoneRepair};
 pub use leftfold_log::{Compression, Durability};
 pub use replay::{Replay, ReplayError, ReplayKey, ReplayOutcome};

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 pub(super) const REPAIR_HELP: &str = "\
 Without --quarantine nothing is changed. Look for a backup first: its events are not lost.
-With it, damaged bytes are copied to the directory `quarantine`. Each lost event leaves a hidden
-placeholder, and all other events keep their positions and versions.
-Exit code 1: there is damage, and it was not repaired.";
+With it, STORE and MANIFEST are made again if they are damaged, lost or too old, and each lost event leaves
+a hidden placeholder: all other events keep their positions and versions. Every file that is replaced goes
+to the directory `quarantine` first, as it was. --undo puts these files back, as long as nothing else was
+appended.
+Exit code 1: there is damage that was not repaired, or events are lost.";
 
 pub(super) const BACKUP_HELP: &str = "\
 Examples:
@@ -18,9 +20,15 @@ The directory holds the last complete backup at any time, also if a run is inter
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {
-    /// Copy damaged bytes aside and repair the store without them.
-    #[arg(long)]
+    /// Put damaged files aside and repair the store.
+    #[arg(long, conflicts_with_all = ["undo", "forget"])]
     pub(crate) quarantine: bool,
+    /// Put the files back that the last repair has put aside.
+    #[arg(long, conflicts_with = "forget")]
+    pub(crate) undo: bool,
+    /// Remove what repairs have put aside; they can't be undone then.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 #[derive(Debug, clap::Args)]

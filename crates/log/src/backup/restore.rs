@@ -8,7 +8,9 @@ use super::copy::read_checked;
 use super::error::BackupError;
 use super::target::{existing, first_file};
 use crate::create::{LOCK, STORE};
-use crate::format::{BackupFile, BackupList, ManifestHeader, StoreHeader, StoreIdentity};
+use crate::format::{
+    BackupFile, BackupList, ManifestEntry, ManifestHeader, StoreHeader, StoreIdentity,
+};
 use crate::manifest::{LiveFile, MANIFEST};
 
 /// `STORE` and `MANIFEST` are held in memory; longer ones are not of this program.
@@ -47,7 +49,8 @@ pub fn restore(
     let (store, manifest) = (held(from, &list, STORE)?, held(from, &list, MANIFEST)?);
     let damaged = |file: &str, why: String| BackupError::damaged(&from.describe(), file, why);
     let identity = StoreIdentity::parse(&store).map_err(|why| damaged(STORE, why))?;
-    agrees(&list, &identity.header, &manifest).map_err(|why| damaged(MANIFEST, why.to_owned()))?;
+    let named = agrees(&list, &identity.header, &manifest);
+    let (sequence, entries) = named.map_err(|why| damaged(MANIFEST, why.to_owned()))?;
 
     let dir = to.describe();
     refuse_full(to)?;
@@ -57,6 +60,8 @@ pub fn restore(
     })?;
     refuse_full(to)?;
     let reborn = identity.reborn(random.next_u128(), list.head);
+    // The manifest names the incarnation, too.
+    let manifest = ManifestHeader::encode(&reborn.header, sequence, &entries);
     let done = copy_all(from, to, &list, &mut progress).and_then(|()| {
         let put = |name: &str, bytes: &[u8]| {
             write_atomically(to, "", name, bytes)
@@ -103,13 +108,20 @@ fn held(from: &dyn Disk, list: &BackupList, name: &str) -> Result<Vec<u8>, Backu
     Ok(bytes)
 }
 
-/// Checks that the manifest names exactly the files of the list.
-fn agrees(list: &BackupList, header: &StoreHeader, manifest: &[u8]) -> Result<(), &'static str> {
-    let (_, entries) = ManifestHeader::parse(manifest, header.store_id)?;
+/// Checks that the manifest names exactly the files of the list; returns its number and its entries.
+fn agrees(
+    list: &BackupList,
+    header: &StoreHeader,
+    manifest: &[u8],
+) -> Result<(u64, Vec<ManifestEntry>), &'static str> {
+    let (sequence, entries) = ManifestHeader::parse(manifest, header.store_id)?;
     let named: HashSet<_> = entries.iter().map(|entry| LiveFile::read(entry).name()).collect();
     let listed: HashSet<_> = others(list).map(|file| file.restored.clone()).collect();
     let store = (header.store_id, header.incarnation) == (list.store_id, list.incarnation);
-    if named == listed && store { Ok(()) } else { Err("it does not name the files of the backup") }
+    match named == listed && store {
+        true => Ok((sequence, entries)),
+        false => Err("it does not name the files of the backup"),
+    }
 }
 
 fn others(list: &BackupList) -> impl Iterator<Item = &BackupFile> {

@@ -114,7 +114,7 @@ impl BackupRun<'_> {
         self.others(others)?;
         self.put(STORE, &self.catalog.identity_now().encode())?;
         let sequence = self.catalog.manifest.sequence();
-        let manifest = manifest::encode(self.list.store_id, sequence, &mut self.live);
+        let manifest = manifest::encode(&self.catalog.identity.header, sequence, &mut self.live);
         self.put(MANIFEST, &manifest)?;
         self.list.head = self.summary.head;
         self.finish()

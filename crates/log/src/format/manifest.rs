@@ -1,9 +1,13 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{FORMAT_VERSION, crc_of};
+use super::{FORMAT_VERSION, StoreHeader, crc_of};
 
 const MAGIC: [u8; 8] = *b"LFMANIFS";
+
+/// What is wrong with a manifest of another release.
+pub(crate) const OTHER_MANIFEST_VERSION: &str =
+    "its format version is not one that this release reads";
 
 /// The head of the file `MANIFEST`; the entries follow it.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -13,11 +17,38 @@ pub struct ManifestHeader {
     version: U32,
     /// How many entries follow.
     pub entries: U32,
-    store_id: [u8; 16],
+    /// The store that the manifest belongs to.
+    pub store_id: [u8; 16],
     /// Counts the replacements of the manifest.
     pub sequence: U64,
-    reserved: [u8; 20],
+    /// The store's hash key; zeros if an earlier release wrote the manifest. Without it a lost `STORE`
+    /// could not be made again.
+    pub hash_key: [u8; 16],
+    /// The first bytes of the store's incarnation, which cursors have; zeros as above.
+    pub incarnation: [u8; 4],
     crc: U32,
+}
+
+/// The store that a manifest belongs to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ManifestOwner {
+    store_id: [u8; 16],
+    hash_key: [u8; 16],
+    incarnation: [u8; 4],
+}
+
+impl From<&StoreHeader> for ManifestOwner {
+    fn from(header: &StoreHeader) -> Self {
+        let [a, b, c, d, ..] = header.incarnation;
+        let (store_id, hash_key) = (header.store_id, header.hash_key);
+        ManifestOwner { store_id, hash_key, incarnation: [a, b, c, d] }
+    }
+}
+
+impl From<[u8; 16]> for ManifestOwner {
+    fn from(store_id: [u8; 16]) -> Self {
+        ManifestOwner { store_id, ..ManifestOwner::default() }
+    }
 }
 
 const _: () = assert!(size_of::<ManifestHeader>() == ManifestHeader::SIZE);
@@ -76,14 +107,20 @@ impl ManifestHeader {
     pub const SIZE: usize = 64;
 
     /// Lays out a whole manifest.
-    pub fn encode(store_id: [u8; 16], sequence: u64, entries: &[ManifestEntry]) -> Vec<u8> {
+    pub fn encode(
+        owner: impl Into<ManifestOwner>,
+        sequence: u64,
+        entries: &[ManifestEntry],
+    ) -> Vec<u8> {
+        let ManifestOwner { store_id, hash_key, incarnation } = owner.into();
         let mut header = ManifestHeader {
             magic: MAGIC,
             version: FORMAT_VERSION.into(),
             entries: (entries.len() as u32).into(),
             store_id,
             sequence: sequence.into(),
-            reserved: [0; 20],
+            hash_key,
+            incarnation,
             crc: U32::ZERO,
         };
         header.crc = header.checksum(entries.as_bytes()).into();
@@ -95,6 +132,15 @@ impl ManifestHeader {
         bytes: &[u8],
         store_id: [u8; 16],
     ) -> Result<(u64, Vec<ManifestEntry>), &'static str> {
+        let (header, entries) = Self::read(bytes)?;
+        match header.store_id == store_id {
+            true => Ok((header.sequence.get(), entries)),
+            false => Err("it belongs to another store"),
+        }
+    }
+
+    /// Reads a whole manifest of any store.
+    pub fn read(bytes: &[u8]) -> Result<(Self, Vec<ManifestEntry>), &'static str> {
         let Ok((header, rest)) = ManifestHeader::read_from_prefix(bytes) else {
             return Err("it is cut short");
         };
@@ -102,14 +148,11 @@ impl ManifestHeader {
             return Err("its checksum does not match");
         }
         if header.version.get() != FORMAT_VERSION {
-            return Err("its format version is not one that this release reads");
-        }
-        if header.store_id != store_id {
-            return Err("it belongs to another store");
+            return Err(OTHER_MANIFEST_VERSION);
         }
         match <[ManifestEntry]>::ref_from_bytes(rest) {
             Ok(entries) if entries.len() as u32 == header.entries.get() => {
-                Ok((header.sequence.get(), entries.to_vec()))
+                Ok((header, entries.to_vec()))
             }
             _ => Err("it does not have as many entries as it says"),
         }

@@ -14,7 +14,8 @@ pub use frame::{
     EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader, MAX_RECORD,
     RecordPrefix, extensions, push_extension,
 };
-pub use manifest::{ManifestEntry, ManifestHeader};
+pub(crate) use manifest::OTHER_MANIFEST_VERSION;
+pub use manifest::{ManifestEntry, ManifestHeader, ManifestOwner};
 pub use segment::SegmentHeader;
 pub use store::{
     Ancestor, CATEGORY_FIRST_DASH, FEATURE_CURSORS, FEATURE_GENERATIONS, StoreHeader, StoreIdentity,

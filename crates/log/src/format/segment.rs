@@ -60,6 +60,15 @@ impl SegmentHeader {
 
     /// Reads a header and checks that it is this store's segment of this number.
     pub fn parse(bytes: &[u8], store_id: [u8; 16], segment: u64) -> Result<Self, &'static str> {
+        let header = Self::read(bytes)?;
+        if header.store_id != store_id || header.segment.get() != segment {
+            return Err("the file holds another store's or another segment's data");
+        }
+        Ok(header)
+    }
+
+    /// Reads a header of any store and segment.
+    pub fn read(bytes: &[u8]) -> Result<Self, &'static str> {
         let Ok((header, _)) = SegmentHeader::read_from_prefix(bytes) else {
             return Err("the segment's header is cut short");
         };
@@ -68,9 +77,6 @@ impl SegmentHeader {
         }
         if header.version.get() != FORMAT_VERSION {
             return Err("the segment has a format version that this release does not read");
-        }
-        if header.store_id != store_id || header.segment.get() != segment {
-            return Err("the file holds another store's or another segment's data");
         }
         Ok(header)
     }

@@ -96,6 +96,12 @@ impl StoreHeader {
         Ok(header)
     }
 
+    /// Whether the bytes begin with a header as it was written, of whatever version and features.
+    pub fn is_whole(bytes: &[u8]) -> bool {
+        StoreHeader::read_from_prefix(bytes)
+            .is_ok_and(|(header, _)| header.magic == MAGIC && header.crc.get() == header.checksum())
+    }
+
     /// The same store with incompatible features in use.
     #[must_use]
     pub fn with_features(mut self, features: u64) -> Self {
@@ -169,6 +175,15 @@ impl StoreIdentity {
             bytes.extend_from_slice(&crc.to_le_bytes());
         }
         bytes
+    }
+
+    /// The same store with an incarnation that is known by its first bytes only, as cursors have it. It
+    /// has the positions up to `shared` in common with the one that is known.
+    #[must_use]
+    pub fn of_incarnation(self, first_bytes: [u8; 4], shared: u64) -> Self {
+        let mut incarnation = [0; 16];
+        incarnation[..4].copy_from_slice(&first_bytes);
+        self.reborn(u128::from_le_bytes(incarnation), shared)
     }
 
     /// Returns the earlier incarnations, oldest first.

@@ -6,6 +6,7 @@ use leftfold_io::{Disk, OpenMode};
 use zstd::zstd_safe::{self, DDict};
 
 use super::DamagedBytes;
+use super::salvage::positions_in;
 use crate::compression::decompress;
 use crate::format::{MAX_RECORD, SegmentFooter, SegmentHeader, Tables, crc_of};
 use crate::manifest::{LiveFile, SegmentState};
@@ -18,6 +19,8 @@ const MAX_BLOCK: u64 = MAX_RECORD as u64 + (1 << 20);
 
 /// The content of a segment.
 pub(super) struct Content {
+    /// The file that it is read from.
+    pub(super) name: String,
     /// From the header on; zeros where it can't be read.
     pub(super) bytes: Vec<u8>,
     /// Where the frames end, if that is known.
@@ -37,16 +40,20 @@ pub(super) struct StoredBlock {
     pub(super) damaged: bool,
 }
 
-pub(super) fn read(disk: &dyn Disk, store_id: [u8; 16], live: &LiveFile) -> io::Result<Content> {
-    let mut content =
-        Content { bytes: Vec::new(), end: None, stored: Vec::new(), damage: Vec::new(), file: 0 };
-    let name = live.name();
-    match disk.open(&name, OpenMode::Read) {
-        Ok(file) => content.bytes = read_all(&*file)?.to_vec(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            content.note(&name, 0, 0, "the file is missing");
+/// Reads a segment from a file, or notes that there is none.
+pub(super) fn read(
+    disk: &dyn Disk,
+    store_id: [u8; 16],
+    live: &LiveFile,
+    path: Option<&str>,
+) -> io::Result<Content> {
+    let name = path.map_or_else(|| live.name(), str::to_owned);
+    let mut content = Content::of(name);
+    match path {
+        Some(path) => {
+            content.bytes = read_all(&*disk.open(path, OpenMode::Read)?)?.to_vec();
         }
-        Err(error) => return Err(error),
+        None => content.note(0, 0, "the file is missing"),
     }
     content.file = content.bytes.len() as u64;
     content.check_header(live, store_id);
@@ -62,9 +69,21 @@ pub(super) fn read(disk: &dyn Disk, store_id: [u8; 16], live: &LiveFile) -> io::
     Ok(content)
 }
 
+/// Returns the first and the last position in a compressed file whose tables are lost.
+pub(super) fn positions_without_tables(file: &[u8], salt: u32) -> Option<(u64, u64)> {
+    let mut content = Content::of(String::new());
+    content.decompress_without_tables(file);
+    positions_in(&content.bytes, salt)
+}
+
 impl Content {
-    pub(super) fn note(&mut self, file: &str, offset: u64, length: u64, what: &str) {
-        let (file, what) = (file.to_owned(), what.to_owned());
+    fn of(name: String) -> Self {
+        let (bytes, stored, damage) = (Vec::new(), Vec::new(), Vec::new());
+        Content { name, bytes, end: None, stored, damage, file: 0 }
+    }
+
+    pub(super) fn note(&mut self, offset: u64, length: u64, what: &str) {
+        let (file, what) = (self.name.clone(), what.to_owned());
         self.damage.push(DamagedBytes { file, offset, length, what });
     }
 
@@ -75,13 +94,13 @@ impl Content {
             Err(what) => what,
         };
         if self.file > 0 {
-            self.note(&live.name(), 0, SegmentHeader::SIZE.min(self.file), what);
+            self.note(0, SegmentHeader::SIZE.min(self.file), what);
         }
     }
 
     /// Finds the frames of a sealed segment by its tables, or without them as far as possible.
     fn unseal(&mut self, live: &LiveFile, salt: u32) {
-        let (name, file) = (live.name(), std::mem::take(&mut self.bytes));
+        let file = std::mem::take(&mut self.bytes);
         let is_compressed = !matches!(Compression::of(live.detail), Some(Compression::Off));
         let at = live.length.saturating_sub(SegmentFooter::SIZE as u64) as usize;
         let last = file.get(at..live.length as usize).unwrap_or_default();
@@ -89,7 +108,7 @@ impl Content {
             Ok(footer) => footer,
             Err(what) => {
                 if self.file > 0 {
-                    self.note(&name, at as u64, last.len() as u64, what);
+                    self.note(at as u64, last.len() as u64, what);
                 }
                 return match is_compressed {
                     true => self.decompress_without_tables(&file),
@@ -100,18 +119,18 @@ impl Content {
         let from = footer.tables_at() as usize;
         let tables = file.get(from..at).unwrap_or_default();
         if let Err(what) = footer.parse_tables(tables) {
-            self.note(&name, from as u64, tables.len() as u64, what);
+            self.note(from as u64, tables.len() as u64, what);
         }
         let end = footer.data_end.get();
         match footer.split_tables(tables) {
             _ if !footer.is_compressed() => self.bytes = file,
-            Ok(tables) => self.decompress(&name, salt, &file, &tables, end),
+            Ok(tables) => self.decompress(salt, &file, &tables, end),
             Err(_) => self.decompress_without_tables(&file),
         }
         self.end = Some(end);
     }
 
-    fn decompress(&mut self, name: &str, salt: u32, file: &[u8], tables: &Tables<'_>, end: u64) {
+    fn decompress(&mut self, salt: u32, file: &[u8], tables: &Tables<'_>, end: u64) {
         let dictionary =
             (!tables.dictionary.is_empty()).then(|| DDict::try_create(tables.dictionary)).flatten();
         self.bytes = file.get(..SegmentHeader::SIZE as usize).unwrap_or_default().to_vec();
@@ -135,12 +154,7 @@ impl Content {
             }
             if !right || !done {
                 let length = length.min(self.file.saturating_sub(at));
-                self.note(
-                    name,
-                    at,
-                    length,
-                    "a compressed block can't be unpacked, or is not the same",
-                );
+                self.note(at, length, "a compressed block can't be unpacked, or is not the same");
             }
             self.bytes.extend_from_slice(&unpacked);
             self.stored.push(StoredBlock { offset, at, length, damaged: !right || !done });

@@ -1,21 +1,21 @@
+use std::collections::HashSet;
 use std::io;
 
-use leftfold_io::{OpenMode, Random, write_atomically};
+use leftfold_io::Random;
 use zerocopy::IntoBytes;
 
-use super::salvage::Salvaged;
-use super::{DamagedBytes, QUARANTINE, Repair};
+use super::record::Outcome;
+use super::salvaged::Salvaged;
+use super::transaction::Transaction;
+use super::{Repair, is_open};
 use crate::blocks::Blocks;
-use crate::create::{STORE, create_segment};
+use crate::create::STORE;
 use crate::format::footer::Totals;
 use crate::format::{FEATURE_GENERATIONS, SegmentFooter, SegmentHeader};
 use crate::frame_builder::{BufferLocation, FrameBuilder, Slot};
-use crate::manifest::{FileKind, LiveFile, REPAIRED, SegmentState};
+use crate::manifest::{self, FileKind, LiveFile, MANIFEST, REPAIRED, SegmentState};
 use crate::options::Compression;
 use crate::segment::salt_of;
-
-/// Damaged bytes are copied in pieces of this size.
-const PIECE: u64 = 1 << 20;
 
 /// The files to replace, all at once.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +26,6 @@ pub struct Replacements {
     pub gone: Vec<LiveFile>,
     /// A new open segment, if the last one is no longer open.
     pub opened: Option<LiveFile>,
-    /// The last position that is still there.
-    pub head: u64,
 }
 
 /// The index of a repaired segment.
@@ -40,10 +38,16 @@ pub enum IndexOf {
 }
 
 impl Repair {
-    /// Rewrites a damaged segment as a new generation, which the manifest does not name yet. `lost`
-    /// makes the record of a lost position. The segment's index may know more than these records.
+    /// Begins to write what replaces damaged files.
+    pub fn begin(&self) -> io::Result<Transaction<'_>> {
+        Transaction::begin(&*self.disk)
+    }
+
+    /// Rewrites a damaged segment as a new generation. `lost` makes the record of a lost position. The
+    /// segment's index may know more than these records.
     pub fn write(
         &self,
+        change: &mut Transaction<'_>,
         salvaged: &Salvaged,
         index: IndexOf,
         mut lost: impl FnMut(u64) -> Vec<u8>,
@@ -92,90 +96,65 @@ impl Repair {
             detail: old.with_compression(Compression::Off) | repaired,
             ..*old
         };
-        self.put(&live.name(), &[header.as_bytes(), &buffer, &footer])?;
+        change.stage(&live.name(), &[header.as_bytes(), &buffer, &footer])?;
         Ok(live)
     }
 
-    /// Creates an open segment behind one that was open; the manifest does not name it yet.
-    pub fn open_behind(&self, last: &Salvaged) -> io::Result<LiveFile> {
+    /// Whether the last segment is not open, though one must be.
+    pub fn needs_open(&self) -> bool {
+        !self.sources.last().is_some_and(|source| is_open(&source.live))
+    }
+
+    /// Creates an open segment behind the last one, or the first one of a log that has none.
+    pub fn open_behind(
+        &self,
+        change: &mut Transaction<'_>,
+        last: Option<&Salvaged>,
+    ) -> io::Result<LiveFile> {
         let live = LiveFile {
             kind: FileKind::SEGMENT,
             state: SegmentState::Open.code(),
-            id: last.live.id + 1,
+            id: last.map_or(1, |last| last.live.id + 1),
             generation: 0,
-            first: last.last + 1,
+            first: last.map_or(1, |last| last.last + 1),
             last: 0,
             length: 0,
             detail: 0,
         };
-        self.remove(&live.name())?;
-        create_segment(&*self.disk, &live, self.identity.header.store_id, last.commit_time)?;
+        let floor = last.map_or(i64::MIN, |last| last.commit_time);
+        let store_id = self.identity.header.store_id;
+        let header = SegmentHeader::new(store_id, live.id, live.first, floor);
+        change.stage(&live.name(), &[header.as_bytes()])?;
         Ok(live)
     }
 
-    /// Copies damaged bytes to a file of their own; returns its name.
-    pub fn quarantine(&self, damaged: &DamagedBytes) -> io::Result<String> {
-        self.disk.create_dir(QUARANTINE)?;
-        let file = damaged.file.rsplit('/').next().unwrap_or_default();
-        let name = format!("{QUARANTINE}/{file}.{}", damaged.offset);
-        let from = match self.disk.open(&damaged.file, OpenMode::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            from => Some(from?),
-        };
-        self.remove(&name)?;
-        let to = self.disk.open(&name, OpenMode::Create)?;
-        let mut done = 0;
-        while let Some(from) = &from
-            && done < damaged.length
-        {
-            let mut piece = vec![0; PIECE.min(damaged.length - done) as usize];
-            let n = from.read_at(&mut piece, damaged.offset + done)?;
-            to.write_at(&piece[..n], done)?;
-            done += if n == 0 { damaged.length } else { n as u64 };
-        }
-        to.sync()?;
-        self.disk.sync_dir(QUARANTINE)?;
-        Ok(name)
-    }
-
-    /// Puts all replacements into the manifest, in one step. The store is another incarnation from
-    /// then on: its backups must not replace earlier ones.
-    pub fn swap(self, replacements: &Replacements, random: &dyn Random) -> io::Result<()> {
-        self.disk.sync_dir("log")?;
+    /// Makes all replacements, after what they replace was put aside; returns the names of that. The store
+    /// is another incarnation from then on: its backups must not replace earlier ones.
+    pub fn swap(
+        &self,
+        mut change: Transaction<'_>,
+        replacements: &Replacements,
+        outcome: Outcome,
+        random: &dyn Random,
+    ) -> io::Result<Vec<String>> {
         let identity = self.identity.clone().with_features(FEATURE_GENERATIONS);
-        let identity = identity.reborn(random.next_u128(), replacements.head);
-        write_atomically(&*self.disk, "", STORE, &identity.encode())?;
+        let identity = identity.reborn(random.next_u128(), outcome.head);
         let old = |file: &LiveFile| replacements.segments.iter().any(|(old, _)| old == file);
-        let gone = |file: &LiveFile| old(file) || replacements.gone.contains(file);
-        self.manifest.update(|files| {
-            files.retain(|file| !gone(file));
-            files.extend(replacements.segments.iter().map(|(_, new)| *new));
-            files.extend(replacements.opened);
-        })?;
-        let replaced = replacements.segments.iter().map(|(old, _)| old);
-        for file in replaced.chain(&replacements.gone) {
-            // If that fails, the file is removed at the next opening.
-            _ = self.disk.remove(&file.name());
+        let all = self.sources.iter().map(|source| &source.live).chain(&self.others);
+        let mut files: Vec<_> =
+            all.filter(|file| !old(file) && !replacements.gone.contains(file)).copied().collect();
+        files.extend(replacements.segments.iter().map(|(_, new)| *new));
+        files.extend(replacements.opened);
+        let manifest = manifest::encode(&identity.header, self.sequence + 1, &mut files);
+        change.stage(STORE, &[&identity.encode()])?;
+        change.stage(MANIFEST, &[&manifest])?;
+        // The open segment changes later, so that undoing needs a copy of it.
+        let unchanged =
+            files.iter().filter(|file| !is_open(file) || replacements.opened == Some(**file));
+        let kept: HashSet<_> = unchanged.map(LiveFile::name).collect();
+        for file in files.iter().filter(|file| !kept.contains(&file.name())) {
+            change.stage_copy(&file.name(), &file.name())?;
         }
-        Ok(())
-    }
-
-    fn put(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-        self.remove(name)?;
-        let file = self.disk.open(name, OpenMode::Create)?;
-        let mut at = 0;
-        for part in parts {
-            file.write_at(part, at)?;
-            at += part.len() as u64;
-        }
-        file.sync()
-    }
-
-    /// Removes a file that an interrupted attempt has left.
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match self.disk.remove(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        change.commit(|name| kept.contains(name), None, outcome)
     }
 }

@@ -7,67 +7,14 @@ use zerocopy::FromBytes;
 
 use super::DamagedBytes;
 use super::content::Content;
-use crate::format::{
-    Extension, FRAME_MAGIC, FrameHeader, MAX_RECORD, RecordPrefix, SegmentHeader, extensions,
-};
+use super::salvaged::{Salvaged, SalvagedFrame};
+use crate::format::{FRAME_MAGIC, FrameHeader, MAX_RECORD, RecordPrefix, SegmentHeader};
 use crate::manifest::{LiveFile, SegmentState};
 use crate::segment::salt_of;
 use crate::walk::Record;
 
 /// After damage in a frame, records are searched for by checksums over at most this many bytes.
 const SEARCH_LIMIT: u64 = 1 << 30;
-
-/// A segment as far as it could be salvaged.
-pub struct Salvaged {
-    /// The segment.
-    pub live: LiveFile,
-    /// Damaged bytes; empty if the segment is whole.
-    pub damage: Vec<DamagedBytes>,
-    /// Its frames in order, including those of lost positions.
-    pub frames: Vec<SalvagedFrame>,
-    /// Its last position; one less than its first if it has none.
-    pub last: u64,
-    /// The last commit time in it, or before it.
-    pub commit_time: i64,
-    /// No commit time in it is earlier.
-    pub(super) floor: i64,
-}
-
-/// A frame, or positions whose frame header is lost too.
-pub struct SalvagedFrame {
-    /// The position of its first record.
-    pub first: u64,
-    /// When it was written; if its header is lost, when the frame before it was.
-    pub commit_time: i64,
-    /// The frame's records; `None` for a lost one.
-    pub records: Vec<Option<Record>>,
-    /// Whether its header is whole.
-    pub has_head: bool,
-    pub(super) append_id: u128,
-    extensions: Bytes,
-}
-
-impl SalvagedFrame {
-    /// Its extensions.
-    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
-        extensions(&self.extensions)
-    }
-}
-
-impl Salvaged {
-    /// The positions whose records are lost.
-    pub fn lost(&self) -> impl Iterator<Item = u64> {
-        self.frames.iter().flat_map(|frame| {
-            let numbered = (frame.first..).zip(&frame.records);
-            numbered.filter(|(_, record)| record.is_none()).map(|(position, _)| position)
-        })
-    }
-
-    /// The records that are left.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.frames.iter().flat_map(|frame| frame.records.iter().flatten())
-    }
-}
 
 pub(super) fn salvage(
     store_id: [u8; 16],
@@ -89,24 +36,25 @@ pub(super) fn salvage(
         frames: Vec::new(),
         damaged: Vec::new(),
         is_short: false,
+        end: SegmentHeader::SIZE,
     };
     if is_open {
         search.synced = search.furthest_mark();
     }
     search.run(content.end.is_some());
-    let damage = locate_damage(live, content, &search);
+    let file = content.file;
+    let damage = locate_damage(content, &search);
     let last = search.next - 1;
-    let Search { frames, commit_time, .. } = search;
-    Salvaged { live: *live, damage, frames, last, commit_time, floor }
+    let Search { frames, commit_time, end, .. } = search;
+    Salvaged { live: *live, damage, frames, last, commit_time, floor, end, file }
 }
 
 /// Finds where in the file the damaged ranges of the content are.
-fn locate_damage(live: &LiveFile, mut content: Content, search: &Search) -> Vec<DamagedBytes> {
-    let name = live.name();
+fn locate_damage(mut content: Content, search: &Search) -> Vec<DamagedBytes> {
     for (damaged, what) in &search.damaged {
         if content.stored.is_empty() {
             let end = damaged.end.min(content.file);
-            content.note(&name, damaged.start.min(end), end.saturating_sub(damaged.start), what);
+            content.note(damaged.start.min(end), end.saturating_sub(damaged.start), what);
             continue;
         }
         let upto = |offset| content.stored.partition_point(|stored| stored.offset <= offset);
@@ -114,12 +62,23 @@ fn locate_damage(live: &LiveFile, mut content: Content, search: &Search) -> Vec<
         let whole = |stored: &&super::content::StoredBlock| !stored.damaged;
         let found: Vec<_> = content.stored[blocks].iter().filter(whole).collect();
         let found: Vec<_> = found.iter().map(|stored| (stored.at, stored.length)).collect();
-        found.into_iter().for_each(|(at, length)| content.note(&name, at, length, what));
+        found.into_iter().for_each(|(at, length)| content.note(at, length, what));
     }
     if content.damage.is_empty() && search.is_short {
-        content.note(&name, content.file, 0, "the file is cut short");
+        content.note(content.file, 0, "the file is cut short");
     }
     content.damage
+}
+
+/// Returns the first and the last position in any frames whose headers are whole.
+pub(super) fn positions_in(content: &[u8], salt: u32) -> Option<(u64, u64)> {
+    let offsets = memchr::memmem::find_iter(content, &FRAME_MAGIC);
+    let headers = offsets.filter_map(|at| FrameHeader::parse(&content[at..], salt, at as u64).ok());
+    let ranges = headers.filter(|header| !header.is_mark()).map(|header| {
+        let first = header.first_position.get();
+        (first, (first + u64::from(header.count.get())).saturating_sub(1))
+    });
+    ranges.reduce(|found, range| (found.0.min(range.0), found.1.max(range.1)))
 }
 
 struct Search {
@@ -135,6 +94,8 @@ struct Search {
     damaged: Vec<DamagedRange>,
     /// Whether positions are missing at the end.
     is_short: bool,
+    /// Where the last frame ends.
+    end: u64,
 }
 
 impl Search {
@@ -165,6 +126,7 @@ impl Search {
                 self.frames.push(frame);
             }
             at += header.total() as u64;
+            self.end = at;
         }
         if let Some(last) = self.last.filter(|last| self.next <= *last) {
             self.is_short = true;
@@ -201,17 +163,7 @@ impl Search {
     /// Adds the positions before this one as lost, with their frames.
     fn lose_before(&mut self, position: u64) {
         if position > self.next {
-            let records = vec![None; (position - self.next) as usize];
-            let (first, commit_time) = (self.next, self.commit_time);
-            let (has_head, append_id, extensions) = (false, 0, Bytes::new());
-            self.frames.push(SalvagedFrame {
-                first,
-                commit_time,
-                records,
-                has_head,
-                append_id,
-                extensions,
-            });
+            self.frames.push(SalvagedFrame::lost(self.next..=position - 1, self.commit_time));
             self.next = position;
         }
     }

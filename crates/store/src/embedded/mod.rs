@@ -41,7 +41,9 @@ pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, ve
 pub use import::{Import, ImportEvent, ImportReport};
 pub use manual::Manual;
 pub use options::Options;
-pub use repair::{LostEvent, RepairMode, RepairReport, repair, repair_on};
+pub use repair::{
+    LostEvent, RepairMode, RepairReport, forget_repairs, repair, repair_on, undo_repair,
+};
 pub use subscription::LiveSubscription;
 pub use verify::{Problem, VerifyReport};
 

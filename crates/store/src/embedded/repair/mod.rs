@@ -7,6 +7,7 @@
 
 mod lost_postings;
 mod missing_versions;
+mod report;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +17,10 @@ use std::sync::Arc;
 use leftfold_index::{FileHead, IndexCache, IndexError, IndexFile};
 use leftfold_io::{Disk, OsRandom, Random, RealDisk};
 use leftfold_log::LiveFile;
-use leftfold_log::repair::{DamagedBytes, IndexOf, Repair, Replacements, Salvaged};
+use leftfold_log::repair::{
+    DamagedBytes, IndexOf, Outcome, QUARANTINE, Repair, Replacements, Salvaged, Undone,
+    finish_interrupted, forget, undo,
+};
 
 use super::open::{INDEX, cannot_open, file_id};
 use crate::embedded::events::decode_event;
@@ -27,6 +31,8 @@ use leftfold_api::record::encode_placeholder;
 use lost_postings::LostPostings;
 use missing_versions::MissingVersions;
 
+pub use report::{LostEvent, RepairReport};
+
 /// The stream of placeholders for lost events of unknown streams.
 pub(crate) use leftfold_api::names::LOST as LOST_STREAM;
 
@@ -35,35 +41,8 @@ pub(crate) use leftfold_api::names::LOST as LOST_STREAM;
 pub enum RepairMode {
     /// Only reports it.
     Report,
-    /// Copies damaged bytes to other files, and rewrites the store without them.
+    /// Puts damaged files aside, and rewrites the store without them.
     Quarantine,
-}
-
-/// The report of a repair.
-#[derive(Debug, Clone, Default)]
-pub struct RepairReport {
-    /// The number of events that can be read.
-    pub events: u64,
-    /// The damaged bytes.
-    pub damaged: Vec<DamagedBytes>,
-    /// The lost events, in the order of the log.
-    pub lost: Vec<LostEvent>,
-    /// Whether checkpoint moves may be lost.
-    pub checkpoints_uncertain: bool,
-    /// The files to which damaged bytes were copied; empty if nothing was changed.
-    pub quarantined: Vec<String>,
-}
-
-/// An event that was lost by damage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostEvent {
-    /// Its position.
-    pub position: u64,
-    /// Its stream and its version, if they are known.
-    pub stream: Option<(String, u64)>,
-    /// Whether the position is certain. If not, the version is lost, but its position may be that of
-    /// another lost event nearby.
-    pub certain: bool,
 }
 
 /// Checks the store in a directory, and repairs it if the mode says so. `progress` gets the number of
@@ -73,8 +52,27 @@ pub fn repair(
     mode: RepairMode,
     progress: impl FnMut(u64, u64),
 ) -> Result<RepairReport, OpenError> {
-    let disk = RealDisk::existing(&dir).map_err(|source| cannot_open(dir.as_ref(), source))?;
-    repair_on(Arc::new(disk), &OsRandom, mode, progress)
+    repair_on(existing(dir.as_ref())?, &OsRandom, mode, progress)
+}
+
+/// Restores the files of a directory as they were before the last repair. The files of the repair are put
+/// aside in turn. Refuses if the store has other events since.
+pub fn undo_repair(dir: impl AsRef<Path>) -> Result<Undone, OpenError> {
+    Ok(undo(existing(dir.as_ref())?)?)
+}
+
+/// Removes what repairs of the store in a directory have put aside; returns the number of files. The
+/// repairs can't be undone then.
+pub fn forget_repairs(dir: impl AsRef<Path>) -> Result<usize, OpenError> {
+    let files = forget(&*existing(dir.as_ref())?)?;
+    // Only an empty directory goes.
+    _ = std::fs::remove_dir(dir.as_ref().join(QUARANTINE));
+    Ok(files)
+}
+
+fn existing(dir: &Path) -> Result<Arc<dyn Disk>, OpenError> {
+    let disk = RealDisk::existing(dir).map_err(|source| cannot_open(dir, source))?;
+    Ok(Arc::new(disk))
 }
 
 /// [`repair`] on any disk.
@@ -84,12 +82,17 @@ pub fn repair_on(
     mode: RepairMode,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<RepairReport, OpenError> {
+    let finished = match mode {
+        RepairMode::Quarantine => finish_interrupted(&*disk)?,
+        RepairMode::Report => None,
+    };
     let repair = Repair::open(disk)?;
     let keys = Keys::new(&repair.header().hash_key);
     let mut scan = DamageScan::default();
     let files = repair.segments();
     let steps = files.len() as u64 * 2;
-    let mut report = RepairReport::default();
+    let faults = repair.faults().to_vec();
+    let mut report = RepairReport { faults, finished, ..RepairReport::default() };
     each_segment(&repair, |done, salvaged| {
         progress(done, steps);
         report.events += salvaged.records().count() as u64;
@@ -112,9 +115,8 @@ pub fn repair_on(
         report.lost = scan.lost_events(missing);
     }
     progress(steps, steps);
-    if mode == RepairMode::Quarantine && !report.damaged.is_empty() {
-        report.quarantined = quarantine(&repair, &report.damaged)?;
-        replace(repair, &scan, &report.lost, random)?;
+    if mode == RepairMode::Quarantine && report.has_findings() {
+        report.quarantined = replace(&repair, &scan, &report, random)?;
     }
     Ok(report)
 }
@@ -165,7 +167,7 @@ impl DamageScan {
         damaged: &mut Vec<DamagedBytes>,
     ) -> Result<(), OpenError> {
         let files = repair.other_files();
-        for live in &files {
+        for live in files {
             match self.index_file(repair, live) {
                 Ok(()) if live.kind == INDEX => self.use_whole_file(live),
                 Ok(()) => {}
@@ -237,50 +239,50 @@ impl DamageScan {
     }
 }
 
-fn quarantine(repair: &Repair, damaged: &[DamagedBytes]) -> Result<Vec<String>, OpenError> {
-    let copy = |damaged| repair.quarantine(damaged).map_err(|error| failed("quarantine", &error));
-    damaged.iter().map(copy).collect()
-}
-
-/// Rewrites the damaged segments and replaces them all at once.
+/// Rewrites the damaged segments and replaces them all at once; returns what was put aside.
 fn replace(
-    repair: Repair,
+    repair: &Repair,
     scan: &DamageScan,
-    lost_events: &[LostEvent],
+    report: &RepairReport,
     random: &dyn Random,
-) -> Result<(), OpenError> {
+) -> Result<Vec<String>, OpenError> {
+    let rewriting = |error: io::Error| failed("rewriting a segment", &error);
+    let mut change = repair.begin().map_err(rewriting)?;
     let mut replacements = Replacements { gone: scan.removed.clone(), ..Replacements::default() };
     let by_position: BTreeMap<_, _> =
-        lost_events.iter().map(|event| (event.position, &event.stream)).collect();
+        report.lost.iter().map(|event| (event.position, &event.stream)).collect();
     let last = repair.segments().last().map(|live| live.id);
-    let (mut unnamed, mut outcome) = (0, Ok(()));
-    each_segment(&repair, |_, salvaged| {
-        let live = salvaged.live;
-        replacements.head = salvaged.last;
-        if outcome.is_err() || salvaged.damage.is_empty() {
-            return;
+    let mut unnamed = 0;
+    let mut placeholder = |position| match by_position.get(&position) {
+        Some(Some((stream, version))) => encode_placeholder(stream, *version, position),
+        _ => {
+            unnamed += 1;
+            encode_placeholder(LOST_STREAM, unnamed - 1, position)
         }
-        let mut placeholder = |position| match by_position.get(&position) {
-            Some(Some((stream, version))) => encode_placeholder(stream, *version, position),
-            _ => {
-                unnamed += 1;
-                encode_placeholder(LOST_STREAM, unnamed - 1, position)
-            }
-        };
-        let mut write = || {
+    };
+    let (mut head, mut floor) = (0, i64::MIN);
+    for live in repair.segments() {
+        let salvaged = repair.salvage(&live, floor)?;
+        (head, floor) = (salvaged.last, salvaged.commit_time);
+        let is_damaged = !salvaged.damage.is_empty();
+        if is_damaged {
             let knows_more = scan.indexed.contains(&live.id) && salvaged.lost().next().is_some();
             let index = if knows_more { IndexOf::Before } else { IndexOf::Now };
-            let new = repair.write(&salvaged, index, &mut placeholder)?;
-            replacements.segments.push((live, new));
-            if Some(live.id) == last {
-                replacements.opened = Some(repair.open_behind(&salvaged)?);
-            }
-            Ok(())
-        };
-        outcome = write().map_err(|error| failed("rewriting a segment", &error));
-    })?;
-    outcome?;
-    repair.swap(&replacements, random).map_err(|error| failed("replacing damaged files", &error))
+            let new = repair.write(&mut change, &salvaged, index, &mut placeholder);
+            replacements.segments.push((live, new.map_err(rewriting)?));
+        }
+        if Some(live.id) == last && (is_damaged || repair.needs_open()) {
+            let opened = repair.open_behind(&mut change, Some(&salvaged));
+            replacements.opened = Some(opened.map_err(rewriting)?);
+        }
+    }
+    if last.is_none() {
+        replacements.opened = Some(repair.open_behind(&mut change, None).map_err(rewriting)?);
+    }
+    let outcome = Outcome { events: report.events, head, lost: report.lost_ranges() };
+    repair
+        .swap(change, &replacements, outcome, random)
+        .map_err(|error| failed("replacing damaged files", &error))
 }
 
 fn failed(what: &'static str, error: &io::Error) -> OpenError {

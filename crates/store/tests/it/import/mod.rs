@@ -45,6 +45,7 @@ fn an_empty_store_becomes_a_copy_whose_settings_hold() {
     assert_eq!((report.imported, report.repeated, report.holes), (2 + 6 + 4, 0, 5 + 6 + 6));
     let store = open_now(&disk);
     assert_eq!(versions(&store, "a-1"), [5, 6]);
+    store.settle().unwrap();
     let fives = store.blocking().index("fives").unwrap().unwrap();
     assert!(fives.ready && fives.events == 1, "{fives:?}");
     let append = |stream: &str| {

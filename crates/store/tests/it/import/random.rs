@@ -110,7 +110,7 @@ proptest! {
             };
             prop_assert_eq!(state(&target), state(&source));
         }
-        target.settle().unwrap();
+        [&source, &target].iter().for_each(|store| store.settle().unwrap());
         let indexes = |store: &Embedded| {
             let found = store.blocking().indexes().unwrap();
             found.into_iter().map(|index| (index.name, index.query, index.ready)).collect::<Vec<_>>()

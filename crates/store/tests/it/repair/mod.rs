@@ -1,7 +1,10 @@
 //! Repair: the report names exactly the lost events, and all other events are unchanged.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod crash;
+mod ends;
 mod flips;
 mod kept;
+mod random;
 mod support;
+mod undone;
