@@ -16,6 +16,10 @@ use crate::functions;
 use crate::sqlite::guard::{self, Purpose};
 use crate::sqlite::quoted;
 
+/// How many steps of SQLite's machine a question may take between two looks at the clock. A step may make a value of
+/// megabytes.
+const STEPS: i32 = 100;
+
 /// A value of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -234,7 +238,7 @@ pub(crate) fn run(
 ) -> Result<Answer, AskError> {
     functions::add_to(connection).map_err(of_file)?;
     guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
-    connection.progress_handler(1_000, Some(move || Instant::now() >= end)).map_err(of_file)?;
+    connection.progress_handler(STEPS, Some(move || Instant::now() >= end)).map_err(of_file)?;
     let refusals = guard::restrict(connection, purpose, &[]).map_err(of_file)?;
     let answer = read(connection, sql, limits);
     guard::release(connection).map_err(of_file)?;

@@ -100,7 +100,11 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
         }
     }
 
-    async fn cursor(&self) -> Result<Cursor, ViewError> {
+    /// Returns the cursor behind the last commit. A commit in progress is waited for.
+    ///
+    /// # Errors
+    /// The sink can't be read.
+    pub async fn cursor(&self) -> Result<Cursor, ViewError> {
         let saved = self.sink.lock().await.saved().await?;
         Ok(saved.as_ref().map_or(Cursor::START, Saved::cursor))
     }

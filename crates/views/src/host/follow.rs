@@ -27,7 +27,7 @@ use crate::sqlite::Requests;
 /// The pauses before a view that failed for a reason that may pass is tried again.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How often new tables are compared with those before, which follow the store meanwhile.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 10;
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How many parked events of a stream are read again at a time.
 const READ_AGAIN: usize = 256;
@@ -200,16 +200,24 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Waits until new tables have caught up, and lets them answer. Until then, those before are followed.
     async fn swap(&self, target: &Tables<S>, before: Option<Tables<S>>) -> Result<(), ViewError> {
-        let published = pin!(self.publish(target, before.as_ref()));
         match &before {
-            None => published.await?,
+            None => {
+                self.catch_up(target, None).await?;
+                self.publish(target, None).await?;
+            }
+            Some(before) if before.backing.path().is_some() => {
+                self.while_following(before, self.catch_up(target, Some(before))).await?;
+                // They stand still now: what they have committed by then is not more than a batch ahead.
+                target.runner.at_least(before.runner.cursor().await?).await?;
+                self.publish(target, None).await?;
+            }
+            // Readers in PostgreSQL may hold the swap up; it compares the states itself.
             Some(before) => {
-                // If the tables before can't be followed any more, they answer as they are.
-                let follow = pin!(self.follow(before));
-                match select(published, follow).await {
-                    Either::Left((published, _)) => published?,
-                    Either::Right(((), published)) => published.await?,
-                }
+                let published = async {
+                    let known = self.catch_up(target, Some(before)).await?;
+                    self.publish(target, known).await
+                };
+                self.while_following(before, published).await?;
             }
         }
         self.set(|run| run.serving = Some(target.clone()));
@@ -220,24 +228,29 @@ impl<S: EventStore + 'static> Follower<S> {
         Ok(())
     }
 
-    /// Follows the tables before, as long as their failures may pass.
-    async fn follow(&self, before: &Tables<S>) {
-        while let Err(error) = before.runner.run().await
-            && error.can_retry()
-        {
-            self.time.after(FIRST_PAUSE).await;
+    /// Waits for something, and follows the tables before meanwhile. If they can't be followed any more, they answer
+    /// as they are.
+    async fn while_following<T>(
+        &self,
+        before: &Tables<S>,
+        done: impl Future<Output = Result<T, ViewError>>,
+    ) -> Result<T, ViewError> {
+        let follow = async {
+            while let Err(error) = before.runner.run().await
+                && error.can_retry()
+            {
+                self.time.after(FIRST_PAUSE).await;
+            }
+        };
+        match select(pin!(done), pin!(follow)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), done)) => done.await,
         }
-        pending().await
     }
 
-    /// Waits until new tables have caught up, and lets them answer. Readers in PostgreSQL may hold that up.
-    async fn publish(
-        &self,
-        target: &Tables<S>,
-        before: Option<&Tables<S>>,
-    ) -> Result<(), ViewError> {
+    /// Lets new tables answer. `known` is the state of those that answer now, which the new ones cover.
+    async fn publish(&self, target: &Tables<S>, mut known: Option<Saved>) -> Result<(), ViewError> {
         let mut pause = FIRST_PAUSE;
-        let mut known = self.catch_up(target, before).await?;
         loop {
             match target.backing.publish(known.clone()).await {
                 Ok(None) => return Ok(()),
@@ -254,8 +267,8 @@ impl<S: EventStore + 'static> Follower<S> {
         }
     }
 
-    /// Waits until new tables have all events that were in the store, and all that those before have by then: rows do
-    /// not go back in time. Returns the state of those before.
+    /// Waits until new tables have all events that were in the store, and about all that those before have by then.
+    /// Returns the state of those before.
     async fn catch_up(
         &self,
         target: &Tables<S>,
@@ -270,7 +283,7 @@ impl<S: EventStore + 'static> Follower<S> {
                 return Ok(Some(goal));
             }
         }
-        // Events come in faster than two commits can be compared; what is missing comes within the next commit.
+        // Events come in faster than two commits can be compared; the new tables are near.
         before.backing.saved()
     }
 

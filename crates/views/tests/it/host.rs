@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -204,6 +205,44 @@ fn a_replaced_view_is_built_beside_the_old_one() {
             "view_unknown"
         );
     });
+}
+
+/// Old tables are followed until new ones answer, which then have all rows that the old ones had.
+#[test]
+fn rows_do_not_go_back_while_a_view_is_replaced_under_load() {
+    let world = World::new();
+    let (store, is_over) = (world.store.clone(), Arc::new(AtomicBool::new(false)));
+    let over = is_over.clone();
+    let writer = std::thread::spawn(move || {
+        for order in 0.. {
+            let placed = NewEvent::json("OrderPlaced", "{}");
+            let append = Append::new().event(format!("order-{order}"), placed);
+            store.blocking().append(append).unwrap();
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    });
+    world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let mut last = 0;
+        for state in ["one", "two", "three"] {
+            let changed = ORDERS.replace("'placed'", &format!("'{state}'"));
+            views.replace(&parse(&changed)).await.unwrap();
+            let mut is_replacing = true;
+            while is_replacing {
+                // Looked at first, so that the last question is one to the new tables.
+                is_replacing = views.status("orders").await.unwrap().replacing;
+                let sql = "select count(*) from orders";
+                let answer = views.ask(sql, None, AskLimits::default()).await.unwrap();
+                let count = lines(&answer)[0].parse::<u64>().unwrap();
+                assert!(count >= last, "{count} rows after {last}");
+                last = count;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    writer.join().unwrap();
 }
 
 #[test]
