@@ -54,6 +54,8 @@ pub const CODES: &[&str] = &[
     "index_damaged",
     "disk_full",
     "write_failed",
+    "store_replaced",
+    "store_read_only",
     "disk_failed",
     "backup_foreign",
     "backup_missing",

@@ -77,6 +77,19 @@ pub enum Failure {
         /// The operation, and what to do.
         message: String,
     },
+    /// Another process can have the store: its lock or one of its files was replaced. The store writes
+    /// nothing until it is opened again.
+    #[error("{message}")]
+    Replaced {
+        /// What was replaced, and what to do.
+        message: String,
+    },
+    /// The store's directory can't be written, so the store is open for reading only.
+    #[error("{message}")]
+    ReadOnly {
+        /// What to do.
+        message: String,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -123,6 +136,8 @@ impl Failure {
             Failure::IndexDamaged { .. } => "index_damaged",
             Failure::DiskFull { .. } => "disk_full",
             Failure::Write { .. } => "write_failed",
+            Failure::Replaced { .. } => "store_replaced",
+            Failure::ReadOnly { .. } => "store_read_only",
             Failure::Closed => "store_closed",
             Failure::Busy { .. } => "store_busy",
             Failure::Disk { .. } => "disk_failed",

@@ -31,7 +31,7 @@ fn print(label: &str, text: &str) {
 }
 
 /// Joins an error's message and those of its causes, each once: some errors quote their cause.
-fn text(error: &anyhow::Error) -> String {
+pub(crate) fn text(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if text.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -38,7 +39,7 @@ impl Rejects {
                 );
             }
             let mut options = OpenOptions::new();
-            let opened = options.create(true).append(true).open(file);
+            let opened = options.create(true).append(true).mode(0o600).open(file);
             opened.with_context(|| format!("rejects file {}", file.display()))
         };
         let out = file.map(open).transpose()?.map(BufWriter::new);

@@ -35,7 +35,10 @@ impl Store {
             Some(url) => connect(location, url),
             None => {
                 check_directory(&location.data)?;
-                Ok(Store::Embedded(Embedded::open_existing(&location.data, options(location))?))
+                Ok(Store::Embedded(warn_of_modes(Embedded::open_existing(
+                    &location.data,
+                    options(location),
+                )?)))
             }
         }
     }
@@ -46,7 +49,10 @@ impl Store {
             Some(url) => connect(location, url),
             None => {
                 check_directory(&location.data)?;
-                Ok(Store::Embedded(Embedded::open(&location.data, options(location))?))
+                Ok(Store::Embedded(warn_of_modes(Embedded::open(
+                    &location.data,
+                    options(location),
+                )?)))
             }
         }
     }
@@ -67,6 +73,14 @@ impl Store {
             (None, None) => Start::Outermost,
         })
     }
+}
+
+/// Prints a warning if others than the owner may use the store's files.
+pub(crate) fn warn_of_modes(store: Embedded) -> Embedded {
+    if let Some(warning) = store.mode_warning() {
+        hint(format!("warning: {warning}"));
+    }
+    store
 }
 
 /// Returns an error if there is no directory and none can be made: a store can never be there.

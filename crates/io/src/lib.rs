@@ -12,9 +12,12 @@ pub mod fake;
 mod memory;
 mod random;
 mod real;
+mod real_lock;
 
 pub use clock::{Clock, SystemClock};
-pub use disk::{Disk, File, Lock, OpenMode, read_exact_at, read_whole, write_atomically};
+pub use disk::{
+    Disk, File, FileStatus, Lock, OpenMode, read_all, read_exact_at, read_whole, write_atomically,
+};
 pub use memory::from_memory;
 pub use random::{OsRandom, Random};
 pub use real::RealDisk;

@@ -2,16 +2,31 @@ use std::fs;
 use std::io;
 #[cfg(target_os = "linux")]
 use std::num::NonZero;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, File, Lock, OpenMode};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{fstat, fsync, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
 
-/// A directory of the machine's file system.
+use crate::disk::{Disk, File, FileStatus, Lock, OpenMode};
+use crate::real_lock::{RealLock, status_of};
+
+/// The mode of new files: only their owner may use them.
+const FILE_MODE: u32 = 0o600;
+/// The mode of new directories.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// A directory of the machine's file system, held by a handle: all names are looked up in this directory,
+/// though another one may have its path later.
 #[derive(Debug)]
 pub struct RealDisk {
+    /// As it was given, for messages.
     root: PathBuf,
+    path: PathBuf,
+    dir: OwnedFd,
 }
 
 impl RealDisk {
@@ -19,49 +34,63 @@ impl RealDisk {
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = root.as_ref();
         if !root.is_dir() {
-            fs::create_dir_all(root)?;
+            fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(root)?;
             // The directory itself must be durable, too.
             let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
             fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        Ok(RealDisk { root: root.to_path_buf() })
+        Self::existing(root)
     }
 
     /// Opens an existing directory.
     pub fn existing(root: impl AsRef<Path>) -> io::Result<Self> {
-        if !fs::metadata(&root)?.is_dir() {
+        let root = root.as_ref();
+        let dir = fs::File::open(root)?;
+        if !dir.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(RealDisk { root: root.as_ref().to_path_buf() })
+        Ok(RealDisk { root: root.to_path_buf(), path: std::path::absolute(root)?, dir: dir.into() })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
+    fn open_dir(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+        let name = if name.is_empty() { "." } else { name };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(&self.dir, name, flags, Mode::empty())
+    }
+
+    fn is_file(&self, dir: &OwnedFd, entry: &rustix::fs::DirEntry) -> io::Result<bool> {
+        match entry.file_type() {
+            FileType::Unknown => {
+                let found = statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile)
+            }
+            known => Ok(known == FileType::RegularFile),
+        }
     }
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let mut options = fs::OpenOptions::new();
-        options.read(true);
-        match mode {
-            OpenMode::Read => {}
-            OpenMode::Write => _ = options.write(true),
-            OpenMode::Create => _ = options.write(true).create_new(true),
-        }
-        Ok(Arc::new(RealFile(options.open(self.path(name))?)))
+        let flags = match mode {
+            OpenMode::Read => OFlags::RDONLY,
+            OpenMode::Write => OFlags::RDWR,
+            OpenMode::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        };
+        let mode = Mode::from_raw_mode(FILE_MODE);
+        let file = openat(&self.dir, name, flags | OFlags::CLOEXEC, mode)?;
+        Ok(Arc::new(RealFile(file.into())))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.path(dir)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+        let dir = match self.open_dir(dir) {
+            Ok(dir) => dir,
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
         };
         let mut names = Vec::new();
-        for entry in entries {
+        for entry in Dir::read_from(&dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            if self.is_file(&dir, &entry)? {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
@@ -70,44 +99,47 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        fs::create_dir_all(self.path(dir))?;
+        let ends = dir.match_indices('/').map(|(at, _)| at).chain([dir.len()]);
+        for end in ends {
+            match mkdirat(&self.dir, &dir[..end], Mode::from_raw_mode(DIRECTORY_MODE)) {
+                Err(Errno::EXIST) => {}
+                made => made?,
+            }
+        }
         self.sync_dir("")
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        Ok(renameat(&self.dir, from, &self.dir, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path(name))
+        Ok(unlinkat(&self.dir, name, AtFlags::empty())?)
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        fs::File::open(self.path(dir))?.sync_all()
+        Ok(fsync(self.open_dir(dir)?)?)
+    }
+
+    fn status(&self, name: &str) -> io::Result<FileStatus> {
+        Ok(match name {
+            "" => status_of(&fstat(&self.dir)?),
+            name => status_of(&statat(&self.dir, name, AtFlags::empty())?),
+        })
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path(name))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock(file))),
-            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        }
+        Ok(Box::new(RealLock::exclusive(self.dir.as_fd(), self.path.clone(), name)?))
+    }
+
+    fn lock_shared(&self, name: &str) -> io::Result<Box<dyn Lock>> {
+        Ok(Box::new(RealLock::shared(self.dir.as_fd(), self.path.clone(), name)?))
     }
 
     fn describe(&self) -> String {
         self.root.display().to_string()
     }
 }
-
-/// A lock that is released when the file is closed.
-struct RealLock(#[expect(dead_code, reason = "held for its Drop")] fs::File);
-
-impl Lock for RealLock {}
 
 struct RealFile(fs::File);
 
@@ -143,6 +175,10 @@ impl File for RealFile {
         self.0.sync_data()
     }
 
+    fn status(&self) -> io::Result<FileStatus> {
+        Ok(status_of(&fstat(&self.0)?))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
@@ -154,6 +190,8 @@ impl File for RealFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::{read_whole, write_atomically};
 
@@ -173,8 +211,84 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = RealDisk::new(dir.path()).unwrap();
         let first = disk.lock("LOCK").unwrap();
-        assert_eq!(disk.lock("LOCK").err().unwrap().kind(), io::ErrorKind::WouldBlock);
+        assert!(is_locked(disk.lock("LOCK")));
         drop(first);
         disk.lock("LOCK").unwrap();
+    }
+
+    fn is_locked(lock: io::Result<Box<dyn Lock>>) -> bool {
+        lock.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn a_lock_outlives_its_file_and_knows_that_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        let lock = disk.lock("LOCK").unwrap();
+        assert!(lock.is_in_place().unwrap());
+        fs::remove_file(dir.path().join("LOCK")).unwrap();
+        assert!(!lock.is_in_place().unwrap());
+        let other = RealDisk::existing(dir.path()).unwrap();
+        assert!(is_locked(other.lock("LOCK")), "the directory is locked, too");
+        // An earlier release locks the file alone.
+        fs::write(dir.path().join("LOCK"), "").unwrap();
+        assert!(!lock.is_in_place().unwrap(), "another file has its name");
+    }
+
+    #[test]
+    fn an_earlier_release_and_this_one_exclude_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        let earlier = fs::File::create(dir.path().join("LOCK")).unwrap();
+        earlier.try_lock().unwrap();
+        assert!(is_locked(disk.lock("LOCK")) && is_locked(disk.lock_shared("LOCK")));
+        earlier.unlock().unwrap();
+        let _lock = disk.lock("LOCK").unwrap();
+        assert!(earlier.try_lock().is_err());
+    }
+
+    #[test]
+    fn shared_locks_create_nothing_and_exclude_a_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        let readers = [disk.lock_shared("LOCK").unwrap(), disk.lock_shared("LOCK").unwrap()];
+        assert!(disk.list("").unwrap().is_empty());
+        assert!(is_locked(disk.lock("LOCK")));
+        drop(readers);
+        let _writer = disk.lock("LOCK").unwrap();
+        assert!(is_locked(disk.lock_shared("LOCK")));
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_still_the_one_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("store"), dir.path().join("moved"));
+        let disk = RealDisk::new(&path).unwrap();
+        let lock = disk.lock("LOCK").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        assert!(!lock.is_in_place().unwrap(), "there is none");
+        fs::create_dir(&path).unwrap();
+        assert!(!lock.is_in_place().unwrap(), "there is another one");
+        disk.open("name", OpenMode::Create).unwrap();
+        assert!(moved.join("name").exists());
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&moved, &path).unwrap();
+        assert!(lock.is_in_place().unwrap());
+    }
+
+    #[test]
+    fn only_the_owner_may_use_new_files_and_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path().join("a/b")).unwrap();
+        disk.create_dir("log/deep").unwrap();
+        write_atomically(&disk, "", "name", b"one").unwrap();
+        let _lock = disk.lock("LOCK").unwrap();
+        let permissions = |name| disk.status(name).unwrap().permissions;
+        assert_eq!(["", "log", "log/deep"].map(permissions), [0o700; 3]);
+        assert_eq!(["name", "LOCK"].map(permissions), [0o600; 2]);
+        fs::set_permissions(dir.path().join("a/b/name"), fs::Permissions::from_mode(0o640))
+            .unwrap();
+        assert!(disk.status("name").unwrap().is_open_to_others());
+        assert!(!disk.status("LOCK").unwrap().is_open_to_others());
     }
 }

@@ -2,19 +2,21 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use leftfold_io::{Disk, write_atomically};
+use leftfold_io::Disk;
 use parking_lot::Mutex;
 
 use crate::blocks::Blocks;
-use crate::create::{STORE, create_segment};
+use crate::create::create_segment;
 use crate::format::{SegmentHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, Manifest, REPAIRED, SCAVENGED, SegmentState};
 use crate::options::Compression;
+use crate::ownership::Ownership;
 use crate::segment::Segment;
 
 /// What the log consists of: its segments, and the header and manifest that describe it on disk.
 pub(crate) struct Catalog {
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) ownership: Arc<Ownership>,
     pub(crate) identity: StoreIdentity,
     pub(crate) manifest: Manifest,
     segments: ArcSwap<Vec<Arc<Segment>>>,
@@ -48,12 +50,14 @@ pub struct SegmentInfo {
 impl Catalog {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
+        ownership: Arc<Ownership>,
         identity: StoreIdentity,
         manifest: Manifest,
         segments: Vec<Arc<Segment>>,
     ) -> Self {
         let features = Mutex::new(identity.header.incompatible_features.get());
-        Catalog { disk, identity, manifest, segments: ArcSwap::from_pointee(segments), features }
+        let segments = ArcSwap::from_pointee(segments);
+        Catalog { disk, ownership, identity, manifest, segments, features }
     }
 
     /// All segments of this moment, in order.
@@ -94,7 +98,7 @@ impl Catalog {
         let mut in_use = self.features.lock();
         if *in_use & features != features {
             let identity = self.identity.clone().with_features(*in_use | features);
-            write_atomically(&*self.disk, "", STORE, &identity.encode())?;
+            self.ownership.replace_store(&identity.encode())?;
             *in_use |= features;
         }
         Ok(())
@@ -119,6 +123,8 @@ impl Catalog {
             length: 0,
             detail: 0,
         };
+        // What has the new name may be another process's.
+        self.ownership.check()?;
         // An attempt that failed, since the disk was full, may have left the file.
         _ = self.disk.remove(&live.name());
         let file = create_segment(&*self.disk, &live, store_id, commit_floor)?;

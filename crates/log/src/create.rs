@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 use crate::error::OpenError;
 use crate::format::{SegmentHeader, StoreHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
+use crate::ownership::Ownership;
 
 pub(crate) const STORE: &str = "STORE";
 pub(crate) const LOCK: &str = "LOCK";
@@ -24,12 +25,37 @@ pub(crate) fn store_exists(disk: &dyn Disk) -> Result<bool, OpenError> {
     }
 }
 
+/// What a process may do with an opened store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Write,
+    /// Its directory can't be written: no file of it is created or changed.
+    Read,
+}
+
 /// Keeps other processes, and other handles in this one, from opening the store.
 pub(crate) fn lock_store(disk: &dyn Disk) -> Result<Box<dyn Lock>, OpenError> {
-    disk.lock(LOCK).map_err(|error| match error.kind() {
+    disk.lock(LOCK).map_err(|error| lock_failed(disk, error))
+}
+
+/// Locks the store for writing; if its directory can't be written, against writers.
+pub(crate) fn lock_as_possible(disk: &dyn Disk) -> Result<(Box<dyn Lock>, Access), OpenError> {
+    let unwritable = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied];
+    match disk.lock(LOCK) {
+        Ok(lock) => Ok((lock, Access::Write)),
+        Err(error) if unwritable.contains(&error.kind()) && store_exists(disk)? => {
+            let lock = disk.lock_shared(LOCK).map_err(|error| lock_failed(disk, error))?;
+            Ok((lock, Access::Read))
+        }
+        Err(error) => Err(lock_failed(disk, error)),
+    }
+}
+
+fn lock_failed(disk: &dyn Disk, error: io::Error) -> OpenError {
+    match error.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked(disk.describe()),
         _ => OpenError::io(LOCK, error),
-    })
+    }
 }
 
 pub(crate) fn read_identity(disk: &dyn Disk) -> Result<StoreIdentity, OpenError> {
@@ -60,21 +86,26 @@ pub(crate) fn write_identity(
 /// Reads the manifest. A store without one was cut off while it was being created, or has lost it:
 /// its creation is finished only if no segment holds anything.
 pub(crate) fn open_manifest(
-    disk: &Arc<dyn Disk>,
+    disk: &dyn Disk,
+    ownership: &Arc<Ownership>,
     header: &StoreHeader,
 ) -> Result<(Manifest, bool), OpenError> {
-    match Manifest::read(disk.clone(), header) {
+    match Manifest::read(ownership.clone(), header) {
         Ok(Ok(manifest)) => Ok((manifest, false)),
         Ok(Err(why)) => Err(unusable(MANIFEST, why)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let manifest = create_first_segment(disk, header)?;
+            let manifest = create_first_segment(disk, ownership, header)?;
             Ok((manifest, true))
         }
         Err(error) => Err(OpenError::io(MANIFEST, error)),
     }
 }
 
-fn create_first_segment(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Manifest, OpenError> {
+fn create_first_segment(
+    disk: &dyn Disk,
+    ownership: &Arc<Ownership>,
+    header: &StoreHeader,
+) -> Result<Manifest, OpenError> {
     let failed = |error| OpenError::io("log", error);
     let first = LiveFile {
         kind: FileKind::SEGMENT,
@@ -94,8 +125,8 @@ fn create_first_segment(disk: &Arc<dyn Disk>, header: &StoreHeader) -> Result<Ma
         }
         disk.remove(&name).map_err(failed)?;
     }
-    create_segment(&**disk, &first, header.store_id, i64::MIN).map_err(failed)?;
-    let manifest = Manifest::empty(disk.clone(), header);
+    create_segment(disk, &first, header.store_id, i64::MIN).map_err(failed)?;
+    let manifest = Manifest::empty(ownership.clone(), header);
     manifest.update(|files| files.push(first)).map_err(failed)?;
     Ok(manifest)
 }

@@ -138,6 +138,22 @@ pub enum WriteError {
         /// How this was noticed.
         reason: String,
     },
+    /// Another process can have the store: its lock or one of its files was replaced.
+    #[error(
+        "the store is not this process's any more: {reason}. Nothing more is written; what was not \
+         acknowledged may or may not be found. Look which process uses the directory, then open the store \
+         again"
+    )]
+    Replaced {
+        /// How this was noticed.
+        reason: String,
+    },
+    /// The store can't be written, as its disk is for reading only.
+    #[error(
+        "the store is open for reading only, because its directory can't be written; mount it for \
+         writing, or give this user the right to write, and open it again"
+    )]
+    ReadOnly,
     /// The log was closed.
     #[error("the store is closed")]
     Closed,
@@ -146,7 +162,9 @@ pub enum WriteError {
 impl WriteError {
     pub(crate) fn io(what: &str, source: io::Error) -> Self {
         let what = what.to_owned();
-        if crate::failure::is_full(&source) {
+        if let Some(replaced) = crate::ownership::Replaced::of(&source) {
+            WriteError::Replaced { reason: replaced.to_string() }
+        } else if crate::failure::is_full(&source) {
             WriteError::DiskFull { what }
         } else {
             WriteError::Failed { what, source: Arc::new(source) }

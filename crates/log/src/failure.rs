@@ -6,6 +6,7 @@ use leftfold_api::{AppendError, Coded, Failure, ReadError as StoreReadError};
 
 use crate::backup::BackupError;
 use crate::error::{ReadError, WriteError};
+use crate::ownership::Replaced;
 use crate::rewrite::RewriteError;
 
 impl From<ReadError> for Failure {
@@ -27,8 +28,18 @@ impl From<WriteError> for Failure {
             WriteError::Failed { .. } | WriteError::OwnershipLost { .. } => {
                 Failure::Write { message }
             }
+            WriteError::Replaced { .. } => Failure::Replaced { message },
+            WriteError::ReadOnly => Failure::ReadOnly { message },
             WriteError::Closed => Failure::Closed,
         }
+    }
+}
+
+/// Returns the failure of an operation that changes files of a store.
+fn failure_of(what: &str, error: &io::Error) -> Failure {
+    match Replaced::of(error) {
+        Some(replaced) => WriteError::Replaced { reason: replaced.to_string() }.into(),
+        None => Failure::of_disk(what, error),
     }
 }
 
@@ -37,7 +48,7 @@ impl From<RewriteError> for Failure {
         let what = "writing a segment again";
         match error {
             RewriteError::Read(error) => error.into(),
-            RewriteError::Io(source) => Failure::of_disk(what, &source),
+            RewriteError::Io(source) => failure_of(what, &source),
             RewriteError::NotSealed(_) | RewriteError::Stopped => {
                 Failure::Disk { what: what.to_owned(), message: error.to_string() }
             }

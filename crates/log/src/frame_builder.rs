@@ -27,6 +27,7 @@ pub struct FrameBuilder<'a> {
     slot: Slot,
     synced_mark: u64,
     append_id: u128,
+    term: u16,
     extensions: usize,
     /// Offset in the buffer, and time, of each record.
     records: SmallVec<[(usize, i64); 4]>,
@@ -55,6 +56,7 @@ impl<'a> FrameBuilder<'a> {
             slot,
             synced_mark: location.synced_mark,
             append_id: 0,
+            term: 0,
             extensions: 0,
             records: SmallVec::new(),
         }
@@ -63,6 +65,11 @@ impl<'a> FrameBuilder<'a> {
     /// Sets the id of the append.
     pub fn append_id(&mut self, id: u128) {
         self.append_id = id;
+    }
+
+    /// Sets the term of the writer.
+    pub(crate) fn term(&mut self, term: u16) {
+        self.term = term;
     }
 
     /// Adds an extension; must come before the records, else it is ignored.
@@ -102,6 +109,7 @@ impl<'a> FrameBuilder<'a> {
         let to_records = FrameHeader::SIZE + self.extensions;
         let mut header =
             FrameHeader::new(slot.position, self.synced_mark, slot.commit_time, self.append_id);
+        header.term = self.term.into();
         header.extensions = (self.extensions as u32).into();
         header.records = ((buffer.len() - start - to_records) as u32).into();
         header.count = (records.len() as u32).into();

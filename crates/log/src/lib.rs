@@ -17,6 +17,7 @@ mod manifest;
 mod meters;
 mod opening;
 mod options;
+mod ownership;
 mod read;
 mod reader;
 mod recovery;
@@ -25,6 +26,7 @@ mod rewrite;
 mod scan;
 mod seal;
 mod segment;
+mod term;
 mod walk;
 mod writer;
 

@@ -3,18 +3,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::EventListener;
-use leftfold_io::{Clock, Disk, Lock, Random};
-use parking_lot::Mutex;
+use leftfold_io::{Clock, Disk, Random};
 
 use crate::catalog::{Catalog, SegmentInfo};
-use crate::create::{lock_store, open_manifest, read_identity, store_exists, write_identity};
+use crate::create::{
+    Access, STORE, lock_as_possible, open_manifest, read_identity, store_exists, write_identity,
+};
 use crate::error::{OpenError, WriteError};
 use crate::format::{Ancestor, FEATURE_GENERATIONS, StoreHeader};
 use crate::head::{Head, HeadCell};
-use crate::manifest::{FileKind, LiveFile};
+use crate::manifest::{FileKind, LiveFile, MANIFEST};
 use crate::meters::{Histogram, Meters};
 use crate::opening::{LogEnd, OpenedSegments, find_leftovers, open_segments};
 use crate::options::{Durability, LogOptions};
+use crate::ownership::Ownership;
 use crate::reader::SegmentReader;
 
 /// The reading side of a log. Cheap to clone.
@@ -35,7 +37,7 @@ struct Shared {
     roll_request: Arc<Request>,
     /// To sync what was acknowledged early.
     sync_request: Arc<Request>,
-    lock: Mutex<Option<Box<dyn Lock>>>,
+    access: Access,
 }
 
 /// Whether the writer is asked for something that it would not do yet.
@@ -84,7 +86,8 @@ impl Log {
         if !create && !store_exists(&*disk)? {
             return Err(OpenError::Missing(disk.describe()));
         }
-        let lock = lock_store(&*disk)?;
+        let (lock, access) = lock_as_possible(&*disk)?;
+        let ownership = Arc::new(Ownership::new(disk.clone(), lock));
         if crate::repair::is_interrupted(&*disk)? {
             return Err(OpenError::RepairInterrupted);
         }
@@ -94,14 +97,16 @@ impl Log {
         } else {
             write_identity(&*disk, &*clock, &*random)?
         };
-        for dir in ["log", "index"] {
+        ownership.hold_store().map_err(|error| OpenError::io(STORE, error))?;
+        for dir in ["log", "index"].into_iter().filter(|_| access == Access::Write) {
             disk.create_dir(dir).map_err(|error| OpenError::io(dir, error))?;
         }
         let header = &identity.header;
-        let (manifest, created) = open_manifest(&disk, header)?;
+        let (manifest, created) = open_manifest(&*disk, &ownership, header)?;
         let leftovers = find_leftovers(&*disk, &manifest)?;
-        let OpenedSegments { segments, end } = open_segments(&*disk, header.store_id, &manifest)?;
-        for name in leftovers {
+        let OpenedSegments { segments, end } =
+            open_segments(&*disk, header.store_id, &manifest, access)?;
+        for name in leftovers.into_iter().filter(|_| access == Access::Write) {
             disk.remove(&name).map_err(|error| OpenError::io(&name, error))?;
         }
         let head = HeadCell::default();
@@ -110,12 +115,12 @@ impl Log {
             clock,
             reader: SegmentReader::new(disk.clone(), header.store_id, &options),
             options,
-            catalog: Arc::new(Catalog::new(disk, identity, manifest, segments)),
+            catalog: Arc::new(Catalog::new(disk, ownership, identity, manifest, segments)),
             head: Arc::new(head),
             meters: Arc::default(),
             roll_request: Arc::default(),
             sync_request: Arc::default(),
-            lock: Mutex::new(Some(lock)),
+            access,
         };
         let log = Log { shared: Arc::new(shared) };
         Ok(Opened { log, commit_time: end.commit_time, created, end })
@@ -129,7 +134,29 @@ impl Log {
 
     /// Lets others open the log, once its writer has stopped; reads go on.
     pub fn unlock(&self) {
-        self.shared.lock.lock().take();
+        self.shared.catalog.ownership.unlock();
+    }
+
+    /// Whether the store was opened for reading only, because its directory can't be written.
+    pub fn is_read_only(&self) -> bool {
+        self.shared.access == Access::Read
+    }
+
+    /// Returns the name and the mode of a file of the store that others than its owner may use.
+    pub fn find_exposed_file(&self) -> io::Result<Option<(String, u32)>> {
+        let (disk, files) = (self.disk(), self.shared.catalog.manifest.files());
+        // Others can't reach what is in a closed directory.
+        if !disk.status("")?.is_open_to_others() {
+            return Ok(None);
+        }
+        let open = files.iter().find(|file| file.is_open_segment()).map(LiveFile::name);
+        for name in [STORE.to_owned(), MANIFEST.to_owned()].into_iter().chain(open) {
+            let status = disk.status(&name)?;
+            if status.is_open_to_others() {
+                return Ok(Some((name, status.permissions)));
+            }
+        }
+        Ok(None)
     }
 
     /// Lets the writer sync soon what it has acknowledged early: with its next turn, or when it has had

@@ -1,11 +1,12 @@
 use std::io;
 use std::sync::Arc;
 
-use leftfold_io::{Disk, read_whole, write_atomically};
 use parking_lot::Mutex;
 
 use crate::format::{LAST_POSITION, ManifestEntry, ManifestHeader, ManifestOwner, StoreHeader};
 use crate::options::Compression;
+use crate::ownership::Ownership;
+use crate::term::Term;
 
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
@@ -80,6 +81,10 @@ impl LiveFile {
             .find(|state| self.kind == FileKind::SEGMENT && *state as u16 + 1 == self.state)
     }
 
+    pub(crate) fn is_open_segment(&self) -> bool {
+        self.segment_state() == Some(SegmentState::Open)
+    }
+
     fn entry(&self) -> ManifestEntry {
         let numbers = [self.id, self.first, self.last, self.length];
         ManifestEntry::new(self.kind.0, self.state, [self.generation, self.detail], numbers)
@@ -124,8 +129,8 @@ pub(crate) fn check(files: &[LiveFile]) -> Result<(), &'static str> {
             return Err("it names a segment as written again that was not sealed");
         }
     }
-    let open = |segment: &&LiveFile| segment.segment_state() == Some(SegmentState::Open);
-    if segments.is_empty() || segments.iter().position(open) != segments.len().checked_sub(1) {
+    let open = segments.iter().position(|segment| segment.is_open_segment());
+    if segments.is_empty() || open != segments.len().checked_sub(1) {
         return Err("its last segment, and no other, should be open");
     }
     let sane = |file: &LiveFile| {
@@ -139,36 +144,58 @@ pub(crate) fn check(files: &[LiveFile]) -> Result<(), &'static str> {
 
 /// The list of live files, replaced atomically. A file that it does not name is leftovers.
 pub(crate) struct Manifest {
-    disk: Arc<dyn Disk>,
     owner: ManifestOwner,
-    current: Mutex<(u64, Vec<LiveFile>)>,
+    ownership: Arc<Ownership>,
+    current: Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    /// Counts the replacements.
+    sequence: u64,
+    files: Vec<LiveFile>,
+    /// The term of the open segment.
+    term: Term,
 }
 
 impl Manifest {
-    pub(crate) fn empty(disk: Arc<dyn Disk>, header: &StoreHeader) -> Self {
-        Manifest { disk, owner: header.into(), current: Mutex::new((0, Vec::new())) }
+    pub(crate) fn empty(ownership: Arc<Ownership>, header: &StoreHeader) -> Self {
+        Manifest { owner: header.into(), ownership, current: Mutex::default() }
     }
 
     /// Reads the manifest; the inner error is a sentence on what is wrong with it.
     pub(crate) fn read(
-        disk: Arc<dyn Disk>,
+        ownership: Arc<Ownership>,
         header: &StoreHeader,
     ) -> io::Result<Result<Self, &'static str>> {
-        let bytes = read_whole(&*disk, MANIFEST, MANIFEST_LIMIT)?;
+        let bytes = ownership.read_manifest(MANIFEST_LIMIT)?;
         Ok(ManifestHeader::parse(&bytes, header.store_id).and_then(|(sequence, entries)| {
             let files: Vec<_> = entries.iter().map(LiveFile::read).collect();
             check(&files)?;
-            Ok(Manifest { disk, owner: header.into(), current: Mutex::new((sequence, files)) })
+            let current = Mutex::new(Current { sequence, files, term: term_of(&entries) });
+            Ok(Manifest { owner: header.into(), ownership, current })
         }))
     }
 
     pub(crate) fn files(&self) -> Vec<LiveFile> {
-        self.current.lock().1.clone()
+        self.current.lock().files.clone()
     }
 
     /// Counts the replacements.
     pub(crate) fn sequence(&self) -> u64 {
-        self.current.lock().0
+        self.current.lock().sequence
+    }
+
+    /// The term of the open segment.
+    pub(crate) fn term(&self) -> Term {
+        self.current.lock().term
+    }
+
+    /// Begins the term of a writer that has found these frames in the open segment.
+    pub(crate) fn begin_term(&self, last: u16, segment: u64, start: u64) -> io::Result<Term> {
+        let term = self.term().next(last, segment, start);
+        self.replace_current(|current| current.term = term)?;
+        Ok(term)
     }
 
     /// Puts a file in the place of the one of its kind and number.
@@ -181,14 +208,43 @@ impl Manifest {
 
     /// Replaces the list. On failure the old one stands, on disk and here.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Vec<LiveFile>)) -> io::Result<()> {
+        self.replace_current(|current| {
+            change(&mut current.files);
+            if let Some(open) = current.files.iter().find(|file| file.is_open_segment()) {
+                current.term = current.term.in_segment(open.id);
+            }
+        })
+    }
+
+    fn replace_current(&self, change: impl FnOnce(&mut Current)) -> io::Result<()> {
         let mut current = self.current.lock();
-        let (sequence, mut files) = (current.0 + 1, current.1.clone());
-        change(&mut files);
-        let bytes = encode(self.owner, sequence, &mut files);
-        write_atomically(&*self.disk, "", MANIFEST, &bytes)?;
-        *current = (sequence, files);
+        let (sequence, files) = (current.sequence + 1, current.files.clone());
+        let mut next = Current { sequence, files, term: current.term };
+        change(&mut next);
+        let mut entries = entries_of(&mut next.files);
+        for entry in entries.iter_mut().filter(|entry| LiveFile::read(entry).is_open_segment()) {
+            entry.term = next.term.number.into();
+            entry.term_start = next.term.start.into();
+        }
+        let bytes = ManifestHeader::encode(self.owner, sequence, &entries);
+        self.ownership.replace_manifest(&bytes)?;
+        *current = next;
         Ok(())
     }
+}
+
+fn term_of(entries: &[ManifestEntry]) -> Term {
+    let open = entries.iter().find(|entry| LiveFile::read(entry).is_open_segment());
+    open.map_or_else(Term::default, |entry| Term {
+        number: entry.term.get(),
+        segment: entry.id.get(),
+        start: entry.term_start.get(),
+    })
+}
+
+fn entries_of(files: &mut [LiveFile]) -> Vec<ManifestEntry> {
+    files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
+    files.iter().map(LiveFile::entry).collect()
 }
 
 /// Sorts the files and lays out the manifest that names them.
@@ -197,13 +253,12 @@ pub(crate) fn encode(
     sequence: u64,
     files: &mut [LiveFile],
 ) -> Vec<u8> {
-    files.sort_by_key(|file| (file.kind.0, file.id, file.generation));
-    let entries: Vec<_> = files.iter().map(LiveFile::entry).collect();
-    ManifestHeader::encode(owner, sequence, &entries)
+    ManifestHeader::encode(owner, sequence, &entries_of(files))
 }
 
 #[cfg(test)]
 mod tests {
+    use leftfold_io::Disk;
     use leftfold_io::fake::FakeDisk;
 
     use super::*;
@@ -215,9 +270,11 @@ mod tests {
 
     fn read(files: &[LiveFile]) -> Result<usize, &'static str> {
         let disk: Arc<dyn Disk> = Arc::new(FakeDisk::new());
+        let ownership = Arc::new(Ownership::new(disk.clone(), disk.lock("LOCK").unwrap()));
         let header = StoreHeader::new(1, 2, 3, 4);
-        Manifest::empty(disk.clone(), &header).update(|all| all.extend_from_slice(files)).unwrap();
-        Manifest::read(disk, &header).unwrap().map(|manifest| manifest.files().len())
+        let manifest = Manifest::empty(ownership.clone(), &header);
+        manifest.update(|all| all.extend_from_slice(files)).unwrap();
+        Manifest::read(ownership, &header).unwrap().map(|manifest| manifest.files().len())
     }
 
     #[test]

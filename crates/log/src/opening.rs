@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use leftfold_io::{Disk, OpenMode};
+use leftfold_io::{Disk, File, OpenMode};
 
-use crate::create::unusable;
+use crate::create::{Access, unusable};
 use crate::error::OpenError;
 use crate::format::SegmentHeader;
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
 use crate::options::Compression;
+use crate::ownership::Replaced;
 use crate::recovery::{self, Recovered};
 use crate::segment::Segment;
 
@@ -82,7 +83,9 @@ pub(crate) fn open_segments(
     disk: &dyn Disk,
     store_id: [u8; 16],
     manifest: &Manifest,
+    access: Access,
 ) -> Result<OpenedSegments, OpenError> {
+    let opening = Opening { disk, store_id, manifest, access };
     let mut segments = Vec::new();
     let mut end = LogEnd { next_position: 1, commit_time: i64::MIN, is_unmarked: false };
     for live in manifest.files().iter().filter(|file| file.kind == FileKind::SEGMENT) {
@@ -98,29 +101,65 @@ pub(crate) fn open_segments(
                 let why = "it holds a segment in a state that this release does not know";
                 return Err(unusable(MANIFEST, why));
             }
-            Some(state) => open_segment(disk, store_id, live, state, &mut end)?,
+            Some(state) => opening.open_segment(live, state, &mut end)?,
         };
         segments.push(Arc::new(segment));
     }
     Ok(OpenedSegments { segments, end })
 }
 
-fn open_segment(
-    disk: &dyn Disk,
+struct Opening<'a> {
+    disk: &'a dyn Disk,
     store_id: [u8; 16],
-    live: &LiveFile,
-    state: SegmentState,
-    end: &mut LogEnd,
-) -> Result<Segment, OpenError> {
-    let name = live.name();
-    let failed = |error| OpenError::io(&name, error);
-    let file = disk.open(&name, OpenMode::Write).map_err(failed)?;
-    let data_end = (state == SegmentState::Closed).then_some(live.length);
-    let recovered: Recovered = recovery::examine(store_id, live, &file, data_end)?;
-    if state == SegmentState::Open {
-        recovery::settle(&*file, &recovered).map_err(failed)?;
-        end.is_unmarked = recovered.mark < recovered.end;
+    manifest: &'a Manifest,
+    access: Access,
+}
+
+impl Opening<'_> {
+    fn open_segment(
+        &self,
+        live: &LiveFile,
+        state: SegmentState,
+        end: &mut LogEnd,
+    ) -> Result<Segment, OpenError> {
+        let name = live.name();
+        let mode = match self.access {
+            Access::Write => OpenMode::Write,
+            Access::Read => OpenMode::Read,
+        };
+        let file = self.disk.open(&name, mode).map_err(|error| OpenError::io(&name, error))?;
+        let data_end = (state == SegmentState::Closed).then_some(live.length);
+        let term = self.manifest.term();
+        let recovered: Recovered = recovery::examine(self.store_id, live, &file, data_end, term)?;
+        if (state, self.access) == (SegmentState::Open, Access::Write) {
+            self.begin_to_write(&*file, live, &recovered, end)?;
+        }
+        (end.next_position, end.commit_time) = (recovered.next_position, recovered.commit_time);
+        Ok(recovered.into_segment(self.store_id, live, file))
     }
-    (end.next_position, end.commit_time) = (recovered.next_position, recovered.commit_time);
-    Ok(recovered.into_segment(store_id, live, file))
+
+    /// Begins a term, and then makes the recovered frames durable. Another writer that had the store sees the
+    /// new manifest before it acknowledges anything.
+    fn begin_to_write(
+        &self,
+        file: &dyn File,
+        live: &LiveFile,
+        recovered: &Recovered,
+        end: &mut LogEnd,
+    ) -> Result<(), OpenError> {
+        let name = live.name();
+        let begun = self.manifest.begin_term(recovered.last_term, live.id, recovered.end);
+        let term = begun.map_err(|error| match Replaced::of(&error) {
+            Some(_) => OpenError::Locked(self.disk.describe()),
+            None => OpenError::io(MANIFEST, error),
+        })?;
+        let failed = |error| OpenError::io(&name, error);
+        if !recovered.is_end_unchanged(file).map_err(failed)? {
+            return Err(OpenError::Locked(self.disk.describe()));
+        }
+        recovery::settle(file, recovered).map_err(failed)?;
+        let is_far = term.is_far_from(recovered.last_term);
+        end.is_unmarked = recovered.mark < recovered.end || is_far;
+        Ok(())
+    }
 }

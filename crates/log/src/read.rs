@@ -13,6 +13,7 @@ impl Log {
     ) -> Result<(), ReadError> {
         let Some(segment) = self.catalog().segment(segment) else { return Ok(()) };
         let mut frames = self.reader().frames_of(&segment)?;
+        frames.expect_term(self.catalog().manifest.term());
         while let Some(frame) = frames.next()? {
             visit(frame);
         }

@@ -17,6 +17,7 @@ use crate::format::{FRAME_MAGIC, FrameHeader, SegmentHeader};
 use crate::frames::Frames;
 use crate::manifest::LiveFile;
 use crate::segment::{Segment, salt_of};
+use crate::term::{Term, TermOrder};
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
@@ -30,16 +31,19 @@ pub(crate) struct Recovered {
     pub(crate) commit_time: i64,
     /// The furthest synced mark.
     pub(crate) mark: u64,
+    /// The term of the writer of the last frame; 0 if it is not known.
+    pub(crate) last_term: u16,
     /// The file's bytes.
     bytes: Bytes,
 }
 
-/// Reads the segment; `data_end` is known if it was closed.
+/// Reads the segment; `data_end` is known if it was closed. `term` is that of the open segment.
 pub(crate) fn examine(
     store_id: [u8; 16],
     live: &LiveFile,
     file: &Arc<dyn File>,
     data_end: Option<u64>,
+    term: Term,
 ) -> Result<Recovered, OpenError> {
     let name = live.name();
     let damage = |offset, position, what: &str| {
@@ -66,13 +70,16 @@ pub(crate) fn examine(
         header.first_position.get(),
         header.commit_floor.get(),
     );
-    let (blocks, mark, what) = walk_frames(&mut frames);
+    let mut order = TermOrder::of_segment(live.id, term);
+    let (blocks, mark, what) = walk_frames(&mut frames, &mut order)
+        .map_err(|(offset, position, what)| damage(offset, position, what))?;
     let recovered = Recovered {
         blocks,
         end: frames.offset(),
         next_position: frames.next_position(),
         commit_time: frames.commit_time(),
         mark,
+        last_term: order.last(),
         bytes,
     };
     let mark = mark.max(mark_beyond(&recovered, salt)).max(data_end.unwrap_or(0));
@@ -82,15 +89,22 @@ pub(crate) fn examine(
     Ok(recovered)
 }
 
-fn walk_frames(frames: &mut Frames) -> (Blocks, u64, &'static str) {
+/// Returns what the whole frames hold, the furthest mark in them, and why they end. Fails at a frame of an
+/// earlier writer behind those of a later one.
+fn walk_frames(
+    frames: &mut Frames,
+    order: &mut TermOrder,
+) -> Result<(Blocks, u64, &'static str), (u64, u64, &'static str)> {
     let (mut blocks, mut mark) = (Blocks::default(), 0);
     loop {
         match frames.next() {
             Ok(frame) => {
+                let checked = order.check(frame.offset, frame.header.term.get());
+                checked.map_err(|what| (frame.offset, frame.header.first_position.get(), what))?;
                 mark = mark.max(frame.header.synced_mark.get());
                 blocks.note_frame(&frame);
             }
-            Err(what) => return (blocks, mark, what),
+            Err(what) => return Ok((blocks, mark, what)),
         }
     }
 }
@@ -133,6 +147,14 @@ fn clear_tail(file: &dyn File, recovered: &Recovered) -> std::io::Result<()> {
 }
 
 impl Recovered {
+    /// Whether the file still ends as it did when it was read: no other process has written since.
+    pub(crate) fn is_end_unchanged(&self, file: &dyn File) -> std::io::Result<bool> {
+        let mut now = [0; FrameHeader::SIZE];
+        let read = file.read_at(&mut now, self.end)?;
+        let rest = self.bytes.get(self.end as usize..).unwrap_or_default();
+        Ok(now[..read] == rest[..rest.len().min(now.len())])
+    }
+
     pub(crate) fn into_segment(
         self,
         store_id: [u8; 16],

@@ -31,6 +31,7 @@ impl Log {
         };
         let footer = SegmentFooter::encode(totals, &blocks.entries, None);
         let length = data_end + footer.len() as u64;
+        catalog.ownership.check()?;
         body.file.write_at(&footer, data_end)?;
         body.file.set_len(length)?;
         body.file.sync()?;

@@ -107,6 +107,8 @@ pub const CODES: &[Code] = &[
     code("index_damaged", 500, DataLoss, "Index damaged"),
     code("disk_full", 507, ResourceExhausted, "Disk full"),
     code("write_failed", 500, Internal, "Write failed"),
+    code("store_replaced", 500, FailedPrecondition, "Store replaced"),
+    code("store_read_only", 503, FailedPrecondition, "Store read-only"),
     code("disk_failed", 500, Internal, "Disk failed"),
     code("backup_foreign", 409, FailedPrecondition, "Backup of another store"),
     code("backup_missing", 404, NotFound, "Unknown backup"),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::{self, Location};
 use crate::output::{for_people, is_quiet, progress, thousands};
-use crate::store::{Store, check_directory, options, refuse_server};
+use crate::store::{Store, check_directory, options, refuse_server, warn_of_modes};
 
 pub(crate) fn run(location: &Location, args: &args::Backup) -> anyhow::Result<ExitCode> {
     match (&args.to, &args.verify) {
@@ -55,7 +55,7 @@ fn back_up_directory(location: &Location, to: &Path) -> anyhow::Result<BackupRep
     // No other process has the store open, so the backup may use the whole disk.
     let options = Options { maintenance_bytes_per_second: u64::MAX, ..options(location) };
     check_directory(&location.data)?;
-    let store = Embedded::open_existing(&location.data, options)?;
+    let store = warn_of_modes(Embedded::open_existing(&location.data, options)?);
     let bar = bar()?;
     let done = store.backup(to, |done, total| set(&bar, done, total))?;
     bar.finish_and_clear();

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::mapping::try_out;
 use crate::args::{self, Location};
+use crate::failure::text;
 use crate::inputs::{Inputs, Unreadable, for_each};
 use crate::output::{for_people, hint, is_quiet, progress, thousands};
 use crate::rejected;
@@ -117,8 +118,8 @@ impl Totals {
 
 /// Returns the error that names the inputs that could not be read.
 pub(super) fn unreadable_error(unreadable: &[Unreadable]) -> anyhow::Error {
-    let lines: Vec<String> =
-        unreadable.iter().map(|input| format!("  {}: {:#}", input.name, input.error)).collect();
+    let line = |input: &Unreadable| format!("  {}: {}", input.name, text(&input.error));
+    let lines: Vec<String> = unreadable.iter().map(line).collect();
     let what = if lines.len() == 1 { "an input" } else { "inputs" };
     anyhow!(
         "{what} could not be read:\n{}\nIngest again when it is repaired; no record is added twice.",

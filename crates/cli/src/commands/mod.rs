@@ -28,11 +28,11 @@ pub(crate) mod view;
 use leftfold::Embedded;
 
 use crate::args::Location;
-use crate::store::{check_directory, options, refuse_server};
+use crate::store::{check_directory, options, refuse_server, warn_of_modes};
 
 /// Opens the store in the directory, for a command that works on its files.
 fn open_files(location: &Location, command: &str) -> anyhow::Result<Embedded> {
     refuse_server(location, command)?;
     check_directory(&location.data)?;
-    Ok(Embedded::open_existing(&location.data, options(location))?)
+    Ok(warn_of_modes(Embedded::open_existing(&location.data, options(location))?))
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Certificate, Settings};
 use crate::output::{for_people, print_table, table};
-use crate::store::check_directory;
+use crate::store::{check_directory, warn_of_modes};
 
 /// The password of the first user, if a server has none yet.
 const ADMIN_PASSWORD: &str = "LEFTFOLD_ADMIN_PASSWORD";
@@ -24,7 +24,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let Effective { config, .. } = settings.load()?;
     init_logs(&config)?;
     check_directory(&config.data)?;
-    let store = Arc::new(Embedded::open(&config.data, config.store_options())?);
+    let store = Arc::new(warn_of_modes(Embedded::open(&config.data, config.store_options())?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, store.clone()));
     // A scavenge or a backup can't be stopped, and loses nothing when it is interrupted.

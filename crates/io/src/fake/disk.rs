@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 
 use super::content::Content;
 use super::faults::{Counts, Faults, Gate, Outcome, power_is_off};
+use super::lock::Locks;
 use super::random::SeededRandom;
-use crate::disk::{Disk, File, Lock, OpenMode};
+use crate::disk::{Disk, File, FileStatus, Lock, OpenMode};
 
 type Node = Arc<Mutex<Content>>;
 type Directory = BTreeMap<String, Node>;
@@ -32,7 +33,7 @@ pub struct FakeDisk {
 #[derive(Default)]
 struct Inner {
     names: Mutex<Names>,
-    locks: Mutex<BTreeSet<String>>,
+    locks: Locks,
     faults: Faults,
     sync_gate: Gate,
     read_gate: Gate,
@@ -128,6 +129,16 @@ impl FakeDisk {
     /// Makes the next `times` writes fail.
     pub fn fail_writes(&self, times: u64) {
         self.inner.faults.fail_writes(times);
+    }
+
+    /// Makes all changes fail, or succeed again: the disk is mounted for reading only.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        self.inner.faults.set_read_only(is_read_only);
+    }
+
+    /// Forgets all locks, and their holders do not notice: so others get in.
+    pub fn lose_locks(&self) {
+        self.inner.locks.lose();
     }
 
     /// Sets the capacity of all files together; `None` is unlimited.
@@ -236,11 +247,20 @@ impl Disk for FakeDisk {
         Ok(())
     }
 
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        if !self.inner.locks.lock().insert(name.to_owned()) {
-            return Err(io::ErrorKind::WouldBlock.into());
+    fn status(&self, name: &str) -> io::Result<FileStatus> {
+        match self.inner.names.lock().visible.get(name) {
+            Some(node) => Ok(status_of(node)),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
-        Ok(Box::new(FakeLock { name: name.to_owned(), disk: self.inner.clone() }))
+    }
+
+    fn lock(&self, _name: &str) -> io::Result<Box<dyn Lock>> {
+        self.inner.faults.check_writable()?;
+        self.inner.locks.lock()
+    }
+
+    fn lock_shared(&self, _name: &str) -> io::Result<Box<dyn Lock>> {
+        self.inner.locks.lock_shared()
     }
 
     fn describe(&self) -> String {
@@ -248,17 +268,9 @@ impl Disk for FakeDisk {
     }
 }
 
-struct FakeLock {
-    name: String,
-    disk: Arc<Inner>,
-}
-
-impl Lock for FakeLock {}
-
-impl Drop for FakeLock {
-    fn drop(&mut self) {
-        self.disk.locks.lock().remove(&self.name);
-    }
+/// Nodes are never freed while a file of theirs is open, so an address is theirs alone.
+fn status_of(node: &Node) -> FileStatus {
+    FileStatus { id: (0, Arc::as_ptr(node).addr() as u64), permissions: 0o600 }
 }
 
 struct FakeFile {
@@ -315,6 +327,10 @@ impl File for FakeFile {
             }
             Outcome::PowerCut => Err(power_is_off()),
         }
+    }
+
+    fn status(&self) -> io::Result<FileStatus> {
+        Ok(status_of(&self.node))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -31,6 +31,7 @@ struct State {
     failing_syncs: u64,
     failing_writes: u64,
     capacity: Option<u64>,
+    is_read_only: bool,
 }
 
 /// The outcome of an operation.
@@ -65,6 +66,17 @@ impl Faults {
         self.state.lock().capacity = bytes;
     }
 
+    pub(super) fn set_read_only(&self, is_read_only: bool) {
+        self.state.lock().is_read_only = is_read_only;
+    }
+
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        match self.state.lock().is_read_only {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn start_read(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.is_off() {
@@ -80,6 +92,7 @@ impl Faults {
     }
 
     pub(super) fn start_change(&self) -> io::Result<Outcome> {
+        self.check_writable()?;
         let mut state = self.state.lock();
         if state.is_off() {
             return Err(power_is_off());

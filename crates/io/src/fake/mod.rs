@@ -7,6 +7,7 @@ mod clock;
 mod content;
 mod disk;
 mod faults;
+mod lock;
 mod random;
 
 pub use clock::ManualClock;

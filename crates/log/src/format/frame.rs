@@ -27,7 +27,8 @@ pub struct FrameHeader {
     version: u8,
     /// See [`FLAG_MARK`].
     pub flags: u8,
-    reserved: U16,
+    /// The lower half of the number of the writer's term; 0 if an earlier release wrote the frame.
+    pub term: U16,
     /// Bytes of the extensions.
     pub extensions: U32,
     /// Bytes of the records.
@@ -59,7 +60,7 @@ impl FrameHeader {
             magic: FRAME_MAGIC,
             version: VERSION,
             flags: 0,
-            reserved: U16::ZERO,
+            term: U16::ZERO,
             extensions: U32::ZERO,
             records: U32::ZERO,
             crc: U32::ZERO,

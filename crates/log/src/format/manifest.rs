@@ -73,7 +73,11 @@ pub struct ManifestEntry {
     pub length: U64,
     /// Of a segment: how it was written again; of an index: how many segments it covers, less one.
     pub detail: U32,
-    reserved: [u8; 20],
+    /// Of the open segment: the term of its writer; 0 if an earlier release wrote the manifest.
+    pub term: U32,
+    /// Of the open segment: where the frames of that term begin.
+    pub term_start: U64,
+    reserved: [u8; 8],
 }
 
 const _: () = assert!(size_of::<ManifestEntry>() == ManifestEntry::SIZE);
@@ -97,7 +101,9 @@ impl ManifestEntry {
             last: last.into(),
             length: length.into(),
             detail: detail.into(),
-            reserved: [0; 20],
+            term: U32::ZERO,
+            term_start: U64::ZERO,
+            reserved: [0; 8],
         }
     }
 }

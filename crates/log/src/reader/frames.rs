@@ -5,6 +5,7 @@ use crate::error::ReadError;
 use crate::format::SegmentHeader;
 use crate::frames::{FrameView, Frames};
 use crate::segment::Segment;
+use crate::term::{Term, TermOrder};
 
 /// A segment is read in pieces of this size, or of the longest frame.
 const WINDOW: u64 = 1 << 20;
@@ -14,6 +15,7 @@ pub(crate) struct SegmentFrames<'a> {
     reader: &'a SegmentReader,
     segment: Arc<Segment>,
     frames: Frames,
+    terms: TermOrder,
     /// Up to where the segment has been read.
     read: u64,
     window: u64,
@@ -38,6 +40,7 @@ impl SegmentReader {
             reader: self,
             segment: segment.clone(),
             frames,
+            terms: TermOrder::default(),
             read: SegmentHeader::SIZE,
             window: WINDOW,
             end,
@@ -46,11 +49,26 @@ impl SegmentReader {
 }
 
 impl SegmentFrames<'_> {
+    /// Lets frames be checked against the term of the store's open segment, too.
+    pub(crate) fn expect_term(&mut self, term: Term) {
+        self.terms = TermOrder::of_segment(self.segment.id, term);
+    }
+
     /// Returns the next frame; checks all its checksums.
     pub(crate) fn next(&mut self) -> Result<Option<FrameView>, ReadError> {
         while self.frames.offset() < self.end {
             match self.frames.next() {
-                Ok(frame) => return Ok(Some(frame)),
+                Ok(frame) => {
+                    let checked = self.terms.check(frame.offset, frame.header.term.get());
+                    return match checked {
+                        Ok(()) => Ok(Some(frame)),
+                        Err(what) => {
+                            let position = frame.header.first_position.get();
+                            let damage = self.segment.damage(frame.offset, position, what);
+                            Err(ReadError::Damaged(damage))
+                        }
+                    };
+                }
                 Err(what) if self.read >= self.end => {
                     let (offset, position) = (self.frames.offset(), self.frames.next_position());
                     return Err(ReadError::Damaged(self.segment.damage(offset, position, what)));

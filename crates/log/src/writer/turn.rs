@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leftfold_io::Clock;
 
@@ -33,6 +33,9 @@ type Answer<A> = (oneshot::Sender<Outcome<A>>, Outcome<A>);
 
 /// How long an idle writer waits before it tries again what a full disk has stalled.
 const STALLED: Duration = Duration::from_secs(1);
+
+/// A writer looks at least this often whether the store is still its own, while it writes.
+const CHECK_OWNERSHIP: Duration = Duration::from_millis(100);
 
 /// On whose thread a turn runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,10 @@ pub(super) struct Writer<A: Admit, C: Commit> {
     submitted: Submitted,
     /// Whether the end of the log is known to be synced only in memory, by no mark on disk.
     mark_due: bool,
+    /// The term of this writer, which its frames have.
+    term: u16,
+    /// When it was last checked that no other process has the store.
+    checked: Instant,
     failed: Option<WriteError>,
     /// The disk was full for a write: of the batch in the buffer or, if there is none, of a new segment.
     /// Nothing else is admitted until it succeeds.
@@ -90,6 +97,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             return Err(io::Error::other("the log has no segment"));
         };
         commit.start(waker);
+        let failed = log.is_read_only().then_some(WriteError::ReadOnly);
+        if let Some(read_only) = &failed {
+            log.head_cell().close(Some(read_only.clone()));
+        }
         let (options, next_position) = (log.options().clone(), end.next_position);
         log.meters().commit_time.store(opened.commit_time, Ordering::Relaxed);
         Ok(Writer {
@@ -111,7 +122,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             in_flight: InFlight::new(),
             submitted: Submitted { number: 0, ticket: 0, next_position },
             mark_due: end.is_unmarked,
-            failed: None,
+            term: log.catalog().manifest.term().mark(),
+            checked: Instant::now(),
+            failed,
             stalled: None,
             turning: false,
         })
@@ -237,6 +250,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         };
         let location = self.location();
         let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
+        frame.term(self.term);
         let admitted = self.admit.admit(next.draft, slot, &mut frame);
         if admitted.is_ok() {
             match body_of(&self.tail.segment) {
@@ -262,6 +276,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             self.in_flight.settle_strays().for_each(answer::<A>);
             return self.learn_of_confirmations();
         }
+        self.check_before_write()?;
         let written = self.tail.write(&self.buffer);
         written.map_err(|error| self.stall_if_full(error))?;
         self.go_on();
@@ -319,6 +334,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         let confirmed = self.in_flight.confirm(confirmation);
         let confirmed = confirmed.map_err(|mismatch| ownership_lost(confirmation, mismatch))?;
         let Some((Confirmed { head, end }, answers)) = confirmed else { return Ok(false) };
+        // An opening for writing replaces the manifest before it reads what is synced. So what was
+        // synced before the manifest was replaced is not lost.
+        self.check_manifest()?;
         self.mark_due |= self.tail.synced >= end;
         // The bytes first, then the facts that a reader must know who sees the head; then the head,
         // then all that looks at it, then the callers, who may read what they have written.
@@ -346,6 +364,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     /// A mark says on the disk of this machine up to where the segment is synced. It is no part of a
     /// batch: nothing else rests on it. Returns whether there was space for it.
     fn lay_mark(&mut self) -> Result<bool, WriteError> {
+        self.check_ownership()?;
         let Head { position, ticket } = self.next_head();
         let slot = Slot {
             position: position + 1,
@@ -354,7 +373,8 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             now: self.commit_time,
         };
         let location = self.location();
-        let frame = FrameBuilder::new(&mut self.buffer, location, slot);
+        let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
+        frame.term(self.term);
         let mut mark = Blocks::default();
         frame.finish(&mut mark);
         let written = self.tail.write(&self.buffer);
@@ -372,6 +392,28 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         self.tail.sync()?;
         self.tail.publish(self.tail.end)?;
         Ok(true)
+    }
+
+    /// A write may lie over what another writer has acknowledged, so the manifest is looked at each time.
+    fn check_before_write(&mut self) -> Result<(), WriteError> {
+        match self.checked.elapsed() >= CHECK_OWNERSHIP {
+            true => self.check_ownership(),
+            false => self.check_manifest(),
+        }
+    }
+
+    /// Fails if another process has opened the store.
+    fn check_manifest(&self) -> Result<(), WriteError> {
+        let checked = self.catalog.ownership.check_manifest();
+        checked.map_err(|error| WriteError::io("writing to the log", error))
+    }
+
+    /// Fails if another process can have the store by now. Reads no bytes of a file.
+    fn check_ownership(&mut self) -> Result<(), WriteError> {
+        let checked = self.catalog.ownership.check();
+        checked.map_err(|error| WriteError::io("writing to the log", error))?;
+        self.checked = Instant::now();
+        Ok(())
     }
 
     fn location(&self) -> BufferLocation {

@@ -13,7 +13,7 @@ use leftfold_log::{
 };
 
 /// Admits every draft as it is: each byte string a record whose time is its length.
-struct Plain;
+pub(crate) struct Plain;
 
 impl Admit for Plain {
     type Draft = Vec<Vec<u8>>;
@@ -37,22 +37,22 @@ impl Admit for Plain {
     fn rolled(&mut self, _opened: SegmentInfo) {}
 }
 
-fn options() -> LogOptions {
+pub(crate) fn options() -> LogOptions {
     LogOptions { segment_bytes: 100_000, preallocate: 4096, ..LogOptions::default() }
 }
 
-fn open_with(disk: &FakeDisk, options: LogOptions) -> Result<Opened, OpenError> {
+pub(crate) fn open_with(disk: &FakeDisk, options: LogOptions) -> Result<Opened, OpenError> {
     let clock = Arc::new(ManualClock::at(1_000));
     Log::open(Arc::new(disk.clone()), clock, Arc::new(SeededRandom::new(1)), options, true)
 }
 
-struct Writing {
-    log: Log,
-    sequencer: Sequencer<Plain>,
-    pump: Pump<Plain>,
+pub(crate) struct Writing {
+    pub(crate) log: Log,
+    pub(crate) sequencer: Sequencer<Plain>,
+    pub(crate) pump: Pump<Plain>,
 }
 
-fn write(disk: &FakeDisk) -> Writing {
+pub(crate) fn write(disk: &FakeDisk) -> Writing {
     let opened = open_with(disk, options()).unwrap();
     let (sequencer, pump) = Sequencer::manual(&opened, Plain).unwrap();
     Writing { log: opened.log, sequencer, pump }
@@ -65,14 +65,14 @@ impl Writing {
         pollster::block_on(self.sequencer.submit(draft, bytes)).unwrap()
     }
 
-    fn append(&mut self, records: &[&[u8]]) -> Result<u64, WriteError> {
+    pub(crate) fn append(&mut self, records: &[&[u8]]) -> Result<u64, WriteError> {
         let waiting = self.hand_in(records);
         self.pump.turn();
         pollster::block_on(waiting.outcome()).map(|admitted| admitted.unwrap())
     }
 }
 
-fn contents(log: &Log, direction: Direction) -> Vec<(u64, Vec<u8>)> {
+pub(crate) fn contents(log: &Log, direction: Direction) -> Vec<(u64, Vec<u8>)> {
     let range = ScanRange { from: 1, to: u64::MAX, times: None };
     let mut scan = log.scan(range, direction);
     let mut found = Vec::new();
@@ -82,11 +82,11 @@ fn contents(log: &Log, direction: Direction) -> Vec<(u64, Vec<u8>)> {
     found
 }
 
-fn numbered(count: u64, len: usize) -> Vec<(u64, Vec<u8>)> {
+pub(crate) fn numbered(count: u64, len: usize) -> Vec<(u64, Vec<u8>)> {
     (1..=count).map(|n| (n, format!("{n:0len$}").into_bytes())).collect()
 }
 
-fn append_all(writing: &mut Writing, records: &[(u64, Vec<u8>)]) {
+pub(crate) fn append_all(writing: &mut Writing, records: &[(u64, Vec<u8>)]) {
     for (position, record) in records {
         assert_eq!(writing.append(&[record]).unwrap(), *position);
     }

@@ -3,6 +3,8 @@
 mod backup;
 mod commit;
 mod log;
+mod ownership;
+mod read_only;
 mod rewrite;
 mod times;
 mod turns;

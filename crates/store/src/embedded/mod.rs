@@ -76,6 +76,9 @@ pub(crate) enum WriteThread {
 }
 
 /// A store in a directory of this machine. Only one process can have it open.
+///
+/// If the directory can't be written, the store is open for reading only: it creates and changes no file,
+/// appends fail as `store_read_only`, and several processes can have it open.
 pub struct Embedded {
     pub(crate) core: Arc<Core>,
     sequencer: Sequencer<Admitter>,
@@ -109,7 +112,9 @@ impl Embedded {
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
         let sequencer = Sequencer::start(&opened, admitter).map_err(open::thread_error)?;
         let maintenance = core.maintenance.clone();
-        Maintenance::start(&maintenance, core.clone()).map_err(open::thread_error)?;
+        if !core.log.is_read_only() {
+            Maintenance::start(&maintenance, core.clone()).map_err(open::thread_error)?;
+        }
         let pool = Pool::start(threads).map_err(open::thread_error)?;
         Ok(Embedded { core, sequencer, maintenance, pool })
     }
@@ -128,6 +133,23 @@ impl Embedded {
     /// Returns the store's size and state.
     pub fn stat(&self) -> Result<Stat, ReadError> {
         stat::stat(&self.core)
+    }
+
+    /// Whether the store is open for reading only, because its directory can't be written.
+    pub fn is_read_only(&self) -> bool {
+        self.core.log.is_read_only()
+    }
+
+    /// Returns a sentence on files of the store that others than their owner may use, if there are any. The
+    /// store creates none, and does not change the modes of those that it finds.
+    pub fn mode_warning(&self) -> Option<String> {
+        // A file whose mode can't be read gives an error when it is used.
+        let (file, mode) = self.core.log.find_exposed_file().ok()??;
+        let dir = self.core.log.disk().describe();
+        Some(format!(
+            "other users of this machine may use the files of the store in {dir}: {file} has mode \
+             {mode:04o}, expected 0600; run: chmod -R go= {dir}"
+        ))
     }
 
     /// Returns what the store has counted since it was opened.

@@ -1,5 +1,6 @@
 //! The run of one view: brings events to its tables, and swaps new tables in when they have caught up.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, pending, select};
+use futures_util::future::{BoxFuture, Either, select};
 use leftfold_api::{Coded, Cursor, EventStore, Origin, Point, Query, Read};
 use leftfold_fold::time::Time;
 use leftfold_fold::view::{Saved, SinkRunner, ViewError};
@@ -326,7 +327,8 @@ impl<S: EventStore + 'static> Follower<S> {
         {
             return Err(missing.into());
         }
-        std::fs::create_dir_all(&self.dir).map_err(ViewError::rows)?;
+        let mut dirs = std::fs::DirBuilder::new();
+        dirs.recursive(true).mode(0o700).create(&self.dir).map_err(ViewError::rows)?;
         let start = match &generation.start {
             ViewStart::Beginning => None,
             ViewStart::After(cursor) => {

@@ -1,8 +1,10 @@
 //! Applies events to the tables: rows and cursor in one transaction.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
 
 use leftfold_api::{Query, Recorded};
 use leftfold_fold::view::Saved;
@@ -98,6 +100,11 @@ impl From<rusqlite::Error> for ApplyError {
     }
 }
 
+/// Creates the file if it is missing, for its owner alone. SQLite gives the files beside it the same mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+}
+
 impl Rows {
     /// Opens the tables of a view, or makes them if the file is new.
     ///
@@ -110,6 +117,7 @@ impl Rows {
     /// Opens the tables of a view by SQL or in Rust.
     pub(crate) fn open_for(path: impl AsRef<Path>, logic: &Logic) -> Result<Self, ApplyError> {
         super::check_version().map_err(ApplyError::File)?;
+        create_private(path.as_ref()).map_err(|error| ApplyError::File(error.to_string()))?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         // A crash may lose the last transactions, but never a part of one, and the cursor is in them.

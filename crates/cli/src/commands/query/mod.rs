@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{Ask, Location};
 use crate::http::{self, Body, Request};
 use crate::output::{hint, print_answer};
-use crate::store::{check_directory, options};
+use crate::store::{check_directory, options, warn_of_modes};
 use crate::views::{LONG, with_views};
 
 /// The time of a query, and of a server's views to get to the cursor.
@@ -71,7 +71,7 @@ fn ask_directory(location: &Location, args: &Ask) -> anyhow::Result<Value> {
 /// Opens the store in the directory.
 fn open(location: &Location) -> anyhow::Result<Arc<Embedded>> {
     check_directory(&location.data)?;
-    Ok(Arc::new(Embedded::open_existing(&location.data, options(location))?))
+    Ok(Arc::new(warn_of_modes(Embedded::open_existing(&location.data, options(location))?)))
 }
 
 /// Returns the cursor of all events, or `None` if one of the views is paused: waiting for it has no end.

@@ -5,6 +5,7 @@ mod clock;
 mod crash;
 mod errors;
 mod hand_overs;
+mod ownership;
 mod refill;
 mod support;
 mod waiting;
