@@ -53,6 +53,7 @@ pub const CODES: &[&str] = &[
     "repair_not_undone",
     "index_damaged",
     "disk_full",
+    "descriptors_exhausted",
     "write_failed",
     "store_replaced",
     "store_read_only",

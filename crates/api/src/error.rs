@@ -71,6 +71,12 @@ pub enum Failure {
         /// The operation, and what to do.
         message: String,
     },
+    /// The process, or the machine, has too many files open. Nothing was written; retry.
+    #[error("{message}")]
+    OutOfDescriptors {
+        /// The operation, and what to do.
+        message: String,
+    },
     /// A write or an fsync failed. The store writes nothing until it is opened again.
     #[error("{message}")]
     Write {
@@ -123,10 +129,22 @@ impl Failure {
     /// Returns the failure of an operation on a disk.
     pub fn of_disk(what: impl Into<String>, error: &io::Error) -> Self {
         let (what, full) = (what.into(), [ErrorKind::StorageFull, ErrorKind::QuotaExceeded]);
-        match full.contains(&error.kind()) {
-            true => Failure::DiskFull { message: format!("the disk is full ({what}): free space") },
-            false => Failure::Disk { what, message: error.to_string() },
+        if full.contains(&error.kind()) {
+            Failure::DiskFull { message: format!("the disk is full ({what}): free space") }
+        } else if is_out_of_descriptors(error) {
+            Failure::OutOfDescriptors {
+                message: format!(
+                    "no file descriptor is left ({what}): retry, or raise the limit of open files"
+                ),
+            }
+        } else {
+            Failure::Disk { what, message: error.to_string() }
         }
+    }
+
+    /// Whether the store goes on by itself once there is space, or a file descriptor.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Failure::DiskFull { .. } | Failure::OutOfDescriptors { .. })
     }
 
     /// Returns the stable code.
@@ -135,6 +153,7 @@ impl Failure {
             Failure::Damaged { .. } | Failure::Record { .. } => "data_damaged",
             Failure::IndexDamaged { .. } => "index_damaged",
             Failure::DiskFull { .. } => "disk_full",
+            Failure::OutOfDescriptors { .. } => "descriptors_exhausted",
             Failure::Write { .. } => "write_failed",
             Failure::Replaced { .. } => "store_replaced",
             Failure::ReadOnly { .. } => "store_read_only",
@@ -148,11 +167,19 @@ impl Failure {
     /// Whether a retry of the same call can succeed.
     pub fn can_retry(&self) -> bool {
         match self {
-            Failure::Busy { .. } => true,
+            Failure::Busy { .. } | Failure::OutOfDescriptors { .. } => true,
             Failure::Remote { can_retry, .. } => *can_retry,
             _ => false,
         }
     }
+}
+
+/// Whether a file could not be opened because the process or the machine has too many open.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// The same numbers on Linux, macOS and the BSDs. The standard library has no kind for them.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// A condition of an append does not hold. The reported state is durable.

@@ -33,7 +33,9 @@ pub use engine::{
     ScavengeReport, Stat, VerifySummary, clock_warning,
 };
 pub use erased::{BoxFuture, DynStore, DynSubscription, ErasedStore, ErasedSubscription};
-pub use error::{AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError};
+pub use error::{
+    AppendError, Coded, Conflict, Failure, Invalid, Overlap, ReadError, is_out_of_descriptors,
+};
 pub use event::{BYTES, JSON, NewEvent};
 pub use event_store::{EventStore, Subscription};
 pub use index::{

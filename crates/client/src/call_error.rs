@@ -21,7 +21,8 @@ pub(crate) enum CallError {
 }
 
 /// Codes of a server that stops or is overloaded: another attempt may succeed.
-const TRANSIENT: [&str; 3] = ["server_closing", "server_overloaded", "rate_limited"];
+const TRANSIENT: [&str; 4] =
+    ["server_closing", "server_overloaded", "rate_limited", "descriptors_exhausted"];
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::fs::{fstat, fsync, mkdirat, openat, renameat, statat, unlinkat};
@@ -14,6 +15,8 @@ use rustix::io::Errno;
 use crate::disk::{Disk, File, FileStatus, Lock, OpenMode};
 use crate::real_lock::{RealLock, status_of};
 
+/// The most directories that are kept open: the root, `log`, `index` and a few of backups.
+const KEPT_DIRECTORIES: usize = 8;
 /// The mode of new files: only their owner may use them.
 const FILE_MODE: u32 = 0o600;
 /// The mode of new directories.
@@ -27,6 +30,9 @@ pub struct RealDisk {
     root: PathBuf,
     path: PathBuf,
     dir: OwnedFd,
+    /// Directories that were synced once stay open: so a rename can be made durable though no file descriptor
+    /// is left.
+    directories: Mutex<Vec<(String, Arc<OwnedFd>)>>,
 }
 
 impl RealDisk {
@@ -49,7 +55,30 @@ impl RealDisk {
         if !dir.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(RealDisk { root: root.to_path_buf(), path: std::path::absolute(root)?, dir: dir.into() })
+        let path = std::path::absolute(root)?;
+        Ok(RealDisk {
+            root: root.to_path_buf(),
+            path,
+            dir: dir.into(),
+            directories: Mutex::default(),
+        })
+    }
+
+    /// Returns the open directory of a name.
+    fn directory(&self, name: &str) -> io::Result<Arc<OwnedFd>> {
+        let mut kept = self.directories.lock();
+        if let Some(at) = kept.iter().position(|(kept, _)| kept == name) {
+            if self.status(name)?.id == status_of(&fstat(&*kept[at].1)?).id {
+                return Ok(kept[at].1.clone());
+            }
+            // It was removed and made again.
+            kept.swap_remove(at);
+        }
+        let opened = Arc::new(self.open_dir(name)?);
+        if kept.len() < KEPT_DIRECTORIES {
+            kept.push((name.to_owned(), opened.clone()));
+        }
+        Ok(opened)
     }
 
     fn open_dir(&self, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -118,7 +147,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        Ok(fsync(self.open_dir(dir)?)?)
+        Ok(fsync(&*self.directory(dir)?)?)
     }
 
     fn status(&self, name: &str) -> io::Result<FileStatus> {
@@ -204,6 +233,22 @@ mod tests {
         assert_eq!(read_whole(&disk, "name", 10).unwrap(), b"two!");
         assert_eq!(disk.list("").unwrap(), ["name"]);
         assert_eq!(read_whole(&disk, "name", 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_directory_that_was_made_again_is_synced_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        disk.create_dir("log").unwrap();
+        disk.sync_dir("log").unwrap();
+        let first = disk.directory("log").unwrap();
+        assert!(Arc::ptr_eq(&first, &disk.directory("log").unwrap()), "it stays open");
+        fs::rename(dir.path().join("log"), dir.path().join("old")).unwrap();
+        disk.create_dir("log").unwrap();
+        let second = disk.directory("log").unwrap();
+        assert_ne!(first.metadata().unwrap().ino(), second.metadata().unwrap().ino());
+        fs::remove_dir(dir.path().join("log")).unwrap();
+        assert_eq!(disk.sync_dir("log").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Catalog {
         };
         // What has the new name may be another process's.
         self.ownership.check()?;
-        // An attempt that failed, since the disk was full, may have left the file.
+        // An attempt that failed, for want of space or of a descriptor, may have left the file.
         _ = self.disk.remove(&live.name());
         let file = create_segment(&*self.disk, &live, store_id, commit_floor)?;
         self.manifest.update(|files| {

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use leftfold_api::is_out_of_descriptors;
 use thiserror::Error;
 
 /// Bytes on disk that differ from what was written.
@@ -117,6 +118,15 @@ pub enum WriteError {
         /// What was being done.
         what: String,
     },
+    /// No file descriptor was left for a new segment. Nothing was written; it is tried again.
+    #[error(
+        "no file descriptor is left ({what}): nothing of the append was written; retry, or raise the limit \
+         of open files"
+    )]
+    OutOfDescriptors {
+        /// What was being done.
+        what: String,
+    },
     /// A write or sync failed. The writer never retries it: after a failed sync the kernel may have
     /// dropped the dirty pages.
     #[error(
@@ -160,12 +170,19 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether the writer tries again what failed.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, WriteError::DiskFull { .. } | WriteError::OutOfDescriptors { .. })
+    }
+
     pub(crate) fn io(what: &str, source: io::Error) -> Self {
         let what = what.to_owned();
         if let Some(replaced) = crate::ownership::Replaced::of(&source) {
             WriteError::Replaced { reason: replaced.to_string() }
         } else if crate::failure::is_full(&source) {
             WriteError::DiskFull { what }
+        } else if is_out_of_descriptors(&source) {
+            WriteError::OutOfDescriptors { what }
         } else {
             WriteError::Failed { what, source: Arc::new(source) }
         }

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use leftfold_api::{AppendError, Coded, Failure, ReadError as StoreReadError};
+use leftfold_api::{
+    AppendError, Coded, Failure, ReadError as StoreReadError, is_out_of_descriptors,
+};
 
 use crate::backup::BackupError;
 use crate::error::{ReadError, WriteError};
@@ -13,9 +15,7 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Damaged(damage) => Failure::Damaged { message: damage.to_string() },
-            ReadError::Io { file, source } => {
-                Failure::Disk { what: file, message: source.to_string() }
-            }
+            ReadError::Io { file, source } => Failure::of_disk(file, &source),
         }
     }
 }
@@ -25,6 +25,7 @@ impl From<WriteError> for Failure {
         let message = error.to_string();
         match error {
             WriteError::DiskFull { .. } => Failure::DiskFull { message },
+            WriteError::OutOfDescriptors { .. } => Failure::OutOfDescriptors { message },
             WriteError::Failed { .. } | WriteError::OwnershipLost { .. } => {
                 Failure::Write { message }
             }
@@ -84,12 +85,17 @@ impl Coded for BackupError {
             BackupError::Stopped => "store_closed",
             BackupError::Read(ReadError::Damaged(_)) => "data_damaged",
             BackupError::Io { source, .. } if is_full(source) => "disk_full",
+            BackupError::Read(ReadError::Io { source, .. }) | BackupError::Io { source, .. }
+                if is_out_of_descriptors(source) =>
+            {
+                "descriptors_exhausted"
+            }
             BackupError::Read(ReadError::Io { .. }) | BackupError::Io { .. } => "disk_failed",
         }
     }
 
     fn can_retry(&self) -> bool {
-        matches!(self, BackupError::Locked(_))
+        matches!(self, BackupError::Locked(_)) || self.code() == "descriptors_exhausted"
     }
 }
 

@@ -165,12 +165,12 @@ impl Log {
         self.shared.sync_request.make();
     }
 
-    /// Returns why the writer waits, if the disk is full.
+    /// Returns why the writer waits, if the disk is full or no file descriptor is left.
     pub fn stalled(&self) -> Option<WriteError> {
         self.shared.head.stalled()
     }
 
-    /// Returns why the writer has stopped, if it failed, or why it waits: the disk is full.
+    /// Returns why the writer has stopped, if it failed, or why it waits.
     pub fn failure(&self) -> Option<WriteError> {
         self.shared.head.failure().or_else(|| self.shared.head.stalled())
     }

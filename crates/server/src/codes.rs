@@ -106,6 +106,7 @@ pub const CODES: &[Code] = &[
     code("repair_not_undone", 500, FailedPrecondition, "Repair not undone"),
     code("index_damaged", 500, DataLoss, "Index damaged"),
     code("disk_full", 507, ResourceExhausted, "Disk full"),
+    code("descriptors_exhausted", 503, ResourceExhausted, "Too many open files"),
     code("write_failed", 500, Internal, "Write failed"),
     code("store_replaced", 500, FailedPrecondition, "Store replaced"),
     code("store_read_only", 503, FailedPrecondition, "Store read-only"),

@@ -146,6 +146,12 @@ impl FakeDisk {
         self.inner.faults.set_capacity(bytes);
     }
 
+    /// Refuses to open or create files whose name ends with `suffix`, as if no file descriptor were left;
+    /// `None` allows it again.
+    pub fn refuse_opens(&self, suffix: Option<&str>) {
+        self.inner.faults.refuse_opens(suffix);
+    }
+
     /// Returns the total length of all files, in bytes.
     pub fn used(&self) -> u64 {
         self.inner.used()
@@ -198,6 +204,7 @@ impl Inner {
 
 impl Disk for FakeDisk {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        self.inner.faults.start_open(name)?;
         let found = self.inner.names.lock().visible.get(name).cloned();
         let node = match (mode, found) {
             (OpenMode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),

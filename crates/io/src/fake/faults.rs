@@ -32,6 +32,7 @@ struct State {
     failing_writes: u64,
     capacity: Option<u64>,
     is_read_only: bool,
+    refused_opens: Option<String>,
 }
 
 /// The outcome of an operation.
@@ -74,6 +75,19 @@ impl Faults {
         match self.state.lock().is_read_only {
             true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
             false => Ok(()),
+        }
+    }
+
+    pub(super) fn refuse_opens(&self, suffix: Option<&str>) {
+        self.state.lock().refused_opens = suffix.map(str::to_owned);
+    }
+
+    pub(super) fn start_open(&self, name: &str) -> io::Result<()> {
+        /// Too many open files.
+        const EMFILE: i32 = 24;
+        match &self.state.lock().refused_opens {
+            Some(suffix) if name.ends_with(suffix) => Err(io::Error::from_raw_os_error(EMFILE)),
+            _ => Ok(()),
         }
     }
 

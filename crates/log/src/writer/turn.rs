@@ -31,7 +31,7 @@ pub(super) struct Pending<A: Admit> {
 
 type Answer<A> = (oneshot::Sender<Outcome<A>>, Outcome<A>);
 
-/// How long an idle writer waits before it tries again what a full disk has stalled.
+/// How long an idle writer waits before it tries again what had no space, or no file descriptor.
 const STALLED: Duration = Duration::from_secs(1);
 
 /// A writer looks at least this often whether the store is still its own, while it writes.
@@ -76,7 +76,8 @@ pub(super) struct Writer<A: Admit, C: Commit> {
     /// When it was last checked that no other process has the store.
     checked: Instant,
     failed: Option<WriteError>,
-    /// The disk was full for a write: of the batch in the buffer or, if there is none, of a new segment.
+    /// The disk was full for a write: of the batch in the buffer or, if there is none, of a new segment,
+    /// for which there may also have been no file descriptor.
     /// Nothing else is admitted until it succeeds.
     stalled: Option<WriteError>,
     /// A turn has begun and not ended.
@@ -278,7 +279,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         }
         self.check_before_write()?;
         let written = self.tail.write(&self.buffer);
-        written.map_err(|error| self.stall_if_full(error))?;
+        written.map_err(|error| self.stall_if_temporary(error))?;
         self.go_on();
         let head = self.next_head();
         let before = self.submitted;
@@ -450,18 +451,18 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         let opened = self.open_segment();
         opened.map_err(|error| {
             let error = WriteError::io("opening a new segment", error);
-            self.stall_if_full(error)
+            self.stall_if_temporary(error)
         })?;
         self.go_on();
         Ok(())
     }
 
-    /// What was acknowledged before the disk was full becomes durable all the same: a sync takes no space.
+    /// What was acknowledged before becomes durable all the same: a sync takes no space.
     fn flush_if_stalled(&mut self) -> Result<(), WriteError> {
         if self.stalled.is_some() { self.flush() } else { Ok(()) }
     }
 
-    /// Tries again what a full disk has stalled.
+    /// Tries again what had no space, or no file descriptor.
     fn try_again(&mut self) -> Result<(), WriteError> {
         match (&self.stalled, self.buffer.is_empty()) {
             (None, _) => Ok(()),
@@ -471,8 +472,8 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         }
     }
 
-    fn stall_if_full(&mut self, error: WriteError) -> WriteError {
-        if let WriteError::DiskFull { .. } = error {
+    fn stall_if_temporary(&mut self, error: WriteError) -> WriteError {
+        if error.is_temporary() {
             self.stalled = Some(error.clone());
             self.head.stall(Some(error.clone()));
         }
@@ -485,11 +486,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         }
     }
 
-    /// Stops for ever, or until the disk has space again. What is in the buffer then stays there: it was
+    /// Stops for ever, or until there is space, or a file descriptor. What is in the buffer then stays there: it was
     /// admitted, so later events rest on it, and its callers learn that its outcome is not known.
     fn stop(&mut self, error: WriteError) {
-        let is_full = matches!(error, WriteError::DiskFull { .. });
-        if self.stalled.is_none() || !is_full {
+        if self.stalled.is_none() || !error.is_temporary() {
             return self.fail(error);
         }
         // Refusals rest on what was admitted, which may not become durable soon.

@@ -405,6 +405,33 @@ fn a_disk_that_is_full_for_a_new_segment_refuses_appends_until_there_is_space() 
 }
 
 #[test]
+fn without_a_descriptor_for_a_new_segment_appends_are_refused_until_there_is_one() {
+    let disk = FakeDisk::new();
+    let Ok(opened) = open_with(&disk, LogOptions { segment_bytes: 3_000, ..options() }) else {
+        panic!("the disk is empty")
+    };
+    let (sequencer, pump) = Sequencer::manual(&opened, Plain).unwrap();
+    let mut writing = Writing { log: opened.log, sequencer, pump };
+    append_all(&mut writing, &numbered(6, 400));
+    disk.refuse_opens(Some(""));
+    for _ in 0..3 {
+        let refused = writing.append(&[&[2; 2_000]]);
+        assert!(matches!(refused, Err(WriteError::OutOfDescriptors { .. })), "{refused:?}");
+        writing.pump.rest();
+        let waits = writing.log.failure();
+        assert!(matches!(waits, Some(WriteError::OutOfDescriptors { .. })), "{waits:?}");
+    }
+    assert_eq!(contents(&writing.log, Direction::Forward), numbered(6, 400));
+    disk.refuse_opens(None);
+    assert_eq!(writing.append(&[b"x"]).unwrap(), 7);
+    assert!(writing.log.failure().is_none());
+    drop(writing);
+    let mut expected = numbered(6, 400);
+    expected.push((7, b"x".to_vec()));
+    assert_eq!(contents(&write(&disk).log, Direction::Forward), expected);
+}
+
+#[test]
 fn an_append_for_which_there_is_space_needs_none_for_zeros() {
     let disk = FakeDisk::new();
     let mut writing = write(&disk);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, Failure, clock_warning};
+use leftfold_api::{EventStore, clock_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,7 +24,8 @@ pub(super) struct Health {
 }
 
 /// Whether the process is alive. It is not if a write or an fsync has failed: the store then writes nothing
-/// until it is opened again, so the process must be restarted. On a full disk it is alive, and says so.
+/// until it is opened again, so the process must be restarted. On a full disk, or without file descriptors, it is alive, and
+/// says so.
 #[utoipa::path(
     get, path = "/health/live", tag = "server", operation_id = "live",
     responses((status = 200, description = "It is alive", body = Health))
@@ -34,8 +35,8 @@ pub(super) async fn live(
 ) -> Result<Json<Health>, Problem> {
     let mut warnings = Vec::new();
     match state.store.failure() {
-        // The store goes on by itself when there is space; a restart would lose what it is about to write.
-        Some(Failure::DiskFull { message }) => warnings.push(message),
+        // The store goes on by itself; a restart would lose what it is about to write.
+        Some(failure) if failure.is_temporary() => warnings.push(failure.to_string()),
         _ => writes(&state)?,
     }
     Ok(Json(Health { status: "live", warnings }))

@@ -49,10 +49,9 @@ impl Core {
     /// Sets the feature bit for cursors with incarnations and for partitioned indexes, before the
     /// first of them is written. Older releases then refuse the store.
     pub(crate) fn require_current_format(&self) -> Result<(), Failure> {
-        self.log.use_feature(FEATURE_CURSORS).map_err(|error| Failure::Disk {
-            what: "writing STORE".to_owned(),
-            message: error.to_string(),
-        })
+        self.log
+            .use_feature(FEATURE_CURSORS)
+            .map_err(|error| Failure::of_disk("writing STORE", &error))
     }
 
     /// Returns the cursor of a position.

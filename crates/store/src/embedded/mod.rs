@@ -158,7 +158,7 @@ impl Embedded {
     }
 
     /// Returns why the store writes no more, if a write or an fsync has failed, or why it waits: the disk is
-    /// full.
+    /// full, or no file descriptor is left.
     pub fn failure(&self) -> Option<Failure> {
         self.core.log.failure().map(Failure::from)
     }

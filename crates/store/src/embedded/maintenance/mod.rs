@@ -31,7 +31,7 @@ use leftfold_api::{Cursor, Failure};
 /// writer waits before it closes another one.
 const MAX_UNSEALED: usize = 3;
 
-/// How long a job waits for space on a full disk before it is done again.
+/// How long a job waits for space on a full disk, or for a file descriptor, before it is done again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The maintenance of a store: its queues and its threads.
@@ -63,12 +63,12 @@ struct State {
     closing: bool,
     seal_failed: bool,
     failure: Option<Failure>,
-    /// The lanes whose first job waits until the disk has space again.
-    waiting: [Option<WaitsForSpace>; Lane::ALL.len()],
+    /// The lanes whose first job waits until there is space, or a file descriptor.
+    waiting: [Option<Postponed>; Lane::ALL.len()],
 }
 
-/// Why a lane waits for space, and until when.
-struct WaitsForSpace {
+/// Why a lane waits, and until when.
+struct Postponed {
     failure: Failure,
     until: Instant,
 }
@@ -299,14 +299,15 @@ impl Maintenance {
         let mut state = self.state.lock();
         state.running -= 1;
         state.waiting[lane as usize] = None;
-        if let Err(failure @ Failure::DiskFull { .. }) = &outcome
+        if let Err(failure) = &outcome
+            && failure.is_temporary()
             && state.has_threads
         {
             // What a job has written is removed or written again when the job is done again.
             // No call waits for compressing, and each attempt takes the space of others for a while.
             let wait = if lane == Lane::Compressing { 10 * RETRY } else { RETRY };
             let until = Instant::now() + wait;
-            state.waiting[lane as usize] = Some(WaitsForSpace { failure: failure.clone(), until });
+            state.waiting[lane as usize] = Some(Postponed { failure: failure.clone(), until });
             state.queue(lane).push_front(job);
             drop(state);
             self.changed.notify_all();

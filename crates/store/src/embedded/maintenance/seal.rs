@@ -8,8 +8,8 @@ use crate::embedded::open::{INDEX, covers, file_head, open_file};
 use leftfold_api::Failure;
 
 impl Core {
-    /// Writes a closed segment's index file, then seals the segment. After a crash between the two, the
-    /// segment is sealed at the next opening.
+    /// Writes a closed segment's index file, then lets the segment be sealed. After a crash between the two,
+    /// the segment is sealed at the next opening.
     pub(super) fn write_index(&self, closed: &ClosedSegment) -> Result<(), Failure> {
         let SegmentInfo { id, first, last, .. } = closed.segment;
         let live = live_file(INDEX, id, 0, [first, last]);
@@ -28,7 +28,9 @@ impl Core {
             .map_err(|error| failed("adopting an index file", &error))?;
         self.index.set.rcu(|index| index.with_file(&closed.active, file.clone()));
         self.maintenance.queue_merge();
-        self.seal(id)
+        // A job of its own: if it is done again, the index file, which is in use now, is not.
+        self.maintenance.queue_seal(id);
+        Ok(())
     }
 
     /// Seals a segment that has its index file.

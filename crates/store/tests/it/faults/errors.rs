@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use crate::faults::support::{append, drive, manual, open, poll, settle, small};
-use leftfold_api::{Append, CheckpointMove, Coded, EventStore, Expected, Query, Read};
+use leftfold_api::{Append, CheckpointMove, Coded, EventStore, Expected, Query, Read, ReadError};
 use leftfold_io::fake::{Crash, FakeDisk};
 use leftfold_store::{Embedded, Options};
 
@@ -292,4 +292,70 @@ fn verify_finds_nothing_wrong_with_long_lists_in_sealed_and_merged_files() {
     assert!(store.stat().unwrap().index_files < store.stat().unwrap().sealed);
     let verified = store.verify(|_, _| ());
     assert_eq!((verified.problem_count, verified.events), (0, 8_000), "{:?}", verified.problems);
+}
+
+#[test]
+fn without_descriptors_reads_say_retry_and_go_on_when_there_are_some() {
+    let disk = FakeDisk::new();
+    filled(&disk).close();
+    settle(&disk, small());
+    let (store, mut writer) = manual(&disk, small()).unwrap();
+    disk.refuse_opens(Some(""));
+    for _ in 0..3 {
+        let error = store.blocking().read(Read::forward(Query::stream("a-1"))).unwrap_err();
+        assert!(error.can_retry());
+        check(error, "descriptors_exhausted", "no file descriptor is left");
+    }
+    assert!(store.failure().is_none(), "the store itself has not failed");
+    // What the open segment has room for is appended.
+    drive(&mut writer, store.append(append("b-1", Expected::NoStream, 77))).unwrap();
+    disk.refuse_opens(None);
+    let page = store.blocking().read(Read::forward(Query::stream("a-1"))).unwrap();
+    assert_eq!(page.events.len(), 50);
+    assert_eq!(store.verify(|_, _| ()).problem_count, 0);
+}
+
+#[test]
+fn without_descriptors_appends_say_retry_and_nothing_of_them_is_written() {
+    let disk = FakeDisk::new();
+    let store = open(&disk, small()).unwrap();
+    disk.refuse_opens(Some(""));
+    let mut written = 0;
+    let refused = loop {
+        match store.blocking().append(append("a-1", Expected::Any, written)) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.can_retry());
+    check(refused, "descriptors_exhausted", "nothing of the append was written");
+    assert_eq!(store.failure().map(|failure| failure.code()), Some("descriptors_exhausted"));
+    disk.refuse_opens(None);
+    // The writer tries again with the next append, and by itself.
+    let appended = store.blocking().append(append("a-1", Expected::Any, written)).unwrap();
+    assert_eq!(u128::from(appended.streams[0].first), written);
+    assert!(store.failure().is_none());
+}
+
+#[test]
+fn maintenance_without_descriptors_is_done_again() {
+    let disk = FakeDisk::new();
+    let store = open(&disk, small()).unwrap();
+    disk.refuse_opens(Some(".idx"));
+    for n in 0..50 {
+        store.blocking().append(append("a-1", Expected::Any, n)).unwrap();
+    }
+    let waits = store.settle().unwrap_err();
+    check(ReadError::from(waits), "descriptors_exhausted", "writing an index file");
+    disk.refuse_opens(None);
+    // It waits for a second before it is done again, and says so until then.
+    let began = std::time::Instant::now();
+    while let Err(waits) = store.settle() {
+        assert_eq!(waits.code(), "descriptors_exhausted");
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{waits}");
+        std::thread::yield_now();
+    }
+    assert!(disk.names().iter().any(|name| name.ends_with(".idx")));
+    let page = store.blocking().read(Read::forward(Query::tag("n", "3"))).unwrap();
+    assert_eq!(page.events.len(), 1);
 }
