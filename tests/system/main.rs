@@ -4,6 +4,7 @@
 mod appends;
 mod binary;
 mod commands;
+mod descriptors;
 mod documents;
 mod exports;
 mod fixtures;

@@ -17,11 +17,11 @@ mod views;
 
 pub use certificate::{CertificateError, MadeCertificate, make_certificate};
 pub use config::{
-    Bytes, Config, ConfigError, Effective, Given, LogFormat, Origin, Setting, Sources, Value,
-    document,
+    Bytes, Config, ConfigError, Effective, Given, LogFormat, MemoryTerm, Origin, Setting, Sources,
+    Value, document,
 };
 pub use logs::init_logs;
 pub use metrics::Metrics;
-pub use net::TlsError;
+pub use net::{Descriptors, TlsError};
 pub use server::{RunningServer, Server, StartError, StartOptions};
 pub use state::{LongLived, State, SubscriptionProgress, Subscriptions};

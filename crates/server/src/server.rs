@@ -16,7 +16,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::access::{Access, Secret};
 use crate::config::Config;
 use crate::http::HttpProtocol;
-use crate::net::{Acceptor, Certificate, ConnectionLimits, Protocol, Threads, TlsError};
+use crate::net::{
+    Acceptor, Certificate, ConnectionLimits, Descriptors, Protocol, Threads, TlsError,
+};
 use crate::state::State;
 use crate::views::{SqlViews, ViewsThread};
 use crate::{grpc, http};
@@ -106,6 +108,7 @@ fn routes(state: &Arc<State>) -> Router {
 fn connection_limits(config: &Config) -> ConnectionLimits {
     ConnectionLimits {
         permits: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+        descriptors: Descriptors::of_process().for_connections(),
         handshake_time: config.header_time,
         write_time: config.write_time,
         shutdown_time: config.shutdown_time,
@@ -178,6 +181,7 @@ impl Server {
             threads,
             shutdown: state.shutdown.clone(),
             gauge: state.metrics.connections.clone(),
+            refused: state.metrics.refused_connections.clone(),
             tls: tls.transpose()?,
         };
         let ended = tokio::spawn(acceptor.run(listener, protocol));

@@ -6,7 +6,8 @@ use anyhow::Context;
 use leftfold::Embedded;
 use leftfold_server::access::{ADMIN, Secret};
 use leftfold_server::{
-    Config, Effective, RunningServer, Server, StartOptions, TlsError, init_logs, make_certificate,
+    Config, Descriptors, Effective, RunningServer, Server, StartOptions, TlsError, init_logs,
+    make_certificate,
 };
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +25,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let Effective { config, .. } = settings.load()?;
     init_logs(&config)?;
     check_directory(&config.data)?;
-    let store = Arc::new(warn_of_modes(Embedded::open(&config.data, config.store_options())?));
+    let mut options = config.store_options();
+    options.log.open_files = Descriptors::raise().for_segments(options.log.open_files);
+    let store = Arc::new(warn_of_modes(Embedded::open(&config.data, options)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, store.clone()));
     // A scavenge or a backup can't be stopped, and loses nothing when it is interrupted.

@@ -23,6 +23,26 @@ off silently, and nothing is written. A limit with a setting can be changed
 This page is generated from the code; a test compares the two.
 ";
 
+const MEMORY: &str = "
+## What the server takes at most
+
+The last column is the sum for the defaults, in MiB. Pages that no client takes are most of it: where clients are
+not trusted, set `limits.requests`, `limits.subscriptions` and `store.page_bytes` so that the sum fits the machine.
+`cargo xtask hostile` compares a server under floods with this sum.
+
+| what | formula | MiB |
+|---|---|---|
+";
+
+const FILES: &str = "
+## File descriptors
+
+`leftfold serve` raises its limit of open files (`ulimit -n`) as far as the system allows. The highest 1,024
+descriptors, or half of a limit below 2,048, are kept for the store and for views. A connection that would take one of
+them is closed at once, which the log says once in a second at most and `leftfold_refused_connections_total` counts. If the
+store finds none all the same, reads and appends answer `descriptors_exhausted`, and the store tries again every second.
+";
+
 /// A row: what is limited, the limit, its setting, and the code beyond it.
 type Row = (&'static str, u64, &'static str, &'static str);
 
@@ -187,7 +207,17 @@ pub(super) fn limits_document() -> String {
     table("Pages", &of_pages(&limits), "the page ends; its cursor continues");
     table("The server", &of_server(&config), "the client waits, or its connection is closed");
     _ = writeln!(page, "\nA cursor has at most {} positions.", grouped(MAX_PARTITIONS as u64));
+    page.push_str(MEMORY);
+    for term in config.memory_terms() {
+        _ = writeln!(page, "| {} | {} | {} |", term.what, term.formula, mebibytes(term.bytes));
+    }
+    _ = writeln!(page, "| **together** | | {} |", mebibytes(config.most_memory()));
+    page.push_str(FILES);
     page
+}
+
+fn mebibytes(bytes: u64) -> String {
+    grouped(bytes.div_ceil(1 << 20))
 }
 
 fn grouped(number: u64) -> String {

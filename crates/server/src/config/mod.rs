@@ -8,6 +8,7 @@ mod document;
 #[cfg(test)]
 mod limits_page;
 mod load;
+mod memory;
 mod value;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use leftfold_views::AskLimits;
 pub use definition::Setting;
 pub use document::document;
 pub use load::{ConfigError, Effective, Given, Origin, Sources};
+pub use memory::MemoryTerm;
 pub use value::{Bytes, LogFormat, Value};
 
 definition::settings! {

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub(crate) in_flight: Gauge,
     /// Connections.
     pub(crate) connections: Gauge,
+    /// Connections that were closed for want of file descriptors.
+    pub(crate) refused_connections: Counter,
 }
 
 impl Metrics {
@@ -64,6 +66,7 @@ impl Metrics {
             ask_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            refused_connections: Counter::default(),
         };
         metrics.register();
         let collector = store::StoreCollector::new(store, subscriptions);
@@ -87,6 +90,8 @@ impl Metrics {
         registry.register("view_ask_seconds", "Time of a query of views", seconds);
         registry.register("requests_in_flight", "Requests in flight", self.in_flight.clone());
         registry.register("connections", "Connections", self.connections.clone());
+        let refused = self.refused_connections.clone();
+        registry.register("refused_connections", "Connections without a file descriptor", refused);
     }
 
     /// Counts an append that was answered.

@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -16,18 +18,39 @@ use super::{ByteStream, Connection, Protocol, Shutdown, Threads};
 /// How long accepting pauses after it failed; as a rule no file descriptors were left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+/// How often it is logged that connections are refused, or that none can be accepted.
+const LOGGED_EVERY: Duration = Duration::from_secs(1);
+
 /// The limits of connections, whatever their protocol.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimits {
     /// Connections at the same time. Further clients wait in the system's queue. A listener holds
     /// one permit while it waits for a client.
     pub(crate) permits: Arc<Semaphore>,
+    /// A connection whose file descriptor has this number or a higher one is closed at once: these are left to
+    /// the store and to views, which could not go on without.
+    pub(crate) descriptors: u64,
     /// The TLS handshake must be done within this time.
     pub(crate) handshake_time: Duration,
     /// A client must take what is written to it within this time.
     pub(crate) write_time: Duration,
     /// Connections must end within this time after the shutdown signal.
     pub(crate) shutdown_time: Duration,
+}
+
+/// Lets something be logged once in [`LOGGED_EVERY`] at most.
+#[derive(Default)]
+struct LogRate(Option<Instant>);
+
+impl LogRate {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.0.is_none_or(|last| now - last >= LOGGED_EVERY);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
 }
 
 /// Accepts connections and hands them to a protocol. Each lives on one of the server's threads.
@@ -38,6 +61,8 @@ pub(crate) struct Acceptor {
     pub(crate) shutdown: Shutdown,
     /// Counts the connections.
     pub(crate) gauge: Gauge,
+    /// Counts those that were closed for want of file descriptors.
+    pub(crate) refused: Counter,
     /// How connections are encrypted; `None` for plain ones.
     pub(crate) tls: Option<TlsAcceptor>,
 }
@@ -49,6 +74,7 @@ impl Acceptor {
         let acceptor = Arc::new(self);
         let mut shutdown = pin!(acceptor.shutdown.begun());
         let mut connections = JoinSet::new();
+        let mut log = LogRate::default();
         loop {
             let next = async {
                 let permit = acceptor.limits.permits.clone().acquire_owned().await;
@@ -56,6 +82,15 @@ impl Acceptor {
             };
             tokio::select! {
                 (accepted, permit) = next => match (accepted, permit) {
+                    (Ok((stream, _)), Ok(_)) if !acceptor.may_keep(&stream) => {
+                        acceptor.refused.inc();
+                        if log.is_due() {
+                            tracing::warn!(
+                                "connections are closed: the other file descriptors are for the store; raise the \
+                                 limit of open files"
+                            );
+                        }
+                    }
                     (Ok((stream, peer)), Ok(permit)) => {
                         // From the thread that accepts to the one that the connection lives on.
                         let (Ok(stream), Some(seat)) = (stream.into_std(), acceptor.threads.seat())
@@ -71,7 +106,9 @@ impl Acceptor {
                         connections.spawn_on(serve, &thread);
                     }
                     (Err(error), _) => {
-                        tracing::warn!(%error, "no connection can be accepted");
+                        if log.is_due() {
+                            tracing::warn!(%error, "no connection can be accepted");
+                        }
                         tokio::time::sleep(AFTER_FAILURE).await;
                     }
                     // The semaphore is never closed.
@@ -87,6 +124,10 @@ impl Acceptor {
             tracing::warn!("connections that did not end in time are cut off");
             connections.shutdown().await;
         }
+    }
+
+    fn may_keep(&self, stream: &TcpStream) -> bool {
+        u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number < self.limits.descriptors)
     }
 
     async fn serve(

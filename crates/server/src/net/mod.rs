@@ -5,6 +5,7 @@
 //! own. Open `accept.rs` first.
 
 mod accept;
+mod descriptors;
 mod protocol;
 mod shutdown;
 mod stall;
@@ -13,6 +14,7 @@ mod threads;
 mod tls;
 
 pub(crate) use accept::{Acceptor, ConnectionLimits};
+pub use descriptors::Descriptors;
 pub(crate) use protocol::{Connection, Protocol};
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stream::ByteStream;

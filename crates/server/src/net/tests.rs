@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -59,6 +60,7 @@ struct Served {
     address: SocketAddr,
     shutdown: Shutdown,
     gauge: Gauge,
+    refused: Counter,
     ended: JoinHandle<()>,
 }
 
@@ -67,13 +69,23 @@ async fn serve(
     is_stubborn: bool,
     certificate: Option<Arc<Certificate>>,
 ) -> Served {
+    serve_within(connections, u64::MAX, is_stubborn, certificate).await
+}
+
+async fn serve_within(
+    connections: usize,
+    descriptors: u64,
+    is_stubborn: bool,
+    certificate: Option<Arc<Certificate>>,
+) -> Served {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let protocol = Arc::new(Echo { is_stubborn });
-    let (shutdown, gauge) = (Shutdown::new(), Gauge::default());
+    let (shutdown, gauge, refused) = (Shutdown::new(), Gauge::default(), Counter::default());
     let acceptor = Acceptor {
         limits: ConnectionLimits {
             permits: Arc::new(Semaphore::new(connections)),
+            descriptors,
             handshake_time: SHORT,
             write_time: SHORT,
             shutdown_time: SHORT,
@@ -81,10 +93,11 @@ async fn serve(
         threads: Arc::new(Threads::start().unwrap()),
         shutdown: shutdown.clone(),
         gauge: gauge.clone(),
+        refused: refused.clone(),
         tls: certificate.map(|certificate| certificate.acceptor(protocol.alpn()).unwrap()),
     };
     let ended = tokio::spawn(acceptor.run(listener, protocol));
-    Served { address, shutdown, gauge, ended }
+    Served { address, shutdown, gauge, refused, ended }
 }
 
 async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), line: &str) -> String {
@@ -152,6 +165,18 @@ async fn a_connection_beyond_the_limit_waits_for_a_slot() {
     timeout(DEADLINE, second.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer, b"second\n");
     assert_eq!(served.gauge.get(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_would_take_a_descriptor_of_the_store_is_closed() {
+    let served = serve_within(10, 0, false, None).await;
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(rest(&mut stream).await, "");
+    }
+    assert_eq!((served.refused.get(), served.gauge.get()), (3, 0));
+    served.shutdown.begin();
+    timeout(DEADLINE, served.ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]
