@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod arrows;
 mod fuzz;
+mod hostile;
 mod instructions;
 mod kafka;
 mod kill;
@@ -22,7 +23,8 @@ use anyhow::{Context, bail};
 const HELP: &str = "\
 cargo xtask test            all tests, and the binary that the system tests run; the Kafka tests
                             need Java 17 and Maven, the OpenAPI tests Python 3
-cargo xtask test --quick    without the slow parts: system tests, Kafka, OpenAPI, long simulations
+cargo xtask test --quick    without the slow parts: system tests, hostile clients, Kafka, OpenAPI, long
+                            simulations
 cargo xtask locks           updates all lock files; with --check only checks them
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench instructions
@@ -50,6 +52,8 @@ cargo xtask mutations       deliberate bugs, and how many seeds it takes to catc
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
 cargo xtask kill views      kill -9 of a server with views at random moments, 1,000 times: its tables equal
                             rebuilds and a model; --times N, --seed N
+cargo xtask hostile         floods of hostile clients, a healthy one beside them: its times, the server's memory
+                            against the bound of docs/limits.md; --minutes N, --only FLOOD
 cargo xtask fuzz TARGET [SECONDS]
                             a fuzz target under libFuzzer; the default is 60 seconds
 cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it exists
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
         ["kill", "views", rest @ ..] => kill::views(rest),
+        ["hostile", rest @ ..] => hostile::run(rest),
         ["schemathesis"] => api(None),
         ["schemathesis", seed] => api(Some(seed)),
         ["fuzz", target] => fuzz::run(target, None),

@@ -56,7 +56,7 @@ struct Part {
     run: fn(Extent) -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part { name: "build", extent: Extent::Quick, run: build },
     Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
@@ -67,6 +67,7 @@ const PARTS: [Part; 9] = [
         run: |_| test(&["--doc"]),
     },
     Part { name: "system tests", extent: Extent::Whole, run: |_| test(&["--test", "system"]) },
+    Part { name: "hostile clients", extent: Extent::Whole, run: |_| test(&["--test", "hostile"]) },
     Part { name: "tests on PostgreSQL", extent: Extent::Whole, run: |_| on_postgres() },
     Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
     Part { name: "schemathesis", extent: Extent::Whole, run: openapi },
@@ -76,7 +77,8 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     match extent {
         Extent::Whole => check_needs()?,
         Extent::Quick => println!(
-            "Quick: without the system tests, the tests on PostgreSQL and Kafka, and schemathesis; \
+            "Quick: without the system tests, hostile clients, the tests on PostgreSQL and Kafka, and \
+             schemathesis; \
              {QUICK_SEEDS} seeds of each simulation. It requires only cargo."
         ),
     }
