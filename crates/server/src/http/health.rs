@@ -61,6 +61,9 @@ pub(super) async fn ready(
     }
     writes(&state)?;
     state.store.head().await?;
-    let warnings = clock_warning(state.store.meters().clock_behind_micros).into_iter().collect();
+    let meters = state.store.meters();
+    let maintenance = meters.maintenance_failure.map(|failure| format!("maintenance: {failure}"));
+    let warnings =
+        clock_warning(meters.clock_behind_micros).into_iter().chain(maintenance).collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
 }
