@@ -7,6 +7,7 @@ pub mod codes;
 mod config;
 mod grpc;
 mod http;
+mod limits;
 mod logs;
 mod metrics;
 mod net;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware};
 use leftfold_api::{AppendError, Coded, Engine, clock_warning};
 use leftfold_io::{Clock, SystemClock};
 use thiserror::Error;
@@ -21,7 +21,7 @@ use crate::net::{
 };
 use crate::state::State;
 use crate::views::{SqlViews, ViewsThread};
-use crate::{grpc, http};
+use crate::{grpc, http, limits};
 
 /// Starts servers.
 pub struct Server;
@@ -102,7 +102,8 @@ impl StartError {
 
 fn routes(state: &Arc<State>) -> Router {
     let router = http::router(state.clone()).merge(grpc::router(state.clone()));
-    router.fallback(http::path_unknown)
+    let admit = middleware::from_fn_with_state(state.clone(), limits::admit);
+    router.fallback(http::path_unknown).layer(admit)
 }
 
 fn connection_limits(config: &Config) -> ConnectionLimits {

@@ -1,19 +1,16 @@
 use std::sync::Arc;
 
 use leftfold_api::Engine;
-use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::administration::Administration;
 use crate::config::Config;
+use crate::limits::SharedLimits;
 use crate::metrics::Metrics;
 use crate::net::Shutdown;
 use crate::views::SqlViews;
 
 pub use crate::subscriptions::{SubscriptionProgress, Subscriptions};
-
-/// The unit in which memory for bodies is reserved, in bytes.
-pub(crate) const BODY_UNIT: usize = 16 << 10;
 
 /// The state that all protocols share.
 pub struct State {
@@ -27,8 +24,8 @@ pub struct State {
     pub subscriptions: Arc<Subscriptions>,
     /// The metrics.
     pub metrics: Metrics,
-    /// The memory for bodies, in units of [`BODY_UNIT`].
-    pub(crate) bodies: Arc<Semaphore>,
+    /// What requests share.
+    pub(crate) limits: SharedLimits,
     /// The SQL views.
     pub(crate) views: SqlViews,
     pub(crate) administration: Administration,
@@ -48,10 +45,9 @@ impl State {
         views: SqlViews,
     ) -> Self {
         let shutdown = Shutdown::new();
-        let subscriptions = Arc::new(Subscriptions::new(config.subscriptions));
+        let limits = SharedLimits::new(&config);
+        let subscriptions = Arc::new(Subscriptions::new(limits.subscriptions.clone()));
         let metrics = Metrics::new(store.clone(), subscriptions.clone(), views.statuses());
-        let units = config.bodies_bytes.get() / BODY_UNIT;
-        let bodies = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
         let administration = Administration::new();
         State {
             store,
@@ -59,7 +55,7 @@ impl State {
             config,
             subscriptions,
             metrics,
-            bodies,
+            limits,
             views,
             administration,
             shutdown,

@@ -38,8 +38,6 @@ pub(crate) struct SqlViews {
     statuses: Statuses,
     /// The queries that are answered at the same time.
     pub(crate) asks: Arc<Semaphore>,
-    /// The live queries that run.
-    pub(crate) live_queries: Arc<Semaphore>,
     /// The answers of live queries that are found at the same time. They are not in `asks`: queries are answered or
     /// refused at once, and live queries wait.
     pub(crate) live_asks: Arc<Semaphore>,
@@ -67,7 +65,6 @@ impl SqlViews {
             is_running: Arc::default(),
             statuses: Statuses::default(),
             asks: places(config.asks),
-            live_queries: places(config.live_queries),
             live_asks: places(config.asks),
         }
     }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use axum::http::Extensions;
 use leftfold_api::{Query, Recorded};
 
 use super::accounts::{Accounts, Permissions};
@@ -9,6 +10,7 @@ use super::audit::Origin;
 use super::denied::Denial;
 use super::managed_change::ManagedChange;
 use super::state::Access;
+use crate::limits::Client;
 
 /// Bytes of a query in a refusal.
 const SHOWN: usize = 400;
@@ -112,6 +114,24 @@ impl Caller {
             Identity::User { user, .. } => format!("user {user}"),
             Identity::Token { token, user, .. } => format!("token {token} of user {user}"),
         }
+    }
+
+    /// Returns the caller of a request that was admitted.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Denial> {
+        let caller = extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| unauthenticated("the request was not admitted"))
+    }
+
+    /// Returns what the caller's share of the limits is counted for.
+    pub(crate) fn client(&self) -> Client {
+        let user = match &self.who {
+            Identity::Local => None,
+            Identity::User { user, .. } | Identity::Token { user, .. } => Some(user.clone()),
+        };
+        Client::new(&self.origin, user)
     }
 
     pub(super) fn who(&self) -> &Identity {

@@ -119,6 +119,18 @@ fn of_server(config: &Config) -> Vec<Row> {
         ("connections", config.connections as u64, "limits.connections", ""),
         ("requests in flight", config.requests as u64, "limits.requests", "server_overloaded"),
         (
+            "requests of metrics and administration in flight",
+            config.reserved_requests as u64,
+            "limits.reserved_requests",
+            "server_overloaded",
+        ),
+        (
+            "percent of requests, subscriptions and memory that one address or one user has",
+            config.share as u64,
+            "limits.share",
+            "server_overloaded",
+        ),
+        (
             "requests in flight of a connection",
             config.connection_requests as u64,
             "limits.connection_requests",
@@ -171,6 +183,12 @@ fn of_server(config: &Config) -> Vec<Row> {
             "server_overloaded",
         ),
         (
+            "bytes of all answers that are not taken yet",
+            config.answers_bytes.0,
+            "limits.answers_bytes",
+            "server_overloaded",
+        ),
+        (
             "bytes of the head of a request",
             config.header_bytes.0,
             "limits.header_bytes",
@@ -178,6 +196,7 @@ fn of_server(config: &Config) -> Vec<Row> {
         ),
         ("seconds for the head", config.header_time.as_secs(), "limits.header_time", ""),
         ("seconds for the body", config.body_time.as_secs(), "limits.body_time", "body_late"),
+        ("seconds that a read waits", config.wait_time.as_secs(), "limits.wait_time", "timed_out"),
         ("seconds without a request", config.idle_time.as_secs(), "limits.idle_time", ""),
         (
             "seconds in which a reader must take something, for each 64 KiB",

@@ -85,6 +85,13 @@ definition::settings! {
     connections: usize = "limits.connections", 10_000;
     /// Requests in flight, of all connections, without subscriptions.
     requests: usize = "limits.requests", 4_096;
+    /// Requests of metrics and administration in flight, which need no place among `limits.requests`; and as many calls
+    /// of health and reflection over gRPC.
+    reserved_requests: usize = "limits.reserved_requests", 256;
+    /// The most that one address has, and that one user has, of the requests, the subscriptions and the memory that all
+    /// clients share, in percent. The addresses of an IPv6 network of 64 bits count as one. Set it to 100 if all clients
+    /// reach the server through one proxy and as one user.
+    share: usize = "limits.share", 50;
     /// Requests in flight of one connection, including subscriptions.
     connection_requests: usize = "limits.connection_requests", 1_024;
     /// Requests that one connection may begin in a second; 0 for any number.
@@ -108,6 +115,8 @@ definition::settings! {
     body_bytes: Bytes = "limits.body_bytes", Bytes(96 << 20);
     /// Memory for bodies of requests in flight, of all connections.
     bodies_bytes: Bytes = "limits.bodies_bytes", Bytes(512 << 20);
+    /// Memory for answers that their clients have not taken, of all connections.
+    answers_bytes: Bytes = "limits.answers_bytes", Bytes(512 << 20);
     /// The longest head of a request: its line and its headers.
     header_bytes: Bytes = "limits.header_bytes", Bytes(64 << 10);
     /// The head of a request, the TLS handshake, and a new connection's first request must arrive
@@ -115,9 +124,12 @@ definition::settings! {
     header_time: Duration = "limits.header_time", Duration::from_secs(10);
     /// The body of a request must arrive within this time.
     body_time: Duration = "limits.body_time", Duration::from_secs(60);
+    /// The longest time that a read waits for the cursor of `at_least`, and for memory of `limits.answers_bytes`.
+    wait_time: Duration = "limits.wait_time", Duration::from_secs(30);
     /// A connection without requests is closed after this time.
     idle_time: Duration = "limits.idle_time", Duration::from_secs(300);
-    /// A client that does not read what is sent to it within this time is disconnected.
+    /// A client that does not read what is sent to it within this time is disconnected; a stream of HTTP/2 of which it
+    /// takes nothing ends.
     write_time: Duration = "limits.write_time", Duration::from_secs(30);
     /// The interval of heartbeats of a subscription without events.
     heartbeat: Duration = "limits.heartbeat", Duration::from_secs(15);

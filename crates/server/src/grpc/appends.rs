@@ -6,11 +6,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
 use futures_util::{FutureExt, Stream};
 use leftfold_api::{Append, AppendError, Appended};
 use leftfold_wire::{answer, from_status, v1};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 use super::{DenialSignal, ShutdownSignal, append, begin, closing, memory, status, weight};
 use crate::access::{AppendPermit, Caller};
+use crate::limits::Lease;
 use crate::net::WorkItem;
 use crate::state::{State, SubscriptionProgress};
 
@@ -47,7 +47,7 @@ impl Appends {
         caller: Caller,
         requests: Streaming<v1::NumberedAppend>,
     ) -> Result<Self, Status> {
-        let (begun, closing) = (begin(&state)?, closing(&state));
+        let (begun, closing) = (begin(&state, &caller)?, closing(&state));
         begun.set_caught_up();
         let who = caller.clone();
         let lost = Box::pin(async move { who.leaves().await });
@@ -127,8 +127,8 @@ impl Appends {
         &self,
         request: v1::AppendRequest,
         bytes: usize,
-    ) -> Result<(AppendPermit, Option<OwnedSemaphorePermit>), AppendRefusal> {
-        let memory = memory(&self.state, bytes).map_err(AppendRefusal::Status)?;
+    ) -> Result<(AppendPermit, Option<Lease>), AppendRefusal> {
+        let memory = memory(&self.state, &self.caller, bytes).map_err(AppendRefusal::Status)?;
         let append =
             Append::try_from(request).map_err(|wrong| AppendRefusal::Append(wrong.into()))?;
         let permit = self.caller.authorize_append(append);

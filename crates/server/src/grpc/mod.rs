@@ -1,6 +1,6 @@
 //! Native gRPC, beside HTTP on the same port. Open `store.rs` first.
 //!
-//! A call authenticates its caller (`Access`), translates the message (`leftfold-wire`), authorizes
+//! A call has an authenticated caller (`limits/`), translates the message (`leftfold-wire`), authorizes
 //! the request (`Caller`), asks the store, and translates the answer. Appending many and subscribing
 //! are streams. A stream works only when its client takes an answer: so HTTP/2's flow control reaches
 //! into the store, and a slow client holds one page at most.
@@ -15,22 +15,24 @@ mod subscription;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Response as HttpResponse;
 use futures_util::Stream;
 use leftfold_api::{AppendError, Appended, EventStore};
 use leftfold_wire::v1;
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
 use self::health::HealthService;
-use crate::access::{AppendPermit, Caller, Credentials, Denial, Origin};
-use crate::state::{BODY_UNIT, LongLived, State, SubscriptionProgress};
+use crate::access::{AppendPermit, Caller, Denial};
+use crate::limits::{BODIES_FULL, Lease};
+use crate::state::{LongLived, State, SubscriptionProgress};
 
 /// The routes of the gRPC services.
 pub(crate) fn router(state: Arc<State>) -> Router {
@@ -68,6 +70,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 
 /// Bytes that an event counts for besides its metadata and data.
 const EVENT_BYTES: usize = 512;
+/// Bytes of a request whose memory is not counted: the number of requests bounds it.
+const SMALL_BYTES: usize = 16 << 10;
 
 /// Both services.
 #[derive(Clone)]
@@ -79,16 +83,10 @@ struct Service {
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Authenticates the caller of a request.
-    async fn ask<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
-        let header = request.metadata().get("authorization");
-        let credentials = header
-            .map(|header| Credentials::from_header(header.as_encoded_bytes()))
-            .transpose()
-            .map_err(status::denied)?;
-        let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
-        let caller = self.state.access.authenticate(credentials.as_ref(), origin).await;
-        Ok((caller.map_err(status::denied)?, request.into_inner()))
+    /// Returns the caller of a request, who was authenticated when it was admitted.
+    fn ask<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        let caller = Caller::of(request.extensions()).map_err(status::denied)?;
+        Ok((caller, request.into_inner()))
     }
 }
 
@@ -104,8 +102,8 @@ fn closing(state: &Arc<State>) -> ShutdownSignal {
 type DenialSignal = Pin<Box<dyn Future<Output = Denial> + Send>>;
 
 /// Registers a long-lived call among the subscriptions.
-fn begin(state: &State) -> Result<SubscriptionProgress, Status> {
-    let begun = state.subscriptions.begin(None);
+fn begin(state: &State, caller: &Caller) -> Result<SubscriptionProgress, Status> {
+    let begun = state.subscriptions.begin(None, &caller.client());
     begun.ok_or_else(|| status::too_many_subscriptions(state.config.subscriptions))
 }
 
@@ -116,13 +114,40 @@ fn weight(append: &v1::AppendRequest) -> usize {
 }
 
 /// Reserves memory for a request, or `None` for a small one, which is not counted.
-fn memory(state: &State, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Status> {
-    let units = u32::try_from(bytes / BODY_UNIT).unwrap_or(u32::MAX);
-    if units == 0 {
+fn memory(state: &State, caller: &Caller, bytes: usize) -> Result<Option<Lease>, Status> {
+    if bytes < SMALL_BYTES {
         return Ok(None);
     }
-    let share = state.bodies.clone().try_acquire_many_owned(units).map(Some);
-    share.map_err(|_| status::overloaded("the appends in flight take all of limits.bodies_bytes"))
+    let memory = state.limits.bodies.take(&caller.client(), bytes).map(Some);
+    memory.ok_or_else(bodies_full)
+}
+
+/// Returns the answer to a call whose caller is not known or may not make it.
+pub(crate) fn denied(denied: Denial) -> HttpResponse<Body> {
+    status::denied(denied).into_http()
+}
+
+/// Returns the answer to a call that exceeds a limit of the server.
+pub(crate) fn overloaded(what: &str) -> HttpResponse<Body> {
+    status::overloaded(what).into_http()
+}
+
+/// Returns the status of a call whose message finds no memory.
+pub(crate) fn bodies_full() -> Status {
+    status::overloaded(BODIES_FULL)
+}
+
+/// Returns the status of a call whose message does not arrive in time.
+pub(crate) fn body_late(within: Duration) -> Status {
+    let message = format!("the message did not arrive within {within:?} (limits.body_time)");
+    status::failure("body_late", message, true)
+}
+
+/// Returns the status of a call with more bytes than a message may have.
+pub(crate) fn body_too_large(most: usize) -> Status {
+    let message =
+        format!("the call sends more than {most} bytes, which is the limit (limits.body_bytes)");
+    status::failure("body_too_large", message, false)
 }
 
 /// Appends, on this thread if it may be blocked, and counts it in the metrics.

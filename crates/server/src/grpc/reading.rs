@@ -3,12 +3,13 @@ use std::vec::IntoIter;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use leftfold_api::{Cursor, EventStore, Page, Point, Read, Recorded, Start};
+use leftfold_api::{Cursor, Page, Point, Read, Recorded, Start};
 use leftfold_wire::{EventForm, MESSAGE_BYTES, PackedEvents, page_part, v1};
 use tonic::Status;
 
 use super::status;
 use crate::access::{Caller, ReadPermit};
+use crate::limits::Lease;
 use crate::state::State;
 
 /// Events of a page, where the client wants all pages: about a megabyte of small events. So a call of
@@ -26,6 +27,8 @@ pub(super) struct PageMessages {
     all_pages: bool,
     /// The events of a page that are still to be sent, and the page's cursor and `more`.
     page: Option<(IntoIter<Recorded>, (Cursor, bool))>,
+    /// The memory of the page.
+    memory: Option<Lease>,
     ended: bool,
 }
 
@@ -39,7 +42,17 @@ impl PageMessages {
         all_pages: bool,
     ) -> Self {
         let read = Read { query: permit.query().clone(), ..read };
-        PageMessages { state, caller, permit, read, form, all_pages, page: None, ended: false }
+        PageMessages {
+            state,
+            caller,
+            permit,
+            read,
+            form,
+            all_pages,
+            page: None,
+            memory: None,
+            ended: false,
+        }
     }
 
     /// Returns the messages.
@@ -69,7 +82,10 @@ impl PageMessages {
     async fn read_page(&mut self) -> Result<Page, Status> {
         let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
         let read = Read { limit, ..self.read.clone() };
-        let page = self.state.store.read(read).await.map_err(status::read)?;
+        self.memory = None;
+        let page = self.state.read_page(&self.caller.client(), read).await;
+        let (page, memory) = page.map_err(status::page)?;
+        self.memory = Some(memory);
         self.permit.admit(&page.events).map_err(status::denied)?;
         self.state.metrics.read(page.events.len());
         if self.all_pages {

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use crate::access::{ChangeError, Denial, Refusal};
 use crate::administration::WorkError;
 use crate::codes;
+use crate::limits::PageError;
 
 /// Returns the status of a problem.
 pub(super) fn problem(problem: v1::Problem) -> Status {
@@ -18,6 +19,13 @@ pub(super) fn append(error: AppendError) -> Status {
 
 pub(super) fn read(error: ReadError) -> Status {
     problem(v1::Problem::from(&error))
+}
+
+pub(super) fn page(error: PageError) -> Status {
+    match error {
+        PageError::Read(error) => read(error),
+        error => failure(error.code(), error.to_string(), true),
+    }
 }
 
 pub(super) fn invalid(invalid: Invalid) -> Status {

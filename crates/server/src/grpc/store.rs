@@ -25,8 +25,8 @@ impl Store for Service {
     type SubscribeStream = Messages<v1::SubscribeResponse>;
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
-        let (caller, request) = self.ask(request).await?;
-        let _memory = memory(&self.state, weight(&request))?;
+        let (caller, request) = self.ask(request)?;
+        let _memory = memory(&self.state, &caller, weight(&request))?;
         let append = Append::try_from(request).map_err(status::invalid)?;
         let permit = caller.authorize_append(append).map_err(status::refused)?;
         let appended =
@@ -38,12 +38,12 @@ impl Store for Service {
         &self,
         request: Request<Streaming<v1::NumberedAppend>>,
     ) -> Answer<Self::AppendManyStream> {
-        let (caller, requests) = self.ask(request).await?;
+        let (caller, requests) = self.ask(request)?;
         Ok(lasting(Appends::start(self.state.clone(), caller, requests)?.answers()))
     }
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Answer<Self::ReadStream> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let (all_pages, form) = (request.all_pages, EventForm::of_read(&request));
         let read = Read::try_from(request).map_err(status::invalid)?;
         let permit = caller.authorize_read(&read.query).map_err(status::refused)?;
@@ -55,7 +55,7 @@ impl Store for Service {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let form = EventForm::of_subscription(&request);
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
         let messages =
@@ -64,7 +64,7 @@ impl Store for Service {
     }
 
     async fn head(&self, request: Request<v1::HeadRequest>) -> Answer<v1::HeadResponse> {
-        self.ask(request).await?;
+        self.ask(request)?;
         let head = self.state.store.head().await.map_err(status::read)?;
         Ok(Response::new(v1::HeadResponse { cursor: head.to_bytes().to_vec().into() }))
     }
@@ -73,7 +73,7 @@ impl Store for Service {
         &self,
         request: Request<v1::GetStreamRequest>,
     ) -> Answer<v1::GetStreamResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         caller.may_read_stream(&request.name).map_err(status::denied)?;
         let stream = self.state.store.stream(&request.name).await.map_err(status::read)?;
         Ok(Response::new(v1::GetStreamResponse { stream: stream.map(v1::StreamInfo::from) }))
@@ -83,7 +83,7 @@ impl Store for Service {
         &self,
         request: Request<v1::ListStreamsRequest>,
     ) -> Answer<v1::ListStreamsResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let streams = Streams::try_from(request).map_err(status::invalid)?;
         caller.may_list(streams.category.as_deref()).map_err(status::denied)?;
         let page = self.state.store.streams(streams).await.map_err(status::read)?;
@@ -94,7 +94,7 @@ impl Store for Service {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Answer<v1::GetCheckpointResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         caller.may_see_checkpoint(&request.name).map_err(status::denied)?;
         let cursor = self.state.store.checkpoint(&request.name).await.map_err(status::read)?;
         let cursor = cursor.map(|cursor| cursor.to_bytes().to_vec().into());
@@ -105,7 +105,7 @@ impl Store for Service {
         &self,
         request: Request<v1::ListCheckpointsRequest>,
     ) -> Answer<v1::ListCheckpointsResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         caller.may_list(None).map_err(status::denied)?;
         let after = Some(request.after).filter(|after| !after.is_empty());
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
@@ -123,7 +123,7 @@ impl Store for Service {
         &self,
         request: Request<v1::DeleteCheckpointRequest>,
     ) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let change = caller.may_manage(Scope::Checkpoint(&request.name), "delete");
         let delete = self.state.store.delete_checkpoint(&request.name);
         let deleted = change.map_err(status::denied)?.make(delete).await;
@@ -131,7 +131,7 @@ impl Store for Service {
     }
 
     async fn set_retention(&self, request: Request<v1::SetRetentionRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let (stream, retention) = request.into_parts();
         let change = caller.may_manage(Scope::Stream(&stream), "set retention");
         let set = self.state.store.set_retention(&stream, retention);
@@ -140,7 +140,7 @@ impl Store for Service {
     }
 
     async fn delete_stream(&self, request: Request<v1::DeleteStreamRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let (stream, expected) = (&request.stream, request.expectation());
         let does = if request.tombstone { "tombstone" } else { "delete" };
         let change = caller.may_manage(Scope::Stream(stream), does).map_err(status::denied)?;
@@ -155,7 +155,7 @@ impl Store for Service {
     }
 
     async fn set_rule(&self, request: Request<v1::SetRuleRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let change = caller.may_manage(Scope::Rules, "set a rule").map_err(status::denied)?;
         let set = async {
             let rule = request.into_rule().map_err(status::invalid)?;
@@ -165,7 +165,7 @@ impl Store for Service {
     }
 
     async fn drop_rule(&self, request: Request<v1::DropRuleRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let change = caller.may_manage(Scope::Rules, "drop a rule").map_err(status::denied)?;
         let dropped = change.make(self.state.store.drop_retention_rule(&request.name)).await;
         dropped.map(done).map_err(status::append)
@@ -175,7 +175,7 @@ impl Store for Service {
         &self,
         request: Request<v1::ListRulesRequest>,
     ) -> Answer<v1::ListRulesResponse> {
-        let (caller, _) = self.ask(request).await?;
+        let (caller, _) = self.ask(request)?;
         caller.may_look_after(Scope::Rules).map_err(status::denied)?;
         let rules = self.state.store.retention_rules().await.map_err(status::read)?;
         let rules = rules.iter().map(v1::Rule::from).collect();
@@ -183,7 +183,7 @@ impl Store for Service {
     }
 
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let change =
             caller.may_manage(Scope::Indexes, "define an index").map_err(status::denied)?;
         let define = async {
@@ -194,7 +194,7 @@ impl Store for Service {
     }
 
     async fn drop_index(&self, request: Request<v1::DropIndexRequest>) -> Answer<Done> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let change = caller.may_manage(Scope::Indexes, "drop an index").map_err(status::denied)?;
         let dropped = change.make(self.state.store.drop_index(&request.name)).await;
         dropped.map(done).map_err(status::append)
@@ -204,7 +204,7 @@ impl Store for Service {
         &self,
         request: Request<v1::ListIndexesRequest>,
     ) -> Answer<v1::ListIndexesResponse> {
-        let (caller, _) = self.ask(request).await?;
+        let (caller, _) = self.ask(request)?;
         caller.may_look_after(Scope::Indexes).map_err(status::denied)?;
         let indexes = self.state.store.indexes().await.map_err(status::read)?;
         let indexes = indexes.into_iter().map(v1::IndexInfo::from).collect();
@@ -215,14 +215,14 @@ impl Store for Service {
         &self,
         request: Request<v1::GetIndexRequest>,
     ) -> Answer<v1::GetIndexResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         caller.authorize_read(&Query::index(&request.name)).map_err(status::refused)?;
         let index = self.state.store.index(&request.name).await.map_err(status::read)?;
         Ok(Response::new(v1::GetIndexResponse { index: index.map(v1::IndexInfo::from) }))
     }
 
     async fn ordinal(&self, request: Request<v1::OrdinalRequest>) -> Answer<v1::OrdinalResponse> {
-        let (caller, request) = self.ask(request).await?;
+        let (caller, request) = self.ask(request)?;
         let (query, from) = request.into_parts().map_err(status::invalid)?;
         let permit = caller.authorize_read(&query).map_err(status::refused)?;
         let query = permit.query().clone();

@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::status;
 use crate::access::Caller;
+use crate::limits::PageError;
 use crate::state::State;
 use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
@@ -77,6 +78,7 @@ fn status_of_end(end: End) -> Status {
     match end {
         End::Store(error) => status::read(error),
         End::Denial(denied) => status::denied(denied),
+        End::Full => status::page(PageError::Full),
         End::Closing => status::closing(),
     }
 }

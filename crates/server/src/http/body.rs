@@ -9,20 +9,24 @@ use axum::http::header::CONTENT_ENCODING;
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
 use zstd::stream::raw::{DParameter, Decoder as ZstdFrames};
 use zstd::stream::zio::Writer as ZstdDecoder;
 
 use super::problem::Problem;
-use crate::state::{BODY_UNIT, State};
+use crate::access::Caller;
+use crate::limits::{BODIES_FULL, Client, Lease};
+use crate::state::State;
 use crate::views::MAX_SQL_BODY;
 
 /// The largest window of zstd, as a power of two: 8 MiB, as RFC 9659 says. A decoder allocates it whatever
 /// the size of the body.
 const WINDOW_LOG: u32 = 23;
 
+/// The least memory that is reserved for a body.
+const LEAST: usize = 16 << 10;
+
 /// Reserved memory for a body.
-pub(super) type Memory = Vec<OwnedSemaphorePermit>;
+pub(super) type Memory = Option<Lease>;
 
 /// Receives a body, and decompresses it.
 ///
@@ -33,7 +37,8 @@ pub(super) async fn receive(
     state: &Arc<State>,
     most: Most,
 ) -> Result<(Bytes, Memory), Problem> {
-    let mut decoder = Decoder::of(request.headers(), Received::new(state.clone(), most))?;
+    let client = Caller::of(request.extensions())?.client();
+    let mut decoder = Decoder::of(request.headers(), Received::new(state.clone(), client, most))?;
     let (mut body, mut received) = (request.into_body(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -83,19 +88,20 @@ impl Most {
 /// What has been received, decompressed. Its memory is reserved before it is taken.
 struct Received {
     state: Arc<State>,
+    client: Client,
     bytes: BytesMut,
     memory: Memory,
     most: Most,
-    /// The units of memory that are reserved.
-    units: usize,
+    /// Bytes that its decoder takes.
+    window: usize,
     /// Why no more is taken.
     refusal: Option<Problem>,
 }
 
 impl Received {
-    fn new(state: Arc<State>, most: Most) -> Self {
-        let (bytes, memory) = (BytesMut::new(), Memory::new());
-        Received { state, bytes, memory, most, units: 0, refusal: None }
+    fn new(state: Arc<State>, client: Client, most: Most) -> Self {
+        let (bytes, memory) = (BytesMut::new(), None);
+        Received { state, client, bytes, memory, most, window: 0, refusal: None }
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
@@ -103,25 +109,31 @@ impl Received {
         if length as u64 > self.most.bytes {
             return Err(self.most.exceeded());
         }
-        let units = length.div_ceil(BODY_UNIT).saturating_sub(self.units);
-        if units > 0 {
+        let room = self.bytes.capacity();
+        if length > room || self.memory.is_none() {
             // Doubled each time, so that a large body reserves memory only a few times.
-            let units = units.max(self.units);
-            self.memory.push(share(&self.state, units)?);
-            self.units += units;
+            let room = length.max(2 * room).max(LEAST);
+            self.reserve(room + self.window)?;
+            self.bytes.reserve(room - self.bytes.len());
         }
         self.bytes.extend_from_slice(data);
         Ok(())
     }
-}
 
-fn share(state: &State, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    state.bodies.clone().try_acquire_many_owned(units).map_err(|_| {
-        let message =
-            "the bodies of the requests in flight take all of limits.bodies_bytes; try again later";
-        Problem::new("server_overloaded", message)
-    })
+    /// Reserves so much memory in all.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Problem> {
+        let pool = &self.state.limits.bodies;
+        let has_room = match &mut self.memory {
+            Some(memory) => memory.resize(bytes.max(memory.units())),
+            none => {
+                *none = pool.take(&self.client, bytes);
+                none.is_some()
+            }
+        };
+        has_room.then_some(()).ok_or_else(|| {
+            Problem::new("server_overloaded", format!("{BODIES_FULL}; try again later"))
+        })
+    }
 }
 
 /// The end of a decoder.
@@ -142,8 +154,8 @@ impl Write for Received {
 }
 
 enum Decoder {
-    Identity(Received),
-    // Boxed: they are much larger, and rare.
+    // Boxed: they differ much in size.
+    Identity(Box<Received>),
     Gzip(Box<MultiGzDecoder<Received>>),
     Zstd(Box<ZstdDecoder<Received, ZstdFrames<'static>>>),
 }
@@ -155,7 +167,7 @@ impl Decoder {
         let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
         if headers.get_all(CONTENT_ENCODING).iter().count() <= 1 {
             if is("identity") {
-                return Ok(Decoder::Identity(received));
+                return Ok(Decoder::Identity(Box::new(received)));
             }
             if is("gzip") || is("x-gzip") {
                 return Ok(Decoder::Gzip(Box::new(MultiGzDecoder::new(received))));
@@ -164,8 +176,8 @@ impl Decoder {
                 let failed = |error: io::Error| Problem::new("internal_error", error.to_string());
                 let mut frames = ZstdFrames::new().map_err(failed)?;
                 frames.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(failed)?;
-                let window = (1 << WINDOW_LOG) / BODY_UNIT;
-                received.memory.push(share(&received.state, window)?);
+                received.window = 1 << WINDOW_LOG;
+                received.reserve(received.window)?;
                 return Ok(Decoder::Zstd(Box::new(ZstdDecoder::new(received, frames))));
             }
         }
@@ -192,7 +204,7 @@ impl Decoder {
         };
         ended.map_err(|_| self.problem())?;
         match self {
-            Decoder::Identity(received) => Ok(received),
+            Decoder::Identity(received) => Ok(*received),
             Decoder::Gzip(decoder) => decoder.finish().map_err(|_| not_decoded()),
             Decoder::Zstd(decoder) => Ok(decoder.into_inner().0),
         }

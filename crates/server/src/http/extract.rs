@@ -13,22 +13,17 @@ use super::body::{self, Memory, Most};
 use super::json::guard;
 use super::problem::Problem;
 use super::wording;
-use crate::access::{Caller, Credentials, Origin};
+use crate::access::Caller;
 use crate::state::State;
 
-/// The authenticated caller of the request.
+/// The caller of the request, who was authenticated when it was admitted.
 pub(super) struct RequestCaller(pub(super) Caller);
 
 impl FromRequestParts<Arc<State>> for RequestCaller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION);
-        let credentials = header.map(|value| Credentials::from_header(value.as_bytes()));
-        let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
-        Ok(RequestCaller(
-            state.access.authenticate(credentials.transpose()?.as_ref(), origin).await?,
-        ))
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Self, Problem> {
+        Ok(RequestCaller(Caller::of(&parts.extensions)?))
     }
 }
 

@@ -24,7 +24,7 @@ mod wording;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use leftfold_api::MAX_NAME;
@@ -37,6 +37,7 @@ use utoipa_axum::routes;
 pub(crate) use connection::HttpProtocol;
 pub(crate) use problem::Problem;
 
+use crate::limits::is_grpc;
 use crate::state::State;
 
 /// Bytes of an answer up to which it is not compressed.
@@ -122,8 +123,7 @@ async fn method_unknown(method: axum::http::Method, uri: Uri) -> Problem {
 
 /// Answers a request that no route of any protocol takes.
 pub(crate) async fn path_unknown(headers: HeaderMap, uri: Uri) -> Response {
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
+    if is_grpc(&headers) {
         let headers = [(header::CONTENT_TYPE, "application/grpc")];
         // UNIMPLEMENTED. The errors of gRPC travel in answers with HTTP status 200.
         return (StatusCode::OK, headers, [("grpc-status", "12")], ()).into_response();

@@ -12,6 +12,7 @@ use leftfold_api::{Page, Recorded};
 
 use super::json::event;
 use super::problem::Problem;
+use crate::limits::Lease;
 
 /// Bytes that are written at once. A page that is no longer is sent with its length.
 const CHUNK: usize = 64 << 10;
@@ -21,6 +22,7 @@ struct Pages {
     begun: bool,
     ended: bool,
     chunk: Vec<u8>,
+    _memory: Lease,
 }
 
 impl Pages {
@@ -61,14 +63,15 @@ impl http_body::Body for Pages {
     }
 }
 
-/// Returns the answer that holds a page.
-pub(super) fn page_body(page: Page) -> Result<Response, Problem> {
+/// Returns the answer that holds a page and its memory.
+pub(super) fn page_body(page: Page, memory: Lease) -> Result<Response, Problem> {
     let mut chunk = Vec::with_capacity(4 << 10);
     chunk.extend_from_slice(b"{\"cursor\":\"");
     chunk.extend_from_slice(page.cursor.to_string().as_bytes());
     chunk.extend_from_slice(if page.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
     chunk.extend_from_slice(b",\"events\":[");
-    let mut pages = Pages { events: page.events.into_iter(), begun: false, ended: false, chunk };
+    let events = page.events.into_iter();
+    let mut pages = Pages { events, begun: false, ended: false, chunk, _memory: memory };
     pages.fill().map_err(|error| Problem::new("internal_error", error.to_string()))?;
     let body = if pages.ended { Body::from(pages.chunk) } else { Body::new(pages) };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::access::{AccountError, Denial, Refusal};
 use crate::administration::WorkError;
 use crate::codes;
+use crate::limits::PageError;
 
 /// The media type of problem documents.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -183,6 +184,15 @@ impl From<AppendError> for Problem {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         Problem::of(&error, None)
+    }
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Read(error) => error.into(),
+            error => Problem { can_retry: true, ..Problem::new(error.code(), error.to_string()) },
+        }
     }
 }
 

@@ -141,10 +141,10 @@ async fn page(
         limit: params.limit.unwrap_or(PAGE),
         at_least: params.at_least.as_deref().map(str::parse).transpose()?,
     };
-    let page = state.store.read(read).await?;
+    let (page, memory) = state.read_page(&caller.client(), read).await?;
     permit.admit(&page.events)?;
     state.metrics.read(page.events.len());
-    page_body(page)
+    page_body(page, memory)
 }
 
 /// Read a page of the events of a query, forward or backward.

@@ -19,6 +19,7 @@ use super::extract::{QueryParams, RequestCaller};
 use super::json::event;
 use super::place::place;
 use super::problem::Problem;
+use crate::limits::PageError;
 use crate::state::State;
 use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
@@ -133,6 +134,7 @@ fn text_of_end(end: End) -> Bytes {
     let problem: Problem = match end {
         End::Store(error) => error.into(),
         End::Denial(denied) => denied.into(),
+        End::Full => PageError::Full.into(),
         End::Closing => closing(),
     };
     problem_message(&problem)

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,7 +11,11 @@ use tokio::sync::mpsc;
 use super::SubscriptionProgress;
 use super::channel::{Piece, Source, into_channel};
 use crate::access::{Caller, Denial, ReadPermit, Refusal};
+use crate::limits::{Client, Lease, bytes_of};
 use crate::state::State;
+
+/// Bytes of a page whose memory is not counted: the number of subscriptions bounds it.
+const SMALL_BYTES: usize = 16 << 10;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
 /// right to read the query, when the server shuts down, and when the store fails.
@@ -21,6 +26,12 @@ pub(crate) struct Feed {
     state: Arc<State>,
     permit: ReadPermit,
     subscription: DynSubscription,
+    /// Deliveries of the page that was read last, and its memory.
+    held: VecDeque<Delivery>,
+    memory: Option<Lease>,
+    client: Client,
+    /// Where the last delivery was that was passed on, while some are held.
+    passed: Cursor,
     part_bytes: usize,
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
     denial: Pin<Box<dyn Future<Output = Denial> + Send>>,
@@ -53,6 +64,8 @@ pub(crate) enum End {
     Store(ReadError),
     /// The caller may not read the query any more.
     Denial(Denial),
+    /// There is no memory for a page.
+    Full,
     /// The server is shutting down.
     Closing,
 }
@@ -80,7 +93,8 @@ impl Part {
 }
 
 enum Next {
-    Delivery(Result<Delivery, ReadError>),
+    /// A delivery from the store, or `None` for those that are held.
+    Delivery(Option<Result<Delivery, ReadError>>),
     Heartbeat,
     End(End),
 }
@@ -94,7 +108,8 @@ impl Feed {
         options: FeedOptions<'_>,
     ) -> Result<Self, SubscribeError> {
         let permit = caller.authorize_read(&subscribe.query).map_err(SubscribeError::Refused)?;
-        let progress = state.subscriptions.begin(options.name);
+        let client = caller.client();
+        let progress = state.subscriptions.begin(options.name, &client);
         let progress = progress.ok_or(SubscribeError::Full(state.config.subscriptions))?;
         let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
         let subscription = state.store.subscribe(subscribe).await.map_err(SubscribeError::Store)?;
@@ -103,19 +118,60 @@ impl Feed {
         let watched = permit.clone();
         let denial = Box::pin(async move { caller.loses(&watched).await });
         let part_bytes = options.part_bytes;
-        Ok(Feed { state, permit, subscription, part_bytes, closing, denial, progress })
+        Ok(Feed {
+            state,
+            permit,
+            held: VecDeque::new(),
+            memory: None,
+            client,
+            passed: subscription.cursor(),
+            subscription,
+            part_bytes,
+            closing,
+            denial,
+            progress,
+        })
     }
 
     /// Returns where to resume behind all parts so far.
     pub(crate) fn cursor(&self) -> Cursor {
-        self.subscription.cursor()
+        match self.held.is_empty() {
+            true => self.subscription.cursor(),
+            false => self.passed.clone(),
+        }
+    }
+
+    /// Holds what is already here behind a delivery, if there is memory for it.
+    fn hold(&mut self, first: Delivery) -> Result<(), End> {
+        self.held.push_back(first);
+        self.held.extend(std::iter::from_fn(|| self.subscription.ready()));
+        let events = self.held.iter().filter_map(|delivery| match delivery {
+            Delivery::Event(event, _) => Some(event),
+            Delivery::CaughtUp(_) => None,
+        });
+        let bytes = bytes_of(events);
+        if bytes > SMALL_BYTES {
+            let memory = self.state.limits.answers.take(&self.client, bytes);
+            self.memory = Some(memory.ok_or(End::Full)?);
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self) -> Option<Delivery> {
+        let next = self.held.pop_front()?;
+        let (Delivery::Event(_, cursor) | Delivery::CaughtUp(cursor)) = &next;
+        self.passed = cursor.clone();
+        Some(next)
     }
 
     /// Waits for the next part. After an end nothing more is to be asked for.
     pub(crate) async fn next(&mut self) -> Result<Part, End> {
         match self.wait().await {
             Next::Delivery(delivery) => {
-                let part = self.gather(delivery.map_err(End::Store)?);
+                if let Some(delivery) = delivery {
+                    self.hold(delivery.map_err(End::Store)?)?;
+                }
+                let part = self.gather();
                 let events = part.events.iter().map(|(event, _)| event);
                 self.permit.admit(events).map_err(End::Denial)?;
                 Ok(part)
@@ -136,22 +192,27 @@ impl Feed {
         if let Some(denied) = (&mut self.denial).now_or_never() {
             return Next::End(End::Denial(denied));
         }
+        if !self.held.is_empty() {
+            return Next::Delivery(None);
+        }
+        self.memory = None;
         if let Some(delivery) = self.subscription.ready() {
-            return Next::Delivery(Ok(delivery));
+            return Next::Delivery(Some(Ok(delivery)));
         }
         tokio::select! {
-            delivery = self.subscription.next() => Next::Delivery(delivery),
+            delivery = self.subscription.next() => Next::Delivery(Some(delivery)),
             () = &mut self.closing => Next::End(End::Closing),
             denied = &mut self.denial => Next::End(End::Denial(denied)),
             () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
         }
     }
 
-    /// Gathers what is already here behind a delivery, up to the bound in bytes.
-    fn gather(&mut self, first: Delivery) -> Part {
+    /// Gathers what is held, up to the bound in bytes.
+    fn gather(&mut self) -> Part {
         let (mut events, mut bytes, mut caught_up) = (Vec::new(), 0, None);
-        let mut next = Some(first);
-        while let Some(delivery) = next {
+        while bytes < self.part_bytes
+            && let Some(delivery) = self.pass_on()
+        {
             match delivery {
                 Delivery::CaughtUp(cursor) => {
                     caught_up = Some(cursor);
@@ -162,7 +223,6 @@ impl Feed {
                     events.push((event, cursor));
                 }
             }
-            next = if bytes < self.part_bytes { self.subscription.ready() } else { None };
         }
         match (&caught_up, events.last()) {
             (Some(_), _) => self.progress.set_caught_up(),

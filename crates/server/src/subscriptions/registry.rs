@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::limits::{Client, Lease, Pool};
+
 /// The position of a subscription that has caught up.
 const CAUGHT_UP: u64 = u64::MAX;
 /// The most names of subscriptions in the metrics.
@@ -11,7 +13,7 @@ const NAMED: usize = 1_000;
 
 /// The registry of running subscriptions: how many there are, and how far each is.
 pub struct Subscriptions {
-    most: usize,
+    places: Arc<Pool>,
     running: Mutex<(u64, BTreeMap<u64, Entry>)>,
 }
 
@@ -26,25 +28,29 @@ pub struct SubscriptionProgress {
     all: Arc<Subscriptions>,
     number: u64,
     position: Arc<AtomicU64>,
+    _place: Lease,
 }
 
 impl Subscriptions {
-    pub(crate) fn new(most: usize) -> Self {
-        Subscriptions { most, running: Mutex::default() }
+    pub(crate) fn new(places: Arc<Pool>) -> Self {
+        Subscriptions { places, running: Mutex::default() }
     }
 
-    /// Registers a subscription, or returns `None` if `limits.subscriptions` are running.
-    pub fn begin(self: &Arc<Self>, name: Option<&str>) -> Option<SubscriptionProgress> {
+    /// Registers a client's subscription, or returns `None` if `limits.subscriptions` are running, or as many as its
+    /// share of them.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        name: Option<&str>,
+        client: &Client,
+    ) -> Option<SubscriptionProgress> {
+        let leased = self.places.take(client, 1)?;
         let mut running = self.running.lock();
         let (next, places) = &mut *running;
-        if places.len() >= self.most {
-            return None;
-        }
         let (number, position) = (*next, Arc::new(AtomicU64::new(0)));
         *next += 1;
         let place = Entry { name: name.map(Arc::from), position: position.clone() };
         places.insert(number, place);
-        Some(SubscriptionProgress { all: self.clone(), number, position })
+        Some(SubscriptionProgress { all: self.clone(), number, position, _place: leased })
     }
 
     /// Returns the number of running subscriptions.
@@ -92,15 +98,16 @@ mod tests {
 
     #[test]
     fn counts_subscriptions_and_their_lags() {
-        let all = Arc::new(Subscriptions::new(2));
-        let first = all.begin(Some("mails")).unwrap();
-        let second = all.begin(None).unwrap();
-        assert!(all.begin(None).is_none());
+        let all = Arc::new(Subscriptions::new(Pool::new(2, 100)));
+        let client = Client::default();
+        let first = all.begin(Some("mails"), &client).unwrap();
+        let second = all.begin(None, &client).unwrap();
+        assert!(all.begin(None, &client).is_none());
         first.set_position(7);
         second.set_caught_up();
         assert_eq!(all.lags(10), [(None, 0), (Some("mails".into()), 3)]);
         drop(second);
         assert_eq!(all.count(), 1);
-        assert!(all.begin(None).is_some());
+        assert!(all.begin(None, &client).is_some());
     }
 }

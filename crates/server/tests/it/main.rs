@@ -17,6 +17,7 @@ mod inspections;
 mod limits;
 mod second_engine;
 mod secure;
+mod shares;
 mod support;
 mod views;
 mod views_as_of;

@@ -1,17 +1,12 @@
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::net::WorkItem;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,32 +102,5 @@ impl Drop for RequestInFlight {
         let mut inner = self.activity.inner.lock();
         inner.in_flight -= 1;
         inner.idle_since = Instant::now();
-    }
-}
-
-/// The body of an answer, and what is held until it is sent.
-pub(super) struct ResponseBody {
-    pub(super) body: Body,
-    pub(super) _in_flight: Option<RequestInFlight>,
-    pub(super) _place: Option<(OwnedSemaphorePermit, WorkItem)>,
-}
-
-impl http_body::Body for ResponseBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -22,13 +22,32 @@ pub(super) struct HeadWatch<S> {
     activity: Arc<Activity>,
     /// Whether it is HTTP/2, once that is known.
     is_http2: Option<bool>,
+    /// How many bytes of [`PREFACE`] have arrived.
+    preface: usize,
     /// A refusal that is being sent.
     refusal: Bytes,
 }
 
 impl<S> HeadWatch<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        HeadWatch { stream, activity, is_http2: None, refusal: Bytes::new() }
+        HeadWatch { stream, activity, is_http2: None, preface: 0, refusal: Bytes::new() }
+    }
+}
+
+impl<S> HeadWatch<S> {
+    /// Compares the next bytes with those that HTTP/2 begins with.
+    fn compare_preface(&mut self, bytes: &[u8]) {
+        if self.is_http2.is_none() {
+            let expected = PREFACE.get(self.preface..).unwrap_or_default();
+            let length = expected.len().min(bytes.len());
+            if expected.get(..length) != bytes.get(..length) {
+                self.is_http2 = Some(false);
+            }
+            self.preface += length;
+            if self.is_http2.is_none() && self.preface == PREFACE.len() {
+                self.is_http2 = Some(true);
+            }
+        }
     }
 }
 
@@ -104,8 +123,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         let bytes = buffer.filled().get(before..).unwrap_or_default();
         if !bytes.is_empty() {
-            let begins = || bytes.starts_with(PREFACE) || PREFACE.starts_with(bytes);
-            if !*this.is_http2.get_or_insert_with(begins) {
+            this.compare_preface(bytes);
+            // Until it is known, they are the begin of a head as well.
+            if this.is_http2 != Some(true) {
                 this.activity.head_bytes();
             }
         }

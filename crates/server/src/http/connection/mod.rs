@@ -3,7 +3,9 @@
 mod activity;
 mod heads;
 mod host;
+mod progress;
 mod request_id;
+mod response_body;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -20,17 +22,18 @@ use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use leftfold_api::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use self::activity::{Activity, RequestInFlight, ResponseBody};
+use self::activity::{Activity, RequestInFlight};
 use self::heads::HeadWatch;
+use self::progress::{StreamExecutor, StreamProgress};
 use self::request_id::RequestId;
+use self::response_body::ResponseBody;
 use super::Problem;
 use crate::access::Origin;
 use crate::net::{Connection, Protocol, WorkItem};
@@ -45,8 +48,7 @@ const PING: Duration = Duration::from_secs(20);
 pub(crate) struct HttpProtocol {
     router: Router,
     state: Arc<State>,
-    requests: Arc<Semaphore>,
-    builder: auto::Builder<TokioExecutor>,
+    builder: auto::Builder<StreamExecutor>,
 }
 
 impl Protocol for HttpProtocol {
@@ -61,9 +63,8 @@ impl Protocol for HttpProtocol {
 
 impl HttpProtocol {
     pub(crate) fn new(router: Router, state: Arc<State>) -> Self {
-        let requests = Arc::new(Semaphore::new(state.config.requests));
         let builder = builder(&state);
-        HttpProtocol { router, state, requests, builder }
+        HttpProtocol { router, state, builder }
     }
 
     async fn serve_requests(self: Arc<Self>, connection: Connection) {
@@ -141,9 +142,10 @@ impl HttpProtocol {
         self.state.metrics.answered(status);
         tracing::debug!(status, micros = started.elapsed().as_micros() as u64, "answered");
         let lasts = response.extensions().get::<LongLived>().is_some();
-        let (in_flight, place) = places.unzip();
-        let place = place.filter(|_| !lasts);
-        response.map(|body| ResponseBody { body, _in_flight: in_flight, _place: place })
+        let (in_flight, work) = places.unzip();
+        let work = work.filter(|_| !lasts);
+        let progress = StreamProgress::of_stream();
+        response.map(|body| ResponseBody::new(body, progress, (in_flight, work)))
     }
 
     /// Refuses a request that names another host, if the server has no users to authenticate.
@@ -157,10 +159,7 @@ impl HttpProtocol {
         Err(Problem::new("host_refused", message))
     }
 
-    fn places(
-        &self,
-        activity: &Arc<Activity>,
-    ) -> Result<(RequestInFlight, (OwnedSemaphorePermit, WorkItem)), Problem> {
+    fn places(&self, activity: &Arc<Activity>) -> Result<(RequestInFlight, WorkItem), Problem> {
         let config = &self.state.config;
         if !activity.may_begin(config.connection_rate) {
             let rate = config.connection_rate;
@@ -169,17 +168,13 @@ impl HttpProtocol {
             );
             return Err(Problem::new("rate_limited", message));
         }
-        let overloaded = |what: &str, most: usize| {
-            let message = format!("{most} requests of {what} are in flight, which is the limit");
-            Problem::new("server_overloaded", message)
-        };
         let most = config.connection_requests;
-        let gauge = &self.state.metrics.in_flight;
-        let in_flight = activity.begin(most, gauge);
-        let in_flight = in_flight.ok_or_else(|| overloaded("this connection", most))?;
-        let permit = self.requests.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| overloaded("all connections", config.requests))?;
-        Ok((in_flight, (permit, WorkItem::begin())))
+        let in_flight = activity.begin(most, &self.state.metrics.in_flight).ok_or_else(|| {
+            let message =
+                format!("{most} requests of this connection are in flight, which is the limit");
+            Problem::new("server_overloaded", message)
+        })?;
+        Ok((in_flight, WorkItem::begin()))
     }
 
     /// Serves a request. A panic fails this request alone.
@@ -204,10 +199,10 @@ impl HttpProtocol {
     }
 }
 
-fn builder(state: &State) -> auto::Builder<TokioExecutor> {
+fn builder(state: &State) -> auto::Builder<StreamExecutor> {
     let config = &state.config;
     let header_bytes = u32::try_from(config.header_bytes.0).unwrap_or(u32::MAX);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(StreamExecutor { within: config.write_time });
     builder
         .http1()
         // Its limit of a head's time would count idle time as well; `Activity` tells them apart.

@@ -90,11 +90,11 @@ async fn start(
     let (text, limits) = (QuestionText { sql: &params.sql, view }, state.config.live_limits());
     let question = find_question(views, &caller, text, None, limits.time).await?;
     let live = question.watch(limits, period)?.key(key);
-    let place = state.views.live_queries.clone().try_acquire_owned().map_err(|_| {
+    let place = state.limits.live_queries.take(&caller.client(), 1).ok_or_else(|| {
         let message = "as many live queries as limits.live_queries are running; try again later";
         Problem::new("server_overloaded", message)
     })?;
-    let progress = state.subscriptions.begin(None);
+    let progress = state.subscriptions.begin(None, &caller.client());
     let progress = progress.ok_or_else(|| too_many(state.config.subscriptions))?;
     LiveFeed::start(state.clone(), caller, live, (place, progress)).await
 }

@@ -16,6 +16,7 @@ use super::answer::Refused;
 use crate::access::{Caller, Denial};
 use crate::http::Problem;
 use crate::http::event_stream::{closing, problem_message, write_message};
+use crate::limits::Lease;
 use crate::state::{State, SubscriptionProgress};
 use crate::subscriptions::{Piece, Source};
 
@@ -34,7 +35,7 @@ pub(super) struct LiveFeed {
     next: BoxFuture<'static, Updated>,
     closing: BoxFuture<'static, ()>,
     denial: BoxFuture<'static, Denial>,
-    _places: (OwnedSemaphorePermit, SubscriptionProgress),
+    _places: (Lease, SubscriptionProgress),
 }
 
 /// Who asks, and what it was authorized for.
@@ -77,7 +78,7 @@ impl LiveFeed {
         state: Arc<State>,
         caller: Caller,
         live: Served,
-        places: (OwnedSemaphorePermit, SubscriptionProgress),
+        places: (Lease, SubscriptionProgress),
     ) -> Result<Self, Problem> {
         // It has no position in the log that could lag.
         places.1.set_caught_up();
