@@ -446,3 +446,30 @@ fn lists_and_deletes_checkpoints() {
     let unknown = stderr(data, &["checkpoints", "delete", "mails"]);
     assert!(unknown.starts_with("error[checkpoint_unknown]"), "{unknown}");
 }
+
+/// What a terminal obeys: commands, and characters that turn or break lines.
+#[test]
+fn what_is_stored_changes_no_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let (stream, event_type) = ("order-\u{202e}1", "T\u{2028}Forged");
+    let value = "{\"a\": \"\u{9b}31m\u{7f}\u{2066}\"}";
+    stdout(data, &["append", stream, event_type, value, "--tag", "k=\u{2029}"]);
+    for args in [
+        &["read", "*"][..],
+        &["read", "*", "-o", "table"],
+        &["streams", "-o", "table"],
+        &["index", "list", "-o", "table"],
+    ] {
+        let printed = stdout(data, args);
+        let shown = printed.replace('\n', "");
+        assert!(!shown.contains(leftfold::is_unprintable), "{args:?}: {shown:?}");
+    }
+    let read = lines(&stdout(data, &["read", "*"])).remove(0);
+    assert_eq!(read["stream"], stream, "programs read the same name");
+    assert_eq!(read["data"]["a"], "\u{9b}31m\u{7f}\u{2066}");
+    let refused = stderr(data, &["append", stream, event_type, "--expect", "no-stream"]);
+    assert!(!refused.trim().contains(leftfold::is_unprintable), "{refused:?}");
+    let named = stderr(data, &["append", "a\u{1b}[2J", event_type]);
+    assert!(!named.trim().contains(leftfold::is_unprintable), "{named:?}");
+}

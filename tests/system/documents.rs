@@ -75,6 +75,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/export.md",
         "docs/configuration.md",
         "docs/security.md",
+        "docs/threat-model.md",
         "docs/grpc.md",
         "docs/tutorial.md",
         "docs/upgrading.md",
@@ -104,20 +105,42 @@ fn the_readme_has_the_two_commands() {
 /// Every experiment that the page on fencing names is there under that name, or begins with it.
 #[test]
 fn every_experiment_that_is_named_exists() {
+    let named = named_tests("docs/cluster-fencing.md", &["tests/kafka"]);
+    assert!(named.len() > 30, "{named:?}");
+}
+
+/// Every promise of the threat model names the tests that keep it.
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let named = named_tests("docs/threat-model.md", &["crates", "tests"]);
+    assert!(named.len() > 30, "{named:?}");
+    let page = read("docs/threat-model.md");
+    for section in page.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap();
+        assert!(section.contains("\nNot promised: "), "{title}");
+        let (promised, _) = section.split_once("\nNot promised: ").unwrap();
+        for promise in promised.split("\n- ").skip(1) {
+            assert!(promise.contains("(`"), "{title}: no test keeps: {promise}");
+        }
+    }
+}
+
+/// Returns the tests that a page names, each of which must be in one of these directories.
+fn named_tests(page: &str, dirs: &[&str]) -> Vec<String> {
     let mut paths = Vec::new();
-    files(&root().join("tests/kafka"), &mut paths);
+    dirs.iter().for_each(|dir| files(&root().join(dir), &mut paths));
     let sources = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
     let sources: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
-    let page = read("docs/cluster-fencing.md");
-    let quoted = page.split('`').skip(1).step_by(2);
+    let text = read(page);
+    let quoted = text.split('`').skip(1).step_by(2);
     let named = quoted.map(|quoted| quoted.rsplit("::").next().unwrap().trim_end_matches('…'));
     let is_name =
         |name: &&str| name.matches('_').count() > 3 && !name.contains(|c: char| !is_word(c));
-    let named: Vec<&str> = named.filter(is_name).collect();
-    assert!(named.len() > 30, "{named:?}");
-    for name in named {
-        assert!(sources.contains(&format!("fn {name}")), "there is no test {name}");
+    let named: Vec<String> = named.filter(is_name).map(str::to_owned).collect();
+    for name in &named {
+        assert!(sources.contains(&format!("fn {name}")), "{page}: there is no test {name}");
     }
+    named
 }
 
 fn is_word(c: char) -> bool {

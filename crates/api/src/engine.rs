@@ -95,6 +95,8 @@ pub struct Stat {
     pub last_position: u64,
     /// The number of checkpoints.
     pub checkpoints: u64,
+    /// The number of checkpoints that there may be.
+    pub checkpoints_allowed: u64,
     /// The number of named indexes.
     pub indexes: u64,
     /// The number of segments of the log.
@@ -129,6 +131,16 @@ pub fn clock_warning(behind_micros: u64) -> Option<String> {
     })
 }
 
+/// Returns a warning if four fifths of the checkpoints that there may be are made.
+pub fn checkpoints_warning(checkpoints: u64, allowed: u64) -> Option<String> {
+    // A server of an earlier release does not say how many are allowed.
+    (allowed > 0 && checkpoints >= allowed - allowed / 5).then(|| {
+        format!(
+            "there are {checkpoints} of at most {allowed} checkpoints: delete those that nothing moves any more"
+        )
+    })
+}
+
 /// What a store has counted since it was opened.
 #[derive(Debug, Clone)]
 pub struct Meters {
@@ -146,6 +158,10 @@ pub struct Meters {
     pub clock_behind_micros: u64,
     /// Why maintenance has failed, or waits: the disk is full.
     pub maintenance_failure: Option<Failure>,
+    /// The number of checkpoints.
+    pub checkpoints: u64,
+    /// The number of checkpoints that there may be.
+    pub checkpoints_allowed: u64,
 }
 
 /// A histogram of values, by powers of two.
@@ -218,5 +234,15 @@ mod tests {
         assert_eq!([0, 1_000_000].map(clock_warning), [None, None]);
         let warning = clock_warning(3_600_000_000).unwrap();
         assert!(warning.starts_with("the clock is 3600 s behind"), "{warning}");
+    }
+
+    #[test]
+    fn warns_of_checkpoints_before_there_are_too_many() {
+        assert_eq!(
+            [(79_999, 100_000), (1, 0)].map(|(n, of)| checkpoints_warning(n, of)),
+            [None, None]
+        );
+        let warning = checkpoints_warning(80_000, 100_000).unwrap();
+        assert!(warning.starts_with("there are 80000 of at most 100000 checkpoints"), "{warning}");
     }
 }

@@ -16,6 +16,7 @@ mod json;
 mod limits;
 pub mod names;
 mod partitions;
+mod printable;
 mod query;
 mod read;
 pub mod record;
@@ -30,7 +31,7 @@ pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
     Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
-    ScavengeReport, Stat, VerifySummary, clock_warning,
+    ScavengeReport, Stat, VerifySummary, checkpoints_warning, clock_warning,
 };
 pub use erased::{BoxFuture, DynStore, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{
@@ -45,6 +46,7 @@ pub use json::{MAX_JSON_DEPTH, is_json_type, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use partitions::partition_of;
+pub use printable::{escape_unprintable, is_unprintable};
 pub use query::{
     Facts, Field, IndexPartition, MAX_QUERY_BYTES, MAX_QUERY_DEPTH, MAX_QUERY_PARTS, Query, Span,
     Value,

@@ -51,6 +51,11 @@ impl Default for Limits {
 pub const MAX_NAME: usize = 1024;
 
 impl Limits {
+    /// Returns how many checkpoints one category may have: half of all, so that it leaves room for others.
+    pub fn checkpoints_of_category(&self) -> usize {
+        self.checkpoints.div_ceil(2)
+    }
+
     /// Lowers the limits to those of the file format.
     pub fn within_format(mut self) -> Self {
         const EVENT: usize = 64 << 20;

@@ -6,6 +6,7 @@ use leftfold_server::{CertificateError, ConfigError, StartError};
 use leftfold_views::ViewsError;
 
 use crate::commands::view::FileError;
+use crate::output::safe_lines;
 
 /// Prints an error to standard error: its stable code and its message.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -27,7 +28,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// Prints a message after its label, which is bold and red where the output has colours.
 fn print(label: &str, text: &str) {
-    anstream::eprintln!("\u{1b}[1;31m{label}\u{1b}[0m: {text}");
+    anstream::eprintln!("\u{1b}[1;31m{label}\u{1b}[0m: {}", safe_lines(text));
 }
 
 /// Joins an error's message and those of its causes, each once: some errors quote their cause.

@@ -14,6 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use anyhow::Context;
 use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use leftfold::escape_unprintable;
 
 use crate::args::{Display as Shown, Format};
 
@@ -78,11 +79,22 @@ macro_rules! say {
 }
 
 pub(crate) fn print_line(text: std::fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+    let mut out = std::io::stdout();
+    let printed = match out.is_terminal() {
+        true => writeln!(out, "{}", safe_lines(&text.to_string())),
+        false => writeln!(out, "{text}"),
+    };
+    if let Err(error) = printed
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         FAILED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
+}
+
+/// Returns text for a terminal, which obeys nothing in it but its ends of lines.
+pub(crate) fn safe_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape_unprintable).collect();
+    lines.join("\n")
 }
 
 /// Returns the error of a line that could not be printed.

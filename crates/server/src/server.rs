@@ -103,7 +103,8 @@ impl StartError {
 fn routes(state: &Arc<State>) -> Router {
     let router = http::router(state.clone()).merge(grpc::router(state.clone()));
     let admit = middleware::from_fn_with_state(state.clone(), limits::admit);
-    router.fallback(http::path_unknown).layer(admit)
+    let router = router.fallback(http::path_unknown).layer(admit);
+    router.layer(middleware::from_fn(http::refuse_foreign))
 }
 
 fn connection_limits(config: &Config) -> ConnectionLimits {

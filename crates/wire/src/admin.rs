@@ -26,6 +26,7 @@ impl v1::StatResponse {
             clock_behind_micros: stat.clock_behind_micros,
             bookkeeping_events: stat.bookkeeping_events,
             last_position: stat.last_position,
+            checkpoints_allowed: stat.checkpoints_allowed,
         }
     }
 
@@ -54,6 +55,7 @@ impl v1::StatResponse {
             clock_behind_micros: self.clock_behind_micros,
             bookkeeping_events: self.bookkeeping_events,
             last_position: self.last_position,
+            checkpoints_allowed: self.checkpoints_allowed,
         }
     }
 }

@@ -35,6 +35,8 @@ impl Engine for Partitioned {
             position: sum.position + meters.position,
             clock_behind_micros: sum.clock_behind_micros.max(meters.clock_behind_micros),
             maintenance_failure: sum.maintenance_failure.or(meters.maintenance_failure),
+            checkpoints: sum.checkpoints + meters.checkpoints,
+            checkpoints_allowed: sum.checkpoints_allowed + meters.checkpoints_allowed,
         })
     }
 
@@ -58,6 +60,7 @@ impl Administration for Partitioned {
             sum.bookkeeping_events += stat.bookkeeping_events;
             sum.last_position += stat.last_position;
             sum.checkpoints += stat.checkpoints;
+            sum.checkpoints_allowed += stat.checkpoints_allowed;
             sum.segments += stat.segments;
             sum.sealed += stat.sealed;
             sum.compressed += stat.compressed;

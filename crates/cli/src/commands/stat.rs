@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use leftfold::clock_warning;
+use leftfold::{checkpoints_warning, clock_warning};
 use serde_json::json;
 
 use crate::args::Location;
@@ -49,7 +49,8 @@ pub(crate) fn run(location: &Location) -> anyhow::Result<ExitCode> {
     if let Some(failure) = stat.maintenance_failure {
         eprintln!("warning: maintenance in the background failed: {failure}");
     }
-    if let Some(warning) = clock_warning(stat.clock_behind_micros) {
+    let checkpoints = checkpoints_warning(stat.checkpoints, stat.checkpoints_allowed);
+    for warning in clock_warning(stat.clock_behind_micros).into_iter().chain(checkpoints) {
         eprintln!("warning: {warning}");
     }
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use comfy_table::ContentArrangement;
-use leftfold::{JSON, Recorded};
+use leftfold::{JSON, Recorded, escape_unprintable, is_unprintable};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -123,10 +123,11 @@ pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Res
     let is_json = event.content_type() == JSON;
     let data = Some(Content::of(&data, is_json));
     let line = Line { metadata: Content::of(&metadata, true), data, ..Line::of(event) };
-    let mut line = serde_json::to_vec(&line)?;
+    let mut line = serde_json::to_string(&line)?.into_bytes();
     join_lines(&mut line);
-    line.push(b'\n');
-    out.write_all(&line)
+    // JSON that is kept as it was written may have what a terminal obeys; within texts it means the same.
+    let line = String::from_utf8_lossy(&line);
+    writeln!(out, "{}", escape_unprintable(&line))
 }
 
 /// Writes an event as one line of JSON from which its every byte can be read again.
@@ -265,7 +266,7 @@ fn data_text(event: &Recorded, most: usize) -> String {
     printable(&shown)
 }
 
-/// Replaces control characters, which could change the terminal.
+/// Replaces what could change the terminal, or the order in which it shows text.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }

@@ -2,6 +2,8 @@ use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::event::printable;
+
 /// The style of a table's head: bold.
 const HEAD: (&str, &str) = ("\u{1b}[1m", "\u{1b}[0m");
 
@@ -22,7 +24,7 @@ pub(crate) fn print_table(table: &Table) -> std::io::Result<()> {
     for (number, line) in table.lines().enumerate() {
         match number {
             0 => write_head(&mut out, &line)?,
-            _ => writeln!(out, "{}", line.trim_end())?,
+            _ => writeln!(out, "{}", printable(line.trim_end()))?,
         }
     }
     out.flush()
@@ -31,7 +33,7 @@ pub(crate) fn print_table(table: &Table) -> std::io::Result<()> {
 /// Writes the head of a table, in bold where the output has colours.
 pub(super) fn write_head(out: &mut impl Write, line: &str) -> std::io::Result<()> {
     let (bold, plain) = HEAD;
-    writeln!(out, "{bold}{}{plain}", line.trim_end())
+    writeln!(out, "{bold}{}{plain}", printable(line.trim_end()))
 }
 
 /// Returns the columns of the terminal: those of `COLUMNS`, or of the terminal itself. `None` if

@@ -91,8 +91,9 @@ impl AuditRecord {
         what: &str,
         outcome: &str,
     ) -> Self {
-        tracing::info!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
-                       what = %cut(what), outcome, "managed");
+        // Texts and not `Display`: a log in text quotes them, so none looks like another field.
+        tracing::info!(target: "audit", who, from = origin.peer, request = origin.request, action,
+                       what = cut(what), outcome, "managed");
         AuditRecord {
             event_type: "$Managed",
             who: who.to_owned(),
@@ -129,9 +130,9 @@ impl Audit {
         why: &Denial,
     ) {
         let Some(not_told) = self.count_denial() else { return };
-        let (what, why) = (cut(what), cut(&why.to_string()));
-        tracing::warn!(target: "audit", who, from = %origin.peer, request = %origin.request, action,
-                       what, why, not_told, "denied");
+        let (what, outcome, why) = (cut(what), why.code(), cut(&why.to_string()));
+        tracing::warn!(target: "audit", who = cut(who), from = origin.peer, request = origin.request,
+                       action, what, outcome, why, not_told, "denied");
         let entry = AuditRecord {
             event_type: "$Denied",
             who: cut(who),
@@ -202,4 +203,13 @@ pub(super) async fn limit_age(store: &dyn Engine) -> Result<(), leftfold_api::Ap
     let retention = Retention::default().max_age(MAX_AGE);
     let query = Query::category(STREAM);
     store.set_retention_rule(RetentionRule { name: RULE.to_owned(), query, retention }).await
+}
+
+/// Records a denial and a managed change with this text in each field.
+#[cfg(test)]
+pub(crate) fn record_for_test(text: &str, denied: &Denial) {
+    let origin = Origin { peer: text.to_owned(), request: text.to_owned() };
+    let (audit, _) = Audit::new();
+    audit.denied(text, &origin, text, text, denied);
+    audit.managed(text, &origin, text, text, text);
 }

@@ -19,7 +19,7 @@ impl Access {
         credentials: Option<&Credentials>,
         origin: Origin,
     ) -> Result<Caller, Denial> {
-        let who = self.who(credentials).await;
+        let who = self.who(credentials, &origin.peer).await;
         let who = who.inspect_err(|denied| {
             let name = match credentials {
                 Some(Credentials::Basic { user, .. }) => format!("user {user}"),
@@ -31,7 +31,7 @@ impl Access {
         Ok(Caller::new(self.clone(), who, origin))
     }
 
-    async fn who(&self, credentials: Option<&Credentials>) -> Result<Identity, Denial> {
+    async fn who(&self, credentials: Option<&Credentials>, peer: &str) -> Result<Identity, Denial> {
         let accounts = self.accounts()?;
         match credentials {
             None if accounts.is_open() => Ok(Identity::Local),
@@ -42,7 +42,7 @@ impl Access {
                 "this server has no users: send no authorization header".to_owned(),
             )),
             Some(Credentials::Basic { user, password }) => {
-                self.user(&accounts, user, password).await
+                self.user(&accounts, user, password, peer).await
             }
             Some(Credentials::Bearer(token)) => self.token(&accounts, token),
         }
@@ -53,11 +53,12 @@ impl Access {
         accounts: &Accounts,
         name: &str,
         password: &Secret,
+        peer: &str,
     ) -> Result<Identity, Denial> {
         let known = accounts.users.get(name);
         let since = known.map_or(0, |user| user.since);
         let hash = known.and_then(|user| user.password.clone());
-        if self.0.passwords.verify((name, since), hash, password).await? {
+        if self.0.passwords.verify((name, since), hash, password, peer).await? {
             return Ok(Identity::User { user: name.into(), since });
         }
         // The same for an unknown user and for a wrong password.

@@ -211,8 +211,11 @@ impl Caller {
         let what = || scope.to_string();
         let Some(allowed) = self.allowed("manage", &what)? else { return Ok(()) };
         let within = match scope {
-            Scope::Stream(name) | Scope::Checkpoint(name) => {
-                name.starts_with('$') || allowed.manage.takes_stream(name)
+            Scope::Stream(name) => name.starts_with('$') || allowed.manage.takes_stream(name),
+            // Who may move it to where it has no effect any more may also delete it.
+            Scope::Checkpoint(name) => {
+                let takes = |area: &Area| area.takes_stream(name);
+                name.starts_with('$') || takes(&allowed.manage) || takes(&allowed.append)
             }
             _ => allowed.manage.is_all(),
         };

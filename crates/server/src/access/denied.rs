@@ -10,6 +10,9 @@ pub enum Denial {
     /// The caller is known and lacks the right.
     #[error("{0}")]
     Forbidden(String),
+    /// A named index is not the one any more that the caller was authorized to read.
+    #[error("{0}")]
+    IndexChanged(String),
     /// The caller can't be authenticated now.
     #[error("{0}; try again later")]
     Busy(&'static str),
@@ -21,12 +24,13 @@ impl Denial {
         match self {
             Denial::Unauthenticated(_) => "unauthenticated",
             Denial::Forbidden(_) => "forbidden",
+            Denial::IndexChanged(_) => "index_changed",
             Denial::Busy(_) => "rate_limited",
         }
     }
 
     /// Returns whether the same request may succeed later.
     pub fn can_retry(&self) -> bool {
-        matches!(self, Denial::Busy(_))
+        matches!(self, Denial::Busy(_) | Denial::IndexChanged(_))
     }
 }

@@ -13,6 +13,7 @@ mod area;
 mod audit;
 mod authenticate;
 mod caller;
+mod checkpoints;
 mod credentials;
 mod denied;
 mod follow;
@@ -23,14 +24,19 @@ mod password;
 mod permit;
 mod secret;
 mod state;
+mod turns;
 
 pub use accounts::{Action, Grantee};
 pub use audit::Origin;
+#[cfg(test)]
+pub(crate) use audit::record_for_test;
 pub use caller::{Caller, Scope};
+#[cfg(test)]
+pub(crate) use checkpoints::room_of_users;
 pub use credentials::Credentials;
 pub use denied::Denial;
 pub use manage::{AccountError, GrantInfo, GroupInfo, TokenInfo, UserInfo};
 pub use managed_change::{ChangeError, ManagedChange};
-pub use permit::{AppendPermit, ConditionTexts, ReadPermit, Refusal};
+pub use permit::{AppendAnswers, AppendPermit, ReadPermit, Refusal};
 pub use secret::Secret;
 pub use state::{ADMIN, Access};

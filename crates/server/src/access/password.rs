@@ -12,18 +12,16 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 
 use super::denied::Denial;
 use super::secret::Secret;
 use super::secret::random_bytes;
+use super::turns::{Applicant, Turns};
 
 /// The cost of argon2id: memory in KiB, passes, lanes. OWASP's minimum.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// The largest cost of a stored hash that is computed.
 const MOST: (u32, u32, u32) = (256 * 1024, 10, 4);
-/// Passwords that wait to be hashed; beyond that callers are told to try again later.
-const WAITING: usize = 64;
 /// How long a verified password is remembered.
 const REMEMBER: Duration = Duration::from_secs(60);
 /// How many verified passwords are remembered.
@@ -85,10 +83,8 @@ fn run(password: &Secret, salt: &[u8; 16], cost: (u32, u32, u32)) -> Option<[u8;
 
 /// Hashes passwords, and remembers for a while which were verified.
 pub(super) struct Passwords {
-    /// A permit for each hash that is computed.
-    running: Arc<Semaphore>,
-    /// A permit for each that is computed or waits.
-    queue: Arc<Semaphore>,
+    /// A turn for each hash that is computed.
+    turns: Arc<Turns>,
     /// Verified for an unknown user, so that the answer takes as long.
     dummy: Arc<Hash>,
     /// Keys the hashes of verified passwords: a dump of memory holds no hash that could be attacked
@@ -103,8 +99,7 @@ impl Passwords {
         // Half of the processors: wrong passwords in any number leave the other half to requests.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         Passwords {
-            running: Arc::new(Semaphore::new(threads)),
-            queue: Arc::new(Semaphore::new(threads + WAITING)),
+            turns: Turns::new(threads),
             dummy: Arc::new(Hash::random()),
             key: halves(),
             verified: Cache::new(REMEMBERED),
@@ -118,12 +113,13 @@ impl Passwords {
     }
 
     /// Returns whether a password is right. Without a hash it is wrong, after the same time. `since`
-    /// changes with the password.
+    /// changes with the password. `peer` is the address that sends it.
     pub(super) async fn verify(
         &self,
         (user, since): (&str, u64),
         hash: Option<Arc<Hash>>,
         password: &Secret,
+        peer: &str,
     ) -> Result<bool, Denial> {
         let key = self.verified_key(user, since, password);
         if self.is_verified(&key) {
@@ -132,9 +128,13 @@ impl Passwords {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.dummy.clone());
         let given = password.clone();
-        let is_right =
-            self.on_a_thread(move || hash.is_of(&given), || self.is_verified(&key)).await?;
+        let from = self.turns.applicant(peer, user);
+        // Who sends a password that was right before knows it, whatever else comes from that address.
+        let line = self.verified.get(&key).is_none().then_some(from);
+        let check = move || hash.is_of(&given);
+        let is_right = self.on_a_thread(line, check, || self.is_verified(&key)).await?;
         let is_right = is_right.unwrap_or(true) && known;
+        self.turns.answered(from, is_right);
         if is_right {
             self.verified.insert(key, Instant::now());
         }
@@ -144,7 +144,7 @@ impl Passwords {
     /// Hashes a new password.
     pub(super) async fn hash(&self, password: &Secret) -> Result<Hash, Denial> {
         let given = password.clone();
-        let hash = self.on_a_thread(move || Hash::of(&given), || false).await?;
+        let hash = self.on_a_thread(None, move || Hash::of(&given), || false).await?;
         hash.unwrap_or(Err(Denial::Busy("the password was not hashed")))
     }
 
@@ -152,23 +152,23 @@ impl Passwords {
     /// done when its turn comes.
     async fn on_a_thread<T: Send + 'static>(
         &self,
+        line: Option<Applicant>,
         work: impl FnOnce() -> T + Send + 'static,
         is_done: impl Fn() -> bool,
     ) -> Result<Option<T>, Denial> {
-        let busy = Denial::Busy("too many passwords are being checked");
-        let queued = self.queue.clone().try_acquire_owned().map_err(|_| busy.clone())?;
-        let permit = self.running.clone().acquire_owned().await.map_err(|_| busy.clone())?;
+        let busy = || Denial::Busy("too many passwords are being checked");
+        let turn = self.turns.wait(line).await.ok_or_else(busy)?;
         if is_done() {
             return Ok(None);
         }
         self.runs.fetch_add(1, Ordering::Relaxed);
-        // The work goes on if its caller is gone, so it holds its permits itself.
+        // The work goes on if its caller is gone, so it holds its turn itself.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop((queued, permit));
+            drop(turn);
             done
         });
-        done.await.map(Some).map_err(|_| busy)
+        done.await.map(Some).map_err(|_| busy())
     }
 
     fn is_verified(&self, key: &[u8; 32]) -> bool {

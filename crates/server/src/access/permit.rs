@@ -1,19 +1,24 @@
 //! Decides what a caller may read and append, and holds what was decided.
 //!
 //! A named index counts as the query that defines it, and that may change between the decision and
-//! the read. So a query is run as it was authorized: a [`ReadPermit`] holds it.
+//! the read. So a query is run as it was authorized: a [`ReadPermit`] holds it. Only what reads the list of
+//! one index runs by its name, and checks after each read that the definition is the same.
 
 use std::time::Duration;
 
-use leftfold_api::{Append, AppendError, Conflict, Invalid, Query, Recorded, category_of, names};
+use leftfold_api::{
+    Append, AppendError, Appended, Conflict, Invalid, Query, Recorded, category_of, names,
+};
 
 use super::accounts::Permissions;
 use super::area::no_system;
 use super::caller::{Caller, Identity, short, shown};
 use super::denied::Denial;
+use super::state::Access;
 
-/// How often a long-lived call checks whether its token has expired.
-const EXPIRY_CHECK: Duration = Duration::from_millis(500);
+/// How often a long-lived call checks what nothing announces: whether its token has expired, and whether its
+/// index is still the one that was authorized.
+const RECHECK: Duration = Duration::from_millis(500);
 
 /// Why a request is not done.
 #[derive(Debug)]
@@ -35,8 +40,15 @@ impl From<Denial> for Refusal {
 #[derive(Debug, Clone)]
 pub struct ReadPermit {
     query: Query,
-    /// The query that was authorized, if it is not `query` itself: each event is compared with it.
-    authorized: Option<Query>,
+    /// The query that was authorized, if it is not `query` itself.
+    authorized: Option<AuthorizedQuery>,
+}
+
+/// The definition of a named index that was authorized.
+#[derive(Debug, Clone)]
+struct AuthorizedQuery {
+    query: Query,
+    access: Access,
 }
 
 impl ReadPermit {
@@ -45,18 +57,43 @@ impl ReadPermit {
         &self.query
     }
 
-    /// Checks that events which the query yielded are what was authorized.
+    /// Checks that what the query has yielded is what was authorized: not the events alone, but also their
+    /// ordinals and counts, and that there are no more of them.
     ///
     /// # Errors
-    /// `forbidden`: a named index was defined anew since.
+    /// `index_changed`.
     pub fn admit<'a>(&self, events: impl IntoIterator<Item = &'a Recorded>) -> Result<(), Denial> {
         let Some(authorized) = &self.authorized else { return Ok(()) };
-        if events.into_iter().all(|event| authorized.matches(event)) {
-            return Ok(());
+        self.check_index()?;
+        // Between two looks at the definition it may have been another one, and the same again.
+        match events.into_iter().all(|event| authorized.query.matches(event)) {
+            true => Ok(()),
+            false => Err(self.index_changed()),
         }
+    }
+
+    /// Checks that the named index is defined as it was when it was authorized.
+    ///
+    /// # Errors
+    /// `index_changed`.
+    pub fn check_index(&self) -> Result<(), Denial> {
+        let Some(AuthorizedQuery { query, access }) = &self.authorized else { return Ok(()) };
+        match access.expand(&self.query) {
+            Ok(now) if now == *query => Ok(()),
+            _ => Err(self.index_changed()),
+        }
+    }
+
+    fn index_changed(&self) -> Denial {
         let query = &self.query;
-        let why = format!("{query} was defined anew since the read was authorized; read it again");
-        Err(Denial::Forbidden(why))
+        Denial::IndexChanged(format!(
+            "{query} was dropped or defined anew since this was authorized; send the request again"
+        ))
+    }
+
+    /// Returns the query that the grants must cover.
+    fn covered(&self) -> &Query {
+        self.authorized.as_ref().map_or(&self.query, |authorized| &authorized.query)
     }
 }
 
@@ -64,31 +101,53 @@ impl ReadPermit {
 #[derive(Debug)]
 pub struct AppendPermit {
     append: Append,
-    /// The texts of conditions that were expanded, and the texts that the caller wrote.
-    rewritten: Vec<(String, String)>,
+    answers: AppendAnswers,
 }
 
 impl AppendPermit {
-    /// Returns the append to do, and what translates its errors.
-    pub fn into_parts(self) -> (Append, ConditionTexts) {
-        (self.append, ConditionTexts(self.rewritten))
+    fn new(append: Append) -> Self {
+        AppendPermit { append, answers: AppendAnswers::default() }
+    }
+
+    /// Returns the append to do, and what translates its answer.
+    pub fn into_parts(self) -> (Append, AppendAnswers) {
+        (self.append, self.answers)
     }
 }
 
-/// Translates the errors of an append back to the conditions that the caller wrote.
-#[derive(Debug)]
-pub struct ConditionTexts(Vec<(String, String)>);
+/// Translates the answer to an append back to what the caller wrote and may know.
+#[derive(Debug, Default)]
+pub struct AppendAnswers {
+    /// The texts of conditions that were expanded, and the texts that the caller wrote.
+    rewritten: Vec<(String, String)>,
+    /// The index whose ordinals the answer contains.
+    ordinals: Option<ReadPermit>,
+}
 
-impl ConditionTexts {
-    /// Returns the error with the caller's own query in it.
-    pub fn error(&self, error: AppendError) -> AppendError {
-        let AppendError::Conflict(Conflict::Query { query, position, stream, event_type }) = error
-        else {
-            return error;
-        };
-        let written = self.0.iter().find(|(run, _)| *run == query);
-        let query = written.map_or(query, |(_, written)| written.clone());
-        AppendError::Conflict(Conflict::Query { query, position, stream, event_type })
+impl AppendAnswers {
+    /// Returns the answer with the caller's own query in a conflict, and without ordinals of an index that
+    /// was defined anew meanwhile: they would tell how many events another query has.
+    ///
+    /// # Errors
+    /// As the append.
+    pub fn translate(
+        &self,
+        answer: Result<Appended, AppendError>,
+    ) -> Result<Appended, AppendError> {
+        match answer {
+            Ok(mut appended) => {
+                if self.ordinals.as_ref().is_some_and(|index| index.check_index().is_err()) {
+                    appended.ordinals.fill(None);
+                }
+                Ok(appended)
+            }
+            Err(AppendError::Conflict(Conflict::Query { query, position, stream, event_type })) => {
+                let written = self.rewritten.iter().find(|(run, _)| *run == query);
+                let query = written.map_or(query, |(_, written)| written.clone());
+                Err(Conflict::Query { query, position, stream, event_type }.into())
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -126,7 +185,9 @@ impl Caller {
                     return Ok(match query {
                         // One list has ordinals, which its expansion would not have.
                         Query::Index(_) | Query::Partition(_) => {
-                            ReadPermit { query: query.clone(), authorized: Some(expanded) }
+                            let access = self.access().clone();
+                            let authorized = Some(AuthorizedQuery { query: expanded, access });
+                            ReadPermit { query: query.clone(), authorized }
                         }
                         _ => ReadPermit { query: expanded, authorized: None },
                     });
@@ -217,42 +278,42 @@ impl Caller {
     /// Decides whether the caller may still read what was permitted.
     ///
     /// # Errors
-    /// `unauthenticated`, if the caller is not known any more; `forbidden`.
+    /// `unauthenticated`, if the caller is not known any more; `forbidden`; `index_changed`.
     pub fn still_may_read(&self, permit: &ReadPermit) -> Result<(), Denial> {
-        let query = permit.authorized.as_ref().unwrap_or(&permit.query);
+        let query = permit.covered();
         match self.allowed("read", &|| query.to_string())? {
             Some(allowed) if !is_within(&allowed, query) => Err(self.refuse_read(&allowed, query)),
-            _ => Ok(()),
+            _ => permit.check_index(),
         }
     }
 
     /// Waits until the caller may not read any more what was permitted.
     pub async fn loses(&self, permit: &ReadPermit) -> Denial {
-        self.denied_by(|| self.still_may_read(permit)).await
+        self.denied_by(permit.authorized.is_some(), || self.still_may_read(permit)).await
     }
 
     /// Waits until the caller may not ask any more one of the views whose queries `asked` returns.
     pub async fn loses_views(&self, asked: impl Fn() -> Vec<Query>) -> Denial {
         let check = || asked().iter().try_for_each(|query| self.may_ask_view(query));
-        self.denied_by(check).await
+        self.denied_by(false, check).await
     }
 
     /// Waits until the caller is not known any more.
     pub async fn leaves(&self) -> Denial {
-        self.denied_by(|| self.is_known()).await
+        self.denied_by(false, || self.is_known()).await
     }
 
-    async fn denied_by(&self, check: impl Fn() -> Result<(), Denial>) -> Denial {
+    /// Waits until a check fails, after each change of accounts, and every [`RECHECK`] where that is not all.
+    async fn denied_by(&self, rechecks: bool, check: impl Fn() -> Result<(), Denial>) -> Denial {
+        let rechecks = rechecks || matches!(self.who(), Identity::Token { .. });
         let mut changes = self.access().changes();
         loop {
             if let Err(denied) = check() {
                 return denied;
             }
-            match self.who() {
-                Identity::Token { .. } => {
-                    _ = tokio::time::timeout(EXPIRY_CHECK, changes.changed()).await;
-                }
-                _ => _ = changes.changed().await,
+            match rechecks {
+                true => _ = tokio::time::timeout(RECHECK, changes.changed()).await,
+                false => _ = changes.changed().await,
             }
         }
     }
@@ -263,8 +324,11 @@ impl Caller {
     /// # Errors
     /// As [`Caller::authorize_read`].
     pub fn authorize_append(&self, append: Append) -> Result<AppendPermit, Refusal> {
-        let Some(allowed) = self.allowed("append", &|| "an append".to_owned())? else {
-            return Ok(AppendPermit { append, rewritten: Vec::new() });
+        let allowed = self.allowed("append", &|| "an append".to_owned())?;
+        let is_manager = allowed.as_ref().is_none_or(|allowed| allowed.manage.is_all());
+        let room = self.access().check_room(&append, is_manager);
+        let Some(allowed) = allowed else {
+            return Ok(AppendPermit::new(append));
         };
         for (stream, event) in append.events() {
             let has =
@@ -284,16 +348,20 @@ impl Caller {
                 return Err(self.refuse_append(&allowed, "move checkpoint", &to.name).into());
             }
         }
+        // Only now: who may not move them is not told how many there are.
+        room.map_err(Refusal::Invalid)?;
         let appends_to = |stream: &str| append.events().iter().any(|(to, _)| to == stream);
         for (stream, _) in append.expectations() {
             if !appends_to(stream) {
                 self.may_read_stream(stream)?;
             }
         }
-        if let Some(index) = append.index_of_ordinals() {
-            self.authorize_read(&Query::index(index))?;
-        }
-        self.authorize_conditions(append)
+        let ordinals = append.index_of_ordinals();
+        let ordinals =
+            ordinals.map(|index| self.authorize_read(&Query::index(index))).transpose()?;
+        let mut permit = self.authorize_conditions(append)?;
+        permit.answers.ordinals = ordinals;
+        Ok(permit)
     }
 
     /// Replaces each condition by the query that was authorized.
@@ -302,7 +370,7 @@ impl Caller {
         let permits = append.conditions().iter().map(|(query, cursor)| {
             let permit = self.authorize_read(query)?;
             // The outcome of a condition can't be checked afterwards.
-            let run = permit.authorized.unwrap_or(permit.query);
+            let run = permit.covered().clone();
             if run != *query {
                 rewritten.push((run.to_string(), query.to_string()));
             }
@@ -310,7 +378,7 @@ impl Caller {
         });
         let conditions = permits.collect::<Result<Vec<_>, Refusal>>()?;
         if rewritten.is_empty() {
-            return Ok(AppendPermit { append, rewritten });
+            return Ok(AppendPermit::new(append));
         }
         let parts = append.into_parts();
         let mut append = Append::new();
@@ -329,7 +397,7 @@ impl Caller {
         if let Some(index) = parts.ordinals_in {
             append = append.ordinals_in(index);
         }
-        Ok(AppendPermit { append, rewritten })
+        Ok(AppendPermit { append, answers: AppendAnswers { rewritten, ordinals: None } })
     }
 
     fn refuse_append(&self, allowed: &Permissions, what: &str, name: &str) -> Denial {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use leftfold_api::{Engine, Invalid, Query};
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     pub(super) changed: watch::Sender<u64>,
     pub(super) passwords: Passwords,
     pub(super) audit: Audit,
+    /// When the log last warned of the number of checkpoints.
+    pub(super) warned_of_checkpoints: parking_lot::Mutex<Option<Instant>>,
     pub(super) tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -57,6 +60,7 @@ impl Access {
             changed: watch::channel(0).0,
             passwords: Passwords::new(),
             audit,
+            warned_of_checkpoints: parking_lot::Mutex::default(),
             tasks: parking_lot::Mutex::default(),
         }))
     }

@@ -10,6 +10,7 @@ use leftfold_api::{
 use leftfold_views::MAX_VIEWS;
 
 use super::Config;
+use crate::access::room_of_users;
 use crate::codes;
 use crate::views::MAX_SQL_BODY;
 
@@ -90,6 +91,18 @@ fn of_events(limits: &Limits) -> Vec<Row> {
         ("parts of a query", MAX_QUERY_PARTS as u64, "", "query_syntax"),
         ("nested parentheses of a query", MAX_QUERY_DEPTH as u64, "", "query_syntax"),
         ("checkpoints", limits.checkpoints as u64, "", "too_many_checkpoints"),
+        (
+            "checkpoints of a category",
+            limits.checkpoints_of_category() as u64,
+            "",
+            "too_many_checkpoints",
+        ),
+        (
+            "checkpoints, to which users who do not manage `*` add new ones",
+            room_of_users(limits.checkpoints as u64),
+            "",
+            "too_many_checkpoints",
+        ),
         ("named indexes", limits.indexes as u64, "", "too_many_indexes"),
         (
             "partitions of a named index",

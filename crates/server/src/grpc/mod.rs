@@ -68,6 +68,17 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route_service("/leftfold.v1.Admin/{method}", admin)
 }
 
+/// Returns the answer to a call that is refused before it is read.
+pub(crate) fn refusal(code: &'static str, message: &str) -> axum::response::Response {
+    let problem = v1::Problem {
+        kind: v1::Kind::Denied as i32,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        ..v1::Problem::default()
+    };
+    status::problem(problem).into_http()
+}
+
 /// Bytes that an event counts for besides its metadata and data.
 const EVENT_BYTES: usize = 512;
 /// Bytes of a request whose memory is not counted: the number of requests bounds it.
@@ -156,14 +167,14 @@ async fn append(
     permit: AppendPermit,
     here: bool,
 ) -> Result<Appended, AppendError> {
-    let (append, restored) = permit.into_parts();
+    let (append, answers) = permit.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = match here {
         true => state.store.append_here(append).await,
         false => state.store.append(append).await,
     };
     state.metrics.appended(started, events, appended.is_ok());
-    appended.map_err(|error| restored.error(error))
+    answers.translate(appended)
 }
 
 /// Returns a long-lived answer. Its messages must hold what [`begin`] returns.

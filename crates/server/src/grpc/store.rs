@@ -216,8 +216,10 @@ impl Store for Service {
         request: Request<v1::GetIndexRequest>,
     ) -> Answer<v1::GetIndexResponse> {
         let (caller, request) = self.ask(request)?;
-        caller.authorize_read(&Query::index(&request.name)).map_err(status::refused)?;
+        let permit = caller.authorize_read(&Query::index(&request.name));
+        let permit = permit.map_err(status::refused)?;
         let index = self.state.store.index(&request.name).await.map_err(status::read)?;
+        permit.check_index().map_err(status::denied)?;
         Ok(Response::new(v1::GetIndexResponse { index: index.map(v1::IndexInfo::from) }))
     }
 
@@ -227,6 +229,7 @@ impl Store for Service {
         let permit = caller.authorize_read(&query).map_err(status::refused)?;
         let query = permit.query().clone();
         let ordinal = self.state.store.ordinal(query, from).await.map_err(status::read)?;
+        permit.check_index().map_err(status::denied)?;
         Ok(Response::new(v1::OrdinalResponse { ordinal }))
     }
 }

@@ -18,11 +18,11 @@ use crate::state::State;
 type AppendResult = Result<(StatusCode, Json<AppendedAnswer>), Problem>;
 
 async fn write(state: &State, caller: &Caller, append: Append) -> AppendResult {
-    let (append, restored) = caller.authorize_append(append)?.into_parts();
+    let (append, answers) = caller.authorize_append(append)?.into_parts();
     let (started, events) = (Instant::now(), append.events().len());
     let appended = state.store.append(append).await;
     state.metrics.appended(started, events, appended.is_ok());
-    let appended = appended.map_err(|error| restored.error(error))?;
+    let appended = answers.translate(appended)?;
     let status = if appended.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(appended.into())))
 }

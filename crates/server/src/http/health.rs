@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, clock_warning};
+use leftfold_api::{EventStore, checkpoints_warning, clock_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -63,7 +63,8 @@ pub(super) async fn ready(
     state.store.head().await?;
     let meters = state.store.meters();
     let maintenance = meters.maintenance_failure.map(|failure| format!("maintenance: {failure}"));
-    let warnings =
-        clock_warning(meters.clock_behind_micros).into_iter().chain(maintenance).collect();
+    let clock = clock_warning(meters.clock_behind_micros);
+    let checkpoints = checkpoints_warning(meters.checkpoints, meters.checkpoints_allowed);
+    let warnings = clock.into_iter().chain(maintenance).chain(checkpoints).collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
 }

@@ -12,6 +12,7 @@ mod health;
 mod json;
 mod named;
 mod openapi;
+mod origin;
 mod page;
 mod place;
 mod problem;
@@ -35,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use connection::HttpProtocol;
+pub(crate) use origin::refuse_foreign;
 pub(crate) use problem::Problem;
 
 use crate::limits::is_grpc;

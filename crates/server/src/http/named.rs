@@ -96,8 +96,9 @@ pub(super) async fn describe_index(
     RequestCaller(caller): RequestCaller,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<IndexAnswer>, Problem> {
-    caller.authorize_read(&Query::index(name.as_str()))?;
+    let permit = caller.authorize_read(&Query::index(name.as_str()))?;
     let info = state.store.index(&name).await?;
+    permit.check_index()?;
     let unknown = || Problem::new("index_unknown", format!("there is no index {name}"));
     Ok(Json(info.ok_or_else(unknown)?.into()))
 }

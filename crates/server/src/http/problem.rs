@@ -240,7 +240,8 @@ impl From<WorkError> for Problem {
 
 impl From<Denial> for Problem {
     fn from(denied: Denial) -> Self {
-        Problem::new(denied.code(), denied.to_string())
+        let can_retry = denied.can_retry();
+        Problem { can_retry, ..Problem::new(denied.code(), denied.to_string()) }
     }
 }
 
@@ -248,7 +249,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or_default();
         if status.is_server_error() {
-            tracing::warn!(code = self.code, detail = %self.detail, "a request failed");
+            tracing::warn!(code = self.code, detail = self.detail, "a request failed");
         }
         let (code, can_retry) = (self.code, self.can_retry || self.status == 429);
         let mut response = (status, Json(self)).into_response();

@@ -208,6 +208,7 @@ pub(super) async fn ordinal(
     let permit = caller.authorize_read(&query)?;
     let from = place(params.from.as_deref(), params.after.as_deref())?;
     let ordinal = state.store.ordinal(permit.query().clone(), from).await?;
+    permit.check_index()?;
     Ok(Json(OrdinalAnswer { ordinal }))
 }
 

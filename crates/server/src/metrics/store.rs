@@ -49,6 +49,8 @@ impl Collector for StoreCollector {
         if let Ok(stat) = self.store.administration().stat() {
             gauge(out, "streams", "Streams", stat.streams)?;
             gauge(out, "checkpoints", "Checkpoints", stat.checkpoints)?;
+            let what = "Checkpoints that there may be";
+            gauge(out, "checkpoints_allowed", what, stat.checkpoints_allowed)?;
             gauge(out, "indexes", "Named indexes", stat.indexes)?;
             let segments = stat.segments - stat.sealed;
             let states = [("sealed", stat.sealed), ("unsealed", segments)];

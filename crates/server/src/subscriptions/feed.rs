@@ -18,7 +18,7 @@ use crate::state::State;
 const SMALL_BYTES: usize = 16 << 10;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
-/// right to read the query, when the server shuts down, and when the store fails.
+/// right to read the query or its named index is defined anew, when the server shuts down, and when the store fails.
 ///
 /// Nothing is read while the protocol asks for nothing: events wait in the log. A feed holds one
 /// page of events, and the part that it gave last.
@@ -169,7 +169,7 @@ impl Feed {
         match self.wait().await {
             Next::Delivery(delivery) => {
                 if let Some(delivery) = delivery {
-                    self.hold(delivery.map_err(End::Store)?)?;
+                    self.hold(delivery.map_err(|error| self.failed(error))?)?;
                 }
                 let part = self.gather();
                 let events = part.events.iter().map(|(event, _)| event);
@@ -177,11 +177,19 @@ impl Feed {
                 Ok(part)
             }
             Next::Heartbeat => {
-                self.subscription.advance().await.map_err(End::Store)?;
+                let advanced = self.subscription.advance().await;
+                advanced.map_err(|error| self.failed(error))?;
+                self.permit.check_index().map_err(End::Denial)?;
                 Ok(Part { events: Vec::new(), caught_up: false, cursor: self.cursor() })
             }
             Next::End(end) => Err(end),
         }
+    }
+
+    /// Returns why it ended: an index that is not there now may be defined anew a moment later, so the client is
+    /// to send its request again.
+    fn failed(&self, error: ReadError) -> End {
+        self.permit.check_index().map_or_else(End::Denial, |()| End::Store(error))
     }
 
     async fn wait(&mut self) -> Next {

@@ -21,7 +21,7 @@ type Hook = Box<dyn FnOnce(Arc<Embedded>) -> BoxFuture<'static, ()> + Send>;
 /// Passes each call on to an embedded store, after the hooks.
 pub(crate) struct HookedEngine {
     store: Arc<Embedded>,
-    /// Run before the next read, subscription or append.
+    /// Run before the next read, subscription, append, ordinal or description of an index.
     next_call: Mutex<Option<Hook>>,
     /// Run in each call of `stat`, and before each file of `verify`, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
@@ -139,7 +139,7 @@ impl EventStore for HookedEngine {
     }
 
     async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
-        self.counted().ordinal(query, from).await
+        self.hooked().await.ordinal(query, from).await
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
@@ -151,7 +151,7 @@ impl EventStore for HookedEngine {
     }
 
     async fn index(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
-        self.counted().index(name).await
+        self.hooked().await.index(name).await
     }
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {

@@ -15,6 +15,7 @@ mod events;
 mod health;
 mod inspections;
 mod limits;
+mod origins;
 mod second_engine;
 mod secure;
 mod shares;

@@ -132,7 +132,15 @@ impl Admitter {
                 .checkpoints
                 .iter()
                 .all(|to| self.checkpoints.get(&to.name) == to.expected.as_ref())
+            && self.has_room_for_checkpoints(draft)
             && draft.guards.iter().all(|guard| self.guard_holds(draft, guard, adding))
+    }
+
+    /// Whether there is room for the draft's new checkpoints besides those that its caller did not see. A share
+    /// of a category is checked by callers alone.
+    fn has_room_for_checkpoints(&self, draft: &Draft) -> bool {
+        let new = draft.new_checkpoints().count();
+        new == 0 || self.checkpoints.len() + new <= self.core.limits.checkpoints
     }
 
     /// Whether a condition still holds. Usually the newest postings prove it; otherwise the recent events

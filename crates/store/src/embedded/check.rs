@@ -4,6 +4,7 @@
 
 use leftfold_index::Order;
 
+use super::checkpoints;
 use super::core::Core;
 use super::draft::{Draft, DraftStream, Guard};
 use super::page::TURN_EVENTS;
@@ -244,13 +245,9 @@ impl Core {
                 let (name, expected) = (to.name.clone(), to.expected.clone());
                 return Err(Conflict::Checkpoint { name, expected, actual }.into());
             }
-            let (count, allowed) = (checkpoints.len() + 1, self.limits.checkpoints);
-            if actual.is_none() && count > allowed {
-                let what = "checkpoints";
-                return Err(super::limit_error("too_many_checkpoints", what, count, allowed).into());
-            }
         }
-        Ok(())
+        let new = draft.new_checkpoints().map(|to| to.name.as_str());
+        Ok(checkpoints::check_count(&checkpoints, new, &self.limits)?)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Deletions of checkpoints. A checkpoint moves by an extension of a frame, and is deleted by an event.
 
-use leftfold_api::names;
-use leftfold_api::{Append, AppendError, Expected, Field, Invalid, NewEvent, Recorded};
+use std::collections::BTreeMap;
+
+use leftfold_api::{
+    Append, AppendError, Cursor, Expected, Field, Invalid, Limits, NewEvent, Recorded,
+};
+use leftfold_api::{category_of, names};
 
 use super::core::Core;
 
@@ -13,6 +17,43 @@ const DELETED: &str = "$CheckpointDeleted";
 /// a lost event was a deletion, too.
 pub(crate) fn deleted_by(event: &Recorded) -> Option<&str> {
     event.stream().strip_prefix(CATEGORY_OF_CHECKPOINTS)?.strip_prefix('-')
+}
+
+/// Checks that there is room for new checkpoints: in all, and for each category, which may have half of them.
+/// So no user with a grant of one category takes the room of all others.
+pub(crate) fn check_count<'a>(
+    checkpoints: &BTreeMap<String, Cursor>,
+    new: impl Iterator<Item = &'a str> + Clone,
+    limits: &Limits,
+) -> Result<(), Invalid> {
+    let (allowed, most) = (limits.checkpoints, limits.checkpoints_of_category());
+    let count = checkpoints.len() + new.clone().count();
+    if count > allowed {
+        return Err(too_many("checkpoints".to_owned(), count, allowed));
+    }
+    if count <= most {
+        return Ok(());
+    }
+    let mut categories: BTreeMap<&str, usize> = BTreeMap::new();
+    new.for_each(|name| *categories.entry(category_of(name)).or_default() += 1);
+    for (category, new) in categories {
+        let count = count_of_category(checkpoints, category) + new;
+        if count > most {
+            return Err(too_many(format!("checkpoints of category {category:?}"), count, most));
+        }
+    }
+    Ok(())
+}
+
+fn too_many(what: String, count: usize, allowed: usize) -> Invalid {
+    super::limit_error("too_many_checkpoints", &what, count, allowed)
+}
+
+/// Counts the checkpoints of a category: the one that is named like it, and those that begin with it and `-`.
+fn count_of_category(checkpoints: &BTreeMap<String, Cursor>, category: &str) -> usize {
+    let [first, end] = [format!("{category}-"), format!("{category}.")];
+    let named_like_it = usize::from(checkpoints.contains_key(category));
+    named_like_it + checkpoints.range(first..end).count()
 }
 
 impl Core {
@@ -46,6 +87,38 @@ mod tests {
     fn open(disk: &Arc<FakeDisk>) -> Embedded {
         let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(1)));
         Embedded::open_on(disk.clone(), clock, random, Options::default()).unwrap()
+    }
+
+    #[test]
+    fn new_ones_are_counted_in_all_and_by_category() {
+        let (disk, mut options) = (Arc::new(FakeDisk::new()), Options::default());
+        options.limits.checkpoints = 10;
+        let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(1)));
+        let store = Embedded::open_on(disk, clock, random, options).unwrap();
+        let to = store.blocking().head();
+        let set = |names: &[&str]| {
+            let moved = |name: &str| CheckpointMove {
+                name: name.to_owned(),
+                expected: None,
+                to: to.clone(),
+            };
+            let append = names.iter().fold(Append::new(), |all, name| all.checkpoint(moved(name)));
+            store.blocking().append(append).map(drop).map_err(|error| error.to_string())
+        };
+        // One category has half of them, however many come in one append.
+        let six = ["order-1", "order-2", "order-3", "order-4", "order-5", "order"];
+        let error = set(&six).unwrap_err();
+        assert!(error.contains("checkpoints of category \"order\""), "{error}");
+        set(&six[..4]).unwrap();
+        set(&["order"]).unwrap();
+        assert!(set(&["order-5"]).is_err());
+        assert!(set(&["a", "b", "c", "d", "e", "f"]).is_err(), "eleven in one append");
+        set(&["orders-1", "order.1", "a", "b"]).unwrap();
+        assert!(set(&["c", "d"]).is_err());
+        set(&["c"]).unwrap();
+        // Whoever had room before has it again after a deletion.
+        store.blocking().delete_checkpoint("order").unwrap();
+        set(&["order-5"]).unwrap();
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl Guard {
 }
 
 impl Draft {
+    /// Returns the moves that make new checkpoints.
+    pub(crate) fn new_checkpoints(&self) -> impl Iterator<Item = &CheckpointMove> + Clone {
+        self.checkpoints.iter().filter(|to| to.expected.is_none())
+    }
+
     /// Returns about how many bytes the draft takes in the log.
     pub(crate) fn bytes(&self) -> usize {
         /// Bytes beside each event and each checkpoint move.

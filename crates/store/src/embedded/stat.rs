@@ -12,7 +12,13 @@ pub(crate) fn meters(core: &Core) -> Meters {
         position: core.log.head().position,
         clock_behind_micros: core.log.clock_behind_micros(),
         maintenance_failure: core.maintenance.failure(),
+        checkpoints: checkpoints(core),
+        checkpoints_allowed: core.limits.checkpoints as u64,
     }
+}
+
+fn checkpoints(core: &Core) -> u64 {
+    core.definitions.checkpoints.read().len() as u64
 }
 
 /// The events and streams of bookkeeping.
@@ -38,7 +44,8 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         streams: index.count(&core.keys.starts(), head)?.saturating_sub(bookkeeping.streams),
         bookkeeping_events: bookkeeping.events,
         last_position: head,
-        checkpoints: core.definitions.checkpoints.read().len() as u64,
+        checkpoints: checkpoints(core),
+        checkpoints_allowed: core.limits.checkpoints as u64,
         indexes: core.definitions.indexes.durable().len() as u64,
         segments: segments.len() as u64,
         sealed: segments.iter().filter(|segment| segment.sealed).count() as u64,

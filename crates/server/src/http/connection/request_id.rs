@@ -16,7 +16,7 @@ impl RequestId {
         let given = request.headers().get(Self::HEADER);
         let fits = |value: &&HeaderValue| {
             let bytes = value.as_bytes();
-            (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+            (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(is_usual)
         };
         given.filter(fits).cloned().map_or_else(RequestId::new, RequestId)
     }
@@ -30,6 +30,11 @@ impl RequestId {
     pub(super) fn into_value(self) -> HeaderValue {
         self.0
     }
+}
+
+/// Returns whether a byte is one of usual ids, none of which ends a value in a line of the log.
+fn is_usual(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:/+=@~".contains(byte)
 }
 
 impl fmt::Display for RequestId {

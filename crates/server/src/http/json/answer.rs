@@ -276,6 +276,8 @@ pub(crate) struct StatAnswer {
     last_position: u64,
     /// Checkpoints.
     checkpoints: u64,
+    /// Checkpoints that there may be.
+    checkpoints_allowed: u64,
     /// Named indexes.
     indexes: u64,
     /// Segments of the log.
@@ -306,6 +308,7 @@ impl From<Stat> for StatAnswer {
             bookkeeping_events: stat.bookkeeping_events,
             last_position: stat.last_position,
             checkpoints: stat.checkpoints,
+            checkpoints_allowed: stat.checkpoints_allowed,
             indexes: stat.indexes,
             segments: stat.segments,
             sealed_segments: stat.sealed,

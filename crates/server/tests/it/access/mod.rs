@@ -3,8 +3,9 @@
 
 mod accounts;
 mod audit;
+mod checkpoints;
 mod live;
 mod passwords;
 mod redefined;
-mod support;
+pub(crate) mod support;
 mod table;

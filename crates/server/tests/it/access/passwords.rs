@@ -1,15 +1,16 @@
 //! What a check of credentials costs, and what it tells.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use leftfold_api::{EventStore, Query, Read};
 use leftfold_server::access::Secret;
-use reqwest::Method;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::access::support::{ADMIN, PASSWORD, served};
+use crate::access::support::{ADMIN, DEADLINE, PASSWORD, Served, client, served, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_user_and_a_wrong_password_cost_and_answer_the_same() {
@@ -51,8 +52,8 @@ async fn a_flood_of_wrong_passwords_is_refused_while_others_are_served() {
     assert_eq!(served.read(("ann", PASSWORD), "category:order").await.0, 200);
     let before = served.running.state().access.hash_runs();
     let flood = (0..400).map(|n| {
-        let (served, name) = (&served, format!("user{n}"));
-        async move { served.read((&name, "a wrong password"), "*").await.0 }
+        let (served, password) = (&served, format!("a wrong password, {n}"));
+        async move { served.read(("admin", &password), "*").await.0 }
     });
     let asks = async {
         let mut statuses = Vec::new();
@@ -67,6 +68,72 @@ async fn a_flood_of_wrong_passwords_is_refused_while_others_are_served() {
     let refused = statuses.iter().filter(|status| **status == 429).count() as u64;
     let runs = served.running.state().access.hash_runs() - before;
     assert_eq!(runs + refused, 400, "who is refused costs no hash");
+}
+
+/// A flood of wrong passwords from 127.0.0.1 that goes on until it is dropped.
+struct Flood(Vec<tokio::task::JoinHandle<()>>);
+
+impl Flood {
+    /// More attempts at a time than may wait, for these users in turn.
+    async fn of(served: &Served, users: &[&'static str]) -> Self {
+        let tasks = (0..100).map(|n| {
+            let (client, url) = (client(), served.url("/v1/events"));
+            let user = users[n % users.len()];
+            tokio::spawn(async move {
+                loop {
+                    let request = client.get(&url).basic_auth(user, Some("a wrong password"));
+                    _ = request.send().await;
+                }
+            })
+        });
+        let (flood, before) = (Flood(tasks.collect()), served.running.state().access.hash_runs());
+        until("the flood runs", || async {
+            served.running.state().access.hash_runs() > before + 12
+        })
+        .await;
+        flood
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|task| task.abort());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_from_another_address_locks_nobody_out() {
+    let served = served().await;
+    let users = ["a", "b", "c", "d"];
+    for user in users {
+        served.user(user, &[("read", "category:order")]).await;
+    }
+    let _flood = Flood::of(&served, &users).await;
+    let elsewhere = Client::builder().timeout(DEADLINE).local_address(IpAddr::from([127, 0, 0, 2]));
+    let elsewhere = elsewhere.build().unwrap();
+    // The first attempt of each user is hashed, in the midst of the flood for the same user.
+    for n in 0..20 {
+        let request = elsewhere.get(served.url("/v1/events?query=category:order"));
+        let request = request.basic_auth(users[n % users.len()], Some(PASSWORD));
+        assert_eq!(request.send().await.unwrap().status(), 200, "attempt {n}");
+    }
+}
+
+/// As behind a proxy: all come from one address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_from_the_same_address_locks_no_other_user_out() {
+    let served = served().await;
+    for user in ["flooded", "ann", "ben"] {
+        served.user(user, &[("read", "category:order")]).await;
+    }
+    assert_eq!(served.read(("flooded", PASSWORD), "category:order").await.0, 200);
+    let _flood = Flood::of(&served, &["flooded", "unknown"]).await;
+    for n in 0..20 {
+        for user in ["ann", "ben", "flooded"] {
+            let (status, _) = served.read((user, PASSWORD), "category:order").await;
+            assert_eq!(status, 200, "{user}, attempt {n}");
+        }
+    }
 }
 
 /// What is logged, kept.

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::access::support::{PASSWORD, Served, serve_engine, store_on};
 use crate::engine::HookedEngine;
+use crate::support::Messages;
 
 const ANN: (&str, &str) = ("ann", PASSWORD);
 
@@ -74,7 +75,8 @@ async fn a_read_over_http_yields_nothing_of_an_index_that_was_redefined() {
 
     scene.redefine("*");
     let (status, problem) = scene.served.read(ANN, "index:mine").await;
-    assert_eq!((status, problem["code"].as_str()), (403, Some("forbidden")), "{problem}");
+    assert_eq!((status, problem["code"].as_str()), (409, Some("index_changed")), "{problem}");
+    assert_eq!(problem["can_retry"], true, "the next one is authorized by the new definition");
 
     define_again(&scene).await;
     scene.redefine("*");
@@ -180,4 +182,70 @@ async fn an_unknown_index_is_unknown_only_to_callers_who_may_read_all() {
         let read = Read::forward(query.parse().unwrap());
         assert_eq!(remote.read(read).await.unwrap_err().code(), code, "{user} {query}");
     }
+}
+
+/// What is asked of an index tells nothing of another one of its name, which lists one event more.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_and_definitions_of_a_redefined_index_are_not_told() {
+    let scene = scene().await;
+    for path in [
+        "/v1/ordinal?query=index:mine&after=position:99",
+        "/v1/indexes/mine",
+        "/v1/events?query=index:mine&ordinals=true",
+    ] {
+        define_again(&scene).await;
+        scene.redefine("category:order or category:cart");
+        let response = scene.served.ask(ANN, reqwest::Method::GET, path, Value::Null).await;
+        let problem = crate::access::support::answer(response).await;
+        assert_eq!(problem["code"], "index_changed", "{path}: {problem}");
+    }
+    define_again(&scene).await;
+    scene.redefine("category:order or category:cart");
+    let append = Append::new().event("order-2", NewEvent::json("T", "1")).ordinals_in("mine");
+    let appended = scene.remote.append(append).await.unwrap();
+    assert_eq!(appended.ordinals, [None], "it would be 2, of two orders");
+}
+
+/// The second definition lists a part of the first: no event alone shows that it is another index.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_subscription_ends_when_its_index_is_redefined() {
+    let scene = scene().await;
+    let request =
+        scene.served.request(reqwest::Method::GET, "/v1/subscribe?query=index:mine&ordinals=true");
+    let mut messages = Messages::of(request.basic_auth(ANN.0, Some(ANN.1)).send().await.unwrap());
+    let first = messages.next().await.unwrap();
+    assert_eq!(first.data["stream"], "order-1");
+    assert_eq!(messages.next().await.unwrap().kind.as_deref(), Some("caught_up"));
+
+    let query: Query = "index:mine".parse().unwrap();
+    let mut remote = scene.remote.subscribe(Subscribe::to(query)).await.unwrap();
+    assert!(matches!(remote.next().await.unwrap(), Delivery::Event(..)));
+    assert!(matches!(remote.next().await.unwrap(), Delivery::CaughtUp(_)));
+
+    scene.engine.drop_index("mine").await.unwrap();
+    let wide = "category:order or category:cart".parse().unwrap();
+    scene.engine.define_index(IndexDefinition::new("mine", wide)).await.unwrap();
+    let append = Append::new().event("order-1", NewEvent::json("T", "2"));
+    scene.engine.append(append).await.unwrap();
+    let last = messages.next().await.unwrap();
+    assert_eq!(
+        (last.kind.as_deref(), &last.data["code"]),
+        (Some("problem"), &"index_changed".into())
+    );
+    assert_eq!(messages.next().await, None);
+    // The client subscribes again, and is authorized by the new definition.
+    assert_eq!(remote.next().await.unwrap_err().code(), "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_subscription_ends_too_when_its_index_is_redefined() {
+    let scene = scene().await;
+    let request = scene.served.request(reqwest::Method::GET, "/v1/subscribe?query=index:mine");
+    let mut messages = Messages::of(request.basic_auth(ANN.0, Some(ANN.1)).send().await.unwrap());
+    assert!(messages.next().await.is_some());
+    assert_eq!(messages.next().await.unwrap().kind.as_deref(), Some("caught_up"));
+    scene.engine.drop_index("mine").await.unwrap();
+    let narrow = "stream:order-1".parse().unwrap();
+    scene.engine.define_index(IndexDefinition::new("mine", narrow)).await.unwrap();
+    assert_eq!(messages.next().await.unwrap().data["code"], "index_changed");
 }
