@@ -23,10 +23,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_transport(false)
+        .build_server(false)
         .bytes(".")
         .codec_path("crate::WireCodec")
         // Written by hand: events go into it without a copy.
         .extern_path(".leftfold.v1.PackedEvents", "crate::PackedEvents")
+        .compile_fds(descriptors.clone())?;
+    // A server takes appends as their bytes: it reserves memory before it decodes them.
+    let servers = Path::new(&out).join("servers");
+    std::fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_client(false)
+        .codec_path("crate::WireCodec")
+        .extern_path(".leftfold.v1", "crate::v1")
+        .extern_path(".leftfold.v1.AppendRequest", "crate::ReceivedAppend")
+        .extern_path(".leftfold.v1.NumberedAppend", "crate::ReceivedNumberedAppend")
+        .out_dir(servers)
         .compile_fds(descriptors)?;
     Ok(())
 }

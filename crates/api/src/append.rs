@@ -72,6 +72,11 @@ impl Append {
         Append::default()
     }
 
+    /// Returns an empty append with room for this many events.
+    pub fn with_capacity(events: usize) -> Self {
+        Append { events: Vec::with_capacity(events), ..Append::default() }
+    }
+
     /// Adds an event. Events are written in the order in which they were added.
     pub fn event(mut self, stream: impl Into<String>, event: NewEvent) -> Self {
         self.events.push((stream.into(), event));

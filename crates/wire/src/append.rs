@@ -1,5 +1,5 @@
 use leftfold_api::{
-    Append, AppendError, Appended, CheckpointMove, Cursor, Failure, Invalid, Versions,
+    Append, AppendError, Appended, CheckpointMove, Cursor, Failure, Invalid, Versions, names,
 };
 
 use crate::invalid::{answer as wrong_answer, missing};
@@ -37,13 +37,15 @@ impl TryFrom<v1::AppendRequest> for Append {
     type Error = Invalid;
 
     fn try_from(request: v1::AppendRequest) -> Result<Self, Invalid> {
-        let mut append = Append::new();
+        let mut append = Append::with_capacity(request.events.len());
         let mut before: Option<String> = None;
         let mut events = request.events.into_iter().peekable();
         while let Some(sent) = events.next() {
             let (stream, event) = event::received(sent)?;
             let stream = stream.or(before.take()).ok_or_else(|| missing("stream of an event"))?;
             if events.peek().is_some_and(|next| next.stream.is_none()) {
+                // Before it is copied: a long name in many events would take much memory.
+                names::check("stream", &stream)?;
                 before = Some(stream.clone());
             }
             append = append.event(stream, event);

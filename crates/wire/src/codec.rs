@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 
 use bytes::Buf;
-use leftfold_api::ReadError;
+use leftfold_api::{Invalid, ReadError};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -26,7 +26,7 @@ impl<T, U> Default for WireCodec<T, U> {
 impl<T, U> Codec for WireCodec<T, U>
 where
     T: Message + 'static,
-    U: Message + Default + 'static,
+    U: Incoming + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -77,9 +77,7 @@ impl<U> Default for WireDecoder<U> {
 /// # Errors
 /// The status `INVALID_ARGUMENT`.
 pub fn decode<U: Message + Default + 'static>(bytes: impl Buf) -> Result<U, Status> {
-    guard::check::<U>(bytes.chunk()).map_err(|invalid| {
-        to_status(tonic::Code::InvalidArgument, v1::Problem::from(&ReadError::from(invalid)))
-    })?;
+    guard::check::<U>(bytes.chunk()).map_err(refused)?;
     U::decode(bytes).map_err(|error| {
         Status::invalid_argument(format!(
             "expected a message of leftfold.v1, found bytes that are none: {error}"
@@ -87,13 +85,32 @@ pub fn decode<U: Message + Default + 'static>(bytes: impl Buf) -> Result<U, Stat
     })
 }
 
-impl<U: Message + Default + 'static> Decoder for WireDecoder<U> {
+/// Returns the status of a message that the guard refuses.
+pub(crate) fn refused(invalid: Invalid) -> Status {
+    to_status(tonic::Code::InvalidArgument, v1::Problem::from(&ReadError::from(invalid)))
+}
+
+/// What a codec makes of the bytes of a message.
+pub trait Incoming: Sized {
+    /// Takes the bytes of a message, which are contiguous.
+    ///
+    /// # Errors
+    /// The status `INVALID_ARGUMENT`.
+    fn receive(bytes: &mut impl Buf) -> Result<Self, Status>;
+}
+
+impl<U: Message + Default + 'static> Incoming for U {
+    fn receive(bytes: &mut impl Buf) -> Result<Self, Status> {
+        decode(bytes)
+    }
+}
+
+impl<U: Incoming + Send + 'static> Decoder for WireDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // A received message is contiguous.
-        decode(buf).map(Some)
+        U::receive(buf).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -6,8 +6,9 @@
 
 use std::any::TypeId;
 
-use leftfold_api::Invalid;
+use leftfold_api::{Cursor, Invalid, MAX_NAME, NewEvent, Query};
 
+use crate::received::Weight;
 use crate::v1;
 
 /// Bytes of a request that holds nothing large: a query has at most 64 KiB.
@@ -27,8 +28,16 @@ const NUMBERED_APPEND: u64 = 2;
 const APPEND_EVENTS: u64 = 1;
 /// `AppendRequest.none_after`.
 const APPEND_NONE_AFTER: u64 = 3;
+/// `NewEvent.stream`.
+const EVENT_STREAM: u64 = 1;
 /// `NewEvent.tags`.
 const EVENT_TAGS: u64 = 7;
+
+/// A list that grows by pushes has at most twice the room that it needs; while it moves, half of that
+/// again.
+const GROWTH: usize = 3;
+/// Bytes that the texts of a part take besides their own: each allocation is rounded up.
+const SMALL_TEXTS: usize = 128;
 
 /// Checks whether a message of this type may be decoded.
 ///
@@ -43,7 +52,7 @@ pub(crate) fn check<U: 'static>(bytes: &[u8]) -> Result<(), Invalid> {
             .try_for_each(|(_, append)| parts.add(append));
     }
     if is(TypeId::of::<v1::AppendRequest>()) {
-        return Parts::default().add(bytes);
+        return Parts::of(bytes).map(drop);
     }
     let small = [
         TypeId::of::<v1::ReadRequest>(),
@@ -61,20 +70,51 @@ pub(crate) fn check<U: 'static>(bytes: &[u8]) -> Result<(), Invalid> {
 
 /// The counted parts of an append.
 #[derive(Default)]
-struct Parts {
+pub(crate) struct Parts {
     events: usize,
     tags: usize,
     conditions: usize,
     query_bytes: usize,
+    /// The bytes of the stream of the last event: an event without one is in the stream before.
+    stream: usize,
+    /// The bytes of the streams of all events.
+    streams: usize,
 }
 
 impl Parts {
+    /// Counts the parts of an append.
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub(crate) fn of(append: &[u8]) -> Result<Self, Invalid> {
+        let mut parts = Parts::default();
+        parts.add(append)?;
+        Ok(parts)
+    }
+
+    /// Returns what they take, with the bytes of their message.
+    pub(crate) fn weight(&self, bytes: usize) -> Weight {
+        let small = |count: usize, size: usize| count * (size + SMALL_TEXTS);
+        let decoded = bytes
+            + self.streams
+            + small(self.events, size_of::<(String, NewEvent)>())
+            + small(self.tags, size_of::<(String, String)>())
+            + small(self.conditions, size_of::<(Query, Cursor)>())
+            // A query of two bytes may be part of another one.
+            + self.query_bytes / 2 * size_of::<Query>() * GROWTH;
+        let lists = self.events * size_of::<v1::NewEvent>()
+            + self.tags * size_of::<v1::Tag>()
+            + self.conditions * size_of::<v1::NoneAfter>().max(size_of::<v1::CheckpointMove>())
+            + self.query_bytes / 2 * size_of::<v1::Query>();
+        Weight { decoding: decoded + GROWTH * lists, decoded }
+    }
+
     fn add(&mut self, append: &[u8]) -> Result<(), Invalid> {
         for (field, content) in fields(append) {
             match field {
                 APPEND_EVENTS => {
                     self.events += 1;
-                    self.tags += fields(content).filter(|(field, _)| *field == EVENT_TAGS).count();
+                    self.add_event(content);
                 }
                 APPEND_NONE_AFTER => {
                     self.conditions += 1;
@@ -86,6 +126,18 @@ impl Parts {
             self.check()?;
         }
         Ok(())
+    }
+
+    fn add_event(&mut self, event: &[u8]) {
+        for (field, content) in fields(event) {
+            match field {
+                EVENT_TAGS => self.tags += 1,
+                // A longer name is refused.
+                EVENT_STREAM => self.stream = content.len().min(MAX_NAME),
+                _ => {}
+            }
+        }
+        self.streams += self.stream;
     }
 
     fn check(&self) -> Result<(), Invalid> {
@@ -218,12 +270,14 @@ mod tests {
             ("AppendRequest", "events", APPEND_EVENTS, "NewEvent", Label::Repeated),
             ("AppendRequest", "none_after", APPEND_NONE_AFTER, "NoneAfter", Label::Repeated),
             ("NewEvent", "tags", EVENT_TAGS, "Tag", Label::Repeated),
+            ("NewEvent", "stream", EVENT_STREAM, "", Label::Optional),
         ] {
             let fields = &protocol.message(message).field;
             let found = fields.iter().find(|found| found.name() == field);
             let found = found.unwrap_or_else(|| panic!("{message} has no field {field}"));
             assert_eq!(found.number() as u64, number, "{message}.{field}");
-            assert_eq!(found.r#type(), Type::Message, "{message}.{field}");
+            let kind = if content.is_empty() { Type::String } else { Type::Message };
+            assert_eq!(found.r#type(), kind, "{message}.{field}");
             assert_eq!(short(found.type_name()), content, "{message}.{field}");
             assert_eq!(found.label(), label, "{message}.{field}");
         }

@@ -21,6 +21,7 @@ mod point;
 mod problem;
 mod query;
 mod read;
+mod received;
 mod settings;
 mod subscribe;
 
@@ -28,7 +29,7 @@ mod subscribe;
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 pub use append::{answer, result};
-pub use codec::{WireCodec, WireDecoder, WireEncoder, decode};
+pub use codec::{Incoming, WireCodec, WireDecoder, WireEncoder, decode};
 pub use event::recorded;
 pub use form::EventForm;
 pub use packed::PackedEvents;
@@ -36,6 +37,7 @@ pub use pipeline::{APPEND_MANY, EncodedAppend, PipelineCodec, encode};
 pub use point::{cursor, cursors, optional_cursor};
 pub use problem::{from_status, to_status};
 pub use read::{append_page, page_part};
+pub use received::{ReceivedAppend, ReceivedNumberedAppend, Weight};
 pub use subscribe::{deliveries, delivery_part};
 
 /// The trailer that holds an error's code.
@@ -51,13 +53,21 @@ pub const MESSAGE_BYTES: usize = 128 << 10;
 pub const MAX_MESSAGE: usize = 96 << 20;
 
 /// The messages and services.
+#[expect(clippy::allow_attributes_without_reason, reason = "generated code")]
+pub mod v1 {
+    tonic::include_proto!("leftfold.v1");
+
+    pub use crate::servers::{admin_server, store_server};
+}
+
+/// What a server implements.
 #[expect(
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "generated code"
 )]
-pub mod v1 {
-    tonic::include_proto!("leftfold.v1");
+mod servers {
+    include!(concat!(env!("OUT_DIR"), "/servers/leftfold.v1.rs"));
 }
 
 /// The messages in which gRPC carries the details of an error.

@@ -4,6 +4,7 @@
 //! the read. So a query is run as it was authorized: a [`ReadPermit`] holds it. Only what reads the list of
 //! one index runs by its name, and checks after each read that the definition is the same.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use leftfold_api::{
@@ -318,6 +319,20 @@ impl Caller {
         }
     }
 
+    /// Decides whether there is anything that the caller may append. So the append of one who may append
+    /// nothing is refused before it is decoded.
+    ///
+    /// # Errors
+    /// `unauthenticated`, if the caller is not known any more; `forbidden`.
+    pub fn may_append_some(&self) -> Result<(), Denial> {
+        match self.allowed("append", &|| "an append".to_owned())? {
+            Some(allowed) if allowed.append.is_nothing() => {
+                Err(self.refuse_append(&allowed, "append events to", "any stream"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Decides whether the caller may make an append: each event must be within what is granted, each
     /// checkpoint counts as a stream of its name, and conditions must be on what may be read.
     ///
@@ -350,9 +365,13 @@ impl Caller {
         }
         // Only now: who may not move them is not told how many there are.
         room.map_err(Refusal::Invalid)?;
-        let appends_to = |stream: &str| append.events().iter().any(|(to, _)| to == stream);
+        let streams = append.events().iter().map(|(stream, _)| stream);
+        let streams: HashSet<&String> = match append.expectations() {
+            [] => HashSet::new(),
+            _ => streams.collect(),
+        };
         for (stream, _) in append.expectations() {
-            if !appends_to(stream) {
+            if !streams.contains(stream) {
                 self.may_read_stream(stream)?;
             }
         }

@@ -190,7 +190,7 @@ fn of_server(config: &Config) -> Vec<Row> {
         ("bytes of the file of a view, or of a query of views", MAX_SQL_BODY, "", "body_too_large"),
         ("bytes of a body", config.body_bytes.0, "limits.body_bytes", "body_too_large"),
         (
-            "bytes of the bodies of all requests in flight",
+            "bytes of the bodies of all requests in flight, and of what they are decoded into",
             config.bodies_bytes.0,
             "limits.bodies_bytes",
             "server_overloaded",

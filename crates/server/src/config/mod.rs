@@ -113,7 +113,7 @@ definition::settings! {
     ask_time: Duration = "limits.ask_time", Duration::from_secs(10);
     /// The largest body of a request.
     body_bytes: Bytes = "limits.body_bytes", Bytes(96 << 20);
-    /// Memory for bodies of requests in flight, of all connections.
+    /// Memory for bodies of requests in flight, and for what they are decoded into, of all connections.
     bodies_bytes: Bytes = "limits.bodies_bytes", Bytes(512 << 20);
     /// Memory for answers that their clients have not taken, of all connections.
     answers_bytes: Bytes = "limits.answers_bytes", Bytes(512 << 20);

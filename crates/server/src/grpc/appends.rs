@@ -2,15 +2,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt, unfold};
 use futures_util::{FutureExt, Stream};
-use leftfold_api::{Append, AppendError, Appended};
-use leftfold_wire::{answer, from_status, v1};
+use leftfold_wire::{ReceivedAppend, ReceivedNumberedAppend, answer, from_status, v1};
 use tonic::{Status, Streaming};
 
-use super::{DenialSignal, ShutdownSignal, append, begin, closing, memory, status, weight};
+use super::{DenialSignal, ShutdownSignal, append, begin, closing, prepare, status};
 use crate::access::{AppendPermit, Caller};
-use crate::limits::Lease;
+use crate::limits::Reservation;
 use crate::net::WorkItem;
 use crate::state::{State, SubscriptionProgress};
 
@@ -28,7 +28,7 @@ type PendingAppend = Pin<Box<dyn Future<Output = (v1::NumberedAnswer, usize)> + 
 pub(super) struct Appends {
     state: Arc<State>,
     caller: Caller,
-    requests: Streaming<v1::NumberedAppend>,
+    requests: Streaming<ReceivedNumberedAppend>,
     closing: ShutdownSignal,
     lost: DenialSignal,
     in_flight: FuturesUnordered<PendingAppend>,
@@ -45,7 +45,7 @@ impl Appends {
     pub(super) fn start(
         state: Arc<State>,
         caller: Caller,
-        requests: Streaming<v1::NumberedAppend>,
+        requests: Streaming<ReceivedNumberedAppend>,
     ) -> Result<Self, Status> {
         let (begun, closing) = (begin(&state, &caller)?, closing(&state));
         begun.set_caught_up();
@@ -103,37 +103,35 @@ impl Appends {
         }
     }
 
-    fn take(&mut self, request: v1::NumberedAppend) {
-        let (number, request) = (request.number, request.append.unwrap_or_default());
-        let bytes = weight(&request);
+    fn take(&mut self, request: ReceivedNumberedAppend) {
+        let number = request.number;
+        let (prepared, bytes) = self.prepare(request.append);
         self.bytes += bytes;
-        let done = match self.check(request, bytes) {
-            Ok((sent, memory)) => {
+        let done = match prepared {
+            Ok((permit, memory)) => {
                 let at_work = WorkItem::begin();
                 let here = self.pace.take(at_work.is_only(), Instant::now());
-                let done = append(self.state.clone(), sent, here);
+                let done = append(self.state.clone(), permit, here);
                 let answer = move |outcome| {
                     drop((memory, at_work));
                     (answer(number, outcome), bytes)
                 };
                 done.map(answer).boxed()
             }
-            Err(refused) => std::future::ready((refused.answer(number), bytes)).boxed(),
+            Err(refused) => std::future::ready((refusal(number, &refused), bytes)).boxed(),
         };
         self.in_flight.push(done);
     }
 
-    fn check(
-        &self,
-        request: v1::AppendRequest,
-        bytes: usize,
-    ) -> Result<(AppendPermit, Option<Lease>), AppendRefusal> {
-        let memory = memory(&self.state, &self.caller, bytes).map_err(AppendRefusal::Status)?;
-        let append =
-            Append::try_from(request).map_err(|wrong| AppendRefusal::Append(wrong.into()))?;
-        let permit = self.caller.authorize_append(append);
-        let permit = permit.map_err(|refusal| AppendRefusal::Status(status::refused(refusal)))?;
-        Ok((permit, memory))
+    /// Returns an append that may be written, and the bytes that it counts for.
+    fn prepare(&self, append: Bytes) -> (Result<(AppendPermit, Reservation), Status>, usize) {
+        match ReceivedAppend::new(append) {
+            Ok(received) => {
+                let bytes = received.weight().decoded;
+                (prepare(&self.state, &self.caller, received), bytes)
+            }
+            Err(invalid) => (Err(status::invalid(invalid)), 0),
+        }
     }
 }
 
@@ -178,22 +176,10 @@ impl ThreadChoice {
     }
 }
 
-/// An append that does not reach the store.
-enum AppendRefusal {
-    Append(AppendError),
-    Status(Status),
-}
-
-impl AppendRefusal {
-    fn answer(self, number: u64) -> v1::NumberedAnswer {
-        match self {
-            AppendRefusal::Append(error) => answer(number, Err::<Appended, _>(error)),
-            AppendRefusal::Status(status) => {
-                let is = from_status(&status).map(v1::numbered_answer::Is::Problem);
-                v1::NumberedAnswer { number, is }
-            }
-        }
-    }
+/// Returns the answer to an append that does not reach the store.
+fn refusal(number: u64, status: &Status) -> v1::NumberedAnswer {
+    let is = from_status(status).map(v1::numbered_answer::Is::Problem);
+    v1::NumberedAnswer { number, is }
 }
 
 #[cfg(test)]

@@ -21,17 +21,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Response as HttpResponse;
 use futures_util::Stream;
-use leftfold_api::{AppendError, Appended, EventStore};
-use leftfold_wire::v1;
+use leftfold_api::{Append, AppendError, Appended, EventStore};
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
+use leftfold_wire::{ReceivedAppend, v1};
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
 use self::health::HealthService;
 use crate::access::{AppendPermit, Caller, Denial};
-use crate::limits::{BODIES_FULL, Lease};
+use crate::limits::{BODIES_FULL, MemoryFull, Reservation};
 use crate::state::{LongLived, State, SubscriptionProgress};
 
 /// The routes of the gRPC services.
@@ -79,11 +79,6 @@ pub(crate) fn refusal(code: &'static str, message: &str) -> axum::response::Resp
     status::problem(problem).into_http()
 }
 
-/// Bytes that an event counts for besides its metadata and data.
-const EVENT_BYTES: usize = 512;
-/// Bytes of a request whose memory is not counted: the number of requests bounds it.
-const SMALL_BYTES: usize = 16 << 10;
-
 /// Both services.
 #[derive(Clone)]
 struct Service {
@@ -118,21 +113,6 @@ fn begin(state: &State, caller: &Caller) -> Result<SubscriptionProgress, Status>
     begun.ok_or_else(|| status::too_many_subscriptions(state.config.subscriptions))
 }
 
-/// Returns about how many bytes an append takes while it is in flight.
-fn weight(append: &v1::AppendRequest) -> usize {
-    let sizes = append.events.iter().map(|event| event.metadata.len() + event.data.len());
-    EVENT_BYTES + sizes.map(|size| size + EVENT_BYTES).sum::<usize>()
-}
-
-/// Reserves memory for a request, or `None` for a small one, which is not counted.
-fn memory(state: &State, caller: &Caller, bytes: usize) -> Result<Option<Lease>, Status> {
-    if bytes < SMALL_BYTES {
-        return Ok(None);
-    }
-    let memory = state.limits.bodies.take(&caller.client(), bytes).map(Some);
-    memory.ok_or_else(bodies_full)
-}
-
 /// Returns the answer to a call whose caller is not known or may not make it.
 pub(crate) fn denied(denied: Denial) -> HttpResponse<Body> {
     status::denied(denied).into_http()
@@ -159,6 +139,21 @@ pub(crate) fn body_too_large(most: usize) -> Status {
     let message =
         format!("the call sends more than {most} bytes, which is the limit (limits.body_bytes)");
     status::failure("body_too_large", message, false)
+}
+
+/// Decodes an append and authorizes it, within memory that is reserved before.
+fn prepare(
+    state: &State,
+    caller: &Caller,
+    received: ReceivedAppend,
+) -> Result<(AppendPermit, Reservation), Status> {
+    caller.may_append_some().map_err(status::denied)?;
+    let (weight, mut memory) = (received.weight(), Reservation::new(state, caller.client()));
+    memory.grow_to(weight.decoding).map_err(|MemoryFull| bodies_full())?;
+    let append = received.decode().and_then(Append::try_from).map_err(status::invalid)?;
+    memory.shrink_to(weight.decoded);
+    let permit = caller.authorize_append(append).map_err(status::refused)?;
+    Ok((permit, memory))
 }
 
 /// Appends, on this thread if it may be blocked, and counts it in the metrics.

@@ -1,15 +1,13 @@
-use leftfold_api::{
-    Append, CheckpointInfo, EventStore, IndexDefinition, Query, Read, Streams, Subscribe,
-};
-use leftfold_wire::EventForm;
+use leftfold_api::{CheckpointInfo, EventStore, IndexDefinition, Query, Read, Streams, Subscribe};
 use leftfold_wire::v1::store_server::Store;
 use leftfold_wire::v1::{self, Done};
+use leftfold_wire::{EventForm, ReceivedAppend, ReceivedNumberedAppend};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::appends::Appends;
 use super::reading::PageMessages;
 use super::subscription::SubscriptionMessages;
-use super::{Messages, Service, lasting, memory, status, weight};
+use super::{Messages, Service, lasting, prepare, status};
 use crate::access::Scope;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -24,11 +22,9 @@ impl Store for Service {
     type ReadStream = Messages<v1::ReadResponse>;
     type SubscribeStream = Messages<v1::SubscribeResponse>;
 
-    async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
+    async fn append(&self, request: Request<ReceivedAppend>) -> Answer<v1::AppendResponse> {
         let (caller, request) = self.ask(request)?;
-        let _memory = memory(&self.state, &caller, weight(&request))?;
-        let append = Append::try_from(request).map_err(status::invalid)?;
-        let permit = caller.authorize_append(append).map_err(status::refused)?;
+        let (permit, _memory) = prepare(&self.state, &caller, request)?;
         let appended =
             super::append(self.state.clone(), permit, false).await.map_err(status::append)?;
         Ok(Response::new(appended.into()))
@@ -36,7 +32,7 @@ impl Store for Service {
 
     async fn append_many(
         &self,
-        request: Request<Streaming<v1::NumberedAppend>>,
+        request: Request<Streaming<ReceivedNumberedAppend>>,
     ) -> Answer<Self::AppendManyStream> {
         let (caller, requests) = self.ask(request)?;
         Ok(lasting(Appends::start(self.state.clone(), caller, requests)?.answers()))

@@ -6,9 +6,9 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{Append, EventStore};
+use leftfold_api::{Append, EventStore, names};
 
-use super::extract::{JsonBody, PathParams, RequestCaller};
+use super::extract::{AppendCaller, JsonBody, PathParams};
 use super::json::answer::AppendedAnswer;
 use super::json::request::{AppendRequest, MoveTo, StreamAppendRequest};
 use super::problem::Problem;
@@ -39,7 +39,7 @@ async fn write(state: &State, caller: &Caller, append: Append) -> AppendResult {
 )]
 pub(super) async fn append(
     SharedState(state): SharedState<Arc<State>>,
-    RequestCaller(caller): RequestCaller,
+    AppendCaller(caller): AppendCaller,
     body: JsonBody<AppendRequest>,
 ) -> AppendResult {
     let append = body.content.append()?;
@@ -58,10 +58,13 @@ pub(super) async fn append(
 )]
 pub(super) async fn append_to_stream(
     SharedState(state): SharedState<Arc<State>>,
-    RequestCaller(caller): RequestCaller,
+    AppendCaller(caller): AppendCaller,
     PathParams(stream): PathParams<String>,
-    body: JsonBody<StreamAppendRequest>,
+    mut body: JsonBody<StreamAppendRequest>,
 ) -> AppendResult {
+    // Before each event gets a copy of it.
+    names::check_new("stream", &stream)?;
+    body.reserve(&state, body.content.name_bytes(&stream))?;
     let append = body.content.append(&stream)?;
     write(&state, &caller, append).await
 }
@@ -77,7 +80,7 @@ pub(super) async fn append_to_stream(
 )]
 pub(super) async fn move_checkpoint(
     SharedState(state): SharedState<Arc<State>>,
-    RequestCaller(caller): RequestCaller,
+    AppendCaller(caller): AppendCaller,
     PathParams(name): PathParams<String>,
     body: JsonBody<MoveTo>,
 ) -> AppendResult {

@@ -130,10 +130,13 @@ impl Received {
                 none.is_some()
             }
         };
-        has_room.then_some(()).ok_or_else(|| {
-            Problem::new("server_overloaded", format!("{BODIES_FULL}; try again later"))
-        })
+        has_room.then_some(()).ok_or_else(memory_full)
     }
+}
+
+/// Returns the refusal of a body, or of its parsed form, for which there is no memory.
+pub(super) fn memory_full() -> Problem {
+    Problem::new("server_overloaded", format!("{BODIES_FULL}; try again later"))
 }
 
 /// The end of a decoder.

@@ -14,6 +14,7 @@ use super::json::guard;
 use super::problem::Problem;
 use super::wording;
 use crate::access::Caller;
+use crate::limits::{Client, Lease, MemoryFull, Reservation};
 use crate::state::State;
 
 /// The caller of the request, who was authenticated when it was admitted.
@@ -24,6 +25,20 @@ impl FromRequestParts<Arc<State>> for RequestCaller {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Self, Problem> {
         Ok(RequestCaller(Caller::of(&parts.extensions)?))
+    }
+}
+
+/// The authenticated caller of an append, who may append something. Others are refused before their
+/// body is received.
+pub(super) struct AppendCaller(pub(super) Caller);
+
+impl FromRequestParts<Arc<State>> for AppendCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Problem> {
+        let RequestCaller(caller) = RequestCaller::from_request_parts(parts, state).await?;
+        caller.may_append_some()?;
+        Ok(AppendCaller(caller))
     }
 }
 
@@ -56,7 +71,21 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<State>> for PathParams<T> 
 /// A JSON body. Its memory stays reserved until the request is done.
 pub(super) struct JsonBody<T> {
     pub(super) content: T,
-    pub(super) _memory: Memory,
+    client: Client,
+    memory: Vec<Lease>,
+}
+
+impl<T> JsonBody<T> {
+    /// Reserves memory for what the content is translated into, if that is not counted as its parts.
+    ///
+    /// # Errors
+    /// `server_overloaded`.
+    pub(super) fn reserve(&mut self, state: &State, bytes: usize) -> Result<(), Problem> {
+        let mut reservation = Reservation::new(state, self.client.clone());
+        reservation.grow_to(bytes).map_err(|MemoryFull| body::memory_full())?;
+        self.memory.extend(reservation.into_lease());
+        Ok(())
+    }
 }
 
 impl<T: DeserializeOwned> FromRequest<Arc<State>> for JsonBody<T> {
@@ -67,8 +96,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<State>> for JsonBody<T> {
             let message = "the body must be JSON: send content-type: application/json";
             return Err(Problem::new("media_type_unsupported", message));
         }
-        let (bytes, memory) = receive(request, state, Most::of_all(state)).await?;
-        Ok(JsonBody { content: guard::parse(&bytes)?, _memory: memory })
+        let client = Caller::of(request.extensions())?.client();
+        let (bytes, received) = receive(request, state, Most::of_all(state)).await?;
+        let (content, parsed) = guard::parse(&bytes, Reservation::new(state, client.clone()))?;
+        let memory = received.into_iter().chain(parsed.into_lease()).collect();
+        Ok(JsonBody { content, client, memory })
     }
 }
 

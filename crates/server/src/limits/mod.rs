@@ -8,11 +8,13 @@ mod call_body;
 mod client;
 mod pages;
 mod pool;
+mod reservation;
 
 pub(crate) use admission::{admit, is_grpc};
 pub(crate) use client::Client;
 pub(crate) use pages::{PageError, bytes_of};
 pub(crate) use pool::{Lease, Pool};
+pub(crate) use reservation::{MemoryFull, Reservation};
 
 /// Why a body is not received.
 pub(crate) const BODIES_FULL: &str = "the bodies of the requests in flight take all of limits.bodies_bytes, or of this \

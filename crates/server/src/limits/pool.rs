@@ -68,6 +68,12 @@ impl Pool {
         tokio::time::timeout(within, taken).await.ok()
     }
 
+    /// Returns how many units are taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.lock().all
+    }
+
     fn grow(&self, client: &Client, units: usize) -> bool {
         let mut taken = self.taken.lock();
         let of = |holder: &Holder| taken.by_holder.get(holder).copied().unwrap_or(0);
@@ -147,7 +153,7 @@ mod tests {
         assert!(second.resize(5) && second.resize(1));
         drop((first, second));
         assert!(pool.taken.lock().by_holder.is_empty());
-        assert_eq!(pool.taken.lock().all, 0);
+        assert_eq!(pool.taken(), 0);
     }
 
     #[tokio::test]

@@ -3,7 +3,11 @@
 //!
 //! The limits are those of gRPC, whatever the store allows. No part of a body is buffered as a value
 //! of any shape: nested values are refused by the parser, or kept as their text.
+//!
+//! The memory that elements of lists take is reserved while they are parsed. Derived code has no place
+//! for what is reserved, so it is the thread's own while a body is parsed.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -13,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::http::problem::Problem;
 use crate::http::wording;
+use crate::limits::{BODIES_FULL, MemoryFull, Reservation};
 
 /// Events of an append.
 pub(super) const EVENTS: usize = 1 << 17;
@@ -27,12 +32,65 @@ const QUERY_BYTES: usize = 4 << 20;
 /// Encloses the code of an error that passes through the parser. None of the parser's own errors
 /// begins with it.
 const MARK: char = '\0';
+/// A list that grows by pushes has at most twice the room that it needs; while it moves, half of that
+/// again.
+const GROWTH: usize = 3;
+/// Elements of a list that is worth to be moved to the room that it needs.
+const MANY: usize = 64;
+/// Bytes that the texts of an element take besides their own: each allocation is rounded up.
+const SMALL_TEXTS: usize = 128;
+/// Bytes that a byte of a query takes: a value of two bytes, in a list that grows.
+const QUERY_GROWTH: usize = 64;
 
-/// Parses a body.
+thread_local! {
+    /// What the body takes that this thread parses.
+    static BUDGET: RefCell<Option<Budget>> = const { RefCell::new(None) };
+}
+
+/// The memory that the parsed form of a body takes.
+struct Budget {
+    reservation: Reservation,
+    bytes: usize,
+}
+
+/// Reserves memory for the body that this thread parses.
+fn charge<E: Error>(bytes: usize) -> Result<(), E> {
+    BUDGET.with_borrow_mut(|budget| {
+        let Some(budget) = budget else { return Ok(()) };
+        budget.bytes += bytes;
+        budget.reservation.grow_to(budget.bytes).map_err(|MemoryFull| {
+            E::custom(format_args!("{MARK}server_overloaded{MARK}{BODIES_FULL}; try again later"))
+        })
+    })
+}
+
+fn release(bytes: usize) {
+    BUDGET.with_borrow_mut(|budget| {
+        budget.iter_mut().for_each(|budget| budget.bytes = budget.bytes.saturating_sub(bytes));
+    });
+}
+
+/// Parses a body, and reserves the memory that the lists of its parsed form take.
 ///
 /// # Errors
-/// `too_many_events`, `too_many_tags`, `too_many_conditions`, `query_too_large`, `body_invalid`.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// `too_many_events`, `too_many_tags`, `too_many_conditions`, `query_too_large`, `body_invalid`,
+/// `server_overloaded`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    body: &[u8],
+    reservation: Reservation,
+) -> Result<(T, Reservation), Problem> {
+    BUDGET.set(Some(Budget { reservation, bytes: 0 }));
+    let parsed = parse_object(body);
+    let budget = BUDGET.take();
+    let parsed = parsed?;
+    let Some(Budget { mut reservation, bytes }) = budget else {
+        return Err(Problem::new("internal_error", "the memory of the body is not known"));
+    };
+    reservation.shrink_to(bytes);
+    Ok((parsed, reservation))
+}
+
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map(|Object(body)| body).map_err(|error| {
         let text = error.to_string();
         match text.strip_prefix(MARK).and_then(|text| text.split_once(MARK)) {
@@ -55,6 +113,9 @@ pub(super) struct Totals {
 
 /// An element of a list in a body.
 pub(super) trait Element: Sized {
+    /// What it is translated into.
+    type Translated;
+
     /// Adds what it holds.
     fn add_to(&self, _: &mut Totals) {}
 
@@ -97,6 +158,13 @@ struct List<T> {
     element: PhantomData<T>,
 }
 
+impl<T: Element> List<T> {
+    /// Bytes that an element takes with what it is translated into.
+    const ELEMENT: usize = size_of::<T>() + size_of::<T::Translated>() + SMALL_TEXTS;
+    /// Bytes that it takes besides while the list grows.
+    const SPARE: usize = (GROWTH - 1) * size_of::<T>();
+}
+
 impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for List<T> {
     type Value = Vec<T>;
 
@@ -110,7 +178,10 @@ impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for List<T> {
             if elements.len() == self.most {
                 return Err(too_many(self.code, self.what, self.most));
             }
+            let query_bytes = totals.query_bytes;
             element.add_to(&mut totals);
+            let query_bytes = totals.query_bytes - query_bytes;
+            charge(Self::ELEMENT + Self::SPARE + query_bytes * QUERY_GROWTH)?;
             if totals.tags > TAGS {
                 return Err(too_many("too_many_tags", "tags in one append", TAGS));
             }
@@ -119,6 +190,10 @@ impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for List<T> {
                 return Err(too_many("query_too_large", what, QUERY_BYTES));
             }
             elements.push(element);
+        }
+        if elements.len() > MANY {
+            elements.shrink_to_fit();
+            release(elements.len() * Self::SPARE);
         }
         Ok(elements)
     }

@@ -76,6 +76,8 @@ macro_rules! event_to_append {
         }
 
         impl Element for $name {
+            type Translated = (String, NewEvent);
+
             fn add_to(&self, totals: &mut Totals) {
                 totals.tags += self.tags.len();
             }
@@ -133,6 +135,8 @@ enum Tag {
 }
 
 impl Element for Tag {
+    type Translated = (String, String);
+
     fn next_of<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<Option<Self>, A::Error> {
         list.next_element()
     }
@@ -305,10 +309,17 @@ pub(crate) struct NoneAfter {
     cursor: Option<String>,
 }
 
-impl Element for StreamExpectation {}
-impl Element for Move {}
+impl Element for StreamExpectation {
+    type Translated = (String, Expected);
+}
+
+impl Element for Move {
+    type Translated = CheckpointMove;
+}
 
 impl Element for NoneAfter {
+    type Translated = (Query, Cursor);
+
     fn add_to(&self, totals: &mut Totals) {
         totals.query_bytes += self.query.len();
     }
@@ -426,7 +437,7 @@ impl Move {
 
 impl AppendRequest {
     pub(crate) fn append(self) -> Result<Append, Problem> {
-        let mut append = Append::new();
+        let mut append = Append::with_capacity(self.events.len());
         for mut event in self.events {
             let stream = std::mem::take(&mut event.stream);
             append = append.event(stream, event.event()?);
@@ -439,8 +450,13 @@ impl AppendRequest {
 }
 
 impl StreamAppendRequest {
+    /// Returns the bytes that the stream's name takes, which each event has.
+    pub(crate) fn name_bytes(&self, stream: &str) -> usize {
+        self.events.len() * stream.len()
+    }
+
     pub(crate) fn append(self, stream: &str) -> Result<Append, Problem> {
-        let mut append = Append::new();
+        let mut append = Append::with_capacity(self.events.len());
         for event in self.events {
             append = append.event(stream, event.event()?);
         }

@@ -337,3 +337,28 @@ async fn a_denial_tells_how_to_narrow_the_query() {
         assert_eq!(status, 200, "{narrowed}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_is_not_decoded_for_a_user_who_may_append_nothing() {
+    let served = served().await;
+    served.user("guest", &[("read", "*")]).await;
+    served.user("clerk", &[("append", "category:order")]).await;
+    // A message of gRPC whose only byte is not a field's.
+    let message = [0, 0, 0, 0, 1, 0xff];
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    for (user, status, code) in [("guest", 403, "forbidden"), ("clerk", 400, "body_invalid")] {
+        for path in ["/v1/events", "/v1/streams/order-1/events"] {
+            let request = served.request(Method::POST, path).basic_auth(user, Some(PASSWORD));
+            let request = request.header("content-type", "application/json").body("{");
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status, "{user} {path}");
+            assert_eq!(answer(response).await["code"], code, "{user} {path}");
+        }
+        let call = http2.post(served.url("/leftfold.v1.Store/Append"));
+        let call = call.basic_auth(user, Some(PASSWORD)).header("te", "trailers");
+        let call = call.header("content-type", "application/grpc").body(message.to_vec());
+        let answer = call.send().await.unwrap();
+        let code = if status == 403 { "forbidden" } else { "request_invalid" };
+        assert_eq!(answer.headers()["leftfold-code"], code, "{user}");
+    }
+}
