@@ -191,8 +191,11 @@ impl Server {
             // Aborted with the server; there is nothing to end in between.
             tokio::spawn(certificate.follow()).abort_handle()
         });
+        let descriptors = Descriptors::of_process();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
+            descriptors = descriptors.limit,
+            descriptors_for_connections = descriptors.for_connections(),
             data = %state.config.data.display(),
             address = %local_addr,
             tls = certificate.is_some(),

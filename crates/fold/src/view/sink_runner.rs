@@ -1,8 +1,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use async_lock::Mutex;
 use futures_util::future::{Either, select};
-use futures_util::lock::Mutex;
 use leftfold_api::{Cursor, EventStore, Query, Timestamp};
 
 use super::follow::{Definition, Follower};

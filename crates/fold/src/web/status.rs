@@ -42,6 +42,7 @@ pub fn status_of(code: &str, can_retry: bool) -> StatusCode {
         | "cursor_ahead"
         | "cursor_of_lost_history"
         | "start_ahead"
+        | "index_changed"
         | "index_exists"
         | "too_many_checkpoints"
         | "too_many_rules"
@@ -49,9 +50,13 @@ pub fn status_of(code: &str, can_retry: bool) -> StatusCode {
         | "command_waits"
         | "stash_full" => StatusCode::CONFLICT,
         "command_refused" | "command_id_reused" => StatusCode::UNPROCESSABLE_ENTITY,
-        "index_building" | "store_busy" | "store_closed" | "store_locked" => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        "index_building"
+        | "store_busy"
+        | "store_closed"
+        | "store_locked"
+        | "store_replaced"
+        | "store_read_only"
+        | "descriptors_exhausted" => StatusCode::SERVICE_UNAVAILABLE,
         "protocol_error" => StatusCode::BAD_GATEWAY,
         "timed_out" => StatusCode::GATEWAY_TIMEOUT,
         "disk_full" => StatusCode::INSUFFICIENT_STORAGE,

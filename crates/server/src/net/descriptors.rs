@@ -13,7 +13,7 @@ const RESERVE: u64 = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
     /// The most that may be open.
-    limit: u64,
+    pub(crate) limit: u64,
 }
 
 impl Descriptors {
@@ -26,13 +26,7 @@ impl Descriptors {
                 tracing::warn!(%error, "the limit of open files can't be raised");
             }
         }
-        let descriptors = Descriptors::of_process();
-        tracing::info!(
-            limit = descriptors.limit,
-            for_connections = descriptors.for_connections(),
-            "file descriptors"
-        );
-        descriptors
+        Descriptors::of_process()
     }
 
     /// Returns the descriptors under the limit of this moment.

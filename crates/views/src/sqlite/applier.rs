@@ -15,7 +15,7 @@ use crate::table_view::TableView;
 
 /// What applies events to the tables of a view.
 pub(super) enum Applier {
-    Statements(Definition),
+    Statements(Box<Definition>),
     Code(Code),
     /// The view is in Rust, and its code is not there.
     Missing(ApplyError),
@@ -24,7 +24,7 @@ pub(super) enum Applier {
 impl Applier {
     pub(super) fn new(connection: &mut Connection, logic: &Logic) -> rusqlite::Result<Self> {
         Ok(match logic {
-            Logic::Sql(definition) => Applier::Statements(definition.clone()),
+            Logic::Sql(definition) => Applier::Statements(Box::new(definition.clone())),
             Logic::Rust(view) => match &view.code {
                 Some(code) => Applier::Code(Code::new(connection, code.clone())?),
                 None => Applier::Missing(view.missing()),
@@ -61,7 +61,7 @@ impl Applier {
     ) -> rusqlite::Result<BatchRun<'c>> {
         Ok(match self {
             Applier::Statements(definition) => {
-                BatchRun::Statements(Statements::begin(transaction, definition)?)
+                BatchRun::Statements(Box::new(Statements::begin(transaction, definition)?))
             }
             Applier::Code(code) => BatchRun::Code(code, transaction),
             Applier::Missing(missing) => BatchRun::Missing(missing),
@@ -80,7 +80,7 @@ impl Applier {
 
 /// What applies the events of one transaction.
 pub(super) enum BatchRun<'c> {
-    Statements(Statements<'c>),
+    Statements(Box<Statements<'c>>),
     Code(&'c Code, &'c Transaction<'c>),
     Missing(&'c ApplyError),
 }
@@ -108,7 +108,7 @@ impl BatchRun<'_> {
     /// Writes what is left to write at the end of the batch.
     pub(super) fn end(self) -> rusqlite::Result<()> {
         match self {
-            BatchRun::Statements(statements) => statements.end(),
+            BatchRun::Statements(statements) => (*statements).end(),
             BatchRun::Code(..) | BatchRun::Missing(_) => Ok(()),
         }
     }

@@ -50,16 +50,19 @@ fn ask_directory(location: &Location, args: &Ask) -> anyhow::Result<Value> {
     let store = open(location)?;
     let limits = AskLimits { time: args.timeout.unwrap_or(TIME), ..AskLimits::default() };
     with_views(location, store.clone(), async |views| {
-        let newest = newest(views, &store, &args.sql).await?;
         let answer = match args.as_of {
             Some(moment) => {
+                let newest = newest(views, &store, &args.sql).await?;
                 // A paused view may have come to the moment before, and comes no further.
                 let patience = if newest.is_none() { TIME } else { LONG };
                 let patience = args.timeout.unwrap_or(patience);
                 views.ask_as_of(&args.sql, moment, patience, limits).await?
             }
             None => {
-                let at_least = args.at_least.clone().or(newest);
+                let at_least = match &args.at_least {
+                    Some(cursor) => Some(cursor.clone()),
+                    None => newest(views, &store, &args.sql).await?,
+                };
                 let at_least = at_least.map(|cursor| (cursor, args.timeout.unwrap_or(LONG)));
                 views.ask(&args.sql, at_least, limits).await?
             }
