@@ -12,7 +12,6 @@ mod documents;
 mod engine;
 mod errors;
 mod events;
-mod health;
 mod inspections;
 mod limits;
 mod origins;

@@ -2,12 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clock;
-pub(crate) mod crash;
+mod crash;
 mod errors;
-mod full_disk;
 mod hand_overs;
 mod ownership;
 mod refill;
-pub(crate) mod support;
+mod support;
 mod waiting;
 mod waking;

@@ -33,19 +33,18 @@ pub(crate) struct Run<'a> {
 pub(crate) type PendingAppend<'a> =
     Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + 'a>>;
 
-/// Does a run on these disks: of the store, and of its backups.
-pub(crate) fn run(seed: u64, [disk, backups]: [FakeDisk; 2], tally: &mut Tally) {
+pub(crate) fn run(seed: u64, tally: &mut Tally) {
     let mut run = Run {
         random: SeededRandom::new(seed),
         seed,
-        disk,
+        disk: FakeDisk::new(),
         clock: Arc::new(ManualClock::at(1_000_000)),
         store: None,
         model: Model::default(),
         next_id: 1,
         retains: !seed.is_multiple_of(3),
         subscriber: Subscriber::default(),
-        backups: Backups::on(backups),
+        backups: Backups::default(),
         tally,
     };
     run.subscriber.query = run.some_query_without_index();
