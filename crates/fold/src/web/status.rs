@@ -54,7 +54,6 @@ pub fn status_of(code: &str, can_retry: bool) -> StatusCode {
         | "store_busy"
         | "store_closed"
         | "store_locked"
-        | "store_replaced"
         | "store_read_only"
         | "descriptors_exhausted" => StatusCode::SERVICE_UNAVAILABLE,
         "protocol_error" => StatusCode::BAD_GATEWAY,
