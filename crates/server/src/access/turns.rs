@@ -23,6 +23,8 @@ const IN_LINE: usize = 64;
 const FREE: u32 = 10;
 /// The time between two hashes of a line that is slowed down.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How soon somebody who waits looks whether its line was slowed down.
+const LOOK: Duration = Duration::from_millis(250);
 /// Users at addresses whose wrong passwords are counted; the oldest are forgotten.
 const COUNTED: usize = 10_000;
 
@@ -95,11 +97,13 @@ impl Turns {
         let mut turn = self.enter(line)?;
         self.give();
         loop {
-            let next = line.and_then(|line| self.next_of(&line));
             let wake = async {
-                match next {
-                    Some(next) => {
-                        tokio::time::sleep_until(next.max(Instant::now() + PAUSE).into()).await
+                // A line may be slowed down while it is waited in: then the end of a turn wakes nobody.
+                match line {
+                    Some(line) => {
+                        let now = Instant::now();
+                        let next = self.next_of(&line).unwrap_or(now + LOOK);
+                        tokio::time::sleep_until(next.max(now + PAUSE).into()).await
                     }
                     None => std::future::pending().await,
                 }

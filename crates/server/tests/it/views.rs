@@ -293,7 +293,7 @@ async fn what_goes_beyond_a_limit_is_refused() {
     assert_eq!(code(&wrong), (400, "view_sql_invalid"));
     let request = world.served.client.post(world.served.url("/v1/views")).body(ORDERS);
     let request = request.header("content-type", "text/plain").header("origin", "http://a.example");
-    assert_eq!(request.send().await.unwrap().status(), 415, "a web page of another site");
+    assert_eq!(request.send().await.unwrap().status(), 403, "a web page of another site");
     let world = World::new(|config| config.asks = 0).await;
     world.add(ORDERS).await;
     let full = world.sql(Method::POST, "/v1/views/orders/query", "select 1").await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leftfold_server::Config;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -203,7 +204,10 @@ async fn what_can_not_be_followed_is_refused_before_it_begins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn live_queries_have_a_limit_and_take_turns() {
-    let world = World::new(|config| (config.live_queries, config.asks) = (2, 1)).await;
+    let limits = |config: &mut Config| {
+        (config.live_queries, config.asks, config.share) = (2, 1, 100);
+    };
+    let world = World::new(limits).await;
     world.add(ORDERS).await;
     let mut first = begin(&world, None, json!([])).await;
     let mut second = begin(&world, None, json!([])).await;
