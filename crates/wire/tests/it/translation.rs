@@ -135,7 +135,7 @@ fn begin() -> impl Strategy<Value = Start> {
 }
 
 fn append() -> impl Strategy<Value = Append> {
-    let stream = || prop_oneof![Just("a".to_owned()), Just("b".to_owned()), ".{0,4}"];
+    let stream = || prop_oneof![Just("a".to_owned()), Just("b".to_owned()), "[^\\pC]{1,4}"];
     let to = (".{0,5}", of(cursor()), cursor());
     let parts = (
         vec((stream(), event()), 0..5),
