@@ -222,7 +222,7 @@ impl<V: View, S: EventStore> ViewRunner<V, S> {
     /// Subscribes to changes: the keys that each commit changes, with their old and new rows.
     ///
     /// To join rows and changes, subscribe first, then read the rows, then skip the changes whose
-    /// cursor is not behind the rows' ([`RowStore::saved`]). Changes that wait for a subscriber have
+    /// cursor is not behind the rows' ([`RowReader::saved`](super::RowReader::saved)). Changes that wait for a subscriber have
     /// at most 16 MiB: one that lags further behind gets `view_changes_lost`, and must read the rows
     /// again.
     pub fn changes(&self) -> ViewChanges<'_> {
