@@ -54,6 +54,18 @@ impl Lock for RealLock {
     }
 }
 
+impl Drop for RealLock {
+    /// Unlocks what closing the handles would unlock, but for a process that was just forked: until it runs another
+    /// program, it has the handles too.
+    fn drop(&mut self) {
+        // Closing the handles is what is left if this fails.
+        if let Some((_, file)) = &self.file {
+            _ = flock(file, FlockOperation::Unlock);
+        }
+        _ = flock(&self.dir, FlockOperation::Unlock);
+    }
+}
+
 fn is_same(found: rustix::io::Result<(u64, u64)>, held: &OwnedFd) -> io::Result<bool> {
     match found {
         Ok(found) => Ok(found == status_of(&fstat(held)?).id),
@@ -93,5 +105,25 @@ pub(crate) fn status_of(stat: &rustix::fs::Stat) -> FileStatus {
     FileStatus {
         id: (u64::from(stat.st_dev), u64::from(stat.st_ino)),
         permissions: u32::from(stat.st_mode) & 0o777,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child has the handles between fork and exec.
+    #[test]
+    fn a_lock_ends_though_another_process_has_its_handles() {
+        let dir = tempfile::tempdir().unwrap();
+        let handle = std::fs::File::open(dir.path()).unwrap();
+        let lock = || RealLock::exclusive(handle.as_fd(), dir.path().to_owned(), "LOCK");
+        let first = lock().unwrap();
+        assert!(lock().is_err());
+        let (_, file) = first.file.as_ref().unwrap();
+        let copies = (first.dir.try_clone().unwrap(), file.try_clone().unwrap());
+        drop(first);
+        assert!(lock().is_ok());
+        drop(copies);
     }
 }
