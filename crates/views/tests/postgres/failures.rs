@@ -195,6 +195,8 @@ fn tables_of_a_store_that_was_restored_are_refused_until_they_are_made_anew() {
         assert_eq!(status.code.as_deref(), Some("view_of_other_history"));
         assert_eq!(database.reader.query("select count(*) from counts.entries"), ["20"]);
         views.reset("counts").await.unwrap();
+        // The refused tables answer until the new ones do.
+        until(views, "counts", |it| it.phase == ViewPhase::Following).await;
         reach(views, "counts", &last).await;
         equals_a_rebuild(&world, views, &database.reader).await;
     });
