@@ -215,7 +215,9 @@ fn the_url_is_told_to_nobody() {
         views.reset("v").await.unwrap();
         // It may have met one of the wrong URLs above before.
         let is_missing = |it: &ViewStatus| {
-            it.failure.as_deref().is_some_and(|failure| failure.contains("can't be read"))
+            it.failure
+                .as_deref()
+                .is_some_and(|failure| failure.contains("can't be read by the process"))
         };
         let status = until(views, "v", is_missing).await;
         assert_eq!(
