@@ -118,7 +118,7 @@ pub enum ViewError {
         /// What is wrong, and what to do. It has no secret.
         message: String,
     },
-    /// Tables of another store, or of somebody else, are in the place of the view's.
+    /// Tables that this store has not made are in the place of the view's.
     #[error(
         "the schema {schema} is there already, and this store has not made it; remove it or choose another name \
          for the view"

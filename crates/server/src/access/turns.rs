@@ -23,7 +23,7 @@ const IN_LINE: usize = 64;
 const FREE: u32 = 10;
 /// The time between two hashes of a line that is slowed down.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How soon somebody who waits looks whether its line was slowed down.
+/// How soon a waiting request looks whether its line was slowed down.
 const LOOK: Duration = Duration::from_millis(250);
 /// Users at addresses whose wrong passwords are counted; the oldest are forgotten.
 const COUNTED: usize = 10_000;
@@ -98,7 +98,7 @@ impl Turns {
         self.give();
         loop {
             let wake = async {
-                // A line may be slowed down while it is waited in: then the end of a turn wakes nobody.
+                // A line may be slowed down while requests wait in it: then the end of a turn wakes none of them.
                 match line {
                     Some(line) => {
                         let now = Instant::now();

@@ -34,7 +34,7 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    /// Makes a pool of which one client has so many percent at most.
+    /// Makes a pool of `most` units, of which one client has at most `share_percent`.
     pub(crate) fn new(most: usize, share_percent: usize) -> Arc<Self> {
         let share = (most as u128 * share_percent as u128).div_ceil(100);
         let share = usize::try_from(share).unwrap_or(usize::MAX).min(most);
@@ -112,7 +112,7 @@ impl Lease {
         self.units
     }
 
-    /// Takes or returns units until there are so many, or returns `false` if they can't be had.
+    /// Takes or returns units until the lease has `units`, or returns `false` if the pool has too few.
     #[must_use]
     pub(crate) fn resize(&mut self, units: usize) -> bool {
         if units > self.units && !self.pool.grow(&self.client, units - self.units) {

@@ -116,7 +116,7 @@ mod tests {
         set(&["orders-1", "order.1", "a", "b"]).unwrap();
         assert!(set(&["c", "d"]).is_err());
         set(&["c"]).unwrap();
-        // Whoever had room before has it again after a deletion.
+        // A category that had room before a deletion has it again after it.
         store.blocking().delete_checkpoint("order").unwrap();
         set(&["order-5"]).unwrap();
     }

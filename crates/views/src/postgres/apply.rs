@@ -248,7 +248,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Waits for the oldest statements until so many are on their way.
+/// Waits for the oldest statements until at most this many are on their way.
 async fn wait_for_all(
     running: &mut VecDeque<BoxFuture<'_, Result<(), NotApplied>>>,
     left: usize,

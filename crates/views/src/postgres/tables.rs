@@ -55,7 +55,7 @@ impl PostgresTables {
     /// Opens the tables of a definition, or makes them.
     ///
     /// # Errors
-    /// PostgreSQL can't be reached, or has tables of somebody else there.
+    /// PostgreSQL can't be reached, or has tables there that this store has not made.
     pub(crate) async fn open(
         definition: &Definition,
         source: &UrlSource,

@@ -72,7 +72,7 @@ impl Clocks {
         }
     }
 
-    /// Writes the clocks if there are so many that they would take too much memory.
+    /// Writes the clocks if they take more memory than is allowed.
     pub(super) fn make_room(&mut self, connection: &Connection) -> Result<()> {
         match self.of_keys.len() < MAX_CLOCKS {
             true => Ok(()),

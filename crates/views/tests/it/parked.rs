@@ -402,7 +402,7 @@ fn a_statement_without_an_end_is_noted_and_the_others_go_on() {
     }
 }
 
-/// So many events wait and no more: the view stops before the next one with its own code, and has all before.
+/// At most 100,000 events wait: the view stops before the next one with its own code, and has all before.
 #[test]
 fn a_view_with_too_many_parked_events_says_so() {
     let world = World::new();

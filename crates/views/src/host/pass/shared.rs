@@ -273,7 +273,7 @@ impl Pass {
     ) {
         let mut state = self.state.lock();
         if state.version != version {
-            // Somebody has joined: this is read again, with what the newcomer wants.
+            // A member has joined: this is read again, with what the newcomer wants.
             return;
         }
         state.has_ended = caught_up.is_some();
@@ -389,7 +389,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Nobody waits for it any more.
+        // No member waits for it any more.
         self.queue.waiting.lock().is_left = true;
         self.pass.moved.notify(usize::MAX);
     }
