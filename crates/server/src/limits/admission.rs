@@ -116,6 +116,7 @@ pub(crate) async fn admit(
         let counted = client.clone();
         request = request.map(|body| Body::new(CallBody::new(body, &state, counted, messages)));
     }
+    let reads = request.method().is_safe();
     let response = next.run(request).await;
     match memory(&state, &client, &response) {
         Ok(memory) => {
@@ -123,6 +124,10 @@ pub(crate) async fn admit(
             let lasts = response.extensions().get::<LongLived>().is_some();
             let place = (!lasts).then_some(place);
             response.map(|body| Body::new(HeldBody { body, _place: place, _memory: memory }))
+        }
+        // What has changed something is done: its client must not be told to send it again.
+        Err(_) if !reads => {
+            response.map(|body| Body::new(HeldBody { body, _place: Some(place), _memory: None }))
         }
         Err(refusal) => refusal.into_answer(is_grpc),
     }

@@ -316,6 +316,21 @@ async fn a_page_that_finds_no_memory_in_time_is_refused() {
     assert_eq!(code(answer).await, "server_overloaded");
 }
 
+/// A client that is told to try again would append twice.
+#[tokio::test]
+async fn the_answer_to_what_is_done_is_sent_without_memory_too() {
+    let mut config = config();
+    config.answers_bytes.0 = 1;
+    let served = served_by(config).await;
+    let event = |n: usize| json!({"stream": format!("stream-{n}"), "type": "T"});
+    let events: Vec<_> = (0..3_000).map(event).collect();
+    let request = served.client.post(served.url("/v1/events"));
+    let request = request.header("content-type", "application/json");
+    let answer = request.body(json!({"events": events}).to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    assert!(answer.bytes().await.unwrap().len() > 64 << 10);
+}
+
 /// The first byte of `PUT` is that of HTTP/2's preface, too.
 #[tokio::test]
 async fn a_head_is_due_whatever_its_first_byte() {
