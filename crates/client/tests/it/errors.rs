@@ -1,5 +1,6 @@
 //! Errors of the client when the network or the server fails.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use leftfold_api::{
@@ -8,9 +9,19 @@ use leftfold_api::{
 };
 use leftfold_client::Client;
 use pollster::block_on;
+use tokio::net::TcpSocket;
 use uuid::Uuid;
 
 use crate::served::{Served, serve, url};
+
+/// An address that refuses connections. It stays taken as long as the socket lives: a free port could be given to
+/// another test's server meanwhile.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
 
 fn put(n: u128) -> Append {
     Append::new().event("a-1", NewEvent::new("Put", "").id(Uuid::from_u128(n)))
@@ -27,9 +38,7 @@ fn an_invalid_url_is_refused() {
 /// A first connection waits for no server to come: whoever starts the client learns it at once.
 #[test]
 fn connecting_to_a_server_that_does_not_run_fails_at_once() {
-    let mut served = Served::fresh();
-    let address = served.address();
-    served.stop();
+    let (_socket, address) = refusing();
     let started = std::time::Instant::now();
     let refused = block_on(Client::connect(url(address))).err().unwrap();
     assert_eq!(refused.code(), "server_unreachable");
@@ -39,9 +48,7 @@ fn connecting_to_a_server_that_does_not_run_fails_at_once() {
 
 #[test]
 fn an_unreachable_server_is_an_error_within_the_timeout() {
-    let mut served = Served::fresh();
-    let address = served.address();
-    served.stop();
+    let (_socket, address) = refusing();
     let client = Client::builder(url(address)).timeout(Duration::from_millis(400));
     let client = client.connect_lazily().unwrap();
     let unread = block_on(client.read(Read::forward(Query::All))).unwrap_err();

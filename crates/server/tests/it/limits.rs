@@ -100,6 +100,29 @@ async fn a_body_with_too_large_a_length_is_refused_at_once() {
     still_serves(&served).await;
 }
 
+/// A client that reads only when it has sent everything gets the refusal, and knows that the connection ends.
+#[tokio::test]
+async fn a_refusal_arrives_while_the_body_is_still_sent() {
+    let mut config = config();
+    config.body_bytes.0 = 1 << 20;
+    let served = served_by(config).await;
+    let length = 8 << 20;
+    for (authorization, status) in [("", "413"), ("authorization: Basic eDp5\r\n", "401")] {
+        let mut stream = connect(&served).await;
+        let head = format!(
+            "POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+             {authorization}content-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let body = vec![b' '; length];
+        timeout(DEADLINE, stream.write_all(&body)).await.unwrap().unwrap();
+        let said = until_closed(&mut stream).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(said.contains("connection: close"), "{said}");
+    }
+    still_serves(&served).await;
+}
+
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let served = served_by(impatient()).await;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ pub(super) struct Activity {
     inner: Mutex<Inner>,
     /// A second, and how many requests began in it.
     rate: Mutex<(Instant, usize)>,
+    /// Whether a request was answered whose body had not been received as a whole.
+    has_left_body: AtomicBool,
     /// Notified when a head begins: its deadline is earlier than that of an idle connection.
     pub(super) head_began: Notify,
 }
@@ -35,7 +38,8 @@ impl Activity {
         let (in_flight, head_since, has_begun) = (0, None, false);
         let inner = Inner { in_flight, idle_since: now, head_since, has_begun };
         let (inner, rate) = (Mutex::new(inner), Mutex::new((now, 0)));
-        Activity { inner, rate, head_began: Notify::new() }
+        let has_left_body = AtomicBool::new(false);
+        Activity { inner, rate, has_left_body, head_began: Notify::new() }
     }
 
     /// Notes that bytes of HTTP/1.1 arrived: while no request is in flight they belong to a head.
@@ -50,6 +54,16 @@ impl Activity {
     /// Returns whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.inner.lock().in_flight > 0
+    }
+
+    /// Notes that a request was answered whose body had not been received as a whole.
+    pub(super) fn leaves_body(&self) {
+        self.has_left_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a client may still send a body that nobody receives.
+    pub(super) fn has_left_body(&self) -> bool {
+        self.has_left_body.load(Ordering::Relaxed)
     }
 
     /// Returns when to close the connection if nothing arrives, or `None` while a request is in

@@ -6,6 +6,7 @@ mod host;
 mod progress;
 mod request_id;
 mod response_body;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,8 +22,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use leftfold_api::BoxFuture;
@@ -34,6 +37,7 @@ use self::heads::HeadWatch;
 use self::progress::{StreamExecutor, StreamProgress};
 use self::request_id::RequestId;
 use self::response_body::ResponseBody;
+use self::unread::WatchedBody;
 use super::Problem;
 use crate::access::Origin;
 use crate::net::{Connection, Protocol, WorkItem};
@@ -134,10 +138,18 @@ impl HttpProtocol {
     ) -> Response<ResponseBody> {
         let started = Instant::now();
         let admitted = self.check_host(&request).and_then(|()| self.places(activity));
-        let (response, places) = match admitted {
+        let is_http1 = request.version() < Version::HTTP_2;
+        let (head, body) = request.into_parts();
+        let (body, is_received) = WatchedBody::new(body);
+        let request = Request::from_parts(head, body);
+        let (mut response, places) = match admitted {
             Ok(places) => (self.route(request).await, Some(places)),
             Err(problem) => (problem.into_response(), None),
         };
+        if is_http1 && !is_received.load(Ordering::Relaxed) {
+            activity.leaves_body();
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let status = response.status().as_u16();
         self.state.metrics.answered(status);
         tracing::debug!(status, micros = started.elapsed().as_micros() as u64, "answered");
@@ -178,7 +190,7 @@ impl HttpProtocol {
     }
 
     /// Serves a request. A panic fails this request alone.
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, request: Request<WatchedBody>) -> Response<Body> {
         let mut answer = pin!(self.router.clone().oneshot(request.map(Body::new)));
         let answer = poll_fn(|context| {
             let poll = AssertUnwindSafe(|| answer.as_mut().poll(context));
