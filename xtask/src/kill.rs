@@ -1,14 +1,19 @@
-//! `cargo xtask kill views`: the system test that kills a server with views, many times.
+//! `cargo xtask kill views`: the tests that kill a server with views in SQLite, and a process with views in
+//! PostgreSQL, many times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
 const TIMES: u64 = 1_000;
-/// The test; it prints the seed of each of its parts.
-const VIEWS: &str = "views_killed::";
+/// The test on SQLite; it prints the seed of each of its parts.
+const ON_SQLITE: [&str; 3] = ["leftfold-cli", "system", "views_killed::"];
+/// The test on PostgreSQL.
+const ON_POSTGRES: [&str; 3] =
+    ["leftfold-views", "postgres", "nothing_is_lost_or_doubled_when_the_host_is_killed"];
 
-/// Kills a server with views. Words are `--times N` and `--seed N`.
+/// Kills a server with views, and a process with views in PostgreSQL, so many times each. Words are `--times N` and
+/// `--seed N`.
 pub(crate) fn views(words: &[&str]) -> anyhow::Result<()> {
     let (mut times, mut seed) = (TIMES, None);
     for pair in words.chunks(2) {
@@ -23,10 +28,11 @@ pub(crate) fn views(words: &[&str]) -> anyhow::Result<()> {
         None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
     println!("seed {seed}: {times} kills");
-    let args =
-        ["test", "--package", "leftfold-cli", "--test", "system", "--", VIEWS, "--nocapture"];
     let env = [("LEFTFOLD_VIEW_KILLS", &*times.to_string()), ("LEFTFOLD_SEED", &*seed.to_string())];
-    crate::cargo(&args, &env).with_context(|| format!("seed {seed}"))?;
+    for [package, target, test] in [ON_SQLITE, ON_POSTGRES] {
+        let args = ["test", "--package", package, "--test", target, "--", test, "--nocapture"];
+        crate::cargo(&args, &env).with_context(|| format!("seed {seed}"))?;
+    }
     println!("seed {seed}: {times} kills: the tables equal rebuilds and the model");
     Ok(())
 }

@@ -3,13 +3,14 @@
 //! The programs are those of Debian's package `postgresql`; `cargo xtask test` installs it where it may. PostgreSQL
 //! refuses to run as root: then the account `postgres` or `nobody` runs it.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use leftfold_ports::Port;
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 
@@ -69,7 +70,7 @@ pub struct Server {
     programs: PathBuf,
     account: Account,
     dir: tempfile::TempDir,
-    port: u16,
+    port: Port,
     process: Option<Child>,
 }
 
@@ -82,7 +83,7 @@ impl Server {
         let (programs, account) = (programs()?, Account::find()?);
         let dir = tempfile::Builder::new().prefix("leftfold-postgres").tempdir()?;
         account.give(dir.path())?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = leftfold_ports::reserve()?;
         let mut server = Server { programs, account, dir, port, process: None };
         server.init()?;
         server.restart()?;
@@ -91,12 +92,12 @@ impl Server {
 
     /// Returns the URL of its database.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port.number)
     }
 
     /// Returns its port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// Kills all its processes at once, as a power cut does.
@@ -122,16 +123,30 @@ impl Server {
     /// It does not start.
     pub fn restart(&mut self) -> Result<(), ServerError> {
         self.stop()?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.spawn()?;
+            match self.wait_until_it_answers(deadline) {
+                Err(ServerError::Late { log }) if is_held(&log) && Instant::now() < deadline => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn spawn(&mut self) -> Result<(), ServerError> {
         let log = std::fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = Command::new(self.programs.join("postgres"));
         command.arg("-D").arg(self.data()).arg("-k").arg(self.dir.path());
-        command.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.port.number.to_string()]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.account.run(&mut command);
         // All processes of the server are of one group, so that they can be killed together.
         command.process_group(0);
         self.process = Some(command.spawn()?);
-        let deadline = Instant::now() + PATIENCE;
+        Ok(())
+    }
+
+    fn wait_until_it_answers(&mut self, deadline: Instant) -> Result<(), ServerError> {
         while !self.answers() {
             let ended =
                 self.process.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
@@ -147,8 +162,8 @@ impl Server {
 
     fn answers(&self) -> bool {
         let mut command = Command::new(self.programs.join("pg_isready"));
-        command.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+        command.args(["-q", "-h", "127.0.0.1", "-p", &self.port.number.to_string()]);
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.number)).is_ok()
             && command.status().is_ok_and(|status| status.success())
     }
 
@@ -196,6 +211,13 @@ impl Drop for Server {
         // The data is removed: nothing has to be written first.
         _ = self.kill();
     }
+}
+
+/// Whether a server has ended because processes of the one before are still there. They notice by themselves that it
+/// was killed.
+fn is_held(log: &str) -> bool {
+    let last = log.lines().rfind(|line| line.contains("FATAL"));
+    last.is_some_and(|line| line.contains("shared memory block") && line.contains("still in use"))
 }
 
 /// The account that runs the server; `None` is that of this process.

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join, select};
 use leftfold::Embedded;
@@ -23,6 +25,10 @@ insert into counts values (:stream, 1, :data.n, :version)
 insert into entries values (:position, :stream, :version);
 ";
 
+const KILLS: u64 = 5;
+/// The kills of one store: then another one begins, since a rebuild of ever more events takes ever longer.
+const KILLS_OF_ROUND: u64 = 20;
+
 /// The directory of a process that is killed.
 const HOST: &str = "LEFTFOLD_TEST_POSTGRES_HOST";
 
@@ -37,8 +43,9 @@ async fn append(world: &World, from: u64, count: u64) -> leftfold::Cursor {
 
 /// Waits until a view has a cursor, whatever fails meanwhile.
 async fn reach(views: &Views<Embedded>, name: &str, cursor: &leftfold::Cursor) {
+    let deadline = Instant::now() + PATIENCE;
     while let Err(error) = views.wait_for_cursor(name, cursor, PATIENCE).await {
-        assert!(leftfold::Coded::can_retry(&error), "{error}");
+        assert!(leftfold::Coded::can_retry(&error) && Instant::now() < deadline, "{error}");
         crate::support::yield_once().await;
     }
 }
@@ -93,11 +100,13 @@ fn nothing_is_lost_or_doubled_when_postgresql_is_killed() {
     });
 }
 
-/// The process that is killed: it appends, follows, and tells how far it has come.
+/// The process that is killed: it catches up, appends, follows, and tells how far it has come.
 #[test]
 fn host_that_is_killed() {
     let Ok(dir) = std::env::var(HOST) else { return };
     let world = World::at(Path::new(&dir));
+    pollster::block_on(append(&world, 500_000, 200));
+    println!("\nopened");
     world.run(async |views| {
         if views.status("counts").await.is_err() {
             views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
@@ -110,24 +119,35 @@ fn host_that_is_killed() {
     });
 }
 
+/// Kills a process some time after it has told something: while it catches up, and while it follows.
+fn kill_host(dir: &Path, kill: u64) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "failures::host_that_is_killed", "--nocapture"]);
+    command.env(HOST, dir).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.filter(|line| line == "opened" || line.starts_with("reached"));
+    let wanted = 1 + (kill % 4) as usize;
+    assert_eq!(told.take(wanted).count(), wanted, "the host has ended by itself");
+    // Moments that are spread over what a batch takes, and the same ones in each run.
+    thread::sleep(Duration::from_micros(kill * 7_919 % 60_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// `LEFTFOLD_VIEW_KILLS` sets the kills: `cargo xtask kill views`.
 #[test]
 fn nothing_is_lost_or_doubled_when_the_host_is_killed() {
-    let database = Database::new();
-    let world = World::new(&database.url);
-    let dir = world.close();
-    for kill in 1..6 {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "failures::host_that_is_killed", "--nocapture"]);
-        command.env(HOST, dir.path()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reached = lines.map_while(Result::ok).filter(|line| line.starts_with("reached"));
-        assert_eq!(reached.take(kill * 2).count(), kill * 2, "the host has ended by itself");
-        child.kill().unwrap();
-        child.wait().unwrap();
+    let kills = std::env::var("LEFTFOLD_VIEW_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    for first in (0..kills).step_by(KILLS_OF_ROUND as usize) {
+        let database = Database::new();
+        let dir = World::new(&database.url).close();
+        let of_round = first..kills.min(first + KILLS_OF_ROUND);
+        println!("kills {of_round:?} of {kills}");
+        of_round.for_each(|kill| kill_host(dir.path(), kill));
+        let world = World::at(dir.path());
+        world.run(async |views| equals_a_rebuild(&world, views, &database.reader).await);
     }
-    let world = World::at(dir.path());
-    world.run(async |views| equals_a_rebuild(&world, views, &database.reader).await);
 }
 
 #[test]

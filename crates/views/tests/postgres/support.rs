@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use leftfold::{Append, Cursor, Embedded, EventStore, NewEvent, Options};
@@ -168,11 +168,13 @@ pub(crate) async fn until(
     name: &str,
     wanted: impl Fn(&ViewStatus) -> bool,
 ) -> ViewStatus {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let status = views.status(name).await.unwrap();
         if wanted(&status) {
             return status;
         }
+        assert!(Instant::now() < deadline, "{status:?}");
         yield_once().await;
     }
 }

@@ -2,13 +2,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::directory::{self, Directory};
+use crate::directory::Directory;
+use leftfold_ports::Port;
+
 use crate::error::BrokerError;
 use crate::jars;
 use crate::java::Java;
 use crate::node::{Node, Plan};
 use crate::options::Options;
-use crate::ports::{self, Port};
 use crate::process::Lifetime;
 
 /// The node id of the controller, where it is a process of its own.
@@ -90,8 +91,8 @@ impl Cluster {
         let log4j = directory.path.join("log4j2.properties");
         fs::write(&log4j, LOG4J).map_err(BrokerError::at(&log4j))?;
         let alone = options.brokers <= 1;
-        let mut ports =
-            ports::reserve(&directory::root(), usize::from(options.brokers.max(1)) + 1)?;
+        let ports = (0..=options.brokers.max(1)).map(|_| leftfold_ports::reserve());
+        let mut ports = ports.collect::<Result<Vec<_>, _>>().map_err(BrokerError::Port)?;
         let controller_port = ports.pop().ok_or(BrokerError::NoSuchBroker(CONTROLLER))?;
         let common = Common {
             options,

@@ -57,14 +57,9 @@ pub enum BrokerError {
     /// There is no such broker.
     #[error("there is no broker {0} in this cluster")]
     NoSuchBroker(i32),
-    /// All ports of the range are in use.
-    #[error("no free port was found between {from} and {to}")]
-    NoPort {
-        /// The first port tried.
-        from: u16,
-        /// The last port tried.
-        to: u16,
-    },
+    /// No port can be reserved.
+    #[error("no port can be reserved: {0}")]
+    Port(#[source] io::Error),
     /// A cluster is already running in this directory.
     #[error("a cluster is already running ({0}); take it down first")]
     Running(PathBuf),

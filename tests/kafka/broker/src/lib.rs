@@ -27,7 +27,6 @@ mod jars;
 mod java;
 mod node;
 mod options;
-mod ports;
 mod probe;
 mod process;
 

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use leftfold_ports::Port;
 use rustix::process::Signal;
 
 use crate::error::BrokerError;
 use crate::jars::tail;
-use crate::ports::Port;
 use crate::probe;
 use crate::process::{self, Lifetime, Process};
 
