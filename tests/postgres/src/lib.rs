@@ -123,14 +123,8 @@ impl Server {
     /// It does not start.
     pub fn restart(&mut self) -> Result<(), ServerError> {
         self.stop()?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.spawn()?;
-            match self.wait_until_it_answers(deadline) {
-                Err(ServerError::Late { log }) if is_held(&log) && Instant::now() < deadline => {}
-                done => return done,
-            }
-        }
+        self.spawn()?;
+        self.wait_until_it_answers()
     }
 
     fn spawn(&mut self) -> Result<(), ServerError> {
@@ -140,13 +134,12 @@ impl Server {
         command.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.port.number.to_string()]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.account.run(&mut command);
-        // All processes of the server are of one group, so that they can be killed together.
-        command.process_group(0);
         self.process = Some(command.spawn()?);
         Ok(())
     }
 
-    fn wait_until_it_answers(&mut self, deadline: Instant) -> Result<(), ServerError> {
+    fn wait_until_it_answers(&mut self) -> Result<(), ServerError> {
+        let deadline = Instant::now() + PATIENCE;
         while !self.answers() {
             let ended =
                 self.process.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
@@ -170,13 +163,11 @@ impl Server {
     fn end(&mut self, signal: Signal) -> Result<(), ServerError> {
         let Some(mut child) = self.process.take() else { return Ok(()) };
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            let sent = match signal {
-                // The backends are processes of their own, and hold the memory that they share.
-                Signal::KILL => rustix::process::kill_process_group(pid, signal),
-                _ => kill_process(pid, signal),
-            };
-            // It may have ended by itself.
-            _ = sent;
+            match signal {
+                Signal::KILL => return kill_all(pid, child),
+                // It may have ended by itself.
+                _ => _ = kill_process(pid, signal),
+            }
         }
         child.wait()?;
         Ok(())
@@ -213,11 +204,52 @@ impl Drop for Server {
     }
 }
 
-/// Whether a server has ended because processes of the one before are still there. They notice by themselves that it
-/// was killed.
-fn is_held(log: &str) -> bool {
-    let last = log.lines().rfind(|line| line.contains("FATAL"));
-    last.is_some_and(|line| line.contains("shared memory block") && line.contains("still in use"))
+/// Kills a server with the processes that it has started. They would go on for a moment, and commit what they have
+/// received.
+fn kill_all(server: Pid, mut child: Child) -> Result<(), ServerError> {
+    // It starts no more of them then.
+    _ = kill_process(server, Signal::STOP);
+    let started = processes_of(server)?;
+    for process in started.iter().chain([&server]) {
+        _ = kill_process(*process, Signal::KILL);
+    }
+    child.wait()?;
+    let deadline = Instant::now() + PATIENCE;
+    while started.iter().any(|process| is_running(*process)) {
+        if Instant::now() > deadline {
+            let reason = "its processes do not end when they are killed".to_owned();
+            return Err(ServerError::Program { program: "postgres", reason });
+        }
+        // They are nobody's children now.
+        std::thread::sleep(PERIOD);
+    }
+    Ok(())
+}
+
+/// Returns the processes that a process has started.
+fn processes_of(parent: Pid) -> std::io::Result<Vec<Pid>> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let pid =
+            entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let Some(pid) = pid else { continue };
+        if state_of(pid).is_some_and(|state| state.split(' ').nth(1) == Some(&*parent)) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a process is there and has not ended.
+fn is_running(process: Pid) -> bool {
+    state_of(process).is_some_and(|state| !state.starts_with('Z'))
+}
+
+/// Returns what the system says of a process behind its name: its state, its parent, and more.
+fn state_of(process: Pid) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(") ").map(|(_, state)| state.to_owned())
 }
 
 /// The account that runs the server; `None` is that of this process.

@@ -164,8 +164,12 @@ fn of_two_hosts_one_is_overtaken() {
             status.as_deref() == Some("view_overtaken")
         };
         let other = loop {
-            append(&world, appended * 20, 20).await;
+            let last = append(&world, appended * 20, 20).await;
             appended += 1;
+            // One of them has the events, or can't have them.
+            let reached =
+                |views| Box::pin(Views::wait_for_cursor(views, "counts", &last, PATIENCE));
+            select(reached(&one), reached(&two)).await;
             match (is_overtaken(&one).await, is_overtaken(&two).await) {
                 (true, _) => break &two,
                 (_, true) => break &one,
