@@ -2,6 +2,7 @@
 //! bare write+fdatasync loop, which is the control of every durable number.
 
 pub mod micro;
+pub mod process;
 
 use std::fs;
 use std::os::unix::fs::FileExt;

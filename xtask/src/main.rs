@@ -34,7 +34,9 @@ cargo xtask bench history   10 million events in 1 million streams: bytes, openi
 cargo xtask bench streams   memory while streams grow to 10 million; reads of a cold stream
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench folds     commands beside bare appends, entities' memory, loads with snapshots
-cargo xtask bench views     SQL views beside the same work by hand: catching up, lag, appends
+cargo xtask bench views     SQL views beside the same work by hand, in SQLite and PostgreSQL: catching up, lag,
+                            appends, live queries; one of them: sqlite, postgres, appends, live; a
+                            number scales the sizes, as 0.05 to check that it works
 cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES

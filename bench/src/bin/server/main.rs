@@ -2,15 +2,13 @@
 //! xtask bench server`. `--small` runs all of it at a small size, only to check that it works.
 
 mod fairness;
-mod process;
 mod rows;
 
 use std::path::Path;
 
 use leftfold::client::Client;
+use leftfold_bench::process::{Cpu, ServerProcess};
 use leftfold_bench::{bare_loop, machine, spread, wait_for_idle};
-
-use process::{Cpu, ServerProcess};
 
 /// About the bytes that an append of 256 bytes takes in the log: the bare loop writes this.
 const FRAME: usize = 448;

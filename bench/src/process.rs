@@ -1,3 +1,5 @@
+//! A server in a process of its own.
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,18 +11,18 @@ use leftfold::client::Client;
 const TICKS: f64 = 100.0;
 
 /// A server process that is killed when it is dropped.
-pub(crate) struct ServerProcess {
+pub struct ServerProcess {
     child: Child,
     url: String,
 }
 
 /// The processor time so far, in seconds: the client's and the server's.
 #[derive(Clone, Copy)]
-pub(crate) struct Cpu([f64; 2]);
+pub struct Cpu([f64; 2]);
 
 impl Cpu {
     /// Returns the microseconds per operation since an earlier time.
-    pub(crate) fn since(self, before: Cpu, operations: u64) -> [f64; 2] {
+    pub fn since(self, before: Cpu, operations: u64) -> [f64; 2] {
         let each = |n: usize| (self.0[n] - before.0[n]) * 1e6 / operations as f64;
         [each(0), each(1)]
     }
@@ -28,7 +30,7 @@ impl Cpu {
 
 impl ServerProcess {
     /// Starts the server binary in the directory of this one.
-    pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+    pub fn start(data: &Path) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         let binary = this.parent().context("this binary has no directory")?.join("leftfold");
         let mut child = Command::new(&binary)
@@ -46,17 +48,23 @@ impl ServerProcess {
         Ok(ServerProcess { url: url.to_owned(), child })
     }
 
+    /// Returns its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Returns a client with a connection of its own.
-    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+    pub async fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(&self.url).await?)
     }
 
-    pub(crate) fn cpu(&self) -> Cpu {
+    /// Returns the processor time of this process and of the server.
+    pub fn cpu(&self) -> Cpu {
         Cpu([processor_time("self"), processor_time(&self.child.id().to_string())])
     }
 
     /// Returns the server's memory, in bytes.
-    pub(crate) fn memory(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
