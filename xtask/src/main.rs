@@ -35,8 +35,8 @@ cargo xtask bench streams   memory while streams grow to 10 million; reads of a 
 cargo xtask bench replay    a history folded on one thread and on several
 cargo xtask bench folds     commands beside bare appends, entities' memory, loads with snapshots
 cargo xtask bench views     SQL views beside the same work by hand, in SQLite and PostgreSQL: catching up, lag,
-                            appends, live queries; one of them: sqlite, postgres, appends, live; a
-                            number scales the sizes, as 0.05 to check that it works
+                            the table events, appends, live queries; one of them: sqlite, postgres, events,
+                            appends, live; a number scales the sizes, as 0.05 to check that it works
 cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES

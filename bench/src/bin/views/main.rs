@@ -1,9 +1,10 @@
 //! SQL views beside the same work by hand: `cargo xtask bench views`. A number as an argument scales the sizes, as 0.05
-//! does to check that it works; `sqlite`, `postgres`, `appends` or `live` runs only that part.
+//! does to check that it works; `sqlite`, `postgres`, `events`, `appends` or `live` runs only that part.
 
 mod appends;
 mod by_hand;
 mod catch_up;
+mod events;
 mod live;
 mod rows;
 
@@ -61,7 +62,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     anyhow::ensure!(scale > 0.0 && scale <= 100.0, "the scale is more than 0 and at most 100");
-    let parts = ["sqlite", "postgres", "appends", "live"];
+    let parts = ["sqlite", "postgres", "events", "appends", "live"];
     let is_known = only.as_deref().is_none_or(|only| parts.contains(&only));
     anyhow::ensure!(is_known, "the parts are {}", parts.join(", "));
     let dir = tempfile::Builder::new().prefix("leftfold-bench").tempdir_in(".")?;
@@ -79,7 +80,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn run(&self, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-        let needs_store = ["sqlite", "postgres", "appends"].into_iter().any(&is_wanted);
+        let needs_store = ["sqlite", "postgres", "events", "appends"].into_iter().any(&is_wanted);
         if needs_store {
             let store = fill(&self.dir.join("store"), self.size.events)?;
             if is_wanted("sqlite") {
@@ -87,6 +88,9 @@ impl Bench<'_> {
             }
             if is_wanted("postgres") {
                 catch_up::into_postgres(self, &store)?;
+            }
+            if is_wanted("events") {
+                events::measure(self, &store)?;
             }
             if is_wanted("appends") {
                 appends::measure(self, &store)?;
