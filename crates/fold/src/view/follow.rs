@@ -119,8 +119,9 @@ impl Definition {
             true => event.id() == anchor.id && event.commit_time().micros() == anchor.commit_time,
             false => true,
         };
+        // The page tells where the store ended when it was read; its head may be beyond that by now.
         let ends_before =
-            page.events.is_empty() && !page.more && !store.head().await?.covers(&saved.cursor);
+            page.events.is_empty() && !page.more && !page.cursor.covers(&saved.cursor);
         match !ends_before && page.events.first().is_none_or(is_same) {
             true => Ok(()),
             false => Err(self.other_history(Some(saved))),

@@ -4,6 +4,7 @@
 mod batches;
 mod changes;
 mod failures;
+mod growing;
 mod rows;
 mod sinks;
 mod support;
