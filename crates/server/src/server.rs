@@ -110,6 +110,7 @@ fn routes(state: &Arc<State>) -> Router {
 fn connection_limits(config: &Config) -> ConnectionLimits {
     ConnectionLimits {
         permits: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+        shares: limits::Pool::new(config.connections, config.share),
         descriptors: Descriptors::of_process().for_connections(),
         handshake_time: config.header_time,
         write_time: config.write_time,

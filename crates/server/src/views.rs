@@ -36,10 +36,8 @@ pub(crate) struct SqlViews {
     views: Option<ServedViews>,
     is_running: Arc<AtomicBool>,
     statuses: Statuses,
-    /// The queries that are answered at the same time.
-    pub(crate) asks: Arc<Semaphore>,
-    /// The answers of live queries that are found at the same time. They are not in `asks`: queries are answered or
-    /// refused at once, and live queries wait.
+    /// The answers of live queries that are found at the same time. They are not among `limits.asks`: queries are
+    /// answered or refused at once, and live queries wait.
     pub(crate) live_asks: Arc<Semaphore>,
 }
 
@@ -64,7 +62,6 @@ impl SqlViews {
             views: None,
             is_running: Arc::default(),
             statuses: Statuses::default(),
-            asks: places(config.asks),
             live_asks: places(config.asks),
         }
     }

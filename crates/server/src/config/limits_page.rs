@@ -27,8 +27,12 @@ This page is generated from the code; a test compares the two.
 const MEMORY: &str = "
 ## What the server takes at most
 
-The last column is the sum for the defaults, in MiB. Pages that no client takes are most of it: where clients are
-not trusted, set `limits.requests`, `limits.subscriptions` and `store.page_bytes` so that the sum fits the machine.
+The last column is the sum for the defaults, in MiB. Within `limits.answers_bytes` are pages of reads and of
+subscriptions, with the JSON or the messages of gRPC that they become, and every other answer of more than 32 KiB,
+until the system has taken it; and what compresses answers. Smaller ones are bounded by the number of requests and of
+subscriptions. A page that is being read is counted when it is complete, so only some are read at the same time. One
+address and one user have `limits.share` of it. The rows of views have their own limits. On a smaller machine, set
+`limits.connections`, `limits.subscriptions`, `limits.bodies_bytes` and `limits.answers_bytes` so that the sum fits.
 `cargo xtask hostile` compares a server under floods with this sum.
 
 | what | formula | MiB |
@@ -40,8 +44,8 @@ const FILES: &str = "
 
 `leftfold serve` raises its limit of open files (`ulimit -n`) as far as the system allows. The highest 1,024
 descriptors, or half of a limit below 2,048, are kept for the store and for views. A connection that would take one of
-them is closed at once, which the log says once in a second at most and `leftfold_refused_connections_total` counts. If the
-store finds none all the same, reads and appends answer `descriptors_exhausted`, and the store tries again every second.
+them is closed at once, which the log says once in a second at most and `leftfold_refused_connections_total` counts; so is
+one beyond the share of its address. If the store finds none all the same, reads and appends answer `descriptors_exhausted`, and the store tries again every second.
 ";
 
 /// A row: what is limited, the limit, its setting, and the code beyond it.
@@ -138,7 +142,8 @@ fn of_server(config: &Config) -> Vec<Row> {
             "server_overloaded",
         ),
         (
-            "percent of requests, subscriptions and memory that one address or one user has",
+            "percent of requests, subscriptions, queries of views and memory that one address or one user has, and of \
+             connections that one address has",
             config.share as u64,
             "limits.share",
             "server_overloaded",

@@ -11,12 +11,18 @@ const PROGRAM: u64 = 192 * MIB;
 const UNSEALED: u64 = 4 * 64 * MIB;
 /// A stream's name and its last version.
 const HEAD: u64 = 1_280;
-/// What a connection holds besides the head of a request: answers on their way, and what was read of it.
+/// What a connection holds besides the head of a request: what was read of bodies, and buffers.
 const CONNECTION: u64 = 320 * KIB;
+/// What a request holds besides its head: a body and an answer that are too small to be counted, and its own state.
+const REQUEST: u64 = 64 * KIB;
+/// What a subscription holds of pages that are too small to be counted: one page, and the text of three.
+const SUBSCRIPTION: u64 = 40 * KIB;
 /// A body, what it is decoded to, and the frames that it becomes.
 const BODY: u64 = 3;
-/// A page, and its text.
-const ANSWER: u64 = 2;
+/// The rows of an answer of views, and its text while it is made.
+const ROWS: u64 = 4;
+/// An event that ends a page and goes beyond its bytes, and what it is converted to.
+const LAST_EVENT: u64 = 4;
 
 /// A part of the most memory that a server takes.
 pub struct MemoryTerm {
@@ -70,24 +76,44 @@ impl Config {
                 self.bodies_bytes.0.saturating_mul(BODY),
             ),
             term(
-                "answers",
-                format!("{ANSWER} x `limits.requests` x `store.page_bytes`"),
-                times(self.requests, self.page_bytes.0).saturating_mul(ANSWER),
+                "requests",
+                format!(
+                    "(`limits.requests` + 2 x `limits.reserved_requests`) x (`limits.header_bytes` + {} KiB)",
+                    REQUEST / KIB
+                ),
+                times(
+                    self.requests.saturating_add(self.reserved_requests.saturating_mul(2)),
+                    REQUEST + self.header_bytes.0,
+                ),
             ),
             term(
-                "subscriptions",
-                "`limits.subscriptions` x `store.page_bytes`".to_owned(),
-                times(self.subscriptions, self.page_bytes.0),
+                "pages that are being read",
+                format!(
+                    "2 x `store.read_threads` x (`store.page_bytes` + {LAST_EVENT} x `store.event_bytes`)"
+                ),
+                times(
+                    self.page_turns(),
+                    self.page_bytes.0.saturating_add(self.event_bytes.0.saturating_mul(LAST_EVENT)),
+                ),
+            ),
+            term(
+                "answers, also of subscriptions",
+                "5/4 x `limits.answers_bytes`".to_owned(),
+                self.answers_bytes.0.saturating_add(self.answers_bytes.0 / 4),
+            ),
+            term(
+                "subscriptions with small pages",
+                format!("`limits.subscriptions` x {} KiB", SUBSCRIPTION / KIB),
+                times(self.subscriptions, SUBSCRIPTION),
             ),
             term(
                 "queries of views",
                 format!(
-                    "{ANSWER} x (`limits.asks` x `limits.ask_bytes` + `limits.live_queries` x \
-                     `limits.live_bytes`)"
+                    "{ROWS} x (`limits.asks` x `limits.ask_bytes` + `limits.live_queries` x `limits.live_bytes`)"
                 ),
                 times(self.asks, self.ask_bytes.0)
                     .saturating_add(times(self.live_queries, self.live_bytes.0))
-                    .saturating_mul(ANSWER),
+                    .saturating_mul(ROWS),
             ),
         ]
     }
@@ -95,5 +121,16 @@ impl Config {
     /// Returns the most bytes of memory that the server takes.
     pub fn most_memory(&self) -> u64 {
         self.memory_terms().iter().fold(0, |sum, term| sum.saturating_add(term.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_a_machine_of_eight_gibibytes() {
+        let most = Config::default().most_memory();
+        assert!(most < 8 << 30, "{} MiB", most / MIB);
     }
 }

@@ -81,15 +81,16 @@ definition::settings! {
     /// Bytes of the events of a page; its first event is returned whatever its size.
     page_bytes: Bytes = "store.page_bytes", Bytes(16 << 20);
 
-    /// Connections at the same time; further clients wait to be accepted.
-    connections: usize = "limits.connections", 10_000;
+    /// Connections at the same time; further clients wait to be accepted. Those of one address beyond `limits.share` are
+    /// closed.
+    connections: usize = "limits.connections", 5_000;
     /// Requests in flight, of all connections, without subscriptions.
     requests: usize = "limits.requests", 4_096;
     /// Requests of metrics and administration in flight, which need no place among `limits.requests`; and as many calls
     /// of health and reflection over gRPC.
     reserved_requests: usize = "limits.reserved_requests", 256;
-    /// The most that one address has, and that one user has, of the requests, the subscriptions and the memory that all
-    /// clients share, in percent. The addresses of an IPv6 network of 64 bits count as one. Set it to 100 if all clients
+    /// The most that one address has, and that one user has, of the requests, the subscriptions, the queries of views and
+    /// the memory that all clients share, in percent; and one address of the connections. The addresses of an IPv6 network of 64 bits count as one. Set it to 100 if all clients
     /// reach the server through one proxy and as one user.
     share: usize = "limits.share", 50;
     /// Requests in flight of one connection, including subscriptions.
@@ -102,7 +103,7 @@ definition::settings! {
     asks: usize = "limits.asks", 8;
     /// Live queries of SQL views at the same time, which also count as subscriptions. As many of them as
     /// `limits.asks` are compared at the same time; the others wait.
-    live_queries: usize = "limits.live_queries", 1_000;
+    live_queries: usize = "limits.live_queries", 200;
     /// Bytes of the answer of a live query, which is kept in memory.
     live_bytes: Bytes = "limits.live_bytes", Bytes(1 << 20);
     /// Rows of the answer of a view.
@@ -115,7 +116,8 @@ definition::settings! {
     body_bytes: Bytes = "limits.body_bytes", Bytes(96 << 20);
     /// Memory for bodies of requests in flight, and for what they are decoded into, of all connections.
     bodies_bytes: Bytes = "limits.bodies_bytes", Bytes(512 << 20);
-    /// Memory for answers that their clients have not taken, of all connections.
+    /// Memory for answers that their clients have not taken, of all connections: pages of reads and of subscriptions with
+    /// the text or the messages that they become, other answers, and compressors.
     answers_bytes: Bytes = "limits.answers_bytes", Bytes(512 << 20);
     /// The longest head of a request: its line and its headers.
     header_bytes: Bytes = "limits.header_bytes", Bytes(64 << 10);
@@ -144,6 +146,11 @@ impl Config {
     /// Returns the directory for the tables of SQL views.
     pub fn views_directory(&self) -> PathBuf {
         self.views.clone().unwrap_or_else(|| self.data.join("views"))
+    }
+
+    /// Returns how many pages are read at the same time. Their memory is reserved when their size is known.
+    pub(crate) fn page_turns(&self) -> usize {
+        self.read_threads.clamp(2, 64) * 2
     }
 
     /// Returns the limits of a query of SQL views.

@@ -25,13 +25,16 @@ use leftfold_api::{Append, AppendError, Appended, EventStore};
 use leftfold_wire::v1::admin_server::AdminServer;
 use leftfold_wire::v1::store_server::StoreServer;
 use leftfold_wire::{ReceivedAppend, v1};
+use prost::Message;
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
 use self::health::HealthService;
 use crate::access::{AppendPermit, Caller, Denial};
-use crate::limits::{BODIES_FULL, MemoryFull, Reservation};
+use crate::limits::{
+    BODIES_FULL, Lease, MemoryFull, PageError, PageMemory, Reservation, SMALL_ANSWER,
+};
 use crate::state::{LongLived, State, SubscriptionProgress};
 
 /// The routes of the gRPC services.
@@ -94,6 +97,25 @@ impl Service {
         let caller = Caller::of(request.extensions()).map_err(status::denied)?;
         Ok((caller, request.into_inner()))
     }
+
+    /// Returns an answer, and reserves the memory of one that is not small until it is sent.
+    fn answer<T: Message>(&self, caller: &Caller, message: T) -> Result<Response<T>, Status> {
+        // The message, and its bytes.
+        let bytes = message.encoded_len().saturating_mul(2);
+        if bytes <= SMALL_ANSWER {
+            return Ok(Response::new(message));
+        }
+        let memory = self.state.limits.answers.take(&caller.client(), bytes);
+        let memory = memory.ok_or_else(|| status::page(PageError::Full))?;
+        Ok(holding(message, Some(memory)))
+    }
+}
+
+/// Returns an answer that holds memory until it is sent.
+fn holding<T>(message: T, memory: Option<Lease>) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(PageMemory::of(memory));
+    response
 }
 
 /// Is ready when the server is shutting down.

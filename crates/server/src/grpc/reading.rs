@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::status;
 use crate::access::{Caller, ReadPermit};
-use crate::limits::Lease;
+use crate::limits::PageMemory;
 use crate::state::State;
 
 /// Events of a page, where the client wants all pages: about a megabyte of small events. So a call of
@@ -28,7 +28,7 @@ pub(super) struct PageMessages {
     /// The events of a page that are still to be sent, and the page's cursor and `more`.
     page: Option<(IntoIter<Recorded>, (Cursor, bool))>,
     /// The memory of the page.
-    memory: Option<Lease>,
+    memory: PageMemory,
     ended: bool,
 }
 
@@ -50,9 +50,14 @@ impl PageMessages {
             form,
             all_pages,
             page: None,
-            memory: None,
+            memory: PageMemory::default(),
             ended: false,
         }
+    }
+
+    /// Returns where the memory of its pages is noted.
+    pub(super) fn memory(&self) -> PageMemory {
+        self.memory.clone()
     }
 
     /// Returns the messages.
@@ -82,10 +87,10 @@ impl PageMessages {
     async fn read_page(&mut self) -> Result<Page, Status> {
         let limit = if self.all_pages { self.read.limit.min(PAGE) } else { self.read.limit };
         let read = Read { limit, ..self.read.clone() };
-        self.memory = None;
+        self.memory.set(None);
         let page = self.state.read_page(&self.caller.client(), read).await;
         let (page, memory) = page.map_err(status::page)?;
-        self.memory = Some(memory);
+        self.memory.set(Some(Arc::new(memory)));
         self.permit.admit(&page.events).map_err(status::denied)?;
         self.state.metrics.read(page.events.len());
         if self.all_pages {

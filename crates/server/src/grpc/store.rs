@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::appends::Appends;
 use super::reading::PageMessages;
 use super::subscription::SubscriptionMessages;
-use super::{Messages, Service, lasting, prepare, status};
+use super::{Messages, Service, holding, lasting, prepare, status};
 use crate::access::Scope;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -24,10 +24,11 @@ impl Store for Service {
 
     async fn append(&self, request: Request<ReceivedAppend>) -> Answer<v1::AppendResponse> {
         let (caller, request) = self.ask(request)?;
-        let (permit, _memory) = prepare(&self.state, &caller, request)?;
+        let (permit, memory) = prepare(&self.state, &caller, request)?;
         let appended =
             super::append(self.state.clone(), permit, false).await.map_err(status::append)?;
-        Ok(Response::new(appended.into()))
+        // The answer names the streams of the request.
+        Ok(holding(appended.into(), memory.into_lease()))
     }
 
     async fn append_many(
@@ -44,7 +45,10 @@ impl Store for Service {
         let read = Read::try_from(request).map_err(status::invalid)?;
         let permit = caller.authorize_read(&read.query).map_err(status::refused)?;
         let reading = PageMessages::new(self.state.clone(), caller, permit, read, form, all_pages);
-        Ok(Response::new(Box::pin(reading.parts())))
+        let memory = reading.memory();
+        let mut response = Response::new(Box::pin(reading.parts()) as Self::ReadStream);
+        response.extensions_mut().insert(memory);
+        Ok(response)
     }
 
     async fn subscribe(
@@ -56,7 +60,10 @@ impl Store for Service {
         let subscribe = Subscribe::try_from(request).map_err(status::invalid)?;
         let messages =
             SubscriptionMessages::start(self.state.clone(), caller, subscribe, form).await?;
-        Ok(lasting(messages.stream()))
+        let memory = messages.memory();
+        let mut response = lasting(messages.stream());
+        response.extensions_mut().insert(memory);
+        Ok(response)
     }
 
     async fn head(&self, request: Request<v1::HeadRequest>) -> Answer<v1::HeadResponse> {
@@ -83,7 +90,7 @@ impl Store for Service {
         let streams = Streams::try_from(request).map_err(status::invalid)?;
         caller.may_list(streams.category.as_deref()).map_err(status::denied)?;
         let page = self.state.store.streams(streams).await.map_err(status::read)?;
-        Ok(Response::new(page.into()))
+        self.answer(&caller, page.into())
     }
 
     async fn get_checkpoint(
@@ -112,7 +119,7 @@ impl Store for Service {
             name: found.name,
         };
         let checkpoints = found.into_iter().map(checkpoint).collect();
-        Ok(Response::new(v1::ListCheckpointsResponse { checkpoints }))
+        self.answer(&caller, v1::ListCheckpointsResponse { checkpoints })
     }
 
     async fn delete_checkpoint(
@@ -175,7 +182,7 @@ impl Store for Service {
         caller.may_look_after(Scope::Rules).map_err(status::denied)?;
         let rules = self.state.store.retention_rules().await.map_err(status::read)?;
         let rules = rules.iter().map(v1::Rule::from).collect();
-        Ok(Response::new(v1::ListRulesResponse { rules }))
+        self.answer(&caller, v1::ListRulesResponse { rules })
     }
 
     async fn define_index(&self, request: Request<v1::DefineIndexRequest>) -> Answer<Done> {
@@ -204,7 +211,7 @@ impl Store for Service {
         caller.may_look_after(Scope::Indexes).map_err(status::denied)?;
         let indexes = self.state.store.indexes().await.map_err(status::read)?;
         let indexes = indexes.into_iter().map(v1::IndexInfo::from).collect();
-        Ok(Response::new(v1::ListIndexesResponse { indexes }))
+        self.answer(&caller, v1::ListIndexesResponse { indexes })
     }
 
     async fn get_index(

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::status;
 use crate::access::Caller;
-use crate::limits::PageError;
+use crate::limits::{PageError, PageMemory};
 use crate::state::State;
 use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
@@ -20,6 +20,8 @@ pub(super) struct SubscriptionMessages {
     /// Where the client knows the subscription to be; `None` before the first message.
     sent: Option<Cursor>,
     has_failed: bool,
+    /// The memory of the page of the last message.
+    memory: PageMemory,
 }
 
 impl SubscriptionMessages {
@@ -31,7 +33,13 @@ impl SubscriptionMessages {
     ) -> Result<Self, Status> {
         let options = FeedOptions { name: None, part_bytes: MESSAGE_BYTES };
         let feed = Feed::start(state, caller, subscribe, options).await.map_err(status_of_start)?;
-        Ok(SubscriptionMessages { feed, form, sent: None, has_failed: false })
+        let memory = PageMemory::default();
+        Ok(SubscriptionMessages { feed, form, sent: None, has_failed: false, memory })
+    }
+
+    /// Returns where the memory of its messages is noted.
+    pub(super) fn memory(&self) -> PageMemory {
+        self.memory.clone()
     }
 
     /// Returns the messages.
@@ -50,7 +58,12 @@ impl SubscriptionMessages {
         if self.sent.is_none() {
             // The first message says where the subscription begins.
             let cursor = self.feed.cursor();
-            return Ok(self.message(Part { events: Vec::new(), caught_up: false, cursor }));
+            return Ok(self.message(Part {
+                events: Vec::new(),
+                caught_up: false,
+                cursor,
+                memory: None,
+            }));
         }
         loop {
             let part = self.feed.next().await.map_err(status_of_end)?;
@@ -62,6 +75,7 @@ impl SubscriptionMessages {
 
     fn message(&mut self, part: Part) -> v1::SubscribeResponse {
         self.sent = Some(part.cursor.clone());
+        self.memory.set(part.memory);
         delivery_part(part.events, &self.form, part.cursor, part.caught_up)
     }
 }
@@ -69,6 +83,7 @@ impl SubscriptionMessages {
 fn status_of_start(error: SubscribeError) -> Status {
     match error {
         SubscribeError::Full(most) => status::too_many_subscriptions(most),
+        SubscribeError::NoMemory => status::page(PageError::Full),
         SubscribeError::Refused(refusal) => status::refused(refusal),
         SubscribeError::Store(error) => status::read(error),
     }

@@ -25,7 +25,9 @@ mod wording;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use leftfold_api::MAX_NAME;
@@ -39,7 +41,7 @@ pub(crate) use connection::HttpProtocol;
 pub(crate) use origin::refuse_foreign;
 pub(crate) use problem::Problem;
 
-use crate::limits::is_grpc;
+use crate::limits::{hold_answer, is_grpc};
 use crate::state::State;
 
 /// Bytes of an answer up to which it is not compressed.
@@ -85,15 +87,19 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(health::ready))
         .split_for_parts();
     let document = openapi::finish(&api);
-    let described = ([(header::CONTENT_TYPE, "application/json")], document);
+    // Made once: requests for them have no place among `limits.requests`.
+    let described = ([(header::CONTENT_TYPE, "application/json")], Bytes::from(document));
+    let errors = axum::response::Html(Bytes::from(errors::page()));
+    let hold = from_fn_with_state(state.clone(), hold_answer);
     router
         // How to use the server is no secret, and whoever has no credentials yet needs it most.
         .route("/openapi.json", get(async move || described.clone()))
-        .route("/errors", get(async || axum::response::Html(errors::page())))
+        .route("/errors", get(async move || errors.clone()))
         .route("/", get(links))
         .route("/health", get(links))
         .method_not_allowed_fallback(method_unknown)
         .with_state(state)
+        .layer(hold)
         .layer(compression())
 }
 

@@ -2,6 +2,7 @@
 //! memory.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -12,7 +13,7 @@ use leftfold_api::{Page, Recorded};
 
 use super::json::event;
 use super::problem::Problem;
-use crate::limits::Lease;
+use crate::limits::{Lease, keep};
 
 /// Bytes that are written at once. A page that is no longer is sent with its length.
 const CHUNK: usize = 64 << 10;
@@ -22,7 +23,7 @@ struct Pages {
     begun: bool,
     ended: bool,
     chunk: Vec<u8>,
-    _memory: Lease,
+    memory: Arc<Lease>,
 }
 
 impl Pages {
@@ -59,7 +60,8 @@ impl http_body::Body for Pages {
             return Poll::Ready(Some(Err(error)));
         }
         let chunk = std::mem::take(&mut this.chunk);
-        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk.into()))))
+        let held = this.memory.clone();
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(keep(chunk.into(), held)))))
     }
 }
 
@@ -71,8 +73,11 @@ pub(super) fn page_body(page: Page, memory: Lease) -> Result<Response, Problem> 
     chunk.extend_from_slice(if page.more { b"\",\"more\":true" } else { b"\",\"more\":false" });
     chunk.extend_from_slice(b",\"events\":[");
     let events = page.events.into_iter();
-    let mut pages = Pages { events, begun: false, ended: false, chunk, _memory: memory };
+    let mut pages = Pages { events, begun: false, ended: false, chunk, memory: Arc::new(memory) };
     pages.fill().map_err(|error| Problem::new("internal_error", error.to_string()))?;
-    let body = if pages.ended { Body::from(pages.chunk) } else { Body::new(pages) };
+    let body = match pages.ended {
+        true => Body::from(keep(pages.chunk.into(), pages.memory)),
+        false => Body::new(pages),
+    };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }

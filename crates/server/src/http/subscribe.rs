@@ -19,7 +19,7 @@ use super::extract::{QueryParams, RequestCaller};
 use super::json::event;
 use super::place::place;
 use super::problem::Problem;
-use crate::limits::PageError;
+use crate::limits::{PageError, keep};
 use crate::state::State;
 use crate::subscriptions::{End, Feed, FeedOptions, Part, SubscribeError};
 
@@ -76,7 +76,7 @@ pub(super) async fn subscribe(
     let subscribe = Subscribe { query, from, with_ordinals };
     let feed = Feed::start(state, caller, subscribe, options).await.map_err(problem_of_start)?;
     let texts = feed.into_channel(|next| match next {
-        Ok(part) => text_of_part(&part),
+        Ok(part) => keep(text_of_part(&part), part.memory),
         Err(end) => text_of_end(end),
     });
     Ok(event_stream(texts))
@@ -101,6 +101,7 @@ pub(super) fn too_many(most: usize) -> Problem {
 fn problem_of_start(error: SubscribeError) -> Problem {
     match error {
         SubscribeError::Full(most) => too_many(most),
+        SubscribeError::NoMemory => PageError::Full.into(),
         SubscribeError::Refused(refusal) => refusal.into(),
         SubscribeError::Store(error) => error.into(),
     }

@@ -1,15 +1,13 @@
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State as SharedState};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body::{Frame, SizeHint};
 
 use super::call_body::{CallBody, Messages};
+use super::held::{HeldBody, PageMemory};
 use super::{Client, Lease, Pool};
 use crate::access::{Caller, Credentials, Denial, Origin};
 use crate::grpc;
@@ -17,7 +15,13 @@ use crate::http::Problem;
 use crate::state::{LongLived, State};
 
 /// Bytes of an answer up to which its memory is not counted: the number of requests bounds it.
-const SMALL_ANSWER: usize = 64 << 10;
+pub(crate) const SMALL_ANSWER: usize = 32 << 10;
+/// What a compressor of an answer takes at its fastest level.
+const ZSTD: usize = 2 << 20;
+const GZIP: usize = 512 << 10;
+
+const ANSWERS_FULL: &str = "the answers in flight take all of limits.answers_bytes, or of this client's share of it \
+                            (limits.share)";
 
 const REQUESTS_FULL: &str =
     "as many requests as limits.requests or this client's share of it (limits.share) are in flight";
@@ -116,20 +120,56 @@ pub(crate) async fn admit(
         let counted = client.clone();
         request = request.map(|body| Body::new(CallBody::new(body, &state, counted, messages)));
     }
-    let reads = request.method().is_safe();
+    let reads = is_read(&request);
     let response = next.run(request).await;
-    match memory(&state, &client, &response) {
-        Ok(memory) => {
-            // A long-lived answer counts as a subscription instead.
-            let lasts = response.extensions().get::<LongLived>().is_some();
-            let place = (!lasts).then_some(place);
-            response.map(|body| Body::new(HeldBody { body, _place: place, _memory: memory }))
-        }
+    let compressor = match compressor_bytes(&response) {
+        0 => None,
+        bytes => match state.limits.answers.take(&client, bytes) {
+            // What has changed something is done: its client must not be told to send it again.
+            None if reads => return Refusal::Overloaded(ANSWERS_FULL).into_answer(is_grpc),
+            memory => memory,
+        },
+    };
+    // A long-lived answer counts as a subscription instead.
+    let lasts = response.extensions().get::<LongLived>().is_some();
+    let held = compressor.into_iter().chain((!lasts).then_some(place));
+    let page = response.extensions().get::<PageMemory>().cloned();
+    response.map(|body| Body::new(HeldBody::new(body, held, page)))
+}
+
+/// Reserves memory for an answer that is there as a whole. What is made while it is sent reserves its own, and what is
+/// compressed is asked for its size before.
+pub(crate) async fn hold_answer(
+    SharedState(state): SharedState<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = request.extensions().get::<Caller>().map(Caller::client);
+    let reads = is_read(&request);
+    let response = next.run(request).await;
+    let bytes = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let Some(client) = client.filter(|_| bytes > SMALL_ANSWER) else { return response };
+    match state.limits.answers.take(&client, bytes) {
+        Some(memory) => response.map(|body| Body::new(HeldBody::new(body, [memory], None))),
         // What has changed something is done: its client must not be told to send it again.
-        Err(_) if !reads => {
-            response.map(|body| Body::new(HeldBody { body, _place: Some(place), _memory: None }))
-        }
-        Err(refusal) => refusal.into_answer(is_grpc),
+        None if !reads => response,
+        None => Refusal::Overloaded(ANSWERS_FULL).into_answer(false),
+    }
+}
+
+/// Returns whether a request changes nothing. Long queries come with `POST`.
+fn is_read(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method().is_safe() || path == "/v1/events/read" || path.ends_with("/query")
+}
+
+/// Returns what the compressor of an answer takes.
+fn compressor_bytes(response: &Response) -> usize {
+    match response.headers().get(header::CONTENT_ENCODING).map(|name| name.as_bytes()) {
+        Some(b"zstd") => ZSTD,
+        Some(b"gzip") => GZIP,
+        _ => 0,
     }
 }
 
@@ -160,46 +200,6 @@ async fn place(
     Ok((client, place))
 }
 
-/// Reserves memory for an answer that is there as a whole. What is made while it is sent reserves its own.
-fn memory(state: &State, client: &Client, response: &Response) -> Result<Option<Lease>, Refusal> {
-    let bytes = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    if bytes <= SMALL_ANSWER {
-        return Ok(None);
-    }
-    let memory = state.limits.answers.take(client, bytes);
-    memory.map(Some).ok_or(Refusal::Overloaded(
-        "the answers in flight take all of limits.answers_bytes, or of this client's share of it",
-    ))
-}
-
-/// The body of an answer, and what its request holds until it is sent.
-struct HeldBody {
-    body: Body,
-    _place: Option<Lease>,
-    _memory: Option<Lease>,
-}
-
-impl http_body::Body for HeldBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +218,19 @@ mod tests {
             ("/", Area::Free),
         ] {
             assert_eq!(Area::of(path), area, "{path}");
+        }
+    }
+    #[test]
+    fn queries_that_come_with_post_are_reads() {
+        for (method, path, reads) in [
+            ("GET", "/v1/streams", true),
+            ("POST", "/v1/events", false),
+            ("POST", "/v1/events/read", true),
+            ("POST", "/v1/views/orders/query", true),
+            ("DELETE", "/v1/streams/a", false),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            assert_eq!(is_read(&request), reads, "{method} {path}");
         }
     }
 }

@@ -24,6 +24,11 @@ impl Client {
         Client { address: peer.map(|peer| network(peer.ip())), user }
     }
 
+    /// Returns the client at an address, whoever it is.
+    pub(crate) fn at(peer: SocketAddr) -> Self {
+        Client { address: Some(network(peer.ip())), user: None }
+    }
+
     pub(super) fn holders(&self) -> impl Iterator<Item = Holder> {
         let address = self.address.map(Holder::Address);
         address.into_iter().chain(self.user.clone().map(Holder::User))

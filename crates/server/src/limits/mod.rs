@@ -1,18 +1,21 @@
 //! What requests share: their number, and memory for their bodies and answers.
 //!
 //! Each is a [`Pool`], of which one address and one user have a part at most. `admission.rs` authenticates a request by
-//! its head before anything is taken for it; `call_body.rs` counts the messages of gRPC while they arrive.
+//! its head before anything is taken for it; `call_body.rs` counts the messages of gRPC while they arrive; `held.rs`
+//! gives back what an answer holds when it is sent.
 
 mod admission;
 mod call_body;
 mod client;
+mod held;
 mod pages;
 mod pool;
 mod reservation;
 
-pub(crate) use admission::{admit, is_grpc};
+pub(crate) use admission::{SMALL_ANSWER, admit, hold_answer, is_grpc};
 pub(crate) use client::Client;
-pub(crate) use pages::{PageError, bytes_of};
+pub(crate) use held::{PageMemory, SharedLease, keep};
+pub(crate) use pages::{PageError, detach, memory_of};
 pub(crate) use pool::{Lease, Pool};
 pub(crate) use reservation::{MemoryFull, Reservation};
 
@@ -38,10 +41,12 @@ pub(crate) struct SharedLimits {
     pub(crate) subscriptions: Arc<Pool>,
     /// Bytes of bodies of requests in flight.
     pub(crate) bodies: Arc<Pool>,
+    /// Queries of views that are answered.
+    pub(crate) asks: Arc<Pool>,
     /// Live queries of views.
     pub(crate) live_queries: Arc<Pool>,
     /// Pages that are being read. Their memory is reserved when their size is known.
-    pub(super) pages: Semaphore,
+    pub(crate) pages: Arc<Semaphore>,
     /// Bytes of answers that their clients have not taken.
     pub(crate) answers: Arc<Pool>,
 }
@@ -54,8 +59,9 @@ impl SharedLimits {
             administration: pool(config.reserved_requests),
             open: pool(config.reserved_requests),
             subscriptions: pool(config.subscriptions),
+            asks: pool(config.asks),
             live_queries: pool(config.live_queries),
-            pages: Semaphore::new(config.read_threads.clamp(2, 64) * 2),
+            pages: Arc::new(Semaphore::new(config.page_turns())),
             bodies: pool(config.bodies_bytes.get()),
             answers: pool(config.answers_bytes.get()),
         }

@@ -5,8 +5,11 @@ use tokio::time::timeout;
 use super::{Client, Lease};
 use crate::state::State;
 
-/// Bytes that an event of a page takes besides its own.
-const EVENT_BYTES: usize = 128;
+/// Bytes that an event of a page takes besides its own: what describes it, and the names of its fields in JSON.
+const EVENT_BYTES: usize = 400;
+/// What the largest event of a page takes while it is converted, by its size: its base64, and the text or the message
+/// that it becomes.
+const CONVERSION: usize = 3;
 
 /// Why there is no page.
 #[derive(Debug, Error)]
@@ -37,9 +40,31 @@ impl PageError {
     }
 }
 
-/// Returns the memory that events take.
-pub(crate) fn bytes_of<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> usize {
-    events.into_iter().map(|event| event.size() + EVENT_BYTES).sum()
+/// Returns the memory that events take, and the text or the messages that they become one after the other.
+pub(crate) fn memory_of<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> usize {
+    let (mut all, mut largest) = (0_usize, 0);
+    for size in events.into_iter().map(Recorded::size) {
+        all = all.saturating_add(size + EVENT_BYTES);
+        largest = largest.max(size);
+    }
+    all.saturating_add(largest.saturating_mul(CONVERSION))
+}
+
+/// Lets go of the blocks of the log from which events were read, where other events take most of them: a page of
+/// small events that lie apart would hold a block for each.
+pub(crate) fn detach<'a>(events: impl Iterator<Item = &'a mut Recorded>) {
+    /// Bytes of an event that takes a good part of its block.
+    const LARGE: usize = 16 << 10;
+    let mut events: Vec<_> = events.collect();
+    let positions = || events.iter().map(|event| event.position());
+    let is_run = positions().zip(positions().skip(1)).all(|(one, next)| one.abs_diff(next) == 1);
+    let is_run = is_run && events.len() > 1;
+    if is_run {
+        return;
+    }
+    for event in events.iter_mut().filter(|event| event.size() < LARGE) {
+        **event = event.clone().detached();
+    }
 }
 
 impl State {
@@ -59,7 +84,7 @@ impl State {
         }
         let page = self.read_in_turn(&read).await?;
         let answers = &self.limits.answers;
-        let bytes = bytes_of(&page.events);
+        let bytes = memory_of(&page.events);
         if let Some(memory) = answers.take(client, bytes) {
             return Ok((page, memory));
         }
@@ -67,7 +92,7 @@ impl State {
         let memory = answers.wait(client, bytes, within).await;
         let mut memory = memory.ok_or(PageError::Full)?;
         let page = self.read_in_turn(&read).await?;
-        match memory.resize(bytes_of(&page.events)) {
+        match memory.resize(memory_of(&page.events)) {
             true => Ok((page, memory)),
             false => Err(PageError::Full),
         }
@@ -78,6 +103,41 @@ impl State {
         let turn = timeout(self.config.wait_time, turn).await;
         // The semaphore is never closed.
         let _turn = turn.map_err(|_| PageError::Full)?.map_err(|_| PageError::Full)?;
-        Ok(self.store.read(read.clone()).await?)
+        let mut page = self.store.read(read.clone()).await?;
+        detach(page.events.iter_mut());
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use leftfold_api::{Append, NewEvent, Query};
+    use leftfold_io::SystemClock;
+    use leftfold_io::fake::{FakeDisk, SeededRandom};
+    use leftfold_store::{Embedded, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn events_that_lie_apart_hold_no_blocks() {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
+        let disk = Arc::new(FakeDisk::new());
+        let store = Embedded::open_on(disk, clock, random, Options::default()).unwrap();
+        let append = (0..20).fold(Append::new(), |append, n| {
+            append.event(["a", "b"][n % 2], NewEvent::json("T", "\"0123456789\""))
+        });
+        store.append(append).await.unwrap();
+        for (query, are_copied) in [(Query::All, false), (Query::stream("a"), true)] {
+            let mut page = store.read(Read::forward(query)).await.unwrap();
+            let places = |page: &Page| -> Vec<_> {
+                page.events.iter().map(|event| event.stream().as_ptr()).collect()
+            };
+            let before = places(&page);
+            detach(page.events.iter_mut());
+            let after = places(&page);
+            assert!(before.iter().zip(&after).all(|(one, other)| (one != other) == are_copied));
+        }
     }
 }

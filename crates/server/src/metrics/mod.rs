@@ -44,7 +44,7 @@ pub struct Metrics {
     pub(crate) in_flight: Gauge,
     /// Connections.
     pub(crate) connections: Gauge,
-    /// Connections that were closed for want of file descriptors.
+    /// Connections that were closed for want of file descriptors, or because their address has its share.
     pub(crate) refused_connections: Counter,
 }
 
@@ -91,7 +91,8 @@ impl Metrics {
         registry.register("requests_in_flight", "Requests in flight", self.in_flight.clone());
         registry.register("connections", "Connections", self.connections.clone());
         let refused = self.refused_connections.clone();
-        registry.register("refused_connections", "Connections without a file descriptor", refused);
+        let what = "Connections without a file descriptor, or beyond the share of an address";
+        registry.register("refused_connections", what, refused);
     }
 
     /// Counts an append that was answered.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::protocol::ConnectionSlot;
 use super::stall::WriteTimeout;
 use super::{ByteStream, Connection, Protocol, Shutdown, Threads};
+use crate::limits::{Client, Pool};
 
 /// How long accepting pauses after it failed; as a rule no file descriptors were left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -22,11 +23,13 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 const LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// The limits of connections, whatever their protocol.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ConnectionLimits {
     /// Connections at the same time. Further clients wait in the system's queue. A listener holds
     /// one permit while it waits for a client.
     pub(crate) permits: Arc<Semaphore>,
+    /// The connections of each address, of which one has a share at most. Beyond it they are closed at once.
+    pub(crate) shares: Arc<Pool>,
     /// A connection whose file descriptor has this number or a higher one is closed at once: these are left to
     /// the store and to views, which could not go on without.
     pub(crate) descriptors: u64,
@@ -61,7 +64,7 @@ pub(crate) struct Acceptor {
     pub(crate) shutdown: Shutdown,
     /// Counts the connections.
     pub(crate) gauge: Gauge,
-    /// Counts those that were closed for want of file descriptors.
+    /// Counts those that were closed for want of file descriptors, or because their address has its share.
     pub(crate) refused: Counter,
     /// How connections are encrypted; `None` for plain ones.
     pub(crate) tls: Option<TlsAcceptor>,
@@ -92,11 +95,21 @@ impl Acceptor {
                         }
                     }
                     (Ok((stream, peer)), Ok(permit)) => {
+                        let Some(share) = acceptor.limits.shares.take(&Client::at(peer), 1) else {
+                            acceptor.refused.inc();
+                            if log.is_due() {
+                                tracing::warn!(
+                                    %peer,
+                                    "connections are closed: the address has its share of limits.connections"
+                                );
+                            }
+                            continue;
+                        };
                         // From the thread that accepts to the one that the connection lives on.
                         let (Ok(stream), Some(seat)) = (stream.into_std(), acceptor.threads.seat())
                         else { continue };
                         let thread = seat.handle.clone();
-                        let slot = ConnectionSlot::new(acceptor.gauge.clone(), permit, seat);
+                        let slot = ConnectionSlot::new(acceptor.gauge.clone(), (permit, share), seat);
                         let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
                         let serve = async move {
                             if let Ok(stream) = TcpStream::from_std(stream) {

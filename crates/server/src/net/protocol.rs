@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::threads::ThreadSlot;
 use super::{ByteStream, Shutdown};
+use crate::limits::Lease;
 
 /// A protocol that serves connections.
 pub(crate) trait Protocol: Send + Sync + 'static {
@@ -38,12 +39,16 @@ pub(crate) struct Connection {
 /// One of the connections that a limit allows, with its place on a thread; freed when dropped.
 pub(crate) struct ConnectionSlot {
     pub(super) gauge: Gauge,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: (OwnedSemaphorePermit, Lease),
     pub(super) _seat: ThreadSlot,
 }
 
 impl ConnectionSlot {
-    pub(super) fn new(gauge: Gauge, permit: OwnedSemaphorePermit, seat: ThreadSlot) -> Self {
+    pub(super) fn new(
+        gauge: Gauge,
+        permit: (OwnedSemaphorePermit, Lease),
+        seat: ThreadSlot,
+    ) -> Self {
         gauge.inc();
         ConnectionSlot { gauge, _permit: permit, _seat: seat }
     }

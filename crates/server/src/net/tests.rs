@@ -10,13 +10,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::limits::Pool;
 use crate::make_certificate;
 use leftfold_api::BoxFuture;
 use std::sync::Arc;
@@ -69,12 +70,12 @@ async fn serve(
     is_stubborn: bool,
     certificate: Option<Arc<Certificate>>,
 ) -> Served {
-    serve_within(connections, u64::MAX, is_stubborn, certificate).await
+    serve_within(connections, (u64::MAX, DEADLINE), is_stubborn, certificate).await
 }
 
 async fn serve_within(
     connections: usize,
-    descriptors: u64,
+    (descriptors, handshake_time): (u64, Duration),
     is_stubborn: bool,
     certificate: Option<Arc<Certificate>>,
 ) -> Served {
@@ -85,10 +86,11 @@ async fn serve_within(
     let acceptor = Acceptor {
         limits: ConnectionLimits {
             permits: Arc::new(Semaphore::new(connections)),
+            shares: Pool::new(connections, 50),
             descriptors,
-            handshake_time: SHORT,
-            write_time: SHORT,
-            shutdown_time: SHORT,
+            handshake_time,
+            write_time: DEADLINE,
+            shutdown_time: if is_stubborn { SHORT } else { DEADLINE },
         },
         threads: Arc::new(Threads::start().unwrap()),
         shutdown: shutdown.clone(),
@@ -138,14 +140,15 @@ async fn a_protocol_of_lines_is_served_with_tls() {
     let dir = tempfile::tempdir().unwrap();
     let made = make_certificate(dir.path(), &["localhost".to_owned()]).unwrap();
     let certificate = Certificate::read(&made.certificate, &made.key).unwrap();
-    let served = serve(10, false, Some(certificate)).await;
+    let served = serve(10, false, Some(certificate.clone())).await;
     let stream = TcpStream::connect(served.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = trust(&dir.path().join("ca.pem")).connect(name, stream).await.unwrap();
     assert_eq!(ask(&mut stream, "secret\n").await, "secret\n");
 
     // Without a handshake the connection ends, within its time.
-    let mut silent = TcpStream::connect(served.address).await.unwrap();
+    let hasty = serve_within(10, (u64::MAX, SHORT), false, Some(certificate)).await;
+    let mut silent = TcpStream::connect(hasty.address).await.unwrap();
     assert_eq!(rest(&mut silent).await, "");
     served.shutdown.begin();
     assert_eq!(rest(&mut stream).await, "bye\n");
@@ -168,8 +171,33 @@ async fn a_connection_beyond_the_limit_waits_for_a_slot() {
 }
 
 #[tokio::test]
+async fn one_address_leaves_connections_to_others() {
+    let served = serve(4, false, None).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(ask(&mut stream, "line\n").await, "line\n");
+        held.push(stream);
+    }
+    let mut refused = TcpStream::connect(served.address).await.unwrap();
+    assert_eq!(rest(&mut refused).await, "");
+    assert_eq!((served.refused.get(), served.gauge.get()), (1, 2));
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(served.address).await.unwrap();
+    assert_eq!(ask(&mut other, "other\n").await, "other\n");
+    // A connection that ends makes room.
+    held.clear();
+    while served.gauge.get() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut again = TcpStream::connect(served.address).await.unwrap();
+    assert_eq!(ask(&mut again, "again\n").await, "again\n");
+}
+
+#[tokio::test]
 async fn a_connection_that_would_take_a_descriptor_of_the_store_is_closed() {
-    let served = serve_within(10, 0, false, None).await;
+    let served = serve_within(10, (0, DEADLINE), false, None).await;
     for _ in 0..3 {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         assert_eq!(rest(&mut stream).await, "");

@@ -6,16 +6,16 @@ use futures_util::FutureExt;
 use leftfold_api::{
     Cursor, Delivery, DynSubscription, EventStore, ReadError, Recorded, Subscribe, Subscription,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::SubscriptionProgress;
 use super::channel::{Piece, Source, into_channel};
 use crate::access::{Caller, Denial, ReadPermit, Refusal};
-use crate::limits::{Client, Lease, bytes_of};
+use crate::limits::{Client, SharedLease, detach, memory_of};
 use crate::state::State;
 
 /// Bytes of a page whose memory is not counted: the number of subscriptions bounds it.
-const SMALL_BYTES: usize = 16 << 10;
+const SMALL_BYTES: usize = 4 << 10;
 
 /// A running subscription of a caller, whatever the protocol. It ends when the caller loses the
 /// right to read the query or its named index is defined anew, when the server shuts down, and when the store fails.
@@ -28,8 +28,10 @@ pub(crate) struct Feed {
     subscription: DynSubscription,
     /// Deliveries of the page that was read last, and its memory.
     held: VecDeque<Delivery>,
-    memory: Option<Lease>,
+    memory: SharedLease,
     client: Client,
+    /// Whether it has not caught up yet. Until then its pages are read in the turns of `limits.pages`.
+    is_behind: bool,
     /// Where the last delivery was that was passed on, while some are held.
     passed: Cursor,
     part_bytes: usize,
@@ -55,6 +57,8 @@ pub(crate) struct Part {
     pub(crate) caught_up: bool,
     /// Where to resume behind this part.
     pub(crate) cursor: Cursor,
+    /// The memory of its page, to be held until the part is sent.
+    pub(crate) memory: SharedLease,
 }
 
 /// Why a subscription ended.
@@ -75,6 +79,8 @@ pub(crate) enum End {
 pub(crate) enum SubscribeError {
     /// This many subscriptions are running, which is the limit.
     Full(usize),
+    /// There is no memory for its first page.
+    NoMemory,
     /// The caller may not read the query.
     Refused(Refusal),
     /// The store refused it.
@@ -93,8 +99,10 @@ impl Part {
 }
 
 enum Next {
-    /// A delivery from the store, or `None` for those that are held.
-    Delivery(Option<Result<Delivery, ReadError>>),
+    /// Deliveries are held.
+    Held,
+    /// A delivery from the store, and the turn in which it was read.
+    Delivery(Result<Delivery, ReadError>, Option<OwnedSemaphorePermit>),
     Heartbeat,
     End(End),
 }
@@ -112,25 +120,31 @@ impl Feed {
         let progress = state.subscriptions.begin(options.name, &client);
         let progress = progress.ok_or(SubscribeError::Full(state.config.subscriptions))?;
         let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
+        // The first page comes with it.
+        let turn = state.limits.pages.clone().acquire_owned().await;
         let subscription = state.store.subscribe(subscribe).await.map_err(SubscribeError::Store)?;
         let watched = state.clone();
         let closing = Box::pin(async move { watched.closed().await });
         let watched = permit.clone();
         let denial = Box::pin(async move { caller.loses(&watched).await });
         let part_bytes = options.part_bytes;
-        Ok(Feed {
+        let mut feed = Feed {
             state,
             permit,
             held: VecDeque::new(),
             memory: None,
             client,
+            is_behind: true,
             passed: subscription.cursor(),
             subscription,
             part_bytes,
             closing,
             denial,
             progress,
-        })
+        };
+        feed.hold(None).map_err(|_| SubscribeError::NoMemory)?;
+        drop(turn);
+        Ok(feed)
     }
 
     /// Returns where to resume behind all parts so far.
@@ -141,18 +155,17 @@ impl Feed {
         }
     }
 
-    /// Holds what is already here behind a delivery, if there is memory for it.
-    fn hold(&mut self, first: Delivery) -> Result<(), End> {
-        self.held.push_back(first);
+    /// Holds a delivery and what is already here behind it, if there is memory for it.
+    fn hold(&mut self, first: Option<Delivery>) -> Result<(), End> {
+        self.held.extend(first);
         self.held.extend(std::iter::from_fn(|| self.subscription.ready()));
-        let events = self.held.iter().filter_map(|delivery| match delivery {
-            Delivery::Event(event, _) => Some(event),
-            Delivery::CaughtUp(_) => None,
-        });
-        let bytes = bytes_of(events);
+        self.is_behind &= !matches!(self.held.back(), Some(Delivery::CaughtUp(_)));
+        let mut events: Vec<_> = self.held.iter_mut().filter_map(event).collect();
+        detach(events.iter_mut().map(|event| &mut **event));
+        let bytes = memory_of(events.iter().map(|event| &**event));
         if bytes > SMALL_BYTES {
             let memory = self.state.limits.answers.take(&self.client, bytes);
-            self.memory = Some(memory.ok_or(End::Full)?);
+            self.memory = Some(Arc::new(memory.ok_or(End::Full)?));
         }
         Ok(())
     }
@@ -167,23 +180,28 @@ impl Feed {
     /// Waits for the next part. After an end nothing more is to be asked for.
     pub(crate) async fn next(&mut self) -> Result<Part, End> {
         match self.wait().await {
-            Next::Delivery(delivery) => {
-                if let Some(delivery) = delivery {
-                    self.hold(delivery.map_err(|error| self.failed(error))?)?;
-                }
-                let part = self.gather();
-                let events = part.events.iter().map(|(event, _)| event);
-                self.permit.admit(events).map_err(End::Denial)?;
-                Ok(part)
+            Next::Held => self.admitted_part(),
+            Next::Delivery(delivery, turn) => {
+                self.hold(Some(delivery.map_err(|error| self.failed(error))?))?;
+                drop(turn);
+                self.admitted_part()
             }
             Next::Heartbeat => {
                 let advanced = self.subscription.advance().await;
                 advanced.map_err(|error| self.failed(error))?;
                 self.permit.check_index().map_err(End::Denial)?;
-                Ok(Part { events: Vec::new(), caught_up: false, cursor: self.cursor() })
+                let (events, memory) = (Vec::new(), None);
+                Ok(Part { events, caught_up: false, cursor: self.cursor(), memory })
             }
             Next::End(end) => Err(end),
         }
+    }
+
+    fn admitted_part(&mut self) -> Result<Part, End> {
+        let part = self.gather();
+        let events = part.events.iter().map(|(event, _)| event);
+        self.permit.admit(events).map_err(End::Denial)?;
+        Ok(part)
     }
 
     /// Returns why it ended: an index that is not there now may be defined anew a moment later, so the client is
@@ -201,14 +219,18 @@ impl Feed {
             return Next::End(End::Denial(denied));
         }
         if !self.held.is_empty() {
-            return Next::Delivery(None);
+            return Next::Held;
         }
         self.memory = None;
-        if let Some(delivery) = self.subscription.ready() {
-            return Next::Delivery(Some(Ok(delivery)));
-        }
+        let (subscription, is_behind) = (&mut self.subscription, self.is_behind);
+        let pages = self.state.limits.pages.clone();
+        let delivery = async move {
+            // What has caught up waits for events, and a turn must not.
+            let turn = if is_behind { pages.acquire_owned().await.ok() } else { None };
+            (subscription.next().await, turn)
+        };
         tokio::select! {
-            delivery = self.subscription.next() => Next::Delivery(Some(delivery)),
+            (delivery, turn) = delivery => Next::Delivery(delivery, turn),
             () = &mut self.closing => Next::End(End::Closing),
             denied = &mut self.denial => Next::End(End::Denial(denied)),
             () = tokio::time::sleep(self.state.config.heartbeat) => Next::Heartbeat,
@@ -242,7 +264,7 @@ impl Feed {
         }
         let is_caught_up = caught_up.is_some();
         let cursor = caught_up.unwrap_or_else(|| self.cursor());
-        Part { events, caught_up: is_caught_up, cursor }
+        Part { events, caught_up: is_caught_up, cursor, memory: self.memory.clone() }
     }
 
     /// Serves the subscription from a task of its own, which translates each part: see [`into_channel`].
@@ -252,6 +274,13 @@ impl Feed {
     ) -> mpsc::Receiver<T> {
         let state = self.state.clone();
         into_channel(Translated { feed: self, translate }, &state)
+    }
+}
+
+fn event(delivery: &mut Delivery) -> Option<&mut Recorded> {
+    match delivery {
+        Delivery::Event(event, _) => Some(event),
+        Delivery::CaughtUp(_) => None,
     }
 }
 

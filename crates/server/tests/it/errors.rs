@@ -261,7 +261,6 @@ async fn backups_stay_inside_their_directory() {
 async fn bodies_and_credentials_are_checked() {
     let mut config = config();
     config.body_bytes.0 = 1_000;
-    config.body_time = Duration::from_millis(100);
     let served = served_by(config).await;
     let url = served.url("/v1/events");
     let plain = served.client.post(&url).body("{}").send().await.unwrap();

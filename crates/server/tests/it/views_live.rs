@@ -192,7 +192,7 @@ async fn what_can_not_be_followed_is_refused_before_it_begins() {
         let answer = (response.status().as_u16(), crate::support::json(response).await);
         assert_eq!(code(&answer), (status, expected), "{text}: {}", answer.1);
     }
-    let slow = World::new(|config| config.ask_time = Duration::from_millis(200)).await;
+    let slow = World::new(|config| config.ask_time = Duration::from_secs(3)).await;
     slow.add(ORDERS).await;
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) \
                    select count(*) from n where exists (select 1 from n union select 1 from orders)";

@@ -43,8 +43,10 @@ use crate::access::Origin;
 use crate::net::{Connection, Protocol, WorkItem};
 use crate::state::{LongLived, State};
 
-/// Bytes of answers that an HTTP/2 connection holds until its client takes them.
+/// Bytes of an answer that a stream of HTTP/2 holds until its client takes them. They hold the answer's memory.
 const SEND_BUFFER: usize = 256 << 10;
+/// Bytes of bodies that an HTTP/2 connection receives before a handler takes them.
+const RECEIVE_BUFFER: u32 = 256 << 10;
 /// The interval of pings to an HTTP/2 client.
 const PING: Duration = Duration::from_secs(20);
 
@@ -227,6 +229,8 @@ fn builder(state: &State) -> auto::Builder<StreamExecutor> {
         .max_header_list_size(header_bytes)
         .max_concurrent_streams(u32::try_from(config.connection_requests).unwrap_or(u32::MAX))
         .max_send_buf_size(SEND_BUFFER)
+        .initial_connection_window_size(RECEIVE_BUFFER)
+        .initial_stream_window_size(RECEIVE_BUFFER)
         .keep_alive_interval(PING)
         .keep_alive_timeout(config.write_time);
     builder

@@ -13,6 +13,7 @@ use super::format::Format;
 use super::shapes::Ask;
 use crate::access::Caller;
 use crate::http::Problem;
+use crate::limits::Client;
 use crate::state::State;
 use crate::views::{MAX_SQL_BODY, ServedViews};
 
@@ -111,7 +112,7 @@ async fn ask_views(
             None => question,
         };
         attempts -= 1;
-        match read_rows(state, question, wanted.limits, format).await? {
+        match read_rows(state, &caller.client(), question, wanted.limits, format).await? {
             Err(error) if error.code() == "view_changed" && attempts > 0 => {}
             answer => return Ok(answer?),
         }
@@ -173,12 +174,14 @@ impl From<crate::access::Denial> for Refused {
 /// Reads the rows on a thread that may block.
 async fn read_rows(
     state: &Arc<State>,
+    client: &Client,
     question: Question<Arc<dyn Engine>>,
     limits: AskLimits,
     format: Format,
 ) -> Result<Result<String, ViewsError>, Problem> {
-    let permit = state.views.asks.clone().try_acquire_owned().map_err(|_| {
-        let message = "as many queries of views as limits.asks are being answered; try again later";
+    let permit = state.limits.asks.take(client, 1).ok_or_else(|| {
+        let message = "as many queries of views as limits.asks or this client's share of it (limits.share) are being \
+                       answered; try again later";
         Problem::new("server_overloaded", message)
     })?;
     let read = move || {
