@@ -43,7 +43,7 @@ pub(crate) async fn http2<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let stream = TcpStream::connect(target.address).await?;
+    let stream = target.connect().await?;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(window);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;

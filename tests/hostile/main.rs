@@ -1,8 +1,9 @@
 //! A server under floods of hostile clients, one after the other and all at once, while a healthy client appends
 //! and reads. `cargo xtask hostile` runs it.
 //!
-//! It fails if the server takes more memory than its limits allow, if it does not answer `/health/live`, or if the
-//! healthy client is refused for good. It never fails because something is slow: times are only printed.
+//! The floods come from one address, and the healthy client has another one and a user of its own. The run fails if the
+//! server takes more memory than its limits allow, if it does not answer `/health/live`, or if a call of the healthy
+//! client is refused. It never fails because something is slow: times are only printed.
 
 mod connect;
 mod crowd;

@@ -23,7 +23,7 @@ pub(crate) async fn run(time: Duration, only: Option<&str>) -> anyhow::Result<Re
     let each = time / phases;
     let mut served = Served::start()?;
     let target = Arc::new(served.target());
-    let mut healthy = Healthy::new(target.clone())?;
+    let mut healthy = Healthy::start(target.clone()).await?;
     healthy.fill().await?;
     let mut report = Report::new(served.memory_bound());
     let calm = healthy.observe(each).await;

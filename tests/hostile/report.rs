@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::healthy::{FORGIVEN, Seen};
+use crate::healthy::Seen;
 use crate::served::Served;
 
 const MIB: u64 = 1 << 20;
@@ -36,15 +36,15 @@ impl Report {
     ) -> anyhow::Result<()> {
         let peak = served.take_memory_peak();
         let [median, late] = [50, 99].map(|percent| percentile(&seen.times, percent));
-        let both = seen.refusals.iter().chain(&seen.failures);
-        let reasons: Vec<_> = both.map(|(why, times)| format!("{why} ({times})")).collect();
+        let reasons = seen.refusals.iter().map(|(why, times)| format!("{why} ({times})"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
         println!(
             "{flood:<12} {:>6} {:>9} {:>9} {:>9}  {}",
             seen.times.len(),
             milliseconds(median),
             milliseconds(late),
             peak.map_or("?".to_owned(), |peak| (peak / MIB).to_string()),
-            reasons.join(", ")
+            reasons
         );
         if let Some(ended) = served.ended()? {
             anyhow::bail!("{flood}: the server has ended: {ended}");
@@ -56,12 +56,8 @@ impl Report {
                 self.bound / MIB
             ));
         }
-        if seen.failed_for > FORGIVEN {
-            self.fail(format!(
-                "{flood}: for {} s the healthy client met errors that say not to retry: {}",
-                seen.failed_for.as_secs(),
-                reasons.join(", ")
-            ));
+        if !reasons.is_empty() {
+            self.fail(format!("{flood}: calls of the healthy client were refused: {reasons}"));
         }
         Ok(())
     }

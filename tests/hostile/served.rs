@@ -1,7 +1,7 @@
 //! The server under test: the real binary, with users and small limits.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,18 +10,36 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use leftfold_server::{Bytes, Config};
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The password of the user `admin`.
 const PASSWORD: &str = "correct horse battery";
-/// The most files that the server may have open: fewer than the connections of the floods.
-const OPEN_FILES: u32 = 512;
+/// The most files that the server may have open.
+const OPEN_FILES: u32 = 1_024;
 const MIB: u64 = 1 << 20;
+
+/// The address that floods come from: one client has a share of everything at most, and the healthy one has its own.
+const HOSTILE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// Where the clients go.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// The value of the header `authorization`.
     pub(crate) authorization: String,
+}
+
+impl Target {
+    /// Connects from the address of floods.
+    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((HOSTILE, 0).into())?;
+        socket.connect(self.address).await
+    }
+}
+
+/// Returns the value of the header `authorization` of a user.
+pub(crate) fn authorization(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// A server that is killed when it is dropped.
@@ -32,19 +50,24 @@ pub(crate) struct Served {
     _data: TempDir,
 }
 
-/// The limits of the server: small, so that floods reach them within seconds.
+/// The limits of the server: small, so that floods reach them within seconds. The sum of the memory that they allow is
+/// below a gibibyte.
 fn limits() -> Config {
     let mut config = Config::default();
     config.connections = 400;
     config.requests = 64;
     config.connection_requests = 64;
     config.subscriptions = 64;
+    config.reserved_requests = 16;
     config.live_queries = 16;
+    config.asks = 2;
+    config.ask_bytes = Bytes(MIB);
     config.page_bytes = Bytes(MIB);
     config.event_bytes = Bytes(MIB);
     config.append_bytes = Bytes(8 * MIB);
     config.body_bytes = Bytes(8 * MIB);
-    config.bodies_bytes = Bytes(64 * MIB);
+    config.bodies_bytes = Bytes(48 * MIB);
+    config.answers_bytes = Bytes(64 * MIB);
     config.queue_bytes = Bytes(16 * MIB);
     config.cache_bytes = Bytes(16 * MIB);
     config.index_cache_bytes = Bytes(16 * MIB);
@@ -87,8 +110,7 @@ impl Served {
     }
 
     pub(crate) fn target(&self) -> Target {
-        let user = BASE64_STANDARD.encode(format!("admin:{PASSWORD}"));
-        Target { address: self.address, authorization: format!("Basic {user}") }
+        Target { address: self.address, authorization: authorization("admin", PASSWORD) }
     }
 
     /// Returns the most bytes that the server may take by its limits.

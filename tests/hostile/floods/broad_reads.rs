@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::connect::take_slowly;
 use crate::crowd::crowd;
@@ -21,7 +20,7 @@ async fn client(target: Arc<Target>) -> anyhow::Result<()> {
          connection: close\r\n\r\n",
         target.authorization
     );
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     stream.write_all(request.as_bytes()).await?;
     take_slowly(stream, std::time::Duration::ZERO).await
 }

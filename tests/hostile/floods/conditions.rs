@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::connect::hold;
 use crate::crowd::crowd;
@@ -32,7 +31,7 @@ async fn client(target: Arc<Target>) -> anyhow::Result<()> {
         target.authorization,
         body.len()
     );
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     stream.write_all(request.as_bytes()).await?;
     hold(stream, HELD).await
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::connect::{endless, grpc, hold, http2};
 use crate::crowd::crowd;
@@ -47,7 +46,7 @@ async fn over_grpc(target: Arc<Target>) -> anyhow::Result<()> {
 }
 
 async fn over_http(target: Arc<Target>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          authorization: {}\r\ncontent-length: {LENGTH}\r\n\r\n",

@@ -1,9 +1,7 @@
-//! Connections that say nothing: more than the server may have files open.
+//! Connections that say nothing: more than the server takes of one address, and of all.
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 use crate::connect::hold;
 use crate::crowd::crowd;
@@ -17,5 +15,5 @@ pub(crate) async fn run(target: Arc<Target>) {
 }
 
 async fn client(target: Arc<Target>) -> anyhow::Result<()> {
-    hold(TcpStream::connect(target.address).await?, HELD).await
+    hold(target.connect().await?, HELD).await
 }

@@ -5,6 +5,7 @@ mod conditions;
 mod halves;
 mod idle;
 mod json;
+mod pages;
 mod passwords;
 mod slots;
 mod slow;
@@ -28,11 +29,12 @@ pub(crate) struct Flood {
 }
 
 /// All floods, in the order in which they run.
-pub(crate) const FLOODS: [Flood; 10] = [
+pub(crate) const FLOODS: [Flood; 11] = [
     Flood { name: "slots", run: |target| Box::pin(slots::run(target)) },
     Flood { name: "halves", run: |target| Box::pin(halves::run(target)) },
     Flood { name: "json", run: |target| Box::pin(json::run(target)) },
     Flood { name: "windows", run: |target| Box::pin(windows::run(target)) },
+    Flood { name: "pages", run: |target| Box::pin(pages::run(target)) },
     Flood { name: "slow", run: |target| Box::pin(slow::run(target)) },
     Flood { name: "subscribers", run: |target| Box::pin(subscriptions::run(target)) },
     Flood { name: "idle", run: |target| Box::pin(idle::run(target)) },

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::connect::take_slowly;
 use crate::crowd::crowd;
@@ -26,7 +25,7 @@ async fn client(target: Arc<Target>) -> anyhow::Result<()> {
     let request = format!(
         "GET /v1/head HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {guess}\r\nconnection: close\r\n\r\n"
     );
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     stream.write_all(request.as_bytes()).await?;
     take_slowly(stream, std::time::Duration::ZERO).await
 }

@@ -35,12 +35,12 @@ async fn write_slowly(
 }
 
 async fn writes_its_head(target: Arc<Target>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     write_slowly(&mut stream, b"GET /health/live HTTP/1.1\r\nx: ".iter().copied().cycle()).await
 }
 
 async fn writes_its_body(target: Arc<Target>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          authorization: {}\r\ncontent-length: 1000000\r\n\r\n",
@@ -51,7 +51,7 @@ async fn writes_its_body(target: Arc<Target>) -> anyhow::Result<()> {
 }
 
 async fn reads_its_pages(target: Arc<Target>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     let request = format!(
         "GET /v1/events?limit=10000 HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n",
         target.authorization

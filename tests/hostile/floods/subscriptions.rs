@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::connect::{grpc, hold, http2, whole};
 use crate::crowd::crowd;
@@ -23,7 +22,7 @@ pub(crate) async fn run(target: Arc<Target>) {
 }
 
 async fn over_http(target: Arc<Target>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(target.address).await?;
+    let mut stream = target.connect().await?;
     let request = format!(
         "GET /v1/subscribe HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n",
         target.authorization
