@@ -109,7 +109,7 @@ impl Acceptor {
                         let (Ok(stream), Some(seat)) = (stream.into_std(), acceptor.threads.seat())
                         else { continue };
                         let thread = seat.handle.clone();
-                        let slot = ConnectionSlot::new(acceptor.gauge.clone(), (permit, share), seat);
+                        let slot = ConnectionSlot::new(acceptor.gauge.clone(), (share, permit), seat);
                         let (acceptor, protocol) = (acceptor.clone(), protocol.clone());
                         let serve = async move {
                             if let Ok(stream) = TcpStream::from_std(stream) {

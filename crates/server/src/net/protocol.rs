@@ -39,14 +39,15 @@ pub(crate) struct Connection {
 /// One of the connections that a limit allows, with its place on a thread; freed when dropped.
 pub(crate) struct ConnectionSlot {
     pub(super) gauge: Gauge,
-    pub(super) _permit: (OwnedSemaphorePermit, Lease),
+    /// The share of its address is given back first: the next connection takes the permit, and then its share.
+    pub(super) _permit: (Lease, OwnedSemaphorePermit),
     pub(super) _seat: ThreadSlot,
 }
 
 impl ConnectionSlot {
     pub(super) fn new(
         gauge: Gauge,
-        permit: (OwnedSemaphorePermit, Lease),
+        permit: (Lease, OwnedSemaphorePermit),
         seat: ThreadSlot,
     ) -> Self {
         gauge.inc();

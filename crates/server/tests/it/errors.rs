@@ -1,7 +1,5 @@
 //! Every error that a request can meet, provoked over HTTP.
 
-use std::time::Duration;
-
 use leftfold_api::Coded;
 use leftfold_client::Client as Remote;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
