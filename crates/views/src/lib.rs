@@ -13,6 +13,8 @@ mod logic;
 mod parameter;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_view;
 mod sqlite;
 mod table_view;
 mod windows;
@@ -28,9 +30,13 @@ pub use host::{
     QuestionText, ViewPhase, ViewStart, ViewStatus, Views, ViewsError,
 };
 pub use log::{ask_log, log_query};
+#[cfg(feature = "postgres")]
+pub use postgres_view::{PostgresView, TypedPostgresView};
 pub use rusqlite;
 pub use sqlite::{ApplyError, Rows};
 pub use table_view::{TableResult, TableView, TypedTableView};
+#[cfg(feature = "postgres")]
+pub use tokio_postgres;
 
 /// The programs in the page on views run.
 #[cfg(doctest)]

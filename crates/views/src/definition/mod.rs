@@ -1,6 +1,7 @@
 //! The file of a view: directives in comments, tables, statements by event type, and tests.
 
 mod case;
+mod code;
 mod lexer;
 mod postgres;
 mod sections;
@@ -14,6 +15,7 @@ use leftfold_api::Query;
 use sha2::{Digest, Sha256};
 
 pub(crate) use case::{Case, Expected, Given};
+pub(crate) use code::CodeTables;
 pub(crate) use lexer::{Token, tokens};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::qualifiers;
@@ -56,6 +58,8 @@ pub struct Definition {
     pub(crate) query: Query,
     pub(crate) target: Target,
     pub(crate) on_error: OnError,
+    /// The version of the code that makes the rows, if no statements do.
+    pub(crate) logic: Option<u32>,
     /// The line of `@history`, if its tables keep their history.
     pub(crate) history: Option<usize>,
     /// The windows that its events are put into.
@@ -206,6 +210,9 @@ impl Definition {
         part(&self.query.to_string());
         if let Target::Postgres(source) = &self.target {
             part(&format!("postgres {source}"));
+        }
+        if let Some(logic) = self.logic {
+            part(&format!("rust {logic}"));
         }
         if self.has_history() {
             part("history");

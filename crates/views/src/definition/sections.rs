@@ -274,6 +274,7 @@ impl Reader {
             query,
             target,
             on_error: self.on_error.map(|it| it.0).unwrap_or_default(),
+            logic: None,
             history: self.history,
             window: self.window,
             tables: self.tables,

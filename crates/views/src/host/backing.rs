@@ -12,7 +12,7 @@ use crate::check::TestReport;
 use crate::definition::{Definition, Target};
 use crate::logic::Logic;
 #[cfg(feature = "postgres")]
-use crate::postgres::{self, Failure, PostgresSink, PostgresTables, Worker};
+use crate::postgres::{self, Failure, Filled, Owner, PostgresSink, PostgresTables, Worker};
 use crate::sqlite::{Requests, Rows, SqliteSink};
 
 use super::ViewsError;
@@ -69,8 +69,9 @@ impl Backing {
             #[cfg(feature = "postgres")]
             {
                 let worker = connections.worker;
-                let tables =
-                    PostgresTables::open(definition, source, number, origin, start, worker).await?;
+                let owner = Owner { view: definition.name().to_owned(), number, origin };
+                let filled = Filled { definition: definition.clone(), code: logic.postgres_code() };
+                let tables = PostgresTables::open(owner, filled, source, start, worker).await?;
                 let sink = BackingSink::Postgres(PostgresSink(tables.clone()));
                 return Ok((Backing::Postgres(tables), sink));
             }

@@ -1,15 +1,12 @@
 //! Definitions as facts: each view has a stream that says what it is.
 
-use std::sync::Arc;
-
 use leftfold_api::{Field, NewEvent, Query, Recorded, Value, names};
 use leftfold_fold::view::ViewError;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Definition;
-use crate::logic::{CodeVersion, Logic, RustLogic};
+use crate::logic::{Code, CodeVersion, Logic, RustLogic};
 use crate::sqlite::Request;
-use crate::table_view::TableView;
 
 /// The category of the streams with the definitions of views.
 pub(crate) const CATEGORY: &str = names::VIEWS;
@@ -42,11 +39,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// Returns what makes the rows. `code` is that of a view in Rust, if it is there.
-    pub(crate) fn logic(
-        &self,
-        name: &str,
-        code: Option<Arc<dyn TableView>>,
-    ) -> Result<Logic, ViewError> {
+    pub(crate) fn logic(&self, name: &str, code: Option<Code>) -> Result<Logic, ViewError> {
         match self {
             // It was checked before it became a fact; a fact of another release may be unknown to this one.
             Content::File { text } => Definition::parse(text).map(Logic::Sql).map_err(|error| {

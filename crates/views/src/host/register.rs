@@ -9,9 +9,15 @@ use leftfold_fold::view::{ViewError, catch_panic};
 use parking_lot::Mutex;
 
 use super::facts::{Content, ViewFact, ViewState, stream_of};
-use super::{Views, ViewsError, has_same_rows};
+use super::{Views, ViewsError, backing, has_same_rows};
+#[cfg(feature = "postgres")]
+use crate::definition::CodeTables;
 use crate::definition::check_name;
-use crate::logic::{CodeVersion, Logic};
+#[cfg(feature = "postgres")]
+use crate::logic::InPostgres;
+use crate::logic::{Code, CodeVersion, Logic};
+#[cfg(feature = "postgres")]
+use crate::postgres_view::PostgresView;
 use crate::sqlite::tables_of_code;
 use crate::table_view::TableView;
 
@@ -33,7 +39,7 @@ pub(super) struct Registry {
 #[derive(Default)]
 struct Registered {
     /// From the first to the last registered one.
-    versions: Vec<(CodeVersion, Arc<dyn TableView>)>,
+    versions: Vec<(CodeVersion, Code)>,
     /// How often code was registered.
     count: u64,
 }
@@ -49,18 +55,46 @@ impl Registry {
         let tables = tables.map_err(|reason| {
             invalid(format!("the tables of the view {name} can't be made: {reason}"))
         })?;
-        let version = CodeVersion { logic, query: query.to_string(), tables };
+        let version = CodeVersion { logic, query: query.to_string(), tables, postgres: None };
+        self.insert(&name, &version, Code::Sqlite(view));
+        Ok((name, version))
+    }
+
+    /// Adds the code of a view in PostgreSQL; returns its name and version. PostgreSQL is not asked.
+    #[cfg(feature = "postgres")]
+    fn add_in_postgres<V: PostgresView>(
+        &self,
+        view: V,
+    ) -> Result<(String, CodeVersion), ViewsError> {
+        let invalid = |message| ViewsError::Name { code: "view_invalid", message };
+        let described = catch_panic(|| {
+            let in_postgres = InPostgres { source: view.url().to_string(), sql: view.create() };
+            (view.name().to_owned(), view.logic(), view.query(), view.on_error(), in_postgres)
+        });
+        let described = described.map_err(|panic| invalid(panic.to_string()))?;
+        let (name, logic, query, on_error, in_postgres) = described;
+        check_name(&name).map_err(invalid)?;
+        let InPostgres { source, sql } = &in_postgres;
+        let tables = CodeTables { name: &name, query: &query, source, sql, logic, on_error };
+        let tables = tables.definition()?;
+        let tables = tables.table_names().into_iter().map(str::to_owned).collect();
+        let (query, postgres) = (query.to_string(), Some(in_postgres));
+        let version = CodeVersion { logic, query, tables, postgres };
+        self.insert(&name, &version, Code::Postgres(Arc::new(view)));
+        Ok((name, version))
+    }
+
+    fn insert(&self, name: &str, version: &CodeVersion, code: Code) {
         let mut views = self.views.lock();
-        let registered = views.entry(name.clone()).or_default();
-        registered.versions.retain(|(known, _)| *known != version);
-        registered.versions.push((version.clone(), view));
+        let registered = views.entry(name.to_owned()).or_default();
+        registered.versions.retain(|(known, _)| known != version);
+        registered.versions.push((version.clone(), code));
         if registered.versions.len() > VERSIONS {
             registered.versions.remove(0);
         }
         registered.count += 1;
         drop(views);
         self.added.notify(usize::MAX);
-        Ok((name, version))
     }
 
     /// Returns what makes the rows of a definition, with its code if that is there.
@@ -113,7 +147,28 @@ impl<S: EventStore + 'static> Views<S> {
         &self,
         view: V,
     ) -> impl Future<Output = Result<(), ViewsError>> + Send + use<S, V> {
-        let (views, added) = (self.clone(), self.inner.registry.add(Arc::new(view)));
+        self.define_code(self.inner.registry.add(Arc::new(view)))
+    }
+
+    /// Registers a view in Rust whose tables are in PostgreSQL, as [`Views::register`] does one in SQLite. PostgreSQL is
+    /// asked whether the tables can be made if the store does not have the view yet.
+    ///
+    /// # Errors
+    /// As there; or PostgreSQL can't be asked.
+    #[cfg(feature = "postgres")]
+    pub fn register_in_postgres<V: PostgresView>(
+        &self,
+        view: V,
+    ) -> impl Future<Output = Result<(), ViewsError>> + Send + use<S, V> {
+        self.define_code(self.inner.registry.add_in_postgres(view))
+    }
+
+    /// Defines a view whose code was added.
+    fn define_code(
+        &self,
+        added: Result<(String, CodeVersion), ViewsError>,
+    ) -> impl Future<Output = Result<(), ViewsError>> + Send + use<S> {
+        let views = self.clone();
         async move {
             let (name, version) = added?;
             let content = Content::Code(version);
@@ -134,6 +189,9 @@ impl<S: EventStore + 'static> Views<S> {
             }
             if !state.exists() {
                 self.check_room()?;
+            }
+            if let Some((definition, _)) = content.logic(name, None)?.in_postgres() {
+                backing::check(definition, self.inner.store.head().await?.origin()).await?;
             }
             let start = state.last().map(|last| last.start.clone()).unwrap_or_default();
             let fact = ViewFact::Defined { content: content.clone(), start };

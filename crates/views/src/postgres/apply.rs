@@ -76,7 +76,7 @@ pub(super) enum NotApplied {
     /// A statement fails on an event.
     Event {
         error: ApplyError,
-        /// Whether it took too long.
+        /// Whether it took too long, or may be the fault of another event: events are tried one by one then.
         is_timeout: bool,
     },
     /// The database fails.
@@ -104,14 +104,15 @@ struct Step<'a> {
 
 /// The event and the line of the file that a statement is for.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    before: usize,
-    event: &'a Recorded,
-    line: usize,
+pub(super) struct Place<'a> {
+    pub(super) before: usize,
+    pub(super) event: &'a Recorded,
+    /// 0 in a view in Rust.
+    pub(super) line: usize,
 }
 
 impl Place<'_> {
-    fn failed(self, reason: String, is_timeout: bool) -> NotApplied {
+    pub(super) fn failed(self, reason: String, is_timeout: bool) -> NotApplied {
         let error = ApplyError::Event {
             before: self.before,
             position: self.event.position(),
@@ -216,7 +217,7 @@ impl<'a> Prepared<'a> {
                     is_timeout: false,
                 }) => {
                     execute(self.client, "rollback to event").await?;
-                    self.note(event, &format!("line {line}: {reason}")).await?;
+                    note(self.client, event, &format!("line {line}: {reason}")).await?;
                 }
                 done => done?,
             }
@@ -231,21 +232,6 @@ impl<'a> Prepared<'a> {
         }
         Ok(())
     }
-
-    async fn note(self, event: &Recorded, reason: &str) -> Result<(), Failure> {
-        let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let note =
-            "insert into _errors values ($1, $2, $3, $4, $5) on conflict (position) do update set
-                    stream = excluded.stream, version = excluded.version, type = excluded.type,
-                    reason = excluded.reason";
-        // PostgreSQL's texts have no zeros.
-        let reason = reason.replace('\0', "\u{fffd}");
-        let (position, version) = (integer(event.position()), integer(event.version()));
-        let (stream, kind) = (event.stream(), event.event_type());
-        let values: [&(dyn ToSql + Sync); 5] = [&position, &stream, &version, &kind, &reason];
-        timeout(ANSWER, self.client.execute(note, &values)).await.map_err(|_| no_answer())??;
-        Ok(())
-    }
 }
 
 /// Waits for the oldest statements until at most this many are on their way.
@@ -257,5 +243,21 @@ async fn wait_for_all(
         let Some(oldest) = running.pop_front() else { break };
         oldest.await?;
     }
+    Ok(())
+}
+
+/// Notes in `_errors` that an event was skipped.
+pub(super) async fn note(client: &Client, event: &Recorded, reason: &str) -> Result<(), Failure> {
+    let integer = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let note =
+        "insert into _errors values ($1, $2, $3, $4, $5) on conflict (position) do update set
+                stream = excluded.stream, version = excluded.version, type = excluded.type,
+                reason = excluded.reason";
+    // PostgreSQL's texts have no zeros.
+    let reason = reason.replace('\0', "\u{fffd}");
+    let (position, version) = (integer(event.position()), integer(event.version()));
+    let (stream, kind) = (event.stream(), event.event_type());
+    let values: [&(dyn ToSql + Sync); 5] = [&position, &stream, &version, &kind, &reason];
+    timeout(ANSWER, client.execute(note, &values)).await.map_err(|_| no_answer())??;
     Ok(())
 }

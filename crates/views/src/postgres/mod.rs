@@ -6,6 +6,7 @@
 
 mod apply;
 mod check;
+mod code;
 mod error;
 mod schema;
 mod session;
@@ -16,7 +17,8 @@ mod worker;
 
 pub(crate) use check::check;
 pub(crate) use error::Failure;
+pub(crate) use schema::Owner;
 pub(crate) use sink::PostgresSink;
-pub(crate) use tables::{PostgresTables, drop_before, is_published};
+pub(crate) use tables::{Filled, PostgresTables, drop_before, is_published};
 pub(crate) use url::Url;
 pub(crate) use worker::Worker;

@@ -23,16 +23,24 @@ const OWN: &str = "
     );
 ";
 
+/// A row of this table refers to none while code runs, so that the code can't commit: that is checked at the end of the
+/// transaction.
+const OF_CODE: &str = "
+    create table _open (
+        id integer primary key, closed integer references _view deferrable initially deferred
+    );
+";
+
 /// Dropping tables may wait for the disk, but not long for readers: those who come later would wait too.
 const SWAPPING: &str = "begin; set local statement_timeout = '60s'";
 
 /// A definition of a view in a store.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    pub(super) view: String,
+pub(crate) struct Owner {
+    pub(crate) view: String,
     /// The number of the definition.
-    pub(super) number: u64,
-    pub(super) origin: Origin,
+    pub(crate) number: u64,
+    pub(crate) origin: Origin,
 }
 
 /// What a schema is.
@@ -269,6 +277,9 @@ pub(super) async fn make(
     execute(client, &format!("create schema {}", quoted(schema))).await?;
     use_schema(client, schema).await?;
     execute(client, OWN).await?;
+    if definition.logic.is_some() {
+        execute(client, OF_CODE).await?;
+    }
     for table in &definition.tables {
         client.execute(&table.text, &[]).await.map_err(|error| of_statement(error, table.line))?;
     }

@@ -11,24 +11,34 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::apply::{NotApplied, Prepared};
+use super::code;
 use super::error::{Failure, no_answer};
 use super::schema::{Owner, prepare_all};
 use super::session::{ANSWER, commit, connect, execute};
 use super::url::Url;
 use super::worker::Worker;
 use crate::definition::{Definition, OnError, UrlSource};
+use crate::postgres_view::PostgresCode;
 use crate::sqlite::ApplyError;
 
 /// The time of a statement when events are applied one by one: one that took too long may have waited for the machine.
-const PATIENT: &str = "set local statement_timeout = '5s'";
+pub(super) const PATIENT: &str = "set local statement_timeout = '5s'";
 
 /// The tables of a definition in PostgreSQL.
 #[derive(Clone)]
 pub(crate) struct PostgresTables(Arc<Inner>);
 
+/// The tables, and what fills them.
+pub(crate) struct Filled {
+    /// The tables, and the statements that fill them unless code does.
+    pub(crate) definition: Definition,
+    /// The code, if this process has it.
+    pub(crate) code: Option<Arc<dyn PostgresCode>>,
+}
+
 struct Inner {
     owner: Owner,
-    definition: Definition,
+    filled: Filled,
     source: UrlSource,
     /// The state of new tables.
     start: Option<Saved>,
@@ -57,23 +67,21 @@ impl PostgresTables {
     /// # Errors
     /// PostgreSQL can't be reached, or has tables there that this store has not made.
     pub(crate) async fn open(
-        definition: &Definition,
+        owner: Owner,
+        filled: Filled,
         source: &UrlSource,
-        number: u64,
-        origin: Origin,
         start: Option<Saved>,
         worker: Worker,
     ) -> Result<Self, ViewError> {
-        let view = definition.name().to_owned();
         let progress = Progress {
             state: None,
             is_sure: false,
             is_published: false,
-            on_error: definition.on_error,
+            on_error: filled.definition.on_error,
         };
         let tables = PostgresTables(Arc::new(Inner {
-            owner: Owner { view, number, origin },
-            definition: definition.clone(),
+            owner,
+            filled,
             source: source.clone(),
             start,
             worker,
@@ -143,7 +151,7 @@ impl PostgresTables {
             match &ahead {
                 Ok(None) => {
                     progress.is_published = true;
-                    progress.on_error = inner.definition.on_error;
+                    progress.on_error = inner.filled.definition.on_error;
                 }
                 Ok(Some(_)) => *slot = Some(session),
                 Err(_) => progress.is_sure = false,
@@ -163,23 +171,37 @@ impl Inner {
     /// Connects, and opens the tables.
     async fn open(&self) -> Result<Session, Failure> {
         let client = connect(&Url::of(&self.source)?).await?;
-        let opened = self.owner.open(&client, &self.definition, self.start.as_ref()).await?;
-        let statements = prepare_all(&client, &self.definition).await?;
+        let definition = &self.filled.definition;
+        let opened = self.owner.open(&client, definition, self.start.as_ref()).await?;
+        let statements = prepare_all(&client, definition).await?;
         let mut progress = self.progress.lock();
         progress.state = opened.state;
         (progress.is_sure, progress.is_published) = (true, opened.is_published);
         Ok(Session { client, statements })
     }
 
+    /// Returns the error of a batch for which there is no code.
+    fn check_code(&self, batch: &Batch) -> Result<(), Failure> {
+        let Filled { definition, code } = &self.filled;
+        match definition.logic {
+            Some(logic) if code.is_none() && !batch.events.is_empty() => {
+                let view = definition.name().to_owned();
+                Err(ViewError::CodeMissing { view, logic }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn commit(&self, batch: &Batch) -> Result<bool, Failure> {
+        self.check_code(batch)?;
         let mut slot = self.session.lock().await;
         // A connection that broke while nothing was asked of it has lost nothing.
         if let Some(session) = &*slot
-            && (session.client.is_closed() || execute(&session.client, "begin").await.is_err())
+            && (session.client.is_closed() || self.begin(&session.client).await.is_err())
         {
             *slot = None;
         }
-        let session = match slot.take() {
+        let mut session = match slot.take() {
             Some(session) => session,
             None => {
                 self.progress.lock().is_sure = false;
@@ -188,11 +210,17 @@ impl Inner {
                     let message = "the tables were changed while the connection was lost";
                     return Err(ViewError::rows(message).into());
                 }
-                execute(&session.client, "begin").await?;
+                self.begin(&session.client).await?;
                 session
             }
         };
-        let written = self.write(&session, batch).await;
+        let written = match &self.filled.code {
+            Some(code) => {
+                let on_error = self.progress.lock().on_error;
+                code::write(&mut session.client, batch, &**code, on_error).await
+            }
+            None => self.write(&session, batch).await,
+        };
         let mut progress = self.progress.lock();
         match &written {
             Ok(true) => {
@@ -207,10 +235,15 @@ impl Inner {
         written
     }
 
+    /// Begins a transaction. Code begins its own; then this only asks whether the connection is there.
+    async fn begin(&self, client: &Client) -> Result<(), Failure> {
+        execute(client, if self.filled.code.is_some() { "" } else { "begin" }).await
+    }
+
     /// Writes a batch in the transaction that has begun.
     async fn write(&self, session: &Session, batch: &Batch) -> Result<bool, Failure> {
         let Session { client, statements } = session;
-        let prepared = Prepared { client, definition: &self.definition, statements };
+        let prepared = Prepared { client, definition: &self.filled.definition, statements };
         if !move_state(client, batch).await? {
             return Ok(false);
         }
@@ -240,13 +273,13 @@ impl Inner {
     }
 }
 
-fn event(error: &ApplyError) -> Failure {
+pub(super) fn event(error: &ApplyError) -> Failure {
     ViewError::event(error.to_string()).into()
 }
 
 /// Moves the state of the tables, if it is the one that the batch begins at. Others who write wait for the end of the
 /// transaction.
-async fn move_state(client: &Client, batch: &Batch) -> Result<bool, Failure> {
+pub(super) async fn move_state(client: &Client, batch: &Batch) -> Result<bool, Failure> {
     let update = "update _view set state = $1, cursor = $2 where state = $3";
     let from = batch.from.as_ref().map(ToString::to_string).unwrap_or_default();
     let (to, cursor) = (batch.to.to_string(), batch.to.cursor().to_string());

@@ -10,7 +10,7 @@ use super::rows::{ApplyError, Failed};
 use super::statements::Statements;
 use super::tables;
 use crate::definition::{Definition, OnError};
-use crate::logic::Logic;
+use crate::logic::{Code as ViewCode, Logic};
 use crate::table_view::TableView;
 
 /// What applies events to the tables of a view.
@@ -26,8 +26,8 @@ impl Applier {
         Ok(match logic {
             Logic::Sql(definition) => Applier::Statements(Box::new(definition.clone())),
             Logic::Rust(view) => match &view.code {
-                Some(code) => Applier::Code(Code::new(connection, code.clone())?),
-                None => Applier::Missing(view.missing()),
+                Some(ViewCode::Sqlite(code)) => Applier::Code(Code::new(connection, code.clone())?),
+                _ => Applier::Missing(view.missing()),
             },
         })
     }

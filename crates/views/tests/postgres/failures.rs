@@ -11,10 +11,11 @@ use leftfold::Embedded;
 use leftfold_postgres_server::Server;
 use leftfold_views::{ViewPhase, ViewStart, Views};
 
+use crate::code::Counts;
 use crate::support::{Database, PATIENCE, Reader, World, until};
 
 /// Adding twice or not at all changes a sum; the list tells the order.
-const COUNTS: &str = "
+pub(crate) const COUNTS: &str = "
 -- @view counts
 -- @query category:count
 create table counts (stream text primary key, n bigint, sum numeric, last bigint);
@@ -31,8 +32,30 @@ const KILLS_OF_ROUND: u64 = 20;
 
 /// The directory of a process that is killed.
 const HOST: &str = "LEFTFOLD_TEST_POSTGRES_HOST";
+/// What its view is made by, if not by SQL.
+const IN_RUST: &str = "LEFTFOLD_TEST_POSTGRES_IN_RUST";
 
-async fn append(world: &World, from: u64, count: u64) -> leftfold::Cursor {
+/// What a view is made by.
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    Sql,
+    Rust,
+}
+
+impl By {
+    /// Adds the view, or registers its code.
+    async fn define(self, world: &World, views: &Views<Embedded>) {
+        match self {
+            By::Rust => views.register_in_postgres(Counts::new(world)).await.unwrap(),
+            By::Sql if views.status("counts").await.is_ok() => {}
+            By::Sql => {
+                views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+            }
+        }
+    }
+}
+
+pub(crate) async fn append(world: &World, from: u64, count: u64) -> leftfold::Cursor {
     let mut last = leftfold::Cursor::START;
     for n in from..from + count {
         let data = format!(r#"{{"n":{n}.01}}"#);
@@ -42,7 +65,7 @@ async fn append(world: &World, from: u64, count: u64) -> leftfold::Cursor {
 }
 
 /// Waits until a view has a cursor, whatever fails meanwhile.
-async fn reach(views: &Views<Embedded>, name: &str, cursor: &leftfold::Cursor) {
+pub(crate) async fn reach(views: &Views<Embedded>, name: &str, cursor: &leftfold::Cursor) {
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = views.wait_for_cursor(name, cursor, PATIENCE).await {
         assert!(leftfold::Coded::can_retry(&error) && Instant::now() < deadline, "{error}");
@@ -51,7 +74,7 @@ async fn reach(views: &Views<Embedded>, name: &str, cursor: &leftfold::Cursor) {
 }
 
 /// Holds the tables against those of a view that is added now.
-async fn equals_a_rebuild(world: &World, views: &Views<Embedded>, reader: &Reader) {
+pub(crate) async fn equals_a_rebuild(world: &World, views: &Views<Embedded>, reader: &Reader) {
     let last = append(world, 1_000_000, 1).await;
     let fresh = world.definition(&COUNTS.replace("@view counts", "@view fresh"));
     views.add(&fresh, ViewStart::Beginning).await.unwrap();
@@ -69,10 +92,19 @@ async fn equals_a_rebuild(world: &World, views: &Views<Embedded>, reader: &Reade
 
 #[test]
 fn nothing_is_lost_or_doubled_when_postgresql_is_killed() {
+    kill_postgresql(By::Sql);
+}
+
+#[test]
+fn a_view_in_rust_loses_and_doubles_nothing_when_postgresql_is_killed() {
+    kill_postgresql(By::Rust);
+}
+
+fn kill_postgresql(by: By) {
     let mut server = Server::start().unwrap();
     let world = World::new(&server.url());
     world.run(async |views| {
-        views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
+        by.define(&world, views).await;
         let mut last = append(&world, 0, 50).await;
         reach(views, "counts", &last).await;
         for kill in 1..4 {
@@ -107,10 +139,9 @@ fn host_that_is_killed() {
     let world = World::at(Path::new(&dir));
     pollster::block_on(append(&world, 500_000, 200));
     println!("\nopened");
+    let by = if std::env::var(IN_RUST).is_ok() { By::Rust } else { By::Sql };
     world.run(async |views| {
-        if views.status("counts").await.is_err() {
-            views.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
-        }
+        by.define(&world, views).await;
         for from in (0..).step_by(40) {
             let last = append(&world, from, 40).await;
             reach(views, "counts", &last).await;
@@ -120,10 +151,13 @@ fn host_that_is_killed() {
 }
 
 /// Kills a process some time after it has told something: while it catches up, and while it follows.
-fn kill_host(dir: &Path, kill: u64) {
+fn kill_host(dir: &Path, by: By, kill: u64) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "failures::host_that_is_killed", "--nocapture"]);
     command.env(HOST, dir).stdout(Stdio::piped()).stderr(Stdio::null());
+    if by == By::Rust {
+        command.env(IN_RUST, "1");
+    }
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let told = lines.filter(|line| line == "opened" || line.starts_with("reached"));
@@ -138,15 +172,28 @@ fn kill_host(dir: &Path, kill: u64) {
 /// `LEFTFOLD_VIEW_KILLS` sets the kills: `cargo xtask kill views`.
 #[test]
 fn nothing_is_lost_or_doubled_when_the_host_is_killed() {
+    kill_hosts(By::Sql);
+}
+
+/// `LEFTFOLD_VIEW_KILLS` holds for it, too.
+#[test]
+fn a_view_in_rust_loses_and_doubles_nothing_when_the_host_is_killed() {
+    kill_hosts(By::Rust);
+}
+
+fn kill_hosts(by: By) {
     let kills = std::env::var("LEFTFOLD_VIEW_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     for first in (0..kills).step_by(KILLS_OF_ROUND as usize) {
         let database = Database::new();
         let dir = World::new(&database.url).close();
         let of_round = first..kills.min(first + KILLS_OF_ROUND);
         println!("kills {of_round:?} of {kills}");
-        of_round.for_each(|kill| kill_host(dir.path(), kill));
+        of_round.for_each(|kill| kill_host(dir.path(), by, kill));
         let world = World::at(dir.path());
-        world.run(async |views| equals_a_rebuild(&world, views, &database.reader).await);
+        world.run(async |views| {
+            by.define(&world, views).await;
+            equals_a_rebuild(&world, views, &database.reader).await;
+        });
     }
 }
 
