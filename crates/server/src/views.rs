@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leftfold_api::Engine;
-use leftfold_views::{ViewStatus, Views};
+use leftfold_views::{ViewStatus, Views, limit_memory};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -20,6 +20,12 @@ use crate::net::Shutdown;
 
 /// The most bytes of the file of a view, and of a query of views.
 pub(crate) const MAX_SQL_BODY: u64 = 1 << 20;
+/// The memory that SQLite may keep of the files of views.
+const CACHES: u64 = 512 << 20;
+/// How much more it may take for changes of rows, and for the statements of all connections.
+const ROOM: u64 = 256 << 20;
+/// How many limits of an answer a question and a live question may take together, with what is made on the way.
+const OF_QUESTION: u64 = 8;
 /// The pauses before the definitions are read again after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -71,6 +77,9 @@ impl SqlViews {
     /// # Errors
     /// There is something else in place of their directory.
     pub(crate) fn open(config: &Config, store: Arc<dyn Engine>) -> io::Result<Self> {
+        let asked = (config.asks as u64).saturating_mul(config.ask_bytes.get() as u64);
+        let all = asked.saturating_mul(OF_QUESTION).saturating_add(CACHES).saturating_add(ROOM);
+        limit_memory(CACHES, all).map_err(io::Error::other)?;
         let views = Views::open(Arc::new(store), config.views_directory())?;
         Ok(SqlViews { views: Some(views), ..SqlViews::off(config) })
     }

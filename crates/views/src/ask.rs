@@ -20,6 +20,9 @@ use crate::sqlite::quoted;
 /// megabytes.
 const STEPS: i32 = 100;
 
+/// The KiB of pages that each table of a connection that asks keeps in memory, also a temporary one.
+const CACHE: i64 = 2_000;
+
 /// A value of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -168,6 +171,9 @@ pub(crate) fn attach(
     schema: impl Fn(&str) -> String,
 ) -> Result<Connection, AskError> {
     let connection = Connection::open("").map_err(of_file)?;
+    // What is sorted, grouped or copied is on disk beyond these.
+    connection.pragma_update(None, "temp_store", "file").map_err(of_file)?;
+    connection.pragma_update(None, "cache_size", -CACHE).map_err(of_file)?;
     for (name, path) in views {
         let uri = format!("file:{}?mode=ro", encoded(&path.to_string_lossy()));
         let attach = format!("attach database ?1 as {}", quoted(&schema(name)));
@@ -236,8 +242,8 @@ pub(crate) fn run(
     end: Instant,
     purpose: Purpose,
 ) -> Result<Answer, AskError> {
-    functions::add_to(connection).map_err(of_file)?;
     guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
+    functions::add_to(connection).map_err(of_file)?;
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end)).map_err(of_file)?;
     let refusals = guard::restrict(connection, purpose, &[]).map_err(of_file)?;
     let answer = read(connection, sql, limits);
@@ -274,12 +280,15 @@ fn read(connection: &Connection, sql: &str, limits: AskLimits) -> Result<Answer,
         if rows.len() >= limits.rows {
             return Err(Failed::Ask(AskError::TooLarge(format!("{} rows", limits.rows))));
         }
-        let cells: Result<Vec<_>, _> =
-            (0..columns.len()).map(|at| row.get_ref(at).map(cell)).collect();
-        let cells = cells?;
-        bytes += cells.iter().map(size).sum::<usize>();
-        if bytes > limits.bytes {
-            return Err(Failed::Ask(AskError::TooLarge(format!("{} bytes", limits.bytes))));
+        let mut cells = Vec::with_capacity(columns.len());
+        for at in 0..columns.len() {
+            let value = row.get_ref(at)?;
+            // Before it is copied: a row may have a thousand values of the greatest length.
+            bytes += size(value);
+            if bytes > limits.bytes {
+                return Err(Failed::Ask(AskError::TooLarge(format!("{} bytes", limits.bytes))));
+            }
+            cells.push(cell(value));
         }
         rows.push(cells);
     }
@@ -296,13 +305,30 @@ fn cell(value: ValueRef<'_>) -> Cell {
     }
 }
 
-fn size(cell: &Cell) -> usize {
+fn size(value: ValueRef<'_>) -> usize {
     size_of::<Cell>()
-        + match cell {
-            Cell::Text(text) => text.len(),
-            Cell::Bytes(bytes) => bytes.len(),
+        + match value {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
             _ => 0,
         }
+}
+
+/// Bounds the memory that SQLite takes in this process, for all connections of all its users together. The caches of
+/// tables do not grow beyond `caches`; what goes beyond `all` fails, and a question then answers
+/// `view_answer_too_large`.
+///
+/// # Errors
+/// SQLite can't be asked.
+pub fn limit_memory(caches: u64, all: u64) -> Result<(), AskError> {
+    let set = || {
+        let connection = Connection::open_in_memory()?;
+        for (name, bytes) in [("hard_heap_limit", all), ("soft_heap_limit", caches)] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            connection.pragma_update(None, name, bytes)?;
+        }
+        Ok(())
+    };
+    set().map_err(of_file)
 }
 
 pub(crate) fn of_file(error: Error) -> AskError {
@@ -313,6 +339,9 @@ pub(crate) fn of_sql(error: &Error, limits: AskLimits) -> AskError {
     match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => AskError::TimedOut(limits.time),
         Some(ErrorCode::TooBig) => AskError::TooLarge(format!("{} bytes", limits.bytes)),
+        Some(ErrorCode::OutOfMemory) => {
+            AskError::TooLarge("the memory that queries have".to_owned())
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure) => {
             AskError::File(message_of(error))
         }

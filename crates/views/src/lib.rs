@@ -20,7 +20,7 @@ mod table_view;
 mod windows;
 
 pub use as_of::{AsOf, ask_as_of};
-pub use ask::{Answer, AskError, AskLimits, Cell, ask};
+pub use ask::{Answer, AskError, AskLimits, Cell, ask, limit_memory};
 pub use changes::{RowChange, RowChanges};
 pub use check::TestReport;
 pub use definition::{Definition, OnError, Target, UrlSource};

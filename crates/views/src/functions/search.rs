@@ -4,12 +4,9 @@ use rusqlite::functions::Context;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
 
-use super::{PURE, failure};
+use super::{PURE, too_big};
 
-/// The longest result of `replace`, in bytes; the limit of the connection may be lower.
-const MAX_RESULT: usize = 16 << 20;
-
-pub(super) fn add_to(connection: &Connection) -> Result<()> {
+pub(super) fn add_to(connection: &Connection, longest: usize) -> Result<()> {
     connection.create_scalar_function("instr", 2, PURE, |context| {
         Ok(match (context.get_raw(0), context.get_raw(1)) {
             (ValueRef::Null, _) | (_, ValueRef::Null) => Value::Null,
@@ -22,7 +19,7 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
             }
         })
     })?;
-    connection.create_scalar_function("replace", 3, PURE, |context| {
+    connection.create_scalar_function("replace", 3, PURE, move |context| {
         if (0..3).any(|at| context.get_raw(at) == ValueRef::Null) {
             return Ok(Value::Null);
         }
@@ -35,8 +32,8 @@ pub(super) fn add_to(connection: &Connection) -> Result<()> {
         // SQLite looks at the length of a result only once it is there.
         let places = within.matches(&what).count();
         let grown = places.saturating_mul(with.len().saturating_sub(what.len()));
-        if within.len().saturating_add(grown) > MAX_RESULT {
-            return Err(failure(format!("the result of replace has more than {MAX_RESULT} bytes")));
+        if within.len().saturating_add(grown) > longest {
+            return Err(too_big());
         }
         Ok(Value::Text(within.replace(&what, &with)))
     })

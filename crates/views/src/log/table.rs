@@ -89,8 +89,8 @@ pub(super) fn columns_read(
 ) -> Result<Vec<Column>, AskError> {
     let (names, reason) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(Mutex::new(None)));
     let (names_of_hook, reason_of_hook) = (names.clone(), reason.clone());
-    crate::functions::add_to(connection).map_err(of_file)?;
     guard::limit(connection, i32::try_from(limits.bytes).unwrap_or(i32::MAX)).map_err(of_file)?;
+    crate::functions::add_to(connection).map_err(of_file)?;
     let note = move |context: AuthContext<'_>| {
         if let AuthAction::Read { table_name: TABLE, column_name } = context.action {
             names_of_hook.lock().insert(column_name.to_ascii_lowercase());

@@ -63,6 +63,9 @@ pub(crate) const STEPS_OF_EVENT: u64 = 100_000_000;
 /// meanwhile. `like` has a bound of its own.
 const LONGEST_PATTERN: i32 = 64;
 
+/// The most arguments of a function.
+const MOST_ARGUMENTS: i32 = 200;
+
 /// How many steps of SQLite's machine an event or a question may take between two looks at the limit.
 const STEPS: i32 = 10_000;
 
@@ -113,6 +116,8 @@ pub(crate) fn limit(connection: &Connection, longest: i32) -> Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, 200)?;
     connection.set_limit(Limit::SQLITE_LIMIT_COMPOUND_SELECT, 100)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)?;
+    // A function of JSON looks at the length of its result only once it is there.
+    connection.set_limit(Limit::SQLITE_LIMIT_FUNCTION_ARG, MOST_ARGUMENTS)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
     Ok(())
 }

@@ -63,10 +63,10 @@ pub(super) fn equip(
     connection: &Connection,
     keeps_history: bool,
 ) -> rusqlite::Result<Option<Moment>> {
+    guard::limit(connection, 16 << 20)?;
     functions::add_to(connection)?;
     functions::take_clock_from(connection)?;
     connection.set_prepared_statement_cache_capacity(256);
-    guard::limit(connection, 16 << 20)?;
     keeps_history.then(|| Moment::add_to(connection)).transpose()
 }
 
