@@ -203,6 +203,11 @@ impl Logic {
         matches!(self, Logic::Sql(definition) if definition.has_history())
     }
 
+    /// Whether its events are put into windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        matches!(self, Logic::Sql(definition) if definition.window.is_some())
+    }
+
     /// Returns the error of a view in Rust whose code this process does not have.
     pub(crate) fn missing_code(&self) -> Option<ApplyError> {
         match self {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::lock::Mutex as AsyncMutex;
 use leftfold_api::Origin;
-use leftfold_fold::view::{Batch, Saved, Sink, ViewError};
+use leftfold_fold::view::{Batch, Saved, Sink, ViewError, WriterThread};
 use parking_lot::Mutex;
 
 use crate::check::TestReport;
@@ -20,8 +21,23 @@ use super::ViewsError;
 /// What the runs of a view share: the tables of one run are written before those of the next are opened.
 #[derive(Clone, Default)]
 pub(crate) struct Connections {
+    pub(super) files: FileThread,
     #[cfg(feature = "postgres")]
     worker: Worker,
+}
+
+/// A thread on which the files of a view are opened, read and removed: each may wait for the disk, or for another
+/// process that has locked a file. It does one call after the other, also those of a run that has ended.
+#[derive(Clone, Default)]
+pub(crate) struct FileThread(Arc<AsyncMutex<WriterThread>>);
+
+impl FileThread {
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ViewError> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        self.0.lock().await.call(work).await
+    }
 }
 
 /// How new tables begin, and what those of SQLite follow beside the events.
@@ -37,8 +53,11 @@ pub(crate) enum Backing {
     Sqlite {
         path: PathBuf,
         rows: Arc<Mutex<Rows>>,
+        files: FileThread,
         /// How many of their events are parked, or wait behind parked ones.
         waiting: Arc<AtomicU64>,
+        /// How many windows their events have missed, if there are windows.
+        late: Option<Arc<AtomicU64>>,
     },
     #[cfg(feature = "postgres")]
     Postgres(PostgresTables),
@@ -81,15 +100,20 @@ impl Backing {
                 return Err(no_postgres());
             }
         }
-        let mut rows = Rows::open_for(&path, logic)?;
-        rows.follow_requests(requests);
-        if let Some(start) = &start {
-            rows.begin_at(start)?;
-        }
-        let waiting = rows.waiting();
+        let (files, logic) = (connections.files, logic.clone());
+        let open = move || {
+            let mut rows = Rows::open_for(&path, &logic)?;
+            rows.follow_requests(requests);
+            if let Some(start) = &start {
+                rows.begin_at(start)?;
+            }
+            Ok((path, rows))
+        };
+        let (path, rows) = files.call(open).await?;
+        let (waiting, late) = (rows.waiting(), rows.late());
         let sink = SqliteSink::new(rows);
         let rows = sink.rows();
-        Ok((Backing::Sqlite { path, rows, waiting }, BackingSink::Sqlite(sink)))
+        Ok((Backing::Sqlite { path, rows, files, waiting, late }, BackingSink::Sqlite(sink)))
     }
 
     /// Whether the tables of a definition have once caught up.
@@ -104,8 +128,14 @@ impl Backing {
         connections: &Connections,
     ) -> Result<bool, ViewError> {
         match logic.in_postgres() {
-            None if !path.exists() => Ok(false),
-            None => Ok(Rows::open_for(path, logic)?.has_caught_up()?),
+            None => {
+                let (path, logic) = (path.to_owned(), logic.clone());
+                let look = move || match path.exists() {
+                    true => Ok(Rows::open_for(path, &logic)?.has_caught_up()?),
+                    false => Ok(false),
+                };
+                connections.files.call(look).await
+            }
             #[cfg(feature = "postgres")]
             Some((definition, source)) => {
                 let worker = &connections.worker;
@@ -129,9 +159,12 @@ impl Backing {
     }
 
     /// Whether the tables have once caught up.
-    pub(super) fn has_caught_up(&self) -> Result<bool, ViewError> {
+    pub(super) async fn has_caught_up(&self) -> Result<bool, ViewError> {
         match self {
-            Backing::Sqlite { rows, .. } => Ok(rows.lock().has_caught_up()?),
+            Backing::Sqlite { rows, files, .. } => {
+                let rows = rows.clone();
+                files.call(move || Ok(rows.lock().has_caught_up()?)).await
+            }
             #[cfg(feature = "postgres")]
             Backing::Postgres(tables) => Ok(tables.is_published()),
         }
@@ -143,6 +176,15 @@ impl Backing {
             Backing::Sqlite { waiting, .. } => waiting.load(Ordering::Relaxed),
             #[cfg(feature = "postgres")]
             Backing::Postgres(_) => 0,
+        }
+    }
+
+    /// Returns how many windows their events have missed, if there are windows.
+    pub(super) fn late(&self) -> Option<u64> {
+        match self {
+            Backing::Sqlite { late, .. } => Some(late.as_ref()?.load(Ordering::Relaxed)),
+            #[cfg(feature = "postgres")]
+            Backing::Postgres(_) => None,
         }
     }
 
@@ -165,18 +207,31 @@ impl Backing {
     }
 
     /// Lets an event that fails stop the tables, whatever the definition says.
-    pub(super) fn stop_on_error(&self) {
+    pub(super) async fn stop_on_error(&self) -> Result<(), ViewError> {
         match self {
-            Backing::Sqlite { rows, .. } => rows.lock().stop_on_error(),
+            Backing::Sqlite { rows, files, .. } => {
+                let rows = rows.clone();
+                let stop = move || {
+                    rows.lock().stop_on_error();
+                    Ok(())
+                };
+                files.call(stop).await
+            }
             #[cfg(feature = "postgres")]
-            Backing::Postgres(tables) => tables.stop_on_error(),
+            Backing::Postgres(tables) => {
+                tables.stop_on_error();
+                Ok(())
+            }
         }
     }
 
     /// Returns up to where the tables were brought, as far as it is known.
-    pub(super) fn saved(&self) -> Result<Option<Saved>, ViewError> {
+    pub(super) async fn saved(&self) -> Result<Option<Saved>, ViewError> {
         match self {
-            Backing::Sqlite { rows, .. } => Ok(rows.lock().saved()?),
+            Backing::Sqlite { rows, files, .. } => {
+                let rows = rows.clone();
+                files.call(move || Ok(rows.lock().saved()?)).await
+            }
             #[cfg(feature = "postgres")]
             Backing::Postgres(tables) => Ok(tables.known()),
         }
@@ -186,9 +241,10 @@ impl Backing {
     /// `known`, which these cover, it returns their state and changes nothing.
     pub(super) async fn publish(&self, known: Option<Saved>) -> Result<Option<Saved>, ViewError> {
         match self {
-            Backing::Sqlite { rows, .. } => {
-                rows.lock().note_caught_up()?;
+            Backing::Sqlite { rows, files, .. } => {
+                let rows = rows.clone();
                 _ = known;
+                files.call(move || Ok(rows.lock().note_caught_up()?)).await?;
                 Ok(None)
             }
             #[cfg(feature = "postgres")]

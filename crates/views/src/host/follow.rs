@@ -155,7 +155,11 @@ impl<S: EventStore + 'static> Follower<S> {
     /// Answers from what is there, and brings no events.
     async fn stand_still(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
-        let tables = self.open(last).await?;
+        let mut tables = self.open(last).await?;
+        if !tables.backing.has_caught_up().await? {
+            // A view that was replaced while it stands still answers as it did.
+            tables = self.open_before(last).await?.unwrap_or(tables);
+        }
         let failure = tables.logic.missing_code().map(ViewError::from);
         self.set(|run| (run.serving, run.failure) = (Some(tables), failure));
         Ok(())
@@ -165,14 +169,19 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn attempt(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let target = self.open(last).await?;
-        let before =
-            if target.backing.has_caught_up()? { None } else { self.open_before(last).await? };
-        if before.is_some() {
+        let before = if target.backing.has_caught_up().await? {
+            None
+        } else {
+            self.open_before(last).await?
+        };
+        if let Some(before) = &before
+            && before.backing.has_caught_up().await?
+        {
             // What answers goes on; an event that fails here is a fault of the new definition.
-            target.backing.stop_on_error();
+            target.backing.stop_on_error().await?;
         }
         let kept = before.iter().chain([&target]).filter_map(|tables| tables.backing.path());
-        remove_files(&self.dir, &self.entry.name, &kept.map(Path::to_owned).collect::<Vec<_>>());
+        self.remove_files(kept.map(Path::to_owned).collect()).await;
         self.set(|run| {
             run.failure = target.logic.missing_code().map(ViewError::from);
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
@@ -223,7 +232,7 @@ impl<S: EventStore + 'static> Follower<S> {
         }
         self.set(|run| run.serving = Some(target.clone()));
         let kept: Vec<_> = target.backing.path().map(Path::to_owned).into_iter().collect();
-        remove_files(&self.dir, &self.entry.name, &kept);
+        self.remove_files(kept).await;
         // What stays costs space until the next time.
         _ = drop_schemas(&*self.store, &self.entry, target.number).await;
         Ok(())
@@ -278,14 +287,14 @@ impl<S: EventStore + 'static> Follower<S> {
         target.runner.at_least(self.store.head().await?).await?;
         let Some(before) = before else { return Ok(None) };
         for _ in 0..ROUNDS {
-            let Some(goal) = before.backing.saved()? else { return Ok(None) };
+            let Some(goal) = before.backing.saved().await? else { return Ok(None) };
             target.runner.at_least(goal.cursor()).await?;
-            if before.backing.saved()?.as_ref() == Some(&goal) {
+            if before.backing.saved().await?.as_ref() == Some(&goal) {
                 return Ok(Some(goal));
             }
         }
         // Events come in faster than two commits can be compared; the new tables are near.
-        before.backing.saved()
+        before.backing.saved().await
     }
 
     async fn has_caught_up(&self, generation: &Generation) -> Result<bool, ViewError> {
@@ -303,13 +312,24 @@ impl<S: EventStore + 'static> Follower<S> {
         Ok(self.store.head().await?.origin())
     }
 
-    /// Opens the newest tables before the last ones that have once caught up, if there are any.
+    /// Opens the tables before the last ones that answer until those have caught up: the newest that have once caught up;
+    /// if there are none, the oldest that have any event, which have answered while they were filled.
     async fn open_before(&self, last: &Generation) -> Result<Option<Tables<S>>, ViewError> {
         for generation in self.entry.state.generations.iter().rev() {
             let is_before = generation.number < last.number;
             // Tables that can't be opened answer nothing; the new ones are being filled.
             if is_before && self.has_caught_up(generation).await.unwrap_or(false) {
                 return self.open(generation).await.map(Some);
+            }
+        }
+        for generation in &self.entry.state.generations {
+            if generation.number < last.number
+                && self.path_of(generation).exists()
+                && let Ok(tables) = self.open(generation).await
+                && tables.backing.path().is_some()
+                && tables.backing.saved().await?.is_some()
+            {
+                return Ok(Some(tables));
             }
         }
         Ok(None)
@@ -369,13 +389,33 @@ impl<S: EventStore + 'static> Follower<S> {
         }
     }
 
+    /// Removes the files of the view but for some.
+    async fn remove_files(&self, kept: Vec<PathBuf>) {
+        remove_files(&self.connections(), &self.dir, &self.entry.name, kept).await;
+    }
+
     fn path_of(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}.{}.sqlite", self.entry.name, generation.number))
     }
 }
 
 /// Removes the files of a view but for some.
-pub(super) fn remove_files(dir: &Path, view: &str, kept: &[PathBuf]) {
+pub(super) async fn remove_files(
+    connections: &Connections,
+    dir: &Path,
+    view: &str,
+    kept: Vec<PathBuf>,
+) {
+    let (dir, view) = (dir.to_owned(), view.to_owned());
+    let remove = move || {
+        remove_all_but(&dir, &view, &kept);
+        Ok(())
+    };
+    // What stays costs space until the next time.
+    _ = connections.files.call(remove).await;
+}
+
+fn remove_all_but(dir: &Path, view: &str, kept: &[PathBuf]) {
     let Ok(files) = dir.read_dir() else { return };
     for path in files.filter_map(|file| Some(file.ok()?.path())) {
         let name =

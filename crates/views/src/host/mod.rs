@@ -273,11 +273,15 @@ impl<S: EventStore + 'static> Views<S> {
                     select(pin!(follower.run()), pin!(stop)).await;
                 }
                 None => {
-                    let running = run.lock().running();
+                    let (running, connections) = {
+                        let run = run.lock();
+                        (run.running(), run.connections.clone())
+                    };
                     let _running = running.lock().await;
                     // A view of this name that was added since removes them, and keeps its own.
                     if !inner.views.read().contains_key(&entry.name) {
-                        follow::remove_files(&inner.dir, &entry.name, &[]);
+                        follow::remove_files(&connections, &inner.dir, &entry.name, Vec::new())
+                            .await;
                     }
                     select(pin!(removal::drop_removed(&inner, &entry)), pin!(stop)).await;
                 }

@@ -192,7 +192,7 @@ impl<S: EventStore + 'static> Views<S> {
     ) -> Result<Question<S>, E> {
         let deadline = later(self.inner.time.now(), patience);
         loop {
-            let changed = self.inner.changed.listen();
+            let mut changed = self.inner.changed.listen();
             let read = LogRead::of(text.sql);
             let named = self.named(text, read.is_some())?;
             for one in &named {
@@ -203,14 +203,22 @@ impl<S: EventStore + 'static> Views<S> {
             }
             let tables: Result<Vec<_>, _> = named.into_iter().map(Named::tables).collect();
             let error = match tables {
-                Ok(tables) => match self.wait_for(&tables, &read, at_least, deadline).await {
-                    Ok(()) => {
-                        let (sql, view) = (text.sql.to_owned(), text.view.map(str::to_owned));
-                        let views = self.clone();
-                        return Ok(Question { views, sql, view, tables, read, as_of: None });
+                Ok(tables) => {
+                    let waiting = self.wait_for(&tables, &read, at_least, deadline);
+                    let waited = match select(pin!(waiting), &mut changed).await {
+                        Either::Left((waited, _)) => waited,
+                        // Other tables may answer now.
+                        Either::Right(_) => continue,
+                    };
+                    match waited {
+                        Ok(()) => {
+                            let (sql, view) = (text.sql.to_owned(), text.view.map(str::to_owned));
+                            let views = self.clone();
+                            return Ok(Question { views, sql, view, tables, read, as_of: None });
+                        }
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
+                }
                 Err(error) => error,
             };
             self.wait_for_change(changed, error, deadline).await?;

@@ -38,6 +38,9 @@ pub struct ViewStatus {
     pub replacing: bool,
     /// How many of its events are parked, or wait behind parked ones.
     pub waiting: u64,
+    /// How many final windows its events have missed: the rows of `_late`. `None` without `@window`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<u64>,
     /// The code of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -92,6 +95,7 @@ impl<S: EventStore + 'static> Entry<S> {
             query: query.unwrap_or_default(),
             lag_micros: lag.map(micros),
             replacing,
+            late: serving.as_ref().and_then(|tables| tables.backing.late()),
             waiting: serving.map_or(0, |tables| tables.backing.waiting()),
             code: failure.as_ref().map(|failure| failure.code().to_owned()),
             failure: failure.map(|failure| failure.to_string()),

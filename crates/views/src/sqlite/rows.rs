@@ -19,6 +19,7 @@ use super::parked::{self, BatchApplier, Interrupted, Refusal, Requests};
 use super::tables;
 use crate::definition::{Definition, OnError};
 use crate::logic::Logic;
+use crate::windows::late;
 
 /// The KiB of pages that tables keep in memory while they are built: what a batch changes is written once, when it is
 /// committed, and not before as well.
@@ -40,6 +41,8 @@ pub struct Rows {
     requests: Option<Requests>,
     /// How many events were parked, or waited behind parked ones, after the last commit.
     waiting: Arc<AtomicU64>,
+    /// The same of its late events, if it has windows.
+    late: Option<Arc<AtomicU64>>,
 }
 
 /// Why events could not be applied. The tables are as they were.
@@ -154,7 +157,12 @@ impl Rows {
         let steps = StepLimit::new(&mut connection, STEPS_OF_EVENT)?;
         let waiting = Arc::new(AtomicU64::new(parked::count_waiting(&connection)?));
         let (query, on_error) = (logic.query().clone(), applier.on_error());
-        Ok(Rows { connection, applier, query, on_error, steps, moment, requests: None, waiting })
+        let late = match logic.has_windows() {
+            true => Some(Arc::new(AtomicU64::new(late::count(&connection)?))),
+            false => None,
+        };
+        let requests = None;
+        Ok(Rows { connection, applier, query, on_error, steps, moment, requests, waiting, late })
     }
 
     /// Follows the requests of operators about parked events.
@@ -165,6 +173,11 @@ impl Rows {
     /// Returns how many events are parked, or wait behind parked ones. It is brought up to date by each commit.
     pub(crate) fn waiting(&self) -> Arc<AtomicU64> {
         self.waiting.clone()
+    }
+
+    /// Returns how many windows events have missed, if the view has windows. It is brought up to date by each commit.
+    pub(crate) fn late(&self) -> Option<Arc<AtomicU64>> {
+        self.late.clone()
     }
 
     /// Returns up to where the tables have been brought, or `None` if nothing was applied yet.
@@ -271,8 +284,12 @@ impl Rows {
         let waiting = batch.end()?;
         set(&transaction, "state", &to.to_string())?;
         set(&transaction, "cursor", &to.cursor().to_string())?;
+        let late = self.late.as_ref().map(|_| late::count(&transaction)).transpose()?;
         transaction.commit()?;
         self.waiting.store(waiting, Ordering::Relaxed);
+        if let (Some(late), Some(counted)) = (&self.late, late) {
+            late.store(counted, Ordering::Relaxed);
+        }
         Ok(true)
     }
 

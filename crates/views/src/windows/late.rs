@@ -5,6 +5,13 @@ use rusqlite::{Connection, Result};
 
 use crate::parameter::Value;
 
+/// Returns how many rows there are. None is ever removed, so the last one has their number.
+pub(crate) fn count(connection: &Connection) -> Result<u64> {
+    let mut count = connection.prepare_cached("select coalesce(max(rowid), 0) from _late")?;
+    let count: i64 = count.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// Notes the windows that an event missed. One without a start is the session that it would have begun.
 pub(super) fn note(
     connection: &Connection,

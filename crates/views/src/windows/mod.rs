@@ -10,7 +10,7 @@
 
 mod batch;
 mod clocks;
-mod late;
+pub(crate) mod late;
 mod sessions;
 mod tables;
 

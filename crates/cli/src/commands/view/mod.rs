@@ -106,6 +106,9 @@ fn print_view(view: &Value) -> std::io::Result<()> {
     rows.add_row(["phase", &phase(view)]);
     rows.add_row(["lag", &lag(view)]);
     rows.add_row(["waiting", &waiting(view)]);
+    if let Some(late) = view["late"].as_u64() {
+        rows.add_row(["late", &thousands(late)]);
+    }
     rows.add_row(["query", text("query")]);
     if view["failure"].is_string() {
         rows.add_row(["failure", &format!("{} ({})", text("failure"), text("code"))]);

@@ -34,6 +34,9 @@ pub(super) struct ViewStatusShape {
     replacing: bool,
     /// How many of its events are parked, or wait behind parked ones.
     waiting: u64,
+    /// How many final windows its events have missed: the rows of `_late`; not there without `@window`.
+    #[schema(nullable = false)]
+    late: Option<u64>,
     /// The code of the failure.
     #[schema(nullable = false)]
     code: Option<String>,

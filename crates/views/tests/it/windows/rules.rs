@@ -1,9 +1,10 @@
 //! What a file may say of windows, and who may read their tables.
 
 use leftfold::{Coded, NewEvent, Timestamp};
-use leftfold_views::{ApplyError, AsOf, AskLimits, Definition, Rows, ask_as_of};
+use leftfold_views::{ApplyError, AsOf, AskLimits, Definition, Rows, ViewStart, ask_as_of};
 
 use super::{BASE, at, text};
+use crate::host::{ORDERS, World, ask as ask_views, parse};
 use crate::support::{ask, cursor, definition, of};
 
 const SALES: &str = "
@@ -206,4 +207,31 @@ fn tables_of_other_windows_are_refused() {
     drop(Rows::open(&path, &definition(SALES)).unwrap());
     let other = definition(&SALES.replace("after 5 s", "after 4 s"));
     assert_eq!(Rows::open(&path, &other).err(), Some(ApplyError::OtherDefinition));
+}
+
+/// Other views have no such number.
+#[test]
+fn the_status_has_the_number_of_windows_that_events_missed() {
+    let world = World::new();
+    let append = async |second: i64| {
+        let mut event = NewEvent::json("E", r#"{"shop":"x"}"#);
+        event.event_time = Some(Timestamp((BASE + second) * 1_000_000));
+        world.append_event("a-1", event).await
+    };
+    for round in 0..2 {
+        world.run(async |views| {
+            if round == 0 {
+                views.add(&definition(SALES), ViewStart::Beginning).await.unwrap();
+                views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+                for second in [0, 100, 1] {
+                    append(second).await;
+                }
+            }
+            let last = append(2).await;
+            let missed = ask_views(views, "select count(*) from v._late", &last).await;
+            let status = views.status("v").await.unwrap();
+            assert_eq!((missed, status.late), (vec![(2 + round).to_string()], Some(2 + round)));
+            assert_eq!(views.status("orders").await.unwrap().late, None);
+        });
+    }
 }
