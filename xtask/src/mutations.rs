@@ -31,7 +31,7 @@ enum Detector {
     Test(&'static str),
 }
 
-const MUTATIONS: [Mutation; 8] = [
+const MUTATIONS: [Mutation; 20] = [
     Mutation {
         what: "skip the sync before the acknowledgement",
         file: "crates/log/src/writer/tail.rs",
@@ -86,6 +86,90 @@ const MUTATIONS: [Mutation; 8] = [
         file: "crates/store/src/embedded/retention/streams.rs",
         from: "            && known == version\n",
         to: "            && known <= version\n",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of the directory of a new segment",
+        file: "crates/log/src/create.rs",
+        from: "    disk.sync_dir(\"log\")?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of a manifest before its name",
+        file: "crates/io/src/disk.rs",
+        from: "    file.sync()?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of the name of a manifest",
+        file: "crates/io/src/disk.rs",
+        from: "    disk.sync_dir(dir).map_err(|error| io::Error::other(error.to_string()))\n",
+        to: "    _ = dir;\n    Ok(())\n",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of what recovery has written",
+        file: "crates/log/src/recovery.rs",
+        from: "    file.sync()\n",
+        to: "    Ok(())\n",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of a footer",
+        file: "crates/log/src/seal.rs",
+        from: "        body.file.sync()?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of the directory of a generation",
+        file: "crates/log/src/rewrite.rs",
+        from: "        self.of.disk.sync_dir(\"log\")?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "leave the file of a generation that failed",
+        file: "crates/log/src/rewrite.rs",
+        from: "            _ = catalog.disk.remove(&new.name());\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "give up a job that met a full disk",
+        file: "crates/store/src/embedded/maintenance/mod.rs",
+        from: "            state.queue(lane).push_front(job);\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of a file of a backup",
+        file: "crates/log/src/backup/take.rs",
+        from: "        to.sync().map_err(failed)?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "list a backup before the names of its files",
+        file: "crates/log/src/backup/take.rs",
+        from: "            disk.sync_dir(dir).map_err(|error| failed(dir, error))?;\n",
+        to: "            _ = dir;\n",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of a restored file",
+        file: "crates/log/src/backup/restore.rs",
+        from: "        file.sync().map_err(|error| failed(name, error))?;\n",
+        to: "",
+        by: Detector::Simulation,
+    },
+    Mutation {
+        what: "skip the sync of the directories of a restore",
+        file: "crates/log/src/backup/restore.rs",
+        from: "    DIRECTORIES.iter().try_for_each(|dir| to.sync_dir(dir).map_err(|error| failed(dir, error)))\n",
+        to: "    Ok(())\n",
         by: Detector::Simulation,
     },
 ];

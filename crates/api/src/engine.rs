@@ -156,6 +156,8 @@ pub struct Meters {
     pub position: u64,
     /// By how many microseconds the clock is behind the last commit time.
     pub clock_behind_micros: u64,
+    /// Why maintenance has failed, or waits: the disk is full.
+    pub maintenance_failure: Option<Failure>,
     /// The number of checkpoints.
     pub checkpoints: u64,
     /// The number of checkpoints that there may be.

@@ -69,9 +69,12 @@ pub(crate) fn write_identity(
     clock: &dyn Clock,
     random: &dyn Random,
 ) -> Result<StoreIdentity, OpenError> {
-    let occupied = disk.list("log").map_err(|error| OpenError::io("log", error))?;
-    if !occupied.is_empty() {
-        return Err(unusable(STORE, "it is missing, yet there are segments"));
+    // A restore that was cut off leaves either.
+    for (dir, what) in [("log", "segments"), ("index", "index files")] {
+        let occupied = disk.list(dir).map_err(|error| OpenError::io(dir, error))?;
+        if !occupied.is_empty() {
+            return Err(unusable(STORE, format!("it is missing, yet there are {what}")));
+        }
     }
     if disk.open(MANIFEST, OpenMode::Read).is_ok() {
         return Err(unusable(STORE, "it is missing, yet there is a MANIFEST"));

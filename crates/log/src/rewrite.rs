@@ -16,6 +16,7 @@ use crate::blocks::{BLOCK_BYTES, Blocks};
 use crate::catalog::Catalog;
 use crate::compression::{BlockCompressor, SAMPLE, SAMPLE_RECORD};
 use crate::error::ReadError;
+use crate::failure::is_full;
 use crate::format::footer::{CompressedTables, Totals};
 use crate::format::{
     BlockEntry, CompressedEntry, FEATURE_GENERATIONS, SegmentFooter, SegmentHeader, crc_of,
@@ -99,17 +100,39 @@ impl Log {
         let old = &sealed.ok_or(RewriteError::NotSealed(segment))?;
         let live = catalog.manifest.files().into_iter().find(|file| file.name() == old.name());
         let live = live.ok_or(RewriteError::NotSealed(segment))?;
-        let mut new = Generation::start(catalog, reader, old, &live, compression, edit)?;
-        let mut frames = reader.frames_of(old)?;
-        while let Some(frame) = frames.next()? {
-            new.frame(&frame, edit)?;
-        }
-        let replaced = new.replaced;
-        let live = new.finish(old, &live)?;
+        let new = LiveFile { generation: old.generation + 1, ..live };
+        let written = write_generation(self, old, [&live, &new], compression, edit);
+        let (live, replaced) = written.inspect_err(|_| {
+            // On a full disk others need the space.
+            _ = catalog.disk.remove(&new.name());
+        })?;
         let before = old.length();
-        swap(catalog, reader, old, live)?;
+        swap(catalog, reader, old, live).inspect_err(|error| {
+            // The manifest was not replaced, so it does not name the file.
+            if is_full(error) {
+                _ = catalog.disk.remove(&live.name());
+            }
+        })?;
         Ok(RewriteSummary { replaced, before, after: live.length })
     }
+}
+
+/// Writes and syncs a generation that the manifest does not name yet; returns it and the number of records
+/// that were replaced.
+fn write_generation(
+    log: &Log,
+    old: &Arc<Segment>,
+    [live, new]: [&LiveFile; 2],
+    compression: Compression,
+    edit: &mut dyn Edit,
+) -> Result<(LiveFile, u64), RewriteError> {
+    let mut generation = Generation::start(log, old, new, compression, edit)?;
+    let mut frames = log.reader().frames_of(old)?;
+    while let Some(frame) = frames.next()? {
+        generation.frame(&frame, edit)?;
+    }
+    let replaced = generation.replaced;
+    Ok((generation.finish(old, live)?, replaced))
 }
 
 /// Puts the new file in the segment's place.
@@ -152,7 +175,6 @@ fn samples(
 /// A generation of a segment while it is written.
 struct Generation {
     file: Arc<dyn File>,
-    name: String,
     of: GenerationInfo,
     /// Content that is not written to the file yet.
     buffer: Vec<u8>,
@@ -176,14 +198,13 @@ struct GenerationInfo {
 
 impl Generation {
     fn start(
-        catalog: &Catalog,
-        reader: &SegmentReader,
+        log: &Log,
         old: &Arc<Segment>,
-        live: &LiveFile,
+        new: &LiveFile,
         compression: Compression,
         edit: &dyn Edit,
     ) -> Result<Self, RewriteError> {
-        let number = old.generation + 1;
+        let (catalog, reader, number) = (log.catalog(), log.reader(), new.generation);
         let header = reader.header_of(old)?;
         let compressor = match compression {
             Compression::Off => None,
@@ -193,7 +214,7 @@ impl Generation {
                 Some(BlockCompressor::new(compression, &samples(reader, old, edit)?, bytes)?)
             }
         };
-        let name = LiveFile { generation: number, ..*live }.name();
+        let name = new.name();
         // An attempt that was cut short may have left it.
         _ = catalog.disk.remove(&name);
         let file = catalog.disk.open(&name, OpenMode::Create)?;
@@ -205,7 +226,6 @@ impl Generation {
         let disk = catalog.disk.clone();
         Ok(Generation {
             file,
-            name,
             of: GenerationInfo { disk, number, compression, salt: old.salt },
             buffer: Vec::new(),
             base: SegmentHeader::SIZE,
@@ -244,12 +264,10 @@ impl Generation {
         }
         builder.finish(&mut self.blocks);
         self.store_blocks(false)?;
-        if edit.go_on(frame.header.total() as u64) { Ok(()) } else { Err(self.abandon()) }
-    }
-
-    fn abandon(&self) -> RewriteError {
-        _ = self.of.disk.remove(&self.name);
-        RewriteError::Stopped
+        match edit.go_on(frame.header.total() as u64) {
+            true => Ok(()),
+            false => Err(RewriteError::Stopped),
+        }
     }
 
     /// Writes the blocks that are complete; at the end, all of them.

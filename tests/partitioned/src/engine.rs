@@ -34,6 +34,7 @@ impl Engine for Partitioned {
             index_cache: add_pair(sum.index_cache, meters.index_cache),
             position: sum.position + meters.position,
             clock_behind_micros: sum.clock_behind_micros.max(meters.clock_behind_micros),
+            maintenance_failure: sum.maintenance_failure.or(meters.maintenance_failure),
             checkpoints: sum.checkpoints + meters.checkpoints,
             checkpoints_allowed: sum.checkpoints_allowed + meters.checkpoints_allowed,
         })

@@ -1,13 +1,18 @@
 use super::SeededRandom;
 
-/// The unit that a disk writes atomically.
-const SECTOR: usize = 512;
+/// The units that disks write atomically.
+const SECTORS: [usize; 2] = [512, 4096];
 
 /// An unsynced change.
 #[derive(Debug, Clone)]
 enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
+    Write {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
     Length(usize),
+    /// The file is at least this long.
+    Growth(usize),
 }
 
 impl Change {
@@ -21,18 +26,19 @@ impl Change {
                 to[*offset..end].copy_from_slice(bytes);
             }
             Change::Length(len) => to.resize(*len, 0),
+            Change::Growth(len) => to.resize(to.len().max(*len), 0),
         }
     }
 
-    /// Splits a write into its sectors, each of which the disk writes independently.
-    fn sectors(&self) -> Vec<Change> {
+    /// Splits a write into what the disk keeps independently: its sectors, and the length of the file.
+    fn parts(&self, sector: usize) -> Vec<Change> {
         let Change::Write { offset, bytes } = self else { return vec![self.clone()] };
-        let mut parts = Vec::new();
+        let mut parts = vec![Change::Growth(offset + bytes.len())];
         let (mut at, mut rest) = (*offset, &bytes[..]);
         while !rest.is_empty() {
-            let (sector, tail) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-            parts.push(Change::Write { offset: at, bytes: sector.to_vec() });
-            at += sector.len();
+            let (part, tail) = rest.split_at(rest.len().min(sector - at % sector));
+            parts.push(Change::Write { offset: at, bytes: part.to_vec() });
+            at += part.len();
             rest = tail;
         }
         parts
@@ -91,7 +97,9 @@ impl Content {
 
     /// Returns the content after a power cut that kept some unsynced sectors, in any order.
     pub(super) fn with_some_unsynced(&self, random: &SeededRandom) -> Content {
-        let mut parts: Vec<Change> = self.pending.iter().flat_map(Change::sectors).collect();
+        let sector = SECTORS[random.below(SECTORS.len() as u64) as usize];
+        let parts = self.pending.iter().flat_map(|change| change.parts(sector));
+        let mut parts: Vec<Change> = parts.collect();
         for i in (1..parts.len()).rev() {
             let other = random.below(i as u64 + 1) as usize;
             parts.swap(i, other);

@@ -1,17 +1,14 @@
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::content::Content;
-use super::faults::{Counts, Faults, Gate, Outcome, power_is_off};
+use super::faults::{Counts, Faults, Gate, Outcome, Syncs, power_is_off};
 use super::lock::Locks;
+use super::names::{Directory, NameChange, Names, Node};
 use super::random::SeededRandom;
 use crate::disk::{Disk, File, FileStatus, Lock, OpenMode};
-
-type Node = Arc<Mutex<Content>>;
-type Directory = BTreeMap<String, Node>;
 
 /// The effect of a power cut on unsynced changes.
 #[derive(Debug, Clone, Copy)]
@@ -40,41 +37,6 @@ struct Inner {
     gated_reads: Mutex<Option<String>>,
 }
 
-#[derive(Default)]
-struct Names {
-    visible: Directory,
-    durable: Directory,
-    pending: Vec<NameChange>,
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Put(String, Node),
-    Rename(String, String),
-    Remove(String),
-}
-
-impl NameChange {
-    fn apply(&self, to: &mut Directory) {
-        match self {
-            NameChange::Put(name, node) => _ = to.insert(name.clone(), node.clone()),
-            NameChange::Remove(name) => _ = to.remove(name),
-            NameChange::Rename(from, name) => {
-                if let Some(node) = to.remove(from) {
-                    to.insert(name.clone(), node);
-                }
-            }
-        }
-    }
-}
-
-impl Names {
-    fn change(&mut self, change: NameChange) {
-        change.apply(&mut self.visible);
-        self.pending.push(change);
-    }
-}
-
 impl FakeDisk {
     /// Creates an empty disk.
     pub fn new() -> Self {
@@ -85,16 +47,7 @@ impl FakeDisk {
     pub fn after(&self, crash: Crash) -> FakeDisk {
         let names = self.inner.names.lock();
         let random = SeededRandom::new(if let Crash::Tears(seed) = crash { seed } else { 0 });
-        let mut directory = names.durable.clone();
-        // File systems journal changes of names in order, so a prefix of them survives.
-        let surviving = match crash {
-            Crash::Forgets => 0,
-            Crash::Keeps => names.pending.len(),
-            Crash::Tears(_) => random.below(names.pending.len() as u64 + 1) as usize,
-        };
-        for change in &names.pending[..surviving] {
-            change.apply(&mut directory);
-        }
+        let directory = names.after(crash, &random);
         let survive = |node: &Node| {
             let content = node.lock();
             Arc::new(Mutex::new(match crash {
@@ -106,8 +59,8 @@ impl FakeDisk {
         let found: Directory =
             directory.iter().map(|(name, node)| (name.clone(), survive(node))).collect();
         let after = FakeDisk::new();
-        *after.inner.names.lock() =
-            Names { visible: found.clone(), durable: found, pending: Vec::new() };
+        *after.inner.names.lock() = Names::synced(found);
+        after.inner.faults.lie_as(&self.inner.faults);
         after
     }
 
@@ -139,6 +92,12 @@ impl FakeDisk {
     /// Forgets all locks, and their holders do not notice: so others get in.
     pub fn lose_locks(&self) {
         self.inner.locks.lose();
+    }
+
+    /// Makes every n-th sync of a kind answer success and keep nothing, as a disk does that lies. What it
+    /// should have kept is kept by the next sync that does not lie. Disks made by [`FakeDisk::after`] lie too.
+    pub fn lie_at_every(&self, n: u64, of: Syncs) {
+        self.inner.faults.lie_at_every(n, of);
     }
 
     /// Sets the capacity of all files together; `None` is unlimited.
@@ -231,10 +190,9 @@ impl Disk for FakeDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        if !self.inner.names.lock().visible.contains_key(from) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        self.inner.change(NameChange::Rename(from.to_owned(), to.to_owned()))
+        let found = self.inner.names.lock().visible.get(from).cloned();
+        let node = found.ok_or(io::ErrorKind::NotFound)?;
+        self.inner.change(NameChange::Rename(from.to_owned(), to.to_owned(), node))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -244,13 +202,13 @@ impl Disk for FakeDisk {
         self.inner.change(NameChange::Remove(name.to_owned()))
     }
 
-    fn sync_dir(&self, _dir: &str) -> io::Result<()> {
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
         if let Outcome::PowerCut = self.inner.faults.start_change()? {
             return Err(power_is_off());
         }
-        let mut names = self.inner.names.lock();
-        let pending = std::mem::take(&mut names.pending);
-        pending.iter().for_each(|change| change.apply(&mut names.durable));
+        if self.inner.faults.keeps_sync(Syncs::Directories) {
+            self.inner.names.lock().sync(dir);
+        }
         Ok(())
     }
 
@@ -329,7 +287,9 @@ impl File for FakeFile {
         self.disk.sync_gate.pass();
         match self.disk.faults.start_sync()? {
             Outcome::Success => {
-                self.node.lock().sync();
+                if self.disk.faults.keeps_sync(Syncs::Files) {
+                    self.node.lock().sync();
+                }
                 Ok(())
             }
             Outcome::PowerCut => Err(power_is_off()),
@@ -345,69 +305,8 @@ impl File for FakeFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let size_after = self.used_with(len);
+        // What is cut off frees space, however full the disk is.
+        let size_after = if len <= self.len()? { 0 } else { self.used_with(len) };
         self.write(size_after, |content| content.set_len(len as usize))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{read_whole, write_atomically};
-
-    #[test]
-    fn a_power_cut_loses_unsynced_writes() {
-        let disk = FakeDisk::new();
-        let file = disk.open("a", OpenMode::Create).unwrap();
-        disk.sync_dir("").unwrap();
-        file.write_at(b"old", 0).unwrap();
-        file.sync().unwrap();
-        file.write_at(b"new", 0).unwrap();
-        assert_eq!(disk.after(Crash::Forgets).bytes("a").unwrap(), b"old");
-        assert_eq!(disk.after(Crash::Keeps).bytes("a").unwrap(), b"new");
-    }
-
-    #[test]
-    fn a_torn_write_keeps_some_sectors() {
-        let disk = FakeDisk::new();
-        let file = disk.open("a", OpenMode::Create).unwrap();
-        disk.sync_dir("").unwrap();
-        file.write_at(&[1; 4096], 0).unwrap();
-        file.sync().unwrap();
-        file.write_at(&[2; 4096], 0).unwrap();
-        let mut mixed = 0;
-        for seed in 0..32 {
-            let found = disk.after(Crash::Tears(seed)).bytes("a").unwrap();
-            assert!(found.chunks(512).all(|s| s == [1; 512] || s == [2; 512]));
-            mixed += usize::from(found.contains(&1) && found.contains(&2));
-        }
-        assert!(mixed > 10, "only {mixed} of 32 crashes tore the write");
-    }
-
-    #[test]
-    fn an_atomic_replace_is_old_or_new_wherever_the_power_is_cut() {
-        for cut in 1..10 {
-            let disk = FakeDisk::new();
-            write_atomically(&disk, "", "m", b"old").unwrap();
-            disk.cut_power_at(disk.counts().changes + cut);
-            let done = write_atomically(&disk, "", "m", b"new").is_ok();
-            for crash in [Crash::Forgets, Crash::Keeps, Crash::Tears(cut)] {
-                let found = read_whole(&disk.after(crash), "m", 100).unwrap();
-                assert!(found == b"new" || (found == b"old" && !done), "cut {cut}: {found:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_full_disk_refuses_writes_and_a_failing_sync_fails_once() {
-        let disk = FakeDisk::new();
-        let file = disk.open("a", OpenMode::Create).unwrap();
-        disk.set_capacity(Some(4));
-        file.write_at(b"1234", 0).unwrap();
-        assert_eq!(file.write_at(b"5", 4).unwrap_err().kind(), io::ErrorKind::StorageFull);
-        file.write_at(b"4321", 0).unwrap();
-        disk.fail_syncs(1);
-        assert!(file.sync().is_err());
-        file.sync().unwrap();
     }
 }

@@ -24,6 +24,24 @@ pub(super) struct Faults {
     state: Mutex<State>,
 }
 
+/// The kinds of syncs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// Of the bytes of a file.
+    Files,
+    /// Of the names in a directory.
+    Directories,
+}
+
+/// Syncs that answer success and keep nothing.
+#[derive(Debug, Clone, Copy)]
+struct Lies {
+    every: u64,
+    of: Syncs,
+    /// The syncs of that kind so far.
+    count: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     counts: Counts,
@@ -33,6 +51,7 @@ struct State {
     capacity: Option<u64>,
     is_read_only: bool,
     refused_opens: Option<String>,
+    lies: Option<Lies>,
 }
 
 /// The outcome of an operation.
@@ -89,6 +108,24 @@ impl Faults {
             Some(suffix) if name.ends_with(suffix) => Err(io::Error::from_raw_os_error(EMFILE)),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn lie_at_every(&self, every: u64, of: Syncs) {
+        self.state.lock().lies = Some(Lies { every, of, count: 0 });
+    }
+
+    /// Lies as other faults do from now on.
+    pub(super) fn lie_as(&self, other: &Faults) {
+        let lies = other.state.lock().lies;
+        self.state.lock().lies = lies;
+    }
+
+    /// Counts a sync, and returns whether it keeps what it should.
+    pub(super) fn keeps_sync(&self, of: Syncs) -> bool {
+        let mut state = self.state.lock();
+        let Some(lies) = state.lies.as_mut().filter(|lies| lies.of == of) else { return true };
+        lies.count += 1;
+        !lies.count.is_multiple_of(lies.every)
     }
 
     pub(super) fn start_read(&self, bytes: usize) -> io::Result<()> {

@@ -69,6 +69,16 @@ impl Tail {
         Ok(())
     }
 
+    /// Cuts off the zeros after the frames: no frame follows in this segment, and what comes next needs the
+    /// space.
+    pub(super) fn trim(&mut self) -> io::Result<()> {
+        if self.allocated > self.end {
+            body_of(&self.segment)?.file.set_len(self.end)?;
+            self.allocated = self.end;
+        }
+        Ok(())
+    }
+
     /// Waits until the disk holds all that was written. Readers do not see it before the batch is
     /// confirmed.
     pub fn sync(&mut self) -> Result<(), WriteError> {

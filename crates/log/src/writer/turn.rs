@@ -500,6 +500,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     }
 
     fn open_segment(&mut self) -> io::Result<()> {
+        self.tail.trim()?;
         let full = &self.tail.segment;
         let last = self.next_position - 1;
         let closed = full.live(SegmentState::Closed, last, self.tail.end);

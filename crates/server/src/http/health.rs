@@ -62,8 +62,9 @@ pub(super) async fn ready(
     writes(&state)?;
     state.store.head().await?;
     let meters = state.store.meters();
+    let maintenance = meters.maintenance_failure.map(|failure| format!("maintenance: {failure}"));
     let clock = clock_warning(meters.clock_behind_micros);
     let checkpoints = checkpoints_warning(meters.checkpoints, meters.checkpoints_allowed);
-    let warnings = clock.into_iter().chain(checkpoints).collect();
+    let warnings = clock.into_iter().chain(maintenance).chain(checkpoints).collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
 }

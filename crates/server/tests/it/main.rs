@@ -12,6 +12,7 @@ mod documents;
 mod engine;
 mod errors;
 mod events;
+mod health;
 mod inspections;
 mod limits;
 mod origins;

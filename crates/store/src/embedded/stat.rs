@@ -11,6 +11,7 @@ pub(crate) fn meters(core: &Core) -> Meters {
         index_cache: core.index.cache.hits_and_misses(),
         position: core.log.head().position,
         clock_behind_micros: core.log.clock_behind_micros(),
+        maintenance_failure: core.maintenance.failure(),
         checkpoints: checkpoints(core),
         checkpoints_allowed: core.limits.checkpoints as u64,
     }

@@ -154,7 +154,8 @@ impl Maintenance {
         }
     }
 
-    /// Does one job, for stores without threads. Returns false if there is none.
+    /// Does one job, for stores without threads. Returns false if there is none, or if it waits for space
+    /// now.
     pub(crate) fn run_one(&self, core: &Arc<Core>) -> bool {
         let job = {
             let mut state = self.state.lock();
@@ -162,7 +163,10 @@ impl Maintenance {
             state.running += usize::from(job.is_some());
             job
         };
-        job.map(|job| self.run(core, job)).is_some()
+        let Some(job) = job else { return false };
+        let lane = job.lane();
+        self.run(core, job);
+        self.state.lock().waiting[lane as usize].is_none()
     }
 
     /// Returns the first failure, or why a job waits.
@@ -245,9 +249,13 @@ impl Maintenance {
         self.state.lock().has_threads
     }
 
-    /// Waits until all jobs are done. Returns at once if the store has no threads or is being closed.
+    /// Waits until all jobs are done, or until one waits for space that has been tried again. Returns at
+    /// once if the store has no threads or is being closed.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Failure> {
         let mut state = self.state.lock();
+        // There may be space again.
+        state.waiting.iter_mut().flatten().for_each(|waits| waits.until = Instant::now());
+        self.changed.notify_all();
         while state.has_threads && !state.closing && !state.is_idle() && !state.is_waiting() {
             self.changed.wait(&mut state);
         }
@@ -301,7 +309,6 @@ impl Maintenance {
         state.waiting[lane as usize] = None;
         if let Err(failure) = &outcome
             && failure.is_temporary()
-            && state.has_threads
         {
             // What a job has written is removed or written again when the job is done again.
             // No call waits for compressing, and each attempt takes the space of others for a while.
@@ -332,8 +339,10 @@ impl State {
         self.has_threads && !self.closing && !self.seal_failed && !waits
     }
 
+    /// Whether a job waits for space and is not due yet.
     fn is_waiting(&self) -> bool {
-        self.waiting.iter().any(Option::is_some)
+        let now = Instant::now();
+        self.waiting.iter().flatten().any(|waits| waits.until > now)
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -7,7 +7,7 @@ use leftfold_store::{Embedded, Manual, OpenError};
 
 /// The acknowledged effects of a run before the power was cut.
 #[derive(Default)]
-struct Acknowledged {
+pub(crate) struct Acknowledged {
     /// The number of events of acknowledged appends.
     events: u64,
     checkpoint: Option<Cursor>,
@@ -15,7 +15,7 @@ struct Acknowledged {
 }
 
 /// Appends single events and groups of three, moves a checkpoint, defines an index, seals.
-fn script(
+pub(crate) fn script(
     disk: &FakeDisk,
     acknowledged: &mut Acknowledged,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +63,7 @@ fn run(
     Ok(())
 }
 
-fn check(disk: &FakeDisk, acknowledged: &Acknowledged) -> Result<(), OpenError> {
+pub(crate) fn check(disk: &FakeDisk, acknowledged: &Acknowledged) -> Result<(), OpenError> {
     let (store, mut manual) = manual(disk, small())?;
     while manual.maintain() {}
     let verified = store.verify(|_, _| ());

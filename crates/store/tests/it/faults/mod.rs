@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clock;
-mod crash;
+pub(crate) mod crash;
 mod errors;
+mod full_disk;
 mod hand_overs;
 mod ownership;
 mod refill;
-mod support;
+pub(crate) mod support;
 mod waiting;
 mod waking;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use leftfold_api::Coded;
-use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
+use leftfold_io::fake::{FakeDisk, SeededRandom};
 use leftfold_store::restore_on;
 
 use super::model::Model;
@@ -11,12 +11,17 @@ use super::run::Run;
 use super::subscriber::Subscriber;
 
 /// A disk with backups, and the state that each of them must restore.
-#[derive(Default)]
 pub(crate) struct Backups {
     disk: FakeDisk,
     models: BTreeMap<u64, Model>,
     /// The number of the last acknowledged backup.
     last: u64,
+}
+
+impl Backups {
+    pub(crate) fn on(disk: FakeDisk) -> Self {
+        Backups { disk, models: BTreeMap::new(), last: 0 }
+    }
 }
 
 impl Run<'_> {
@@ -43,9 +48,7 @@ impl Run<'_> {
         self.backups.models.insert(number, self.model.clone());
         if crashes {
             self.tally.crashed_backups += u64::from(done.is_err());
-            let seed = self.random.next_u64();
-            let crash = [Crash::Forgets, Crash::Keeps, Crash::Tears(seed)];
-            self.backups.disk = disk.after(crash[self.random.below(3) as usize]);
+            self.backups.disk = disk.after(self.some_crash());
             if let Ok(found) = leftfold_store::verify_backup_on(&self.backups.disk, |_, _| {}) {
                 assert!(found.damaged.is_empty(), "{found:?}");
                 self.backups.last = found.number;
@@ -57,6 +60,7 @@ impl Run<'_> {
     pub(crate) fn restore(&mut self) {
         let to = FakeDisk::new();
         let random = SeededRandom::new(self.seed);
+        self.cut_a_restore(&random);
         let info = match restore_on(&self.backups.disk, &to, &random, |_, _| {}) {
             Ok(info) => info,
             Err(error) => {
@@ -77,5 +81,30 @@ impl Run<'_> {
         self.compare();
         self.compare();
         self.verify();
+    }
+
+    /// Cuts the power during a restore. What it leaves opens as the whole store, or is refused.
+    fn cut_a_restore(&mut self, random: &SeededRandom) {
+        let to = FakeDisk::new();
+        to.cut_power_at(1 + self.random.below(40));
+        let done = restore_on(&self.backups.disk, &to, random, |_, _| {});
+        let found = to.after(self.some_crash());
+        if found.names().is_empty() {
+            return assert!(done.is_err());
+        }
+        match self.open_on(&found) {
+            Ok((store, _)) => {
+                let state = &self.backups.models[&self.backups.last];
+                assert_eq!(store.blocking().head().position().unwrap(), state.head());
+                assert_eq!(super::raw::read(&found).len() as u64, state.head());
+            }
+            Err(error) => {
+                assert!(done.is_err(), "{error}");
+                assert_eq!(error.code(), "store_unusable", "{error}");
+                let again = restore_on(&self.backups.disk, &found, random, |_, _| {});
+                assert_eq!(again.unwrap_err().code(), "restore_not_empty");
+                self.tally.crashed_restores += 1;
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use leftfold_api::{EventStore, Query, Read};
 use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
 use leftfold_store::{LostEvent, RepairMode, repair_on};
 
+use super::raw;
 use super::run::{PendingAppend, Run, poll};
 
 impl Run<'_> {
@@ -29,16 +30,57 @@ impl Run<'_> {
     fn restart(&mut self) {
         self.subscriber.disconnect();
         self.tally.crashes += 1;
+        if self.random.one_in(4) {
+            return self.kill();
+        }
+        let crash = self.some_crash();
+        self.tally.torn += u64::from(matches!(crash, Crash::Tears(_)));
+        self.disk = self.disk.after(crash);
+        self.cut_recovery();
+        self.open();
+        self.note_scavenged();
+    }
+
+    /// Starts the process again, on a machine that has run on: unsynced writes are still there, and unsynced.
+    fn kill(&mut self) {
+        self.tally.killed += 1;
+        let disk = &self.disk;
+        disk.cut_power_at(u64::MAX);
+        disk.fail_syncs(0);
+        disk.fail_writes(0);
+        disk.set_capacity(None);
+        self.open();
+        self.note_scavenged();
+    }
+
+    pub(crate) fn some_crash(&self) -> Crash {
         let seed = self.random.next_u64();
-        let crash = match self.random.below(4) {
+        match self.random.below(4) {
             0 => Crash::Forgets,
             1 => Crash::Keeps,
             _ => Crash::Tears(seed),
-        };
-        self.tally.torn += u64::from(matches!(crash, Crash::Tears(_)));
-        self.disk = self.disk.after(crash);
-        self.open();
-        self.note_scavenged();
+        }
+    }
+
+    /// Sometimes cuts the power while the store recovers, and again while it recovers from that. The log must
+    /// be the same as without.
+    fn cut_recovery(&mut self) {
+        let expected = raw::read(&self.disk);
+        let mut depth = 0;
+        while depth < 3 && self.random.one_in(3) {
+            depth += 1;
+            let disk = self.disk.after(Crash::Keeps);
+            disk.cut_power_at(1 + self.random.below(12));
+            if let Ok((_store, mut manual)) = self.open_on(&disk) {
+                while self.random.below(4) > 0 && manual.maintain() {}
+            }
+            self.disk = disk.after(self.some_crash());
+        }
+        if depth > 0 {
+            self.tally.crashed_recoveries += 1;
+            let found = raw::read(&self.disk);
+            assert!(found == expected, "recovery lost {expected:?}: {found:?}");
+        }
     }
 
     /// Cuts the power while several callers append. Afterwards each append is stored as a whole or not at

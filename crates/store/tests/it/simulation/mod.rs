@@ -2,9 +2,13 @@
 //!
 //! A run opens a store on a fake disk. Several callers append at a time; the run reads, defines and drops
 //! indexes, seals segments, closes, reopens, and cuts the power in the middle of any write or sync. It
-//! sometimes backs up the store to a second disk, which loses power too. At the end one byte is flipped, the
-//! store is repaired, and the last whole backup is restored. Every answer is compared with the model, a
+//! sometimes backs up the store to a second disk, which loses power too, and cuts the power again while the
+//! store recovers. At the end one byte is flipped, the store is repaired, and the last whole backup is restored,
+//! after a restore that was cut off. Every answer is compared with the model, a
 //! plain list of events.
+//!
+//! Other simulations cut off recovery at each of its writes (`recovery`), fill the disk and empty it while all
+//! jobs run (`full_disk`), and show that lying disks are noticed (`lies`).
 //!
 //! `LEFTFOLD_SEED=n` replays one run; `LEFTFOLD_SEEDS=n` does n runs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -12,49 +16,39 @@
 mod backup;
 mod chaos;
 mod compare;
+mod full_disk;
 mod judge;
+mod lies;
 mod model;
 mod raw;
+mod recovery;
 mod retention;
 mod run;
 mod script;
+mod seeds;
 mod subscriber;
 mod tally;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use leftfold_io::fake::FakeDisk;
 
-/// The number of runs in CI.
-const SEEDS: u64 = 10_000;
+use seeds::{SEEDS, is_ci, run_seeds, seeds};
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn run_all(seeds: impl Iterator<Item = u64>) -> tally::Tally {
+fn run_all(range: std::ops::Range<u64>) -> tally::Tally {
     let mut tally = tally::Tally::default();
-    for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run::run(seed, &mut tally))) {
-            eprintln!("seed {seed} failed; replay it with LEFTFOLD_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    run_seeds(range, |seed| run::run(seed, [FakeDisk::new(), FakeDisk::new()], &mut tally));
     tally
 }
 
 #[test]
 fn the_store_answers_like_the_model_after_any_failure() {
-    let tally = match number("LEFTFOLD_SEED") {
-        Some(seed) => run_all(seed..=seed),
-        None => {
-            let seeds = number("LEFTFOLD_SEEDS").unwrap_or(SEEDS);
-            // Two threads, for machines with two cores.
-            let half = std::thread::spawn(move || run_all(0..seeds / 2));
-            let other = run_all(seeds / 2..seeds);
-            half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).plus(other)
-        }
-    };
+    let all = seeds(SEEDS);
+    let middle = all.start + (all.end - all.start) / 2;
+    // Two threads, for machines with two cores.
+    let half = std::thread::spawn(move || run_all(all.start..middle));
+    let other = run_all(middle..all.end);
+    let tally = half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).plus(other);
     println!("{tally:?}");
-    if number("LEFTFOLD_SEED").is_none() && number("LEFTFOLD_SEEDS").is_none() {
+    if is_ci() {
         tally.assert_all_happened();
     }
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use leftfold_io::fake::{Crash, FakeDisk, ManualClock, SeededRandom};
-use leftfold_log::{Direction, Log, LogOptions, ScanRange};
+use leftfold_log::{Direction, Log, LogOptions, OpenError, ScanRange};
 
 /// An event that was decoded from its bytes.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Raw {
     pub(crate) position: u64,
     pub(crate) stream: String,
@@ -19,15 +19,23 @@ pub(crate) struct Raw {
 
 /// Reads all events on a disk.
 pub(crate) fn read(disk: &FakeDisk) -> Vec<Raw> {
+    read_if_any(disk).unwrap()
+}
+
+/// Reads all events on a disk, or returns `None` if there is no store.
+pub(crate) fn read_if_any(disk: &FakeDisk) -> Option<Vec<Raw>> {
     let (clock, random) = (Arc::new(ManualClock::at(0)), Arc::new(SeededRandom::new(0)));
     let copy = Arc::new(disk.after(Crash::Keeps));
-    let log = Log::open(copy, clock, random, LogOptions::default(), false).unwrap().log;
+    let log = match Log::open(copy, clock, random, LogOptions::default(), false) {
+        Err(OpenError::Missing(_)) => return None,
+        opened => opened.unwrap_or_else(|error| panic!("{error}")).log,
+    };
     let range = ScanRange { from: 1, to: u64::MAX, times: None };
     let (mut scan, mut found) = (log.scan(range, Direction::Forward), Vec::new());
     while let Some(record) = scan.next().unwrap() {
         found.push(decode(record.position, &record.bytes));
     }
-    found
+    Some(found)
 }
 
 fn decode(position: u64, bytes: &[u8]) -> Raw {

@@ -33,18 +33,19 @@ pub(crate) struct Run<'a> {
 pub(crate) type PendingAppend<'a> =
     Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + 'a>>;
 
-pub(crate) fn run(seed: u64, tally: &mut Tally) {
+/// Does a run on these disks: of the store, and of its backups.
+pub(crate) fn run(seed: u64, [disk, backups]: [FakeDisk; 2], tally: &mut Tally) {
     let mut run = Run {
         random: SeededRandom::new(seed),
         seed,
-        disk: FakeDisk::new(),
+        disk,
         clock: Arc::new(ManualClock::at(1_000_000)),
         store: None,
         model: Model::default(),
         next_id: 1,
         retains: !seed.is_multiple_of(3),
         subscriber: Subscriber::default(),
-        backups: Backups::default(),
+        backups: Backups::on(backups),
         tally,
     };
     run.subscriber.query = run.some_query_without_index();

@@ -20,7 +20,7 @@ macro_rules! tally {
 }
 
 tally! {
-    written, repeated, refused, conflicts, tombstoned, crashes, torn, failed_disks, full_disks,
+    written, repeated, refused, conflicts, tombstoned, crashes, torn, killed, crashed_recoveries, crashed_restores, failed_disks, full_disks,
     unanswered_kept, unanswered_lost, reopened, indexes, maintenance, merged, crashed_maintenance, retentions, rules,
     hidden, scavenged, backups, crashed_backups, restored, restored_older, repaired, lost, delivered, resumed, rot_noticed, rot_harmless,
 }
