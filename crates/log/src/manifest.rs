@@ -233,7 +233,8 @@ impl Manifest {
     }
 }
 
-fn term_of(entries: &[ManifestEntry]) -> Term {
+/// Returns the term of the open segment.
+pub(crate) fn term_of(entries: &[ManifestEntry]) -> Term {
     let open = entries.iter().find(|entry| LiveFile::read(entry).is_open_segment());
     open.map_or_else(Term::default, |entry| Term {
         number: entry.term.get(),

@@ -8,6 +8,10 @@ use crate::format::SegmentHeader;
 /// Frames of two terms that are further apart than this would be hard to order. A mark is laid before.
 const FAR: u16 = 1 << 14;
 
+/// What is wrong with a frame of a writer that a later one has superseded.
+pub(crate) const SUPERSEDED: &str = "a writer wrote here after a later one had opened the store: what the later one \
+     had written is lost";
+
 /// The term of the writer of the open segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Term {
@@ -73,18 +77,19 @@ impl TermOrder {
 
     /// Checks the next frame, which begins at this offset.
     pub(crate) fn check(&mut self, offset: u64, found: u16) -> Result<(), &'static str> {
-        if found == 0 {
-            return Ok(());
+        if self.is_superseded(offset, found) {
+            return Err(SUPERSEDED);
         }
-        let begun = self.open.filter(|term| offset >= term.start).map(Term::mark);
-        if is_before(found, self.last) || begun.is_some_and(|term| is_before(found, term)) {
-            return Err(
-                "a writer wrote here after a later one had opened the store: what the later one \
-                        had written is lost",
-            );
+        if found != 0 {
+            self.last = found;
         }
-        self.last = found;
         Ok(())
+    }
+
+    /// Whether a later writer had the store before the next frame was written, which begins at this offset.
+    pub(crate) fn is_superseded(&self, offset: u64, found: u16) -> bool {
+        let begun = self.open.filter(|term| offset >= term.start).map(Term::mark);
+        is_before(found, self.last) || begun.is_some_and(|term| is_before(found, term))
     }
 
     /// The last frame's; 0 if none has one.

@@ -8,7 +8,8 @@ use crate::error::OpenError;
 use crate::format::{
     ManifestHeader, OTHER_MANIFEST_VERSION, SegmentHeader, StoreHeader, StoreIdentity,
 };
-use crate::manifest::{FileKind, LiveFile, MANIFEST, MANIFEST_LIMIT, check};
+use crate::manifest::{FileKind, LiveFile, MANIFEST, MANIFEST_LIMIT, check, term_of};
+use crate::term::Term;
 
 const MISSING: &str = "it is missing";
 
@@ -33,6 +34,7 @@ pub(super) struct FoundManifest {
     pub(super) name: String,
     pub(super) header: ManifestHeader,
     pub(super) files: Vec<LiveFile>,
+    pub(super) term: Term,
 }
 
 /// A file that is a segment, or has the name of one.
@@ -137,10 +139,12 @@ impl FoundFiles {
         }
         let parsed = ManifestHeader::read(bytes).and_then(|(header, entries)| {
             let files: Vec<_> = entries.iter().map(LiveFile::read).collect();
-            check(&files).map(|()| (header, files))
+            check(&files).map(|()| (header, files, term_of(&entries)))
         });
         match parsed {
-            Ok((header, files)) => self.manifests.push(FoundManifest { name, header, files }),
+            Ok((header, files, term)) => {
+                self.manifests.push(FoundManifest { name, header, files, term });
+            }
             Err(why) if why == OTHER_MANIFEST_VERSION => return Err(unusable(MANIFEST, why)),
             Err(why) if name == MANIFEST => self.faults.push((MANIFEST, why.to_owned())),
             Err(_) => {}

@@ -5,12 +5,15 @@ use crate::create::{STORE, unusable};
 use crate::error::OpenError;
 use crate::format::{StoreHeader, StoreIdentity};
 use crate::manifest::{LiveFile, MANIFEST};
+use crate::term::Term;
 
 /// The identity of a store, and its list of files as far as one is found.
 pub(super) struct FoundStore {
     pub(super) identity: StoreIdentity,
     /// The files that a manifest names; none if there is no manifest.
     pub(super) named: Vec<LiveFile>,
+    /// The term of the writer of the open segment, as far as a manifest tells.
+    pub(super) term: Term,
     pub(super) sequence: u64,
     /// Sentences on what has to be made again.
     pub(super) faults: Vec<String>,
@@ -38,7 +41,8 @@ pub(super) fn identify(found: &FoundFiles) -> Result<FoundStore, OpenError> {
     }
     let sequence = manifest.map_or(0, |manifest| manifest.header.sequence.get());
     let named = manifest.map(|manifest| manifest.files.clone()).unwrap_or_default();
-    Ok(FoundStore { identity, named, sequence, faults })
+    let term = manifest.map_or_else(Term::default, |manifest| manifest.term);
+    Ok(FoundStore { identity, named, term, sequence, faults })
 }
 
 fn find_identity(found: &FoundFiles) -> Result<StoreIdentity, OpenError> {

@@ -5,7 +5,7 @@
 //! hold one, the whole one is taken, and what no manifest knows is found again (`sources.rs`). A segment's
 //! content is read as far as possible; the rest counts as zeros (`content.rs`). Checksums of frames and
 //! records are bound to their offset and position, so the next whole one after any damage is found by
-//! trying (`salvage.rs`). The caller makes a record for every lost position; with all that was salvaged it
+//! trying (`salvage.rs`); a frame of a writer that a later one had superseded is damage. The caller makes a record for every lost position; with all that was salvaged it
 //! becomes a new generation of the segment (`generation.rs`). Nothing is changed before all that is to be
 //! replaced was put aside whole, and a change can be undone (`transaction.rs`, `record.rs`).
 
@@ -28,6 +28,7 @@ use crate::create::lock_store;
 use crate::error::{OpenError, ReadError};
 use crate::format::{FEATURE_GENERATIONS, StoreHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, SegmentState};
+use crate::term::Term;
 use finding::FoundFiles;
 use sources::Source;
 
@@ -56,6 +57,7 @@ pub struct Repair {
     disk: Arc<dyn Disk>,
     identity: StoreIdentity,
     sequence: u64,
+    term: Term,
     sources: Vec<Source>,
     others: Vec<LiveFile>,
     faults: Vec<String>,
@@ -85,6 +87,7 @@ impl Repair {
         Ok(Repair {
             identity: store.identity,
             sequence: store.sequence,
+            term: store.term,
             faults: store.faults,
             sources,
             others: others.collect(),
@@ -144,7 +147,7 @@ impl Repair {
         let store_id = self.identity.header.store_id;
         let content = content::read(&*self.disk, store_id, live, path)
             .map_err(|error| ReadError::io(&live.name(), error))?;
-        Ok(salvage::salvage(store_id, live, content, floor))
+        Ok(salvage::salvage(store_id, live, content, floor, self.term))
     }
 }
 

@@ -11,6 +11,7 @@ use super::salvaged::{Salvaged, SalvagedFrame};
 use crate::format::{FRAME_MAGIC, FrameHeader, MAX_RECORD, RecordPrefix, SegmentHeader};
 use crate::manifest::{LiveFile, SegmentState};
 use crate::segment::salt_of;
+use crate::term::{SUPERSEDED, Term, TermOrder};
 use crate::walk::Record;
 
 /// After damage in a frame, records are searched for by checksums over at most this many bytes.
@@ -21,6 +22,7 @@ pub(super) fn salvage(
     live: &LiveFile,
     mut content: Content,
     floor: i64,
+    term: Term,
 ) -> Salvaged {
     let header = SegmentHeader::parse(&content.bytes, store_id, live.id).ok();
     let floor = header.map_or(floor, |header| header.commit_floor.get());
@@ -35,6 +37,8 @@ pub(super) fn salvage(
         commit_time: floor,
         frames: Vec::new(),
         damaged: Vec::new(),
+        order: TermOrder::of_segment(live.id, term),
+        superseded_last: 0,
         is_short: false,
         end: SegmentHeader::SIZE,
     };
@@ -92,6 +96,9 @@ struct Search {
     commit_time: i64,
     frames: Vec<SalvagedFrame>,
     damaged: Vec<DamagedRange>,
+    order: TermOrder,
+    /// The last position in superseded frames that no other frame follows; 0 if there is none.
+    superseded_last: u64,
     /// Whether positions are missing at the end.
     is_short: bool,
     /// Where the last frame ends.
@@ -102,6 +109,10 @@ impl Search {
     fn run(&mut self, end_is_known: bool) {
         let (mut at, end) = (SegmentHeader::SIZE, self.bytes.len() as u64);
         while at < end {
+            if let Some(behind) = self.pass_superseded(at) {
+                at = behind;
+                continue;
+            }
             let Some(header) = self.frame_at(at) else {
                 if at >= self.synced {
                     return;
@@ -121,6 +132,8 @@ impl Search {
             self.lose_before(frame.first.max(self.next));
             self.damaged.extend(damaged);
             self.commit_time = frame.commit_time;
+            _ = self.order.check(at, header.term.get());
+            self.superseded_last = 0;
             self.next += frame.records.len() as u64;
             if !header.is_mark() {
                 self.frames.push(frame);
@@ -132,6 +145,33 @@ impl Search {
             self.is_short = true;
             self.lose_before(last + 1);
         }
+        if self.last.is_none() {
+            self.lose_before(self.superseded_last.saturating_add(1));
+        }
+    }
+
+    /// Notes the frame here as damage if its writer had been superseded; returns where it ends. It lies over
+    /// frames of the later writer, or behind them. Those were acknowledged perhaps, so nothing behind it
+    /// counts as torn, and its positions are lost if no frame follows.
+    fn pass_superseded(&mut self, at: u64) -> Option<u64> {
+        let header = self.superseded_at(at)?;
+        let behind = at + header.total() as u64;
+        self.damaged.push((at..behind.min(self.bytes.len() as u64), SUPERSEDED));
+        let (first, count) = (header.first_position.get(), u64::from(header.count.get()));
+        if count > 0 && first <= self.next.max(self.superseded_last + 1) {
+            self.superseded_last = self.superseded_last.max(first.saturating_add(count - 1));
+        }
+        self.synced = u64::MAX;
+        Some(behind)
+    }
+
+    fn superseded_at(&self, at: u64) -> Option<FrameHeader> {
+        let is_superseded = |header: &FrameHeader| self.order.is_superseded(at, header.term.get());
+        self.header_at(at).filter(is_superseded)
+    }
+
+    fn header_at(&self, at: u64) -> Option<FrameHeader> {
+        FrameHeader::parse(self.bytes.get(at as usize..)?, self.salt, at).ok()
     }
 
     /// Returns the furthest synced mark of any frame.
@@ -143,20 +183,20 @@ impl Search {
 
     /// Returns the header of a frame here, if it is whole and can follow.
     fn frame_at(&self, at: u64) -> Option<FrameHeader> {
-        let rest = self.bytes.get(at as usize..)?;
-        let header = FrameHeader::parse(rest, self.salt, at).ok()?;
+        let header = self.header_at(at)?;
         let (first, count) = (header.first_position.get(), u64::from(header.count.get()));
         let last = self.last.unwrap_or(u64::MAX - 1);
         let fits = first >= self.next && first.checked_add(count)? <= last.checked_add(1)?;
         (fits && header.commit_time.get() >= self.commit_time).then_some(header)
     }
 
+    /// Returns where the next frame is that can follow, or that is superseded.
     fn next_frame(&self, from: u64) -> Option<u64> {
         let rest = self.bytes.get(from as usize..)?;
         let mut offsets = memchr::memmem::find_iter(rest, &FRAME_MAGIC);
         offsets.find_map(|at| {
             let at = from + at as u64;
-            self.frame_at(at).map(|_| at)
+            self.superseded_at(at).or_else(|| self.frame_at(at)).map(|_| at)
         })
     }
 

@@ -15,6 +15,7 @@ use crate::manifest::{FileKind, LiveFile, SegmentState};
 use crate::options::Compression;
 use crate::recovery::read_all;
 use crate::segment::salt_of;
+use crate::term::Term;
 
 /// The first bytes of a block that zstd has compressed.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -41,6 +42,7 @@ struct Candidate {
 pub(super) struct Sources<'a> {
     disk: &'a dyn Disk,
     store_id: [u8; 16],
+    term: Term,
     named: BTreeMap<u64, LiveFile>,
     candidates: BTreeMap<u64, Vec<Candidate>>,
 }
@@ -55,6 +57,7 @@ pub(super) fn choose(
     let mut sources = Sources {
         disk,
         store_id: store.identity.header.store_id,
+        term: store.term,
         named: segments.map(|file| (file.id, *file)).collect(),
         candidates: BTreeMap::new(),
     };
@@ -252,7 +255,7 @@ impl Sources<'_> {
     fn salvage(&self, live: &LiveFile, path: &str) -> Result<Salvaged, OpenError> {
         let content = content::read(self.disk, self.store_id, live, Some(path))
             .map_err(|error| OpenError::io(path, error))?;
-        Ok(salvage(self.store_id, live, content, i64::MIN))
+        Ok(salvage(self.store_id, live, content, i64::MIN, self.term))
     }
 
     /// Chooses among several files of a segment.

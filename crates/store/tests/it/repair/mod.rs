@@ -6,5 +6,6 @@ mod ends;
 mod flips;
 mod kept;
 mod random;
+mod superseded;
 mod support;
 mod undone;
