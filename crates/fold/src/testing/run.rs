@@ -13,8 +13,9 @@ use crate::time::FakeTime;
 /// The time at the start of a run: in the year 2001.
 const BEGINNING: i64 = 1_000_000_000_000_000;
 /// The number of rounds without a write, and of those without a wake-up, before the clock moves. A
-/// round polls every task. Tasks that wake themselves for ever are not waited for.
-const UNWRITTEN_ROUNDS: u32 = 60;
+/// round polls every task. Tasks that wake themselves for ever are not waited for. After a restart a runner
+/// goes through all commands since its checkpoint, each with several delayed calls, and writes nothing.
+const UNWRITTEN_ROUNDS: u32 = 1_000;
 const IDLE_ROUNDS: u32 = 3;
 /// The limits of a run that comes to rest: the moments that something waits for, and the years
 /// until then, and the rounds at one moment. Beyond them the run counts as one that never comes to rest.
