@@ -9,8 +9,7 @@ const TIMES: u64 = 1_000;
 /// The test on SQLite; it prints the seed of each of its parts.
 const ON_SQLITE: [&str; 3] = ["leftfold-cli", "system", "views_killed::"];
 /// The test on PostgreSQL.
-const ON_POSTGRES: [&str; 3] =
-    ["leftfold-views", "postgres", "when_the_host_is_killed"];
+const ON_POSTGRES: [&str; 3] = ["leftfold-views", "postgres", "when_the_host_is_killed"];
 
 /// Kills a server with views, and a process with views in PostgreSQL, so many times each. Words are `--times N` and
 /// `--seed N`.

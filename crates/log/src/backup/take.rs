@@ -65,15 +65,21 @@ impl Log {
         guide: &mut dyn Guide,
     ) -> Result<BackupSummary, BackupError> {
         let catalog = &**self.catalog();
-        let target = Target::open(target, &catalog.identity.header, self.head().position)?;
         let segments = snapshot::segments(catalog);
+        // Its frames tell the head: the log publishes it a moment after they are durable, and a backup that was made
+        // in between would be of a later state than the next one.
+        let head = match segments.last() {
+            Some(last) => last.check(self.reader())?,
+            None => self.head().position,
+        };
+        let target = Target::open(target, &catalog.identity.header, head)?;
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
         let (number, time) = (target.last.number + 1, self.clock().now_micros());
         let (store_id, incarnation) =
             (catalog.identity.header.store_id, catalog.identity.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
-        let summary = BackupSummary { number, ..BackupSummary::default() };
+        let summary = BackupSummary { number, head, ..BackupSummary::default() };
         let (reader, live) = (self.reader(), Vec::new());
         let run = BackupRun { catalog, reader, target, guide, list, live, summary, done: 0, total };
         run.take(segments, others)
@@ -124,9 +130,9 @@ impl BackupRun<'_> {
         let restored = pinned.live.name();
         let wanted = SourceFile { stored: pinned.stored(), restored, length: pinned.length };
         let kept = self.keep(&wanted);
-        // Damage is never copied, least of all over a whole file.
-        if last || !kept {
-            self.summary.head = pinned.check(self.reader)?;
+        // Damage is never copied, least of all over a whole file. The last one is checked before.
+        if !last && !kept {
+            pinned.check(self.reader)?;
         }
         if !kept {
             let file = pinned.file(self.reader)?;

@@ -73,6 +73,8 @@ async fn ten_requests_of_very_many_parts_stay_within_the_memory_of_bodies() {
     config.listen.set_port(0);
     config.bodies_bytes.0 = BODIES as u64;
     let server = Server::start(config, Arc::new(store)).await.unwrap();
+    // Which one it is when all crates are built together is not said; another is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
     let (http, calls) = (
         Client::builder().no_proxy().build().unwrap(),
         Client::builder().no_proxy().http2_prior_knowledge().build().unwrap(),
