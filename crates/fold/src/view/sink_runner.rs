@@ -20,6 +20,8 @@ pub struct SinkRunner<K, S, E = S> {
     store: Arc<S>,
     source: Arc<E>,
     sink: Mutex<K>,
+    /// The cursor behind the last commit, as a run knows it.
+    committed: parking_lot::Mutex<Option<Cursor>>,
     time: Arc<dyn Time>,
     progress: Progress,
 }
@@ -30,16 +32,16 @@ impl<K: Sink, S: EventStore> SinkRunner<K, S> {
     pub fn new(name: impl Into<String>, query: impl Into<Query>, store: Arc<S>, sink: K) -> Self {
         let (name, query, sink) = (name.into(), query.into(), Mutex::new(sink));
         let (time, progress) = (Arc::new(SystemTime), Progress::default());
-        let source = store.clone();
-        SinkRunner { name, logic: 1, query, store, source, sink, time, progress }
+        let (source, committed) = (store.clone(), parking_lot::Mutex::default());
+        SinkRunner { name, logic: 1, query, store, source, sink, committed, time, progress }
     }
 }
 
 impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
     /// Sets where the events come from: something that subscribes to the store.
     pub fn source<T: Source>(self, source: Arc<T>) -> SinkRunner<K, S, T> {
-        let SinkRunner { name, logic, query, store, sink, time, progress, .. } = self;
-        SinkRunner { name, logic, query, store, source, sink, time, progress }
+        let SinkRunner { name, logic, query, store, sink, committed, time, progress, .. } = self;
+        SinkRunner { name, logic, query, store, source, sink, committed, time, progress }
     }
 
     /// Sets the version of the query and of the sink's logic; the default is 1. What was stored by
@@ -63,7 +65,9 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
     async fn follow(&self) -> Result<Follower<'_, K, E::Subscription>, ViewError> {
         let (name, logic, query) = (self.name.clone(), self.logic, self.query.clone());
         let definition = Definition { name, logic, query };
-        Follower::start(definition, &*self.store, &*self.source, &self.sink).await
+        let follower = Follower::start(definition, &*self.store, &*self.source, &self.sink).await?;
+        *self.committed.lock() = Some(follower.cursor());
+        Ok(follower)
     }
 
     /// Commits all events that are in the store.
@@ -72,7 +76,7 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
             let mut follower = self.follow().await?;
             while !follower.has_caught_up() {
                 follower.step().await?;
-                self.progress.advance();
+                self.advance(follower.cursor());
             }
             Ok(())
         };
@@ -86,10 +90,15 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
             let mut follower = self.follow().await?;
             loop {
                 follower.step().await?;
-                self.progress.advance();
+                self.advance(follower.cursor());
             }
         };
         self.progress.record(run.await)
+    }
+
+    fn advance(&self, cursor: Cursor) {
+        *self.committed.lock() = Some(cursor);
+        self.progress.advance();
     }
 
     /// Brings events until `stop` is ready.
@@ -144,9 +153,14 @@ impl<K: Sink, S: EventStore, E: Source> SinkRunner<K, S, E> {
         self.progress.listen()
     }
 
-    /// Returns how far the sink is behind the store.
+    /// Returns how far the sink is behind the store. It does not wait for a commit in progress, which may be held up
+    /// for long.
     pub async fn lag(&self) -> Result<Lag, ViewError> {
-        let at = self.cursor().await?;
+        let sink = self.sink.try_lock();
+        let at = match sink {
+            Some(mut sink) => sink.saved().await?.as_ref().map_or(Cursor::START, Saved::cursor),
+            None => self.committed.lock().clone().unwrap_or(Cursor::START),
+        };
         Ok(lag(&*self.store, &self.query, at, self.time.now()).await?)
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct RunState<S> {
     /// What answers.
     pub(crate) serving: Option<Tables<S>>,
     pub(crate) failure: Option<ViewError>,
+    /// The number of the tables that have once caught up.
+    pub(super) caught_up: Option<u64>,
     /// Held by the run: a later one waits for the end of the one before.
     running: Arc<futures_util::lock::Mutex<()>>,
     stop: Option<oneshot::Sender<()>>,
@@ -69,6 +71,7 @@ impl<S> Default for RunState<S> {
         RunState {
             serving: None,
             failure: None,
+            caught_up: None,
             running: Arc::default(),
             stop: None,
             connections: Connections::default(),
@@ -169,11 +172,8 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn attempt(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
         let target = self.open(last).await?;
-        let before = if target.backing.has_caught_up().await? {
-            None
-        } else {
-            self.open_before(last).await?
-        };
+        let has_caught_up = target.backing.has_caught_up().await?;
+        let before = if has_caught_up { None } else { self.open_before(last).await? };
         if let Some(before) = &before
             && before.backing.has_caught_up().await?
         {
@@ -185,6 +185,7 @@ impl<S: EventStore + 'static> Follower<S> {
         self.set(|run| {
             run.failure = target.logic.missing_code().map(ViewError::from);
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
+            run.caught_up = has_caught_up.then_some(target.number);
         });
         let run = pin!(target.runner.run());
         let swap = Box::pin(self.swap(&target, before.clone()));
@@ -230,7 +231,9 @@ impl<S: EventStore + 'static> Follower<S> {
                 self.while_following(before, published).await?;
             }
         }
-        self.set(|run| run.serving = Some(target.clone()));
+        self.set(|run| {
+            (run.serving, run.caught_up) = (Some(target.clone()), Some(target.number));
+        });
         let kept: Vec<_> = target.backing.path().map(Path::to_owned).into_iter().collect();
         self.remove_files(kept).await;
         // What stays costs space until the next time.

@@ -64,9 +64,9 @@ impl<S: EventStore + 'static> Entry<S> {
     }
 
     pub(super) async fn status(&self) -> ViewStatus {
-        let (serving, failure) = {
+        let (serving, failure, caught_up) = {
             let run = self.run.lock();
-            (run.serving.clone(), run.failure.clone())
+            (run.serving.clone(), run.failure.clone(), run.caught_up)
         };
         // From the definition and not from the run: the run takes up a new definition a moment later.
         let last = self.state.last().map(|last| last.number);
@@ -78,7 +78,7 @@ impl<S: EventStore + 'static> Entry<S> {
         let phase = match (&failure, self.state.is_paused) {
             (Some(_), _) => ViewPhase::Failed,
             (None, true) => ViewPhase::Paused,
-            (None, false) if replacing || serving.is_none() => ViewPhase::Building,
+            (None, false) if serving.is_none() || caught_up != last => ViewPhase::Building,
             (None, false) => ViewPhase::Following,
         };
         let micros = |lag: Lag| match lag {

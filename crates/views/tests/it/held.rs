@@ -117,10 +117,28 @@ fn a_view_that_is_held_delays_neither_appends_nor_other_views() {
         // It answers, as it was.
         let held = views.ask("select id from held.orders", None, AskLimits::default()).await;
         assert_eq!(lines(&held.unwrap()), ["1"]);
+        // Its status waits for nothing, and says that it is behind.
+        let status = views.status("held").await.unwrap();
+        assert_eq!(status.phase, ViewPhase::Following);
+        assert!(status.lag_micros.unwrap() > 0, "{status:?}");
         drop(hold);
         let last = world.append("order-4", "OrderPlaced", "{}").await;
         let ids = ask(views, "select id from held.orders order by id", &last).await;
         assert_eq!(ids, ["1", "2", "3", "4"]);
+    });
+}
+
+#[test]
+fn a_view_is_building_until_it_has_caught_up() {
+    let world = World::new();
+    run_beside(&world, async |views| {
+        world.append("order-0", "Held", "{}").await;
+        let (held, hold) = Held::new("held", false);
+        views.register(held).await.unwrap();
+        hold.reached.recv().unwrap();
+        assert_eq!(views.status("held").await.unwrap().phase, ViewPhase::Building);
+        drop(hold);
+        until(views, "held", |it| it.phase == ViewPhase::Following).await;
     });
 }
 
