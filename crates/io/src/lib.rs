@@ -10,6 +10,7 @@ mod disk;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod memory;
+mod priority;
 mod random;
 mod real;
 mod real_lock;
@@ -19,5 +20,6 @@ pub use disk::{
     Disk, File, FileStatus, Lock, OpenMode, read_all, read_exact_at, read_whole, write_atomically,
 };
 pub use memory::from_memory;
+pub use priority::run_behind_others;
 pub use random::{OsRandom, Random};
 pub use real::RealDisk;

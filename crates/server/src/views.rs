@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leftfold_api::Engine;
+use leftfold_io::run_behind_others;
 use leftfold_views::{ViewStatus, Views, limit_memory};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -20,12 +21,6 @@ use crate::net::Shutdown;
 
 /// The most bytes of the file of a view, and of a query of views.
 pub(crate) const MAX_SQL_BODY: u64 = 1 << 20;
-/// The memory that SQLite may keep of the files of views.
-const CACHES: u64 = 512 << 20;
-/// How much more it may take for changes of rows, and for the statements of all connections.
-const ROOM: u64 = 256 << 20;
-/// How many limits of an answer a question and a live question may take together, with what is made on the way.
-const OF_QUESTION: u64 = 8;
 /// The pauses before the definitions are read again after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -77,9 +72,8 @@ impl SqlViews {
     /// # Errors
     /// There is something else in place of their directory.
     pub(crate) fn open(config: &Config, store: Arc<dyn Engine>) -> io::Result<Self> {
-        let asked = (config.asks as u64).saturating_mul(config.ask_bytes.get() as u64);
-        let all = asked.saturating_mul(OF_QUESTION).saturating_add(CACHES).saturating_add(ROOM);
-        limit_memory(CACHES, all).map_err(io::Error::other)?;
+        let (caches, all) = config.sqlite_memory();
+        limit_memory(caches, all).map_err(io::Error::other)?;
         let views = Views::open(Arc::new(store), config.views_directory())?;
         Ok(SqlViews { views: Some(views), ..SqlViews::off(config) })
     }
@@ -96,6 +90,7 @@ impl SqlViews {
         let (end, ended) = oneshot::channel::<()>();
         let of_thread = views.clone();
         let run = move || {
+            run_behind_others();
             handle.block_on(run(&of_thread, &running, &shutdown, &failed));
             // The store may be closed when the thread has ended.
             drop(of_thread);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use leftfold::{Append, Embedded, NewEvent, Options};
 use leftfold_bench::{bare_loop, machine, wait_for_idle};
+use leftfold_io::run_behind_others;
 use leftfold_views::{Definition, Views};
 
 /// The streams that the events are spread over: each event updates the row of its stream.
@@ -164,6 +165,8 @@ fn with_views<T>(
     let (stop, stopped) = futures_util::future::abortable(std::future::pending::<()>());
     let of_thread = views.clone();
     let thread = std::thread::spawn(move || {
+        // As a server does.
+        run_behind_others();
         pollster::block_on(of_thread.run_until(async { _ = stop.await }))
     });
     let done = doing(&views).and_then(|done| remove_all(&views).map(|()| done));

@@ -2,6 +2,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use leftfold_io::run_behind_others;
+
 use super::ViewError;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -9,7 +11,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// A thread for calls that wait for a disk, so that they do not block an executor.
 ///
 /// It starts with the first call and does one call after the other: a call whose caller is gone is
-/// done before the next one begins. Dropping the thread waits for the current call.
+/// done before the next one begins. Dropping the thread waits for the current call. Other threads of the process run
+/// before it.
 #[derive(Default)]
 pub struct WriterThread {
     started: Option<Started>,
@@ -57,7 +60,11 @@ impl WriterThread {
         if self.started.is_none() {
             let (jobs, queue) = mpsc::channel::<Job>();
             let thread = thread::Builder::new().name("leftfold-view".to_owned());
-            let thread = thread.spawn(move || queue.into_iter().for_each(|job| job())).ok()?;
+            let work = move || {
+                run_behind_others();
+                queue.into_iter().for_each(|job| job());
+            };
+            let thread = thread.spawn(work).ok()?;
             self.started = Some(Started { jobs, thread });
         }
         self.started.as_ref().map(|started| &started.jobs)

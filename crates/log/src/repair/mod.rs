@@ -5,9 +5,10 @@
 //! hold one, the whole one is taken, and what no manifest knows is found again (`sources.rs`). A segment's
 //! content is read as far as possible; the rest counts as zeros (`content.rs`). Checksums of frames and
 //! records are bound to their offset and position, so the next whole one after any damage is found by
-//! trying (`salvage.rs`); a frame of a writer that a later one had superseded is damage. The caller makes a record for every lost position; with all that was salvaged it
-//! becomes a new generation of the segment (`generation.rs`). Nothing is changed before all that is to be
-//! replaced was put aside whole, and a change can be undone (`transaction.rs`, `record.rs`).
+//! trying (`salvage.rs`); a frame of a writer that a later one had superseded is damage. The caller makes a
+//! record for every lost position; with all that was salvaged it becomes a new generation of the segment
+//! (`generation.rs`). Nothing is changed before all that is to be replaced was put aside whole, and a change
+//! can be undone (`transaction.rs`, `record.rs`).
 
 mod content;
 mod finding;

@@ -28,11 +28,13 @@ const MEMORY: &str = "
 ## What the server takes at most
 
 The last column is the sum for the defaults, in MiB. Within `limits.answers_bytes` are pages of reads and of
-subscriptions, with the JSON or the messages of gRPC that they become, and every other answer of more than 32 KiB,
-until the system has taken it; and what compresses answers. Smaller ones are bounded by the number of requests and of
-subscriptions. A page that is being read is counted when it is complete, so only some are read at the same time. One
-address and one user have `limits.share` of it. The rows of views have their own limits. On a smaller machine, set
-`limits.connections`, `limits.subscriptions`, `limits.bodies_bytes` and `limits.answers_bytes` so that the sum fits.
+subscriptions, with the JSON or the messages of gRPC that they become, and other answers of more than 32 KiB, until the
+system has taken them; and what compresses answers. Smaller ones are bounded by the number of requests and of
+subscriptions. What answers an append, a list of the streams' versions, is sent even if no memory is left: the append is
+done. It is about as large as the names in the request. A page that is being read is counted when it is complete, so only
+some are read at the same time. One address and one user have `limits.share` of it. The rows of views have their own
+limits. On a smaller machine, set `limits.connections`, `limits.subscriptions`, `limits.bodies_bytes` and
+`limits.answers_bytes` so that the sum fits.
 `cargo xtask hostile` compares a server under floods with this sum.
 
 | what | formula | MiB |

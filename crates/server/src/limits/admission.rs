@@ -220,6 +220,7 @@ mod tests {
             assert_eq!(Area::of(path), area, "{path}");
         }
     }
+
     #[test]
     fn queries_that_come_with_post_are_reads() {
         for (method, path, reads) in [
