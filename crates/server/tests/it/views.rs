@@ -320,17 +320,21 @@ async fn a_wider_replacement_is_hidden_from_users_of_the_old_query() {
     let wider = ORDERS
         .replace("category:order", "category:order or category:salary")
         .replace("'placed'", "dec(:stream)");
-    assert_eq!(sql(served, admin, Method::PUT, "/v1/views/orders", &wider).await.0, 200);
-    let failed = async {
-        loop {
-            let (_, view) = sql(served, admin, Method::GET, "/v1/views/orders", "").await;
-            if view["phase"] == "failed" {
-                return view;
+    let until = async |phase: &str| {
+        let found = async {
+            loop {
+                let (_, view) = sql(served, admin, Method::GET, "/v1/views/orders", "").await;
+                if view["phase"] == phase {
+                    return view;
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
+        };
+        tokio::time::timeout(crate::support::DEADLINE, found).await.unwrap()
     };
-    let failed = tokio::time::timeout(crate::support::DEADLINE, failed).await.unwrap();
+    until("following").await;
+    assert_eq!(sql(served, admin, Method::PUT, "/v1/views/orders", &wider).await.0, 200);
+    let failed = until("failed").await;
     assert!(failed["failure"].as_str().unwrap().contains("salary-7"), "{failed}");
     let (status, rows) = sql(served, ann, Method::POST, "/v1/query", "select id from orders").await;
     assert_eq!((status, &rows["rows"]), (200, &json!([])), "{rows}");
