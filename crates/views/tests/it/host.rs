@@ -49,6 +49,13 @@ impl World {
         names.filter(|name| name.starts_with(view) && name.ends_with(".sqlite")).collect()
     }
 
+    /// Waits until a view has one file: those of its tables before are removed beside what else is done.
+    pub(crate) async fn wait_for_one_file(&self, view: &str) {
+        while self.files(view).len() > 1 {
+            yield_once().await;
+        }
+    }
+
     /// Runs views while something is done with them.
     pub(crate) fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
         let views = self.views();

@@ -150,7 +150,7 @@ fn another_logic_is_built_beside_the_old_tables_and_swapped_in() {
         assert_eq!(ask(views, ALL, &paid).await, ["order-1 | 6"]);
         assert_eq!(status.query, "category:order");
         assert!(status.text.contains("In Rust, logic 3. Tables: counts"), "{}", status.text);
-        assert_eq!(world.files("counts").len(), 1);
+        world.wait_for_one_file("counts").await;
     });
 }
 

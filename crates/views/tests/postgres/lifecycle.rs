@@ -142,6 +142,8 @@ fn readers_see_no_gap_while_tables_are_swapped() {
                 views.replace(&world.definition(&other)).await.unwrap();
                 loop {
                     last = world.append("a-1", "E", "{}").await;
+                    // No faster than the tables that answer follow: the new ones could never catch up.
+                    views.wait_for_cursor("counts", &last, PATIENCE).await.unwrap();
                     let status = views.status("counts").await.unwrap();
                     assert_eq!(status.failure, None);
                     if !status.replacing {
