@@ -94,7 +94,8 @@ fn below(
 
 /// Returns whether a path of a mapping can have the name; other names are mistakes of the file.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || "@:.<>&\"'/".contains(c))
+    let is_foreign = |c: char| c.is_whitespace() || c.is_control() || "@:.<>&\"'/\\".contains(c);
+    !name.is_empty() && !name.contains(is_foreign)
 }
 
 /// Collects the paths up to the end of the text, or to its first mistake.

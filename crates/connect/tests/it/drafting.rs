@@ -105,3 +105,15 @@ fn what_gives_no_draft_says_why() {
         assert!(error.contains(sentence), "{error}");
     }
 }
+
+/// No name of XML has such characters, and no string of TOML as they are.
+#[test]
+fn names_with_control_characters_and_backslashes_are_mistakes_of_the_file() {
+    for name in ["Ntry\0", "a\u{7f}b", "a\\q"] {
+        let file =
+            format!("<all><{name}><v>1</v></{name}><{name}><v>2</v></{name}><e><v>1</v></e></all>");
+        let draft = draft_mapping("x", file.as_bytes()).unwrap();
+        assert!(Mapping::parse(&draft).is_ok(), "{draft}");
+        assert!(draft.contains("record = \"all/e\""), "{draft}");
+    }
+}
