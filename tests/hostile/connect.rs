@@ -70,6 +70,15 @@ pub(crate) async fn take_slowly(mut stream: TcpStream, pause: Duration) -> anyho
     Ok(())
 }
 
+/// Keeps answers for ever: their heads come, and their bodies are not taken.
+pub(crate) async fn keep<T>(mut answers: impl Stream<Item = T> + Unpin) -> anyhow::Result<()> {
+    let mut kept = Vec::new();
+    while let Some(answer) = answers.next().await {
+        kept.push(answer);
+    }
+    std::future::pending().await
+}
+
 /// Waits until the server closes the connection, and takes nothing, for at most this long.
 pub(crate) async fn hold(stream: TcpStream, time: Duration) -> anyhow::Result<()> {
     let closed = async {

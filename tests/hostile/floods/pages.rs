@@ -1,13 +1,12 @@
 //! Pages and subscriptions of large events that are not taken, in each form: plain, compressed, by HTTP and by gRPC.
 
-use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::FuturesUnordered;
 use hyper::Request;
 
-use crate::connect::{grpc, http2, whole};
+use crate::connect::{grpc, http2, keep, whole};
 use crate::crowd::crowd;
 use crate::served::Target;
 
@@ -22,7 +21,7 @@ pub(crate) async fn run(target: Arc<Target>) {
 
 async fn client(target: Arc<Target>) -> anyhow::Result<()> {
     http2(&target, WINDOW, async |mut sender| {
-        let mut answers = FuturesUnordered::new();
+        let answers = FuturesUnordered::new();
         for n in 0..REQUESTS {
             sender.ready().await?;
             // An empty message: all events.
@@ -45,12 +44,7 @@ async fn client(target: Arc<Target>) -> anyhow::Result<()> {
             }
             answers.push(sender.send_request(request));
         }
-        // The heads come; the bodies are kept and not taken.
-        let mut kept = Vec::new();
-        while let Some(answer) = answers.next().await {
-            kept.push(answer);
-        }
-        pending().await
+        keep(answers).await
     })
     .await
 }

@@ -1,14 +1,13 @@
 //! Subscribers that take nothing: server-sent events over HTTP/1.1, and gRPC.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncWriteExt;
 
-use crate::connect::{grpc, hold, http2, whole};
+use crate::connect::{grpc, hold, http2, keep, whole};
 use crate::crowd::crowd;
 use crate::served::Target;
 
@@ -33,7 +32,7 @@ async fn over_http(target: Arc<Target>) -> anyhow::Result<()> {
 
 async fn over_grpc(target: Arc<Target>) -> anyhow::Result<()> {
     http2(&target, 0, async |mut sender| {
-        let mut answers = FuturesUnordered::new();
+        let answers = FuturesUnordered::new();
         for _ in 0..CALLS {
             sender.ready().await?;
             // An empty message.
@@ -41,11 +40,7 @@ async fn over_grpc(target: Arc<Target>) -> anyhow::Result<()> {
             request.headers_mut().insert("authorization", target.authorization.parse()?);
             answers.push(sender.send_request(request));
         }
-        let mut kept = Vec::new();
-        while let Some(answer) = answers.next().await {
-            kept.push(answer);
-        }
-        pending().await
+        keep(answers).await
     })
     .await
 }

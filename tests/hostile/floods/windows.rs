@@ -1,13 +1,12 @@
 //! HTTP/2 clients that ask for pages and events, and let the server send nothing of them.
 
-use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::FuturesUnordered;
 use hyper::Request;
 
-use crate::connect::{http2, whole};
+use crate::connect::{http2, keep, whole};
 use crate::crowd::crowd;
 use crate::served::Target;
 
@@ -20,7 +19,7 @@ pub(crate) async fn run(target: Arc<Target>) {
 
 async fn client(target: Arc<Target>) -> anyhow::Result<()> {
     http2(&target, 0, async |mut sender| {
-        let mut answers = FuturesUnordered::new();
+        let answers = FuturesUnordered::new();
         for n in 0..REQUESTS {
             sender.ready().await?;
             let path = if n % 4 == 0 { "subscribe?from=beginning" } else { "events?limit=10000" };
@@ -28,12 +27,7 @@ async fn client(target: Arc<Target>) -> anyhow::Result<()> {
             let request = request.header("authorization", &target.authorization);
             answers.push(sender.send_request(request.body(whole(Bytes::new()))?));
         }
-        // The heads come; the bodies are kept and not taken.
-        let mut kept = Vec::new();
-        while let Some(answer) = answers.next().await {
-            kept.push(answer);
-        }
-        pending().await
+        keep(answers).await
     })
     .await
 }

@@ -46,8 +46,9 @@ const FILES: &str = "
 
 `leftfold serve` raises its limit of open files (`ulimit -n`) as far as the system allows. The highest 1,024
 descriptors, or half of a limit below 2,048, are kept for the store and for views. A connection that would take one of
-them is closed at once, which the log says once in a second at most and `leftfold_refused_connections_total` counts; so is
-one beyond the share of its address. If the store finds none all the same, reads and appends answer `descriptors_exhausted`, and the store tries again every second.
+them is closed at once, which the log says once in a second at most and `leftfold_refused_connections_total` counts; so
+is one beyond the share of its address. If the store finds none all the same, reads and appends answer
+`descriptors_exhausted`, and the store tries again every second.
 ";
 
 /// A row: what is limited, the limit, its setting, and the code beyond it.

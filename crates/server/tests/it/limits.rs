@@ -128,6 +128,30 @@ async fn a_refusal_arrives_while_the_body_is_still_sent() {
     still_serves(&served).await;
 }
 
+/// Only what was not received ends a connection: the next request is served on the same one, also after a refusal.
+#[tokio::test]
+async fn a_connection_goes_on_behind_bodies_that_were_received() {
+    let served = served_by(config()).await;
+    let mut stream = connect(&served).await;
+    for (body, status) in [("{", "400"), (r#"{"events":[{"stream":"a-1","type":"T"}]}"#, "201")] {
+        let request = format!(
+            "POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (mut said, mut buffer) = (String::new(), [0; 4096]);
+        // An answer of JSON ends with its object.
+        while !said.ends_with('}') {
+            let read = timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap();
+            assert!(read > 0, "{said}");
+            said.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(!said.contains("connection: close"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let served = served_by(config()).await;

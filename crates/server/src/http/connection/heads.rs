@@ -1,17 +1,14 @@
-use std::future::Future;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 use super::request_id::RequestId;
-use super::unread;
+use super::unread::Rest;
 use crate::http::problem::{MEDIA_TYPE, Problem};
 
 /// The first bytes of HTTP/2; no method of HTTP/1.1 has them.
@@ -30,44 +27,14 @@ pub(super) struct HeadWatch<S> {
     preface: usize,
     /// A refusal that is being sent.
     refusal: Bytes,
-    /// What is received after the last answer.
+    /// What is received behind the last answer, when this side is closed.
     rest: Option<Rest>,
-}
-
-/// The rest of a body, which nobody needs.
-struct Rest {
-    until: Pin<Box<Sleep>>,
-    bytes: usize,
 }
 
 impl<S> HeadWatch<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
         let (preface, refusal, rest) = (0, Bytes::new(), None);
         HeadWatch { stream, activity, is_http2: None, preface, refusal, rest }
-    }
-}
-
-impl<S: AsyncRead + Unpin> HeadWatch<S> {
-    /// Receives the rest of a body that was left, until it ends or is too long.
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.activity.has_left_body() {
-            return Poll::Ready(());
-        }
-        let begin = || Rest { until: Box::pin(sleep(unread::TIME)), bytes: 0 };
-        let rest = self.rest.get_or_insert_with(begin);
-        let mut memory = [MaybeUninit::uninit(); 8 << 10];
-        while rest.bytes < unread::BYTES {
-            let mut buffer = ReadBuf::uninit(&mut memory);
-            let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
-            match read {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    rest.bytes += buffer.filled().len();
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return rest.until.as_mut().poll(context),
-            }
-        }
-        Poll::Ready(())
     }
 }
 
@@ -213,7 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
             ready!(this.poll_refusal(context))?;
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
         }
-        ready!(this.poll_rest(context));
+        if this.activity.has_left_body() {
+            let rest = this.rest.get_or_insert_with(Rest::begin);
+            ready!(rest.poll(&mut this.stream, context));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -2,6 +2,8 @@
 //! again then, and the answer says so; and bytes that arrive when it is closed would make the client's system throw
 //! the answer away, so they are received for a while.
 
+use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// The longest time for which the rest of a body is received.
-pub(super) const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(2);
 
 /// Bytes of the rest of a body that are received.
-pub(super) const BYTES: usize = 64 << 20;
+const BYTES: usize = 64 << 20;
 
 /// The body of a request, which notes when it has been received as a whole.
 pub(super) struct WatchedBody {
@@ -53,5 +57,37 @@ impl Body for WatchedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The rest of a body, which nobody needs.
+pub(super) struct Rest {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl Rest {
+    pub(super) fn begin() -> Self {
+        Rest { until: Box::pin(sleep(TIME)), bytes: 0 }
+    }
+
+    /// Receives until the client has closed its side, or has sent too much or for too long.
+    pub(super) fn poll<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut memory = [MaybeUninit::uninit(); 8 << 10];
+        while self.bytes < BYTES {
+            let mut buffer = ReadBuf::uninit(&mut memory);
+            match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.bytes += buffer.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.until.as_mut().poll(context),
+            }
+        }
+        Poll::Ready(())
     }
 }
