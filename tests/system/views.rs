@@ -383,6 +383,14 @@ fn a_view_in_rust_is_asked_until_it_needs_its_code() {
         let end = store.head().await.unwrap();
         let at_least = Some((end, Duration::from_secs(20)));
         views.ask("select * from states", at_least, AskLimits::default()).await.unwrap();
+        // Only tables that are known to have caught up answer without the code.
+        let is_following = async || {
+            let status = views.status("states").await.unwrap();
+            status.phase == leftfold_views::ViewPhase::Following
+        };
+        while !is_following().await {
+            tokio::task::yield_now().await;
+        }
     }))
     .unwrap();
     drop((views, store));
