@@ -20,7 +20,9 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::wire::{Client, Isolation, OffsetSpec, Partition, ProducerId, ResponseError, WireError};
+use crate::wire::{
+    Client, Isolation, KafkaError, OffsetSpec, Partition, ProducerId, ResponseError,
+};
 
 const WITHIN_MILLIS: i32 = 20_000;
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
@@ -46,9 +48,9 @@ fn text(of: &str) -> StrBytes {
 /// Asks repeatedly until `wanted` accepts the answer; returns the last answer on a timeout.
 pub fn poll<T>(
     patience: Duration,
-    mut ask: impl FnMut() -> Result<T, WireError>,
+    mut ask: impl FnMut() -> Result<T, KafkaError>,
     wanted: impl Fn(&T) -> bool,
-) -> Result<T, WireError> {
+) -> Result<T, KafkaError> {
     let deadline = Instant::now() + patience;
     loop {
         let answer = ask();
@@ -68,7 +70,7 @@ impl Client {
         name: &str,
         brokers: &[i32],
         settings: &[(&str, &str)],
-    ) -> Result<Partition, WireError> {
+    ) -> Result<Partition, KafkaError> {
         let assignment = CreatableReplicaAssignment::default()
             .with_broker_ids(brokers.iter().copied().map(BrokerId).collect());
         let setting = |(name, value): &(&str, &str)| {
@@ -84,7 +86,7 @@ impl Client {
         let answer = self.any()?.call(&request.with_timeout_ms(WITHIN_MILLIS))?;
         for topic in &answer.topics {
             let message = topic.error_message.as_deref();
-            WireError::check("CreateTopicsRequest", topic.error_code, message)?;
+            KafkaError::check("CreateTopicsRequest", topic.error_code, message)?;
         }
         let partition = Partition::first_of(name);
         // The leader may learn of the topic later than other brokers.
@@ -96,7 +98,7 @@ impl Client {
     }
 
     /// Changes a dynamic setting of all brokers.
-    pub fn set_on_brokers(&self, name: &str, value: &str) -> Result<(), WireError> {
+    pub fn set_on_brokers(&self, name: &str, value: &str) -> Result<(), KafkaError> {
         let config = AlterableConfig::default()
             .with_name(text(name))
             .with_config_operation(SET)
@@ -107,12 +109,12 @@ impl Client {
         let answer = self.any()?.call(&request)?;
         answer.responses.iter().try_for_each(|one| {
             let message = one.error_message.as_deref();
-            WireError::check("IncrementalAlterConfigsRequest", one.error_code, message)
+            KafkaError::check("IncrementalAlterConfigsRequest", one.error_code, message)
         })
     }
 
     /// Returns the leader of a partition and the leader epoch.
-    pub fn leader_id(&self, partition: &Partition) -> Result<(i32, i32), WireError> {
+    pub fn leader_id(&self, partition: &Partition) -> Result<(i32, i32), KafkaError> {
         let (found, _) = self.locate(partition)?;
         Ok((found.leader_id.0, found.leader_epoch))
     }
@@ -122,18 +124,18 @@ impl Client {
         &self,
         partition: &Partition,
         former: i32,
-    ) -> Result<i32, WireError> {
+    ) -> Result<i32, KafkaError> {
         let ask = || self.leader_id(partition);
         let (leader, _) = poll(Duration::from_secs(30), ask, |(id, _)| *id != former)?;
         if leader == former {
-            return Err(WireError::NoBroker(partition.to_string()));
+            return Err(KafkaError::NoBroker(partition.to_string()));
         }
         self.wait_until_led(partition)?;
         Ok(leader)
     }
 
     /// Waits until the leader answers as leader. It may learn of its role later than other brokers.
-    pub fn wait_until_led(&self, partition: &Partition) -> Result<(), WireError> {
+    pub fn wait_until_led(&self, partition: &Partition) -> Result<(), KafkaError> {
         let ask = || {
             self.leader(partition)?.offset(partition, OffsetSpec::Latest, Isolation::Uncommitted)
         };
@@ -141,18 +143,18 @@ impl Client {
     }
 
     /// Waits until at least `count` replicas of the partition are in sync.
-    pub fn wait_in_sync(&self, partition: &Partition, count: usize) -> Result<(), WireError> {
+    pub fn wait_in_sync(&self, partition: &Partition, count: usize) -> Result<(), KafkaError> {
         let ask = || self.locate(partition);
         let (found, _) =
             poll(Duration::from_secs(30), ask, |(found, _)| found.isr_nodes.len() >= count)?;
         if found.isr_nodes.len() >= count {
             return Ok(());
         }
-        Err(WireError::NoBroker(format!("{partition}: in sync are {:?} only", found.isr_nodes)))
+        Err(KafkaError::NoBroker(format!("{partition}: in sync are {:?} only", found.isr_nodes)))
     }
 
     /// Makes a broker with a replica the leader, as an operator would.
-    pub fn move_leader(&self, partition: &Partition, to: i32) -> Result<(), WireError> {
+    pub fn move_leader(&self, partition: &Partition, to: i32) -> Result<(), KafkaError> {
         let (found, _) = self.locate(partition)?;
         let mut order = found.replica_nodes;
         order.sort_by_key(|id| id.0 != to);
@@ -165,13 +167,13 @@ impl Client {
             .with_topics(vec![topic.with_partitions(vec![moved])]);
         let answer = self.any()?.call(&request)?;
         let message = answer.error_message.as_deref();
-        WireError::check("AlterPartitionReassignmentsRequest", answer.error_code, message)?;
+        KafkaError::check("AlterPartitionReassignmentsRequest", answer.error_code, message)?;
         self.elect_preferred(partition)?;
         poll(Duration::from_secs(20), || self.leader_id(partition), |(id, _)| *id == to)?;
         self.wait_until_led(partition)
     }
 
-    fn elect_preferred(&self, partition: &Partition) -> Result<(), WireError> {
+    fn elect_preferred(&self, partition: &Partition) -> Result<(), KafkaError> {
         let topic = TopicPartitions::default()
             .with_topic(partition.topic_name())
             .with_partitions(vec![partition.number]);
@@ -180,21 +182,21 @@ impl Client {
             .with_topic_partitions(Some(vec![topic]))
             .with_timeout_ms(WITHIN_MILLIS);
         let answer = self.any()?.call(&request)?;
-        WireError::check("ElectLeadersRequest", answer.error_code, None)
+        KafkaError::check("ElectLeadersRequest", answer.error_code, None)
     }
 
     /// Returns the producers that the partition's leader remembers.
-    pub fn producers(&self, partition: &Partition) -> Result<Vec<KnownProducer>, WireError> {
+    pub fn producers(&self, partition: &Partition) -> Result<Vec<KnownProducer>, KafkaError> {
         let topic = TopicRequest::default()
             .with_name(partition.topic_name())
             .with_partition_indexes(vec![partition.number]);
         let request = DescribeProducersRequest::default().with_topics(vec![topic]);
         let mut answer = self.leader(partition)?.call(&request)?;
         let only = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
-        let missing = || WireError::malformed("DescribeProducersRequest", "it names no partition");
+        let missing = || KafkaError::malformed("DescribeProducersRequest", "it names no partition");
         let only = only.ok_or_else(missing)?;
         let message = only.error_message.as_deref();
-        WireError::check("DescribeProducersRequest", only.error_code, message)?;
+        KafkaError::check("DescribeProducersRequest", only.error_code, message)?;
         let known = only.active_producers.iter().map(|one| KnownProducer {
             producer: ProducerId { id: one.producer_id.0, epoch: one.producer_epoch as i16 },
             last_sequence: one.last_sequence,
@@ -206,13 +208,13 @@ impl Client {
     /// Returns the state of a transactional id, such as `Ongoing`.
     ///
     /// It is `None` if the coordinator has forgotten the id.
-    pub fn transaction_state(&self, transactional_id: &str) -> Result<Option<String>, WireError> {
+    pub fn transaction_state(&self, transactional_id: &str) -> Result<Option<String>, KafkaError> {
         let request = DescribeTransactionsRequest::default()
             .with_transactional_ids(vec![TransactionalId(text(transactional_id))]);
         let mut answer = self.coordinator(transactional_id)?.call(&request)?;
-        let missing = || WireError::malformed("DescribeTransactionsRequest", "it names no id");
+        let missing = || KafkaError::malformed("DescribeTransactionsRequest", "it names no id");
         let only = answer.transaction_states.pop().ok_or_else(missing)?;
-        match WireError::check("DescribeTransactionsRequest", only.error_code, None) {
+        match KafkaError::check("DescribeTransactionsRequest", only.error_code, None) {
             Ok(()) => Ok(Some(only.transaction_state.to_string())),
             Err(error) if error.code() == Some(ResponseError::TransactionalIdNotFound) => Ok(None),
             Err(error) => Err(error),

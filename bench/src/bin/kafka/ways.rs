@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use leftfold_kafka_testing::owner::{Identity, Owner, PendingAppend};
 use leftfold_kafka_testing::wire::{
-    Batch, Client, Connection, End, EndVersion, Partition, ProduceReply, ProducerId, Record,
-    ResponseError, WireError,
+    Batch, Client, Connection, End, EndVersion, KafkaError, Partition, ProduceReply, ProducerId,
+    Record, ResponseError,
 };
 
 const PAYLOAD: usize = 256;
@@ -117,7 +117,7 @@ impl Writer {
 }
 
 impl Transactions {
-    fn commit(&mut self, count: usize) -> Result<(), WireError> {
+    fn commit(&mut self, count: usize) -> Result<(), KafkaError> {
         let batch = Batch::of(now(), records(count)).from(self.producer, 0).in_transaction();
         let bytes = batch.encode();
         while_busy(|| {
@@ -132,7 +132,7 @@ impl Transactions {
     }
 }
 
-fn take_over(client: &Client, id: &str) -> Result<(Connection, ProducerId), WireError> {
+fn take_over(client: &Client, id: &str) -> Result<(Connection, ProducerId), KafkaError> {
     while_busy(|| {
         let coordinator = client.coordinator(id)?;
         let producer = coordinator.take_over(id, Duration::from_secs(60))?;
@@ -141,7 +141,7 @@ fn take_over(client: &Client, id: &str) -> Result<(Connection, ProducerId), Wire
 }
 
 /// Retries while the coordinator is not ready.
-fn while_busy<T>(mut ask: impl FnMut() -> Result<T, WireError>) -> Result<T, WireError> {
+fn while_busy<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     use ResponseError::*;
     let busy = [
         ConcurrentTransactions,

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::wire::WireError;
+use crate::wire::KafkaError;
 
 /// An error that ends an owner's term.
 #[derive(Debug, Error)]
@@ -17,11 +17,11 @@ pub enum OwnerError {
     },
     /// An append may or may not have landed. The owner writes nothing more in this term.
     #[error("the outcome of the append is unknown: {0}; claim again and look it up")]
-    OutcomeUnknown(WireError),
+    OutcomeUnknown(KafkaError),
     /// Another claim came first; the caller reads on and tries again.
     #[error("another claim came first")]
     Overtaken,
     /// No event was written. A claim without a follow-up may be in the log.
     #[error(transparent)]
-    Wire(#[from] WireError),
+    Wire(#[from] KafkaError),
 }

@@ -1,6 +1,6 @@
-use crate::wire::{Connection, Partition, StoredBatch, StoredRecord, WireError};
+use crate::wire::{Connection, KafkaError, Partition, StoredBatch, StoredRecord};
 
-use super::ledger::{Ledger, Verdict};
+use leftfold_cluster::ledger::{Ledger, Verdict};
 
 /// Reads a partition from its beginning and returns the records that count.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ impl Follower {
         &mut self,
         leader: &Connection,
         to: i64,
-    ) -> Result<Vec<StoredRecord>, WireError> {
+    ) -> Result<Vec<StoredRecord>, KafkaError> {
         let batches = leader.read_range(&self.partition, self.next_offset, to)?;
         Ok(self.fold(&batches, to))
     }

@@ -15,11 +15,10 @@
 //! the safety argument does not need it.
 
 mod error;
-mod ledger;
 mod log;
 mod writer;
 
 pub use error::OwnerError;
-pub use ledger::{Ledger, Stamp, Verdict, VoidReason};
+pub use leftfold_cluster::ledger::{Ledger, Stamp, Verdict, VoidReason};
 pub use log::Follower;
 pub use writer::{AppendOutcome, Identity, Owner, PendingAppend};

@@ -1,13 +1,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::wire::{
-    Batch, Connection, Isolation, OffsetSpec, Partition, ProduceReply, ProduceResult, ProducerId,
-    Record, StoredRecord, WireError,
+    Batch, Connection, Isolation, KafkaError, OffsetSpec, Partition, ProduceReply, ProduceResult,
+    ProducerId, Record, StoredRecord,
 };
 
 use super::error::OwnerError;
-use super::ledger::{Stamp, Verdict};
 use super::log::Follower;
+use leftfold_cluster::ledger::{Stamp, Verdict};
 
 /// The time that a leader may wait for its followers.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -203,7 +203,7 @@ impl Owner {
         Err(OwnerError::Deposed { term: self.term, why: "the owner gave up earlier".to_owned() })
     }
 
-    fn give_up(&mut self, error: WireError) -> OwnerError {
+    fn give_up(&mut self, error: KafkaError) -> OwnerError {
         self.over = true;
         if error.is_fenced() {
             self.deposed(&error.to_string())

@@ -16,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 
 use super::connection::Connection;
-use super::error::WireError;
+use leftfold_kafka::KafkaError;
 
 /// The time within which a broker must answer a small request to be used.
 const SOON: Duration = Duration::from_secs(2);
@@ -48,10 +48,10 @@ impl Client {
     /// Creates a client with bootstrap brokers (`host:port,host:port`). It connects on demand.
     ///
     /// It waits at most `patience` for any answer.
-    pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, WireError> {
+    pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, KafkaError> {
         let resolve = |host: &str| {
             let found = host.trim().to_socket_addrs().ok().and_then(|mut all| all.next());
-            found.ok_or_else(|| WireError::NoBroker(host.to_owned()))
+            found.ok_or_else(|| KafkaError::NoBroker(host.to_owned()))
         };
         let bootstrap = bootstrap.split(',').map(resolve).collect::<Result<_, _>>()?;
         let (answering, detours, connections) = Default::default();
@@ -69,8 +69,8 @@ impl Client {
     ///
     /// A paused broker still accepts connections, so the client sends each a small request first. It
     /// begins with the broker that answered last.
-    pub fn any(&self) -> Result<Connection, WireError> {
-        let mut last = WireError::NoBroker("the cluster".to_owned());
+    pub fn any(&self) -> Result<Connection, KafkaError> {
+        let mut last = KafkaError::NoBroker("the cluster".to_owned());
         let count = self.bootstrap.len();
         let first = self.answering.load(Ordering::Relaxed);
         for at in (0..count).map(|step| (first + step) % count.max(1)) {
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// Returns a connection to the broker at this address; reuses an open one.
-    pub fn at(&self, address: SocketAddr) -> Result<Connection, WireError> {
+    pub fn at(&self, address: SocketAddr) -> Result<Connection, KafkaError> {
         let address = self.detours.get(&address).copied().unwrap_or(address);
         let known = self.connections.lock().get(&address).cloned();
         if let Some(open) = known.filter(Connection::is_open) {
@@ -107,13 +107,13 @@ impl Client {
     pub fn topic(
         &self,
         topic: &str,
-    ) -> Result<(MetadataResponse, MetadataResponseTopic), WireError> {
+    ) -> Result<(MetadataResponse, MetadataResponseTopic), KafkaError> {
         let name = TopicName(StrBytes::from_string(topic.to_owned()));
         let wanted = MetadataRequestTopic::default().with_name(Some(name));
         let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
         let mut answer = self.any()?.call(&request)?;
-        let found = answer.topics.pop().ok_or_else(|| WireError::NoBroker(topic.to_owned()))?;
-        WireError::check("MetadataRequest", found.error_code, None)?;
+        let found = answer.topics.pop().ok_or_else(|| KafkaError::NoBroker(topic.to_owned()))?;
+        KafkaError::check("MetadataRequest", found.error_code, None)?;
         Ok((answer, found))
     }
 
@@ -121,9 +121,9 @@ impl Client {
     pub fn locate(
         &self,
         partition: &Partition,
-    ) -> Result<(MetadataResponsePartition, SocketAddr), WireError> {
+    ) -> Result<(MetadataResponsePartition, SocketAddr), KafkaError> {
         let (answer, topic) = self.topic(&partition.topic)?;
-        let missing = || WireError::NoBroker(partition.to_string());
+        let missing = || KafkaError::NoBroker(partition.to_string());
         let found =
             topic.partitions.into_iter().find(|found| found.partition_index == partition.number);
         let found = found.ok_or_else(missing)?;
@@ -133,31 +133,31 @@ impl Client {
     }
 
     /// Returns a connection to the partition's leader.
-    pub fn leader(&self, partition: &Partition) -> Result<Connection, WireError> {
+    pub fn leader(&self, partition: &Partition) -> Result<Connection, KafkaError> {
         let (_, address) = self.locate(partition)?;
         self.at(address)
     }
 
     /// Returns a connection to the coordinator of a transactional id.
-    pub fn coordinator(&self, transactional_id: &str) -> Result<Connection, WireError> {
+    pub fn coordinator(&self, transactional_id: &str) -> Result<Connection, KafkaError> {
         let request = FindCoordinatorRequest::default()
             .with_key(StrBytes::from_string(transactional_id.to_owned()))
             .with_key_type(COORDINATOR_OF_TRANSACTIONS);
         let answer = self.any()?.call(&request)?;
         let message = answer.error_message.as_deref();
-        WireError::check("FindCoordinatorRequest", answer.error_code, message)?;
+        KafkaError::check("FindCoordinatorRequest", answer.error_code, message)?;
         self.at(address_of(&answer.host, answer.port)?)
     }
 }
 
 /// Returns the connection if its broker answers a small request soon.
-fn responsive(connection: Connection) -> Result<Connection, WireError> {
+fn responsive(connection: Connection) -> Result<Connection, KafkaError> {
     connection.send(&ApiVersionsRequest::default())?.wait_for(SOON)?;
     Ok(connection)
 }
 
-fn address_of(host: &str, port: i32) -> Result<SocketAddr, WireError> {
-    let missing = || WireError::NoBroker(format!("{host}:{port}"));
+fn address_of(host: &str, port: i32) -> Result<SocketAddr, KafkaError> {
+    let missing = || KafkaError::NoBroker(format!("{host}:{port}"));
     let port = u16::try_from(port).map_err(|_| missing())?;
     (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(missing)
 }

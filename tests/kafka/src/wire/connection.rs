@@ -11,8 +11,8 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use oneshot::{Receiver, Sender};
 use parking_lot::Mutex;
 
-use super::error::WireError;
 use super::versions::{Versions, name};
+use leftfold_kafka::KafkaError;
 
 /// The most bytes of an answer; a Fetch is bounded far below this.
 const LARGEST_ANSWER: usize = 128 << 20;
@@ -61,8 +61,8 @@ impl Connection {
     /// Connects and asks for the versions that the broker supports.
     ///
     /// The connection waits at most `patience` for any answer.
-    pub fn open(address: SocketAddr, patience: Duration) -> Result<Self, WireError> {
-        let failed = |source| WireError::Connect { address, source };
+    pub fn open(address: SocketAddr, patience: Duration) -> Result<Self, KafkaError> {
+        let failed = |source| KafkaError::Connect { address, source };
         let stream = TcpStream::connect_timeout(&address, CONNECT_PATIENCE).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         stream.set_write_timeout(Some(CONNECT_PATIENCE)).map_err(failed)?;
@@ -77,7 +77,7 @@ impl Connection {
         let versions = Versions([(ApiVersionsRequest::KEY, (0, 0))].into());
         let first = Inner { address, versions, patience, outgoing, waiting };
         let answer = first.send(0, &ApiVersionsRequest::default())?.wait()?;
-        WireError::check("ApiVersionsRequest", answer.error_code, None)?;
+        KafkaError::check("ApiVersionsRequest", answer.error_code, None)?;
         let versions = answer.api_keys.iter();
         let versions = versions.map(|api| (api.api_key, (api.min_version, api.max_version)));
         let versions = Versions(versions.collect());
@@ -90,22 +90,26 @@ impl Connection {
     }
 
     /// Sends a request in the newest version that both sides support.
-    pub fn send<R: Request>(&self, request: &R) -> Result<Reply<R>, WireError> {
+    pub fn send<R: Request>(&self, request: &R) -> Result<Reply<R>, KafkaError> {
         self.0.send(self.0.versions.newest::<R>()?, request)
     }
 
     /// Sends a request in exactly this version.
-    pub fn send_at<R: Request>(&self, version: i16, request: &R) -> Result<Reply<R>, WireError> {
+    pub fn send_at<R: Request>(&self, version: i16, request: &R) -> Result<Reply<R>, KafkaError> {
         self.0.send(self.0.versions.exactly::<R>(version)?, request)
     }
 
     /// Sends a request and waits for its answer.
-    pub fn call<R: Request>(&self, request: &R) -> Result<R::Response, WireError> {
+    pub fn call<R: Request>(&self, request: &R) -> Result<R::Response, KafkaError> {
         self.send(request)?.wait()
     }
 
     /// Sends a request in exactly this version and waits for its answer.
-    pub fn call_at<R: Request>(&self, version: i16, request: &R) -> Result<R::Response, WireError> {
+    pub fn call_at<R: Request>(
+        &self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, KafkaError> {
         self.send_at(version, request)?.wait()
     }
 
@@ -121,18 +125,18 @@ impl Inner {
         self
     }
 
-    fn send<R: Request>(&self, version: i16, request: &R) -> Result<Reply<R>, WireError> {
+    fn send<R: Request>(&self, version: i16, request: &R) -> Result<Reply<R>, KafkaError> {
         let (sender, receiver) = oneshot::channel();
         let mut outgoing = self.outgoing.lock();
         outgoing.correlation = outgoing.correlation.wrapping_add(1);
         let frame = encode(outgoing.correlation, version, request);
-        let frame = frame.map_err(|why| WireError::Unencodable { request: name::<R>(), why })?;
+        let frame = frame.map_err(|why| KafkaError::Unencodable { request: name::<R>(), why })?;
         self.waiting.add(outgoing.correlation, sender, self.address)?;
         if outgoing.stream.write_all(&frame).is_err() {
             // A part of the request may have been sent, so the stream is unusable.
             self.waiting.close();
             _ = outgoing.stream.shutdown(Shutdown::Both);
-            return Err(WireError::Closed(self.address));
+            return Err(KafkaError::Closed(self.address));
         }
         let (address, patience) = (self.address, self.patience);
         Ok(Reply { receiver, address, version, patience, request: PhantomData })
@@ -147,15 +151,15 @@ impl Drop for WriteHalf {
 }
 
 impl PendingReplies {
-    fn add(&self, id: i32, sender: Sender<Bytes>, address: SocketAddr) -> Result<(), WireError> {
+    fn add(&self, id: i32, sender: Sender<Bytes>, address: SocketAddr) -> Result<(), KafkaError> {
         let mut waiting = self.0.lock();
-        let waiting = waiting.as_mut().ok_or(WireError::Closed(address))?;
+        let waiting = waiting.as_mut().ok_or(KafkaError::Closed(address))?;
         // Drop the entries of callers that stopped waiting.
         if waiting.len() >= MOST_IN_FLIGHT {
             waiting.retain(|_, sender| !sender.is_closed());
         }
         if waiting.len() >= MOST_IN_FLIGHT {
-            return Err(WireError::Busy(waiting.len()));
+            return Err(KafkaError::Busy(waiting.len()));
         }
         waiting.insert(id, sender);
         Ok(())
@@ -212,19 +216,19 @@ fn encode<R: Request>(correlation: i32, version: i16, request: &R) -> Result<Byt
 
 impl<R: Request> Reply<R> {
     /// Waits for the answer.
-    pub fn wait(self) -> Result<R::Response, WireError> {
+    pub fn wait(self) -> Result<R::Response, KafkaError> {
         let patience = self.patience;
         self.wait_for(patience)
     }
 
     /// Waits at most `patience` for the answer.
-    pub fn wait_for(self, patience: Duration) -> Result<R::Response, WireError> {
+    pub fn wait_for(self, patience: Duration) -> Result<R::Response, KafkaError> {
         match self.receiver.recv_timeout(patience) {
             Ok(answer) => decode::<R>(answer, self.version),
             Err(oneshot::RecvTimeoutError::Timeout) => {
-                Err(WireError::Timeout { request: name::<R>(), waited: patience })
+                Err(KafkaError::Timeout { request: name::<R>(), waited: patience })
             }
-            Err(oneshot::RecvTimeoutError::Disconnected) => Err(WireError::Closed(self.address)),
+            Err(oneshot::RecvTimeoutError::Disconnected) => Err(KafkaError::Closed(self.address)),
         }
     }
 }
@@ -232,12 +236,12 @@ impl<R: Request> Reply<R> {
 pub(crate) fn decode<R: Request>(
     mut answer: Bytes,
     version: i16,
-) -> Result<R::Response, WireError> {
-    let malformed = |error| WireError::malformed(name::<R>(), error);
+) -> Result<R::Response, KafkaError> {
+    let malformed = |error| KafkaError::malformed(name::<R>(), error);
     ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(malformed)?;
     let decoded = R::Response::decode(&mut answer, version).map_err(malformed)?;
     if answer.has_remaining() {
-        return Err(WireError::malformed(name::<R>(), "there are bytes behind its end"));
+        return Err(KafkaError::malformed(name::<R>(), "there are bytes behind its end"));
     }
     Ok(decoded)
 }

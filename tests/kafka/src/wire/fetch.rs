@@ -4,10 +4,10 @@ use std::time::Duration;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 
-use super::batch::{StoredBatch, StoredRecord};
 use super::client::Partition;
 use super::connection::Connection;
-use super::error::WireError;
+use leftfold_kafka::KafkaError;
+use leftfold_kafka::{StoredBatch, StoredRecord};
 
 /// The isolation level of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +52,13 @@ impl Connection {
         from: i64,
         isolation: Isolation,
         wait: Duration,
-    ) -> Result<FetchResult, WireError> {
+    ) -> Result<FetchResult, KafkaError> {
         let mut answer = self.call(&request(partition, from, isolation, wait))?;
-        WireError::check("FetchRequest", answer.error_code, None)?;
+        KafkaError::check("FetchRequest", answer.error_code, None)?;
         let only = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
-        let missing = || WireError::malformed("FetchRequest", "it names no partition");
+        let missing = || KafkaError::malformed("FetchRequest", "it names no partition");
         let only = only.ok_or_else(missing)?;
-        WireError::check("FetchRequest", only.error_code, None)?;
+        KafkaError::check("FetchRequest", only.error_code, None)?;
         let aborted = only.aborted_transactions.unwrap_or_default();
         Ok(FetchResult {
             high_watermark: only.high_watermark,
@@ -74,12 +74,12 @@ impl Connection {
         partition: &Partition,
         mut from: i64,
         to: i64,
-    ) -> Result<Vec<StoredBatch>, WireError> {
+    ) -> Result<Vec<StoredBatch>, KafkaError> {
         let mut all = Vec::new();
         while from < to {
             let found = self.fetch(partition, from, Isolation::Uncommitted, READ_WAIT)?;
             let Some(last) = found.batches.last().map(|batch| batch.last_offset) else {
-                return Err(WireError::Timeout { request: "FetchRequest", waited: READ_WAIT });
+                return Err(KafkaError::Timeout { request: "FetchRequest", waited: READ_WAIT });
             };
             from = last + 1;
             all.extend(found.batches.into_iter().filter(|batch| batch.base_offset < to));

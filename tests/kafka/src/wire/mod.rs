@@ -7,27 +7,24 @@
 //! for each connection's answers, everything bounded, no hidden retries. [`Connection::send`] returns
 //! at once, so several requests can be in flight; [`Reply::wait`] waits for the answer.
 //!
-//! After an error, [`WireError::is_outcome_unknown`] says whether the broker may have executed the
+//! After an error, [`KafkaError::is_outcome_unknown`] says whether the broker may have executed the
 //! request.
 //!
 //! Produce and Fetch stop at version 12, the last one that identifies topics by name.
 
-pub mod batch;
 mod client;
 mod connection;
-mod error;
 mod fetch;
 mod offsets;
 mod produce;
 mod transactions;
 mod versions;
 
-pub use batch::{Batch, ProducerId, Record, StoredBatch, StoredRecord};
 pub use client::{Client, Partition};
 pub use connection::{Connection, Reply};
-pub use error::WireError;
 pub use fetch::{FetchResult, Isolation};
 pub use kafka_protocol::error::ResponseError;
+pub use leftfold_kafka::{Batch, KafkaError, ProducerId, Record, StoredBatch, StoredRecord};
 pub use offsets::{OffsetReply, OffsetSpec};
 pub use produce::{ProduceReply, ProduceResult};
 pub use transactions::{End, EndReply, EndVersion};

@@ -3,8 +3,8 @@ use kafka_protocol::messages::{BrokerId, ListOffsetsRequest};
 
 use super::client::Partition;
 use super::connection::{Connection, Reply};
-use super::error::WireError;
 use super::fetch::Isolation;
+use leftfold_kafka::KafkaError;
 
 /// An end of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Connection {
         partition: &Partition,
         place: OffsetSpec,
         isolation: Isolation,
-    ) -> Result<OffsetReply, WireError> {
+    ) -> Result<OffsetReply, KafkaError> {
         let timestamp = match place {
             OffsetSpec::Earliest => -2,
             OffsetSpec::Latest => -1,
@@ -54,19 +54,19 @@ impl Connection {
         partition: &Partition,
         place: OffsetSpec,
         isolation: Isolation,
-    ) -> Result<i64, WireError> {
+    ) -> Result<i64, KafkaError> {
         self.ask_offset(partition, place, isolation)?.wait()
     }
 }
 
 impl OffsetReply {
     /// Waits for the offset.
-    pub fn wait(self) -> Result<i64, WireError> {
+    pub fn wait(self) -> Result<i64, KafkaError> {
         let mut answer = self.0.wait()?;
         let only = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
-        let missing = || WireError::malformed("ListOffsetsRequest", "it names no partition");
+        let missing = || KafkaError::malformed("ListOffsetsRequest", "it names no partition");
         let only = only.ok_or_else(missing)?;
-        WireError::check("ListOffsetsRequest", only.error_code, None)?;
+        KafkaError::check("ListOffsetsRequest", only.error_code, None)?;
         Ok(only.offset)
     }
 }

@@ -7,7 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::client::Partition;
 use super::connection::{Connection, Reply};
-use super::error::WireError;
+use leftfold_kafka::KafkaError;
 
 const BY_ALL_IN_SYNC: i16 = -1;
 
@@ -34,7 +34,7 @@ impl Connection {
         partition: &Partition,
         batches: Bytes,
         within: Duration,
-    ) -> Result<ProduceReply, WireError> {
+    ) -> Result<ProduceReply, KafkaError> {
         self.send(&request(partition, batches, within)).map(ProduceReply)
     }
 
@@ -45,7 +45,7 @@ impl Connection {
         partition: &Partition,
         batches: Bytes,
         within: Duration,
-    ) -> Result<ProduceReply, WireError> {
+    ) -> Result<ProduceReply, KafkaError> {
         let request = request(partition, batches, within);
         let request = request.with_transactional_id(Some(transactional(transactional_id)));
         self.send(&request).map(ProduceReply)
@@ -58,7 +58,7 @@ impl Connection {
         partition: &Partition,
         batches: Bytes,
         within: Duration,
-    ) -> Result<ProduceReply, WireError> {
+    ) -> Result<ProduceReply, KafkaError> {
         let request = request(partition, batches, within);
         let request = request.with_transactional_id(Some(transactional(transactional_id)));
         self.send_at(OLD_TRANSACTIONS, &request).map(ProduceReply)
@@ -81,22 +81,22 @@ pub(super) fn transactional(id: &str) -> TransactionalId {
 
 impl ProduceReply {
     /// Waits until all in-sync replicas have the batch, or the broker refuses it.
-    pub fn wait(self) -> Result<ProduceResult, WireError> {
+    pub fn wait(self) -> Result<ProduceResult, KafkaError> {
         self.0.wait().and_then(only_answer)
     }
 
     /// Waits at most `patience`.
-    pub fn wait_for(self, patience: Duration) -> Result<ProduceResult, WireError> {
+    pub fn wait_for(self, patience: Duration) -> Result<ProduceResult, KafkaError> {
         self.0.wait_for(patience).and_then(only_answer)
     }
 }
 
 pub(crate) fn only_answer(
     mut answer: kafka_protocol::messages::ProduceResponse,
-) -> Result<ProduceResult, WireError> {
+) -> Result<ProduceResult, KafkaError> {
     let only = answer.responses.pop().and_then(|mut topic| topic.partition_responses.pop());
     let only =
-        only.ok_or_else(|| WireError::malformed("ProduceRequest", "it names no partition"))?;
-    WireError::check("ProduceRequest", only.error_code, only.error_message.as_deref())?;
+        only.ok_or_else(|| KafkaError::malformed("ProduceRequest", "it names no partition"))?;
+    KafkaError::check("ProduceRequest", only.error_code, only.error_message.as_deref())?;
     Ok(ProduceResult { base_offset: only.base_offset })
 }

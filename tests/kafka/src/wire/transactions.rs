@@ -6,11 +6,11 @@ use kafka_protocol::messages::{
     ProducerId as WireId,
 };
 
-use super::batch::ProducerId;
 use super::client::Partition;
 use super::connection::{Connection, Reply};
-use super::error::WireError;
 use super::produce::transactional;
+use leftfold_kafka::KafkaError;
+use leftfold_kafka::ProducerId;
 
 /// The end of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct EndReply(Reply<EndTxnRequest>, ProducerId, EndVersion);
 
 impl Connection {
     /// Returns a new, unique producer id without a transactional id.
-    pub fn new_producer_id(&self) -> Result<ProducerId, WireError> {
+    pub fn new_producer_id(&self) -> Result<ProducerId, KafkaError> {
         let request = InitProducerIdRequest::default().with_transactional_id(None);
         self.init(request.with_transaction_timeout_ms(i32::MAX))
     }
@@ -49,7 +49,7 @@ impl Connection {
         &self,
         transactional_id: &str,
         timeout: Duration,
-    ) -> Result<ProducerId, WireError> {
+    ) -> Result<ProducerId, KafkaError> {
         let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let request = InitProducerIdRequest::default()
             .with_transactional_id(Some(transactional(transactional_id)))
@@ -57,10 +57,10 @@ impl Connection {
         self.init(request)
     }
 
-    fn init(&self, request: InitProducerIdRequest) -> Result<ProducerId, WireError> {
+    fn init(&self, request: InitProducerIdRequest) -> Result<ProducerId, KafkaError> {
         let request = request.with_producer_id(WireId(-1)).with_producer_epoch(-1);
         let answer = self.call(&request)?;
-        WireError::check("InitProducerIdRequest", answer.error_code, None)?;
+        KafkaError::check("InitProducerIdRequest", answer.error_code, None)?;
         Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
     }
 
@@ -70,7 +70,7 @@ impl Connection {
         transactional_id: &str,
         producer: ProducerId,
         partition: &Partition,
-    ) -> Result<(), WireError> {
+    ) -> Result<(), KafkaError> {
         let topic = AddPartitionsToTxnTopic::default()
             .with_name(partition.topic_name())
             .with_partitions(vec![partition.number]);
@@ -82,9 +82,10 @@ impl Connection {
         let mut answer = self.call(&request)?;
         let only = answer.results_by_topic_v3_and_below.pop();
         let only = only.and_then(|mut topic| topic.results_by_partition.pop());
-        let missing = || WireError::malformed("AddPartitionsToTxnRequest", "it names no partition");
+        let missing =
+            || KafkaError::malformed("AddPartitionsToTxnRequest", "it names no partition");
         let code = only.ok_or_else(missing)?.partition_error_code;
-        WireError::check("AddPartitionsToTxnRequest", code, None)
+        KafkaError::check("AddPartitionsToTxnRequest", code, None)
     }
 
     /// Ends the open transaction.
@@ -94,7 +95,7 @@ impl Connection {
         producer: ProducerId,
         end: End,
         version: EndVersion,
-    ) -> Result<EndReply, WireError> {
+    ) -> Result<EndReply, KafkaError> {
         let request = EndTxnRequest::default()
             .with_transactional_id(transactional(transactional_id))
             .with_producer_id(WireId(producer.id))
@@ -112,13 +113,13 @@ impl EndReply {
     /// Waits until the end is decided and returns the producer of the next transaction.
     ///
     /// The records become readable a little later, when the markers are written.
-    pub fn wait(self) -> Result<ProducerId, WireError> {
+    pub fn wait(self) -> Result<ProducerId, KafkaError> {
         let EndReply(reply, producer, version) = self;
         next_producer(reply.wait()?, producer, version)
     }
 
     /// Waits at most `patience`.
-    pub fn wait_for(self, patience: Duration) -> Result<ProducerId, WireError> {
+    pub fn wait_for(self, patience: Duration) -> Result<ProducerId, KafkaError> {
         let EndReply(reply, producer, version) = self;
         next_producer(reply.wait_for(patience)?, producer, version)
     }
@@ -128,8 +129,8 @@ fn next_producer(
     answer: EndTxnResponse,
     producer: ProducerId,
     version: EndVersion,
-) -> Result<ProducerId, WireError> {
-    WireError::check("EndTxnRequest", answer.error_code, None)?;
+) -> Result<ProducerId, KafkaError> {
+    KafkaError::check("EndTxnRequest", answer.error_code, None)?;
     Ok(match version {
         EndVersion::Old => producer,
         EndVersion::New => ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch },

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Request;
 
-use super::error::WireError;
+use leftfold_kafka::KafkaError;
 
 /// Returns the newest version of a request that this client sends by default.
 fn newest_wanted(key: i16) -> i16 {
@@ -22,23 +22,23 @@ pub(super) struct Versions(pub(super) BTreeMap<i16, (i16, i16)>);
 
 impl Versions {
     /// Returns the newest version that both sides support.
-    pub(super) fn newest<R: Request>(&self) -> Result<i16, WireError> {
+    pub(super) fn newest<R: Request>(&self) -> Result<i16, KafkaError> {
         let least = R::VERSIONS.min;
         self.within::<R>(least, R::VERSIONS.max.min(newest_wanted(R::KEY)))
     }
 
     /// Returns this version if both sides support it.
-    pub(super) fn exactly<R: Request>(&self, version: i16) -> Result<i16, WireError> {
+    pub(super) fn exactly<R: Request>(&self, version: i16) -> Result<i16, KafkaError> {
         self.within::<R>(version.max(R::VERSIONS.min), version.min(R::VERSIONS.max))
     }
 
-    fn within<R: Request>(&self, least: i16, greatest: i16) -> Result<i16, WireError> {
+    fn within<R: Request>(&self, least: i16, greatest: i16) -> Result<i16, KafkaError> {
         let (from, to) = self.0.get(&R::KEY).copied().unwrap_or((0, -1));
         let best = to.min(greatest);
         if best >= from.max(least) {
             return Ok(best);
         }
-        Err(WireError::Version { request: name::<R>(), least, greatest })
+        Err(KafkaError::Version { request: name::<R>(), least, greatest })
     }
 }
 

@@ -3,7 +3,7 @@
 //! The new owner takes the id over and writes a claim.
 
 use leftfold_kafka_testing::proxy::{ApiKey, Treatment};
-use leftfold_kafka_testing::wire::{Isolation, ProducerId, ResponseError, WireError};
+use leftfold_kafka_testing::wire::{Isolation, KafkaError, ProducerId, ResponseError};
 
 use crate::support::{
     TestCluster, WITHIN, Writer, fresh, now, old_transactions, one_broker, refused, three_brokers,
@@ -130,7 +130,7 @@ fn old_write_after_a_restart(
     world: &TestCluster,
     settings: &[(&str, &str)],
     time: i64,
-) -> Result<i64, WireError> {
+) -> Result<i64, KafkaError> {
     let partition = world.client.create_topic(&fresh("topic"), &[2], settings).unwrap();
     let id = fresh("owner");
     let mut old = Writer { time, ..world.writer(&partition, &id) };

@@ -10,8 +10,8 @@ use leftfold_kafka_testing::admin::poll;
 use leftfold_kafka_testing::broker::{Cluster, Options};
 use leftfold_kafka_testing::proxy::Proxy;
 use leftfold_kafka_testing::wire::{
-    Client, Isolation, OffsetSpec, Partition, ProducerId, Record, ResponseError, StoredBatch,
-    WireError,
+    Client, Isolation, KafkaError, OffsetSpec, Partition, ProducerId, Record, ResponseError,
+    StoredBatch,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -86,7 +86,7 @@ impl TestCluster {
         self.try_take_over(transactional_id).unwrap()
     }
 
-    pub(crate) fn try_take_over(&self, transactional_id: &str) -> Result<ProducerId, WireError> {
+    pub(crate) fn try_take_over(&self, transactional_id: &str) -> Result<ProducerId, KafkaError> {
         retry(|| {
             let coordinator = self.client.coordinator(transactional_id)?;
             coordinator.take_over(transactional_id, Duration::from_secs(60))
@@ -160,7 +160,7 @@ impl TestCluster {
 }
 
 /// Asks repeatedly while the error is transient.
-pub(crate) fn retry<T>(ask: impl FnMut() -> Result<T, WireError>) -> Result<T, WireError> {
+pub(crate) fn retry<T>(ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let mut ask = ask;
     let mut answer = ask();
     let started = std::time::Instant::now();
@@ -174,7 +174,7 @@ pub(crate) fn retry<T>(ask: impl FnMut() -> Result<T, WireError>) -> Result<T, W
     answer
 }
 
-fn is_passing(error: &WireError) -> bool {
+fn is_passing(error: &KafkaError) -> bool {
     use ResponseError::*;
     let passing = [
         ConcurrentTransactions,
@@ -202,13 +202,13 @@ pub(crate) fn fresh(what: &str) -> String {
 }
 
 /// Returns Kafka's code of a refusal.
-pub(crate) fn refused<T>(answer: Result<T, WireError>) -> ResponseError {
+pub(crate) fn refused<T>(answer: Result<T, KafkaError>) -> ResponseError {
     let error = answer.err().unwrap_or_else(|| panic!("it was not refused"));
     error.code().unwrap_or_else(|| panic!("not a refusal: {error}"))
 }
 
 /// Asserts that the request was refused because another producer took over.
-pub(crate) fn fenced<T>(answer: Result<T, WireError>) {
+pub(crate) fn fenced<T>(answer: Result<T, KafkaError>) {
     let error = answer.err().unwrap_or_else(|| panic!("it was not refused"));
     assert!(error.is_fenced(), "{error}");
 }

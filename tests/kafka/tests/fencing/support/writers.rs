@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use leftfold_kafka_testing::proxy::Proxy;
 use leftfold_kafka_testing::wire::{
-    Batch, Connection, End, EndReply, EndVersion, Partition, ProduceReply, ProducerId, Record,
-    WireError,
+    Batch, Connection, End, EndReply, EndVersion, KafkaError, Partition, ProduceReply, ProducerId,
+    Record,
 };
 
 use super::{PATIENCE, TestCluster, WITHIN, retry};
@@ -37,7 +37,7 @@ impl Writer {
         self.leader.produce(&self.partition, batch.encode(), WITHIN).unwrap()
     }
 
-    pub(crate) fn write(&mut self, value: &str) -> Result<i64, WireError> {
+    pub(crate) fn write(&mut self, value: &str) -> Result<i64, KafkaError> {
         self.send(value).wait().map(|landed| landed.base_offset)
     }
 }
@@ -71,7 +71,7 @@ impl Transactional {
     }
 
     /// Opens a transaction, if the protocol needs a separate request for it.
-    pub(crate) fn begin(&self) -> Result<(), WireError> {
+    pub(crate) fn begin(&self) -> Result<(), KafkaError> {
         if self.protocol == EndVersion::New {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl Transactional {
     }
 
     /// Writes into the open transaction.
-    pub(crate) fn write(&mut self, value: &str) -> Result<i64, WireError> {
+    pub(crate) fn write(&mut self, value: &str) -> Result<i64, KafkaError> {
         let sequence = self.writer.sequence;
         let landed = retry(|| {
             self.writer.sequence = sequence;
@@ -107,7 +107,7 @@ impl Transactional {
     }
 
     /// Ends the open transaction and continues in the epoch of the answer.
-    pub(crate) fn end(&mut self, end: End) -> Result<(), WireError> {
+    pub(crate) fn end(&mut self, end: End) -> Result<(), KafkaError> {
         let producer = retry(|| self.send_end(end).wait())?;
         if producer != self.writer.producer {
             self.writer.sequence = 0;
@@ -117,7 +117,7 @@ impl Transactional {
     }
 
     /// Commits a transaction of one record.
-    pub(crate) fn commit(&mut self, value: &str) -> Result<i64, WireError> {
+    pub(crate) fn commit(&mut self, value: &str) -> Result<i64, KafkaError> {
         self.begin()?;
         let at = self.write(value)?;
         self.end(End::Commit)?;

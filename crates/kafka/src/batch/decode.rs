@@ -5,13 +5,13 @@ use super::{
     BEFORE_LENGTH_COUNTS, COMPRESSION, CONTROL, CRC_AT, CRC_FROM, HEADER, ProducerId, Record,
     StoredBatch, StoredRecord, TRANSACTIONAL,
 };
-use crate::wire::WireError;
+use crate::error::KafkaError;
 
 impl StoredBatch {
     /// Decodes consecutive batches.
     ///
     /// An incomplete last batch is omitted, because brokers truncate their answers.
-    pub fn decode_all(mut bytes: Bytes) -> Result<Vec<StoredBatch>, WireError> {
+    pub fn decode_all(mut bytes: Bytes) -> Result<Vec<StoredBatch>, KafkaError> {
         let mut batches = Vec::new();
         while let Some(length) = whole_length(&bytes)? {
             batches.push(decode_one(bytes.split_to(length))?);
@@ -20,12 +20,12 @@ impl StoredBatch {
     }
 }
 
-fn broken(why: &str) -> WireError {
-    WireError::malformed("FetchRequest", why)
+fn broken(why: &str) -> KafkaError {
+    KafkaError::malformed("FetchRequest", why)
 }
 
 /// Returns the length of the first batch if it is complete.
-fn whole_length(bytes: &Bytes) -> Result<Option<usize>, WireError> {
+fn whole_length(bytes: &Bytes) -> Result<Option<usize>, KafkaError> {
     let Some(length) = bytes.get(8..BEFORE_LENGTH_COUNTS).and_then(|four| four.try_into().ok())
     else {
         return Ok(None);
@@ -37,7 +37,7 @@ fn whole_length(bytes: &Bytes) -> Result<Option<usize>, WireError> {
     Ok((length <= bytes.len()).then_some(length))
 }
 
-fn decode_one(mut bytes: Bytes) -> Result<StoredBatch, WireError> {
+fn decode_one(mut bytes: Bytes) -> Result<StoredBatch, KafkaError> {
     let covered = bytes.slice(CRC_FROM..);
     let mut header = bytes.split_to(HEADER);
     let base_offset = header.get_i64();

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// The error of a request.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum WireError {
+pub enum KafkaError {
     /// No connection was made, so no request was sent.
     #[error("connecting to {address}: {source}")]
     Connect {
@@ -72,28 +72,32 @@ pub enum WireError {
     NoBroker(String),
 }
 
-impl WireError {
-    pub(crate) fn malformed(request: &'static str, why: impl ToString) -> Self {
-        WireError::Malformed { request, why: why.to_string() }
+impl KafkaError {
+    /// Returns the error for an answer that violates the protocol.
+    pub fn malformed(request: &'static str, why: impl ToString) -> Self {
+        KafkaError::Malformed { request, why: why.to_string() }
     }
 
-    /// An answer's code, as a result.
-    pub(crate) fn check(
+    /// Returns an answer's code as a result.
+    ///
+    /// # Errors
+    /// The code is not that of success.
+    pub fn check(
         request: &'static str,
         code: i16,
         message: Option<&str>,
-    ) -> Result<(), WireError> {
+    ) -> Result<(), KafkaError> {
         let message = message.unwrap_or_default().to_owned();
         match ResponseError::try_from_code(code) {
             None => Ok(()),
-            Some(code) => Err(WireError::Refused { request, code, message }),
+            Some(code) => Err(KafkaError::Refused { request, code, message }),
         }
     }
 
     /// Returns Kafka's code if the broker refused the request.
     pub fn code(&self) -> Option<ResponseError> {
         match self {
-            WireError::Refused { code, .. } => Some(*code),
+            KafkaError::Refused { code, .. } => Some(*code),
             _ => None,
         }
     }
@@ -101,8 +105,10 @@ impl WireError {
     /// Returns whether the broker may have executed the request, or may still execute it.
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            WireError::Closed(_) | WireError::Timeout { .. } | WireError::Malformed { .. } => true,
-            WireError::Refused { code, .. } => matches!(
+            KafkaError::Closed(_) | KafkaError::Timeout { .. } | KafkaError::Malformed { .. } => {
+                true
+            }
+            KafkaError::Refused { code, .. } => matches!(
                 code,
                 ResponseError::RequestTimedOut
                     | ResponseError::NotEnoughReplicasAfterAppend

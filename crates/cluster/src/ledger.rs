@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::wire::Record;
+use leftfold_kafka::Record;
 
 const STAMP: &[u8] = b"leftfold-term";
 const CLAIM: &[u8] = b"leftfold-claim";

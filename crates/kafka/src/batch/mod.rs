@@ -4,14 +4,14 @@
 //! batches can distinguish producers where a reader of records cannot.
 //!
 //! ```
-//! use leftfold_kafka_testing::wire::{Batch, ProducerId, Record, StoredBatch};
+//! use leftfold_kafka::{Batch, ProducerId, Record, StoredBatch};
 //!
 //! let writer = ProducerId { id: 7, epoch: 2 };
 //! let batch = Batch::of(0, [Record::new("paid"), Record::new("shipped")]).from(writer, 40);
 //! let stored = StoredBatch::decode_all(batch.encode())?;
 //! assert_eq!(stored[0].producer, Some(writer));
 //! assert_eq!(stored[0].last_sequence(), 41);
-//! # Ok::<(), leftfold_kafka_testing::wire::WireError>(())
+//! # Ok::<(), leftfold_kafka::KafkaError>(())
 //! ```
 
 mod decode;

@@ -1,0 +1,9 @@
+//! The event store with Apache Kafka as its log, on many nodes.
+//!
+//! A partition is a whole store whose batches are committed by Kafka instead of by `fdatasync`. One node owns it and
+//! admits appends; the others apply the same records to their own copies. Who may write is decided by the order of the
+//! log ([`ledger`]).
+
+pub mod broker;
+pub mod committed;
+pub mod ledger;
