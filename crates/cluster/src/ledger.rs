@@ -1,3 +1,5 @@
+//! The rule by which every reader of the log decides which records count.
+
 use bytes::Bytes;
 
 use leftfold_kafka::Record;
