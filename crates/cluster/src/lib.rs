@@ -5,5 +5,4 @@
 //! log ([`ledger`]).
 
 pub mod broker;
-pub mod committed;
 pub mod ledger;

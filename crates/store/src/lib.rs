@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 pub mod blocking;
+mod committed;
 mod embedded;
 mod error;
 mod keys;
 mod plan;
 pub mod replay;
 
+pub use committed::{CommittedAppend, CommittedEvent};
 pub use embedded::{
     BackupError, BackupInfo, Embedded, Import, ImportEvent, ImportReport, LiveSubscription,
     LostEvent, Manual, Options, Problem, RepairMode, RepairReport, VerifyReport, forget_repairs,

@@ -1,12 +1,11 @@
-//! An append as Kafka's records hold it: what the owner wrote, and what the other nodes apply.
+//! An append that another node has decided and committed, and that this one applies to its copy.
 
-use leftfold_api::{CheckpointMove, NewEvent, Timestamp};
+use leftfold_api::{Cursor, NewEvent, Timestamp};
 
 /// An append that counts, with its place in the log.
 #[derive(Debug, Clone)]
 pub struct CommittedAppend {
-    /// The position of its first record: the offset of that record plus 1. An append without events has a record of
-    /// its own, and so a position that holds no event.
+    /// The position of its first event. An append without events has a position of its own, which holds no event.
     pub first: u64,
     /// The id of the append.
     pub append_id: u128,
@@ -14,8 +13,8 @@ pub struct CommittedAppend {
     pub commit_time: Timestamp,
     /// Its events; their positions follow each other.
     pub events: Vec<CommittedEvent>,
-    /// Its checkpoint moves; `expected` was checked by the owner.
-    pub checkpoints: Vec<CheckpointMove>,
+    /// The checkpoints that it moves, and where to; what was expected is checked already.
+    pub checkpoints: Vec<(String, Cursor)>,
 }
 
 /// An event of a committed append.
