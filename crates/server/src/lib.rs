@@ -11,6 +11,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod net;
+mod peers;
 mod server;
 mod state;
 mod subscriptions;
@@ -18,8 +19,8 @@ mod views;
 
 pub use certificate::{CertificateError, MadeCertificate, make_certificate};
 pub use config::{
-    Bytes, Config, ConfigError, Effective, Given, LogFormat, MemoryTerm, Origin, Setting, Sources,
-    Value, document,
+    Bytes, Config, ConfigError, Effective, EngineKind, Given, LogFormat, MemoryTerm, Origin,
+    Setting, Sources, Value, document,
 };
 pub use logs::init_logs;
 pub use metrics::Metrics;

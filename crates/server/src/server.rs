@@ -63,6 +63,12 @@ pub enum StartError {
          client may do everything"
     )]
     Exposed(SocketAddr),
+    /// Every program that reaches the address could do everything as if it were a node of the cluster.
+    #[error(
+        "{0}, the address for other nodes, can be reached from other machines: set node.token, or --insecure if \
+         every client may do everything"
+    )]
+    ExposedToPeers(SocketAddr),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -91,7 +97,7 @@ impl StartError {
     /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            StartError::Exposed(_) => "listen_insecure",
+            StartError::Exposed(_) | StartError::ExposedToPeers(_) => "listen_insecure",
             StartError::Listen { .. } => "listen_failed",
             StartError::Users(error) => error.code(),
             StartError::Views { .. } => "view_rows_failed",
@@ -101,7 +107,11 @@ impl StartError {
 }
 
 fn routes(state: &Arc<State>) -> Router {
-    let router = http::router(state.clone()).merge(grpc::router(state.clone()));
+    admitting(http::router(state.clone()).merge(grpc::router(state.clone())), state)
+}
+
+/// Returns routes whose requests pass the limits and the authentication.
+pub(crate) fn admitting(router: Router, state: &Arc<State>) -> Router {
     let admit = middleware::from_fn_with_state(state.clone(), limits::admit);
     let router = router.fallback(http::path_unknown).layer(admit);
     router.layer(middleware::from_fn(http::refuse_foreign))
@@ -177,7 +187,31 @@ impl Server {
         let views = views.map_err(|source| StartError::Views { path, source })?;
         let state = Arc::new(State::new(config, store, access, views));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;
-        let protocol = Arc::new(HttpProtocol::new(routes(&state), state.clone()));
+        let opened = Listening { listener, local_addr, threads, certificate };
+        let mut running = opened.run(routes(&state), state, views)?;
+        running.made_password = made_password;
+        Ok(running)
+    }
+}
+
+/// A server that listens, and accepts nothing yet.
+pub(crate) struct Listening {
+    pub(crate) listener: TcpListener,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) certificate: Option<Arc<Certificate>>,
+}
+
+impl Listening {
+    /// Accepts connections, and serves routes on them.
+    pub(crate) fn run(
+        self,
+        routes: Router,
+        state: Arc<State>,
+        views: ViewsThread,
+    ) -> Result<RunningServer, StartError> {
+        let Listening { listener, local_addr, threads, certificate } = self;
+        let protocol = Arc::new(HttpProtocol::new(routes, state.clone()));
         let tls = certificate.as_ref().map(|certificate| certificate.acceptor(protocol.alpn()));
         let acceptor = Acceptor {
             limits: connection_limits(&state.config),
@@ -202,6 +236,7 @@ impl Server {
             tls = certificate.is_some(),
             "started"
         );
+        let made_password = None;
         Ok(RunningServer { local_addr, ended, state, certificate, follow, views, made_password })
     }
 }

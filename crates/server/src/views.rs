@@ -46,6 +46,11 @@ pub(crate) struct SqlViews {
 pub(crate) struct ViewsThread(Option<oneshot::Receiver<()>>);
 
 impl ViewsThread {
+    /// Returns that of a server that runs no views.
+    pub(crate) fn none() -> Self {
+        ViewsThread(None)
+    }
+
     /// Waits for its end, which comes with the shutdown.
     pub(crate) async fn ended(&mut self) {
         if let Some(ended) = self.0.take() {

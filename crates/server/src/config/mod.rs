@@ -22,7 +22,7 @@ pub use definition::Setting;
 pub use document::document;
 pub use load::{ConfigError, Effective, Given, Origin, Sources};
 pub use memory::MemoryTerm;
-pub use value::{Bytes, LogFormat, Value};
+pub use value::{Bytes, EngineKind, LogFormat, Value};
 
 definition::settings! {
     /// The store's directory.
@@ -51,6 +51,35 @@ definition::settings! {
     tls_certificate: Option<PathBuf> = "tls.certificate", None;
     /// The certificate's private key: a PEM file.
     tls_key: Option<PathBuf> = "tls.key", None;
+
+    /// What keeps the log of events: the disk of this machine (`embedded`), or Apache Kafka (`kafka`).
+    engine: EngineKind = "engine", EngineKind::Embedded;
+    /// With `kafka`: brokers to begin with, as `host:port,host:port`.
+    bootstrap: String = "bootstrap", "127.0.0.1:9092".to_owned();
+    /// With `kafka`: the name of the cluster. Its topic, its group and the transactional ids of its owners begin with
+    /// `leftfold.` and this name.
+    cluster: String = "cluster", "main".to_owned();
+    /// The name of this node, which no other node of the cluster may have; the host's name if it is not given.
+    node_name: String = "node.name", String::new();
+    /// Where this node listens for the other nodes. They need the token; there is no TLS.
+    node_listen: SocketAddr = "node.listen", SocketAddr::from(([127, 0, 0, 1], 2114));
+    /// The URL at which the other nodes reach this one; `http://` and `node.listen` if it is not given.
+    node_url: String = "node.url", String::new();
+    /// A file with the token that all nodes of the cluster share. An address other than loopback needs one, or
+    /// `insecure`.
+    node_token: Option<PathBuf> = "node.token", None;
+    /// The replicas of the topic that is created; 0 for as many as the brokers have as their default.
+    kafka_replication: usize = "kafka.replication", 0;
+    /// Whether the connections to the brokers are encrypted with TLS.
+    kafka_tls: bool = "kafka.tls", false;
+    /// The CA of the brokers' certificates: a PEM file. Those of the system if it is not given.
+    kafka_ca: Option<PathBuf> = "kafka.ca", None;
+    /// The user for SASL; without one there is no authentication.
+    kafka_user: String = "kafka.user", String::new();
+    /// A file with the user's password.
+    kafka_password: Option<PathBuf> = "kafka.password", None;
+    /// The mechanism of SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+    kafka_mechanism: String = "kafka.mechanism", "SCRAM-SHA-512".to_owned();
 
     /// How log lines are written, on standard error.
     log_format: LogFormat = "log.format", LogFormat::Text;

@@ -40,6 +40,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What keeps the log of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The disk of this machine.
+    Embedded,
+    /// Apache Kafka.
+    Kafka,
+}
+
 /// Splits a number from the unit behind it.
 fn with_unit<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -218,6 +227,26 @@ impl Value for LogFormat {
     }
 }
 
+impl Value for EngineKind {
+    const ALLOWED: &'static str = "embedded or kafka";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "embedded" => EngineKind::Embedded,
+            "kafka" => EngineKind::Kafka,
+            _ => return None,
+        })
+    }
+
+    fn show(&self) -> String {
+        match self {
+            EngineKind::Embedded => "embedded",
+            EngineKind::Kafka => "kafka",
+        }
+        .to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +267,8 @@ mod tests {
             same::<Durability>(text);
         }
         same::<Option<PathBuf>>("");
+        same::<EngineKind>("embedded");
+        same::<EngineKind>("kafka");
         same::<SocketAddr>("[::1]:2113");
         assert_eq!(Bytes::parse("64KiB"), Some(Bytes(65_536)));
     }

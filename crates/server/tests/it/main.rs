@@ -16,6 +16,7 @@ mod health;
 mod inspections;
 mod limits;
 mod origins;
+mod peers;
 mod second_engine;
 mod secure;
 mod shares;
