@@ -28,6 +28,7 @@ pub struct FrameBuilder<'a> {
     synced_mark: u64,
     append_id: u128,
     term: u16,
+    positions_of_empty: u64,
     extensions: usize,
     /// Offset in the buffer, and time, of each record.
     records: SmallVec<[(usize, i64); 4]>,
@@ -57,6 +58,7 @@ impl<'a> FrameBuilder<'a> {
             synced_mark: location.synced_mark,
             append_id: 0,
             term: 0,
+            positions_of_empty: 0,
             extensions: 0,
             records: SmallVec::new(),
         }
@@ -70,6 +72,11 @@ impl<'a> FrameBuilder<'a> {
     /// Sets the term of the writer.
     pub(crate) fn term(&mut self, term: u16) {
         self.term = term;
+    }
+
+    /// Sets how many positions it takes if it has no records.
+    pub(crate) fn positions_of_empty(&mut self, positions: u64) {
+        self.positions_of_empty = positions;
     }
 
     /// Adds an extension; must come before the records, else it is ignored.
@@ -103,12 +110,19 @@ impl<'a> FrameBuilder<'a> {
         self.buffer.truncate(self.start);
     }
 
-    /// Completes the frame and adds its records to the blocks; returns how many there are.
+    /// Completes the frame and adds its records to the blocks; returns the position that follows.
     pub(crate) fn finish(self, blocks: &mut Blocks) -> u64 {
         let FrameBuilder { buffer, start, slot, records, .. } = self;
         let to_records = FrameHeader::SIZE + self.extensions;
+        let next = slot.position
+            + match records.len() as u64 {
+                0 => self.positions_of_empty,
+                count => count,
+            };
+        // A frame without records says where the next record is.
+        let first = if records.is_empty() { next } else { slot.position };
         let mut header =
-            FrameHeader::new(slot.position, self.synced_mark, slot.commit_time, self.append_id);
+            FrameHeader::new(first, self.synced_mark, slot.commit_time, self.append_id);
         header.term = self.term.into();
         header.extensions = (self.extensions as u32).into();
         header.records = ((buffer.len() - start - to_records) as u32).into();
@@ -125,6 +139,6 @@ impl<'a> FrameBuilder<'a> {
             let at = if i == 0 { offset } else { self.base + *at as u64 };
             blocks.note(slot.position + i as u64, at, slot.commit_time, *time);
         }
-        records.len() as u64
+        next
     }
 }

@@ -75,7 +75,8 @@ impl Frames {
         if rest.len() < header.total() {
             return Err("a frame is cut short");
         }
-        if header.count.get() > 0 && header.first_position.get() < self.next_position {
+        let first = header.first_position.get();
+        if header.count.get() > 0 && first < self.next_position {
             return Err("a frame's position comes after a later one");
         }
         if header.commit_time.get() < self.commit_time {
@@ -84,9 +85,11 @@ impl Frames {
         let frame = self.view(header)?;
         self.at += frame.header.total();
         self.commit_time = frame.header.commit_time.get();
-        if let Some(last) = frame.records.last() {
-            self.next_position = last.position + 1;
-        }
+        self.next_position = match frame.records.last() {
+            Some(last) => last.position + 1,
+            // Such a frame says where the next record is, which may be behind a gap.
+            None => self.next_position.max(first),
+        };
         Ok(frame)
     }
 

@@ -105,7 +105,7 @@ impl Log {
         let (manifest, created) = open_manifest(&*disk, &ownership, header)?;
         let leftovers = find_leftovers(&*disk, &manifest)?;
         let OpenedSegments { segments, end } =
-            open_segments(&*disk, header.store_id, &manifest, access)?;
+            open_segments(&*disk, header.store_id, &manifest, access, options.keep)?;
         for name in leftovers.into_iter().filter(|_| access == Access::Write) {
             disk.remove(&name).map_err(|error| OpenError::io(&name, error))?;
         }

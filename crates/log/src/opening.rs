@@ -9,7 +9,7 @@ use crate::create::{Access, unusable};
 use crate::error::OpenError;
 use crate::format::SegmentHeader;
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
-use crate::options::Compression;
+use crate::options::{Compression, Keep};
 use crate::ownership::Replaced;
 use crate::recovery::{self, Recovered};
 use crate::segment::Segment;
@@ -84,8 +84,9 @@ pub(crate) fn open_segments(
     store_id: [u8; 16],
     manifest: &Manifest,
     access: Access,
+    keep: Keep,
 ) -> Result<OpenedSegments, OpenError> {
-    let opening = Opening { disk, store_id, manifest, access };
+    let opening = Opening { disk, store_id, manifest, access, keep };
     let mut segments = Vec::new();
     let mut end = LogEnd { next_position: 1, commit_time: i64::MIN, is_unmarked: false };
     for live in manifest.files().iter().filter(|file| file.kind == FileKind::SEGMENT) {
@@ -113,6 +114,7 @@ struct Opening<'a> {
     store_id: [u8; 16],
     manifest: &'a Manifest,
     access: Access,
+    keep: Keep,
 }
 
 impl Opening<'_> {
@@ -130,7 +132,8 @@ impl Opening<'_> {
         let file = self.disk.open(&name, mode).map_err(|error| OpenError::io(&name, error))?;
         let data_end = (state == SegmentState::Closed).then_some(live.length);
         let term = self.manifest.term();
-        let recovered: Recovered = recovery::examine(self.store_id, live, &file, data_end, term)?;
+        let recovered: Recovered =
+            recovery::examine(self.store_id, live, &file, data_end, term, self.keep)?;
         if (state, self.access) == (SegmentState::Open, Access::Write) {
             self.begin_to_write(&*file, live, &recovered, end)?;
         }

@@ -24,6 +24,17 @@ pub enum Compression {
     Small = 2,
 }
 
+/// What an opening keeps of the frames at the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// All whole frames. The default.
+    #[default]
+    Whole,
+    /// Only what a mark says is durable. For a log whose batches are confirmed elsewhere: a whole frame
+    /// that was never confirmed may be in no other copy.
+    Marked,
+}
+
 /// The layout of a log and its limits on memory.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
@@ -38,6 +49,8 @@ pub struct LogOptions {
     pub idle: Duration,
     /// When an append is acknowledged.
     pub durability: Durability,
+    /// What an opening keeps of the frames behind the last mark.
+    pub keep: Keep,
     /// At most this many bytes of blocks are kept in memory for reads.
     pub cache_bytes: u64,
     /// At most this many files are kept open.
@@ -52,6 +65,7 @@ impl Default for LogOptions {
             queue_bytes: 64 << 20,
             idle: Duration::from_millis(20),
             durability: Durability::Synced,
+            keep: Keep::Whole,
             cache_bytes: 64 << 20,
             open_files: 256,
         }

@@ -5,7 +5,11 @@
 //! So the log ends before the first frame that is not whole, unless a mark in any whole frame, before
 //! or after it, lies beyond it. Such a mark proves that the frame was synced, so it is damaged, and
 //! damage is never cut off.
+//!
+//! A log whose batches are confirmed elsewhere may also end with whole frames that were never confirmed.
+//! Such a log is opened with [`Keep::Marked`], which cuts off all behind the furthest mark.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +20,7 @@ use crate::error::{Damage, OpenError};
 use crate::format::{FRAME_MAGIC, FrameHeader, SegmentHeader};
 use crate::frames::Frames;
 use crate::manifest::LiveFile;
+use crate::options::Keep;
 use crate::segment::{Segment, salt_of};
 use crate::term::{Term, TermOrder};
 
@@ -44,6 +49,7 @@ pub(crate) fn examine(
     file: &Arc<dyn File>,
     data_end: Option<u64>,
     term: Term,
+    keep: Keep,
 ) -> Result<Recovered, OpenError> {
     let name = live.name();
     let damage = |offset, position, what: &str| {
@@ -63,16 +69,21 @@ pub(crate) fn examine(
     let Some(data) = bytes.get(..frames_end) else {
         return Err(damage(bytes.len() as u64, live.first, "the file is cut short"));
     };
-    let mut frames = Frames::new(
-        bytes.slice_ref(data),
-        salt,
-        SegmentHeader::SIZE,
-        header.first_position.get(),
-        header.commit_floor.get(),
-    );
-    let mut order = TermOrder::of_segment(live.id, term);
-    let (blocks, mark, what) = walk_frames(&mut frames, &mut order)
-        .map_err(|(offset, position, what)| damage(offset, position, what))?;
+    let (first, floor) = (header.first_position.get(), header.commit_floor.get());
+    let data = bytes.slice_ref(data);
+    let frames_upto =
+        |end: usize| Frames::new(data.slice(..end), salt, SegmentHeader::SIZE, first, floor);
+    let (mut frames, mut order) = (frames_upto(data.len()), TermOrder::of_segment(live.id, term));
+    let walked = walk_frames(&mut frames, &mut order);
+    let Walked { mut blocks, mark, marked_end, what } =
+        walked.map_err(|(offset, position, what)| damage(offset, position, what))?;
+    let whole_end = frames.offset();
+    if keep == Keep::Marked && data_end.is_none() && marked_end < whole_end {
+        frames = frames_upto(marked_end as usize);
+        // The frames were walked before, so their terms are in order.
+        let kept = walk_frames(&mut frames, &mut TermOrder::default());
+        blocks = kept.map_err(|(offset, position, what)| damage(offset, position, what))?.blocks;
+    }
     let recovered = Recovered {
         blocks,
         end: frames.offset(),
@@ -82,38 +93,59 @@ pub(crate) fn examine(
         last_term: order.last(),
         bytes,
     };
-    let mark = mark.max(mark_beyond(&recovered, salt)).max(data_end.unwrap_or(0));
-    if mark > recovered.end {
-        return Err(damage(recovered.end, recovered.next_position, what));
+    let mark = mark.max(mark_beyond(&recovered, whole_end, salt)).max(data_end.unwrap_or(0));
+    if mark > whole_end {
+        return Err(damage(whole_end, recovered.next_position, what));
     }
     Ok(recovered)
 }
 
-/// Returns what the whole frames hold, the furthest mark in them, and why they end. Fails at a frame of an
-/// earlier writer behind those of a later one.
+/// The whole frames of a segment.
+struct Walked {
+    blocks: Blocks,
+    /// The furthest mark in them.
+    mark: u64,
+    /// Where the frames end that lie before that mark, with the marks that follow them.
+    marked_end: u64,
+    /// Why they end.
+    what: &'static str,
+}
+
+/// Reads the whole frames. Fails at a frame of an earlier writer behind those of a later one.
 fn walk_frames(
     frames: &mut Frames,
     order: &mut TermOrder,
-) -> Result<(Blocks, u64, &'static str), (u64, u64, &'static str)> {
+) -> Result<Walked, (u64, u64, &'static str)> {
     let (mut blocks, mut mark) = (Blocks::default(), 0);
+    let mut marked_end = SegmentHeader::SIZE;
+    // The frames behind the furthest mark so far: where each begins and ends.
+    let mut unmarked: VecDeque<(u64, u64)> = VecDeque::new();
     loop {
         match frames.next() {
             Ok(frame) => {
                 let checked = order.check(frame.offset, frame.header.term.get());
                 checked.map_err(|what| (frame.offset, frame.header.first_position.get(), what))?;
                 mark = mark.max(frame.header.synced_mark.get());
+                while let Some((_, end)) = unmarked.pop_front_if(|(begin, _)| *begin < mark) {
+                    marked_end = end;
+                }
+                if frame.header.is_mark() && unmarked.is_empty() {
+                    marked_end = frames.offset();
+                } else {
+                    unmarked.push_back((frame.offset, frames.offset()));
+                }
                 blocks.note_frame(&frame);
             }
-            Err(what) => return Ok((blocks, mark, what)),
+            Err(what) => return Ok(Walked { blocks, mark, marked_end, what }),
         }
     }
 }
 
 /// Returns the furthest synced mark in any frame header after the end of the whole frames.
-fn mark_beyond(recovered: &Recovered, salt: u32) -> u64 {
-    let tail = recovered.bytes.get(recovered.end as usize..).unwrap_or_default();
+fn mark_beyond(recovered: &Recovered, whole_end: u64, salt: u32) -> u64 {
+    let tail = recovered.bytes.get(whole_end as usize..).unwrap_or_default();
     memchr::memmem::find_iter(tail, &FRAME_MAGIC)
-        .filter_map(|at| FrameHeader::parse(&tail[at..], salt, recovered.end + at as u64).ok())
+        .filter_map(|at| FrameHeader::parse(&tail[at..], salt, whole_end + at as u64).ok())
         .map(|header| header.synced_mark.get())
         .max()
         .unwrap_or(0)

@@ -14,9 +14,20 @@ use crate::head::Head;
 /// A commit that answers over a network returns [`Progress::Pending`], notes the answer on any
 /// thread, and wakes the writer; the writer then calls [`Commit::poll`].
 pub trait Commit: Send + 'static {
-    /// At most this many batches are in flight: submitted, and neither acknowledged nor confirmed.
+    /// Returns how many batches may be in flight: submitted, and neither acknowledged nor confirmed.
     /// At least 1.
-    const MAX_IN_FLIGHT: usize;
+    fn max_in_flight(&self) -> usize;
+
+    /// Whether batches are durable by a sync of the tail. If not, they are confirmed elsewhere: the writer
+    /// never syncs the tail, and marks on the disk say up to where the log is confirmed.
+    fn syncs(&self) -> bool {
+        true
+    }
+
+    /// Returns how many positions a frame without records takes.
+    fn positions_of_empty(&self) -> u64 {
+        0
+    }
 
     /// Hands over the waker of the writer, before the first batch. It may be woken from any thread,
     /// whenever [`Commit::poll`] has something new to report.
@@ -43,6 +54,40 @@ pub trait Commit: Send + 'static {
     /// was acknowledged early.
     fn flush_within(&self) -> Option<Duration> {
         None
+    }
+}
+
+impl<C: Commit + ?Sized> Commit for Box<C> {
+    fn max_in_flight(&self) -> usize {
+        (**self).max_in_flight()
+    }
+
+    fn syncs(&self) -> bool {
+        (**self).syncs()
+    }
+
+    fn positions_of_empty(&self) -> u64 {
+        (**self).positions_of_empty()
+    }
+
+    fn start(&mut self, waker: Waker) {
+        (**self).start(waker);
+    }
+
+    fn submit(&mut self, batch: &Batch<'_>, tail: &mut Tail) -> Result<Progress, WriteError> {
+        (**self).submit(batch, tail)
+    }
+
+    fn poll(&mut self, tail: &mut Tail) -> Result<Progress, WriteError> {
+        (**self).poll(tail)
+    }
+
+    fn flush(&mut self, tail: &mut Tail) -> Result<Progress, WriteError> {
+        (**self).flush(tail)
+    }
+
+    fn flush_within(&self) -> Option<Duration> {
+        (**self).flush_within()
     }
 }
 

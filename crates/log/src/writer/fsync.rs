@@ -29,7 +29,9 @@ impl FsyncCommit {
 
 impl Commit for FsyncCommit {
     /// The sync ends within the turn.
-    const MAX_IN_FLIGHT: usize = 1;
+    fn max_in_flight(&self) -> usize {
+        1
+    }
 
     fn submit(&mut self, batch: &Batch<'_>, tail: &mut Tail) -> Result<Progress, WriteError> {
         let Durability::Relaxed(within) = self.durability else {

@@ -210,7 +210,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
 
     /// Admits drafts and submits them, until none is left or the rest must wait.
     fn admit_backlog(&mut self, of: TurnOf) -> Result<(), WriteError> {
-        while self.in_flight.count() < C::MAX_IN_FLIGHT.max(1)
+        while self.in_flight.count() < self.commit.max_in_flight().max(1)
             && let Some(next) = self.backlog.front()
         {
             if self.is_full_for(next.bytes) {
@@ -252,10 +252,11 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         let location = self.location();
         let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
         frame.term(self.term);
+        frame.positions_of_empty(self.commit.positions_of_empty());
         let admitted = self.admit.admit(next.draft, slot, &mut frame);
         if admitted.is_ok() {
             match body_of(&self.tail.segment) {
-                Ok(body) => self.next_position += frame.finish(&mut body.blocks.write()),
+                Ok(body) => self.next_position = frame.finish(&mut body.blocks.write()),
                 Err(error) => {
                     let error = WriteError::io("writing to the log", error);
                     self.in_flight.push_answer((next.answer, Err(error.clone())));
@@ -338,6 +339,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         // An opening for writing replaces the manifest before it reads what is synced. So what was
         // synced before the manifest was replaced is not lost.
         self.check_manifest()?;
+        if !self.commit.syncs() {
+            self.tail.synced = self.tail.synced.max(end);
+        }
         self.mark_due |= self.tail.synced >= end;
         // The bytes first, then the facts that a reader must know who sees the head; then the head,
         // then all that looks at it, then the callers, who may read what they have written.
@@ -390,7 +394,11 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             blocks.frames += mark.frames;
             blocks.commit_max = mark.commit_max;
         }
-        self.tail.sync()?;
+        match self.commit.syncs() {
+            true => self.tail.sync()?,
+            // Nothing is in flight, so all before the mark is confirmed.
+            false => self.tail.synced = self.tail.end,
+        }
         self.tail.publish(self.tail.end)?;
         Ok(true)
     }

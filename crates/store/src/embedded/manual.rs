@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use leftfold_io::{Clock, Disk, Random};
-use leftfold_log::{Pump, Sequencer};
+use leftfold_log::{Commit, FsyncCommit, Pump, Sequencer};
 
 use super::admit::Admitter;
 use super::core::Core;
@@ -13,7 +13,7 @@ use crate::error::OpenError;
 /// Drives a store without a writer thread and maintenance threads: the caller decides when they run, so
 /// a run can be replayed from a seed.
 pub struct Manual {
-    pump: Pump<Admitter>,
+    pump: Pump<Admitter, Box<dyn Commit>>,
     core: Arc<Core>,
 }
 
@@ -25,8 +25,21 @@ impl Embedded {
         random: Arc<dyn Random>,
         options: Options,
     ) -> Result<(Self, Manual), OpenError> {
+        let commit = Box::new(FsyncCommit::new(options.log.durability));
+        Self::open_manual_with(disk, clock, random, options, commit)
+    }
+
+    /// Opens such a store whose batches are durable when a commit confirms them.
+    pub fn open_manual_with(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        options: Options,
+        commit: Box<dyn Commit>,
+    ) -> Result<(Self, Manual), OpenError> {
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
-        let (sequencer, pump) = Sequencer::manual(&opened, admitter).map_err(open::thread_error)?;
+        let (sequencer, pump) =
+            Sequencer::manual_with(&opened, admitter, commit).map_err(open::thread_error)?;
         let pool = Pool::start(1).map_err(open::thread_error)?;
         let maintenance = core.maintenance.clone();
         let manual = Manual { pump, core: core.clone() };

@@ -59,7 +59,7 @@ use leftfold_api::{
     ReadError, ScavengeReport, Stat,
 };
 use leftfold_io::{Clock, Disk, OsRandom, Random, RealDisk, SystemClock};
-use leftfold_log::Sequencer;
+use leftfold_log::{Commit, FsyncCommit, Sequencer};
 use maintenance::Maintenance;
 use pool::Pool;
 
@@ -81,7 +81,7 @@ pub(crate) enum WriteThread {
 /// appends fail as `store_read_only`, and several processes can have it open.
 pub struct Embedded {
     pub(crate) core: Arc<Core>,
-    sequencer: Sequencer<Admitter>,
+    sequencer: Sequencer<Admitter, Box<dyn Commit>>,
     maintenance: Arc<Maintenance>,
     pool: Pool,
 }
@@ -108,9 +108,22 @@ impl Embedded {
         random: Arc<dyn Random>,
         options: Options,
     ) -> Result<Self, OpenError> {
+        let commit = Box::new(FsyncCommit::new(options.log.durability));
+        Self::open_with(disk, clock, random, options, commit)
+    }
+
+    /// Opens a store whose batches are durable when a commit confirms them.
+    pub fn open_with(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        options: Options,
+        commit: Box<dyn Commit>,
+    ) -> Result<Self, OpenError> {
         let threads = options.read_threads;
         let (opened, core, admitter) = open::open(disk, clock, random, options)?;
-        let sequencer = Sequencer::start(&opened, admitter).map_err(open::thread_error)?;
+        let sequencer =
+            Sequencer::start_with(&opened, admitter, commit).map_err(open::thread_error)?;
         let maintenance = core.maintenance.clone();
         if !core.log.is_read_only() {
             Maintenance::start(&maintenance, core.clone()).map_err(open::thread_error)?;

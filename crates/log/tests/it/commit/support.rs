@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
 use leftfold_log::{
-    Admit, Batch, Commit, Confirmation, Direction, FrameBuilder, FrameView, Head, Log, LogOptions,
-    Opened, Outcome, PendingOutcome, Progress, Pump, ScanRange, SegmentInfo, Sequencer, Slot, Tail,
-    WriteError,
+    Admit, Batch, Commit, Confirmation, Direction, FrameBuilder, FrameView, Head, Keep, Log,
+    LogOptions, Opened, Outcome, PendingOutcome, Progress, Pump, ScanRange, SegmentInfo, Sequencer,
+    Slot, Tail, WriteError,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -22,6 +22,8 @@ pub(crate) struct Remote {
 
 #[derive(Default)]
 struct State {
+    /// Whether batches are confirmed without a sync, and empty frames take a position.
+    is_elsewhere: bool,
     submitted: Vec<Confirmation>,
     answers: VecDeque<Result<Progress, WriteError>>,
     waker: Option<Waker>,
@@ -53,6 +55,13 @@ impl Remote {
         waker.wake();
     }
 
+    /// Returns one that confirms without a sync.
+    pub(crate) fn elsewhere() -> Arc<Self> {
+        let remote = Remote::default();
+        remote.state.lock().is_elsewhere = true;
+        Arc::new(remote)
+    }
+
     pub(crate) fn polls(&self) -> u64 {
         self.state.lock().polls
     }
@@ -62,7 +71,17 @@ impl Remote {
 pub(crate) struct HeldCommit(pub(crate) Arc<Remote>);
 
 impl Commit for HeldCommit {
-    const MAX_IN_FLIGHT: usize = 3;
+    fn max_in_flight(&self) -> usize {
+        3
+    }
+
+    fn syncs(&self) -> bool {
+        !self.0.state.lock().is_elsewhere
+    }
+
+    fn positions_of_empty(&self) -> u64 {
+        u64::from(self.0.state.lock().is_elsewhere)
+    }
 
     fn start(&mut self, waker: Waker) {
         self.0.state.lock().waker = Some(waker);
@@ -71,9 +90,11 @@ impl Commit for HeldCommit {
     fn submit(&mut self, batch: &Batch<'_>, _tail: &mut Tail) -> Result<Progress, WriteError> {
         assert!(!batch.frames.is_empty());
         let mut state = self.0.state.lock();
-        let expected =
-            state.submitted.last().map_or((1, 1), |last| (last.batch + 1, last.position + 1));
-        assert_eq!((batch.number, batch.first), expected);
+        if !state.is_elsewhere {
+            let expected =
+                state.submitted.last().map_or((1, 1), |last| (last.batch + 1, last.position + 1));
+            assert_eq!((batch.number, batch.first), expected);
+        }
         state.submitted.push(batch.confirmation());
         self.0.changed.notify_all();
         Ok(Progress::Pending)
@@ -85,6 +106,9 @@ impl Commit for HeldCommit {
         state.answers.pop_front().unwrap_or(Ok(Progress::Pending))
     }
 }
+
+/// A draft that gets a frame without a record.
+pub(crate) const EMPTY: &str = "empty";
 
 /// Publishes the text of each draft as a fact when it is confirmed; refuses empty drafts.
 pub(crate) struct Facts {
@@ -107,6 +131,10 @@ impl Admit for Facts {
     ) -> Result<u64, ()> {
         if draft.is_empty() {
             return Err(());
+        }
+        if draft == EMPTY {
+            frame.extension(9, b"no record");
+            return Ok(slot.position);
         }
         frame.record(0, draft.as_bytes());
         self.pending.push_back((slot.ticket, draft));
@@ -140,16 +168,21 @@ pub(crate) struct Held {
 }
 
 pub(crate) fn open(segment_bytes: u64) -> Opened {
+    open_on(&Arc::new(FakeDisk::new()), segment_bytes, Keep::Whole)
+}
+
+pub(crate) fn open_on(disk: &Arc<FakeDisk>, segment_bytes: u64, keep: Keep) -> Opened {
     let clock = Arc::new(ManualClock::at(1_000));
     let options = LogOptions {
         segment_bytes,
+        keep,
         preallocate: 4096,
         // Only what wakes the writer's thread gives it turns.
         idle: Duration::from_secs(3600),
         ..LogOptions::default()
     };
     let random = Arc::new(SeededRandom::new(1));
-    Log::open(Arc::new(FakeDisk::new()), clock, random, options, true).unwrap()
+    Log::open(disk.clone(), clock, random, options, true).unwrap()
 }
 
 impl Held {
@@ -158,7 +191,11 @@ impl Held {
     }
 
     pub(crate) fn pumped_on(opened: &Opened) -> Self {
-        let (remote, facts) = (Arc::new(Remote::default()), facts(opened));
+        Self::pumped_with(opened, Arc::new(Remote::default()))
+    }
+
+    pub(crate) fn pumped_with(opened: &Opened, remote: Arc<Remote>) -> Self {
+        let facts = facts(opened);
         let published = facts.published.clone();
         let commit = HeldCommit(remote.clone());
         let (sequencer, pump) = Sequencer::manual_with(opened, facts, commit).unwrap();

@@ -26,7 +26,9 @@ struct ManualCommit {
 }
 
 impl Commit for ManualCommit {
-    const MAX_IN_FLIGHT: usize = 4;
+    fn max_in_flight(&self) -> usize {
+        4
+    }
 
     fn submit(&mut self, batch: &Batch<'_>, _tail: &mut Tail) -> Result<Progress, WriteError> {
         self.submitted.lock().push(batch.confirmation());

@@ -1,0 +1,102 @@
+//! Batches that are confirmed elsewhere: no sync, marks at what is confirmed, and what an opening keeps.
+
+use std::sync::Arc;
+
+use leftfold_io::fake::FakeDisk;
+use leftfold_log::{Direction, Keep, Opened, ScanRange};
+
+use super::support::{EMPTY, Held, Remote, open_on};
+
+fn held(opened: &Opened) -> Held {
+    Held::pumped_with(opened, Remote::elsewhere())
+}
+
+/// Reopens the store as after a kill of its process, and returns its records.
+fn reopened(disk: &Arc<FakeDisk>, keep: Keep) -> Vec<String> {
+    let log = open_on(disk, 1 << 20, keep).log;
+    let range = ScanRange { from: 1, to: u64::MAX, times: None };
+    let mut scan = log.scan(range, Direction::Forward);
+    let mut found = Vec::new();
+    while let Some(record) = scan.next().unwrap() {
+        found.push(String::from_utf8(record.bytes.to_vec()).unwrap());
+    }
+    assert_eq!(log.head().position, found.len() as u64);
+    log.unlock();
+    found
+}
+
+/// Ends the writer with batches in flight, as a kill does.
+fn kill(held: Held) {
+    held.log.unlock();
+    drop(held);
+}
+
+#[test]
+fn what_was_never_confirmed_is_gone_after_an_opening_that_keeps_what_is_marked() {
+    for keep in [Keep::Whole, Keep::Marked] {
+        let disk = Arc::new(FakeDisk::new());
+        let mut held = held(&open_on(&disk, 1 << 20, keep));
+        _ = ["a", "b"].map(|draft| held.batch(draft));
+        held.remote.confirm(2);
+        held.turn();
+        // Its frame has the mark of the batches before.
+        _ = ["c", "d"].map(|draft| held.batch(draft));
+        assert_eq!(held.visible(), ["a", "b"]);
+        kill(held);
+        let kept = match keep {
+            Keep::Whole => &["a", "b", "c", "d"][..],
+            Keep::Marked => &["a", "b"],
+        };
+        assert_eq!(reopened(&disk, keep), kept);
+        assert_eq!(reopened(&disk, Keep::Whole), kept, "what was cut off is zeros");
+    }
+}
+
+#[test]
+fn an_idle_writer_marks_what_is_confirmed_and_nothing_else() {
+    let disk = Arc::new(FakeDisk::new());
+    let opened = open_on(&disk, 1 << 20, Keep::Marked);
+    let mut held = held(&opened);
+    _ = held.batch("a");
+    held.pump.as_mut().unwrap().rest();
+    held.remote.confirm(1);
+    held.turn();
+    _ = held.batch("b");
+    held.pump.as_mut().unwrap().rest();
+    held.remote.confirm(2);
+    held.turn();
+    held.pump.as_mut().unwrap().rest();
+    _ = held.batch("c");
+    assert_eq!(held.log.syncs().counts.iter().sum::<u64>(), 0, "no batch and no mark is synced");
+    kill(held);
+    for _ in 0..3 {
+        assert_eq!(reopened(&disk, Keep::Marked), ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_new_store_of_which_nothing_was_confirmed_is_empty_after_its_reopening() {
+    let disk = Arc::new(FakeDisk::new());
+    let mut held = held(&open_on(&disk, 1 << 20, Keep::Marked));
+    _ = held.batch("a");
+    kill(held);
+    assert_eq!(reopened(&disk, Keep::Marked), [""; 0]);
+}
+
+#[test]
+fn a_frame_without_a_record_takes_a_position_also_after_reopening() {
+    let disk = Arc::new(FakeDisk::new());
+    let mut held = held(&open_on(&disk, 1 << 20, Keep::Marked));
+    let mut answers = ["a", EMPTY, EMPTY, "b", EMPTY].map(|draft| held.submit(draft));
+    held.turn();
+    assert_eq!(held.remote.submitted()[0].position, 5);
+    held.remote.confirm(1);
+    held.turn();
+    (1..).zip(&mut answers).for_each(|(position, answer)| answer.assert_written(position));
+    assert_eq!(held.log.head().position, 5);
+    held.pump.take().unwrap().close();
+    drop(held);
+    let opened = open_on(&disk, 1 << 20, Keep::Marked);
+    assert_eq!(opened.log.head().position, 5);
+    opened.log.unlock();
+}
