@@ -5,4 +5,5 @@
 //! log ([`ledger`]).
 
 pub mod broker;
+pub mod group;
 pub mod ledger;
