@@ -5,6 +5,8 @@
 pub mod assign;
 mod error;
 mod profile;
+mod routes;
 
 pub use error::MetadataError;
 pub use profile::Profile;
+pub use routes::{Node, RouteTable};

@@ -104,3 +104,56 @@ pub(super) fn check_version(
         serde_json::from_slice(json).map_err(|e| MetadataError::malformed(what, e))?;
     if found == expected { Ok(()) } else { Err(MetadataError::Version { what, found, expected }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_version_1_stay_readable() {
+        let json = br#"{"version":1,"url":"http:\/\/a","draining":true,"copies":[[0,7],[3,9]],
+            "owned":[[3,2]],"later":{"x":1}}"#;
+        let profile = Profile::decode(json).unwrap();
+        let expected = Profile {
+            url: "http://a".to_owned(),
+            is_draining: true,
+            copies: [(0, 7), (3, 9)].into(),
+            owned: [(3, 2)].into(),
+        };
+        assert_eq!(profile, expected);
+        assert_eq!(Profile::decode(br#"{"version":1,"url":""}"#).unwrap(), Profile::default());
+    }
+
+    #[test]
+    fn bad_reports_are_refused() {
+        let long = "u".repeat(URL_LIMIT + 1);
+        let cases = [
+            (r#"{"version":9,"url":7}"#.to_owned(), "has version 9, expected 1"),
+            (r#"{"url":""}"#.to_owned(), "missing field `version`"),
+            (r#"{"version":1,"url":"","copies":[[-1,2]]}"#.to_owned(), "cannot be read"),
+            (r#"{"version":1,"url":"","owned":{"a":1}}"#.to_owned(), "cannot be read"),
+            (format!(r#"{{"version":1,"url":"{long}"}}"#), "URL has 2049 bytes"),
+            (" ".repeat(PROFILE_LIMIT + 1), "expected at most"),
+            ("[".repeat(100_000), "cannot be read"),
+        ];
+        for (json, expected) in cases {
+            let error = Profile::decode(json.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Profile { url: long, ..Profile::default() }.encode().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn reports_survive_their_bytes(
+            url in ".{0,40}", is_draining: bool,
+            copies in prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..20),
+            owned in prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..20),
+        ) {
+            let profile = Profile { url, is_draining, copies, owned };
+            prop_assert_eq!(Profile::decode(&profile.encode().unwrap()).unwrap(), profile);
+        }
+    }
+}
