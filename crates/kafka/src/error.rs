@@ -1,9 +1,10 @@
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use thiserror::Error;
+
+use crate::address::Address;
 
 /// The error of a request.
 #[derive(Debug, Error)]
@@ -13,13 +14,13 @@ pub enum KafkaError {
     #[error("connecting to {address}: {source}")]
     Connect {
         /// The broker's address.
-        address: SocketAddr,
+        address: Address,
         /// The error of the system.
         source: io::Error,
     },
     /// The connection ended before the answer came.
     #[error("the connection to {0} ended before the answer came")]
-    Closed(SocketAddr),
+    Closed(Address),
     /// No answer came in time. A later answer is dropped.
     #[error("no answer to {request} within {waited:?}")]
     Timeout {
@@ -28,8 +29,8 @@ pub enum KafkaError {
         /// The time waited.
         waited: Duration,
     },
-    /// Too many requests wait for an answer on this connection; nothing was sent.
-    #[error("{0} requests wait for an answer on this connection; wait for some of them first")]
+    /// The queue of the connection is full, by number or by bytes; nothing was sent.
+    #[error("the queue of the connection is full, {0} requests wait; wait for some of them first")]
     Busy(usize),
     /// The broker does not speak the version; nothing was sent.
     #[error("the broker has no {request} of a version between {least} and {greatest}")]
@@ -67,6 +68,9 @@ pub enum KafkaError {
         /// The broker's message.
         message: String,
     },
+    /// The text is not the address of a broker.
+    #[error("expected the address of a broker as host:port, found {0:?}")]
+    InvalidAddress(String),
     /// There is no leader or coordinator at the moment.
     #[error("no broker is responsible for {0} at the moment; retry later")]
     NoBroker(String),

@@ -1,11 +1,31 @@
 //! Kafka's protocol: record batches, and a client that exposes what clients usually hide.
 //!
-//! The caller chooses the producer id, epoch and sequence of each batch, and when to retry. After an error,
-//! [`KafkaError::is_outcome_unknown`] says whether the broker may have executed the request.
+//! The caller chooses the producer id, epoch and sequence of each batch, the version of each request, and when to retry.
+//! After an error, [`KafkaError::is_outcome_unknown`] says whether the broker may have executed the request.
+//!
+//! [`Connection::send`] queues a request and returns at once, so several can be in flight; [`Reply::wait`] waits for the
+//! answer. Nothing is retried in secret, and all queues and all times are bounded. [`Client`] finds the broker that is
+//! responsible. Both need a Tokio runtime.
+//!
+//! Produce and Fetch stop at version 12, the last one that identifies topics by name.
 
+mod address;
 pub mod batch;
+mod client;
+mod connection;
 mod error;
+mod fetch;
+mod offsets;
+mod produce;
+mod transactions;
 
-pub use batch::{Batch, ProducerId, Record, StoredBatch, StoredRecord};
+pub use address::Address;
+pub use batch::{Batch, Compression, ProducerId, Record, StoredBatch, StoredRecord};
+pub use client::{Client, Partition, PartitionLeader};
+pub use connection::{Connection, Reply, decode_answer};
 pub use error::KafkaError;
+pub use fetch::{FetchOptions, FetchResult, Isolation};
 pub use kafka_protocol::error::ResponseError;
+pub use offsets::{OffsetReply, OffsetSpec};
+pub use produce::{ProduceReply, ProduceResult};
+pub use transactions::{End, EndReply, EndVersion};

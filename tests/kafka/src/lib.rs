@@ -1,7 +1,7 @@
 //! The tools of the experiments on Apache Kafka.
 //!
-//! - [`wire`]: a small client of Kafka's protocol whose caller chooses everything: the producer id,
-//!   the epoch, the sequence, the version of the request.
+//! - [`wire`]: the client of `leftfold-kafka`, for code that blocks. Its caller chooses everything: the
+//!   producer id, the epoch, the sequence, the version of the request.
 //! - [`proxy`]: a TCP proxy between a client and a broker that holds, drops and replays requests.
 //! - [`admin`]: topics, settings, leaders, and the producers that a broker remembers.
 //! - [`owner`]: the only writer of a partition, as `docs/cluster-fencing.md` describes it, and the

@@ -14,11 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::protocol::Request;
+use leftfold_kafka::{KafkaError, ProduceResult, decode_answer};
 use parking_lot::{Condvar, Mutex};
 
 pub use kafka_protocol::messages::ApiKey;
-
-use crate::wire::{KafkaError, ProduceResult, replayed};
 
 /// The most bytes of a request; a longer one ends its connection.
 const LARGEST: usize = 128 << 20;
@@ -121,17 +120,17 @@ impl Proxy {
     /// Sends a recorded request to the broker again, byte for byte, on a new connection.
     pub fn replay<R: Request>(&self, request: &RecordedRequest) -> Result<R::Response, KafkaError> {
         let address = self.shared.broker;
-        let failed = |source| KafkaError::Connect { address, source };
+        let failed = |source| KafkaError::Connect { address: address.into(), source };
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(&request.frame).map_err(failed)?;
-        let answer = read_frame(&mut stream).ok_or(KafkaError::Closed(address))?;
-        replayed::answer::<R>(answer.slice(4..), request.version)
+        let answer = read_frame(&mut stream).ok_or_else(|| KafkaError::Closed(address.into()))?;
+        decode_answer::<R>(answer.slice(4..), request.version)
     }
 
     /// Sends a recorded Produce again.
     pub fn replay_produce(&self, request: &RecordedRequest) -> Result<ProduceResult, KafkaError> {
-        self.replay::<ProduceRequest>(request).and_then(replayed::produced)
+        self.replay::<ProduceRequest>(request).and_then(ProduceResult::of)
     }
 }
 

@@ -1,5 +1,9 @@
-use bytes::{Buf, Bytes};
+use std::io;
 
+use bytes::{Buf, Bytes};
+use thiserror::Error;
+
+use super::compression::decompress;
 use super::varint::{get, get_bytes};
 use super::{
     BEFORE_LENGTH_COUNTS, COMPRESSION, CONTROL, CRC_AT, CRC_FROM, HEADER, ProducerId, Record,
@@ -7,17 +11,48 @@ use super::{
 };
 use crate::error::KafkaError;
 
+/// The most bytes of decompressed records from one call.
+pub(super) const MOST_DECOMPRESSED: usize = 256 << 20;
+/// The fewest bytes of a record: its length, and six fields of one byte.
+const SMALLEST_RECORD: usize = 7;
+
 impl StoredBatch {
-    /// Decodes consecutive batches.
+    /// Decodes consecutive batches, plain or compressed.
     ///
-    /// An incomplete last batch is omitted, because brokers truncate their answers.
+    /// An incomplete last batch is omitted, because brokers truncate their answers. Batches behind the first are
+    /// omitted too if all are too large together when decompressed; the next fetch reads them.
+    ///
+    /// # Errors
+    /// A batch is damaged, not of version 2, or larger than 256 MiB when decompressed.
     pub fn decode_all(mut bytes: Bytes) -> Result<Vec<StoredBatch>, KafkaError> {
         let mut batches = Vec::new();
+        let mut rest = MOST_DECOMPRESSED;
         while let Some(length) = whole_length(&bytes)? {
-            batches.push(decode_one(bytes.split_to(length))?);
+            match decode_one(bytes.split_to(length), &mut rest) {
+                Ok(batch) => batches.push(batch),
+                Err(DecodeError::TooLarge) if !batches.is_empty() => break,
+                Err(error) => return Err(broken(&error.to_string())),
+            }
         }
         Ok(batches)
     }
+}
+
+/// The reason why a batch cannot be decoded.
+#[derive(Debug, Error)]
+enum DecodeError {
+    #[error("a batch is not of version 2")]
+    Version,
+    #[error("a batch is damaged: its checksum differs")]
+    Checksum,
+    #[error("the offsets of a batch are out of range")]
+    Offsets,
+    #[error("a record does not fit into its batch")]
+    Record,
+    #[error("a batch is larger than {MOST_DECOMPRESSED} bytes when decompressed")]
+    TooLarge,
+    #[error("a batch cannot be decompressed: {0}")]
+    Compression(io::Error),
 }
 
 fn broken(why: &str) -> KafkaError {
@@ -37,30 +72,39 @@ fn whole_length(bytes: &Bytes) -> Result<Option<usize>, KafkaError> {
     Ok((length <= bytes.len()).then_some(length))
 }
 
-fn decode_one(mut bytes: Bytes) -> Result<StoredBatch, KafkaError> {
+/// Decodes a batch; takes the bytes of its decompressed records from `rest`.
+fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeError> {
     let covered = bytes.slice(CRC_FROM..);
     let mut header = bytes.split_to(HEADER);
     let base_offset = header.get_i64();
     header.advance(CRC_AT - 1 - 8);
     if header.get_i8() != 2 {
-        return Err(broken("a batch is not of version 2"));
+        return Err(DecodeError::Version);
     }
     if header.get_u32() != crc32c::crc32c(&covered) {
-        return Err(broken("a batch is damaged: its checksum differs"));
+        return Err(DecodeError::Checksum);
     }
     let attributes = header.get_i16();
-    if attributes & COMPRESSION != 0 {
-        return Err(broken("a batch is compressed; this client reads plain ones only"));
-    }
-    let last_offset = base_offset + i64::from(header.get_i32());
+    let delta = header.get_i32();
+    let last_offset = base_offset.checked_add(delta.into()).ok_or(DecodeError::Offsets)?;
     header.advance(16); // times
     let (id, epoch) = (header.get_i64(), header.get_i16());
     let sequence = header.get_i32();
     let count = usize::try_from(header.get_i32()).unwrap_or(0);
-    let mut records = Vec::with_capacity(count.min(bytes.len()));
+    if attributes & COMPRESSION != 0 {
+        bytes = decompress(attributes & COMPRESSION, bytes, *rest).map_err(|error| {
+            if error.kind() == io::ErrorKind::FileTooLarge {
+                DecodeError::TooLarge
+            } else {
+                DecodeError::Compression(error)
+            }
+        })?;
+        *rest -= bytes.len();
+    }
+    let mut records = Vec::with_capacity(count.min(bytes.len() / SMALLEST_RECORD));
     for _ in 0..count {
         let record = decode_record(&mut bytes, base_offset);
-        records.push(record.ok_or_else(|| broken("a record does not fit into its batch"))?);
+        records.push(record.ok_or(DecodeError::Record)?);
     }
     Ok(StoredBatch {
         base_offset,

@@ -14,11 +14,14 @@
 //! # Ok::<(), leftfold_kafka::KafkaError>(())
 //! ```
 
+mod compression;
 mod decode;
 mod encode;
 mod varint;
 
 use bytes::Bytes;
+
+pub use compression::Compression;
 
 /// Bytes of a batch before its records.
 const HEADER: usize = 61;
@@ -63,6 +66,8 @@ pub struct Batch {
     pub transactional: bool,
     /// The timestamp of all records, in milliseconds since 1970.
     pub timestamp: i64,
+    /// The compression of the records.
+    pub compression: Compression,
     /// The records; never empty.
     pub records: Vec<Record>,
 }
@@ -120,7 +125,15 @@ impl Batch {
     /// Brokers expire producers by this timestamp: a producer with an old one is forgotten at once.
     pub fn of(timestamp: i64, records: impl IntoIterator<Item = Record>) -> Self {
         let records = records.into_iter().collect();
-        Batch { producer: None, sequence: -1, transactional: false, timestamp, records }
+        let compression = Compression::None;
+        Batch {
+            producer: None,
+            sequence: -1,
+            transactional: false,
+            timestamp,
+            compression,
+            records,
+        }
     }
 
     /// Sets the producer and the sequence of the first record.
@@ -135,6 +148,13 @@ impl Batch {
     #[must_use]
     pub fn in_transaction(mut self) -> Self {
         self.transactional = true;
+        self
+    }
+
+    /// Compresses the records when the batch is encoded. Records that do not get smaller stay plain.
+    #[must_use]
+    pub fn compressed(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -181,6 +201,28 @@ mod tests {
         assert_eq!((stored[0].producer, stored[0].sequence), (batch.producer, batch.sequence));
         assert!(stored[0].transactional && stored[0].marker.is_none());
         assert_eq!(stored[0].records[1].offset, 1);
+    }
+
+    #[test]
+    fn a_compressed_batch_holds_the_same_records() {
+        let plain = rich();
+        let expected = StoredBatch::decode_all(plain.encode()).unwrap();
+        for compression in [Compression::Lz4, Compression::Zstd] {
+            let bytes = plain.clone().compressed(compression).encode();
+            assert!(bytes.len() < plain.encode().len() / 2);
+            assert_eq!(StoredBatch::decode_all(bytes).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn batches_that_are_too_large_together_are_decoded_over_several_calls() {
+        let records = Record::new(vec![7; super::decode::MOST_DECOMPRESSED / 2]);
+        let one = Batch::of(0, [records]).compressed(Compression::Zstd).encode();
+        let both = [one.clone(), one].concat();
+        assert_eq!(StoredBatch::decode_all(both.into()).unwrap().len(), 1);
+        let beyond = Record::new(vec![7; super::decode::MOST_DECOMPRESSED]);
+        let beyond = Batch::of(0, [beyond]).compressed(Compression::Zstd).encode();
+        assert!(StoredBatch::decode_all(beyond).is_err());
     }
 
     #[test]

@@ -1,36 +1,39 @@
-//! A small client of Kafka's wire protocol that exposes what clients usually hide.
+//! The client of `leftfold-kafka` for code that blocks: experiments, the proxy, administration.
 //!
-//! The caller chooses the producer id, epoch and sequence of each batch, the version of each request,
-//! and when to retry.
-//!
-//! The cluster crate will take this client over, so it is written for that: no runtime, one thread
-//! for each connection's answers, everything bounded, no hidden retries. [`Connection::send`] returns
-//! at once, so several requests can be in flight; [`Reply::wait`] waits for the answer.
-//!
-//! After an error, [`KafkaError::is_outcome_unknown`] says whether the broker may have executed the
-//! request.
-//!
-//! Produce and Fetch stop at version 12, the last one that identifies topics by name.
+//! One runtime serves all connections. Sending returns at once, so several requests can be in flight; each reply's
+//! `wait` blocks until its answer comes.
 
 mod client;
 mod connection;
-mod fetch;
-mod offsets;
-mod produce;
-mod transactions;
-mod versions;
+mod replies;
 
-pub use client::{Client, Partition};
-pub use connection::{Connection, Reply};
-pub use fetch::{FetchResult, Isolation};
-pub use kafka_protocol::error::ResponseError;
-pub use leftfold_kafka::{Batch, KafkaError, ProducerId, Record, StoredBatch, StoredRecord};
-pub use offsets::{OffsetReply, OffsetSpec};
-pub use produce::{ProduceReply, ProduceResult};
-pub use transactions::{End, EndReply, EndVersion};
+use std::future::Future;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 
-/// Decodes answers to replayed requests.
-pub(crate) mod replayed {
-    pub(crate) use super::connection::decode as answer;
-    pub(crate) use super::produce::only_answer as produced;
+use leftfold_kafka::Address;
+use tokio::runtime::{Builder, Runtime};
+
+pub use client::Client;
+pub use connection::Connection;
+pub use leftfold_kafka::{
+    Batch, End, EndVersion, FetchOptions, FetchResult, Isolation, KafkaError, OffsetSpec,
+    Partition, ProduceResult, ProducerId, Record, ResponseError, StoredBatch, StoredRecord,
+};
+pub use replies::{EndReply, OffsetReply, ProduceReply, Reply};
+
+static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(2).thread_name("leftfold-kafka").enable_all().build()
+});
+
+/// Waits until the future is done.
+fn block_on<T>(future: impl Future<Output = Result<T, KafkaError>>) -> Result<T, KafkaError> {
+    match &*RUNTIME {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => {
+            let address = Address::new(&Ipv4Addr::LOCALHOST.to_string(), 0);
+            Err(KafkaError::Connect { address, source: error.kind().into() })
+        }
+    }
 }

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, TransactionalId};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::client::Partition;
-use super::connection::{Connection, Reply};
-use leftfold_kafka::KafkaError;
+use crate::client::Partition;
+use crate::connection::{Connection, Reply};
+use crate::error::KafkaError;
 
 const BY_ALL_IN_SYNC: i16 = -1;
 
@@ -29,6 +29,9 @@ pub struct ProduceReply(Reply<ProduceRequest>);
 
 impl Connection {
     /// Sends encoded batches with `acks=all`. Brokers accept one batch per partition and request.
+    ///
+    /// # Errors
+    /// The request was not sent.
     pub fn produce(
         &self,
         partition: &Partition,
@@ -39,6 +42,9 @@ impl Connection {
     }
 
     /// Sends batches of a transaction; opens the transaction if needed (from Kafka 4.0 on).
+    ///
+    /// # Errors
+    /// The request was not sent.
     pub fn produce_in(
         &self,
         transactional_id: &str,
@@ -52,6 +58,9 @@ impl Connection {
     }
 
     /// Sends batches of a transaction that is already open, as clients did until Kafka 4.0.
+    ///
+    /// # Errors
+    /// The request was not sent.
     pub fn produce_in_open(
         &self,
         transactional_id: &str,
@@ -75,28 +84,38 @@ fn request(partition: &Partition, batches: Bytes, within: Duration) -> ProduceRe
         .with_topic_data(vec![topic.with_partition_data(vec![data])])
 }
 
-pub(super) fn transactional(id: &str) -> TransactionalId {
+pub(crate) fn transactional(id: &str) -> TransactionalId {
     TransactionalId(StrBytes::from_string(id.to_owned()))
 }
 
 impl ProduceReply {
     /// Waits until all in-sync replicas have the batch, or the broker refuses it.
-    pub fn wait(self) -> Result<ProduceResult, KafkaError> {
-        self.0.wait().and_then(only_answer)
+    ///
+    /// # Errors
+    /// The broker refused the batch, or no answer came in time.
+    pub async fn wait(self) -> Result<ProduceResult, KafkaError> {
+        ProduceResult::of(self.0.wait().await?)
     }
 
-    /// Waits at most `patience`.
-    pub fn wait_for(self, patience: Duration) -> Result<ProduceResult, KafkaError> {
-        self.0.wait_for(patience).and_then(only_answer)
+    /// Waits at most `patience` from now on.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn wait_for(self, patience: Duration) -> Result<ProduceResult, KafkaError> {
+        ProduceResult::of(self.0.wait_for(patience).await?)
     }
 }
 
-pub(crate) fn only_answer(
-    mut answer: kafka_protocol::messages::ProduceResponse,
-) -> Result<ProduceResult, KafkaError> {
-    let only = answer.responses.pop().and_then(|mut topic| topic.partition_responses.pop());
-    let only =
-        only.ok_or_else(|| KafkaError::malformed("ProduceRequest", "it names no partition"))?;
-    KafkaError::check("ProduceRequest", only.error_code, only.error_message.as_deref())?;
-    Ok(ProduceResult { base_offset: only.base_offset })
+impl ProduceResult {
+    /// Reads the answer to a Produce of one partition.
+    ///
+    /// # Errors
+    /// The broker refused the batch, or the answer names no partition.
+    pub fn of(mut answer: ProduceResponse) -> Result<Self, KafkaError> {
+        let only = answer.responses.pop().and_then(|mut topic| topic.partition_responses.pop());
+        let missing = || KafkaError::malformed("ProduceRequest", "it names no partition");
+        let only = only.ok_or_else(missing)?;
+        KafkaError::check("ProduceRequest", only.error_code, only.error_message.as_deref())?;
+        Ok(ProduceResult { base_offset: only.base_offset })
+    }
 }

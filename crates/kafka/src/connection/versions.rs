@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use kafka_protocol::protocol::Request;
 
-use leftfold_kafka::KafkaError;
+use crate::error::KafkaError;
 
 /// Returns the newest version of a request that this client sends by default.
 fn newest_wanted(key: i16) -> i16 {
@@ -21,6 +21,11 @@ fn newest_wanted(key: i16) -> i16 {
 pub(super) struct Versions(pub(super) BTreeMap<i16, (i16, i16)>);
 
 impl Versions {
+    /// Returns what every broker supports before its versions are known.
+    pub(super) fn first() -> Self {
+        Versions([(ApiVersionsRequest::KEY, (0, 0))].into())
+    }
+
     /// Returns the newest version that both sides support.
     pub(super) fn newest<R: Request>(&self) -> Result<i16, KafkaError> {
         let least = R::VERSIONS.min;

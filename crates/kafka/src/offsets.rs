@@ -1,10 +1,10 @@
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest};
 
-use super::client::Partition;
-use super::connection::{Connection, Reply};
-use super::fetch::Isolation;
-use leftfold_kafka::KafkaError;
+use crate::client::Partition;
+use crate::connection::{Connection, Reply};
+use crate::error::KafkaError;
+use crate::fetch::Isolation;
 
 /// An end of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,9 @@ impl Connection {
     /// Asks a leader for an offset without waiting.
     ///
     /// With [`Isolation::Uncommitted`] the latest offset is the high watermark.
+    ///
+    /// # Errors
+    /// The request was not sent.
     pub fn ask_offset(
         &self,
         partition: &Partition,
@@ -49,20 +52,26 @@ impl Connection {
     }
 
     /// Asks a leader for an offset and waits for the answer.
-    pub fn offset(
+    ///
+    /// # Errors
+    /// The request was not sent, or was refused, or no answer came in time.
+    pub async fn offset(
         &self,
         partition: &Partition,
         place: OffsetSpec,
         isolation: Isolation,
     ) -> Result<i64, KafkaError> {
-        self.ask_offset(partition, place, isolation)?.wait()
+        self.ask_offset(partition, place, isolation)?.wait().await
     }
 }
 
 impl OffsetReply {
     /// Waits for the offset.
-    pub fn wait(self) -> Result<i64, KafkaError> {
-        let mut answer = self.0.wait()?;
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn wait(self) -> Result<i64, KafkaError> {
+        let mut answer = self.0.wait().await?;
         let only = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
         let missing = || KafkaError::malformed("ListOffsetsRequest", "it names no partition");
         let only = only.ok_or_else(missing)?;

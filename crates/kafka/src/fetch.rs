@@ -4,10 +4,10 @@ use std::time::Duration;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 
-use super::client::Partition;
-use super::connection::Connection;
-use leftfold_kafka::KafkaError;
-use leftfold_kafka::{StoredBatch, StoredRecord};
+use crate::batch::{StoredBatch, StoredRecord};
+use crate::client::Partition;
+use crate::connection::Connection;
+use crate::error::KafkaError;
 
 /// The isolation level of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +19,34 @@ pub enum Isolation {
 }
 
 const NOT_A_REPLICA: BrokerId = BrokerId(-1);
-/// The most bytes per Fetch. A larger first batch is returned nevertheless.
+/// The most bytes per Fetch unless the caller says otherwise. A larger first batch is returned nevertheless.
 const MOST_BYTES: i32 = 8 << 20;
+
+/// The options of a Fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// The isolation level.
+    pub isolation: Isolation,
+    /// The most time that the broker waits for `least_bytes`.
+    pub wait: Duration,
+    /// The bytes for which the broker waits.
+    pub least_bytes: i32,
+    /// The most bytes of the answer. A larger first batch is returned nevertheless.
+    pub most_bytes: i32,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        let isolation = Isolation::Uncommitted;
+        FetchOptions { isolation, wait: Duration::ZERO, least_bytes: 1, most_bytes: MOST_BYTES }
+    }
+}
 
 /// The result of a Fetch.
 #[derive(Debug, Clone, Default)]
 pub struct FetchResult {
+    /// The offset of the first record that the partition still has.
+    pub start: i64,
     /// The offset behind the last record that all in-sync replicas have.
     pub high_watermark: i64,
     /// The offset of the first record of an open transaction, or the high watermark.
@@ -36,7 +58,7 @@ pub struct FetchResult {
 }
 
 impl Isolation {
-    pub(super) fn code(self) -> i8 {
+    pub(crate) fn code(self) -> i8 {
         match self {
             Isolation::Uncommitted => 0,
             Isolation::Committed => 1,
@@ -45,15 +67,19 @@ impl Isolation {
 }
 
 impl Connection {
-    /// Reads from this offset on; waits at most `wait` if there is no record.
-    pub fn fetch(
+    /// Reads from this offset on. It waits for the answer as long as the broker may wait for records, plus the patience
+    /// of the connection.
+    ///
+    /// # Errors
+    /// The request was refused, the answer is damaged, or none came in time.
+    pub async fn fetch(
         &self,
         partition: &Partition,
         from: i64,
-        isolation: Isolation,
-        wait: Duration,
+        options: FetchOptions,
     ) -> Result<FetchResult, KafkaError> {
-        let mut answer = self.call(&request(partition, from, isolation, wait))?;
+        let reply = self.send(&request(partition, from, options))?;
+        let mut answer = reply.wait_for(self.patience().saturating_add(options.wait)).await?;
         KafkaError::check("FetchRequest", answer.error_code, None)?;
         let only = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
         let missing = || KafkaError::malformed("FetchRequest", "it names no partition");
@@ -61,49 +87,28 @@ impl Connection {
         KafkaError::check("FetchRequest", only.error_code, None)?;
         let aborted = only.aborted_transactions.unwrap_or_default();
         Ok(FetchResult {
+            start: only.log_start_offset,
             high_watermark: only.high_watermark,
             last_stable: only.last_stable_offset,
             aborted: aborted.iter().map(|one| (one.producer_id.0, one.first_offset)).collect(),
             batches: StoredBatch::decode_all(only.records.unwrap_or_default())?,
         })
     }
-
-    /// Reads all batches from this offset up to `to`, which must not be behind the end.
-    pub fn read_range(
-        &self,
-        partition: &Partition,
-        mut from: i64,
-        to: i64,
-    ) -> Result<Vec<StoredBatch>, KafkaError> {
-        let mut all = Vec::new();
-        while from < to {
-            let found = self.fetch(partition, from, Isolation::Uncommitted, READ_WAIT)?;
-            let Some(last) = found.batches.last().map(|batch| batch.last_offset) else {
-                return Err(KafkaError::Timeout { request: "FetchRequest", waited: READ_WAIT });
-            };
-            from = last + 1;
-            all.extend(found.batches.into_iter().filter(|batch| batch.base_offset < to));
-        }
-        Ok(all)
-    }
 }
 
-/// The time that a read waits for records that must exist.
-const READ_WAIT: Duration = Duration::from_secs(5);
-
-fn request(partition: &Partition, from: i64, isolation: Isolation, wait: Duration) -> FetchRequest {
+fn request(partition: &Partition, from: i64, options: FetchOptions) -> FetchRequest {
     let asked = FetchPartition::default()
         .with_partition(partition.number)
         .with_current_leader_epoch(-1)
         .with_fetch_offset(from)
-        .with_partition_max_bytes(MOST_BYTES);
+        .with_partition_max_bytes(options.most_bytes);
     let topic = FetchTopic::default().with_topic(partition.topic_name());
     FetchRequest::default()
         .with_replica_id(NOT_A_REPLICA)
-        .with_max_wait_ms(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX))
-        .with_min_bytes(1)
-        .with_max_bytes(MOST_BYTES)
-        .with_isolation_level(isolation.code())
+        .with_max_wait_ms(i32::try_from(options.wait.as_millis()).unwrap_or(i32::MAX))
+        .with_min_bytes(options.least_bytes)
+        .with_max_bytes(options.most_bytes)
+        .with_isolation_level(options.isolation.code())
         .with_session_epoch(-1)
         .with_topics(vec![topic.with_partitions(vec![asked])])
 }

@@ -6,11 +6,11 @@ use kafka_protocol::messages::{
     ProducerId as WireId,
 };
 
-use super::client::Partition;
-use super::connection::{Connection, Reply};
-use super::produce::transactional;
-use leftfold_kafka::KafkaError;
-use leftfold_kafka::ProducerId;
+use crate::batch::ProducerId;
+use crate::client::Partition;
+use crate::connection::{Connection, Reply};
+use crate::error::KafkaError;
+use crate::produce::transactional;
 
 /// The end of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +37,21 @@ pub struct EndReply(Reply<EndTxnRequest>, ProducerId, EndVersion);
 
 impl Connection {
     /// Returns a new, unique producer id without a transactional id.
-    pub fn new_producer_id(&self) -> Result<ProducerId, KafkaError> {
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn new_producer_id(&self) -> Result<ProducerId, KafkaError> {
         let request = InitProducerIdRequest::default().with_transactional_id(None);
-        self.init(request.with_transaction_timeout_ms(i32::MAX))
+        self.init(request.with_transaction_timeout_ms(i32::MAX)).await
     }
 
     /// Takes a transactional id over: aborts its open transaction and returns the next epoch.
     ///
     /// The connection must lead to the id's coordinator.
-    pub fn take_over(
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn take_over(
         &self,
         transactional_id: &str,
         timeout: Duration,
@@ -54,18 +60,21 @@ impl Connection {
         let request = InitProducerIdRequest::default()
             .with_transactional_id(Some(transactional(transactional_id)))
             .with_transaction_timeout_ms(timeout);
-        self.init(request)
+        self.init(request).await
     }
 
-    fn init(&self, request: InitProducerIdRequest) -> Result<ProducerId, KafkaError> {
+    async fn init(&self, request: InitProducerIdRequest) -> Result<ProducerId, KafkaError> {
         let request = request.with_producer_id(WireId(-1)).with_producer_epoch(-1);
-        let answer = self.call(&request)?;
+        let answer = self.call(&request).await?;
         KafkaError::check("InitProducerIdRequest", answer.error_code, None)?;
         Ok(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch })
     }
 
     /// Opens a transaction on a partition, as clients did until Kafka 4.0.
-    pub fn add_to_transaction(
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn add_to_transaction(
         &self,
         transactional_id: &str,
         producer: ProducerId,
@@ -79,7 +88,7 @@ impl Connection {
             .with_v3_and_below_producer_id(WireId(producer.id))
             .with_v3_and_below_producer_epoch(producer.epoch)
             .with_v3_and_below_topics(vec![topic]);
-        let mut answer = self.call(&request)?;
+        let mut answer = self.call(&request).await?;
         let only = answer.results_by_topic_v3_and_below.pop();
         let only = only.and_then(|mut topic| topic.results_by_partition.pop());
         let missing =
@@ -89,6 +98,9 @@ impl Connection {
     }
 
     /// Ends the open transaction.
+    ///
+    /// # Errors
+    /// The request was not sent.
     pub fn end_transaction(
         &self,
         transactional_id: &str,
@@ -113,15 +125,21 @@ impl EndReply {
     /// Waits until the end is decided and returns the producer of the next transaction.
     ///
     /// The records become readable a little later, when the markers are written.
-    pub fn wait(self) -> Result<ProducerId, KafkaError> {
+    ///
+    /// # Errors
+    /// The request was refused, or no answer came in time.
+    pub async fn wait(self) -> Result<ProducerId, KafkaError> {
         let EndReply(reply, producer, version) = self;
-        next_producer(reply.wait()?, producer, version)
+        next_producer(reply.wait().await?, producer, version)
     }
 
-    /// Waits at most `patience`.
-    pub fn wait_for(self, patience: Duration) -> Result<ProducerId, KafkaError> {
+    /// Waits at most `patience` from now on.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn wait_for(self, patience: Duration) -> Result<ProducerId, KafkaError> {
         let EndReply(reply, producer, version) = self;
-        next_producer(reply.wait_for(patience)?, producer, version)
+        next_producer(reply.wait_for(patience).await?, producer, version)
     }
 }
 

@@ -1,0 +1,127 @@
+//! A cluster: its brokers, and who of them is responsible for what.
+
+mod partition;
+mod responsible;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kafka_protocol::messages::ApiVersionsRequest;
+use parking_lot::Mutex;
+
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::error::KafkaError;
+
+pub use partition::Partition;
+pub use responsible::PartitionLeader;
+
+/// The time within which a broker must answer a small request to be used.
+const SOON: Duration = Duration::from_secs(2);
+
+/// The connection to one broker. The lock is held while it is opened, so that it is opened once.
+type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
+
+/// Finds the leader or coordinator of something, and keeps one connection per broker.
+#[derive(Debug)]
+pub struct Client {
+    bootstrap: Vec<Address>,
+    /// The index of the bootstrap broker that answered last.
+    answering: AtomicUsize,
+    patience: Duration,
+    /// Brokers that are reached through a proxy, with the proxy's address.
+    detours: HashMap<Address, Address>,
+    connections: Mutex<HashMap<Address, Slot>>,
+}
+
+impl Client {
+    /// Creates a client with bootstrap brokers (`host:port,host:port`). It connects on demand, and resolves names then.
+    ///
+    /// It waits at most `patience` for any answer.
+    ///
+    /// # Errors
+    /// The text is not a list of addresses.
+    pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, KafkaError> {
+        let bootstrap = bootstrap.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let (answering, detours, connections) = Default::default();
+        Ok(Client { bootstrap, answering, patience, detours, connections })
+    }
+
+    /// Connects to `through` instead of `broker`. Tests use this to put a proxy before a broker.
+    #[must_use]
+    pub fn detour(mut self, broker: Address, through: Address) -> Self {
+        self.detours.insert(broker, through);
+        self
+    }
+
+    /// Returns the most time that the client waits for an answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Returns a connection to a broker that answers.
+    ///
+    /// A paused broker still accepts connections, so the client sends each a small request first. It begins with the
+    /// broker that answered last.
+    ///
+    /// # Errors
+    /// None of the bootstrap brokers answers; the error is that of the last one.
+    pub async fn any(&self) -> Result<Connection, KafkaError> {
+        let mut last = KafkaError::NoBroker("the cluster".to_owned());
+        let count = self.bootstrap.len();
+        let first = self.answering.load(Ordering::Relaxed);
+        for at in (0..count).map(|step| (first + step) % count.max(1)) {
+            let Some(address) = self.bootstrap.get(at) else { continue };
+            match self.responsive(address).await {
+                Ok(connection) => {
+                    self.answering.store(at, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Returns a connection to the broker at this address; reuses an open one.
+    ///
+    /// # Errors
+    /// The broker is not reachable, or does not answer.
+    pub async fn at(&self, address: &Address) -> Result<Connection, KafkaError> {
+        let address = self.detours.get(address).unwrap_or(address);
+        let slot = self.slot(address);
+        let mut slot = slot.lock().await;
+        if let Some(open) = slot.as_ref().filter(|known| known.is_open()) {
+            return Ok(open.clone());
+        }
+        let connection = Connection::open(address, self.patience).await?;
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Drops all connections; their clones stay open.
+    pub fn disconnect(&self) {
+        self.connections.lock().clear();
+    }
+
+    fn slot(&self, address: &Address) -> Slot {
+        let mut connections = self.connections.lock();
+        if let Some(known) = connections.get(address) {
+            return known.clone();
+        }
+        // Brokers come and go; what is closed is forgotten when another broker is met.
+        connections.retain(|_, slot| {
+            slot.try_lock().map_or(true, |slot| slot.as_ref().is_some_and(Connection::is_open))
+        });
+        connections.entry(address.clone()).or_default().clone()
+    }
+
+    /// Returns a connection to this broker if it answers a small request soon.
+    async fn responsive(&self, address: &Address) -> Result<Connection, KafkaError> {
+        let connection = self.at(address).await?;
+        connection.send(&ApiVersionsRequest::default())?.wait_for(SOON).await?;
+        Ok(connection)
+    }
+}
