@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use crate::append::{Append, Appended};
+use crate::cluster::Cluster;
 use crate::cursor::Cursor;
 use crate::erased::{BoxFuture, ErasedStore};
 use crate::error::{AppendError, Coded, Failure, Invalid, ReadError};
@@ -41,6 +42,11 @@ pub trait Engine: ErasedStore {
 
     /// Returns the interface for administration.
     fn administration(&self) -> &dyn Administration;
+
+    /// Returns the cluster that the engine is a node of, if it is one.
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        None
+    }
 }
 
 /// A callback that gets the number of units of work that are done, and of all.

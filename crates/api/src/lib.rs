@@ -2,6 +2,7 @@
 
 mod append;
 mod check;
+mod cluster;
 mod codes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -27,6 +28,7 @@ mod shared;
 mod time;
 
 pub use append::{Append, Appended, CheckpointMove, Expected, IndexOrdinal, Parts, Versions};
+pub use cluster::{Cluster, ClusterMember, ClusterPartition, ClusterStatus};
 pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
