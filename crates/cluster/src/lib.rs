@@ -7,3 +7,4 @@
 pub mod broker;
 pub mod group;
 pub mod ledger;
+pub mod record;

@@ -1,0 +1,4 @@
+//! Tests of the crate from outside.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod records;

@@ -1,0 +1,6 @@
+//! The records of a partition.
+
+mod hostile;
+mod round_trip;
+mod shown;
+mod support;
