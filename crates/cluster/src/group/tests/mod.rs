@@ -1,0 +1,5 @@
+mod errors;
+mod fake;
+mod nodes;
+mod random;
+mod world;
