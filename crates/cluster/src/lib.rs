@@ -5,6 +5,10 @@
 //! log ([`ledger`]).
 
 pub mod broker;
+<<<<<<< HEAD
 pub mod group;
+=======
+pub mod kafka_broker;
+>>>>>>> 84bde19 (cluster: deliver appends to a partition in Kafka, in order)
 pub mod ledger;
 pub mod record;

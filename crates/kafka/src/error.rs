@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
@@ -7,7 +8,7 @@ use thiserror::Error;
 use crate::address::Address;
 
 /// The error of a request.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum KafkaError {
     /// No connection was made, so no request was sent.
@@ -16,7 +17,7 @@ pub enum KafkaError {
         /// The broker's address.
         address: Address,
         /// The error of the system.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The connection ended before the answer came.
     #[error("the connection to {0} ended before the answer came")]
@@ -74,6 +75,15 @@ pub enum KafkaError {
     /// There is no leader or coordinator at the moment.
     #[error("no broker is responsible for {0} at the moment; retry later")]
     NoBroker(String),
+    /// The request was not executed, because of an earlier request or of the error of an earlier attempt.
+    #[error("the request was not executed: {0}")]
+    NotExecuted(Box<KafkaError>),
+    /// An earlier attempt may have executed the request; the last attempt failed with this error.
+    #[error("the request may have been executed; the last attempt failed: {0}")]
+    Unsettled(Box<KafkaError>),
+    /// The client was dropped before the answer came.
+    #[error("the client was dropped before the answer came")]
+    Dropped,
 }
 
 impl KafkaError {
@@ -102,6 +112,7 @@ impl KafkaError {
     pub fn code(&self) -> Option<ResponseError> {
         match self {
             KafkaError::Refused { code, .. } => Some(*code),
+            KafkaError::NotExecuted(cause) | KafkaError::Unsettled(cause) => cause.code(),
             _ => None,
         }
     }
@@ -109,9 +120,11 @@ impl KafkaError {
     /// Returns whether the broker may have executed the request, or may still execute it.
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            KafkaError::Closed(_) | KafkaError::Timeout { .. } | KafkaError::Malformed { .. } => {
-                true
-            }
+            KafkaError::Closed(_)
+            | KafkaError::Timeout { .. }
+            | KafkaError::Malformed { .. }
+            | KafkaError::Unsettled(_)
+            | KafkaError::Dropped => true,
             KafkaError::Refused { code, .. } => matches!(
                 code,
                 ResponseError::RequestTimedOut
@@ -126,6 +139,19 @@ impl KafkaError {
         }
     }
 
+    /// Returns whether the same request may succeed later, at this broker or at another.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            KafkaError::Connect { .. }
+            | KafkaError::Closed(_)
+            | KafkaError::Timeout { .. }
+            | KafkaError::Busy(_)
+            | KafkaError::NoBroker(_) => true,
+            KafkaError::Refused { code, .. } => code.is_retriable(),
+            _ => false,
+        }
+    }
+
     /// Returns whether the broker refused the request because a newer producer took over.
     pub fn is_fenced(&self) -> bool {
         matches!(
@@ -136,5 +162,32 @@ impl KafkaError {
                     | ResponseError::InvalidProducerIdMapping
             )
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: ResponseError) -> KafkaError {
+        KafkaError::Refused { request: "ProduceRequest", code, message: String::new() }
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_without_an_answer_leaves_the_outcome_open() {
+        let fenced = refused(ResponseError::InvalidProducerEpoch);
+        assert!(fenced.is_fenced() && !fenced.is_outcome_unknown() && !fenced.is_retriable());
+        let unsettled = KafkaError::Unsettled(Box::new(fenced));
+        assert!(unsettled.is_fenced() && unsettled.is_outcome_unknown());
+        assert!(!unsettled.is_retriable());
+        let unsent = KafkaError::NotExecuted(Box::new(unsettled));
+        assert!(unsent.is_fenced() && !unsent.is_outcome_unknown());
+    }
+
+    #[test]
+    fn a_leader_that_moved_is_worth_a_retry_and_leaves_the_outcome_open() {
+        let moved = refused(ResponseError::NotLeaderOrFollower);
+        assert!(moved.is_retriable() && moved.is_outcome_unknown());
+        assert!(!refused(ResponseError::MessageTooLarge).is_retriable());
     }
 }

@@ -120,7 +120,10 @@ impl Proxy {
     /// Sends a recorded request to the broker again, byte for byte, on a new connection.
     pub fn replay<R: Request>(&self, request: &RecordedRequest) -> Result<R::Response, KafkaError> {
         let address = self.shared.broker;
-        let failed = |source| KafkaError::Connect { address: address.into(), source };
+        let failed = |error: io::Error| KafkaError::Connect {
+            address: address.into(),
+            source: error.into(),
+        };
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(&request.frame).map_err(failed)?;

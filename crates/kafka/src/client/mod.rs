@@ -90,15 +90,26 @@ impl Client {
     /// # Errors
     /// The broker is not reachable, or does not answer.
     pub async fn at(&self, address: &Address) -> Result<Connection, KafkaError> {
-        let address = self.detours.get(address).unwrap_or(address);
         let slot = self.slot(address);
         let mut slot = slot.lock().await;
         if let Some(open) = slot.as_ref().filter(|known| known.is_open()) {
             return Ok(open.clone());
         }
-        let connection = Connection::open(address, self.patience).await?;
+        let connection = self.open(address).await?;
         *slot = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// Opens a connection of the caller's own to the broker at this address.
+    ///
+    /// A broker executes the requests of a connection one after the other, so requests that wait, such as Fetch and
+    /// Produce, have connections of their own.
+    ///
+    /// # Errors
+    /// The broker is not reachable, or does not answer.
+    pub async fn open(&self, address: &Address) -> Result<Connection, KafkaError> {
+        let address = self.detours.get(address).unwrap_or(address);
+        Connection::open(address, self.patience).await
     }
 
     /// Drops all connections; their clones stay open.
@@ -121,7 +132,11 @@ impl Client {
     /// Returns a connection to this broker if it answers a small request soon.
     async fn responsive(&self, address: &Address) -> Result<Connection, KafkaError> {
         let connection = self.at(address).await?;
-        connection.send(&ApiVersionsRequest::default())?.wait_for(SOON).await?;
-        Ok(connection)
+        let answer = connection.send(&ApiVersionsRequest::default())?.wait_for(SOON).await;
+        if let Err(KafkaError::Timeout { .. }) = answer {
+            // The stream may be cut without a sign, so the next caller opens another.
+            connection.close();
+        }
+        answer.map(|_| connection)
     }
 }

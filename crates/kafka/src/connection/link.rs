@@ -131,6 +131,9 @@ impl Flight {
             _ = sender.send(answer);
         }
         // Brokers answer in order, so no answer will come to earlier requests. Their callers may wait still.
+        if at == 0 {
+            return true;
+        }
         let mut earlier = at;
         open.pending.retain(|(_, sender)| {
             let is_earlier = earlier > 0;

@@ -6,6 +6,7 @@ mod reply;
 mod versions;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,10 @@ impl Connection {
     /// # Errors
     /// The broker is not reachable, or does not answer.
     pub async fn open(address: &Address, patience: Duration) -> Result<Self, KafkaError> {
-        let failed = |source| KafkaError::Connect { address: address.clone(), source };
+        let failed = |error: io::Error| KafkaError::Connect {
+            address: address.clone(),
+            source: Arc::new(error),
+        };
         let connecting = TcpStream::connect((address.host(), address.port()));
         let stream = timeout(CONNECT_PATIENCE, connecting).await;
         let stream = stream.map_err(|late| failed(late.into()))?.map_err(failed)?;

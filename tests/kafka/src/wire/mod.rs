@@ -10,7 +10,7 @@ mod replies;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use leftfold_kafka::Address;
 use tokio::runtime::{Builder, Runtime};
@@ -33,7 +33,8 @@ fn block_on<T>(future: impl Future<Output = Result<T, KafkaError>>) -> Result<T,
         Ok(runtime) => runtime.block_on(future),
         Err(error) => {
             let address = Address::new(&Ipv4Addr::LOCALHOST.to_string(), 0);
-            Err(KafkaError::Connect { address, source: error.kind().into() })
+            let source = Arc::new(error.kind().into());
+            Err(KafkaError::Connect { address, source })
         }
     }
 }

@@ -8,6 +8,7 @@
 mod barrier;
 mod claims;
 mod delayed_end_txn;
+mod delivery;
 mod expiry;
 mod owners;
 mod readers;

@@ -131,6 +131,13 @@ impl TestCluster {
         assert_eq!(stable, end);
     }
 
+    /// Waits until the partition has at least this many offsets.
+    pub(crate) fn wait_until_end(&self, partition: &Partition, least: i64) {
+        let ask = || Ok(self.end(partition, Isolation::Uncommitted));
+        let end = poll(PATIENCE, ask, |end| *end >= least).unwrap();
+        assert!(end >= least);
+    }
+
     /// Starts a proxy in front of the partition's leader.
     pub(crate) fn proxy(&self, partition: &Partition) -> Proxy {
         let (_, leader) = self.client.locate(partition).unwrap();
