@@ -11,4 +11,8 @@ pub mod group;
 pub mod kafka_broker;
 >>>>>>> 84bde19 (cluster: deliver appends to a partition in Kafka, in order)
 pub mod ledger;
+<<<<<<< HEAD
 pub mod record;
+=======
+pub mod topic;
+>>>>>>> d6a883b (cluster: create topics and check their settings)

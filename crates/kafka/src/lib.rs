@@ -17,6 +17,7 @@ mod error;
 mod fetch;
 mod offsets;
 mod produce;
+mod topics;
 mod transactions;
 
 pub use address::Address;
@@ -28,4 +29,5 @@ pub use fetch::{FetchOptions, FetchResult, Isolation};
 pub use kafka_protocol::error::ResponseError;
 pub use offsets::{OffsetReply, OffsetSpec};
 pub use produce::{ProduceReply, ProduceResult};
+pub use topics::{NewTopic, TopicDescription};
 pub use transactions::{End, EndReply, EndVersion};

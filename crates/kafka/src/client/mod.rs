@@ -56,6 +56,11 @@ impl Client {
         self
     }
 
+    /// Returns the bootstrap brokers.
+    pub fn bootstrap(&self) -> &[Address] {
+        &self.bootstrap
+    }
+
     /// Returns the most time that the client waits for an answer.
     pub fn patience(&self) -> Duration {
         self.patience

@@ -13,4 +13,5 @@ mod expiry;
 mod owners;
 mod readers;
 mod support;
+mod topics;
 mod transactions;
