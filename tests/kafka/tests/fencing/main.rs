@@ -7,6 +7,7 @@
 
 mod barrier;
 mod claims;
+mod compression;
 mod delayed_end_txn;
 mod delivery;
 mod expiry;

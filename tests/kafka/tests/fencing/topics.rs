@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use leftfold_cluster::topic::{Topic, TopicError, TopicOptions, ensure_topic};
+use leftfold_kafka_testing::wire::{Batch, Partition, Record};
 use tokio::runtime::Runtime;
 
-use crate::support::{TestCluster, fresh, one_broker, three_brokers};
+use crate::support::{TestCluster, WITHIN, fresh, now, one_broker, three_brokers};
 
 fn ensure(world: &TestCluster, options: &TopicOptions) -> Result<Topic, TopicError> {
     let client = leftfold_kafka::Client::new(&world.cluster.bootstrap(), Duration::from_secs(10));
@@ -65,4 +66,17 @@ fn three_replicas_with_one_in_sync_are_refused() {
     let TopicError::SettingsWrong { wrong, .. } = &error else { panic!("{error}") };
     let names: Vec<_> = wrong.iter().map(|one| one.name).collect();
     assert_eq!(names, ["min.insync.replicas"], "{error}");
+}
+
+#[test]
+fn an_append_of_64_mib_fits() {
+    let world = one_broker();
+    let topic = ensure(world, &TopicOptions::new(&fresh("events"))).unwrap();
+    let partition = Partition::first_of(&topic.name);
+    let leader = world.client.leader(&partition).unwrap();
+    let records = (0..64).map(|_| Record::new(vec![b'x'; 1 << 20]));
+    let batch = Batch::of(now(), records).encode();
+    leader.produce(&partition, batch, WITHIN).unwrap().wait().unwrap();
+    let found = world.batches(&partition);
+    assert_eq!(found[0].records.len(), 64);
 }
