@@ -72,6 +72,12 @@ pub enum KafkaError {
     /// The text is not the address of a broker.
     #[error("expected the address of a broker as host:port, found {0:?}")]
     InvalidAddress(String),
+    /// A certificate or a key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The text names no mechanism of authentication that the client has.
+    #[error("expected SASL mechanism PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, found {0:?}")]
+    UnknownMechanism(String),
     /// There is no leader or coordinator at the moment.
     #[error("no broker is responsible for {0} at the moment; retry later")]
     NoBroker(String),

@@ -17,6 +17,7 @@ mod error;
 mod fetch;
 mod offsets;
 mod produce;
+pub mod security;
 mod topics;
 mod transactions;
 
@@ -29,5 +30,6 @@ pub use fetch::{FetchOptions, FetchResult, Isolation};
 pub use kafka_protocol::error::ResponseError;
 pub use offsets::{OffsetReply, OffsetSpec};
 pub use produce::{ProduceReply, ProduceResult};
+pub use security::{Sasl, SaslMechanism, Security, Tls};
 pub use topics::{NewTopic, TopicDescription};
 pub use transactions::{End, EndReply, EndVersion};

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::error::KafkaError;
+use crate::security::Security;
 
 pub use partition::Partition;
 pub use responsible::PartitionLeader;
@@ -31,6 +32,7 @@ pub struct Client {
     /// The index of the bootstrap broker that answered last.
     answering: AtomicUsize,
     patience: Duration,
+    security: Security,
     /// Brokers that are reached through a proxy, with the proxy's address.
     detours: HashMap<Address, Address>,
     connections: Mutex<HashMap<Address, Slot>>,
@@ -45,8 +47,15 @@ impl Client {
     /// The text is not a list of addresses.
     pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, KafkaError> {
         let bootstrap = bootstrap.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let (answering, detours, connections) = Default::default();
-        Ok(Client { bootstrap, answering, patience, detours, connections })
+        let (answering, security, detours, connections) = Default::default();
+        Ok(Client { bootstrap, answering, patience, security, detours, connections })
+    }
+
+    /// Protects the connections.
+    #[must_use]
+    pub fn secured(mut self, security: Security) -> Self {
+        self.security = security;
+        self
     }
 
     /// Connects to `through` instead of `broker`. Tests use this to put a proxy before a broker.
@@ -114,7 +123,7 @@ impl Client {
     /// The broker is not reachable, or does not answer.
     pub async fn open(&self, address: &Address) -> Result<Connection, KafkaError> {
         let address = self.detours.get(address).unwrap_or(address);
-        Connection::open(address, self.patience).await
+        Connection::open_secured(address, self.patience, &self.security).await
     }
 
     /// Drops all connections; their clones stay open.

@@ -12,18 +12,20 @@ use std::time::Duration;
 
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::Request;
+use tokio::io::split;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::address::Address;
 use crate::error::KafkaError;
+use crate::security::{Security, Tls};
 use link::Link;
 use versions::Versions;
 
 pub use frame::decode_answer;
 pub use reply::Reply;
 
-/// The most time for connecting.
+/// The most time for connecting, and for the handshake of TLS.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to one broker. Clones share it; the last clone closes it.
@@ -48,23 +50,35 @@ impl Connection {
     /// # Errors
     /// The broker is not reachable, or does not answer.
     pub async fn open(address: &Address, patience: Duration) -> Result<Self, KafkaError> {
-        let failed = |error: io::Error| KafkaError::Connect {
+        Self::open_secured(address, patience, &Security::default()).await
+    }
+
+    /// Connects, encrypts the stream, asks for the versions, and authenticates.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or one side does not trust the other.
+    pub async fn open_secured(
+        address: &Address,
+        patience: Duration,
+        security: &Security,
+    ) -> Result<Self, KafkaError> {
+        let opening = timeout(CONNECT_PATIENCE, open_link(address, security.tls.as_ref())).await;
+        let link = opening.unwrap_or_else(|late| Err(late.into()));
+        let link = link.map_err(|error| KafkaError::Connect {
             address: address.clone(),
             source: Arc::new(error),
-        };
-        let connecting = TcpStream::connect((address.host(), address.port()));
-        let stream = timeout(CONNECT_PATIENCE, connecting).await;
-        let stream = stream.map_err(|late| failed(late.into()))?.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let (incoming, outgoing) = stream.into_split();
-        let link = Link::start(address.clone(), incoming, outgoing);
+        })?;
         let mut inner = Inner { link, versions: Versions::first(), patience };
         let answer = inner.send(0, &ApiVersionsRequest::default())?.wait().await?;
         KafkaError::check("ApiVersionsRequest", answer.error_code, None)?;
         let versions = answer.api_keys.iter();
         let versions = versions.map(|api| (api.api_key, (api.min_version, api.max_version)));
         inner.versions = Versions(versions.collect::<BTreeMap<_, _>>());
-        Ok(Connection(Arc::new(inner)))
+        let connection = Connection(Arc::new(inner));
+        if let Some(sasl) = &security.sasl {
+            sasl.authenticate(&connection).await?;
+        }
+        Ok(connection)
     }
 
     /// Returns the broker's address.
@@ -122,6 +136,17 @@ impl Connection {
     pub fn close(&self) {
         self.0.link.close();
     }
+}
+
+async fn open_link(address: &Address, tls: Option<&Tls>) -> io::Result<Link> {
+    let stream = TcpStream::connect((address.host(), address.port())).await?;
+    stream.set_nodelay(true)?;
+    if let Some(tls) = tls {
+        let (incoming, outgoing) = split(tls.connect(address.host(), stream).await?);
+        return Ok(Link::start(address.clone(), incoming, outgoing));
+    }
+    let (incoming, outgoing) = stream.into_split();
+    Ok(Link::start(address.clone(), incoming, outgoing))
 }
 
 impl Inner {
