@@ -220,6 +220,11 @@ impl Common<'_> {
         for (name, level) in &self.options.features {
             format.extend(["--feature".to_owned(), format!("{name}={level}")]);
         }
+        let users = self.options.listener.iter().flat_map(|listener| &listener.users);
+        for [mechanism, name, password] in users {
+            let user = format!("{mechanism}=[name={name},password={password}]");
+            format.extend(["--add-scram".to_owned(), user]);
+        }
         format
     }
 
@@ -231,10 +236,15 @@ impl Common<'_> {
             "controller" => format!("CONTROLLER://127.0.0.1:{controller}"),
             _ => format!("PLAINTEXT://127.0.0.1:{own},CONTROLLER://127.0.0.1:{controller}"),
         };
+        let (mut more_listeners, mut more_protocols) = (String::new(), String::new());
+        if let Some(listener) = self.options.listener.as_ref().filter(|_| roles != "controller") {
+            more_listeners = format!(",EXTRA://127.0.0.1:{}", listener.port);
+            more_protocols = format!(",EXTRA:{}", listener.protocol);
+        }
         let mut settings = format!(
-            "node.id={id}\nprocess.roles={roles}\nlisteners={listeners}\n\
+            "node.id={id}\nprocess.roles={roles}\nlisteners={listeners}{more_listeners}\n\
              controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{more_protocols}\n\
              controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"
         );
         for (name, value) in self.options.server_settings() {

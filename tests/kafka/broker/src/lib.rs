@@ -34,7 +34,7 @@ pub use cluster::{Cluster, Timings};
 pub use error::BrokerError;
 pub use jars::kafka_version;
 pub use node::Node;
-pub use options::{Options, Tuning};
+pub use options::{Listener, Options, Tuning};
 
 /// Checks that the machine has what brokers need: Java, and Maven unless the jars are in the cache.
 /// Fetches nothing.

@@ -9,10 +9,23 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Feature levels to format with, such as `("transaction.version", 0)`; Kafka's defaults if empty.
     pub features: Vec<(String, u16)>,
+    /// A second listener, for a single broker.
+    pub listener: Option<Listener>,
     /// The tuning of the Java processes.
     pub tuning: Tuning,
     /// The most time for each node to become ready.
     pub patience: Duration,
+}
+
+/// A listener of a broker, beside the plain one. Its settings are those that begin with `listener.name.extra.`.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The port, reserved by the caller.
+    pub port: u16,
+    /// The protocol, such as `SASL_SSL`.
+    pub protocol: String,
+    /// Users to format with: each a mechanism of SCRAM, a name and a password.
+    pub users: Vec<[String; 3]>,
 }
 
 /// The tuning of a broker's Java process.
@@ -30,6 +43,7 @@ impl Default for Options {
             brokers: 1,
             settings: Vec::new(),
             features: Vec::new(),
+            listener: None,
             tuning: Tuning::Start,
             patience: Duration::from_secs(120),
         }

@@ -13,6 +13,7 @@ mod delivery;
 mod expiry;
 mod owners;
 mod readers;
+mod security;
 mod support;
 mod topics;
 mod transactions;
