@@ -26,6 +26,22 @@ pub enum MetadataError {
         /// The limit.
         limit: usize,
     },
+    /// The name of a node is not allowed.
+    #[error("the node's name is {name:?}, expected 1 to {limit} letters, digits and any of . _ -")]
+    Name {
+        /// The name, perhaps cut.
+        name: String,
+        /// The most bytes of a name.
+        limit: usize,
+    },
+    /// The number of partitions is not allowed.
+    #[error("the cluster has {found} partitions, expected 1 to {limit}")]
+    Partitions {
+        /// The number of partitions.
+        found: u32,
+        /// The most partitions of a cluster.
+        limit: u32,
+    },
     /// The bytes are damaged, or of another program that uses the same group.
     #[error("{what} cannot be read: {why}; no other program may use the cluster's group")]
     Malformed {

@@ -9,68 +9,24 @@ use bytes::Bytes;
 use leftfold_api::Timestamp;
 use leftfold_fold::time::{Time, later};
 use leftfold_kafka::{KafkaError, ResponseError};
-use thiserror::Error;
 use tracing::{info, warn};
 
 use super::MetadataError;
-use super::assign::{Policy, assign_partitions};
+use super::assign::assign_partitions;
+use super::config::{MemberConfig, MembershipError, check_name};
 use super::coordinator::{
     Coordinator, JoinAnswer, JoinRequest, JoinedMember, Session, SyncRequest,
 };
 use super::membership::{Membership, Shared, Standing, Wish};
-use super::profile::{Profile, check_size};
+use super::profile::Profile;
 use super::remedy::{Remedy, wait_after};
-use super::routes::{NAME_LIMIT, RouteTable};
+use super::routes::RouteTable;
 
 /// The attempts to leave the group. After them the session timeout does it.
 const LEAVE_ATTEMPTS: u32 = 3;
 
 /// A node that is replaced twice within this number of session timeouts gives up.
 const REPLACED_TIMEOUTS: u32 = 10;
-
-/// The settings of a member.
-#[derive(Debug, Clone)]
-pub struct MemberConfig {
-    /// The node's name, which is unique in the cluster (`group.instance.id`).
-    pub name: String,
-    /// How partitions are assigned, if this node leads.
-    pub policy: Policy,
-    /// The time between heartbeats. A node learns of a new generation by its next heartbeat.
-    pub heartbeat_interval: Duration,
-    /// The time without heartbeats after which other nodes take over. By default brokers allow no less than 6 s
-    /// (`group.min.session.timeout.ms`).
-    pub session_timeout: Duration,
-    /// The time that the coordinator waits for members to join again. Absent ones are dropped by their session.
-    pub rebalance_timeout: Duration,
-    /// The time after which a request is given up, beyond what the coordinator waits itself.
-    pub request_timeout: Duration,
-}
-
-impl MemberConfig {
-    /// Returns the default settings of a node.
-    pub fn new(name: impl Into<String>, policy: Policy) -> Self {
-        MemberConfig {
-            name: name.into(),
-            policy,
-            heartbeat_interval: Duration::from_millis(300),
-            session_timeout: Duration::from_secs(6),
-            rebalance_timeout: Duration::from_secs(6),
-            request_timeout: Duration::from_secs(2),
-        }
-    }
-}
-
-/// The membership has ended.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum MembershipError {
-    /// Another process uses the node's name.
-    #[error(
-        "another process has joined the cluster as node {0}, expected this process only; \
-         give each node a name of its own, and start this one again"
-    )]
-    Replaced(String),
-}
 
 /// The reason why a step of the loop has ended.
 enum Stop {
@@ -106,14 +62,14 @@ impl<C: Coordinator, T: Time> Member<C, T> {
     /// Makes a member, and the handle of its membership. It does nothing until [`Member::run`] is polled.
     ///
     /// # Errors
-    /// The node's name is too long, or the report is too large.
+    /// The node's name or the number of partitions is not allowed, or the report is too large.
     pub fn new(
         coordinator: C,
         time: T,
         config: MemberConfig,
         profile: Profile,
     ) -> Result<(Self, Membership), MetadataError> {
-        check_size("the name of a node", config.name.len(), NAME_LIMIT)?;
+        config.check()?;
         profile.encode()?;
         let shared = Arc::new(Shared::new(profile));
         let membership = Membership::new(shared.clone());
@@ -166,7 +122,7 @@ impl<C: Coordinator, T: Time> Member<C, T> {
             rebalance_timeout: config.rebalance_timeout,
             metadata: self.shared.start_join().encode()?,
         };
-        let limit = config.rebalance_timeout + config.request_timeout;
+        let limit = config.rebalance_timeout.saturating_add(config.request_timeout);
         let joined = match self.call("JoinGroup", limit, self.coordinator.join(request)).await? {
             JoinAnswer::Joined(joined) => joined,
             JoinAnswer::MemberIdRequired(member_id) => {
@@ -199,8 +155,8 @@ impl<C: Coordinator, T: Time> Member<C, T> {
     ) -> Result<Vec<(String, Bytes)>, MetadataError> {
         let mut profiles = BTreeMap::new();
         for member in members {
-            let name_size = check_size("the name of a node", member.name.len(), NAME_LIMIT);
-            match name_size.and_then(|()| Profile::decode(&member.metadata)) {
+            let name = check_name(&member.name);
+            match name.and_then(|()| Profile::decode(&member.metadata)) {
                 Ok(profile) => {
                     profiles.insert(member.name.clone(), profile);
                 }
@@ -282,7 +238,7 @@ impl<C: Coordinator, T: Time> Member<C, T> {
     fn be_replaced(&mut self) -> Result<(), MembershipError> {
         let error = MembershipError::Replaced(self.config.name.clone());
         let now = self.time.now();
-        let window = self.config.session_timeout * REPLACED_TIMEOUTS;
+        let window = self.config.session_timeout.saturating_mul(REPLACED_TIMEOUTS);
         let before = self.replaced.replace(now);
         if before.is_some_and(|before| now < later(before, window)) {
             self.shared.publish(Standing::Replaced, Some(&error.to_string()));

@@ -6,6 +6,7 @@
 //! holders of its [`Membership`].
 
 pub mod assign;
+mod config;
 mod coordinator;
 mod error;
 mod member;
@@ -16,12 +17,13 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+pub use config::{MemberConfig, MembershipError, PARTITION_LIMIT};
 pub use coordinator::{
     Coordinator, JoinAnswer, JoinRequest, Joined, JoinedMember, PROTOCOL, PROTOCOL_TYPE, Session,
     SyncRequest,
 };
 pub use error::MetadataError;
-pub use member::{Member, MemberConfig, MembershipError};
+pub use member::Member;
 pub use membership::{Membership, Routes, Standing};
 pub use profile::Profile;
 pub use routes::{Node, RouteTable};

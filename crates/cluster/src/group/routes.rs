@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MetadataError;
 use super::assign::Placement;
+use super::config::check_name;
 use super::profile::{Profile, URL_LIMIT, check_size, check_version};
 
 /// The most bytes of a table as it is sent. Kafka stores one for each member in a record of at most 1 MiB, by default.
@@ -14,9 +15,6 @@ const TABLE_LIMIT: usize = 512 << 10;
 
 /// The most bytes of a table in memory while it is decoded: over 50,000 partitions.
 const JSON_LIMIT: usize = 2 << 20;
-
-/// The most bytes of a node's name: what Kafka allows for names of topics and members.
-pub(super) const NAME_LIMIT: usize = 249;
 
 const VERSION: u32 = 1;
 const WHAT: &str = "the table of routes";
@@ -166,7 +164,7 @@ impl RouteTable {
 impl Wire {
     fn check(&self) -> Result<(), MetadataError> {
         for node in &self.nodes {
-            check_size("the name of a node", node.name.len(), NAME_LIMIT)?;
+            check_name(&node.name)?;
             check_size("the advertised URL", node.url.len(), URL_LIMIT)?;
         }
         if !self.nodes.is_sorted_by(|a, b| a.name < b.name) {

@@ -1,5 +1,6 @@
 mod errors;
 mod fake;
+mod group;
 mod nodes;
 mod random;
 mod world;

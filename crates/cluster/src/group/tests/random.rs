@@ -70,8 +70,6 @@ fn apply(world: &mut World, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn nodes_agree_again_after_anything(steps in steps()) {
         let mut world = World::with_nodes(&NAMES[..3]);
