@@ -74,24 +74,26 @@ impl Client {
     /// # Errors
     /// No broker answers, there is no coordinator at the moment, or it is not reachable.
     pub async fn coordinator(&self, transactional_id: &str) -> Result<Connection, KafkaError> {
-        self.find_coordinator(transactional_id, COORDINATOR_OF_TRANSACTIONS).await
+        let address =
+            self.locate_coordinator(transactional_id, COORDINATOR_OF_TRANSACTIONS).await?;
+        self.at(&address).await
     }
 
-    /// Returns a connection to the coordinator of a consumer group.
+    /// Returns the address of the coordinator of a consumer group.
     ///
     /// # Errors
-    /// As [`coordinator`](Self::coordinator).
-    pub async fn group_coordinator(&self, group: &str) -> Result<Connection, KafkaError> {
-        self.find_coordinator(group, COORDINATOR_OF_GROUPS).await
+    /// No broker answers, or there is no coordinator at the moment.
+    pub async fn locate_group_coordinator(&self, group: &str) -> Result<Address, KafkaError> {
+        self.locate_coordinator(group, COORDINATOR_OF_GROUPS).await
     }
 
-    async fn find_coordinator(&self, key: &str, kind: i8) -> Result<Connection, KafkaError> {
+    async fn locate_coordinator(&self, key: &str, kind: i8) -> Result<Address, KafkaError> {
         let request = FindCoordinatorRequest::default()
             .with_key(StrBytes::from_string(key.to_owned()))
             .with_key_type(kind);
         let answer = self.any().await?.call(&request).await?;
         let message = answer.error_message.as_deref();
         KafkaError::check("FindCoordinatorRequest", answer.error_code, message)?;
-        self.at(&Address::of_answer(&answer.host, answer.port)?).await
+        Address::of_answer(&answer.host, answer.port)
     }
 }

@@ -11,6 +11,7 @@ mod compression;
 mod delayed_end_txn;
 mod delivery;
 mod expiry;
+mod membership;
 mod owners;
 mod readers;
 mod security;
