@@ -148,7 +148,7 @@ pub fn checkpoints_warning(checkpoints: u64, allowed: u64) -> Option<String> {
 }
 
 /// What a store has counted since it was opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Meters {
     /// Appends of each turn of the writer, which one write and one fsync serve.
     pub batches: Histogram,
@@ -171,7 +171,7 @@ pub struct Meters {
 }
 
 /// A histogram of values, by powers of two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// The sum of all values.
     pub sum: u64,

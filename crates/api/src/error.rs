@@ -99,6 +99,15 @@ pub enum Failure {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// The store is a copy of one that another node owns, and only the owner appends. Nothing was written.
+    #[error("this node does not own the partition: ask the owner, or retry")]
+    NotOwner,
+    /// The store is a copy, and differs from what the owner has committed. Nothing was written.
+    #[error("{message}")]
+    Diverged {
+        /// What was expected, what was found, and what to do.
+        message: String,
+    },
     /// Other appends changed the answer at every attempt; retry.
     #[error("the append was overtaken {attempts} times by others; try again")]
     Busy {
@@ -158,6 +167,8 @@ impl Failure {
             Failure::Replaced { .. } => "store_replaced",
             Failure::ReadOnly { .. } => "store_read_only",
             Failure::Closed => "store_closed",
+            Failure::NotOwner => "not_owner",
+            Failure::Diverged { .. } => "replica_diverged",
             Failure::Busy { .. } => "store_busy",
             Failure::Disk { .. } => "disk_failed",
             Failure::Remote { code, .. } => code,
@@ -167,7 +178,7 @@ impl Failure {
     /// Whether a retry of the same call can succeed.
     pub fn can_retry(&self) -> bool {
         match self {
-            Failure::Busy { .. } | Failure::OutOfDescriptors { .. } => true,
+            Failure::Busy { .. } | Failure::NotOwner | Failure::OutOfDescriptors { .. } => true,
             Failure::Remote { can_retry, .. } => *can_retry,
             _ => false,
         }

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use leftfold_api::{NewEvent, Recorded, Timestamp};
 use leftfold_cluster::ledger::{Ledger, Stamp};
-use leftfold_cluster::record::{Decoder, Encoder, OwnAppend};
+use leftfold_cluster::record::{Decoder, Encoder};
 use leftfold_kafka::{Batch, StoredBatch};
+use leftfold_store::OwnAppend;
 use uuid::Uuid;
 
 /// Events of a batch.

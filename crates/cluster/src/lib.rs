@@ -5,14 +5,17 @@
 //! log ([`ledger`]).
 
 pub mod broker;
-<<<<<<< HEAD
+mod commit;
 pub mod group;
-=======
 pub mod kafka_broker;
->>>>>>> 84bde19 (cluster: deliver appends to a partition in Kafka, in order)
+pub mod kafka_coordinator;
 pub mod ledger;
-<<<<<<< HEAD
+pub mod local;
+pub mod node;
+pub mod partition;
 pub mod record;
-=======
+pub mod store;
 pub mod topic;
->>>>>>> d6a883b (cluster: create topics and check their settings)
+
+/// Kafka's protocol, for those who configure a node.
+pub use leftfold_kafka as kafka;

@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 use crate::error::OpenError;
 use crate::format::{SegmentHeader, StoreHeader, StoreIdentity};
 use crate::manifest::{FileKind, LiveFile, MANIFEST, Manifest, SegmentState};
+use crate::options::Identity;
 use crate::ownership::Ownership;
 
 pub(crate) const STORE: &str = "STORE";
@@ -64,10 +65,26 @@ pub(crate) fn read_identity(disk: &dyn Disk) -> Result<StoreIdentity, OpenError>
     StoreIdentity::parse(&bytes).map_err(|why| unusable(STORE, why))
 }
 
+/// Refuses a store that is no copy of the expected one.
+pub(crate) fn check_identity(
+    disk: &dyn Disk,
+    header: &StoreHeader,
+    expected: Option<Identity>,
+) -> Result<(), OpenError> {
+    let StoreHeader { store_id, incarnation, hash_key, .. } = *header;
+    match expected {
+        Some(expected) if expected != (Identity { store_id, incarnation, hash_key }) => {
+            Err(OpenError::Foreign(disk.describe()))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn write_identity(
     disk: &dyn Disk,
     clock: &dyn Clock,
     random: &dyn Random,
+    given: Option<Identity>,
 ) -> Result<StoreIdentity, OpenError> {
     // A restore that was cut off leaves either.
     for (dir, what) in [("log", "segments"), ("index", "index files")] {
@@ -79,7 +96,10 @@ pub(crate) fn write_identity(
     if disk.open(MANIFEST, OpenMode::Read).is_ok() {
         return Err(unusable(STORE, "it is missing, yet there is a MANIFEST"));
     }
-    let [id, incarnation, key] = std::array::from_fn(|_| random.next_u128());
+    let [id, incarnation, key] = match given {
+        Some(given) => [given.store_id, given.incarnation, given.hash_key].map(u128::from_le_bytes),
+        None => std::array::from_fn(|_| random.next_u128()),
+    };
     let header = StoreHeader::new(id, incarnation, key, clock.now_micros());
     write_atomically(disk, "", STORE, header.as_bytes())
         .map_err(|error| OpenError::io(STORE, error))?;

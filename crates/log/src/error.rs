@@ -45,6 +45,12 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// The store has another identity than the expected one.
+    #[error(
+        "the store in {0} is a copy of another store than the expected one: give another directory, or \
+         remove this one if all of it is elsewhere too"
+    )]
+    Foreign(String),
     /// Data that was known to be synced is damaged.
     #[error("{0}; nothing was changed: restore the file from a backup")]
     Damaged(Damage),

@@ -13,6 +13,8 @@ pub struct Slot {
     pub ticket: u64,
     /// When it is written, in microseconds since 1970; never earlier than the one before.
     pub commit_time: i64,
+    /// The commit time of the frame before.
+    pub last_commit_time: i64,
     /// What the clock shows: earlier, if it was set back or was ahead once.
     pub now: i64,
 }
@@ -25,6 +27,8 @@ pub struct FrameBuilder<'a> {
     base: u64,
     salt: u32,
     slot: Slot,
+    /// The positions up to this one are passed over, in place of a frame.
+    passed: Option<u64>,
     synced_mark: u64,
     append_id: u128,
     term: u16,
@@ -55,6 +59,7 @@ impl<'a> FrameBuilder<'a> {
             base: location.base,
             salt: location.salt,
             slot,
+            passed: None,
             synced_mark: location.synced_mark,
             append_id: 0,
             term: 0,
@@ -62,6 +67,36 @@ impl<'a> FrameBuilder<'a> {
             extensions: 0,
             records: SmallVec::new(),
         }
+    }
+
+    /// Sets the position of its first record and its commit time, for a frame that another log has already.
+    /// Neither may be less than the slot's; ignored once there are records.
+    pub fn place(&mut self, position: u64, commit_time: i64) {
+        if self.records.is_empty() {
+            self.slot.position = self.slot.position.max(position);
+            self.slot.commit_time = commit_time.max(self.slot.last_commit_time);
+        }
+    }
+
+    /// Passes over the positions up to this one, in place of a frame: they have no record. Nothing is
+    /// written, and what the frame holds is dropped.
+    pub fn pass_over(&mut self, last: u64) {
+        self.passed = Some(last);
+    }
+
+    /// Returns the position up to which it passes over, if it does.
+    pub(crate) fn passed(&self) -> Option<u64> {
+        self.passed
+    }
+
+    /// Returns the position of its first record.
+    pub(crate) fn position(&self) -> u64 {
+        self.slot.position
+    }
+
+    /// Returns the commit time of the frame.
+    pub(crate) fn commit_time(&self) -> i64 {
+        self.slot.commit_time
     }
 
     /// Sets the id of the append.

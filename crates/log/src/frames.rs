@@ -16,6 +16,16 @@ pub struct FrameView {
 }
 
 impl FrameView {
+    /// Returns the position of its first record. A frame without records says where the next one is, and has
+    /// its own position before, if such frames take any.
+    pub fn position(&self, positions_of_empty: u64) -> u64 {
+        let first = self.header.first_position.get();
+        match self.records.is_empty() {
+            true => first.saturating_sub(positions_of_empty),
+            false => first,
+        }
+    }
+
     /// Its extensions.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
         extensions(&self.extensions)

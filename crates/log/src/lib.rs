@@ -38,7 +38,7 @@ pub use head::Head;
 pub use log::{Log, Opened};
 pub use manifest::{FileKind, LiveFile, REPAIRED, SCAVENGED};
 pub use meters::Histogram;
-pub use options::{Compression, Durability, Keep, LogOptions};
+pub use options::{Compression, Durability, Identity, Keep, LogOptions};
 pub use read::Fetcher;
 pub use rewrite::{Edit, Edited, RewriteError, RewriteSummary};
 pub use scan::{Direction, Scan, ScanRange};

@@ -7,7 +7,8 @@ use leftfold_io::{Clock, Disk, Random};
 
 use crate::catalog::{Catalog, SegmentInfo};
 use crate::create::{
-    Access, STORE, lock_as_possible, open_manifest, read_identity, store_exists, write_identity,
+    Access, STORE, check_identity, lock_as_possible, open_manifest, read_identity, store_exists,
+    write_identity,
 };
 use crate::error::{OpenError, WriteError};
 use crate::format::{Ancestor, FEATURE_GENERATIONS, StoreHeader};
@@ -95,8 +96,9 @@ impl Log {
         let identity = if store_exists(&*disk)? {
             read_identity(&*disk)?
         } else {
-            write_identity(&*disk, &*clock, &*random)?
+            write_identity(&*disk, &*clock, &*random, options.identity)?
         };
+        check_identity(&*disk, &identity.header, options.identity)?;
         ownership.hold_store().map_err(|error| OpenError::io(STORE, error))?;
         for dir in ["log", "index"].into_iter().filter(|_| access == Access::Write) {
             disk.create_dir(dir).map_err(|error| OpenError::io(dir, error))?;

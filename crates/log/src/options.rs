@@ -35,6 +35,17 @@ pub enum Keep {
     Marked,
 }
 
+/// What makes stores copies of one another: their cursors and keys are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Names the store.
+    pub store_id: [u8; 16],
+    /// Names its history.
+    pub incarnation: [u8; 16],
+    /// The key of every keyed hash.
+    pub hash_key: [u8; 16],
+}
+
 /// The layout of a log and its limits on memory.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
@@ -49,6 +60,8 @@ pub struct LogOptions {
     pub idle: Duration,
     /// When an append is acknowledged.
     pub durability: Durability,
+    /// The identity that a created store gets and an existing one must have; any if `None`.
+    pub identity: Option<Identity>,
     /// What an opening keeps of the frames behind the last mark.
     pub keep: Keep,
     /// At most this many bytes of blocks are kept in memory for reads.
@@ -65,6 +78,7 @@ impl Default for LogOptions {
             queue_bytes: 64 << 20,
             idle: Duration::from_millis(20),
             durability: Durability::Synced,
+            identity: None,
             keep: Keep::Whole,
             cache_bytes: 64 << 20,
             open_files: 256,

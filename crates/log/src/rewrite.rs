@@ -245,6 +245,7 @@ impl Generation {
             position: frame.header.first_position.get(),
             ticket: 0,
             commit_time: frame.header.commit_time.get(),
+            last_commit_time: frame.header.commit_time.get(),
             now: frame.header.commit_time.get(),
         };
         let location = BufferLocation { base: self.base, salt: self.of.salt, synced_mark: 0 };

@@ -22,6 +22,7 @@ impl Coded for OpenError {
             OpenError::Log(Log::Locked(_)) => "store_locked",
             OpenError::Log(Log::Missing(_)) => "store_missing",
             OpenError::Log(Log::Unusable { .. }) => "store_unusable",
+            OpenError::Log(Log::Foreign(_)) => "store_foreign",
             OpenError::Log(Log::Damaged(_)) => "data_damaged",
             OpenError::Log(Log::RepairInterrupted) => "repair_interrupted",
             OpenError::Log(Log::Ambiguous(_)) => "repair_ambiguous",

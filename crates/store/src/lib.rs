@@ -4,6 +4,7 @@ pub mod blocking;
 mod committed;
 mod embedded;
 mod error;
+mod frames;
 mod keys;
 mod plan;
 pub mod replay;
@@ -15,6 +16,10 @@ pub use embedded::{
     repair, repair_on, restore, restore_on, undo_repair, verify_backup, verify_backup_on,
 };
 pub use error::OpenError;
+pub use frames::{OwnAppend, committed_frames};
 pub use leftfold_log::repair::{DamagedBytes, Outcome as RepairOutcome, Undone as UndoneRepair};
-pub use leftfold_log::{Compression, Durability};
+pub use leftfold_log::{
+    Batch, Commit, Compression, Confirmation, Durability, FsyncCommit, Identity as StoreIdentity,
+    Keep, Progress, Tail, WriteError,
+};
 pub use replay::{Replay, ReplayError, ReplayKey, ReplayOutcome};

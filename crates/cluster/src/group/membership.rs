@@ -24,6 +24,19 @@ pub enum Standing {
     Left,
 }
 
+impl Standing {
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Joining => "joining",
+            Standing::Member => "member",
+            Standing::Away => "away",
+            Standing::Replaced => "replaced",
+            Standing::Left => "left",
+        }
+    }
+}
+
 /// The routes as far as the node knows them.
 #[derive(Debug, Clone)]
 pub struct Routes {

@@ -7,7 +7,9 @@ use leftfold_kafka::Record;
 use uuid::Uuid;
 
 use super::error::EncodeError;
-use super::{OwnAppend, names};
+use leftfold_store::OwnAppend;
+
+use super::names;
 use crate::ledger::{Mark, STAMP, Stamp};
 
 /// Writes appends as records.

@@ -35,24 +35,7 @@ mod error;
 mod fields;
 mod names;
 
-use leftfold_api::{Cursor, Recorded, Timestamp};
-
 pub use claim::Claimant;
 pub use decode::{Decoded, Decoder};
 pub use encode::Encoder;
 pub use error::{EncodeError, RecordError};
-
-/// An append that this node has decided, to be written as records.
-#[derive(Debug, Clone)]
-pub struct OwnAppend {
-    /// The position of its first event. An append without events has a position of its own.
-    pub first: u64,
-    /// The id of the append.
-    pub append_id: u128,
-    /// When it was decided; never earlier than the append before.
-    pub commit_time: Timestamp,
-    /// Its events; their positions follow each other.
-    pub events: Vec<Recorded>,
-    /// The checkpoints that it moves, and where to.
-    pub checkpoints: Vec<(String, Cursor)>,
-}

@@ -1,4 +1,8 @@
 //! Tests of the crate from outside.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod conformance;
+mod memory;
+mod nodes;
 mod records;
+mod takeover;

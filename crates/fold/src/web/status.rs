@@ -52,6 +52,7 @@ pub fn status_of(code: &str, can_retry: bool) -> StatusCode {
         "command_refused" | "command_id_reused" => StatusCode::UNPROCESSABLE_ENTITY,
         "index_building"
         | "store_busy"
+        | "not_owner"
         | "store_closed"
         | "store_locked"
         | "store_read_only"

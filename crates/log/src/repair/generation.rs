@@ -58,7 +58,13 @@ impl Repair {
         for frame in &salvaged.frames {
             let (position, commit_time) = (frame.first, frame.commit_time);
             let place = BufferLocation { base: SegmentHeader::SIZE, salt, synced_mark: 0 };
-            let slot = Slot { position, ticket: 0, commit_time, now: commit_time };
+            let slot = Slot {
+                position,
+                ticket: 0,
+                commit_time,
+                last_commit_time: commit_time,
+                now: commit_time,
+            };
             let mut builder = FrameBuilder::new(&mut buffer, place, slot);
             builder.append_id(frame.append_id);
             frame

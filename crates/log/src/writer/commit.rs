@@ -1,8 +1,11 @@
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::tail::Tail;
 use crate::error::WriteError;
+use crate::frames::{FrameView, Frames};
 use crate::head::Head;
 
 /// Decides when a batch of frames is durable.
@@ -102,9 +105,33 @@ pub struct Batch<'a> {
     pub head: Head,
     /// The bytes of its frames.
     pub frames: &'a [u8],
+    /// Where they begin in the file of their segment.
+    pub(crate) base: u64,
+    /// The salt of the segment's checksums.
+    pub(crate) salt: u32,
+    pub(crate) positions_of_empty: u64,
 }
 
 impl Batch<'_> {
+    /// Reads its frames, in order, and checks them. Ends at the first that is not whole.
+    pub fn read_frames(&self) -> impl Iterator<Item = Result<FrameView, &'static str>> + use<> {
+        let bytes = Bytes::copy_from_slice(self.frames);
+        let end = self.base + bytes.len() as u64;
+        let mut frames = Frames::unread(self.base, self.salt, 0, i64::MIN);
+        frames.go_on_with(bytes);
+        let mut is_whole = true;
+        std::iter::from_fn(move || {
+            let frame = (is_whole && frames.offset() < end).then(|| frames.next())?;
+            is_whole = frame.is_ok();
+            Some(frame)
+        })
+    }
+
+    /// Returns how many positions a frame without records takes.
+    pub fn positions_of_empty(&self) -> u64 {
+        self.positions_of_empty
+    }
+
     /// Returns what confirms this batch at the positions that the writer predicted.
     pub fn confirmation(&self) -> Confirmation {
         Confirmation { batch: self.number, position: self.head.position }

@@ -20,13 +20,15 @@ pub(super) struct InFlight<T> {
 struct SubmittedBatch {
     number: u64,
     answers: usize,
+    /// Its last position, as the writer predicts it.
+    last: u64,
     confirmed: Confirmed,
 }
 
 /// What a confirmation makes visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Confirmed {
-    /// The head of the log up to the batch.
+    /// The head of the log up to the batch, with the positions that were passed over behind it.
     pub(super) head: Head,
     /// Where its frames end in the file of the open segment.
     pub(super) end: u64,
@@ -53,10 +55,15 @@ impl<T> InFlight<T> {
     }
 
     /// Notes that a batch was submitted; all answers that belong to no batch are its own.
-    pub(super) fn push_batch(&mut self, number: u64, confirmed: Confirmed) {
+    pub(super) fn push_batch(&mut self, number: u64, last: u64, confirmed: Confirmed) {
         let answers = self.answers.len() - self.submitted;
         self.submitted = self.answers.len();
-        self.batches.push_back(SubmittedBatch { number, answers, confirmed });
+        self.batches.push_back(SubmittedBatch { number, answers, last, confirmed });
+    }
+
+    /// Sets the head that the newest batch makes visible; returns whether there is one.
+    pub(super) fn extend_newest(&mut self, head: Head) -> bool {
+        self.batches.back_mut().map(|newest| newest.confirmed.head = head).is_some()
     }
 
     /// Gives answers that belong to no batch to the newest batch in flight; returns them if there is
@@ -112,8 +119,8 @@ impl<T> InFlight<T> {
             // It is part of what was acknowledged early, and that is confirmed as one.
             return Ok(None);
         }
-        if found.confirmed.head.position != position {
-            return Err(Mismatch::Position(found.confirmed.head.position));
+        if found.last != position {
+            return Err(Mismatch::Position(found.last));
         }
         let answers = self.batches.drain(..=at).map(|batch| batch.answers).sum();
         (self.confirmed, self.acknowledged) = (batch, false);

@@ -114,7 +114,34 @@ impl<A: Admit, C: Commit> Sequencer<A, C> {
         }
     }
 
-    /// The same for a caller that may block for a sync: it writes itself unless the writer is busy.
+    /// Submits drafts, each with about how many bytes it will take, and returns the outcome of the last of
+    /// them; `None` if there is none. Waits while the queue is full. Drafts of others may come between.
+    pub async fn submit_all(
+        &self,
+        drafts: Vec<(A::Draft, usize)>,
+    ) -> Result<Option<PendingOutcome<A>>, WriteError> {
+        let (last, mut waiting) = (drafts.len().saturating_sub(1), None);
+        for (number, (draft, bytes)) in drafts.into_iter().enumerate() {
+            let mut item = Pending { draft, bytes, answer: None };
+            if number == last {
+                let (answer, outcome) = oneshot::channel();
+                (item.answer, waiting) = (Some(answer), Some(PendingOutcome(outcome)));
+            }
+            match self.queue.try_push_quietly(item, bytes) {
+                Ok(()) => {}
+                Err((_, true)) => return Err(WriteError::Closed),
+                Err((item, false)) => {
+                    self.queue.notify_receiver();
+                    let pushed = self.queue.push(item, bytes).await;
+                    pushed.map_err(|_| WriteError::Closed)?;
+                }
+            }
+        }
+        self.queue.notify_receiver();
+        Ok(waiting)
+    }
+
+    /// Submits a draft for a caller that may block for a sync: it writes itself unless the writer is busy.
     pub async fn submit_here(
         &self,
         draft: A::Draft,
@@ -190,7 +217,7 @@ fn run<A: Admit, C: Commit>(queue: &Queue<Pending<A>>, writer: &Mutex<Writer<A, 
 
 fn pending<A: Admit>(draft: A::Draft, bytes: usize) -> (Pending<A>, PendingOutcome<A>) {
     let (answer, waiting) = oneshot::channel();
-    (Pending { draft, bytes, answer }, PendingOutcome(waiting))
+    (Pending { draft, bytes, answer: Some(answer) }, PendingOutcome(waiting))
 }
 
 impl<A: Admit, C: Commit> Drop for Sequencer<A, C> {

@@ -26,13 +26,17 @@ use crate::options::{Compression, LogOptions};
 pub(super) struct Pending<A: Admit> {
     pub(super) draft: A::Draft,
     pub(super) bytes: usize,
-    pub(super) answer: oneshot::Sender<Outcome<A>>,
+    /// None for a draft whose outcome its caller learns by that of a later one.
+    pub(super) answer: Option<oneshot::Sender<Outcome<A>>>,
 }
 
-type Answer<A> = (oneshot::Sender<Outcome<A>>, Outcome<A>);
+type Answer<A> = (Option<oneshot::Sender<Outcome<A>>>, Outcome<A>);
 
 /// How long an idle writer waits before it tries again what had no space, or no file descriptor.
 const STALLED: Duration = Duration::from_secs(1);
+
+/// A segment is closed after this many positions: an index has offsets of 32 bits in it.
+const POSITIONS_OF_SEGMENT: u64 = 1 << 31;
 
 /// A writer looks at least this often whether the store is still its own, while it writes.
 const CHECK_OWNERSHIP: Duration = Duration::from_millis(100);
@@ -66,6 +70,8 @@ pub(super) struct Writer<A: Admit, C: Commit> {
     backlog: VecDeque<Pending<A>>,
     /// Frames of the batch to come, not written yet.
     buffer: Vec<u8>,
+    /// The position of the first of them.
+    first: u64,
     in_flight: InFlight<Answer<A>>,
     /// The end of the last batch that was submitted.
     submitted: Submitted,
@@ -88,7 +94,6 @@ pub(super) struct Writer<A: Admit, C: Commit> {
 struct Submitted {
     number: u64,
     ticket: u64,
-    next_position: u64,
 }
 
 impl<A: Admit, C: Commit> Writer<A, C> {
@@ -120,8 +125,9 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             commit_time: opened.commit_time,
             backlog: VecDeque::new(),
             buffer: Vec::new(),
+            first: next_position,
             in_flight: InFlight::new(),
-            submitted: Submitted { number: 0, ticket: 0, next_position },
+            submitted: Submitted { number: 0, ticket: 0 },
             mark_due: end.is_unmarked,
             term: log.catalog().manifest.term().mark(),
             checked: Instant::now(),
@@ -236,25 +242,39 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     fn is_full_for(&self, bytes: usize) -> bool {
         let room = bytes as u64 + FrameHeader::SIZE as u64;
         let end = self.tail.end + self.buffer.len() as u64;
-        end + room > self.options.segment_bytes && end != SegmentHeader::SIZE
+        let first = self.tail.segment.first_position;
+        let is_wide = self.next_position.saturating_sub(first) > POSITIONS_OF_SEGMENT;
+        (end + room > self.options.segment_bytes || is_wide) && end != SegmentHeader::SIZE
     }
 
     fn admit(&mut self, next: Pending<A>) -> Result<(), WriteError> {
         let now = self.clock.now_micros();
-        self.commit_time = self.commit_time.max(now);
-        self.meters.commit_time.store(self.commit_time, Ordering::Relaxed);
         let slot = Slot {
             now,
+            last_commit_time: self.commit_time,
             position: self.next_position,
             ticket: self.ticket + 1,
-            commit_time: self.commit_time,
+            commit_time: self.commit_time.max(now),
         };
         let location = self.location();
+        let is_first = self.buffer.is_empty();
         let mut frame = FrameBuilder::new(&mut self.buffer, location, slot);
         frame.term(self.term);
         frame.positions_of_empty(self.commit.positions_of_empty());
         let admitted = self.admit.admit(next.draft, slot, &mut frame);
+        if let (true, Some(last)) = (admitted.is_ok(), frame.passed()) {
+            frame.abandon();
+            let passed = self.pass_over(last);
+            let outcome = passed.clone().map(|()| admitted);
+            self.in_flight.push_answer((next.answer, outcome));
+            return passed;
+        }
         if admitted.is_ok() {
+            self.commit_time = frame.commit_time();
+            if is_first {
+                self.first = frame.position();
+            }
+            self.meters.commit_time.store(self.commit_time, Ordering::Relaxed);
             match body_of(&self.tail.segment) {
                 Ok(body) => self.next_position = frame.finish(&mut body.blocks.write()),
                 Err(error) => {
@@ -271,6 +291,17 @@ impl<A: Admit, C: Commit> Writer<A, C> {
         Ok(())
     }
 
+    /// Passes over positions that have no record. Readers see that once all before them is confirmed.
+    fn pass_over(&mut self, last: u64) -> Result<(), WriteError> {
+        self.submit()?;
+        self.next_position = self.next_position.max(last.saturating_add(1));
+        let head = self.next_head();
+        if !self.in_flight.extend_newest(head) {
+            self.head.publish(head);
+        }
+        Ok(())
+    }
+
     /// Writes the buffer to the tail and submits it as a batch.
     fn submit(&mut self) -> Result<(), WriteError> {
         if self.buffer.is_empty() {
@@ -279,17 +310,25 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             return self.learn_of_confirmations();
         }
         self.check_before_write()?;
+        let start = self.tail.end;
         let written = self.tail.write(&self.buffer);
         written.map_err(|error| self.stall_if_temporary(error))?;
         self.go_on();
         let head = self.next_head();
         let before = self.submitted;
         let number = before.number + 1;
-        let (ticket, next_position) = (self.ticket, self.next_position);
-        self.submitted = Submitted { number, ticket, next_position };
-        self.in_flight.push_batch(number, Confirmed { head, end: self.tail.end });
-        let first = before.next_position;
-        let batch = Batch { number, first, head, frames: &self.buffer };
+        let ticket = self.ticket;
+        self.submitted = Submitted { number, ticket };
+        self.in_flight.push_batch(number, head.position, Confirmed { head, end: self.tail.end });
+        let batch = Batch {
+            number,
+            first: self.first,
+            head,
+            frames: &self.buffer,
+            base: start,
+            salt: self.tail.segment.salt,
+            positions_of_empty: self.commit.positions_of_empty(),
+        };
         let progress = self.commit.submit(&batch, &mut self.tail)?;
         self.buffer.clear();
         self.meters.batch.add(ticket - before.ticket);
@@ -375,6 +414,7 @@ impl<A: Admit, C: Commit> Writer<A, C> {
             position: position + 1,
             ticket,
             commit_time: self.commit_time,
+            last_commit_time: self.commit_time,
             now: self.commit_time,
         };
         let location = self.location();
@@ -567,7 +607,9 @@ fn failed<T, E>(
 
 fn answer<A: Admit>((sender, outcome): Answer<A>) {
     // A caller that dropped its future does not want to know.
-    _ = sender.send(outcome);
+    if let Some(sender) = sender {
+        _ = sender.send(outcome);
+    }
 }
 
 fn ownership_lost(confirmation: Confirmation, mismatch: Mismatch) -> WriteError {

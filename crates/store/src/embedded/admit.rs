@@ -18,6 +18,7 @@ use super::draft::{Draft, DraftEvent, DraftStream, Guard};
 use super::indexes::{IndexList, NamedIndex};
 use super::rebuild::encode_moves;
 use super::recent::{ConditionCheck, RecentAppend, RecentEvent, RecentEvents};
+use super::replica::CommittedDraft;
 use super::retention::StoreChange;
 use super::wait_list::WakeSignal;
 use crate::keys::EventPostings;
@@ -27,6 +28,36 @@ use leftfold_api::{Appended, Cursor, Expected, Recorded, Timestamp, Versions};
 /// The number of recent events that a condition may check on the writer thread at the first attempt.
 /// Each further attempt may check four times as many, so that an append succeeds in the end.
 const FIRST_BUDGET: usize = 1_024;
+
+/// The index counts positions from the first of its segment in 32 bits.
+const MAX_SPAN: u64 = u32::MAX as u64 - (1 << 24);
+
+/// What the writer is asked to do, in the order of its queue.
+pub(crate) enum Task {
+    /// To write an append of a caller, or of the store itself.
+    Append(Box<Draft>),
+    /// To write an append that the owner has committed.
+    Apply(CommittedDraft),
+    /// To pass over the positions up to this one.
+    PassOver(u64),
+    /// To refuse appends of callers from now on, or not; and whom to tell.
+    SetReplica(bool, oneshot::Sender<()>),
+}
+
+/// What became of a task.
+pub(crate) enum Receipt {
+    Appended(WriteReceipt),
+    Done,
+}
+
+/// Why a task was not done.
+pub(crate) enum Refusal {
+    Stale(StaleDraft),
+    /// Another node owns the store.
+    NotOwner,
+    /// The copy differs from what the owner has committed.
+    Diverged(String),
+}
 
 /// A draft that goes back to its caller, because newer events may change its answer.
 pub(crate) struct StaleDraft {
@@ -45,6 +76,8 @@ pub(crate) struct WriteReceipt {
 pub(crate) struct Admitter {
     core: Arc<Core>,
     active: Arc<ActivePart>,
+    /// How many positions an append without events takes.
+    positions_of_empty: u64,
     recent_events: RecentEvents,
     /// Checkpoints, durable or not.
     checkpoints: BTreeMap<String, Cursor>,
@@ -98,7 +131,7 @@ impl<T> ByTicket<T> {
 }
 
 impl Admitter {
-    pub(crate) fn new(core: Arc<Core>, active: Arc<ActivePart>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, active: Arc<ActivePart>, positions_of_empty: u64) -> Self {
         let checkpoints = core.definitions.checkpoints.read().clone();
         let indexes = core.definitions.indexes.admitted();
         Admitter {
@@ -113,6 +146,64 @@ impl Admitter {
             signals: ByTicket::default(),
             core,
             active,
+            positions_of_empty,
+        }
+    }
+
+    fn admit_append(
+        &mut self,
+        draft: Box<Draft>,
+        slot: Slot,
+        frame: &mut FrameBuilder<'_>,
+    ) -> Result<Receipt, Refusal> {
+        self.core.require_owner().map_err(|_| Refusal::NotOwner)?;
+        let active = self.active.clone();
+        let mut adding = active.writer();
+        if self.still_holds(&draft, &adding) {
+            Ok(Receipt::Appended(self.write(draft, slot, frame, &mut adding)))
+        } else {
+            Err(Refusal::Stale(StaleDraft { draft, last_ticket: slot.ticket - 1 }))
+        }
+    }
+
+    /// Writes an append of the owner, if this copy is what the owner had before it.
+    fn admit_committed(
+        &mut self,
+        committed: CommittedDraft,
+        slot: Slot,
+        frame: &mut FrameBuilder<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let active = self.active.clone();
+        let mut adding = active.writer();
+        let checked = committed.check(self.core.require_owner().is_err(), slot, &adding);
+        let checked = checked.and_then(|()| self.check_span(committed.last()));
+        if let Err(message) = checked {
+            committed.fail(&message);
+            return Err(Refusal::Diverged(message));
+        }
+        let CommittedDraft { draft, first, commit_time, .. } = committed;
+        frame.place(first, commit_time);
+        let slot = Slot { position: first, commit_time, now: commit_time, ..slot };
+        self.write(draft, slot, frame, &mut adding);
+        Ok(Receipt::Done)
+    }
+
+    fn pass_over(&mut self, last: u64, frame: &mut FrameBuilder<'_>) -> Result<Receipt, Refusal> {
+        self.check_span(last).map_err(Refusal::Diverged)?;
+        self.core.progress.known.fetch_max(last, Ordering::AcqRel);
+        frame.pass_over(last);
+        Ok(Receipt::Done)
+    }
+
+    /// Refuses a position that is too far from the first of the open segment.
+    fn check_span(&self, position: u64) -> Result<(), String> {
+        let first = self.active.first();
+        match position.saturating_sub(first) <= MAX_SPAN {
+            true => Ok(()),
+            false => Err(format!(
+                "position {position} is further from position {first} than a segment can hold: delete this \
+                 copy, so that the node makes it again"
+            )),
         }
     }
 
@@ -214,7 +305,8 @@ impl Admitter {
         if let Some(change) = draft.change.take() {
             self.change(change, slot);
         }
-        let last = slot.position + count - 1;
+        let positions = if count == 0 { self.positions_of_empty } else { count };
+        let last = slot.position + positions - 1;
         self.core.progress.known.fetch_max(last, Ordering::AcqRel);
         self.core.progress.admitted.store(slot.ticket, Ordering::Release);
         let appended = Appended {
@@ -269,22 +361,28 @@ impl Admitter {
 }
 
 impl Admit for Admitter {
-    type Draft = Box<Draft>;
-    type Receipt = WriteReceipt;
-    type Refusal = StaleDraft;
+    type Draft = Task;
+    type Receipt = Receipt;
+    type Refusal = Refusal;
 
     fn admit(
         &mut self,
-        draft: Box<Draft>,
+        task: Task,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-    ) -> Result<WriteReceipt, StaleDraft> {
-        let active = self.active.clone();
-        let mut adding = active.writer();
-        if self.still_holds(&draft, &adding) {
-            Ok(self.write(draft, slot, frame, &mut adding))
-        } else {
-            Err(StaleDraft { draft, last_ticket: slot.ticket - 1 })
+    ) -> Result<Receipt, Refusal> {
+        match task {
+            Task::Append(draft) => self.admit_append(draft, slot, frame),
+            Task::Apply(committed) => self.admit_committed(committed, slot, frame),
+            Task::PassOver(last) => self.pass_over(last, frame),
+            Task::SetReplica(is_replica, done) => {
+                self.core.is_replica.store(is_replica, Ordering::Release);
+                // There is nothing to write.
+                frame.pass_over(slot.position - 1);
+                // Who is not there any more need not know.
+                _ = done.send(());
+                Ok(Receipt::Done)
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use leftfold_io::Random;
 use leftfold_log::Log;
@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn leftfold_io::Clock>,
     pub(crate) limits: Limits,
+    /// Whether another node owns the store, so that appends of callers are refused. Changed on the writer thread.
+    pub(crate) is_replica: AtomicBool,
     pub(crate) index: IndexView,
     pub(crate) definitions: Definitions,
     pub(crate) maintenance: Arc<Maintenance>,
@@ -52,6 +54,15 @@ impl Core {
         self.log
             .use_feature(FEATURE_CURSORS)
             .map_err(|error| Failure::of_disk("writing STORE", &error))
+    }
+
+    /// Refuses an append of a caller while another node owns the store. The writer thread decides; this
+    /// keeps a replica from answering with a conflict that its owner may not have.
+    pub(crate) fn require_owner(&self) -> Result<(), Failure> {
+        match self.is_replica.load(Ordering::Acquire) {
+            true => Err(Failure::NotOwner),
+            false => Ok(()),
+        }
     }
 
     /// Returns the cursor of a position.
@@ -163,6 +174,11 @@ impl Core {
             }
             moved.await;
         }
+    }
+
+    /// Waits until all frames that are admitted by now are durable.
+    pub(crate) async fn wait_for_all_admitted(&self) -> Result<(), Failure> {
+        self.wait_for_ticket(self.progress.admitted.load(Ordering::Acquire)).await
     }
 
     /// In a relaxed store, waits until all admitted frames are durable. Returns whether any frame had to

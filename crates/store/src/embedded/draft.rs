@@ -28,6 +28,15 @@ pub(crate) enum Author {
     Store,
     /// An import that copies another store: ids are given, but not looked for.
     Import,
+    /// The node that owns the partition and has committed the append: ids are given, but not looked for.
+    Owner,
+}
+
+impl Author {
+    /// Whether given ids are looked for.
+    fn finds_ids(self) -> bool {
+        matches!(self, Author::Caller | Author::Store)
+    }
 }
 
 /// An append on its way to the log: its form is checked, its events are encoded, its keys are hashed.
@@ -148,18 +157,8 @@ impl Core {
         let bytes = self.check_form(&append, author)?;
         let append = append.into_parts();
         let ordinals_in = append.ordinals_in.map(|name| self.ready_index(&name)).transpose()?;
-        let mut builder = DraftBuilder {
-            core: self,
-            indexes: self.definitions.indexes.admitted(),
-            index_keys: SmallVec::new(),
-            millis: (self.clock.now_micros() / 1000).max(0) as u64,
-            events: SmallVec::with_capacity(append.events.len()),
-            encoded: Vec::with_capacity(bytes),
-            keys: SmallVec::new(),
-            streams: SmallVec::new(),
-            by_name: HashMap::new(),
-            finds_ids: author != Author::Import,
-        };
+        let mut builder = DraftBuilder::new(self, author, append.events.len(), bytes);
+        builder.millis = (self.clock.now_micros() / 1000).max(0) as u64;
         for (stream, event) in append.events {
             builder.event(stream, &event);
         }
@@ -168,27 +167,12 @@ impl Core {
             builder.streams[at].expected = expected;
         }
         check_event_ids(&builder.events, &builder.streams)?;
-        let DraftBuilder { mut events, encoded, keys, streams, index_keys, indexes, .. } = builder;
-        let encoded = Bytes::from(encoded);
-        let described = describe(&mut events, &encoded);
         let guard = |(query, cursor)| self.guard(query, cursor);
         Ok(Draft {
-            append_id: self.random.next_u128(),
-            change: change_of(author, &encoded, &self.keys),
-            events,
-            encoded,
-            described,
-            keys,
-            index_keys,
-            indexes,
             ordinals_in,
-            streams,
             guards: append.none_after.into_iter().map(guard).collect::<Result<_, _>>()?,
             checkpoints: append.checkpoints,
-            is_filler: false,
-            checked: Head::default(),
-            attempt: 0,
-            checked_events: 0,
+            ..builder.finish(self.random.next_u128())
         })
     }
 
@@ -229,8 +213,8 @@ impl Core {
         let mut bytes = 0;
         for (stream, event) in events {
             let check = match author {
-                Author::Store | Author::Import => names::check_system,
                 Author::Caller => names::check_new,
+                _ => names::check_system,
             };
             check("stream", stream)?;
             bytes += self.check_event(stream, event, author)?;
@@ -256,8 +240,8 @@ impl Core {
         author: Author,
     ) -> Result<usize, Invalid> {
         let check = match author {
-            Author::Store | Author::Import => names::check,
             Author::Caller => names::check_new,
+            _ => names::check,
         };
         check("event type", &event.event_type)?;
         event.check_form(stream, &self.limits)
@@ -297,8 +281,9 @@ impl Facts for NewFacts<'_> {
 }
 
 /// Builds a draft, event by event.
-struct DraftBuilder<'a> {
+pub(super) struct DraftBuilder<'a> {
     core: &'a Core,
+    author: Author,
     /// The time for new ids, in milliseconds since 1970.
     millis: u64,
     events: SmallVec<[DraftEvent; 1]>,
@@ -309,13 +294,61 @@ struct DraftBuilder<'a> {
     streams: SmallVec<[DraftStream; 1]>,
     /// The index of each stream, once there are several.
     by_name: HashMap<String, usize>,
-    /// Whether events are looked for by the ids that are given.
-    finds_ids: bool,
 }
 
-impl DraftBuilder<'_> {
+impl<'a> DraftBuilder<'a> {
+    /// Returns a builder with room for this many events of this many bytes.
+    pub(super) fn new(core: &'a Core, author: Author, events: usize, bytes: usize) -> Self {
+        DraftBuilder {
+            core,
+            author,
+            indexes: core.definitions.indexes.admitted(),
+            index_keys: SmallVec::new(),
+            millis: 0,
+            events: SmallVec::with_capacity(events),
+            encoded: Vec::with_capacity(bytes),
+            keys: SmallVec::new(),
+            streams: SmallVec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    /// Returns the draft, without conditions and checkpoint moves.
+    pub(super) fn finish(self, append_id: u128) -> Draft {
+        let DraftBuilder { core, author, mut events, keys, streams, index_keys, .. } = self;
+        let encoded = Bytes::from(self.encoded);
+        let described = describe(&mut events, &encoded);
+        Draft {
+            append_id,
+            change: change_of(author, &encoded, &core.keys),
+            events,
+            encoded,
+            described,
+            keys,
+            index_keys,
+            indexes: self.indexes,
+            ordinals_in: None,
+            streams,
+            guards: Vec::new(),
+            checkpoints: Vec::new(),
+            is_filler: false,
+            checked: Head::default(),
+            attempt: 0,
+            checked_events: 0,
+        }
+    }
+
+    /// Adds an event whose version is known.
+    pub(super) fn event_of(&mut self, stream: String, version: u64, event: &NewEvent) {
+        self.event(stream, event);
+        let stream = self.events.last().and_then(|event| self.streams.get_mut(event.stream));
+        if let Some(stream) = stream.filter(|stream| stream.events == 1) {
+            stream.version = version.checked_sub(1);
+        }
+    }
+
     /// Adds an event.
-    fn event(&mut self, stream: String, event: &NewEvent) {
+    pub(super) fn event(&mut self, stream: String, event: &NewEvent) {
         let at = self.stream(stream);
         self.link(at);
         let (core, stream) = (self.core, &self.streams[at]);
@@ -339,7 +372,7 @@ impl DraftBuilder<'_> {
             stream: at,
             next: None,
             id,
-            id_given: event.id.is_some() && self.finds_ids,
+            id_given: event.id.is_some() && self.author.finds_ids(),
             id_key: core.keys.event(&stream.keys.stream, id),
             time: event.event_time.map(|time| time.0),
             default_time: None,

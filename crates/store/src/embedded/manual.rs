@@ -37,13 +37,14 @@ impl Embedded {
         options: Options,
         commit: Box<dyn Commit>,
     ) -> Result<(Self, Manual), OpenError> {
-        let (opened, core, admitter) = open::open(disk, clock, random, options)?;
+        let (opened, core, admitter) = open::open(disk, clock, random, options, &*commit)?;
         let (sequencer, pump) =
             Sequencer::manual_with(&opened, admitter, commit).map_err(open::thread_error)?;
         let pool = Pool::start(1).map_err(open::thread_error)?;
         let maintenance = core.maintenance.clone();
         let manual = Manual { pump, core: core.clone() };
-        Ok((Embedded { core, sequencer, maintenance, pool }, manual))
+        let applying = async_lock::Mutex::new(());
+        Ok((Embedded { core, sequencer, applying, maintenance, pool }, manual))
     }
 }
 

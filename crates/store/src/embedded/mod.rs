@@ -27,6 +27,7 @@ mod recent;
 mod repair;
 mod repeat;
 mod replay;
+mod replica;
 mod retention;
 mod stat;
 mod subscription;
@@ -36,6 +37,9 @@ mod wait_list;
 
 use std::path::Path;
 use std::sync::Arc;
+
+pub(crate) use events::decode_event;
+pub(crate) use rebuild::decode_moves;
 
 pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on};
 pub use import::{Import, ImportEvent, ImportReport};
@@ -49,7 +53,7 @@ pub use verify::{Problem, VerifyReport};
 
 use crate::blocking::Blocking;
 use crate::error::OpenError;
-use admit::Admitter;
+use admit::{Admitter, Receipt, Refusal, Task};
 use check::{CheckOutcome, Turn};
 use core::Core;
 use draft::{Author, Draft};
@@ -82,6 +86,8 @@ pub(crate) enum WriteThread {
 pub struct Embedded {
     pub(crate) core: Arc<Core>,
     sequencer: Sequencer<Admitter, Box<dyn Commit>>,
+    /// Held by the call that applies: versions are checked before any of its appends is written.
+    applying: async_lock::Mutex<()>,
     maintenance: Arc<Maintenance>,
     pool: Pool,
 }
@@ -121,7 +127,7 @@ impl Embedded {
         commit: Box<dyn Commit>,
     ) -> Result<Self, OpenError> {
         let threads = options.read_threads;
-        let (opened, core, admitter) = open::open(disk, clock, random, options)?;
+        let (opened, core, admitter) = open::open(disk, clock, random, options, &*commit)?;
         let sequencer =
             Sequencer::start_with(&opened, admitter, commit).map_err(open::thread_error)?;
         let maintenance = core.maintenance.clone();
@@ -129,7 +135,7 @@ impl Embedded {
             Maintenance::start(&maintenance, core.clone()).map_err(open::thread_error)?;
         }
         let pool = Pool::start(threads).map_err(open::thread_error)?;
-        Ok(Embedded { core, sequencer, maintenance, pool })
+        Ok(Embedded { core, sequencer, applying: async_lock::Mutex::new(()), maintenance, pool })
     }
 
     /// Returns the blocking calls, which run on the caller's thread.
@@ -141,6 +147,22 @@ impl Embedded {
     /// marked on disk that everything is synced. Dropping the store does the same.
     pub fn close(self) {
         drop(self);
+    }
+
+    /// Closes the store for writing, and lets others open its directory. Reads go on, and what waits for more events
+    /// fails as `store_closed`.
+    pub fn release(&self) {
+        self.sequencer.close();
+        self.maintenance.close();
+        self.core.log.unlock();
+    }
+
+    /// Waits until readers see the log up to a position, which may be far ahead: a copy follows another store.
+    ///
+    /// # Errors
+    /// The store is closed.
+    pub async fn wait_for_position(&self, position: u64) -> Result<(), ReadError> {
+        Ok(self.core.wait(|head| head.position >= position).await?)
     }
 
     /// Returns the store's size and state.
@@ -265,6 +287,7 @@ impl Embedded {
         let mut draft = Box::new(draft);
         let ordinals_in = draft.ordinals_in.clone();
         for attempt in 0..MAX_ATTEMPTS {
+            self.core.require_owner()?;
             draft.attempt = attempt;
             let checked;
             (draft, checked) = self.check(draft).await?;
@@ -277,6 +300,7 @@ impl Embedded {
                     // The caller may know of acknowledged events that are not durable yet. Once they
                     // are durable, the answer may change.
                     if !self.core.wait_for_admitted().await? {
+                        self.core.require_owner()?;
                         return Err(conflict.into());
                     }
                     continue;
@@ -285,19 +309,23 @@ impl Embedded {
                 Err(other) => return Err(other),
             }
             let bytes = draft.bytes();
+            let task = Task::Append(draft);
             let waiting = match thread {
-                WriteThread::Writer => self.sequencer.submit(draft, bytes).await?,
-                WriteThread::Caller => self.sequencer.submit_here(draft, bytes).await?,
+                WriteThread::Writer => self.sequencer.submit(task, bytes).await?,
+                WriteThread::Caller => self.sequencer.submit_here(task, bytes).await?,
             };
             match waiting.outcome().await? {
-                Ok(receipt) => {
+                Ok(Receipt::Appended(receipt)) => {
                     let (appended, draft) = (receipt.appended, &receipt.draft);
                     return self.core.with_ordinals(appended, draft, ordinals_in.as_deref());
                 }
-                Err(stale) => {
+                Err(Refusal::Stale(stale)) => {
                     self.core.wait_for_ticket(stale.last_ticket).await?;
                     draft = stale.draft;
                 }
+                Err(Refusal::NotOwner) => return Err(Failure::NotOwner.into()),
+                Err(Refusal::Diverged(message)) => return Err(Failure::Diverged { message }.into()),
+                Ok(Receipt::Done) => return Err(Failure::Closed.into()),
             }
         }
         Err(Failure::Busy { attempts: MAX_ATTEMPTS }.into())
@@ -331,6 +359,7 @@ impl Embedded {
     }
 
     pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        self.core.require_owner()?;
         if let Some(same) = self.core.same_index(&definition) {
             return Ok(same.wait().await?);
         }
@@ -359,6 +388,7 @@ impl Embedded {
         make: impl Fn() -> Result<Append, AppendError>,
     ) -> Result<(), AppendError> {
         for _ in 0..MAX_ATTEMPTS {
+            self.core.require_owner()?;
             match self.write_system(make()?).await {
                 // The next call must see this setting, also in a relaxed store.
                 Ok(appended) => return Ok(self.core.wait_for_cursor(&appended.cursor).await?),
@@ -371,15 +401,14 @@ impl Embedded {
     }
 
     pub(crate) async fn remove_index(&self, name: &str) -> Result<(), AppendError> {
+        self.core.require_owner()?;
         self.write_system(self.core.removal(name)?).await.map(drop)
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        self.sequencer.close();
-        self.maintenance.close();
-        self.core.log.unlock();
+        self.release();
     }
 }
 

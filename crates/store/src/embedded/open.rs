@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use leftfold_index::{ActivePart, FileHead, IndexFile, Part};
 use leftfold_io::{Clock, Disk, Random};
-use leftfold_log::{FileKind, LiveFile, Log, Opened, SegmentInfo};
+use leftfold_log::{Commit, FileKind, LiveFile, Log, Opened, SegmentInfo};
 
 use super::admit::Admitter;
 use super::ancestry::Ancestry;
@@ -47,9 +47,11 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     options: Options,
+    commit: &dyn Commit,
 ) -> Result<(Opened, Arc<Core>, Admitter), OpenError> {
-    let opened =
-        Log::open(disk, clock.clone(), random.clone(), options.log.clone(), options.create)?;
+    let mut log_options = options.log.clone();
+    log_options.identity = options.identity.or(log_options.identity);
+    let opened = Log::open(disk, clock.clone(), random.clone(), log_options, options.create)?;
     let log = opened.log.clone();
     let keys = Keys::new(&log.header().hash_key);
     let header = log.header();
@@ -73,6 +75,7 @@ pub(crate) fn open(
         },
         wait_list: WaitList::default(),
         limits: options.limits.within_format(),
+        is_replica: AtomicBool::new(options.replica),
         partition_of: options.partition_of,
         log,
     });
@@ -80,7 +83,7 @@ pub(crate) fn open(
     core.maintenance.queue_merge();
     core.load_stream_limits()?;
     core.load_rules().map_err(as_failure)?;
-    let admitter = Admitter::new(core.clone(), active);
+    let admitter = Admitter::new(core.clone(), active, commit.positions_of_empty());
     Ok((opened, core, admitter))
 }
 

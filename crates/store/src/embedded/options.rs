@@ -1,4 +1,4 @@
-use leftfold_log::{Compression, LogOptions};
+use leftfold_log::{Compression, Identity as StoreIdentity, LogOptions};
 
 use leftfold_api::{Limits, Origin};
 
@@ -27,6 +27,11 @@ pub struct Options {
     /// The store that this one is a partition of, if any: checkpoints hold that store's cursors,
     /// which it checks itself.
     pub partition_of: Option<Origin>,
+    /// The identity that a created store gets, and that an existing one must have; any if `None`. The nodes
+    /// of a cluster give equal cursors by it.
+    pub identity: Option<StoreIdentity>,
+    /// Whether another node owns the store at first: see [`Embedded::set_replica`](crate::Embedded::set_replica).
+    pub replica: bool,
 }
 
 impl Default for Options {
@@ -42,6 +47,8 @@ impl Default for Options {
             read_threads: 2,
             limits: Limits::default(),
             partition_of: None,
+            identity: None,
+            replica: false,
         }
     }
 }

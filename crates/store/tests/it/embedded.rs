@@ -1,7 +1,8 @@
 //! Runs the conformance suite against the embedded store, on a fake disk with small segments.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod scavenging;
+mod elsewhere;
+mod prepared;
 
 use std::sync::Arc;
 
@@ -40,6 +41,30 @@ mod in_many_compressed_segments {
 mod scavenged_before_every_call {
     use leftfold_store::Compression;
     leftfold_api::conformance_suite!(|| {
-        Box::new(super::scavenging::Scavenging(super::fresh(300, Compression::Fast)))
+        let store = super::fresh(300, Compression::Fast);
+        Box::new(super::prepared::Prepared {
+            store,
+            prepare: |store| drop(store.scavenge(|_, _| {}).unwrap()),
+        })
     });
+}
+
+/// Batches are confirmed by another thread, and empty frames take a position.
+mod confirmed_elsewhere {
+    leftfold_api::conformance_suite!(|| Box::new(super::elsewhere::fresh(64 << 20)));
+}
+
+/// The same with small segments.
+mod confirmed_elsewhere_in_many_segments {
+    leftfold_api::conformance_suite!(|| Box::new(super::elsewhere::fresh(300)));
+}
+
+/// The same, and between any two calls some positions hold no event.
+mod with_gaps_between_positions {
+    leftfold_api::conformance_suite!(|| super::elsewhere::with_gaps(64 << 20));
+}
+
+/// The same with small segments.
+mod with_gaps_between_positions_in_many_segments {
+    leftfold_api::conformance_suite!(|| super::elsewhere::with_gaps(300));
 }

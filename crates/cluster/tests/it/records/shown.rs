@@ -2,8 +2,8 @@
 
 use leftfold_api::{Cursor, NewEvent, Origin};
 use leftfold_cluster::ledger::Stamp;
-use leftfold_cluster::record::OwnAppend;
 use leftfold_kafka::Record;
+use leftfold_store::OwnAppend;
 use uuid::Uuid;
 
 use super::support::{FIRST, append, encoder, full_event};

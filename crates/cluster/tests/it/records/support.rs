@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use leftfold_api::{NewEvent, Recorded, Timestamp};
 use leftfold_cluster::ledger::{Ledger, Stamp};
-use leftfold_cluster::record::{Decoder, Encoder, OwnAppend};
+use leftfold_cluster::record::{Decoder, Encoder};
 use leftfold_kafka::{Batch, Record, StoredBatch};
+use leftfold_store::OwnAppend;
 use uuid::Uuid;
 
 /// The first stamp of the records in these tests.

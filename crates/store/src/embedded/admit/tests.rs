@@ -44,17 +44,17 @@ impl Commit for ManualCommit {
 struct CheckedAdmitter(Admitter);
 
 impl Admit for CheckedAdmitter {
-    type Draft = Box<Draft>;
-    type Receipt = WriteReceipt;
-    type Refusal = StaleDraft;
+    type Draft = Task;
+    type Receipt = Receipt;
+    type Refusal = Refusal;
 
     fn admit(
         &mut self,
-        draft: Box<Draft>,
+        task: Task,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
-    ) -> Result<WriteReceipt, StaleDraft> {
-        self.0.admit(draft, slot, frame)
+    ) -> Result<Receipt, Refusal> {
+        self.0.admit(task, slot, frame)
     }
 
     fn confirmed(&mut self, head: Head) {
@@ -85,10 +85,9 @@ impl Fixture {
     fn new() -> Self {
         let (disk, clock) = (Arc::new(FakeDisk::new()), Arc::new(ManualClock::at(1)));
         let options = crate::embedded::Options::default();
-        let (opened, core, admitter) =
-            open(disk, clock, Arc::new(SeededRandom::new(1)), options).unwrap();
+        let (commit, random) = (ManualCommit::default(), Arc::new(SeededRandom::new(1)));
+        let (opened, core, admitter) = open(disk, clock, random, options, &commit).unwrap();
         while core.maintenance.run_one(&core) {}
-        let commit = ManualCommit::default();
         let (sequencer, pump) =
             Sequencer::manual_with(&opened, CheckedAdmitter(admitter), commit.clone()).unwrap();
         Fixture { core, commit, sequencer, pump }
@@ -99,7 +98,8 @@ impl Fixture {
         let mut draft = Box::new(self.core.draft(append, Author::Store).unwrap());
         self.core.check(&mut draft, Turn::endless()).unwrap();
         let bytes = draft.bytes();
-        let waiting = pollster::block_on(self.sequencer.submit(draft, bytes)).unwrap();
+        let waiting =
+            pollster::block_on(self.sequencer.submit(Task::Append(draft), bytes)).unwrap();
         self.pump.turn();
         waiting
     }

@@ -1,4 +1,4 @@
-//! A store that is scavenged before every call.
+//! A store to which something is done before every call.
 
 use std::future::Future;
 
@@ -9,21 +9,24 @@ use leftfold_api::{
 };
 use leftfold_store::{Embedded, LiveSubscription};
 
-pub(crate) struct Scavenging(pub(crate) Embedded);
+pub(crate) struct Prepared {
+    pub(crate) store: Embedded,
+    pub(crate) prepare: fn(&Embedded),
+}
 
-impl Scavenging {
-    fn scavenged(&self) -> &Embedded {
-        self.0.scavenge(|_, _| {}).unwrap();
-        &self.0
+impl Prepared {
+    fn prepared(&self) -> &Embedded {
+        (self.prepare)(&self.store);
+        &self.store
     }
 }
 
 macro_rules! passed_on {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $answer:ty;)*) => {
-        impl EventStore for Scavenging {
+        impl EventStore for Prepared {
             type Subscription = LiveSubscription;
             $(fn $name(&self, $($arg: $kind),*) -> impl Future<Output = $answer> + Send {
-                self.scavenged().$name($($arg),*)
+                self.prepared().$name($($arg),*)
             })*
         }
     };

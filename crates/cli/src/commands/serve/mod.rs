@@ -1,16 +1,20 @@
+mod cluster;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cluster::RunningNode;
 use leftfold::Embedded;
+use leftfold_api::Engine;
 use leftfold_server::access::{ADMIN, Secret};
 use leftfold_server::{
-    Config, Descriptors, Effective, RunningServer, Server, StartOptions, TlsError, init_logs,
-    make_certificate,
+    Config, Descriptors, Effective, EngineKind, RunningServer, Server, StartOptions, TlsError,
+    init_logs, make_certificate,
 };
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Certificate, Settings};
 use crate::output::{for_people, print_table, table};
@@ -24,12 +28,25 @@ const THREAD_TIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let Effective { config, .. } = settings.load()?;
     init_logs(&config)?;
+    match config.engine {
+        EngineKind::Embedded => run_embedded(config),
+        EngineKind::Kafka => run_node(config),
+    }
+}
+
+fn run_embedded(config: Config) -> anyhow::Result<ExitCode> {
     check_directory(&config.data)?;
     let mut options = config.store_options();
     options.log.open_files = Descriptors::raise().for_segments(options.log.open_files);
     let store = Arc::new(warn_of_modes(Embedded::open(&config.data, options)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(config, store.clone()));
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let running = start(config, store.clone()).await?;
+        signals.serve_until_end(&running).await;
+        running.shutdown().await;
+        anyhow::Ok(())
+    });
     // A scavenge or a backup can't be stopped, and loses nothing when it is interrupted.
     runtime.shutdown_timeout(THREAD_TIME);
     served?;
@@ -38,32 +55,67 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config, store: Arc<Embedded>) -> anyhow::Result<()> {
-    let mut end = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+fn run_node(config: Config) -> anyhow::Result<ExitCode> {
+    _ = Descriptors::raise();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let node = RunningNode::start(&config).await?;
+        let running = start(config, cluster::engine(&node.node)).await?;
+        signals.serve_until_end(&running).await;
+        // Other nodes have the partition before this one refuses requests, so that none fails.
+        node.stop().await;
+        running.shutdown().await;
+        anyhow::Ok(())
+    });
+    runtime.shutdown_timeout(THREAD_TIME);
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The signals that end the server, or let it read its certificate again.
+struct Signals {
+    end: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Signals {
+            end: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("listening for SIGHUP")?,
+        })
+    }
+
+    async fn serve_until_end(&mut self, running: &RunningServer) {
+        loop {
+            tokio::select! {
+                _ = self.end.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    if let Err(error) = running.reload_certificate() {
+                        eprintln!("error[{}]: {error}", TlsError::CODE);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Starts the server, and says where it listens.
+async fn start(config: Config, store: Arc<dyn Engine>) -> anyhow::Result<RunningServer> {
     let scheme = if config.has_tls() { "https" } else { "http" };
     let admin_password = std::env::var(ADMIN_PASSWORD).ok().map(Secret::from);
     let beginning = StartOptions { admin_password, ..StartOptions::default() };
-    let mut running: RunningServer = Server::start_with(config, store, beginning).await?;
+    let mut running = Server::start_with(config, store, beginning).await?;
     if let Some(made) = running.made_password() {
         eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
         eprintln!("it is shown only once; change it with: leftfold user passwd {ADMIN}");
     }
     say!("listening on {scheme}://{}", running.local_addr());
-    loop {
-        tokio::select! {
-            _ = end.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                if let Err(error) = running.reload_certificate() {
-                    eprintln!("error[{}]: {error}", TlsError::CODE);
-                }
-            }
-        }
-    }
-    running.shutdown().await;
-    Ok(())
+    Ok(running)
 }
 
 /// Makes a certificate for development.

@@ -1,0 +1,137 @@
+//! Serves a node of a cluster, whose log is Apache Kafka.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use leftfold_cluster::kafka::{Client, Sasl, SaslMechanism, Security, Tls};
+use leftfold_cluster::node::{Node, NodeConfig};
+use leftfold_server::access::Secret;
+use leftfold_server::{Config, RunningServer, Server};
+
+/// How long an answer of a broker is waited for.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node waits until it has compared its copy with the log. Afterwards it serves what it can.
+const OPENING: Duration = Duration::from_secs(60);
+/// The least time that brokers allow by default.
+const SESSION: Duration = Duration::from_secs(6);
+
+/// A node that runs, and its server for the other nodes.
+pub(super) struct RunningNode {
+    pub(super) node: Node,
+    peers: RunningServer,
+}
+
+impl RunningNode {
+    /// Joins the cluster.
+    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let embedded = config.data.join("STORE");
+        ensure!(
+            !embedded.exists(),
+            "{} holds the store of an embedded engine: give the node another --data",
+            config.data.display()
+        );
+        let name = match config.node_name.as_str() {
+            "" => host_name().context("reading the host's name: set node.name")?,
+            name => name.to_owned(),
+        };
+        let token = config.node_token.as_ref().map(|path| read_secret(path, "node.token"));
+        let token = token.transpose()?;
+        let url = match config.node_url.as_str() {
+            "" => format!("http://{}", config.node_listen),
+            url => url.to_owned(),
+        };
+        let node = Node::start(NodeConfig {
+            client: client(config)?,
+            cluster: config.cluster.clone(),
+            name,
+            url,
+            token: token.clone().unwrap_or_default(),
+            dir: config.data.join("partitions"),
+            options: options(config),
+            replication: replication(config)?,
+            session_timeout: SESSION,
+        })
+        .await?;
+        let part = node.own_part();
+        let secret = token.map(Secret::from);
+        let served = Server::start_for_peers(config.clone(), part, config.node_listen, secret);
+        let peers = served.await?;
+        if let Err(error) = node.store().wait_until_open(OPENING).await {
+            tracing::warn!("{error}");
+        }
+        Ok(RunningNode { node, peers })
+    }
+
+    /// Hands over, leaves the cluster and ends.
+    pub(super) async fn stop(self) {
+        let RunningNode { node, peers } = self;
+        node.stop().await;
+        peers.shutdown().await;
+    }
+}
+
+/// The options of a copy: an append, with the headers of its records, fits into a batch of the topic.
+fn options(config: &Config) -> leftfold::Options {
+    const MOST_APPEND: usize = 32 << 20;
+    const MOST_QUEUE: usize = 16 << 20;
+    let mut options = config.store_options();
+    options.limits.append_bytes = options.limits.append_bytes.min(MOST_APPEND);
+    options.log.queue_bytes = options.log.queue_bytes.min(MOST_QUEUE);
+    options
+}
+
+fn replication(config: &Config) -> anyhow::Result<Option<i16>> {
+    let replicas = i16::try_from(config.kafka_replication);
+    let replicas = replicas.context("kafka.replication: expected a small number")?;
+    Ok((replicas > 0).then_some(replicas))
+}
+
+fn client(config: &Config) -> anyhow::Result<Client> {
+    let client = Client::new(&config.bootstrap, KAFKA_PATIENCE).context("bootstrap")?;
+    let tls = match (&config.kafka_ca, config.kafka_tls) {
+        (Some(ca), _) => {
+            let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
+            Some(Tls::trusting(&pem)?)
+        }
+        (None, true) => Some(Tls::trusting_system()?),
+        (None, false) => None,
+    };
+    let sasl = match config.kafka_user.as_str() {
+        "" => None,
+        user => {
+            let file = config.kafka_password.as_ref();
+            let file = file.context("kafka.user needs kafka.password, a file with the password")?;
+            let password = read_secret(file, "kafka.password")?;
+            Some(Sasl::new(mechanism(&config.kafka_mechanism)?, user, &password))
+        }
+    };
+    Ok(client.secured(Security { tls, sasl }))
+}
+
+fn mechanism(name: &str) -> anyhow::Result<SaslMechanism> {
+    let all = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
+    let found = all.into_iter().find(|mechanism| mechanism.name() == name);
+    found.with_context(|| {
+        let names = all.map(SaslMechanism::name).join(", ");
+        format!("kafka.mechanism: expected one of {names}, found {name}")
+    })
+}
+
+fn read_secret(path: &std::path::Path, setting: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("{setting}: reading {}", path.display()))?;
+    let secret = text.trim();
+    ensure!(!secret.is_empty(), "{setting}: {} is empty", path.display());
+    Ok(secret.to_owned())
+}
+
+fn host_name() -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().to_owned())
+}
+
+/// Returns the store of a node, as the server wants it.
+pub(super) fn engine(node: &Node) -> Arc<dyn leftfold_api::Engine> {
+    Arc::new(node.store().clone())
+}

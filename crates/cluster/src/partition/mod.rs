@@ -1,0 +1,277 @@
+//! One partition on one node: its copy, which follows the log, and its term, while the node owns it.
+//!
+//! The node reads the log from where its copy ends and applies what counts. If it is to own the partition, it reads to
+//! the end, writes a claim, reads up to the claim, and admits appends: each turn of the store's writer becomes one
+//! batch, which counts if it lands where it was expected. If it lands elsewhere, or its outcome is not known, the term
+//! is given up, the copy is opened again without what was not confirmed, and follows the log.
+
+mod claim;
+mod copy;
+mod own;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use leftfold_api::Coded;
+use leftfold_fold::time::Time;
+use leftfold_store::{Commit, Embedded, OpenError};
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::commit::Link;
+use crate::record::Claimant;
+use copy::{Copy, CopyError};
+
+pub use status::{Role, Status};
+
+/// The pauses before what has failed is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the leader holds a fetch that finds nothing.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+
+/// The copy of a partition on this machine. It may be deleted: Kafka has all that it holds.
+pub trait Cache: Send + Sync + 'static {
+    /// Opens the copy, or makes an empty one. It must keep only what is marked, and begin as a replica.
+    ///
+    /// # Errors
+    /// Those of a store.
+    fn open(&self, commit: Box<dyn Commit>) -> Result<Arc<Embedded>, OpenError>;
+
+    /// Deletes the copy, which is not open.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn delete(&self) -> std::io::Result<()>;
+}
+
+/// What a node is to do with a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// Follow the log.
+    #[default]
+    Follow,
+    /// Own the partition.
+    Own,
+}
+
+/// A partition on this node.
+pub struct Partition<B> {
+    broker: B,
+    cache: Box<dyn Cache>,
+    time: Arc<dyn Time>,
+    names: Names,
+    wish: watch::Sender<Wish>,
+    status: watch::Sender<Status>,
+    store: watch::Sender<Option<Arc<Embedded>>>,
+}
+
+/// What the records of this node say about it.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The source of the events, for their CloudEvents headers.
+    pub source: String,
+    /// Who claims.
+    pub owner: Claimant,
+}
+
+/// Why a copy is not used any further.
+enum Ended {
+    /// It is opened again: it may hold what was not confirmed.
+    Again(String),
+    /// It is not of this topic, or damaged, and is made anew from the log.
+    Unusable(String),
+}
+
+impl<B: Broker> Partition<B> {
+    /// Returns a partition that does nothing before it is [run](Partition::run).
+    pub fn new(broker: B, cache: impl Cache, time: Arc<dyn Time>, names: Names) -> Self {
+        Partition {
+            broker,
+            cache: Box::new(cache),
+            time,
+            names,
+            wish: watch::Sender::default(),
+            status: watch::Sender::default(),
+            store: watch::Sender::new(None),
+        }
+    }
+
+    /// Says what the node is to do with the partition.
+    pub fn wish(&self, wish: Wish) {
+        self.wish.send_if_modified(|before| std::mem::replace(before, wish) != wish);
+    }
+
+    /// Returns what the partition is doing, and its changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Returns the store that holds the copy, once it is open, and those that take its place. One that was replaced
+    /// answers reads, but gets nothing more.
+    pub fn store(&self) -> watch::Receiver<Option<Arc<Embedded>>> {
+        self.store.subscribe()
+    }
+
+    /// Returns the name of this node.
+    pub fn node(&self) -> &str {
+        &self.names.owner.node
+    }
+
+    /// Closes the copy, so that it can be opened again. The partition must not run any more.
+    pub fn close(&self) {
+        self.release("the node stops".to_owned());
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(&self) -> std::convert::Infallible {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let began = self.time.now();
+            let ended = self.live().await;
+            let why = match &ended {
+                Ended::Again(why) | Ended::Unusable(why) => why.clone(),
+            };
+            tracing::warn!("the copy is opened again: {why}");
+            self.release(why);
+            if let Ended::Unusable(_) = ended
+                && let Err(error) = self.cache.delete()
+            {
+                self.note_failure(format!("deleting the copy: {error}"));
+            }
+            if self.time.now() - began > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            self.time.after(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Opens the copy and uses it as long as it is good.
+    async fn live(&self) -> Ended {
+        let (link, commit) = Link::new();
+        let store = match self.cache.open(commit) {
+            Ok(store) => store,
+            Err(error) => return ended_of_open(&error),
+        };
+        let mut copy = match self.resume(&store).await {
+            Ok(copy) => copy,
+            Err(error) => {
+                store.release();
+                return error.into();
+            }
+        };
+        self.store.send_replace(Some(store));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Err(error) = self.follow(&mut copy).await {
+                return error.into();
+            }
+            match self.claim(&mut copy).await {
+                Ok(claimed) => {
+                    pause = FIRST_PAUSE;
+                    if let Err(why) = self.own(&mut copy, &link, claimed).await {
+                        link.end(why.clone());
+                        return Ended::Again(why);
+                    }
+                    self.note(Role::Standby, &copy);
+                }
+                Err(error) if error.may_pass() => {
+                    self.note_failure(format!("claiming the partition: {error}"));
+                    self.time.after(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return error.into(),
+            }
+        }
+    }
+
+    /// Finds where the copy ends in the log. Waits for Kafka as long as it takes.
+    async fn resume(&self, store: &Arc<Embedded>) -> Result<Copy, CopyError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Copy::resume(&self.broker, store.clone()).await {
+                Err(error) if error.may_pass() => self.note_failure(format!("reading: {error}")),
+                done => return done,
+            }
+            self.time.after(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Applies what others write, until this node is to own the partition.
+    async fn follow(&self, copy: &mut Copy) -> Result<(), CopyError> {
+        let mut wish = self.wish.subscribe();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if *wish.borrow_and_update() == Wish::Own {
+                return Ok(());
+            }
+            let fetched = {
+                let fetch = self.broker.fetch(copy.next(), FETCH_WAIT);
+                match select(fetch, Box::pin(wish.changed())).await {
+                    Either::Left((fetched, _)) => fetched,
+                    Either::Right(_) => continue,
+                }
+            };
+            let taken = match fetched {
+                Ok(fetched) => copy.take(fetched).await,
+                Err(error) => Err(error.into()),
+            };
+            match taken {
+                Ok(()) => {
+                    pause = FIRST_PAUSE;
+                    self.note(Role::Standby, copy);
+                }
+                Err(error) if !error.may_pass() => return Err(error),
+                Err(error) => {
+                    self.note_failure(format!("reading: {error}"));
+                    self.time.after(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Lets others open the copy. Reads of it go on; all that waits for it fails.
+    fn release(&self, why: String) {
+        let store = self.store.send_replace(None);
+        self.status.send_modify(|status| status.end(why));
+        if let Some(store) = store {
+            store.release();
+        }
+    }
+
+    fn note(&self, role: Role, copy: &Copy) {
+        self.status.send_if_modified(|status| status.advance(role, copy));
+    }
+
+    fn note_failure(&self, failure: String) {
+        self.status.send_modify(|status| status.failure = Some(failure));
+    }
+}
+
+impl From<CopyError> for Ended {
+    fn from(error: CopyError) -> Self {
+        let why = error.to_string();
+        match error {
+            CopyError::Foreign(_) | CopyError::Diverged(_) => Ended::Unusable(why),
+            CopyError::Kafka(_)
+            | CopyError::Ahead { .. }
+            | CopyError::Trimmed { .. }
+            | CopyError::Record(_)
+            | CopyError::Store(_) => Ended::Again(why),
+        }
+    }
+}
+
+fn ended_of_open(error: &OpenError) -> Ended {
+    let why = format!("opening the copy: {error}");
+    match error.code() {
+        // It is open elsewhere, or the disk has a problem: what it holds is not in doubt.
+        "store_locked" | "disk_failed" | "disk_full" | "descriptors_exhausted" => Ended::Again(why),
+        _ => Ended::Unusable(why),
+    }
+}

@@ -1,0 +1,193 @@
+//! Nodes of a cluster in this process, over a partition in memory.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::future::select;
+use leftfold_api::{ErasedStore, Failure};
+use leftfold_cluster::partition::{Cache, Names, Partition, Role, Wish};
+use leftfold_cluster::record::Claimant;
+use leftfold_cluster::store::{ClusterStore, OwnPart, Peers, Route};
+use leftfold_fold::time::SystemTime;
+use leftfold_io::SystemClock;
+use leftfold_io::fake::{FakeDisk, SeededRandom};
+use leftfold_store::{Commit, Embedded, Keep, OpenError, Options, StoreIdentity};
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::memory::MemoryKafka;
+
+/// Far more than anything takes here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// A copy on a fake disk. Its clones share the disk.
+#[derive(Clone)]
+pub(crate) struct FakeCache {
+    disk: Arc<Mutex<Arc<FakeDisk>>>,
+    seed: u64,
+}
+
+impl FakeCache {
+    pub(crate) fn new(seed: u64) -> Self {
+        FakeCache { disk: Arc::new(Mutex::new(Arc::new(FakeDisk::new()))), seed }
+    }
+
+    pub(crate) fn options() -> Options {
+        let mut options = Options::default();
+        options.log.preallocate = 4096;
+        options.log.keep = Keep::Marked;
+        options.replica = true;
+        options.identity =
+            Some(StoreIdentity { store_id: [42; 16], incarnation: [1; 16], hash_key: [7; 16] });
+        options
+    }
+}
+
+impl Cache for FakeCache {
+    fn open(&self, commit: Box<dyn Commit>) -> Result<Arc<Embedded>, OpenError> {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(self.seed)));
+        let disk = self.disk.lock().clone();
+        Embedded::open_with(disk, clock, random, Self::options(), commit).map(Arc::new)
+    }
+
+    fn delete(&self) -> std::io::Result<()> {
+        *self.disk.lock() = Arc::new(FakeDisk::new());
+        Ok(())
+    }
+}
+
+/// A node that runs on a thread of its own.
+pub(crate) struct TestNode {
+    pub(crate) name: &'static str,
+    pub(crate) partition: Arc<Partition<MemoryKafka>>,
+    pub(crate) store: ClusterStore,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Nodes that share a partition.
+pub(crate) struct Nodes {
+    pub(crate) kafka: MemoryKafka,
+    pub(crate) route: watch::Sender<Route>,
+    parts: Arc<Mutex<HashMap<String, ClusterStore>>>,
+}
+
+impl Nodes {
+    pub(crate) fn new() -> Self {
+        let (kafka, parts) = Default::default();
+        Nodes { kafka, route: watch::Sender::default(), parts }
+    }
+
+    /// Starts a node that follows.
+    pub(crate) fn start(&self, name: &'static str, cache: FakeCache) -> TestNode {
+        let owner = Claimant { node: name.to_owned(), ..Claimant::default() };
+        let names = Names { source: "/leftfold/test".to_owned(), owner };
+        let time = Arc::new(SystemTime);
+        let partition = Partition::new(self.kafka.clone(), cache, time.clone(), names);
+        let partition = Arc::new(partition);
+        let parts = self.parts.clone();
+        let connect = move |url: &str| -> Result<Arc<dyn ErasedStore>, Failure> {
+            let part = parts.lock().get(url).cloned().ok_or(Failure::NotOwner)?;
+            Ok(Arc::new(OwnPart(part)))
+        };
+        let peers = Peers {
+            node: name.to_owned(),
+            connect: Box::new(connect),
+            route: self.route.subscribe(),
+        };
+        let store = ClusterStore::new(partition.status(), partition.store(), peers, time);
+        self.parts.lock().insert(name.to_owned(), store.clone());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let running = partition.clone();
+        let run = move || {
+            pollster::block_on(async {
+                select(Box::pin(running.run()), stopped).await;
+            });
+            running.close();
+        };
+        let thread = Some(std::thread::spawn(run));
+        TestNode { name, partition, store, stop: Some(stop), thread }
+    }
+
+    /// Makes a node the owner, and tells all.
+    pub(crate) fn own(&self, node: &TestNode) {
+        node.partition.wish(Wish::Own);
+        let route = Route { owner: Some(node.name.to_owned()), url: node.name.to_owned() };
+        self.route.send_replace(route);
+    }
+}
+
+impl TestNode {
+    /// Waits until the node is in a role.
+    pub(crate) fn wait_for(&self, role: Role) {
+        let mut status = self.partition.status();
+        let waiting = async {
+            let reached = status.wait_for(|status| status.role == role);
+            let reached = tokio::time::timeout(PATIENCE, reached).await;
+            reached.map(|status| drop(status.unwrap())).is_ok()
+        };
+        let is_reached = RUNTIME.block_on(waiting);
+        assert!(
+            is_reached,
+            "{} is not {role:?}: {:?}",
+            self.name,
+            self.partition.status().borrow()
+        );
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic on it was reported there.
+            _ = thread.join();
+        }
+    }
+}
+
+/// A store that is asked through one node of a cluster of two.
+pub(crate) struct Through {
+    asked: ClusterStore,
+    _nodes: Vec<TestNode>,
+}
+
+impl Deref for Through {
+    type Target = ClusterStore;
+
+    fn deref(&self) -> &ClusterStore {
+        &self.asked
+    }
+}
+
+impl Through {
+    /// Asks the owner.
+    pub(crate) fn owner() -> Self {
+        Self::new(false)
+    }
+
+    /// Asks a node that follows.
+    pub(crate) fn standby() -> Self {
+        Self::new(true)
+    }
+
+    fn new(by_standby: bool) -> Self {
+        let nodes = Nodes::new();
+        let owner = nodes.start("a", FakeCache::new(1));
+        nodes.own(&owner);
+        owner.wait_for(Role::Owner);
+        if !by_standby {
+            return Through { asked: owner.store.clone(), _nodes: vec![owner] };
+        }
+        let standby = nodes.start("b", FakeCache::new(2));
+        standby.wait_for(Role::Standby);
+        Through { asked: standby.store.clone(), _nodes: vec![standby, owner] }
+    }
+}

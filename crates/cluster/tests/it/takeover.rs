@@ -1,0 +1,125 @@
+//! Owners follow each other: by order, by force, and after they were killed.
+
+use leftfold_api::{
+    Append, Delivery, EventStore, Expected, NewEvent, Query, Read, Subscribe, Subscription,
+};
+use leftfold_cluster::partition::{Role, Wish};
+use leftfold_cluster::store::ClusterStore;
+use leftfold_kafka::{Batch, Record};
+use pollster::block_on;
+
+use crate::nodes::{FakeCache, Nodes};
+
+fn append(store: &ClusterStore, version: u64) -> u64 {
+    let event = NewEvent::json("Counted", format!("{{\"n\":{version}}}"));
+    let expected = match version {
+        0 => Expected::NoStream,
+        version => Expected::Exactly(version - 1),
+    };
+    let append = Append::new().event("counter-1", event).expect("counter-1", expected);
+    block_on(store.append(append)).unwrap().positions.unwrap().0
+}
+
+fn versions(store: &ClusterStore) -> Vec<u64> {
+    let page = block_on(store.read(Read::forward(Query::stream("counter-1")))).unwrap();
+    page.events.iter().map(|event| event.version()).collect()
+}
+
+#[test]
+fn an_owner_hands_over_and_every_append_is_kept() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    for version in 0..3 {
+        append(&b.store, version);
+    }
+    a.partition.wish(Wish::Follow);
+    a.wait_for(Role::Standby);
+    nodes.own(&b);
+    b.wait_for(Role::Owner);
+    for version in 3..6 {
+        append(&a.store, version);
+    }
+    assert_eq!(versions(&a.store), versions(&b.store));
+    assert_eq!(versions(&b.store), (0..6).collect::<Vec<_>>());
+    assert_eq!(b.partition.status().borrow().term, 2);
+}
+
+#[test]
+fn an_owner_that_is_deposed_gives_up_and_follows() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    // It is not told to stop, and learns it from the broker, or from the end of the log.
+    b.partition.wish(Wish::Own);
+    b.wait_for(Role::Owner);
+    nodes.own(&b);
+    a.partition.wish(Wish::Follow);
+    a.wait_for(Role::Standby);
+    append(&a.store, 1);
+    assert_eq!(versions(&a.store), [0, 1]);
+}
+
+#[test]
+fn a_copy_is_used_again_after_a_restart() {
+    let nodes = Nodes::new();
+    let cache = FakeCache::new(1);
+    for round in 0..4 {
+        let a = nodes.start("a", cache.clone());
+        nodes.own(&a);
+        a.wait_for(Role::Owner);
+        append(&a.store, round * 2);
+        append(&a.store, round * 2 + 1);
+        assert_eq!(versions(&a.store), (0..round * 2 + 2).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn records_of_other_programs_are_void() {
+    let nodes = Nodes::new();
+    let a = nodes.start("a", FakeCache::new(1));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    nodes.kafka.append_foreign(Batch::of(0, [Record::new("not ours")]).encode());
+    // The owner finds it by its next append, or when it looks, and claims again.
+    append(&a.store, 1);
+    append(&a.store, 2);
+    assert_eq!(versions(&a.store), [0, 1, 2]);
+    let another = nodes.start("b", FakeCache::new(2));
+    another.wait_for(Role::Standby);
+    assert_eq!(versions(&another.store), [0, 1, 2]);
+}
+
+#[test]
+fn a_subscription_goes_on_when_the_owner_changes() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    let mut seen = Vec::new();
+    let mut subscription =
+        block_on(a.store.subscribe(Subscribe::to(Query::category("counter")))).unwrap();
+    let mut marks = 0;
+    for version in 1..20 {
+        if version % 5 == 0 {
+            let (from, to) = if version % 10 == 0 { (&b, &a) } else { (&a, &b) };
+            from.partition.wish(Wish::Follow);
+            nodes.own(to);
+            to.wait_for(Role::Owner);
+        }
+        append(&b.store, version);
+        while seen.len() <= version as usize {
+            match block_on(subscription.next()).unwrap() {
+                Delivery::Event(event, _) => seen.push(event.version()),
+                Delivery::CaughtUp(_) => marks += 1,
+            }
+        }
+    }
+    assert_eq!(seen, (0..20).collect::<Vec<_>>());
+    assert_eq!(marks, 1);
+}
