@@ -82,7 +82,7 @@ impl KafkaBroker {
         let coordinator = self.client.coordinator(&self.transactional_id).await?;
         let taken = coordinator.take_over(&self.transactional_id, TRANSACTION_TIMEOUT).await;
         if let Err(KafkaError::Timeout { .. }) = taken {
-            coordinator.close();
+            self.client.forget(&coordinator);
         }
         taken
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use leftfold_kafka::{Client, Connection, KafkaError, Partition, ProduceResult};
-use tokio::time::{sleep, sleep_until, timeout_at};
+use leftfold_kafka::{Address, Client, Connection, KafkaError, Partition, ProduceResult};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::options::{BackOff, KafkaBrokerOptions, superseded};
 use super::queue::{Append, Queue};
@@ -15,6 +15,9 @@ use super::queue::{Append, Queue};
 const MOST_IN_FLIGHT: usize = 5;
 /// The time for an answer beyond the time that the broker itself may take.
 const GRACE: Duration = Duration::from_secs(2);
+/// The time without an answer after which the sender asks whether the partition has another leader. A leader that is
+/// paused or cut off does not say so.
+const LEADER_CHECK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -28,8 +31,16 @@ pub(super) struct Sender {
 struct Flight {
     round: u64,
     unanswered: VecDeque<Unanswered>,
-    leader: Option<Connection>,
+    leader: Option<Leader>,
+    /// When to ask whether the partition has another leader.
+    check_at: Instant,
     back_off: BackOff,
+}
+
+/// The leader to which batches are sent.
+struct Leader {
+    address: Address,
+    connection: Connection,
 }
 
 /// A batch that is to be sent, or was sent and not answered.
@@ -58,6 +69,7 @@ impl Sender {
             }
             if flight.unanswered.is_empty() {
                 self.queue.changed.notified().await;
+                flight.check_later();
             } else if let Err(error) = self.exchange(&mut flight).await {
                 self.recover(&mut flight, error).await;
             }
@@ -80,6 +92,11 @@ impl Sender {
             answer = reply => answer,
             () = sleep_until(deadline) => return Err(late()),
             () = self.queue.changed.notified() => return Ok(()),
+            () = sleep_until(flight.check_at) => {
+                flight.check_later();
+                let known = flight.leader.as_ref().map(|leader| leader.address.clone());
+                return timeout_at(deadline, self.check_leader(known)).await.map_err(|_| late())?;
+            }
         };
         front.reply = None;
         let landed = answer.inspect_err(|error| {
@@ -89,6 +106,7 @@ impl Sender {
             _ = front.append.done.send(Ok(landed.base_offset));
         }
         flight.back_off.reset();
+        flight.check_later();
         Ok(())
     }
 
@@ -99,9 +117,9 @@ impl Sender {
         }
         let leader = match flight.leader.take() {
             Some(leader) => leader,
-            None => self.client.open(&self.client.locate(&self.partition).await?.address).await?,
+            None => self.find_leader().await?,
         };
-        let leader = flight.leader.insert(leader);
+        let leader = &flight.leader.insert(leader).connection;
         let within = self.options.request_time;
         let mut in_flight = false;
         for one in &mut flight.unanswered {
@@ -119,11 +137,26 @@ impl Sender {
         Ok(())
     }
 
+    async fn find_leader(&self) -> Result<Leader, KafkaError> {
+        let address = self.client.locate(&self.partition).await?.address;
+        let connection = self.client.open(&address).await?;
+        Ok(Leader { address, connection })
+    }
+
+    /// Returns an error if the cluster names another leader. Without an answer the sender waits on.
+    async fn check_leader(&self, known: Option<Address>) -> Result<(), KafkaError> {
+        let named = self.client.locate(&self.partition).await;
+        match (known, named) {
+            (Some(known), Ok(named)) if named.address != known => Err(KafkaError::Closed(known)),
+            _ => Ok(()),
+        }
+    }
+
     /// Prepares to send all unanswered batches again, or fails them all.
     async fn recover(&self, flight: &mut Flight, error: KafkaError) {
         // What is in flight on the old connection may still be executed; brokers recognise the repeats.
         if let Some(leader) = flight.leader.take() {
-            leader.close();
+            leader.connection.close();
         }
         for one in &mut flight.unanswered {
             one.may_have_landed |= one.reply.take().is_some();
@@ -132,6 +165,7 @@ impl Sender {
         let rest = self.options.delivery_time.saturating_sub(waited.unwrap_or_default());
         if error.is_retriable() && !rest.is_zero() {
             sleep(flight.back_off.next().min(rest)).await;
+            flight.check_later();
         } else {
             self.queue.fail(flight.round, &error);
             flight.fail(&error);
@@ -142,13 +176,18 @@ impl Sender {
 impl Flight {
     fn new(round: u64) -> Self {
         let unanswered = VecDeque::with_capacity(MOST_IN_FLIGHT);
-        Flight { round, unanswered, leader: None, back_off: BackOff::default() }
+        let (check_at, back_off) = (Instant::now() + LEADER_CHECK, BackOff::default());
+        Flight { round, unanswered, leader: None, check_at, back_off }
+    }
+
+    fn check_later(&mut self) {
+        self.check_at = Instant::now() + LEADER_CHECK;
     }
 
     /// Fails all batches. This error is that of the first one.
     fn fail(&mut self, error: &KafkaError) {
         if let Some(leader) = self.leader.take() {
-            leader.close();
+            leader.connection.close();
         }
         for (at, one) in self.unanswered.drain(..).enumerate() {
             let cause = || Box::new(error.clone());

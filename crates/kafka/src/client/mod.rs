@@ -5,10 +5,9 @@ mod responsible;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::{ApiVersionsRequest, MetadataResponse};
 use parking_lot::Mutex;
 
 use crate::address::Address;
@@ -22,6 +21,9 @@ pub use responsible::PartitionLeader;
 /// The time within which a broker must answer a small request to be used.
 const SOON: Duration = Duration::from_secs(2);
 
+/// The most brokers that the client remembers beside those of the bootstrap list.
+const MOST_LEARNED: usize = 16;
+
 /// The connection to one broker. The lock is held while it is opened, so that it is opened once.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 
@@ -29,8 +31,10 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 #[derive(Debug)]
 pub struct Client {
     bootstrap: Vec<Address>,
-    /// The index of the bootstrap broker that answered last.
-    answering: AtomicUsize,
+    /// The other brokers, as the last metadata named them.
+    learned: Mutex<Vec<Address>>,
+    /// The broker that answered last.
+    answering: Mutex<Option<Address>>,
     patience: Duration,
     security: Security,
     /// Brokers that are reached through a proxy, with the proxy's address.
@@ -47,8 +51,8 @@ impl Client {
     /// The text is not a list of addresses.
     pub fn new(bootstrap: &str, patience: Duration) -> Result<Self, KafkaError> {
         let bootstrap = bootstrap.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let (answering, security, detours, connections) = Default::default();
-        Ok(Client { bootstrap, answering, patience, security, detours, connections })
+        let (learned, answering, security, detours, connections) = Default::default();
+        Ok(Client { bootstrap, learned, answering, patience, security, detours, connections })
     }
 
     /// Protects the connections.
@@ -78,25 +82,41 @@ impl Client {
     /// Returns a connection to a broker that answers.
     ///
     /// A paused broker still accepts connections, so the client sends each a small request first. It begins with the
-    /// broker that answered last.
+    /// broker that answered last, and tries those of the bootstrap list before the others that it has heard of.
     ///
     /// # Errors
-    /// None of the bootstrap brokers answers; the error is that of the last one.
+    /// No broker answers; the error is that of the last one.
     pub async fn any(&self) -> Result<Connection, KafkaError> {
         let mut last = KafkaError::NoBroker("the cluster".to_owned());
-        let count = self.bootstrap.len();
-        let first = self.answering.load(Ordering::Relaxed);
-        for at in (0..count).map(|step| (first + step) % count.max(1)) {
-            let Some(address) = self.bootstrap.get(at) else { continue };
-            match self.responsive(address).await {
+        for address in self.candidates() {
+            match self.responsive(&address).await {
                 Ok(connection) => {
-                    self.answering.store(at, Ordering::Relaxed);
+                    *self.answering.lock() = Some(address);
                     return Ok(connection);
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    fn candidates(&self) -> Vec<Address> {
+        let answering = self.answering.lock().clone();
+        let learned = self.learned.lock().clone();
+        let mut all: Vec<Address> = answering.into_iter().collect();
+        for address in self.bootstrap.iter().chain(&learned) {
+            if !all.contains(address) {
+                all.push(address.clone());
+            }
+        }
+        all
+    }
+
+    /// Remembers the brokers that an answer names, in case those of the bootstrap list are away.
+    fn learn(&self, answer: &MetadataResponse) {
+        let brokers = answer.brokers.iter().take(MOST_LEARNED);
+        let brokers = brokers.filter_map(|one| Address::of_answer(&one.host, one.port).ok());
+        *self.learned.lock() = brokers.collect();
     }
 
     /// Returns a connection to the broker at this address; reuses an open one.
@@ -131,6 +151,15 @@ impl Client {
         self.connections.lock().clear();
     }
 
+    /// Makes the next caller open another connection to the broker, because this one may be cut without a sign. Its
+    /// clones stay open.
+    pub fn forget(&self, connection: &Connection) {
+        self.connections.lock().retain(|_, slot| {
+            let slot = slot.try_lock();
+            slot.map_or(true, |slot| !slot.as_ref().is_some_and(|known| known.is(connection)))
+        });
+    }
+
     fn slot(&self, address: &Address) -> Slot {
         let mut connections = self.connections.lock();
         if let Some(known) = connections.get(address) {
@@ -148,8 +177,7 @@ impl Client {
         let connection = self.at(address).await?;
         let answer = connection.send(&ApiVersionsRequest::default())?.wait_for(SOON).await;
         if let Err(KafkaError::Timeout { .. }) = answer {
-            // The stream may be cut without a sign, so the next caller opens another.
-            connection.close();
+            self.forget(&connection);
         }
         answer.map(|_| connection)
     }

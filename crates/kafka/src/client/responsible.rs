@@ -39,6 +39,7 @@ impl Client {
             .with_topics(Some(vec![wanted]))
             .with_allow_auto_topic_creation(false);
         let mut answer = self.any().await?.call(&request).await?;
+        self.learn(&answer);
         let found = answer.topics.pop().ok_or_else(|| KafkaError::NoBroker(topic.to_owned()))?;
         KafkaError::check("MetadataRequest", found.error_code, None)?;
         Ok((answer, found))

@@ -25,7 +25,7 @@ use versions::Versions;
 pub use frame::decode_answer;
 pub use reply::Reply;
 
-/// The most time for connecting, and for the handshake of TLS.
+/// The most time for connecting with the handshake of TLS, and then for the first answer.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to one broker. Clones share it; the last clone closes it.
@@ -69,7 +69,8 @@ impl Connection {
             source: Arc::new(error),
         })?;
         let mut inner = Inner { link, versions: Versions::first(), patience };
-        let answer = inner.send(0, &ApiVersionsRequest::default())?.wait().await?;
+        let answer = inner.send(0, &ApiVersionsRequest::default())?;
+        let answer = answer.wait_for(patience.min(CONNECT_PATIENCE)).await?;
         KafkaError::check("ApiVersionsRequest", answer.error_code, None)?;
         let versions = answer.api_keys.iter();
         let versions = versions.map(|api| (api.api_key, (api.min_version, api.max_version)));
@@ -130,6 +131,11 @@ impl Connection {
     /// Returns whether the connection can still receive answers.
     pub fn is_open(&self) -> bool {
         self.0.link.is_open()
+    }
+
+    /// Returns whether both are clones of one connection.
+    pub(crate) fn is(&self, other: &Connection) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Closes the connection for all clones. The outcome of the requests in flight stays unknown.

@@ -1,7 +1,7 @@
 //! `KafkaBroker` delivers each batch once and in order, whatever happens to connections and leaders.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
@@ -162,6 +162,44 @@ fn appends_continue_at_another_leader() {
         assert_eq!(owner.wait(pending).unwrap(), at);
     }
     assert_eq!(owner.read_all(), values(0..300));
+}
+
+#[test]
+fn appends_do_not_wait_for_a_leader_that_is_paused() {
+    let world = three_brokers();
+    let partition = world.topic();
+    world.client.wait_in_sync(&partition, 3).unwrap();
+    let request_time = PATIENCE;
+    let options = KafkaBrokerOptions { request_time, ..KafkaBrokerOptions::default() };
+    let mut owner = Owner::with(&world, &partition, &fresh("owner"), None, options);
+    owner.write("0").unwrap();
+    let (leader, _) = world.client.leader_id(&partition).unwrap();
+    let broker = world.cluster.broker(leader).unwrap();
+    broker.pause().unwrap();
+    let sent: Vec<_> = values(1..10).iter().map(|value| owner.send(value)).collect();
+    let since = Instant::now();
+    for (at, pending) in (1..).zip(sent) {
+        assert_eq!(owner.wait(pending).unwrap(), at);
+    }
+    assert!(since.elapsed() < request_time / 2, "{:?}", since.elapsed());
+    broker.resume().unwrap();
+    assert_eq!(owner.read_all(), values(0..10));
+}
+
+#[test]
+fn a_client_that_was_told_of_one_broker_finds_the_others() {
+    let world = three_brokers();
+    let partition = world.topic();
+    world.client.wait_in_sync(&partition, 3).unwrap();
+    let (leader, _) = world.client.leader_id(&partition).unwrap();
+    let broker = world.cluster.broker(leader).unwrap();
+    let bootstrap = broker.address().to_string();
+    let client = leftfold_kafka::Client::new(&bootstrap, Duration::from_secs(5)).unwrap();
+    Runtime::new().unwrap().block_on(async {
+        client.locate(&partition).await.unwrap();
+        broker.kill().unwrap();
+        client.any().await.unwrap();
+    });
 }
 
 #[test]
