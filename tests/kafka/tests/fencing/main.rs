@@ -2,6 +2,9 @@
 //!
 //! Each test asserts the observed behaviour, even if it is undesirable. `docs/cluster-fencing.md`
 //! draws the conclusions and names these tests.
+//!
+//! On the same clusters, `delivery`, `topics`, `compression`, `security` and `membership` check what the
+//! client and the cluster crate promise.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
