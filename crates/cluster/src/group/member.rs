@@ -197,14 +197,10 @@ impl<C: Coordinator, T: Time> Member<C, T> {
             let heartbeat = self.coordinator.heartbeat(session.clone());
             match self.call("Heartbeat", self.config.request_timeout, heartbeat).await {
                 Ok(()) => self.shared.record_heartbeat(sent),
-                Err(Stop::Kafka(error)) => match Remedy::of(&error) {
-                    Remedy::Retry => self.report(&error.to_string()),
-                    Remedy::Rejoin if error.code() == Some(ResponseError::RebalanceInProgress) => {
-                        self.shared.record_heartbeat(sent);
-                        return Ok(());
-                    }
-                    _ => return Err(Stop::Kafka(error)),
-                },
+                // The session may still be good.
+                Err(Stop::Kafka(error)) if Remedy::of(&error) == Remedy::Retry => {
+                    self.report(&error.to_string());
+                }
                 Err(stop) => return Err(stop),
             }
         }

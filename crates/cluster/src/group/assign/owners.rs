@@ -80,10 +80,9 @@ impl<'a> Balance<'a> {
 
     /// Takes from nodes with too many partitions those that others have the best copies of.
     fn shed(&mut self) -> Vec<u32> {
-        let mut over: Vec<usize> =
+        let over: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| self.counts[node] > self.base).collect();
-        // The fullest nodes keep one more, which saves a move each.
-        over.sort_by_key(|&node| (Reverse(self.counts[node]), node));
+        // Those that have more than `base` are the extras, which saves a move each.
         let keep_extra = self.extras.min(over.len());
         self.extras -= keep_extra;
         let mut shed = Vec::new();

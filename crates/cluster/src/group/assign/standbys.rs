@@ -58,9 +58,7 @@ impl Duties<'_> {
             while standbys.len() < self.wanted {
                 let free = (0..self.nodes.len())
                     .filter(|node| *node != owner.now && !standbys.contains(node));
-                // The next owner has to follow the partition anyway.
-                let key = |&node: &usize| (node != owner.next, self.counts[node], node);
-                let Some(node) = free.min_by_key(key) else { break };
+                let Some(node) = free.min_by_key(|&node| (self.counts[node], node)) else { break };
                 self.counts[node] += 1;
                 standbys.push(node);
             }

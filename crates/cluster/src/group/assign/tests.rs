@@ -173,7 +173,9 @@ proptest! {
         let placements = plan(&members, &policy);
         let able = able(&members);
         prop_assert_eq!(placements.len(), policy.partitions as usize);
-        for place in &placements {
+        for (partition, place) in (0..).zip(&placements) {
+            let copy = |name: &String| members[name].copies.get(&partition);
+            prop_assert!(place.standbys.iter().map(copy).is_sorted_by(|a, b| a >= b));
             let mut names: BTreeSet<&str> = place.standbys.iter().map(String::as_str).collect();
             prop_assert_eq!(names.len(), place.standbys.len());
             prop_assert!(names.insert(&place.owner));

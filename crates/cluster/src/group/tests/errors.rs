@@ -92,6 +92,18 @@ fn an_endless_routine_error_is_no_busy_loop() {
 }
 
 #[test]
+fn a_node_that_has_recovered_is_quick_again() {
+    let mut world = World::with_nodes(&["a", "b"]);
+    world.node("a").plan_faults((0..9).map(|_| ("join", Fault::Code(Code::NotCoordinator))));
+    world.node("a").membership.rejoin();
+    world.run_until(seconds(60), |world| !world.node("a").has_faults() && world.has_settled());
+    world.run_for(seconds(1));
+    world.node("b").membership.drain();
+    let waited = world.run_until(seconds(60), |world| world.owners("a") == "a a a a");
+    assert!(waited < Duration::from_millis(400), "{waited:?}");
+}
+
+#[test]
 fn routes_that_cannot_be_read_leave_the_earlier_ones_in_force() {
     let mut world = World::with_nodes(&["a", "b"]);
     let before = world.table("a");

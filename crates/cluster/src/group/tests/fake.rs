@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::group::{Answer, Group};
-use crate::group::{JoinAnswer, JoinRequest, Session, SyncRequest};
+use crate::group::{JoinAnswer, JoinRequest, Profile, Session, SyncRequest};
 
 /// The group, shared by the coordinators of all nodes.
 #[derive(Clone)]
@@ -53,6 +53,13 @@ impl FakeGroup {
 
     pub(super) fn generation(&self) -> i32 {
         self.group.lock().generation
+    }
+
+    /// Returns what a node reported last.
+    pub(super) fn report(&self, name: &str) -> Profile {
+        let group = self.group.lock();
+        let id = group.find(name).unwrap();
+        Profile::decode(&group.members[&id].metadata).unwrap()
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Group, Timestamp) -> Answer<T>) -> Answer<T> {

@@ -24,9 +24,9 @@ enum Phase {
     Stable,
 }
 
-struct FakeMember {
+pub(super) struct FakeMember {
     name: String,
-    metadata: Bytes,
+    pub(super) metadata: Bytes,
     session_timeout: Duration,
     rebalance_timeout: Duration,
     deadline: Timestamp,
@@ -40,7 +40,7 @@ pub(super) struct Group {
     phase: Phase,
     pub(super) generation: i32,
     leader: String,
-    members: BTreeMap<String, FakeMember>,
+    pub(super) members: BTreeMap<String, FakeMember>,
     ids: u64,
     /// All requests are refused with it.
     pub(super) unavailable: Option<ResponseError>,

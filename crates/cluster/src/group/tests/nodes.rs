@@ -79,6 +79,25 @@ fn a_draining_node_gives_its_partitions_away_and_stays_a_member() {
 }
 
 #[test]
+fn nodes_report_that_they_own_what_the_last_table_gave_them() {
+    let mut world = World::with_nodes(&["a", "b"]);
+    let owned =
+        |world: &World, name| world.group.report(name).owned.into_iter().collect::<Vec<_>>();
+    world.node("a").membership.update(|profile| {
+        profile.owned.insert(2, 7);
+    });
+    world.node("a").membership.rejoin();
+    world.settle();
+    assert_eq!(owned(&world, "a"), [(0, 0), (2, 7)], "0 is not claimed yet");
+    world.node("a").membership.drain();
+    world.run_until(seconds(2), |world| world.owners("a") == "b b b b");
+    world.node("b").membership.rejoin();
+    world.settle();
+    assert_eq!(owned(&world, "a"), []);
+    assert_eq!(owned(&world, "b"), [(0, 0), (1, 0), (2, 0), (3, 0)]);
+}
+
+#[test]
 fn a_node_that_leaves_is_replaced_at_once() {
     let mut world = World::with_nodes(&["a", "b"]);
     world.node("a").membership.leave();

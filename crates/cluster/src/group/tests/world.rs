@@ -242,7 +242,9 @@ impl World {
         })
     }
 
+    /// Runs until a wish or an event is noticed, and all nodes agree again.
     pub(super) fn settle(&mut self) {
+        self.run_for(Duration::from_millis(400));
         self.run_until(Duration::from_secs(30), |world| world.has_settled());
     }
 
