@@ -92,6 +92,12 @@ fn the_target_of_a_move_follows_beside_the_standbys() {
 }
 
 #[test]
+fn standbys_are_sorted_by_their_copies_whatever_their_share() {
+    let expected = ["a: c b then c", "a: c b then b", "a: c b"];
+    check(&["a 0=90! 1=90! 2=90!", "b", "c 0=20 1=20 2=20"], 3, &expected);
+}
+
+#[test]
 fn a_lost_partition_waits_for_no_copy_that_has_to_be_made_first() {
     // Balance would give it to b, but only a can serve it now.
     check(&["a 0=90! 1=90", "b"], 2, &["a: b", "a: b then b"]);

@@ -1,5 +1,6 @@
 //! What nodes see when others start, stop, drain and fail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::World;
@@ -19,6 +20,12 @@ fn nodes_agree_on_all_routes() {
     assert_eq!(world.owners("a"), "a b c a");
     assert_eq!(table.find_node("c").unwrap().url, "http://c");
     assert_eq!(table.standbys(1).count(), 2);
+}
+
+#[test]
+fn a_name_that_others_would_refuse_makes_no_member() {
+    let made = World::new().make_member("a b", Arc::default());
+    assert!(made.is_err_and(|error| error.to_string().contains("the node's name is \"a b\"")));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::fake::{FakeGroup, refuse};
 use crate::group::assign::Policy;
 use crate::group::{
     Coordinator, JoinAnswer, JoinRequest, Member, MemberConfig, Membership, MembershipError,
-    Profile, RouteTable, Routes, Session, Standing, SyncRequest,
+    MetadataError, Profile, RouteTable, Routes, Session, Standing, SyncRequest,
 };
 
 pub(super) const PARTITIONS: u32 = 4;
@@ -192,14 +192,7 @@ impl World {
     /// Starts a process under the name of a node that may run already.
     pub(super) fn start_process(&mut self, process: &str, name: &str) {
         let link = Arc::new(Link::default());
-        let (time, group) = (self.time.clone(), self.group.clone());
-        let coordinator = FakeCoordinator { time, group, link: link.clone() };
-        let config = MemberConfig::new(name, Policy::new(PARTITIONS));
-        let copies = (0..PARTITIONS).map(|partition| (partition, 100)).collect();
-        let url = format!("http://{name}");
-        let profile = Profile { url, copies, ..Profile::default() };
-        let made = Member::new(coordinator, self.time.clone(), config, profile);
-        let (member, membership) = made.unwrap();
+        let (member, membership) = self.make_member(name, link.clone()).unwrap();
         let end = Arc::new(Mutex::new(None));
         let ended = end.clone();
         let (run, task) = abortable(async move { *ended.lock() = Some(member.run().await) });
@@ -207,6 +200,20 @@ impl World {
             let _ = run.await;
         }));
         self.nodes.insert(process.to_owned(), TestNode { membership, link, task, end });
+    }
+
+    pub(super) fn make_member(
+        &self,
+        name: &str,
+        link: Arc<Link>,
+    ) -> Result<(Member<impl Coordinator + use<>, FakeTime>, Membership), MetadataError> {
+        let (time, group) = (self.time.clone(), self.group.clone());
+        let coordinator = FakeCoordinator { time, group, link };
+        let config = MemberConfig::new(name, Policy::new(PARTITIONS));
+        let copies = (0..PARTITIONS).map(|partition| (partition, 100)).collect();
+        let url = format!("http://{name}");
+        let profile = Profile { url, copies, ..Profile::default() };
+        Member::new(coordinator, self.time.clone(), config, profile)
     }
 
     /// Ends the process of a node at once.
