@@ -27,7 +27,8 @@ pub struct MemberConfig {
     pub session_timeout: Duration,
     /// The time that the coordinator waits for members to join again. Absent ones are dropped by their session.
     pub rebalance_timeout: Duration,
-    /// The time after which a request is given up, beyond what the coordinator waits itself.
+    /// The time after which a request is given up that the [`super::Coordinator`] should have given up before, beyond
+    /// what the broker waits itself.
     pub request_timeout: Duration,
 }
 
@@ -40,7 +41,7 @@ impl MemberConfig {
             heartbeat_interval: Duration::from_millis(300),
             session_timeout: Duration::from_secs(6),
             rebalance_timeout: Duration::from_secs(6),
-            request_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
         }
     }
 

@@ -14,7 +14,8 @@ pub const PROTOCOL: &str = "leftfold-1";
 
 /// The coordinator of one group (Kafka's classic protocol, static members).
 ///
-/// A future that is dropped may leave a request that the coordinator still executes.
+/// Each request must end by itself, soon: a coordinator that hangs is found again only after its request has failed.
+/// Heartbeats should fail within a third of the session timeout. A future that is dropped may leave a request that the coordinator still executes.
 pub trait Coordinator: Send + Sync + 'static {
     /// Joins the group, and waits until all its members have. A broker answers nothing else on the same connection
     /// meanwhile.

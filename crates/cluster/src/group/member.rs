@@ -1,7 +1,8 @@
 //! The loop of a member: it joins, assigns if it leads, renews its session, and joins again.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use super::profile::Profile;
 use super::remedy::{Remedy, wait_after};
 use super::routes::RouteTable;
 
-/// The attempts to leave the group. After them the session timeout does it.
-const LEAVE_ATTEMPTS: u32 = 3;
+/// The time for leaving the group. After it the session timeout does it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A node that is replaced twice within this number of session timeouts gives up.
 const REPLACED_TIMEOUTS: u32 = 10;
@@ -246,36 +247,43 @@ impl<C: Coordinator, T: Time> Member<C, T> {
         Ok(())
     }
 
-    /// Publishes a problem, and whether the session has passed meanwhile.
+    /// Publishes a problem.
     fn report(&self, problem: &str) {
-        let standing = match (self.shared.standing(), self.shared.last_heartbeat()) {
-            (Standing::Member, Some(last))
-                if self.time.now() >= later(last, self.config.session_timeout) =>
-            {
-                Standing::Away
-            }
-            (standing, _) => standing,
-        };
-        self.shared.publish(standing, Some(problem));
+        self.shared.publish(self.shared.standing(), Some(problem));
+    }
+
+    /// Publishes that the session is over when its time has come, even if no request has failed yet.
+    async fn watch_session(&self) -> Infallible {
+        if let (Standing::Member, Some(last)) =
+            (self.shared.standing(), self.shared.last_heartbeat())
+        {
+            self.time.until(later(last, self.config.session_timeout)).await;
+            self.shared.publish(Standing::Away, Some("the coordinator does not answer"));
+        }
+        pending().await
     }
 
     async fn leave(&mut self) {
-        for _ in 0..LEAVE_ATTEMPTS {
+        tokio::select! {
+            biased;
+            () = self.try_to_leave() => {}
+            () = self.time.after(LEAVE_TIMEOUT) => {
+                warn!(node = self.config.name, "the session timeout ends the membership");
+            }
+        }
+        self.shared.publish(Standing::Left, None);
+    }
+
+    async fn try_to_leave(&self) {
+        loop {
             let leave = self.coordinator.leave(self.config.name.clone(), self.member_id.clone());
-            let limit = self.time.after(self.config.request_timeout);
-            let answer = tokio::select! {
-                biased;
-                answer = leave => answer,
-                () = limit => continue,
-            };
-            match answer {
-                Ok(()) => break,
-                Err(error) if Remedy::of(&error) != Remedy::Retry => break,
+            match leave.await {
+                Ok(()) => return,
+                Err(error) if Remedy::of(&error) != Remedy::Retry => return,
                 Err(error) => warn!(node = self.config.name, %error, "leaving the group failed"),
             }
             self.time.after(self.config.heartbeat_interval).await;
         }
-        self.shared.publish(Standing::Left, None);
     }
 
     /// Waits for an answer, unless the node leaves meanwhile.
@@ -288,6 +296,7 @@ impl<C: Coordinator, T: Time> Member<C, T> {
         tokio::select! {
             biased;
             () = self.shared.wait_for_leave() => Err(Stop::Leave),
+            never = self.watch_session() => match never {},
             answer = answer => Ok(answer?),
             () = self.time.after(limit) => {
                 Err(Stop::Kafka(KafkaError::Timeout { request, waited: limit }))

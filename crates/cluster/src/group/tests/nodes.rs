@@ -133,7 +133,7 @@ fn a_node_that_cannot_reach_kafka_leaves_within_a_bound() {
     world.node("a").cut(true);
     world.node("a").membership.leave();
     let left = |world: &World| matches!(*world.node("a").end.lock(), Some(Ok(())));
-    assert!(world.run_until(seconds(60), left) < seconds(8));
+    assert!(world.run_until(seconds(60), left) <= seconds(5));
 }
 
 #[test]
@@ -142,10 +142,10 @@ fn a_node_that_is_cut_off_knows_it_and_others_take_over() {
     world.node("a").cut(true);
     let last = world.node("a").membership.last_heartbeat().unwrap();
     let away = |world: &World| world.node("a").routes().standing == Standing::Away;
-    assert!(world.run_until(seconds(60), away) < SESSION + seconds(3));
+    assert!(world.run_until(seconds(60), away) <= SESSION);
     world.run_until(seconds(2), |world| world.owners("b") == "b b b b");
     assert_eq!(world.node("a").membership.last_heartbeat(), Some(last));
-    assert!(world.node("a").routes().problem.unwrap().contains("Heartbeat"));
+    assert!(world.node("a").routes().problem.unwrap().contains("does not answer"));
     // The routes of old stay, and forward to the nodes that were there.
     assert_eq!(world.owners("a"), "a b a b");
 
