@@ -185,15 +185,18 @@ impl Group {
         members.try_for_each(|one| self.check("LeaveGroupRequest", one.error_code))
     }
 
-    /// Sends a request to the coordinator, and forgets it if no answer comes.
+    /// Sends a request to the coordinator, and forgets it if no answer comes, or the caller stops waiting: a broker
+    /// answers nothing else on a connection on which a join waits.
     async fn ask<R: Request>(
         &self,
         request: &R,
         within: Duration,
     ) -> Result<R::Response, KafkaError> {
-        let answer = self.coordinator().await?.send(request)?.wait_for(within).await;
-        if answer.is_err() {
-            self.forget();
+        let connection = self.coordinator().await?;
+        let mut unanswered = Unanswered(Some(self));
+        let answer = connection.send(request)?.wait_for(within).await;
+        if answer.is_ok() {
+            unanswered.0 = None;
         }
         answer
     }
@@ -226,6 +229,17 @@ impl Group {
 
     fn group(&self) -> GroupId {
         GroupId(self.group_id.clone())
+    }
+}
+
+/// A request without an answer. When it is dropped, its connection is closed.
+struct Unanswered<'a>(Option<&'a Group>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            group.forget();
+        }
     }
 }
 
