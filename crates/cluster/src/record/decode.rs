@@ -5,7 +5,7 @@ use leftfold_store::{CommittedAppend, CommittedEvent};
 
 use super::claim::Claimant;
 use super::error::RecordError;
-use super::fields::Fields;
+use super::fields::{Fields, ReadTime};
 use crate::ledger::{Ledger, Mark, Stamp, Verdict, VoidReason};
 
 /// What a record or several of them mean.
@@ -141,7 +141,7 @@ impl Decoder {
         let mut committed = CommittedAppend {
             first: position.ok_or_else(|| unreadable(stored, "its offset is negative"))?,
             append_id: append.append_id,
-            commit_time: append.commit_time,
+            commit_time: append.commit_time.time,
             events: Vec::new(),
             checkpoints: append.checkpoints,
         };
@@ -149,8 +149,9 @@ impl Decoder {
         if is_empty && count == 1 {
             return Ok(Decoded::Append { append: committed, last: mark.stamp });
         }
-        committed.events.reserve_exact(rest.len().min(count as usize - 1) + 1);
-        committed.events.push(read_event(stored, fields)?);
+        let count_here = u64::try_from(rest.len()).map_or(count, |rest| count.min(rest + 1));
+        committed.events.reserve_exact(usize::try_from(count_here).unwrap_or(0));
+        committed.events.push(read_event(stored, fields, append.commit_time)?);
         for index in 1..count {
             let stored = rest.next().ok_or_else(|| {
                 unreadable(
@@ -158,7 +159,12 @@ impl Decoder {
                     format!("its batch holds {index} of the append's {count} records"),
                 )
             })?;
-            committed.events.push(self.read_following(stored, committed.first, index, count)?);
+            committed.events.push(self.read_following(
+                stored,
+                &committed,
+                append.commit_time,
+                (index, count),
+            )?);
         }
         Ok(Decoded::Append { append: committed, last: mark.stamp.after(count - 1) })
     }
@@ -167,11 +173,11 @@ impl Decoder {
     fn read_following(
         &mut self,
         stored: &StoredRecord,
-        first: u64,
-        index: u64,
-        count: u64,
+        append: &CommittedAppend,
+        commit_time: ReadTime<'_>,
+        (index, count): (u64, u64),
     ) -> Result<CommittedEvent, RecordError> {
-        let is_next = u64::try_from(stored.offset).ok() == first.checked_add(index - 1);
+        let is_next = u64::try_from(stored.offset).ok() == append.first.checked_add(index - 1);
         let place = Mark::of(&stored.record).and_then(|mark| mark.place());
         let counts = self.apply(stored) == Verdict::Counts;
         if !is_next || !counts || place != Some((index, count)) {
@@ -182,15 +188,19 @@ impl Decoder {
         if fields.has_append() {
             return Err(unreadable(stored, "only the first record of an append describes it"));
         }
-        read_event(stored, fields)
+        read_event(stored, fields, commit_time)
     }
 }
 
-fn read_event(stored: &StoredRecord, fields: Fields<'_>) -> Result<CommittedEvent, RecordError> {
+fn read_event(
+    stored: &StoredRecord,
+    fields: Fields<'_>,
+    commit_time: ReadTime<'_>,
+) -> Result<CommittedEvent, RecordError> {
     let record = &stored.record;
     let key =
         record.key.as_ref().ok_or_else(|| unreadable(stored, "an event has a key, its stream"))?;
-    fields.event(key, record.value.as_ref()).map_err(|why| unreadable(stored, why))
+    fields.event(key, record.value.as_ref(), commit_time).map_err(|why| unreadable(stored, why))
 }
 
 fn unreadable(stored: &StoredRecord, reason: impl Into<String>) -> RecordError {

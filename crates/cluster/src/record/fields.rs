@@ -29,10 +29,17 @@ pub(super) struct Fields<'a> {
 }
 
 /// What belongs to a whole append.
-pub(super) struct AppendFields {
+pub(super) struct AppendFields<'a> {
     pub(super) append_id: u128,
-    pub(super) commit_time: Timestamp,
+    pub(super) commit_time: ReadTime<'a>,
     pub(super) checkpoints: Vec<(String, Cursor)>,
+}
+
+/// A time and its text. Most event times of an append have the text of its commit time, and are not read again.
+#[derive(Clone, Copy)]
+pub(super) struct ReadTime<'a> {
+    text: &'a Bytes,
+    pub(super) time: Timestamp,
 }
 
 impl<'a> Fields<'a> {
@@ -84,13 +91,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads what an append's first record holds of the append.
-    pub(super) fn append(&mut self) -> Result<AppendFields, String> {
+    pub(super) fn append(&mut self) -> Result<AppendFields<'a>, String> {
         let id = text(names::APPEND, self.append)?;
         let is_hexadecimal = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
         let id = if is_hexadecimal { u128::from_str_radix(id, 16).ok() } else { None };
         Ok(AppendFields {
             append_id: id.ok_or_else(|| malformed(names::APPEND, "32 hexadecimal digits"))?,
-            commit_time: time(names::COMMIT_TIME, self.commit_time)?,
+            commit_time: read_time(names::COMMIT_TIME, self.commit_time)?,
             checkpoints: std::mem::take(&mut self.checkpoints),
         })
     }
@@ -100,14 +107,18 @@ impl<'a> Fields<'a> {
         self.append.is_some() || self.commit_time.is_some() || !self.checkpoints.is_empty()
     }
 
-    /// Reads the event of a record.
+    /// Reads the event of a record of an append with this commit time.
     pub(super) fn event(
         self,
         key: &Bytes,
         value: Option<&Bytes>,
+        commit_time: ReadTime<'_>,
     ) -> Result<CommittedEvent, String> {
         let stream = text("key", Some(key))?.to_owned();
-        let event_time = time(names::TIME, self.time)?;
+        let event_time = match self.time {
+            Some(text) if text == commit_time.text => commit_time.time,
+            text => read_time(names::TIME, text)?.time,
+        };
         let is_given = match self.time_origin {
             None => false,
             Some(origin) if origin == names::GIVEN => true,
@@ -140,8 +151,12 @@ fn malformed(name: &str, expected: &str) -> String {
     format!("expected in {name} is {expected}")
 }
 
+fn missing(name: &str) -> String {
+    format!("{name} is missing")
+}
+
 fn text<'a>(name: &str, value: Option<&'a Bytes>) -> Result<&'a str, String> {
-    let value = value.ok_or_else(|| format!("{name} is missing"))?;
+    let value = value.ok_or_else(|| missing(name))?;
     std::str::from_utf8(value).map_err(|_| malformed(name, "text"))
 }
 
@@ -156,8 +171,10 @@ fn number(name: &str, value: Option<&Bytes>) -> Result<u64, String> {
     }
 }
 
-fn time(name: &str, value: Option<&Bytes>) -> Result<Timestamp, String> {
-    text(name, value)?.parse().map_err(|_| malformed(name, "a time"))
+fn read_time<'a>(name: &str, value: Option<&'a Bytes>) -> Result<ReadTime<'a>, String> {
+    let time = text(name, value)?.parse().map_err(|_| malformed(name, "a time"))?;
+    let text = value.ok_or_else(|| missing(name))?;
+    Ok(ReadTime { text, time })
 }
 
 fn read_tag(value: &Bytes) -> Result<(String, String), String> {
