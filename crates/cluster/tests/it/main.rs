@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod conformance;
+mod fake;
 mod memory;
 mod nodes;
 mod records;
+mod sim;
 mod takeover;
