@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// The most warnings of failing partitions in [`ClusterStatus::warnings`].
+const MAX_WARNINGS: usize = 5;
+
 /// A node of a cluster, as it sees the cluster.
 pub trait Cluster: Send + Sync {
     /// Returns what the node knows at the moment. Asks no other node, and reads no file.
@@ -82,6 +85,39 @@ impl ClusterStatus {
             partitions: Vec::new(),
         }
     }
+
+    /// Returns what an operator should look at: the membership, a drain, and the
+    /// first five partitions that fail.
+    pub fn warnings(&self) -> Vec<String> {
+        let failing = self.partitions.iter().filter_map(|partition| {
+            let failure = partition.failure.as_ref()?;
+            Some(format!("partition {}: {failure}", partition.number))
+        });
+        let mut failing: Vec<_> = failing.collect();
+        if failing.len() > MAX_WARNINGS {
+            let more = failing.len() - MAX_WARNINGS;
+            failing.truncate(MAX_WARNINGS);
+            failing.push(format!("{more} more partitions fail: see the status of the cluster"));
+        }
+        let draining = self.is_draining.then(|| {
+            format!("node {} gives its partitions away: undrain it to end that", self.node)
+        });
+        self.membership_warning().into_iter().chain(draining).chain(failing).collect()
+    }
+
+    fn membership_warning(&self) -> Option<String> {
+        let (node, cluster) = (&self.node, &self.cluster);
+        match (self.standing, &self.problem) {
+            ("member", None) => None,
+            ("member", Some(problem)) => {
+                Some(format!("the membership of node {node} in {cluster} does not work: {problem}"))
+            }
+            (standing, problem) => {
+                let why = problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
+                Some(format!("node {node} is no member of {cluster}, but {standing}{why}"))
+            }
+        }
+    }
 }
 
 impl ClusterMember {
@@ -109,5 +145,50 @@ impl ClusterPartition {
     /// Returns by how many positions this node's copy is behind the log.
     pub fn lag(&self) -> u64 {
         self.end.saturating_sub(self.applied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_without_problems_has_no_warnings() {
+        let status = ClusterStatus { standing: "member", ..ClusterStatus::new("shop", "n1") };
+        assert_eq!(status.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn warns_of_a_membership_that_does_not_work() {
+        let check = |standing, problem: Option<&str>, expected: &str| {
+            let problem = problem.map(str::to_owned);
+            let status = ClusterStatus { standing, problem, ..ClusterStatus::new("shop", "n1") };
+            assert_eq!(status.warnings(), [expected]);
+        };
+        check("joining", None, "node n1 is no member of shop, but joining");
+        check("away", Some("no broker"), "node n1 is no member of shop, but away: no broker");
+        let works_not = "the membership of node n1 in shop does not work: no broker";
+        check("member", Some("no broker"), works_not);
+    }
+
+    #[test]
+    fn warns_of_a_drain_and_of_the_first_partitions_that_fail() {
+        let mut status = ClusterStatus { standing: "member", ..ClusterStatus::new("shop", "n1") };
+        status.is_draining = true;
+        for number in 0..7 {
+            let failure = Some("the broker is away".to_owned());
+            status.partitions.push(ClusterPartition { failure, ..ClusterPartition::new(number) });
+        }
+        let warnings = status.warnings();
+        assert_eq!(warnings.len(), 7);
+        assert_eq!(warnings[0], "node n1 gives its partitions away: undrain it to end that");
+        assert_eq!(warnings[1], "partition 0: the broker is away");
+        assert_eq!(warnings[6], "2 more partitions fail: see the status of the cluster");
+    }
+
+    #[test]
+    fn a_copy_that_is_ahead_of_what_is_known_of_the_log_has_no_lag() {
+        let copy = |applied, end| ClusterPartition { applied, end, ..ClusterPartition::new(0) };
+        assert_eq!([copy(3, 10).lag(), copy(10, 3).lag()], [7, 0]);
     }
 }

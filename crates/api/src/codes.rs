@@ -128,6 +128,7 @@ pub const CODES: &[&str] = &[
     "event_unknown",
     "checkpoint_unknown",
     "backups_off",
+    "cluster_none",
     "rate_limited",
     "server_overloaded",
     "server_closing",

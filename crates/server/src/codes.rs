@@ -186,6 +186,7 @@ pub const CODES: &[Code] = &[
     code("event_unknown", 404, NotFound, "Unknown event"),
     code("checkpoint_unknown", 404, NotFound, "Unknown checkpoint"),
     code("backups_off", 403, FailedPrecondition, "Backups not configured"),
+    code("cluster_none", 404, NotFound, "Not a node of a cluster"),
     code("rate_limited", 429, ResourceExhausted, "Too many requests"),
     code("server_overloaded", 503, ResourceExhausted, "Server overloaded"),
     code("server_closing", 503, Unavailable, "Server shutting down"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as SharedState;
 use axum::http::StatusCode;
-use leftfold_api::{EventStore, checkpoints_warning, clock_warning};
+use leftfold_api::{EventStore, ReadError, checkpoints_warning, clock_warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,7 +25,7 @@ pub(super) struct Health {
 
 /// Whether the process is alive. It is not if a write or an fsync has failed: the store then writes nothing
 /// until it is opened again, so the process must be restarted. On a full disk, or without file descriptors, it is alive, and
-/// says so.
+/// says so; so is a node of a cluster that opens its copy again.
 #[utoipa::path(
     get, path = "/health/live", tag = "server", operation_id = "live",
     responses((status = 200, description = "It is alive", body = Health))
@@ -35,8 +35,10 @@ pub(super) async fn live(
 ) -> Result<Json<Health>, Problem> {
     let mut warnings = Vec::new();
     match state.store.failure() {
-        // The store goes on by itself; a restart would lose what it is about to write.
-        Some(failure) if failure.is_temporary() => warnings.push(failure.to_string()),
+        // The store goes on by itself; a restart would lose what it is about to write, or open.
+        Some(failure) if failure.is_temporary() || failure.can_retry() => {
+            warnings.push(failure.to_string());
+        }
         _ => writes(&state)?,
     }
     Ok(Json(Health { status: "live", warnings }))
@@ -45,10 +47,15 @@ pub(super) async fn live(
 /// Fails if the store writes no more.
 fn writes(state: &State) -> Result<(), Problem> {
     let Some(failure) = state.store.failure() else { return Ok(()) };
+    if failure.code() == "not_owner" {
+        // The copy of a node is being opened: the store was not closed.
+        return Err(ReadError::from(failure).into());
+    }
     Err(Problem::new("store_closed", format!("{}: {failure}", failure.code())))
 }
 
-/// Whether it can serve: it is not shutting down, and the store takes appends.
+/// Whether it can serve: it is not shutting down, and the store takes appends. A node of a cluster says why it does not,
+/// and warns of a membership that does not work.
 #[utoipa::path(
     get, path = "/health/ready", tag = "server", operation_id = "ready",
     responses((status = 200, description = "It can serve", body = Health))
@@ -65,6 +72,8 @@ pub(super) async fn ready(
     let maintenance = meters.maintenance_failure.map(|failure| format!("maintenance: {failure}"));
     let clock = clock_warning(meters.clock_behind_micros);
     let checkpoints = checkpoints_warning(meters.checkpoints, meters.checkpoints_allowed);
-    let warnings = clock.into_iter().chain(maintenance).chain(checkpoints).collect();
+    let cluster = state.store.cluster().map(|cluster| cluster.status().warnings());
+    let cluster = cluster.into_iter().flatten();
+    let warnings = clock.into_iter().chain(maintenance).chain(checkpoints).chain(cluster).collect();
     Ok((StatusCode::OK, Json(Health { status: "ready", warnings })))
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod append;
 mod body;
+mod cluster;
 mod connection;
 mod errors;
 mod event_stream;
@@ -72,6 +73,9 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .routes(routes!(admin::verify))
         .routes(routes!(admin::back_up))
         .routes(routes!(admin::metrics))
+        .routes(routes!(cluster::status))
+        .routes(routes!(cluster::drain))
+        .routes(routes!(cluster::undrain))
         .routes(routes!(accounts::list_users, accounts::add_user))
         .routes(routes!(accounts::change_password))
         .routes(routes!(accounts::remove_user))

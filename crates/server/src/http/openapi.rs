@@ -49,7 +49,8 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<u16> {
         || path == "/v1/subscribe"
         || path == "/v1/ordinal"
         || path == "/v1/tokens"
-        || path == "/v1/grants";
+        || path == "/v1/grants"
+        || path.starts_with("/v1/cluster");
     if reads_place {
         statuses.push(404);
     }

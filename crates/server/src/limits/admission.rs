@@ -55,6 +55,7 @@ impl Area {
             "/v1/scavenge",
             "/v1/verify",
             "/v1/backups",
+            "/v1/cluster",
             "/v1/users",
             "/v1/groups",
             "/v1/tokens",

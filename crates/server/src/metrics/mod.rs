@@ -1,5 +1,6 @@
 //! Metrics of the server and its store, for Prometheus.
 
+mod cluster;
 mod store;
 mod views;
 
@@ -69,8 +70,10 @@ impl Metrics {
             refused_connections: Counter::default(),
         };
         metrics.register();
+        let nodes = cluster::ClusterCollector::new(store.clone());
         let collector = store::StoreCollector::new(store, subscriptions);
         metrics.registry.register_collector(Box::new(collector));
+        metrics.registry.register_collector(Box::new(nodes));
         metrics.registry.register_collector(Box::new(views::ViewsCollector::new(views)));
         metrics
     }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    CheckpointInfo, Cursor, DynSubscription, Engine, EventStore, Expected, Failure,
-    IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError, Retention,
-    RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams, StreamsPage, Subscribe,
-    VerifySummary,
+    CheckpointInfo, Cluster, ClusterStatus, Cursor, DynSubscription, Engine, EventStore, Expected,
+    Failure, IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError,
+    Retention, RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams, StreamsPage,
+    Subscribe, VerifySummary,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -26,12 +26,45 @@ pub(crate) struct HookedEngine {
     /// Run in each call of `stat`, and before each file of `verify`, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     calls: AtomicUsize,
+    cluster: Option<FakeCluster>,
+}
+
+/// A cluster that says what a test has set.
+pub(crate) struct FakeCluster {
+    pub(crate) status: Mutex<ClusterStatus>,
+    /// Why the engine writes nothing.
+    pub(crate) failure: Mutex<Option<Failure>>,
+}
+
+impl Cluster for FakeCluster {
+    fn status(&self) -> ClusterStatus {
+        self.status.lock().clone()
+    }
+
+    fn drain(&self) {
+        self.status.lock().is_draining = true;
+    }
+
+    fn undrain(&self) {
+        self.status.lock().is_draining = false;
+    }
 }
 
 impl HookedEngine {
     pub(crate) fn new(store: Arc<Embedded>) -> Self {
         let (next_call, in_stat) = (Mutex::default(), Mutex::default());
-        HookedEngine { store, next_call, in_stat, calls: AtomicUsize::new(0) }
+        HookedEngine { store, next_call, in_stat, calls: AtomicUsize::new(0), cluster: None }
+    }
+
+    /// Returns an engine that is a node of a cluster.
+    pub(crate) fn of_cluster(store: Arc<Embedded>, status: ClusterStatus) -> Self {
+        let cluster = FakeCluster { status: Mutex::new(status), failure: Mutex::default() };
+        HookedEngine { cluster: Some(cluster), ..HookedEngine::new(store) }
+    }
+
+    /// Returns the cluster that it is a node of.
+    pub(crate) fn fake_cluster(&self) -> &FakeCluster {
+        self.cluster.as_ref().unwrap()
     }
 
     /// Runs this before the next read, subscription or append.
@@ -177,7 +210,12 @@ impl Engine for HookedEngine {
     }
 
     fn failure(&self) -> Option<Failure> {
-        self.counted().failure()
+        let failure = self.cluster.as_ref().and_then(|cluster| cluster.failure.lock().clone());
+        failure.or_else(|| self.counted().failure())
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.cluster.as_ref().map(|cluster| cluster as &dyn Cluster)
     }
 
     fn administration(&self) -> &dyn Administration {

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod cluster;
 mod compression;
 mod conformance;
 mod documents;

@@ -16,7 +16,8 @@ async fn records(served: &Served) -> Vec<(String, Value)> {
     page.events.iter().map(record).collect()
 }
 
-async fn has(served: &Served, kind: &str, fields: Value) -> bool {
+/// Returns whether the audit has a record of this kind with these fields.
+pub(crate) async fn has(served: &Served, kind: &str, fields: Value) -> bool {
     let fields = fields.as_object().unwrap().clone();
     records(served).await.iter().any(|(event_type, record)| {
         event_type == kind && fields.iter().all(|(key, value)| record[key] == *value)

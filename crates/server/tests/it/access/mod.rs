@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod accounts;
-mod audit;
+pub(crate) mod audit;
 mod checkpoints;
 mod live;
 mod passwords;
