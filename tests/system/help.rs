@@ -19,6 +19,7 @@ fn help_groups_the_commands_and_leaves_out_what_does_not_apply() {
         ("cert", &["--color"], &["--server", "--data <", "--as "]),
         ("serve", &["--data <", "--packing"], &["--server ", "--as "]),
         ("user", &["--server", "--as "], &["--packing"]),
+        ("cluster", &["--server", "drain"], &["--packing", "--data <"]),
     ] {
         let help = stdout(dir.path(), &["help", command]);
         for option in has {

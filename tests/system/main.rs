@@ -3,6 +3,7 @@
 
 mod appends;
 mod binary;
+mod cluster;
 mod commands;
 mod descriptors;
 mod documents;

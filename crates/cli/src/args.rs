@@ -1,4 +1,5 @@
 mod accounts;
+mod cluster;
 mod command;
 mod display;
 mod events;
@@ -21,6 +22,7 @@ use leftfold::Compression;
 pub(crate) use accounts::{
     Grant, GrantAction, Group, GroupAction, Token, TokenAction, User, UserAction,
 };
+pub(crate) use cluster::{Cluster, ClusterAction};
 pub(crate) use command::{completions, parse};
 pub(crate) use display::{Display, Format};
 pub(crate) use events::{Append, Read, StartArgs, StartPoint, Streams, Subscribe};
@@ -65,7 +67,7 @@ pub(crate) struct Args {
 const STORE: &str = "Store";
 
 /// The location of the store, and how it is opened.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Location {
     /// The store's directory.
     #[arg(
@@ -186,6 +188,9 @@ pub(crate) enum Command {
     /// Grant permissions to users and groups.
     #[command(after_help = accounts::GRANTS)]
     Grant(Grant),
+    /// Print the state of a cluster, and drain a node before it is stopped.
+    #[command(after_help = cluster::HELP)]
+    Cluster(Cluster),
     /// Print the server's settings and the source of each.
     Config(Settings),
     /// Print a script that completes commands and options in a shell.

@@ -118,16 +118,24 @@ pub(crate) fn problem(answer: &Value) -> ReadError {
     Failure::Remote { code, message, can_retry }.into()
 }
 
+/// Returns the location with the password of its user, which is asked for if it is not given.
+pub(crate) fn with_password(location: &Location) -> anyhow::Result<Location> {
+    let mut location = location.clone();
+    if let (None, Some(user), None) = (&location.token, &location.asking, &location.password) {
+        location.password = Some(secret(&format!("password of {user}: "))?.reveal().to_owned());
+    }
+    Ok(location)
+}
+
 fn with_user(location: &Location, request: RequestBuilder) -> anyhow::Result<RequestBuilder> {
     if let Some(token) = &location.token {
         return Ok(request.bearer_auth(token));
     }
-    let Some(user) = &location.asking else { return Ok(request) };
-    let password = match &location.password {
-        Some(password) => password.clone().into(),
-        None => secret(&format!("password of {user}: "))?,
-    };
-    Ok(request.basic_auth(user, Some(password.reveal())))
+    let location = with_password(location)?;
+    Ok(match &location.asking {
+        Some(user) => request.basic_auth(user, location.password),
+        None => request,
+    })
 }
 
 fn client(location: &Location) -> anyhow::Result<Client> {

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Group(group) => commands::accounts::group(&args.location, &group),
         Command::Token(token) => commands::accounts::token(&args.location, &token),
         Command::Grant(grant) => commands::accounts::grant(&args.location, &grant),
+        Command::Cluster(cluster) => commands::cluster::run(&args.location, &cluster.action),
         Command::Config(settings) => commands::serve::config(&settings),
         Command::Completions { shell } => commands::completions::run(shell),
     };

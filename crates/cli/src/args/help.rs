@@ -27,16 +27,17 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "import",
         ],
     ),
-    ("Server", &["serve", "config", "cert", "user", "group", "token", "grant"]),
+    ("Server", &["serve", "config", "cert", "user", "group", "token", "grant", "cluster"]),
     ("Learning", &["demo", "completions", "help"]),
 ];
 
 /// Options of all commands that do not apply to a command: they are not in its help.
-const INAPPLICABLE: [(&[&str], &[&str]); 4] = [
+const INAPPLICABLE: [(&[&str], &[&str]); 5] = [
     (&["demo", "cert", "completions", "mapping"], &["data", "packing", "server", "ca", "asking"]),
     (&["repair", "restore"], &["packing", "server", "ca", "asking"]),
     (&["serve", "config"], &["server", "ca", "asking"]),
     (&["user", "group", "token", "grant"], &["packing"]),
+    (&["cluster"], &["data", "packing"]),
 ];
 
 /// Returns the command line with grouped help.

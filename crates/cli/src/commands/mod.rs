@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod checkpoints;
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod export;
