@@ -62,6 +62,7 @@ fn options_that_do_not_apply_are_refused() {
             "--packing does not apply to the command restore",
         ),
         (&["repair", "--as", "ann"], "--as does not apply to the command repair"),
+        (&["read", "--level", "newest"], "expected committed, local or linearizable"),
         (&["demo", "--server", "x"], "does not apply to the command demo"),
         (
             &["read", "--server", "http://127.0.0.1:1", "--packing", "off"],

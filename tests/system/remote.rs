@@ -55,6 +55,8 @@ fn the_same_commands_say_the_same_of_a_servers_store() {
         &["append", "b-1", "Taken", "--expect", "no-stream", "--id", &id(3)],
         &["read", "*"],
         &["read", "tag:k=v or stream:b-1", "--backward", "--limit", "1"],
+        &["read", "category:a", "--level", "local"],
+        &["read", "category:a", "--level", "linearizable"],
         &["subscribe", "category:a"],
         &["streams"],
         &["streams", "--category", "b"],

@@ -54,7 +54,7 @@ pub use query::{
     Value,
 };
 pub use read::{
-    CheckpointInfo, Delivery, Direction, Page, Point, Read, Start, StreamInfo, Streams,
+    CheckpointInfo, Delivery, Direction, Page, Point, Read, ReadLevel, Start, StreamInfo, Streams,
     StreamsPage, Subscribe,
 };
 pub use record_format::RecordFormat;

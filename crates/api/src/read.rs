@@ -14,6 +14,23 @@ pub enum Direction {
     Backward,
 }
 
+/// How current the answer of a read must be, on a node of a cluster. The embedded store ignores it: there,
+/// every read is linearizable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReadLevel {
+    /// The owner of the partition answers. The read sees every append that was acknowledged before, unless
+    /// the owner was deposed and has not noticed yet: then it may miss what its successor acknowledged.
+    #[default]
+    Committed,
+    /// The copy of the node that is asked answers, also while the partition has no owner. It may lag behind
+    /// the owner. It never goes back behind a cursor that the read names with [`Read::at_least`].
+    Local,
+    /// The owner answers after it has crossed a barrier in the log that begins after the read arrived. The
+    /// read sees every append that was acknowledged before, also by another owner. The barrier takes
+    /// as long as an append; reads that wait at the same time share it.
+    Linearizable,
+}
+
 /// A read of one page of a query.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -27,6 +44,8 @@ pub struct Read {
     pub limit: usize,
     /// Waits until the store has reached this cursor, to read your own writes.
     pub at_least: Option<Cursor>,
+    /// How current the answer must be, on a node of a cluster.
+    pub level: ReadLevel,
     /// Whether events come with their ordinals in the query, which must be one stream, one index or one
     /// partition of an index.
     pub with_ordinals: bool,
@@ -80,6 +99,7 @@ impl Read {
             direction: Direction::Forward,
             limit: usize::MAX,
             at_least: None,
+            level: ReadLevel::default(),
             with_ordinals: false,
         }
     }
@@ -122,6 +142,12 @@ impl Read {
     /// Waits until the store has reached a cursor.
     pub fn at_least(mut self, cursor: Cursor) -> Self {
         self.at_least = Some(cursor);
+        self
+    }
+
+    /// Sets how current the answer must be, on a node of a cluster.
+    pub fn level(mut self, level: ReadLevel) -> Self {
+        self.level = level;
         self
     }
 }

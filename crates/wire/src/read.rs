@@ -1,6 +1,6 @@
 use leftfold_api::{
-    Cursor, Direction, IndexInfo, Invalid, Page, Query, Read, ReadError, RecordFormat, Recorded,
-    StreamInfo, Streams, StreamsPage, Subscribe,
+    Cursor, Direction, IndexInfo, Invalid, Page, Query, Read, ReadError, ReadLevel, RecordFormat,
+    Recorded, StreamInfo, Streams, StreamsPage, Subscribe,
 };
 
 use crate::form::{self, EventForm};
@@ -26,6 +26,7 @@ impl From<&Read> for v1::ReadRequest {
             form: v1::Form::Packed as i32,
             with_ordinals: read.with_ordinals,
             records: Some(RecordFormat::current().into()),
+            level: v1::ReadLevel::from(read.level) as i32,
         }
     }
 }
@@ -48,8 +49,29 @@ impl TryFrom<v1::ReadRequest> for Read {
             direction,
             limit,
             at_least: optional_cursor(request.at_least)?,
+            level: level(request.level)?,
             with_ordinals: request.with_ordinals,
         })
+    }
+}
+
+impl From<ReadLevel> for v1::ReadLevel {
+    fn from(level: ReadLevel) -> Self {
+        match level {
+            ReadLevel::Committed => v1::ReadLevel::Committed,
+            ReadLevel::Local => v1::ReadLevel::Local,
+            ReadLevel::Linearizable => v1::ReadLevel::Linearizable,
+        }
+    }
+}
+
+fn level(number: i32) -> Result<ReadLevel, Invalid> {
+    match v1::ReadLevel::try_from(number) {
+        Ok(v1::ReadLevel::Unspecified | v1::ReadLevel::Committed) => Ok(ReadLevel::Committed),
+        Ok(v1::ReadLevel::Local) => Ok(ReadLevel::Local),
+        Ok(v1::ReadLevel::Linearizable) => Ok(ReadLevel::Linearizable),
+        // A level that this release does not know may be a stronger one.
+        Err(_) => Err(missing("read level that is known")),
     }
 }
 

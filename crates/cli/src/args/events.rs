@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ArgAction;
-use leftfold::{Expected, Point, Query, Timestamp};
+use leftfold::{Expected, Point, Query, ReadLevel, Timestamp};
 use uuid::Uuid;
 
 use super::parse;
@@ -145,6 +145,10 @@ pub(crate) struct Read {
     /// The largest number of events.
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse::count)]
     pub(crate) limit: Option<u64>,
+    /// How current the answer must be, from a node of a cluster: committed (of the owner), local (of the
+    /// node that is asked, which may lag) or linearizable (of the owner, behind a barrier in the log).
+    #[arg(long, value_name = "LEVEL", default_value = "committed", value_parser = parse::level)]
+    pub(crate) level: ReadLevel,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use leftfold::{Compression, Cursor, Expected, Point, Query};
+use leftfold::{Compression, Cursor, Expected, Point, Query, ReadLevel};
 use uuid::Uuid;
 
 use super::{StartPoint, ViewFrom};
@@ -14,6 +14,15 @@ pub(super) fn packing(text: &str) -> Result<Compression, String> {
         "fast" => Ok(Compression::Fast),
         "small" => Ok(Compression::Small),
         _ => Err("expected off, fast or small".to_owned()),
+    }
+}
+
+pub(super) fn level(text: &str) -> Result<ReadLevel, String> {
+    match text {
+        "committed" => Ok(ReadLevel::Committed),
+        "local" => Ok(ReadLevel::Local),
+        "linearizable" => Ok(ReadLevel::Linearizable),
+        _ => Err("expected committed, local or linearizable".to_owned()),
     }
 }
 

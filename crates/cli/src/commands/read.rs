@@ -15,7 +15,8 @@ pub(crate) fn run(location: &Location, args: &args::Read) -> anyhow::Result<Exit
     let store = Store::existing(location)?;
     let direction = if args.backward { Direction::Backward } else { Direction::Forward };
     let from = block_on(store.begin(&args.start, direction))?;
-    let first = Read { from, direction, ..Read::forward(args.query.clone()) };
+    let level = args.level;
+    let first = Read { from, direction, level, ..Read::forward(args.query.clone()) };
     let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
     let mut shown = 0;
     let cursor = if for_people() {

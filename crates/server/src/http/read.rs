@@ -7,7 +7,7 @@ use axum::extract::State as SharedState;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use leftfold_api::{Direction, EventStore, Point, Query, Read, Recorded};
+use leftfold_api::{Direction, EventStore, Point, Query, Read, ReadLevel, Recorded};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -35,6 +35,39 @@ pub(super) enum DirectionParam {
     Backward,
 }
 
+/// How current the answer must be, on a node of a cluster.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LevelParam {
+    /// The owner of the partition answers.
+    #[default]
+    Committed,
+    /// The copy of the node that is asked answers, which may lag.
+    Local,
+    /// The owner answers after a barrier in the log that begins after the request.
+    Linearizable,
+}
+
+impl From<LevelParam> for ReadLevel {
+    fn from(level: LevelParam) -> Self {
+        match level {
+            LevelParam::Committed => ReadLevel::Committed,
+            LevelParam::Local => ReadLevel::Local,
+            LevelParam::Linearizable => ReadLevel::Linearizable,
+        }
+    }
+}
+
+/// The parameters of a read of one event.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventReadParams {
+    /// How current the answer must be, on a node of a cluster; `committed` if not given.
+    #[param(inline)]
+    level: Option<LevelParam>,
+}
+
 /// The parameters of a read.
 #[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +93,10 @@ pub(super) struct ReadParams {
     limit: Option<usize>,
     /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
+    /// How current the answer must be, on a node of a cluster; `committed` if not given.
+    #[param(inline)]
+    #[schema(inline)]
+    level: Option<LevelParam>,
     /// Whether each event comes with its ordinal in the query, which must be one stream, one named
     /// index or one partition of a named index.
     ordinals: Option<bool>,
@@ -83,6 +120,9 @@ pub(super) struct StreamReadParams {
     limit: Option<usize>,
     /// A cursor: wait until the store has reached it.
     at_least: Option<String>,
+    /// How current the answer must be, on a node of a cluster; `committed` if not given.
+    #[param(inline)]
+    level: Option<LevelParam>,
     /// Whether each event comes with its ordinal in the stream: its version.
     ordinals: Option<bool>,
 }
@@ -118,8 +158,8 @@ pub(super) struct Page<'a> {
 
 impl From<StreamReadParams> for ReadParams {
     fn from(params: StreamReadParams) -> Self {
-        let StreamReadParams { from, after, direction, limit, at_least, ordinals } = params;
-        ReadParams { query: None, from, after, direction, limit, at_least, ordinals }
+        let StreamReadParams { from, after, direction, limit, at_least, level, ordinals } = params;
+        ReadParams { query: None, from, after, direction, limit, at_least, level, ordinals }
     }
 }
 
@@ -140,6 +180,7 @@ async fn page(
         },
         limit: params.limit.unwrap_or(PAGE),
         at_least: params.at_least.as_deref().map(str::parse).transpose()?,
+        level: params.level.unwrap_or_default().into(),
     };
     let (page, memory) = state.read_page(&caller.client(), read).await?;
     permit.admit(&page.events)?;
@@ -215,7 +256,7 @@ pub(super) async fn ordinal(
 /// Read the event at a position.
 #[utoipa::path(
     get, path = "/v1/events/{position}", tag = "events", operation_id = "read_event",
-    params(("position" = u64, Path, description = "Its position, from 1")),
+    params(("position" = u64, Path, description = "Its position, from 1"), EventReadParams),
     responses((status = 200, description = "The event, or its bare bytes", content(
         (Event<'_> = "application/json"), (Vec<u8> = "application/octet-stream"),
     )))
@@ -225,6 +266,7 @@ pub(super) async fn read_event(
     RequestCaller(caller): RequestCaller,
     headers: HeaderMap,
     PathParams(position): PathParams<u64>,
+    QueryParams(params): QueryParams<EventReadParams>,
 ) -> Result<Response, Problem> {
     let unknown = || {
         Problem::new(
@@ -234,6 +276,7 @@ pub(super) async fn read_event(
     };
     // Backward, so that a position ahead of the store is no error of its own.
     let read = Read::backward(Query::System).including(Point::Position(position)).limit(1);
+    let read = read.level(params.level.unwrap_or_default().into());
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.position() == position).ok_or_else(unknown)?;
     caller.may_see(&event).map_err(|_| unknown())?;
@@ -245,7 +288,7 @@ pub(super) async fn read_event(
     get, path = "/v1/streams/{stream}/events/{version}", tag = "events",
     operation_id = "read_version",
     params(("stream" = String, Path, description = "The stream", min_length = 1, example = "order-1"),
-           ("version" = u64, Path, description = "Its version, from 0")),
+           ("version" = u64, Path, description = "Its version, from 0"), EventReadParams),
     responses((status = 200, description = "The event, or its bare bytes", content(
         (Event<'_> = "application/json"), (Vec<u8> = "application/octet-stream"),
     )))
@@ -255,10 +298,12 @@ pub(super) async fn read_version(
     RequestCaller(caller): RequestCaller,
     headers: HeaderMap,
     PathParams((stream, version)): PathParams<(String, u64)>,
+    QueryParams(params): QueryParams<EventReadParams>,
 ) -> Result<Response, Problem> {
     caller.may_read_stream(&stream)?;
     let read =
         Read::backward(Query::stream(stream.clone())).including(Point::Version(version)).limit(1);
+    let read = read.level(params.level.unwrap_or_default().into());
     let found = state.store.read(read).await?.events.into_iter().next();
     let event = found.filter(|event| event.version() == version).ok_or_else(|| {
         let message =

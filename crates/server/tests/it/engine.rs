@@ -9,8 +9,8 @@ use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
     CheckpointInfo, Cluster, ClusterStatus, Cursor, DynSubscription, Engine, EventStore, Expected,
     Failure, IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError,
-    Retention, RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams, StreamsPage,
-    Subscribe, VerifySummary,
+    ReadLevel, Retention, RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams,
+    StreamsPage, Subscribe, VerifySummary,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -26,6 +26,8 @@ pub(crate) struct HookedEngine {
     /// Run in each call of `stat`, and before each file of `verify`, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     calls: AtomicUsize,
+    /// The levels of all reads but those of the server itself.
+    levels: Mutex<Vec<ReadLevel>>,
     cluster: Option<FakeCluster>,
 }
 
@@ -53,7 +55,8 @@ impl Cluster for FakeCluster {
 impl HookedEngine {
     pub(crate) fn new(store: Arc<Embedded>) -> Self {
         let (next_call, in_stat) = (Mutex::default(), Mutex::default());
-        HookedEngine { store, next_call, in_stat, calls: AtomicUsize::new(0), cluster: None }
+        let (calls, levels) = (AtomicUsize::new(0), Mutex::default());
+        HookedEngine { store, next_call, in_stat, calls, levels, cluster: None }
     }
 
     /// Returns an engine that is a node of a cluster.
@@ -78,6 +81,11 @@ impl HookedEngine {
     /// Runs this in each call of `stat`, and before each file of `verify`.
     pub(crate) fn in_stat(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.in_stat.lock() = Some(Arc::new(hook));
+    }
+
+    /// Returns the levels of the reads since it was asked before.
+    pub(crate) fn levels(&self) -> Vec<ReadLevel> {
+        std::mem::take(&mut self.levels.lock())
     }
 
     /// Returns the number of calls so far.
@@ -111,6 +119,7 @@ impl EventStore for HookedEngine {
         if read.query.as_stream() == Some("$access") {
             return self.counted().read(read).await;
         }
+        self.levels.lock().push(read.level);
         self.hooked().await.read(read).await
     }
 

@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod health;
 mod inspections;
+mod levels;
 mod limits;
 mod origins;
 mod peers;

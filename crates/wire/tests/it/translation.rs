@@ -6,9 +6,9 @@ use std::time::Duration;
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Coded, Conflict, Cursor, Delivery, Direction,
     Expected, Failure, Field, IndexDefinition, IndexInfo, IndexOrdinal, Invalid, NewEvent, Overlap,
-    PartitionKey, Partitioning, Point, Query, Read, ReadError, RecordFormat, Recorded, Retention,
-    RetentionRule, Span, Start, StreamInfo, Streams, StreamsPage, Subscribe, Timestamp, Value,
-    Versions,
+    PartitionKey, Partitioning, Point, Query, Read, ReadError, ReadLevel, RecordFormat, Recorded,
+    Retention, RetentionRule, Span, Start, StreamInfo, Streams, StreamsPage, Subscribe, Timestamp,
+    Value, Versions,
 };
 use leftfold_wire::v1;
 use leftfold_wire::{
@@ -20,6 +20,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
 use uuid::Uuid;
+
+const LEVELS: [ReadLevel; 3] = [ReadLevel::Committed, ReadLevel::Local, ReadLevel::Linearizable];
 
 fn form(packed: bool) -> EventForm {
     match packed {
@@ -259,11 +261,13 @@ proptest! {
         is_forward in any::<bool>(),
         limit in prop_oneof![Just(usize::MAX), any::<u32>().prop_map(|n| n as usize)],
         at_least in of(cursor()),
+        level in proptest::sample::select(&LEVELS[..]),
         with_ordinals in any::<bool>(),
     ) {
         let direction = if is_forward { Direction::Forward } else { Direction::Backward };
         let (wanted, begin) = (query.clone(), from.clone());
-        let read = Read { query: wanted, from: begin, direction, limit, at_least, with_ordinals };
+        let read =
+            Read { query: wanted, from: begin, direction, limit, at_least, level, with_ordinals };
         let received = Read::try_from(sent(v1::ReadRequest::from(&read))).unwrap();
         prop_assert_eq!(format!("{received:?}"), format!("{read:?}"));
         let request = sent(v1::OrdinalRequest::new(&query, from.clone()));
@@ -526,4 +530,12 @@ fn packed_events_without_an_ordinal_for_each_are_refused() {
     let bytes = [packed.encode_to_vec(), vec![0x12, 2, 0, 1]].concat();
     let packed = leftfold_wire::PackedEvents::decode(&bytes[..]).unwrap();
     assert!(packed.into_events().is_err());
+}
+
+#[test]
+fn a_read_without_a_level_is_committed_and_one_of_an_unknown_level_is_refused() {
+    let read = Read::try_from(v1::ReadRequest::default()).unwrap();
+    assert_eq!(read.level, ReadLevel::Committed);
+    let unknown = v1::ReadRequest { level: 4, ..Default::default() };
+    assert_eq!(Read::try_from(unknown).unwrap_err().code, "request_invalid");
 }
