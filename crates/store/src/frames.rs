@@ -1,9 +1,10 @@
 //! What an owner's batch holds, for a commit that sends it elsewhere.
 
-use leftfold_api::{Cursor, Failure, Recorded, Timestamp};
+use leftfold_api::{Cursor, Failure, NewEvent, Recorded, Timestamp};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Batch, FrameView};
 
+use crate::committed::{CommittedAppend, CommittedEvent};
 use crate::embedded::{decode_event, decode_moves};
 
 /// An append of this node, as its batch holds it.
@@ -44,4 +45,37 @@ fn own_append(frame: FrameView, positions_of_empty: u64) -> Result<OwnAppend, Fa
         commit_time: Timestamp(frame.header.commit_time.get()),
         events: frame.records.into_iter().map(decode_event).collect::<Result<_, _>>()?,
     })
+}
+
+/// The append as another node applies it.
+impl From<OwnAppend> for CommittedAppend {
+    fn from(own: OwnAppend) -> Self {
+        let OwnAppend { first, append_id, commit_time, events, checkpoints } = own;
+        let events = events.iter().map(CommittedEvent::from).collect();
+        CommittedAppend { first, append_id, commit_time, events, checkpoints }
+    }
+}
+
+impl From<&Recorded> for CommittedEvent {
+    fn from(event: &Recorded) -> Self {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let new = NewEvent {
+            id: Some(event.id()),
+            event_type: event.event_type().to_owned(),
+            event_time: event.event_time_given().then_some(event.event_time()),
+            correlation: text(event.correlation()),
+            causation: text(event.causation()),
+            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            content_type: event.content_type().to_owned(),
+            schema_version: event.schema_version(),
+            metadata: event.metadata(),
+            data: event.data(),
+        };
+        CommittedEvent {
+            stream: event.stream().to_owned(),
+            version: event.version(),
+            event_time: event.event_time(),
+            event: new,
+        }
+    }
 }

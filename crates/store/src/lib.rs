@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod blocking;
+pub mod commit;
 mod committed;
 mod embedded;
 mod error;
@@ -18,8 +19,5 @@ pub use embedded::{
 pub use error::OpenError;
 pub use frames::{OwnAppend, committed_frames};
 pub use leftfold_log::repair::{DamagedBytes, Outcome as RepairOutcome, Undone as UndoneRepair};
-pub use leftfold_log::{
-    Batch, Commit, Compression, Confirmation, Durability, FsyncCommit, Identity as StoreIdentity,
-    Keep, Progress, Tail, WriteError,
-};
+pub use leftfold_log::{Compression, Durability, Identity as StoreIdentity, Keep};
 pub use replay::{Replay, ReplayError, ReplayKey, ReplayOutcome};

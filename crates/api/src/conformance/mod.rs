@@ -84,7 +84,7 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@ $fresh, one_log:
             an_append_spans_any_streams_and_checkpoints,
             an_append_checks_any_streams,
-            positions_number_all_events,
+            positions_order_all_events,
             every_cursor_is_comparable,
         );
     };

@@ -1,10 +1,12 @@
 //! Tests of the embedded store through its public interface.
 
 mod backups;
+mod elsewhere;
 mod embedded;
 mod faults;
 mod import;
 mod partitioned;
 mod repair;
 mod replay;
+mod replica;
 mod simulation;

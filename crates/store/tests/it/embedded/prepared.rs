@@ -1,4 +1,4 @@
-//! A store to which something is done before every call.
+//! A store to which something is done before every call, or after every append.
 
 use std::future::Future;
 
@@ -11,7 +11,10 @@ use leftfold_store::{Embedded, LiveSubscription};
 
 pub(crate) struct Prepared {
     pub(crate) store: Embedded,
+    /// Done before every call.
     pub(crate) prepare: fn(&Embedded),
+    /// Done after every append that was written.
+    pub(crate) appended: fn(&Embedded),
 }
 
 impl Prepared {
@@ -25,6 +28,15 @@ macro_rules! passed_on {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $answer:ty;)*) => {
         impl EventStore for Prepared {
             type Subscription = LiveSubscription;
+
+            async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+                let appended = self.prepared().append(append).await?;
+                if !appended.repeated {
+                    (self.appended)(&self.store);
+                }
+                Ok(appended)
+            }
+
             $(fn $name(&self, $($arg: $kind),*) -> impl Future<Output = $answer> + Send {
                 self.prepared().$name($($arg),*)
             })*
@@ -33,7 +45,6 @@ macro_rules! passed_on {
 }
 
 passed_on! {
-    append(append: Append) -> Result<Appended, AppendError>;
     checkpoints(after: Option<String>, limit: usize) -> Result<Vec<leftfold_api::CheckpointInfo>, ReadError>;
     read(read: Read) -> Result<Page, ReadError>;
     subscribe(subscribe: Subscribe) -> Result<LiveSubscription, ReadError>;

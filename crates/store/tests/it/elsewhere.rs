@@ -1,30 +1,33 @@
-//! Stores whose batches another thread confirms, as a broker does.
+//! A commit whose batches another thread confirms, as a broker does.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 
-use leftfold_io::SystemClock;
-use leftfold_io::fake::{FakeDisk, SeededRandom};
 use leftfold_store::{
-    Batch, Commit, Confirmation, Embedded, Keep, Options, Progress, Tail, WriteError,
+    Batch, Commit, CommittedAppend, Confirmation, Progress, Tail, WriteError, committed_frames,
 };
 use parking_lot::Mutex;
 
-use super::prepared::Prepared;
+/// The appends that were confirmed, or are about to be, in the order of the log.
+pub(crate) type Topic = Arc<Mutex<Vec<CommittedAppend>>>;
 
 /// Confirms batches from a thread of its own, several of which are in flight.
 pub(crate) struct Elsewhere {
     confirmed: Arc<Mutex<VecDeque<Confirmation>>>,
     to_thread: Sender<Confirmation>,
     from_writer: Option<Receiver<Confirmation>>,
+    topic: Topic,
 }
 
 impl Elsewhere {
-    pub(crate) fn new() -> Self {
+    /// Returns a commit that adds the appends of its batches to a topic.
+    pub(crate) fn new(topic: Topic) -> Self {
         let (to_thread, from_writer) = channel();
-        Elsewhere { confirmed: Arc::default(), to_thread, from_writer: Some(from_writer) }
+        let (confirmed, from_writer) = (Arc::default(), Some(from_writer));
+        Elsewhere { confirmed, to_thread, from_writer, topic }
     }
 }
 
@@ -54,6 +57,8 @@ impl Commit for Elsewhere {
     }
 
     fn submit(&mut self, batch: &Batch<'_>, _tail: &mut Tail) -> Result<Progress, WriteError> {
+        let appends = committed_frames(batch).map(|append| append.unwrap().into());
+        self.topic.lock().extend(appends);
         self.to_thread.send(batch.confirmation()).unwrap();
         Ok(Progress::Pending)
     }
@@ -62,23 +67,4 @@ impl Commit for Elsewhere {
         let next = self.confirmed.lock().pop_front();
         Ok(next.map_or(Progress::Pending, Progress::Confirmed))
     }
-}
-
-pub(crate) fn fresh(segment_bytes: u64) -> Embedded {
-    let mut options = Options::default();
-    options.log.segment_bytes = segment_bytes;
-    options.log.preallocate = 4096;
-    options.log.keep = Keep::Marked;
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
-    let (disk, commit) = (Arc::new(FakeDisk::new()), Box::new(Elsewhere::new()));
-    Embedded::open_with(disk, clock, random, options, commit).unwrap()
-}
-
-/// Returns a store that passes over some positions before every call.
-pub(crate) fn with_gaps(segment_bytes: u64) -> Box<Prepared> {
-    let prepare = |store: &Embedded| {
-        let last = store.last_position();
-        pollster::block_on(store.skip_to(last + last % 3)).unwrap();
-    };
-    Box::new(Prepared { store: fresh(segment_bytes), prepare })
 }
