@@ -1,5 +1,6 @@
 //! What a partition asks of Kafka: one topic-partition, behind a trait, so that a simulation can take its place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,24 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Returns the offset behind the last record that all in-sync replicas have, as the leader knows it.
     fn end(&self) -> BoxFuture<'_, Result<i64, KafkaError>>;
+}
+
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    fn take_over(&self) -> BoxFuture<'_, Result<ProducerId, KafkaError>> {
+        (**self).take_over()
+    }
+
+    fn append(&self, batch: Bytes) -> BoxFuture<'static, Result<i64, KafkaError>> {
+        (**self).append(batch)
+    }
+
+    fn fetch(&self, from: i64, wait: Duration) -> BoxFuture<'_, Result<Fetched, KafkaError>> {
+        (**self).fetch(from, wait)
+    }
+
+    fn end(&self) -> BoxFuture<'_, Result<i64, KafkaError>> {
+        (**self).end()
+    }
 }
 
 /// What a fetch has found.

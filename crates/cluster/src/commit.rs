@@ -6,7 +6,8 @@ use std::task::Waker;
 
 use event_listener::Event;
 use leftfold_kafka::Record;
-use leftfold_store::{Batch, Commit, Confirmation, Progress, Tail, WriteError, committed_frames};
+use leftfold_store::commit::{Batch, Commit, Confirmation, Progress, Tail, WriteError};
+use leftfold_store::committed_frames;
 use parking_lot::Mutex;
 
 use crate::ledger::Stamp;

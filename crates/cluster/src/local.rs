@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use leftfold_api::Failure;
 use leftfold_io::{OsRandom, RealDisk, SystemClock};
-use leftfold_store::{Commit, Embedded, OpenError, Options};
+use leftfold_store::commit::Commit;
+use leftfold_store::{Embedded, OpenError, Options};
 
 use crate::partition::Cache;
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leftfold_api::{AppendError, Coded, EventStore, Query, Read, ReadError};
+use leftfold_api::{AppendError, Coded, Query, Read, ReadError};
 use leftfold_kafka::{KafkaError, StoredRecord};
 use leftfold_store::{CommittedAppend, Embedded};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::broker::{Broker, Fetched};
 use crate::ledger::{Ledger, Stamp};
@@ -75,7 +76,7 @@ impl Copy {
         broker: &impl Broker,
         store: Arc<Embedded>,
     ) -> Result<Self, CopyError> {
-        let decoder = match last_event(&store).await? {
+        let decoder = match last_event(&store)? {
             None => Decoder::default(),
             Some((position, id)) => {
                 // The record of the last event has its stamp, so the copy need not keep one.
@@ -194,10 +195,10 @@ impl Copy {
 }
 
 /// Returns the position and the id of the last event of a store.
-async fn last_event(store: &Embedded) -> Result<Option<(u64, uuid::Uuid)>, CopyError> {
+fn last_event(store: &Embedded) -> Result<Option<(u64, Uuid)>, CopyError> {
     let failed = |error: ReadError| CopyError::Store(error.to_string());
     let last = Read::backward(Query::System).limit(1);
-    let page = store.read(last).await.map_err(failed)?;
+    let page = store.blocking().read(last).map_err(failed)?;
     Ok(page.events.first().map(|event| (event.position(), event.id())))
 }
 

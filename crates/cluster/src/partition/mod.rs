@@ -16,7 +16,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use leftfold_api::Coded;
 use leftfold_fold::time::Time;
-use leftfold_store::{Commit, Embedded, OpenError};
+use leftfold_store::commit::Commit;
+use leftfold_store::{Embedded, OpenError};
 use tokio::sync::watch;
 
 use crate::broker::Broker;

@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use leftfold_api::Failure;
 use leftfold_fold::time::Time;
 use leftfold_kafka::{Batch, KafkaError};
-use leftfold_store::Confirmation;
+use leftfold_store::commit::Confirmation;
 
 use super::claim::{Claimed, millis};
 use super::copy::Copy;

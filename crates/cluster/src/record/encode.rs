@@ -34,6 +34,10 @@ impl Encoder {
     /// # Errors
     /// An event has a part that a record cannot hold. Events that a caller has appended have none.
     pub fn encode(&self, append: &OwnAppend, first: Stamp) -> Result<Vec<Record>, EncodeError> {
+        if append.events.is_empty() && append.checkpoints.is_empty() {
+            // A barrier.
+            return Ok(vec![first.add_to(Record::default())]);
+        }
         let count = append.events.len().max(1);
         let mut writer = RecordWriter {
             encoder: self,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leftfold_api::{
-    Append, AppendError, Appended, BoxFuture, CheckpointInfo, Cursor, EventStore, Expected,
-    IndexDefinition, IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start,
-    StreamInfo, Streams, StreamsPage, Subscribe, names,
+    Append, AppendError, Appended, BoxFuture, CheckpointInfo, Cursor, ErasedStore, EventStore,
+    Expected, Failure, IndexDefinition, IndexInfo, Page, Query, Read, ReadError, ReadLevel,
+    Retention, RetentionRule, Start, StreamInfo, Streams, StreamsPage, Subscribe, names,
 };
 use leftfold_store::{Embedded, LiveSubscription};
 
@@ -55,7 +55,19 @@ impl EventStore for ClusterStore {
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        ask!(self, true, erased_read, read)
+        if read.level == ReadLevel::Local {
+            return self.read_locally(read).await;
+        }
+        self.at_owner(true, move |owner: Owner| {
+            let read = read.clone();
+            Box::pin(async move {
+                match owner {
+                    Owner::Here(store) => store.read_as_owner(read).await,
+                    Owner::There(client) => client.erased_read(read).await,
+                }
+            })
+        })
+        .await
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<ClusterSubscription, ReadError> {
@@ -157,7 +169,7 @@ impl EventStore for OwnPart {
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        own!(self, read, read)
+        own!(self, read_as_owner, read)
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
@@ -234,6 +246,25 @@ impl EventStore for OwnPart {
 
     async fn indexes(&self) -> Result<Vec<IndexInfo>, ReadError> {
         own!(self, indexes)
+    }
+}
+
+/// Reads as the owner, which a linearizable read asks to prove that it still is.
+trait ReadAsOwner {
+    fn read_as_owner(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>>;
+}
+
+impl ReadAsOwner for Arc<Embedded> {
+    fn read_as_owner(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(async move {
+            if read.level == ReadLevel::Linearizable {
+                self.barrier().await.map_err(|error| match error {
+                    AppendError::Failure(failure) => ReadError::Failure(failure),
+                    other => ReadError::Failure(Failure::Write { message: other.to_string() }),
+                })?;
+            }
+            self.read(read).await
+        })
     }
 }
 

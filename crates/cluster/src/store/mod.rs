@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use leftfold_api::{
-    Append, AppendError, Appended, BoxFuture, Cluster, Coded, Engine, ErasedStore, EventStore,
-    Failure, ReadError, Timestamp, names,
+    Append, AppendError, Appended, BoxFuture, Cluster, Coded, Cursor, ErasedStore, EventStore,
+    Failure, Page, Read, ReadError, Timestamp, names,
 };
 use leftfold_fold::time::Time;
 use leftfold_store::Embedded;
@@ -165,6 +165,26 @@ impl ClusterStore {
             Either::Right(_) => {
                 let message = format!("this node's copy has not reached the cursor {head} in time");
                 Err(Failure::Remote { code: "timed_out", message, can_retry: true }.into())
+            }
+        }
+    }
+
+    /// Reads this node's copy. It waits until the copy has the cursor that the read asks for, which may be ahead of it.
+    async fn read_locally(&self, read: Read) -> Result<Page, ReadError> {
+        let deadline = self.shared.time.now() + PATIENCE;
+        loop {
+            let copy = self.copy(deadline).await?;
+            let reading = async {
+                let wanted = read.at_least.as_ref().and_then(Cursor::position);
+                copy.wait_for_position(wanted.unwrap_or_default()).await?;
+                copy.read(read.clone()).await
+            };
+            match reading.await {
+                // The copy was replaced meanwhile.
+                Err(ReadError::Failure(Failure::Closed)) if self.shared.time.now() < deadline => {
+                    self.shared.time.after(PAUSE).await;
+                }
+                done => return done,
             }
         }
     }

@@ -19,6 +19,9 @@ pub const FLAG_MARK: u8 = 1;
 /// The extension that holds checkpoint moves; its content belongs to the store.
 pub const EXTENSION_CHECKPOINTS: u16 = 1;
 
+/// The extension of a frame that holds nothing, and is written only to be confirmed. It has no content.
+pub const EXTENSION_BARRIER: u16 = 2;
+
 /// The head of a frame: one append, all or nothing. Extensions and records follow it.
 #[derive(Debug, Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]

@@ -11,8 +11,8 @@ mod store;
 pub use backup::{BackupFile, BackupList};
 pub use footer::{BlockEntry, CompressedEntry, SegmentFooter, Tables};
 pub use frame::{
-    EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader, MAX_RECORD,
-    RecordPrefix, extensions, push_extension,
+    EXTENSION_BARRIER, EXTENSION_CHECKPOINTS, Extension, FLAG_MARK, FRAME_MAGIC, FrameHeader,
+    MAX_RECORD, RecordPrefix, extensions, push_extension,
 };
 pub(crate) use manifest::OTHER_MANIFEST_VERSION;
 pub use manifest::{ManifestEntry, ManifestHeader, ManifestOwner};

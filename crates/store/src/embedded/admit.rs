@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leftfold_index::{ActivePart, Key, Part, PostingWriter};
-use leftfold_log::format::EXTENSION_CHECKPOINTS;
+use leftfold_log::format::{EXTENSION_BARRIER, EXTENSION_CHECKPOINTS};
 use leftfold_log::{Admit, FrameBuilder, Head, SegmentInfo, Slot};
 use smallvec::SmallVec;
 
@@ -40,6 +40,8 @@ pub(crate) enum Task {
     Apply(CommittedDraft),
     /// To pass over the positions up to this one.
     PassOver(u64),
+    /// To write a frame that holds nothing.
+    Barrier,
     /// To refuse appends of callers from now on, or not; and whom to tell.
     SetReplica(bool, oneshot::Sender<()>),
 }
@@ -360,6 +362,16 @@ impl Admitter {
     }
 }
 
+impl Admitter {
+    /// Lays a frame that holds nothing, and is confirmed like any other.
+    fn admit_barrier(&self, slot: Slot, frame: &mut FrameBuilder<'_>) -> Result<Receipt, Refusal> {
+        self.core.require_owner().map_err(|_| Refusal::NotOwner)?;
+        frame.extension(EXTENSION_BARRIER, &[]);
+        self.core.progress.admitted.store(slot.ticket, Ordering::Release);
+        Ok(Receipt::Done)
+    }
+}
+
 impl Admit for Admitter {
     type Draft = Task;
     type Receipt = Receipt;
@@ -375,6 +387,7 @@ impl Admit for Admitter {
             Task::Append(draft) => self.admit_append(draft, slot, frame),
             Task::Apply(committed) => self.admit_committed(committed, slot, frame),
             Task::PassOver(last) => self.pass_over(last, frame),
+            Task::Barrier => self.admit_barrier(slot, frame),
             Task::SetReplica(is_replica, done) => {
                 self.core.is_replica.store(is_replica, Ordering::Release);
                 // There is nothing to write.

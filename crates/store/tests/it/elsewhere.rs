@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 
-use leftfold_store::{
-    Batch, Commit, CommittedAppend, Confirmation, Progress, Tail, WriteError, committed_frames,
-};
+use leftfold_store::commit::{Batch, Commit, Confirmation, Progress, Tail, WriteError};
+use leftfold_store::{CommittedAppend, committed_frames};
 use parking_lot::Mutex;
 
 /// The appends that were confirmed, or are about to be, in the order of the log.

@@ -20,12 +20,10 @@ pub(crate) struct NodeContext {
     /// Its connection to Kafka.
     pub(crate) broker: Arc<dyn Broker>,
     /// Its disk, with what earlier starts have left there.
-    #[expect(dead_code, reason = "the reference node keeps nothing on a disk")]
     pub(crate) disk: FakeDisk,
     /// Its clock, which may be wrong.
     pub(crate) clock: MachineClock,
     /// The randomness of this start.
-    #[expect(dead_code, reason = "the reference node needs no randomness")]
     pub(crate) random: Arc<SeededRandom>,
     /// Whether it shall own the partition.
     pub(crate) assignment: Assignment,

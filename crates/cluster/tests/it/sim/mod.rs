@@ -15,6 +15,7 @@ mod clock;
 mod executor;
 mod history;
 mod machine;
+mod partition_node;
 mod reference;
 mod run;
 mod seeds;

@@ -1,5 +1,6 @@
 //! The simulation passes a right node, and catches each planted bug.
 
+use super::partition_node;
 use super::reference::{Bug, start};
 use super::run::run;
 use super::seeds::{is_ci, run_seeds, seeds};
@@ -9,6 +10,16 @@ use super::tally::Tally;
 fn a_node_that_keeps_the_rule_passes() {
     let (start, mut tally) = (start(None), Tally::default());
     run_seeds(seeds(100), |seed| tally.add(run(seed, &start).unwrap()));
+    println!("{tally:?}");
+    if is_ci() {
+        tally.assert_all_happened();
+    }
+}
+
+#[test]
+fn the_nodes_of_the_crate_pass() {
+    let (start, mut tally) = (partition_node::start(), Tally::default());
+    run_seeds(seeds(500), |seed| tally.add(run(seed, &start).unwrap()));
     println!("{tally:?}");
     if is_ci() {
         tally.assert_all_happened();

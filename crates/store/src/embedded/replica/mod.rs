@@ -73,6 +73,15 @@ impl Embedded {
         Ok(self.core.wait_for_write(|head| head.position >= position).await?)
     }
 
+    /// Writes nothing, and returns when that is confirmed like an append: then no other node has become the owner before
+    /// this was called, and a read shows all that was acknowledged by then.
+    ///
+    /// # Errors
+    /// `not_owner`; the failure by which the writer has stopped.
+    pub async fn barrier(&self) -> Result<(), AppendError> {
+        finish(self.sequencer.submit(Task::Barrier, 0).await?.outcome().await?)
+    }
+
     /// Makes the store a replica, which refuses all appends but [`Embedded::apply`] with `not_owner`, or the
     /// owner, which accepts them. Once this returns, no append that was submitted before slips through;
     /// those that were admitted may still be in flight: see [`Embedded::settled`].

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use leftfold_api::{Cursor, Query, Read, Recorded};
 use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
-use leftfold_store::{
-    Batch, Commit, CommittedAppend, Embedded, Keep, OpenError, Options, Progress, StoreIdentity,
-    Tail, WriteError,
-};
+use leftfold_store::commit::{Batch, Commit, Progress, Tail, WriteError};
+use leftfold_store::{CommittedAppend, Embedded, Keep, OpenError, Options, StoreIdentity};
 
 use crate::elsewhere::{Elsewhere, Topic};
 

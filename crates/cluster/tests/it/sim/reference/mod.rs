@@ -12,9 +12,10 @@ use bytes::Bytes;
 use futures_util::future::select;
 use leftfold_api::{BoxFuture, Conflict, Expected, NewEvent, Recorded, Timestamp};
 use leftfold_cluster::ledger::Stamp;
-use leftfold_cluster::record::{Claimant, Decoded, Decoder, Encoder, OwnAppend};
+use leftfold_cluster::record::{Claimant, Decoded, Decoder, Encoder};
 use leftfold_fold::time::Time;
 use leftfold_kafka::{Batch, KafkaError, ProducerId, Record};
+use leftfold_store::OwnAppend;
 
 use super::machine::{NodeContext, StartNode, StartedNode};
 use handle::{AppendAnswer, Handle, Request, Shared, failure};

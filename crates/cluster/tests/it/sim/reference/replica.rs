@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use leftfold_api::{Append, Appended, Conflict, Cursor, Recorded, Timestamp, Versions};
-use leftfold_cluster::record::OwnAppend;
 use leftfold_store::CommittedAppend;
+use leftfold_store::OwnAppend;
 use uuid::Uuid;
 
 /// A copy of the partition in memory, and the decisions of its owner.
