@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
         let mut fields = Fields::default();
         for (name, value) in &record.headers {
             // Other programs may add headers of their own, whose names need not be text.
-            let field = match std::str::from_utf8(name).unwrap_or_default() {
+            let field = match String::from_utf8_lossy(name).as_ref() {
                 names::ID => &mut fields.id,
                 names::TYPE => &mut fields.event_type,
                 names::TIME => &mut fields.time,

@@ -111,6 +111,13 @@ fn an_event_without_key_or_value_is_an_error() {
 }
 
 #[test]
+fn a_header_of_ours_whose_name_is_not_text_is_an_error() {
+    let mut records = records();
+    records[1].headers.push((Bytes::from_static(b"lf-\xff"), Bytes::from_static(b"1")));
+    assert_eq!(error_at(&stored(100, records)).offset, 101);
+}
+
+#[test]
 fn foreign_headers_are_ignored() {
     let mut records = records();
     for record in &mut records {

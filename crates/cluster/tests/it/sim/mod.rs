@@ -19,5 +19,6 @@ mod partition_node;
 mod reference;
 mod run;
 mod seeds;
+mod stored;
 mod tally;
 mod tests;
