@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use leftfold_api::Recorded;
+use leftfold_api::{NewEvent, Recorded};
 use leftfold_cluster::record::{Decoded, Decoder};
 use leftfold_kafka::StoredBatch;
 use uuid::Uuid;
@@ -30,12 +30,15 @@ impl Counted {
                     Decoded::Append { append, .. } => {
                         let (first, time) = (append.first, append.commit_time);
                         for (position, event) in (first..).zip(append.events) {
+                            // Whether it was given does not matter here.
+                            let event_time = Some(event.event_time);
+                            let new = NewEvent { event_time, ..event.event };
                             let recorded = Recorded::from_parts(
                                 &event.stream,
                                 event.version,
                                 position,
                                 time,
-                                &event.event,
+                                &new,
                             );
                             events.push(recorded.map_err(|error| error.to_string())?);
                         }

@@ -1,5 +1,6 @@
 //! A real node in the simulation: the partition of the crate, over a store whose writer has no thread.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ impl Cache for MachineCache {
 struct PartitionNode {
     partition: Arc<Partition<Arc<dyn Broker>>>,
     writer: Writer,
+    /// The last turns in which the writer had appends and wrote none.
+    in_vain: Cell<u32>,
 }
 
 /// Returns how to start a node of the crate.
@@ -74,7 +77,7 @@ pub(crate) fn start() -> StartNode {
                 steered.wish(Wish::Follow);
             }
         });
-        let node = Rc::new(PartitionNode { partition, writer });
+        let node = Rc::new(PartitionNode { partition, writer, in_vain: Cell::default() });
         StartedNode { tasks: vec![run, steer], node }
     })
 }
@@ -124,11 +127,14 @@ impl SimNode for PartitionNode {
         let Some(writer) = writer.as_mut() else { return false };
         let last = || {
             let store = self.partition.store().borrow().clone();
-            store.map(|store| store.blocking().head())
+            store.map(|store| (store.blocking().head(), store.last_position()))
         };
         let before = last();
         let wrote = writer.write();
         let maintained = writer.maintain();
-        wrote || maintained || last() != before
+        let has_changed = last() != before;
+        // Appends may wait for an answer of Kafka: then there is nothing to do, turn after turn.
+        self.in_vain.set(if wrote && !has_changed { self.in_vain.get() + 1 } else { 0 });
+        maintained || has_changed || wrote && self.in_vain.get() < 3
     }
 }
