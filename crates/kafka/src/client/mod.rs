@@ -55,6 +55,21 @@ impl Client {
         Ok(Client { bootstrap, learned, answering, patience, security, detours, connections })
     }
 
+    /// Returns a client of the same cluster that waits at most `patience` for any answer. It has its own connections.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        let (answering, connections) = Default::default();
+        Client {
+            bootstrap: self.bootstrap.clone(),
+            learned: Mutex::new(self.learned.lock().clone()),
+            answering,
+            patience,
+            security: self.security.clone(),
+            detours: self.detours.clone(),
+            connections,
+        }
+    }
+
     /// Protects the connections.
     #[must_use]
     pub fn secured(mut self, security: Security) -> Self {
