@@ -285,7 +285,9 @@ async fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
     let names = Names { source: format!("/leftfold/{cluster}"), owner: claimant };
     let time = Arc::new(TokioTime);
     let partition = Partition::new(broker, cache, time, names);
-    let coordinator = KafkaCoordinator::new(client, &format!("leftfold.{cluster}"), &name);
+    // A heartbeat that hangs must fail while the session lasts, so that another one can be sent.
+    let members = Arc::new(client.with_patience(config.session_timeout / 3));
+    let coordinator = KafkaCoordinator::new(members, &format!("leftfold.{cluster}"), &name);
     let policy = Policy::new(topic.partitions.unsigned_abs());
     let mut member = MemberConfig::new(&name, policy);
     member.session_timeout = config.session_timeout;
