@@ -15,6 +15,7 @@ mod delayed_end_txn;
 mod delivery;
 mod expiry;
 mod membership;
+mod nodes;
 mod owners;
 mod readers;
 mod security;
