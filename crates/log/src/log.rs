@@ -10,7 +10,7 @@ use crate::create::{
     Access, STORE, check_identity, lock_as_possible, open_manifest, read_identity, store_exists,
     write_identity,
 };
-use crate::error::{OpenError, WriteError};
+use crate::error::{OpenError, ReadError, WriteError};
 use crate::format::{Ancestor, FEATURE_GENERATIONS, StoreHeader};
 use crate::head::{Head, HeadCell};
 use crate::manifest::{FileKind, LiveFile, MANIFEST};
@@ -19,6 +19,7 @@ use crate::opening::{LogEnd, OpenedSegments, find_leftovers, open_segments};
 use crate::options::{Durability, LogOptions};
 use crate::ownership::Ownership;
 use crate::reader::SegmentReader;
+use crate::segment::Segment;
 
 /// The reading side of a log. Cheap to clone.
 #[derive(Clone)]
@@ -284,6 +285,17 @@ impl Log {
     /// Describes all segments, in order.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.shared.catalog.infos()
+    }
+
+    /// Counts the records of all segments; those of the open one though they are not durable yet. Reads the
+    /// footers of sealed segments.
+    pub fn count_records(&self) -> Result<u64, ReadError> {
+        let segments = self.shared.catalog.segments();
+        let records = |segment: &Arc<Segment>| match segment.open_body() {
+            Some(body) => Ok(body.blocks.read().records),
+            None => Ok(self.shared.reader.table(segment)?.records),
+        };
+        segments.iter().map(records).sum()
     }
 
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {

@@ -16,6 +16,8 @@ pub(crate) struct Table {
     pub(crate) blocks: Vec<BlockEntry>,
     /// Where the frames end (before compression).
     pub(crate) data_end: u64,
+    /// How many records there are.
+    pub(crate) records: u64,
     pub(super) compressed: Option<CompressedBlocks>,
     bytes: usize,
 }
@@ -43,6 +45,7 @@ impl Table {
         let table = Table {
             blocks: tables.blocks.to_vec(),
             data_end: footer.data_end.get(),
+            records: footer.records.get(),
             compressed,
             bytes: bytes.len() + tables.dictionary.len(),
         };

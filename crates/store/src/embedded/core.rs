@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn leftfold_io::Clock>,
     pub(crate) limits: Limits,
+    /// Whether some positions hold no event, as where empty frames take one.
+    pub(crate) has_gaps: bool,
     /// Whether another node owns the store, so that appends of callers are refused. Changed on the writer thread.
     pub(crate) is_replica: AtomicBool,
     pub(crate) index: IndexView,

@@ -75,6 +75,7 @@ pub(crate) fn open(
         },
         wait_list: WaitList::default(),
         limits: options.limits.within_format(),
+        has_gaps: commit.positions_of_empty() > 0,
         is_replica: AtomicBool::new(options.replica),
         partition_of: options.partition_of,
         log,

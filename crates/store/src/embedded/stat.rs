@@ -37,10 +37,11 @@ pub(crate) fn stat(core: &Core) -> Result<Stat, ReadError> {
         bookkeeping.events += index.count(&core.keys.of(Field::Category, category), head)?;
         bookkeeping.streams += index.count(&core.keys.starts_in(category), head)?;
     }
+    let events = if core.has_gaps { core.log.count_records()? } else { head };
     Ok(Stat {
         store_id: u128::from_le_bytes(header.store_id),
         created: Timestamp(header.created.get()),
-        events: head.saturating_sub(bookkeeping.events),
+        events: events.saturating_sub(bookkeeping.events),
         streams: index.count(&core.keys.starts(), head)?.saturating_sub(bookkeeping.streams),
         bookkeeping_events: bookkeeping.events,
         last_position: head,

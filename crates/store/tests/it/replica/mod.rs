@@ -1,6 +1,7 @@
 //! Replicas: they apply what the owner has committed, and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod equality;
 mod support;
 
 use std::future::Future;
