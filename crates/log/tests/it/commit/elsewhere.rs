@@ -100,3 +100,35 @@ fn a_frame_without_a_record_takes_a_position_also_after_reopening() {
     assert_eq!(opened.log.head().position, 5);
     opened.log.unlock();
 }
+
+#[test]
+fn positions_that_are_passed_over_are_visible_once_all_before_them_is_confirmed() {
+    let disk = Arc::new(FakeDisk::new());
+    let mut held = held(&open_on(&disk, 1 << 20, Keep::Marked));
+    let mut at_once = held.batch("pass over 2");
+    at_once.assert_written(1);
+    assert_eq!(held.log.head().position, 2);
+    // One turn: a batch, the positions behind it, and another batch.
+    let mut answers = ["a", "pass over 9", "b"].map(|draft| held.submit(draft));
+    held.turn();
+    let ends: Vec<_> = held.remote.submitted().iter().map(|batch| batch.position).collect();
+    assert_eq!(ends, [3, 10]);
+    assert!(answers.iter_mut().all(super::Answer::is_pending));
+    held.remote.confirm(1);
+    held.turn();
+    assert_eq!(held.log.head().position, 9);
+    answers[0].assert_written(3);
+    held.remote.confirm(2);
+    held.turn();
+    assert_eq!(held.log.head().position, 10);
+    answers[1].assert_written(4);
+    answers[2].assert_written(10);
+    let mut behind = held.batch("pass over 5");
+    behind.assert_written(11);
+    assert_eq!(held.log.head().position, 10, "a head never goes back");
+    held.pump.take().unwrap().close();
+    drop(held);
+    let opened = open_on(&disk, 1 << 20, Keep::Marked);
+    assert_eq!(opened.log.head().position, 10);
+    opened.log.unlock();
+}
