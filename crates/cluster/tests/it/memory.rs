@@ -39,10 +39,6 @@ impl MemoryKafka {
     pub(crate) fn append_foreign(&self, batch: Bytes) {
         self.log.push(batch, false).unwrap();
     }
-
-    pub(crate) fn batches(&self) -> Vec<StoredBatch> {
-        self.log.state.lock().batches.clone()
-    }
 }
 
 impl Log {
