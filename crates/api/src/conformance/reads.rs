@@ -32,9 +32,11 @@ mod promises {
             .causation("c")
             .metadata("m");
         let said = NewEvent { schema_version: 3, ..said.id(uuid::Uuid::from_u128(9)) };
-        done(store, Append::new().event("a-1", said)).await;
+        let appended = done(store, Append::new().event("a-1", said)).await;
         let event = all(store, "*").await.remove(0);
-        assert_eq!((event.position(), event.stream(), event.version()), (1, "a-1", 0));
+        let position = event.position();
+        assert_eq!(appended.positions, Some((position, position)));
+        assert_eq!((event.stream(), event.version()), ("a-1", 0));
         assert_eq!((event.id().as_u128(), event.event_type()), (9, "Said"));
         assert_eq!(
             event.tags().collect::<Vec<_>>(),
