@@ -4,6 +4,7 @@
 mod appends;
 mod binary;
 mod cluster;
+mod cluster_nodes;
 mod commands;
 mod descriptors;
 mod documents;

@@ -149,6 +149,13 @@ pub const CODES: &[&str] = &[
     "setting_invalid",
     "config_unreadable",
     "config_syntax",
+    "kafka_unavailable",
+    "kafka_refused",
+    "topic_settings_wrong",
+    "topic_partitions_differ",
+    "topic_not_ready",
+    "node_invalid",
+    "record_unreadable",
 ];
 
 /// Returns the code with this text, or `protocol_error` if this release does not know it.

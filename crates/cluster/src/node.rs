@@ -4,6 +4,7 @@
 
 mod steer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use leftfold_api::{
     Cluster, ClusterMember, ClusterPartition, ClusterStatus, Coded, Engine, ErasedStore, Failure,
 };
 use leftfold_fold::time::TokioTime;
-use leftfold_kafka::{Client, KafkaError};
+use leftfold_kafka::Client;
 use leftfold_store::{Keep, Options, StoreIdentity};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -22,9 +23,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use crate::group::assign::Policy;
-use crate::group::{
-    Member, MemberConfig, Membership, MembershipError, MetadataError, Profile, Standing,
-};
+use crate::group::{Member, MemberConfig, Membership, MetadataError, Profile, Standing};
 use crate::kafka_broker::{KafkaBroker, KafkaBrokerOptions};
 use crate::kafka_coordinator::KafkaCoordinator;
 use crate::local::DirectoryCache;
@@ -62,28 +61,19 @@ pub struct NodeConfig {
     pub session_timeout: Duration,
 }
 
-/// Why a node can't start, or has ended.
+/// Why a node can't start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NodeError {
     /// The topic can't be used.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// Kafka can't be asked.
-    #[error("Kafka: {0}")]
-    Kafka(#[from] KafkaError),
     /// The name or the URL of the node can't be used.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// Another process has the name of this node.
-    #[error(transparent)]
-    Membership(#[from] MembershipError),
     /// There is no thread.
-    #[error("the thread of the node can't be started: {0}")]
-    Thread(#[from] std::io::Error),
-    /// The directory holds something else.
-    #[error("{0}")]
-    Directory(String),
+    #[error("the threads of the node can't be started: {0}")]
+    Thread(#[from] io::Error),
 }
 
 impl NodeError {
@@ -91,11 +81,8 @@ impl NodeError {
     pub fn code(&self) -> &'static str {
         match self {
             NodeError::Topic(error) => error.code(),
-            NodeError::Kafka(_) => "kafka_unreachable",
             NodeError::Metadata(_) => "node_invalid",
-            NodeError::Membership(_) => "node_replaced",
-            NodeError::Thread(_) => "disk_failed",
-            NodeError::Directory(_) => "store_unusable",
+            NodeError::Thread(_) => "internal_error",
         }
     }
 }
@@ -140,7 +127,7 @@ impl Node {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || runtime.block_on(run(config, starts, stopped));
         let thread = std::thread::Builder::new().name("leftfold-node".to_owned()).spawn(run)?;
-        let ended = || NodeError::Directory("the thread of the node has ended".to_owned());
+        let ended = || NodeError::Thread(io::Error::other("one has ended"));
         let Started { membership, status, store, route } = started.await.map_err(|_| ended())??;
         let connect = move |url: &str| connect(url, &token);
         let peers = Peers { node: name.clone(), connect: Box::new(connect), route };
@@ -342,5 +329,33 @@ impl Cluster for Parts {
         self.is_draining.store(false, Ordering::Relaxed);
         self.membership.update(|profile| profile.is_draining = false);
         self.membership.rejoin();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leftfold_kafka::{KafkaError, ResponseError};
+
+    #[test]
+    fn each_error_of_a_start_has_a_code() {
+        let kafka = |error| NodeError::Topic(TopicError::Kafka(error)).code();
+        let name = MetadataError::Name { name: "a b".to_owned(), limit: 249 };
+        assert_eq!(NodeError::Metadata(name).code(), "node_invalid");
+        assert_eq!(kafka(KafkaError::NoBroker("a".to_owned())), "kafka_unavailable");
+        let (request, message) = ("CreateTopicsRequest", String::new());
+        let code = ResponseError::TopicAuthorizationFailed;
+        assert_eq!(kafka(KafkaError::Refused { request, code, message }), "kafka_refused");
+        let codes = [
+            TopicError::NotReady("t".to_owned()),
+            TopicError::PartitionsDiffer { topic: "t".to_owned(), expected: 1, found: 2 },
+            TopicError::SettingsWrong {
+                topic: "t".to_owned(),
+                wrong: Vec::new(),
+                command: String::new(),
+            },
+        ];
+        let codes = codes.map(|error| NodeError::Topic(error).code());
+        assert_eq!(codes, ["topic_not_ready", "topic_partitions_differ", "topic_settings_wrong"]);
     }
 }

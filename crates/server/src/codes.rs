@@ -207,6 +207,13 @@ pub const CODES: &[Code] = &[
     code("config_unreadable", 500, NotFound, "Configuration unreadable"),
     code("config_syntax", 500, InvalidArgument, "Configuration is not TOML"),
     code("certificate_exists", 500, AlreadyExists, "Certificate exists"),
+    code("kafka_unavailable", 503, Unavailable, "Kafka unavailable"),
+    code("kafka_refused", 500, FailedPrecondition, "Refused by Kafka"),
+    code("topic_settings_wrong", 500, FailedPrecondition, "Wrong settings of a topic"),
+    code("topic_partitions_differ", 500, FailedPrecondition, "Other number of partitions"),
+    code("topic_not_ready", 503, Unavailable, "Topic not ready"),
+    code("node_invalid", 500, InvalidArgument, "Invalid node"),
+    code("record_unreadable", 500, DataLoss, "Unreadable record"),
 ];
 
 /// Returns a code's row; an unknown code is an internal error.

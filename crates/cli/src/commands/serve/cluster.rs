@@ -1,9 +1,11 @@
 //! Serves a node of a cluster, whose log is Apache Kafka.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use leftfold::Invalid;
 use leftfold_cluster::kafka::{Client, Sasl, SaslMechanism, Security, Tls};
 use leftfold_cluster::node::{Node, NodeConfig};
 use leftfold_server::access::Secret;
@@ -25,14 +27,14 @@ pub(super) struct RunningNode {
 impl RunningNode {
     /// Joins the cluster.
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
-        let embedded = config.data.join("STORE");
-        ensure!(
-            !embedded.exists(),
-            "{} holds the store of an embedded engine: give the node another --data",
-            config.data.display()
-        );
+        if config.data.join("STORE").exists() {
+            return Err(invalid(format!(
+                "data: {} holds the store of an embedded engine; give the node another directory",
+                config.data.display()
+            )));
+        }
         let name = match config.node_name.as_str() {
-            "" => host_name().context("reading the host's name: set node.name")?,
+            "" => host_name()?,
             name => name.to_owned(),
         };
         let token = config.node_token.as_ref().map(|path| read_secret(path, "node.token"));
@@ -52,7 +54,10 @@ impl RunningNode {
             replication: replication(config)?,
             session_timeout: SESSION,
         })
-        .await?;
+        .await
+        .with_context(|| {
+            format!("joining the cluster {} at {}", config.cluster, config.bootstrap)
+        })?;
         let part = node.own_part();
         let secret = token.map(Secret::from);
         let served = Server::start_for_peers(config.clone(), part, config.node_listen, secret);
@@ -82,13 +87,15 @@ fn options(config: &Config) -> leftfold::Options {
 }
 
 fn replication(config: &Config) -> anyhow::Result<Option<i16>> {
-    let replicas = i16::try_from(config.kafka_replication);
-    let replicas = replicas.context("kafka.replication: expected a small number")?;
+    let found = config.kafka_replication;
+    let replicas = i16::try_from(found)
+        .map_err(|_| invalid(format!("kafka.replication: {found} are too many replicas")))?;
     Ok((replicas > 0).then_some(replicas))
 }
 
 fn client(config: &Config) -> anyhow::Result<Client> {
-    let client = Client::new(&config.bootstrap, KAFKA_PATIENCE).context("bootstrap")?;
+    let client = Client::new(&config.bootstrap, KAFKA_PATIENCE)
+        .map_err(|error| invalid(format!("bootstrap: {error}")))?;
     let tls = match (&config.kafka_ca, config.kafka_tls) {
         (Some(ca), _) => {
             let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
@@ -101,7 +108,9 @@ fn client(config: &Config) -> anyhow::Result<Client> {
         "" => None,
         user => {
             let file = config.kafka_password.as_ref();
-            let file = file.context("kafka.user needs kafka.password, a file with the password")?;
+            let missing =
+                || invalid("kafka.user: kafka.password is missing, a file with the password");
+            let file = file.ok_or_else(missing)?;
             let password = read_secret(file, "kafka.password")?;
             Some(Sasl::new(mechanism(&config.kafka_mechanism)?, user, &password))
         }
@@ -112,23 +121,34 @@ fn client(config: &Config) -> anyhow::Result<Client> {
 fn mechanism(name: &str) -> anyhow::Result<SaslMechanism> {
     let all = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
     let found = all.into_iter().find(|mechanism| mechanism.name() == name);
-    found.with_context(|| {
+    found.ok_or_else(|| {
         let names = all.map(SaslMechanism::name).join(", ");
-        format!("kafka.mechanism: expected one of {names}, found {name}")
+        invalid(format!("kafka.mechanism: expected one of {names}, found {name}"))
     })
 }
 
-fn read_secret(path: &std::path::Path, setting: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("{setting}: reading {}", path.display()))?;
+fn read_secret(path: &Path, setting: &str) -> anyhow::Result<String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| invalid(format!("{setting}: {shown} can't be read: {error}")))?;
     let secret = text.trim();
-    ensure!(!secret.is_empty(), "{setting}: {} is empty", path.display());
-    Ok(secret.to_owned())
+    match secret.is_empty() {
+        true => Err(invalid(format!("{setting}: {shown} is empty"))),
+        false => Ok(secret.to_owned()),
+    }
 }
 
 fn host_name() -> anyhow::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
-    Ok(name.trim().to_owned())
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy().into_owned();
+    match name.is_empty() {
+        true => Err(invalid("node.name: this host has no name; give the node one")),
+        false => Ok(name),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> anyhow::Error {
+    Invalid::new("setting_invalid", message.into()).into()
 }
 
 /// Returns the store of a node, as the server wants it.
