@@ -45,7 +45,7 @@ impl State {
         views: SqlViews,
     ) -> Self {
         let shutdown = Shutdown::new();
-        let limits = SharedLimits::new(&config);
+        let limits = SharedLimits::new(&config, &*store);
         let subscriptions = Arc::new(Subscriptions::new(limits.subscriptions.clone()));
         let metrics = Metrics::new(store.clone(), subscriptions.clone(), views.statuses());
         let administration = Administration::new();

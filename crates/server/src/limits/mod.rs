@@ -8,6 +8,7 @@ mod admission;
 mod call_body;
 mod client;
 mod held;
+mod page_turns;
 mod pages;
 mod pool;
 mod reservation;
@@ -15,6 +16,7 @@ mod reservation;
 pub(crate) use admission::{SMALL_ANSWER, admit, hold_answer, is_grpc};
 pub(crate) use client::Client;
 pub(crate) use held::{PageMemory, SharedLease, keep};
+pub(crate) use page_turns::PageTurns;
 pub(crate) use pages::{PageError, detach, memory_of};
 pub(crate) use pool::{Lease, Pool};
 pub(crate) use reservation::{MemoryFull, Reservation};
@@ -25,7 +27,7 @@ pub(crate) const BODIES_FULL: &str = "the bodies of the requests in flight take 
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use leftfold_api::Engine;
 
 use crate::config::Config;
 
@@ -46,13 +48,13 @@ pub(crate) struct SharedLimits {
     /// Live queries of views.
     pub(crate) live_queries: Arc<Pool>,
     /// Pages that are being read. Their memory is reserved when their size is known.
-    pub(crate) pages: Arc<Semaphore>,
+    pub(crate) pages: PageTurns,
     /// Bytes of answers that their clients have not taken.
     pub(crate) answers: Arc<Pool>,
 }
 
 impl SharedLimits {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, engine: &dyn Engine) -> Self {
         let pool = |most| Pool::new(most, config.share);
         SharedLimits {
             requests: pool(config.requests),
@@ -61,7 +63,7 @@ impl SharedLimits {
             subscriptions: pool(config.subscriptions),
             asks: pool(config.asks),
             live_queries: pool(config.live_queries),
-            pages: Arc::new(Semaphore::new(config.page_turns())),
+            pages: PageTurns::new(config, engine),
             bodies: pool(config.bodies_bytes.get()),
             answers: pool(config.answers_bytes.get()),
         }

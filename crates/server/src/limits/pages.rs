@@ -99,7 +99,7 @@ impl State {
     }
 
     async fn read_in_turn(&self, read: &Read) -> Result<Page, PageError> {
-        let turn = self.limits.pages.acquire();
+        let turn = self.limits.pages.of(read.level).acquire();
         let turn = timeout(self.config.wait_time, turn).await;
         // The semaphore is never closed.
         let _turn = turn.map_err(|_| PageError::Full)?.map_err(|_| PageError::Full)?;

@@ -121,7 +121,7 @@ impl Feed {
         let progress = progress.ok_or(SubscribeError::Full(state.config.subscriptions))?;
         let subscribe = Subscribe { query: permit.query().clone(), ..subscribe };
         // The first page comes with it.
-        let turn = state.limits.pages.clone().acquire_owned().await;
+        let turn = state.limits.pages.of_subscriptions().clone().acquire_owned().await;
         let subscription = state.store.subscribe(subscribe).await.map_err(SubscribeError::Store)?;
         let watched = state.clone();
         let closing = Box::pin(async move { watched.closed().await });
@@ -223,7 +223,7 @@ impl Feed {
         }
         self.memory = None;
         let (subscription, is_behind) = (&mut self.subscription, self.is_behind);
-        let pages = self.state.limits.pages.clone();
+        let pages = self.state.limits.pages.of_subscriptions().clone();
         let delivery = async move {
             // What has caught up waits for events, and a turn must not.
             let turn = if is_behind { pages.acquire_owned().await.ok() } else { None };

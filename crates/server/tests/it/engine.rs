@@ -14,6 +14,7 @@ use leftfold_api::{
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// What a test does with the store before a call.
 type Hook = Box<dyn FnOnce(Arc<Embedded>) -> BoxFuture<'static, ()> + Send>;
@@ -36,6 +37,8 @@ pub(crate) struct FakeCluster {
     pub(crate) status: Mutex<ClusterStatus>,
     /// Why the engine writes nothing.
     pub(crate) failure: Mutex<Option<Failure>>,
+    /// Whether there is an owner. Until there is one, all reads but local ones wait.
+    pub(crate) has_owner: watch::Sender<bool>,
 }
 
 impl Cluster for FakeCluster {
@@ -61,7 +64,8 @@ impl HookedEngine {
 
     /// Returns an engine that is a node of a cluster.
     pub(crate) fn of_cluster(store: Arc<Embedded>, status: ClusterStatus) -> Self {
-        let cluster = FakeCluster { status: Mutex::new(status), failure: Mutex::default() };
+        let (status, failure) = (Mutex::new(status), Mutex::default());
+        let cluster = FakeCluster { status, failure, has_owner: watch::Sender::new(true) };
         HookedEngine { cluster: Some(cluster), ..HookedEngine::new(store) }
     }
 
@@ -120,6 +124,9 @@ impl EventStore for HookedEngine {
             return self.counted().read(read).await;
         }
         self.levels.lock().push(read.level);
+        if let (Some(cluster), true) = (&self.cluster, read.level != ReadLevel::Local) {
+            cluster.has_owner.subscribe().wait_for(|has_owner| *has_owner).await.unwrap();
+        }
         self.hooked().await.read(read).await
     }
 

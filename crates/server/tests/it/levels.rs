@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use leftfold_api::ReadLevel::{self, Committed, Linearizable, Local};
-use leftfold_api::{Append, EventStore, NewEvent, Query, Read};
+use leftfold_api::{Append, ClusterStatus, EventStore, NewEvent, Query, Read};
 use leftfold_client::Client;
 use leftfold_server::Server;
 use reqwest::Method;
 use serde_json::json;
+use tokio::task::JoinSet;
 
+use crate::access::support::until;
 use crate::engine::HookedEngine;
-use crate::support::{Served, client, config, json, store};
+use crate::support::{Messages, Served, client, config, json, store};
 
 const LEVELS: [(&str, ReadLevel); 3] =
     [("committed", Committed), ("local", Local), ("linearizable", Linearizable)];
@@ -73,4 +75,39 @@ async fn a_read_that_waits_for_a_cursor_keeps_its_level() {
     served.json(&format!("/v1/events?at_least={cursor}&level=local")).await;
     let levels = engine.levels();
     assert!(!levels.is_empty() && levels.iter().all(|level| *level == Local), "{levels:?}");
+}
+
+/// Reads that wait for an owner take no turn from those that need none.
+#[tokio::test(flavor = "multi_thread")]
+async fn local_reads_and_subscriptions_are_served_while_others_wait_for_an_owner() {
+    let status = ClusterStatus::new("shop", "n1");
+    let engine = Arc::new(HookedEngine::of_cluster(store(), status));
+    let mut config = config();
+    config.read_threads = 1;
+    // The least number of turns, half of which is for the node's own copy.
+    let turns = 2;
+    let running = Server::start(config, engine.clone()).await.unwrap();
+    let served = Arc::new(Served { running, client: client() });
+    engine.levels();
+    engine.fake_cluster().has_owner.send_replace(false);
+    let mut waiting = JoinSet::new();
+    for _ in 0..4 * turns {
+        let served = served.clone();
+        waiting.spawn(async move { served.json("/v1/events").await });
+    }
+    let mut begun = 0;
+    until("reads wait for the owner", || {
+        begun += engine.levels().len();
+        let has_begun = begun >= turns;
+        async move { has_begun }
+    })
+    .await;
+
+    served.json("/v1/events?level=local").await;
+    let mut messages = Messages::of(served.get("/v1/subscribe").await);
+    assert_eq!(messages.next().await.unwrap().kind.as_deref(), Some("caught_up"));
+    assert_eq!(engine.levels(), [Local], "no more reads wait than there are turns");
+
+    engine.fake_cluster().has_owner.send_replace(true);
+    assert_eq!(waiting.join_all().await.len(), 4 * turns);
 }
