@@ -87,17 +87,20 @@ impl ClusterStatus {
     }
 
     /// Returns what an operator should look at: the membership, a drain, and the
-    /// first five partitions that fail.
+    /// first five partitions that fail or have no owner.
     pub fn warnings(&self) -> Vec<String> {
         let failing = self.partitions.iter().filter_map(|partition| {
-            let failure = partition.failure.as_ref()?;
-            Some(format!("partition {}: {failure}", partition.number))
+            let no_owner = partition.owner.is_none().then_some("no node is chosen to own it");
+            let problem = partition.failure.as_deref().or(no_owner)?;
+            Some(format!("partition {}: {problem}", partition.number))
         });
         let mut failing: Vec<_> = failing.collect();
         if failing.len() > MAX_WARNINGS {
             let more = failing.len() - MAX_WARNINGS;
             failing.truncate(MAX_WARNINGS);
-            failing.push(format!("{more} more partitions fail: see the status of the cluster"));
+            failing.push(format!(
+                "{more} more partitions fail or have no owner: see the status of the cluster"
+            ));
         }
         let draining = self.is_draining.then(|| {
             format!("node {} gives its partitions away: undrain it to end that", self.node)
@@ -176,14 +179,18 @@ mod tests {
         let mut status = ClusterStatus { standing: "member", ..ClusterStatus::new("shop", "n1") };
         status.is_draining = true;
         for number in 0..7 {
-            let failure = Some("the broker is away".to_owned());
+            let failure = (number != 1).then(|| "the broker is away".to_owned());
             status.partitions.push(ClusterPartition { failure, ..ClusterPartition::new(number) });
         }
         let warnings = status.warnings();
         assert_eq!(warnings.len(), 7);
         assert_eq!(warnings[0], "node n1 gives its partitions away: undrain it to end that");
         assert_eq!(warnings[1], "partition 0: the broker is away");
-        assert_eq!(warnings[6], "2 more partitions fail: see the status of the cluster");
+        assert_eq!(warnings[2], "partition 1: no node is chosen to own it");
+        assert_eq!(
+            warnings[6],
+            "2 more partitions fail or have no owner: see the status of the cluster"
+        );
     }
 
     #[test]

@@ -153,6 +153,17 @@ async fn a_node_is_ready_and_warns_of_its_membership_and_its_partitions() {
     assert_eq!(served.json("/health/ready").await, expected);
 }
 
+/// Else a load balancer would lose all nodes with the owner, and local reads with them.
+#[tokio::test]
+async fn a_node_that_reaches_no_owner_is_ready_at_once_and_says_so() {
+    let (served, engine) = node(status()).await;
+    engine.fake_cluster().has_owner.send_replace(false);
+    engine.fake_cluster().status.lock().partitions[1].owner = None;
+    let warnings = ["partition 1: no node is chosen to own it"];
+    let expected = json!({"status": "ready", "warnings": warnings});
+    assert_eq!(served.json("/health/ready").await, expected);
+}
+
 #[tokio::test]
 async fn the_metrics_have_each_partition_of_a_node() {
     let (served, engine) = node(status()).await;

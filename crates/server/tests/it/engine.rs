@@ -37,7 +37,7 @@ pub(crate) struct FakeCluster {
     pub(crate) status: Mutex<ClusterStatus>,
     /// Why the engine writes nothing.
     pub(crate) failure: Mutex<Option<Failure>>,
-    /// Whether there is an owner. Until there is one, all reads but local ones wait.
+    /// Whether there is an owner. Until there is one, `head` and all reads but local ones wait.
     pub(crate) has_owner: watch::Sender<bool>,
 }
 
@@ -97,6 +97,12 @@ impl HookedEngine {
         self.calls.load(Ordering::Relaxed)
     }
 
+    async fn wait_for_owner(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.has_owner.subscribe().wait_for(|has_owner| *has_owner).await.unwrap();
+        }
+    }
+
     fn counted(&self) -> &Embedded {
         self.calls.fetch_add(1, Ordering::Relaxed);
         &self.store
@@ -124,8 +130,8 @@ impl EventStore for HookedEngine {
             return self.counted().read(read).await;
         }
         self.levels.lock().push(read.level);
-        if let (Some(cluster), true) = (&self.cluster, read.level != ReadLevel::Local) {
-            cluster.has_owner.subscribe().wait_for(|has_owner| *has_owner).await.unwrap();
+        if read.level != ReadLevel::Local {
+            self.wait_for_owner().await;
         }
         self.hooked().await.read(read).await
     }
@@ -136,6 +142,7 @@ impl EventStore for HookedEngine {
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
+        self.wait_for_owner().await;
         self.counted().head().await
     }
 
