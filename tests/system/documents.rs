@@ -72,6 +72,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/queries.md",
         "docs/errors.md",
         "docs/server.md",
+        "docs/cluster.md",
         "docs/export.md",
         "docs/configuration.md",
         "docs/security.md",
