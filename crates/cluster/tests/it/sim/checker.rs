@@ -132,7 +132,8 @@ impl Counted {
     pub(crate) fn check_copy(&self, name: &str, copy: &[Recorded]) -> Result<(), String> {
         let differs = |(ours, theirs): &(&Recorded, &Recorded)| !is_same(ours, theirs);
         if let Some((ours, theirs)) = self.events.iter().zip(copy).find(differs) {
-            return Err(format!("the copy of {name} has {theirs:?} instead of {ours:?}"));
+            let [theirs, ours] = [theirs, ours].map(show);
+            return Err(format!("the copy of {name} has {theirs} instead of {ours}"));
         }
         match self.events.len() == copy.len() {
             true => Ok(()),
@@ -143,6 +144,11 @@ impl Counted {
             )),
         }
     }
+}
+
+/// Returns an event with its times, in which copies may differ.
+fn show(event: &Recorded) -> String {
+    format!("{event:?}, event time {}, commit time {}", event.event_time(), event.commit_time())
 }
 
 /// Whether two events are the same but for the digest, which depends on a store's key.
