@@ -108,7 +108,12 @@ prop_compose! {
             let time = event.event_time.unwrap_or(default);
             Recorded::from_record(at, time, commit_time, bytes.into()).unwrap()
         };
-        let events = (0..).zip(events).map(event).collect();
+        let events: Vec<_> = (0..).zip(events).map(event).collect();
+        let mut checkpoints = checkpoints;
+        if events.is_empty() && checkpoints.is_empty() {
+            // Without both it is a barrier.
+            checkpoints.push(("mail".to_owned(), Cursor::START));
+        }
         OwnAppend { first: 0, append_id, commit_time, events, checkpoints }
     }
 }

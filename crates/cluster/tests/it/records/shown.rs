@@ -63,9 +63,14 @@ order-7 -> x
 
 #[test]
 fn records_without_an_event_show_what_they_are() {
-    let records = encoder().encode(&append(43, "", 0, &[]), FIRST).unwrap();
+    let own = append(43, "", 0, &[]);
+    let barrier = encoder().encode(&own, FIRST).unwrap();
+    assert_eq!(barrier, [FIRST.add_to(Record::default())]);
+    let own = OwnAppend { checkpoints: vec![("mail".to_owned(), Cursor::START)], ..own };
+    let records = encoder().encode(&own, FIRST).unwrap();
     let expected = "lf-append: 4bf92f3577b34da6a3ce929d0e0e4736
 lf-commit-time: 2026-03-01T12:00:00.123456Z
+lf-checkpoint: 02000000000000000000010000000000000000 mail
 lf-stamp: 3.1042 1/1
 null -> null
 ";
