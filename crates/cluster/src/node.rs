@@ -1,8 +1,10 @@
 //! A node: its membership of a cluster, the partition that it follows or owns, and the store that they give.
 //!
-//! All of it runs on one thread of its own, so that neither requests nor folds delay a heartbeat or a batch.
+//! They run on threads of their own, so that neither requests nor folds delay a heartbeat or a batch. The membership
+//! has one for itself: a copy that replays, or whose disk is slow, delays no heartbeat.
 
 mod steer;
+mod tasks;
 
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ use crate::partition::{Names, Partition, Role, Status};
 use crate::record::Claimant;
 use crate::store::{ClusterStore, OwnPart, Peers, Route};
 use crate::topic::{Topic, TopicError, TopicOptions, ensure_topic};
+use tasks::Tasks;
 
 /// The number of the only partition.
 pub(crate) const PARTITION: u32 = 0;
@@ -212,40 +215,28 @@ async fn run(
     starts: oneshot::Sender<Result<Started, NodeError>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let (partition, member, membership) = match prepare(config).await {
-        Ok(prepared) => prepared,
+    let prepared = prepare(config).await;
+    let started = prepared.and_then(|(partition, member, membership)| {
+        let (route, routed) = watch::channel(Route::default());
+        let started = Started {
+            membership: membership.clone(),
+            status: partition.status(),
+            store: partition.store(),
+            route: routed,
+        };
+        let partition = Arc::new(partition);
+        Ok((started, Tasks::start(partition, member, membership, route)?))
+    });
+    let tasks = match started {
+        Ok((started, tasks)) => starts.send(Ok(started)).is_ok().then_some(tasks),
         Err(error) => {
             _ = starts.send(Err(error));
-            return;
+            None
         }
     };
-    let (route, routed) = watch::channel(Route::default());
-    let started = Started {
-        membership: membership.clone(),
-        status: partition.status(),
-        store: partition.store(),
-        route: routed,
-    };
-    if starts.send(Ok(started)).is_err() {
-        return;
+    if let Some(tasks) = tasks {
+        tasks.run_until(stopped).await;
     }
-    tokio::select! {
-        never = partition.run() => match never {},
-        () = steer::steer(&partition, &membership, &route) => {}
-        () = join(member) => {}
-        _ = stopped => {}
-    }
-    partition.close();
-}
-
-/// Runs the membership. After its end the partition is followed, and never owned.
-async fn join(member: Member<KafkaCoordinator, TokioTime>) {
-    match member.run().await {
-        // The node has left, and is about to stop.
-        Ok(()) => {}
-        Err(error) => tracing::error!("{error}"),
-    }
-    std::future::pending::<()>().await;
 }
 
 type Prepared = (Partition<KafkaBroker>, Member<KafkaCoordinator, TokioTime>, Membership);
