@@ -78,13 +78,21 @@ pub(crate) fn examine(
     let Walked { mut blocks, mark, marked_end, what } =
         walked.map_err(|(offset, position, what)| damage(offset, position, what))?;
     let whole_end = frames.offset();
-    if keep == Keep::Marked && data_end.is_none() && marked_end < whole_end {
+    let mark_beyond =
+        mark_beyond(bytes.get(whole_end as usize..).unwrap_or_default(), whole_end, salt);
+    let known = mark.max(mark_beyond).max(data_end.unwrap_or(0));
+    let is_copy = keep == Keep::Marked && data_end.is_none();
+    if known > whole_end && !is_copy {
+        return Err(damage(whole_end, frames.next_position(), what));
+    }
+    // Where a copy has lost bytes it ends: all frames before are confirmed, and the rest is elsewhere.
+    if is_copy && marked_end < whole_end && known <= whole_end {
         frames = frames_upto(marked_end as usize);
         // The frames were walked before, so their terms are in order.
         let kept = walk_frames(&mut frames, &mut TermOrder::default());
         blocks = kept.map_err(|(offset, position, what)| damage(offset, position, what))?.blocks;
     }
-    let recovered = Recovered {
+    Ok(Recovered {
         blocks,
         end: frames.offset(),
         next_position: frames.next_position(),
@@ -92,12 +100,7 @@ pub(crate) fn examine(
         mark,
         last_term: order.last(),
         bytes,
-    };
-    let mark = mark.max(mark_beyond(&recovered, whole_end, salt)).max(data_end.unwrap_or(0));
-    if mark > whole_end {
-        return Err(damage(whole_end, recovered.next_position, what));
-    }
-    Ok(recovered)
+    })
 }
 
 /// The whole frames of a segment.
@@ -142,8 +145,7 @@ fn walk_frames(
 }
 
 /// Returns the furthest synced mark in any frame header after the end of the whole frames.
-fn mark_beyond(recovered: &Recovered, whole_end: u64, salt: u32) -> u64 {
-    let tail = recovered.bytes.get(whole_end as usize..).unwrap_or_default();
+fn mark_beyond(tail: &[u8], whole_end: u64, salt: u32) -> u64 {
     memchr::memmem::find_iter(tail, &FRAME_MAGIC)
         .filter_map(|at| FrameHeader::parse(&tail[at..], salt, whole_end + at as u64).ok())
         .map(|header| header.synced_mark.get())

@@ -548,6 +548,10 @@ impl<A: Admit, C: Commit> Writer<A, C> {
     }
 
     fn open_segment(&mut self) -> io::Result<()> {
+        if !self.commit.syncs() {
+            // What the manifest says of a closed segment must be on this disk, too.
+            self.tail.sync().map_err(io::Error::other)?;
+        }
         self.tail.trim()?;
         let full = &self.tail.segment;
         let last = self.next_position - 1;

@@ -366,6 +366,8 @@ impl Admitter {
     /// Lays a frame that holds nothing, and is confirmed like any other.
     fn admit_barrier(&self, slot: Slot, frame: &mut FrameBuilder<'_>) -> Result<Receipt, Refusal> {
         self.core.require_owner().map_err(|_| Refusal::NotOwner)?;
+        // It is no moment of the log: what comes next may have the time of what came before.
+        frame.place(slot.position, slot.last_commit_time);
         frame.extension(EXTENSION_BARRIER, &[]);
         self.core.progress.admitted.store(slot.ticket, Ordering::Release);
         Ok(Receipt::Done)

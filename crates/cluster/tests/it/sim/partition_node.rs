@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leftfold_api::{
     Append, AppendError, Appended, BoxFuture, EventStore, Failure, Query, Read, ReadError, Recorded,
@@ -22,6 +23,9 @@ use crate::nodes::FakeCache;
 
 /// The writer of the store that is open, if any.
 type Writer = Arc<Mutex<Option<Manual>>>;
+
+/// How many copies were deleted, in all runs.
+pub(crate) static DELETED: AtomicU64 = AtomicU64::new(0);
 
 /// A copy on the disk of a machine.
 struct MachineCache {
@@ -45,6 +49,7 @@ impl Cache for MachineCache {
     }
 
     fn delete(&self) -> std::io::Result<()> {
+        DELETED.fetch_add(1, Ordering::Relaxed);
         let names = self.disk.names();
         names.iter().try_for_each(|name| self.disk.remove(name))
     }

@@ -1,5 +1,7 @@
 //! The simulation passes a right node, and catches each planted bug.
 
+use std::sync::atomic::Ordering;
+
 use super::partition_node;
 use super::reference::{Bug, start};
 use super::run::run;
@@ -21,6 +23,8 @@ fn the_nodes_of_the_crate_pass() {
     let (start, mut tally) = (partition_node::start(), Tally::default());
     run_seeds(seeds(500), |seed| tally.add(run(seed, &start).unwrap()));
     println!("{tally:?}");
+    // No fault of this simulation is a reason to fetch everything again.
+    assert_eq!(partition_node::DELETED.load(Ordering::Relaxed), 0, "copies were deleted");
     if is_ci() {
         tally.assert_all_happened();
     }
