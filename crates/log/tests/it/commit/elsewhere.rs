@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use leftfold_io::fake::FakeDisk;
-use leftfold_log::{Direction, Keep, Opened, ScanRange};
+use leftfold_io::fake::{FakeDisk, ManualClock, SeededRandom};
+use leftfold_log::{Direction, Keep, Log, LogOptions, OpenError, Opened, ScanRange};
 
 use super::support::{EMPTY, Held, Remote, open_on};
 
@@ -50,6 +50,36 @@ fn what_was_never_confirmed_is_gone_after_an_opening_that_keeps_what_is_marked()
         assert_eq!(reopened(&disk, keep), kept);
         assert_eq!(reopened(&disk, Keep::Whole), kept, "what was cut off is zeros");
     }
+}
+
+/// A copy may lose bytes that were never synced: it ends there, and the rest is fetched again.
+#[test]
+fn a_copy_ends_at_its_first_hole_and_a_log_refuses() {
+    let disk = Arc::new(FakeDisk::new());
+    let opened = open_on(&disk, 1 << 20, Keep::Marked);
+    let mut held = held(&opened);
+    let drafts = ["first", "second", "third"];
+    for (batch, draft) in (1..).zip(drafts) {
+        _ = held.batch(draft);
+        held.remote.confirm(batch);
+        held.turn();
+    }
+    held.pump.as_mut().unwrap().rest();
+    kill(held);
+    drop(opened);
+    let segment = disk.names().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    let bytes = disk.bytes(&segment).unwrap();
+    let at = bytes.windows(6).position(|bytes| bytes == b"second").unwrap();
+    disk.rot(&segment, at as u64, 0x40);
+    let whole = Log::open(
+        disk.clone(),
+        Arc::new(ManualClock::at(0)),
+        Arc::new(SeededRandom::new(1)),
+        LogOptions::default(),
+        false,
+    );
+    assert!(matches!(whole, Err(OpenError::Damaged(_))));
+    assert_eq!(reopened(&disk, Keep::Marked), ["first"]);
 }
 
 #[test]
