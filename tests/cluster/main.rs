@@ -1,0 +1,27 @@
+//! The whole cluster on real brokers of Apache Kafka: real processes, kill -9, pauses, and networks that fail.
+//!
+//! - [`deployment`]: brokers, nodes, and a [`link`] of each node to each broker, which a test cuts or delays.
+//! - [`clients`] and [`subscribers`] make a [`history`]; [`model`] and [`log`] check it; [`faults`] happen by a seed.
+//! - `history_test` and `failover` are the tests.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod clients;
+mod deployment;
+mod failover;
+mod faults;
+mod history;
+mod history_test;
+mod link;
+mod log;
+mod model;
+mod nodes;
+mod random;
+mod subscribers;
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// Lets tests with brokers run one after the other: load of one would delay the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock()
+}

@@ -1,0 +1,167 @@
+//! Nodes of a cluster: processes of the real binary, which keep their ports and directories.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use leftfold::client::Client;
+use leftfold_ports::Port;
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Far more than anything here takes.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+/// The pause before a node is asked again.
+const AGAIN: Duration = Duration::from_millis(20);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// A node. It is killed when it is dropped.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    listen: Port,
+    listen_peers: Port,
+    data: PathBuf,
+    bootstrap: String,
+    process: Mutex<Option<Child>>,
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os("LEFTFOLD_BIN").unwrap_or(env!("CARGO_BIN_EXE_leftfold").into()).into()
+}
+
+impl Node {
+    pub(crate) fn new(name: &str, data: PathBuf, bootstrap: String) -> Self {
+        let [listen, listen_peers] = [(), ()].map(|()| leftfold_ports::reserve().unwrap());
+        std::fs::create_dir_all(&data).unwrap();
+        let process = Mutex::new(None);
+        Node { name: name.to_owned(), listen, listen_peers, data, bootstrap, process }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.number))
+    }
+
+    /// Returns a client of this node only.
+    pub(crate) fn client(&self, timeout: Duration) -> Client {
+        let client = Client::builder(self.address().to_string());
+        client.timeout(timeout).reconnect_time(DEADLINE).connect_lazily().unwrap()
+    }
+
+    /// Starts the process and waits until it serves. It is started again if it ends before, as a service manager does.
+    pub(crate) fn start(&self) {
+        let started = Instant::now();
+        let mut process = self.process.lock();
+        loop {
+            let mut child = self.spawn();
+            let output = BufReader::new(child.stdout.take().unwrap());
+            *process = Some(child);
+            if output.lines().map_while(Result::ok).any(|line| line.starts_with("listening on ")) {
+                return;
+            }
+            kill(process.take());
+            assert!(
+                started.elapsed() < DEADLINE,
+                "node {} does not start: {}",
+                self.name,
+                self.output()
+            );
+        }
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::options().create(true).append(true).open(self.data.join("log")).unwrap();
+        let [listen, peers] =
+            [&self.listen, &self.listen_peers].map(|p| format!("127.0.0.1:{}", p.number));
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(self.data.join("data"));
+        command.args(["serve", "--engine", "kafka", "--cluster", "test", "--log-level", "info"]);
+        command.args(["--bootstrap", &self.bootstrap, "--node-name", &self.name]);
+        command.args(["--listen", &listen, "--node-listen", &peers]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+    }
+
+    /// Returns the end of what the process has reported.
+    pub(crate) fn output(&self) -> String {
+        let text = std::fs::read(self.data.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&self) {
+        kill(self.process.lock().take());
+    }
+
+    /// Sends `SIGTERM` and waits for the end.
+    pub(crate) fn terminate(&self) {
+        let mut child = self.process.lock().take().unwrap();
+        kill_process(pid(&child), Signal::TERM).unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.success(), "node {}: {status}: {}", self.name, self.output());
+    }
+
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(pid(self.process.lock().as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Returns what the node says of its cluster, if it answers.
+    pub(crate) fn status(&self) -> Option<Value> {
+        let mut stream = TcpStream::connect_timeout(&self.address(), ANSWERED_WITHIN).ok()?;
+        stream.set_read_timeout(Some(ANSWERED_WITHIN)).ok()?;
+        let request = "GET /v1/cluster HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// Returns the role of the node for the only partition, and the last position that it has applied.
+    pub(crate) fn role(&self) -> Option<(String, u64)> {
+        let status = self.status()?;
+        let partition = status["partitions"].get(0)?;
+        Some((partition["role"].as_str()?.to_owned(), partition["applied"].as_u64()?))
+    }
+
+    /// Waits until what the node says of its cluster is as wanted.
+    pub(crate) fn wait_until(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) {
+        let started = Instant::now();
+        loop {
+            let status = self.status();
+            if status.as_ref().is_some_and(&is_wanted) {
+                return;
+            }
+            let late = started.elapsed() > DEADLINE;
+            assert!(!late, "node {}: {what}: {status:?}: {}", self.name, self.output());
+            std::thread::sleep(AGAIN);
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+fn kill(child: Option<Child>) {
+    let Some(mut child) = child else { return };
+    _ = child.kill();
+    _ = child.wait();
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
