@@ -49,7 +49,7 @@ cargo xtask schemathesis [SEED]
 cargo xtask kafka up        starts a Kafka broker and prints its address (--brokers 3 for three)
 cargo xtask kafka status    lists the brokers that run
 cargo xtask kafka down      stops them and deletes their data
-cargo xtask simulate N      N seeds of the simulation, in release mode
+cargo xtask simulate N      N seeds of the simulations, of a store and of a cluster, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
 cargo xtask kill views      kill -9 of a server with views at random moments, 1,000 times: its tables equal
@@ -149,7 +149,8 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
 const SIMULATION: &str = "simulation::";
 
 fn simulate(seeds: &str) -> anyhow::Result<()> {
-    let args = ["test", "--release", "--package", "leftfold-store", "--test", "it", "--"];
+    let packages = ["--package", "leftfold-store", "--package", "leftfold-cluster"];
+    let args = [&["test", "--release"], &packages[..], &["--test", "it", "--"]].concat();
     cargo(&[&args[..], &[SIMULATION, "--nocapture"]].concat(), &[("LEFTFOLD_SEEDS", seeds)])
 }
 

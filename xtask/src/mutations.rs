@@ -27,11 +27,13 @@ struct Mutation {
 #[derive(Clone, Copy)]
 enum Detector {
     Simulation,
+    /// The simulation of nodes on a fake Kafka.
+    Cluster,
     /// A test of the log, by name.
     Test(&'static str),
 }
 
-const MUTATIONS: [Mutation; 20] = [
+const MUTATIONS: [Mutation; 26] = [
     Mutation {
         what: "skip the sync before the acknowledgement",
         file: "crates/log/src/writer/tail.rs",
@@ -172,6 +174,48 @@ const MUTATIONS: [Mutation; 20] = [
         to: "    Ok(())\n",
         by: Detector::Simulation,
     },
+    Mutation {
+        what: "acknowledge a batch wherever it landed",
+        file: "crates/cluster/src/partition/own.rs",
+        from: "Ok(landed) if landed == at =>",
+        to: "Ok(landed) if landed >= at =>",
+        by: Detector::Cluster,
+    },
+    Mutation {
+        what: "take any claim for one's own",
+        file: "crates/cluster/src/partition/claim.rs",
+        from: "if copy.is_claimed_at(at, term) && copy.next() == at + 1 {",
+        to: "if copy.next() >= at + 1 {",
+        by: Detector::Cluster,
+    },
+    Mutation {
+        what: "keep what Kafka has not confirmed",
+        file: "crates/log/src/recovery.rs",
+        from: "if is_copy && marked_end < whole_end && known <= whole_end {",
+        to: "if is_copy && whole_end < marked_end {",
+        by: Detector::Cluster,
+    },
+    Mutation {
+        what: "read linearizably without a barrier",
+        file: "crates/store/src/embedded/replica/mod.rs",
+        from: "        finish(self.sequencer.submit(Task::Barrier, 0).await?.outcome().await?)\n",
+        to: "        Ok(())\n",
+        by: Detector::Cluster,
+    },
+    Mutation {
+        what: "count records behind a gap",
+        file: "crates/cluster/src/ledger.rs",
+        from: "std::cmp::Ordering::Greater => Verdict::Void(VoidReason::Gap),",
+        to: "std::cmp::Ordering::Greater => Verdict::Counts,",
+        by: Detector::Cluster,
+    },
+    Mutation {
+        what: "forget the own records after a hand-over",
+        file: "crates/cluster/src/partition/own.rs",
+        from: "return match copy.pass(claimed.term, written) {",
+        to: "return match written < u64::MAX {",
+        by: Detector::Cluster,
+    },
 ];
 
 impl Mutation {
@@ -195,7 +239,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     copy_source(root, &copy)?;
     for mutation in &MUTATIONS {
         let seeds = with_mutation(&copy, mutation, || match mutation.by {
-            Detector::Simulation => seeds_until_caught(root, &copy),
+            Detector::Simulation => seeds_until_caught(root, &copy, "leftfold-store"),
+            Detector::Cluster => seeds_until_caught(root, &copy, "leftfold-cluster"),
             Detector::Test(name) => caught_by(name, root, &copy),
         })?;
         println!("{:<46} {}", mutation.what, seeds.as_deref().unwrap_or("NOT CAUGHT"));
@@ -255,10 +300,9 @@ fn caught_by(name: &str, root: &Path, copy: &Path) -> anyhow::Result<Option<Stri
     Ok((!output.status.success()).then(|| format!("caught by {name}")))
 }
 
-/// Runs the simulation and returns about how many seeds it took: two threads run one half each.
-fn seeds_until_caught(root: &Path, copy: &Path) -> anyhow::Result<Option<String>> {
-    let simulation =
-        ["--package", "leftfold-store", "--test", "it", "--", SIMULATION, "--nocapture"];
+/// Runs the simulation and returns about how many seeds it took: two threads run one half each, or one all.
+fn seeds_until_caught(root: &Path, copy: &Path, package: &str) -> anyhow::Result<Option<String>> {
+    let simulation = ["--package", package, "--test", "it", "--", SIMULATION, "--nocapture"];
     let output = test(root, copy, &simulation)?;
     if output.status.success() {
         return Ok(None);

@@ -6,5 +6,5 @@ mod fake;
 mod memory;
 mod nodes;
 mod records;
-mod sim;
+mod simulation;
 mod takeover;

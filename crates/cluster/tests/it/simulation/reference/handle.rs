@@ -6,7 +6,7 @@ use event_listener::Event;
 use leftfold_api::{Append, AppendError, Appended, BoxFuture, Failure, ReadError, Recorded};
 
 use super::replica::Replica;
-use crate::sim::machine::SimNode;
+use crate::simulation::machine::SimNode;
 
 pub(super) type AppendAnswer = oneshot::Sender<Result<Appended, AppendError>>;
 
