@@ -5,6 +5,7 @@ extern crate self as leftfold_examples;
 
 pub mod bank;
 pub mod cart;
+pub mod cluster;
 pub mod composite;
 pub mod customers;
 #[path = "error-processor/mod.rs"]

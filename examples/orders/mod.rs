@@ -14,5 +14,6 @@ pub use caller::{NewOrder, outcome, place};
 pub use checks::{details, fraud};
 pub use facts::Shop;
 pub use inventory::{Stock, inventory, stock_of};
+pub(crate) use processes::play_at;
 pub use processes::{service, story_of_processes};
 pub use story::story;

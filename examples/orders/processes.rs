@@ -49,6 +49,15 @@ pub fn story_of_processes(dir: &Path, out: &mut dyn std::io::Write) -> anyhow::R
     result
 }
 
+/// Runs the example with a client of a server that runs already, and each service in a process of its own.
+pub(crate) fn play_at(
+    client: &Arc<Client>,
+    url: &str,
+    out: &mut dyn std::io::Write,
+) -> anyhow::Result<()> {
+    play(client, || Processes::start(url), out)
+}
+
 /// Processes that are killed, without warning, when they are dropped.
 struct Processes(Vec<Child>);
 
