@@ -180,8 +180,7 @@ impl ClusterStore {
                 copy.read(read.clone()).await
             };
             match reading.await {
-                // The copy was replaced meanwhile.
-                Err(ReadError::Failure(Failure::Closed)) if self.shared.time.now() < deadline => {
+                Err(error) if has_ended(&error) && self.shared.time.now() < deadline => {
                     self.shared.time.after(PAUSE).await;
                 }
                 done => return done,
@@ -333,6 +332,11 @@ impl ClusterStore {
         })
         .await
     }
+}
+
+/// Whether this error says that a copy has ended: it was closed, or its term is over. Another one takes its place.
+fn has_ended(error: &ReadError) -> bool {
+    matches!(error.code(), "store_closed" | "write_failed")
 }
 
 /// Whether a call that failed like this may succeed at another owner, or later.

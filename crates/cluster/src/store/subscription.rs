@@ -1,11 +1,11 @@
 //! A subscription to this node's copy, which goes on when the copy is opened again.
 
 use leftfold_api::{
-    Coded, Cursor, Delivery, EventStore, Failure, Point, ReadError, Start, Subscribe, Subscription,
+    Cursor, Delivery, EventStore, Point, ReadError, Start, Subscribe, Subscription,
 };
 use leftfold_store::LiveSubscription;
 
-use super::{ClusterStore, PATIENCE};
+use super::{ClusterStore, PATIENCE, PAUSE, has_ended};
 
 /// A subscription to the store of a cluster.
 pub struct ClusterSubscription {
@@ -46,8 +46,8 @@ async fn open(store: &ClusterStore, subscribe: &Subscribe) -> Result<LiveSubscri
             copy.subscribe(subscribe.clone()).await
         };
         match subscribed.await {
-            Err(ReadError::Failure(Failure::Closed)) if store.shared.time.now() < deadline => {
-                store.shared.time.after(super::PAUSE).await;
+            Err(error) if has_ended(&error) && store.shared.time.now() < deadline => {
+                store.shared.time.after(PAUSE).await;
             }
             done => return done,
         }
@@ -58,7 +58,9 @@ impl Subscription for ClusterSubscription {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
             let delivery = match self.live.next().await {
-                Err(error) if error.code() == Failure::Closed.code() => {
+                Err(error) if has_ended(&error) => {
+                    // The copy that failed may be there a moment longer.
+                    self.store.shared.time.after(PAUSE).await;
                     self.live = open(&self.store, &self.resume).await?;
                     continue;
                 }
@@ -82,7 +84,7 @@ impl Subscription for ClusterSubscription {
     async fn advance(&mut self) -> Result<(), ReadError> {
         match self.live.advance().await {
             // The next call of `next` subscribes anew.
-            Err(error) if error.code() == Failure::Closed.code() => Ok(()),
+            Err(error) if has_ended(&error) => Ok(()),
             done => done,
         }
     }

@@ -1,7 +1,8 @@
 //! Owners follow each other: by order, by force, and after they were killed.
 
 use leftfold_api::{
-    Append, Delivery, EventStore, Expected, NewEvent, Query, Read, Subscribe, Subscription,
+    Append, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read, ReadLevel, Subscribe,
+    Subscription,
 };
 use leftfold_cluster::partition::{Role, Wish};
 use leftfold_cluster::store::ClusterStore;
@@ -122,4 +123,42 @@ fn a_subscription_goes_on_when_the_owner_changes() {
     }
     assert_eq!(seen, (0..20).collect::<Vec<_>>());
     assert_eq!(marks, 1);
+}
+
+#[test]
+fn a_subscription_and_a_local_read_go_on_when_the_owner_is_deposed() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    let all = Subscribe::to(Query::category("counter"));
+    let mut subscription = block_on(a.store.subscribe(all)).unwrap();
+    let mut seen = Vec::new();
+    let mut read_up_to = |last: u64, seen: &mut Vec<u64>| {
+        while seen.last() != Some(&last) {
+            if let Delivery::Event(event, _) = block_on(subscription.next()).unwrap() {
+                seen.push(event.version());
+            }
+        }
+    };
+    read_up_to(0, &mut seen);
+    for version in 1..6 {
+        // The owner is not told. Its next batch is refused, which fails its copy; then it claims again.
+        b.partition.wish(Wish::Own);
+        b.wait_for(Role::Owner);
+        let reached = block_on(b.store.head()).unwrap();
+        let ahead = Cursor::at(reached.origin(), reached.position().unwrap() + 1);
+        std::thread::scope(|threads| {
+            threads.spawn(|| read_up_to(version, &mut seen));
+            threads.spawn(|| {
+                let read = Read::forward(Query::category("counter")).level(ReadLevel::Local);
+                block_on(a.store.read(read.at_least(ahead))).unwrap();
+            });
+            b.partition.wish(Wish::Follow);
+            append(&a.store, version);
+        });
+        a.wait_for(Role::Owner);
+    }
+    assert_eq!(seen, (0..6).collect::<Vec<_>>());
 }
