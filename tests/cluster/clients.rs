@@ -20,7 +20,7 @@ const WINDOW: u64 = 3_000;
 /// The most milliseconds between two calls of a client.
 const PAUSE_MILLIS: u64 = 120;
 /// The time of a call, with all its attempts.
-pub(crate) const CALL: Duration = Duration::from_secs(8);
+pub(crate) const CALL: Duration = Duration::from_secs(5);
 
 /// The category of all streams.
 pub(crate) const CATEGORY: &str = "hot";

@@ -75,7 +75,7 @@ fn choose(deployment: &Deployment, random: &mut Random) -> usize {
 }
 
 fn fail_nodes(deployment: &Deployment, mut random: Random, bell: &Bell, counts: &Counts) {
-    while bell.wait(random.millis(1_000, 6_000)) {
+    while bell.wait(random.millis(2_000, 8_000)) {
         let node = &deployment.nodes[choose(deployment, &mut random)];
         if random.below(2) == 0 {
             count(&counts.kills);
@@ -103,7 +103,7 @@ fn fail_brokers(deployment: &Deployment, mut random: Random, bell: &Bell, counts
 }
 
 fn fail_links(deployment: &Deployment, mut random: Random, bell: &Bell, counts: &Counts) {
-    while bell.wait(random.millis(500, 4_000)) {
+    while bell.wait(random.millis(1_000, 5_000)) {
         let node = choose(deployment, &mut random);
         let condition = match random.below(3) {
             0 => Condition::Cut,
@@ -116,7 +116,9 @@ fn fail_links(deployment: &Deployment, mut random: Random, bell: &Bell, counts: 
             _ => &counts.delays,
         });
         deployment.set_links(node, condition);
-        bell.wait(random.millis(100, 9_000));
+        // A third of them last longer than a session may.
+        let most = if random.below(3) == 0 { 9_000 } else { 2_000 };
+        bell.wait(random.millis(100, most));
         deployment.set_links(node, Condition::Open);
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arrows;
+mod cluster;
 mod fuzz;
 mod hostile;
 mod instructions;
@@ -56,6 +57,9 @@ cargo xtask kill views      kill -9 of a server with views at random moments, 1,
                             rebuilds and a model; --times N, --seed N
 cargo xtask hostile         floods of hostile clients, a healthy one beside them: its times, the server's memory
                             against the bound of docs/limits.md; --minutes N, --only FLOOD
+cargo xtask cluster         clients of three nodes on three Kafka brokers, while nodes, brokers and networks fail:
+                            their histories are linearizable; --minutes N, --seed N
+cargo xtask failover N      kill -9 and SIGTERM of the owner, N times each: how long a client waits
 cargo xtask fuzz TARGET [SECONDS]
                             a fuzz target under libFuzzer; the default is 60 seconds
 cargo xtask fixture NAME    writes tests/fixtures/NAME (v1, generations), unless it exists
@@ -82,6 +86,8 @@ fn main() -> ExitCode {
         ["kafka", "down"] => kafka::down(),
         ["kill", "views", rest @ ..] => kill::views(rest),
         ["hostile", rest @ ..] => hostile::run(rest),
+        ["cluster", rest @ ..] => cluster::histories(rest),
+        ["failover", times] => cluster::failover(times),
         ["schemathesis"] => api(None),
         ["schemathesis", seed] => api(Some(seed)),
         ["fuzz", target] => fuzz::run(target, None),

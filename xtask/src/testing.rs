@@ -56,7 +56,7 @@ struct Part {
     run: fn(Extent) -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "build", extent: Extent::Quick, run: build },
     Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
@@ -70,6 +70,7 @@ const PARTS: [Part; 10] = [
     Part { name: "hostile clients", extent: Extent::Whole, run: |_| test(&["--test", "hostile"]) },
     Part { name: "tests on PostgreSQL", extent: Extent::Whole, run: |_| on_postgres() },
     Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
+    Part { name: "cluster on Kafka", extent: Extent::Whole, run: |_| cluster() },
     Part { name: "schemathesis", extent: Extent::Whole, run: openapi },
 ];
 
@@ -168,6 +169,11 @@ fn simulations(extent: Extent) -> anyhow::Result<()> {
 fn kafka(_: Extent) -> anyhow::Result<()> {
     kafka::prepare()?;
     test(&["--test", "fencing", "--test", "cluster"])
+}
+
+fn cluster() -> anyhow::Result<()> {
+    kafka::prepare()?;
+    test(&["--test", "nodes"])
 }
 
 /// Checks the server of the binary that the system tests have run against its OpenAPI document.
