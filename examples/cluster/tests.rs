@@ -1,7 +1,5 @@
 //! The output of the example on real brokers matches its README.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 #[test]

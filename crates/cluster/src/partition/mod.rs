@@ -18,6 +18,7 @@ use leftfold_api::Coded;
 use leftfold_fold::time::Time;
 use leftfold_store::commit::Commit;
 use leftfold_store::{Embedded, OpenError};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::broker::Broker;
@@ -67,6 +68,8 @@ pub struct Partition<B> {
     wish: watch::Sender<Wish>,
     status: watch::Sender<Status>,
     store: watch::Sender<Option<Arc<Embedded>>>,
+    /// What the copy that is open shares with its writer.
+    link: Mutex<Option<Arc<Link>>>,
 }
 
 /// What the records of this node say about it.
@@ -97,6 +100,7 @@ impl<B: Broker> Partition<B> {
             wish: watch::Sender::default(),
             status: watch::Sender::default(),
             store: watch::Sender::new(None),
+            link: Mutex::default(),
         }
     }
 
@@ -153,6 +157,7 @@ impl<B: Broker> Partition<B> {
     /// Opens the copy and uses it as long as it is good.
     async fn live(&self) -> Ended {
         let (link, commit) = Link::new();
+        *self.link.lock() = Some(link.clone());
         let store = match self.cache.open(commit) {
             Ok(store) => store,
             Err(error) => return ended_of_open(&error),
@@ -238,6 +243,10 @@ impl<B: Broker> Partition<B> {
 
     /// Lets others open the copy. Reads of it go on; all that waits for it fails.
     fn release(&self, why: String) {
+        if let Some(link) = self.link.lock().take() {
+            // Nobody sends what is in flight any more.
+            link.end(why.clone());
+        }
         let store = self.store.send_replace(None);
         self.status.send_modify(|status| status.end(why));
         if let Some(store) = store {
