@@ -40,10 +40,22 @@ impl Model for Stream {
                 let next = found.map_or(0, |version| version + 1);
                 (expected.holds(found) && version == next, Some((version, number)))
             }
-            Step::Refused { expected, last } => (found == last && !expected.holds(found), *state),
+            Step::Refused { expected, last } => (is_refusal(expected, last, found), *state),
             Step::Read(last) => (last == *state, *state),
         }
     }
+}
+
+/// Whether a stream whose last version is `found` may refuse an append, and name `last` as its last version.
+///
+/// A deposed owner may know an older version. If that is enough to refuse for ever, it may name it.
+fn is_refusal(expected: Expected, last: Option<u64>, found: Option<u64>) -> bool {
+    let is_for_ever = match expected {
+        Expected::NoStream => last.is_some(),
+        Expected::Exactly(version) => last > Some(version),
+        Expected::Any | Expected::Exists => false,
+    };
+    !expected.holds(found) && (found == last || is_for_ever && found > last)
 }
 
 /// Checks that the calls to each stream are linearizable.
@@ -75,11 +87,32 @@ pub(crate) fn check(log: &[Entry], calls: &[Call]) -> Result<(), String> {
     for (name, operations) in streams {
         let result = check_operations_timeout(&operations, CHECKED_WITHIN);
         if result != CheckResult::Ok {
-            let calls = operations.len();
-            return Err(format!("the {calls} calls to {name} are not linearizable: {result:?}"));
+            let count = operations.len();
+            let stale = find_stale(name, calls);
+            return Err(format!(
+                "the {count} calls to {name} are not linearizable: {result:?}; {stale}"
+            ));
         }
     }
     Ok(())
+}
+
+/// Returns the first call that saw less than another one that had ended before it began.
+fn find_stale(stream: &str, calls: &[Call]) -> String {
+    let seen = |call: &Call| match &call.outcome {
+        Outcome::Appended { version, .. } => Some(Some(*version)),
+        Outcome::Conflict { last, .. } => Some(*last),
+        Outcome::Read(last) => Some(last.map(|(version, _)| version)),
+        Outcome::Unknown { .. } => None,
+    };
+    let all = calls.iter().filter(|call| call.stream == stream);
+    let mut all: Vec<_> = all.filter_map(|call| Some((call, seen(call)?))).collect();
+    all.sort_by_key(|(call, _)| call.from);
+    let stale = all.iter().find_map(|(call, last)| {
+        let before = all.iter().find(|(before, seen)| before.to < call.from && seen > last)?;
+        Some(format!("{call:?} follows {:?}", before.0))
+    });
+    stale.unwrap_or_else(|| "no call saw less than one before it".to_owned())
 }
 
 mod tests {
@@ -167,6 +200,11 @@ mod tests {
             Outcome::Conflict { number: 3, expected: Expected::Exactly(1), last: Some(0) };
         let history = [(0, 1, appended(1, 0)), (2, 3, appended(2, 1)), (4, 5, refused)];
         assert!(!is_linearizable(&[], &history));
+        let named = |last| Outcome::Conflict { number: 3, expected: Expected::NoStream, last };
+        let of_old = [(0, 1, appended(1, 0)), (2, 3, appended(2, 1)), (4, 5, named(Some(0)))];
+        assert!(is_linearizable(&[], &of_old), "it is right, whatever has happened since");
+        let of_none = [(0, 1, appended(1, 0)), (2, 3, named(Some(1)))];
+        assert!(!is_linearizable(&[], &of_none), "there was no such version yet");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use leftfold_api::{
 };
 use leftfold_store::{Embedded, LiveSubscription};
 
+use super::refusal::confirm_refusal;
 use super::{ClusterStore, ClusterSubscription, OwnPart, Owner};
 
 /// Calls the owner. A call that only reads may be executed twice.
@@ -165,7 +166,9 @@ impl EventStore for OwnPart {
     type Subscription = LiveSubscription;
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        own!(self, append_as_named, append)
+        let copy = self.owned()?;
+        let outcome = copy.append_as_named(append).await;
+        confirm_refusal(&copy, outcome).await
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
@@ -263,7 +266,7 @@ impl ReadAsOwner for Arc<Embedded> {
                     other => ReadError::Failure(Failure::Write { message: other.to_string() }),
                 })?;
             }
-            self.read(read).await
+            confirm_refusal(self, self.read(read).await).await
         })
     }
 }

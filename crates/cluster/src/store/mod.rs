@@ -5,6 +5,7 @@
 
 mod engine;
 mod event_store;
+mod refusal;
 mod subscription;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::refusal::confirm_refusal;
 use crate::partition::{Role, Status};
 
 pub use subscription::ClusterSubscription;
@@ -325,7 +327,9 @@ impl ClusterStore {
             let (append, write) = (append.clone(), write.clone());
             Box::pin(async move {
                 match owner {
-                    Owner::Here(store) => write(&store, append).await,
+                    Owner::Here(store) => {
+                        confirm_refusal(&store, write(&store, append).await).await
+                    }
                     Owner::There(client) => client.erased_append(append).await,
                 }
             })

@@ -1,8 +1,8 @@
 //! Owners follow each other: by order, by force, and after they were killed.
 
 use leftfold_api::{
-    Append, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read, ReadLevel, Subscribe,
-    Subscription,
+    Append, CheckpointMove, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read,
+    ReadLevel, Subscribe, Subscription,
 };
 use leftfold_cluster::partition::{Role, Wish};
 use leftfold_cluster::store::ClusterStore;
@@ -161,4 +161,38 @@ fn a_subscription_and_a_local_read_go_on_when_the_owner_is_deposed() {
         a.wait_for(Role::Owner);
     }
     assert_eq!(seen, (0..6).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_deposed_owner_refuses_nothing_by_what_it_knew() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    // It is not told, and does not know the next event.
+    b.partition.wish(Wish::Own);
+    b.wait_for(Role::Owner);
+    append(&b.store, 1);
+    b.partition.wish(Wish::Follow);
+    append(&a.store, 2);
+    assert_eq!(versions(&a.store), [0, 1, 2]);
+}
+
+#[test]
+fn a_deposed_owner_reports_no_checkpoint_that_was_moved() {
+    let nodes = Nodes::new();
+    let (a, b) = (nodes.start("a", FakeCache::new(1)), nodes.start("b", FakeCache::new(2)));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    let first = block_on(a.store.head()).unwrap();
+    b.partition.wish(Wish::Own);
+    b.wait_for(Role::Owner);
+    let to_first = CheckpointMove { name: "reader".to_owned(), expected: None, to: first.clone() };
+    block_on(b.store.append(Append::new().checkpoint(to_first))).unwrap();
+    let second = block_on(b.store.head()).unwrap();
+    b.partition.wish(Wish::Follow);
+    let to_second = CheckpointMove { name: "reader".to_owned(), expected: Some(first), to: second };
+    block_on(a.store.append(Append::new().checkpoint(to_second))).unwrap();
 }
