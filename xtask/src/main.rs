@@ -39,6 +39,8 @@ cargo xtask bench views     SQL views beside the same work by hand, in SQLite an
                             the table events, appends, live queries; one of them: sqlite, postgres, events,
                             appends, live; a number scales the sizes, as 0.05 to check that it works
 cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
+cargo xtask bench cluster   conditional appends to a cluster beside plain produce, and a restore from Kafka; a number
+                            scales times and sizes, a second one is the number of brokers
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
                             bench/RESULTS.md; --rounds N, --quick, --syncs, --only NAMES
 cargo xtask bench server    a server on loopback with our client: appends, delivery, reads, memory, and
