@@ -116,10 +116,11 @@ impl HashInput {
 }
 
 /// A map by key that does not hash the keys, because they are hashes.
-pub(crate) type KeyMap<V> = std::collections::HashMap<Key, V, BuildHasherDefault<IdentityHasher>>;
+pub type KeyMap<V> = std::collections::HashMap<Key, V, BuildHasherDefault<IdentityHasher>>;
 
+/// Returns the number that it was given. Keys are hashes already.
 #[derive(Default)]
-pub(crate) struct IdentityHasher(u64);
+pub struct IdentityHasher(u64);
 
 impl Hasher for IdentityHasher {
     fn write(&mut self, _bytes: &[u8]) {}

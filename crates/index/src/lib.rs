@@ -16,7 +16,7 @@ pub use active::{ActivePart, PostingWriter};
 pub use error::IndexError;
 pub use expr::Expr;
 pub use file::{FileHead, IndexCache, IndexFile, Source, Target, encode, merge};
-pub use key::{Key, KeyHasher, Kind};
+pub use key::{IdentityHasher, Key, KeyHasher, KeyMap, Kind};
 pub use list::List;
 pub use set::{IndexSet, Part, Posting};
 pub use walk::{Matches, Order};

@@ -74,7 +74,17 @@ impl Keys {
 
     /// Adds the keys of an event's type, correlation and tags.
     pub(crate) fn facts(&self, event: &impl Facts, keys: &mut impl Extend<Key>) {
-        keys.extend([self.of(Field::Type, event.event_type())]);
+        self.facts_beside(self.of(Field::Type, event.event_type()), event, keys);
+    }
+
+    /// Adds the keys of an event's type, which is known, and of its correlation and tags.
+    pub(crate) fn facts_beside(
+        &self,
+        event_type: Key,
+        event: &impl Facts,
+        keys: &mut impl Extend<Key>,
+    ) {
+        keys.extend([event_type]);
         keys.extend(event.correlation().map(|id| self.of(Field::Correlation, id)));
         event.each_tag(&mut |key, value| keys.extend([self.tag(key, value)]));
     }
@@ -93,6 +103,39 @@ impl StreamKeys {
             stream: keys.of(Field::Stream, stream),
             category: keys.of(Field::Category, category_of(stream)),
         }
+    }
+}
+
+/// Keys of a committed event, found when it was checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommittedKeys {
+    pub(crate) stream: StreamKeys,
+    pub(crate) event_type: Key,
+}
+
+/// Finds keys of committed events. Most have the category and the type of the event before.
+pub(crate) struct CommittedKeyFinder<'a> {
+    keys: &'a Keys,
+    category: Option<(&'a str, Key)>,
+    event_type: Option<(&'a str, Key)>,
+}
+
+impl<'a> CommittedKeyFinder<'a> {
+    pub(crate) fn new(keys: &'a Keys) -> Self {
+        CommittedKeyFinder { keys, category: None, event_type: None }
+    }
+
+    /// Returns the keys of an event of this stream and type.
+    pub(crate) fn find(&mut self, stream: &'a str, event_type: &'a str) -> CommittedKeys {
+        let keys = self.keys;
+        let again = |last: &mut Option<(&'a str, Key)>, field, value: &'a str| match *last {
+            Some((of, key)) if of == value => key,
+            _ => last.insert((value, keys.of(field, value))).1,
+        };
+        let category = again(&mut self.category, Field::Category, category_of(stream));
+        let event_type = again(&mut self.event_type, Field::Type, event_type);
+        let stream = StreamKeys { stream: keys.of(Field::Stream, stream), category };
+        CommittedKeys { stream, event_type }
     }
 }
 

@@ -162,7 +162,7 @@ impl Admitter {
         let active = self.active.clone();
         let mut adding = active.writer();
         if self.still_holds(&draft, &adding) {
-            Ok(Receipt::Appended(self.write(draft, slot, frame, &mut adding)))
+            Ok(Receipt::Appended(self.write_own(draft, slot, frame, &mut adding)))
         } else {
             Err(Refusal::Stale(StaleDraft { draft, last_ticket: slot.ticket - 1 }))
         }
@@ -171,7 +171,7 @@ impl Admitter {
     /// Writes an append of the owner, if this copy is what the owner had before it.
     fn admit_committed(
         &mut self,
-        committed: CommittedDraft,
+        mut committed: CommittedDraft,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
     ) -> Result<Receipt, Refusal> {
@@ -183,10 +183,12 @@ impl Admitter {
             committed.fail(&message);
             return Err(Refusal::Diverged(message));
         }
-        let CommittedDraft { draft, first, commit_time, .. } = committed;
+        let (first, commit_time) = (committed.first, committed.commit_time);
         frame.place(first, commit_time);
         let slot = Slot { position: first, commit_time, now: commit_time, ..slot };
-        self.write(draft, slot, frame, &mut adding);
+        let firsts = committed.first_versions();
+        self.write(&mut committed.draft, &firsts, slot, frame, &mut adding);
+        committed.finish();
         Ok(Receipt::Done)
     }
 
@@ -247,37 +249,57 @@ impl Admitter {
             || self.recent_events.none_after(guard.wanted(), since, budget) == ConditionCheck::Holds
     }
 
-    /// Adds a draft to the frame and its keys to the postings.
-    fn write(
+    /// Writes a draft that was decided here.
+    fn write_own(
         &mut self,
         mut draft: Box<Draft>,
         slot: Slot,
         frame: &mut FrameBuilder<'_>,
         adding: &mut PostingWriter<'_>,
     ) -> WriteReceipt {
+        let firsts: SmallVec<[u64; 1]> =
+            draft.streams.iter().map(|stream| next_version(stream, adding)).collect();
+        let last = self.write(&mut draft, &firsts, slot, frame, adding);
+        let events =
+            draft.events.iter().map(|event| (event.described.start, event.micros(slot.now)));
+        let (first, events) = (slot.position, events.collect());
+        self.recent_events.push(RecentAppend { first, described: draft.described.clone(), events });
+        let appended = Appended {
+            cursor: self.core.cursor(last),
+            positions: (!draft.events.is_empty()).then_some((slot.position, last)),
+            streams: versions(std::mem::take(&mut draft.streams), &firsts),
+            repeated: false,
+            ordinals: Vec::new(),
+        };
+        WriteReceipt { appended, draft }
+    }
+
+    /// Adds a draft to the frame and its keys to the postings. Its streams go on with these versions. Returns the last
+    /// position that it takes.
+    fn write(
+        &mut self,
+        draft: &mut Draft,
+        firsts: &[u64],
+        slot: Slot,
+        frame: &mut FrameBuilder<'_>,
+        adding: &mut PostingWriter<'_>,
+    ) -> u64 {
         frame.append_id(draft.append_id);
         if !draft.checkpoints.is_empty() {
             frame.extension(EXTENSION_CHECKPOINTS, &encode_moves(&draft.checkpoints));
         }
-        let mut next: SmallVec<[u64; 1]> =
-            draft.streams.iter().map(|stream| next_version(stream, adding)).collect();
-        let firsts = next.clone();
-        let mut recent = RecentAppend {
-            first: slot.position,
-            described: draft.described.clone(),
-            events: SmallVec::new(),
-        };
+        let mut next: SmallVec<[u64; 1]> = firsts.into();
         let count = draft.events.len() as u64;
-        let index_keys = IndexKeys::new(&draft, &self.indexes);
+        let index_keys = IndexKeys::new(draft, &self.indexes);
         let signals_before = self.signals.len();
         for (position, event) in (slot.position..).zip(&draft.events) {
             let version = next[event.stream];
             next[event.stream] += 1;
-            let micros = event.time.or(event.default_time).unwrap_or(slot.now);
+            let micros = event.micros(slot.now);
             let encoded = &draft.encoded[event.encoded.clone()];
             frame.record_with(micros, encoded, |record| set_version(record, version));
             let stream = &draft.streams[event.stream];
-            let indexes = index_keys.of_event(&draft, event, micros);
+            let indexes = index_keys.of_event(draft, event, micros);
             let postings = EventPostings {
                 position,
                 version,
@@ -290,15 +312,13 @@ impl Admitter {
             postings.add_to(&self.core.keys, adding);
             let keys = indexes.iter().copied();
             self.core.wait_list.take(keys, |signal| self.signals.push(slot.ticket, signal));
-            recent.events.push((event.described.start, micros));
         }
-        self.recent_events.push(recent);
         let streams = draft.streams.iter().filter(|stream| stream.events > 0);
         let streams = streams.flat_map(|stream| [stream.keys.stream, stream.keys.category]);
         let keys = streams.chain(draft.keys.iter().copied());
         self.core.wait_list.take(keys, |signal| self.signals.push(slot.ticket, signal));
         if self.signals.len() > signals_before {
-            self.cache_events(&draft, slot, &firsts);
+            self.cache_events(draft, slot, firsts);
         }
         for to in draft.checkpoints.drain(..) {
             self.checkpoints.insert(to.name.clone(), to.to.clone());
@@ -311,14 +331,7 @@ impl Admitter {
         let last = slot.position + positions - 1;
         self.core.progress.known.fetch_max(last, Ordering::AcqRel);
         self.core.progress.admitted.store(slot.ticket, Ordering::Release);
-        let appended = Appended {
-            cursor: self.core.cursor(last),
-            positions: (count > 0).then_some((slot.position, last)),
-            streams: versions(std::mem::take(&mut draft.streams), &firsts),
-            repeated: false,
-            ordinals: Vec::new(),
-        };
-        WriteReceipt { appended, draft }
+        last
     }
 
     /// Adds events that a subscription waits for to the cache. Once they are durable, the subscription
@@ -331,7 +344,7 @@ impl Admitter {
             set_version(&mut record, next[event.stream]);
             next[event.stream] += 1;
             let commit_time = Timestamp(slot.commit_time);
-            let event_time = event.time.or(event.default_time).unwrap_or(slot.now);
+            let event_time = event.micros(slot.now);
             // The store has encoded this record itself, so it is an event.
             if let Ok(event) =
                 Recorded::from_record(position, Timestamp(event_time), commit_time, record.into())
@@ -392,6 +405,8 @@ impl Admit for Admitter {
             Task::Barrier => self.admit_barrier(slot, frame),
             Task::SetReplica(is_replica, done) => {
                 self.core.is_replica.store(is_replica, Ordering::Release);
+                // What was applied is in no list of recent events.
+                self.recent_events = RecentEvents::since(slot.position - 1);
                 // There is nothing to write.
                 frame.pass_over(slot.position - 1);
                 // Who is not there any more need not know.
@@ -503,7 +518,7 @@ impl<'a> IndexKeys<'a> {
     /// Returns the keys of an event. Usually the caller has found them. The writer thread only adds what
     /// depends on later definitions, or on the commit time of an event without an event time.
     fn of_event(&self, draft: &Draft, event: &DraftEvent, micros: i64) -> SmallVec<[Key; 4]> {
-        let recent = || RecentEvent::of(&draft.described[event.described.clone()], micros);
+        let recent = || RecentEvent::of(&draft.encoded[event.encoded.clone()], micros);
         if !self.is_current {
             let (mut keys, stream) = (SmallVec::new(), draft.streams[event.stream].keys);
             let facts = &draft.keys[event.keys.clone()];

@@ -13,11 +13,13 @@ use super::core::Core;
 use super::indexes::{IndexList, NamedIndex};
 use super::limit_error;
 use super::retention::StoreChange;
-use crate::keys::{Keys, StreamKeys};
+use crate::keys::{CommittedKeys, Keys, StreamKeys};
 use crate::plan::{Plan, plan};
 use leftfold_api::names;
 use leftfold_api::record::{self, EventHeader, Layout};
-use leftfold_api::{Append, CheckpointMove, Cursor, Expected, Facts, Invalid, NewEvent, Query};
+use leftfold_api::{
+    Append, CheckpointMove, Cursor, Expected, Facts, Field, Invalid, NewEvent, Query,
+};
 
 /// The author of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,13 @@ pub(crate) struct DraftEvent {
     pub(crate) index_keys: Range<usize>,
 }
 
+impl DraftEvent {
+    /// Returns its event time, if it is committed now.
+    pub(crate) fn micros(&self, now: i64) -> i64 {
+        self.time.or(self.default_time).unwrap_or(now)
+    }
+}
+
 /// A condition of an append: no event after a cursor matches a query.
 pub(crate) struct Guard {
     pub(crate) query: Query,
@@ -163,7 +172,7 @@ impl Core {
             builder.event(stream, &event);
         }
         for (stream, expected) in append.expected {
-            let at = builder.stream(stream);
+            let at = builder.stream(stream, |name| StreamKeys::new(&self.keys, name));
             builder.streams[at].expected = expected;
         }
         check_event_ids(&builder.events, &builder.streams)?;
@@ -317,7 +326,11 @@ impl<'a> DraftBuilder<'a> {
     pub(super) fn finish(self, append_id: u128) -> Draft {
         let DraftBuilder { core, author, mut events, keys, streams, index_keys, .. } = self;
         let encoded = Bytes::from(self.encoded);
-        let described = describe(&mut events, &encoded);
+        // What another node has decided is not checked by later conditions.
+        let described = match author {
+            Author::Owner => Bytes::new(),
+            _ => describe(&mut events, &encoded),
+        };
         Draft {
             append_id,
             change: change_of(author, &encoded, &core.keys),
@@ -338,9 +351,16 @@ impl<'a> DraftBuilder<'a> {
         }
     }
 
-    /// Adds an event whose version is known.
-    pub(super) fn event_of(&mut self, stream: String, version: u64, event: &NewEvent) {
-        self.event(stream, event);
+    /// Adds an event whose version and keys are known.
+    pub(super) fn event_of(
+        &mut self,
+        stream: String,
+        version: u64,
+        event: &NewEvent,
+        keys: CommittedKeys,
+    ) {
+        let at = self.stream(stream, |_| keys.stream);
+        self.event_in(at, event, Some(keys.event_type));
         let stream = self.events.last().and_then(|event| self.streams.get_mut(event.stream));
         if let Some(stream) = stream.filter(|stream| stream.events == 1) {
             stream.version = version.checked_sub(1);
@@ -349,7 +369,13 @@ impl<'a> DraftBuilder<'a> {
 
     /// Adds an event.
     pub(super) fn event(&mut self, stream: String, event: &NewEvent) {
-        let at = self.stream(stream);
+        let keys = self.core.keys;
+        let at = self.stream(stream, |name| StreamKeys::new(&keys, name));
+        self.event_in(at, event, None);
+    }
+
+    /// Adds an event of a stream; the key of its type is found unless it is given.
+    fn event_in(&mut self, at: usize, event: &NewEvent, event_type: Option<Key>) {
         self.link(at);
         let (core, stream) = (self.core, &self.streams[at]);
         let id = event.id.unwrap_or_else(|| core.new_id(self.millis));
@@ -360,7 +386,8 @@ impl<'a> DraftBuilder<'a> {
         if event.event_type == record::DROPPED_TYPE {
             record::mark_dropped(&mut self.encoded[start..]);
         }
-        core.keys.facts(&facts, &mut self.keys);
+        let event_type = event_type.unwrap_or_else(|| core.keys.of(Field::Type, &event.event_type));
+        core.keys.facts_beside(event_type, &facts, &mut self.keys);
         let first_index_key = self.index_keys.len();
         let own = &self.keys[first_key..];
         match event.event_time {
@@ -395,7 +422,7 @@ impl<'a> DraftBuilder<'a> {
     }
 
     /// Returns the index of a stream, which is added if it is new. Usually it is the last one.
-    fn stream(&mut self, name: String) -> usize {
+    fn stream(&mut self, name: String, keys: impl FnOnce(&str) -> StreamKeys) -> usize {
         let last = self.streams.len().checked_sub(1);
         if let Some(last) = last.filter(|last| self.streams[*last].name == name) {
             return last;
@@ -405,7 +432,7 @@ impl<'a> DraftBuilder<'a> {
         }
         self.by_name.extend(last.map(|last| (self.streams[last].name.clone(), last)));
         self.streams.push(DraftStream {
-            keys: StreamKeys::new(&self.core.keys, &name),
+            keys: keys(&name),
             name,
             expected: Expected::Any,
             version: None,

@@ -32,14 +32,18 @@ impl Embedded {
     /// no owner writes; failures of the disk.
     pub async fn apply(&self, appends: Vec<CommittedAppend>) -> Result<(), AppendError> {
         let _applying = self.applying.lock().await;
-        self.core.check_committed(&appends)?;
+        let mut after = self.core.last_known();
+        let keys = self.core.check_committed(&appends, after)?;
         let run = Arc::new(Run::default());
-        let (mut appends, mut last) = (appends.into_iter(), None);
+        let (mut appends, mut keys, mut last) = (appends.into_iter(), keys.into_iter(), None);
         loop {
             let chunk = appends.by_ref().take(CHUNK);
             let tasks: Vec<_> = chunk
                 .map(|append| {
-                    let committed = self.core.committed_draft(append, run.clone());
+                    let next = append.first + append.positions();
+                    let own_keys = keys.by_ref().take(append.events.len());
+                    let committed = self.core.committed_draft(append, own_keys, after, run.clone());
+                    after = next - 1;
                     let bytes = committed.draft.bytes();
                     (Task::Apply(committed), bytes)
                 })
@@ -48,6 +52,7 @@ impl Embedded {
                 Some(waiting) => last = Some(waiting),
                 None => break,
             }
+            run.free_used();
         }
         // What follows a refused append is refused too, so the last one answers for all.
         if let Some(waiting) = last {

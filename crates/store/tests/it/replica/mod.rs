@@ -157,6 +157,43 @@ fn no_append_that_waits_in_the_queue_slips_through_after_the_store_became_a_repl
 }
 
 #[test]
+fn an_append_of_this_node_that_overtakes_an_applied_one_is_noticed_by_all_that_follow() {
+    // The first continues the positions, and the second has a gap before an append that is harmless itself.
+    let runs = [
+        vec![committed(2, &[("a-1", 0)])],
+        vec![committed(5, &[("b-1", 0)]), committed(6, &[("a-1", 0)])],
+    ];
+    for run in runs {
+        let node = Node::new(false);
+        let (clock, random) =
+            (node.clock.clone(), std::sync::Arc::new(leftfold_io::fake::SeededRandom::new(1)));
+        let (store, mut manual) = leftfold_store::Embedded::open_manual_with(
+            node.disk.clone(),
+            clock,
+            random,
+            node.options.clone(),
+            Box::new(AtOnce),
+        )
+        .unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let own = Append::new().event("a-1", NewEvent::new("Put", ""));
+        let mut own = Box::pin(store.append(own));
+        let mut lost = Box::pin(store.set_replica(true));
+        let mut applied = Box::pin(store.apply(run));
+        assert!(own.as_mut().poll(&mut context).is_pending());
+        assert!(lost.as_mut().poll(&mut context).is_pending());
+        assert!(applied.as_mut().poll(&mut context).is_pending());
+        manual.write();
+        assert!(block_on(own).is_ok());
+        block_on(lost).unwrap();
+        let error = block_on(applied).unwrap_err();
+        assert_eq!(error.code(), "replica_diverged", "{error}");
+        assert!(error.to_string().contains("to be 1 in this copy, found 0"), "{error}");
+        manual.close();
+    }
+}
+
+#[test]
 fn positions_without_events_move_the_head_and_wake_who_waits() {
     let (_node, store) = replica();
     block_on(store.apply(vec![committed(1, &[("a-1", 0)])])).unwrap();
