@@ -15,6 +15,8 @@ use crate::error::KafkaError;
 pub(super) const MOST_DECOMPRESSED: usize = 256 << 20;
 /// The fewest bytes of a record: its length, and six fields of one byte.
 const SMALLEST_RECORD: usize = 7;
+/// Room is made at once for this many headers of a record.
+const USUAL_HEADERS: usize = 16;
 
 impl StoredBatch {
     /// Decodes consecutive batches, plain or compressed.
@@ -102,8 +104,9 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeE
         *rest -= bytes.len();
     }
     let mut records = Vec::with_capacity(count.min(bytes.len() / SMALLEST_RECORD));
+    let mut unread = &bytes[..];
     for _ in 0..count {
-        let record = decode_record(&mut bytes, base_offset);
+        let record = decode_record(&bytes, &mut unread, base_offset);
         records.push(record.ok_or(DecodeError::Record)?);
     }
     Ok(StoredBatch {
@@ -117,17 +120,21 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeE
     })
 }
 
-fn decode_record(bytes: &mut Bytes, base_offset: i64) -> Option<StoredRecord> {
-    let mut bytes = get_bytes(bytes)??;
-    bytes.try_get_i8().ok()?; // attributes, unused
+/// Decodes the record at the start of the rest of a batch's records.
+fn decode_record(all: &Bytes, rest: &mut &[u8], base_offset: i64) -> Option<StoredRecord> {
+    let mut bytes = get_bytes(rest)??;
+    bytes.split_off_first()?; // attributes, unused
     get(&mut bytes)?; // time since the batch's
     let offset = base_offset.checked_add(get(&mut bytes)?)?;
-    let key = get_bytes(&mut bytes)?;
-    let value = get_bytes(&mut bytes)?;
-    let mut headers = Vec::new();
-    for _ in 0..get(&mut bytes)? {
-        let name = get_bytes(&mut bytes)??;
-        headers.push((name, get_bytes(&mut bytes)?.unwrap_or_default()));
+    let key = get_bytes(&mut bytes)?.map(|key| all.slice_ref(key));
+    let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
+    let count = get(&mut bytes)?;
+    let expected = usize::try_from(count).unwrap_or(0);
+    let mut headers = Vec::with_capacity(expected.min(USUAL_HEADERS));
+    for _ in 0..count {
+        let name = all.slice_ref(get_bytes(&mut bytes)??);
+        let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
+        headers.push((name, value.unwrap_or_default()));
     }
     Some(StoredRecord { offset, record: Record { key, value, headers } })
 }

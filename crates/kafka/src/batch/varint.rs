@@ -1,4 +1,4 @@
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Appends a number in zigzag encoding with a variable length.
 pub(super) fn put(buffer: &mut BytesMut, value: i64) {
@@ -10,10 +10,11 @@ pub(super) fn put(buffer: &mut BytesMut, value: i64) {
     buffer.put_u8(rest as u8);
 }
 
-pub(super) fn get(bytes: &mut Bytes) -> Option<i64> {
+/// Takes a number from the start.
+pub(super) fn get(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
-        let byte = bytes.try_get_u8().ok()?;
+        let byte = *bytes.split_off_first()?;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Some((value >> 1) as i64 ^ -((value & 1) as i64));
@@ -28,13 +29,13 @@ pub(super) fn put_bytes(buffer: &mut BytesMut, bytes: Option<&Bytes>) {
     buffer.extend_from_slice(bytes.map_or(&[], |bytes| bytes));
 }
 
-pub(super) fn get_bytes(bytes: &mut Bytes) -> Option<Option<Bytes>> {
+/// Takes a length and the bytes from the start.
+pub(super) fn get_bytes<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let length = get(bytes)?;
     if length < 0 {
         return Some(None);
     }
-    let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len())?;
-    Some(Some(bytes.split_to(length)))
+    Some(Some(bytes.split_off(..usize::try_from(length).ok()?)?))
 }
 
 #[cfg(test)]
@@ -46,9 +47,9 @@ mod tests {
         for value in [0, -1, 1, 63, 64, -64, -65, 300, i64::MAX, i64::MIN] {
             let mut buffer = BytesMut::new();
             put(&mut buffer, value);
-            assert_eq!(get(&mut buffer.freeze()), Some(value));
+            assert_eq!(get(&mut &buffer[..]), Some(value));
         }
-        assert_eq!(get(&mut Bytes::from_static(&[0x80; 11])), None);
-        assert_eq!(get_bytes(&mut Bytes::from_static(&[8, 1])), None);
+        assert_eq!(get(&mut &[0x80; 11][..]), None);
+        assert_eq!(get_bytes(&mut &[8, 1][..]), None);
     }
 }
