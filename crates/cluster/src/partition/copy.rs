@@ -137,7 +137,14 @@ impl Copy {
     }
 
     /// Applies what a fetch has found.
-    pub(super) async fn take(&mut self, fetched: Fetched) -> Result<(), CopyError> {
+    async fn take(&mut self, fetched: Fetched) -> Result<(), CopyError> {
+        let appends = self.read(fetched)?;
+        self.apply(appends).await
+    }
+
+    /// Reads what a fetch has found, and returns the appends that count. They must be applied before anything else is
+    /// asked of the copy.
+    pub(super) fn read(&mut self, fetched: Fetched) -> Result<Vec<CommittedAppend>, CopyError> {
         let next = self.next();
         if fetched.start > next {
             return Err(CopyError::Trimmed { start: fetched.start, wanted: next });
@@ -159,10 +166,11 @@ impl Copy {
                 }
             }
         }
-        self.apply(appends).await
+        Ok(appends)
     }
 
-    async fn apply(&self, appends: Vec<CommittedAppend>) -> Result<(), CopyError> {
+    /// Applies the appends that were just read.
+    pub(super) async fn apply(&self, appends: Vec<CommittedAppend>) -> Result<(), CopyError> {
         let failed = |error: AppendError| match error.code() {
             "replica_diverged" => CopyError::Diverged(error),
             _ => CopyError::Store(error.to_string()),

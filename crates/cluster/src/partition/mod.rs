@@ -10,9 +10,12 @@ mod copy;
 mod own;
 mod status;
 
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use futures_util::future::{Either, select};
 use leftfold_api::Coded;
 use leftfold_fold::time::Time;
@@ -207,24 +210,31 @@ impl<B: Broker> Partition<B> {
         }
     }
 
-    /// Applies what others write, until this node is to own the partition.
+    /// Applies what others write, until this node is to own the partition. Fetches the next records meanwhile.
     async fn follow(&self, copy: &mut Copy) -> Result<(), CopyError> {
         let mut wish = self.wish.subscribe();
         let mut pause = FIRST_PAUSE;
+        let mut next = None;
         loop {
             if *wish.borrow_and_update() == Wish::Own {
                 return Ok(());
             }
-            let fetched = {
-                let fetch = self.broker.fetch(copy.next(), FETCH_WAIT);
-                match select(fetch, Box::pin(wish.changed())).await {
-                    Either::Left((fetched, _)) => fetched,
-                    Either::Right(_) => continue,
-                }
+            let fetch = match next.take() {
+                Some(fetch) => fetch,
+                None => self.broker.fetch(copy.next(), FETCH_WAIT),
             };
-            let taken = match fetched {
-                Ok(fetched) => copy.take(fetched).await,
-                Err(error) => Err(error.into()),
+            let fetched = match select(fetch, Box::pin(wish.changed())).await {
+                Either::Left((fetched, _)) => fetched,
+                Either::Right(_) => continue,
+            };
+            let taken = match fetched.map_err(CopyError::from).and_then(|found| copy.read(found)) {
+                Ok(appends) => {
+                    let fetch = self.broker.fetch(copy.next(), FETCH_WAIT);
+                    let (applied, fetch) = finish_first(copy.apply(appends), fetch).await;
+                    next = Some(fetch);
+                    applied
+                }
+                Err(error) => Err(error),
             };
             match taken {
                 Ok(()) => {
@@ -260,6 +270,20 @@ impl<B: Broker> Partition<B> {
 
     fn note_failure(&self, failure: String) {
         self.status.send_modify(|status| status.failure = Some(failure));
+    }
+}
+
+/// Runs two futures until the first one is done. Returns its output, and the second one.
+async fn finish_first<'a, T, F>(
+    first: impl Future<Output = T>,
+    second: BoxFuture<'a, F>,
+) -> (T, BoxFuture<'a, F>)
+where
+    F: Send + 'a,
+{
+    match select(pin!(first), second).await {
+        Either::Left((done, second)) => (done, second),
+        Either::Right((found, first)) => (first.await, Box::pin(ready(found))),
     }
 }
 

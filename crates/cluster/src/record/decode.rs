@@ -102,7 +102,8 @@ impl Decoder {
         rest: &mut Iter<'_, StoredRecord>,
     ) -> Result<Decoded, RecordError> {
         let (offset, record) = (stored.offset, &stored.record);
-        match (self.apply(stored), Mark::of(record)) {
+        let mark = Mark::of(record);
+        match (self.apply(stored, mark), mark) {
             (Verdict::Counts, Some(mark)) => self.read_counting(stored, mark, rest),
             (Verdict::Claim, _) => {
                 let owner = Claimant::read(self.ledger.owner());
@@ -113,9 +114,9 @@ impl Decoder {
         }
     }
 
-    fn apply(&mut self, stored: &StoredRecord) -> Verdict {
+    fn apply(&mut self, stored: &StoredRecord, mark: Option<Mark<'_>>) -> Verdict {
         self.next_offset = stored.offset.saturating_add(1);
-        self.ledger.apply(&stored.record)
+        self.ledger.apply_marked(mark, &stored.record)
     }
 
     fn read_counting(
@@ -178,8 +179,9 @@ impl Decoder {
         (index, count): (u64, u64),
     ) -> Result<CommittedEvent, RecordError> {
         let is_next = u64::try_from(stored.offset).ok() == append.first.checked_add(index - 1);
-        let place = Mark::of(&stored.record).and_then(|mark| mark.place());
-        let counts = self.apply(stored) == Verdict::Counts;
+        let mark = Mark::of(&stored.record);
+        let place = mark.and_then(|mark| mark.place());
+        let counts = self.apply(stored, mark) == Verdict::Counts;
         if !is_next || !counts || place != Some((index, count)) {
             let why = format!("expected is record {} of {count} of an append", index + 1);
             return Err(unreadable(stored, why));

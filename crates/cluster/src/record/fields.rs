@@ -7,7 +7,28 @@ use leftfold_store::CommittedEvent;
 use uuid::Uuid;
 
 use super::names;
-use crate::ledger::{STAMP, split_number};
+use crate::ledger::split_number;
+
+/// The names of headers as bytes, as they are in records.
+mod header {
+    use super::names;
+
+    pub(super) const ID: &[u8] = names::ID.as_bytes();
+    pub(super) const TYPE: &[u8] = names::TYPE.as_bytes();
+    pub(super) const TIME: &[u8] = names::TIME.as_bytes();
+    pub(super) const CONTENT_TYPE: &[u8] = names::CONTENT_TYPE.as_bytes();
+    pub(super) const VERSION: &[u8] = names::VERSION.as_bytes();
+    pub(super) const TIME_ORIGIN: &[u8] = names::TIME_ORIGIN.as_bytes();
+    pub(super) const SCHEMA: &[u8] = names::SCHEMA.as_bytes();
+    pub(super) const CORRELATION: &[u8] = names::CORRELATION.as_bytes();
+    pub(super) const CAUSATION: &[u8] = names::CAUSATION.as_bytes();
+    pub(super) const METADATA: &[u8] = names::METADATA.as_bytes();
+    pub(super) const APPEND: &[u8] = names::APPEND.as_bytes();
+    pub(super) const COMMIT_TIME: &[u8] = names::COMMIT_TIME.as_bytes();
+    pub(super) const TAG: &[u8] = names::TAG.as_bytes();
+    pub(super) const CHECKPOINT: &[u8] = names::CHECKPOINT.as_bytes();
+    pub(super) const STAMP: &[u8] = crate::ledger::STAMP.as_bytes();
+}
 
 /// The headers of a record. The last one of a name counts, as in the rule of stamps.
 #[derive(Default)]
@@ -48,29 +69,30 @@ impl<'a> Fields<'a> {
         let mut fields = Fields::default();
         for (name, value) in &record.headers {
             // Other programs may add headers of their own, whose names need not be text.
-            let field = match String::from_utf8_lossy(name).as_ref() {
-                names::ID => &mut fields.id,
-                names::TYPE => &mut fields.event_type,
-                names::TIME => &mut fields.time,
-                names::CONTENT_TYPE => &mut fields.content_type,
-                names::VERSION => &mut fields.version,
-                names::TIME_ORIGIN => &mut fields.time_origin,
-                names::SCHEMA => &mut fields.schema,
-                names::CORRELATION => &mut fields.correlation,
-                names::CAUSATION => &mut fields.causation,
-                names::METADATA => &mut fields.metadata,
-                names::APPEND => &mut fields.append,
-                names::COMMIT_TIME => &mut fields.commit_time,
-                names::TAG => {
+            let field = match &**name {
+                header::ID => &mut fields.id,
+                header::TYPE => &mut fields.event_type,
+                header::TIME => &mut fields.time,
+                header::CONTENT_TYPE => &mut fields.content_type,
+                header::VERSION => &mut fields.version,
+                header::TIME_ORIGIN => &mut fields.time_origin,
+                header::SCHEMA => &mut fields.schema,
+                header::CORRELATION => &mut fields.correlation,
+                header::CAUSATION => &mut fields.causation,
+                header::METADATA => &mut fields.metadata,
+                header::APPEND => &mut fields.append,
+                header::COMMIT_TIME => &mut fields.commit_time,
+                header::TAG => {
                     fields.tags.push(read_tag(value)?);
                     continue;
                 }
-                names::CHECKPOINT => {
+                header::CHECKPOINT => {
                     fields.checkpoints.push(read_checkpoint(value)?);
                     continue;
                 }
-                STAMP => continue,
-                own if own.starts_with(names::OWN) => {
+                header::STAMP => continue,
+                own if own.starts_with(names::OWN.as_bytes()) => {
+                    let own = String::from_utf8_lossy(own);
                     return Err(format!("this release does not know the header {own:?}"));
                 }
                 _ => continue,
