@@ -196,3 +196,25 @@ fn a_deposed_owner_reports_no_checkpoint_that_was_moved() {
     let to_second = CheckpointMove { name: "reader".to_owned(), expected: Some(first), to: second };
     block_on(a.store.append(Append::new().checkpoint(to_second))).unwrap();
 }
+
+#[test]
+fn the_head_behind_a_barrier_is_a_cursor_like_any_other() {
+    let nodes = Nodes::new();
+    let a = nodes.start("a", FakeCache::new(1));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    let counter = || Query::stream("counter-1");
+    let read = Read::forward(counter()).level(ReadLevel::Linearizable);
+    let page = block_on(a.store.read(read)).unwrap();
+    let head = block_on(a.store.head()).unwrap();
+    assert!(head.position() > page.events.last().map(|event| event.position()));
+    let after = block_on(a.store.read(Read::forward(counter()).after(head.clone()))).unwrap();
+    assert!(after.events.is_empty());
+    let event = NewEvent::new("Counted", "1");
+    let guarded = Append::new().event("counter-1", event).none_after(counter(), head.clone());
+    block_on(a.store.append(guarded)).unwrap();
+    let mut subscription = block_on(a.store.subscribe(Subscribe::after(counter(), head))).unwrap();
+    let next = block_on(subscription.next()).unwrap();
+    assert!(matches!(&next, Delivery::Event(event, _) if event.version() == 1), "{next:?}");
+}

@@ -103,8 +103,8 @@ impl Core {
             );
             return Err(Invalid::new("cursor_of_lost_history", message));
         }
-        let known = self.progress.known.load(Ordering::Acquire);
-        if position > known {
+        // The head may be further: a frame without events can take a position.
+        if position > self.last_known() {
             let message = format!(
                 "cursor {cursor} lies ahead of the store, which was probably restored from an older \
                  backup: rebuild the view or reader that keeps this cursor"
