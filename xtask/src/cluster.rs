@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 
-/// The tests, which start the binary that is built with them.
+/// Where the tests are.
 const PACKAGE: &str = "leftfold-cli";
 const TARGET: &str = "nodes";
 
@@ -30,8 +30,11 @@ pub(crate) fn failover(times: &str) -> anyhow::Result<()> {
     run("failover::", &[("LEFTFOLD_FAILOVERS", times)])
 }
 
+/// Runs a test on the binary that `LEFTFOLD_BIN` names, or on the release binary.
 fn run(test: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
     crate::kafka::prepare()?;
-    let args = ["test", "--release", "--package", PACKAGE, "--test", TARGET, "--", test];
-    crate::cargo(&[&args[..], &["--nocapture"]].concat(), env)
+    let binary = std::env::var("LEFTFOLD_BIN").or_else(|_| crate::release_binary())?;
+    let env = [env, &[("LEFTFOLD_BIN", &*binary)]].concat();
+    let args = ["test", "--package", PACKAGE, "--test", TARGET, "--", test, "--nocapture"];
+    crate::cargo(&args, &env)
 }
