@@ -14,19 +14,32 @@ const SETTINGS_OF: &str = "$stream-";
 /// Returns the partition of a stream or a checkpoint in a store with this number of partitions.
 ///
 /// It is Kafka's `murmur2`, without its sign bit, of the part of the name after the category: `order-7` and
-/// `invoice-7` are in the same partition. System streams are in partition 0.
+/// `invoice-7` are in the same partition. If the name has text in braces, it is that of the first such text, as
+/// in Redis Cluster: `order-7-{ada}` and `customer-{ada}` are in the same partition. System streams are in
+/// partition 0.
 ///
 /// ```
 /// use leftfold_api::partition_of;
 ///
 /// assert_eq!(partition_of("order-7", 8), partition_of("invoice-7", 8));
+/// assert_eq!(partition_of("order-7-{ada}", 8), partition_of("customer-ada", 8));
 /// assert!(partition_of("order-7", 8) < 8);
 /// ```
 pub fn partition_of(name: &str, partitions: u32) -> u32 {
     let name = name.strip_prefix(SETTINGS_OF).unwrap_or(name);
     match name.starts_with(SYSTEM) {
         true => 0,
-        false => (murmur2(id_of(name).as_bytes()) & 0x7fff_ffff) % partitions.max(1),
+        false => (murmur2(key_of(name).as_bytes()) & 0x7fff_ffff) % partitions.max(1),
+    }
+}
+
+/// Returns the part of a name that decides its partition: the text in the first braces unless it is empty, else
+/// what stands behind the category.
+fn key_of(name: &str) -> &str {
+    let behind = name.split_once('{').and_then(|(_, behind)| behind.split_once('}'));
+    match behind {
+        Some((key, _)) if !key.is_empty() => key,
+        _ => id_of(name),
     }
 }
 
@@ -75,8 +88,8 @@ impl Invalid {
     pub fn crosses_partitions(what: impl Display) -> Self {
         let message = format!(
             "{what} must lie in one partition of the store, but it crosses partitions; use streams \
-             with the same text behind their category, such as order-7 and invoice-7, and queries \
-             of such streams"
+             with the same text behind their category, such as order-7 and invoice-7, or in braces, \
+             such as order-7-{{ada}} and invoice-9-{{ada}}, and queries of such streams"
         );
         Invalid::new("crosses_partitions", message)
     }
@@ -95,6 +108,25 @@ mod tests {
         let used: std::collections::BTreeSet<_> =
             (0..1_000).map(|n| partition_of(&format!("order-{n}"), 8)).collect();
         assert_eq!(used.into_iter().collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn text_in_braces_decides_the_partition() {
+        for (name, key) in [
+            ("order-7-{ada}", "ada"),
+            ("{ada}order-7", "ada"),
+            ("order-{ada}-{bob}", "ada"),
+            ("order-{{ada}}", "{ada"),
+            ("order-{}{ada}", "{}{ada}"),
+            ("order-{ada", "{ada"),
+            ("order-}{ada", "}{ada"),
+        ] {
+            assert_eq!(key_of(name), key, "{name}");
+        }
+        assert_eq!(partition_of("$stream-order-{ada}-7", 64), partition_of("ada", 64));
+        assert_eq!(partition_of("$index-{ada}", 64), 0);
+        let query: Query = "stream:order-{ada}-1,invoice-{ada}-2".parse().unwrap();
+        assert_eq!(query.single_partition(64), Some(partition_of("ada", 64)));
     }
 
     #[test]
