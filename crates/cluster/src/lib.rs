@@ -11,6 +11,7 @@ pub mod kafka_broker;
 pub mod kafka_coordinator;
 pub mod ledger;
 pub mod local;
+pub mod many;
 pub mod node;
 pub mod partition;
 pub mod record;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::bank::{Deposit, Open, deposit, withdraw};
 
 fn store() -> Arc<Partitioned> {
-    Arc::new(Partitioned::create(4, 7, &Options::default()).unwrap())
+    Arc::new(leftfold_partitioned::create(4, 7, &Options::default()).unwrap())
 }
 
 async fn put(store: &Partitioned, stream: &str) {
@@ -89,7 +89,7 @@ fn a_view_of_many_partitions_goes_on_where_it_was() {
 }
 
 fn another() -> Arc<Partitioned> {
-    Arc::new(Partitioned::create(4, 70, &Options::default()).unwrap())
+    Arc::new(leftfold_partitioned::create(4, 70, &Options::default()).unwrap())
 }
 
 #[test]

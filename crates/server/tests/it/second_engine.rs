@@ -24,7 +24,7 @@ fn engine() -> Arc<HookedEngine> {
 
 /// A store of many partitions.
 fn partitioned() -> Arc<Partitioned> {
-    Arc::new(Partitioned::create(4, 7, &Options::default()).unwrap())
+    Arc::new(leftfold_partitioned::create(4, 7, &Options::default()).unwrap())
 }
 
 /// An engine at the other end of gRPC.

@@ -8,7 +8,7 @@ fn fresh(partitions: usize, segment_bytes: u64) -> Box<Partitioned> {
     let mut options = Options::default();
     options.log.segment_bytes = segment_bytes;
     options.log.preallocate = 4096;
-    Box::new(Partitioned::create(partitions, 7, &options).unwrap())
+    Box::new(leftfold_partitioned::create(partitions, 7, &options).unwrap())
 }
 
 mod with_two_partitions {

@@ -1,22 +1,24 @@
+//! A subscription to all partitions that can hold events of its query.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::future::try_join_all;
 use leftfold_api::{
-    Cursor, Delivery, Direction, EventStore, Read, ReadError, Recorded, Subscribe, Subscription,
+    Cursor, Delivery, Direction, Read, ReadError, Recorded, Subscribe, Subscription,
 };
-use leftfold_store::LiveSubscription;
 
-use crate::store::{Shared, Span};
+use super::{Part, Shared, Span};
 
 /// A subscription to all partitions that can hold events of its query.
 ///
 /// History comes in the order of commit times. Once every partition has caught up, an event is
 /// delivered when it comes, and no partition waits for another.
-pub struct MergedSubscription {
-    shared: Arc<Shared>,
-    members: Vec<Member>,
+pub struct MergedSubscription<S: Part> {
+    shared: Arc<Shared<S>>,
+    members: Vec<Member<S::Subscription>>,
     /// In each partition, up to where all was delivered.
     positions: Vec<u64>,
     /// Whether the user was told to have caught up.
@@ -24,9 +26,9 @@ pub struct MergedSubscription {
 }
 
 /// The subscription to one partition.
-struct Member {
+struct Member<L> {
     partition: usize,
-    live: LiveSubscription,
+    live: L,
     /// An event that was not delivered yet.
     next: Option<Recorded>,
     is_caught_up: bool,
@@ -34,31 +36,36 @@ struct Member {
 
 type Next<'a> = Pin<Box<dyn Future<Output = Result<Delivery, ReadError>> + Send + 'a>>;
 
-impl MergedSubscription {
-    pub(crate) async fn start(
-        shared: Arc<Shared>,
+impl<S: Part> MergedSubscription<S> {
+    pub(super) async fn start(
+        shared: Arc<Shared<S>>,
         subscribe: Subscribe,
     ) -> Result<Self, ReadError> {
         let span = shared.span(&subscribe.query)?;
         let starts: Vec<_> = match span {
             Span::One(partition) => {
-                vec![(partition, shared.start_in(partition, subscribe.from.clone())?)]
+                vec![(partition, shared.start_in(partition, subscribe.from.clone()).await?)]
             }
             Span::All => {
                 let Subscribe { query, from, with_ordinals } = subscribe.clone();
                 let read = Read { from, with_ordinals, ..Read::forward(query) };
                 shared.refuse_list(&read).await?;
-                let start = shared.start(&subscribe.from, Direction::Forward)?;
-                (0..shared.partitions.len()).map(|n| (n, start.of(n))).collect()
+                let start = shared.start(&subscribe.from, Direction::Forward).await?;
+                (0..shared.count()).map(|n| (n, start.of(n))).collect()
             }
         };
-        let mut positions = shared.positions_before(&subscribe.from)?;
-        let mut members = Vec::new();
-        for (partition, from) in starts {
+        let mut positions = shared.positions_before(&subscribe.from).await?;
+        let subscribing = starts.into_iter().map(|(partition, from)| {
             let subscribe = Subscribe { from, ..subscribe.clone() };
-            let live = shared.partition(partition).subscribe(subscribe).await?;
-            positions[partition] = live.cursor().position().unwrap_or_default();
-            members.push(Member { partition, live, next: None, is_caught_up: false });
+            let shared = &shared;
+            async move {
+                let live = shared.partition(partition).subscribe(subscribe).await?;
+                Ok::<_, ReadError>(Member { partition, live, next: None, is_caught_up: false })
+            }
+        });
+        let members = try_join_all(subscribing).await?;
+        for Member { partition, live, .. } in &members {
+            positions[*partition] = live.cursor().position().unwrap_or_default();
         }
         Ok(MergedSubscription { shared, members, positions, is_told: false })
     }
@@ -103,7 +110,7 @@ impl MergedSubscription {
             return None;
         }
         let waiting = self.members.iter_mut().filter(|member| member.next.is_some());
-        let time = |member: &&mut Member| member.next.as_ref().map(Recorded::commit_time);
+        let time = |member: &&mut Member<_>| member.next.as_ref().map(Recorded::commit_time);
         if let Some(member) = waiting.min_by_key(time) {
             let event = member.next.take()?;
             self.positions[member.partition] = event.position();
@@ -119,9 +126,10 @@ impl MergedSubscription {
 
     /// Moves the cursor to the end of partitions that hold no events of the query.
     fn pass_others(&mut self) {
-        for (partition, head) in self.shared.heads().into_iter().enumerate() {
+        for (partition, head) in self.shared.known_positions().into_iter().enumerate() {
             if self.members.iter().all(|member| member.partition != partition) {
-                self.positions[partition] = head;
+                let position = &mut self.positions[partition];
+                *position = head.max(*position);
             }
         }
     }
@@ -143,7 +151,7 @@ impl MergedSubscription {
     }
 }
 
-impl Subscription for MergedSubscription {
+impl<S: Part> Subscription for MergedSubscription<S> {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
             if let Some(delivery) = self.deliver() {

@@ -1,12 +1,14 @@
+//! Pages of many partitions, merged into one.
+
 use std::collections::VecDeque;
 
 use leftfold_api::{Direction, Page, Recorded};
 
-use crate::store::Shared;
+use super::{Part, Shared};
 
 /// The pages of all partitions, to be merged by commit time.
-pub(crate) struct Merge<'a> {
-    shared: &'a Shared,
+pub(super) struct Merge<'a, S> {
+    shared: &'a Shared<S>,
     direction: Direction,
     pages: Vec<PartitionPage>,
 }
@@ -18,22 +20,23 @@ struct PartitionPage {
     more: bool,
 }
 
-impl<'a> Merge<'a> {
-    pub(crate) fn new(shared: &'a Shared, direction: Direction) -> Self {
+impl<'a, S: Part> Merge<'a, S> {
+    pub(super) fn new(shared: &'a Shared<S>, direction: Direction) -> Self {
         Merge { shared, direction, pages: Vec::new() }
     }
 
     /// Adds the page of the next partition.
-    pub(crate) fn add(&mut self, page: Page) {
+    pub(super) fn add(&mut self, page: Page) {
         let partition = self.pages.len();
         let end = page.cursor.position().unwrap_or_default();
+        self.shared.note(partition, end);
         let is_shown = |event: &Recorded| !self.shared.is_copy(partition, event.stream());
         let events = page.events.into_iter().filter(is_shown).collect();
         self.pages.push(PartitionPage { events, end, more: page.more });
     }
 
     /// Merges the pages into one. It ends early where the next event of a partition is not known.
-    pub(crate) fn finish(mut self, limit: usize) -> Page {
+    pub(super) fn finish(mut self, limit: usize) -> Page {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while events.len() < limit && bytes < self.shared.limits.page_bytes {
             if self.pages.iter().any(|page| page.events.is_empty() && page.more) {

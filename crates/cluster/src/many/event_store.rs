@@ -1,40 +1,38 @@
+//! The contract, for a client of the store.
+
+use futures_util::future::try_join_all;
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointInfo, Cursor, EventStore, Expected, IndexDefinition,
     IndexInfo, Page, Query, Read, ReadError, Retention, RetentionRule, Start, StreamInfo, Streams,
     StreamsPage, Subscribe, names,
 };
-use leftfold_store::Embedded;
 
-use crate::append::Routed;
-use crate::store::Partitioned;
-use crate::subscription::MergedSubscription;
+use super::{MergedSubscription, Part, PartitionedStore};
 
-impl Partitioned {
+impl<S: Part> PartitionedStore<S> {
     /// Returns the partition of a stream or a checkpoint.
-    fn home(&self, name: &str) -> &Embedded {
+    fn home(&self, name: &str) -> &S {
         self.shared.partition(self.shared.home(name))
     }
 }
 
-impl EventStore for Partitioned {
-    type Subscription = MergedSubscription;
+impl<S: Part> EventStore for PartitionedStore<S> {
+    type Subscription = MergedSubscription<S>;
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let Routed { partition, append } = self.route(append)?;
-        let appended = self.shared.partition(partition).append(append).await?;
-        Ok(self.answer(partition, appended))
+        self.append_to_partition(append).await
     }
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
         self.read_page(read).await
     }
 
-    async fn subscribe(&self, subscribe: Subscribe) -> Result<MergedSubscription, ReadError> {
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<MergedSubscription<S>, ReadError> {
         MergedSubscription::start(self.shared.clone(), subscribe).await
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
-        Ok(self.shared.cursor(&self.shared.heads()))
+        Ok(self.shared.cursor(&self.shared.heads().await?))
     }
 
     async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {
@@ -75,10 +73,8 @@ impl EventStore for Partitioned {
         after: Option<String>,
         limit: usize,
     ) -> Result<Vec<CheckpointInfo>, ReadError> {
-        let mut all = Vec::new();
-        for store in self.partitions() {
-            all.extend(store.checkpoints(after.clone(), limit).await?);
-        }
+        let parts = self.partitions().map(|store| store.checkpoints(after.clone(), limit));
+        let mut all = try_join_all(parts).await?.concat();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all.truncate(limit);
         Ok(all)

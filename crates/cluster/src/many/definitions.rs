@@ -1,14 +1,14 @@
 //! Named indexes and retention rules: copied to all partitions, so that each can answer alone.
 
-use leftfold_api::{AppendError, EventStore, IndexDefinition, IndexInfo, ReadError, RetentionRule};
+use leftfold_api::{AppendError, IndexDefinition, IndexInfo, ReadError, RetentionRule};
 
-use crate::store::Partitioned;
+use super::{Part, PartitionedStore};
 
-impl Partitioned {
+impl<S: Part> PartitionedStore<S> {
     /// Defines an index in partition 0 last: it is known once every partition lists its events.
-    pub(crate) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
-        let _turn = self.changes.take().await;
-        let (first, others) = self.parts();
+    pub(super) async fn define(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let _turn = self.shared.changes.lock().await;
+        let (first, others) = (self.shared.first(), self.partitions().skip(1));
         definition.check()?;
         if first.index(&definition.name).await?.is_none() {
             for store in others {
@@ -19,9 +19,9 @@ impl Partitioned {
     }
 
     /// Drops an index in partition 0 first: no read of many partitions begins with it then.
-    pub(crate) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
-        let _turn = self.changes.take().await;
-        let (first, others) = self.parts();
+    pub(super) async fn undefine(&self, name: &str) -> Result<(), AppendError> {
+        let _turn = self.shared.changes.lock().await;
+        let (first, others) = (self.shared.first(), self.partitions().skip(1));
         first.drop_index(name).await?;
         for store in others {
             store.drop_index(name).await?;
@@ -29,8 +29,8 @@ impl Partitioned {
         Ok(())
     }
 
-    pub(crate) async fn index_info(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
-        let (first, others) = self.parts();
+    pub(super) async fn index_info(&self, name: &str) -> Result<Option<IndexInfo>, ReadError> {
+        let (first, others) = (self.shared.first(), self.partitions().skip(1));
         let Some(mut info) = first.index(name).await? else { return Ok(None) };
         for store in others {
             if let Some(part) = store.index(name).await? {
@@ -41,32 +41,28 @@ impl Partitioned {
         Ok(Some(info))
     }
 
-    pub(crate) async fn index_infos(&self) -> Result<Vec<IndexInfo>, ReadError> {
+    pub(super) async fn index_infos(&self) -> Result<Vec<IndexInfo>, ReadError> {
         let mut infos = Vec::new();
-        for info in self.parts().0.indexes().await? {
+        for info in self.shared.first().indexes().await? {
             infos.extend(self.index_info(&info.name).await?);
         }
         Ok(infos)
     }
 
     /// Partition 0 checks a rule before the others get it.
-    pub(crate) async fn define_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
-        let _turn = self.changes.take().await;
+    pub(super) async fn define_rule(&self, rule: RetentionRule) -> Result<(), AppendError> {
+        let _turn = self.shared.changes.lock().await;
         for store in self.partitions() {
             store.set_retention_rule(rule.clone()).await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn drop_rule(&self, name: &str) -> Result<(), AppendError> {
-        let _turn = self.changes.take().await;
+    pub(super) async fn drop_rule(&self, name: &str) -> Result<(), AppendError> {
+        let _turn = self.shared.changes.lock().await;
         for store in self.partitions() {
             store.drop_retention_rule(name).await?;
         }
         Ok(())
-    }
-
-    fn parts(&self) -> (&leftfold_store::Embedded, &[leftfold_store::Embedded]) {
-        (self.shared.first(), self.partitions().get(1..).unwrap_or_default())
     }
 }

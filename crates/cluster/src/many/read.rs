@@ -1,16 +1,20 @@
+//! Reads: of one partition, or of all of them and merged.
+
+use futures_util::future::try_join_all;
 use leftfold_api::{
-    Cursor, Direction, EventStore, Invalid, Page, Point, Query, Read, ReadError, Start, Streams,
-    StreamsPage,
+    Cursor, Direction, Invalid, Page, Point, Query, Read, ReadError, Start, Streams, StreamsPage,
 };
 
-use crate::merge::Merge;
-use crate::store::{Partitioned, Shared, Span};
+use super::merge::Merge;
+use super::{Part, PartitionedStore, Shared, Span};
 
-impl Partitioned {
-    pub(crate) async fn read_page(&self, read: Read) -> Result<Page, ReadError> {
+impl<S: Part> PartitionedStore<S> {
+    pub(super) async fn read_page(&self, read: Read) -> Result<Page, ReadError> {
         let shared = &*self.shared;
-        let at_least = read.at_least.as_ref().map(|cursor| shared.positions(cursor)).transpose()?;
-        let at_least = at_least.unwrap_or_else(|| vec![0; shared.partitions.len()]);
+        let at_least = match &read.at_least {
+            Some(cursor) => shared.positions(cursor).await?,
+            None => vec![0; shared.count()],
+        };
         match shared.span(&read.query)? {
             Span::One(partition) => shared.read_one(partition, read, at_least[partition]).await,
             Span::All => shared.read_all(read, &at_least).await,
@@ -18,32 +22,38 @@ impl Partitioned {
     }
 }
 
-impl Shared {
+impl<S: Part> Shared<S> {
     async fn read_one(
         &self,
         partition: usize,
         read: Read,
         at_least: u64,
     ) -> Result<Page, ReadError> {
-        let heads = self.heads();
-        let before = self.positions_before(&read.from)?;
+        let known = self.known_positions();
+        let before = self.positions_before(&read.from).await?;
         let is_forward = read.direction == Direction::Forward;
         let read = Read {
-            from: self.start_in(partition, read.from)?,
+            from: self.start_in(partition, read.from).await?,
             at_least: Some(self.cursor_in(partition, at_least)),
             ..read
         };
         let page = self.partition(partition).read(read).await?;
+        self.note(partition, page.cursor.position().unwrap_or_default());
         // The other partitions never have events of this query: at its end all of them is seen.
-        let others = if is_forward && !page.more { heads } else { before };
+        let others = match is_forward && !page.more {
+            true => {
+                before.into_iter().zip(known).map(|(before, known)| before.max(known)).collect()
+            }
+            false => before,
+        };
         Ok(Page { cursor: self.moved(others, partition, &page.cursor), ..page })
     }
 
     /// Returns the positions of the cursor that a read begins after, or zeros.
-    pub(crate) fn positions_before(&self, from: &Start) -> Result<Vec<u64>, Invalid> {
+    pub(super) async fn positions_before(&self, from: &Start) -> Result<Vec<u64>, Invalid> {
         match from {
-            Start::Excluding(Point::Cursor(cursor)) => self.positions(cursor),
-            _ => Ok(vec![0; self.partitions.len()]),
+            Start::Excluding(Point::Cursor(cursor)) => self.positions(cursor).await,
+            _ => Ok(vec![0; self.count()]),
         }
     }
 
@@ -57,19 +67,23 @@ impl Shared {
 
     async fn read_all(&self, read: Read, at_least: &[u64]) -> Result<Page, ReadError> {
         self.refuse_list(&read).await?;
-        let start = self.start(&read.from, read.direction)?;
+        let start = self.start(&read.from, read.direction).await?;
         let limit = read.limit.min(self.limits.page_events);
         let mut merge = Merge::new(self, read.direction);
-        for (partition, (store, position)) in self.partitions.iter().zip(at_least).enumerate() {
-            let at_least = Some(self.cursor_in(partition, *position));
-            let from = start.of(partition);
-            merge.add(store.read(Read { from, at_least, limit, ..read.clone() }).await?);
+        let reads =
+            self.stores().zip(at_least).enumerate().map(|(partition, (store, position))| {
+                let at_least = Some(self.cursor_in(partition, *position));
+                let from = start.of(partition);
+                store.read(Read { from, at_least, limit, ..read.clone() })
+            });
+        for page in try_join_all(reads).await? {
+            merge.add(page);
         }
         Ok(merge.finish(limit))
     }
 
     /// Refuses a read of many partitions that needs one list of events.
-    pub(crate) async fn refuse_list(&self, read: &Read) -> Result<(), ReadError> {
+    pub(super) async fn refuse_list(&self, read: &Read) -> Result<(), ReadError> {
         let needs_list = match &read.from {
             Start::Including(point) | Start::Excluding(point) => {
                 matches!(point, Point::Version(_) | Point::Ordinal(_))
@@ -87,16 +101,16 @@ impl Shared {
     }
 
     /// Lists the streams of one partition after those of another.
-    pub(crate) async fn streams(&self, wanted: Streams) -> Result<StreamsPage, ReadError> {
+    pub(super) async fn streams(&self, wanted: Streams) -> Result<StreamsPage, ReadError> {
         let Streams { category, system, after, limit } = wanted;
         let mut positions = match &after {
-            Some(cursor) => self.positions(cursor)?,
-            None => vec![0; self.partitions.len()],
+            Some(cursor) => self.positions(cursor).await?,
+            None => vec![0; self.count()],
         };
         let most = self.limits.page_events;
         let limit = if limit == 0 { most } else { limit.min(most) };
         let (mut streams, mut more) = (Vec::new(), false);
-        for (partition, store) in self.partitions.iter().enumerate() {
+        for (partition, store) in self.stores().enumerate() {
             let left = limit - streams.len();
             if left == 0 {
                 // The rest was not looked at.
@@ -115,10 +129,10 @@ impl Shared {
     }
 
     /// Returns an ordinal in a list of one partition.
-    pub(crate) async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
+    pub(super) async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
         match self.span(&query)? {
             Span::One(partition) => {
-                let from = self.start_in(partition, from)?;
+                let from = self.start_in(partition, from).await?;
                 self.partition(partition).ordinal(query, from).await
             }
             Span::All => {
