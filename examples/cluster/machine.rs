@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -99,6 +98,7 @@ pub fn node(
         let node = Node::start(NodeConfig {
             client: kafka::Client::new(bootstrap, KAFKA_PATIENCE)?,
             cluster: "shop".to_owned(),
+            partitions: 1,
             name: name.to_owned(),
             url: format!("http://{for_nodes}"),
             token: String::new(),
@@ -110,10 +110,10 @@ pub fn node(
         .await?;
         let mut config = Config::default();
         (config.listen, config.data) = (for_clients, dir.into());
-        let part = node.own_part();
-        let _peers = Server::start_for_peers(config.clone(), part, for_nodes, None).await?;
-        node.store().wait_until_open(OPENING).await?;
-        let _server = Server::start(config, Arc::new(node.store().clone())).await?;
+        let parts = node.own_parts();
+        let _peers = Server::start_for_peers(config.clone(), parts, for_nodes, None).await?;
+        node.wait_until_open(OPENING).await?;
+        let _server = Server::start(config, node.engine()).await?;
         println!("ready");
         std::future::pending().await
     })

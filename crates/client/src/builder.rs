@@ -6,11 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leftfold_api::{EventStore, Failure, Invalid, ReadError};
 use tokio::runtime::Handle;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::interceptor::InterceptedService;
+use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use crate::calls::{Calls, Credentials, OnRetry};
+use crate::calls::{Calls, Headers, OnRetry};
 use crate::client::Client;
 use crate::runtime;
 
@@ -170,7 +169,8 @@ impl Builder {
     /// # Errors
     /// `url_invalid`, `tls_invalid`.
     pub fn connect_lazily(self) -> Result<Client, ReadError> {
-        let credentials = self.header()?;
+        let name = MetadataKey::from_static("authorization");
+        let headers = Headers(self.header()?.map(|value| (name, value)).into_iter().collect());
         let endpoint = self.endpoint()?;
         let handle = self.handle.map_or_else(runtime::shared, Ok).map_err(|error| {
             let message = format!("the client's threads can't be started: {error}");
@@ -180,13 +180,13 @@ impl Builder {
             let _entered = handle.enter();
             endpoint.connect_lazy()
         };
-        let channel = InterceptedService::new(channel, Credentials(credentials));
         let (timeout, reconnect_time) = (self.timeout, self.reconnect_time);
         let on_retry = self.on_retry;
         Ok(Client::new(
             Calls {
                 handle,
                 channel,
+                headers,
                 timeout,
                 reconnect_time,
                 sends_once: false,

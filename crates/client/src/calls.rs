@@ -8,7 +8,7 @@ use leftfold_wire::v1::store_client::StoreClient;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -23,7 +23,8 @@ use crate::counts::{Counters, count};
 #[derive(Clone)]
 pub(crate) struct Calls {
     pub(crate) handle: Handle,
-    pub(crate) channel: Service,
+    pub(crate) channel: Channel,
+    pub(crate) headers: Headers,
     /// The time of a call, with all its attempts.
     pub(crate) timeout: Duration,
     /// The time within which a subscription must find its server again.
@@ -41,17 +42,17 @@ pub(crate) struct Calls {
 #[derive(Clone)]
 pub(crate) struct OnRetry(pub(crate) Arc<dyn Fn(&ReadError) + Send + Sync>);
 
-/// A connection that sends credentials.
-pub(crate) type Service = InterceptedService<Channel, Credentials>;
+/// A connection that sends headers.
+pub(crate) type Service = InterceptedService<Channel, Headers>;
 
-/// The value of the header `authorization`, if the client has credentials.
-#[derive(Clone)]
-pub(crate) struct Credentials(pub(crate) Option<MetadataValue<Ascii>>);
+/// The headers of each call: the credentials, if there are any, and those of the client's user.
+#[derive(Clone, Default)]
+pub(crate) struct Headers(pub(crate) Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>);
 
-impl Interceptor for Credentials {
+impl Interceptor for Headers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
+        for (name, value) in &self.0 {
+            request.metadata_mut().insert(name.clone(), value.clone());
         }
         Ok(request)
     }
@@ -76,8 +77,13 @@ pub(crate) enum TimeLimit {
 }
 
 impl Calls {
+    /// Returns the connection, for calls with the headers.
+    pub(crate) fn service(&self) -> Service {
+        InterceptedService::new(self.channel.clone(), self.headers.clone())
+    }
+
     pub(crate) fn store(&self) -> StoreClient<Service> {
-        let client = StoreClient::new(self.channel.clone())
+        let client = StoreClient::new(self.service())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         match self.is_compressed {
@@ -89,7 +95,7 @@ impl Calls {
     }
 
     pub(crate) fn admin(&self) -> AdminClient<Service> {
-        AdminClient::new(self.channel.clone())
+        AdminClient::new(self.service())
     }
 
     pub(crate) fn deadline(&self) -> Instant {

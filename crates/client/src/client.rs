@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
 use leftfold_api::ReadError;
+use leftfold_wire::PARTITION_HEADER;
+use tonic::metadata::{MetadataKey, MetadataValue};
 
 use crate::builder::Builder;
 use crate::calls::Calls;
@@ -33,6 +35,17 @@ impl Client {
     /// Returns what was counted since the client was made, of all its clones together.
     pub fn counts(&self) -> ClientCounts {
         self.calls.counters.read()
+    }
+
+    /// Returns a client that shares the connection, and asks for one partition at the port for the nodes of a
+    /// cluster. It has its own appends in flight.
+    #[must_use]
+    pub fn of_partition(&self, number: u32) -> Client {
+        let name = MetadataKey::from_static(PARTITION_HEADER);
+        let mut calls = self.calls.clone();
+        calls.headers.0.retain(|(other, _)| *other != name);
+        calls.headers.0.push((name, MetadataValue::from(number)));
+        Client::new(calls, self.pipeline.in_flight())
     }
 
     pub(crate) fn new(calls: Calls, in_flight: usize) -> Self {

@@ -32,6 +32,7 @@ const TICK: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     appends: mpsc::UnboundedSender<PendingAppend>,
+    in_flight: usize,
     count: Arc<Semaphore>,
     kib: Arc<Semaphore>,
     counters: Arc<Counters>,
@@ -68,7 +69,12 @@ impl Pipeline {
         let (handle, counters) = (calls.handle.clone(), calls.counters.clone());
         handle.spawn(Driver { calls, state: Arc::new(Mutex::new(state)), error: None }.run());
         let (count, kib) = (Semaphore::new(in_flight), Semaphore::new(MAX_KIB));
-        Pipeline { appends, count: Arc::new(count), kib: Arc::new(kib), counters }
+        Pipeline { appends, in_flight, count: Arc::new(count), kib: Arc::new(kib), counters }
+    }
+
+    /// Returns the most appends in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// Sends an append and waits for its outcome.
@@ -270,7 +276,7 @@ async fn open(
     calls: Calls,
     outgoing: Outgoing,
 ) -> Result<Streaming<v1::NumberedAnswer>, CallError> {
-    let mut grpc = Grpc::new(calls.channel)
+    let mut grpc = Grpc::new(calls.service())
         .max_encoding_message_size(MAX_MESSAGE)
         .max_decoding_message_size(MAX_MESSAGE);
     grpc.ready().await.map_err(|error| CallError::NotSent(error.to_string()))?;

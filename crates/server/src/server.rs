@@ -69,6 +69,9 @@ pub enum StartError {
          every client may do everything"
     )]
     ExposedToPeers(SocketAddr),
+    /// There is nothing to serve to other nodes.
+    #[error("the cluster has no partitions")]
+    NoPartitions,
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -98,6 +101,7 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             StartError::Exposed(_) | StartError::ExposedToPeers(_) => "listen_insecure",
+            StartError::NoPartitions => "setting_invalid",
             StartError::Listen { .. } => "listen_failed",
             StartError::Users(error) => error.code(),
             StartError::Views { .. } => "view_rows_failed",

@@ -25,7 +25,7 @@ pub struct State {
     /// The metrics.
     pub metrics: Metrics,
     /// What requests share.
-    pub(crate) limits: SharedLimits,
+    pub(crate) limits: Arc<SharedLimits>,
     /// The SQL views.
     pub(crate) views: SqlViews,
     pub(crate) administration: Administration,
@@ -45,7 +45,7 @@ impl State {
         views: SqlViews,
     ) -> Self {
         let shutdown = Shutdown::new();
-        let limits = SharedLimits::new(&config, &*store);
+        let limits = Arc::new(SharedLimits::new(&config, &*store));
         let subscriptions = Arc::new(Subscriptions::new(limits.subscriptions.clone()));
         let metrics = Metrics::new(store.clone(), subscriptions.clone(), views.statuses());
         let administration = Administration::new();
@@ -59,6 +59,23 @@ impl State {
             views,
             administration,
             shutdown,
+        }
+    }
+
+    /// Returns the state for another store of the same server. They share the limits and the shutdown.
+    pub(crate) fn for_store(&self, store: Arc<dyn Engine>) -> Self {
+        let views = SqlViews::off(&self.config);
+        let subscriptions = self.subscriptions.clone();
+        State {
+            metrics: Metrics::new(store.clone(), subscriptions.clone(), views.statuses()),
+            access: Access::local(store.clone()),
+            store,
+            config: self.config.clone(),
+            subscriptions,
+            limits: self.limits.clone(),
+            views,
+            administration: Administration::new(),
+            shutdown: self.shutdown.clone(),
         }
     }
 

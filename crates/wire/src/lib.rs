@@ -43,6 +43,9 @@ pub use subscribe::{deliveries, delivery_part};
 /// The trailer that holds an error's code.
 pub const CODE_TRAILER: &str = "leftfold-code";
 
+/// The header with the number of the partition that a call to another node is for. Without it, it is partition 0.
+pub const PARTITION_HEADER: &str = "leftfold-partition";
+
 /// Bytes of a message of events, about: hundreds of events share its cost, and a thousand messages in
 /// flight take little memory.
 pub const MESSAGE_BYTES: usize = 128 << 10;

@@ -1,44 +1,40 @@
-//! Does with the partition what the membership says, and reports how far the copy is.
+//! Does with a partition what the membership says, and reports how far the copy is.
 
-use tokio::sync::watch;
-
-use super::PARTITION;
+use super::tasks::Steered;
 use crate::broker::Broker;
 use crate::group::{Membership, Routes, Standing};
-use crate::partition::{Partition, Role, Status, Wish};
+use crate::partition::{Role, Status, Wish};
 use crate::store::Route;
 
 /// How many positions a copy may be behind and count as caught up: the claim reads the rest.
 const NEAR: u64 = 10_000;
 
 /// Follows the membership and the partition. Never returns while both go on.
-pub(super) async fn steer<B: Broker>(
-    partition: &Partition<B>,
-    membership: &Membership,
-    route: &watch::Sender<Route>,
-) {
+pub(super) async fn steer<B: Broker>(steered: &Steered<B>, membership: &Membership) {
+    let Steered { number, partition, route } = steered;
+    let number = *number;
     let (mut routes, mut status) = (membership.watch(), partition.status());
     let name = partition.node().to_owned();
     let mut asked = None;
     loop {
         let now = routes.borrow_and_update().clone();
         let copy = status.borrow_and_update().clone();
-        partition.wish(wish(&now, &name));
-        let next = owner_of(&now);
+        partition.wish(wish(&now, number, &name));
+        let next = owner_of(&now, number);
         route.send_if_modified(|before| {
             let is_new = *before != next;
             *before = next;
             is_new
         });
         membership.update(|profile| {
-            profile.copies.insert(PARTITION, copy.applied);
+            profile.copies.insert(number, copy.applied);
             if copy.role == Role::Owner {
-                profile.owned.insert(PARTITION, copy.term);
+                profile.owned.insert(number, copy.term);
             }
         });
         // Once for each table: the group has an answer to what was reported.
         let table = now.table.as_ref().map(|table| table.generation());
-        if asked != table && is_next(&now, &name, &copy) {
+        if asked != table && is_next(&now, number, &name, &copy) {
             asked = table;
             membership.rejoin();
         }
@@ -51,25 +47,25 @@ pub(super) async fn steer<B: Broker>(
 
 /// Returns what the node is to do. It goes on as the owner while the coordinator does not answer: whether another
 /// node has claimed, the log tells.
-fn wish(routes: &Routes, name: &str) -> Wish {
+fn wish(routes: &Routes, number: u32, name: &str) -> Wish {
     let is_member = !matches!(routes.standing, Standing::Replaced | Standing::Left);
-    let owner = routes.table.as_ref().and_then(|table| table.owner(PARTITION));
+    let owner = routes.table.as_ref().and_then(|table| table.owner(number));
     match is_member && owner.is_some_and(|node| node.name == name) {
         true => Wish::Own,
         false => Wish::Follow,
     }
 }
 
-fn owner_of(routes: &Routes) -> Route {
-    let owner = routes.table.as_ref().and_then(|table| table.owner(PARTITION));
+fn owner_of(routes: &Routes, number: u32) -> Route {
+    let owner = routes.table.as_ref().and_then(|table| table.owner(number));
     let route =
         |node: &crate::group::Node| Route { owner: Some(node.name.clone()), url: node.url.clone() };
     owner.map(route).unwrap_or_default()
 }
 
 /// Whether the node is to get the partition when its copy has caught up, and it has.
-fn is_next(routes: &Routes, name: &str, copy: &Status) -> bool {
-    let next = routes.table.as_ref().and_then(|table| table.next_owner(PARTITION));
+fn is_next(routes: &Routes, number: u32, name: &str, copy: &Status) -> bool {
+    let next = routes.table.as_ref().and_then(|table| table.next_owner(number));
     let is_following = copy.role == Role::Standby && copy.failure.is_none();
     is_following && copy.lag() <= NEAR && next.is_some_and(|node| node.name == name)
 }

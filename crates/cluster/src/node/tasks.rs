@@ -1,21 +1,30 @@
-//! What runs on the threads of a node: the membership on one of its own, the partition on the thread that asks.
+//! What runs on the threads of a node: the membership on one of its own, the partitions on those of the runtime that
+//! asks.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
+use futures_util::future::join_all;
 use leftfold_fold::time::Time;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::steer;
 use crate::broker::Broker;
-use crate::group::Coordinator;
-use crate::group::{Member, Membership};
+use crate::group::{Coordinator, Member, Membership};
 use crate::partition::Partition;
 use crate::store::Route;
 
+/// A partition of the node, and where its owner is.
+pub(super) struct Steered<B> {
+    pub(super) number: u32,
+    pub(super) partition: Arc<Partition<B>>,
+    pub(super) route: watch::Sender<Route>,
+}
+
 /// What a node runs.
 pub(super) struct Tasks<B> {
-    partition: Arc<Partition<B>>,
+    partitions: Vec<Arc<Partition<B>>>,
     membership: MembershipThread,
 }
 
@@ -25,32 +34,47 @@ struct MembershipThread {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A partition that runs, and is closed when its task ends, however it ends.
+struct Running<B: Broker>(Arc<Partition<B>>);
+
 impl<B: Broker> Tasks<B> {
-    /// Starts the membership, which steers the partition.
+    /// Starts the membership, which steers the partitions.
     ///
     /// # Errors
     /// There is no thread.
     pub(super) fn start(
-        partition: Arc<Partition<B>>,
+        steered: Vec<Steered<B>>,
         member: Member<impl Coordinator, impl Time>,
         membership: Membership,
-        route: watch::Sender<Route>,
     ) -> std::io::Result<Self> {
-        let steered = partition.clone();
+        let partitions = steered.iter().map(|steered| steered.partition.clone()).collect();
         let life = async move {
-            tokio::join!(join(member), steer::steer(&steered, &membership, &route));
+            let steer = join_all(steered.iter().map(|one| steer::steer(one, &membership)));
+            tokio::join!(join(member), steer);
         };
-        Ok(Tasks { partition, membership: MembershipThread::start(life)? })
+        Ok(Tasks { partitions, membership: MembershipThread::start(life)? })
     }
 
-    /// Runs the partition until the node stops, and closes the copy.
+    /// Runs the partitions until the node stops, and closes their copies.
     pub(super) async fn run_until(self, stopped: oneshot::Receiver<()>) {
+        let mut running = JoinSet::new();
+        for partition in self.partitions {
+            let running_one = Running(partition);
+            running.spawn(async move { running_one.0.run().await });
+        }
         tokio::select! {
-            never = self.partition.run() => match never {},
             _ = stopped => {}
+            // Without its membership the node is replaced by others.
+            _ = running.join_next() => tracing::error!("a partition has failed: the node ends"),
         }
         drop(self.membership);
-        self.partition.close();
+        running.shutdown().await;
+    }
+}
+
+impl<B: Broker> Drop for Running<B> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -81,7 +105,7 @@ impl Drop for MembershipThread {
     }
 }
 
-/// Runs the membership. After its end the partition is followed, and never owned.
+/// Runs the membership. After its end the partitions are followed, and never owned.
 async fn join(member: Member<impl Coordinator, impl Time>) {
     // If it is `Ok`, the node has left, and is about to stop.
     if let Err(error) = member.run().await {
@@ -182,7 +206,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_copy_that_blocks_its_thread_delays_no_heartbeat() {
         let (beats, heartbeats) = mpsc::channel();
         let (opened, has_opened) = oneshot::channel();
@@ -195,8 +219,9 @@ mod tests {
         config.heartbeat_interval = Duration::from_millis(2);
         let member = Member::new(Alone(beats), TokioTime, config, Profile::default());
         let (member, membership) = member.unwrap();
-        let route = watch::Sender::default();
-        let tasks = Tasks::start(Arc::new(partition), member, membership, route).unwrap();
+        let (partition, route) = (Arc::new(partition), watch::Sender::default());
+        let steered = vec![Steered { number: 0, partition, route }];
+        let tasks = Tasks::start(steered, member, membership).unwrap();
         let (stop, stopped) = oneshot::channel();
         let checked = async {
             let had_heartbeats = has_opened.await;

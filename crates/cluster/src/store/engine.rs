@@ -11,6 +11,7 @@ use leftfold_api::{
 use leftfold_store::Embedded;
 
 use super::{ClusterStore, OwnPart};
+use crate::many::Part;
 use crate::partition::Role;
 
 impl Engine for ClusterStore {
@@ -56,6 +57,12 @@ impl Engine for ClusterStore {
 
     fn cluster(&self) -> Option<&dyn Cluster> {
         self.shared.node.get().map(|node| &**node)
+    }
+}
+
+impl Part for ClusterStore {
+    fn known_position(&self) -> u64 {
+        self.last_copy().map_or(0, |copy| copy.known_position())
     }
 }
 

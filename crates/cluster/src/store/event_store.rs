@@ -132,12 +132,14 @@ impl EventStore for ClusterStore {
     }
 
     async fn define_index(&self, definition: IndexDefinition) -> Result<(), AppendError> {
+        let name = definition.name.clone();
         let defined = ask!(self, false, erased_define_index, definition);
         // Queries on this node name the index from now on.
         if defined.is_ok()
             && let Some(copy) = self.last_copy()
         {
             _ = self.catch_up(&copy).await;
+            self.wait_for_index(&copy, &name).await;
         }
         defined
     }

@@ -171,6 +171,17 @@ impl ClusterStore {
         }
     }
 
+    /// Waits until a copy lists all past events of an index, if it has the index.
+    async fn wait_for_index(&self, copy: &Embedded, name: &str) {
+        let deadline = self.shared.time.now() + PATIENCE;
+        while let Ok(Some(info)) = copy.index(name).await
+            && !info.ready
+            && self.shared.time.now() < deadline
+        {
+            self.shared.time.after(PAUSE).await;
+        }
+    }
+
     /// Reads this node's copy. It waits until the copy has the cursor that the read asks for, which may be ahead of it.
     async fn read_locally(&self, read: Read) -> Result<Page, ReadError> {
         let deadline = self.shared.time.now() + PATIENCE;

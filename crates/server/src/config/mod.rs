@@ -59,6 +59,10 @@ definition::settings! {
     /// With `kafka`: the name of the cluster. Its topic, its group and the transactional ids of its owners begin with
     /// `leftfold.` and this name.
     cluster: String = "cluster", "main".to_owned();
+    /// With `kafka`: the number of partitions, which is fixed when the cluster's topic is created. With one, the store has
+    /// every semantic of the embedded engine. With more, it is as wide as many owners, and refuses what crosses
+    /// partitions: see `docs/partitions.md`.
+    partitions: usize = "partitions", 1;
     /// The name of this node, which no other node of the cluster may have; the host's name if it is not given.
     node_name: String = "node.name", String::new();
     /// Where this node listens for the other nodes. They need the token; there is no TLS.

@@ -46,6 +46,7 @@ impl RunningNode {
         let node = Node::start(NodeConfig {
             client: client(config)?,
             cluster: config.cluster.clone(),
+            partitions: config.partitions,
             name,
             url,
             token: token.clone().unwrap_or_default(),
@@ -58,11 +59,11 @@ impl RunningNode {
         .with_context(|| {
             format!("joining the cluster {} at {}", config.cluster, config.bootstrap)
         })?;
-        let part = node.own_part();
+        let parts = node.own_parts();
         let secret = token.map(Secret::from);
-        let served = Server::start_for_peers(config.clone(), part, config.node_listen, secret);
+        let served = Server::start_for_peers(config.clone(), parts, config.node_listen, secret);
         let peers = served.await?;
-        if let Err(error) = node.store().wait_until_open(OPENING).await {
+        if let Err(error) = node.wait_until_open(OPENING).await {
             tracing::warn!("{error}");
         }
         Ok(RunningNode { node, peers })
@@ -153,5 +154,5 @@ fn invalid(message: impl Into<String>) -> anyhow::Error {
 
 /// Returns the store of a node, as the server wants it.
 pub(super) fn engine(node: &Node) -> Arc<dyn leftfold_api::Engine> {
-    Arc::new(node.store().clone())
+    node.engine()
 }

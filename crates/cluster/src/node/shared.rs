@@ -1,0 +1,64 @@
+//! The state of a node, for those who administer it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use leftfold_api::{Cluster, ClusterMember, ClusterPartition, ClusterStatus};
+use tokio::sync::watch;
+
+use crate::group::{Membership, Node, RouteTable};
+use crate::partition::Status;
+
+/// What a node shares with its stores.
+pub(super) struct Shared {
+    pub(super) cluster: String,
+    pub(super) name: String,
+    pub(super) membership: Membership,
+    /// The status of each partition, by number.
+    pub(super) statuses: Vec<watch::Receiver<Status>>,
+    pub(super) is_draining: AtomicBool,
+}
+
+impl Shared {
+    fn partition(&self, number: u32, table: Option<&RouteTable>) -> ClusterPartition {
+        let mut partition = ClusterPartition::new(number);
+        if let Some(table) = table {
+            partition.owner = table.owner(number).map(|node| node.name.clone());
+            partition.standbys = table.standbys(number).map(|node| node.name.clone()).collect();
+        }
+        let Some(own) = self.statuses.get(number as usize) else { return partition };
+        let own = own.borrow().clone();
+        partition.role = own.role.name();
+        (partition.term, partition.applied, partition.end) = (own.term, own.applied, own.end);
+        partition.failure = own.failure;
+        partition
+    }
+}
+
+impl Cluster for Shared {
+    fn status(&self) -> ClusterStatus {
+        let routes = self.membership.watch().borrow().clone();
+        let mut status = ClusterStatus::new(&self.cluster, &self.name);
+        status.standing = routes.standing.name();
+        status.is_draining = self.is_draining.load(Ordering::Relaxed);
+        status.problem = routes.problem.map(|problem| problem.to_string());
+        let table = routes.table.as_deref();
+        if let Some(table) = table {
+            let member = |node: &Node| ClusterMember::new(&node.name, &node.url, node.is_draining);
+            status.members = table.nodes().iter().map(member).collect();
+        }
+        let numbers = (0..).zip(&self.statuses);
+        status.partitions = numbers.map(|(number, _)| self.partition(number, table)).collect();
+        status
+    }
+
+    fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        self.membership.drain();
+    }
+
+    fn undrain(&self) {
+        self.is_draining.store(false, Ordering::Relaxed);
+        self.membership.update(|profile| profile.is_draining = false);
+        self.membership.rejoin();
+    }
+}
