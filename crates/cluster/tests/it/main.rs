@@ -3,6 +3,7 @@
 
 mod conformance;
 mod fake;
+mod many;
 mod memory;
 mod nodes;
 mod records;

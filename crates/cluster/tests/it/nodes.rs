@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::future::select;
-use leftfold_api::{ErasedStore, Failure};
+use leftfold_api::{ErasedStore, Failure, Origin};
 use leftfold_cluster::partition::{Cache, Names, Partition, Role, Wish};
 use leftfold_cluster::record::Claimant;
 use leftfold_cluster::store::{ClusterStore, OwnPart, Peers, Route};
@@ -33,20 +33,38 @@ static RUNTIME: LazyLock<Runtime> =
 pub(crate) struct FakeCache {
     disk: Arc<Mutex<Arc<FakeDisk>>>,
     seed: u64,
+    identity: StoreIdentity,
+    /// The store that it is a partition of.
+    whole: Option<Origin>,
 }
 
 impl FakeCache {
     pub(crate) fn new(seed: u64) -> Self {
-        FakeCache { disk: Arc::new(Mutex::new(Arc::new(FakeDisk::new()))), seed }
+        let disk = Arc::new(Mutex::new(Arc::new(FakeDisk::new())));
+        let identity =
+            StoreIdentity { store_id: [42; 16], incarnation: [1; 16], hash_key: [7; 16] };
+        FakeCache { disk, seed, identity, whole: None }
     }
 
-    pub(crate) fn options() -> Options {
+    /// Returns the copy of a partition of a store.
+    pub(crate) fn of_partition(seed: u64, number: u8, whole: Origin) -> Self {
+        let cache = Self::new(seed);
+        let identity = StoreIdentity { store_id: [100 + number; 16], ..cache.identity };
+        FakeCache { identity, whole: Some(whole), ..cache }
+    }
+
+    /// Returns the origin of its cursors.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::new(&self.identity.store_id, &self.identity.incarnation)
+    }
+
+    pub(crate) fn options(&self) -> Options {
         let mut options = Options::default();
         options.log.preallocate = 4096;
         options.log.keep = Keep::Marked;
         options.replica = true;
-        options.identity =
-            Some(StoreIdentity { store_id: [42; 16], incarnation: [1; 16], hash_key: [7; 16] });
+        options.identity = Some(self.identity);
+        options.partition_of = self.whole;
         options
     }
 }
@@ -55,7 +73,7 @@ impl Cache for FakeCache {
     fn open(&self, commit: Box<dyn Commit>) -> Result<Arc<Embedded>, OpenError> {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(self.seed)));
         let disk = self.disk.lock().clone();
-        Embedded::open_with(disk, clock, random, Self::options(), commit).map(Arc::new)
+        Embedded::open_with(disk, clock, random, self.options(), commit).map(Arc::new)
     }
 
     fn delete(&self) -> std::io::Result<()> {

@@ -40,7 +40,7 @@ impl Cache for MachineCache {
         // The store before has been released.
         drop(self.writer.lock().take());
         let (disk, clock) = (Arc::new(self.disk.clone()), Arc::new(self.clock.clone()));
-        let mut options = FakeCache::options();
+        let mut options = FakeCache::new(0).options();
         options.log.segment_bytes = 16 << 10;
         let opened = Embedded::open_manual_with(disk, clock, self.random.clone(), options, commit);
         let (store, writer) = opened?;
