@@ -173,6 +173,11 @@ impl Node {
         self.engine.clone()
     }
 
+    /// Returns the store of each partition, by number.
+    pub fn partitions(&self) -> &[ClusterStore] {
+        &self.stores
+    }
+
     /// Returns what the node's server for other nodes serves, by the number of the partition.
     pub fn own_parts(&self) -> Vec<Arc<dyn Engine>> {
         let part = |store: &ClusterStore| Arc::new(OwnPart(store.clone())) as Arc<dyn Engine>;

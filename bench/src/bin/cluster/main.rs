@@ -16,6 +16,7 @@ use anyhow::Context;
 use leftfold_bench::{machine, spread, wait_for_idle};
 use leftfold_cluster::kafka::Client;
 use leftfold_cluster::node::{Node, NodeConfig};
+use leftfold_cluster::store::ClusterStore;
 use leftfold_kafka_broker::{Cluster, Options, Tuning, kafka_version};
 
 use load::Measurement;
@@ -69,7 +70,7 @@ async fn compare(bootstrap: &str, time: Duration) -> anyhow::Result<()> {
                 wait_for_idle();
             }
             let produced = produce::measure(&producer, clients, time).await?;
-            let through_node = appends::measure(node.store(), clients, time).await?;
+            let through_node = appends::measure(&store(&node)?, clients, time).await?;
             // The first round warms up the brokers.
             if round > 0 {
                 plain.push(produced);
@@ -110,6 +111,7 @@ async fn start_node(
     let config = NodeConfig {
         client: Client::new(bootstrap, PATIENCE)?,
         cluster: cluster.to_owned(),
+        partitions: 1,
         name: name.to_owned(),
         url: format!("http://{name}.invalid"),
         token: String::new(),
@@ -119,4 +121,9 @@ async fn start_node(
         session_timeout: SESSION,
     };
     Ok(Node::start(config).await?)
+}
+
+/// Returns the store of the only partition.
+pub(crate) fn store(node: &Node) -> anyhow::Result<ClusterStore> {
+    node.partitions().first().cloned().context("the node has no partition")
 }

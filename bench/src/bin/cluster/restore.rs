@@ -28,14 +28,14 @@ pub(crate) async fn measure(bootstrap: &str, events: usize, total: usize) -> any
     let started = Instant::now();
     tokio::time::timeout(WITHIN, fill(&first, events, total)).await??;
     let filled = started.elapsed();
-    let end = first.store().status().borrow().applied;
+    let end = crate::store(&first)?.status().borrow().applied;
     first.stop().await;
     drop(first_dir);
 
     let dir = tempfile::tempdir()?;
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let node = start_node(bootstrap, &cluster, "b", dir.path()).await?;
-    let mut status = node.store().status();
+    let mut status = crate::store(&node)?.status();
     tokio::time::timeout(WITHIN, status.wait_for(|status| status.applied >= end)).await??;
     let (took, cpu) = (started.elapsed(), cpu_seconds() - cpu);
     println!(
@@ -51,11 +51,11 @@ pub(crate) async fn measure(bootstrap: &str, events: usize, total: usize) -> any
 
 /// Appends the events.
 async fn fill(node: &Node, events: usize, total: usize) -> anyhow::Result<()> {
-    node.store().wait_for_owner(crate::PATIENCE).await?;
+    crate::store(node)?.wait_for_owner(crate::PATIENCE).await?;
     let (next, streams) = (Arc::new(AtomicUsize::new(0)), (total / EVENTS_OF_STREAM).max(1));
     let mut writers = JoinSet::new();
     for _ in 0..WRITERS {
-        let (store, next): (ClusterStore, _) = (node.store().clone(), next.clone());
+        let (store, next): (ClusterStore, _) = (crate::store(node)?, next.clone());
         writers.spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
