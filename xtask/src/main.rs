@@ -78,6 +78,8 @@ fn main() -> ExitCode {
         ["bench"] => bench("store", &[]),
         ["bench", "instructions"] => instructions::count(),
         ["bench", "peers", rest @ ..] => peers::run(rest),
+        // The example of that name is a program, too.
+        ["bench", "cluster", rest @ ..] => bench("cluster_nodes", rest),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
         ["mutations"] => mutations::run(root()),
