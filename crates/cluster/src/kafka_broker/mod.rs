@@ -156,7 +156,9 @@ impl KafkaBroker {
         let ask = move |leader: Connection, partition| async move {
             leader.fetch(&partition, from, options).await
         };
+        let mut waiting = WaitingFetch(Some(self));
         let fetched = self.ask(ask).await;
+        waiting.0 = None;
         match fetched {
             Ok(found) => {
                 let (start, end) = (found.start, found.high_watermark);
@@ -168,6 +170,20 @@ impl KafkaBroker {
                 Ok(Fetched { start, end, batches: Vec::new() })
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// A fetch that waits. If it is given up, its connection is closed: the leader would hold back all other reads on it
+/// for the rest of the wait.
+struct WaitingFetch<'a>(Option<&'a KafkaBroker>);
+
+impl Drop for WaitingFetch<'_> {
+    fn drop(&mut self) {
+        if let Some(broker) = self.0
+            && let Some(connection) = broker.reading.lock().take()
+        {
+            connection.close();
         }
     }
 }

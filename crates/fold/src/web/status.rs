@@ -48,6 +48,7 @@ pub fn status_of(code: &str, can_retry: bool) -> StatusCode {
         | "too_many_rules"
         | "too_many_indexes"
         | "command_waits"
+        | "store_foreign"
         | "stash_full" => StatusCode::CONFLICT,
         "command_refused" | "command_id_reused" => StatusCode::UNPROCESSABLE_ENTITY,
         "index_building"

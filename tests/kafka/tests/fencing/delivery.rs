@@ -297,3 +297,17 @@ fn a_batch_that_is_too_large_is_refused_for_certain() {
     assert_eq!(error.code(), Some(ResponseError::MessageTooLarge));
     assert!(!error.is_outcome_unknown());
 }
+
+#[test]
+fn a_fetch_that_is_given_up_delays_no_other_read() {
+    let world = one_broker();
+    let owner = Owner::new(world, &world.topic(), &fresh("owner"));
+    // The leader would hold it, and what is asked on the same connection, for longer than any read may take.
+    let wait = 3 * PATIENCE;
+    owner.runtime.block_on(async {
+        let fetch = owner.broker.fetch(0, wait);
+        assert!(tokio::time::timeout(Duration::from_millis(300), fetch).await.is_err());
+        let end = tokio::time::timeout(PATIENCE, owner.broker.end()).await;
+        assert_eq!(end.expect("the read waits behind the fetch").unwrap(), 0);
+    });
+}
