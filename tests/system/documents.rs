@@ -106,7 +106,7 @@ fn the_readme_has_the_two_commands() {
 /// Every experiment that the page on fencing names is there under that name, or begins with it.
 #[test]
 fn every_experiment_that_is_named_exists() {
-    let named = named_tests("docs/cluster-fencing.md", &["tests/kafka"]);
+    let named = named_tests("docs/cluster-fencing.md", &["tests/kafka", "crates/cluster/tests"]);
     assert!(named.len() > 30, "{named:?}");
 }
 
