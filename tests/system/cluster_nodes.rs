@@ -19,6 +19,7 @@ fn what_keeps_a_node_from_its_cluster_is_said() {
         (&["--bootstrap", "nonsense"][..], "bootstrap: "),
         (&["--kafka-user", "ann"], "kafka.password is missing"),
         (&["--kafka-replication", "70000"], "kafka.replication: 70000"),
+        (&["--kafka-ca", "/no/such/file"], "kafka.ca: /no/such/file can't be used"),
         (&["--node-token", "/no/such/file"], "node.token: /no/such/file can't be read"),
     ] {
         let said = node(args);

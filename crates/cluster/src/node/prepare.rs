@@ -17,6 +17,13 @@ use crate::partition::{Names, Partition};
 use crate::record::Claimant;
 use crate::topic::{Topic, TopicOptions, ensure_topic};
 
+/// The most bytes of an append, and of the appends that wait for a batch beside it: with the headers of their records
+/// they fit into a batch of the topic.
+const APPEND_BYTES: usize = 32 << 20;
+const QUEUE_BYTES: usize = 16 << 20;
+/// The fewest files that a copy keeps open.
+const OPEN_FILES: usize = 16;
+
 /// A node that is ready to run.
 pub(super) struct Prepared {
     /// The partitions by number, with the origins of their cursors.
@@ -81,6 +88,9 @@ fn options_of_copy(mut options: Options, count: u16) -> Options {
     options.maintenance_bytes_per_second /= bytes;
     options.head_cache /= number;
     options.read_threads = options.read_threads.div_ceil(number);
+    options.log.open_files = (options.log.open_files / number).max(OPEN_FILES);
+    options.limits.append_bytes = options.limits.append_bytes.min(APPEND_BYTES);
+    options.log.queue_bytes = options.log.queue_bytes.min(QUEUE_BYTES);
     options
 }
 
@@ -138,6 +148,9 @@ mod tests {
         let eight = options_of_copy(Options::default(), 8);
         assert_eq!(eight.index_cache_bytes * 8, one.index_cache_bytes);
         assert_eq!(eight.log.cache_bytes * 8, one.log.cache_bytes);
+        assert_eq!(eight.log.open_files * 8, one.log.open_files);
+        // docs/cluster.md names it.
+        assert_eq!((one.limits.append_bytes, one.log.queue_bytes), (32 << 20, 16 << 20));
         assert_eq!((eight.read_threads, one.read_threads), (1, Options::default().read_threads));
     }
 }

@@ -11,12 +11,10 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Fetched};
 use crate::ledger::{Ledger, Stamp};
-use crate::record::{Claimant, Decoded, Decoder, RecordError};
+use crate::record::{Claimant, Decoded, Decoder, RecordError, names};
 
 /// How long the leader holds a read of what is known to be there.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// The header with the id of an event.
-const EVENT_ID: &str = "ce_id";
 /// How often a read of what is known to be there may find nothing.
 const READ_ATTEMPTS: u32 = 10;
 
@@ -83,7 +81,7 @@ impl Copy {
                 let offset = i64::try_from(position).unwrap_or(i64::MAX) - 1;
                 let record = find(broker, offset).await?;
                 let is_same = |record: &StoredRecord| {
-                    let header = record.record.find_header(EVENT_ID.as_bytes());
+                    let header = record.record.find_header(names::ID.as_bytes());
                     header.is_some_and(|header| *header == id.to_string())
                 };
                 let found = record.filter(is_same);
@@ -155,7 +153,12 @@ impl Copy {
         self.end = fetched.end;
         let mut appends = Vec::new();
         for batch in &fetched.batches {
-            for decoded in self.decoder.decode(batch)? {
+            let decoded = match self.decoder.decode(batch) {
+                // What comes before an unreadable record is applied; the next read begins at its batch.
+                Err(_) if !appends.is_empty() => break,
+                decoded => decoded?,
+            };
+            for decoded in decoded {
                 match decoded {
                     Decoded::Append { append, .. } => appends.push(append),
                     Decoded::Claim { offset, .. } => self.claimed_at = Some(offset),

@@ -50,7 +50,8 @@ enum Event {
     Answered(Result<i64, KafkaError>),
     Wished,
     Settled(Result<(), Failure>),
-    Look,
+    /// The end of the log, as the leader says. What can't be asked is not known; an append will tell.
+    Looked(Result<i64, KafkaError>),
 }
 
 impl<B: Broker> Partition<B> {
@@ -98,11 +99,16 @@ impl<B: Broker> Partition<B> {
                     link.confirm(confirmation);
                     self.note_end(end);
                 }
-                Event::Look => {
+                Event::Looked(end) => {
                     if let Some(failure) = store.failure() {
                         return Err(format!("this node's copy fails: {failure}"));
                     }
-                    term.look().await?;
+                    if let Ok(end) = end
+                        && end > term.next
+                    {
+                        let next = term.next;
+                        return Err(format!("the topic ends at {end}, expected is {next}"));
+                    }
                 }
                 Event::Wished => {}
                 Event::Settled(settled) => {
@@ -147,14 +153,19 @@ impl<B: Broker> Term<'_, B> {
                 false => std::future::pending().await,
             }
         });
-        let look = pin!(async {
+        let broker = self.broker;
+        // An append does not wait for the answer: the leader may be away.
+        let looked = pin!(async {
             match is_idle {
-                true => time.after(LOOK).await,
+                true => {
+                    time.after(LOOK).await;
+                    broker.end().await
+                }
                 false => std::future::pending().await,
             }
         });
         let works = select(answered, queued);
-        let rests = select(select(wished, settled), look);
+        let rests = select(select(wished, settled), looked);
         match select(works, rests).await {
             Either::Left((Either::Left((answer, _)), _)) => Event::Answered(answer),
             Either::Left((Either::Right((outgoing, _)), _)) => Event::Send(outgoing),
@@ -162,7 +173,7 @@ impl<B: Broker> Term<'_, B> {
             Either::Right((Either::Left((Either::Right((settled, _)), _)), _)) => {
                 Event::Settled(settled)
             }
-            Either::Right((Either::Right(_), _)) => Event::Look,
+            Either::Right((Either::Right((end, _)), _)) => Event::Looked(end),
         }
     }
 
@@ -193,16 +204,6 @@ impl<B: Broker> Term<'_, B> {
                 "a batch landed at offset {landed}; expected was {at}: others have written to the topic"
             )),
             Err(error) => Err(format!("term {}: {error}", self.claimed.term)),
-        }
-    }
-
-    /// Looks whether others have written to the log.
-    async fn look(&mut self) -> Result<(), String> {
-        // What can't be asked is not known; an append will tell.
-        let Ok(end) = self.broker.end().await else { return Ok(()) };
-        match end > self.next {
-            true => Err(format!("the topic ends at {end}, expected is {}", self.next)),
-            false => Ok(()),
         }
     }
 }

@@ -33,7 +33,7 @@ mod decode;
 mod encode;
 mod error;
 mod fields;
-mod names;
+pub(crate) mod names;
 
 pub use claim::Claimant;
 pub use decode::{Decoded, Decoder};

@@ -3,7 +3,7 @@
 /// The version of CloudEvents.
 pub(super) const SPEC_VERSION: &str = "ce_specversion";
 /// The event's id.
-pub(super) const ID: &str = "ce_id";
+pub(crate) const ID: &str = "ce_id";
 /// The cluster.
 pub(super) const SOURCE: &str = "ce_source";
 /// The event type.

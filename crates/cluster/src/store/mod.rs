@@ -160,12 +160,22 @@ impl ClusterStore {
     /// Waits until a copy has all that is committed now. Without an owner to ask it is used as it is.
     pub(crate) async fn catch_up(&self, copy: &Embedded) -> Result<(), ReadError> {
         let Ok(head) = self.head().await else { return Ok(()) };
-        let deadline = self.shared.time.now() + PATIENCE;
-        let reached = copy.wait_for_position(head.position().unwrap_or_default());
+        self.reach(copy, &head, self.shared.time.now() + PATIENCE).await
+    }
+
+    /// Waits until a copy has come to a cursor of this store, which may be ahead of it.
+    async fn reach(
+        &self,
+        copy: &Embedded,
+        cursor: &Cursor,
+        deadline: Timestamp,
+    ) -> Result<(), ReadError> {
+        let reached = copy.wait_for_position(cursor.position().unwrap_or_default());
         match select(Box::pin(reached), self.shared.time.until(deadline)).await {
             Either::Left((reached, _)) => reached,
             Either::Right(_) => {
-                let message = format!("this node's copy has not reached the cursor {head} in time");
+                let message =
+                    format!("this node's copy has not reached the cursor {cursor} in time");
                 Err(Failure::Remote { code: "timed_out", message, can_retry: true }.into())
             }
         }
@@ -188,8 +198,12 @@ impl ClusterStore {
         loop {
             let copy = self.copy(deadline).await?;
             let reading = async {
-                let wanted = read.at_least.as_ref().and_then(Cursor::position);
-                copy.wait_for_position(wanted.unwrap_or_default()).await?;
+                // A cursor of another store is refused by the read.
+                let origin = copy.blocking().head().origin();
+                let wanted = read.at_least.as_ref().filter(|cursor| cursor.origin() == origin);
+                if let Some(wanted) = wanted {
+                    self.reach(&copy, wanted, deadline).await?;
+                }
                 copy.read(read.clone()).await
             };
             match reading.await {

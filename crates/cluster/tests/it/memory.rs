@@ -29,6 +29,9 @@ struct State {
     batches: Vec<StoredBatch>,
     end: i64,
     epoch: i16,
+    /// Whether nobody answers what the end is, and whether somebody has asked.
+    hides_end: bool,
+    is_asked: bool,
 }
 
 /// The producer of the only transactional id.
@@ -38,6 +41,20 @@ impl MemoryKafka {
     /// Appends a batch as another program would.
     pub(crate) fn append_foreign(&self, batch: Bytes) {
         self.log.push(batch, false).unwrap();
+    }
+}
+
+impl MemoryKafka {
+    /// Answers the question for the end no more, and waits until it is asked.
+    pub(crate) async fn hide_end(&self) {
+        self.log.state.lock().hides_end = true;
+        loop {
+            let asked = self.log.grown.listen();
+            if self.log.state.lock().is_asked {
+                return;
+            }
+            asked.await;
+        }
     }
 }
 
@@ -95,6 +112,17 @@ impl Broker for MemoryKafka {
     }
 
     fn end(&self) -> BoxFuture<'_, Result<i64, KafkaError>> {
-        Box::pin(std::future::ready(Ok(self.log.state.lock().end)))
+        Box::pin(async {
+            let answer = {
+                let mut state = self.log.state.lock();
+                state.is_asked |= state.hides_end;
+                (!state.hides_end).then_some(state.end)
+            };
+            self.log.grown.notify(usize::MAX);
+            match answer {
+                Some(end) => Ok(end),
+                None => std::future::pending().await,
+            }
+        })
     }
 }

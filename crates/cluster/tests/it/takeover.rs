@@ -1,15 +1,20 @@
 //! Owners follow each other: by order, by force, and after they were killed.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 use leftfold_api::{
-    Append, CheckpointMove, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read,
+    Append, CheckpointMove, Coded, Cursor, Delivery, EventStore, Expected, NewEvent, Query, Read,
     ReadLevel, Subscribe, Subscription,
 };
+use leftfold_cluster::ledger::Stamp;
 use leftfold_cluster::partition::{Role, Wish};
 use leftfold_cluster::store::ClusterStore;
+use leftfold_fold::time::{SystemTime, Time};
 use leftfold_kafka::{Batch, Record};
 use pollster::block_on;
 
-use crate::nodes::{FakeCache, Nodes};
+use crate::nodes::{FakeCache, Nodes, PATIENCE};
 
 fn append(store: &ClusterStore, version: u64) -> u64 {
     let event = NewEvent::json("Counted", format!("{{\"n\":{version}}}"));
@@ -217,4 +222,66 @@ fn the_head_behind_a_barrier_is_a_cursor_like_any_other() {
     let mut subscription = block_on(a.store.subscribe(Subscribe::after(counter(), head))).unwrap();
     let next = block_on(subscription.next()).unwrap();
     assert!(matches!(&next, Delivery::Event(event, _) if event.version() == 1), "{next:?}");
+}
+
+/// An idle owner looks whether the log has grown; a leader that does not answer must not hold appends up.
+#[test]
+fn an_append_does_not_wait_for_a_look_at_the_log() {
+    let nodes = Nodes::new();
+    let a = nodes.start("a", FakeCache::new(1));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    block_on(nodes.kafka.hide_end());
+    let appending = async {
+        let event = Append::new().event("counter-1", NewEvent::json("Counted", "{}"));
+        let appended = a.store.append(event);
+        match select(pin!(appended), SystemTime.after(PATIENCE)).await {
+            Either::Left((appended, _)) => appended.is_ok(),
+            Either::Right(_) => false,
+        }
+    };
+    assert!(block_on(appending));
+}
+
+#[test]
+fn what_comes_before_an_unreadable_record_is_applied() {
+    let nodes = Nodes::new();
+    let a = nodes.start("a", FakeCache::new(1));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    append(&a.store, 1);
+    drop(a);
+    // It counts, as the next record of the term, and says something that this release does not know.
+    let unknown = Record::new("?").header("lf-unknown", "1");
+    let unknown = Stamp { term: 1, number: 3 }.add_to(unknown);
+    nodes.kafka.append_foreign(Batch::of(0, [unknown]).encode());
+    let b = nodes.start("b", FakeCache::new(2));
+    let local = Read::forward(Query::stream("counter-1")).level(ReadLevel::Local);
+    let reading = async {
+        let mut status = b.partition.status();
+        let fails = |failure: &str| failure.contains("lf-unknown");
+        let failed = status.wait_for(|status| status.failure.as_deref().is_some_and(fails));
+        drop(failed.await.unwrap());
+        b.store.read(local).await.unwrap().events.len()
+    };
+    assert_eq!(block_on(reading), 2);
+}
+
+#[test]
+fn a_local_read_refuses_a_cursor_of_another_store() {
+    let (nodes, others) = (Nodes::new(), Nodes::new());
+    let a = nodes.start("a", FakeCache::new(1));
+    nodes.own(&a);
+    a.wait_for(Role::Owner);
+    append(&a.store, 0);
+    let other = FakeCache::of_partition(2, 3, block_on(a.store.head()).unwrap().origin());
+    let b = others.start("b", other);
+    others.own(&b);
+    b.wait_for(Role::Owner);
+    (0..5).for_each(|version| _ = append(&b.store, version));
+    let foreign = block_on(b.store.head()).unwrap();
+    let read = Read::forward(Query::All).level(ReadLevel::Local).at_least(foreign);
+    assert_eq!(block_on(a.store.read(read)).unwrap_err().code(), "cursor_foreign");
 }

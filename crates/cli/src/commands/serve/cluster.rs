@@ -1,11 +1,12 @@
 //! Serves a node of a cluster, whose log is Apache Kafka.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use leftfold::Invalid;
+use leftfold::{Invalid, Options};
 use leftfold_cluster::kafka::{Client, Sasl, SaslMechanism, Security, Tls};
 use leftfold_cluster::node::{Node, NodeConfig};
 use leftfold_server::access::Secret;
@@ -26,7 +27,7 @@ pub(super) struct RunningNode {
 
 impl RunningNode {
     /// Joins the cluster.
-    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
         if config.data.join("STORE").exists() {
             return Err(invalid(format!(
                 "data: {} holds the store of an embedded engine; give the node another directory",
@@ -51,7 +52,7 @@ impl RunningNode {
             url,
             token: token.clone().unwrap_or_default(),
             dir: config.data.join("partitions"),
-            options: options(config),
+            options,
             replication: replication(config)?,
             session_timeout: SESSION,
         })
@@ -77,16 +78,6 @@ impl RunningNode {
     }
 }
 
-/// The options of a copy: an append, with the headers of its records, fits into a batch of the topic.
-fn options(config: &Config) -> leftfold::Options {
-    const MOST_APPEND: usize = 32 << 20;
-    const MOST_QUEUE: usize = 16 << 20;
-    let mut options = config.store_options();
-    options.limits.append_bytes = options.limits.append_bytes.min(MOST_APPEND);
-    options.log.queue_bytes = options.log.queue_bytes.min(MOST_QUEUE);
-    options
-}
-
 fn replication(config: &Config) -> anyhow::Result<Option<i16>> {
     let found = config.kafka_replication;
     let replicas = i16::try_from(found)
@@ -99,10 +90,16 @@ fn client(config: &Config) -> anyhow::Result<Client> {
         .map_err(|error| invalid(format!("bootstrap: {error}")))?;
     let tls = match (&config.kafka_ca, config.kafka_tls) {
         (Some(ca), _) => {
-            let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
-            Some(Tls::trusting(&pem)?)
+            let wrong = |why: &dyn Display| {
+                invalid(format!("kafka.ca: {} can't be used: {why}", ca.display()))
+            };
+            let pem = std::fs::read(ca).map_err(|error| wrong(&error))?;
+            Some(Tls::trusting(&pem).map_err(|error| wrong(&error))?)
         }
-        (None, true) => Some(Tls::trusting_system()?),
+        (None, true) => {
+            let trusted = Tls::trusting_system();
+            Some(trusted.map_err(|error| invalid(format!("kafka.tls: {error}")))?)
+        }
         (None, false) => None,
     };
     let sasl = match config.kafka_user.as_str() {

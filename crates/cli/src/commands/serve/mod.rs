@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cluster::RunningNode;
-use leftfold::Embedded;
+use leftfold::{Embedded, Options};
 use leftfold_api::Engine;
 use leftfold_server::access::{ADMIN, Secret};
 use leftfold_server::{
@@ -36,9 +36,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 
 fn run_embedded(config: Config) -> anyhow::Result<ExitCode> {
     check_directory(&config.data)?;
-    let mut options = config.store_options();
-    options.log.open_files = Descriptors::raise().for_segments(options.log.open_files);
-    let store = Arc::new(warn_of_modes(Embedded::open(&config.data, options)?));
+    let store = Arc::new(warn_of_modes(Embedded::open(&config.data, options(&config))?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -55,12 +53,19 @@ fn run_embedded(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Raises the limit of open files, and returns the options of a store that leaves some for connections.
+fn options(config: &Config) -> Options {
+    let mut options = config.store_options();
+    options.log.open_files = Descriptors::raise().for_segments(options.log.open_files);
+    options
+}
+
 fn run_node(config: Config) -> anyhow::Result<ExitCode> {
-    _ = Descriptors::raise();
+    let options = options(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let node = RunningNode::start(&config).await?;
+        let node = RunningNode::start(&config, options).await?;
         let running = start(config, cluster::engine(&node.node)).await?;
         signals.serve_until_end(&running).await;
         // Other nodes have the partition before this one refuses requests, so that none fails.
