@@ -394,7 +394,7 @@ impl<S: EventStore + 'static> Follower<S> {
 
     /// Removes the files of the view but for some.
     async fn remove_files(&self, kept: Vec<PathBuf>) {
-        remove_files(&self.connections(), &self.dir, &self.entry.name, kept).await;
+        remove_files(&self.connections(), &self.dir, &self.entry, kept).await;
     }
 
     fn path_of(&self, generation: &Generation) -> PathBuf {
@@ -402,32 +402,31 @@ impl<S: EventStore + 'static> Follower<S> {
     }
 }
 
-/// Removes the files of a view but for some.
-pub(super) async fn remove_files(
+/// Removes the files that a view has had up to a state of its facts, but for some.
+pub(super) async fn remove_files<S>(
     connections: &Connections,
     dir: &Path,
-    view: &str,
+    entry: &Entry<S>,
     kept: Vec<PathBuf>,
 ) {
-    let (dir, view) = (dir.to_owned(), view.to_owned());
+    let (dir, view, last) = (dir.to_owned(), entry.name.clone(), entry.state.version);
     let remove = move || {
-        remove_all_but(&dir, &view, &kept);
+        remove_all_but(&dir, &view, last, &kept);
         Ok(())
     };
     // What stays costs space until the next time.
     _ = connections.files.call(remove).await;
 }
 
-fn remove_all_but(dir: &Path, view: &str, kept: &[PathBuf]) {
+/// Files with a number above `last` are those of a later run, which may make them at this moment.
+fn remove_all_but(dir: &Path, view: &str, last: u64, kept: &[PathBuf]) {
     let Ok(files) = dir.read_dir() else { return };
     for path in files.filter_map(|file| Some(file.ok()?.path())) {
         let name =
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let is_of_view = name.split_once('.').is_some_and(|(of, rest)| {
-            let number = rest.split('.').next().unwrap_or_default();
-            of == view
-                && number.bytes().all(|byte| byte.is_ascii_digit())
-                && rest.contains(".sqlite")
+            let number = rest.split('.').next().and_then(|number| number.parse::<u64>().ok());
+            of == view && number.is_some_and(|number| number <= last) && rest.contains(".sqlite")
         });
         let is_kept = kept.iter().any(|kept| {
             kept.file_name().is_some_and(|kept| name.starts_with(&*kept.to_string_lossy()))
@@ -436,5 +435,29 @@ fn remove_all_but(dir: &Path, view: &str, kept: &[PathBuf]) {
             // What stays costs space until the next time.
             _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remove_all_but;
+
+    #[test]
+    fn the_files_of_later_tables_and_of_other_views_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = ["a.0.sqlite", "a.0.sqlite-wal", "a.3.sqlite", "a.7.sqlite"];
+        let others = ["a.10.sqlite", "a.10.sqlite-shm", "ab.0.sqlite", "a.sqlite", "a.0.txt"];
+        for name in before.iter().chain(&others) {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        remove_all_but(dir.path(), "a", 9, &[dir.path().join("a.3.sqlite")]);
+        let left = dir.path().read_dir().unwrap();
+        let mut left: Vec<_> =
+            left.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        let mut expected = vec!["a.3.sqlite"];
+        expected.extend(others);
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 }

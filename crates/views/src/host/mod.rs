@@ -278,11 +278,7 @@ impl<S: EventStore + 'static> Views<S> {
                         (run.running(), run.connections.clone())
                     };
                     let _running = running.lock().await;
-                    // A view of this name that was added since removes them, and keeps its own.
-                    if !inner.views.read().contains_key(&entry.name) {
-                        follow::remove_files(&connections, &inner.dir, &entry.name, Vec::new())
-                            .await;
-                    }
+                    follow::remove_files(&connections, &inner.dir, &entry, Vec::new()).await;
                     select(pin!(removal::drop_removed(&inner, &entry)), pin!(stop)).await;
                 }
             }

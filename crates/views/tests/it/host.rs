@@ -156,6 +156,29 @@ fn an_added_view_can_be_asked_at_once() {
     });
 }
 
+/// What is left of a removed view is removed beside what else is done; it is not the new view's.
+#[test]
+fn a_view_of_the_name_of_a_removed_one_keeps_its_files() {
+    let world = World::new();
+    let views = world.views();
+    let running = views.clone();
+    std::thread::spawn(move || pollster::block_on(running.run()));
+    // The folder takes a while to be looked through.
+    std::fs::create_dir_all(world.folder()).unwrap();
+    for at in 0..5_000 {
+        std::fs::write(world.folder().join(format!("other.{at}")), "").unwrap();
+    }
+    pollster::block_on(async {
+        for at in 0..50 {
+            views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+            let last = world.append(&format!("order-{at}"), "OrderPlaced", "{}").await;
+            let rows = ask(&views, "select count(*) from orders", &last).await;
+            assert_eq!(rows, [(at + 1).to_string()]);
+            views.remove("orders").await.unwrap();
+        }
+    });
+}
+
 /// Definitions are facts: they survive the process, and the tables go on where they were.
 #[test]
 fn views_survive_a_restart() {
