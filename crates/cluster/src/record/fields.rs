@@ -115,10 +115,11 @@ impl<'a> Fields<'a> {
     /// Reads what an append's first record holds of the append.
     pub(super) fn append(&mut self) -> Result<AppendFields<'a>, String> {
         let id = text(names::APPEND, self.append)?;
-        let is_hexadecimal = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let id = if is_hexadecimal { u128::from_str_radix(id, 16).ok() } else { None };
+        // In 32 digits `Uuid` takes no other form.
+        let id = if id.len() == 32 { Uuid::try_parse(id).ok() } else { None };
+        let id = id.ok_or_else(|| malformed(names::APPEND, "32 hexadecimal digits"))?;
         Ok(AppendFields {
-            append_id: id.ok_or_else(|| malformed(names::APPEND, "32 hexadecimal digits"))?,
+            append_id: id.as_u128(),
             commit_time: read_time(names::COMMIT_TIME, self.commit_time)?,
             checkpoints: std::mem::take(&mut self.checkpoints),
         })
