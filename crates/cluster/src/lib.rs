@@ -18,5 +18,9 @@ pub mod record;
 pub mod store;
 pub mod topic;
 
+/// Tests inside the crate share files with those outside.
+#[cfg(test)]
+extern crate self as leftfold_cluster;
+
 /// Kafka's protocol, for those who configure a node.
 pub use leftfold_kafka as kafka;

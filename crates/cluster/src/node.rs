@@ -8,6 +8,8 @@ mod prepare;
 mod shared;
 mod steer;
 mod tasks;
+#[cfg(test)]
+mod unfit_tests;
 
 use std::io;
 use std::path::PathBuf;

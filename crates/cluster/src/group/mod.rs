@@ -15,7 +15,7 @@ mod profile;
 mod remedy;
 mod routes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{MemberConfig, MembershipError, PARTITION_LIMIT};
 pub use coordinator::{

@@ -1,6 +1,6 @@
 //! What a member reports about itself when it joins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,12 @@ pub struct Profile {
     pub copies: BTreeMap<u32, u64>,
     /// The partitions that the node owns, and the term of its claim; 0 if it has not claimed the partition yet.
     pub owned: BTreeMap<u32, u64>,
+    /// The partitions that the node can't serve, because its own copy keeps failing.
+    pub unfit: BTreeSet<u32>,
 }
 
-/// The bytes: JSON, so that Kafka's tools show it. Unknown fields are ignored.
+/// The bytes: JSON, so that Kafka's tools show it. Unknown fields are ignored: a leader of an earlier release reads
+/// version 1 without `unfit`, and leaves such a partition where it is.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     version: u32,
@@ -41,6 +44,8 @@ struct Wire<'a> {
     copies: Vec<(u32, u64)>,
     #[serde(default)]
     owned: Vec<(u32, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unfit: Vec<u32>,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +66,7 @@ impl Profile {
             draining: self.is_draining,
             copies: self.copies.iter().map(|(&partition, &offset)| (partition, offset)).collect(),
             owned: self.owned.iter().map(|(&partition, &term)| (partition, term)).collect(),
+            unfit: self.unfit.iter().copied().collect(),
         };
         let bytes = serde_json::to_vec(&wire).map_err(|e| MetadataError::malformed(WHAT, e))?;
         check_size(WHAT, bytes.len(), PROFILE_LIMIT)?;
@@ -82,6 +88,7 @@ impl Profile {
             is_draining: wire.draining,
             copies: wire.copies.into_iter().collect(),
             owned: wire.owned.into_iter().collect(),
+            unfit: wire.unfit.into_iter().collect(),
         })
     }
 }
@@ -121,9 +128,15 @@ mod tests {
             is_draining: true,
             copies: [(0, 7), (3, 9)].into(),
             owned: [(3, 2)].into(),
+            unfit: BTreeSet::new(),
         };
         assert_eq!(profile, expected);
         assert_eq!(Profile::decode(br#"{"version":1,"url":""}"#).unwrap(), Profile::default());
+        let profile = Profile::decode(br#"{"version":1,"url":"","unfit":[4,2]}"#).unwrap();
+        assert_eq!(profile, Profile { unfit: [2, 4].into(), ..Profile::default() });
+        // What is sound is not reported, so the bytes are those that earlier releases write.
+        let bytes = Profile::default().encode().unwrap();
+        assert_eq!(&bytes[..], br#"{"version":1,"url":"","copies":[],"owned":[]}"#);
     }
 
     #[test]
@@ -134,6 +147,7 @@ mod tests {
             (r#"{"url":""}"#.to_owned(), "missing field `version`"),
             (r#"{"version":1,"url":"","copies":[[-1,2]]}"#.to_owned(), "cannot be read"),
             (r#"{"version":1,"url":"","owned":{"a":1}}"#.to_owned(), "cannot be read"),
+            (r#"{"version":1,"url":"","unfit":[-1]}"#.to_owned(), "cannot be read"),
             (format!(r#"{{"version":1,"url":"{long}"}}"#), "URL has 2049 bytes"),
             (" ".repeat(PROFILE_LIMIT + 1), "expected at most"),
             ("[".repeat(100_000), "cannot be read"),
@@ -151,8 +165,9 @@ mod tests {
             url in ".{0,40}", is_draining: bool,
             copies in prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..20),
             owned in prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..20),
+            unfit in prop::collection::btree_set(any::<u32>(), 0..20),
         ) {
-            let profile = Profile { url, is_draining, copies, owned };
+            let profile = Profile { url, is_draining, copies, owned, unfit };
             prop_assert_eq!(Profile::decode(&profile.encode().unwrap()).unwrap(), profile);
         }
     }

@@ -15,7 +15,7 @@ pub(super) async fn steer<B: Broker>(steered: &Steered<B>, membership: &Membersh
     let number = *number;
     let (mut routes, mut status) = (membership.watch(), partition.status());
     let name = partition.node().to_owned();
-    let mut asked = None;
+    let (mut asked, mut was_unfit) = (None, false);
     loop {
         let now = routes.borrow_and_update().clone();
         let copy = status.borrow_and_update().clone();
@@ -31,7 +31,15 @@ pub(super) async fn steer<B: Broker>(steered: &Steered<B>, membership: &Membersh
             if copy.role == Role::Owner {
                 profile.owned.insert(number, copy.term);
             }
+            match copy.is_unfit {
+                true => profile.unfit.insert(number),
+                false => profile.unfit.remove(&number),
+            };
         });
+        if std::mem::replace(&mut was_unfit, copy.is_unfit) != copy.is_unfit {
+            note_fitness(number, &copy);
+            membership.rejoin();
+        }
         // Once for each table: the group has an answer to what was reported.
         let table = now.table.as_ref().map(|table| table.generation());
         if asked != table && is_next(&now, number, &name, &copy) {
@@ -56,6 +64,16 @@ fn wish(routes: &Routes, number: u32, name: &str) -> Wish {
     }
 }
 
+fn note_fitness(number: u32, copy: &Status) {
+    match copy.is_unfit {
+        true => {
+            let why = copy.failure.as_deref().unwrap_or_default();
+            tracing::warn!(partition = number, "another node should own the partition: {why}");
+        }
+        false => tracing::info!(partition = number, "the copy works: the node can own it again"),
+    }
+}
+
 fn owner_of(routes: &Routes, number: u32) -> Route {
     let owner = routes.table.as_ref().and_then(|table| table.owner(number));
     let route =
@@ -66,6 +84,6 @@ fn owner_of(routes: &Routes, number: u32) -> Route {
 /// Whether the node is to get the partition when its copy has caught up, and it has.
 fn is_next(routes: &Routes, number: u32, name: &str, copy: &Status) -> bool {
     let next = routes.table.as_ref().and_then(|table| table.next_owner(number));
-    let is_following = copy.role == Role::Standby && copy.failure.is_none();
+    let is_following = copy.role == Role::Standby && copy.failure.is_none() && !copy.is_unfit;
     is_following && copy.lag() <= NEAR && next.is_some_and(|node| node.name == name)
 }

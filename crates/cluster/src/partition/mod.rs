@@ -7,6 +7,7 @@
 
 mod claim;
 mod copy;
+mod fitness;
 mod own;
 mod status;
 
@@ -28,6 +29,8 @@ use crate::broker::Broker;
 use crate::commit::Link;
 use crate::record::Claimant;
 use copy::{Copy, CopyError};
+use fitness::Fitness;
+use own::GivenUp;
 
 pub use status::{Role, Status};
 
@@ -86,8 +89,10 @@ pub struct Names {
 
 /// Why a copy is not used any further.
 enum Ended {
-    /// It is opened again: it may hold what was not confirmed.
+    /// It is opened again: it may hold what was not confirmed. The log or Kafka is the reason.
     Again(String),
+    /// It fails, and is opened again.
+    Failed(String),
     /// It is not of this topic, or damaged, and is made anew from the log.
     Unusable(String),
 }
@@ -135,15 +140,19 @@ impl<B: Broker> Partition<B> {
 
     /// Runs until it is dropped.
     pub async fn run(&self) -> std::convert::Infallible {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut fitness) = (FIRST_PAUSE, Fitness::default());
         loop {
             let began = self.time.now();
-            let ended = self.live().await;
+            let ended = self.live_on_probation(&mut fitness).await;
             let why = match &ended {
-                Ended::Again(why) | Ended::Unusable(why) => why.clone(),
+                Ended::Again(why) | Ended::Failed(why) | Ended::Unusable(why) => why.clone(),
             };
             tracing::warn!("the copy is opened again: {why}");
             self.release(why);
+            if !matches!(ended, Ended::Again(_)) {
+                fitness.note_failure(self.time.now());
+                self.note_fitness(&fitness);
+            }
             if let Ended::Unusable(_) = ended
                 && let Err(error) = self.cache.delete()
             {
@@ -154,6 +163,31 @@ impl<B: Broker> Partition<B> {
             }
             self.time.after(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Uses the copy as long as it is good. If it has failed before, its failures are forgotten once it has worked for
+    /// long enough.
+    async fn live_on_probation(&self, fitness: &mut Fitness) -> Ended {
+        let (live, recovery) = (pin!(self.live()), pin!(self.recover(fitness)));
+        match select(live, recovery).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), live)) => live.await,
+        }
+    }
+
+    /// Waits until the copy has worked for its probation, if it is on any.
+    async fn recover(&self, fitness: &mut Fitness) {
+        let Some(probation) = fitness.probation() else { return };
+        let mut status = self.status.subscribe();
+        // The partition holds the other end as long as it runs.
+        while status.wait_for(Status::works).await.is_ok() {
+            let fails = pin!(status.wait_for(|status| !status.works()));
+            if let Either::Left(_) = select(self.time.after(probation), fails).await {
+                fitness.note_recovery(self.time.now());
+                self.note_fitness(fitness);
+                return;
+            }
         }
     }
 
@@ -181,9 +215,9 @@ impl<B: Broker> Partition<B> {
             match self.claim(&mut copy).await {
                 Ok(claimed) => {
                     pause = FIRST_PAUSE;
-                    if let Err(why) = self.own(&mut copy, &link, claimed).await {
-                        link.end(why.clone());
-                        return Ended::Again(why);
+                    if let Err(given_up) = self.own(&mut copy, &link, claimed).await {
+                        link.end(given_up.reason().to_owned());
+                        return given_up.into();
                     }
                     self.note(Role::Standby, &copy);
                 }
@@ -268,6 +302,16 @@ impl<B: Broker> Partition<B> {
         self.status.send_if_modified(|status| status.advance(role, copy));
     }
 
+    /// Notes whether the node can serve the partition.
+    fn note_fitness(&self, fitness: &Fitness) {
+        let is_unfit = fitness.is_unfit();
+        self.status.send_if_modified(|status| {
+            let is_new = status.is_unfit != is_unfit;
+            status.is_unfit = is_unfit;
+            is_new
+        });
+    }
+
     fn note_failure(&self, failure: String) {
         self.status.send_modify(|status| status.failure = Some(failure));
     }
@@ -292,11 +336,20 @@ impl From<CopyError> for Ended {
         let why = error.to_string();
         match error {
             CopyError::Foreign(_) | CopyError::Diverged(_) => Ended::Unusable(why),
-            CopyError::Kafka(_)
-            | CopyError::Ahead { .. }
-            | CopyError::Trimmed { .. }
-            | CopyError::Record(_)
-            | CopyError::Store(_) => Ended::Again(why),
+            CopyError::Kafka(_) | CopyError::Ahead { .. } => Ended::Again(why),
+            // Another node's copy may be past it, or its release may be newer.
+            CopyError::Trimmed { .. } | CopyError::Record(_) | CopyError::Store(_) => {
+                Ended::Failed(why)
+            }
+        }
+    }
+}
+
+impl From<GivenUp> for Ended {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::Log(why) => Ended::Again(why),
+            GivenUp::Copy(why) => Ended::Failed(why),
         }
     }
 }
@@ -305,7 +358,9 @@ fn ended_of_open(error: &OpenError) -> Ended {
     let why = format!("opening the copy: {error}");
     match error.code() {
         // It is open elsewhere, or the disk has a problem: what it holds is not in doubt.
-        "store_locked" | "disk_failed" | "disk_full" | "descriptors_exhausted" => Ended::Again(why),
+        "store_locked" | "disk_failed" | "disk_full" | "descriptors_exhausted" => {
+            Ended::Failed(why)
+        }
         _ => Ended::Unusable(why),
     }
 }

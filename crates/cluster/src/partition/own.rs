@@ -25,6 +25,32 @@ use crate::record::Encoder;
 /// How often an owner that has nothing to write looks whether the log has grown without it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Why a term was given up.
+pub(super) enum GivenUp {
+    /// Others have written to the log, or Kafka does not answer.
+    Log(String),
+    /// This node's copy fails.
+    Copy(String),
+}
+
+impl GivenUp {
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            GivenUp::Log(why) | GivenUp::Copy(why) => why,
+        }
+    }
+
+    fn copy(failure: &Failure) -> Self {
+        GivenUp::Copy(format!("this node's copy fails: {failure}"))
+    }
+}
+
+impl From<String> for GivenUp {
+    fn from(why: String) -> Self {
+        GivenUp::Log(why)
+    }
+}
+
 /// A batch that was sent.
 struct Sent {
     answer: BoxFuture<'static, Result<i64, KafkaError>>,
@@ -64,13 +90,13 @@ impl<B: Broker> Partition<B> {
         copy: &mut Copy,
         link: &Link,
         claimed: Claimed,
-    ) -> Result<(), String> {
+    ) -> Result<(), GivenUp> {
         let store = copy.store().clone();
         let first = Stamp { term: claimed.term, number: 1 };
         link.own(Encoder::new(self.names.source.clone()), first);
         let (next, sent) = (copy.next(), VecDeque::new());
         let mut term = Term { broker: &self.broker, claimed, next, sent };
-        store.set_replica(false).await.map_err(|error| error.to_string())?;
+        store.set_replica(false).await.map_err(|error| GivenUp::copy(&error))?;
         self.note(Role::Owner, copy);
         let mut wish = self.wish.subscribe();
         let mut leaving: Option<BoxFuture<'_, Result<(), Failure>>> = None;
@@ -101,22 +127,24 @@ impl<B: Broker> Partition<B> {
                 }
                 Event::Looked(end) => {
                     if let Some(failure) = store.failure() {
-                        return Err(format!("this node's copy fails: {failure}"));
+                        return Err(GivenUp::copy(&failure));
                     }
                     if let Ok(end) = end
                         && end > term.next
                     {
                         let next = term.next;
-                        return Err(format!("the topic ends at {end}, expected is {next}"));
+                        return Err(format!("the topic ends at {end}, expected is {next}").into());
                     }
                 }
                 Event::Wished => {}
                 Event::Settled(settled) => {
-                    settled.map_err(|error| error.to_string())?;
+                    settled.map_err(|error| GivenUp::copy(&error))?;
                     let written = link.copy().map_or(0, |next| next.number - first.number);
                     return match copy.pass(claimed.term, written) {
                         true => Ok(()),
-                        false => Err(format!("the records of term {} are others", claimed.term)),
+                        false => {
+                            Err(format!("the records of term {} are others", claimed.term).into())
+                        }
                     };
                 }
             }

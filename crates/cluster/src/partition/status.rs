@@ -44,12 +44,20 @@ pub struct Status {
     pub end: u64,
     /// What fails at the moment, if anything does.
     pub failure: Option<String>,
+    /// The node's own copy has failed for so long that another node should own the partition. What Kafka does not
+    /// answer never counts.
+    pub is_unfit: bool,
 }
 
 impl Status {
     /// Returns how many positions the copy is behind.
     pub fn lag(&self) -> u64 {
         self.end.saturating_sub(self.applied)
+    }
+
+    /// Whether the copy is open, and nothing fails.
+    pub(super) fn works(&self) -> bool {
+        self.role != Role::Opening && self.failure.is_none()
     }
 
     /// Notes how far the copy has come; returns whether anything has changed.
@@ -61,6 +69,7 @@ impl Status {
             applied: copy.applied(),
             end: copy.end(),
             failure: None,
+            is_unfit: self.is_unfit,
         };
         std::mem::replace(self, now.clone()) != now
     }

@@ -52,6 +52,8 @@ pub struct Placement {
 ///   move waits until the target's copy has caught up ([`Policy::ready_lag`]).
 /// - A partition without an owner goes to the node whose copy is furthest ahead; of equal ones to the node with the
 ///   fewest partitions, then to the first by name.
+/// - A node that reports a partition as unfit loses it to a fit node, even if that node then has more than its share.
+///   If no node is fit for a partition, it stays where it is.
 /// - A draining node gets nothing, unless all nodes drain. Then all count as if none did.
 ///
 /// Equal arguments give equal placements.
@@ -83,6 +85,17 @@ impl Node<'_> {
     fn copy(&self, partition: u32) -> Option<u64> {
         self.profile.copies.get(&partition).copied()
     }
+
+    /// Returns whether the node can serve the partition.
+    fn is_fit(&self, partition: u32) -> bool {
+        !self.profile.unfit.contains(&partition)
+    }
+}
+
+/// Whether the node may own the partition: it is fit, or no node is.
+fn may_own(nodes: &[Node<'_>], node: usize, partition: u32) -> bool {
+    let is_fit = |node: &Node<'_>| node.is_fit(partition);
+    nodes.get(node).is_some_and(is_fit) || !nodes.iter().any(is_fit)
 }
 
 fn select_nodes(members: &BTreeMap<String, Profile>) -> Vec<Node<'_>> {
@@ -91,7 +104,7 @@ fn select_nodes(members: &BTreeMap<String, Profile>) -> Vec<Node<'_>> {
     candidates.map(|(name, profile)| Node { name, profile }).collect()
 }
 
-/// Finds the current owner of each partition, or `None` if it is absent or drains.
+/// Finds the current owner of each partition, or `None` if it is absent, drains, or is unfit while another node is fit.
 ///
 /// Two members may say that they own a partition. The log decides: the owner of the greater term is right.
 fn find_owners(
@@ -111,5 +124,9 @@ fn find_owners(
         }
     }
     let index = |name: &str| nodes.binary_search_by(|node| node.name.cmp(name)).ok();
-    (0..partitions).map(|partition| best.get(&partition).and_then(|found| index(found.2))).collect()
+    let owner = |partition| {
+        let found = best.get(&partition).and_then(|found| index(found.2));
+        found.filter(|&node| may_own(nodes, node, partition))
+    };
+    (0..partitions).map(owner).collect()
 }

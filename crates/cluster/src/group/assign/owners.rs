@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Node, Policy};
+use super::{Node, Policy, may_own};
 
 /// The owner of a partition.
 pub(super) struct Ownership {
@@ -33,10 +33,11 @@ pub(super) fn plan_owners(
     plan
 }
 
-/// Finds the node whose copy is furthest ahead; of equal ones that with the fewest partitions, then the first.
+/// Finds the fit node whose copy is furthest ahead; of equal ones that with the fewest partitions, then the first.
 fn find_furthest(nodes: &[Node<'_>], partition: u32, counts: &[usize]) -> usize {
     let key = |&node: &usize| (nodes[node].copy(partition), Reverse(counts[node]), Reverse(node));
-    (0..nodes.len()).max_by_key(key).unwrap_or(0)
+    let able = (0..nodes.len()).filter(|&node| may_own(nodes, node, partition));
+    able.max_by_key(key).unwrap_or(0)
 }
 
 /// A balanced distribution that moves as few partitions as possible: each node gets `base` partitions, and as many
@@ -62,8 +63,10 @@ impl<'a> Balance<'a> {
     fn run(mut self) -> Vec<usize> {
         let mut homeless = self.find_unowned();
         homeless.extend(self.shed());
-        for partition in homeless {
-            let node = self.find_room(partition);
+        for (partition, before) in homeless {
+            // Fitness comes before balance.
+            let node = self.find_room(partition).or(before);
+            let node = node.unwrap_or_else(|| self.find_least_loaded(partition));
             if self.counts[node] >= self.base {
                 self.extras = self.extras.saturating_sub(1);
             }
@@ -73,13 +76,16 @@ impl<'a> Balance<'a> {
         self.owners.into_iter().flatten().collect()
     }
 
-    fn find_unowned(&self) -> Vec<u32> {
+    /// Returns the partitions without an owner.
+    fn find_unowned(&self) -> Vec<(u32, Option<usize>)> {
         let owners = (0..).zip(&self.owners);
-        owners.filter(|(_, owner)| owner.is_none()).map(|(partition, _)| partition).collect()
+        let unowned = owners.filter(|(_, owner)| owner.is_none());
+        unowned.map(|(partition, _)| (partition, None)).collect()
     }
 
-    /// Takes from nodes with too many partitions those that others have the best copies of.
-    fn shed(&mut self) -> Vec<u32> {
+    /// Takes from nodes with too many partitions those that others have the best copies of. Returns them with their
+    /// owners.
+    fn shed(&mut self) -> Vec<(u32, Option<usize>)> {
         let over: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| self.counts[node] > self.base).collect();
         // Those that have more than `base` are the extras, which saves a move each.
@@ -92,7 +98,7 @@ impl<'a> Balance<'a> {
             for partition in self.choose_surplus(node, surplus) {
                 self.counts[node] -= 1;
                 self.owners[partition as usize] = None;
-                shed.push(partition);
+                shed.push((partition, Some(node)));
             }
         }
         shed
@@ -104,27 +110,47 @@ impl<'a> Balance<'a> {
         }
         let owners = (0..).zip(&self.owners);
         let mut owned: Vec<(u64, u32)> = owners
-            .filter(|(_, owner)| **owner == Some(node))
+            .filter(|(partition, owner)| **owner == Some(node) && self.can_move(*partition))
             .map(|(partition, _): (u32, _)| (self.least_lag(node, partition), partition))
             .collect();
         owned.sort_unstable();
         owned.into_iter().take(surplus).map(|(_, partition)| partition).collect()
     }
 
+    /// Returns the nodes that may need partitions.
+    fn find_under(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|&node| self.counts[node] <= self.base)
+    }
+
+    /// Whether a node that may need partitions is fit for this one.
+    fn can_move(&self, partition: u32) -> bool {
+        self.find_under().any(|node| self.nodes[node].is_fit(partition))
+    }
+
     /// Returns the lag of the best copy on a node that needs partitions.
     fn least_lag(&self, owner: usize, partition: u32) -> u64 {
-        let under = (0..self.nodes.len()).filter(|&node| self.counts[node] <= self.base);
-        let best = under.filter_map(|node| self.nodes[node].copy(partition)).max().unwrap_or(0);
+        let fit = self.find_under().filter(|&node| self.nodes[node].is_fit(partition));
+        let best = fit.filter_map(|node| self.nodes[node].copy(partition)).max().unwrap_or(0);
         self.nodes[owner].copy(partition).unwrap_or(0).saturating_sub(best)
     }
 
-    fn find_room(&self, partition: u32) -> usize {
+    /// Finds the node with the best copy among those that may own the partition and have less than their share.
+    fn find_room(&self, partition: u32) -> Option<usize> {
         let has_room = |&node: &usize| {
             self.counts[node] < self.base || (self.counts[node] == self.base && self.extras > 0)
         };
+        let may_own = |&node: &usize| may_own(self.nodes, node, partition);
         let key = |&node: &usize| {
             (self.nodes[node].copy(partition), Reverse(self.counts[node]), Reverse(node))
         };
-        (0..self.nodes.len()).filter(has_room).max_by_key(key).unwrap_or(0)
+        (0..self.nodes.len()).filter(has_room).filter(may_own).max_by_key(key)
+    }
+
+    /// Finds the node with the fewest partitions among those that may own this one.
+    fn find_least_loaded(&self, partition: u32) -> usize {
+        let key =
+            |&node: &usize| (self.counts[node], Reverse(self.nodes[node].copy(partition)), node);
+        let able = (0..self.nodes.len()).filter(|&node| may_own(self.nodes, node, partition));
+        able.min_by_key(key).unwrap_or(0)
     }
 }

@@ -1,11 +1,11 @@
-//! Chooses the standbys: those that have copies stay, within each node's share.
+//! Chooses the standbys: fit nodes that have copies stay, within each node's share.
 
 use std::cmp::Reverse;
 
 use super::Node;
 use super::owners::Ownership;
 
-/// Returns the standbys of each partition, the furthest ahead first.
+/// Returns the standbys of each partition: fit ones before others, the furthest ahead first.
 pub(super) fn plan_standbys(
     nodes: &[Node<'_>],
     plan: &[Ownership],
@@ -17,7 +17,9 @@ pub(super) fn plan_standbys(
     duties.fill(&mut standbys);
     duties.add_next_owners(&mut standbys);
     for (partition, standbys) in (0..).zip(&mut standbys) {
-        standbys.sort_by_key(|&node| (Reverse(nodes[node].copy(partition)), node));
+        standbys.sort_by_key(|&node| {
+            (!nodes[node].is_fit(partition), Reverse(nodes[node].copy(partition)), node)
+        });
     }
     standbys
 }
@@ -39,6 +41,7 @@ impl Duties<'_> {
             let mut with_copy: Vec<usize> = (0..self.nodes.len())
                 .filter(|&node| node != owner.now && self.counts[node] < share)
                 .filter(|&node| self.nodes[node].copy(partition).is_some())
+                .filter(|&node| self.nodes[node].is_fit(partition))
                 .collect();
             with_copy.sort_by_key(|&node| {
                 (Reverse(self.nodes[node].copy(partition)), self.counts[node], node)
@@ -52,13 +55,16 @@ impl Duties<'_> {
         all
     }
 
-    /// Adds nodes that follow the fewest partitions, where standbys are missing.
+    /// Adds nodes that follow the fewest partitions, where standbys are missing; such that are not fit only if there are
+    /// no others.
     fn fill(&mut self, standbys: &mut [Vec<usize>]) {
-        for (owner, standbys) in self.plan.iter().zip(standbys) {
+        for ((partition, owner), standbys) in (0..).zip(self.plan).zip(standbys) {
             while standbys.len() < self.wanted {
                 let free = (0..self.nodes.len())
                     .filter(|node| *node != owner.now && !standbys.contains(node));
-                let Some(node) = free.min_by_key(|&node| (self.counts[node], node)) else { break };
+                let key =
+                    |&node: &usize| (!self.nodes[node].is_fit(partition), self.counts[node], node);
+                let Some(node) = free.min_by_key(key) else { break };
                 self.counts[node] += 1;
                 standbys.push(node);
             }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Describes a member: `a 0=90! 1=50` has copies up to 90 and 50, and owns partition 0; `a-` drains.
+/// Describes a member: `a 0=90! 1=50` has copies up to 90 and 50, and owns partition 0; `a-` drains; `0=90?` is unfit.
 fn member(text: &str) -> (String, Profile) {
     let mut words = text.split(' ');
     let name = words.next().unwrap();
@@ -12,10 +12,13 @@ fn member(text: &str) -> (String, Profile) {
     for word in words {
         let (partition, offset) = word.split_once('=').unwrap();
         let partition = partition.parse().unwrap();
-        if offset.ends_with('!') {
+        if offset.contains('?') {
+            profile.unfit.insert(partition);
+        }
+        if offset.contains('!') {
             profile.owned.insert(partition, 1);
         }
-        profile.copies.insert(partition, offset.trim_end_matches('!').parse().unwrap());
+        profile.copies.insert(partition, offset.trim_end_matches(['!', '?']).parse().unwrap());
     }
     (name.trim_end_matches('-').to_owned(), profile)
 }
@@ -117,6 +120,28 @@ fn reports_about_partitions_that_do_not_exist_are_ignored() {
     check(&["a 7=90!", "b 0=1 9=4"], 1, &["b: a"]);
 }
 
+#[test]
+fn an_unfit_owner_loses_its_partition_to_the_fit_node_that_is_furthest_ahead() {
+    check(&["a 0=90!?", "b 0=80", "c 0=89"], 1, &["c: b a"]);
+    check(&["a 0=90!?", "b 0=90?", "c 0=10"], 1, &["c: a b"]);
+    // A fit node takes it also without a copy.
+    check(&["a 0=90!?", "b"], 1, &["b: a"]);
+}
+
+#[test]
+fn if_no_node_is_fit_a_partition_stays() {
+    check(&["a 0=90?", "b 0=80!?"], 1, &["b: a"]);
+    check(&["a 0=90!? 1=90!?", "b 0=90? 1=90?"], 2, &["a: b", "a: b"]);
+    check(&["a- 0=90", "b 0=80!?"], 1, &["b: "]);
+}
+
+#[test]
+fn a_fit_node_takes_more_than_its_share_and_gives_it_back_when_others_are_fit() {
+    check(&["a 0=90!? 1=90?", "b 0=90 1=90!"], 2, &["b: a", "b: a"]);
+    check(&["a 0=90? 1=90?", "b 0=90! 1=90!"], 2, &["b: a", "b: a"]);
+    check(&["a 0=90? 1=90", "b 0=90! 1=90!"], 2, &["b: a", "a: b"]);
+}
+
 fn profiles() -> impl Strategy<Value = BTreeMap<String, Profile>> {
     let copies = || prop::collection::btree_map(0..12_u32, 0..50_u64, 0..12);
     let profile = (prop::bool::weighted(0.2), copies(), copies());
@@ -125,8 +150,26 @@ fn profiles() -> impl Strategy<Value = BTreeMap<String, Profile>> {
         is_draining,
         copies,
         owned,
+        unfit: BTreeSet::new(),
     });
     prop::collection::btree_map("[a-f]", profile, 1..6)
+}
+
+/// Profiles of nodes of which some can't serve all partitions.
+fn failing_profiles() -> impl Strategy<Value = BTreeMap<String, Profile>> {
+    let unfit = prop::collection::vec(prop::collection::btree_set(0..12_u32, 0..12), 6);
+    (profiles(), unfit).prop_map(|(mut members, unfit)| {
+        for (profile, unfit) in members.values_mut().zip(unfit) {
+            profile.unfit = unfit;
+        }
+        members
+    })
+}
+
+/// Returns the nodes that are fit for a partition, of those that may own one.
+fn fit(members: &BTreeMap<String, Profile>, partition: u32) -> BTreeSet<&str> {
+    let is_fit = |name: &&str| !members[*name].unfit.contains(&partition);
+    able(members).into_iter().filter(is_fit).collect()
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
@@ -174,14 +217,17 @@ fn plan(members: &BTreeMap<String, Profile>, policy: &Policy) -> Vec<Placement> 
 proptest! {
     #[test]
     fn each_partition_has_an_owner_and_as_many_standbys_as_there_can_be(
-        members in profiles(), policy in policies(),
+        members in failing_profiles(), policy in policies(),
     ) {
         let placements = plan(&members, &policy);
         let able = able(&members);
         prop_assert_eq!(placements.len(), policy.partitions as usize);
         for (partition, place) in (0..).zip(&placements) {
-            let copy = |name: &String| members[name].copies.get(&partition);
-            prop_assert!(place.standbys.iter().map(copy).is_sorted_by(|a, b| a >= b));
+            let order = |name: &String| {
+                let profile = &members[name];
+                (!profile.unfit.contains(&partition), profile.copies.get(&partition))
+            };
+            prop_assert!(place.standbys.iter().map(order).is_sorted_by(|a, b| a >= b));
             let mut names: BTreeSet<&str> = place.standbys.iter().map(String::as_str).collect();
             prop_assert_eq!(names.len(), place.standbys.len());
             prop_assert!(names.insert(&place.owner));
@@ -230,6 +276,64 @@ proptest! {
     }
 
     #[test]
+    fn an_owner_is_fit_if_any_node_is_and_stays_if_none_is(
+        members in failing_profiles(), policy in policies(),
+    ) {
+        let nodes = select_nodes(&members);
+        let current = find_owners(&members, &nodes, policy.partitions);
+        for ((partition, place), owner) in (0..).zip(plan(&members, &policy)).zip(current) {
+            let fit = fit(&members, partition);
+            let owner = owner.map(|index| nodes[index].name);
+            if fit.is_empty() {
+                prop_assert!(owner.is_none_or(|owner| owner == place.owner));
+                prop_assert!(owner.is_none() || place.next_owner.is_none());
+                continue;
+            }
+            prop_assert!(fit.contains(place.owner.as_str()));
+            prop_assert!(place.next_owner.as_deref().is_none_or(|next| fit.contains(next)));
+            if owner.is_none() {
+                // It waits for no copy that is far behind the best one.
+                let copy = |name: &str| members[name].copies.get(&partition).copied();
+                let furthest = fit.iter().map(|name| copy(name)).max().flatten().unwrap_or(0);
+                let chosen = copy(&place.owner).unwrap_or(0);
+                prop_assert!(chosen.saturating_add(policy.ready_lag) >= furthest);
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_that_fail_make_no_partition_move_for_ever(
+        members in failing_profiles(), policy in policies(),
+    ) {
+        let mut members = members;
+        let mut before = plan(&members, &policy);
+        // Each round of moves makes the numbers more equal.
+        for _ in 0..=policy.partitions + 2 {
+            settle(&mut members, &before);
+            before = plan(&members, &policy);
+        }
+        settle(&mut members, &before);
+        prop_assert_eq!(count_moves(&before, &plan(&members, &policy)), 0);
+    }
+
+    #[test]
+    fn a_node_that_can_serve_nothing_owns_nothing_and_nothing_else_moves(
+        members in profiles(), policy in policies(),
+    ) {
+        let policy = Policy { ready_lag: u64::MAX, ..policy };
+        let mut members = members;
+        members.values_mut().for_each(|profile| profile.is_draining = false);
+        members.insert("x".to_owned(), Profile::default());
+        members.insert("y".to_owned(), Profile::default());
+        let before = plan(&members, &policy);
+        settle(&mut members, &before);
+        members.get_mut("x").unwrap().unfit = (0..policy.partitions).collect();
+        let after = plan(&members, &policy);
+        prop_assert_eq!(owned_by(&after, "x"), 0);
+        prop_assert_eq!(count_moves(&before, &after), owned_by(&before, "x"));
+    }
+
+    #[test]
     fn a_joining_node_takes_only_its_share(members in profiles(), policy in policies()) {
         let policy = Policy { ready_lag: u64::MAX, ..policy };
         let mut members = members;
@@ -266,7 +370,7 @@ proptest! {
 
     #[test]
     fn a_live_owner_loses_a_partition_only_to_a_copy_that_has_caught_up(
-        members in profiles(), policy in policies(),
+        members in failing_profiles(), policy in policies(),
     ) {
         let nodes = select_nodes(&members);
         let current = find_owners(&members, &nodes, policy.partitions);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_core::future::BoxFuture;
 use leftfold_api::Timestamp;
 use leftfold_fold::time::{FakeTime, Time};
 use leftfold_kafka::{KafkaError, ResponseError};
@@ -10,23 +11,23 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::group::{Answer, Group};
-use crate::group::{JoinAnswer, JoinRequest, Profile, Session, SyncRequest};
+use crate::group::{Coordinator, JoinAnswer, JoinRequest, Profile, Session, SyncRequest};
 
 /// The group, shared by the coordinators of all nodes.
 #[derive(Clone)]
-pub(super) struct FakeGroup {
+pub(crate) struct FakeGroup {
     time: FakeTime,
     group: Arc<Mutex<Group>>,
     changed: Arc<Notify>,
 }
 
 impl FakeGroup {
-    pub(super) fn new(time: FakeTime) -> Self {
+    pub(crate) fn new(time: FakeTime) -> Self {
         FakeGroup { time, group: Arc::default(), changed: Arc::default() }
     }
 
     /// Ends sessions and phases when their time has come.
-    pub(super) async fn run(self) {
+    pub(crate) async fn run(self) {
         loop {
             let changed = self.changed.notified();
             let next = {
@@ -51,7 +52,7 @@ impl FakeGroup {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn generation(&self) -> i32 {
+    pub(crate) fn generation(&self) -> i32 {
         self.group.lock().generation
     }
 
@@ -97,6 +98,25 @@ impl FakeGroup {
             group.remove(&id, now);
             Ok(())
         })
+    }
+}
+
+/// The group, without a network in between.
+impl Coordinator for FakeGroup {
+    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<JoinAnswer, KafkaError>> {
+        Box::pin(async move { refuse("JoinGroup", self.join(request).await) })
+    }
+
+    fn sync(&self, request: SyncRequest) -> BoxFuture<'_, Result<Bytes, KafkaError>> {
+        Box::pin(async move { refuse("SyncGroup", self.sync(request).await) })
+    }
+
+    fn heartbeat(&self, session: Session) -> BoxFuture<'_, Result<(), KafkaError>> {
+        Box::pin(async move { refuse("Heartbeat", self.heartbeat(&session)) })
+    }
+
+    fn leave(&self, name: String, _: String) -> BoxFuture<'_, Result<(), KafkaError>> {
+        Box::pin(async move { refuse("LeaveGroup", self.leave(&name)) })
     }
 }
 

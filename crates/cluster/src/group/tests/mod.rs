@@ -1,5 +1,5 @@
 mod errors;
-mod fake;
+pub(crate) mod fake;
 mod group;
 mod nodes;
 mod random;

@@ -47,6 +47,11 @@ pub(crate) trait SimNode {
     /// Returns all events of the node's copy.
     fn copy(&self) -> Vec<Recorded>;
 
+    /// Whether the node says that it can't serve the partition.
+    fn is_unfit(&self) -> bool {
+        false
+    }
+
     /// Does what no future does: lets a store write. Returns whether there was something to do.
     fn turn(&self) -> bool;
 }
@@ -62,6 +67,8 @@ pub(crate) struct Machine {
     pub(crate) process: Option<Process>,
     /// The moment at which it continues, or starts again.
     pub(crate) back_at: Option<i64>,
+    /// The moment at which its disk opens files again.
+    pub(crate) opens_at: Option<i64>,
 }
 
 /// A running node.
@@ -76,7 +83,7 @@ pub(crate) struct Process {
 impl Machine {
     pub(crate) fn new(number: usize, ahead: i64) -> Self {
         let name = format!("n{number}");
-        Machine { name, disk: FakeDisk::new(), ahead, process: None, back_at: None }
+        Machine { name, disk: FakeDisk::new(), ahead, process: None, back_at: None, opens_at: None }
     }
 
     /// Starts the node.
@@ -102,12 +109,18 @@ impl Machine {
         self.process = Some(Process { node, broker, assignment, executor, is_paused: false });
     }
 
+    /// Lets its disk open files, or not.
+    pub(crate) fn refuse_opens(&self, refuses: bool) {
+        self.disk.refuse_opens(refuses.then_some(""));
+    }
+
     /// Ends the node at once, or the whole machine.
     pub(crate) fn kill(&mut self, crash: Crash) {
         // Discard whatever the store would still write while it is dropped.
         self.disk.cut_power_at(self.disk.counts().changes);
         self.process = None;
         self.disk = self.disk.after(crash);
+        self.refuse_opens(self.opens_at.is_some());
     }
 
     /// Does one step of the node. Returns false if it has nothing to do now.

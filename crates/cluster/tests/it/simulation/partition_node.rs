@@ -127,6 +127,10 @@ impl SimNode for PartitionNode {
         }
     }
 
+    fn is_unfit(&self) -> bool {
+        self.partition.status().borrow().is_unfit
+    }
+
     fn turn(&self) -> bool {
         let mut writer = self.writer.lock();
         let Some(writer) = writer.as_mut() else { return false };

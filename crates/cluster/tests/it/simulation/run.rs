@@ -91,6 +91,9 @@ impl Run {
         for (number, machine) in self.machines.iter().enumerate() {
             let process = machine.process.as_ref().ok_or("a machine is off")?;
             counted.check_copy(&format!("n{number}"), &process.node.copy())?;
+            if process.node.is_unfit() {
+                return Err(format!("n{number} is unfit although its copy works"));
+            }
         }
         let count = |outcome: fn(&Outcome) -> bool| {
             let appends = |history: &super::history::Events| {
@@ -105,6 +108,12 @@ impl Run {
         (self.tally.terms, self.tally.void) = (counted.terms, counted.void);
         self.tally.kafka = self.kafka.happened();
         Ok(self.tally.clone())
+    }
+
+    /// Counts the nodes that can't serve the partition now.
+    fn count_unfit(&mut self) {
+        let running = self.machines.iter().filter_map(|machine| machine.process.as_ref());
+        self.tally.unfit += running.filter(|process| process.node.is_unfit()).count() as u64;
     }
 
     fn acknowledged(&self) -> usize {
@@ -132,7 +141,8 @@ impl Run {
             self.run_now()?;
             let back = self.machines.iter().filter_map(|machine| machine.back_at).min();
             let waits = self.time.next_wait().map(Timestamp::micros);
-            let moments = [waits, self.kafka.next_event(), self.next_fault, back];
+            let opens = self.machines.iter().filter_map(|machine| machine.opens_at).min();
+            let moments = [waits, self.kafka.next_event(), self.next_fault, back, opens];
             let next = moments.into_iter().flatten().min().unwrap_or(end).max(self.now());
             if next >= end {
                 self.time.set(Timestamp(end));
@@ -141,6 +151,7 @@ impl Run {
             self.time.set(Timestamp(next));
             self.kafka.run_due();
             self.bring_back();
+            self.mend_disks();
             if self.next_fault.is_some_and(|at| at <= next) {
                 self.cause_fault();
                 let pause = 5 * MILLI + self.random.below(1_500 * MILLI as u64) as i64;
@@ -199,7 +210,8 @@ impl Run {
 
     fn cause_fault(&mut self) {
         let number = self.random.below(self.machines.len() as u64) as usize;
-        match self.random.below(20) {
+        match self.random.below(21) {
+            20 => self.break_disk(number),
             0 => self.kill(number),
             1 => self.pause(number),
             2..8 => self.assign(number),
@@ -231,6 +243,23 @@ impl Run {
         machine.kill(crash);
         machine.back_at = Some(back);
         self.list_nodes();
+    }
+
+    /// Lets a machine's disk open no file for a while. The node needs it when it starts again.
+    fn break_disk(&mut self, number: usize) {
+        let until = self.now() + self.random.below(40 * SECOND as u64) as i64;
+        self.machines[number].opens_at = Some(until);
+        self.machines[number].refuse_opens(true);
+        self.kill(number);
+    }
+
+    /// Lets disks open files again whose time has come.
+    fn mend_disks(&mut self) {
+        let now = self.now();
+        for machine in self.machines.iter_mut().filter(|m| m.opens_at.is_some_and(|at| at <= now)) {
+            machine.opens_at = None;
+            machine.refuse_opens(false);
+        }
     }
 
     /// Pauses a node, mostly shortly, sometimes longer than every timeout.
@@ -284,11 +313,13 @@ impl Run {
     fn end_faults(&mut self) {
         self.next_fault = None;
         self.kafka.set_faults(Faults::NONE);
+        let now = self.now();
         for machine in &mut self.machines {
-            if machine.back_at.is_some() {
-                machine.back_at = Some(self.time.now().micros());
-            }
+            machine.back_at = machine.back_at.map(|_| now);
+            machine.opens_at = machine.opens_at.map(|_| now);
         }
+        self.mend_disks();
+        self.count_unfit();
         self.bring_back();
         let owner = self.random.below(self.machines.len() as u64) as usize;
         for (number, machine) in self.machines.iter().enumerate() {

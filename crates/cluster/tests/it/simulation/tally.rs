@@ -11,6 +11,8 @@ pub(crate) struct Tally {
     pub(crate) void: u64,
     pub(crate) kills: u64,
     pub(crate) pauses: u64,
+    /// How often a node said that it can't serve the partition.
+    pub(crate) unfit: u64,
     /// What happened in Kafka.
     pub(crate) kafka: BTreeMap<&'static str, u64>,
 }
@@ -26,14 +28,17 @@ impl Tally {
         self.void += other.void;
         self.kills += other.kills;
         self.pauses += other.pauses;
+        self.unfit += other.unfit;
         for (what, count) in other.kafka {
             *self.kafka.entry(what).or_default() += count;
         }
     }
     /// Checks that the runs tried everything.
     pub(crate) fn assert_all_happened(&self) {
-        let Tally { acknowledged, refused, unknown, reads, terms, void, kills, pauses, kafka } =
-            self;
+        // The reference node has no disk that could fail.
+        let Tally {
+            acknowledged, refused, unknown, reads, terms, void, kills, pauses, kafka, ..
+        } = self;
         for count in [acknowledged, refused, unknown, reads, terms, void, kills, pauses] {
             assert!(*count > 0, "{self:?}");
         }

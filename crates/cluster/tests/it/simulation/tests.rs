@@ -30,6 +30,7 @@ fn the_nodes_of_the_crate_pass() {
     println!("{tally:?}");
     if is_ci() {
         tally.assert_all_happened();
+        assert!(tally.unfit > 0, "{tally:?}");
     }
 }
 
