@@ -21,22 +21,23 @@ pub(crate) struct Deployment {
     /// The links of each node, one to each broker.
     links: Vec<Vec<Link>>,
     pub(crate) brokers: Cluster,
+    pub(crate) partitions: u32,
     _dir: TempDir,
 }
 
 impl Deployment {
-    /// Starts brokers and nodes, and waits until all nodes are members, and one is the owner.
-    pub(crate) fn start(brokers: u16, nodes: usize) -> Self {
+    /// Starts brokers and nodes, and waits until all nodes are members, and each partition has an owner.
+    pub(crate) fn start(brokers: u16, nodes: usize, partitions: u32) -> Self {
         let brokers = Cluster::start(&Options::brokers(brokers)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let links: Vec<_> = (0..nodes).map(|_| links(&brokers)).collect();
         let node = |(number, links): (usize, &Vec<Link>)| {
             let name = format!("n{number}");
             let addresses: Vec<_> = links.iter().map(|link| link.address().to_string()).collect();
-            Node::new(&name, dir.path().join(&name), addresses.join(","))
+            Node::new(&name, dir.path().join(&name), addresses.join(","), partitions)
         };
         let nodes: Vec<_> = links.iter().enumerate().map(node).collect();
-        let deployment = Deployment { nodes, links, brokers, _dir: dir };
+        let deployment = Deployment { nodes, links, brokers, partitions, _dir: dir };
         std::thread::scope(|threads| {
             deployment.nodes.iter().for_each(|node| _ = threads.spawn(|| node.start()));
         });
@@ -49,38 +50,56 @@ impl Deployment {
         self.links[node].iter().for_each(|link| link.set(condition));
     }
 
-    /// Waits until all nodes are members, one owns the partition and all others follow it.
+    /// Waits until all nodes are members, and of each partition one is the owner and all others follow it.
     pub(crate) fn wait_until_settled(&self) {
         for node in &self.nodes {
             node.wait_until("expected all nodes as members, and little lag", |status| {
-                let partition = &status["partitions"][0];
-                let names = partition["standbys"].as_array().map_or(0, Vec::len);
+                let partitions = status["partitions"].as_array();
                 status["standing"] == "member"
                     && status["members"].as_array().map(Vec::len) == Some(self.nodes.len())
-                    && names + 1 == self.nodes.len()
-                    && ["owner", "standby"].iter().any(|role| partition["role"] == **role)
-                    && lag(partition).is_some_and(|lag| lag < SMALL_LAG)
+                    && partitions.is_some_and(|all| {
+                        all.len() == self.partitions as usize
+                            && all.iter().all(|partition| self.is_settled(partition))
+                    })
             });
         }
-        self.owner();
+        self.owners();
     }
 
-    /// Waits until exactly one node says that it is the owner; returns its number.
-    pub(crate) fn owner(&self) -> usize {
+    /// Whether a node says of a partition that all nodes serve it, and its own copy is near the end.
+    fn is_settled(&self, partition: &Value) -> bool {
+        let names = partition["standbys"].as_array().map_or(0, Vec::len);
+        names + 1 == self.nodes.len()
+            && ["owner", "standby"].iter().any(|role| partition["role"] == **role)
+            && lag(partition).is_some_and(|lag| lag < SMALL_LAG)
+    }
+
+    /// Waits until of each partition exactly one node says that it is the owner; returns the numbers of those nodes.
+    pub(crate) fn owners(&self) -> Vec<usize> {
         let started = Instant::now();
         loop {
-            let roles: Vec<_> = self.nodes.iter().map(Node::role).collect();
-            let is_owner = |role: &Option<(String, u64)>| {
-                role.as_ref().is_some_and(|(role, _)| role == "owner")
-            };
-            let mut owners = (0..roles.len()).filter(|number| is_owner(&roles[*number]));
-            if let (Some(owner), None) = (owners.next(), owners.next()) {
-                return owner;
+            let roles: Vec<_> = self.nodes.iter().map(Node::roles).collect();
+            let owner = |partition| find_owner(&roles, partition);
+            if let Some(owners) = (0..self.partitions).map(owner).collect() {
+                return owners;
             }
-            assert!(started.elapsed() < DEADLINE, "expected one owner, found {roles:?}");
+            let late = started.elapsed() > DEADLINE;
+            assert!(!late, "expected one owner of each partition, found {roles:?}");
             std::thread::sleep(AGAIN);
         }
     }
+}
+
+/// Returns the only node that says that it owns a partition.
+fn find_owner(roles: &[Option<Vec<String>>], partition: u32) -> Option<usize> {
+    let is_owner = |number: &usize| {
+        roles[*number]
+            .as_ref()
+            .and_then(|roles| roles.get(partition as usize))
+            .is_some_and(|r| r == "owner")
+    };
+    let mut owners = (0..roles.len()).filter(is_owner);
+    owners.next().filter(|_| owners.next().is_none())
 }
 
 fn lag(partition: &Value) -> Option<u64> {

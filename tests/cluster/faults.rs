@@ -60,18 +60,15 @@ pub(crate) fn run(deployment: &Deployment, seed: u64, bell: &Bell, counts: &Coun
     });
 }
 
-/// Returns the number of a node. Half of the time it is the one that owns the partition: its faults matter most.
+/// Returns the number of a node. Half of the time it is one that owns a partition: its faults matter most.
 fn choose(deployment: &Deployment, random: &mut Random) -> usize {
     let count = deployment.nodes.len();
-    let is_owner = |number: &usize| {
-        let role = deployment.nodes[*number].role();
-        role.is_some_and(|(role, _)| role == "owner")
-    };
+    let first = random.below(count as u64) as usize;
     let owner = match random.below(2) {
-        0 => (0..count).find(is_owner),
+        0 => (first..count).chain(0..first).find(|number| deployment.nodes[*number].owns_any()),
         _ => None,
     };
-    owner.unwrap_or(random.below(count as u64) as usize)
+    owner.unwrap_or(first)
 }
 
 fn fail_nodes(deployment: &Deployment, mut random: Random, bell: &Bell, counts: &Counts) {

@@ -14,14 +14,17 @@ use crate::faults::{self, Bell, Counts};
 use crate::history::{Call, Outcome, event};
 use crate::log::Entry;
 use crate::nodes::DEADLINE;
-use crate::subscribers::{end, read_copy, subscribe};
+use crate::subscribers::{ends, read_copy, subscribe};
 use crate::{alone, log, model};
 
 const CLIENTS: u32 = 32;
 const NODES: usize = 3;
 const BROKERS: u16 = 3;
-/// The time of faults, unless `LEFTFOLD_CLUSTER_MINUTES` says otherwise.
+/// The time of faults with one partition, unless `LEFTFOLD_CLUSTER_MINUTES` says otherwise.
 const USUAL: Duration = Duration::from_secs(50);
+/// The number of partitions of the other test, unless `LEFTFOLD_CLUSTER_PARTITIONS` says otherwise, and its time.
+const MANY: u32 = 4;
+const SHORT: Duration = Duration::from_secs(15);
 
 /// What a run has left behind.
 struct Run {
@@ -37,12 +40,22 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn histories_are_linearizable_while_nodes_brokers_and_networks_fail() {
+    check_histories(1, USUAL);
+}
+
+#[test]
+fn histories_of_many_partitions_are_linearizable_while_nodes_brokers_and_networks_fail() {
+    let partitions = number("LEFTFOLD_CLUSTER_PARTITIONS");
+    check_histories(partitions.map_or(MANY, |number| u32::try_from(number).unwrap()), SHORT);
+}
+
+fn check_histories(partitions: u32, usual: Duration) {
     let _alone = alone();
-    let time = number("LEFTFOLD_CLUSTER_MINUTES").map_or(USUAL, |n| Duration::from_secs(60 * n));
+    let time = number("LEFTFOLD_CLUSTER_MINUTES").map_or(usual, |n| Duration::from_secs(60 * n));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = number("LEFTFOLD_SEED").unwrap_or(now);
     println!("seed {seed}");
-    let deployment = Deployment::start(BROKERS, NODES);
+    let deployment = Deployment::start(BROKERS, NODES, partitions);
     let counts = Counts::default();
     let run = run(&deployment, seed, time, &counts);
     report(&run, &counts);
@@ -56,7 +69,7 @@ fn run(deployment: &Deployment, seed: u64, time: Duration, counts: &Counts) -> R
     let seen: Vec<_> = deployment
         .nodes
         .iter()
-        .map(|node| runtime.spawn(subscribe(node.client(DEADLINE))))
+        .map(|node| runtime.spawn(subscribe(node.client(DEADLINE), deployment.partitions)))
         .collect();
     let callers: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -72,11 +85,15 @@ fn run(deployment: &Deployment, seed: u64, time: Duration, counts: &Counts) -> R
             caller.await.unwrap();
         }
         let clients: Vec<_> = deployment.nodes.iter().map(|node| node.client(DEADLINE)).collect();
-        let last = Append::new().event(end(), event(u64::MAX));
-        let cursor = clients[0].append(last).await.unwrap().cursor;
+        let partitions = deployment.partitions;
+        for (number, end) in (0..).zip(ends(partitions)) {
+            let last = Append::new().event(end, event(u64::MAX - number));
+            clients[0].append(last).await.unwrap();
+        }
+        let head = clients[0].head().await.unwrap();
         let mut copies = Vec::new();
         for client in &clients {
-            copies.push(read_copy(client, &cursor).await);
+            copies.push(read_copy(client, &head, partitions).await);
         }
         let mut all_seen = Vec::new();
         for seen in seen {

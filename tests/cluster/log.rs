@@ -7,6 +7,7 @@ use crate::history::{Call, Number, Outcome};
 /// An event of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
+    pub(crate) partition: u32,
     pub(crate) position: u64,
     pub(crate) stream: String,
     pub(crate) version: u64,
@@ -14,16 +15,17 @@ pub(crate) struct Entry {
 }
 
 /// Checks that the log has every acknowledged append once, where it was acknowledged, no refused one, and nothing that
-/// no client asked for; and that versions and positions are in order.
+/// no client asked for; and that versions, and the positions of each partition, are in order.
 pub(crate) fn check(log: &[Entry], calls: &[Call]) -> Result<(), String> {
     let mut found: HashMap<Number, &Entry> = HashMap::new();
     let mut next: HashMap<&str, u64> = HashMap::new();
     let mut last = None;
     for entry in log {
-        if last >= Some(entry.position) {
-            return Err(format!("{entry:?} follows position {last:?}"));
+        let place = Some((entry.partition, entry.position));
+        if last >= place {
+            return Err(format!("{entry:?} follows partition and position {last:?}"));
         }
-        last = Some(entry.position);
+        last = place;
         let version = next.entry(&entry.stream).or_default();
         if entry.version != *version {
             return Err(format!("{entry:?} was expected to have version {version}"));
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     fn entry(position: u64, version: u64, number: Number) -> Entry {
-        Entry { position, stream: "s".to_owned(), version, number }
+        Entry { partition: 0, position, stream: "s".to_owned(), version, number }
     }
 
     fn call(outcome: Outcome) -> Call {
@@ -129,6 +131,16 @@ mod tests {
     #[test]
     fn an_event_from_nowhere_and_a_wrong_order_are_found() {
         assert_wrong(&[entry(0, 0, 7)], &[], "no client has appended");
-        assert_wrong(&[entry(1, 0, 1), entry(1, 1, 2)], &[], "follows position");
+        assert_wrong(&[entry(1, 0, 1), entry(1, 1, 2)], &[], "follows partition and position");
+    }
+
+    #[test]
+    fn each_partition_has_positions_of_its_own() {
+        let second = Entry { partition: 1, stream: "t".to_owned(), ..entry(2, 0, 2) };
+        let log = [entry(7, 0, 1), second.clone()];
+        let call = Call { stream: "t".to_owned(), ..appended(2, 0) };
+        assert_eq!(check(&log, &[appended(1, 0), call]), Ok(()));
+        let third = Entry { version: 1, number: 3, ..second.clone() };
+        assert_wrong(&[second, third], &[], "follows partition and position");
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn entry(version: u64, number: Number) -> Entry {
-        Entry { position: version, stream: "s".to_owned(), version, number }
+        Entry { partition: 0, position: version, stream: "s".to_owned(), version, number }
     }
 
     fn is_linearizable(log: &[Entry], all: &[(i64, i64, Outcome)]) -> bool {

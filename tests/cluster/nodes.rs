@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(crate) struct Node {
     listen_peers: Port,
     data: PathBuf,
     bootstrap: String,
+    partitions: u32,
     process: Mutex<Option<Child>>,
 }
 
@@ -34,11 +35,13 @@ fn binary() -> PathBuf {
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, data: PathBuf, bootstrap: String) -> Self {
+    /// Returns a node of a cluster with this number of partitions, which does not run yet.
+    pub(crate) fn new(name: &str, data: PathBuf, bootstrap: String, partitions: u32) -> Self {
         let [listen, listen_peers] = [(), ()].map(|()| leftfold_ports::reserve().unwrap());
         std::fs::create_dir_all(&data).unwrap();
         let process = Mutex::new(None);
-        Node { name: name.to_owned(), listen, listen_peers, data, bootstrap, process }
+        let name = name.to_owned();
+        Node { name, listen, listen_peers, data, bootstrap, partitions, process }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,6 +84,7 @@ impl Node {
         command.args(["serve", "--engine", "kafka", "--cluster", "test", "--log-level", "info"]);
         command.args(["--bootstrap", &self.bootstrap, "--node-name", &self.name]);
         command.args(["--listen", &listen, "--node-listen", &peers]);
+        command.args(["--partitions", &self.partitions.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
@@ -117,22 +121,53 @@ impl Node {
         kill_process(pid(self.process.lock().as_ref().unwrap()), signal).unwrap();
     }
 
+    /// Returns the number of its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.lock().as_ref().unwrap().id()
+    }
+
+    /// Returns the directory of the node, in which `data` is its store's.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Lets the node give its partitions to others.
+    pub(crate) fn drain(&self) {
+        self.ask("POST", "/v1/cluster/drain").unwrap();
+    }
+
     /// Returns what the node says of its cluster, if it answers.
     pub(crate) fn status(&self) -> Option<Value> {
+        serde_json::from_str(&self.ask("GET", "/v1/cluster")?).ok()
+    }
+
+    /// Returns the position that the node's copy of partition 0 has applied.
+    pub(crate) fn applied(&self) -> u64 {
+        self.status().unwrap()["partitions"][0]["applied"].as_u64().unwrap()
+    }
+
+    /// Sends a request without a body; returns the body of the answer, if there is one.
+    fn ask(&self, method: &str, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.address(), ANSWERED_WITHIN).ok()?;
         stream.set_read_timeout(Some(ANSWERED_WITHIN)).ok()?;
-        let request = "GET /v1/cluster HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let head = "HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close";
+        let request = format!("{method} {path} {head}\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
     }
 
-    /// Returns the role of the node for the only partition, and the last position that it has applied.
-    pub(crate) fn role(&self) -> Option<(String, u64)> {
+    /// Returns the role of the node for each partition, by number.
+    pub(crate) fn roles(&self) -> Option<Vec<String>> {
         let status = self.status()?;
-        let partition = status["partitions"].get(0)?;
-        Some((partition["role"].as_str()?.to_owned(), partition["applied"].as_u64()?))
+        let partitions = status["partitions"].as_array()?.iter();
+        partitions.map(|partition| Some(partition["role"].as_str()?.to_owned())).collect()
+    }
+
+    /// Whether the node says that it owns a partition.
+    pub(crate) fn owns_any(&self) -> bool {
+        self.roles().is_some_and(|roles| roles.iter().any(|role| role == "owner"))
     }
 
     /// Waits until what the node says of its cluster is as wanted.

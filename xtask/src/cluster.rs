@@ -1,4 +1,5 @@
-//! `cargo xtask cluster` and `cargo xtask failover`: the tests of the whole cluster on real brokers, for longer.
+//! `cargo xtask cluster`, `cargo xtask cluster size` and `cargo xtask failover`: the tests of the whole cluster on real
+//! brokers, for longer or with larger numbers.
 
 use anyhow::{Context, bail};
 
@@ -6,19 +7,27 @@ use anyhow::{Context, bail};
 const PACKAGE: &str = "leftfold-cli";
 const TARGET: &str = "nodes";
 
-/// Lets clients check their histories while nodes, brokers and networks fail. Words are `--minutes N` and `--seed N`.
+/// Lets clients check their histories while nodes, brokers and networks fail. Words are `--minutes N`, `--seed N` and
+/// `--partitions N`.
 pub(crate) fn histories(words: &[&str]) -> anyhow::Result<()> {
-    let mut env = Vec::new();
+    let (mut env, mut test) = (Vec::new(), "history_test::histories_are");
     for pair in words.chunks(2) {
         let (name, number) = match pair {
             ["--minutes", number] => ("LEFTFOLD_CLUSTER_MINUTES", *number),
             ["--seed", number] => ("LEFTFOLD_SEED", *number),
-            other => bail!("--minutes N or --seed N is expected, found {}", other.join(" ")),
+            ["--partitions", number] => {
+                test = "history_test::histories_of_many";
+                ("LEFTFOLD_CLUSTER_PARTITIONS", *number)
+            }
+            other => bail!(
+                "--minutes N, --seed N or --partitions N is expected, found {}",
+                other.join(" ")
+            ),
         };
         number.parse::<u64>().with_context(|| format!("{number} is no number"))?;
         env.push((name, number));
     }
-    run("history_test::", &env)
+    run(test, &env)
 }
 
 /// Kills the owner, and lets it hand over, so many times each; prints how long a client waits.
@@ -28,6 +37,21 @@ pub(crate) fn failover(times: &str) -> anyhow::Result<()> {
         bail!("the times are at least 1");
     }
     run("failover::", &[("LEFTFOLD_FAILOVERS", times)])
+}
+
+/// Measures what a node costs, and prints what larger clusters need. Words are `--partitions N` and `--events N`.
+pub(crate) fn size(words: &[&str]) -> anyhow::Result<()> {
+    let mut env = vec![("LEFTFOLD_SIZE_PARTITIONS", "64"), ("LEFTFOLD_SIZE_EVENTS", "200000")];
+    for pair in words.chunks(2) {
+        let (name, number) = match pair {
+            ["--partitions", number] => ("LEFTFOLD_SIZE_PARTITIONS", *number),
+            ["--events", number] => ("LEFTFOLD_SIZE_EVENTS", *number),
+            other => bail!("--partitions N or --events N is expected, found {}", other.join(" ")),
+        };
+        number.parse::<u64>().with_context(|| format!("{number} is no number"))?;
+        env.push((name, number));
+    }
+    run("size::", &env)
 }
 
 /// Runs a test on the binary that `LEFTFOLD_BIN` names, or on the release binary.

@@ -60,7 +60,9 @@ cargo xtask kill views      kill -9 of a server with views at random moments, 1,
 cargo xtask hostile         floods of hostile clients, a healthy one beside them: its times, the server's memory
                             against the bound of docs/limits.md; --minutes N, --only FLOOD
 cargo xtask cluster         clients of three nodes on three Kafka brokers, while nodes, brokers and networks fail:
-                            their histories are linearizable; --minutes N, --seed N
+                            their histories are linearizable; --minutes N, --seed N, --partitions N (one without it)
+cargo xtask cluster size    what a node costs with 1 and with 64 partitions, and what 10, 100 and 1,000 need;
+                            --partitions N, --events N
 cargo xtask failover N      kill -9 and SIGTERM of the owner, N times each: how long a client waits
 cargo xtask fuzz TARGET [SECONDS]
                             a fuzz target under libFuzzer; the default is 60 seconds
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         ["kafka", "down"] => kafka::down(),
         ["kill", "views", rest @ ..] => kill::views(rest),
         ["hostile", rest @ ..] => hostile::run(rest),
+        ["cluster", "size", rest @ ..] => cluster::size(rest),
         ["cluster", rest @ ..] => cluster::histories(rest),
         ["failover", times] => cluster::failover(times),
         ["schemathesis"] => api(None),
