@@ -18,6 +18,12 @@ pub enum BrokerError {
         /// The Java that was found.
         found: String,
     },
+    /// The named version of Kafka is none.
+    #[error(
+        "LEFTFOLD_KAFKA_VERSION is {0:?}, expected a version of Apache Kafka such as 4.3.1; \
+         remove it to get the version that the tests pin"
+    )]
+    Version(String),
     /// No Maven, and the jars are not in the cache.
     #[error(
         "the broker's jars are fetched by Maven, and `mvn` is not on the PATH; install it (Debian \

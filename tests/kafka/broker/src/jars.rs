@@ -1,18 +1,46 @@
-//! The broker's jars, in the user's cache under a name that changes whenever `pom.xml` does.
+//! The broker's jars, in the user's cache under a name that changes whenever `pom.xml` or the version does.
+//!
+//! `LEFTFOLD_KAFKA_VERSION` names another version of Kafka than the one that `pom.xml` pins.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use crate::error::BrokerError;
 use crate::java::Java;
 
 const POM: &str = include_str!("../pom.xml");
+const VARIABLE: &str = "LEFTFOLD_KAFKA_VERSION";
 
-/// Returns the version of Kafka that `pom.xml` pins.
+/// Returns the version of Kafka that brokers run: that of `LEFTFOLD_KAFKA_VERSION`, or else the one that `pom.xml` pins.
 pub fn kafka_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let named = std::env::var(VARIABLE).ok().filter(|version| !version.is_empty());
+        named.unwrap_or_else(|| pinned().to_owned())
+    });
+    &VERSION
+}
+
+/// Returns the version that `pom.xml` pins.
+fn pinned() -> &'static str {
     let rest = POM.split_once("<kafka.version>").map_or("", |(_, rest)| rest);
     rest.split_once('<').map_or("?", |(version, _)| version)
+}
+
+/// Checks that the text is a version, such as `4.3.1`, and nothing that would change the rest of `pom.xml`.
+fn check_version(text: &str) -> Result<(), BrokerError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    let begins = text.starts_with(|first: char| first.is_ascii_digit());
+    match begins && text.bytes().all(is_allowed) {
+        true => Ok(()),
+        false => Err(BrokerError::Version(text.to_owned())),
+    }
+}
+
+/// Returns `pom.xml` with a version of Kafka.
+fn pom(version: &str) -> String {
+    POM.replacen(&format!(">{}<", pinned()), &format!(">{version}<"), 1)
 }
 
 /// Returns the cache directory: below `XDG_CACHE_HOME`, or `.cache` in the user's home.
@@ -24,11 +52,13 @@ fn cache() -> PathBuf {
 
 /// Returns the name of this version's directory in the cache.
 fn name() -> String {
-    format!("{}-{:08x}", kafka_version(), crc32c::crc32c(POM.as_bytes()))
+    let version = kafka_version();
+    format!("{version}-{:08x}", crc32c::crc32c(pom(version).as_bytes()))
 }
 
 /// Checks that the jars are in the cache, or else that Maven can fetch them.
 pub(crate) fn check() -> Result<(), BrokerError> {
+    check_version(kafka_version())?;
     if cache().join(name()).is_dir() {
         return Ok(());
     }
@@ -38,6 +68,7 @@ pub(crate) fn check() -> Result<(), BrokerError> {
 
 /// Returns the directory with the jars; fetches them if they are missing.
 pub(crate) fn directory(java: &Java) -> Result<PathBuf, BrokerError> {
+    check_version(kafka_version())?;
     let cache = cache();
     fs::create_dir_all(&cache).map_err(BrokerError::at(&cache))?;
     let name = name();
@@ -62,8 +93,8 @@ fn fetch(java: &Java, cache: &Path, name: &str) -> Result<(), BrokerError> {
         fs::remove_dir_all(&work).map_err(BrokerError::at(&work))?;
     }
     fs::create_dir_all(&work).map_err(BrokerError::at(&work))?;
-    let pom = work.join("pom.xml");
-    fs::write(&pom, POM).map_err(BrokerError::at(&pom))?;
+    let pom_file = work.join("pom.xml");
+    fs::write(&pom_file, pom(kafka_version())).map_err(BrokerError::at(&pom_file))?;
     let log = cache.join(format!("{name}.log"));
     let output = File::create(&log).map_err(BrokerError::at(&log))?;
     let errors = output.try_clone().map_err(BrokerError::at(&log))?;
@@ -91,4 +122,26 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_kafka_is_all_that_changes_in_the_pom() {
+        assert_eq!(pom(pinned()), POM);
+        let other = pom("3.9.2");
+        assert!(other.contains("<kafka.version>3.9.2</kafka.version>"));
+        assert_eq!(other.replace("3.9.2", pinned()), POM);
+    }
+
+    #[test]
+    fn only_a_version_is_taken_as_one() {
+        for (text, expected) in
+            [("4.4.0", true), ("4.4.0-rc1", true), ("", false), ("latest", false), ("4<x", false)]
+        {
+            assert_eq!(check_version(text).is_ok(), expected, "{text}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ fn one_open_transaction_hides_all_later_records_from_read_committed() {
     let partition = world.topic();
     let mut slow = Transactional::new(world, &partition, &fresh("slow"), EndVersion::New);
     let mut quick = Transactional::new(world, &partition, &fresh("quick"), EndVersion::New);
+    slow.begin().unwrap();
     slow.write("slow").unwrap();
     quick.commit("quick").unwrap();
     let mut claims = world.writer(&partition, &fresh("claims"));
@@ -72,6 +73,7 @@ fn a_producer_in_a_transaction_may_not_write_without_it() {
     let world = one_broker();
     let partition = world.topic();
     let mut owner = Transactional::new(world, &partition, &fresh("owner"), EndVersion::New);
+    owner.begin().unwrap();
     owner.write("in").unwrap();
     assert_eq!(refused(owner.writer.write("out")), ResponseError::InvalidTxnState);
 }

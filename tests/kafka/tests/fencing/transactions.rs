@@ -6,8 +6,8 @@ use leftfold_kafka_testing::proxy::{ApiKey, Treatment};
 use leftfold_kafka_testing::wire::{End, EndVersion, Isolation, Partition, ResponseError};
 
 use crate::support::{
-    TestCluster, Transactional, fenced, fresh, old_transactions, one_broker, refused, retry,
-    three_brokers,
+    TestCluster, Transactional, fenced, fresh, has_new_transactions, old_transactions, one_broker,
+    refused, retry, three_brokers,
 };
 
 /// Returns pairs of a broker and a protocol that it supports.
@@ -157,6 +157,10 @@ fn a_broker_that_was_killed_and_restarted_refuses_the_old_owner_still() {
 
 #[test]
 fn when_epochs_are_used_up_the_next_transaction_has_another_producer_and_the_old_one_is_refused() {
+    if !has_new_transactions() {
+        println!("the end of a transaction takes no epoch before Kafka 4.0: nothing to test");
+        return;
+    }
     let world = one_broker();
     let (partition, id) = (world.topic(), fresh("owner"));
     for _ in 0..i16::MAX - 3 {

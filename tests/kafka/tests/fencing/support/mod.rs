@@ -15,7 +15,7 @@ use leftfold_kafka_testing::wire::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use writers::{Transactional, Writer};
+pub(crate) use writers::{Transactional, Writer, has_new_transactions};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The timeout of a Produce at the leader.
@@ -190,6 +190,8 @@ fn is_passing(error: &KafkaError) -> bool {
         NotCoordinator,
         LeaderNotAvailable,
         UnknownTopicOrPartition,
+        // Of a leader before Kafka 4.0 that does not reach the coordinator, to verify a transaction.
+        NotEnoughReplicas,
     ];
     error.code().is_some_and(|code| passing.contains(&code))
 }

@@ -1,6 +1,7 @@
 //! Writers whose tests choose every detail of their requests.
 
 use bytes::Bytes;
+use leftfold_kafka_testing::broker::kafka_version;
 use leftfold_kafka_testing::proxy::Proxy;
 use leftfold_kafka_testing::wire::{
     Batch, Connection, End, EndReply, EndVersion, KafkaError, Partition, ProduceReply, ProducerId,
@@ -50,6 +51,12 @@ pub(crate) struct Transactional {
     pub(crate) protocol: EndVersion,
 }
 
+/// Whether the brokers have the transactions of Kafka 4.0 (`transaction.version=2`).
+pub(crate) fn has_new_transactions() -> bool {
+    let major = kafka_version().split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 4)
+}
+
 impl Transactional {
     /// Takes the id over, which aborts its predecessor's open transaction.
     pub(crate) fn new(
@@ -58,6 +65,8 @@ impl Transactional {
         id: &str,
         protocol: EndVersion,
     ) -> Self {
+        // Brokers before Kafka 4.0 have the old protocol only.
+        let protocol = if has_new_transactions() { protocol } else { EndVersion::Old };
         let writer = world.writer(partition, id);
         let coordinator = world.client.coordinator(id).unwrap();
         Transactional { writer, coordinator, id: id.to_owned(), protocol }
