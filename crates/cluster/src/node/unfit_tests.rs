@@ -304,6 +304,15 @@ async fn if_no_copy_can_be_opened_the_partition_stays_and_the_nodes_try_less_oft
 async fn nothing_moves_because_kafka_was_away() {
     let mut world = World::start();
     let (a, b) = start_two(&mut world).await;
+    // Each outage ends a term, and the copy is opened again.
+    for _ in 0..5 {
+        world.kafka.is_away.store(true, Ordering::SeqCst);
+        a.append(1).await.unwrap_err();
+        a.wait_until("fails", |status| status.failure.is_some()).await;
+        world.wait(Duration::from_secs(5)).await;
+        world.kafka.is_away.store(false, Ordering::SeqCst);
+        a.own().await;
+    }
     world.kafka.is_away.store(true, Ordering::SeqCst);
     a.append(1).await.unwrap_err();
     a.wait_until("fails", |status| status.failure.is_some()).await;
