@@ -41,7 +41,9 @@ impl Deployment {
         std::thread::scope(|threads| {
             deployment.nodes.iter().for_each(|node| _ = threads.spawn(|| node.start()));
         });
-        deployment.wait_until_settled();
+        if partitions == 1 {
+            deployment.wait_until_settled();
+        }
         deployment
     }
 

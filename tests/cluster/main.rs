@@ -2,7 +2,7 @@
 //!
 //! - [`deployment`]: brokers, nodes, and a [`link`] of each node to each broker, which a test cuts or delays.
 //! - [`clients`] and [`subscribers`] make a [`history`]; [`model`] and [`log`] check it; [`faults`] happen by a seed.
-//! - `history_test`, `failover` and `size` are the tests.
+//! - `history_test`, `failover`, `transfer` and `size` are the tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clients;
@@ -18,6 +18,7 @@ mod nodes;
 mod random;
 mod size;
 mod subscribers;
+mod transfer;
 
 use parking_lot::{Mutex, MutexGuard};
 

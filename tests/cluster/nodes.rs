@@ -30,7 +30,7 @@ pub(crate) struct Node {
     process: Mutex<Option<Child>>,
 }
 
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("LEFTFOLD_BIN").unwrap_or(env!("CARGO_BIN_EXE_leftfold").into()).into()
 }
 

@@ -1,11 +1,14 @@
 //! Exports and imports.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use leftfold::{Append, CheckpointMove, Embedded, EventStore, NewEvent, Options, Query, Read};
+use pollster::block_on;
 use serde_json::{Value, json};
 
-use crate::binary::{binary, command, run, serve, stderr, stdout, stdout_of_input};
+use crate::binary::{Killed, binary, command, run, serve, stderr, stdout, stdout_of_input};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -51,8 +54,10 @@ fn what_is_exported_and_imported_reads_the_same_byte_for_byte() {
     let imported = import.stdin(export.stdout.take().unwrap()).output().unwrap();
     assert!(export.wait().unwrap().success() && imported.status.success(), "{imported:?}");
     let report = &lines(&String::from_utf8(imported.stdout).unwrap())[0];
+    let digest = report["digest"].clone();
     let expected = json!({
         "imported": 10 + 1 + 3, "repeated": 0, "holes": 2, "left_out": {}, "commit_times": "kept",
+        "checkpoints": 0, "checkpoints_left_out": 0, "definitions": 0, "digest": digest, "complete": true,
     });
     assert_eq!(*report, expected);
 
@@ -65,6 +70,7 @@ fn what_is_exported_and_imported_reads_the_same_byte_for_byte() {
     };
     let (original, exported) = (stdout(&data, &["export"]), stdout(&copy, &["export"]));
     assert_eq!(positions(&exported), positions(&original));
+    assert_eq!(lines(&exported).last().unwrap()["digest"], digest);
     let raw = |data: &Path| run(data, &["read", "-o", "raw"]).stdout;
     assert_eq!(raw(&copy), raw(&data));
     assert_eq!(lines(&stdout(&copy, &["read", "index:tagged"])).len(), 1);
@@ -91,7 +97,7 @@ fn what_is_exported_and_imported_reads_the_same_byte_for_byte() {
 }
 
 #[test]
-fn a_server_takes_an_import_without_holes() {
+fn a_server_takes_an_import_and_keeps_missing_versions_missing() {
     let dir = tempfile::tempdir().unwrap();
     let [data, served] = ["data", "served"].map(|name| dir.path().join(name));
     shop(&data);
@@ -115,27 +121,139 @@ fn a_server_takes_an_import_without_holes() {
     let from_server = stdout(&served, &["--server", &url, "export"]);
     assert_eq!(kept(&from_server), kept(&exported));
 
-    stdout(&data, &["retention", "set", "a-1", "--max-count", "3"]);
+    // Missing versions stay missing, in the middle and at the end.
     stdout(&data, &["append", "b-1", "T", "1", "T", "2"]);
     let file = dir.path().join("holes.ndjson");
-    let refused = |query: &str, edit: &dyn Fn(String) -> String| {
-        std::fs::write(&file, edit(stdout(&data, &["export", query]))).unwrap();
-        stderr(&served, &["--server", &url, "import", file.to_str().unwrap()])
-    };
-    let second = |text: String| format!("{}\n", text.lines().nth(1).unwrap());
-    let holes = refused("stream:b-1", &second);
-    assert!(has_code(&holes, "import_needs_files") && holes.contains("--data"), "{holes}");
-    stdout(&served, &["--server", &url, "append", "b-1", "Other", "1"]);
-    let end = |stream: &str| {
-        let end = format!("{{\"position\":9,\"stream\":\"{stream}\",\"last_version\":3}}\n");
-        std::fs::write(&file, end).unwrap();
-        run(&served, &["--server", &url, "import", file.to_str().unwrap()])
-    };
-    assert!(end("leftfold.reactor-x").status.success());
-    let holes = String::from_utf8(end("e-1").stderr).unwrap();
-    assert!(has_code(&holes, "import_needs_files") && holes.contains("up to 3"), "{holes}");
-    let conflict = refused("stream:b-1", &|text| text);
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let import = ["--server", &url, "import", file.to_str().unwrap()];
+    let exported = stdout(&data, &["export", "stream:b-1"]);
+    write(&format!("{}\n", exported.lines().nth(1).unwrap()));
+    for (imported, holes) in [(1, 1), (0, 0)] {
+        let report = lines(&stdout(&served, &import)).remove(0);
+        let found = (&report["imported"], &report["holes"], &report["complete"]);
+        assert_eq!(found, (&json!(imported), &json!(holes), &json!(false)));
+    }
+    let shown = lines(&stdout(&served, &["--server", &url, "read", "stream:b-1"]));
+    assert_eq!((shown.len(), &shown[0]["version"]), (1, &json!(1)));
+    write(&exported);
+    let conflict = stderr(&served, &import);
     assert!(has_code(&conflict, "import_conflict"), "{conflict}");
+    for (stream, holes) in [("leftfold.reactor-x", 0), ("e-1", 4), ("e-1", 0)] {
+        write(&format!("{{\"position\":9,\"stream\":\"{stream}\",\"last_version\":3}}\n"));
+        assert_eq!(lines(&stdout(&served, &import))[0]["holes"], json!(holes), "{stream}");
+    }
+    let appended = stdout(&served, &["--server", &url, "append", "e-1", "T", "1", "-o", "json"]);
+    assert!(appended.contains("\"version\":4") || appended.contains("\"first\":4"), "{appended}");
+}
+
+/// Makes a store with definitions, a reader, and streams whose events are dropped.
+fn store_of_all(data: &Path) {
+    shop(data);
+    let store = Embedded::open(data, Options::default()).unwrap();
+    let to = block_on(store.head()).unwrap();
+    let to = CheckpointMove { name: "reader-1".to_owned(), expected: None, to };
+    block_on(store.append(Append::new().checkpoint(to))).unwrap();
+    drop(store);
+    stdout(data, &["append", "b-1", "T", "1", "T", "2"]);
+    stdout(data, &["index", "define", "tagged", "tag:a=b=c"]);
+    stdout(data, &["retention", "set", "b-1", "--max-count", "1"]);
+    stdout(data, &["append", "c-1", "T", "1"]);
+    stdout(data, &["delete", "c-1"]);
+}
+
+/// Returns the streams and versions that the reader of a checkpoint has not seen.
+fn unseen(data: &Path) -> Vec<(String, u64)> {
+    let store = Embedded::open(data, Options::default()).unwrap();
+    let cursor = block_on(store.checkpoint("reader-1")).unwrap().unwrap();
+    let page = block_on(store.read(Read::forward(Query::All).after(cursor))).unwrap();
+    page.events.iter().map(|event| (event.stream().to_owned(), event.version())).collect()
+}
+
+#[test]
+fn a_store_goes_through_a_server_and_back_with_its_definitions_and_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let [data, served, back] = ["data", "served", "back"].map(|name| dir.path().join(name));
+    store_of_all(&data);
+    let exported = stdout(&data, &["export"]);
+    let digest = |text: &str| lines(text).last().unwrap()["digest"].clone();
+    let (server, address) = serve(&served, "127.0.0.1:0");
+    let url = format!("http://{address}");
+    let report =
+        lines(&stdout_of_input(&served, &["-s", &url, "import", "-"], &exported)).remove(0);
+    let counts = ["checkpoints", "definitions", "holes"].map(|name| &report[name]);
+    assert_eq!(counts, [&json!(1), &json!(3), &json!(2)], "{report}");
+    assert_eq!((&report["digest"], &report["complete"]), (&digest(&exported), &json!(true)));
+    assert_eq!(lines(&stdout(&served, &["-s", &url, "read", "index:tagged"])).len(), 1);
+    stdout(&served, &["-s", &url, "append", "c-1", "T", "3"]);
+    let shown = lines(&stdout(&served, &["-s", &url, "read", "stream:b-1,c-1"]));
+    let versions: Vec<_> = shown.iter().map(|event| &event["version"]).collect();
+    assert_eq!(versions, [&json!(1), &json!(1)]);
+
+    let from_server = stdout(&served, &["-s", &url, "export"]);
+    drop(server);
+    let report = lines(&stdout_of_input(&back, &["import", "-"], &from_server)).remove(0);
+    assert_eq!((&report["digest"], &report["checkpoints"]), (&digest(&from_server), &json!(1)));
+    let all = unseen(&back);
+    assert_eq!(all, [("b-1".to_owned(), 1), ("c-1".to_owned(), 1)]);
+    stdout(&back, &["verify"]);
+}
+
+#[test]
+fn an_import_over_a_network_that_is_killed_goes_on() {
+    const EVENTS: usize = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    let [data, served] = ["data", "served"].map(|name| dir.path().join(name));
+    let store = Embedded::open(&data, Options::default()).unwrap();
+    for first in (0..EVENTS).step_by(500) {
+        let append = (first..first + 500).fold(Append::new(), |append, n| {
+            append.event(format!("a-{}", n % 100), NewEvent::json("T", n.to_string()))
+        });
+        block_on(store.append(append)).unwrap();
+    }
+    drop(store);
+    let exported = stdout(&data, &["export"]);
+    let (_server, address) = serve(&served, "127.0.0.1:0");
+    let url = format!("http://{address}");
+    let mut import = command(&served, &["-s", &url, "import", "-"]);
+    let mut import = Killed(import.stdin(Stdio::piped()).spawn().unwrap());
+    let half = exported.len() / 2;
+    let mut input = import.0.stdin.take().unwrap();
+    input.write_all(&exported.as_bytes()[..half]).unwrap();
+    // The server has a part, the import waits for more.
+    let follow = ["-s", &url, "subscribe", "--follow", "-n", "1000"];
+    stdout(&served, &follow);
+    drop(import);
+    drop(input);
+    let report =
+        lines(&stdout_of_input(&served, &["-s", &url, "import", "-"], &exported)).remove(0);
+    let [imported, repeated] = ["imported", "repeated"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(imported + repeated, EVENTS as u64);
+    assert!(repeated >= 1_000 && imported > 0, "{report}");
+    assert_eq!(report["digest"], lines(&exported).last().unwrap()["digest"]);
+    let stored = stdout(&served, &["-s", &url, "export"]);
+    assert_eq!(lines(&stored).last().unwrap()["digest"], report["digest"]);
+}
+
+#[test]
+fn a_file_that_was_changed_or_cut_off_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    shop(&data);
+    let exported = stdout(&data, &["export"]);
+    let file = dir.path().join("events.ndjson");
+    std::fs::write(&file, exported.replacen("{\"a\":1}", "{\"a\":2}", 1)).unwrap();
+    let import = ["import", file.to_str().unwrap()];
+    let refused = stderr(&dir.path().join("changed"), &import);
+    assert!(
+        has_code(&refused, "import_invalid") && refused.contains("it was changed"),
+        "{refused}"
+    );
+    let cut: String = exported.lines().take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&file, cut).unwrap();
+    let report = lines(&stdout(&dir.path().join("cut"), &import)).remove(0);
+    assert_eq!((&report["imported"], &report["complete"]), (&json!(3), &json!(false)));
+    let table = stdout(&dir.path().join("table"), &[&import[..], &["-o", "table"]].concat());
+    assert!(table.contains("was its export interrupted?"), "{table}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ impl NewEvent {
     /// tags, the time, the depth of JSON and the size. Returns its size in bytes.
     pub fn check(&self, stream: &str, limits: &Limits) -> Result<usize, Invalid> {
         names::check_new("stream", stream)?;
-        names::check_new("event type", &self.event_type)?;
+        if !self.is_placeholder() {
+            names::check_new("event type", &self.event_type)?;
+        }
         self.check_form(stream, limits)
     }
 

@@ -70,6 +70,7 @@ pub const CODES: &[&str] = &[
     "import_invalid",
     "import_conflict",
     "import_needs_files",
+    "import_differs",
     "view_invalid",
     "view_sql_invalid",
     "view_sql_forbidden",

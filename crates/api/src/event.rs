@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::record::DROPPED_TYPE;
 use crate::time::Timestamp;
 
 /// An event to append.
@@ -54,6 +55,24 @@ impl NewEvent {
     /// Returns an event whose data are JSON text, which the store does not parse.
     pub fn json(event_type: impl Into<String>, data: impl Into<Bytes>) -> Self {
         NewEvent { content_type: JSON.to_owned(), ..NewEvent::new(event_type, data) }
+    }
+
+    /// Returns the placeholder of an event that another store has dropped. It takes the event's version, and no read
+    /// shows it. To conditions it is a scavenged event.
+    pub fn placeholder(id: Uuid) -> Self {
+        NewEvent { id: Some(id), ..NewEvent::new(DROPPED_TYPE, "") }
+    }
+
+    /// Whether this is a placeholder, which has nothing but an id.
+    pub fn is_placeholder(&self) -> bool {
+        self.event_type == DROPPED_TYPE
+            && self.id.is_some()
+            && self.event_time.is_none()
+            && self.correlation.is_none()
+            && self.causation.is_none()
+            && self.tags.is_empty()
+            && self.metadata.is_empty()
+            && self.data.is_empty()
     }
 
     /// Sets the id.

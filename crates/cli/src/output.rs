@@ -20,7 +20,8 @@ use crate::args::{Display as Shown, Format};
 
 pub(crate) use answer::print_answer;
 pub(crate) use event::{
-    event_text, print_events, printable, write_end, write_export, write_json, write_raw,
+    event_text, print_events, printable, write_checkpoint, write_end, write_export, write_json,
+    write_raw, write_total,
 };
 pub(crate) use live::LiveRows;
 pub(crate) use table::{print_table, table, thousands};

@@ -123,6 +123,7 @@ pub const CODES: &[Code] = &[
     code("import_invalid", 400, InvalidArgument, "Event out of order"),
     code("import_conflict", 409, AlreadyExists, "Another event at this version"),
     code("import_needs_files", 400, FailedPrecondition, "Missing versions need a directory"),
+    code("import_differs", 409, DataLoss, "Imported events differ"),
     code("view_invalid", 400, InvalidArgument, "Invalid view"),
     code("view_sql_invalid", 400, InvalidArgument, "Invalid SQL of a view"),
     code("view_sql_forbidden", 400, InvalidArgument, "Forbidden SQL of a view"),

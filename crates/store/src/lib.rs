@@ -9,6 +9,7 @@ mod frames;
 mod keys;
 mod plan;
 pub mod replay;
+pub mod transfer;
 
 pub use committed::{CommittedAppend, CommittedEvent};
 pub use embedded::{

@@ -17,9 +17,11 @@ pub(super) const IMPORT_HELP: &str = "\
 Examples:
   leftfold --data copy import shop.ndjson
   leftfold --data shop export | leftfold --data copy import -
+  leftfold --server http://node-1:2113 import shop.ndjson
 
 Into an empty directory everything is copied, commit times too. Into a store with events, users' streams
-are added at new commit times. Versions that are missing in the file stay missing.
+are added at new commit times; with --server, commit times are always new. Versions that are missing in the
+file stay missing. At the end the digest of what the store has is compared with that of the file.
 An import that was interrupted is run again: it goes on where it stopped.";
 
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,4 @@
 mod line;
-mod remote;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -7,21 +6,22 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use leftfold::transfer::AppendingImport;
 use leftfold::{AppendError, Import, ImportReport};
+use pollster::block_on;
 use serde_json::json;
 
 use super::append::lines::LINE_BYTES;
 use crate::args::{self, Location};
 use crate::output::{for_people, is_quiet, thousands};
-use crate::store::options;
+use crate::store::{Store, options};
 use line::Line;
-use remote::Remote;
 
 pub(crate) fn run(location: &Location, args: &args::Import) -> anyhow::Result<ExitCode> {
     // A missing file is an error before a store is made.
     let input = open(&args.file)?;
     let mut target = match &location.server {
-        Some(_) => Target::Remote(Box::new(Remote::open(location)?)),
+        Some(_) => Target::Remote(Box::new(AppendingImport::new(Store::open(location)?))),
         None => Target::Files(Box::new(Import::open(&location.data, options(location))?)),
     };
     let fed = feed(&mut target, input);
@@ -39,7 +39,7 @@ pub(crate) fn run(location: &Location, args: &args::Import) -> anyhow::Result<Ex
 /// Where the events go.
 enum Target {
     Files(Box<Import>),
-    Remote(Box<Remote>),
+    Remote(Box<AppendingImport<Store>>),
 }
 
 impl Target {
@@ -49,9 +49,23 @@ impl Target {
             (Target::Files(import), Line::End { position, stream, last_version }) => {
                 import.end_stream(position, &stream, last_version)
             }
-            (Target::Remote(remote), Line::Event(event)) => remote.add(*event),
-            (Target::Remote(_), Line::End { stream, last_version, .. }) => {
-                remote::end_stream(&stream, last_version)
+            (Target::Files(import), Line::Checkpoint { checkpoint, partition }) => {
+                import.checkpoint(&checkpoint, partition)
+            }
+            (Target::Files(import), Line::Total(total)) => {
+                import.total(total);
+                Ok(())
+            }
+            (Target::Remote(import), Line::Event(event)) => block_on(import.add(*event)),
+            (Target::Remote(import), Line::End { stream, last_version, .. }) => {
+                block_on(import.end_stream(&stream, last_version))
+            }
+            (Target::Remote(import), Line::Checkpoint { checkpoint, partition }) => {
+                block_on(import.checkpoint(&checkpoint, partition))
+            }
+            (Target::Remote(import), Line::Total(total)) => {
+                import.total(total);
+                Ok(())
             }
         }
     }
@@ -59,14 +73,14 @@ impl Target {
     fn report(&self) -> &ImportReport {
         match self {
             Target::Files(import) => import.report(),
-            Target::Remote(remote) => remote.report(),
+            Target::Remote(import) => import.report(),
         }
     }
 
     fn finish(self) -> Result<ImportReport, AppendError> {
         match self {
             Target::Files(import) => import.finish(),
-            Target::Remote(remote) => remote.finish(),
+            Target::Remote(import) => block_on(import.finish()),
         }
     }
 }
@@ -114,6 +128,11 @@ fn print(report: &ImportReport) {
             "holes": holes,
             "left_out": left_out,
             "commit_times": times,
+            "checkpoints": report.checkpoints,
+            "checkpoints_left_out": report.checkpoints_left_out,
+            "definitions": report.definitions,
+            "digest": report.digest.to_string(),
+            "complete": report.is_complete,
         });
         return println!("{line}");
     }
@@ -131,4 +150,20 @@ fn print(report: &ImportReport) {
         };
         println!("{} events of category {category} left out: {why}", thousands(*count));
     }
+    print_rest(report);
+}
+
+/// Prints what became of checkpoints and definitions, and the digest.
+fn print_rest(report: &ImportReport) {
+    let [moved, left_out, definitions] =
+        [report.checkpoints, report.checkpoints_left_out, report.definitions].map(thousands);
+    println!("{moved} checkpoints kept, {definitions} definitions made");
+    if report.checkpoints_left_out > 0 {
+        println!("{left_out} checkpoints left out: the store has other events too");
+    }
+    let of_source = match report.is_complete {
+        true => "the same as in the source",
+        false => "the file has no last line to compare it with; was its export interrupted?",
+    };
+    println!("digest {}: {of_source}", report.digest);
 }

@@ -3,6 +3,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use comfy_table::ContentArrangement;
+use leftfold::transfer::ExportTotal;
 use leftfold::{JSON, Recorded, escape_unprintable, is_unprintable};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -52,6 +53,22 @@ struct EndLine<'a> {
     position: u64,
     stream: &'a str,
     last_version: u64,
+}
+
+/// How far a reader is.
+#[derive(Serialize)]
+struct CheckpointLine<'a> {
+    position: u64,
+    checkpoint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<u32>,
+}
+
+/// The last line of an export.
+#[derive(Serialize)]
+struct TotalLine {
+    digest: String,
+    partitions: u32,
 }
 
 impl<'a> Line<'a> {
@@ -130,12 +147,16 @@ pub(crate) fn write_json(out: &mut impl Write, event: &Recorded) -> std::io::Res
     writeln!(out, "{}", escape_unprintable(&line))
 }
 
-/// Writes an event as one line of JSON from which its every byte can be read again.
-pub(crate) fn write_export(out: &mut impl Write, event: &Recorded) -> std::io::Result<()> {
+/// Writes an event as one line of JSON from which its every byte can be read again, at a position of the export.
+pub(crate) fn write_export(
+    out: &mut impl Write,
+    position: u64,
+    event: &Recorded,
+) -> std::io::Result<()> {
     let (data, metadata) = (event.data(), event.metadata());
     let event_time_given = Some(event.event_time_given());
     let metadata = Content::exact(&metadata);
-    let mut line = Line { metadata, event_time_given, ..Line::of(event) };
+    let mut line = Line { position, metadata, event_time_given, ..Line::of(event) };
     if event.content_type() != JSON {
         line.data = Some(Content::of(&data, false));
     } else if let Some(json) = exact_json(&data) {
@@ -154,6 +175,22 @@ pub(crate) fn write_end(
     last_version: u64,
 ) -> std::io::Result<()> {
     write_line(out, &EndLine { position, stream, last_version })
+}
+
+/// Writes that the reader with a checkpoint has seen the events so far.
+pub(crate) fn write_checkpoint(
+    out: &mut impl Write,
+    position: u64,
+    checkpoint: &str,
+    partition: Option<u32>,
+) -> std::io::Result<()> {
+    write_line(out, &CheckpointLine { position, checkpoint, partition })
+}
+
+/// Writes the last line of an export.
+pub(crate) fn write_total(out: &mut impl Write, total: &ExportTotal) -> std::io::Result<()> {
+    let ExportTotal { digest, partitions } = total;
+    write_line(out, &TotalLine { digest: digest.to_string(), partitions: *partitions })
 }
 
 fn write_line(out: &mut impl Write, line: &impl Serialize) -> std::io::Result<()> {

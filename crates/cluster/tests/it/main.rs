@@ -9,3 +9,4 @@ mod nodes;
 mod records;
 mod simulation;
 mod takeover;
+mod transfer;

@@ -249,7 +249,7 @@ impl Core {
         author: Author,
     ) -> Result<usize, Invalid> {
         let check = match author {
-            Author::Caller => names::check_new,
+            Author::Caller if !event.is_placeholder() => names::check_new,
             _ => names::check,
         };
         check("event type", &event.event_type)?;

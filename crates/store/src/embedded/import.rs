@@ -9,6 +9,7 @@
 
 mod batch;
 mod clock;
+mod finish;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,7 @@ use pollster::block_on;
 use super::draft::Author;
 use super::{Embedded, Options, WriteThread, open};
 use crate::error::OpenError;
+use crate::transfer::{EventDigest, ExportTotal, Marks};
 use batch::{Batch, NewRecord, size};
 use clock::ImportClock;
 
@@ -63,6 +65,16 @@ pub struct ImportReport {
     pub left_out: BTreeMap<&'static str, u64>,
     /// Whether the events have the commit times of the source.
     pub keeps_commit_times: bool,
+    /// Checkpoints that are where they were in the source.
+    pub checkpoints: u64,
+    /// Checkpoints that were left out, because the store has other events too.
+    pub checkpoints_left_out: u64,
+    /// Definitions of indexes and of retention that an import by appends has made; other imports copy their events.
+    pub definitions: u64,
+    /// The digest of the events, as the store has them.
+    pub digest: EventDigest,
+    /// Whether the file had the last line of an export, with the digest of the source.
+    pub is_complete: bool,
 }
 
 /// An import into the store of a directory, which nothing else has open meanwhile.
@@ -78,6 +90,12 @@ pub struct Import {
     last: (u64, Timestamp),
     /// The events and holes of the source so far.
     seen: u64,
+    marks: Marks,
+    /// The digest of the events of the file.
+    wanted: EventDigest,
+    total: Option<ExportTotal>,
+    /// Whether an event was refused: then there is nothing to compare with.
+    is_stopped: bool,
     report: ImportReport,
 }
 
@@ -106,6 +124,10 @@ impl Import {
             batch: Batch::default(),
             last: (0, Timestamp::MIN),
             seen: 0,
+            marks: Marks::default(),
+            wanted: EventDigest::default(),
+            total: None,
+            is_stopped: false,
             report: ImportReport { keeps_commit_times: true, ..ImportReport::default() },
         })
     }
@@ -122,12 +144,19 @@ impl Import {
     /// `import_invalid` if the event is out of order, `import_conflict` if the store has something else at
     /// its version, and those of an append.
     pub fn add(&mut self, new: ImportEvent) -> Result<(), AppendError> {
+        let added = self.add_event(new);
+        self.is_stopped |= added.is_err();
+        added
+    }
+
+    fn add_event(&mut self, new: ImportEvent) -> Result<(), AppendError> {
         self.check(&new)?;
         self.last = (new.position, new.commit_time);
         self.seen += 1;
         if self.leaves_out(&new.stream) {
             return Ok(());
         }
+        self.wanted.add_import(&new);
         if self.report.keeps_commit_times {
             match self.compare(&new)? {
                 Found::Same => return Ok(()),
@@ -152,6 +181,12 @@ impl Import {
         stream: &str,
         version: u64,
     ) -> Result<(), AppendError> {
+        let ended = self.fill_end(position, stream, version);
+        self.is_stopped |= ended.is_err();
+        ended
+    }
+
+    fn fill_end(&mut self, position: u64, stream: &str, version: u64) -> Result<(), AppendError> {
         check_stream(stream)?;
         if position < self.last.0 || version >= position {
             return Err(unordered(position, stream, version, self.last.0).into());
@@ -177,13 +212,6 @@ impl Import {
         self.batch.is_filler = true;
         self.fill(stream, before, position, time)?;
         self.flush()
-    }
-
-    /// Writes what was added, makes it durable and closes the store.
-    pub fn finish(mut self) -> Result<ImportReport, AppendError> {
-        self.flush()?;
-        block_on(self.store.core.wait_for_admitted())?;
-        Ok(std::mem::take(&mut self.report))
     }
 
     fn check(&self, new: &ImportEvent) -> Result<(), Invalid> {
@@ -254,7 +282,7 @@ impl Import {
             return Ok(Found::Other);
         }
         self.matched += 1;
-        self.report.repeated += 1;
+        self.repeat(&stored, new);
         Ok(Found::Same)
     }
 
@@ -343,8 +371,18 @@ impl Import {
             let ImportEvent { position, stream, version, .. } = &new;
             return Err(conflict(*position, stream, *version, &describe(&stored)).into());
         }
-        self.report.repeated += 1;
+        self.repeat(&stored, &new);
         Ok(())
+    }
+
+    /// Counts an event that the store has already.
+    fn repeat(&mut self, stored: &Recorded, new: &ImportEvent) {
+        self.report.repeated += 1;
+        match stored.is_scavenged() {
+            // Its record has the digest of what it was.
+            true => self.report.digest.add_import(new),
+            false => self.report.digest.add(stored),
+        }
     }
 
     /// Returns the event of a version that the stream has.

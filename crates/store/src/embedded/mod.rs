@@ -39,7 +39,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use events::decode_event;
+pub(crate) use indexes::IndexChange;
 pub(crate) use rebuild::decode_moves;
+pub(crate) use retention::{StreamRetention, read_change as read_rule, read_stream_retention};
 
 pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on};
 pub use import::{Import, ImportEvent, ImportReport};

@@ -10,3 +10,4 @@ mod repair;
 mod replay;
 mod replica;
 mod simulation;
+mod transfer;

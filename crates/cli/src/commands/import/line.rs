@@ -1,5 +1,6 @@
 //! The lines of an export.
 
+use leftfold::transfer::ExportTotal;
 use leftfold::{ImportEvent, Invalid, NewEvent};
 use serde::Deserialize;
 
@@ -14,6 +15,29 @@ pub(super) enum Line {
         stream: String,
         last_version: u64,
     },
+    /// A reader that has seen the events so far.
+    Checkpoint {
+        checkpoint: String,
+        partition: Option<u32>,
+    },
+    /// The end.
+    Total(ExportTotal),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckpointLine {
+    #[serde(rename = "position")]
+    _position: u64,
+    checkpoint: String,
+    partition: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TotalLine {
+    digest: String,
+    partitions: u32,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +55,12 @@ struct EndLine {
 pub(super) fn parse(line: &[u8]) -> Result<Line, Invalid> {
     if let Ok(EndLine { position, stream, last_version }) = serde_json::from_slice(line) {
         return Ok(Line::End { position, stream, last_version });
+    }
+    if let Ok(CheckpointLine { checkpoint, partition, .. }) = serde_json::from_slice(line) {
+        return Ok(Line::Checkpoint { checkpoint, partition });
+    }
+    if let Ok(TotalLine { digest, partitions }) = serde_json::from_slice(line) {
+        return Ok(Line::Total(ExportTotal { digest: digest.parse()?, partitions }));
     }
     let EventLine { stream, place, event, .. } = parse_event(line, None)?;
     let (Some(position), Some(version), Some(commit_time)) =

@@ -11,6 +11,6 @@ mod streams;
 mod visibility;
 
 pub(crate) use change::StoreChange;
-pub(crate) use rules::Rule;
-pub(crate) use streams::StreamRetention;
+pub(crate) use rules::{Rule, read_change};
+pub(crate) use streams::{StreamRetention, read_stream_retention};
 pub(crate) use visibility::Visibility;

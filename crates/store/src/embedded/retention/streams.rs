@@ -76,20 +76,13 @@ impl StreamRetention {
     /// Reads the retention that an event of a settings stream sets.
     fn of(event: &Recorded) -> Result<StreamRetention, Failure> {
         let (position, data) = (event.position(), event.data());
-        let text = std::str::from_utf8(&data).ok();
-        match event.event_type() {
-            STREAM_TOMBSTONED => Ok(StreamRetention::Tombstoned),
-            STREAM_RETENTION => match text.and_then(StreamSettings::read) {
-                Some(settings) => Ok(StreamRetention::Open(settings)),
-                None => {
-                    Err(Failure::Record { position, what: "its data is not a retention setting" })
-                }
-            },
-            _ => Err(Failure::Record {
-                position,
-                what: "it is in a settings stream, but its type is unknown",
-            }),
-        }
+        let text = std::str::from_utf8(&data).unwrap_or_default();
+        let what = match event.event_type() {
+            STREAM_TOMBSTONED | STREAM_RETENTION => "its data is not a retention setting",
+            _ => "it is in a settings stream, but its type is unknown",
+        };
+        let read = read_stream_retention(event.event_type(), text);
+        read.ok_or(Failure::Record { position, what })
     }
 
     /// Returns the settings; nothing is set for a stream with a tombstone.
@@ -98,6 +91,15 @@ impl StreamRetention {
             StreamRetention::Open(settings) => settings,
             StreamRetention::Tombstoned => StreamSettings::default(),
         }
+    }
+}
+
+/// Reads the retention that an event of a settings stream sets, from its parts. `None` if it sets none.
+pub(crate) fn read_stream_retention(event_type: &str, text: &str) -> Option<StreamRetention> {
+    match event_type {
+        STREAM_TOMBSTONED => Some(StreamRetention::Tombstoned),
+        STREAM_RETENTION => StreamSettings::read(text).map(StreamRetention::Open),
+        _ => None,
     }
 }
 
