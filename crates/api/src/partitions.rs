@@ -10,6 +10,8 @@ use crate::query::{Field, Query, Value};
 
 /// The prefix of settings streams. Each is in the partition of the stream whose retention it sets.
 const SETTINGS_OF: &str = "$stream-";
+/// The keys that are tried for a partition. With the most partitions, 4,096, one in 4,096 leads to it.
+const SEARCHED_KEYS: u32 = 1 << 20;
 
 /// Returns the partition of a stream or a checkpoint in a store with this number of partitions.
 ///
@@ -43,6 +45,23 @@ fn key_of(name: &str) -> &str {
     }
 }
 
+/// Returns a text that, in braces, puts a name into a partition: the partition's number, and behind a dot the first
+/// number that leads there if that alone does not.
+///
+/// ```
+/// use leftfold_api::{key_in, partition_of};
+///
+/// let key = key_in(3, 8);
+/// assert!(key == "3" || key.starts_with("3."));
+/// assert_eq!(partition_of(&format!("{{{key}}}letters"), 8), 3);
+/// ```
+pub fn key_in(partition: u32, partitions: u32) -> String {
+    let number = partition.to_string();
+    let numbered = (0..SEARCHED_KEYS).map(|n| format!("{number}.{n}"));
+    let leads = |key: &String| partition_of(key, partitions) == partition;
+    std::iter::once(number.clone()).chain(numbered).find(leads).unwrap_or(number)
+}
+
 impl Query {
     /// Returns the only partition that can hold events of the query, or `None` if several can. Named indexes
     /// must be expanded first.
@@ -66,6 +85,7 @@ impl Query {
             })),
             Query::And(parts) => parts.iter().find_map(|part| part.single_partition(partitions)),
             Query::Or(parts) => only(parts.iter().map(|part| part.single_partition(partitions))),
+            Query::Within(within) => (within.of == partitions).then_some(within.number),
             Query::All
             | Query::System
             | Query::Is(..)
@@ -111,6 +131,34 @@ mod tests {
     }
 
     #[test]
+    fn every_partition_has_a_key() {
+        for partitions in [1, 2, 8, 64, 4_096] {
+            for partition in 0..partitions {
+                let name = format!("leftfold.reactor-{{{}}}a-{{b}}", key_in(partition, partitions));
+                assert_eq!(partition_of(&name, partitions), partition, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_within_a_partition_matches_the_events_of_its_streams() {
+        let query: Query = "within:3/8 type:Paid".parse().unwrap();
+        assert_eq!(query, Query::within(3, 8).and(Query::event_type("Paid")));
+        assert_eq!(query.to_string(), "within:3/8 type:Paid");
+        for wrong in ["within:8/8", "within:3", "within:x/8", "within:3/8*", "within:"] {
+            assert_eq!(wrong.parse::<Query>().unwrap_err().code, "query_syntax", "{wrong}");
+        }
+        let paid = |stream: &str| {
+            let event = crate::NewEvent::json("Paid", "{}").id(uuid::Uuid::nil());
+            crate::Recorded::from_parts(stream, 0, 1, crate::Timestamp(0), &event).unwrap()
+        };
+        for n in 0..100 {
+            let stream = format!("order-{n}");
+            assert_eq!(query.matches(&paid(&stream)), partition_of(&stream, 8) == 3, "{stream}");
+        }
+    }
+
+    #[test]
     fn text_in_braces_decides_the_partition() {
         for (name, key) in [
             ("order-7-{ada}", "ada"),
@@ -137,6 +185,9 @@ mod tests {
             ("stream:order-7,invoice-7", of_7),
             ("stream:order-7 not type:Paid", of_7),
             ("stream:order-7 or stream:invoice-7 tag:a=b", of_7),
+            ("within:3/64 category:order", Some(3)),
+            ("within:3/8", None),
+            ("within:3/64 or within:4/64", None),
             ("stream:order-7,order-8", None),
             ("stream:order-7*", None),
             ("stream:order-7 or type:Paid", None),

@@ -22,7 +22,9 @@ impl Plan {
 pub(crate) fn plan(query: &Query, keys: &Keys, index: &impl Fn(&Query) -> Option<Expr>) -> Plan {
     match query {
         Query::All | Query::System => Plan { postings: None, exact: true },
-        Query::During(_) | Query::Not(_) => Plan { postings: None, exact: false },
+        Query::During(_) | Query::Within(_) | Query::Not(_) => {
+            Plan { postings: None, exact: false }
+        }
         Query::Index(_) | Query::Partition(_) => {
             let postings = index(query);
             Plan { exact: postings.is_some(), postings }
@@ -47,7 +49,7 @@ fn breadth(query: &Query) -> u8 {
         Query::And(all) => all.iter().map(breadth).min().unwrap_or(4),
         Query::Or(any) => any.iter().map(breadth).max().unwrap_or(4),
         Query::Is(Field::Category, _) => 3,
-        Query::All | Query::System | Query::Not(_) | Query::During(_) => 4,
+        Query::All | Query::System | Query::Not(_) | Query::During(_) | Query::Within(_) => 4,
     }
 }
 

@@ -40,7 +40,7 @@ fn tree(query: &Query) -> v1::Query {
             Is::During(v1::Span { from: micros(from), to: micros(to) })
         }
         Query::Index(name) => Is::Index(name.clone()),
-        Query::System | Query::Partition(_) => Is::Text(query.to_string()),
+        Query::System | Query::Partition(_) | Query::Within(_) => Is::Text(query.to_string()),
         Query::And(queries) => Is::And(all(queries)),
         Query::Or(queries) => Is::Or(all(queries)),
         Query::Not(query) => Is::Not(Box::new(tree(query))),

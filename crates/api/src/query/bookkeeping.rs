@@ -27,6 +27,7 @@ impl Query {
             | Query::During(_)
             | Query::Index(_)
             | Query::Partition(_)
+            | Query::Within(_)
             | Query::Not(_) => false,
         }
     }
@@ -90,7 +91,8 @@ impl Query {
             | Query::Is(..)
             | Query::During(_)
             | Query::Index(_)
-            | Query::Partition(_) => self.clone(),
+            | Query::Partition(_)
+            | Query::Within(_) => self.clone(),
         }
     }
 }

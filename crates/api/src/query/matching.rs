@@ -1,5 +1,6 @@
 use super::{Field, IndexPartition, Query, Span, Value};
 use crate::names::category_of;
+use crate::partitions::partition_of;
 use crate::recorded::Recorded;
 
 /// The facts of an event, stored or new, that queries match.
@@ -61,6 +62,7 @@ impl Query {
                 let partition = partitioning.as_ref().map(|spread| spread.partition_of(event));
                 partition == Some(*number)
             }
+            Query::Within(within) => partition_of(event.stream(), within.of) == within.number,
             Query::And(queries) => queries.iter().all(|query| query.holds(event)),
             Query::Or(queries) => queries.iter().any(|query| query.holds(event)),
             Query::Not(query) => !query.holds(event),

@@ -38,6 +38,8 @@ pub enum Query {
     Index(String),
     /// Events that one partition of a named index lists.
     Partition(IndexPartition),
+    /// Events whose streams lie in one partition of a store of many: see [`partition_of`](crate::partition_of).
+    Within(StorePartition),
     /// Events that match all queries; all events if there are no queries.
     And(Vec<Query>),
     /// Events that match any query; no event if there are no queries.
@@ -56,6 +58,15 @@ pub struct IndexPartition {
     /// How the index spreads its events. The store sets it when it expands the query, so that the query can
     /// be matched against a single event.
     pub partitioning: Option<Box<Partitioning>>,
+}
+
+/// One partition of a store of many partitions. It filters by the names of streams, so every store can answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorePartition {
+    /// The partition, from 0.
+    pub number: u32,
+    /// The number of partitions, at least 1.
+    pub of: u32,
 }
 
 /// A field of an event that queries compare.
@@ -131,6 +142,11 @@ impl Query {
         })
     }
 
+    /// Selects the events whose streams lie in one partition of a store with this number of partitions.
+    pub fn within(number: u32, of: u32) -> Self {
+        Query::Within(StorePartition { number, of })
+    }
+
     fn is(field: Field, value: impl Into<String>) -> Self {
         Query::Is(field, vec![Value::Exactly(value.into())])
     }
@@ -188,7 +204,9 @@ impl Query {
             Query::And(queries) => Query::And(all(queries)?),
             Query::Or(queries) => Query::Or(all(queries)?),
             Query::Not(query) => Query::Not(Box::new(query.expand(define)?)),
-            Query::All | Query::System | Query::Is(..) | Query::During(_) => self.clone(),
+            Query::All | Query::System | Query::Is(..) | Query::During(_) | Query::Within(_) => {
+                self.clone()
+            }
         })
     }
 
@@ -216,7 +234,8 @@ impl Query {
             | Query::Is(..)
             | Query::During(_)
             | Query::Index(_)
-            | Query::Partition(_) => {}
+            | Query::Partition(_)
+            | Query::Within(_) => {}
         }
     }
 

@@ -187,13 +187,17 @@ impl<'a> Parser<'a> {
                 Value::Prefix(_) => Err(self.error("an index's name is given in full")),
             };
         }
+        if name == "within" {
+            self.at += "within:".len();
+            return self.parse_within();
+        }
         if name == "partition" {
             self.at += "partition:".len();
             return self.parse_partition();
         }
         let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
             let mut what = "expected stream:, category:, type:, correlation:, tag:key=, index:, \
-                            partition:, time:, system:true, not, * or a parenthesis"
+                            partition:, within:, time:, system:true, not, * or a parenthesis"
                 .to_owned();
             let word = rest.split(|c: char| c.is_whitespace() || "()".contains(c)).next();
             if let Some(word) = word.filter(|word| !word.is_empty() && !word.contains(':')) {
@@ -226,6 +230,22 @@ impl<'a> Parser<'a> {
         }
         self.at = start;
         Err(self.error("expected the name of an index, a slash and the number of a partition"))
+    }
+
+    /// Reads `NUMBER/COUNT`, behind `within:`.
+    fn parse_within(&mut self) -> Result<Query, Invalid> {
+        let start = self.at;
+        if let Value::Exactly(text) = self.parse_value(None)?
+            && let Some((number, of)) = text.split_once('/')
+            && let (Ok(number), Ok(of)) = (number.parse::<u32>(), of.parse::<u32>())
+            && number < of
+        {
+            return Ok(Query::within(number, of));
+        }
+        self.at = start;
+        Err(self.error(
+            "expected the number of a partition, a slash and the number of all, such as 3/8",
+        ))
     }
 
     fn parse_value(&mut self, field: Option<Field>) -> Result<Value, Invalid> {

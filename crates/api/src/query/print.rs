@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{IndexPartition, Query, Span, Value};
+use super::{IndexPartition, Query, Span, StorePartition, Value};
 
 /// The operator around an operand, which decides whether the operand needs parentheses.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -35,6 +35,7 @@ impl Query {
             Query::Partition(IndexPartition { index, number, .. }) => {
                 write!(f, "partition:{}", Value::Exactly(format!("{index}/{number}")))
             }
+            Query::Within(StorePartition { number, of }) => write!(f, "within:{number}/{of}"),
             Query::And(queries) if queries.is_empty() => f.write_str("*"),
             Query::Or(queries) if queries.is_empty() => f.write_str("not *"),
             Query::And(queries) => in_parentheses(f, context >= Context::And, |f| {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use leftfold::react::{HeldEvent, Parked, Why};
@@ -51,13 +52,13 @@ fn list(store: &Store, reactor: Option<&str>, all: bool) -> anyhow::Result<()> {
 /// Lists the reactors that have ever run on the store.
 fn reactors(store: &Store) -> anyhow::Result<Vec<String>> {
     let mut streams = Streams { category: Some(JOURNALS.to_owned()), ..Streams::default() };
-    let mut reactors = Vec::new();
+    let mut reactors = BTreeSet::new();
     loop {
         let page = block_on(store.streams(streams.clone()))?;
         let names = page.streams.iter().filter_map(|stream| stream.name.split_once('-'));
-        reactors.extend(names.map(|(_, reactor)| reactor.to_owned()));
+        reactors.extend(names.map(|(_, journal)| Parked::<Store>::reactor_of(journal).to_owned()));
         if !page.more {
-            return Ok(reactors);
+            return Ok(reactors.into_iter().collect());
         }
         streams.after = Some(page.cursor);
     }

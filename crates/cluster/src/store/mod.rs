@@ -5,6 +5,7 @@
 
 mod engine;
 mod event_store;
+mod ownership;
 mod refusal;
 mod subscription;
 

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod fake;
+mod folds;
 mod many;
 mod memory;
 mod nodes;

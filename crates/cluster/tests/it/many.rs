@@ -84,8 +84,17 @@ impl Spread {
         Spread { asked, shards }
     }
 
+    /// Hands the partitions of one parity over, from node to node.
+    pub(crate) fn hand_over_half(&mut self, parity: u64) {
+        for (_, shard) in
+            (0..).zip(&mut self.shards).filter(|(n, _)| (n + parity).is_multiple_of(2))
+        {
+            shard.hand_over();
+        }
+    }
+
     /// Returns the store as another node gives it.
-    fn through(&self, node: &str) -> PartitionedStore<ClusterStore> {
+    pub(crate) fn through(&self, node: &str) -> PartitionedStore<ClusterStore> {
         through(&self.shards, node)
     }
 }
@@ -133,9 +142,7 @@ fn all_partitions_change_hands_and_every_append_is_kept() {
     append_round(&spread.asked, 0);
     for round in 1..=3 {
         // The partitions of one parity move, then those of the other.
-        for (_, shard) in (0..).zip(&mut spread.shards).filter(|(n, _)| (n + round) % 2 == 0) {
-            shard.hand_over();
-        }
+        spread.hand_over_half(round);
         append_round(if round % 2 == 0 { &spread.asked } else { &other }, round);
     }
     let all = Read::forward(Query::category("counter"));
@@ -157,9 +164,7 @@ fn a_merged_subscription_goes_on_when_owners_change() {
     let mut subscription = block_on(spread.asked.subscribe(subscribe)).unwrap();
     let (mut seen, mut marks) = (vec![0; STREAMS as usize], 0);
     for round in 1..=4u64 {
-        for (_, shard) in (0..).zip(&mut spread.shards).filter(|(n, _)| (n + round) % 2 == 0) {
-            shard.hand_over();
-        }
+        spread.hand_over_half(round);
         append_round(&spread.asked, round);
         while seen.iter().sum::<u64>() < STREAMS * (round + 1) {
             match block_on(subscription.next()).unwrap() {

@@ -73,6 +73,12 @@ impl<S: EventStore> ProcessRunner<S> {
         let Some(event) = decode::<P::Event>(&cause.event)? else { return Ok(Reaction::none()) };
         let mut state = P::default();
         let events = self.events(&self.key.of(&cause.event)).await?;
+        if events.iter().any(|event| !cause.is_beside(event.stream())) {
+            return Err(HandlerError::park(
+                "crosses_partitions: the events of a process have an order only in one partition; use streams with \
+                 the same text behind their category or in braces",
+            ));
+        }
         for known in History::of(&self.reactor, &events).known_at(cause.event.position()) {
             if let Some(known) = decode::<P::Event>(known)? {
                 state.apply(&known);

@@ -1,6 +1,7 @@
 use leftfold_api::{NewEvent, Recorded, Timestamp};
 use uuid::Uuid;
 
+use super::place::Place;
 use crate::emit::Emit;
 use crate::event::Event;
 use crate::execute::CommandContext;
@@ -24,11 +25,13 @@ pub struct Cause {
     pub key: Uuid,
     /// The current time, by the reactor's clock.
     pub now: Timestamp,
+    /// The partition of the event; `None` in a store of one log.
+    pub(crate) place: Option<Place>,
 }
 
 impl Cause {
     pub(crate) fn new(reactor: &str, event: Recorded, attempt: u32, now: Timestamp) -> Self {
-        Cause { key: key_of(reactor, &event), event, attempt, now }
+        Cause { key: key_of(reactor, &event), event, attempt, now, place: None }
     }
 
     /// Makes a cause of an event, for tests of handlers and processes. Its time is 0; see
@@ -99,6 +102,11 @@ impl Cause {
     /// ```
     pub fn context(&self) -> CommandContext {
         CommandContext::following(&self.event)
+    }
+
+    /// Returns whether a stream lies in the event's partition.
+    pub(crate) fn is_beside(&self, stream: &str) -> bool {
+        self.place.is_none_or(|place| place.home(stream) == place.partition)
     }
 
     /// Returns an id that is the same for every attempt: for the n-th item that the handler makes.

@@ -3,7 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ReactorError;
 use super::journal::{CONTROL, HoldState, LaneState, load, stream_of};
-use leftfold_api::{Append, Appended, Timestamp};
+use super::place::Place;
+use super::spread::count_partitions;
+use leftfold_api::{Append, Appended, Timestamp, partition_of};
 
 const REPLAY: &str = "leftfold.ReplayParked";
 const SKIP: &str = "leftfold.SkipParked";
@@ -87,6 +89,14 @@ impl<'a, S: EventStore> Parked<'a, S> {
         Parked { reactor: reactor.into(), store }
     }
 
+    /// Returns the name of a reactor from that of its journal, without the category: in a store of many partitions
+    /// the name begins with the partition's key in braces.
+    pub fn reactor_of(journal: &str) -> &str {
+        let behind = journal.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let is_key = |key: &str| key.chars().all(|c| c.is_ascii_digit() || c == '.');
+        behind.filter(|(key, _)| is_key(key)).map_or(journal, |(_, reactor)| reactor)
+    }
+
     /// Lists the parked events, in the order of the log.
     pub async fn list(&self) -> Result<Vec<HeldEvent>, ReactorError> {
         let mut held = self.list_held().await?;
@@ -95,12 +105,24 @@ impl<'a, S: EventStore> Parked<'a, S> {
     }
 
     /// Lists all events that hold up a lane (parked, waiting or to be retried), in the order of the
-    /// log.
+    /// log; with many partitions, one partition after the other.
     pub async fn list_held(&self) -> Result<Vec<HeldEvent>, ReactorError> {
-        let journal = load(self.store, &self.reactor).await?;
-        let mut held: Vec<_> = journal.lanes.into_iter().filter_map(held_event).collect();
-        held.sort_by_key(|event| event.position);
-        Ok(held)
+        let (of, mut all) = (count_partitions(self.store).await?, Vec::new());
+        for partition in 0..of {
+            let journal = load(self.store, &self.name_in(partition, of)).await?;
+            let mut held: Vec<_> = journal.lanes.into_iter().filter_map(held_event).collect();
+            held.sort_by_key(|event| event.position);
+            all.extend(held);
+        }
+        Ok(all)
+    }
+
+    /// Returns the name under which the reactor keeps its progress in a partition.
+    fn name_in(&self, partition: u32, of: u32) -> String {
+        match of {
+            1 => self.reactor.clone(),
+            of => Place { partition, of }.name_of(&self.reactor),
+        }
     }
 
     /// Requests that the event is retried, with its full number of attempts. The request has no
@@ -121,8 +143,13 @@ impl<'a, S: EventStore> Parked<'a, S> {
     ) -> Result<usize, ReactorError> {
         let mut wanted = self.list().await?;
         wanted.retain(is_wanted);
-        for requests in wanted.chunks(REQUESTS) {
-            self.append_requests(REPLAY, requests).await?;
+        let of = count_partitions(self.store).await?;
+        let home = |event: &HeldEvent| partition_of(&event.stream, of);
+        wanted.sort_by_key(home);
+        for of_one in wanted.chunk_by(|one, other| home(one) == home(other)) {
+            for requests in of_one.chunks(REQUESTS) {
+                self.append_requests(REPLAY, requests).await?;
+            }
         }
         Ok(wanted.len())
     }
@@ -138,6 +165,7 @@ impl<'a, S: EventStore> Parked<'a, S> {
         what: &str,
         events: &[HeldEvent],
     ) -> Result<Appended, ReactorError> {
+        let of = count_partitions(self.store).await?;
         let mut append = Append::new();
         for event in events {
             let request = OperatorRequest {
@@ -147,7 +175,8 @@ impl<'a, S: EventStore> Parked<'a, S> {
                 skip: what == SKIP,
             };
             let data = serde_json::to_vec(&request).unwrap_or_default();
-            let to = stream_of(CONTROL, &self.reactor);
+            let home = partition_of(&event.stream, of);
+            let to = stream_of(CONTROL, &self.name_in(home, of));
             append = append.event(to, NewEvent::json(what, data));
         }
         Ok(self.store.append(append).await?)

@@ -1,7 +1,7 @@
 use leftfold_api::{EventStore, Expected, Read};
 
 use super::watch::names_an_index;
-use super::{Cause, HandlerError, Reaction};
+use super::{Cause, HandlerError, Reaction, across};
 use crate::command::Command;
 use crate::execute::{ExecuteError, LoadedStates, decide_on};
 use crate::reads::{Decides, Reads};
@@ -60,6 +60,7 @@ impl Reaction {
         store: &impl EventStore,
         command: &C,
     ) -> Result<Result<(), C::Error>, HandlerError> {
+        across::find_decision(store, cause, &command.reads()).await?;
         let mut loaded = LoadedStates::load(&command.reads(), store, None).await?;
         find_hidden_versions(&mut loaded, store).await?;
         self.apply_to(&mut loaded, cause)?;

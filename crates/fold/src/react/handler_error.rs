@@ -20,6 +20,8 @@ pub(crate) enum NextStep {
     Later(Timestamp),
     /// Decide again at once: what a decision rests on has changed.
     Again,
+    /// Finish what was decided before: the decision is in this partition.
+    Decided(u32),
     Wait {
         query: Query,
         after: Option<Cursor>,
@@ -48,6 +50,12 @@ impl HandlerError {
     pub(crate) fn overtaken(stream: &str) -> Self {
         let reason = format!("other writers have changed what was decided on, such as {stream}");
         HandlerError { reason, then: NextStep::Again }
+    }
+
+    /// Ends the call, because the event was decided on before, in this partition.
+    pub(crate) fn decided(partition: u32) -> Self {
+        let reason = format!("the event was decided on before, in partition {partition}");
+        HandlerError { reason, then: NextStep::Decided(partition) }
     }
 
     /// Retries with back-off, because the handler has taken longer than its time limit.

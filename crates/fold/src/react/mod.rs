@@ -71,6 +71,7 @@
 //! cursor up to which everything is finished. The first two, and the store's own streams, are never
 //! delivered to reactors.
 
+mod across;
 mod cause;
 mod command;
 mod control;
@@ -85,8 +86,10 @@ mod handler_error;
 mod journal;
 mod lane;
 mod options;
+mod place;
 mod reaction;
 mod run;
+mod spread;
 mod status;
 mod watch;
 mod window;
@@ -101,6 +104,7 @@ pub use given::{GivenStore, given};
 pub use handler::Handler;
 pub use handler_error::HandlerError;
 pub use options::{Guarantee, Lanes, ReactorLimits, Retry};
+pub use place::Ownership;
 pub use reaction::Reaction;
 pub use run::{Progress, Reactor};
 pub use status::{ReactorStatus, StatusHandle};

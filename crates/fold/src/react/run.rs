@@ -1,18 +1,23 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold_api::{Cursor, EventStore, Query};
 use leftfold_io::{OsRandom, Random};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::core::{Counts, Setup};
 use super::engine::{End, Engine};
 use super::handler::Handler;
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry, without_bookkeeping};
-use super::status::{Gauges, StatusHandle};
+use super::place::{Ownership, Place};
+use super::spread::count_partitions;
+use super::status::{SharedGauges, StatusHandle};
 use super::{Cause, HandlerError, Reaction, ReactorError};
 use crate::time::{SystemTime, Time};
+
+/// The code of an error that says that a store has many partitions.
+const CROSSES: &str = "crosses_partitions";
 
 /// A query and a handler for its events. See the [module](crate::react).
 pub struct Reactor<S, H> {
@@ -21,13 +26,15 @@ pub struct Reactor<S, H> {
     time: Arc<dyn Time>,
     setup: Setup,
     start: Cursor,
-    gauges: Arc<Mutex<Gauges>>,
+    pub(super) gauges: SharedGauges,
+    /// Which partitions this process serves; all if it is `None`.
+    pub(super) ownership: Option<Arc<dyn Ownership>>,
 }
 
 impl<S, H> Clone for Reactor<S, H> {
     /// Returns a reactor of the same name, handler and status; at most one of the two can run.
     fn clone(&self) -> Self {
-        let Reactor { store, handler, time, setup, start, gauges } = self;
+        let Reactor { store, handler, time, setup, start, gauges, ownership } = self;
         Reactor {
             store: store.clone(),
             handler: handler.clone(),
@@ -35,6 +42,7 @@ impl<S, H> Clone for Reactor<S, H> {
             setup: setup.clone(),
             start: start.clone(),
             gauges: gauges.clone(),
+            ownership: ownership.clone(),
         }
     }
 }
@@ -67,6 +75,7 @@ where
     ) -> Self {
         let setup = Setup {
             reactor: name.into(),
+            place: None,
             query: without_bookkeeping(query.into()),
             run: Uuid::nil(),
             guarantee: Guarantee::default(),
@@ -77,7 +86,8 @@ where
             random: Arc::new(OsRandom),
         };
         let (handler, time) = (Arc::new(handler), Arc::new(SystemTime));
-        Reactor { store, handler, time, setup, start: Cursor::START, gauges: Arc::default() }
+        let (start, gauges) = (Cursor::START, SharedGauges::default());
+        Reactor { store, handler, time, setup, start, gauges, ownership: None }
     }
 
     /// Returns its name.
@@ -136,6 +146,13 @@ where
         self
     }
 
+    /// Serves only the partitions that this process owns, and follows when that changes. By default a reactor serves
+    /// all partitions of its store.
+    pub fn ownership(mut self, ownership: Arc<dyn Ownership>) -> Self {
+        self.ownership = Some(ownership);
+        self
+    }
+
     /// Returns a handle that shows what the reactor does while it runs. Set the clock before.
     pub fn status(&self) -> StatusHandle {
         StatusHandle { shared: self.gauges.clone(), time: self.time.clone() }
@@ -175,18 +192,55 @@ where
         self,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Progress, ReactorError> {
-        self.engine().await?.run(End::Stop(Box::pin(stop))).await
+        let mut stop = pin!(stop);
+        let of = self.count().await?;
+        if of > 1 || self.ownership.is_some() {
+            return self.serve_all(of, stop).await;
+        }
+        let ended = self.engine(None).await?.run(End::Stop(Box::pin(stop.as_mut()))).await;
+        match &ended {
+            // A store of many partitions looks like one of one log until it has events.
+            Err(ReactorError::Invalid(invalid)) if invalid.code == CROSSES => {
+                match self.count().await? {
+                    1 => ended,
+                    of => self.serve_all(of, stop).await,
+                }
+            }
+            _ => ended,
+        }
+    }
+
+    /// Returns the number of partitions of the store.
+    async fn count(&self) -> Result<u32, ReactorError> {
+        match &self.ownership {
+            Some(ownership) => Ok(ownership.partitions()),
+            None => Ok(count_partitions(&*self.store).await?),
+        }
     }
 
     /// Handles what can be handled now. Returns when every event is handled or waits for a time, a
     /// dependency or an operator.
     pub async fn catch_up(&self) -> Result<Progress, ReactorError> {
-        self.engine().await?.run(End::CaughtUp).await
+        match self.count().await? {
+            1 if self.ownership.is_none() => self.engine(None).await?.run(End::CaughtUp).await,
+            of => self.catch_up_all(of).await,
+        }
     }
 
-    async fn engine(&self) -> Result<Engine<S, H>, ReactorError> {
+    pub(super) fn randomness(&self) -> &dyn Random {
+        &*self.setup.random
+    }
+
+    pub(super) fn clock(&self) -> &dyn Time {
+        &*self.time
+    }
+
+    pub(super) async fn engine(&self, place: Option<Place>) -> Result<Engine<S, H>, ReactorError> {
         let run = uuid::Builder::from_random_bytes(self.setup.random.next_u128().to_le_bytes());
-        let setup = Setup { run: run.into_uuid(), ..self.setup.clone() };
+        let mut setup = Setup { run: run.into_uuid(), place, ..self.setup.clone() };
+        if let Some(Place { partition, of }) = place {
+            setup.query = setup.query.and(Query::within(partition, of));
+        }
         let (store, handler) = (self.store.clone(), self.handler.clone());
         let time = self.time.clone();
         let engine = Engine::start(store, handler, time, setup, self.start.clone()).await?;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,13 +6,14 @@ use leftfold_api::{Cursor, Timestamp};
 use parking_lot::Mutex;
 
 use super::core::Counts;
+use super::place::{Place, merge_cursors};
 use crate::time::{Time, time_until};
 
 /// A view of a reactor while it runs: cheap to read, from any task. Made by
 /// [`Reactor::status`](super::Reactor::status).
 #[derive(Clone)]
 pub struct StatusHandle {
-    pub(super) shared: Arc<Mutex<Gauges>>,
+    pub(super) shared: SharedGauges,
     pub(super) time: Arc<dyn Time>,
 }
 
@@ -65,11 +67,42 @@ impl Default for Gauges {
     }
 }
 
+/// The values of all runs of a reactor: one for each partition that is served.
+#[derive(Clone, Default)]
+pub(super) struct SharedGauges(Arc<Mutex<BTreeMap<u32, Gauges>>>);
+
+impl SharedGauges {
+    pub(super) fn set(&self, place: Option<Place>, gauges: Gauges) {
+        self.0.lock().insert(place.map_or(0, |place| place.partition), gauges);
+    }
+
+    /// Forgets a partition that is served no more.
+    pub(super) fn remove(&self, partition: u32) {
+        self.0.lock().remove(&partition);
+    }
+
+    fn merged(&self) -> Gauges {
+        let all = self.0.lock();
+        let cursors = all.iter().map(|(partition, gauges)| (*partition, &gauges.cursor));
+        let mut merged = Gauges { cursor: merge_cursors(cursors), ..Gauges::default() };
+        merged.caught_up = !all.is_empty();
+        for gauges in all.values() {
+            merged.counts.add(gauges.counts);
+            merged.running += gauges.running;
+            merged.queued += gauges.queued;
+            merged.held_lanes += gauges.held_lanes;
+            merged.oldest = [merged.oldest, gauges.oldest].into_iter().flatten().min();
+            merged.caught_up &= gauges.caught_up;
+        }
+        merged
+    }
+}
+
 impl StatusHandle {
     /// Returns what the reactor does now. After the end of a run it shows that run's end.
     pub fn now(&self) -> ReactorStatus {
         let Gauges { counts, cursor, running, queued, held_lanes, oldest, caught_up } =
-            self.shared.lock().clone();
+            self.shared.merged();
         let lag = oldest.map_or(Duration::ZERO, |oldest| time_until(oldest, self.time.now()));
         ReactorStatus { counts, cursor, running, queued, held_lanes, lag, caught_up }
     }

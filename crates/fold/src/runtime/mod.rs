@@ -67,7 +67,7 @@ mod lease;
 mod part;
 mod run;
 mod status;
-mod stop;
+pub(crate) mod stop;
 mod supervise;
 
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub use status::{
 };
 
 use crate::commands::{Commands, Handle, Recordable};
-use crate::react::{Handler, Reactor, Retry};
+use crate::react::{Handler, Ownership, Reactor, Retry};
 use crate::time::{SystemTime, Time, Waiting};
 use crate::timer::timers;
 use crate::view::{View, ViewRunner};
@@ -121,6 +121,7 @@ struct Environment {
     back_off: Retry,
     drain: Duration,
     spawner: Option<Spawner>,
+    ownership: Option<Arc<dyn Ownership>>,
     board: Board,
 }
 
@@ -150,6 +151,7 @@ impl<S: EventStore + 'static> Runtime<S> {
             back_off: Retry { attempts: u32::MAX, first: BACK_OFF.0, longest: BACK_OFF.1 },
             drain: DRAIN,
             spawner: None,
+            ownership: None,
             board: Board::new(name.clone(), LeaseState::NotHeld),
         };
         let (everywhere, leased) = (Vec::new(), Vec::new());
@@ -211,6 +213,13 @@ impl<S: EventStore + 'static> Runtime<S> {
     pub fn alone(mut self) -> Self {
         self.is_alone = true;
         self.environment.board.set_lease(LeaseState::Alone);
+        self
+    }
+
+    /// Runs reactors, processes and timers where their partitions are owned, without the lease: each process serves
+    /// the partitions that it owns. Command streams and shared views still run where the lease is.
+    pub fn ownership(mut self, ownership: Arc<dyn Ownership>) -> Self {
+        self.environment.ownership = Some(ownership);
         self
     }
 

@@ -172,6 +172,9 @@ impl<S: EventStore + 'static, H: Handler> Part for ReactorPart<S, H> {
         if let Some(random) = &environment.given_random {
             reactor = reactor.random(random.clone());
         }
+        if let Some(ownership) = &environment.ownership {
+            reactor = reactor.ownership(ownership.clone());
+        }
         async move { Ok(reactor.run_until(stop).await.map(drop)?) }.boxed()
     }
 

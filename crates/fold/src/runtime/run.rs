@@ -5,7 +5,7 @@ use futures_util::future::{Either, join, select};
 use leftfold_api::EventStore;
 
 use super::lease::{Held, Lease, within};
-use super::status::{LeaseState, PartState};
+use super::status::{LeaseState, PartKind, PartState};
 use super::stop::Stop;
 use super::supervise::{Group, Numbered};
 use super::{Environment, Runtime, RuntimeStatus};
@@ -18,7 +18,11 @@ impl<S: EventStore + 'static> Runtime<S> {
     /// Dropping the future is as safe as a crash; a standby then waits for the rest of the term.
     pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) -> RuntimeStatus {
         let status = self.status();
-        let Runtime { store, environment, name, term, everywhere, leased, is_alone, .. } = self;
+        let Runtime { store, environment, name, term, mut everywhere, leased, is_alone, .. } = self;
+        let follows =
+            |part: &Numbered| environment.ownership.is_some() && part.1.kind() == PartKind::Reactor;
+        let (owned, leased): (Vec<_>, Vec<_>) = leased.into_iter().partition(follows);
+        everywhere.extend(owned);
         let environment = Arc::new(environment);
         let stop = Stop::default();
         let lease = match is_alone {

@@ -5,7 +5,7 @@ use event_listener::Event;
 
 /// A signal to stop, shared by all parts.
 #[derive(Clone, Default)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     inner: Arc<Inner>,
 }
 
@@ -16,17 +16,17 @@ struct Inner {
 }
 
 impl Stop {
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         self.inner.is_set.store(true, Ordering::SeqCst);
         self.inner.changed.notify(usize::MAX);
     }
 
-    pub(super) fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.inner.is_set.load(Ordering::SeqCst)
     }
 
     /// Waits until the signal is set.
-    pub(super) fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = self.inner.clone();
         async move {
             loop {

@@ -49,14 +49,14 @@ pub struct Timer {
 }
 
 impl Payload {
-    fn of(bytes: &Bytes) -> Self {
+    pub(crate) fn of(bytes: &Bytes) -> Self {
         match String::from_utf8(bytes.to_vec()) {
             Ok(text) => Payload::Text { text },
             Err(error) => Payload::Bytes { bytes: error.into_bytes() },
         }
     }
 
-    fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         match self {
             Payload::Text { text } => text.into_bytes(),
             Payload::Bytes { bytes } => bytes,
@@ -88,7 +88,7 @@ struct Setting {
 /// A payload; JSON and other text stays readable.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Payload {
+pub(crate) enum Payload {
     Text { text: String },
     Bytes { bytes: Vec<u8> },
 }

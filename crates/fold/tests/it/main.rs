@@ -6,6 +6,7 @@ mod bank;
 mod commands;
 mod compile;
 mod contention;
+mod cut;
 mod dyn_store;
 mod encoding;
 mod entities;

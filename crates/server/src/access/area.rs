@@ -93,6 +93,7 @@ impl Area {
             | Query::During(_)
             | Query::Index(_)
             | Query::Partition(_)
+            | Query::Within(_)
             | Query::Not(_) => false,
         }
     }
@@ -210,9 +211,12 @@ fn excludes_system(query: &Query) -> bool {
         Query::And(queries) => queries.iter().any(excludes_system),
         Query::Or(queries) => queries.iter().all(excludes_system),
         Query::Not(query) => covers_system(query),
-        Query::All | Query::System | Query::During(_) | Query::Index(_) | Query::Partition(_) => {
-            false
-        }
+        Query::All
+        | Query::System
+        | Query::During(_)
+        | Query::Index(_)
+        | Query::Partition(_)
+        | Query::Within(_) => false,
     }
 }
 
@@ -227,7 +231,11 @@ fn covers_system(query: &Query) -> bool {
         Query::And(queries) => queries.iter().all(covers_system),
         Query::Or(queries) => queries.iter().any(covers_system),
         Query::Not(query) => excludes_system(query),
-        Query::Is(..) | Query::During(_) | Query::Index(_) | Query::Partition(_) => false,
+        Query::Is(..)
+        | Query::During(_)
+        | Query::Index(_)
+        | Query::Partition(_)
+        | Query::Within(_) => false,
     }
 }
 

@@ -186,14 +186,14 @@ impl Core {
         for done in &batch.done {
             append = done.results.add_to(append);
         }
-        let reactor = &self.setup.reactor;
-        let journal = stream_of(JOURNAL, reactor);
+        let (reactor, name) = (&self.setup.reactor, self.setup.journal_name());
+        let journal = stream_of(JOURNAL, &name);
         let first = self.journal.next_version();
         for (number, (lane, head)) in (0..).zip(&batch.parked) {
             let data = serde_json::to_vec(&ParkedData { reactor, lane, head }).unwrap_or_default();
             let event = NewEvent::json("leftfold.Parked", data).tag("reactor", reactor);
             let id = hashed(fact_id(self.setup.run, first), number);
-            append = append.event(stream_of(PARKED, reactor), event.id(id));
+            append = append.event(stream_of(PARKED, &name), event.id(id));
         }
         for (version, moved) in (first..).zip(&batch.moved) {
             let data = serde_json::to_vec(moved).unwrap_or_default();
@@ -203,7 +203,7 @@ impl Core {
         let expected = self.journal.version.map_or(Expected::NoStream, Expected::Exactly);
         let to =
             batch.moved.last().map_or(self.journal.low.clone(), |moved| moved.low.clone()).cursor;
-        let name = checkpoint_of(reactor);
+        let name = checkpoint_of(&name);
         append.expect(journal, expected).checkpoint(CheckpointMove {
             name,
             expected: checkpoint,

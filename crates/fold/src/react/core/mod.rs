@@ -21,6 +21,7 @@ use super::cause::Cause;
 use super::journal::{HoldState, Journal, LaneState, LowMark};
 use super::lane::{Hold, Item, Lane};
 use super::options::{Guarantee, Lanes, ReactorLimits, Retry};
+use super::place::Place;
 use super::status::Gauges;
 use super::window::Window;
 use batch::Pending;
@@ -29,6 +30,8 @@ use batch::Pending;
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) reactor: String,
+    /// The partition that this run serves; `None` in a store of one log.
+    pub(crate) place: Option<Place>,
     /// Its query without its own streams.
     pub(crate) query: Query,
     pub(crate) run: Uuid,
@@ -38,6 +41,13 @@ pub(crate) struct Setup {
     pub(crate) limits: ReactorLimits,
     pub(crate) time_limit: Option<Duration>,
     pub(crate) random: Arc<dyn Random>,
+}
+
+impl Setup {
+    /// Returns the name of the journal, of the requests of operators, and of the checkpoint.
+    pub(crate) fn journal_name(&self) -> String {
+        self.place.map_or_else(|| self.reactor.clone(), |place| place.name_of(&self.reactor))
+    }
 }
 
 pub(crate) struct Core {
@@ -81,6 +91,16 @@ pub struct Counts {
     pub parked: u64,
     /// Events that had been handled before and were not handled again.
     pub recognised: u64,
+}
+
+impl Counts {
+    /// Adds what another run has done.
+    pub(crate) fn add(&mut self, other: Counts) {
+        self.handled += other.handled;
+        self.failed += other.failed;
+        self.parked += other.parked;
+        self.recognised += other.recognised;
+    }
 }
 
 /// A call of the handler to make.
@@ -134,6 +154,16 @@ impl Core {
 
     pub(crate) fn reactor(&self) -> &str {
         &self.setup.reactor
+    }
+
+    /// Returns the name of the journal.
+    pub(crate) fn journal_name(&self) -> String {
+        self.setup.journal_name()
+    }
+
+    /// Returns the partition that the run serves.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.setup.place
     }
 
     /// Returns the query of a lane's events, without those that the reactor excludes.
@@ -274,6 +304,7 @@ impl Core {
         let lane = self.lanes.get(&key)?;
         let event = lane.queue.front()?.event.clone();
         let cause = Cause::new(&self.setup.reactor, event, lane.attempts + 1, self.now);
+        let cause = Cause { place: self.setup.place, ..cause };
         self.running += 1;
         Some(Job { lane: key, cause })
     }
@@ -365,6 +396,7 @@ mod tests {
     fn a_skipped_event_that_arrives_late_is_not_handled() {
         let setup = Setup {
             reactor: "r".to_owned(),
+            place: None,
             query: Query::All,
             run: Uuid::nil(),
             guarantee: Guarantee::AtLeastOnce,

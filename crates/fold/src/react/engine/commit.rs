@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use leftfold_api::{
     Append, AppendError, Appended, Coded, Conflict, EventStore, Overlap, Retention,
 };
@@ -44,11 +42,11 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
         batch: Batch,
     ) -> impl Future<Output = WriteResult> + Send + use<S, H> {
         let append = self.core.build_append(&batch, self.checkpoint.clone());
-        let journal = stream_of(JOURNAL, self.core.reactor());
+        let journal = stream_of(JOURNAL, &self.core.journal_name());
         let next_version = self.core.journal().next_version();
         let store = self.store.clone();
         async move {
-            let (answer, mut known) = (append_with_retries(&store, append).await, false);
+            let (answer, mut known) = (append_with_retries(&*store, append).await, false);
             if let Err(AppendError::Overlap(overlap)) = &answer
                 && let [done] = &batch.done[..]
                 && stream_in(overlap) != Some(&journal)
@@ -56,7 +54,7 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
                 // Are these its own results, or foreign events with the same ids? An append of the
                 // results alone tells.
                 known =
-                    append_with_retries(&store, done.results.add_to(Append::new())).await.is_ok();
+                    append_with_retries(&*store, done.results.add_to(Append::new())).await.is_ok();
             }
             if answer.is_ok() && batch.has_full_state() {
                 // Delete the facts before the full state. If this fails, the next full state does
@@ -69,8 +67,8 @@ impl<S: EventStore + 'static, H: Handler> Engine<S, H> {
     }
 }
 
-async fn append_with_retries<S: EventStore>(
-    store: &Arc<S>,
+pub(in crate::react) async fn append_with_retries<S: EventStore + ?Sized>(
+    store: &S,
     append: Append,
 ) -> Result<Appended, AppendError> {
     let mut attempt = 1;
@@ -87,7 +85,7 @@ impl WriteResult {
         let WriteResult { batch, answer, known } = self;
         let Err(error) = answer else { return Ok(Verdict::Committed(batch)) };
         let reactor = core.reactor();
-        let journal = stream_of(JOURNAL, reactor);
+        let journal = stream_of(JOURNAL, &core.journal_name());
         let overtaken = || ReactorError::Overtaken { reactor: reactor.to_owned() };
         match &error {
             AppendError::Conflict(Conflict::Checkpoint { .. }) => return Err(overtaken()),
@@ -115,14 +113,14 @@ impl WriteResult {
 
 /// Returns whether the overlapping id derives from this cause. Then all results of the cause are
 /// written, because they are appended together.
-fn is_own(key: Uuid, overlap: &Overlap) -> bool {
+pub(in crate::react) fn is_own(key: Uuid, overlap: &Overlap) -> bool {
     match overlap {
         Overlap::Partial { id, .. } | Overlap::Content { id, .. } => is_derived(key, *id),
         _ => false,
     }
 }
 
-fn stream_in(overlap: &Overlap) -> Option<&String> {
+pub(in crate::react) fn stream_in(overlap: &Overlap) -> Option<&String> {
     match overlap {
         Overlap::Partial { stream, .. } | Overlap::Content { stream, .. } => Some(stream),
         _ => None,

@@ -1,7 +1,7 @@
 //! The waiting of a reactor: for events, handlers, appends, pages of lanes, dependencies, requests
 //! of operators, and the time. All of it is one future that the caller polls.
 
-mod commit;
+pub(super) mod commit;
 mod sources;
 mod waiting;
 
@@ -12,10 +12,8 @@ use leftfold_api::{Cursor, Delivery, EventStore, Invalid, Query, Subscribe, Time
 use super::core::{Core, Setup, checkpoint_of};
 use super::handler::Handler;
 use super::journal::{CONTROL, LowMark, load, stream_of};
-use super::status::Gauges;
+use super::status::SharedGauges;
 use super::{Progress, ReactorError, control};
-use parking_lot::Mutex;
-
 use crate::time::Time;
 use commit::WriteResult;
 use sources::{Sources, Wakeup};
@@ -45,7 +43,7 @@ pub(crate) struct Engine<S: EventStore, H> {
     caught_up: bool,
     stopping: bool,
     /// What other tasks see of the run.
-    gauges: Arc<Mutex<Gauges>>,
+    gauges: SharedGauges,
 }
 
 impl<S, H> Engine<S, H>
@@ -79,7 +77,7 @@ where
         setup: Setup,
         start: Cursor,
     ) -> Result<Self, ReactorError> {
-        let reactor = setup.reactor.clone();
+        let reactor = setup.journal_name();
         let mut journal = load(&*store, &reactor).await?;
         if journal.low == LowMark::START {
             journal.low.cursor = start;
@@ -96,7 +94,7 @@ where
             waits: WaitTracker::default(),
             caught_up: false,
             stopping: false,
-            gauges: Arc::default(),
+            gauges: SharedGauges::default(),
             store,
             handler,
             time,
@@ -109,7 +107,7 @@ where
     }
 
     /// Shows what it does in these values.
-    pub(crate) fn show_status(self, gauges: Arc<Mutex<Gauges>>) -> Self {
+    pub(crate) fn show_status(self, gauges: SharedGauges) -> Self {
         Engine { gauges, ..self }
     }
 
@@ -124,7 +122,7 @@ where
             self.core.set_now(now);
             self.core.wake_due();
             self.start_work(now);
-            *self.gauges.lock() = self.core.gauges(self.caught_up);
+            self.gauges.set(self.core.place(), self.core.gauges(self.caught_up));
             if self.is_over(stop.is_none()) {
                 return Ok(self.progress());
             }

@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::commit::WriteResult;
 use super::waiting::WatchResult;
+use crate::react::across;
 use crate::react::cause::Cause;
 use crate::react::core::{Job, Page, PageRequest};
 use crate::react::handler::Handler;
@@ -248,7 +249,11 @@ async fn handle(
     handler: &impl Handler,
     cause: &Cause,
 ) -> Result<Reaction, HandlerError> {
-    handler.handle(cause.clone()).await?.complete(cause, &store).await
+    let call = async { handler.handle(cause.clone()).await?.complete(cause, &store).await };
+    match cause.place {
+        Some(place) => across::settle(store, place, cause, call).await,
+        None => call.await,
+    }
 }
 
 /// Returns the span of a call of the handler.

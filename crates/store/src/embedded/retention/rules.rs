@@ -94,6 +94,7 @@ fn selects_streams(query: &Query) -> bool {
     match query {
         Query::All | Query::System => true,
         Query::Is(field, _) => matches!(field, Field::Stream | Field::Category),
+        Query::Within(_) => true,
         Query::And(queries) | Query::Or(queries) => queries.iter().all(selects_streams),
         Query::Not(query) => selects_streams(query),
         Query::During(_) | Query::Index(_) | Query::Partition(_) => false,

@@ -264,6 +264,7 @@ impl Model {
             Query::Or(any) => any.iter().any(|query| self.holds(query, event)),
             Query::Not(query) => !self.holds(query, event),
             Query::Partition(_) => false,
+            Query::Within(_) => panic!("the model knows no partitions of stores"),
             Query::Index(name) => {
                 self.indexes.get(name).is_some_and(|query| self.holds(query, event))
             }
