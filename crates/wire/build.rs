@@ -12,9 +12,12 @@ const FILES: [&str; 5] = [
     "google/rpc/status.proto",
 ];
 
+/// What the nodes of a cluster ask of each other. It is not described to clients.
+const NODE_FILE: &str = "leftfold/node/v1/copies.proto";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("proto");
-    for file in FILES {
+    for file in FILES.into_iter().chain([NODE_FILE]) {
         println!("cargo:rerun-if-changed={}", root.join(file).display());
     }
     let descriptors = protox::compile(FILES, [root])?;
@@ -41,5 +44,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".leftfold.v1.NumberedAppend", "crate::ReceivedNumberedAppend")
         .out_dir(servers)
         .compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .bytes(".")
+        .codec_path("crate::WireCodec")
+        .compile_fds(protox::compile([NODE_FILE], [root])?)?;
     Ok(())
 }

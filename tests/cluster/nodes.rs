@@ -101,6 +101,11 @@ impl Node {
         kill(self.process.lock().take());
     }
 
+    /// Removes all files of a node that was killed, but its reports.
+    pub(crate) fn lose_disk(&self) {
+        std::fs::remove_dir_all(self.data.join("data")).unwrap();
+    }
+
     /// Sends `SIGTERM` and waits for the end.
     pub(crate) fn terminate(&self) {
         let mut child = self.process.lock().take().unwrap();

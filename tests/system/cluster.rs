@@ -85,8 +85,12 @@ fn the_status_is_a_table_for_people() {
     assert!(!said.contains("failure") && !said.contains("problem"), "{said}");
 
     (status["problem"], status["partitions"][0]["failure"]) = (json!("no broker"), json!("late"));
-    let (said, _) = run(vec![status], &["status", "-o", "table"]);
+    let (said, _) = run(vec![status.clone()], &["status", "-o", "table"]);
     assert!(said.contains("no broker") && said.contains("failure"), "{said}");
+    assert!(!said.contains("restoring"), "{said}");
+    status["partitions"][1]["restoring_from"] = json!("n3");
+    let (said, _) = run(vec![status], &["status", "-o", "table"]);
+    assert!(said.contains("restoring"), "{said}");
 }
 
 #[test]

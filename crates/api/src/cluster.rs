@@ -68,6 +68,8 @@ pub struct ClusterPartition {
     pub applied: u64,
     /// The last position of the log, as this node last saw it.
     pub end: u64,
+    /// The node from which this one gets its copy at the moment, if it does.
+    pub restoring_from: Option<String>,
     /// What fails at the moment on this node, if anything does.
     pub failure: Option<String>,
 }
@@ -141,6 +143,7 @@ impl ClusterPartition {
             term: 0,
             applied: 0,
             end: 0,
+            restoring_from: None,
             failure: None,
         }
     }

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::append::{Append, Appended};
 use crate::cluster::Cluster;
 use crate::cursor::Cursor;
@@ -47,6 +49,23 @@ pub trait Engine: ErasedStore {
     fn cluster(&self) -> Option<&dyn Cluster> {
         None
     }
+
+    /// Returns what gives copies of the store to other nodes, if the engine does.
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
+    }
+}
+
+/// Takes the next bytes of a copy; may wait. If it returns false, no more are wanted.
+pub type CopySink<'a> = &'a mut dyn FnMut(Bytes) -> bool;
+
+/// Gives copies of a store to other nodes of a cluster.
+pub trait Copies: Send + Sync {
+    /// Sends the files of the store as they are at this moment. Blocks, and holds the files until it is done.
+    ///
+    /// # Errors
+    /// There is no copy that can be given, it can't be read, or the sink returned false.
+    fn send_copy(&self, sink: CopySink<'_>) -> Result<(), AdministrationError>;
 }
 
 /// A callback that gets the number of units of work that are done, and of all.

@@ -32,8 +32,8 @@ pub use cluster::{Cluster, ClusterMember, ClusterPartition, ClusterStatus};
 pub use codes::{CODES, code};
 pub use cursor::{Cursor, MAX_PARTITIONS, Origin};
 pub use engine::{
-    Administration, AdministrationError, BackupReport, Engine, Histogram, Meters, Progress,
-    ScavengeReport, Stat, VerifySummary, checkpoints_warning, clock_warning,
+    Administration, AdministrationError, BackupReport, Copies, CopySink, Engine, Histogram, Meters,
+    Progress, ScavengeReport, Stat, VerifySummary, checkpoints_warning, clock_warning,
 };
 pub use erased::{BoxFuture, DynStore, DynSubscription, ErasedStore, ErasedSubscription};
 pub use error::{

@@ -7,6 +7,7 @@ mod builder;
 mod call_error;
 mod calls;
 mod client;
+mod copies;
 mod counts;
 mod event_store;
 mod ids;
@@ -17,6 +18,7 @@ mod subscription;
 
 pub use builder::Builder;
 pub use client::Client;
+pub use copies::CopyStream;
 pub use counts::ClientCounts;
 pub use pages::Pages;
 pub use subscription::RemoteSubscription;

@@ -4,6 +4,7 @@
 //! has one for itself: a copy that replays, or whose disk is slow, delays no heartbeat.
 
 mod clients;
+mod copies;
 mod prepare;
 mod shared;
 mod steer;
@@ -135,11 +136,13 @@ impl Node {
     /// Kafka can't be asked, or the topic or the settings can't be used.
     pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
         let (cluster, name) = (config.cluster.clone(), config.name.clone());
-        let (clients, limits) = (Clients::new(config.token.clone()), config.options.limits.clone());
+        let clients = Arc::new(Clients::new(config.token.clone()));
+        let limits = config.options.limits.clone();
         let (stop, stopped) = oneshot::channel();
         let (starts, started) = oneshot::channel();
         let runtime = runtime(config.count()?)?;
-        let run = move || runtime.block_on(run(config, starts, stopped));
+        let used = clients.clone();
+        let run = move || runtime.block_on(run(config, used, starts, stopped));
         let thread = std::thread::Builder::new().name("leftfold-node".to_owned()).spawn(run)?;
         let ended = || NodeError::Thread(io::Error::other("one has ended"));
         let Started { membership, origin, partitions } = started.await.map_err(|_| ended())??;
@@ -147,7 +150,7 @@ impl Node {
         let is_draining = AtomicBool::new(false);
         let shared =
             Arc::new(Shared { cluster, name: name.clone(), membership, statuses, is_draining });
-        let (clients, time) = (Arc::new(clients), Arc::new(TokioTime));
+        let time = Arc::new(TokioTime);
         let mut parts = Vec::with_capacity(partitions.len());
         for (number, partition) in (0..).zip(partitions) {
             let StartedPartition { origin, status, store, route } = partition;
@@ -247,10 +250,11 @@ fn runtime(partitions: u16) -> io::Result<tokio::runtime::Runtime> {
 /// The life of a node, on its thread.
 async fn run(
     config: NodeConfig,
+    clients: Arc<Clients>,
     starts: oneshot::Sender<Result<Started, NodeError>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let started = prepare(config).await.and_then(start_tasks);
+    let started = prepare(config, clients).await.and_then(start_tasks);
     let tasks = match started {
         Ok((started, tasks)) => starts.send(Ok(started)).is_ok().then_some(tasks),
         Err(error) => {

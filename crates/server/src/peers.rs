@@ -62,7 +62,11 @@ impl Server {
         let state = Arc::new(State::new(config, first, access, views));
         let others = partitions.map(|store| Arc::new(state.for_store(store)));
         let states = std::iter::once(state.clone()).chain(others);
-        let served = |state| grpc::router(state).fallback(http::path_unknown);
+        let places = grpc::CopyPlaces::new();
+        let served = |state: Arc<State>| {
+            let copies = grpc::copies_router(state.clone(), places.clone());
+            grpc::router(state).merge(copies).fallback(http::path_unknown)
+        };
         let partitions: Partitions = states.map(served).collect();
         let token: Token = token.map(|token| digest(token.reveal().as_bytes()));
         let routes = Router::new().route("/{*path}", any(dispatch)).with_state(partitions);

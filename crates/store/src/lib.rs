@@ -13,9 +13,10 @@ pub mod transfer;
 
 pub use committed::{CommittedAppend, CommittedEvent};
 pub use embedded::{
-    BackupError, BackupInfo, Embedded, Import, ImportEvent, ImportReport, LiveSubscription,
-    LostEvent, Manual, Options, Problem, RepairMode, RepairReport, VerifyReport, forget_repairs,
-    repair, repair_on, restore, restore_on, undo_repair, verify_backup, verify_backup_on,
+    BackupError, BackupInfo, BackupReceiver, Embedded, Import, ImportEvent, ImportReport,
+    LiveSubscription, LostEvent, Manual, Options, Problem, ReceiveError, ReceivedBackup,
+    RepairMode, RepairReport, VerifyReport, forget_repairs, repair, repair_on, restore, restore_on,
+    undo_repair, verify_backup, verify_backup_on,
 };
 pub use error::OpenError;
 pub use frames::{OwnAppend, committed_frames};

@@ -63,6 +63,16 @@ pub mod v1 {
     pub use crate::servers::{admin_server, store_server};
 }
 
+/// What the nodes of a cluster ask of each other.
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod node {
+    tonic::include_proto!("leftfold.node.v1");
+}
+
 /// What a server implements.
 #[expect(
     clippy::allow_attributes,

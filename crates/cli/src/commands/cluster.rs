@@ -119,6 +119,8 @@ fn print_partitions(partitions: &[Value]) -> std::io::Result<()> {
     let has_failures = partitions.iter().any(|one| !one["failure"].is_null());
     let mut columns =
         vec!["partition", "role", "owner", "standbys", "term", "applied", "end", "lag"];
+    let has_restores = partitions.iter().any(|one| one["restoring_from"].is_string());
+    columns.extend(has_restores.then_some("restoring from"));
     columns.extend(has_failures.then_some("failure"));
     let mut rows = table(&columns);
     for one in partitions {
@@ -130,6 +132,7 @@ fn print_partitions(partitions: &[Value]) -> std::io::Result<()> {
             list(&one["standbys"]).iter().map(text).collect::<Vec<_>>().join(" "),
         ];
         row.extend(["term", "applied", "end", "lag"].map(number));
+        row.extend(has_restores.then(|| text(&one["restoring_from"]).to_owned()));
         row.extend(has_failures.then(|| text(&one["failure"]).to_owned()));
         rows.add_row(row);
     }

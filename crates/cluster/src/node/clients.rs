@@ -48,7 +48,11 @@ impl Clients {
         Ok(Arc::new(client.of_partition(number)))
     }
 
-    fn open(&self, url: &str) -> Result<Client, Failure> {
+    /// Returns a connection that nothing shares.
+    ///
+    /// # Errors
+    /// The URL or the token can't be used.
+    pub(super) fn open(&self, url: &str) -> Result<Client, Failure> {
         let mut builder = Client::builder(url).timeout(ATTEMPT);
         if !self.token.is_empty() {
             builder = builder.token(&self.token);

@@ -7,6 +7,8 @@ use leftfold_fold::time::TokioTime;
 use leftfold_store::{Keep, Options, StoreIdentity};
 use sha2::{Digest, Sha256};
 
+use super::clients::Clients;
+use super::copies::Followers;
 use super::{NodeConfig, NodeError};
 use crate::group::assign::Policy;
 use crate::group::{Member, MemberConfig, Membership, Profile};
@@ -35,7 +37,10 @@ pub(super) struct Prepared {
 }
 
 /// Prepares a node. The partitions' connections run on the runtime that this is called on.
-pub(super) async fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
+pub(super) async fn prepare(
+    config: NodeConfig,
+    clients: Arc<Clients>,
+) -> Result<Prepared, NodeError> {
     let count = config.count()?;
     let NodeConfig { client, cluster, name, url, dir, options, .. } = config;
     let client = Arc::new(client);
@@ -48,7 +53,14 @@ pub(super) async fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
     let topic = ensure_topic(&client, &wanted).await?;
     let whole = identity(&topic, None);
     let origin = Origin::new(&whole.store_id, &whole.incarnation);
-    let claimant = Claimant { node: name.clone(), url: Some(url.clone()), time: None };
+    // A heartbeat that hangs must fail while the session lasts, so that another one can be sent.
+    let members = Arc::new(client.with_patience(config.session_timeout / 3));
+    let coordinator = KafkaCoordinator::new(members, &format!("leftfold.{cluster}"), &name);
+    let mut member = MemberConfig::new(&name, Policy::new(u32::from(count)));
+    member.session_timeout = config.session_timeout;
+    let profile = Profile { url: url.clone(), ..Profile::default() };
+    let (member, membership) = Member::new(coordinator, TokioTime, member, profile)?;
+    let claimant = Claimant { node: name, url: Some(url), time: None };
     let names = Names { source: format!("/leftfold/{cluster}"), owner: claimant };
     let time = Arc::new(TokioTime);
     let options = options_of_copy(options, count);
@@ -64,16 +76,12 @@ pub(super) async fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
         let own = Origin::new(&identity.store_id, &identity.incarnation);
         let options = Options { identity: Some(identity), partition_of, ..options.clone() };
         let cache = DirectoryCache::new(dir.join(number.to_string()), options);
-        (Partition::new(broker, cache, time.clone(), names.clone()), own)
+        let (membership, clients) = (membership.clone(), clients.clone());
+        let followers = Followers { number: u32::from(number), membership, clients };
+        let partition = Partition::new(broker, cache, time.clone(), names.clone());
+        (partition.restoring_from(followers), own)
     });
     let partitions = partitions.collect();
-    // A heartbeat that hangs must fail while the session lasts, so that another one can be sent.
-    let members = Arc::new(client.with_patience(config.session_timeout / 3));
-    let coordinator = KafkaCoordinator::new(members, &format!("leftfold.{cluster}"), &name);
-    let mut member = MemberConfig::new(&name, Policy::new(u32::from(count)));
-    member.session_timeout = config.session_timeout;
-    let profile = Profile { url, ..Profile::default() };
-    let (member, membership) = Member::new(coordinator, TokioTime, member, profile)?;
     Ok(Prepared { partitions, member, membership, origin })
 }
 

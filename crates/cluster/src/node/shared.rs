@@ -29,7 +29,7 @@ impl Shared {
         let own = own.borrow().clone();
         partition.role = own.role.name();
         (partition.term, partition.applied, partition.end) = (own.term, own.applied, own.end);
-        partition.failure = own.failure;
+        (partition.restoring_from, partition.failure) = (own.restoring_from, own.failure);
         partition
     }
 }

@@ -9,6 +9,7 @@ mod claim;
 mod copy;
 mod fitness;
 mod own;
+mod restore;
 mod status;
 
 use std::future::ready;
@@ -31,7 +32,9 @@ use crate::record::Claimant;
 use copy::{Copy, CopyError};
 use fitness::Fitness;
 use own::GivenUp;
+use restore::Restore;
 
+pub use restore::{CopyPieces, CopySources, Vacancy};
 pub use status::{Role, Status};
 
 /// The pauses before what has failed is tried again.
@@ -53,6 +56,14 @@ pub trait Cache: Send + Sync + 'static {
     /// # Errors
     /// Those of the disk.
     fn delete(&self) -> std::io::Result<()>;
+
+    /// Returns a place for a copy from another node, if there is none here. Removes what an earlier one has left.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn vacancy(&self) -> std::io::Result<Option<Box<dyn Vacancy>>> {
+        Ok(None)
+    }
 }
 
 /// What a node is to do with a partition.
@@ -76,6 +87,7 @@ pub struct Partition<B> {
     store: watch::Sender<Option<Arc<Embedded>>>,
     /// What the copy that is open shares with its writer.
     link: Mutex<Option<Arc<Link>>>,
+    restore: Restore,
 }
 
 /// What the records of this node say about it.
@@ -109,7 +121,14 @@ impl<B: Broker> Partition<B> {
             status: watch::Sender::default(),
             store: watch::Sender::new(None),
             link: Mutex::default(),
+            restore: Restore::default(),
         }
+    }
+
+    /// Lets a copy that is missing come from other nodes.
+    #[must_use]
+    pub fn restoring_from(self, sources: impl CopySources) -> Self {
+        Partition { restore: Restore::new(sources), ..self }
     }
 
     /// Says what the node is to do with the partition.
@@ -193,6 +212,7 @@ impl<B: Broker> Partition<B> {
 
     /// Opens the copy and uses it as long as it is good.
     async fn live(&self) -> Ended {
+        self.restore().await;
         let (link, commit) = Link::new();
         *self.link.lock() = Some(link.clone());
         let store = match self.cache.open(commit) {
@@ -273,6 +293,7 @@ impl<B: Broker> Partition<B> {
             match taken {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
+                    self.restore.accept();
                     self.note(Role::Standby, copy);
                 }
                 Err(error) if !error.may_pass() => return Err(error),

@@ -42,6 +42,8 @@ pub struct Status {
     pub applied: u64,
     /// The last position of the log, as it was last seen.
     pub end: u64,
+    /// The node from which the copy comes at the moment, if it does.
+    pub restoring_from: Option<String>,
     /// What fails at the moment, if anything does.
     pub failure: Option<String>,
     /// The node's own copy has failed for so long that another node should own the partition. What Kafka does not
@@ -68,6 +70,7 @@ impl Status {
             owner: copy.owner(),
             applied: copy.applied(),
             end: copy.end(),
+            restoring_from: None,
             failure: None,
             is_unfit: self.is_unfit,
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Cluster, Engine, EventStore, Failure, Invalid, Meters, Progress, Query, ReadError,
-    ScavengeReport, Stat, VerifySummary,
+    Cluster, Copies, CopySink, Engine, EventStore, Failure, Invalid, Meters, Progress, Query,
+    ReadError, ScavengeReport, Stat, VerifySummary,
 };
 use leftfold_store::Embedded;
 
@@ -44,7 +44,9 @@ impl Engine for ClusterStore {
     fn failure(&self) -> Option<Failure> {
         let status = self.status().borrow().clone();
         if status.role == Role::Opening {
-            let why = status.failure.unwrap_or_else(|| "it is being opened".to_owned());
+            let restoring = status.restoring_from.map(|node| format!("it comes from node {node}"));
+            let why = restoring.or(status.failure);
+            let why = why.unwrap_or_else(|| "it is being opened".to_owned());
             let message = format!("this node's copy of the partition is not in use: {why}");
             return Some(Failure::Remote { code: "not_owner", message, can_retry: true });
         }
@@ -128,5 +130,23 @@ impl Engine for OwnPart {
 
     fn administration(&self) -> &dyn Administration {
         &self.0
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
+    }
+}
+
+/// A copy is given whatever this node is to the partition, if it was compared with the log and nothing fails.
+impl Copies for OwnPart {
+    fn send_copy(&self, sink: CopySink<'_>) -> Result<(), AdministrationError> {
+        let status = self.0.status().borrow().clone();
+        let is_good = status.role != Role::Opening && status.failure.is_none();
+        let copy = self.0.last_copy().filter(|_| is_good).ok_or_else(|| {
+            let message = "this node has no copy of the partition to give at the moment".to_owned();
+            Failure::Remote { code: "not_owner", message, can_retry: true }
+        });
+        let copy = copy.map_err(|error| Box::new(ReadError::from(error)) as AdministrationError)?;
+        Copies::send_copy(&*copy, sink)
     }
 }

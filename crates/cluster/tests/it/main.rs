@@ -8,6 +8,7 @@ mod many;
 mod memory;
 mod nodes;
 mod records;
+mod restore;
 mod simulation;
 mod takeover;
 mod transfer;

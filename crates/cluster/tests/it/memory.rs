@@ -32,6 +32,8 @@ struct State {
     /// Whether nobody answers what the end is, and whether somebody has asked.
     hides_end: bool,
     is_asked: bool,
+    /// The least offset from which was read.
+    read_from: Option<i64>,
 }
 
 /// The producer of the only transactional id.
@@ -45,6 +47,11 @@ impl MemoryKafka {
 }
 
 impl MemoryKafka {
+    /// Returns the least offset from which was read since this was asked before.
+    pub(crate) fn take_read_from(&self) -> Option<i64> {
+        self.log.state.lock().read_from.take()
+    }
+
     /// Answers the question for the end no more, and waits until it is asked.
     pub(crate) async fn hide_end(&self) {
         self.log.state.lock().hides_end = true;
@@ -78,7 +85,8 @@ impl Log {
     }
 
     fn read(&self, from: i64) -> Fetched {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.read_from = Some(state.read_from.map_or(from, |before| before.min(from)));
         let first = state.batches.partition_point(|batch| batch.last_offset < from);
         let batches = state.batches[first..].iter().take(100).cloned().collect();
         Fetched { start: 0, end: state.end, batches }

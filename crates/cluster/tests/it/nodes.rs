@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use leftfold_api::{ErasedStore, Failure, Origin};
-use leftfold_cluster::partition::{Cache, Names, Partition, Role, Wish};
+use leftfold_cluster::partition::{
+    Cache, CopySources, Names, Partition, Role, Status, Vacancy, Wish,
+};
 use leftfold_cluster::record::Claimant;
 use leftfold_cluster::store::{ClusterStore, OwnPart, Peers, Route};
 use leftfold_fold::time::SystemTime;
-use leftfold_io::SystemClock;
-use leftfold_io::fake::{FakeDisk, SeededRandom};
+use leftfold_io::fake::{Crash, FakeDisk, SeededRandom};
+use leftfold_io::{Disk, SystemClock};
 use leftfold_store::commit::Commit;
 use leftfold_store::{Embedded, Keep, OpenError, Options, StoreIdentity};
 use parking_lot::Mutex;
@@ -53,6 +55,17 @@ impl FakeCache {
         FakeCache { identity, whole: Some(whole), ..cache }
     }
 
+    /// Returns the copy of another topic.
+    pub(crate) fn of_another_topic(seed: u64) -> Self {
+        let cache = Self::new(seed);
+        FakeCache { identity: StoreIdentity { store_id: [43; 16], ..cache.identity }, ..cache }
+    }
+
+    /// Returns the disk of the copy.
+    pub(crate) fn disk(&self) -> Arc<FakeDisk> {
+        self.disk.lock().clone()
+    }
+
     /// Returns the origin of its cursors.
     pub(crate) fn origin(&self) -> Origin {
         Origin::new(&self.identity.store_id, &self.identity.incarnation)
@@ -61,6 +74,7 @@ impl FakeCache {
     pub(crate) fn options(&self) -> Options {
         let mut options = Options::default();
         options.log.preallocate = 4096;
+        options.log.segment_bytes = 32 << 10;
         options.log.keep = Keep::Marked;
         options.replica = true;
         options.identity = Some(self.identity);
@@ -78,6 +92,33 @@ impl Cache for FakeCache {
 
     fn delete(&self) -> std::io::Result<()> {
         *self.disk.lock() = Arc::new(FakeDisk::new());
+        Ok(())
+    }
+
+    fn vacancy(&self) -> std::io::Result<Option<Box<dyn Vacancy>>> {
+        let is_vacant = self.disk().names().is_empty();
+        let vacancy = || FakeVacancy { cache: self.clone(), staging: Arc::new(FakeDisk::new()) };
+        Ok(is_vacant.then(|| Box::new(vacancy()) as Box<dyn Vacancy>))
+    }
+}
+
+/// A place for a copy, which keeps what was synced.
+struct FakeVacancy {
+    cache: FakeCache,
+    staging: Arc<FakeDisk>,
+}
+
+impl Vacancy for FakeVacancy {
+    fn disk(&self) -> Arc<dyn Disk> {
+        self.staging.clone()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.cache.identity
+    }
+
+    fn fill(self: Box<Self>) -> std::io::Result<()> {
+        *self.cache.disk.lock() = Arc::new(self.staging.after(Crash::Forgets));
         Ok(())
     }
 }
@@ -106,11 +147,30 @@ impl Nodes {
 
     /// Starts a node that follows.
     pub(crate) fn start(&self, name: &'static str, cache: FakeCache) -> TestNode {
+        self.start_with(name, cache, |partition| partition)
+    }
+
+    /// Starts a node that follows, and takes a missing copy from other nodes.
+    pub(crate) fn start_restoring(
+        &self,
+        name: &'static str,
+        cache: FakeCache,
+        sources: impl CopySources,
+    ) -> TestNode {
+        self.start_with(name, cache, |partition| partition.restoring_from(sources))
+    }
+
+    fn start_with(
+        &self,
+        name: &'static str,
+        cache: FakeCache,
+        set_up: impl FnOnce(Partition<MemoryKafka>) -> Partition<MemoryKafka>,
+    ) -> TestNode {
         let owner = Claimant { node: name.to_owned(), ..Claimant::default() };
         let names = Names { source: "/leftfold/test".to_owned(), owner };
         let time = Arc::new(SystemTime);
         let partition = Partition::new(self.kafka.clone(), cache, time.clone(), names);
-        let partition = Arc::new(partition);
+        let partition = Arc::new(set_up(partition));
         let parts = self.parts.clone();
         let connect = move |url: &str| -> Result<Arc<dyn ErasedStore>, Failure> {
             let part = parts.lock().get(url).cloned().ok_or(Failure::NotOwner)?;
@@ -146,19 +206,19 @@ impl Nodes {
 impl TestNode {
     /// Waits until the node is in a role.
     pub(crate) fn wait_for(&self, role: Role) {
+        self.wait_until(&format!("{role:?}"), |status| status.role == role);
+    }
+
+    /// Waits until the status of the node is as expected.
+    pub(crate) fn wait_until(&self, what: &str, is_reached: impl FnMut(&Status) -> bool) {
         let mut status = self.partition.status();
         let waiting = async {
-            let reached = status.wait_for(|status| status.role == role);
+            let reached = status.wait_for(is_reached);
             let reached = tokio::time::timeout(PATIENCE, reached).await;
             reached.map(|status| drop(status.unwrap())).is_ok()
         };
         let is_reached = RUNTIME.block_on(waiting);
-        assert!(
-            is_reached,
-            "{} is not {role:?}: {:?}",
-            self.name,
-            self.partition.status().borrow()
-        );
+        assert!(is_reached, "{} is not {what}: {:?}", self.name, self.partition.status().borrow());
     }
 }
 

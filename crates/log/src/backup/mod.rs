@@ -7,18 +7,25 @@
 //! the directory holds the last whole backup, whenever the power fails. Then unlisted files are
 //! removed.
 //!
+//! A backup can also be sent as a stream (`stream.rs`) and become a store of the same incarnation elsewhere
+//! (`receive.rs`): so a node of a cluster gets a copy from another one.
+//!
 //! Open this first: `take.rs` (one run), then `restore.rs`.
 
 mod copy;
 mod error;
+mod receive;
 mod restore;
 mod snapshot;
+mod stream;
 mod take;
 mod target;
 mod verify;
 
 pub use error::BackupError;
+pub use receive::{BackupReceiver, ReceiveError, ReceivedBackup};
 pub use restore::{RestoreSummary, restore};
+pub use stream::Sink;
 pub use take::{BackupSummary, Guide, Step};
 pub use verify::{BackupCheck, verify};
 

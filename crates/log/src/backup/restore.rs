@@ -109,7 +109,7 @@ fn held(from: &dyn Disk, list: &BackupList, name: &str) -> Result<Vec<u8>, Backu
 }
 
 /// Checks that the manifest names exactly the files of the list; returns its number and its entries.
-fn agrees(
+pub(super) fn agrees(
     list: &BackupList,
     header: &StoreHeader,
     manifest: &[u8],
@@ -124,7 +124,7 @@ fn agrees(
     }
 }
 
-fn others(list: &BackupList) -> impl Iterator<Item = &BackupFile> {
+pub(super) fn others(list: &BackupList) -> impl Iterator<Item = &BackupFile> {
     list.files.iter().filter(|file| ![STORE, MANIFEST].contains(&&*file.restored))
 }
 

@@ -1,13 +1,12 @@
 use std::io;
 use std::sync::Arc;
 
-use leftfold_io::{Disk, File, OpenMode, write_atomically};
+use leftfold_io::{Disk, File, OpenMode};
 
-use super::copy::{create, read_through};
+use super::copy::read_through;
 use super::error::BackupError;
 use super::snapshot::{self, PinnedSegment};
 use super::target::Target;
-use super::{BACKUP, DIRECTORIES};
 use crate::catalog::Catalog;
 use crate::create::STORE;
 use crate::format::{BackupFile, BackupList, crc_of};
@@ -55,6 +54,27 @@ pub struct BackupSummary {
     pub files_left_out: u64,
 }
 
+/// Where the files of a backup go, one after the other.
+pub(super) trait Destination {
+    /// Returns the list of the last whole backup there.
+    fn last(&self) -> &BackupList;
+
+    /// Whether a file of that list is still there.
+    fn has(&self, listed: &BackupFile) -> bool;
+
+    /// Begins a file. The one before has ended.
+    fn begin(&mut self, file: &BackupFile) -> Result<(), BackupError>;
+
+    /// Appends bytes to the file that was begun.
+    fn write(&mut self, piece: &[u8]) -> Result<(), BackupError>;
+
+    /// Ends the file, all of whose bytes are there.
+    fn end(&mut self, crc: u32) -> Result<(), BackupError>;
+
+    /// Makes what this list names the backup.
+    fn finish(&mut self, list: &BackupList) -> Result<(), BackupError>;
+}
+
 impl Log {
     /// Makes a backup. `others` are the live files that are not segments; the caller has looked them
     /// up before, so that none covers more than the segments of the backup.
@@ -64,6 +84,17 @@ impl Log {
         others: &[LiveFile],
         guide: &mut dyn Guide,
     ) -> Result<BackupSummary, BackupError> {
+        let header = &self.catalog().identity.header;
+        self.back_up(others, guide, |head, _| Target::open(target, header, head))
+    }
+
+    /// Makes a backup at a destination, which is opened with the last position and the bytes of segments and other files.
+    pub(super) fn back_up<D: Destination>(
+        &self,
+        others: &[LiveFile],
+        guide: &mut dyn Guide,
+        open: impl FnOnce(u64, u64) -> Result<D, BackupError>,
+    ) -> Result<BackupSummary, BackupError> {
         let catalog = &**self.catalog();
         let segments = snapshot::segments(catalog);
         // Its frames tell the head: the log publishes it a moment after they are durable, and a backup that was made
@@ -72,16 +103,17 @@ impl Log {
             Some(last) => last.check(self.reader())?,
             None => self.head().position,
         };
-        let target = Target::open(target, &catalog.identity.header, head)?;
         let total = segments.iter().map(|segment| segment.length).sum::<u64>()
             + others.iter().map(|file| file.length).sum::<u64>();
-        let (number, time) = (target.last.number + 1, self.clock().now_micros());
+        let mut destination = open(head, total)?;
+        let to = &mut destination;
+        let (number, time) = (to.last().number + 1, self.clock().now_micros());
         let (store_id, incarnation) =
             (catalog.identity.header.store_id, catalog.identity.header.incarnation);
         let list = BackupList { store_id, incarnation, number, time, ..BackupList::default() };
         let summary = BackupSummary { number, head, ..BackupSummary::default() };
         let (reader, live) = (self.reader(), Vec::new());
-        let run = BackupRun { catalog, reader, target, guide, list, live, summary, done: 0, total };
+        let run = BackupRun { catalog, reader, to, guide, list, live, summary, done: 0, total };
         run.take(segments, others)
     }
 }
@@ -90,7 +122,7 @@ impl Log {
 struct BackupRun<'a> {
     catalog: &'a Catalog,
     reader: &'a SegmentReader,
-    target: Target<'a>,
+    to: &'a mut dyn Destination,
     guide: &'a mut dyn Guide,
     list: BackupList,
     /// What the backup's manifest names.
@@ -123,7 +155,8 @@ impl BackupRun<'_> {
         let manifest = manifest::encode(&self.catalog.identity.header, sequence, &mut self.live);
         self.put(MANIFEST, &manifest)?;
         self.list.head = self.summary.head;
-        self.finish()
+        self.to.finish(&self.list)?;
+        Ok(self.summary)
     }
 
     fn segment(&mut self, pinned: &PinnedSegment, last: bool) -> Result<(), BackupError> {
@@ -182,37 +215,38 @@ impl BackupRun<'_> {
 
     /// Keeps a file that the backup before has, if it is still there; returns whether it did.
     fn keep(&mut self, wanted: &SourceFile) -> bool {
-        let Some(listed) = self.target.last.files.iter().find(|file| wanted.is(file)) else {
+        let Some(listed) = self.to.last().files.iter().find(|file| wanted.is(file)) else {
             return false;
         };
-        let found = self.target.disk.open(&listed.stored, OpenMode::Read);
-        if !found.is_ok_and(|file| file.len().is_ok_and(|length| length == listed.length)) {
+        if !self.to.has(listed) {
             return false;
         }
-        self.list.files.push(listed.clone());
+        let listed = listed.clone();
         self.summary.files_kept += 1;
         self.summary.bytes_kept += listed.length;
         self.done += listed.length;
+        self.list.files.push(listed);
         true
     }
 
     /// Returns a name that the backup before does not use.
     fn free_name(&self, wanted: &SourceFile) -> String {
         let summary = |file: &BackupFile| file.stored == wanted.stored && !wanted.is(file);
-        match self.target.last.files.iter().any(summary) {
+        match self.to.last().files.iter().any(summary) {
             true => format!("{}.{}", wanted.stored, self.list.number),
             false => wanted.stored.clone(),
         }
     }
 
     fn copy(&mut self, from: &dyn File, wanted: SourceFile) -> Result<(), BackupError> {
-        let (disk, stored) = (self.target.disk, self.free_name(&wanted));
-        let (dir, store) = (disk.describe(), self.catalog.disk.describe());
-        let failed = |error| BackupError::io(&dir, &stored, error);
-        let to = create(disk, &stored).map_err(failed)?;
-        let (guide, done, total) = (&mut *self.guide, &mut self.done, self.total);
-        let write = |at, piece: &[u8]| {
-            to.write_at(piece, at).map_err(failed)?;
+        let (stored, store) = (self.free_name(&wanted), self.catalog.disk.describe());
+        let SourceFile { restored, length, .. } = wanted;
+        let mut file = BackupFile { stored, restored, length, crc: 0 };
+        self.to.begin(&file)?;
+        let (to, guide, done, total) =
+            (&mut *self.to, &mut *self.guide, &mut self.done, self.total);
+        let write = |_, piece: &[u8]| {
+            to.write(piece)?;
             let copied = piece.len() as u64;
             *done += copied;
             match guide.go_on(Step { copied, done: *done, total }) {
@@ -220,25 +254,22 @@ impl BackupRun<'_> {
                 false => Err(BackupError::Stopped),
             }
         };
-        let unread = |error| BackupError::io(&store, &wanted.restored, error);
-        let crc = read_through(from, wanted.length, write, unread)?;
-        to.sync().map_err(failed)?;
-        self.copied(BackupFile { stored, restored: wanted.restored, length: wanted.length, crc });
+        let unread = |error| BackupError::io(&store, &file.restored, error);
+        file.crc = read_through(from, length, write, unread)?;
+        self.to.end(file.crc)?;
+        self.copied(file);
         Ok(())
     }
 
     /// Puts bytes into the backup, under a name with its number.
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
-        let stored = format!("{name}.{}", self.list.number);
-        let (disk, length) = (self.target.disk, bytes.len() as u64);
-        let write = || {
-            let file = create(disk, &stored)?;
-            file.write_at(bytes, 0)?;
-            file.sync()
-        };
-        write().map_err(|error| BackupError::io(&disk.describe(), &stored, error))?;
+        let (stored, length) = (format!("{name}.{}", self.list.number), bytes.len() as u64);
         let crc = crc_of(0, &[bytes]);
-        self.copied(BackupFile { stored, restored: name.to_owned(), length, crc });
+        let file = BackupFile { stored, restored: name.to_owned(), length, crc };
+        self.to.begin(&file)?;
+        self.to.write(bytes)?;
+        self.to.end(crc)?;
+        self.copied(file);
         Ok(())
     }
 
@@ -246,19 +277,6 @@ impl BackupRun<'_> {
         self.summary.files_copied += 1;
         self.summary.bytes_copied += file.length;
         self.list.files.push(file);
-    }
-
-    /// Syncs all that was copied, then replaces the list: that makes it the backup.
-    fn finish(self) -> Result<BackupSummary, BackupError> {
-        let disk = self.target.disk;
-        let failed = |name: &str, error| BackupError::io(&disk.describe(), name, error);
-        for dir in DIRECTORIES.into_iter().chain([""]) {
-            disk.sync_dir(dir).map_err(|error| failed(dir, error))?;
-        }
-        let bytes = self.list.encode();
-        write_atomically(disk, "", BACKUP, &bytes).map_err(|error| failed(BACKUP, error))?;
-        self.target.clean(&self.list);
-        Ok(self.summary)
     }
 }
 

@@ -1,18 +1,30 @@
 use std::io;
+use std::sync::Arc;
 
-use leftfold_io::{Disk, Lock, read_whole, write_atomically};
+use leftfold_io::{Disk, File, Lock, OpenMode, read_whole, write_atomically};
 
+use super::copy::create;
 use super::error::BackupError;
+use super::take::Destination;
 use super::{BACKUP, DIRECTORIES, LIST_LIMIT};
 use crate::create::LOCK;
-use crate::format::{BackupList, StoreHeader};
+use crate::format::{BackupFile, BackupList, StoreHeader};
 
 /// A locked directory for backups of a store.
 pub(super) struct Target<'a> {
-    pub(super) disk: &'a dyn Disk,
+    disk: &'a dyn Disk,
     /// The list of the last whole backup in it.
-    pub(super) last: BackupList,
+    last: BackupList,
+    file: Option<TargetFile>,
     _lock: Box<dyn Lock>,
+}
+
+/// The file that is being written.
+struct TargetFile {
+    name: String,
+    file: Arc<dyn File>,
+    /// Its bytes so far.
+    length: u64,
 }
 
 impl<'a> Target<'a> {
@@ -37,11 +49,11 @@ impl<'a> Target<'a> {
         for name in DIRECTORIES {
             disk.create_dir(name).map_err(|error| BackupError::io(&dir, name, error))?;
         }
-        Ok(Target { disk, last, _lock: lock })
+        Ok(Target { disk, last, file: None, _lock: lock })
     }
 
     /// Removes files that the list does not name.
-    pub(super) fn clean(&self, list: &BackupList) {
+    fn clean(&self, list: &BackupList) {
         let of_dir = |dir: &str| {
             let names = self.disk.list(dir).unwrap_or_default();
             names.into_iter().map(move |name| (dir.to_owned(), name)).collect::<Vec<_>>()
@@ -56,6 +68,65 @@ impl<'a> Target<'a> {
                 _ = self.disk.remove(&name);
             }
         }
+    }
+}
+
+impl Target<'_> {
+    fn failed(&self, name: &str, error: io::Error) -> BackupError {
+        BackupError::io(&self.disk.describe(), name, error)
+    }
+
+    /// Returns the file that was begun.
+    fn open_file(&mut self) -> Result<&mut TargetFile, BackupError> {
+        let dir = self.disk.describe();
+        let none = || BackupError::io(&dir, "", io::Error::other("no file was begun"));
+        self.file.as_mut().ok_or_else(none)
+    }
+}
+
+impl Destination for Target<'_> {
+    fn last(&self) -> &BackupList {
+        &self.last
+    }
+
+    fn has(&self, listed: &BackupFile) -> bool {
+        let found = self.disk.open(&listed.stored, OpenMode::Read);
+        found.is_ok_and(|file| file.len().is_ok_and(|length| length == listed.length))
+    }
+
+    fn begin(&mut self, file: &BackupFile) -> Result<(), BackupError> {
+        let name = file.stored.clone();
+        let file = create(self.disk, &name).map_err(|error| self.failed(&name, error))?;
+        self.file = Some(TargetFile { name, file, length: 0 });
+        Ok(())
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), BackupError> {
+        let dir = self.disk.describe();
+        let TargetFile { name, file, length } = self.open_file()?;
+        file.write_at(piece, *length).map_err(|error| BackupError::io(&dir, name, error))?;
+        *length += piece.len() as u64;
+        Ok(())
+    }
+
+    fn end(&mut self, _crc: u32) -> Result<(), BackupError> {
+        let dir = self.disk.describe();
+        let TargetFile { name, file, .. } = self.open_file()?;
+        file.sync().map_err(|error| BackupError::io(&dir, name, error))?;
+        self.file = None;
+        Ok(())
+    }
+
+    /// Syncs all that was copied, then replaces the list: that makes it the backup.
+    fn finish(&mut self, list: &BackupList) -> Result<(), BackupError> {
+        for dir in DIRECTORIES.into_iter().chain([""]) {
+            self.disk.sync_dir(dir).map_err(|error| self.failed(dir, error))?;
+        }
+        let bytes = list.encode();
+        write_atomically(self.disk, "", BACKUP, &bytes)
+            .map_err(|error| self.failed(BACKUP, error))?;
+        self.clean(list);
+        Ok(())
     }
 }
 

@@ -146,7 +146,7 @@ fn entry(bytes: &[u8]) -> Option<(BackupFile, &[u8])> {
 }
 
 /// A name leads nowhere but into the backup's or the store's own directories.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     let file = match name.split_once('/') {
         None => name,
         Some(("log" | "index", file)) => file,

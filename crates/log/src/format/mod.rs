@@ -8,6 +8,7 @@ mod manifest;
 mod segment;
 mod store;
 
+pub(crate) use backup::is_ours;
 pub use backup::{BackupFile, BackupList};
 pub use footer::{BlockEntry, CompressedEntry, SegmentFooter, Tables};
 pub use frame::{

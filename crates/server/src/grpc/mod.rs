@@ -7,6 +7,7 @@
 
 mod admin;
 mod appends;
+mod copies;
 mod health;
 mod reading;
 mod status;
@@ -30,6 +31,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
+pub(crate) use self::copies::{CopyPlaces, router as copies_router};
 use self::health::HealthService;
 use crate::access::{AppendPermit, Caller, Denial};
 use crate::limits::{

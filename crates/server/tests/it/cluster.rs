@@ -46,7 +46,8 @@ async fn a_node_shows_its_cluster() {
     let (served, _) = node(status()).await;
     let partition = |number, role, owner, standby| {
         json!({"number": number, "role": role, "owner": owner, "standbys": [standby], "term": 7,
-               "applied": 90, "end": 100, "lag": 10, "failure": null})
+               "applied": 90, "end": 100, "lag": 10, "restoring_from": null,
+               "failure": null})
     };
     let expected = json!({
         "cluster": "shop", "node": "n1", "standing": "member", "is_draining": false,

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    CheckpointInfo, Cluster, ClusterStatus, Cursor, DynSubscription, Engine, EventStore, Expected,
-    Failure, IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress, Query, Read, ReadError,
-    ReadLevel, Retention, RetentionRule, ScavengeReport, Start, Stat, StreamInfo, Streams,
-    StreamsPage, Subscribe, VerifySummary,
+    CheckpointInfo, Cluster, ClusterStatus, Copies, CopySink, Cursor, DynSubscription, Engine,
+    EventStore, Expected, Failure, IndexDefinition, IndexInfo, Invalid, Meters, Page, Progress,
+    Query, Read, ReadError, ReadLevel, Retention, RetentionRule, ScavengeReport, Start, Stat,
+    StreamInfo, Streams, StreamsPage, Subscribe, VerifySummary,
 };
 use leftfold_store::Embedded;
 use parking_lot::Mutex;
@@ -24,7 +24,7 @@ pub(crate) struct HookedEngine {
     store: Arc<Embedded>,
     /// Run before the next read, subscription, append, ordinal or description of an index.
     next_call: Mutex<Option<Hook>>,
-    /// Run in each call of `stat`, and before each file of `verify`, on its thread.
+    /// Run in each call of `stat`, before each file of `verify`, and before each piece of a copy, on its thread.
     in_stat: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     calls: AtomicUsize,
     /// The levels of all reads but those of the server itself.
@@ -243,6 +243,20 @@ impl Engine for HookedEngine {
 
     fn administration(&self) -> &dyn Administration {
         self
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
+    }
+}
+
+impl Copies for HookedEngine {
+    fn send_copy(&self, sink: CopySink<'_>) -> Result<(), AdministrationError> {
+        let hook = self.in_stat.lock().clone();
+        self.store.send_copy(&mut |piece| {
+            hook.iter().for_each(|hook| hook());
+            sink(piece)
+        })
     }
 }
 

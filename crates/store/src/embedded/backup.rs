@@ -4,7 +4,7 @@ use std::path::Path;
 
 use leftfold_io::{Disk, OsRandom, Random, RealDisk};
 use leftfold_log::LiveFile;
-use leftfold_log::backup::{self, Guide, Step};
+use leftfold_log::backup::{self, Guide, Sink, Step};
 
 use super::Embedded;
 use super::core::Core;
@@ -12,7 +12,7 @@ use super::maintenance::Throttle;
 use super::open::open_file;
 use leftfold_api::{BackupReport, Cursor, Origin, Timestamp};
 
-pub use leftfold_log::backup::BackupError;
+pub use leftfold_log::backup::{BackupError, BackupReceiver, ReceiveError, ReceivedBackup};
 
 /// A backup that was verified or restored.
 #[derive(Debug, Clone)]
@@ -38,6 +38,23 @@ struct BackupGuide<'a, P> {
     progress: P,
 }
 
+/// Guides a backup that is sent: its receiver limits its speed.
+struct SendGuide<'a>(&'a Core);
+
+impl Guide for SendGuide<'_> {
+    fn go_on(&mut self, _step: Step) -> bool {
+        !self.0.maintenance.is_closing()
+    }
+
+    fn is_whole(&mut self, file: &LiveFile) -> bool {
+        is_whole(self.0, file)
+    }
+}
+
+fn is_whole(core: &Core, file: &LiveFile) -> bool {
+    open_file(core, file).and_then(|file| file.verify(|_, _, _| ())).is_ok()
+}
+
 impl<P: FnMut(u64, u64)> Guide for BackupGuide<'_, P> {
     fn go_on(&mut self, step: Step) -> bool {
         (self.progress)(step.done, step.total);
@@ -45,7 +62,7 @@ impl<P: FnMut(u64, u64)> Guide for BackupGuide<'_, P> {
     }
 
     fn is_whole(&mut self, file: &LiveFile) -> bool {
-        open_file(self.core, file).and_then(|file| file.verify(|_, _, _| ())).is_ok()
+        is_whole(self.core, file)
     }
 }
 
@@ -70,6 +87,15 @@ impl Embedded {
     ) -> Result<BackupReport, BackupError> {
         self.core.backup(to, progress)
     }
+
+    /// Sends a backup, piece by piece, to a [`BackupReceiver`], which makes a store of the same identity of it. The files are
+    /// held until this returns; appends go on.
+    ///
+    /// # Errors
+    /// The sink returned false, the store is being closed, or it can't be read.
+    pub fn send_backup(&self, sink: Sink<'_>) -> Result<(), BackupError> {
+        self.core.send_backup(sink)
+    }
 }
 
 impl Core {
@@ -78,14 +104,8 @@ impl Core {
         to: &dyn Disk,
         progress: impl FnMut(u64, u64),
     ) -> Result<BackupReport, BackupError> {
-        // A replaced file stays on the disk while a reader holds an index set with it. A file that has
-        // just been added to the manifest may be in the later set only.
-        let earlier = self.index.set.load_full();
-        let others = self.log.other_files();
-        let later = self.index.set.load_full();
         let mut guide = BackupGuide { core: self, throttle: self.maintenance.throttle(), progress };
-        let taken = self.log.backup(to, &others, &mut guide)?;
-        drop((earlier, later));
+        let taken = self.holding_others(|others| self.log.backup(to, others, &mut guide))?;
         Ok(BackupReport {
             number: taken.number,
             head: self.cursor(taken.head),
@@ -95,6 +115,23 @@ impl Core {
             bytes_kept: taken.bytes_kept,
             files_left_out: taken.files_left_out,
         })
+    }
+
+    fn send_backup(&self, sink: Sink<'_>) -> Result<(), BackupError> {
+        let mut guide = SendGuide(self);
+        self.holding_others(|others| self.log.send_backup(others, &mut guide, sink)).map(drop)
+    }
+
+    /// Does something with the live files that are not segments. They stay on the disk meanwhile.
+    fn holding_others<T>(&self, work: impl FnOnce(&[LiveFile]) -> T) -> T {
+        // A replaced file stays on the disk while a reader holds an index set with it. A file that has
+        // just been added to the manifest may be in the later set only.
+        let earlier = self.index.set.load_full();
+        let others = self.log.other_files();
+        let later = self.index.set.load_full();
+        let done = work(&others);
+        drop((earlier, later));
+        done
     }
 }
 

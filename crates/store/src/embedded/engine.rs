@@ -5,8 +5,8 @@ use std::path::Path;
 
 use leftfold_api::{
     Administration, AdministrationError, Append, AppendError, Appended, BackupReport, BoxFuture,
-    Engine, Failure, Invalid, Meters, Progress, Query, ReadError, ScavengeReport, Stat,
-    VerifySummary,
+    Copies, CopySink, Engine, Failure, Invalid, Meters, Progress, Query, ReadError, ScavengeReport,
+    Stat, VerifySummary,
 };
 
 use super::Embedded;
@@ -34,6 +34,16 @@ impl Engine for Embedded {
 
     fn administration(&self) -> &dyn Administration {
         self
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
+    }
+}
+
+impl Copies for Embedded {
+    fn send_copy(&self, sink: CopySink<'_>) -> Result<(), AdministrationError> {
+        self.send_backup(sink).map_err(|error| Box::new(error) as AdministrationError)
     }
 }
 

@@ -43,7 +43,10 @@ pub(crate) use indexes::IndexChange;
 pub(crate) use rebuild::decode_moves;
 pub(crate) use retention::{StreamRetention, read_change as read_rule, read_stream_retention};
 
-pub use backup::{BackupError, BackupInfo, restore, restore_on, verify_backup, verify_backup_on};
+pub use backup::{
+    BackupError, BackupInfo, BackupReceiver, ReceiveError, ReceivedBackup, restore, restore_on,
+    verify_backup, verify_backup_on,
+};
 pub use import::{Import, ImportEvent, ImportReport};
 pub use manual::Manual;
 pub use options::Options;

@@ -55,6 +55,8 @@ struct PartitionAnswer {
     end: u64,
     /// By how many positions the node's copy is behind the log.
     lag: u64,
+    /// The node from which it gets its copy at the moment; null if it does not.
+    restoring_from: Option<String>,
     /// What fails on the node at the moment; null if nothing does.
     failure: Option<String>,
 }
@@ -91,6 +93,7 @@ impl From<ClusterPartition> for PartitionAnswer {
             term: partition.term,
             applied: partition.applied,
             end: partition.end,
+            restoring_from: partition.restoring_from,
             failure: partition.failure,
         }
     }

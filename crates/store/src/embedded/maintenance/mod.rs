@@ -263,7 +263,7 @@ impl Maintenance {
     }
 
     /// Whether long jobs should stop.
-    fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.state.lock().closing
     }
 

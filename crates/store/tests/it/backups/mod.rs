@@ -7,4 +7,5 @@ mod crash;
 mod damage;
 mod lost_history;
 mod refusals;
+mod stream;
 mod support;
