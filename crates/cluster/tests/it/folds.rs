@@ -9,9 +9,7 @@ use std::time::Instant;
 
 use event_listener::Event as Signal;
 use futures_util::future::select;
-use leftfold_api::{
-    Append, Delivery, EventStore, NewEvent, Query, Read, Subscribe, Subscription, partition_of,
-};
+use leftfold_api::{Append, EventStore, NewEvent, Query, Read, partition_of};
 use leftfold_cluster::many::PartitionedStore;
 use leftfold_cluster::store::ClusterStore;
 use leftfold_fold::react::{Cause, Guarantee, Handler, HandlerError, Parked, Reaction, Reactor};
@@ -163,12 +161,15 @@ fn order_transfers(store: &Store, round: u32) {
     }
 }
 
-/// Waits until a query has this many events.
-fn wait_for(store: &Store, query: &str, wanted: usize) {
-    let mut news = block_on(store.subscribe(Subscribe::to(query.parse().unwrap()))).unwrap();
-    let mut seen = 0;
-    while seen < wanted {
-        seen += usize::from(matches!(block_on(news.next()).unwrap(), Delivery::Event(..)));
+/// Waits until a query has this many events. Otherwise says what a reactor has parked.
+fn wait_for(store: &Store, reactor: &str, query: &str, wanted: usize) {
+    let end = Instant::now() + PATIENCE;
+    while count(store, query) < wanted {
+        if Instant::now() > end {
+            let parked = block_on(Parked::of(reactor, store).list()).unwrap();
+            panic!("{} of {wanted} events {query}; parked: {parked:?}", count(store, query));
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -206,7 +207,7 @@ fn transfers_between_partitions_happen_once_while_owners_change_and_a_node_s_rea
     // In each account there is enough for one transfer.
     let all = 4 * ACCOUNTS as usize;
     let orders = ACCOUNTS as usize;
-    wait_for(&stores[0], "category:transfer type:Completed,Refused", all);
+    wait_for(&stores[0], "transfers", "category:transfer type:Completed,Refused", all);
     running.into_iter().for_each(Running::stop);
     for (query, wanted) in [
         ("category:account type:Withdrawn", orders),
@@ -289,7 +290,7 @@ fn an_effect_that_happens_at_most_once_is_begun_by_one_node() {
         spread.hand_over_half(round);
     }
     // What is interrupted is parked, not repeated.
-    wait_for(&stores[1], "category:mail or type:leftfold.Parked", 64);
+    wait_for(&stores[1], "mails", "category:mail or type:leftfold.Parked", 64);
     running.into_iter().for_each(Running::stop);
     assert!(calls.lock().values().all(|calls| *calls == 1), "{:?}", calls.lock());
     let parked = block_on(Parked::of("mails", &*stores[0]).list()).unwrap().len();
@@ -324,7 +325,7 @@ fn a_node_s_reactor_is_called_only_for_partitions_that_its_node_owns() {
     let reactors = [0, 1].map(notes);
     let of_first = reactors[0].status();
     let running = reactors.map(Running::start);
-    wait_for(&stores[0], "category:note", 24);
+    wait_for(&stores[0], "notes", "category:note", 24);
     assert!(handled[0].lock().iter().all(|partition| partition % 2 == 0));
     assert!(handled[1].lock().iter().all(|partition| partition % 2 == 1));
     wait_until(|| of_first.now().caught_up);
@@ -333,7 +334,7 @@ fn a_node_s_reactor_is_called_only_for_partitions_that_its_node_owns() {
     wait_until(|| !of_first.now().caught_up);
     handled.iter().for_each(|handled| handled.lock().clear());
     put(1);
-    wait_for(&stores[0], "category:note", 48);
+    wait_for(&stores[0], "notes", "category:note", 48);
     running.into_iter().for_each(Running::stop);
     assert!(handled[0].lock().is_empty(), "{:?}", handled[0].lock());
     assert_eq!(handled[1].lock().len(), 24);

@@ -18,17 +18,19 @@ use super::options::Retry;
 use super::place::{Place, merge_cursors};
 use super::{Progress, Reactor, ReactorError};
 use crate::runtime::stop::Stop;
+use crate::time::later;
 
 /// The pauses before a partition's run starts again: the bound of the first, and the largest.
 const BACK_OFF: Retry = Retry {
     attempts: u32::MAX,
     first: Duration::from_millis(100),
-    longest: Duration::from_secs(10),
+    // The partition has no other reader meanwhile.
+    longest: Duration::from_secs(2),
 };
 
 /// The code of an error that says that progress lies ahead of the store.
 const AHEAD: &str = "cursor_ahead";
-/// How often a run starts again until that is believed.
+/// How often in a row a run starts again until that is believed.
 const AHEAD_ATTEMPTS: u32 = 10;
 
 /// The last result of each partition.
@@ -104,18 +106,21 @@ where
         partition: u32,
         stop: Stop,
     ) -> BoxFuture<'static, (u32, Result<Progress, ReactorError>)> {
-        let (reactor, mut failures) = (self.clone(), 0);
+        let (reactor, mut failures, mut ahead) = (self.clone(), 0, 0);
         Box::pin(async move {
             loop {
+                let began = reactor.clock().now();
                 let ended = match reactor.engine(place).await {
                     Ok(engine) => engine.run(End::Stop(Box::pin(stop.wait()))).await,
                     Err(error) => Err(error),
                 };
+                let is_ahead = ended.as_ref().is_err_and(|error| error.code() == AHEAD);
+                ahead = if is_ahead { ahead + 1 } else { 0 };
                 let may_restart = |error: &ReactorError| match error {
                     // The earlier owner may not know yet that it is deposed. The journal decides.
                     ReactorError::Overtaken { .. } => reactor.ownership.is_some(),
                     // So may its last position be an old one, for a moment.
-                    error if error.code() == AHEAD => failures < AHEAD_ATTEMPTS,
+                    _ if is_ahead => ahead < AHEAD_ATTEMPTS,
                     error => error.can_retry(),
                 };
                 match ended {
@@ -123,6 +128,9 @@ where
                         tracing::debug!(%error, partition, "a partition of a reactor starts again");
                     }
                     ended => return (partition, ended),
+                }
+                if reactor.clock().now() >= later(began, BACK_OFF.longest) {
+                    failures = 0;
                 }
                 failures += 1;
                 let micros = BACK_OFF.wait_micros(failures, reactor.randomness());

@@ -67,13 +67,22 @@ struct LastFact {
     version: Option<u64>,
     /// The holder and its term, if it was not released.
     held: Option<(Uuid, Duration)>,
+    /// Whether the event was read, rather than the version alone.
+    is_read: bool,
     /// A cursor before it or behind it, but not behind any later one.
     cursor: Cursor,
 }
 
 impl LastFact {
-    fn expected(&self) -> Expected {
-        self.version.map_or(Expected::NoStream, Expected::Exactly)
+    /// Returns the condition that nothing has come since.
+    fn condition(&self, stream: &str) -> Append {
+        let expected = self.version.map_or(Expected::NoStream, Expected::Exactly);
+        let append = Append::new().expect(stream, expected);
+        match self.is_read {
+            true => append,
+            // The version was found by another call than that there is no event.
+            false => append.none_after(Query::stream(stream), self.cursor.clone()),
+        }
     }
 }
 
@@ -127,7 +136,7 @@ impl<S: EventStore + 'static> Lease<S> {
         {
             last = self.last().await?;
         }
-        match self.extend(last.expected()).await {
+        match self.extend(last.condition(&self.stream)).await {
             Ok(held) => {
                 if last.version.is_none() {
                     // If this fails, the events of the lease are only not dropped.
@@ -136,7 +145,9 @@ impl<S: EventStore + 'static> Lease<S> {
                 }
                 Ok(Some(held))
             }
-            Err(AppendError::Conflict(Conflict::Version { .. })) => Ok(None),
+            Err(AppendError::Conflict(Conflict::Version { .. } | Conflict::Query { .. })) => {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -159,7 +170,8 @@ impl<S: EventStore + 'static> Lease<S> {
     async fn renew(&self, version: u64) -> Option<Held> {
         let (mut failures, sent) = (0, self.environment.time().now());
         loop {
-            match self.extend(Expected::Exactly(version)).await {
+            let unchanged = Append::new().expect(&self.stream, Expected::Exactly(version));
+            match self.extend(unchanged).await {
                 Ok(held) => return Some(held),
                 Err(AppendError::Conflict(_)) => {
                     // An earlier attempt may have been written without an answer.
@@ -190,7 +202,7 @@ impl<S: EventStore + 'static> Lease<S> {
                 if last.held.is_none_or(|(holder, _)| holder != self.holder) {
                     return;
                 }
-                if self.append(RELEASED, last.expected()).await.is_ok() {
+                if self.append(RELEASED, last.condition(&self.stream)).await.is_ok() {
                     return;
                 }
             }
@@ -198,20 +210,19 @@ impl<S: EventStore + 'static> Lease<S> {
         select(pin!(release), bound).await;
     }
 
-    /// Appends an event that extends the lease.
-    async fn extend(&self, expected: Expected) -> Result<Held, AppendError> {
+    /// Appends an event that extends the lease, on a condition.
+    async fn extend(&self, condition: Append) -> Result<Held, AppendError> {
         let sent = self.environment.time().now();
-        let version = self.append(HELD, expected).await?;
+        let version = self.append(HELD, condition).await?;
         Ok(Held { version, sent })
     }
 
-    /// Appends an event of the lease; returns its version.
-    async fn append(&self, event_type: &str, expected: Expected) -> Result<u64, AppendError> {
+    /// Appends an event of the lease, on a condition; returns its version.
+    async fn append(&self, event_type: &str, condition: Append) -> Result<u64, AppendError> {
         let term_ms = u64::try_from(self.term.as_millis()).unwrap_or(u64::MAX);
         let fact = LeaseFact { holder: self.holder, term_ms };
         let event = NewEvent::json(event_type, serde_json::to_vec(&fact).unwrap_or_default());
-        let append = Append::new().event(&self.stream, event).expect(&self.stream, expected);
-        let appended = self.store.append(append).await?;
+        let appended = self.store.append(condition.event(&self.stream, event)).await?;
         Ok(appended.streams.first().map_or(0, |versions| versions.last))
     }
 
@@ -224,7 +235,7 @@ impl<S: EventStore + 'static> Lease<S> {
         let Some(event) = page.events.first() else {
             // The stream may have been deleted; its versions go on.
             let version = self.store.stream(&self.stream).await?.map(|info| info.version);
-            return Ok(LastFact { version, held: None, cursor });
+            return Ok(LastFact { version, held: None, is_read: false, cursor });
         };
         let held = (event.event_type() != RELEASED).then(|| {
             match serde_json::from_slice::<LeaseFact>(&event.data()) {
@@ -233,7 +244,7 @@ impl<S: EventStore + 'static> Lease<S> {
                 Err(_) => (Uuid::nil(), self.term),
             }
         });
-        Ok(LastFact { version: Some(event.version()), held, cursor })
+        Ok(LastFact { version: Some(event.version()), held, is_read: true, cursor })
     }
 
     /// Returns whether there is another event within the term, counted from now.

@@ -1,4 +1,5 @@
-//! A store whose process ends at an append: before the store has it, or before the caller has the answer.
+//! A store whose process ends at an append, before the store has it or before the caller has the answer; or that is asked
+//! through an owner that was deposed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,6 +11,7 @@ use leftfold::{
     StreamsPage, Subscribe,
 };
 use leftfold_partitioned::Partitioned;
+use parking_lot::Mutex;
 
 /// When the process ends.
 pub(crate) struct Cut {
@@ -51,13 +53,33 @@ impl Cut {
 pub(crate) struct CutStore {
     pub(crate) store: Arc<Partitioned>,
     pub(crate) cut: Arc<Cut>,
+    /// The head of the owner that is asked, which lacks all bookkeeping that came later. It answers reads until an append
+    /// tells it that it was deposed.
+    deposed_at: Mutex<Option<Cursor>>,
+}
+
+impl CutStore {
+    pub(crate) fn new(store: Arc<Partitioned>, cut: Arc<Cut>) -> Self {
+        CutStore { store, cut, deposed_at: Mutex::default() }
+    }
+
+    /// Returns a store that is asked through an owner that was deposed at a cursor.
+    pub(crate) fn deposed(store: Arc<Partitioned>, at: Cursor) -> Self {
+        let store = Self::new(store, Cut::after(i64::MAX, false));
+        *store.deposed_at.lock() = Some(at);
+        store
+    }
 }
 
 impl EventStore for CutStore {
     type Subscription = <Partitioned as EventStore>::Subscription;
 
     async fn read(&self, read: Read) -> Result<Page, ReadError> {
-        self.store.read(read).await
+        let mut page = self.store.read(read).await?;
+        if self.deposed_at.lock().is_some() {
+            page.events.retain(|event| !event.stream().starts_with("leftfold."));
+        }
+        Ok(page)
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Self::Subscription, ReadError> {
@@ -65,6 +87,7 @@ impl EventStore for CutStore {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        *self.deposed_at.lock() = None;
         match self.cut.pass() {
             Pass::Whole => self.store.append(append).await,
             Pass::Nothing => std::future::pending().await,
@@ -77,7 +100,11 @@ impl EventStore for CutStore {
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
-        self.store.head().await
+        let deposed_at = self.deposed_at.lock().clone();
+        match deposed_at {
+            Some(head) => Ok(head),
+            None => self.store.head().await,
+        }
     }
 
     async fn stream(&self, name: &str) -> Result<Option<StreamInfo>, ReadError> {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, VecDeque};
 
-use leftfold_api::{Append, CheckpointMove, Cursor, Expected, NewEvent};
+use leftfold_api::{Append, CheckpointMove, Cursor, Expected, NewEvent, Query};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -203,6 +203,9 @@ impl Core {
         let expected = self.journal.version.map_or(Expected::NoStream, Expected::Exactly);
         let to =
             batch.moved.last().map_or(self.journal.low.clone(), |moved| moved.low.clone()).cursor;
+        if let Some(cursor) = &self.journal.unread_after {
+            append = append.none_after(Query::stream(&journal), cursor.clone());
+        }
         let name = checkpoint_of(&name);
         append.expect(journal, expected).checkpoint(CheckpointMove {
             name,

@@ -100,6 +100,8 @@ impl WriteResult {
         }
         let reason = format!("{}: {error}", error.code());
         Ok(match (&batch.done[..], &error) {
+            // Facts have come since the journal was found to have none.
+            ([], AppendError::Conflict(Conflict::Query { .. })) => return Err(overtaken()),
             ([], _) => return Err(error.into()),
             ([_, _, ..], _) => Verdict::Split(batch),
             ([_], AppendError::Conflict(_)) => Verdict::Conflicted(batch, reason),

@@ -14,6 +14,8 @@ const PART: usize = 500;
 pub(crate) struct Journal {
     /// The version of the last fact, or `None` if there is none yet.
     pub(crate) version: Option<u64>,
+    /// If the version is not that of a fact that was read: the cursor up to which no fact was found.
+    pub(crate) unread_after: Option<Cursor>,
     /// The version of the first fact of the last full state.
     pub(crate) full_state_version: u64,
     pub(crate) low: LowMark,
@@ -27,6 +29,7 @@ impl Default for Journal {
     fn default() -> Self {
         Journal {
             version: None,
+            unread_after: None,
             full_state_version: 0,
             low: LowMark::START,
             done: BTreeSet::new(),
