@@ -13,9 +13,10 @@ use super::store::gauges;
 use crate::views::Statuses;
 
 /// The phases with their names.
-const PHASES: [(ViewPhase, &str); 4] = [
+const PHASES: [(ViewPhase, &str); 5] = [
     (ViewPhase::Building, "building"),
     (ViewPhase::Following, "following"),
+    (ViewPhase::Standby, "standby"),
     (ViewPhase::Paused, "paused"),
     (ViewPhase::Failed, "failed"),
 ];

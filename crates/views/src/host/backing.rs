@@ -17,6 +17,7 @@ use crate::postgres::{self, Failure, Filled, Owner, PostgresSink, PostgresTables
 use crate::sqlite::{Requests, Rows, SqliteSink};
 
 use super::ViewsError;
+use super::standby::Standby;
 
 /// What the runs of a view share: the tables of one run are written before those of the next are opened.
 #[derive(Clone, Default)]
@@ -24,6 +25,9 @@ pub(crate) struct Connections {
     pub(super) files: FileThread,
     #[cfg(feature = "postgres")]
     worker: Worker,
+    /// Of the session that holds the lease.
+    #[cfg(feature = "postgres")]
+    lease: Worker,
 }
 
 /// A thread on which the files of a view are opened, read and removed: each may wait for the disk, or for another
@@ -271,6 +275,15 @@ impl Sink for BackingSink {
     }
 }
 
+/// Why tables are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dropping {
+    /// New ones of this process answer in their place.
+    Replaced,
+    /// The view was removed: another process may not know that yet.
+    Removed,
+}
+
 /// Drops the tables in PostgreSQL that a store has made for definitions of a view before `number`.
 ///
 /// # Errors
@@ -280,18 +293,53 @@ pub(super) async fn drop_before(
     target: &Target,
     number: u64,
     origin: Origin,
+    dropping: Dropping,
     connections: &Connections,
 ) -> Result<(), ViewError> {
     match target {
         Target::Sqlite => Ok(()),
         #[cfg(feature = "postgres")]
         Target::Postgres(source) => {
-            postgres::drop_before(view, source, number, origin, &connections.worker).await
+            let worker = &connections.worker;
+            match dropping {
+                Dropping::Replaced => {
+                    postgres::drop_before(view, source, number, origin, worker).await
+                }
+                Dropping::Removed => {
+                    postgres::drop_removed(view, source, number, origin, worker).await
+                }
+            }
         }
         #[cfg(not(feature = "postgres"))]
         Target::Postgres(_) => {
-            _ = (view, number, origin, connections);
+            _ = (view, number, origin, dropping, connections);
             Err(no_postgres())
+        }
+    }
+}
+
+/// Waits for the lease of the tables of a definition, if they are where other processes may fill them too, and holds it
+/// until the future is dropped.
+///
+/// # Errors
+/// The database can't be reached, or the lease is lost.
+pub(super) async fn hold_lease(
+    logic: &Logic,
+    number: u64,
+    origin: Origin,
+    standby: Arc<Standby>,
+    connections: Connections,
+) -> Result<(), ViewError> {
+    match logic.in_postgres() {
+        #[cfg(feature = "postgres")]
+        Some((definition, source)) => {
+            let owner = Owner { view: definition.name().to_owned(), number, origin };
+            postgres::hold_lease(owner, source, &connections.lease, standby).await
+        }
+        _ => {
+            _ = (number, origin, connections);
+            standby.grant();
+            std::future::pending().await
         }
     }
 }

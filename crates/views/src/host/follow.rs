@@ -14,11 +14,12 @@ use leftfold_fold::time::Time;
 use leftfold_fold::view::{Saved, SinkRunner, ViewError};
 use parking_lot::Mutex;
 
-use super::backing::{Backing, BackingSink, Beginning, Connections};
+use super::backing::{self, Backing, BackingSink, Beginning, Connections, Dropping};
 use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
 use super::pass::Passes;
 use super::register::Registry;
 use super::removal::drop_schemas;
+use super::standby::Standby;
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
 use crate::definition::OnError;
@@ -58,6 +59,8 @@ pub(crate) struct RunState<S> {
     /// What answers.
     pub(crate) serving: Option<Tables<S>>,
     pub(crate) failure: Option<ViewError>,
+    /// What is seen of the tables while another process fills them.
+    pub(super) standby: Option<Arc<Standby>>,
     /// The number of the tables that have once caught up.
     pub(super) caught_up: Option<u64>,
     /// Held by the run: a later one waits for the end of the one before.
@@ -71,6 +74,7 @@ impl<S> Default for RunState<S> {
         RunState {
             serving: None,
             failure: None,
+            standby: None,
             caught_up: None,
             running: Arc::default(),
             stop: None,
@@ -142,9 +146,9 @@ impl<S: EventStore + 'static> Follower<S> {
                 Either::Left(ended) => ended,
                 Either::Right(_) => continue,
             };
-            let can_retry = ended.as_ref().is_err_and(Coded::can_retry);
+            let can_retry = ended.as_ref().is_err_and(|error| self.can_retry(error));
             if let Err(error) = ended {
-                self.set(|run| run.failure = Some(error));
+                self.set(|run| (run.failure, run.standby) = (Some(error), None));
             }
             if !can_retry {
                 registration.await;
@@ -153,6 +157,15 @@ impl<S: EventStore + 'static> Follower<S> {
             self.time.after(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Whether another attempt may go well.
+    fn can_retry(&self, error: &ViewError) -> bool {
+        let last = self.entry.state.last().map(|last| &last.content);
+        let logic = last.and_then(|last| last.logic(&self.entry.name, None).ok());
+        // Who has lost the lease stands by.
+        let has_lease = logic.is_some_and(|logic| logic.in_postgres().is_some());
+        error.can_retry() || (has_lease && matches!(error, ViewError::Overtaken { .. }))
     }
 
     /// Answers from what is there, and brings no events.
@@ -164,13 +177,68 @@ impl<S: EventStore + 'static> Follower<S> {
             tables = self.open_before(last).await?.unwrap_or(tables);
         }
         let failure = tables.logic.missing_code().map(ViewError::from);
-        self.set(|run| (run.serving, run.failure) = (Some(tables), failure));
+        self.set(|run| {
+            (run.serving, run.failure, run.standby) = (Some(tables), failure, None);
+        });
         Ok(())
     }
 
-    /// Brings events until an error.
+    /// Brings events until an error. Where several processes could do so, the one with the lease does.
     async fn attempt(&self) -> Result<(), ViewError> {
         let Some(last) = self.entry.state.last() else { return Ok(()) };
+        let logic = self.registry.logic_of(&self.entry.name, &last.content)?;
+        if logic.in_postgres().is_none() {
+            return self.bring(last).await;
+        }
+        let standby = Arc::<Standby>::default();
+        let (origin, connections) = (self.origin().await?, self.connections());
+        let holding =
+            backing::hold_lease(&logic, last.number, origin, standby.clone(), connections);
+        let bringing = async {
+            let (granted, waiting) = (pin!(standby.granted()), pin!(self.stand_by(last, &standby)));
+            if let Either::Right((Err(error), _)) = select(granted, waiting).await {
+                return Err(error);
+            }
+            self.bring(last).await
+        };
+        match select(pin!(holding), pin!(bringing)).await {
+            Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
+        }
+    }
+
+    /// Waits for the lease while another process fills the tables. Those that this process has in a file, from before
+    /// the view moved to the database, are followed until the new ones answer.
+    async fn stand_by(&self, last: &Generation, standby: &Arc<Standby>) -> Result<(), ViewError> {
+        standby.seen().await;
+        let is_new = standby.published() != Some(last.number);
+        let before = self.entry.state.generations.iter().rev();
+        let in_files = before.filter(|one| one.number < last.number && self.path_of(one).exists());
+        for generation in in_files.filter(|_| is_new) {
+            // Tables that can't be opened answer nothing; the new ones are being filled.
+            let Ok(before) = self.open(generation).await else { continue };
+            let Some(path) = before.backing.path().map(Path::to_owned) else { continue };
+            self.set(|run| {
+                (run.failure, run.standby) = (None, Some(standby.clone()));
+                run.serving = Some(before.clone());
+            });
+            self.remove_files(vec![path]).await;
+            let answers = async {
+                standby.answers(last.number).await;
+                Ok(())
+            };
+            self.while_following(&before, answers).await?;
+            break;
+        }
+        self.set(|run| {
+            (run.failure, run.standby) = (None, Some(standby.clone()));
+            run.serving = None;
+        });
+        self.remove_files(Vec::new()).await;
+        std::future::pending().await
+    }
+
+    /// Brings events until an error.
+    async fn bring(&self, last: &Generation) -> Result<(), ViewError> {
         let target = self.open(last).await?;
         let has_caught_up = target.backing.has_caught_up().await?;
         let before = if has_caught_up { None } else { self.open_before(last).await? };
@@ -184,6 +252,7 @@ impl<S: EventStore + 'static> Follower<S> {
         self.remove_files(kept.map(Path::to_owned).collect()).await;
         self.set(|run| {
             run.failure = target.logic.missing_code().map(ViewError::from);
+            run.standby = None;
             run.serving = Some(before.clone().unwrap_or_else(|| target.clone()));
             run.caught_up = has_caught_up.then_some(target.number);
         });
@@ -237,7 +306,7 @@ impl<S: EventStore + 'static> Follower<S> {
         let kept: Vec<_> = target.backing.path().map(Path::to_owned).into_iter().collect();
         self.remove_files(kept).await;
         // What stays costs space until the next time.
-        _ = drop_schemas(&*self.store, &self.entry, target.number).await;
+        _ = drop_schemas(&*self.store, &self.entry, target.number, Dropping::Replaced).await;
         Ok(())
     }
 

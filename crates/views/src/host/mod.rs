@@ -16,6 +16,11 @@ mod question;
 mod register;
 mod removal;
 mod requests;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "tables in a file are those of one process")
+)]
+mod standby;
 mod status;
 mod wait;
 
@@ -41,6 +46,8 @@ pub use live::{DEFAULT_PERIOD, LiveQuery, LiveUpdate};
 pub use parked::{ListParked, ParkedEvent};
 pub use question::{Question, QuestionText};
 pub use requests::Plan;
+#[cfg(feature = "postgres")]
+pub(crate) use standby::{Published, Standby};
 pub use status::{ViewPhase, ViewStatus};
 
 use crate::ask::AskError;

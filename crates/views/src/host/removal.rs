@@ -3,7 +3,7 @@
 use leftfold_api::EventStore;
 use leftfold_fold::view::ViewError;
 
-use super::backing;
+use super::backing::{self, Dropping};
 use super::follow::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::{Entry, Inner};
 use crate::definition::Target;
@@ -16,6 +16,7 @@ pub(super) async fn drop_schemas<S: EventStore>(
     store: &S,
     entry: &Entry<S>,
     number: u64,
+    dropping: Dropping,
 ) -> Result<(), ViewError> {
     let (mut targets, mut failed) = (Vec::new(), None);
     for generation in entry.state.generations.iter().chain(&entry.state.removed) {
@@ -32,17 +33,19 @@ pub(super) async fn drop_schemas<S: EventStore>(
     let connections = entry.run.lock().connections.clone();
     for target in &targets {
         let name = &entry.name;
-        let dropped = backing::drop_before(name, target, number, origin, &connections).await;
+        let dropped =
+            backing::drop_before(name, target, number, origin, dropping, &connections).await;
         failed = dropped.err().or(failed);
     }
     failed.map_or(Ok(()), Err)
 }
 
-/// Drops the tables in PostgreSQL of a view that was removed; tries it until the database is there.
+/// Drops the tables in PostgreSQL of a view that was removed; tries it until the database is there, and no other process
+/// fills them.
 pub(super) async fn drop_removed<S: EventStore>(inner: &Inner<S>, entry: &Entry<S>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        match drop_schemas(&*inner.store, entry, entry.state.version).await {
+        match drop_schemas(&*inner.store, entry, entry.state.version, Dropping::Removed).await {
             // The reference to the URL is gone, as the view is.
             Ok(()) | Err(ViewError::Target { .. }) => return,
             Err(_) => inner.time.after(pause).await,

@@ -1,15 +1,23 @@
 //! What users ask of views: to add, change and remove them, and their rows.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::select;
 use leftfold_api::{Append, AppendError, Appended, Cursor, EventStore, Expected, Read};
 use serde::Serialize;
-use std::sync::Arc;
 
-use super::backing;
+use super::backing::{self, Dropping};
 use super::facts::{Content, ViewFact, ViewStart, stream_of};
 use super::removal::drop_schemas;
 use super::status::ViewStatus;
 use super::{Entry, MAX_VIEWS, Views, ViewsError};
 use crate::definition::Definition;
+
+/// How long a removal waits for the lease of the tables, and how often it asks for it.
+const DROPPING: Duration = Duration::from_secs(1);
+const DROPS: u32 = 5;
 
 /// What a definition would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -119,8 +127,17 @@ impl<S: EventStore + 'static> Views<S> {
     pub async fn remove(&self, name: &str) -> Result<Appended, ViewsError> {
         let entry = self.entry(name)?;
         let removed = self.write(name, ViewFact::Removed).await?;
-        // If that fails, the run goes on trying it.
-        _ = drop_schemas(&*self.inner.store, &entry, entry.state.version + 1).await;
+        // The run of this process gives its lease back when it has read that.
+        let read = self.wait_for_definitions(&removed.cursor);
+        select(pin!(read), self.inner.time.after(DROPPING)).await;
+        for _ in 0..DROPS {
+            let (store, number) = (&*self.inner.store, entry.state.version + 1);
+            match drop_schemas(store, &entry, number, Dropping::Removed).await {
+                Ok(()) => break,
+                // After the last one, the run goes on trying it.
+                Err(_) => self.inner.time.after(DROPPING / DROPS).await,
+            }
+        }
         Ok(removed)
     }
 

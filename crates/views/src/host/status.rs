@@ -16,6 +16,8 @@ pub enum ViewPhase {
     Building,
     /// It follows the store.
     Following,
+    /// Another process fills its tables; this one takes over when that one stops or dies.
+    Standby,
     /// It stands still until it is resumed.
     Paused,
     /// It has stopped; the failure says why.
@@ -60,17 +62,21 @@ impl<S: EventStore + 'static> Entry<S> {
     /// Whether its run has opened tables that answer, or has failed.
     pub(super) fn is_known(&self) -> bool {
         let run = self.run.lock();
-        run.serving.is_some() || run.failure.is_some()
+        run.serving.is_some() || run.failure.is_some() || run.standby.is_some()
     }
 
     pub(super) async fn status(&self) -> ViewStatus {
-        let (serving, failure, caught_up) = {
+        let (serving, failure, caught_up, standby) = {
             let run = self.run.lock();
-            (run.serving.clone(), run.failure.clone(), run.caught_up)
+            (run.serving.clone(), run.failure.clone(), run.caught_up, run.standby.clone())
         };
         // From the definition and not from the run: the run takes up a new definition a moment later.
         let last = self.state.last().map(|last| last.number);
-        let replacing = serving.as_ref().is_some_and(|tables| Some(tables.number) != last);
+        let answering = match &serving {
+            Some(tables) => Some(tables.number),
+            None => standby.as_ref().and_then(|standby| standby.published()),
+        };
+        let replacing = answering.is_some() && answering != last;
         let lag = match &serving {
             Some(tables) if tables.backing.is_reached() => tables.runner.lag().await.ok(),
             _ => None,
@@ -78,6 +84,7 @@ impl<S: EventStore + 'static> Entry<S> {
         let phase = match (&failure, self.state.is_paused) {
             (Some(_), _) => ViewPhase::Failed,
             (None, true) => ViewPhase::Paused,
+            (None, false) if standby.is_some() => ViewPhase::Standby,
             (None, false) if serving.is_none() || caught_up != last => ViewPhase::Building,
             (None, false) => ViewPhase::Following,
         };
@@ -89,6 +96,10 @@ impl<S: EventStore + 'static> Entry<S> {
         let wanted = self.state.last().map(|last| &last.content);
         let text = wanted.map(|content| content.text(&self.name)).unwrap_or_default();
         let wanted = wanted.and_then(|content| content.logic(&self.name, None).ok());
+        let query = match &wanted {
+            Some(wanted) if standby.is_some() => query.or(Some(wanted.query().to_string())),
+            _ => query,
+        };
         ViewStatus {
             name: self.name.clone(),
             phase,

@@ -43,10 +43,19 @@ impl<S: EventStore + 'static> Views<S> {
         deadline: Timestamp,
     ) -> Result<(), ViewsError> {
         let entry = self.entry(view)?;
-        let (serving, failure) = {
+        let (serving, failure, standby) = {
             let run = entry.run.lock();
-            (run.serving.clone(), run.failure.clone())
+            (run.serving.clone(), run.failure.clone(), run.standby.clone())
         };
+        if serving.is_none()
+            && let Some(standby) = standby
+        {
+            let late = self.inner.time.until(deadline);
+            return match standby.reach(cursor, late).await {
+                true => Ok(()),
+                false => Err(ViewError::Late { cursor: cursor.clone(), deadline }.into()),
+            };
+        }
         let opening = || failure.map_or(ViewsError::Opening { view: view.to_owned() }, Into::into);
         let Some(tables) = serving else { return Err(opening()) };
         tables.runner.at_least_until(cursor.clone(), deadline).await?;

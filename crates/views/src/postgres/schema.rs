@@ -1,6 +1,6 @@
 //! The schemas of a view: whose they are, and how they are made, swapped and dropped.
 
-use leftfold_api::Origin;
+use leftfold_api::{Cursor, Origin};
 use leftfold_fold::view::{Saved, ViewError};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Statement};
@@ -9,6 +9,7 @@ use super::error::{Failure, is_of_statement, message_of, no_answer};
 use super::session::{COMMIT, commit, execute};
 use crate::definition::{Definition, qualifiers};
 use crate::error::DefinitionError;
+use crate::host::Published;
 use crate::sqlite::quoted;
 
 /// The tables of the runner, in the schema of the search path.
@@ -75,11 +76,46 @@ impl Owner {
         format!("{}.{}", self.view, self.number)
     }
 
+    /// Returns what the lease of the view is named by.
+    pub(super) fn lease_name(&self) -> String {
+        format!("leftfold.{}.{}", hex(&self.origin.store), self.view)
+    }
+
+    /// Returns the tables that answer, without a lock. `None`: there are none, or they are swapped at this moment.
+    pub(super) async fn published(&self, client: &Client) -> Result<Option<Published>, Failure> {
+        let schema = quoted(&self.view);
+        let exists = "select to_regclass($1::text) is not null";
+        let exists = client.query_one(exists, &[&format!("{schema}._view")]).await?;
+        if !exists.try_get::<_, bool>(0)? {
+            return Ok(None);
+        }
+        let row = format!("select generation, store, cursor from {schema}._view");
+        let row = match client.query_opt(&row, &[]).await {
+            Ok(row) => row,
+            Err(error) if error.as_db_error().is_some() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(row) = row.filter(|row| self.is_store(row)) else {
+            return Ok(None);
+        };
+        let number = u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
+        let cursor: &str = row.try_get(2)?;
+        let cursor = match cursor {
+            "" => Cursor::START,
+            cursor => cursor.parse().map_err(ViewError::rows)?,
+        };
+        Ok(Some(Published { number, cursor }))
+    }
+
     /// Keeps other processes from making or swapping the schemas of the view until the transaction ends.
     async fn lock(&self, client: &Client) -> Result<(), Failure> {
         let lock = "select pg_advisory_xact_lock(hashtext('leftfold'), hashtext($1::text))";
         client.execute(lock, &[&self.view]).await?;
         Ok(())
+    }
+
+    fn is_store(&self, row: &tokio_postgres::Row) -> bool {
+        row.try_get::<_, &str>("store").is_ok_and(|store| store == hex(&self.origin.store))
     }
 
     /// Looks at a schema. Its row is locked: a commit that is in progress ends before.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
@@ -16,23 +17,29 @@ pub(super) const ANSWER: Duration = Duration::from_secs(15);
 pub(super) const COMMIT: Duration = Duration::from_secs(90);
 
 /// What decides results is set, whatever the role or the database has as its defaults. A transaction of a process that
-/// is gone ends, and its locks with it.
+/// is gone ends, and its locks with it; of a machine that is gone, after 25 seconds without an answer.
 const SETTINGS: &str = "
     set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres';
     set extra_float_digits = 1; set bytea_output = 'hex'; set standard_conforming_strings = on;
     set default_transaction_isolation = 'read committed'; set client_min_messages = 'warning';
     set statement_timeout = '1s'; set lock_timeout = '500ms';
     set idle_in_transaction_session_timeout = '30s';
+    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
 ";
 
 /// Connects. The connection lives as long as the client, on the runtime of the caller.
 pub(super) async fn connect(url: &Url) -> Result<Client, Failure> {
+    Ok(connect_watched(url).await?.0)
+}
+
+/// Connects, and returns what ends when the connection does.
+pub(super) async fn connect_watched(url: &Url) -> Result<(Client, JoinHandle<()>), Failure> {
     let connected = timeout(CONNECT, url.config().connect(NoTls)).await.map_err(|_| no_answer())?;
     let (client, connection) = connected.map_err(|error| of_connect(&error))?;
     // Its error comes out of the next statement.
-    tokio::spawn(async { _ = connection.await });
+    let connection = tokio::spawn(async { _ = connection.await });
     execute(&client, SETTINGS).await?;
-    Ok(client)
+    Ok((client, connection))
 }
 
 /// Runs statements without parameters.

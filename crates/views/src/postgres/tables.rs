@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Statement};
 use super::apply::{NotApplied, Prepared};
 use super::code;
 use super::error::{Failure, no_answer};
+use super::lease::try_lease;
 use super::schema::{Owner, prepare_all};
 use super::session::{ANSWER, commit, connect, execute};
 use super::url::Url;
@@ -316,5 +317,29 @@ pub(crate) async fn drop_before(
 ) -> Result<(), ViewError> {
     let (url, owner) = (Url::of(source)?, Owner { view: view.to_owned(), number, origin });
     let drop = async move || owner.drop_before(&connect(&url).await?).await;
+    Ok(worker.call(drop).await?)
+}
+
+/// Drops the tables that a store has made for definitions of a view that was removed with the fact `number`.
+///
+/// # Errors
+/// As of [`drop_before`]; a process that has not seen yet that the view is removed still fills them.
+pub(crate) async fn drop_removed(
+    view: &str,
+    source: &UrlSource,
+    number: u64,
+    origin: Origin,
+    worker: &Worker,
+) -> Result<(), ViewError> {
+    let (url, owner) = (Url::of(source)?, Owner { view: view.to_owned(), number, origin });
+    let drop = async move || {
+        let client = connect(&url).await?;
+        if !try_lease(&client, &owner).await? {
+            return Err(
+                ViewError::rows("another process still fills the tables of the view").into()
+            );
+        }
+        owner.drop_before(&client).await
+    };
     Ok(worker.call(drop).await?)
 }

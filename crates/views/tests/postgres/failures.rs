@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{abortable, join, select};
 use leftfold::Embedded;
 use leftfold_postgres_server::Server;
 use leftfold_views::{ViewPhase, ViewStart, Views};
@@ -195,41 +194,6 @@ fn kill_hosts(by: By) {
             equals_a_rebuild(&world, views, &database.reader).await;
         });
     }
-}
-
-#[test]
-fn of_two_hosts_one_is_overtaken() {
-    let database = Database::new();
-    let world = World::new(&database.url);
-    let (one, two) = (world.views("one"), world.views("two"));
-    let ((run_one, stop_one), (run_two, stop_two)) = (abortable(one.run()), abortable(two.run()));
-    let doing = async {
-        join(one.ready(), two.ready()).await;
-        one.add(&world.definition(COUNTS), ViewStart::Beginning).await.unwrap();
-        let mut appended = 0;
-        let is_overtaken = async |views: &Views<Embedded>| {
-            let status = views.status("counts").await.ok().and_then(|status| status.code);
-            status.as_deref() == Some("view_overtaken")
-        };
-        let (other, overtaken) = loop {
-            let last = append(&world, appended * 20, 20).await;
-            appended += 1;
-            // One of them has the events, or can't have them.
-            let reached =
-                |views| Box::pin(Views::wait_for_cursor(views, "counts", &last, PATIENCE));
-            select(reached(&one), reached(&two)).await;
-            match (is_overtaken(&one).await, is_overtaken(&two).await) {
-                (true, _) => break (&two, stop_one),
-                (_, true) => break (&one, stop_two),
-                _ => crate::support::yield_once().await,
-            }
-        };
-        // It would fill the tables of the rebuild as well.
-        overtaken.abort();
-        equals_a_rebuild(&world, other, &database.reader).await;
-    };
-    let runs = join(run_one, run_two);
-    pollster::block_on(select(Box::pin(doing), Box::pin(runs)));
 }
 
 fn copy(from: &Path, to: &Path) {

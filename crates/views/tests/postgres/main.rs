@@ -5,5 +5,6 @@ mod code;
 mod definitions;
 mod failures;
 mod lifecycle;
+mod nodes;
 mod rows;
 mod support;

@@ -24,7 +24,7 @@ pub(super) struct ViewAnswer {
 pub(super) struct ViewStatusShape {
     /// Its name.
     name: String,
-    /// `building`, `following`, `paused` or `failed`.
+    /// `building`, `following`, `standby`, `paused` or `failed`.
     phase: String,
     /// The query of its events.
     query: String,
