@@ -9,8 +9,8 @@ use std::time::Duration;
 use event_listener::Event;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
-use leftfold_api::{Coded, Cursor, EventStore, Origin, Point, Query, Read};
-use leftfold_fold::time::Time;
+use leftfold_api::{Coded, Cursor, EventStore, Point, Query, Read};
+use leftfold_fold::time::{Time, later};
 use leftfold_fold::view::{Saved, SinkRunner, ViewError};
 use parking_lot::Mutex;
 
@@ -18,7 +18,7 @@ use super::backing::{self, Backing, BackingSink, Beginning, Connections, Droppin
 use super::facts::{Generation, ViewFact, ViewStart, stream_of, with_requests};
 use super::pass::Passes;
 use super::register::Registry;
-use super::removal::drop_schemas;
+use super::removal::{drop_schemas, origin_of};
 use super::standby::Standby;
 use super::{Entry, Inner};
 use crate::check::{LOGIC, state_at};
@@ -31,6 +31,9 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How often new tables are compared with those before, which follow the store meanwhile.
 const ROUNDS: usize = 10;
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a view is tried again that is ahead of the store, until that is believed: the former owner of a partition
+/// may not know yet how far it is.
+const AHEAD_ATTEMPTS: u32 = 10;
 /// How many parked events of a stream are read again at a time.
 const READ_AGAIN: usize = 256;
 
@@ -133,8 +136,9 @@ impl<S: EventStore + 'static> Follower<S> {
     pub(super) async fn run(self) {
         let running = self.entry.run.lock().running();
         let _running = running.lock().await;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut ahead) = (FIRST_PAUSE, 0);
         loop {
+            let began = self.time.now();
             let registration = pin!(self.registry.registration(&self.entry.name));
             let attempt = async {
                 match self.entry.state.is_paused {
@@ -146,7 +150,15 @@ impl<S: EventStore + 'static> Follower<S> {
                 Either::Left(ended) => ended,
                 Either::Right(_) => continue,
             };
-            let can_retry = ended.as_ref().is_err_and(|error| self.can_retry(error));
+            if later(began, LONGEST_PAUSE) <= self.time.now() {
+                // It has gone well meanwhile.
+                (pause, ahead) = (FIRST_PAUSE, 0);
+            }
+            ahead += u32::from(ended.as_ref().is_err_and(is_ahead));
+            let can_retry = ended.as_ref().is_err_and(|error| match is_ahead(error) {
+                true => ahead < AHEAD_ATTEMPTS,
+                false => self.can_retry(error),
+            });
             if let Err(error) = ended {
                 self.set(|run| (run.failure, run.standby) = (Some(error), None));
             }
@@ -191,7 +203,7 @@ impl<S: EventStore + 'static> Follower<S> {
             return self.bring(last).await;
         }
         let standby = Arc::<Standby>::default();
-        let (origin, connections) = (self.origin().await?, self.connections());
+        let (origin, connections) = (origin_of(&*self.store).await?, self.connections());
         let holding =
             backing::hold_lease(&logic, last.number, origin, standby.clone(), connections);
         let bringing = async {
@@ -372,16 +384,12 @@ impl<S: EventStore + 'static> Follower<S> {
     async fn has_caught_up(&self, generation: &Generation) -> Result<bool, ViewError> {
         let logic = self.registry.logic_of(&self.entry.name, &generation.content)?;
         let (number, path) = (generation.number, self.path_of(generation));
-        let (origin, connections) = (self.origin().await?, self.connections());
+        let (origin, connections) = (origin_of(&*self.store).await?, self.connections());
         Backing::has_caught_up_at(&logic, &path, number, origin, &connections).await
     }
 
     fn connections(&self) -> Connections {
         self.entry.run.lock().connections.clone()
-    }
-
-    async fn origin(&self) -> Result<Origin, ViewError> {
-        Ok(self.store.head().await?.origin())
     }
 
     /// Opens the tables before the last ones that answer until those have caught up: the newest that have once caught up;
@@ -430,7 +438,7 @@ impl<S: EventStore + 'static> Follower<S> {
         };
         let beginning = Beginning { start, requests: self.requests(generation) };
         let (path, number) = (self.path_of(generation), generation.number);
-        let (origin, connections) = (self.origin().await?, self.connections());
+        let (origin, connections) = (origin_of(&*self.store).await?, self.connections());
         let opened = Backing::open(&logic, path, number, origin, beginning, connections).await;
         let (backing, sink) = opened?;
         let can_wait = logic.on_error() == OnError::Park || backing.waiting() > 0;
@@ -469,6 +477,11 @@ impl<S: EventStore + 'static> Follower<S> {
     fn path_of(&self, generation: &Generation) -> PathBuf {
         self.dir.join(format!("{}.{}.sqlite", self.entry.name, generation.number))
     }
+}
+
+/// Whether an error says that the rows are ahead of the store, or of another one.
+fn is_ahead(error: &ViewError) -> bool {
+    matches!(error, ViewError::OtherHistory { .. }) || error.code() == "cursor_ahead"
 }
 
 /// Removes the files that a view has had up to a state of its facts, but for some.

@@ -1,12 +1,29 @@
 //! Drops the tables in PostgreSQL that no definition has any more.
 
-use leftfold_api::EventStore;
+use leftfold_api::{Cursor, EventStore, Origin};
 use leftfold_fold::view::ViewError;
 
 use super::backing::{self, Dropping};
 use super::follow::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::{Entry, Inner};
 use crate::definition::Target;
+
+/// Returns the origin of a store, which says whose the schemas are.
+///
+/// # Errors
+/// `view_rows_failed`, which may be retried: see [`origin_at`].
+pub(super) async fn origin_of<S: EventStore>(store: &S) -> Result<Origin, ViewError> {
+    origin_at(&store.head().await?)
+}
+
+/// Returns the origin of the cursor at a store's head. That of a store of many partitions has none before the first
+/// event; the definition of the view is an event, so a head without it is an old one.
+fn origin_at(head: &Cursor) -> Result<Origin, ViewError> {
+    match head.is_start() {
+        true => Err(ViewError::rows("the store does not tell yet which one it is")),
+        false => Ok(head.origin()),
+    }
+}
 
 /// Drops the tables in PostgreSQL that were made for definitions of a view before `number`, wherever those are.
 ///
@@ -29,7 +46,7 @@ pub(super) async fn drop_schemas<S: EventStore>(
     if targets.is_empty() {
         return Ok(());
     }
-    let origin = store.head().await?.origin();
+    let origin = origin_of(store).await?;
     let connections = entry.run.lock().connections.clone();
     for target in &targets {
         let name = &entry.name;
@@ -51,5 +68,21 @@ pub(super) async fn drop_removed<S: EventStore>(inner: &Inner<S>, entry: &Entry<
             Err(_) => inner.time.after(pause).await,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_api::{Coded, Cursor, Origin};
+
+    use super::origin_at;
+
+    #[test]
+    fn no_tables_get_the_origin_of_a_head_without_events() {
+        let origin = Origin { store: [9; 4], incarnation: [8; 4] };
+        let head = |positions: &[u64]| Cursor::at_all(origin, positions).unwrap();
+        let error = origin_at(&head(&[0, 0])).unwrap_err();
+        assert_eq!((error.code(), error.can_retry()), ("view_rows_failed", true));
+        assert_eq!(origin_at(&head(&[0, 7])).unwrap(), origin);
     }
 }

@@ -105,7 +105,7 @@ pub(crate) async fn until(
     }
 }
 
-fn yield_once() -> impl Future<Output = ()> {
+pub(crate) fn yield_once() -> impl Future<Output = ()> {
     let mut polled = false;
     std::future::poll_fn(move |context| {
         context.waker().wake_by_ref();

@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use leftfold::{
-    Append, AppendError, Appended, CheckpointInfo, Cursor, Delivery, Embedded, EventStore,
-    Expected, IndexDefinition, IndexInfo, NewEvent, Options, Page, Query, Read, ReadError,
-    Retention, RetentionRule, Start, StreamInfo, Streams, StreamsPage, Subscribe, Subscription,
+    Append, AppendError, Appended, CheckpointInfo, Coded, Cursor, Delivery, Embedded, EventStore,
+    Expected, IndexDefinition, IndexInfo, Invalid, NewEvent, Options, Page, Point, Query, Read,
+    ReadError, Retention, RetentionRule, Start, StreamInfo, Streams, StreamsPage, Subscribe,
+    Subscription,
 };
 use leftfold_views::{AskLimits, Definition, ViewStart, Views};
 
+use crate::host::yield_once;
 use crate::support::lines;
 
 /// A store that counts the events that its subscriptions deliver.
 struct CountingStore {
     inner: Embedded,
     delivered: Arc<AtomicUsize>,
+    /// How many subscriptions after a cursor are refused yet, as by a former owner that is behind.
+    refusals: AtomicUsize,
 }
 
 struct CountingSubscription {
@@ -58,6 +62,14 @@ impl EventStore for CountingStore {
     type Subscription = CountingSubscription;
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<CountingSubscription, ReadError> {
+        let is_behind = match &subscribe.from {
+            Start::Excluding(Point::Cursor(cursor)) => !cursor.is_start(),
+            _ => false,
+        };
+        let is_refused = |left: usize| if is_behind { left.checked_sub(1) } else { None };
+        if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_refused).is_ok() {
+            return Err(Invalid::new("cursor_ahead", "this node is behind").into());
+        }
         let inner = EventStore::subscribe(&self.inner, subscribe).await?;
         Ok(CountingSubscription { inner, delivered: self.delivered.clone() })
     }
@@ -208,7 +220,8 @@ fn ten_views_that_are_added_at_once_share_what_they_read() {
         inner.blocking().append(append).unwrap();
     }
     let delivered = Arc::new(AtomicUsize::new(0));
-    let store = Arc::new(CountingStore { inner, delivered: delivered.clone() });
+    let refusals = AtomicUsize::new(0);
+    let store = Arc::new(CountingStore { inner, delivered: delivered.clone(), refusals });
     let views = Views::open(store.clone(), dir.path().join("views")).unwrap();
     let doing = async {
         let definitions: Vec<_> = (0..VIEWS).map(counts).collect();
@@ -232,4 +245,55 @@ fn ten_views_that_are_added_at_once_share_what_they_read() {
     // opened when a pass has ended, as on a busy machine, begins another one: how often that is, no test can say.
     let delivered = delivered.load(Ordering::Relaxed);
     assert!((EVENTS..VIEWS * EVENTS).contains(&delivered), "{delivered}");
+}
+
+/// Runs views while something is done with them.
+fn run<T>(views: &Views<CountingStore>, doing: impl Future<Output = T>) -> T {
+    pollster::block_on(async {
+        match select(Box::pin(views.run()), Box::pin(doing)).await {
+            Either::Left((ended, _)) => panic!("the views have ended: {ended:?}"),
+            Either::Right((done, _)) => done,
+        }
+    })
+}
+
+#[test]
+fn a_view_that_is_ahead_of_its_node_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Embedded::open(dir.path().join("store"), Options::default()).unwrap();
+    let (delivered, refusals) = (Arc::default(), AtomicUsize::new(0));
+    let store = Arc::new(CountingStore { inner, delivered, refusals });
+    let views = || Views::open(store.clone(), dir.path().join("views")).unwrap();
+    let append = async || {
+        let append = Append::new().event("a-1", NewEvent::json("E", "{}"));
+        store.append(append).await.unwrap().cursor
+    };
+    // What fails until the view was tried again is asked anew.
+    let ask = async |views: &Views<CountingStore>, at: Cursor| loop {
+        let at_least = Some((at.clone(), Duration::from_secs(60)));
+        let sql = "select events from v0.counts";
+        match views.ask(sql, at_least, AskLimits::default()).await {
+            Ok(answer) => break lines(&answer),
+            Err(error) => assert!(matches!(error.code(), "view_of_other_history" | "cursor_ahead")),
+        }
+        yield_once().await;
+    };
+    let before = views();
+    run(&before, async {
+        before.ready().await;
+        before.add(&counts(0), ViewStart::Beginning).await.unwrap();
+        assert_eq!(ask(&before, append().await).await, ["1"]);
+    });
+    drop(before);
+    store.refusals.store(3, Ordering::Relaxed);
+    let after = views();
+    run(&after, async {
+        after.ready().await;
+        // The status tells it; it passes without a change of the view. It has all events, so that it shares no pass.
+        while after.status("v0").await.unwrap().code.as_deref() != Some("view_of_other_history") {
+            yield_once().await;
+        }
+        assert_eq!(ask(&after, append().await).await, ["2"]);
+    });
+    assert_eq!(store.refusals.load(Ordering::Relaxed), 0);
 }
