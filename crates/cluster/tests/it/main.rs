@@ -12,3 +12,4 @@ mod restore;
 mod simulation;
 mod takeover;
 mod transfer;
+mod views;
