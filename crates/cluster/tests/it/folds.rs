@@ -164,13 +164,11 @@ fn order_transfers(store: &Store, round: u32) {
 /// Waits until a query has this many events. Otherwise says what a reactor has parked.
 fn wait_for(store: &Store, reactor: &str, query: &str, wanted: usize) {
     let end = Instant::now() + PATIENCE;
-    while count(store, query) < wanted {
-        if Instant::now() > end {
-            let parked = block_on(Parked::of(reactor, store).list()).unwrap();
-            panic!("{} of {wanted} events {query}; parked: {parked:?}", count(store, query));
-        }
+    while count(store, query) < wanted && Instant::now() < end {
         std::thread::yield_now();
     }
+    let parked = block_on(Parked::of(reactor, store).list()).unwrap();
+    assert!(count(store, query) >= wanted, "expected {wanted} events {query}; parked: {parked:?}");
 }
 
 fn wait_until(holds: impl Fn() -> bool) {
