@@ -56,11 +56,14 @@ impl World {
         }
     }
 
-    /// Runs views while something is done with them.
+    /// Runs views while something is done with them, once those that the store names are known.
     pub(crate) fn run<T>(&self, doing: impl AsyncFnOnce(&Views<Embedded>) -> T) -> T {
         let views = self.views();
         pollster::block_on(async {
-            let doing = Box::pin(doing(&views));
+            let doing = Box::pin(async {
+                views.ready().await;
+                doing(&views).await
+            });
             match select(Box::pin(views.run()), doing).await {
                 Either::Left((ended, _)) => panic!("the views have ended: {ended:?}"),
                 Either::Right((done, _)) => done,
