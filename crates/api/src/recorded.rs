@@ -35,6 +35,25 @@ impl fmt::Debug for Recorded {
     }
 }
 
+impl From<&Recorded> for NewEvent {
+    /// Returns the event as it was appended, with its id; its event time only if it was given.
+    fn from(event: &Recorded) -> Self {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        NewEvent {
+            id: Some(event.id()),
+            event_type: event.event_type().to_owned(),
+            event_time: event.event_time_given().then(|| event.event_time()),
+            correlation: text(event.correlation()),
+            causation: text(event.causation()),
+            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            content_type: event.content_type().to_owned(),
+            schema_version: event.schema_version(),
+            metadata: event.metadata(),
+            data: event.data(),
+        }
+    }
+}
+
 impl Recorded {
     /// Returns the event in a record.
     ///

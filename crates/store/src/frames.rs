@@ -1,6 +1,6 @@
 //! What an owner's batch holds, for a commit that sends it elsewhere.
 
-use leftfold_api::{Cursor, Failure, NewEvent, Recorded, Timestamp};
+use leftfold_api::{Cursor, Failure, Recorded, Timestamp};
 use leftfold_log::format::EXTENSION_CHECKPOINTS;
 use leftfold_log::{Batch, FrameView};
 
@@ -58,24 +58,11 @@ impl From<OwnAppend> for CommittedAppend {
 
 impl From<&Recorded> for CommittedEvent {
     fn from(event: &Recorded) -> Self {
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        let new = NewEvent {
-            id: Some(event.id()),
-            event_type: event.event_type().to_owned(),
-            event_time: event.event_time_given().then_some(event.event_time()),
-            correlation: text(event.correlation()),
-            causation: text(event.causation()),
-            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            content_type: event.content_type().to_owned(),
-            schema_version: event.schema_version(),
-            metadata: event.metadata(),
-            data: event.data(),
-        };
         CommittedEvent {
             stream: event.stream().to_owned(),
             version: event.version(),
             event_time: event.event_time(),
-            event: new,
+            event: event.into(),
         }
     }
 }

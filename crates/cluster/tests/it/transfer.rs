@@ -46,12 +46,7 @@ fn import_event(position: u64, event: &Recorded) -> ImportEvent {
         version: event.version(),
         commit_time: event.commit_time(),
         event_time: event.event_time(),
-        event: NewEvent {
-            event_time: event.event_time_given().then(|| event.event_time()),
-            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            content_type: event.content_type().to_owned(),
-            ..NewEvent::new(event.event_type(), event.data()).id(event.id())
-        },
+        event: event.into(),
     }
 }
 

@@ -33,19 +33,8 @@ impl EventDigest {
         if !covers(event.stream()) || event.is_lost() || event.event_type() == DROPPED_TYPE {
             return;
         }
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        let content = NewEvent {
-            id: None,
-            event_type: event.event_type().to_owned(),
-            event_time: Some(event.event_time()),
-            correlation: text(event.correlation()),
-            causation: text(event.causation()),
-            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            content_type: event.content_type().to_owned(),
-            schema_version: event.schema_version(),
-            metadata: event.metadata(),
-            data: event.data(),
-        };
+        let event_time = Some(event.event_time());
+        let content = NewEvent { id: None, event_time, ..event.into() };
         self.put(event.stream(), event.version(), event.id().as_u128(), &content);
     }
 

@@ -67,25 +67,13 @@ pub(crate) fn export(store: &Embedded) -> Vec<Line> {
 }
 
 fn line_of(event: &Recorded) -> ImportEvent {
-    let text = |text: Option<&str>| text.map(str::to_owned);
     ImportEvent {
         position: event.position(),
         stream: event.stream().to_owned(),
         version: event.version(),
         commit_time: event.commit_time(),
         event_time: event.event_time(),
-        event: NewEvent {
-            id: Some(event.id()),
-            event_type: event.event_type().to_owned(),
-            event_time: event.event_time_given().then(|| event.event_time()),
-            correlation: text(event.correlation()),
-            causation: text(event.causation()),
-            tags: event.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            content_type: event.content_type().to_owned(),
-            schema_version: event.schema_version(),
-            metadata: event.metadata(),
-            data: event.data(),
-        },
+        event: event.into(),
     }
 }
 

@@ -31,28 +31,14 @@ pub(crate) fn lines(store: &impl EventStore, query: Query) -> Vec<Line> {
     let mut lines = Vec::new();
     let walked: Result<(), ReadError> = block_on(export(store, query, |item| {
         lines.push(match item {
-            ExportItem::Event { position, event } => {
-                let text = |text: Option<&str>| text.map(str::to_owned);
-                Line::Event(Box::new(ImportEvent {
-                    position,
-                    stream: event.stream().to_owned(),
-                    version: event.version(),
-                    commit_time: event.commit_time(),
-                    event_time: event.event_time(),
-                    event: NewEvent {
-                        id: Some(event.id()),
-                        event_type: event.event_type().to_owned(),
-                        event_time: event.event_time_given().then(|| event.event_time()),
-                        correlation: text(event.correlation()),
-                        causation: text(event.causation()),
-                        tags: event.tags().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-                        content_type: event.content_type().to_owned(),
-                        schema_version: event.schema_version(),
-                        metadata: event.metadata(),
-                        data: event.data(),
-                    },
-                }))
-            }
+            ExportItem::Event { position, event } => Line::Event(Box::new(ImportEvent {
+                position,
+                stream: event.stream().to_owned(),
+                version: event.version(),
+                commit_time: event.commit_time(),
+                event_time: event.event_time(),
+                event: event.into(),
+            })),
             ExportItem::End { position, stream, last_version } => {
                 Line::End(position, stream.to_owned(), last_version)
             }
