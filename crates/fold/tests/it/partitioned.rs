@@ -465,5 +465,6 @@ fn a_reactor_that_begins_at_a_deposed_owner_handles_nothing_again() {
         let next = Reactor::new("notes", Query::category("order"), deposed, note());
         next.catch_up().await.unwrap();
     });
-    assert_eq!(calls.lock().len(), 8, "{:?}", calls.lock());
+    let calls = calls.lock();
+    assert_eq!(calls.len(), 8, "{calls:?}");
 }
