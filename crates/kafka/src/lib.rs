@@ -23,7 +23,10 @@ mod topics;
 mod transactions;
 
 pub use address::Address;
-pub use batch::{Batch, Compression, ProducerId, Record, StoredBatch, StoredRecord};
+pub use batch::{
+    Batch, BatchWriter, Compression, DecodeError, ProducerId, Record, StoredBatch, StoredRecord,
+    WrittenRecord,
+};
 pub use client::{Client, Partition, PartitionLeader};
 pub use connection::{Connection, Reply, decode_answer};
 pub use error::KafkaError;

@@ -31,28 +31,64 @@ impl StoredBatch {
         let mut rest = MOST_DECOMPRESSED;
         while let Some(length) = whole_length(&bytes)? {
             match decode_one(bytes.split_to(length), &mut rest) {
-                Ok(batch) => batches.push(batch),
+                Ok((batch, _)) => batches.push(batch),
                 Err(DecodeError::TooLarge) if !batches.is_empty() => break,
                 Err(error) => return Err(broken(&error.to_string())),
             }
         }
         Ok(batches)
     }
+
+    /// Decodes the one batch that a producer has sent, whose records take at most `most` bytes when decompressed.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one batch, or it can't be decoded.
+    pub fn decode_sent(bytes: Bytes, most: usize) -> Result<StoredBatch, DecodeError> {
+        let length = whole_length(&bytes).map_err(|_| DecodeError::Length)?;
+        if length != Some(bytes.len()) {
+            return Err(DecodeError::Length);
+        }
+        let mut rest = most;
+        let (batch, is_whole) = decode_one(bytes, &mut rest)?;
+        let last = i64::try_from(batch.records.len()).unwrap_or(i64::MAX) - 1;
+        let are_dense =
+            (0..).zip(&batch.records).all(|(n, record)| record.offset - batch.base_offset == n);
+        match is_whole && are_dense && batch.last_offset - batch.base_offset == last {
+            true => Ok(batch),
+            false => Err(DecodeError::Record),
+        }
+    }
+
+    /// Returns whether the records of a batch are compressed. Nothing of the batch is checked.
+    pub fn is_compressed(bytes: &[u8]) -> bool {
+        let attributes = bytes.get(CRC_FROM..CRC_FROM + 2).and_then(|two| two.try_into().ok());
+        attributes.is_some_and(|two| i16::from_be_bytes(two) & COMPRESSION != 0)
+    }
 }
 
 /// The reason why a batch cannot be decoded.
 #[derive(Debug, Error)]
-enum DecodeError {
+#[non_exhaustive]
+pub enum DecodeError {
+    /// It is cut off, or its length is that of something else.
+    #[error("a batch is not as long as it says")]
+    Length,
+    /// It is of an older format.
     #[error("a batch is not of version 2")]
     Version,
+    /// Its bytes are not those that were sent.
     #[error("a batch is damaged: its checksum differs")]
     Checksum,
+    /// Its offsets go beyond the greatest.
     #[error("the offsets of a batch are out of range")]
     Offsets,
+    /// A record goes beyond the batch, or there are bytes behind the last one.
     #[error("a record does not fit into its batch")]
     Record,
-    #[error("a batch is larger than {MOST_DECOMPRESSED} bytes when decompressed")]
+    /// Its records are too large when decompressed.
+    #[error("a batch is too large when decompressed")]
     TooLarge,
+    /// Its records can't be decompressed.
     #[error("a batch cannot be decompressed: {0}")]
     Compression(io::Error),
 }
@@ -74,8 +110,9 @@ fn whole_length(bytes: &Bytes) -> Result<Option<usize>, KafkaError> {
     Ok((length <= bytes.len()).then_some(length))
 }
 
-/// Decodes a batch; takes the bytes of its decompressed records from `rest`.
-fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeError> {
+/// Decodes a batch; takes the bytes of its decompressed records from `rest`. Returns also whether no bytes are left behind
+/// the last record.
+fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<(StoredBatch, bool), DecodeError> {
     let covered = bytes.slice(CRC_FROM..);
     let mut header = bytes.split_to(HEADER);
     let base_offset = header.get_i64();
@@ -89,7 +126,8 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeE
     let attributes = header.get_i16();
     let delta = header.get_i32();
     let last_offset = base_offset.checked_add(delta.into()).ok_or(DecodeError::Offsets)?;
-    header.advance(16); // times
+    let base_time = header.get_i64();
+    header.advance(8); // the greatest time
     let (id, epoch) = (header.get_i64(), header.get_i16());
     let sequence = header.get_i32();
     let count = usize::try_from(header.get_i32()).unwrap_or(0);
@@ -106,10 +144,10 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeE
     let mut records = Vec::with_capacity(count.min(bytes.len() / SMALLEST_RECORD));
     let mut unread = &bytes[..];
     for _ in 0..count {
-        let record = decode_record(&bytes, &mut unread, base_offset);
+        let record = decode_record(&bytes, &mut unread, base_offset, base_time);
         records.push(record.ok_or(DecodeError::Record)?);
     }
-    Ok(StoredBatch {
+    let batch = StoredBatch {
         base_offset,
         last_offset,
         producer: (id >= 0).then_some(ProducerId { id, epoch }),
@@ -117,14 +155,20 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<StoredBatch, DecodeE
         transactional: attributes & TRANSACTIONAL != 0,
         marker: (attributes & CONTROL != 0).then(|| is_commit(&records)),
         records,
-    })
+    };
+    Ok((batch, unread.is_empty()))
 }
 
 /// Decodes the record at the start of the rest of a batch's records.
-fn decode_record(all: &Bytes, rest: &mut &[u8], base_offset: i64) -> Option<StoredRecord> {
+fn decode_record(
+    all: &Bytes,
+    rest: &mut &[u8],
+    base_offset: i64,
+    base_time: i64,
+) -> Option<StoredRecord> {
     let mut bytes = get_bytes(rest)??;
     bytes.split_off_first()?; // attributes, unused
-    get(&mut bytes)?; // time since the batch's
+    let timestamp = base_time.checked_add(get(&mut bytes)?)?;
     let offset = base_offset.checked_add(get(&mut bytes)?)?;
     let key = get_bytes(&mut bytes)?.map(|key| all.slice_ref(key));
     let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
@@ -136,7 +180,7 @@ fn decode_record(all: &Bytes, rest: &mut &[u8], base_offset: i64) -> Option<Stor
         let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
         headers.push((name, value.unwrap_or_default()));
     }
-    Some(StoredRecord { offset, record: Record { key, value, headers } })
+    Some(StoredRecord { offset, timestamp, record: Record { key, value, headers } })
 }
 
 /// Parses the key of a transaction's marker: a version, then 0 for abort and 1 for commit.

@@ -18,10 +18,13 @@ mod compression;
 mod decode;
 mod encode;
 mod varint;
+mod writer;
 
 use bytes::Bytes;
 
 pub use compression::Compression;
+pub use decode::DecodeError;
+pub use writer::{BatchWriter, WrittenRecord};
 
 /// Bytes of a batch before its records.
 const HEADER: usize = 61;
@@ -96,6 +99,8 @@ pub struct StoredBatch {
 pub struct StoredRecord {
     /// The offset.
     pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
     /// The record.
     pub record: Record,
 }

@@ -10,6 +10,12 @@ pub(super) fn put(buffer: &mut BytesMut, value: i64) {
     buffer.put_u8(rest as u8);
 }
 
+/// Returns the bytes that [`put`] takes for a number.
+pub(super) fn size(value: i64) -> usize {
+    let bits = 64 - (((value << 1) ^ (value >> 63)) as u64 | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
 /// Takes a number from the start.
 pub(super) fn get(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
@@ -47,6 +53,7 @@ mod tests {
         for value in [0, -1, 1, 63, 64, -64, -65, 300, i64::MAX, i64::MIN] {
             let mut buffer = BytesMut::new();
             put(&mut buffer, value);
+            assert_eq!(size(value), buffer.len());
             assert_eq!(get(&mut &buffer[..]), Some(value));
         }
         assert_eq!(get(&mut &[0x80; 11][..]), None);

@@ -63,8 +63,10 @@ impl Partition {
 
 /// Returns a batch of records without a producer.
 pub(super) fn unfenced(records: Vec<Record>) -> StoredBatch {
-    let records: Vec<_> =
-        (0..).zip(records).map(|(offset, record)| StoredRecord { offset, record }).collect();
+    let records: Vec<_> = (0..)
+        .zip(records)
+        .map(|(offset, record)| StoredRecord { offset, timestamp: 0, record })
+        .collect();
     StoredBatch {
         base_offset: 0,
         last_offset: records.len() as i64 - 1,
