@@ -19,6 +19,7 @@ mod group;
 mod offsets;
 mod produce;
 pub mod security;
+pub mod serving;
 mod topics;
 mod transactions;
 

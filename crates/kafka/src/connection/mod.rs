@@ -24,6 +24,7 @@ use versions::Versions;
 
 pub use frame::decode_answer;
 pub use reply::Reply;
+pub(crate) use versions::name;
 
 /// The most time for connecting with the handshake of TLS, and then for the first answer.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);

@@ -47,8 +47,8 @@ impl Versions {
     }
 }
 
-/// Returns the request's name, such as `ProduceRequest`.
-pub(super) fn name<R>() -> &'static str {
+/// Returns the name of a request or an answer, such as `ProduceRequest`.
+pub(crate) fn name<R>() -> &'static str {
     let full = std::any::type_name::<R>();
     full.rsplit("::").next().unwrap_or(full)
 }

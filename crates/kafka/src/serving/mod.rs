@@ -1,0 +1,9 @@
+//! What a server needs to speak Kafka's protocol to clients, without a socket: the versions it supports, the
+//! head of a request, the frame of an answer.
+
+pub mod frame;
+pub mod versions;
+
+pub use frame::{FrameError, RequestHead, encode_answer};
+pub use kafka_protocol::messages::ApiKey;
+pub use versions::{SUPPORTED, SupportedRequest};
