@@ -13,8 +13,6 @@ use crate::error::KafkaError;
 pub const MAX_CLIENT_ID: usize = 1024;
 /// The most tagged fields of a header; no client sends any.
 const MAX_HEADER_TAGS: u32 = 16;
-/// The first version of a request's header with tagged fields.
-const HEADER_WITH_TAGS: i16 = 2;
 /// A byte for the tagged fields of the answer's header, and the fields before it.
 const ANSWER_HEAD: usize = 4 + 4 + 1;
 
@@ -65,7 +63,7 @@ impl RequestHead {
             return Ok((head, frame));
         };
         head.client_id = client_id(&mut frame)?;
-        if request.key.request_header_version(version) >= HEADER_WITH_TAGS {
+        if request.is_flexible(version) {
             skip_tags(&mut frame)?;
         }
         Ok((head, frame))
@@ -167,7 +165,7 @@ mod tests {
             .with_client_id(client_id.map(StrBytes::from_static_str));
         let mut bytes = BytesMut::new();
         let header_version = ApiKey::try_from(api_key).unwrap().request_header_version(version);
-        if header_version >= HEADER_WITH_TAGS {
+        if header_version >= 2 {
             for tag in 0..tags {
                 header = header.with_unknown_tagged_field(tag * 100, Bytes::from_static(b"tagged"));
             }

@@ -1,7 +1,8 @@
 //! What a server needs to speak Kafka's protocol to clients, without a socket: the versions it supports, the
-//! head of a request, the frame of an answer.
+//! head of a request, the guard that bounds what decoding it takes, the frame of an answer.
 
 pub mod frame;
+pub mod guard;
 pub mod versions;
 
 pub use frame::{FrameError, RequestHead, encode_answer};

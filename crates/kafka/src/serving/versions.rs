@@ -39,8 +39,15 @@ impl SupportedRequest {
             matches!(self.key, ApiKey::Produce) && version < OLDEST_DECODED_PRODUCE;
         self.is_advertised(version) && !is_old_produce
     }
+
+    /// Returns whether the version has tagged fields, in its header and in its body, and compact lengths.
+    pub fn is_flexible(&self, version: i16) -> bool {
+        self.key.request_header_version(version) >= FLEXIBLE_HEADER
+    }
 }
 
+/// The first version of a request's header with tagged fields.
+const FLEXIBLE_HEADER: i16 = 2;
 /// The first version of Produce with record batches. The older ones are only advertised: librdkafka takes a
 /// broker without them for an old one and switches off compression and idempotence.
 const OLDEST_DECODED_PRODUCE: i16 = 3;
