@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::scram::{Hash, Scram};
+use super::scram::{Scram, ScramHash};
 use crate::connection::Connection;
 use crate::error::KafkaError;
 
@@ -36,12 +36,25 @@ pub enum SaslMechanism {
 }
 
 impl SaslMechanism {
+    /// All mechanisms.
+    pub const ALL: [SaslMechanism; 3] =
+        [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
+
     /// Returns the name of the mechanism in the protocol.
     pub fn name(self) -> &'static str {
         match self {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
             SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    /// Returns the hash, or `None` if the mechanism is not SCRAM.
+    pub fn scram_hash(self) -> Option<ScramHash> {
+        match self {
+            SaslMechanism::Plain => None,
+            SaslMechanism::ScramSha256 => Some(ScramHash::Sha256),
+            SaslMechanism::ScramSha512 => Some(ScramHash::Sha512),
         }
     }
 }
@@ -51,8 +64,7 @@ impl FromStr for SaslMechanism {
 
     /// Parses the name of the mechanism in the protocol.
     fn from_str(text: &str) -> Result<Self, KafkaError> {
-        use SaslMechanism::{Plain, ScramSha256, ScramSha512};
-        let found = [Plain, ScramSha256, ScramSha512].into_iter().find(|one| one.name() == text);
+        let found = SaslMechanism::ALL.into_iter().find(|one| one.name() == text);
         found.ok_or_else(|| KafkaError::UnknownMechanism(text.to_owned()))
     }
 }
@@ -71,13 +83,9 @@ impl Sasl {
         let offered: Vec<&str> = answer.mechanisms.iter().map(|one| &**one).collect();
         let message = format!("the broker offers {}", offered.join(", "));
         KafkaError::check("SaslHandshakeRequest", answer.error_code, Some(&message))?;
-        let hash = match self.mechanism {
-            SaslMechanism::Plain => {
-                let token = format!("\0{}\0{}", self.name, self.password);
-                return exchange(connection, token).await.map(|_| ());
-            }
-            SaslMechanism::ScramSha256 => Hash::Sha256,
-            SaslMechanism::ScramSha512 => Hash::Sha512,
+        let Some(hash) = self.mechanism.scram_hash() else {
+            let token = format!("\0{}\0{}", self.name, self.password);
+            return exchange(connection, token).await.map(|_| ());
         };
         let refused = |why| KafkaError::malformed(AUTHENTICATE, why);
         let scram = Scram::new(hash, &self.name, &self.password).map_err(refused)?;

@@ -1,29 +1,21 @@
-//! SCRAM (RFC 5802, RFC 7677): both sides prove that they know a password, and it is not sent.
-
 use std::fmt::Write;
 use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::{digest, hmac, pbkdf2};
+
+use super::NONCE_BYTES;
+use super::hash::ScramHash;
 
 /// The header of a client without channel binding, and its encoding.
 const HEADER: &str = "n,,";
 const ENCODED_HEADER: &str = "biws";
-const NONCE_BYTES: usize = 18;
 /// The fewest iterations that Kafka allows, and the most that the client computes for a broker.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
 
-/// The hash of a mechanism.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Hash {
-    Sha256,
-    Sha512,
-}
-
 /// An authentication that has begun.
-pub(super) struct Scram<'a> {
-    hash: Hash,
+pub(in crate::security) struct Scram<'a> {
+    hash: ScramHash,
     password: &'a str,
     nonce: String,
     /// The client's first message without its header.
@@ -31,60 +23,36 @@ pub(super) struct Scram<'a> {
 }
 
 /// The client's proof, and the signature by which the broker proves itself.
-pub(super) struct Proof {
-    pub(super) message: String,
+pub(in crate::security) struct Proof {
+    pub(in crate::security) message: String,
     signature: String,
-}
-
-impl Hash {
-    fn digest(self, bytes: &[u8]) -> digest::Digest {
-        let algorithm = match self {
-            Hash::Sha256 => &digest::SHA256,
-            Hash::Sha512 => &digest::SHA512,
-        };
-        digest::digest(algorithm, bytes)
-    }
-
-    fn sign(self, key: &[u8], message: &[u8]) -> hmac::Tag {
-        let algorithm = match self {
-            Hash::Sha256 => hmac::HMAC_SHA256,
-            Hash::Sha512 => hmac::HMAC_SHA512,
-        };
-        hmac::sign(&hmac::Key::new(algorithm, key), message)
-    }
-
-    fn salted_password(self, password: &str, salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
-        let (algorithm, length) = match self {
-            Hash::Sha256 => (pbkdf2::PBKDF2_HMAC_SHA256, digest::SHA256_OUTPUT_LEN),
-            Hash::Sha512 => (pbkdf2::PBKDF2_HMAC_SHA512, digest::SHA512_OUTPUT_LEN),
-        };
-        let mut salted = vec![0; length];
-        pbkdf2::derive(algorithm, iterations, salt, password.as_bytes(), &mut salted);
-        salted
-    }
 }
 
 impl<'a> Scram<'a> {
     /// Begins with a random nonce.
-    pub(super) fn new(hash: Hash, name: &str, password: &'a str) -> Result<Self, String> {
+    pub(in crate::security) fn new(
+        hash: ScramHash,
+        name: &str,
+        password: &'a str,
+    ) -> Result<Self, String> {
         let mut random = [0; NONCE_BYTES];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         Ok(Self::with_nonce(hash, name, password, STANDARD.encode(random)))
     }
 
-    fn with_nonce(hash: Hash, name: &str, password: &'a str, nonce: String) -> Self {
+    fn with_nonce(hash: ScramHash, name: &str, password: &'a str, nonce: String) -> Self {
         let name = name.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={name},r={nonce}");
         Scram { hash, password, nonce, bare }
     }
 
     /// Returns the client's first message.
-    pub(super) fn first(&self) -> String {
+    pub(in crate::security) fn first(&self) -> String {
         format!("{HEADER}{}", self.bare)
     }
 
     /// Answers the broker's challenge.
-    pub(super) fn prove(&self, challenge: &[u8]) -> Result<Proof, String> {
+    pub(in crate::security) fn prove(&self, challenge: &[u8]) -> Result<Proof, String> {
         let challenge = text(challenge)?;
         let nonce = field(challenge, 'r')?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
@@ -113,7 +81,7 @@ impl<'a> Scram<'a> {
 
 impl Proof {
     /// Checks that the broker knows the password too.
-    pub(super) fn check(&self, last: &[u8]) -> Result<(), String> {
+    pub(in crate::security) fn check(&self, last: &[u8]) -> Result<(), String> {
         if field(text(last)?, 'v')? == self.signature {
             return Ok(());
         }
@@ -141,7 +109,7 @@ mod tests {
                              s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
     fn of_the_rfc() -> Scram<'static> {
-        Scram::with_nonce(Hash::Sha256, "user", "pencil", NONCE.to_owned())
+        Scram::with_nonce(ScramHash::Sha256, "user", "pencil", NONCE.to_owned())
     }
 
     #[test]
@@ -177,7 +145,7 @@ mod tests {
 
     #[test]
     fn names_with_separators_are_escaped() {
-        let scram = Scram::with_nonce(Hash::Sha512, "a=b,c", "x", "n".to_owned());
+        let scram = Scram::with_nonce(ScramHash::Sha512, "a=b,c", "x", "n".to_owned());
         assert_eq!(scram.first(), "n,,n=a=3Db=2Cc,r=n");
     }
 }
