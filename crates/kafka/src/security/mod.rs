@@ -5,7 +5,9 @@ mod scram;
 mod tls;
 
 pub use sasl::{Sasl, SaslMechanism};
-pub use scram::{ScramCredentials, ScramError, ScramHash, ScramRequest, ScramServer};
+pub use scram::{
+    ScramClient, ScramCredentials, ScramError, ScramHash, ScramProof, ScramRequest, ScramServer,
+};
 pub use tls::Tls;
 
 /// The protection of a client's connections. The default is none.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::scram::{Scram, ScramHash};
+use super::scram::{ScramClient, ScramHash};
 use crate::connection::Connection;
 use crate::error::KafkaError;
 
@@ -88,7 +88,7 @@ impl Sasl {
             return exchange(connection, token).await.map(|_| ());
         };
         let refused = |why| KafkaError::malformed(AUTHENTICATE, why);
-        let scram = Scram::new(hash, &self.name, &self.password).map_err(refused)?;
+        let scram = ScramClient::new(hash, &self.name, &self.password).map_err(refused)?;
         let challenge = exchange(connection, scram.first()).await?;
         let proof = scram.prove(&challenge).map_err(refused)?;
         let last = exchange(connection, proof.message.clone()).await?;

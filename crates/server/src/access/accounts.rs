@@ -7,7 +7,8 @@ use leftfold_api::{Cursor, Query, Recorded};
 use serde::{Deserialize, Serialize};
 
 use super::area::Area;
-use super::password::Hash;
+use super::password::{Hash, PasswordRecord};
+use super::scram::{SaltSecret, ScramKeys};
 
 /// The stream.
 pub(super) const STREAM: &str = leftfold_api::names::ACCESS;
@@ -44,20 +45,68 @@ pub enum Grantee {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum Change {
-    UserAdded { user: String, password: Option<Hash> },
-    PasswordChanged { user: String, password: Option<Hash> },
-    UserRemoved { user: String },
-    GroupAdded { group: String },
-    GroupRemoved { group: String },
-    MemberAdded { group: String, user: String },
-    MemberRemoved { group: String, user: String },
-    TokenCreated { token: String, user: String, digest: [u8; 32], last: String, until: Option<i64> },
-    TokenRevoked { token: String },
-    Granted { grant: u64, to: Grantee, action: Action, scope: String },
-    GrantRemoved { grant: u64 },
+    UserAdded {
+        user: String,
+        password: Option<Hash>,
+        /// Of a password that was set by a release without SCRAM there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scram: Option<ScramKeys>,
+    },
+    PasswordChanged {
+        user: String,
+        password: Option<Hash>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scram: Option<ScramKeys>,
+    },
+    UserRemoved {
+        user: String,
+    },
+    GroupAdded {
+        group: String,
+    },
+    GroupRemoved {
+        group: String,
+    },
+    MemberAdded {
+        group: String,
+        user: String,
+    },
+    MemberRemoved {
+        group: String,
+        user: String,
+    },
+    TokenCreated {
+        token: String,
+        user: String,
+        digest: [u8; 32],
+        last: String,
+        until: Option<i64>,
+    },
+    TokenRevoked {
+        token: String,
+    },
+    Granted {
+        grant: u64,
+        to: Grantee,
+        action: Action,
+        scope: String,
+    },
+    GrantRemoved {
+        grant: u64,
+    },
 }
 
 impl Change {
+    pub(super) fn user_added(user: &str, password: Option<PasswordRecord>) -> Self {
+        let (password, scram) = PasswordRecord::into_parts(password);
+        Change::UserAdded { user: user.to_owned(), password, scram }
+    }
+
+    pub(super) fn password_changed(user: &str, password: Option<PasswordRecord>) -> Self {
+        let (password, scram) = PasswordRecord::into_parts(password);
+        Change::PasswordChanged { user: user.to_owned(), password, scram }
+    }
+
     /// Returns the type of its event.
     pub(super) fn event_type(&self) -> &'static str {
         match self {
@@ -101,6 +150,7 @@ impl Change {
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) password: Option<Arc<Hash>>,
+    pub(crate) scram: Option<Arc<ScramKeys>>,
     /// Changes with the password, so that a verified old password does not count for the new one.
     pub(crate) since: u64,
 }
@@ -143,6 +193,7 @@ pub(crate) struct Accounts {
     pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) grants: BTreeMap<u64, Grant>,
+    pub(crate) secret: SaltSecret,
     by_digest: HashMap<[u8; 32], String>,
     allowed: HashMap<String, Arc<Permissions>>,
 }
@@ -180,6 +231,9 @@ impl Accounts {
     pub(crate) fn apply(&mut self, event: &Recorded) -> Result<(), String> {
         let change = serde_json::from_slice(&event.data()).map_err(|error| error.to_string())?;
         self.change(change, event.position())?;
+        if self.version.is_none() {
+            self.secret = SaltSecret::of_first_event(&event.data());
+        }
         self.version = Some(event.version());
         Ok(())
     }
@@ -187,9 +241,10 @@ impl Accounts {
     /// Applies a change. The permissions are out of date until [`Accounts::settle`].
     pub(crate) fn change(&mut self, change: Change, position: u64) -> Result<(), String> {
         match change {
-            Change::UserAdded { user, password } | Change::PasswordChanged { user, password } => {
-                let password = password.map(Arc::new);
-                self.users.insert(user, User { password, since: position });
+            Change::UserAdded { user, password, scram }
+            | Change::PasswordChanged { user, password, scram } => {
+                let (password, scram) = (password.map(Arc::new), scram.map(Arc::new));
+                self.users.insert(user, User { password, scram, since: position });
             }
             Change::UserRemoved { user } => self.remove_user(&user),
             Change::GroupAdded { group } => _ = self.groups.entry(group).or_default(),

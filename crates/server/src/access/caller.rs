@@ -142,6 +142,14 @@ impl Caller {
         &self.access
     }
 
+    /// Returns the user, also that of a token.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match &self.who {
+            Identity::Local => None,
+            Identity::User { user, .. } | Identity::Token { user, .. } => Some(user),
+        }
+    }
+
     /// Returns the user, if it has sent its password.
     pub(super) fn user(&self) -> Option<&str> {
         match &self.who {

@@ -8,7 +8,7 @@ use super::audit::{self, AuditRecord, Origin};
 use super::caller::{Caller, Scope};
 use super::denied::Denial;
 use super::managed_change::DONE;
-use super::password;
+use super::password::{self, PasswordRecord};
 use super::secret::Secret;
 use super::state::{ADMIN, Access};
 
@@ -166,8 +166,8 @@ impl Access {
             }
         };
         password::check(&given)?;
-        let hash = self.0.passwords.hash(&given).await.map_err(failed)?;
-        let user = Change::UserAdded { user: ADMIN.to_owned(), password: Some(hash) };
+        let record = self.0.passwords.hash(&given).await.map_err(failed)?;
+        let user = Change::user_added(ADMIN, Some(record));
         self.change(("the server", &Origin::default()), |accounts| match accounts.is_open() {
             true => {
                 let first = accounts.manager(ADMIN).into_iter();
@@ -190,12 +190,11 @@ impl Access {
             what: "hashing a password".to_owned(),
             message: denied.to_string(),
         };
-        let hash = Some(self.0.passwords.hash(password).await.map_err(failed)?);
+        let record = Some(self.0.passwords.hash(password).await.map_err(failed)?);
         self.change(("an operator with the store's directory", &Origin::default()), |accounts| {
-            let (user, password) = (ADMIN.to_owned(), hash.clone());
             let begins = match accounts.users.contains_key(ADMIN) {
-                true => Change::PasswordChanged { user, password },
-                false => Change::UserAdded { user, password },
+                true => Change::password_changed(ADMIN, record.clone()),
+                false => Change::user_added(ADMIN, record.clone()),
             };
             Ok(std::iter::once(begins).chain(accounts.manager(ADMIN)).collect())
         })
@@ -257,7 +256,7 @@ impl Caller {
     async fn hash(
         &self,
         password: Option<&Secret>,
-    ) -> Result<Option<password::Hash>, AccountError> {
+    ) -> Result<Option<PasswordRecord>, AccountError> {
         self.is_known()?;
         let Some(password) = password else { return Ok(None) };
         password::check(password)?;
@@ -281,7 +280,7 @@ impl Caller {
                 return Err(invalid("user_exists", format!("there is a user {user}")));
             }
             check_count("users", accounts.users.len())?;
-            let added = Change::UserAdded { user: user.to_owned(), password: password.clone() };
+            let added = Change::user_added(user, password.clone());
             let first = accounts.is_open().then(|| accounts.manager(user)).into_iter().flatten();
             Ok(std::iter::once(added).chain(first).collect())
         })
@@ -300,8 +299,7 @@ impl Caller {
         let password = self.hash(Some(password)).await?;
         let make = |accounts: &Accounts| {
             accounts.needs_user(user)?;
-            let (user, password) = (user.to_owned(), password.clone());
-            Ok(vec![Change::PasswordChanged { user, password }])
+            Ok(vec![Change::password_changed(user, password.clone())])
         };
         Ok(self.access().change((&self.name(), self.origin()), make).await?)
     }

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::denied::Denial;
+use super::scram::ScramKeys;
 use super::secret::Secret;
 use super::secret::random_bytes;
 use super::turns::{Applicant, Turns};
@@ -29,13 +30,34 @@ const REMEMBERED: usize = 10_000;
 /// Bytes of a password.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// What is stored of a password.
+/// Why a password is not checked.
+const BUSY: Denial = Denial::Busy("too many passwords are being checked");
+
+/// What is stored of a password to check it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Hash {
     algorithm: String,
     cost: (u32, u32, u32),
     salt: [u8; 16],
     hash: [u8; 32],
+}
+
+/// All that is stored of a password.
+#[derive(Debug, Clone)]
+pub(crate) struct PasswordRecord {
+    hash: Hash,
+    scram: ScramKeys,
+}
+
+impl PasswordRecord {
+    fn of(password: &Secret) -> Result<Self, Denial> {
+        Ok(PasswordRecord { hash: Hash::of(password)?, scram: ScramKeys::of(password)? })
+    }
+
+    /// Returns what each check needs.
+    pub(super) fn into_parts(record: Option<Self>) -> (Option<Hash>, Option<ScramKeys>) {
+        record.map(|record| (record.hash, record.scram)).unzip()
+    }
 }
 
 impl fmt::Debug for Hash {
@@ -141,11 +163,27 @@ impl Passwords {
         Ok(is_right)
     }
 
-    /// Hashes a new password.
-    pub(super) async fn hash(&self, password: &Secret) -> Result<Hash, Denial> {
+    /// Hashes a new password, and derives its keys for SCRAM.
+    pub(super) async fn hash(&self, password: &Secret) -> Result<PasswordRecord, Denial> {
         let given = password.clone();
-        let hash = self.on_a_thread(None, move || Hash::of(&given), || false).await?;
-        hash.unwrap_or(Err(Denial::Busy("the password was not hashed")))
+        let record = self.on_a_thread(None, move || PasswordRecord::of(&given), || false).await?;
+        record.unwrap_or(Err(Denial::Busy("the password was not hashed")))
+    }
+
+    /// Checks a proof of a password in a turn of its user and address. The check is fast, so a turn bounds no
+    /// work: it slows down guesses as those of passwords, and the two are counted together. No right proof
+    /// goes first, or the time of an answer would tell a right guess from those that wait.
+    pub(super) async fn check_proof<T, E>(
+        &self,
+        user: &str,
+        peer: &str,
+        check: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, Denial> {
+        let from = self.turns.applicant(peer, user);
+        let _turn = self.turns.wait(Some(from)).await.ok_or(BUSY)?;
+        let checked = check();
+        self.turns.answered(from, checked.is_ok());
+        Ok(checked)
     }
 
     /// Runs work on one of a bounded number of threads, or returns `None` if the work turns out to be
@@ -156,8 +194,7 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
         is_done: impl Fn() -> bool,
     ) -> Result<Option<T>, Denial> {
-        let busy = || Denial::Busy("too many passwords are being checked");
-        let turn = self.turns.wait(line).await.ok_or_else(busy)?;
+        let turn = self.turns.wait(line).await.ok_or(BUSY)?;
         if is_done() {
             return Ok(None);
         }
@@ -168,7 +205,7 @@ impl Passwords {
             drop(turn);
             done
         });
-        done.await.map(Some).map_err(|_| busy())
+        done.await.map(Some).map_err(|_| BUSY)
     }
 
     fn is_verified(&self, key: &[u8; 32]) -> bool {

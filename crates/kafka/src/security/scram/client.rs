@@ -13,8 +13,8 @@ const ENCODED_HEADER: &str = "biws";
 /// The fewest iterations that Kafka allows, and the most that the client computes for a broker.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
 
-/// An authentication that has begun.
-pub(in crate::security) struct Scram<'a> {
+/// The client's side of one authentication.
+pub struct ScramClient<'a> {
     hash: ScramHash,
     password: &'a str,
     nonce: String,
@@ -23,18 +23,18 @@ pub(in crate::security) struct Scram<'a> {
 }
 
 /// The client's proof, and the signature by which the broker proves itself.
-pub(in crate::security) struct Proof {
-    pub(in crate::security) message: String,
+pub struct ScramProof {
+    /// The client's last message.
+    pub message: String,
     signature: String,
 }
 
-impl<'a> Scram<'a> {
+impl<'a> ScramClient<'a> {
     /// Begins with a random nonce.
-    pub(in crate::security) fn new(
-        hash: ScramHash,
-        name: &str,
-        password: &'a str,
-    ) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new(hash: ScramHash, name: &str, password: &'a str) -> Result<Self, String> {
         let mut random = [0; NONCE_BYTES];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         Ok(Self::with_nonce(hash, name, password, STANDARD.encode(random)))
@@ -43,16 +43,19 @@ impl<'a> Scram<'a> {
     fn with_nonce(hash: ScramHash, name: &str, password: &'a str, nonce: String) -> Self {
         let name = name.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={name},r={nonce}");
-        Scram { hash, password, nonce, bare }
+        ScramClient { hash, password, nonce, bare }
     }
 
     /// Returns the client's first message.
-    pub(in crate::security) fn first(&self) -> String {
+    pub fn first(&self) -> String {
         format!("{HEADER}{}", self.bare)
     }
 
-    /// Answers the broker's challenge.
-    pub(in crate::security) fn prove(&self, challenge: &[u8]) -> Result<Proof, String> {
+    /// Answers the broker's first message. Slow on purpose, in proportion to the iterations that it demands.
+    ///
+    /// # Errors
+    /// The message is malformed, or demands too few or too many iterations.
+    pub fn prove(&self, challenge: &[u8]) -> Result<ScramProof, String> {
         let challenge = text(challenge)?;
         let nonce = field(challenge, 'r')?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
@@ -75,13 +78,16 @@ impl<'a> Scram<'a> {
         write!(message, ",p={proof}").map_err(|error| error.to_string())?;
         let server_key = self.hash.sign(&salted, b"Server Key");
         let signature = self.hash.sign(server_key.as_ref(), signed.as_bytes());
-        Ok(Proof { message, signature: STANDARD.encode(signature) })
+        Ok(ScramProof { message, signature: STANDARD.encode(signature) })
     }
 }
 
-impl Proof {
-    /// Checks that the broker knows the password too.
-    pub(in crate::security) fn check(&self, last: &[u8]) -> Result<(), String> {
+impl ScramProof {
+    /// Checks by the broker's last message that it knows the password too.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(&self, last: &[u8]) -> Result<(), String> {
         if field(text(last)?, 'v')? == self.signature {
             return Ok(());
         }
@@ -108,8 +114,8 @@ mod tests {
     const CHALLENGE: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                              s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
-    fn of_the_rfc() -> Scram<'static> {
-        Scram::with_nonce(ScramHash::Sha256, "user", "pencil", NONCE.to_owned())
+    fn of_the_rfc() -> ScramClient<'static> {
+        ScramClient::with_nonce(ScramHash::Sha256, "user", "pencil", NONCE.to_owned())
     }
 
     #[test]
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn names_with_separators_are_escaped() {
-        let scram = Scram::with_nonce(ScramHash::Sha512, "a=b,c", "x", "n".to_owned());
+        let scram = ScramClient::with_nonce(ScramHash::Sha512, "a=b,c", "x", "n".to_owned());
         assert_eq!(scram.first(), "n,,n=a=3Db=2Cc,r=n");
     }
 }

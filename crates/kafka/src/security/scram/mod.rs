@@ -5,7 +5,7 @@ mod credentials;
 mod hash;
 mod server;
 
-pub(super) use client::Scram;
+pub use client::{ScramClient, ScramProof};
 pub use credentials::ScramCredentials;
 pub use hash::ScramHash;
 pub use server::{ScramError, ScramRequest, ScramServer};

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 
-use super::super::client::Scram;
+use super::super::client::ScramClient;
 use super::*;
 
 const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -34,7 +34,7 @@ fn exchange(
     password: &str,
     credentials: ScramCredentials,
 ) -> Result<(), ScramError> {
-    let client = Scram::new(hash, name, password).unwrap();
+    let client = ScramClient::new(hash, name, password).unwrap();
     let request = ScramRequest::parse(client.first().as_bytes())?;
     assert_eq!(request.name(), name);
     let server = ScramServer::new(hash, &request, credentials)?;
@@ -173,7 +173,7 @@ fn changed_last_messages_are_refused() {
 fn a_proof_counts_in_its_own_exchange_only() {
     let hash = ScramHash::Sha256;
     let known = ScramCredentials::derive(hash, "secret", iterations()).unwrap();
-    let client = Scram::new(hash, "ann", "secret").unwrap();
+    let client = ScramClient::new(hash, "ann", "secret").unwrap();
     let request = ScramRequest::parse(client.first().as_bytes()).unwrap();
     let first = ScramServer::new(hash, &request, known.clone()).unwrap();
     let proof = client.prove(first.first().as_bytes()).unwrap();
