@@ -1,8 +1,8 @@
 //! The fuzz targets.
 //!
 //! Each target takes any bytes and makes input of them that the store reads from a disk or a user:
-//! frames, an index file, a manifest, a damaged directory, the text of a query. It fails with a
-//! panic if a promise does not hold, and it may use no more memory than the size of the input
+//! frames, an index file, a manifest, a damaged directory, the text of a query, a request. It fails
+//! with a panic if a promise does not hold, and it may use no more memory than the size of the input
 //! explains. Checksums would stop the fuzzer early, so the targets recompute them after the
 //! fuzzer's changes ([`seal`]).
 //!
@@ -15,6 +15,7 @@ mod disk;
 mod frames;
 mod http;
 mod index_file;
+mod kafka_requests;
 mod manifest;
 mod message;
 mod query;
@@ -45,7 +46,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds },
     Target { name: "index_file", run: index_file::run, seeds: index_file::seeds },
     Target { name: "manifest", run: manifest::run, seeds: manifest::seeds },
@@ -53,6 +54,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "query", run: query::run, seeds: query::seeds },
     Target { name: "http", run: http::run, seeds: http::seeds },
     Target { name: "message", run: message::run, seeds: message::seeds },
+    Target { name: "kafka_requests", run: kafka_requests::run, seeds: kafka_requests::seeds },
 ];
 
 /// Returns the target of a name, or `None`.
