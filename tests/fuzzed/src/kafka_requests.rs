@@ -1,5 +1,5 @@
-//! Requests of Kafka's protocol: the guard refuses the body, or it is decoded whole, within the memory that the
-//! guard said.
+//! Requests of Kafka's protocol: the guard refuses the body, or it is decoded whole, within the memory
+//! that the guard said.
 
 use bytes::Bytes;
 use leftfold_kafka::serving::SUPPORTED;

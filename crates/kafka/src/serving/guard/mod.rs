@@ -122,7 +122,8 @@ pub enum Refusal {
 
 /// Checks whether the body of a request may be decoded; returns the memory that this takes.
 ///
-/// The decoder then decodes an accepted body without an error, and leaves no byte of it.
+/// The decoder then decodes an accepted body without an error, and leaves no byte of it. It must decode from
+/// [`Bytes`](bytes::Bytes): from other buffers it copies all strings and records.
 ///
 /// # Errors
 /// The body is malformed or exceeds a limit.
