@@ -104,16 +104,20 @@ fn an_index_with_partitions_is_defined_shown_and_read() {
     let by_id = ["--partitions", "4", "--partition-by", "stream-id"];
     let define = [&["index", "define", "orders", "category:order"], &by_id[..]].concat();
     stdout(data, &define);
-    stdout(data, &["index", "define", "plain", "category:order", "--partitions", "2"]);
+    let by_crc32 = ["--partitions", "2", "--partitioner", "crc32"];
+    stdout(data, &[&["index", "define", "plain", "category:order"], &by_crc32[..]].concat());
     let shown = lines(&stdout(data, &["index", "show", "orders"])).remove(0);
     let expected = json!({
         "index": "orders", "events": 4, "ready": true, "query": "category:order",
-        "partitions": {"count": 4, "by": "stream-id"},
+        "partitions": {"count": 4, "by": "stream-id", "partitioner": "murmur2"},
     });
     assert_eq!(shown, expected);
     let listed = lines(&stdout(data, &["index", "list"]));
     assert_eq!(listed[0], expected);
-    assert_eq!(listed[1]["partitions"], json!({"count": 2, "by": "stream"}));
+    assert_eq!(
+        listed[1]["partitions"],
+        json!({"count": 2, "by": "stream", "partitioner": "crc32"})
+    );
     let read = lines(&stdout(data, &["read", "partition:orders/3"]));
     let streams: Vec<_> = read.iter().map(|event| event["stream"].as_str().unwrap()).collect();
     assert_eq!(streams, ["order-1", "order-3"]);
@@ -123,8 +127,12 @@ fn an_index_with_partitions_is_defined_shown_and_read() {
     assert!(unknown.starts_with("error[partition_unknown]:"), "{unknown}");
     let many = stderr(data, &["index", "define", "many", "*", "--partitions", "1025"]);
     assert!(many.starts_with("error[index_partitions_invalid]:"), "{many}");
-    for wrong in [&["--partition-by", "stream"][..], &["--partitions", "2", "--partition-by", "x"]]
-    {
+    for wrong in [
+        &["--partition-by", "stream"][..],
+        &["--partitioner", "crc32"],
+        &["--partitions", "2", "--partition-by", "x"],
+        &["--partitions", "2", "--partitioner", "x"],
+    ] {
         let args = [&["index", "define", "wrong", "*"], wrong].concat();
         assert_eq!(command(data, &args).output().unwrap().status.code(), Some(2), "{wrong:?}");
     }

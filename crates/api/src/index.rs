@@ -1,11 +1,13 @@
 //! Named indexes: a named query whose events the store lists, optionally in partitions.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Invalid;
 use crate::names;
 use crate::names::id_of;
+use crate::partitioner::Partitioner;
 use crate::query::{Facts, Query};
 
 /// The most partitions of one index.
@@ -36,10 +38,11 @@ pub struct Partitioning {
     pub count: u32,
     /// The key that determines an event's partition. Events with the same key are in the same partition.
     pub key: PartitionKey,
+    /// How the partition is computed from the key.
+    pub partitioner: Partitioner,
 }
 
-/// The key that determines an event's partition, as in Kafka: `murmur2(key)` without its sign bit, modulo
-/// the number of partitions.
+/// The key that determines an event's partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartitionKey {
@@ -47,6 +50,8 @@ pub enum PartitionKey {
     Stream,
     /// The part of the stream's name after the category; the whole name if it has no category.
     StreamId,
+    /// The part of the stream's name after this prefix; the whole name if it does not begin with it.
+    Behind(String),
     /// The value of the first tag with this key; the stream's name if the event has none.
     Tag(String),
 }
@@ -72,9 +77,18 @@ impl IndexDefinition {
         IndexDefinition { name: name.into(), query, partitioning: None }
     }
 
-    /// Spreads the events over partitions.
+    /// Spreads the events over partitions, by [`Partitioner::Murmur2`].
     pub fn partitioned(mut self, count: u32, key: PartitionKey) -> Self {
-        self.partitioning = Some(Partitioning { count, key });
+        let partitioner = Partitioner::default();
+        self.partitioning = Some(Partitioning { count, key, partitioner });
+        self
+    }
+
+    /// Sets how partitions are computed from keys. Changes nothing before [`partitioned`](Self::partitioned).
+    pub fn partitioner(mut self, partitioner: Partitioner) -> Self {
+        if let Some(partitioning) = &mut self.partitioning {
+            partitioning.partitioner = partitioner;
+        }
         self
     }
 
@@ -111,6 +125,7 @@ impl fmt::Display for PartitionKey {
         match self {
             PartitionKey::Stream => f.write_str("stream"),
             PartitionKey::StreamId => f.write_str("stream-id"),
+            PartitionKey::Behind(prefix) => write!(f, "behind:{prefix}"),
             PartitionKey::Tag(key) => write!(f, "tag:{key}"),
         }
     }
@@ -119,15 +134,17 @@ impl fmt::Display for PartitionKey {
 impl FromStr for PartitionKey {
     type Err = Invalid;
 
-    /// Reads `stream`, `stream-id` or `tag:KEY`.
+    /// Reads `stream`, `stream-id`, `behind:PREFIX` or `tag:KEY`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text.split_once(':') {
             None if text == "stream" => Ok(PartitionKey::Stream),
             None if text == "stream-id" => Ok(PartitionKey::StreamId),
+            Some(("behind", prefix)) => Ok(PartitionKey::Behind(prefix.to_owned())),
             Some(("tag", key)) => Ok(PartitionKey::Tag(key.to_owned())),
             _ => {
                 let message = format!(
-                    "{text:?} is not the key of a partition: write stream, stream-id or tag:KEY"
+                    "{text:?} is not the key of a partition: write stream, stream-id, \
+                     behind:PREFIX or tag:KEY"
                 );
                 Err(Invalid::new("index_partitions_invalid", message))
             }
@@ -151,49 +168,69 @@ impl Partitioning {
                 Err(Invalid::new("index_partitions_invalid", message))
             }
             PartitionKey::Tag(key) => names::check("tag key", key),
+            PartitionKey::Behind(prefix) if prefix.is_empty() => {
+                let message = "the prefix before the key of a partition must not be empty";
+                Err(Invalid::new("index_partitions_invalid", message))
+            }
+            PartitionKey::Behind(prefix) => names::check("prefix", prefix),
             PartitionKey::Stream | PartitionKey::StreamId => Ok(()),
         }
     }
 
     /// Returns the partition of an event, below [`Partitioning::count`].
     pub fn partition_of(&self, event: &impl Facts) -> u32 {
-        let stream = event.stream();
-        let hash = match &self.key {
-            PartitionKey::Stream => murmur2(stream.as_bytes()),
-            PartitionKey::StreamId => murmur2(id_of(stream).as_bytes()),
-            PartitionKey::Tag(wanted) => {
-                let mut found = None;
-                event.each_tag(&mut |key, value| {
-                    if key == wanted && found.is_none() {
-                        found = Some(murmur2(value.as_bytes()));
-                    }
-                });
-                found.unwrap_or_else(|| murmur2(stream.as_bytes()))
-            }
-        };
-        (hash & 0x7fff_ffff) % self.count.max(1)
+        let partition_of = |key: &str| self.partitioner.partition_of(key.as_bytes(), self.count);
+        self.key.with_key(event, partition_of)
     }
 }
 
-/// Returns Kafka's 32-bit murmur2 of a key, as its default partitioner computes it.
-pub fn murmur2(key: &[u8]) -> u32 {
-    const SEED: u32 = 0x9747_b28c;
-    const M: u32 = 0x5bd1_e995;
-    const R: u32 = 24;
-    let mut hash = SEED ^ key.len() as u32;
-    let (words, rest) = key.as_chunks();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k ^= k >> R;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+impl PartitionKey {
+    /// Returns the key of an event: the text from which its partition is computed. Only the value of a tag
+    /// is copied.
+    ///
+    /// ```
+    /// use leftfold_api::{NewEvent, PartitionKey, Recorded, Timestamp};
+    ///
+    /// let new = NewEvent::json("Paid", "{}").id(uuid::Uuid::nil()).tag("customer", "ada");
+    /// let event = Recorded::from_parts("a-b-7", 0, 1, Timestamp(0), &new)?;
+    /// assert_eq!(PartitionKey::StreamId.key_of(&event), "b-7");
+    /// assert_eq!(PartitionKey::Behind("a-b-".to_owned()).key_of(&event), "7");
+    /// assert_eq!(PartitionKey::Tag("customer".to_owned()).key_of(&event), "ada");
+    /// # Ok::<(), leftfold_api::Failure>(())
+    /// ```
+    pub fn key_of<'a>(&self, event: &'a impl Facts) -> Cow<'a, str> {
+        match self.part_of(event.stream()) {
+            Some(part) => Cow::Borrowed(part),
+            None => self.with_key(event, |key| Cow::Owned(key.to_owned())),
+        }
     }
-    if !rest.is_empty() {
-        let tail = rest.iter().rev().fold(0, |tail, byte| tail << 8 | u32::from(*byte));
-        hash = (hash ^ tail).wrapping_mul(M);
+
+    /// Calls a function once, with the key of an event: as [`key_of`](Self::key_of), but copies nothing.
+    pub fn with_key<T>(&self, event: &impl Facts, call: impl Fn(&str) -> T) -> T {
+        let stream = event.stream();
+        let PartitionKey::Tag(wanted) = self else {
+            return call(self.part_of(stream).unwrap_or(stream));
+        };
+        let mut first = None;
+        event.each_tag(&mut |key, value| {
+            if key == wanted && first.is_none() {
+                first = Some(call(value));
+            }
+        });
+        first.unwrap_or_else(|| call(stream))
     }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ hash >> 15
+
+    /// Returns the part of a stream's name that is the key, or `None` if a tag determines it.
+    fn part_of<'a>(&self, stream: &'a str) -> Option<&'a str> {
+        match self {
+            PartitionKey::Stream => Some(stream),
+            PartitionKey::StreamId => Some(id_of(stream)),
+            PartitionKey::Behind(prefix) => {
+                Some(stream.strip_prefix(prefix.as_str()).unwrap_or(stream))
+            }
+            PartitionKey::Tag(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -201,26 +238,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn murmur2_gives_the_values_of_kafkas_own_test() {
-        // org.apache.kafka.common.utils.UtilsTest, testMurmur2.
-        for (key, hash) in [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
-        }
-    }
-
-    #[test]
     fn keys_of_partitions_are_read_back_as_they_were_printed() {
-        for text in ["stream", "stream-id", "tag:customer", "tag:a:b"] {
+        for text in ["stream", "stream-id", "behind:a-b-", "behind:x:", "tag:customer", "tag:a:b"] {
             assert_eq!(text.parse::<PartitionKey>().unwrap().to_string(), text);
         }
-        for text in ["", "stream:", "streams", "tag", "category"] {
+        for text in ["", "stream:", "streams", "tag", "behind", "category"] {
             let error = text.parse::<PartitionKey>().unwrap_err();
             assert_eq!(error.code, "index_partitions_invalid", "{text}");
         }
@@ -232,13 +254,56 @@ mod tests {
             |count, key| IndexDefinition::new("i", Query::All).partitioned(count, key).check();
         assert_eq!(with(8, PartitionKey::StreamId), Ok(()));
         assert_eq!(with(1_024, PartitionKey::Tag("customer".into())), Ok(()));
+        assert_eq!(with(8, PartitionKey::Behind("a-b-".into())), Ok(()));
         for (count, key) in [
             (0, PartitionKey::Stream),
             (1_025, PartitionKey::Stream),
             (8, PartitionKey::Tag("a=b".into())),
             (8, PartitionKey::Tag(String::new())),
+            (8, PartitionKey::Behind(String::new())),
         ] {
             assert_eq!(with(count, key).unwrap_err().code, "index_partitions_invalid");
+        }
+        let line = with(8, PartitionKey::Behind("a\nb".into())).unwrap_err();
+        assert_eq!(line.code, "name_invalid", "stored definitions are lines");
+    }
+
+    #[test]
+    fn the_partitioner_of_an_index_is_set_after_its_partitions() {
+        let plain = IndexDefinition::new("i", Query::All).partitioner(Partitioner::Crc32);
+        assert_eq!(plain.partitioning, None);
+        let partitioned = plain.partitioned(8, PartitionKey::Stream);
+        let default = partitioned.partitioning.as_ref().unwrap().partitioner;
+        assert_eq!(default, Partitioner::Murmur2);
+        let chosen = partitioned.partitioner(Partitioner::Crc32).partitioning.unwrap();
+        assert_eq!(chosen.partitioner, Partitioner::Crc32);
+    }
+
+    #[test]
+    fn the_key_of_an_event_is_a_part_of_its_stream_or_a_tag() {
+        let key_of = |stream: &str, key: &str| {
+            let new = crate::NewEvent::json("Paid", "{}").id(uuid::Uuid::nil());
+            let new = new.tag("no", "x").tag("b", "first").tag("b", "second").tag("e", "");
+            let event = crate::Recorded::from_parts(stream, 0, 1, crate::Timestamp(0), &new);
+            let (event, key) = (event.unwrap(), key.parse::<PartitionKey>().unwrap());
+            let text = key.key_of(&event).into_owned();
+            assert_eq!(key.with_key(&event, str::to_owned), text);
+            text
+        };
+        for (stream, key, text) in [
+            ("a-b-7", "stream", "a-b-7"),
+            ("a-b-7", "stream-id", "b-7"),
+            ("a", "stream-id", "a"),
+            ("a-b-7", "behind:a-b-", "7"),
+            ("a-b-a-b-7", "behind:a-b-", "a-b-7"),
+            ("a-b-", "behind:a-b-", ""),
+            ("a-b", "behind:a-b-", "a-b"),
+            ("x-a-b-7", "behind:a-b-", "x-a-b-7"),
+            ("a-b-7", "tag:b", "first"),
+            ("a-b-7", "tag:e", ""),
+            ("a-b-7", "tag:f", "a-b-7"),
+        ] {
+            assert_eq!(key_of(stream, key), text, "{key} of {stream}");
         }
     }
 }

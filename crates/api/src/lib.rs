@@ -16,6 +16,7 @@ mod index;
 mod json;
 mod limits;
 pub mod names;
+mod partitioner;
 mod partitions;
 mod printable;
 mod query;
@@ -41,12 +42,11 @@ pub use error::{
 };
 pub use event::{BYTES, JSON, NewEvent};
 pub use event_store::{EventStore, Subscription};
-pub use index::{
-    IndexDefinition, IndexInfo, MAX_INDEX_PARTITIONS, PartitionKey, Partitioning, murmur2,
-};
+pub use index::{IndexDefinition, IndexInfo, MAX_INDEX_PARTITIONS, PartitionKey, Partitioning};
 pub use json::{MAX_JSON_DEPTH, is_json_type, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
+pub use partitioner::{Partitioner, murmur2};
 pub use partitions::{key_in, partition_of};
 pub use printable::{escape_unprintable, is_unprintable};
 pub use query::{

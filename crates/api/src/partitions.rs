@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use crate::error::Invalid;
-use crate::index::murmur2;
 use crate::names::{SYSTEM, id_of};
+use crate::partitioner::murmur2;
 use crate::query::{Field, Query, Value};
 
 /// The prefix of settings streams. Each is in the partition of the stream whose retention it sets.

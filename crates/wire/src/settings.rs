@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use leftfold_api::{
-    Expected, IndexDefinition, Invalid, PartitionKey, Partitioning, Retention, RetentionRule,
+    Expected, IndexDefinition, Invalid, PartitionKey, Partitioner, Partitioning, Retention,
+    RetentionRule,
 };
 
 use crate::invalid::missing;
@@ -108,13 +109,22 @@ impl From<Partitioning> for v1::Partitioning {
         let key = match partitioning.key {
             PartitionKey::Stream => Some(Key::Stream(v1::Everything {})),
             PartitionKey::StreamId => Some(Key::StreamId(v1::Everything {})),
+            PartitionKey::Behind(prefix) => Some(Key::Behind(prefix)),
             PartitionKey::Tag(key) => Some(Key::Tag(key)),
             // A key that this protocol can't say is refused by the receiver.
             _ => None,
         };
-        v1::Partitioning { count: partitioning.count, key }
+        let partitioner = match partitioning.partitioner {
+            Partitioner::Murmur2 => v1::Partitioner::Murmur2.into(),
+            Partitioner::Crc32 => v1::Partitioner::Crc32.into(),
+            _ => UNKNOWN_PARTITIONER,
+        };
+        v1::Partitioning { count: partitioning.count, key, partitioner }
     }
 }
+
+/// Stands for a partitioner that this protocol can't say, which the receiver refuses.
+const UNKNOWN_PARTITIONER: i32 = -1;
 
 /// Reads how an index's events are spread over partitions.
 pub(crate) fn partitioning(sent: v1::Partitioning) -> Result<Partitioning, Invalid> {
@@ -122,7 +132,14 @@ pub(crate) fn partitioning(sent: v1::Partitioning) -> Result<Partitioning, Inval
     let key = match sent.key.ok_or_else(|| missing("key of the partitions"))? {
         Key::Stream(_) => PartitionKey::Stream,
         Key::StreamId(_) => PartitionKey::StreamId,
+        Key::Behind(prefix) => PartitionKey::Behind(prefix),
         Key::Tag(key) => PartitionKey::Tag(key),
     };
-    Ok(Partitioning { count: sent.count, key })
+    use v1::Partitioner::{Crc32, Murmur2, Unspecified};
+    let partitioner = match v1::Partitioner::try_from(sent.partitioner) {
+        Ok(Unspecified | Murmur2) => Partitioner::Murmur2,
+        Ok(Crc32) => Partitioner::Crc32,
+        Err(_) => return Err(missing("partitioner that is known")),
+    };
+    Ok(Partitioning { count: sent.count, key, partitioner })
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::Subcommand;
-use leftfold::{PartitionKey, Query};
+use leftfold::{PartitionKey, Partitioner, Query};
 
 use super::parse;
 
@@ -32,10 +32,15 @@ pub(crate) enum IndexAction {
         #[arg(long, value_name = "COUNT", value_parser = parse::partitions)]
         partitions: Option<u32>,
         /// The key of an event's partition: stream, stream-id (the stream's name behind its
-        /// category), or tag:KEY (the tag's value).
+        /// category), behind:PREFIX (the stream's name behind a prefix), or tag:KEY (the tag's value).
         #[arg(long, value_name = "KEY", default_value = "stream", requires = "partitions",
               value_parser = PartitionKey::from_str)]
         partition_by: PartitionKey,
+        /// How the partition is computed from its key, as clients of Kafka do: murmur2 (Java) or crc32
+        /// (librdkafka).
+        #[arg(long, value_name = "NAME", default_value_t, requires = "partitions",
+              value_parser = Partitioner::from_str)]
+        partitioner: Partitioner,
     },
     /// Show an index.
     Show {

@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 
-use leftfold::{EventStore, IndexDefinition, IndexInfo, Invalid, Partitioning, ReadError};
+use leftfold::{
+    EventStore, IndexDefinition, IndexInfo, Invalid, Partitioner, Partitioning, ReadError,
+};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -11,8 +13,8 @@ use crate::store::Store;
 pub(crate) fn run(location: &Location, action: IndexAction) -> anyhow::Result<ExitCode> {
     let store = Store::existing(location)?;
     match action {
-        IndexAction::Define { name, query, partitions, partition_by } => {
-            let partitioning = partitions.map(|count| Partitioning { count, key: partition_by });
+        IndexAction::Define { name, query, partitions, partition_by: key, partitioner } => {
+            let partitioning = partitions.map(|count| Partitioning { count, key, partitioner });
             let read = match partitioning {
                 Some(_) => format!("partition:{name}/0"),
                 None => format!("index:{name}"),
@@ -44,9 +46,10 @@ fn show(info: &IndexInfo) -> std::io::Result<()> {
     rows.add_row(["query", &info.query.to_string()]);
     rows.add_row(["events", &thousands(info.events)]);
     rows.add_row(["ready", &info.ready.to_string()]);
-    if let Some(Partitioning { count, key }) = &info.partitioning {
+    if let Some(Partitioning { count, key, partitioner }) = &info.partitioning {
         rows.add_row(["partitions", &count.to_string()]);
         rows.add_row(["partition by", &key.to_string()]);
+        rows.add_row(["partitioner", &partitioner.to_string()]);
     }
     print_table(&rows)
 }
@@ -58,21 +61,28 @@ fn list(indexes: &[IndexInfo]) -> std::io::Result<()> {
     }
     let mut rows = table(&["index", "events", "ready", "partitions", "query"]);
     for IndexInfo { name, query, partitioning, ready, events } in indexes {
-        let partitions = partitioning.as_ref();
-        let partitions = partitions.map(|Partitioning { count, key }| format!("{count} by {key}"));
+        let partitions = partitioning.as_ref().map(print_partitioning).unwrap_or_default();
         let (events, ready) = (thousands(*events), ready.to_string());
-        let partitions = partitions.unwrap_or_default();
         rows.add_row([name, &events, &ready, &partitions, &query.to_string()]);
     }
     print_table(&rows)
+}
+
+/// Prints partitions in a few words; the default partitioner goes without saying.
+fn print_partitioning(Partitioning { count, key, partitioner }: &Partitioning) -> String {
+    match partitioner {
+        Partitioner::Murmur2 => format!("{count} by {key}"),
+        other => format!("{count} by {key}, {other}"),
+    }
 }
 
 fn to_json(info: &IndexInfo) -> Value {
     let IndexInfo { name, query, partitioning, ready, events } = info;
     let query = query.to_string();
     let mut line = json!({"index": name, "events": events, "ready": ready, "query": query});
-    if let Some(Partitioning { count, key }) = partitioning {
-        line["partitions"] = json!({"count": count, "by": key.to_string()});
+    if let Some(Partitioning { count, key, partitioner }) = partitioning {
+        let (by, partitioner) = (key.to_string(), partitioner.to_string());
+        line["partitions"] = json!({"count": count, "by": by, "partitioner": partitioner});
     }
     line
 }

@@ -181,15 +181,22 @@ fn each_refusal_has_its_code_and_its_status() {
             partitioning: Some(v1::Partitioning {
                 count: 0,
                 key: Some(v1::partitioning::Key::Stream(v1::Everything {})),
+                partitioner: 0,
             }),
             ..define("split", "type:Put")
         };
-        table.refused("index_partitions_invalid", store.define_index(partitioned).await);
-        let without_key = v1::DefineIndexRequest {
-            partitioning: Some(v1::Partitioning { count: 4, key: None }),
-            ..define("split", "type:Put")
-        };
-        table.refused("request_invalid", store.define_index(without_key).await);
+        table.refused("index_partitions_invalid", store.define_index(partitioned.clone()).await);
+        let count = 4;
+        let without_key = v1::Partitioning { count, ..v1::Partitioning::default() };
+        let unknown = partitioned.partitioning.map(|known| v1::Partitioning {
+            count,
+            partitioner: 9,
+            ..known
+        });
+        for partitioning in [Some(without_key), unknown] {
+            let request = v1::DefineIndexRequest { partitioning, ..define("split", "type:Put") };
+            table.refused("request_invalid", store.define_index(request).await);
+        }
         let ordinal = |query: &str| v1::OrdinalRequest { query: text(query), begin: None };
         table.refused("ordinal_needs_index", store.ordinal(ordinal("*")).await);
         table.refused("partition_unknown", store.ordinal(ordinal("partition:puts/0")).await);

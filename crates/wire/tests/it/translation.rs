@@ -6,9 +6,9 @@ use std::time::Duration;
 use leftfold_api::{
     Append, AppendError, Appended, CheckpointMove, Coded, Conflict, Cursor, Delivery, Direction,
     Expected, Failure, Field, IndexDefinition, IndexInfo, IndexOrdinal, Invalid, NewEvent, Overlap,
-    PartitionKey, Partitioning, Point, Query, Read, ReadError, ReadLevel, RecordFormat, Recorded,
-    Retention, RetentionRule, Span, Start, StreamInfo, Streams, StreamsPage, Subscribe, Timestamp,
-    Value, Versions,
+    PartitionKey, Partitioner, Partitioning, Point, Query, Read, ReadError, ReadLevel,
+    RecordFormat, Recorded, Retention, RetentionRule, Span, Start, StreamInfo, Streams,
+    StreamsPage, Subscribe, Timestamp, Value, Versions,
 };
 use leftfold_wire::v1;
 use leftfold_wire::{
@@ -82,9 +82,12 @@ fn partitioning() -> impl Strategy<Value = Partitioning> {
     let key = prop_oneof![
         Just(PartitionKey::Stream),
         Just(PartitionKey::StreamId),
+        ".{0,6}".prop_map(PartitionKey::Behind),
         ".{0,6}".prop_map(PartitionKey::Tag),
     ];
-    (any::<u32>(), key).prop_map(|(count, key)| Partitioning { count, key })
+    let partitioner = prop_oneof![Just(Partitioner::Murmur2), Just(Partitioner::Crc32)];
+    let partitioning = |(count, key, partitioner)| Partitioning { count, key, partitioner };
+    (any::<u32>(), key, partitioner).prop_map(partitioning)
 }
 
 fn expected() -> impl Strategy<Value = Expected> {

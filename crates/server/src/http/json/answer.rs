@@ -232,14 +232,17 @@ pub(crate) struct PartitionsAnswer {
     /// The number of partitions.
     #[schema(minimum = 1, maximum = 1024)]
     count: u32,
-    /// What decides an event's partition: `stream`, `stream-id` or `tag:KEY`.
+    /// What decides an event's partition: `stream`, `stream-id`, `behind:PREFIX` or `tag:KEY`.
     #[schema(example = "stream-id")]
     by: String,
+    /// How the partition is computed from it: `murmur2` or `crc32`.
+    #[schema(example = "murmur2")]
+    partitioner: String,
 }
 
 impl From<Partitioning> for PartitionsAnswer {
-    fn from(Partitioning { count, key }: Partitioning) -> Self {
-        PartitionsAnswer { count, by: key.to_string() }
+    fn from(Partitioning { count, key, partitioner }: Partitioning) -> Self {
+        PartitionsAnswer { count, by: key.to_string(), partitioner: partitioner.to_string() }
     }
 }
 

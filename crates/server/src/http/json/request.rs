@@ -534,17 +534,25 @@ pub(crate) struct Partitions {
     /// The number of partitions.
     #[schema(minimum = 1, maximum = 1024)]
     count: u32,
-    /// What decides an event's partition: `stream`, `stream-id` (what stands behind the category) or
-    /// `tag:KEY`. The partition is Kafka's: murmur2 of the key.
-    #[schema(pattern = "^(stream|stream-id|tag:.+)$", example = "stream-id")]
+    /// What decides an event's partition: `stream`, `stream-id` (what stands behind the category),
+    /// `behind:PREFIX` (what stands behind a prefix of the stream's name) or `tag:KEY`.
+    #[schema(pattern = "^(stream|stream-id|behind:.+|tag:.+)$", example = "stream-id")]
     by: String,
+    /// How the partition is computed from it, as clients of Kafka do: `murmur2` (Java; if not given) or
+    /// `crc32` (librdkafka).
+    #[schema(pattern = "^(murmur2|crc32)$", example = "murmur2")]
+    partitioner: Option<String>,
 }
 
 impl IndexDefinition {
     pub(crate) fn definition(self, name: String) -> Result<leftfold_api::IndexDefinition, Problem> {
         let definition = leftfold_api::IndexDefinition::new(name, self.query.parse()?);
         Ok(match self.partitions {
-            Some(Partitions { count, by }) => definition.partitioned(count, by.parse()?),
+            Some(Partitions { count, by, partitioner }) => {
+                let partitioner = partitioner.map(|text| text.parse()).transpose()?;
+                let partitioned = definition.partitioned(count, by.parse()?);
+                partitioned.partitioner(partitioner.unwrap_or_default())
+            }
             None => definition,
         })
     }

@@ -197,6 +197,7 @@ pub(super) fn index(value: &Value) -> IndexInfo {
     let partitions = value.get("partitions").map(|partitions| Partitioning {
         count: number(&partitions["count"]).try_into().unwrap(),
         key: text(&partitions["by"]).parse().unwrap(),
+        partitioner: text(&partitions["partitioner"]).parse().unwrap(),
     });
     IndexInfo {
         partitioning: partitions,

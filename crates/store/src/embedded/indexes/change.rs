@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leftfold_api::{IndexDefinition, PartitionKey, Partitioning, Query, Recorded};
+use leftfold_api::{IndexDefinition, PartitionKey, Partitioner, Partitioning, Query, Recorded};
 
 use super::named_index::NamedIndex;
 use crate::keys::Keys;
@@ -11,6 +11,10 @@ use crate::keys::Keys;
 pub(crate) use leftfold_api::names::INDEXES as CATEGORY;
 pub(super) const DEFINED: &str = "$IndexDefined";
 pub(super) const DROPPED: &str = "$IndexDropped";
+/// The stored form of [`PartitionKey::StreamId`]; those of the other keys are their texts.
+const STREAM_ID: &str = "stream_id";
+/// Stands before the name of a partitioner that is not the default.
+const PARTITIONER: &str = " partitioner=";
 
 /// A change of a named index.
 #[derive(Debug, Clone)]
@@ -61,16 +65,19 @@ impl IndexChange {
 /// Prints a definition: the query on the first line; partitions, if there are any, on the second.
 pub(super) fn print_definition(definition: &IndexDefinition) -> String {
     let query = definition.query.to_stored();
-    let Some(Partitioning { count, key }) = &definition.partitioning else {
+    let Some(Partitioning { count, key, partitioner }) = &definition.partitioning else {
         return query.to_string();
     };
     let key = match key {
-        PartitionKey::Stream => "stream".to_owned(),
-        PartitionKey::Tag(key) => format!("tag:{key}"),
-        // `StreamId` is the only other key; `PartitionKey` is non-exhaustive.
-        _ => "stream_id".to_owned(),
+        PartitionKey::StreamId => STREAM_ID.to_owned(),
+        key => key.to_string(),
     };
-    format!("{query}\npartitions={count} key={key}")
+    let partitioner = match partitioner {
+        // Earlier releases know no other, and do not name it.
+        Partitioner::Murmur2 => String::new(),
+        partitioner => format!("{PARTITIONER}{partitioner}"),
+    };
+    format!("{query}\npartitions={count}{partitioner} key={key}")
 }
 
 fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
@@ -81,12 +88,15 @@ fn parse_definition(name: &str, text: &str) -> Option<IndexDefinition> {
     let definition = IndexDefinition::new(name, query.parse::<Query>().ok()?.of_stored());
     let Some(partitions) = partitions else { return Some(definition) };
     let (count, key) = partitions.strip_prefix("partitions=")?.split_once(" key=")?;
-    let key = match key {
-        "stream" => PartitionKey::Stream,
-        "stream_id" => PartitionKey::StreamId,
-        _ => PartitionKey::Tag(key.strip_prefix("tag:")?.to_owned()),
+    let (count, partitioner) = match count.split_once(PARTITIONER) {
+        Some((count, partitioner)) => (count, partitioner.parse().ok()?),
+        None => (count, Partitioner::Murmur2),
     };
-    Some(definition.partitioned(count.parse().ok()?, key))
+    let key = match key {
+        STREAM_ID => PartitionKey::StreamId,
+        key => key.parse().ok()?,
+    };
+    Some(definition.partitioned(count.parse().ok()?, key).partitioner(partitioner))
 }
 
 #[cfg(test)]
@@ -96,15 +106,39 @@ mod tests {
     #[test]
     fn definitions_are_read_back_as_they_were_printed() {
         let plain = IndexDefinition::new("i", Query::category("order"));
-        let keys =
-            [PartitionKey::Stream, PartitionKey::StreamId, PartitionKey::Tag("a key=b".into())];
+        let keys = [
+            PartitionKey::Stream,
+            PartitionKey::StreamId,
+            PartitionKey::Behind("a key=b-".into()),
+            PartitionKey::Tag("a key=b".into()),
+        ];
         let partitioned = keys.map(|key| plain.clone().partitioned(8, key));
-        for definition in partitioned.into_iter().chain([plain]) {
+        let crc32 = partitioned.clone().map(|one| one.partitioner(Partitioner::Crc32));
+        for definition in partitioned.into_iter().chain(crc32).chain([plain]) {
             let text = print_definition(&definition);
             assert_eq!(parse_definition("i", &text), Some(definition), "{text}");
         }
-        for text in ["type:", "*\npartitions=8", "*\npartitions=x key=stream", "*\nkey=stream"] {
+        for text in [
+            "type:",
+            "*\npartitions=8",
+            "*\npartitions=x key=stream",
+            "*\nkey=stream",
+            "*\npartitions=8 partitioner=fnv1a key=stream",
+            "*\npartitions=8 key=behind",
+        ] {
             assert_eq!(parse_definition("i", text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_stored_text_of_a_definition_is_the_documented_one() {
+        let by = |key| IndexDefinition::new("i", Query::category("order")).partitioned(8, key);
+        let line =
+            |definition| print_definition(&definition).split_once('\n').unwrap().1.to_owned();
+        assert_eq!(line(by(PartitionKey::StreamId)), "partitions=8 key=stream_id");
+        let behind = by(PartitionKey::Behind("a-b-".into()));
+        assert_eq!(line(behind.clone()), "partitions=8 key=behind:a-b-");
+        let crc32 = behind.partitioner(Partitioner::Crc32);
+        assert_eq!(line(crc32), "partitions=8 partitioner=crc32 key=behind:a-b-");
     }
 }
