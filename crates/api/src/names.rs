@@ -19,6 +19,9 @@ pub const LOST: &str = "$lost";
 pub const ACCESS: &str = "$access";
 /// The category of audit streams. Unlike other system streams, they fall under retention rules.
 pub const AUDIT: &str = "$audit";
+/// The category of the streams with the committed offsets of Kafka's consumer groups. Each event holds the
+/// whole group, so only the last of a stream is visible and kept. Retention rules don't apply.
+pub const KAFKA: &str = "$kafka";
 
 /// The category of the streams in which reactors keep their progress.
 pub const REACTORS: &str = "leftfold.reactor";
@@ -37,8 +40,8 @@ pub const VIEWS: &str = "leftfold.view";
 /// The categories of bookkeeping that is not the store's own.
 pub const OF_LEFTFOLD: [&str; 7] = [REACTORS, CONTROL, PARKED, INGESTED, HANDLED, LEASES, VIEWS];
 /// The categories of the store's and the server's own streams.
-pub const OF_SYSTEM: [&str; 7] =
-    [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT];
+pub const OF_SYSTEM: [&str; 8] =
+    [INDEXES, RETENTION_RULES, STREAM_SETTINGS, CHECKPOINTS, LOST, ACCESS, AUDIT, KAFKA];
 
 /// Whether a stream is bookkeeping: one of the store's own, of reactors, of commands, or of ingests. Queries hide its events unless
 /// they ask for them: see [`Query::shows`](crate::Query::shows).

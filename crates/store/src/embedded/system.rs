@@ -4,6 +4,9 @@ use super::Embedded;
 use leftfold_api::names::{self, category_of};
 use leftfold_api::{Append, AppendError, Appended, Invalid};
 
+/// The categories of a server's own streams.
+const OF_SERVER: [&str; 3] = [names::ACCESS, names::AUDIT, names::KAFKA];
+
 impl Embedded {
     /// Writes events of a server's own to system streams, as [`append`](leftfold_api::EventStore::append)
     /// does for users. Stream names and event types begin with `$`. The events have neither tags nor a
@@ -15,11 +18,10 @@ impl Embedded {
     pub async fn append_system(&self, append: Append) -> Result<Appended, AppendError> {
         append.events().iter().try_for_each(|(stream, event)| {
             let of_system = |name: &str| name.starts_with(names::SYSTEM);
-            if ![names::ACCESS, names::AUDIT].contains(&category_of(stream)) {
+            if !OF_SERVER.contains(&category_of(stream)) {
                 let message = format!(
-                    "stream {stream:?} is not a system stream of a server: its category must be {} or {}",
-                    names::ACCESS,
-                    names::AUDIT,
+                    "stream {stream:?} is not a system stream of a server: its category must be one of {}",
+                    OF_SERVER.join(", "),
                 );
                 return Err(Invalid::new("name_invalid", message));
             }

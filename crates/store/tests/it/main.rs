@@ -5,6 +5,7 @@ mod elsewhere;
 mod embedded;
 mod faults;
 mod import;
+mod last_only;
 mod partitioned;
 mod repair;
 mod replay;

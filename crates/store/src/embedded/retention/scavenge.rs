@@ -58,7 +58,7 @@ impl Core {
     pub(crate) fn reclaimable(&self) -> Result<ScavengeReport, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
         let mut found = ScavengeReport::default();
-        if !visibility.is_unlimited() {
+        if !visibility.is_unlimited(self)? {
             for segment in self.log.segments() {
                 self.count_reclaimable(&segment, &mut visibility, &mut found)?;
             }
@@ -70,7 +70,7 @@ impl Core {
     pub(crate) fn has_reclaimable_unsealed(&self) -> Result<bool, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
         let mut found = ScavengeReport::default();
-        if !visibility.is_unlimited() {
+        if !visibility.is_unlimited(self)? {
             for segment in self.log.segments().iter().filter(|segment| !segment.sealed) {
                 self.count_reclaimable(segment, &mut visibility, &mut found)?;
             }
@@ -111,7 +111,7 @@ impl Core {
     ) -> Result<ScavengeReport, ReadError> {
         let mut visibility = self.visibility(self.log.head().position);
         let mut done = ScavengeReport::default();
-        if visibility.is_unlimited() {
+        if visibility.is_unlimited(self)? {
             return Ok(done);
         }
         let segments: Vec<_> = self.log.segments().iter().filter(|s| s.sealed).copied().collect();

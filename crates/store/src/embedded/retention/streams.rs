@@ -213,6 +213,12 @@ impl Core {
         Ok(Append::new().event(&settings, event).expect(settings, expected))
     }
 
+    /// Whether there may be a stream of which only the last event is kept.
+    pub(super) fn has_last_only(&self, head: u64) -> Result<bool, Failure> {
+        let category = self.keys.of(Field::Category, names::KAFKA);
+        Ok(self.index.set.load().last(&category, head)?.is_some())
+    }
+
     /// Notes at opening whether any stream has settings.
     pub(crate) fn load_stream_limits(&self) -> Result<(), Failure> {
         let category = self.keys.of(Field::Category, CATEGORY_OF_STREAMS);
@@ -223,7 +229,13 @@ impl Core {
     }
 }
 
-/// Whether a stream is exempt from retention: all system streams are, except audit streams.
+/// Whether a stream is exempt from the retention that users set: all system streams are, except audit streams.
 pub(crate) fn is_exempt(stream: &str) -> bool {
     stream.starts_with(names::SYSTEM) && names::category_of(stream) != names::AUDIT
+}
+
+/// Whether only the last event of a stream is visible and kept, without any setting. Each event of such a
+/// stream replaces all earlier ones.
+pub(crate) fn keeps_last_only(stream: &str) -> bool {
+    stream.starts_with(names::KAFKA) && names::category_of(stream) == names::KAFKA
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::rules::{Rule, selects};
-use super::streams::{StreamRetention, is_exempt};
+use super::streams::{StreamRetention, is_exempt, keeps_last_only};
 use crate::embedded::core::Core;
 use leftfold_api::{Failure, Field, Recorded};
 
@@ -42,8 +42,13 @@ impl Core {
 }
 
 impl Visibility {
-    /// Whether no retention is set, so that only scavenged events are hidden.
-    pub(crate) fn is_unlimited(&self) -> bool {
+    /// Whether only scavenged events are hidden.
+    pub(crate) fn is_unlimited(&self, core: &Core) -> Result<bool, Failure> {
+        Ok(self.is_unset() && !core.has_last_only(self.head)?)
+    }
+
+    /// Whether users have set no retention.
+    fn is_unset(&self) -> bool {
         !self.streams_limited && self.rules.is_empty()
     }
 
@@ -52,10 +57,14 @@ impl Visibility {
         if event.is_scavenged() {
             return Ok(false);
         }
-        if self.is_unlimited() || is_exempt(event.stream()) {
+        let name = event.stream();
+        if keeps_last_only(name) {
+            return Ok(event.version() >= self.stream(core, name)?.first_kept);
+        }
+        if self.is_unset() || is_exempt(name) {
             return Ok(true);
         }
-        let stream = self.stream(core, event.stream())?;
+        let stream = self.stream(core, name)?;
         let commit = event.commit_time().0;
         if event.version() < stream.first_kept || commit < stream.cutoff {
             return Ok(false);
@@ -79,6 +88,10 @@ impl Visibility {
     }
 
     fn load_stream(&self, core: &Core, name: &str) -> Result<StreamVisibility, Failure> {
+        if keeps_last_only(name) {
+            let last = core.index.version(&core.keys.of(Field::Stream, name), self.head)?;
+            return Ok(StreamVisibility { first_kept: last.unwrap_or(0), cutoff: i64::MIN });
+        }
         let nothing = StreamVisibility { first_kept: u64::MAX, cutoff: i64::MAX };
         let StreamRetention::Open(settings) = core.stream_state(name, self.head)?.retention else {
             return Ok(nothing);
