@@ -40,6 +40,7 @@ use kafka_protocol::protocol::StrBytes;
 
 pub use limits::GroupLimits;
 
+use group::Group;
 use registry::Registry;
 use request::{Join, check_group};
 use state::Phase;
@@ -51,6 +52,8 @@ const JOIN_WITHOUT_PROTOCOL: i16 = 7;
 const SYNC_WITH_PROTOCOL: i16 = 5;
 /// The first version of LeaveGroup for several members.
 const LEAVE_TOGETHER: i16 = 3;
+/// What a member that waits is told if its group ends without an answer: it tries again.
+const STOPPED: ResponseError = ResponseError::CoordinatorNotAvailable;
 
 /// The consumer groups of a server. Joins need a Tokio runtime with timers.
 pub struct Groups {
@@ -80,8 +83,16 @@ impl Groups {
         version: i16,
         caller: Caller<'_>,
     ) -> JoinGroupResponse {
-        let mut answer = match self.try_join(&request, version, &caller).await {
-            Ok(answer) => answer,
+        let begun = Join::read(&request, version, &caller, &self.registry.limits)
+            .and_then(|join| self.registry.join(&request.group_id, join));
+        let mut answer = match begun {
+            Ok((_, Answer::Ready(answer))) => answer,
+            Ok((group, Answer::Later(promise))) => {
+                // The wait is long; the request would keep its frame in memory.
+                drop(request);
+                let answer = promise.receive(&group).await;
+                answer.unwrap_or_else(|| answers::refuse_join(StrBytes::default(), STOPPED))
+            }
             Err(error) => answers::refuse_join(request.member_id, error),
         };
         if version < JOIN_WITHOUT_PROTOCOL {
@@ -90,34 +101,23 @@ impl Groups {
         answer
     }
 
-    async fn try_join(
-        &self,
-        request: &JoinGroupRequest,
-        version: i16,
-        caller: &Caller<'_>,
-    ) -> Result<JoinGroupResponse, ResponseError> {
-        let join = Join::read(request, version, caller, &self.registry.limits)?;
-        match self.registry.join(&request.group_id, join)? {
-            (_, Answer::Ready(answer)) => Ok(answer),
-            (group, Answer::Later(promise)) => {
-                promise.receive(&group).await.ok_or(ResponseError::CoordinatorNotAvailable)
-            }
-        }
-    }
-
     /// Returns the member's assignment. It waits until the leader of the generation has assigned.
     pub async fn sync(&self, request: SyncGroupRequest, version: i16) -> SyncGroupResponse {
-        match self.try_sync(request, version).await {
-            Ok(answer) => answer,
+        match self.begin_sync(request, version) {
+            Ok((_, Answer::Ready(answer))) => answer,
+            Ok((group, Answer::Later(promise))) => {
+                let answer = promise.receive(&group).await;
+                answer.unwrap_or_else(|| answers::refuse_sync(STOPPED))
+            }
             Err(error) => answers::refuse_sync(error),
         }
     }
 
-    async fn try_sync(
+    fn begin_sync(
         &self,
         request: SyncGroupRequest,
         version: i16,
-    ) -> Result<SyncGroupResponse, ResponseError> {
+    ) -> Result<(Arc<Group>, Answer<SyncGroupResponse>), ResponseError> {
         check_group(&request.group_id)?;
         let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
         if version >= SYNC_WITH_PROTOCOL && !names_protocol {
@@ -125,12 +125,7 @@ impl Groups {
         }
         let group = self.registry.find(&request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let answer = group.act(|state, now| state.sync(request, now)).answer;
-        match answer.ok_or(ResponseError::UnknownMemberId)? {
-            Answer::Ready(answer) => Ok(answer),
-            Answer::Later(promise) => {
-                promise.receive(&group).await.ok_or(ResponseError::CoordinatorNotAvailable)
-            }
-        }
+        Ok((group, answer.ok_or(ResponseError::UnknownMemberId)?))
     }
 
     /// Renews the session of a member. An error tells it to join again.
@@ -201,7 +196,7 @@ impl Groups {
 
     /// Lists the groups that have members, or members about to join.
     pub fn list(&self) -> Vec<ListedGroup> {
-        let list = |(id, group): (String, Arc<group::Group>)| {
+        let list = |(id, group): (String, Arc<Group>)| {
             let id = GroupId(StrBytes::from_string(id));
             group.act(|state, _| state.list(id)).answer
         };

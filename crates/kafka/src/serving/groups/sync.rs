@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answers::refuse_sync;
 use super::member::Member;
+use super::request::copy;
 use super::state::{Phase, State};
 use super::wait::Answer;
 
@@ -22,7 +23,8 @@ impl State {
         if let Err(error) = self.check_sync(&request) {
             return Answer::Ready(refuse_sync(error));
         }
-        let id = &request.member_id;
+        // A copy: an id that waits would keep the frame of its request in memory.
+        let id = &copy(&request.member_id);
         match self.phase {
             Phase::Preparing(_) => Answer::Ready(refuse_sync(ResponseError::RebalanceInProgress)),
             Phase::Completing => {

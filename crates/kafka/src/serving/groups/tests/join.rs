@@ -177,3 +177,19 @@ async fn version_0_has_one_timeout_for_both() {
     pass(SESSION - INSTANT).await;
     assert_eq!(member.heartbeat(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_join_that_is_dropped_after_the_second_leaves_the_second() {
+    let groups = groups();
+    let mut members = stable(&groups, 2).await;
+    let twin = || Consumer::new(&groups).with_topics(&["other"]);
+    let (mut one, mut two) = (twin(), twin());
+    (one.id, two.id) = (members[1].id.clone(), members[1].id.clone());
+    let mut first = Box::pin(one.join_once());
+    assert!(tokio::time::timeout(INSTANT, &mut first).await.is_err());
+    let mut second = Box::pin(two.join_once());
+    assert!(tokio::time::timeout(INSTANT, &mut second).await.is_err());
+    drop(first);
+    assert_eq!(members[0].join().await.error_code, 0);
+    assert_eq!(second.await.generation_id, members[0].generation);
+}

@@ -142,3 +142,26 @@ async fn static_members_alone_have_their_sessions_to_join_again() {
     leaver.id = Default::default();
     assert_eq!(state(&groups), "CompletingRebalance");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rebalance_forgets_who_owed_a_sync() {
+    let groups = groups();
+    let mut members = stable(&groups, 2).await;
+    let follower = members.remove(1).with_topics(&["other"]).spawn_join();
+    settle().await;
+    let mut leader = members.remove(0);
+    leader.join().await;
+    let mut follower = follower.done().await;
+    for _ in 0..50 {
+        pass(Duration::from_secs(1)).await;
+        assert_eq!((leader.heartbeat(), follower.heartbeat()), (0, 0));
+    }
+    // The leader owes its sync for ten seconds more, but there is another rebalance now.
+    let third = Consumer::new(&groups).spawn_join();
+    settle().await;
+    let leader = leader.spawn_join();
+    follower.stay(Duration::from_secs(20)).await;
+    assert_eq!(follower.join().await.error_code, 0);
+    assert_eq!(leader.done().await.joined.error_code, 0);
+    assert_eq!(third.done().await.joined.error_code, 0);
+}

@@ -77,3 +77,22 @@ async fn a_caller_that_is_no_member_commits_while_the_group_has_none() {
     members[0].leave();
     assert_eq!(groups.may_commit(GROUP, "", None, -1), Ok(()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_before_all_others_is_watched() {
+    let groups = groups();
+    let mut first = Consumer::new(&groups);
+    first.session = SESSION * 6;
+    let mut first = stabilize(vec![first]).await.remove(0);
+    settle().await;
+    let second = Consumer::new(&groups).spawn_join();
+    settle().await;
+    first.join().await;
+    let second = second.done().await;
+    let share = [(second.id.clone(), "share".to_owned())];
+    assert_eq!((first.sync(&share).await.error_code, second.sync(&[]).await.error_code), (0, 0));
+    pass(SESSION - INSTANT).await;
+    assert_eq!(first.heartbeat(), 0);
+    pass(INSTANT * 2).await;
+    assert_eq!(first.heartbeat(), error(RebalanceInProgress));
+}

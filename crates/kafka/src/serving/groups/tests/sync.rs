@@ -109,3 +109,19 @@ async fn a_caller_that_goes_away_during_its_sync_expires() {
     assert_eq!(follower.heartbeat(), error(UnknownMemberId));
     assert_eq!(members[0].heartbeat(), error(RebalanceInProgress));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_after_a_long_wait_has_a_session_to_come_back() {
+    let groups = groups();
+    let mut members = stable(&groups, 2).await;
+    let follower = members.remove(1).with_topics(&["other"]).spawn_join();
+    settle().await;
+    members[0].join().await;
+    let follower = follower.done().await;
+    let waiting = follower.spawn_sync();
+    members[0].stay(SESSION * 2).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    members[0].stay(SESSION - INSTANT).await;
+    assert_eq!((follower.heartbeat(), members[0].heartbeat()), (0, 0));
+}

@@ -33,7 +33,7 @@ impl Actor {
             _ => {}
         }
         // Of each instance one may survive, or they would fence each other for ever.
-        let is_survivor = index < 20 && index % 3 == 0;
+        let is_survivor = index < 20 && index.is_multiple_of(3);
         Actor { index, pace, consumer, history: Arc::clone(history), dice, is_survivor }
     }
 
