@@ -42,6 +42,9 @@ pub struct Read {
     pub direction: Direction,
     /// The most events of the page; the limit of the store applies too.
     pub limit: usize,
+    /// The bytes at which the page ends; the limit of the store applies too. A store at the other end of a network
+    /// applies only its own.
+    pub max_bytes: usize,
     /// Waits until the store has reached this cursor, to read your own writes.
     pub at_least: Option<Cursor>,
     /// How current the answer must be, on a node of a cluster.
@@ -98,6 +101,7 @@ impl Read {
             from: Start::Outermost,
             direction: Direction::Forward,
             limit: usize::MAX,
+            max_bytes: usize::MAX,
             at_least: None,
             level: ReadLevel::default(),
             with_ordinals: false,
@@ -129,6 +133,12 @@ impl Read {
     /// Sets the most events of the page.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Sets the bytes at which the page ends.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
         self
     }
 

@@ -170,6 +170,11 @@ impl Recorded {
         self.layout().tags().filter_map(|tag| tag.split_once('='))
     }
 
+    /// Returns its tags as texts `key=value`, in the order in which they were given.
+    pub fn tag_texts(&self) -> impl Iterator<Item = &str> {
+        self.layout().tags()
+    }
+
     /// Returns its media type.
     pub fn content_type(&self) -> &str {
         match self.text(Field::ContentType) {

@@ -7,6 +7,7 @@ pub mod codes;
 mod config;
 mod grpc;
 mod http;
+mod kafka;
 mod limits;
 mod logs;
 mod metrics;

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::access::{Access, Secret};
 use crate::config::Config;
 use crate::http::HttpProtocol;
+use crate::kafka::{Broker, KafkaProtocol};
 use crate::net::{
     Acceptor, Certificate, ConnectionLimits, Descriptors, Protocol, Threads, TlsError,
 };
@@ -46,9 +47,11 @@ impl Default for StartOptions {
 pub struct RunningServer {
     local_addr: SocketAddr,
     ended: JoinHandle<()>,
+    kafka: Option<KafkaListener>,
     state: Arc<State>,
     made_password: Option<Secret>,
     certificate: Option<Arc<Certificate>>,
+    limits: ConnectionLimits,
     follow: Option<AbortHandle>,
     views: ViewsThread,
 }
@@ -166,8 +169,10 @@ impl Server {
         beginning: StartOptions,
     ) -> Result<RunningServer, StartError> {
         let address = config.listen;
-        let is_exposed = !address.ip().is_loopback() && !config.insecure;
-        if is_exposed && !config.has_tls() {
+        let is_exposed = |address: SocketAddr| !address.ip().is_loopback() && !config.insecure;
+        let exposed = [Some(address), config.kafka_listen].into_iter().flatten();
+        let exposed = exposed.filter(|address| is_exposed(*address)).next();
+        if let Some(address) = exposed.filter(|_| !config.has_tls()) {
             return Err(StartError::Exposed(address));
         }
         let certificate = match (&config.tls_certificate, &config.tls_key) {
@@ -177,12 +182,20 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let kafka_listen = config.kafka_listen;
+        let kafka = match kafka_listen {
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| StartError::Listen { address, source })?)
+            }
+            None => None,
+        };
         let threads = Arc::new(Threads::start().map_err(failed)?);
         if let Some(warning) = clock_warning(store.meters().clock_behind_micros) {
             tracing::warn!("{warning}");
         }
         let access = Access::open(store.clone(), beginning.clock).await?;
-        let made_password = match is_exposed || beginning.admin_password.is_some() {
+        let made_password = match exposed.is_some() || beginning.admin_password.is_some() {
             true => access.begin(beginning.admin_password).await?,
             false => None,
         };
@@ -191,8 +204,11 @@ impl Server {
         let views = views.map_err(|source| StartError::Views { path, source })?;
         let state = Arc::new(State::new(config, store, access, views));
         let views = state.views.start(state.shutdown.clone()).await.map_err(failed)?;
-        let opened = Listening { listener, local_addr, threads, certificate };
+        let opened = Listening { listener, local_addr, threads: threads.clone(), certificate };
         let mut running = opened.run(routes(&state), state, views)?;
+        if let (Some(address), Some(listener)) = (kafka_listen, kafka) {
+            running.serve_kafka(address, listener, threads).await?;
+        }
         running.made_password = made_password;
         Ok(running)
     }
@@ -216,15 +232,8 @@ impl Listening {
     ) -> Result<RunningServer, StartError> {
         let Listening { listener, local_addr, threads, certificate } = self;
         let protocol = Arc::new(HttpProtocol::new(routes, state.clone()));
-        let tls = certificate.as_ref().map(|certificate| certificate.acceptor(protocol.alpn()));
-        let acceptor = Acceptor {
-            limits: connection_limits(&state.config),
-            threads,
-            shutdown: state.shutdown.clone(),
-            gauge: state.metrics.connections.clone(),
-            refused: state.metrics.refused_connections.clone(),
-            tls: tls.transpose()?,
-        };
+        let limits = connection_limits(&state.config);
+        let acceptor = acceptor(&state, limits.clone(), threads, certificate.as_ref(), &*protocol)?;
         let ended = tokio::spawn(acceptor.run(listener, protocol));
         let follow = certificate.clone().map(|certificate| {
             // Aborted with the server; there is nothing to end in between.
@@ -240,12 +249,72 @@ impl Listening {
             tls = certificate.is_some(),
             "started"
         );
-        let made_password = None;
-        Ok(RunningServer { local_addr, ended, state, certificate, follow, views, made_password })
+        Ok(RunningServer {
+            local_addr,
+            ended,
+            kafka: None,
+            state,
+            certificate,
+            limits,
+            follow,
+            views,
+            made_password: None,
+        })
     }
 }
 
+/// A listener for clients of Kafka's protocol.
+struct KafkaListener {
+    local_addr: SocketAddr,
+    ended: JoinHandle<()>,
+}
+
+fn acceptor(
+    state: &State,
+    limits: ConnectionLimits,
+    threads: Arc<Threads>,
+    certificate: Option<&Arc<Certificate>>,
+    protocol: &dyn Protocol,
+) -> Result<Acceptor, TlsError> {
+    let tls = certificate.map(|certificate| certificate.acceptor(protocol.alpn()));
+    Ok(Acceptor {
+        limits,
+        threads,
+        shutdown: state.shutdown.clone(),
+        gauge: state.metrics.connections.clone(),
+        refused: state.metrics.refused_connections.clone(),
+        tls: tls.transpose()?,
+    })
+}
+
 impl RunningServer {
+    /// Accepts clients of Kafka's protocol, within the same limits of connections as all others.
+    async fn serve_kafka(
+        &mut self,
+        address: SocketAddr,
+        listener: TcpListener,
+        threads: Arc<Threads>,
+    ) -> Result<(), StartError> {
+        let failed = |source| StartError::Listen { address, source };
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let state = self.state.clone();
+        let broker = tokio::task::spawn_blocking(move || Broker::new(state)).await;
+        let broker = broker.map_err(|error| failed(io::Error::other(error)))?;
+        let protocol = Arc::new(KafkaProtocol::new(Arc::new(broker)));
+        let limits = self.limits.clone();
+        let acceptor =
+            acceptor(&self.state, limits, threads, self.certificate.as_ref(), &*protocol)?;
+        let ended = tokio::spawn(acceptor.run(listener, protocol));
+        tracing::info!(address = %local_addr, "Kafka's clients are served");
+        self.kafka = Some(KafkaListener { local_addr, ended });
+        Ok(())
+    }
+
+    /// Returns the address at which it listens for clients of Kafka's protocol, if it does.
+    pub fn kafka_addr(&self) -> Option<SocketAddr> {
+        self.kafka.as_ref().map(|kafka| kafka.local_addr)
+    }
+
     /// Returns the address that it listens on, with the port that was chosen for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -280,6 +349,9 @@ impl RunningServer {
     pub async fn finished(mut self) {
         // The task ends by itself; if it panicked, that was reported where it happened.
         _ = (&mut self.ended).await;
+        if let Some(kafka) = &mut self.kafka {
+            _ = (&mut kafka.ended).await;
+        }
         self.views.ended().await;
     }
 }

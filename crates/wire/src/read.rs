@@ -48,6 +48,7 @@ impl TryFrom<v1::ReadRequest> for Read {
             from: point::from(request.begin)?,
             direction,
             limit,
+            max_bytes: usize::MAX,
             at_least: optional_cursor(request.at_least)?,
             level: level(request.level)?,
             with_ordinals: request.with_ordinals,

@@ -42,6 +42,7 @@ impl clap::Args for Settings {
                 setting.env()
             );
             let arg = Arg::new(setting.name).long(setting.flag()).help(help).value_name("VALUE");
+            let arg = if setting.name == "kafka.listen" { arg.visible_alias("kafka") } else { arg };
             let arg = if setting.is_switch {
                 arg.num_args(0..=1).default_missing_value("true").require_equals(true)
             } else {

@@ -69,7 +69,7 @@ pub const SUPPORTED: [SupportedRequest; 30] = [
     SupportedRequest::new(ApiKey::SyncGroup, 0, 5),
     SupportedRequest::new(ApiKey::DescribeGroups, 0, 6),
     SupportedRequest::new(ApiKey::ListGroups, 0, 5),
-    SupportedRequest::new(ApiKey::SaslHandshake, 0, 1),
+    SupportedRequest::new(ApiKey::SaslHandshake, 1, 1),
     SupportedRequest::new(ApiKey::ApiVersions, 0, 4),
     SupportedRequest::new(ApiKey::CreateTopics, 2, 7),
     SupportedRequest::new(ApiKey::DeleteTopics, 1, 6),

@@ -240,6 +240,51 @@ impl Caller {
         }
     }
 
+    /// Returns whether the caller may read all events of a query, for a list of topics: it is no request for them.
+    pub fn can_read_all(&self, query: &Query) -> bool {
+        match self.allowed("list", &|| "topics".to_owned()) {
+            Ok(Some(allowed)) => is_within(&allowed, query),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Decides whether the caller may be a member of a consumer group and commit its offsets: they count as a checkpoint of
+    /// the group's name, which who may append to a stream of that name may move.
+    ///
+    /// # Errors
+    /// As [`Caller::authorize_read`].
+    pub fn may_use_group(&self, group: &str) -> Result<(), Denial> {
+        match self.allowed("append", &|| format!("group {group}"))? {
+            Some(allowed)
+                if !allowed.append.takes_stream(group) && !allowed.manage.takes_stream(group) =>
+            {
+                Err(self.refuse_append(&allowed, "commit offsets as group", group))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether the caller may be told of a consumer group.
+    pub fn can_see_group(&self, group: &str) -> bool {
+        match self.allowed("list", &|| "groups".to_owned()) {
+            Ok(Some(allowed)) => [&allowed.read, &allowed.append, &allowed.manage]
+                .iter()
+                .any(|area| area.takes_stream(group)),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Returns whether the caller may append to all streams of a query.
+    pub fn can_append_all(&self, query: &Query) -> bool {
+        match self.allowed("list", &|| "topics".to_owned()) {
+            Ok(Some(allowed)) => allowed.append.contains(query),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     /// Decides whether the caller may be told which views there are.
     ///
     /// # Errors

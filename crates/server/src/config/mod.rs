@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use leftfold_api::Partitioner;
 use leftfold_store::{Compression, Durability, Options};
 use leftfold_views::AskLimits;
 
@@ -51,6 +52,25 @@ definition::settings! {
     tls_certificate: Option<PathBuf> = "tls.certificate", None;
     /// The certificate's private key: a PEM file.
     tls_key: Option<PathBuf> = "tls.key", None;
+
+    /// Where clients of Kafka's protocol are served; without it they are not. The same rules as for `listen`.
+    kafka_listen: Option<SocketAddr> = "kafka.listen", None;
+    /// The address that clients of Kafka's protocol are told to connect to, as `host:port`; the one at which they have
+    /// reached the server if it is not given.
+    kafka_advertised: String = "kafka.advertised", String::new();
+    /// The partitions of a topic that says nothing of them.
+    kafka_topic_partitions: usize = "kafka.topic_partitions", 8;
+    /// How producers choose partitions by keys, for a topic that says nothing of it: murmur2 as Java's, or crc32 as
+    /// librdkafka's by default.
+    kafka_partitioner: Partitioner = "kafka.partitioner", Partitioner::Murmur2;
+    /// Whether a topic is created when a category or a prefix of streams is first used as one.
+    kafka_auto_create: bool = "kafka.auto_create", true;
+    /// The value of the header `ce_source` of records.
+    kafka_source: String = "kafka.source", "leftfold".to_owned();
+    /// The bytes that one user, or one address without users, may produce in a second; 0 for any number.
+    kafka_produce_rate: Bytes = "kafka.produce_rate", Bytes(0);
+    /// The bytes that one user, or one address without users, may fetch in a second; 0 for any number.
+    kafka_fetch_rate: Bytes = "kafka.fetch_rate", Bytes(0);
 
     /// What keeps the log of events: the disk of this machine (`embedded`), or Apache Kafka (`kafka`).
     engine: EngineKind = "engine", EngineKind::Embedded;

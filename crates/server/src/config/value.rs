@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use leftfold_api::Partitioner;
 use leftfold_store::{Compression, Durability};
 
 /// A type of setting: read from text, and printed as text that reads the same.
@@ -132,6 +133,33 @@ impl Value for String {
 
 impl Value for SocketAddr {
     const ALLOWED: &'static str = "an address and a port, such as 127.0.0.1:2113 or [::1]:2113";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Option<SocketAddr> {
+    const ALLOWED: &'static str = "an address and a port, or nothing";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+impl Value for Partitioner {
+    const ALLOWED: &'static str = "murmur2 or crc32";
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()

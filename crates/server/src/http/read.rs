@@ -171,6 +171,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let permit = caller.authorize_read(&query)?;
     let read = Read {
+        max_bytes: usize::MAX,
         with_ordinals: params.ordinals.unwrap_or_default(),
         query: permit.query().clone(),
         from: place(params.from.as_deref(), params.after.as_deref())?,

@@ -12,7 +12,7 @@ pub(crate) struct Client {
 
 /// One of those that a client's share is counted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
+pub(crate) enum Holder {
     Address(IpAddr),
     User(Arc<str>),
 }
@@ -29,7 +29,7 @@ impl Client {
         Client { address: Some(network(peer.ip())), user: None }
     }
 
-    pub(super) fn holders(&self) -> impl Iterator<Item = Holder> {
+    pub(crate) fn holders(&self) -> impl Iterator<Item = Holder> {
         let address = self.address.map(Holder::Address);
         address.into_iter().chain(self.user.clone().map(Holder::User))
     }

@@ -14,7 +14,7 @@ mod pool;
 mod reservation;
 
 pub(crate) use admission::{SMALL_ANSWER, admit, hold_answer, is_grpc};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Holder};
 pub(crate) use held::{PageMemory, SharedLease, keep};
 pub(crate) use page_turns::PageTurns;
 pub(crate) use pages::{PageError, detach, memory_of};

@@ -99,13 +99,25 @@ impl State {
     }
 
     async fn read_in_turn(&self, read: &Read) -> Result<Page, PageError> {
+        let detached = |mut page: Page| {
+            detach(page.events.iter_mut());
+            page
+        };
+        self.read_in_turn_with(read, detached).await
+    }
+
+    /// Reads a page and makes something of it, which must not take long: only a few pages are there at the same time. The
+    /// caller has reserved the memory.
+    pub(crate) async fn read_in_turn_with<T>(
+        &self,
+        read: &Read,
+        make: impl FnOnce(Page) -> T,
+    ) -> Result<T, PageError> {
         let turn = self.limits.pages.of(read.level).acquire();
         let turn = timeout(self.config.wait_time, turn).await;
         // The semaphore is never closed.
         let _turn = turn.map_err(|_| PageError::Full)?.map_err(|_| PageError::Full)?;
-        let mut page = self.store.read(read.clone()).await?;
-        detach(page.events.iter_mut());
-        Ok(page)
+        Ok(make(self.store.read(read.clone()).await?))
     }
 }
 

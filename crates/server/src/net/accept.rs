@@ -153,6 +153,7 @@ impl Acceptor {
         // Answers are written whole: to wait for more to send with them only delays them.
         _ = stream.set_nodelay(true);
         note_progress_often(&stream);
+        let Ok(local) = stream.local_addr() else { return };
         let stream = WriteTimeout::new(stream, self.limits.write_time);
         let stream = match &self.tls {
             None => ByteStream::plain(stream),
@@ -172,7 +173,7 @@ impl Acceptor {
             }
         };
         let shutdown = self.shutdown.clone();
-        protocol.serve(Connection { stream, peer, shutdown, slot }).await;
+        protocol.serve(Connection { stream, peer, local, shutdown, slot }).await;
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) stream: ByteStream,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// The server's address that the client has connected to.
+    pub(crate) local: SocketAddr,
     /// The signal that the server is shutting down.
     pub(crate) shutdown: Shutdown,
     /// Its place in the limits, until this is dropped.

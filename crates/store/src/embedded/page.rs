@@ -25,6 +25,7 @@ pub(crate) struct PageRead {
     /// The durable head at the start. Later events are not in the page.
     head: u64,
     limit: usize,
+    max_bytes: usize,
     candidates: Candidates,
     ordinals: Option<Ordinals>,
     visibility: Visibility,
@@ -70,6 +71,7 @@ impl PageRead {
             direction: read.direction,
             head,
             limit,
+            max_bytes: read.max_bytes.min(core.limits.page_bytes),
             candidates,
             ordinals: Ordinals::start(core, read, &plan, range)?,
             plan,
@@ -99,7 +101,7 @@ impl PageRead {
                 // A few matches must not keep the blocks of many other events in memory.
                 self.events.push(if self.plan.exact { event } else { event.detached() });
             }
-            let is_full = self.events.len() == self.limit || self.bytes >= core.limits.page_bytes;
+            let is_full = self.events.len() == self.limit || self.bytes >= self.max_bytes;
             if is_full || self.scanned == core.limits.page_scanned {
                 return Ok(Some(self.page(core, Some(position))));
             }

@@ -119,6 +119,9 @@ async fn start(config: Config, store: Arc<dyn Engine>) -> anyhow::Result<Running
         eprintln!("the first user is {ADMIN}, its password: {}", made.reveal());
         eprintln!("it is shown only once; change it with: leftfold user passwd {ADMIN}");
     }
+    if let Some(address) = running.kafka_addr() {
+        say!("listening for Kafka's clients on {address}");
+    }
     say!("listening on {scheme}://{}", running.local_addr());
     Ok(running)
 }

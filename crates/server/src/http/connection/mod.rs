@@ -74,7 +74,7 @@ impl HttpProtocol {
     }
 
     async fn serve_requests(self: Arc<Self>, connection: Connection) {
-        let Connection { stream, peer, shutdown, slot: _slot } = connection;
+        let Connection { stream, peer, shutdown, slot: _slot, .. } = connection;
         let activity = Arc::new(Activity::new());
         let (this, active) = (self.clone(), activity.clone());
         let service = service_fn(move |request| this.clone().answer(request, active.clone(), peer));

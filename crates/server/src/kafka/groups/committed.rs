@@ -1,0 +1,246 @@
+//! The committed offsets of consumer groups. Each commit is an event that holds all offsets of its group, so that the last
+//! one is all that counts; those before it are scavenged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use leftfold_api::{
+    Append, AppendError, Conflict, Engine, EventStore, Expected, NewEvent, Query, Read, ReadError,
+    Streams, names,
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The type of a commit.
+const COMMITTED: &str = "$OffsetsCommitted";
+/// Groups whose offsets are kept in memory.
+const REMEMBERED: usize = 10_000;
+/// Partitions of which a group has offsets.
+const MOST_PARTITIONS: usize = 10_000;
+/// Bytes of a commit.
+const MOST_BYTES: usize = 4 << 20;
+/// Attempts of a commit that meets those of another node.
+const ATTEMPTS: usize = 8;
+
+/// An offset that a group has committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Committed {
+    /// The offset of the next record.
+    pub(super) offset: i64,
+    #[serde(default = "no_epoch", skip_serializing_if = "is_no_epoch")]
+    pub(super) leader_epoch: i32,
+    /// What the consumer has noted with it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) metadata: String,
+}
+
+fn no_epoch() -> i32 {
+    -1
+}
+
+fn is_no_epoch(epoch: &i32) -> bool {
+    *epoch < 0
+}
+
+/// The offsets of a group, by topic and partition.
+pub(super) type Offsets = BTreeMap<String, BTreeMap<i32, Committed>>;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Commit {
+    topics: Offsets,
+}
+
+#[derive(Default)]
+struct Group {
+    /// The version of the commit that the offsets are of; `None` before the first, or before they were read.
+    version: Option<u64>,
+    is_read: bool,
+    offsets: Offsets,
+}
+
+/// Why offsets can't be read or committed.
+#[derive(Debug, Error)]
+pub(super) enum OffsetsError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("the last commit of the group can't be read: {0}")]
+    Damaged(serde_json::Error),
+    #[error(
+        "a group can have offsets of {MOST_PARTITIONS} partitions, in {MOST_BYTES} bytes with their metadata"
+    )]
+    TooLarge,
+}
+
+/// The committed offsets of all groups.
+pub(in crate::kafka) struct CommittedOffsets {
+    store: Arc<dyn Engine>,
+    groups: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Group>>>>,
+}
+
+impl CommittedOffsets {
+    pub(in crate::kafka) fn new(store: Arc<dyn Engine>) -> Self {
+        CommittedOffsets { store, groups: Mutex::default() }
+    }
+
+    fn group(&self, name: &str) -> Arc<tokio::sync::Mutex<Group>> {
+        let mut groups = self.groups.lock();
+        if groups.len() >= REMEMBERED && !groups.contains_key(name) {
+            // Those that nobody uses at the moment are read again when they are needed.
+            groups.retain(|_, group| Arc::strong_count(group) > 1);
+        }
+        groups.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Returns the offsets of a group.
+    pub(super) async fn of(&self, name: &str) -> Result<Offsets, OffsetsError> {
+        let group = self.group(name);
+        let mut group = group.lock().await;
+        if !group.is_read || self.store.cluster().is_some() {
+            // On a cluster another node may have committed.
+            self.read(name, &mut group).await?;
+        }
+        Ok(group.offsets.clone())
+    }
+
+    async fn read(&self, name: &str, group: &mut Group) -> Result<(), OffsetsError> {
+        let query = Query::System.and(Query::stream(stream_of(name)));
+        let page = self.store.read(Read::backward(query).limit(1)).await?;
+        let (version, offsets) = match page.events.first() {
+            Some(event) => {
+                let commit: Commit =
+                    serde_json::from_slice(&event.data()).map_err(OffsetsError::Damaged)?;
+                (Some(event.version()), commit.topics)
+            }
+            None => (None, Offsets::new()),
+        };
+        *group = Group { version, is_read: true, offsets };
+        Ok(())
+    }
+
+    /// Changes the offsets of a group, durably. A change that leaves them as they are writes nothing.
+    pub(super) async fn change(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Offsets),
+    ) -> Result<(), OffsetsError> {
+        let group = self.group(name);
+        let mut group = group.lock().await;
+        let mut attempt = 0;
+        loop {
+            if !group.is_read {
+                self.read(name, &mut group).await?;
+            }
+            let mut offsets = group.offsets.clone();
+            change(&mut offsets);
+            offsets.retain(|_, partitions| !partitions.is_empty());
+            if offsets == group.offsets && group.version.is_some() {
+                return Ok(());
+            }
+            let partitions: usize = offsets.values().map(BTreeMap::len).sum();
+            let commit = Commit { topics: offsets };
+            let data = serde_json::to_vec(&commit).map_err(OffsetsError::Damaged)?;
+            if partitions > MOST_PARTITIONS || data.len() > MOST_BYTES {
+                return Err(OffsetsError::TooLarge);
+            }
+            let stream = stream_of(name);
+            let expected = group.version.map_or(Expected::NoStream, Expected::Exactly);
+            let append = Append::new().event(stream.as_str(), NewEvent::json(COMMITTED, data));
+            // Until it is known to be written, what is remembered may be old.
+            group.is_read = false;
+            attempt += 1;
+            match self.store.append_system(append.expect(stream.as_str(), expected)).await {
+                Ok(appended) => {
+                    let version = appended.streams.first().map(|versions| versions.last);
+                    *group = Group { version, is_read: true, offsets: commit.topics };
+                    return Ok(());
+                }
+                Err(AppendError::Conflict(Conflict::Version { .. })) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Returns the names of the groups that have committed offsets.
+    pub(super) async fn groups(&self) -> Result<Vec<String>, OffsetsError> {
+        let (mut groups, mut after) = (Vec::new(), None);
+        loop {
+            let category = Some(names::KAFKA.to_owned());
+            let page =
+                self.store.streams(Streams { category, system: true, after, limit: 0 }).await?;
+            for stream in &page.streams {
+                let Some((_, name)) = stream.name.split_once('-') else { continue };
+                if !self.of(name).await?.is_empty() {
+                    groups.push(name.to_owned());
+                }
+            }
+            if !page.more {
+                return Ok(groups);
+            }
+            after = Some(page.cursor);
+        }
+    }
+}
+
+fn stream_of(group: &str) -> String {
+    format!("{}-{group}", names::KAFKA)
+}
+
+#[cfg(test)]
+mod tests {
+    use leftfold_io::SystemClock;
+    use leftfold_io::fake::{FakeDisk, SeededRandom};
+    use leftfold_store::{Embedded, Options};
+
+    use super::*;
+
+    fn store(disk: &Arc<FakeDisk>) -> Arc<Embedded> {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
+        Arc::new(Embedded::open_on(disk.clone(), clock, random, Options::default()).unwrap())
+    }
+
+    fn commit(offset: i64, metadata: &str) -> Committed {
+        Committed { offset, leader_epoch: -1, metadata: metadata.to_owned() }
+    }
+
+    async fn set(offsets: &CommittedOffsets, group: &str, partition: i32, committed: &Committed) {
+        let change = |offsets: &mut Offsets| {
+            offsets.entry("order".to_owned()).or_default().insert(partition, committed.clone());
+        };
+        offsets.change(group, change).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn offsets_outlive_the_server() {
+        let disk = Arc::new(FakeDisk::new());
+        let first = store(&disk);
+        let offsets = CommittedOffsets::new(first.clone());
+        set(&offsets, "billing", 0, &commit(5, "noted")).await;
+        set(&offsets, "billing", 1, &commit(7, "")).await;
+        set(&offsets, "mail", 0, &commit(1, "")).await;
+        drop((offsets, first));
+        let offsets = CommittedOffsets::new(store(&disk));
+        let expected = BTreeMap::from([(0, commit(5, "noted")), (1, commit(7, ""))]);
+        assert_eq!(
+            offsets.of("billing").await.unwrap(),
+            BTreeMap::from([("order".to_owned(), expected)])
+        );
+        assert_eq!(offsets.groups().await.unwrap(), ["billing", "mail"]);
+        offsets.change("billing", BTreeMap::clear).await.unwrap();
+        assert_eq!(offsets.groups().await.unwrap(), ["mail"]);
+    }
+
+    #[tokio::test]
+    async fn two_who_commit_lose_nothing() {
+        let disk = Arc::new(FakeDisk::new());
+        let store = store(&disk);
+        let (one, other) = (CommittedOffsets::new(store.clone()), CommittedOffsets::new(store));
+        set(&one, "g", 0, &commit(1, "")).await;
+        set(&other, "g", 1, &commit(2, "")).await;
+        set(&one, "g", 2, &commit(3, "")).await;
+        let partitions = CommittedOffsets::new(one.store.clone()).of("g").await.unwrap();
+        assert_eq!(partitions["order"].len(), 3);
+    }
+}
