@@ -25,6 +25,7 @@ pub mod limits;
 pub mod one_log;
 pub mod ordinals;
 pub mod partitioned;
+pub mod partitioners;
 pub mod reads;
 pub mod repeats;
 pub mod retention;
@@ -193,6 +194,12 @@ macro_rules! conformance_suite {
             ordinals_of_a_stream_are_its_versions,
             ordinals_of_several_lists_are_refused,
             unknown_partitions_and_indexes_are_refused,
+        );
+        $crate::conformance_suite!(@ $fresh, partitioners:
+            partitions_by_crc32_are_those_of_librdkafka,
+            a_key_stands_behind_a_prefix,
+            each_partition_holds_the_events_whose_keys_lead_to_it,
+            an_index_keeps_its_key_and_its_partitioner,
         );
         $crate::conformance_suite!(@ $fresh, subscriptions:
             delivers_history_then_a_caught_up_mark_then_new_events,

@@ -385,6 +385,8 @@ mod promises {
         refused(4, PartitionKey::Tag(String::new()), "index_partitions_invalid").await;
         refused(4, PartitionKey::Tag("a=b".to_owned()), "index_partitions_invalid").await;
         refused(4, PartitionKey::Tag("a\u{0}".to_owned()), "name_invalid").await;
+        refused(4, PartitionKey::Behind(String::new()), "index_partitions_invalid").await;
+        refused(4, PartitionKey::Behind("a\nb".to_owned()), "name_invalid").await;
         assert_eq!(store.indexes().await.unwrap(), []);
         let most = IndexDefinition::new("orders", Query::category("order"));
         store.define_index(most.partitioned(1_024, PartitionKey::Stream)).await.unwrap();
