@@ -128,6 +128,8 @@ impl State {
             if let Some(member) = self.members.get_mut(&id) {
                 member.is_new = false;
                 member.owes_sync = true;
+                // The last generation's share must not count while this one's is checked against the limit.
+                member.assignment.clear();
                 if let Some(waiter) = member.joining.take() {
                     waiter.answer(answer);
                 }
@@ -136,11 +138,8 @@ impl State {
         }
     }
 
-    /// Takes the assignments back and fails the syncs that wait.
+    /// Fails the syncs that wait.
     pub(super) fn fail_syncs(&mut self, error: ResponseError, now: Instant) {
-        for member in self.members.values_mut() {
-            member.assignment.clear();
-        }
         self.answer_syncs(|_| answers::refuse_sync(error), now);
     }
 

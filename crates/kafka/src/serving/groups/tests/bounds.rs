@@ -132,3 +132,28 @@ async fn tasks_end_with_their_groups_and_with_the_server() {
     settle().await;
     assert_eq!(tasks(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_static_member_can_restart_while_a_full_group_rebalances() {
+    let groups = with(GroupLimits { members: 2, ..limits() });
+    let first = Consumer::new(&groups).with_instance("one");
+    let mut members = stabilize(vec![first, Consumer::new(&groups)]).await;
+    let first = members.remove(0).spawn_join();
+    let _third = Consumer::new(&groups).with_version(3).spawn_join();
+    settle().await;
+    let second = Consumer::new(&groups).with_instance("one").spawn_join();
+    settle().await;
+    assert_eq!(first.done().await.joined.error_code, error(FencedInstanceId));
+    assert!(!second.is_done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_assignments_of_one_generation_count() {
+    let groups = with(GroupLimits { metadata_bytes: 4_000, ..limits() });
+    let mut members = stable(&groups, 1).await;
+    for _ in 0..3 {
+        members[0].join().await;
+        let share = [(members[0].id.clone(), "x".repeat(3_000))];
+        assert_eq!(members[0].sync(&share).await.error_code, 0);
+    }
+}

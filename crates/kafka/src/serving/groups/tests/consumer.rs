@@ -86,7 +86,7 @@ impl Consumer {
         self
     }
 
-    fn request(&self) -> JoinGroupRequest {
+    pub(super) fn request(&self) -> JoinGroupRequest {
         let protocol = |(name, metadata): &(&'static str, Bytes)| {
             JoinGroupRequestProtocol::default()
                 .with_name(text(name))

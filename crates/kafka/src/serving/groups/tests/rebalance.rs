@@ -1,4 +1,8 @@
+use tokio::time::Instant;
+
 use super::*;
+use crate::serving::groups::request::Join;
+use crate::serving::groups::state::State;
 
 #[tokio::test(start_paused = true)]
 async fn a_new_member_waits_until_the_others_have_joined_again() {
@@ -93,7 +97,10 @@ async fn a_member_that_has_joined_does_not_expire_while_others_are_awaited() {
     members[0].stay(SESSION * 3).await;
     assert!(!leader.is_done());
     members[0].join().await;
-    assert_eq!(leader.done().await.joined.error_code, 0);
+    let leader = leader.done().await;
+    // Its session begins with the answer.
+    members[0].stay(SESSION - INSTANT).await;
+    assert_eq!((leader.joined.error_code, leader.heartbeat()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,4 +171,26 @@ async fn a_rebalance_forgets_who_owed_a_sync() {
     assert_eq!(follower.join().await.error_code, 0);
     assert_eq!(leader.done().await.joined.error_code, 0);
     assert_eq!(third.done().await.joined.error_code, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_stays_alone_waits_for_the_initial_delay_once() {
+    let delay = Duration::from_secs(3);
+    let groups = Arc::new(Groups::new(GroupLimits { initial_delay: delay, ..limits() }));
+    let first = Consumer::new(&groups).spawn_join();
+    pass(delay + INSTANT).await;
+    assert!(first.is_done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rebalance_that_no_member_joins_is_retried_later_even_without_a_timeout() {
+    let (limits, now) = (limits(), Instant::now());
+    let mut member = Consumer::new(&groups()).with_instance("one");
+    member.rebalance = Duration::ZERO;
+    let caller = Caller { client_id: "client", host: "host" };
+    let join = Join::read(&member.request(), 9, &caller, &limits).unwrap();
+    let mut state = State::new(Arc::new(limits));
+    let _promise = state.join(join, now);
+    state.prepare_rebalance(now);
+    assert_eq!(state.expire(now), Some(now + Duration::from_secs(1)));
 }

@@ -125,3 +125,22 @@ async fn a_caller_that_goes_away_after_a_long_wait_has_a_session_to_come_back() 
     members[0].stay(SESSION - INSTANT).await;
     assert_eq!((follower.heartbeat(), members[0].heartbeat()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_syncs_after_the_leader_stays() {
+    let groups = groups();
+    let mut members = stable(&groups, 2).await;
+    let follower = members.remove(1).with_topics(&["other"]).spawn_join();
+    settle().await;
+    members[0].join().await;
+    let follower = follower.done().await;
+    members[0].sync(&[]).await;
+    members[0].stay(SESSION / 2).await;
+    assert_eq!(follower.sync(&[]).await.error_code, 0);
+    members[0].stay(SESSION - INSTANT).await;
+    assert_eq!(follower.heartbeat(), 0);
+    for _ in 0..REBALANCE.as_secs() {
+        pass(Duration::from_secs(1)).await;
+        assert_eq!((members[0].heartbeat(), follower.heartbeat()), (0, 0));
+    }
+}
