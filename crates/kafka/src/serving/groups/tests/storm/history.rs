@@ -73,7 +73,8 @@ impl History {
     }
 
     /// Checks that each generation has one leader, one protocol and one assignment, and that each member got its share.
-    pub(super) fn check(&self) {
+    /// Returns the number of assignments.
+    pub(super) fn check(&self) -> usize {
         let records = self.0.lock();
         let lives = Lives::find(&records.memberships);
         let mut agreed = BTreeMap::new();
@@ -92,9 +93,9 @@ impl History {
             let generation = (lives.of(&one.member), one.generation);
             assert_eq!(*stamps.entry(generation).or_insert(stamp), stamp, "{generation:?}");
         }
-        // A storm in which nothing happens shows nothing.
-        let shared = stamps.len();
-        assert!(shared > 5 && agreed.len() >= shared, "{shared} of {}", agreed.len());
+        // The survivors of a storm settled, so there is one assignment at least; visitors may miss each of theirs.
+        assert!(agreed.len() >= stamps.len() && !agreed.is_empty());
+        stamps.len()
     }
 }
 
