@@ -45,8 +45,8 @@ impl Group {
     }
 }
 
-/// Applies the deadlines of the group until it is dead, then forgets it. One task per group, since a timer per heartbeat
-/// would cost more than the heartbeat.
+/// Applies the deadlines of the group until it is dead, then forgets it. One task per group, since a timer
+/// per heartbeat would cost more than the heartbeat.
 pub(super) async fn watch_deadlines(group: Arc<Group>, id: String, registry: Weak<Registry>) {
     loop {
         let visit = group.act(|state, now| state.expire(now));

@@ -14,8 +14,8 @@ use super::state::{Phase, State, after};
 use super::subscription;
 use super::wait::Answer;
 
-/// How long a member that was in no generation waits for its first one. It cannot send heartbeats meanwhile, since it
-/// does not know its id.
+/// How long a member that was in no generation waits for its first one. It cannot send heartbeats meanwhile,
+/// since it does not know its id.
 const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 type JoinAnswer = Answer<JoinGroupResponse>;
@@ -47,7 +47,8 @@ impl State {
         let limit = self.limits.members;
         match self.phase {
             Phase::Empty | Phase::Dead => true,
-            // Those that have not joined may never do, so they do not count. What they keep is bounded nevertheless.
+            // Those that have not joined may never do, so they do not count. What they keep is bounded
+            // nevertheless.
             Phase::Preparing(_) => {
                 let joined = self.members.values().filter(|member| member.has_joined()).count();
                 let is_waiting = member.is_some_and(Member::has_joined);
@@ -117,7 +118,8 @@ impl State {
                 }
                 Answer::Ready(answer)
             }
-            // A leader that joins wants a rebalance for a reason that no metadata shows, such as new partitions.
+            // A leader that joins wants a rebalance for a reason that no metadata shows, such as new
+            // partitions.
             Phase::Stable if is_unchanged && !self.is_leader(&id) => {
                 Answer::Ready(self.describe_generation(&id))
             }
@@ -149,8 +151,9 @@ impl State {
         answer
     }
 
-    /// Gives the place of a static member to a new process with the same instance. The old process is fenced. In a
-    /// stable group the new one gets the assignment of the old one without a rebalance, unless it needs another one.
+    /// Gives the place of a static member to a new process with the same instance. The old process is fenced.
+    /// In a stable group the new one gets the assignment of the old one without a rebalance, unless it needs
+    /// another one.
     fn replace_static(
         &mut self,
         old: &StrBytes,

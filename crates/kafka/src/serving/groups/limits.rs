@@ -10,8 +10,8 @@ pub struct GroupLimits {
     pub members: usize,
     /// The session timeouts that a member may ask for.
     pub session_timeout: RangeInclusive<Duration>,
-    /// The time that the first rebalance of an empty group waits for more members; zero waits for none. Each member
-    /// that arrives extends it, at most to the rebalance timeout.
+    /// The time that the first rebalance of an empty group waits for more members; zero waits for none. Each
+    /// member that arrives extends it, at most to the rebalance timeout.
     pub initial_delay: Duration,
     /// Bytes of the protocols, the assignments and the names of the members of one group.
     pub metadata_bytes: usize,

@@ -67,8 +67,9 @@ impl Member {
         self.joining.is_some()
     }
 
-    /// Returns whether no time passes for it: its client cannot send heartbeats on a connection that waits. A member in
-    /// no generation has a limit nevertheless, since a client that gave up and retried cannot be told from it.
+    /// Returns whether no time passes for it: its client cannot send heartbeats on a connection that waits. A
+    /// member in no generation has a limit nevertheless, since a client that gave up and retried cannot be
+    /// told from it.
     pub(super) fn is_exempt(&self) -> bool {
         !self.is_new && (self.joining.is_some() || self.syncing.is_some())
     }

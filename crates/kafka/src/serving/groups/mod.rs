@@ -1,12 +1,13 @@
-//! The coordinator of consumer groups by the classic protocol: requests in, answers out. It knows no socket, no store
-//! and no offsets.
+//! The coordinator of consumer groups by the classic protocol: requests in, answers out. It knows no socket,
+//! no store and no offsets.
 //!
-//! A member joins and waits until the others have joined too; that is a generation. The leader of the generation assigns,
-//! and each member gets its share as the answer to its sync. From then on it sends heartbeats, until one of them says
-//! that the group prepares the next generation. A member that sends none for its session timeout is dropped.
+//! A member joins and waits until the others have joined too; that is a generation. The leader of the
+//! generation assigns, and each member gets its share as the answer to its sync. From then on it sends
+//! heartbeats, until one of them says that the group prepares the next generation. A member that sends none
+//! for its session timeout is dropped.
 //!
-//! A group exists while it has members, or members about to join; each has a task that watches its deadlines. Nothing is
-//! durable: after a restart, members learn that they are unknown, and join again.
+//! A group exists while it has members, or members about to join; each has a task that watches its deadlines.
+//! Nothing is durable: after a restart, members learn that they are unknown, and join again.
 
 mod answers;
 mod describe;
@@ -75,8 +76,8 @@ impl Groups {
         Groups { registry: Arc::new(Registry::new(limits)) }
     }
 
-    /// Lets a member join a group, and waits until the group has a generation with it. If the caller drops the future, the
-    /// member has one session timeout to come back.
+    /// Lets a member join a group, and waits until the group has a generation with it. If the caller drops
+    /// the future, the member has one session timeout to come back.
     pub async fn join(
         &self,
         request: JoinGroupRequest,
@@ -167,8 +168,8 @@ impl Groups {
             .with_error_code(answers::code(outcome))
     }
 
-    /// Checks whether a caller may commit offsets of a group, and renews the session of a member. A caller that is no
-    /// member passes no member id and generation -1; it may commit while the group has no members.
+    /// Checks whether a caller may commit offsets of a group, and renews the session of a member. A caller
+    /// that is no member passes no member id and generation -1; it may commit while the group has no members.
     ///
     /// # Errors
     /// The error for the client.
@@ -218,8 +219,8 @@ impl Groups {
         visit.unwrap_or(Ok(()))
     }
 
-    /// Returns whether a member of the group subscribes to a topic, so that its offsets must stay. It is `true` if the
-    /// group has members and does not know their subscriptions.
+    /// Returns whether a member of the group subscribes to a topic, so that its offsets must stay. It is
+    /// `true` if the group has members and does not know their subscriptions.
     pub fn subscribes(&self, group: &str, topic: &str) -> bool {
         self.registry.visit(group, |state, _| state.subscribes(topic)).unwrap_or(false)
     }

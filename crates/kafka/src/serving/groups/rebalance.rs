@@ -16,7 +16,8 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     ends: Instant,
-    /// By how much it can still be extended, if it is the first of an empty group. Such a window never ends early.
+    /// By how much it can still be extended, if it is the first of an empty group. Such a window never ends
+    /// early.
     extension: Option<Duration>,
     /// A member arrived since it was opened or extended.
     has_newcomer: bool,
@@ -48,7 +49,8 @@ impl State {
         }
     }
 
-    /// As [`prepare_rebalance`](Self::prepare_rebalance), unless the group has no generation or is preparing already.
+    /// As [`prepare_rebalance`](Self::prepare_rebalance), unless the group has no generation or is preparing
+    /// already.
     pub(super) fn prepare_if_settled(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Completing | Phase::Stable) {
             self.prepare_rebalance(now);

@@ -14,8 +14,8 @@ use super::request::Join;
 use super::state::State;
 use super::wait::Answer;
 
-/// The groups that have members, or members about to join. A thread that holds the lock of the map takes that of a group
-/// only if no other thread knows the group, so the locks have no order to break.
+/// The groups that have members, or members about to join. A thread that holds the lock of the map takes that
+/// of a group only if no other thread knows the group, so the locks have no order to break.
 pub(super) struct Registry {
     pub(super) limits: Arc<GroupLimits>,
     groups: Mutex<HashMap<String, Arc<Group>>>,

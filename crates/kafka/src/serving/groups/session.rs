@@ -25,8 +25,8 @@ impl State {
         }
     }
 
-    /// Returns whether the caller may commit offsets of the group. A member of the generation may, also while the group
-    /// prepares a rebalance; others may if the group has no members.
+    /// Returns whether the caller may commit offsets of the group. A member of the generation may, also while
+    /// the group prepares a rebalance; others may if the group has no members.
     pub(super) fn check_commit(
         &mut self,
         id: &str,

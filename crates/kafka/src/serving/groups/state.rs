@@ -188,8 +188,8 @@ impl State {
         Some(protocol.clone())
     }
 
-    /// Checks that a caller is who it claims to be. An instance has one member id at a time; the holder of an older one
-    /// is fenced.
+    /// Checks that a caller is who it claims to be. An instance has one member id at a time; the holder of an
+    /// older one is fenced.
     pub(super) fn check_member(
         &self,
         id: &str,
@@ -252,8 +252,8 @@ impl State {
         }
     }
 
-    /// Notes that a caller has gone away while its member waited for an answer. The member has one session timeout to
-    /// come back.
+    /// Notes that a caller has gone away while its member waited for an answer. The member has one session
+    /// timeout to come back.
     pub(super) fn abandon(&mut self, id: &StrBytes, ticket: u64, now: Instant) {
         let Some(member) = self.members.get_mut(id) else { return };
         let joining = member.joining.take_if(|waiter| waiter.has(ticket)).is_some();

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// The protocol type of consumers.
 pub(super) const PROTOCOL_TYPE: &str = "consumer";
 
-/// Returns the topics in the metadata of a consumer; `None` if the bytes are no subscription. All versions begin with
-/// what version 0 has: the version, then the topics.
+/// Returns the topics in the metadata of a consumer; `None` if the bytes are no subscription. All versions
+/// begin with what version 0 has: the version, then the topics.
 pub(super) fn read_topics(metadata: &[u8]) -> Option<BTreeSet<&[u8]>> {
     let (_version, rest) = metadata.split_first_chunk::<2>()?;
     let (count, mut rest) = rest.split_first_chunk::<4>()?;

@@ -42,8 +42,8 @@ impl<T> Waiter<T> {
 }
 
 impl<T> Promise<T> {
-    /// Waits for the answer; `None` if the server drops its groups. If the caller drops the future, the member no longer
-    /// counts as waiting.
+    /// Waits for the answer; `None` if the server drops its groups. If the caller drops the future, the
+    /// member no longer counts as waiting.
     pub(super) async fn receive(self, group: &Group) -> Option<T> {
         let mut guard = Guard { group, member: &self.member, ticket: Some(self.ticket) };
         let answer = self.receiver.await.ok();

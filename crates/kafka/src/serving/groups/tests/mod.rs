@@ -1,4 +1,5 @@
-//! Tests of the coordinator. Time is paused: it passes when every task waits, so nothing depends on the machine.
+//! Tests of the coordinator. Time is paused: it passes when every task waits, so nothing depends on the
+//! machine.
 
 mod bounds;
 mod consumer;

@@ -1,7 +1,7 @@
 //! What the clients saw, and whether it fits together.
 //!
-//! A group that has lost all members begins again at generation 1. Member ids are never used twice, so the ids that were
-//! seen together, directly or by way of others, are one life of the group.
+//! A group that has lost all members begins again at generation 1. Member ids are never used twice, so the
+//! ids that were seen together, directly or by way of others, are one life of the group.
 
 use super::*;
 
@@ -72,8 +72,8 @@ impl History {
         records.receipts.push(Receipt { generation, member, share });
     }
 
-    /// Checks that each generation has one leader, one protocol and one assignment, and that each member got its share.
-    /// Returns the number of assignments.
+    /// Checks that each generation has one leader, one protocol and one assignment, and that each member got
+    /// its share. Returns the number of assignments.
     pub(super) fn check(&self) -> usize {
         let records = self.0.lock();
         let lives = Lives::find(&records.memberships);
@@ -93,7 +93,8 @@ impl History {
             let generation = (lives.of(&one.member), one.generation);
             assert_eq!(*stamps.entry(generation).or_insert(stamp), stamp, "{generation:?}");
         }
-        // The survivors of a storm settled, so there is one assignment at least; visitors may miss each of theirs.
+        // The survivors of a storm settled, so there is one assignment at least; visitors may miss each of
+        // theirs.
         assert!(agreed.len() >= stamps.len() && !agreed.is_empty());
         stamps.len()
     }

@@ -1,4 +1,5 @@
-//! Dozens of clients that join, sync, change their minds, die and leave at random, with a checker of what they see.
+//! Dozens of clients that join, sync, change their minds, die and leave at random, with a checker of what
+//! they see.
 //!
 //! Once with paused time, where timeouts are frequent and seconds cost nothing, and once with real threads.
 
@@ -100,7 +101,8 @@ fn a_storm_of_threads_leaves_every_generation_consistent() {
     }
 }
 
-/// A group ends with its last member, and the next member creates another one: their threads meet in the map of groups.
+/// A group ends with its last member, and the next member creates another one: their threads meet in the map
+/// of groups.
 #[test]
 fn a_group_that_ends_and_begins_again_and_again_stays_consistent() {
     let groups = groups();
