@@ -170,8 +170,8 @@ impl Server {
     ) -> Result<RunningServer, StartError> {
         let address = config.listen;
         let is_exposed = |address: SocketAddr| !address.ip().is_loopback() && !config.insecure;
-        let exposed = [Some(address), config.kafka_listen].into_iter().flatten();
-        let exposed = exposed.filter(|address| is_exposed(*address)).next();
+        let mut exposed = [Some(address), config.kafka_listen].into_iter().flatten();
+        let exposed = exposed.find(|address| is_exposed(*address));
         if let Some(address) = exposed.filter(|_| !config.has_tls()) {
             return Err(StartError::Exposed(address));
         }

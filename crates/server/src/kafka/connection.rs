@@ -1,4 +1,5 @@
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::dispatch::{Session, Unanswerable};
 use super::{Broker, Peer};
 use crate::limits::{Lease, MemoryFull, Reservation};
-use crate::net::{ByteStream, Connection};
+use crate::net::{ByteStream, Connection, Shutdown};
 
 /// Requests of a connection that are worked on at the same time. Their answers come in their order.
 const IN_FLIGHT: usize = 32;
@@ -67,10 +68,7 @@ pub(super) async fn serve(broker: Arc<Broker>, connection: Connection) {
     let (input, output) = tokio::io::split(stream);
     let requests = Requests::new(broker.clone(), input);
     let session = Session::begin(broker, peer.clone()).await;
-    let ended = tokio::select! {
-        ended = run(requests, output, session) => ended,
-        () = shutdown.begun() => End::Closing,
-    };
+    let ended = run(requests, output, session, shutdown).await;
     let peer = peer.address;
     match ended {
         End::Gone | End::Closing => tracing::debug!(%peer, "a connection of a Kafka client ended"),
@@ -85,10 +83,17 @@ async fn run(
     mut requests: Requests,
     mut output: WriteHalf<ByteStream>,
     mut session: Session,
+    shutdown: Shutdown,
 ) -> End {
     let mut in_flight: FuturesOrdered<Outcome> = FuturesOrdered::new();
+    let mut closing = pin!(shutdown.begun());
+    let mut is_closing = false;
     loop {
-        let takes_more = in_flight.len() < IN_FLIGHT && session.takes_more(in_flight.is_empty());
+        if is_closing && in_flight.is_empty() {
+            return End::Closing;
+        }
+        let takes_more =
+            !is_closing && in_flight.len() < IN_FLIGHT && session.takes_more(in_flight.is_empty());
         let is_idle = in_flight.is_empty();
         tokio::select! {
             biased;
@@ -111,6 +116,8 @@ async fn run(
                 }
                 requests.pause(throttle);
             }
+            // What is in flight is finished; what waits for events or members ends by itself.
+            () = closing.as_mut(), if !is_closing => is_closing = true,
             next = requests.next(is_idle, &session), if takes_more => match next {
                 Ok((frame, memory)) => match session.take(frame, memory) {
                     Ok(outcome) => in_flight.push_back(outcome),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
@@ -19,10 +19,11 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::connection::{Answer, Outcome};
+use super::produce::old;
 use super::sasl::{SaslSession, Step};
 use super::{Broker, Peer};
 use crate::access::{Caller, Origin};
-use crate::limits::{Client, Lease, MemoryFull, Reservation};
+use crate::limits::{Client, Lease, MemoryFull, Reservation, SMALL_ANSWER};
 
 /// Partitions whose order of batches a connection remembers; those of which none is in flight are forgotten.
 const ORDERED: usize = 4_096;
@@ -40,9 +41,7 @@ pub(super) enum Unanswerable {
     Unauthenticated(ApiKey),
     #[error("authentication failed: {0}")]
     Denied(String),
-    #[error(
-        "the requests in flight take all memory of limits.bodies_bytes, or of this client's share of it"
-    )]
+    #[error("requests and answers take all memory, or this client's share of it (limits.share)")]
     Memory,
     #[error("as many requests as limits.requests or this client's share of it are in flight")]
     Overloaded,
@@ -132,6 +131,19 @@ impl Session {
                 let answer = versions(ResponseError::UnsupportedVersion.code());
                 return Ok(ready(encode(head.correlation_id, 0, &answer)));
             }
+            Some(request)
+                if request.key == ApiKey::Produce && request.is_advertised(head.version) =>
+            {
+                let refused = old::refuse(head.correlation_id, head.version, body);
+                let malformed = || {
+                    Unanswerable::Malformed(
+                        ApiKey::Produce,
+                        head.version,
+                        "it is cut off".to_owned(),
+                    )
+                };
+                return Ok(ready(refused.map(framed).ok_or_else(malformed)));
+            }
             _ => return Err(Unanswerable::Unsupported(head.api_key, head.version)),
         };
         let malformed = |why: String| Unanswerable::Malformed(key, version, why);
@@ -205,9 +217,14 @@ impl Session {
                 None => pool.wait(&client, 1, within).await.ok_or(Unanswerable::Overloaded)?,
             };
             let _counted = Counted::new(in_flight);
-            let answer = work.await;
+            let mut answer = work.await?;
             drop(place);
-            answer
+            let bytes = answer.frame.as_ref().map_or(0, Bytes::len);
+            if bytes > SMALL_ANSWER && answer.held.is_empty() {
+                let memory = limits.answers.wait(&client, bytes, within).await;
+                answer.held.push(memory.ok_or(Unanswerable::Memory)?);
+            }
+            Ok(answer)
         }
         .boxed()
     }
@@ -348,6 +365,14 @@ fn encode<A: Encodable + HeaderVersion>(
     let frame = encode_answer(id, version, answer);
     let frame = frame.map_err(|error| Unanswerable::Answer(error.to_string()))?;
     Ok(Answer { frame: Some(frame), ..Answer::default() })
+}
+
+/// Returns an answer of bytes, with their length.
+fn framed(bytes: Bytes) -> Answer {
+    let mut frame = BytesMut::with_capacity(4 + bytes.len());
+    frame.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    frame.extend_from_slice(&bytes);
+    Answer { frame: Some(frame.freeze()), ..Answer::default() }
 }
 
 fn answered<A: Encodable + HeaderVersion>(

@@ -34,7 +34,7 @@ struct Echo {
 impl Protocol for Echo {
     fn serve(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let Connection { stream, peer, shutdown, slot: _slot } = connection;
+            let Connection { stream, peer, shutdown, slot: _slot, .. } = connection;
             assert!(peer.ip().is_loopback());
             let mut stream = BufReader::new(stream);
             loop {

@@ -61,6 +61,9 @@ impl Call {
             return Ok(nothing);
         }
         let state = &self.broker.state;
+        // What a client can have of all answers is enough for several partitions.
+        let share = state.config.answers_bytes.get() / 100 * state.config.share.min(100);
+        let most = most.min(share / 8);
         // The page, and then the batch that it becomes.
         let memory =
             state.limits.answers.wait(&self.client, 2 * most.max(LEAST), state.config.wait_time);

@@ -12,6 +12,9 @@ use crate::kafka::topics::Topic;
 /// Headers of most records.
 const USUAL: usize = 16;
 
+/// The name and the value of a header.
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
 /// What the records of a partition have in common.
 pub(super) struct RecordShape<'a> {
     pub(super) topic: &'a Topic,
@@ -35,7 +38,7 @@ impl RecordShape<'_> {
         let sent = kept::read(&metadata);
         let (mut id, mut version, mut position, mut time) =
             (Uuid::encode_buffer(), Decimal::default(), Decimal::default(), Rfc3339::default());
-        let mut headers: SmallVec<[(&str, Option<&[u8]>); USUAL]> = SmallVec::new();
+        let mut headers: SmallVec<[Header<'_>; USUAL]> = SmallVec::new();
         let has = |name: &str| sent.as_ref().is_some_and(|sent| sent.has(name));
         headers.push(("ce_specversion", Some(b"1.0")));
         let id = event.id().hyphenated().encode_lower(&mut id);
@@ -67,7 +70,7 @@ impl RecordShape<'_> {
         let is_tombstone = sent.as_ref().is_some_and(kept::Kept::is_tombstone);
         let record = WrittenRecord {
             timestamp: millis(event.event_time()),
-            key: (self.keyless != Some(key)).then_some(key.as_bytes()),
+            key: (self.keyless != Some(&*key)).then_some(key.as_bytes()),
             value: (!is_tombstone).then_some(&data[..]),
             headers: &headers,
         };

@@ -45,10 +45,12 @@ pub(super) struct FetchSession {
     partitions: Vec<Wanted>,
 }
 
+type SharedSession = Arc<Mutex<FetchSession>>;
+
 /// The sessions of all consumers.
 #[derive(Debug, Default)]
 pub(in crate::kafka) struct FetchSessions {
-    sessions: Mutex<HashMap<i32, (Instant, Arc<Mutex<FetchSession>>)>>,
+    sessions: Mutex<HashMap<i32, (Instant, SharedSession)>>,
     next: AtomicI32,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Opened {
     /// Whether only what has changed is answered.
     pub(super) is_incremental: bool,
     pub(super) partitions: Vec<Wanted>,
-    session: Option<Arc<Mutex<FetchSession>>>,
+    session: Option<SharedSession>,
 }
 
 impl Opened {

@@ -2,6 +2,7 @@
 
 mod expectations;
 pub(super) mod kept;
+pub(super) mod old;
 mod producers;
 mod record;
 
@@ -20,6 +21,7 @@ use kafka_protocol::messages::{
 use leftfold_api::{Append, AppendError, Appended, Coded, Conflict, EventStore, Overlap};
 use leftfold_io::{OsRandom, Random};
 use leftfold_kafka::{DecodeError, ResponseError, StoredBatch};
+use uuid::Uuid;
 
 use self::expectations::before_batch;
 pub(super) use self::producers::Producers;
@@ -266,7 +268,7 @@ impl Call {
         // What names a record in a refusal, once its event is gone.
         let mut named = Vec::with_capacity(received.len());
         for Received { stream, event, expected } in received {
-            named.push((stream.clone(), event.id, expected.is_some()));
+            named.push(Named { stream: stream.clone(), id: event.id, expects: expected.is_some() });
             append = append.event(stream, event);
         }
         for (stream, expected) in expected {
@@ -368,26 +370,34 @@ fn answer(index: i32, appended: Result<i64, Refused>) -> PartitionProduceRespons
         .with_error_message(refused.message.map(text))
 }
 
+/// What tells the record of an event from others, once it is appended.
+struct Named {
+    stream: String,
+    id: Option<Uuid>,
+    /// Whether it expects a state of its stream.
+    expects: bool,
+}
+
 /// Returns the refusal of a batch, with the records that are the cause.
-fn refused(error: &AppendError, named: &[(String, Option<uuid::Uuid>, bool)]) -> Refused {
+fn refused(error: &AppendError, named: &[Named]) -> Refused {
     let why = || format!("{}: {error}", error.code());
-    let of = |is: &dyn Fn(&(String, Option<uuid::Uuid>, bool)) -> bool| {
+    let of = |is: &dyn Fn(&Named) -> bool| {
         let records = named.iter().enumerate().filter(|(_, record)| is(record));
         records.take(NAMED).map(|(number, _)| (number, why())).collect::<Vec<_>>()
     };
     match error {
         AppendError::Conflict(Conflict::Version { stream, .. }) => {
             // The first that expects something; those behind it expect the same.
-            let mut records = of(&|(name, _, expects)| name == stream && *expects);
+            let mut records = of(&|record| record.stream == *stream && record.expects);
             records.truncate(1);
             Refused::of_records(records)
         }
         AppendError::Conflict(Conflict::Tombstoned { stream }) => {
-            Refused::of_records(of(&|(name, ..)| name == stream))
+            Refused::of_records(of(&|record| record.stream == *stream))
         }
         AppendError::Overlap(
             Overlap::Partial { id, stream, .. } | Overlap::Content { id, stream, .. },
-        ) => Refused::of_records(of(&|(name, event, _)| name == stream && *event == Some(*id))),
+        ) => Refused::of_records(of(&|record| record.stream == *stream && record.id == Some(*id))),
         AppendError::Failure(failure) => Refused::because(of_failure(failure), why()),
         AppendError::Invalid(invalid) if invalid.code == "append_too_large" => {
             Refused::because(ResponseError::MessageTooLarge, why())

@@ -115,7 +115,7 @@ impl Topics {
         // Who may not read it is not told whether it exists.
         let topic = self.find(name).await;
         let permit = match &topic {
-            Ok(topic) => permit_of(caller, &topic.query_of(0))?,
+            Ok(_) => permit_of(caller, &Query::index(name))?,
             Err(TopicError::Unknown) => {
                 permit_of(caller, &default_query(name).0)?;
                 return Err(TopicError::Unknown);

@@ -4,6 +4,8 @@ mod catalogue;
 mod create;
 mod find;
 
+use std::borrow::Cow;
+
 use leftfold_api::{
     Field, IndexInfo, PartitionKey, Partitioner, Partitioning, Query, Recorded, Value, names,
 };
@@ -56,17 +58,10 @@ impl Topic {
     }
 
     /// Returns the key of an event's record: what decides its partition.
-    pub(super) fn key_of<'a>(&self, event: &'a Recorded) -> &'a str {
-        let stream = event.stream();
-        match self.partitioning.as_ref().map(|partitioning| &partitioning.key) {
-            Some(PartitionKey::Stream) => stream,
-            Some(PartitionKey::Tag(wanted)) => {
-                event.tags().find(|(key, _)| key == wanted).map_or(stream, |(_, value)| value)
-            }
-            Some(PartitionKey::Behind(prefix)) => {
-                stream.strip_prefix(prefix.as_str()).unwrap_or(stream)
-            }
-            _ => names::id_of(stream),
+    pub(super) fn key_of<'a>(&self, event: &'a Recorded) -> Cow<'a, str> {
+        match &self.partitioning {
+            Some(partitioning) => partitioning.key.key_of(event),
+            None => Cow::Borrowed(names::id_of(event.stream())),
         }
     }
 
