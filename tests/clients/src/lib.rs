@@ -1,0 +1,26 @@
+//! Real Kafka clients as test programs.
+//!
+//! [`Tool`] installs what a client needs below `target/clients/`, at pinned versions. [`Client::start`] runs one
+//! [`Command`] with it against a [`Broker`] and gives a [`Program`], whose lines are [`Event`]s. [`paths`] holds
+//! the tests: functions that take a client and a broker, so that the same tests run against Apache Kafka, which
+//! proves the programs, and against Leftfold.
+//!
+//! The programs in Python, JavaScript and Go have one command line and one form of output;
+//! `kcat` and Kafka's own tools are brought to it in [`Client`].
+
+mod broker;
+mod client;
+mod command;
+mod event;
+mod install;
+pub mod paths;
+mod program;
+mod tools;
+
+pub use broker::{Apache, Broker, Login};
+pub use client::Client;
+pub use command::{Command, Conflict, Consume, Group, Origin, Produce};
+pub use event::{Event, Record};
+pub use install::{Tool, directory};
+pub use program::Program;
+pub use tools::java::{JavaTool, run as run_java};
