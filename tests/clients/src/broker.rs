@@ -50,7 +50,7 @@ impl Apache {
     /// Java or Maven are missing, or the broker does not start.
     pub fn start() -> anyhow::Result<Self> {
         let options = Options::default().set("auto.create.topics.enable", "true");
-        let options = options.set("num.partitions", &super::paths::PARTITIONS.to_string());
+        let options = options.set("num.partitions", "8");
         Ok(Apache(Cluster::start(&options).context("starting Apache Kafka")?))
     }
 

@@ -108,7 +108,9 @@ fn record(fields: &Map<String, Value>) -> Option<Record> {
         key: text(fields.get("key")?),
         value: text(fields.get("value")?),
         timestamp: fields.get("timestamp")?.as_i64(),
-        headers: headers.map(|(name, value)| Some((name.clone(), text(value)?))).collect::<Option<_>>()?,
+        headers: headers
+            .map(|(name, value)| Some((name.clone(), text(value)?)))
+            .collect::<Option<_>>()?,
     })
 }
 

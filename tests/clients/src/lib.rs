@@ -13,6 +13,7 @@ mod client;
 mod command;
 mod event;
 mod install;
+mod murmur2;
 pub mod paths;
 mod program;
 mod tools;

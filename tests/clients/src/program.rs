@@ -1,5 +1,6 @@
 //! A client's process: its lines are read as they come, and waiting is bounded.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempPath;
 
 use crate::event::Event;
 
@@ -25,6 +27,25 @@ pub(crate) enum Stream {
     Errors,
 }
 
+/// A temporary file with what a program reads; it is there until the program ends.
+#[derive(Debug)]
+pub(crate) struct Input {
+    path: TempPath,
+    is_standard: bool,
+}
+
+impl Input {
+    /// The command line names it.
+    pub(crate) fn named(path: TempPath) -> Self {
+        Input { path, is_standard: false }
+    }
+
+    /// It is the standard input.
+    pub(crate) fn standard(path: TempPath) -> Self {
+        Input { path, is_standard: true }
+    }
+}
+
 /// Finds the events in a line.
 pub(crate) type Parse = fn(Stream, &str) -> Vec<Event>;
 
@@ -34,7 +55,7 @@ pub struct Program {
     name: String,
     child: Child,
     output: Arc<Output>,
-    _input: Option<tempfile::TempPath>,
+    _inputs: Vec<Input>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +77,7 @@ impl Program {
         name: String,
         command: &Command,
         parse: Parse,
-        input: Option<tempfile::TempPath>,
+        inputs: Vec<Input>,
     ) -> anyhow::Result<Self> {
         let mut bound = Command::new("setpriv");
         bound.args(["--pdeathsig", "KILL", "--"]);
@@ -67,7 +88,10 @@ impl Program {
         if let Some(directory) = command.get_current_dir() {
             bound.current_dir(directory);
         }
-        bound.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdin = inputs.iter().find(|input| input.is_standard);
+        let stdin = stdin.map(|input| File::open(&input.path)).transpose()?;
+        let stdin = stdin.map_or(Stdio::null(), Stdio::from);
+        bound.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = bound.spawn().with_context(|| format!("starting {bound:?}"))?;
         let output = Arc::new(Output::default());
         output.lock().open = 2;
@@ -77,7 +101,7 @@ impl Program {
         if let Some(errors) = child.stderr.take() {
             follow(errors, Stream::Errors, parse, output.clone());
         }
-        Ok(Program { name, child, output, _input: input })
+        Ok(Program { name, child, output, _inputs: inputs })
     }
 
     /// Waits until the events so far fulfil a condition.
@@ -235,8 +259,13 @@ mod tests {
     fn shell(script: &str) -> Program {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Program::start("sh".to_owned(), &command, |_, line| Event::parse(line).into_iter().collect(), None)
-            .unwrap()
+        Program::start(
+            "sh".to_owned(),
+            &command,
+            |_, line| Event::parse(line).into_iter().collect(),
+            vec![],
+        )
+        .unwrap()
     }
 
     #[test]
@@ -256,8 +285,10 @@ mod tests {
 
     #[test]
     fn a_program_gets_sigterm() {
-        let program = shell("trap 'echo \"{\\\"closed\\\": true}\"; exit 0' TERM; echo '{\"done\": 1}'
-            while :; do sleep 0.01; done");
+        let program = shell(
+            "trap 'echo \"{\\\"closed\\\": true}\"; exit 0' TERM; echo '{\"done\": 1}'
+            while :; do sleep 0.01; done",
+        );
         program.wait_until("its start", PATIENCE, |events| !events.is_empty()).unwrap();
         program.terminate().unwrap();
         assert_eq!(program.finish(PATIENCE).unwrap(), [Event::Done, Event::Closed]);

@@ -1,0 +1,52 @@
+//! The clients against a real Apache Kafka: this proves the programs, not Leftfold.
+
+use leftfold_kafka_clients::{Apache, Client, paths};
+
+/// The clients to test: those that `LEFTFOLD_CLIENTS` names, or all.
+fn clients() -> Vec<Client> {
+    let named = std::env::var("LEFTFOLD_CLIENTS").unwrap_or_default();
+    let named: Vec<&str> = named.split_whitespace().collect();
+    let is_wanted = |client: &Client| named.is_empty() || named.contains(&client.name());
+    Client::ALL.into_iter().filter(is_wanted).collect()
+}
+
+/// Runs a test with each client; tells the time of each and all that failed.
+fn with_each(test: &str, run: impl Fn(Client, &str) -> anyhow::Result<()>) {
+    let mut failed = Vec::new();
+    for client in clients() {
+        let started = std::time::Instant::now();
+        let outcome = run(client, &format!("{}_{test}", client.name()));
+        println!("{:>6.1} s {test} {}", started.elapsed().as_secs_f32(), client.name());
+        failed.extend(outcome.err().map(|error| format!("{}: {error:#}", client.name())));
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+#[ignore = "proves the programs with Apache Kafka: cargo xtask clients"]
+fn clients_read_what_they_wrote() {
+    let broker = Apache::start().unwrap();
+    with_each("all", |client, topic| paths::reads_all_and_by_time(client, &broker, topic));
+    with_each("header", |client, topic| paths::sends_the_expected_version(client, &broker, topic));
+}
+
+#[test]
+#[ignore = "proves the programs with Apache Kafka: cargo xtask clients"]
+fn groups_survive_killed_members() {
+    let broker = Apache::start().unwrap();
+    with_each("group", |client, topic| {
+        paths::a_group_survives_a_killed_member(client, &broker, topic)
+    });
+}
+
+#[test]
+#[ignore = "proves the programs with Apache Kafka: cargo xtask clients"]
+fn clients_go_on_after_a_crash_of_the_broker() {
+    let broker = Apache::start().unwrap();
+    with_each("produced", |client, topic| {
+        paths::produces_through_a_crash(client, &broker, topic, || broker.crash())
+    });
+    with_each("read", |client, topic| {
+        paths::reads_through_a_crash(client, &broker, topic, || broker.crash())
+    });
+}
