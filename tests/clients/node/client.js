@@ -46,6 +46,8 @@ function connect() {
     brokers: options.bootstrap.split(','),
     clientId: 'kafkajs',
     logLevel: logLevel.ERROR,
+    // By default it gives up after five attempts.
+    retry: { retries: 30, maxRetryTime: 1000 },
     // Its log goes to standard output otherwise, between the events.
     logCreator: () => (entry) => process.stderr.write(`${JSON.stringify(entry.log)}\n`),
   };
@@ -177,8 +179,12 @@ async function group(kafka) {
     partitionAssigners: [PartitionAssigners.roundRobin],
   });
   const enough = deferred();
+  let owned = [];
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-    emit({ assigned: payload.memberAssignment[topic] || [] });
+    // It has no event for what a member loses.
+    if (owned.length > 0) emit({ revoked: owned });
+    owned = payload.memberAssignment[topic] || [];
+    emit({ assigned: owned });
   });
   consumer.on(consumer.events.COMMIT_OFFSETS, ({ payload }) => {
     const partitions = payload.topics.flatMap(({ partitions }) => partitions);
@@ -207,16 +213,21 @@ async function group(kafka) {
   emit({ closed: true });
 }
 
-function endLate() {
-  emit({ error: 'timeout', message: 'the command did not end in time' });
-  process.exit(1);
+// Ends the process once all lines are written: to a pipe they are written later.
+function end(code) {
+  process.stdout.write('', () => process.exit(code));
 }
 
-setTimeout(endLate, Number(options.timeout) * 1000).unref();
+function fail(name, message, code) {
+  emit({ error: name, message });
+  end(code);
+}
+
+const late = () => fail('timeout', 'the command did not end in time', 1);
+setTimeout(late, Number(options.timeout) * 1000).unref();
 COMMANDS[command](connect())
-  .then(() => process.exit(0))
+  .then(() => end(0))
   .catch((error) => {
-    const name = error instanceof Unsupported ? 'unsupported' : error.name;
-    emit({ error: name, message: error.message });
-    process.exit(error instanceof Unsupported ? 3 : 1);
+    const unsupported = error instanceof Unsupported;
+    fail(unsupported ? 'unsupported' : error.name, error.message, unsupported ? 3 : 1);
   });

@@ -81,8 +81,8 @@ impl Client {
         !matches!(self, Client::Kafkajs | Client::Aiokafka)
     }
 
-    /// Whether it tells which offsets it has committed.
-    pub fn tells_commits(self) -> bool {
+    /// Whether it goes on when its only broker comes back. kcat gives up when all of them are gone.
+    pub fn survives_outages(self) -> bool {
         self != Client::Kcat
     }
 

@@ -164,7 +164,8 @@ impl Program {
             let waited = self.output.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (events, report) = (std::mem::take(&mut state.events), state.report());
+        let report = state.report();
+        let events = std::mem::take(&mut state.events);
         drop(state);
         let status = self.child.wait()?;
         let end = match status.signal() {
