@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -83,7 +85,11 @@ func group(stop context.Context, a arguments) error {
 	left := a.count
 	for left != 0 && stop.Err() == nil {
 		records, err := poll(stop, client, 100)
-		if err != nil && stop.Err() == nil {
+		// A lost session is told, and the library joins again by itself.
+		var lost *kgo.ErrGroupSession
+		if errors.As(err, &lost) {
+			fmt.Fprintln(os.Stderr, err)
+		} else if err != nil && stop.Err() == nil {
 			return err
 		}
 		for _, record := range records {

@@ -10,13 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// producer makes a client that waits for all replicas. Its partitioner is murmur2, as Java's.
-func (a arguments) producer(idempotent bool) (*kgo.Client, error) {
-	options := []kgo.Opt{kgo.RequiredAcks(kgo.AllISRAcks()), kgo.AllowAutoTopicCreation()}
-	if !idempotent {
-		options = append(options, kgo.DisableIdempotentWrite())
-	}
-	return a.connect(options...)
+// producer makes a client that waits for all replicas and may create topics. It is idempotent by default, and its
+// partitioner is murmur2, as Java's.
+func (a arguments) producer() (*kgo.Client, error) {
+	return a.connect(
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.AllowAutoTopicCreation(),
+		// A busy broker takes a while to make a topic.
+		kgo.UnknownTopicRetries(20),
+	)
 }
 
 func produce(context context.Context, a arguments) error {
@@ -24,7 +26,7 @@ func produce(context context.Context, a arguments) error {
 	if err != nil {
 		return err
 	}
-	client, err := a.producer(a.idempotent)
+	client, err := a.producer()
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func produce(context context.Context, a arguments) error {
 }
 
 func conflict(context context.Context, a arguments) error {
-	client, err := a.producer(false)
+	client, err := a.producer()
 	if err != nil {
 		return err
 	}

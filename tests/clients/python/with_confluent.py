@@ -32,13 +32,15 @@ def settings(arguments, **more):
 
 
 def producer(arguments, idempotent=False, partitioner="murmur2_random"):
-    # Its own default is CRC-32: a keyed record would go to another partition than Java's clients choose.
+    # Its own partitioner is CRC-32: a keyed record would go to another partition than Java's clients choose.
+    # Without idempotence a retry overtakes later records, unless there is one request at a time.
     return Producer(
         settings(
             arguments,
             acks="all",
             enable_idempotence=idempotent,
             partitioner=partitioner,
+            max_in_flight=5 if idempotent else 1,
             linger_ms=5,
         )
     )

@@ -39,10 +39,8 @@ def settings(arguments, **more):
 
 
 def produce(arguments):
-    # Its only partitioner for keys is murmur2.
-    client = KafkaProducer(
-        **settings(arguments, acks="all", enable_idempotence=arguments.idempotent, linger_ms=5)
-    )
+    # It is idempotent by default, and its only partitioner for keys is murmur2.
+    client = KafkaProducer(**settings(arguments, acks="all", linger_ms=5))
     sent = [
         (n, key, client.send(arguments.topic, value, key.encode()))
         for n, key, value in messages(arguments)
@@ -55,7 +53,7 @@ def produce(arguments):
 
 
 def conflict(arguments):
-    client = KafkaProducer(**settings(arguments, acks="all", enable_idempotence=False))
+    client = KafkaProducer(**settings(arguments, acks="all"))
     future = client.send(
         arguments.topic,
         b'{"n": 0}',

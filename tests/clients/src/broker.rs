@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-use leftfold_kafka_broker::{Cluster, Options};
-
 /// A server that speaks Kafka's protocol.
 pub trait Broker {
     /// Returns its address.
@@ -39,34 +36,21 @@ impl Login {
     }
 }
 
-/// A real Apache Kafka that makes topics of eight partitions on first use, as Leftfold does.
-#[derive(Debug)]
-pub struct Apache(Cluster);
-
-impl Apache {
-    /// Starts a broker; fetches it first if it is missing.
-    ///
-    /// # Errors
-    /// Java or Maven are missing, or the broker does not start.
-    pub fn start() -> anyhow::Result<Self> {
-        let options = Options::default().set("auto.create.topics.enable", "true");
-        let options = options.set("num.partitions", "8");
-        Ok(Apache(Cluster::start(&options).context("starting Apache Kafka")?))
-    }
-
-    /// Kills the broker, as a power cut does, and starts it again on its data and port.
-    ///
-    /// # Errors
-    /// It does not start.
-    pub fn crash(&self) -> anyhow::Result<()> {
-        let broker = self.0.broker(1)?;
-        broker.kill()?;
-        Ok(broker.restart()?)
-    }
+/// An address, and what it asks for.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The address.
+    pub bootstrap: String,
+    /// What clients must show.
+    pub login: Option<Login>,
 }
 
-impl Broker for Apache {
+impl Broker for Endpoint {
     fn bootstrap(&self) -> String {
-        self.0.bootstrap()
+        self.bootstrap.clone()
+    }
+
+    fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 }

@@ -26,7 +26,7 @@ pub struct Produce {
     pub start: u64,
     /// The number of keys: record `n` has the key `k{n % keys}`.
     pub keys: u64,
-    /// Whether the producer is idempotent.
+    /// Whether the producer is idempotent. Some libraries are so by default, and then always are here.
     pub idempotent: bool,
 }
 

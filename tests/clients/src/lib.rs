@@ -8,6 +8,7 @@
 //! The programs in Python, JavaScript and Go have one command line and one form of output;
 //! `kcat` and Kafka's own tools are brought to it in [`Client`].
 
+mod apache;
 mod broker;
 mod client;
 mod command;
@@ -18,7 +19,8 @@ pub mod paths;
 mod program;
 mod tools;
 
-pub use broker::{Apache, Broker, Login};
+pub use apache::{Apache, MECHANISMS, SecuredApache};
+pub use broker::{Broker, Endpoint, Login};
 pub use client::Client;
 pub use command::{Command, Conflict, Consume, Group, Origin, Produce};
 pub use event::{Event, Record};

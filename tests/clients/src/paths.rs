@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Endpoint};
 use crate::client::Client;
 use crate::command::{Command, Conflict, Consume, Group, Origin, Produce};
 use crate::event::{Event, Record};
@@ -122,6 +122,27 @@ pub fn sends_the_expected_version(
     let found = consume(client, broker, &topic, Origin::Earliest, 1)?;
     let version = found.first().and_then(|record| record.headers.get("expected-version"));
     ensure!(version.is_some_and(|version| version == "3"), "the header is lost: {found:?}");
+    Ok(())
+}
+
+/// Checks that a client with a wrong password writes nothing.
+///
+/// # Errors
+/// Something was written.
+pub fn is_refused_with_a_wrong_password(
+    client: Client,
+    endpoint: &Endpoint,
+    topic: &str,
+) -> anyhow::Result<()> {
+    let mut wrong = endpoint.clone();
+    if let Some(login) = &mut wrong.login {
+        login.password.push('x');
+    }
+    let limit = Duration::from_secs(8);
+    let command = Command::Produce(Produce::new(topic, 0, 1));
+    let events = client.start(&wrong, &command, limit)?.outcome(PATIENCE)?;
+    let is_success = |event: &Event| matches!(event, Event::Delivered { .. } | Event::Done);
+    ensure!(!events.iter().any(is_success), "it was not refused: {events:?}");
     Ok(())
 }
 

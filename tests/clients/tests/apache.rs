@@ -1,6 +1,6 @@
 //! The clients against a real Apache Kafka: this proves the programs, not Leftfold.
 
-use leftfold_kafka_clients::{Apache, Client, paths};
+use leftfold_kafka_clients::{Apache, Client, MECHANISMS, SecuredApache, paths};
 
 /// The clients to test: those that `LEFTFOLD_CLIENTS` names, or all.
 fn clients() -> Vec<Client> {
@@ -76,4 +76,17 @@ fn consumers_go_on_after_a_crash_of_the_broker() {
     with_each_alone("read", |client, topic| {
         paths::reads_through_a_crash(client, &broker, topic, || broker.crash())
     });
+}
+
+#[test]
+#[ignore = "proves the programs with Apache Kafka: cargo xtask clients"]
+fn clients_are_encrypted_and_authenticated_by_each_mechanism() {
+    let broker = SecuredApache::start().unwrap();
+    for mechanism in MECHANISMS {
+        let endpoint = broker.endpoint(mechanism);
+        with_each(&mechanism.replace('-', "_"), |client, topic| {
+            paths::sends_the_expected_version(client, &endpoint, topic)?;
+            paths::is_refused_with_a_wrong_password(client, &endpoint, topic)
+        });
+    }
 }

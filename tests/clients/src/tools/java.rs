@@ -153,9 +153,9 @@ fn produce(broker: &dyn Broker, wanted: &Produce) -> anyhow::Result<Program> {
         writeln!(input, "{key}\t{value}")?;
     }
     let (mut process, settings) = JavaTool::ConsoleProducer.process(broker, &[])?;
-    let idempotent = format!("enable.idempotence={}", wanted.idempotent);
     process.args(["--topic", &wanted.topic, "--request-required-acks", "all"]);
-    process.args(["--command-property", &idempotent, "--reader-property", "parse.key=true"]);
+    // It is idempotent by default.
+    process.args(["--reader-property", "parse.key=true"]);
     started(process, settings, report, input.into_temp_path())
 }
 

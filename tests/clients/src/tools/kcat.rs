@@ -58,6 +58,10 @@ fn produce(kcat: &mut Process, wanted: &Produce) -> anyhow::Result<TempPath> {
     }
     producer(kcat, &wanted.topic);
     set(kcat, "enable.idempotence", &wanted.idempotent.to_string());
+    if !wanted.idempotent {
+        // A retry would overtake later records.
+        set(kcat, "max.in.flight", "1");
+    }
     kcat.arg("-l").arg(input.path());
     Ok(input.into_temp_path())
 }
