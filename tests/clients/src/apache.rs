@@ -3,7 +3,7 @@
 use anyhow::Context;
 use leftfold_kafka_broker::{Cluster, Listener, Options};
 use leftfold_ports::Port;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::NamedTempFile;
 
 use crate::broker::{Broker, Endpoint, Login};
@@ -110,10 +110,16 @@ impl SecuredApache {
 
 /// Makes an authority, and a certificate of it for this host with its key; all as PEM.
 fn certificates() -> Result<(String, String, String), rcgen::Error> {
-    let mut params = CertificateParams::default();
+    let named = |name: &str| {
+        // OpenSSL takes a certificate whose issuer has its own name for one that it signed itself.
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ok::<_, rcgen::Error>(params)
+    };
+    let mut params = named("authority")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+    let certificate = named("broker")?.signed_by(&key, &issuer)?;
     Ok((issuer.pem(), certificate.pem(), key.serialize_pem()))
 }

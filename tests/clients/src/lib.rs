@@ -17,6 +17,7 @@ mod install;
 mod murmur2;
 pub mod paths;
 mod program;
+pub mod suites;
 mod tools;
 
 pub use apache::{Apache, MECHANISMS, SecuredApache};

@@ -1,0 +1,238 @@
+//! The tests that librdkafka and franz-go ship, and Spark: long, so `cargo xtask clients` and no test of CI runs them.
+//!
+//! librdkafka's source is that inside the crate `rdkafka-sys`; franz-go's tests are in its Go module. Both are fetched
+//! by their usual clients, at pinned versions.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::install::{Tool, directory, here, interpreter, run};
+
+/// The crate with librdkafka's source.
+const RDKAFKA_SYS: &str = "=4.10.0+2.12.1";
+/// How many records the tests of franz-go write for each case, instead of half a million.
+const FRANZ_GO_RECORDS: &str = "50000";
+const NO_COMPILER: &str = "librdkafka's tests need a C and a C++ compiler and the headers of OpenSSL, zlib and \
+    curl; install them (Debian and Ubuntu: apt-get install g++ make libssl-dev zlib1g-dev libcurl4-openssl-dev)";
+
+/// The outcome of one test of a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The test's name.
+    pub test: String,
+    /// Whether it passed, was left out by the suite itself, or failed.
+    pub result: Verdict,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// The suite left it out.
+    Skipped,
+    /// Not as it should.
+    Failed,
+}
+
+fn suite(name: &str) -> PathBuf {
+    directory().join(name)
+}
+
+/// Fetches and builds librdkafka's tests, unless they are there.
+///
+/// # Errors
+/// There is no compiler, or the crate can't be fetched.
+pub fn prepare_librdkafka() -> anyhow::Result<()> {
+    let place = suite("librdkafka");
+    if fs::read_to_string(place.join("pins")).is_ok_and(|pins| pins == RDKAFKA_SYS) {
+        return Ok(());
+    }
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
+    }
+    fs::create_dir_all(place.join("src"))?;
+    fs::write(place.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"fetched\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         rdkafka-sys = {{ version = \"{RDKAFKA_SYS}\", default-features = false }}\n"
+    );
+    fs::write(place.join("Cargo.toml"), manifest)?;
+    let sources = librdkafka_sources(&place)?;
+    let source = place.join("source");
+    let copy = [sources.as_os_str(), source.as_os_str()];
+    run(Command::new("cp").arg("-r").args(copy), "the source can't be copied")?;
+    let steps: [&[&str]; 3] = [
+        &["./configure", "--disable-gssapi", "--disable-lz4-ext"],
+        &["make", "--jobs=2", "libs"],
+        &["make", "--jobs=2", "-C", "tests", "test-runner"],
+    ];
+    for step in steps {
+        let (program, arguments) = step.split_first().context("no program")?;
+        run(Command::new(program).args(arguments).current_dir(&source), NO_COMPILER)?;
+    }
+    fs::write(place.join("pins"), RDKAFKA_SYS)?;
+    Ok(())
+}
+
+/// Lets cargo fetch the crate; returns the directory with librdkafka's source in it.
+fn librdkafka_sources(place: &Path) -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut metadata = Command::new(cargo);
+    metadata.args(["metadata", "--format-version", "1", "--quiet"]).current_dir(place);
+    let output = metadata.output().context("starting cargo")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let mut packages = metadata.get("packages").and_then(Value::as_array).into_iter().flatten();
+    let found = packages.find(|package| package["name"] == "rdkafka-sys");
+    let manifest = found.and_then(|package| package["manifest_path"].as_str());
+    let manifest = Path::new(manifest.context("cargo did not fetch rdkafka-sys")?);
+    Ok(manifest.with_file_name("librdkafka"))
+}
+
+/// Runs one test of librdkafka, named by its number such as `0012`.
+///
+/// # Errors
+/// It can't be built or started, or takes too long.
+pub fn librdkafka(bootstrap: &str, number: &str, patience: Duration) -> anyhow::Result<Outcome> {
+    prepare_librdkafka()?;
+    let tests = suite("librdkafka").join("source/tests");
+    // The runner reads its settings from the directory that it runs in.
+    let place = suite("librdkafka").join(format!("run-{number}"));
+    fs::create_dir_all(&place)?;
+    let settings = format!(
+        "bootstrap.servers={bootstrap}\ntest.topic.random=true\nallow.auto.create.topics=true\n"
+    );
+    fs::write(place.join("test.conf"), settings)?;
+    let libraries = [suite("librdkafka").join("source/src"), tests.join("../src-cpp")];
+    let libraries = std::env::join_paths(libraries)?;
+    let mut runner = Command::new("timeout");
+    runner.args(["--kill-after=5", &patience.as_secs().to_string()]);
+    // -Q: the quick variant; -p1: one test at a time.
+    runner.arg(tests.join("test-runner")).args(["-Q", "-p1"]).current_dir(&place);
+    runner.env("TESTS", number).env("LD_LIBRARY_PATH", libraries);
+    runner.env("RDKAFKA_TEST_CONF", place.join("test.conf"));
+    let log = File::create(place.join("log"))?;
+    runner.stdout(log.try_clone()?).stderr(log);
+    let started = Instant::now();
+    let status = runner.status().context("starting librdkafka's tests")?;
+    let printed = String::from_utf8_lossy(&fs::read(place.join("log"))?).into_owned();
+    let result = match status.success() {
+        true if printed.contains("SKIPPED") && !printed.contains("PASSED") => Verdict::Skipped,
+        true => Verdict::Passed,
+        false => Verdict::Failed,
+    };
+    Ok(Outcome { test: number.to_owned(), result, took: started.elapsed() })
+}
+
+/// Runs the tests of franz-go whose names match a regular expression; returns the outcome of each.
+///
+/// # Errors
+/// Go or the module are missing, or the output can't be read.
+pub fn franz_go(
+    bootstrap: &str,
+    pattern: &str,
+    patience: Duration,
+) -> anyhow::Result<Vec<Outcome>> {
+    Tool::Go.prepare()?;
+    let mut list = Command::new("go");
+    list.args(["list", "-m", "-f", "{{.Dir}}", "github.com/twmb/franz-go"]);
+    let output = list.current_dir(here().join("go")).output().context("starting go")?;
+    let module = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success() && !module.trim().is_empty(), "go does not find franz-go");
+    let mut test = Command::new("go");
+    test.args(["test", "-json", "-count=1", "-run", pattern, "-timeout"]);
+    test.arg(format!("{}s", patience.as_secs())).arg("./pkg/kgo");
+    test.current_dir(module.trim()).env("KGO_SEEDS", bootstrap).env("KGO_TEST_RF", "1");
+    test.env("KGO_TEST_RECORDS", FRANZ_GO_RECORDS).env("GOTOOLCHAIN", "local");
+    let output = test.output().context("starting go")?;
+    fs::write(directory().join("franz-go.log"), &output.stdout)?;
+    let outcomes = outcomes(&String::from_utf8_lossy(&output.stdout));
+    if outcomes.is_empty() {
+        bail!("no test ran: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(outcomes)
+}
+
+/// Reads the output of `go test -json`. A test within a test belongs to that.
+fn outcomes(output: &str) -> Vec<Outcome> {
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| outcome(&line)).collect()
+}
+
+fn outcome(line: &Value) -> Option<Outcome> {
+    let result = match line.get("Action")?.as_str()? {
+        "pass" => Verdict::Passed,
+        "skip" => Verdict::Skipped,
+        "fail" => Verdict::Failed,
+        _ => return None,
+    };
+    let test = line.get("Test")?.as_str().filter(|test| !test.contains('/'))?.to_owned();
+    let took = line.get("Elapsed")?.as_f64()?;
+    Some(Outcome { test, result, took: Duration::try_from_secs_f64(took).unwrap_or_default() })
+}
+
+/// The sum and the count of the numbers of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// The sum of the numbers.
+    pub sum: u64,
+    /// The number of records.
+    pub count: u64,
+}
+
+/// Lets Spark sum a topic: as a batch, and as a stream that ends with the last record.
+///
+/// # Errors
+/// Spark can't be installed, fails or takes too long.
+pub fn spark(bootstrap: &str, topic: &str, patience: Duration) -> anyhow::Result<[Total; 2]> {
+    Tool::Spark.prepare()?;
+    let mut spark = Command::new("timeout");
+    spark.args(["--kill-after=5", &patience.as_secs().to_string()]);
+    spark.arg(interpreter(Tool::Spark)).arg(here().join("spark/sum.py"));
+    spark.args(["--bootstrap", bootstrap, "--jars"]).arg(Tool::Spark.directory().join("jars"));
+    let output = spark.arg(topic).output().context("starting Spark")?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let totals: Vec<Total> = printed.lines().filter_map(total).collect();
+    match totals.try_into() {
+        Ok(totals) if output.status.success() => Ok(totals),
+        _ => bail!("Spark failed: {printed}\n{}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+fn total(line: &str) -> Option<Total> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    Some(Total { sum: line.get("sum")?.as_u64()?, count: line.get("count")?.as_u64()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_outcomes_of_tests_in_go() {
+        let output = r#"{"Action":"run","Test":"TestA"}
+{"Action":"pass","Test":"TestA/inner","Elapsed":1}
+{"Action":"pass","Test":"TestA","Elapsed":1.5}
+{"Action":"fail","Test":"TestB","Elapsed":0}
+{"Action":"fail","Elapsed":2}
+ok"#;
+        let found: Vec<_> =
+            outcomes(output).into_iter().map(|outcome| (outcome.test, outcome.result)).collect();
+        let expected = [("TestA", Verdict::Passed), ("TestB", Verdict::Failed)];
+        assert_eq!(found, expected.map(|(test, result)| (test.to_owned(), result)));
+    }
+
+    #[test]
+    fn reads_the_totals_of_spark() {
+        assert_eq!(total(r#"{"sum": 3, "count": 2}"#), Some(Total { sum: 3, count: 2 }));
+        assert_eq!(total("[Stage 0:>"), None);
+    }
+}
