@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::broker::{Broker, Endpoint, Login};
 use crate::paths::PARTITIONS;
+use crate::tools::java::{JavaTool, run};
 
 /// What a login may use.
 pub const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -42,6 +43,14 @@ impl Apache {
 impl Broker for Apache {
     fn bootstrap(&self) -> String {
         self.0.bootstrap()
+    }
+
+    /// Kafka makes the partitions of a topic one after the other. A producer that comes meanwhile tries some records
+    /// again, and repeats or reorders them if it is not idempotent.
+    fn create_topic(&self, topic: &str) -> anyhow::Result<()> {
+        let partitions = PARTITIONS.to_string();
+        let words = ["--create", "--topic", topic, "--partitions", &partitions];
+        run(JavaTool::Topics, self, &words).map(drop)
     }
 }
 

@@ -11,6 +11,14 @@ pub trait Broker {
     fn login(&self) -> Option<&Login> {
         None
     }
+
+    /// Makes a topic of eight partitions, unless the first producer does.
+    ///
+    /// # Errors
+    /// It can't be made.
+    fn create_topic(&self, _topic: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// The account of a client, and the certificate authority of the server.

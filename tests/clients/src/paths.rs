@@ -1,6 +1,6 @@
 //! The tests of each client: functions of a client and a broker, so that they run against Apache Kafka and Leftfold.
 //!
-//! Each takes the name of a topic that nothing else uses. The topic is made by the first producer.
+//! Each takes the name of a topic that nothing else uses. The first producer makes it, if the broker leaves it to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,6 +32,7 @@ pub fn reads_all_and_by_time(
     broker: &dyn Broker,
     topic: &str,
 ) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     let mut delivered = produce(client, broker, &Produce::new(topic, 0, HALF))?;
     let time = later_than(now());
     delivered.extend(produce(client, broker, &Produce::new(topic, HALF, HALF))?);
@@ -54,6 +55,7 @@ pub fn a_group_survives_a_killed_member(
     broker: &dyn Broker,
     topic: &str,
 ) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     produce(client, broker, &Produce::new(topic, 0, HALF))?;
     let member = Command::Group(Group::new(topic, &format!("{topic}-members")));
     let victim = client.start(broker, &member, PATIENCE)?;
@@ -88,6 +90,7 @@ pub fn a_group_survives_a_killed_member(
 /// # Errors
 /// The first is refused, or the second is not, or the message does not name the version.
 pub fn shows_a_conflict(client: Client, broker: &dyn Broker, topic: &str) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     let conflict = |version: &str| {
         let (topic, version) = (topic.to_owned(), version.to_owned());
         let command = Command::Conflict(Conflict { topic, key: "k1".to_owned(), version });
@@ -115,6 +118,7 @@ pub fn sends_the_expected_version(
     broker: &dyn Broker,
     topic: &str,
 ) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     let (topic, key, version) = (topic.to_owned(), "k1".to_owned(), "3".to_owned());
     let command = Command::Conflict(Conflict { topic: topic.clone(), key, version });
     let events = client.start(broker, &command, PATIENCE)?.finish(PATIENCE)?;
@@ -156,6 +160,7 @@ pub fn produces_through_a_crash(
     topic: &str,
     crash: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     produce(client, broker, &Produce::new(topic, 0, HALF))?;
     let count = 20_000;
     let mut wanted = Produce::new(topic, HALF, count);
@@ -185,6 +190,7 @@ pub fn reads_through_a_crash(
     topic: &str,
     crash: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
     produce(client, broker, &Produce::new(topic, 0, HALF))?;
     let member = Command::Group(Group::new(topic, &format!("{topic}-members")));
     let first = client.start(broker, &member, 3 * PATIENCE)?;
