@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// producer makes a client that waits for all replicas and may create topics. It is idempotent by default, and its
-// partitioner is murmur2, as Java's.
+// producer makes a client that waits for all replicas and may create topics. It is idempotent by default,
+// and its partitioner is murmur2, as Java's.
 func (a arguments) producer() (*kgo.Client, error) {
 	return a.connect(
 		kgo.RequiredAcks(kgo.AllISRAcks()),

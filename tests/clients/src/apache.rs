@@ -45,8 +45,8 @@ impl Broker for Apache {
         self.0.bootstrap()
     }
 
-    /// Kafka makes the partitions of a topic one after the other. A producer that comes meanwhile tries some records
-    /// again, and repeats or reorders them if it is not idempotent.
+    /// Kafka makes the partitions of a topic one after the other. A producer that comes meanwhile tries
+    /// some records again, and repeats or reorders them if it is not idempotent.
     fn create_topic(&self, topic: &str) -> anyhow::Result<()> {
         let partitions = PARTITIONS.to_string();
         let words = ["--create", "--topic", topic, "--partitions", &partitions];

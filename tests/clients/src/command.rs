@@ -82,7 +82,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// A dynamic member that commits after every tenth record. Apache Kafka refuses a session below six seconds.
+    /// A dynamic member that commits after every tenth record. Apache Kafka refuses a session below six
+    /// seconds.
     pub fn new(topic: &str, group: &str) -> Self {
         Group {
             topic: topic.to_owned(),

@@ -1,17 +1,19 @@
-//! The tests of each client: functions of a client and a broker, so that they run against Apache Kafka and Leftfold.
+//! The tests of each client: functions of a client and a broker, so that they run against Apache Kafka and
+//! Leftfold.
 //!
-//! Each takes the name of a topic that nothing else uses. The first producer makes it, if the broker leaves it to it.
+//! Each takes the name of a topic that nothing else uses. The first producer makes it, if the broker
+//! leaves it to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
 use crate::broker::{Broker, Endpoint};
+use crate::checks::{check_commits, check_delivered, check_keys, check_numbers, check_offsets};
 use crate::client::Client;
 use crate::command::{Command, Conflict, Consume, Group, Origin, Produce};
 use crate::event::{Event, Record};
-use crate::murmur2::murmur2;
 use crate::program::Program;
 
 /// The partitions of a topic that is made on first use.
@@ -45,8 +47,8 @@ pub fn reads_all_and_by_time(
     check_numbers(&late, HALF..2 * HALF).context("read by time")
 }
 
-/// Runs two members of a group, kills one of them, and checks that the other one gets all the rest: nothing is
-/// skipped, and nothing is repeated that was committed.
+/// Runs two members of a group, kills one of them, and checks that the other one gets all the rest:
+/// nothing is skipped, and nothing is repeated that was committed.
 ///
 /// # Errors
 /// A record is missing, or one that was committed comes again.
@@ -84,8 +86,8 @@ pub fn a_group_survives_a_killed_member(
     Ok(())
 }
 
-/// Produces one record under a version that the stream has and one under a version that it has not. Only Leftfold
-/// refuses the second one; the library must show why.
+/// Produces one record under a version that the stream has and one under a version that it has not. Only
+/// Leftfold refuses the second one; the library must show why.
 ///
 /// # Errors
 /// The first is refused, or the second is not, or the message does not name the version.
@@ -150,7 +152,8 @@ pub fn is_refused_with_a_wrong_password(
     Ok(())
 }
 
-/// Produces idempotently while `crash` ends and restarts the broker, and checks that no record is there twice.
+/// Produces idempotently while `crash` ends and restarts the broker, and checks that no record is there
+/// twice.
 ///
 /// # Errors
 /// A record is missing, repeated or out of order.
@@ -166,7 +169,8 @@ pub fn produces_through_a_crash(
     let mut wanted = Produce::new(topic, HALF, count);
     wanted.idempotent = true;
     let producer = client.start(broker, &Command::Produce(wanted), 2 * PATIENCE)?;
-    // Kafka's console producer tells nothing of what it has written: the crash may come before its first record.
+    // Kafka's console producer tells nothing of what it has written: the crash may come before its first
+    // record.
     if client != Client::Java {
         producer.wait_until("a first record", PATIENCE, |events| {
             events.iter().any(|event| matches!(event, Event::Delivered { .. }))
@@ -179,8 +183,8 @@ pub fn produces_through_a_crash(
     check_keys(&all)
 }
 
-/// Reads in a group while `crash` ends and restarts the broker, and again as another member after it: nothing is
-/// skipped, and nothing is repeated beyond the last commit.
+/// Reads in a group while `crash` ends and restarts the broker, and again as another member after it:
+/// nothing is skipped, and nothing is repeated beyond the last commit.
 ///
 /// # Errors
 /// A record is missing, or one that was committed comes again.
@@ -281,85 +285,4 @@ fn assigned(events: &[Event]) -> BTreeSet<i32> {
         }
     }
     assigned
-}
-
-/// Checks that each number is there once.
-fn check_numbers(records: &[Record], expected: std::ops::Range<u64>) -> anyhow::Result<()> {
-    let (mut missing, mut repeated) = (expected.clone().collect::<BTreeSet<u64>>(), Vec::new());
-    for number in records.iter().filter_map(Record::number) {
-        if !missing.remove(&number) {
-            repeated.push(number);
-        }
-    }
-    let is_whole = missing.is_empty() && repeated.is_empty();
-    let first = |numbers: &mut dyn Iterator<Item = u64>| numbers.take(10).collect::<Vec<_>>();
-    ensure!(
-        is_whole,
-        "of {expected:?}, {} are missing, first {:?}, and {} repeated or too much, first {:?}",
-        missing.len(),
-        first(&mut missing.iter().copied()),
-        repeated.len(),
-        first(&mut repeated.iter().copied()),
-    );
-    Ok(())
-}
-
-/// Checks that the offsets of each partition are dense and come in order.
-fn check_offsets(records: &[Record]) -> anyhow::Result<()> {
-    let mut next = BTreeMap::<i32, i64>::new();
-    for record in records {
-        let next = next.entry(record.partition).or_default();
-        ensure!(record.offset == *next, "expected offset {next}, found {record:?}");
-        *next += 1;
-    }
-    Ok(())
-}
-
-/// Checks that each key has the partition that Kafka gives it, and that its numbers ascend.
-fn check_keys(records: &[Record]) -> anyhow::Result<()> {
-    let mut last = BTreeMap::new();
-    for record in records {
-        let key = record.key.as_deref().with_context(|| format!("no key: {record:?}"))?;
-        let partition = (murmur2(key.as_bytes()) & 0x7fff_ffff) % PARTITIONS;
-        ensure!(
-            u32::try_from(record.partition) == Ok(partition),
-            "key {key} belongs to partition {partition}: {record:?}"
-        );
-        let before = last.insert(key, record.number());
-        ensure!(before < Some(record.number()), "key {key} is out of order: {record:?}");
-    }
-    Ok(())
-}
-
-/// Checks that what the producer was told is what a consumer finds.
-fn check_delivered(events: &[Event], records: &[Record]) -> anyhow::Result<()> {
-    let found: BTreeMap<_, _> =
-        records.iter().map(|record| ((record.partition, record.offset), record.number())).collect();
-    for event in events {
-        let Event::Delivered { partition, offset, n } = event else { continue };
-        let number = found.get(&(*partition, *offset));
-        let number = number.with_context(|| format!("{event:?} is not there"))?;
-        ensure!(n.is_none() || n == number, "{event:?} is the record with number {number:?}");
-    }
-    Ok(())
-}
-
-/// Checks that nothing is read again after it was committed, by the same member or by another one.
-fn check_commits(before: &[Event], after: &[Event]) -> anyhow::Result<()> {
-    let mut committed = BTreeMap::new();
-    for (n, event) in before.iter().chain(after).enumerate() {
-        match event {
-            Event::Committed(offsets) => committed.extend(offsets),
-            // Members of the past may have run side by side with those of `after`.
-            Event::Record(record) if n >= before.len() => {
-                let committed = committed.get(&record.partition).copied().unwrap_or_default();
-                ensure!(
-                    record.offset >= committed,
-                    "{record:?} comes again, {committed} was committed"
-                );
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,5 @@
 //! The clients against a real Apache Kafka: this proves the programs, not Leftfold.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use leftfold_kafka_clients::{Apache, Client, MECHANISMS, SecuredApache, paths};
 

@@ -1,7 +1,8 @@
 //! Installs what the clients need, at pinned versions, below `target/clients/`.
 //!
-//! Each tool has a directory with a file `pins`, which holds the text of all that was installed. An installation
-//! whose pins are equal is left alone; another one is made anew. Only Debian's `kcat` is the system's.
+//! Each tool has a directory with a file `pins`, which holds the text of all that was installed. An
+//! installation whose pins are equal is left alone; another one is made anew. Only Debian's `kcat` is the
+//! system's.
 
 mod steps;
 

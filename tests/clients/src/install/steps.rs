@@ -8,14 +8,18 @@ use anyhow::{Context, bail};
 
 use super::{Tool, here, run};
 
-const NO_PYTHON: &str = "the Python clients of Kafka need Python 3.10 or newer with its module venv; install it \
-    (Debian and Ubuntu: apt-get install python3-venv; macOS: brew install python)";
-const NO_NODE: &str = "kafkajs needs Node.js 18 or newer with npm; install it (Debian and Ubuntu: apt-get install \
-    npm; macOS: brew install node)";
+const NO_PYTHON: &str = "\
+    the Python clients of Kafka need Python 3.10 or newer with its module venv; install it (Debian and \
+    Ubuntu: apt-get install python3-venv; macOS: brew install python)";
+const NO_NODE: &str = "\
+    kafkajs needs Node.js 18 or newer with npm; install it (Debian and Ubuntu: apt-get install npm; \
+    macOS: brew install node)";
 const NO_GO: &str =
     "franz-go needs Go 1.26 or newer; install it (go.dev/dl; macOS: brew install go)";
-const NO_KCAT: &str = "kcat is missing; install it (Debian and Ubuntu: apt-get install kcat; macOS: brew install kcat)";
-const NO_MAVEN: &str = "Kafka's tools need Java 17 and Maven; install them (Debian and Ubuntu: apt-get install \
+const NO_KCAT: &str = "\
+    kcat is missing; install it (Debian and Ubuntu: apt-get install kcat; macOS: brew install kcat)";
+const NO_MAVEN: &str = "\
+    Kafka's tools need Java 17 and Maven; install them (Debian and Ubuntu: apt-get install \
     openjdk-17-jre-headless maven; macOS: brew install openjdk maven)";
 
 /// Fails if Python is older or a module is missing.

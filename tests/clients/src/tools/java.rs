@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command as Process;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -110,32 +110,17 @@ fn settings(broker: &dyn Broker, more: &[(&str, &str)]) -> anyhow::Result<TempPa
 /// It can't be installed, fails or takes longer than a minute.
 pub fn run(tool: JavaTool, broker: &dyn Broker, arguments: &[&str]) -> anyhow::Result<String> {
     Tool::Java.prepare()?;
-    let (mut process, _settings) = tool.process(broker, &[])?;
-    let output = tempfile::tempfile()?;
-    process.args(arguments).stdout(output.try_clone()?).stderr(output.try_clone()?);
-    let mut child = process.spawn().context("starting java")?;
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() > deadline {
-            child.kill()?;
-            child.wait()?;
-            bail!("{tool:?} {arguments:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let printed = std::io::read_to_string(rewound(output)?)?;
-    if !status.success() {
-        bail!("{tool:?} {arguments:?} ended with {status}: {printed}");
+    let (java, _settings) = tool.process(broker, &[])?;
+    let mut process = Process::new("timeout");
+    process.args(["--kill-after=5", &PATIENCE.as_secs().to_string()]);
+    process.arg(java.get_program()).args(java.get_args()).args(arguments);
+    let output = process.output().context("starting java")?;
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    if !output.status.success() {
+        bail!("{tool:?} {arguments:?} ended with {}: {printed}", output.status);
     }
     Ok(printed)
-}
-
-fn rewound(mut file: std::fs::File) -> std::io::Result<std::fs::File> {
-    std::io::Seek::rewind(&mut file)?;
-    Ok(file)
 }
 
 pub(crate) fn start(broker: &dyn Broker, command: &Command) -> anyhow::Result<Program> {
@@ -324,7 +309,8 @@ mod tests {
 
     #[test]
     fn reads_a_line_of_the_verifiable_consumer() {
-        let line = r#"{"name":"offsets_committed","offsets":[{"topic":"t","partition":1,"offset":5}],"success":true}"#;
+        let line = r#"{"name":"offsets_committed","success":true,
+            "offsets":[{"topic":"t","partition":1,"offset":5}]}"#;
         assert_eq!(reported(Stream::Out, line), [Event::Committed(BTreeMap::from([(1, 5)]))]);
         assert_eq!(reported(Stream::Out, &line.replace("true", "false")), []);
         let line = r#"{"name":"partitions_assigned","partitions":[{"topic":"t","partition":7}]}"#;

@@ -136,8 +136,9 @@ fn report(line: &str) -> Option<Event> {
         let name = "delivery failed".to_owned();
         return Some(Event::Failed { name, code: None, message: rest.to_owned() });
     }
-    // `% Group g rebalanced (memberid M): assigned: TOPIC [0], TOPIC [1]`, and with cooperative rebalancing
-    // `% Group g rebalanced: incremental assignment of 2 partition(s) (memberid M, ...): TOPIC [0], TOPIC [1]`.
+    // `% Group g rebalanced (memberid M): assigned: TOPIC [0], TOPIC [1]`, and with cooperative
+    // rebalancing `% Group g rebalanced: incremental assignment of 2 partition(s) (memberid M, ...): TOPIC
+    // [0], TOPIC [1]`.
     let rest = line.strip_prefix("% Group ")?;
     let numbers = rest.split('[').skip(1).map(|part| part.split(']').next()?.parse().ok());
     let numbers = numbers.collect::<Option<Vec<i32>>>()?;
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn reads_a_record_with_headers() {
-        let line = r#"{"topic":"t","partition":1,"offset":0,"ts":9,"headers":["a","3"],"key":"k","payload":"1"}"#;
+        let line = r#"{"topic":"t","partition":1,"offset":0,"ts":9,"headers":["a","3"],
+            "key":"k","payload":"1"}"#;
         let [Event::Record(record)] = &parse(Stream::Out, line)[..] else { panic!() };
         assert_eq!((record.headers.get("a").unwrap().as_str(), record.number()), ("3", Some(1)));
     }
