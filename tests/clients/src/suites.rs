@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -141,13 +141,13 @@ fn is_skipped(printed: &str, number: &str) -> bool {
     has("SKIPPED |") && !has("PASSED |")
 }
 
-/// Runs the tests of franz-go whose names match a regular expression; returns the outcome of each.
+/// Runs the tests of franz-go whose names match one regular expression and not the other; returns the outcome of each.
 ///
 /// # Errors
 /// Go or the module are missing, or the output can't be read.
 pub fn franz_go(
     bootstrap: &str,
-    pattern: &str,
+    [wanted, unwanted]: [&str; 2],
     patience: Duration,
 ) -> anyhow::Result<Vec<Outcome>> {
     Tool::Go.prepare()?;
@@ -157,16 +157,17 @@ pub fn franz_go(
     let module = String::from_utf8(output.stdout)?;
     ensure!(output.status.success() && !module.trim().is_empty(), "go does not find franz-go");
     let mut test = Command::new("go");
-    test.args(["test", "-json", "-count=1", "-run", pattern, "-timeout"]);
+    test.args(["test", "-json", "-count=1", "-run", wanted, "-skip", unwanted, "-timeout"]);
     test.arg(format!("{}s", patience.as_secs())).arg("./pkg/kgo");
     test.current_dir(module.trim()).env("KGO_SEEDS", bootstrap).env("KGO_TEST_RF", "1");
     test.env("KGO_TEST_RECORDS", FRANZ_GO_RECORDS).env("GOTOOLCHAIN", "local");
-    let output = test.output().context("starting go")?;
-    fs::write(directory().join("franz-go.log"), &output.stdout)?;
-    let outcomes = outcomes(&String::from_utf8_lossy(&output.stdout));
-    if outcomes.is_empty() {
-        bail!("no test ran: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    // A file shows how far it has come.
+    let log = directory().join("franz-go.log");
+    let file = File::create(&log)?;
+    test.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    test.status().context("starting go")?;
+    let outcomes = outcomes(&String::from_utf8_lossy(&fs::read(&log)?));
+    ensure!(!outcomes.is_empty(), "no test ran: {}", log.display());
     Ok(outcomes)
 }
 

@@ -66,6 +66,20 @@ impl Tool {
         directory().join(self.name())
     }
 
+    /// Installs all of [`Tool::USUAL`] at once; returns how long each took.
+    ///
+    /// # Errors
+    /// The message says what failed and what to install by hand.
+    pub fn prepare_usual() -> anyhow::Result<Vec<(Tool, Duration)>> {
+        std::thread::scope(|threads| {
+            let all = Tool::USUAL.map(|tool| (tool, threads.spawn(move || tool.prepare())));
+            let died = |_| Err(anyhow::anyhow!("an installation panicked"));
+            all.into_iter()
+                .map(|(tool, thread)| Ok((tool, thread.join().unwrap_or_else(died)?)))
+                .collect()
+        })
+    }
+
     /// Checks that its installation can begin: that Python, Node.js, Go or Java are there. Fetches nothing.
     ///
     /// # Errors
