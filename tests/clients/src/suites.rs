@@ -141,7 +141,7 @@ fn is_skipped(printed: &str, number: &str) -> bool {
     has("SKIPPED |") && !has("PASSED |")
 }
 
-/// Runs the tests of franz-go whose names match one regular expression and not the other; returns the outcome of each.
+/// Runs the tests of franz-go whose names match one expression and not the other; returns their outcomes.
 ///
 /// # Errors
 /// Go or the module are missing, or the output can't be read.
