@@ -61,3 +61,9 @@ client!(kafkajs, Client::Kafkajs);
 client!(franz_go, Client::FranzGo);
 client!(kcat, Client::Kcat);
 client!(java, Client::Java);
+
+#[test]
+#[ignore = "the server has no listener for Kafka's protocol yet"]
+fn the_tools_of_kafka_run() {
+    paths::runs_the_tools_of_kafka(&Leftfold::start(), "tools").unwrap();
+}

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::command::{Command, Conflict, Consume, Group, Origin, Produce};
 use crate::event::{Event, Record};
 use crate::program::Program;
+use crate::tools::java::{JavaTool, run};
 
 /// The partitions of a topic that is made on first use.
 pub const PARTITIONS: u32 = 8;
@@ -129,6 +130,28 @@ pub fn sends_the_expected_version(
     let version = found.first().and_then(|record| record.headers.get("expected-version"));
     ensure!(version.is_some_and(|version| version == "3"), "the header is lost: {found:?}");
     Ok(())
+}
+
+/// Runs those of Kafka's tools that no other test runs: the measuring ones, and those that ask for topics, groups and
+/// offsets.
+///
+/// # Errors
+/// A tool fails, or does not tell what it should.
+pub fn runs_the_tools_of_kafka(broker: &dyn Broker, topic: &str) -> anyhow::Result<()> {
+    broker.create_topic(topic)?;
+    let (count, group) = ("2000", format!("{topic}-measured"));
+    let size = ["--record-size", "256", "--throughput", "-1"];
+    let about = ["--topic", topic, "--num-records", count];
+    let check = |tool, arguments: &[&str], expected: &str| {
+        let printed = run(tool, broker, arguments)?;
+        ensure!(printed.contains(expected), "{tool:?}: expected {expected:?} in {printed}");
+        Ok(())
+    };
+    check(JavaTool::ProducerPerformance, &[&about[..], &size].concat(), "2000 records sent")?;
+    check(JavaTool::ConsumerPerformance, &[&about[..], &["--group", &group]].concat(), "2000")?;
+    check(JavaTool::Topics, &["--describe", "--topic", topic], "PartitionCount: 8")?;
+    check(JavaTool::ConsumerGroups, &["--describe", "--group", &group], topic)?;
+    check(JavaTool::GetOffsets, &["--topic", topic], &format!("{topic}:7:"))
 }
 
 /// Checks that a client with a wrong password writes nothing.

@@ -95,3 +95,9 @@ fn clients_are_encrypted_and_authenticated_by_each_mechanism() {
         });
     }
 }
+
+#[test]
+#[ignore = "proves the programs with Apache Kafka: cargo xtask clients"]
+fn the_tools_of_kafka_run() {
+    paths::runs_the_tools_of_kafka(&Apache::start().unwrap(), "tools").unwrap();
+}
