@@ -84,7 +84,8 @@ fn python(place: &Path, requirements: &Path) -> anyhow::Result<()> {
     let environment = place.join("venv");
     run(Command::new("python3").args(["-m", "venv"]).arg(&environment), NO_PYTHON)?;
     let mut pip = Command::new(environment.join("bin/pip"));
-    pip.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"]);
+    pip.args(["install", "--quiet", "--no-deps", "--prefer-binary", "--requirement"]);
+    // PyPI has Spark as a source only, in which its jars are.
     run(pip.arg(requirements), "the Python clients of Kafka can't be installed from PyPI")
 }
 
