@@ -35,9 +35,12 @@ impl SupportedRequest {
 
     /// Returns whether the server decodes the version. It answers all others with `UNSUPPORTED_VERSION`.
     pub fn is_decoded(&self, version: i16) -> bool {
-        let is_old_produce =
-            matches!(self.key, ApiKey::Produce) && version < OLDEST_DECODED_PRODUCE;
-        self.is_advertised(version) && !is_old_produce
+        let oldest = match self.key {
+            ApiKey::Produce => OLDEST_DECODED_PRODUCE,
+            ApiKey::SaslHandshake => OLDEST_DECODED_HANDSHAKE,
+            _ => self.min,
+        };
+        self.is_advertised(version) && version >= oldest
     }
 
     /// Returns whether the version has tagged fields, in its header and in its body, and compact lengths.
@@ -51,6 +54,9 @@ const FLEXIBLE_HEADER: i16 = 2;
 /// The first version of Produce with record batches. The older ones are only advertised: librdkafka takes a
 /// broker without them for an old one and switches off compression and idempotence.
 const OLDEST_DECODED_PRODUCE: i16 = 3;
+/// The first version of SaslHandshake behind which requests prove who the client is, not bare bytes. The older one is
+/// only advertised: librdkafka takes a broker without it for one that has no handshake, and gives up.
+const OLDEST_DECODED_HANDSHAKE: i16 = 1;
 
 /// The supported requests, in the order of their API keys.
 ///
@@ -69,7 +75,7 @@ pub const SUPPORTED: [SupportedRequest; 30] = [
     SupportedRequest::new(ApiKey::SyncGroup, 0, 5),
     SupportedRequest::new(ApiKey::DescribeGroups, 0, 6),
     SupportedRequest::new(ApiKey::ListGroups, 0, 5),
-    SupportedRequest::new(ApiKey::SaslHandshake, 1, 1),
+    SupportedRequest::new(ApiKey::SaslHandshake, 0, 1),
     SupportedRequest::new(ApiKey::ApiVersions, 0, 4),
     SupportedRequest::new(ApiKey::CreateTopics, 2, 7),
     SupportedRequest::new(ApiKey::DeleteTopics, 1, 6),
@@ -104,11 +110,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_oldest_versions_of_produce_are_advertised_but_not_decoded() {
+    fn only_what_librdkafka_looks_for_is_advertised_but_not_decoded() {
         for request in &SUPPORTED {
             let refused =
                 (request.min..=request.max).filter(|version| !request.is_decoded(*version));
-            let expected: &[i16] = if request.key == ApiKey::Produce { &[0, 1, 2] } else { &[] };
+            let expected: &[i16] = match request.key {
+                ApiKey::Produce => &[0, 1, 2],
+                ApiKey::SaslHandshake => &[0],
+                _ => &[],
+            };
             assert_eq!(refused.collect::<Vec<_>>(), expected, "{request:?}");
         }
     }
