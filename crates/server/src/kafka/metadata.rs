@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::broker::NODE;
 use super::dispatch::Call;
-use super::topics::{NewTopic, Topic, TopicError};
+use super::topics::{NewTopic, Topic, TopicError, is_legal};
 
 /// Operations that a client may be told it is allowed, as bits.
 mod operations {
@@ -95,19 +95,41 @@ impl Call {
     async fn all_topics(&self) -> Result<Vec<Arc<Topic>>, TopicError> {
         let (mut topics, categories) = self.broker.topics.list(&self.caller).await?;
         if self.broker.topic_settings.on_first_use {
-            topics.extend(categories.into_iter().filter_map(|name| {
-                let wanted = NewTopic { name, ..NewTopic::default() };
-                let definition = wanted.definition(&self.broker.topic_settings).ok()?;
-                Some(Arc::new(Topic::of(IndexInfo {
-                    name: definition.name,
-                    query: definition.query,
-                    partitioning: definition.partitioning,
-                    ready: false,
-                    events: 0,
-                })))
-            }));
+            topics.extend(categories.into_iter().filter_map(|name| self.future_topic(name)));
         }
         Ok(topics)
+    }
+
+    /// Returns the topic that a category becomes when it is first used.
+    fn future_topic(&self, name: String) -> Option<Arc<Topic>> {
+        let wanted = NewTopic { name, ..NewTopic::default() };
+        let definition = wanted.definition(&self.broker.topic_settings).ok()?;
+        Some(Arc::new(Topic::of(IndexInfo {
+            name: definition.name,
+            query: definition.query,
+            partitioning: definition.partitioning,
+            ready: false,
+            events: 0,
+        })))
+    }
+
+    /// Returns a topic to describe: one that there is, or that a category becomes when it is first used. Clients that
+    /// create no topics, such as consumers of librdkafka, read it as well: their Fetch makes it.
+    pub(super) async fn described_topic(&self, name: &str) -> Result<Arc<Topic>, TopicError> {
+        let found = self.topic(name, false).await;
+        let is_missing = matches!(found, Err(TopicError::Unknown));
+        if !is_missing || !self.broker.topic_settings.on_first_use {
+            return found;
+        }
+        let Some(topic) = is_legal(name).then(|| self.future_topic(name.to_owned())).flatten()
+        else {
+            return found;
+        };
+        let may_read = self.caller.can_read_all(&topic.query);
+        match may_read && self.broker.topics.has_events(name).await.unwrap_or(false) {
+            true => Ok(topic),
+            false => found,
+        }
     }
 
     /// Returns the name of the topic with an id.
@@ -147,7 +169,11 @@ impl Call {
                 },
             };
             let may_create = self.version < 4 || request.allow_auto_topic_creation;
-            topics.push(match self.topic(&name, may_create).await {
+            let found = match may_create {
+                true => self.topic(&name, true).await,
+                false => self.described_topic(&name).await,
+            };
+            topics.push(match found {
                 Ok(topic) => self.described(&topic, with_operations),
                 Err(error) => MetadataResponseTopic::default()
                     .with_error_code(error.code().code())
@@ -258,7 +284,7 @@ impl Call {
             }
             let described =
                 DescribeTopicPartitionsResponseTopic::default().with_name(Some(topic_name(&name)));
-            let topic = match self.topic(&name, false).await {
+            let topic = match self.described_topic(&name).await {
                 Ok(topic) => topic,
                 Err(error) => {
                     answer.topics.push(described.with_error_code(error.code().code()));
@@ -277,6 +303,9 @@ impl Call {
                     .with_leader_epoch(0)
                     .with_replica_nodes(vec![node])
                     .with_isr_nodes(vec![node])
+                    // Kafka's admin client takes no null for them.
+                    .with_eligible_leader_replicas(Some(Vec::new()))
+                    .with_last_known_elr(Some(Vec::new()))
             });
             answer.topics.push(
                 described

@@ -119,7 +119,7 @@ impl Call {
 
     async fn configs_of(&self, resource: &DescribeConfigsResource) -> Result<Vec<Config>, Refusal> {
         match resource.resource_type {
-            TOPIC => match self.topic(&resource.resource_name, false).await {
+            TOPIC => match self.described_topic(&resource.resource_name).await {
                 Ok(topic) => Ok(self.configs_of_topic(&topic)),
                 Err(error) => Err(Refusal::new(error.code(), error.to_string())),
             },

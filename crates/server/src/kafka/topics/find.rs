@@ -115,7 +115,8 @@ impl Topics {
         // Who may not read it is not told whether it exists.
         let topic = self.find(name).await;
         let permit = match &topic {
-            Ok(_) => permit_of(caller, &Query::index(name))?,
+            // Of all partitions: the permit of one admits no event of another.
+            Ok(topic) => permit_of(caller, &Query::index(topic.name.as_str()))?,
             Err(TopicError::Unknown) => {
                 permit_of(caller, &default_query(name).0)?;
                 return Err(TopicError::Unknown);
@@ -150,7 +151,7 @@ impl Topics {
     }
 
     /// Whether there are events of the query that a topic of this name would have.
-    pub(super) async fn has_events(&self, name: &str) -> Result<bool, ReadError> {
+    pub(in crate::kafka) async fn has_events(&self, name: &str) -> Result<bool, ReadError> {
         let (query, _) = default_query(name);
         match &query {
             Query::Is(Field::Category, values) => {

@@ -9,3 +9,4 @@ mod passwords;
 mod redefined;
 pub(crate) mod support;
 mod table;
+mod topics;
