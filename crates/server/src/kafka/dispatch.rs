@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::connection::{Answer, Outcome};
+use super::mended::mended;
 use super::produce::old;
 use super::sasl::{SaslSession, Step};
 use super::{Broker, Peer};
@@ -146,6 +147,7 @@ impl Session {
             }
             _ => return Err(Unanswerable::Unsupported(head.api_key, head.version)),
         };
+        let body = mended(key, version, body);
         let malformed = |why: String| Unanswerable::Malformed(key, version, why);
         let weight = guard::check(key as i16, version, &body, &guard::Limits::default())
             .map_err(|why| malformed(why.to_string()))?;

@@ -12,6 +12,7 @@ mod errors;
 mod fetch;
 mod groups;
 mod list_offsets;
+mod mended;
 mod metadata;
 mod produce;
 mod quota;
