@@ -17,11 +17,13 @@ pub(super) use self::committed::CommittedOffsets;
 use super::broker::NODE;
 use super::dispatch::Call;
 use super::metadata::text;
+use super::produce::NO_TRANSACTIONS;
 
 /// The longest name of a group.
 const MAX_NAME: usize = 255;
-/// The kind of coordinator of consumer groups.
+/// The kinds of coordinators: of consumer groups, and of transactions.
 const OF_GROUPS: i8 = 0;
+const OF_TRANSACTIONS: i8 = 1;
 /// The first version that asks for several coordinators.
 const SEVERAL: i16 = 4;
 
@@ -48,14 +50,21 @@ impl Call {
                     .with_host(text(host))
                     .with_port(port)
             }
-            _ => Coordinator::default()
-                .with_key(text(key))
-                .with_node_id(BrokerId(-1))
-                .with_port(-1)
-                .with_error_code(ResponseError::InvalidRequest.code())
-                .with_error_message(Some(text(
-                    "there are neither transactions nor share groups here",
-                ))),
+            kind => {
+                let (code, why) = match kind {
+                    // At any other code librdkafka asks again until its time is over.
+                    OF_TRANSACTIONS => {
+                        (ResponseError::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS)
+                    }
+                    _ => (ResponseError::InvalidRequest, "there are no share groups here"),
+                };
+                Coordinator::default()
+                    .with_key(text(key))
+                    .with_node_id(BrokerId(-1))
+                    .with_port(-1)
+                    .with_error_code(code.code())
+                    .with_error_message(Some(text(why)))
+            }
         };
         if self.version >= SEVERAL {
             let keys = request.coordinator_keys.iter();

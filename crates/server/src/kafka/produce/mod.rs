@@ -38,6 +38,9 @@ use crate::limits::{MemoryFull, Reservation};
 const USUAL_RATIO: usize = 16;
 /// The records of a batch that are named in a refusal.
 const NAMED: usize = 100;
+/// What a transactional producer is told.
+pub(super) const NO_TRANSACTIONS: &str = "there are no transactions here: leave out transactional.id; a batch is one \
+     append, and may have conditions (expected-version)";
 /// Memory that an event takes before it is appended, besides its data.
 const EVENT_BYTES: usize = 512;
 
@@ -343,8 +346,7 @@ impl Call {
 }
 
 fn no_transactions() -> Refused {
-    let why = "there are no transactions here: a batch is one append, and may have conditions (expected-version)";
-    Refused::because(ResponseError::UnsupportedForMessageFormat, why)
+    Refused::because(ResponseError::UnsupportedForMessageFormat, NO_TRANSACTIONS)
 }
 
 fn batches(request: &ProduceRequest) -> impl Iterator<Item = &PartitionProduceData> {
