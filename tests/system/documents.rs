@@ -71,6 +71,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/cli.md",
         "docs/queries.md",
         "docs/errors.md",
+        "docs/kafka.md",
         "docs/server.md",
         "docs/cluster.md",
         "docs/export.md",

@@ -62,7 +62,7 @@ fn of_events(limits: &Limits) -> Vec<Row> {
             "",
             "name_invalid",
         ),
-        ("bytes of an event", limits.event_bytes as u64, "limits.event_bytes", "event_too_large"),
+        ("bytes of an event", limits.event_bytes as u64, "store.event_bytes", "event_too_large"),
         (
             "nested arrays and objects in the JSON of an event",
             MAX_JSON_DEPTH as u64,
@@ -73,13 +73,13 @@ fn of_events(limits: &Limits) -> Vec<Row> {
         (
             "bytes of an append",
             limits.append_bytes as u64,
-            "limits.append_bytes",
+            "store.append_bytes",
             "append_too_large",
         ),
         (
             "events of an append",
             limits.append_events as u64,
-            "limits.append_events",
+            "store.append_events",
             "too_many_events",
         ),
         (
@@ -123,11 +123,11 @@ fn of_events(limits: &Limits) -> Vec<Row> {
 
 fn of_pages(limits: &Limits) -> [Row; 3] {
     [
-        ("events of a page", limits.page_events as u64, "limits.page_events", ""),
+        ("events of a page", limits.page_events as u64, "store.page_events", ""),
         (
             "bytes of a page; the first event has any size",
             limits.page_bytes as u64,
-            "limits.page_bytes",
+            "store.page_bytes",
             "",
         ),
         ("events that a page checks", limits.page_scanned as u64, "", ""),
@@ -247,6 +247,16 @@ pub(super) fn limits_document() -> String {
     table("Pages", &of_pages(&limits), "the page ends; its cursor continues");
     table("The server", &of_server(&config), "the client waits, or its connection is closed");
     _ = writeln!(page, "\nA cursor has at most {} positions.", grouped(MAX_PARTITIONS as u64));
+    _ = writeln!(page, "\n## Clients of Kafka\n");
+    _ = writeln!(
+        page,
+        "Those of the sections above hold for them as well ([kafka.md](kafka.md)).\n"
+    );
+    _ = writeln!(page, "| | limit | setting | beyond it |\n|---|---|---|---|");
+    for (what, limit, setting, beyond) in crate::kafka::limits::limits(&config) {
+        let setting = if setting.is_empty() { String::new() } else { format!("`{setting}`") };
+        _ = writeln!(page, "| {what} | {} | {setting} | {beyond} |", grouped(limit));
+    }
     page.push_str(MEMORY);
     for term in config.memory_terms() {
         _ = writeln!(page, "| {} | {} | {} |", term.what, term.formula, mebibytes(term.bytes));
@@ -268,6 +278,8 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::Config;
+
     #[test]
     fn the_page_lists_the_limits() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
@@ -278,5 +290,12 @@ mod tests {
         let sentence = "make it again: LEFTFOLD_WRITE_DOCUMENTS=1 cargo test -p leftfold-server";
         assert!(page == super::limits_document(), "docs/limits.md is not up to date; {sentence}");
         assert!(!page.contains("HTTP 500"), "a code in it is unknown");
+        let names = page
+            .split('`')
+            .filter(|name| name.starts_with("limits.") || name.starts_with("store."));
+        for name in names {
+            let is_setting = Config::SETTINGS.iter().any(|known| known.name == name);
+            assert!(is_setting, "{name} is not a setting");
+        }
     }
 }

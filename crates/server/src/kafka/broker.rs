@@ -14,11 +14,11 @@ use crate::state::State;
 /// The number of the only broker that clients see.
 pub(super) const NODE: i32 = 1;
 /// Consumer groups with members.
-const GROUPS: usize = 10_000;
+pub(super) const GROUPS: usize = 10_000;
 /// Members of a group.
-const MEMBERS: usize = 1_000;
+pub(super) const MEMBERS: usize = 1_000;
 /// Bytes that the members of a group have told each other.
-const GROUP_BYTES: usize = 16 << 20;
+pub(super) const GROUP_BYTES: usize = 16 << 20;
 
 /// What the connections of Kafka's clients share.
 pub(crate) struct Broker {

@@ -17,11 +17,11 @@ use crate::limits::{Lease, MemoryFull, Reservation};
 use crate::net::{ByteStream, Connection, Shutdown};
 
 /// Requests of a connection that are worked on at the same time. Their answers come in their order.
-const IN_FLIGHT: usize = 32;
+pub(super) const IN_FLIGHT: usize = 32;
 /// Bytes of a request that are received at once.
 const RECEIVED: usize = 64 << 10;
 /// Bytes of a request before its client is known: enough for its name and its proof.
-const BEFORE_AUTHENTICATION: usize = 64 << 10;
+pub(super) const BEFORE_AUTHENTICATION: usize = 64 << 10;
 
 /// An answer, and the memory that it holds until it is sent.
 #[derive(Default)]

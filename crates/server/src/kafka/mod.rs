@@ -11,6 +11,8 @@ mod dispatch;
 mod errors;
 mod fetch;
 mod groups;
+#[cfg(test)]
+pub(crate) mod limits;
 mod list_offsets;
 mod mended;
 mod metadata;

@@ -24,9 +24,9 @@ use super::metadata::topic_name;
 use crate::limits::Lease;
 
 /// The longest that a Fetch waits, whatever its client asks for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of one answer, whatever its client asks for. Its first record comes at any size.
-const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 64 << 20;
 /// A consumer that waits for many bytes is looked after this often while some are there.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The first version that names topics by id.

@@ -17,9 +17,9 @@ const COMMITTED: &str = "$OffsetsCommitted";
 /// Groups whose offsets are kept in memory.
 const REMEMBERED: usize = 10_000;
 /// Partitions of which a group has offsets.
-const MOST_PARTITIONS: usize = 10_000;
+pub(in crate::kafka) const MOST_PARTITIONS: usize = 10_000;
 /// Bytes of a commit.
-const MOST_BYTES: usize = 4 << 20;
+pub(in crate::kafka) const MOST_BYTES: usize = 4 << 20;
 /// Attempts of a commit that meets those of another node.
 const ATTEMPTS: usize = 8;
 

@@ -1,8 +1,8 @@
 //! Consumer groups: their members are coordinated in memory, their offsets are events.
 
-mod committed;
+pub(super) mod committed;
 mod describe;
-mod offsets;
+pub(super) mod offsets;
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{

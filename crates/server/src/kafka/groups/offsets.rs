@@ -19,7 +19,7 @@ use crate::kafka::dispatch::Call;
 use crate::kafka::metadata::{text, topic_name};
 
 /// Bytes of what a consumer notes with an offset, as in Kafka.
-const MAX_METADATA: usize = 4_096;
+pub(in crate::kafka) const MAX_METADATA: usize = 4_096;
 /// The first version that asks for several groups.
 const SEVERAL: i16 = 8;
 

@@ -16,7 +16,7 @@ pub(super) use self::create::{NewTopic, TopicSettings};
 pub(super) use self::find::{TopicError, Topics};
 
 /// The longest name of a topic, as in Kafka.
-const MAX_NAME: usize = 249;
+pub(super) const MAX_NAME: usize = 249;
 
 /// A topic: a named index.
 #[derive(Debug, Clone, PartialEq, Eq)]
