@@ -7,11 +7,12 @@ use std::process::Command;
 
 use leftfold::{Embedded, Options, Query, Read};
 
-const PROGRAMS: [(&str, &[&str]); 13] = [
+const PROGRAMS: [(&str, &[&str]); 14] = [
     (env!("CARGO_BIN_EXE_bank"), &[]),
     (env!("CARGO_BIN_EXE_cart"), &[]),
     (env!("CARGO_BIN_EXE_error-processor"), &[]),
     (env!("CARGO_BIN_EXE_invoices"), &[]),
+    (env!("CARGO_BIN_EXE_kafka-consumers"), &[]),
     (env!("CARGO_BIN_EXE_notify"), &[]),
     (env!("CARGO_BIN_EXE_orders"), &["--one-process"]),
     (env!("CARGO_BIN_EXE_products"), &[]),

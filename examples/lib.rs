@@ -11,6 +11,8 @@ pub mod customers;
 #[path = "error-processor/mod.rs"]
 pub mod error_processor;
 pub mod invoices;
+#[path = "kafka-consumers/mod.rs"]
+pub mod kafka_consumers;
 #[path = "last-30-orders/mod.rs"]
 pub mod last_30_orders;
 pub mod notify;

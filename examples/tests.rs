@@ -15,6 +15,8 @@ mod composite;
 mod error_processor;
 #[path = "invoices/tests.rs"]
 mod invoices;
+#[path = "kafka-consumers/tests.rs"]
+mod kafka_consumers;
 mod kept;
 #[path = "notify/tests.rs"]
 mod notify;
