@@ -15,6 +15,10 @@ use crate::error::KafkaError;
 pub(super) const MOST_DECOMPRESSED: usize = 256 << 20;
 /// The fewest bytes of a record: its length, and six fields of one byte.
 const SMALLEST_RECORD: usize = 7;
+/// Any number of records, and of headers.
+const ANY: (usize, usize) = (usize::MAX, usize::MAX);
+/// The most headers of the records of a sent batch; each takes more memory than its two bytes.
+const MOST_HEADERS: usize = 1 << 18;
 /// Room is made at once for this many headers of a record.
 const USUAL_HEADERS: usize = 16;
 
@@ -30,7 +34,7 @@ impl StoredBatch {
         let mut batches = Vec::new();
         let mut rest = MOST_DECOMPRESSED;
         while let Some(length) = whole_length(&bytes)? {
-            match decode_one(bytes.split_to(length), &mut rest) {
+            match decode_one(bytes.split_to(length), &mut rest, ANY) {
                 Ok((batch, _)) => batches.push(batch),
                 Err(DecodeError::TooLarge) if !batches.is_empty() => break,
                 Err(error) => return Err(broken(&error.to_string())),
@@ -39,17 +43,22 @@ impl StoredBatch {
         Ok(batches)
     }
 
-    /// Decodes the one batch that a producer has sent, whose records take at most `most` bytes when decompressed.
+    /// Decodes the one batch that a producer has sent: at most this many records, which take at most `most` bytes when
+    /// decompressed.
     ///
     /// # Errors
     /// The bytes are not exactly one batch, or it can't be decoded.
-    pub fn decode_sent(bytes: Bytes, most: usize) -> Result<StoredBatch, DecodeError> {
+    pub fn decode_sent(
+        bytes: Bytes,
+        most: usize,
+        most_records: usize,
+    ) -> Result<StoredBatch, DecodeError> {
         let length = whole_length(&bytes).map_err(|_| DecodeError::Length)?;
         if length != Some(bytes.len()) {
             return Err(DecodeError::Length);
         }
         let mut rest = most;
-        let (batch, is_whole) = decode_one(bytes, &mut rest)?;
+        let (batch, is_whole) = decode_one(bytes, &mut rest, (most_records, MOST_HEADERS))?;
         let last = i64::try_from(batch.records.len()).unwrap_or(i64::MAX) - 1;
         let are_dense =
             (0..).zip(&batch.records).all(|(n, record)| record.offset - batch.base_offset == n);
@@ -88,6 +97,12 @@ pub enum DecodeError {
     /// Its records are too large when decompressed.
     #[error("a batch is too large when decompressed")]
     TooLarge,
+    /// It has more records than the caller allows.
+    #[error("a batch has {0} records")]
+    TooManyRecords(usize),
+    /// Its records have more headers than are decoded.
+    #[error("the records of a batch have more than {MOST_HEADERS} headers")]
+    TooManyHeaders,
     /// Its records can't be decompressed.
     #[error("a batch cannot be decompressed: {0}")]
     Compression(io::Error),
@@ -112,7 +127,11 @@ fn whole_length(bytes: &Bytes) -> Result<Option<usize>, KafkaError> {
 
 /// Decodes a batch; takes the bytes of its decompressed records from `rest`. Returns also whether no bytes are left behind
 /// the last record.
-fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<(StoredBatch, bool), DecodeError> {
+fn decode_one(
+    mut bytes: Bytes,
+    rest: &mut usize,
+    (most_records, most_headers): (usize, usize),
+) -> Result<(StoredBatch, bool), DecodeError> {
     let covered = bytes.slice(CRC_FROM..);
     let mut header = bytes.split_to(HEADER);
     let base_offset = header.get_i64();
@@ -131,6 +150,9 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<(StoredBatch, bool),
     let (id, epoch) = (header.get_i64(), header.get_i16());
     let sequence = header.get_i32();
     let count = usize::try_from(header.get_i32()).unwrap_or(0);
+    if count > most_records {
+        return Err(DecodeError::TooManyRecords(count));
+    }
     if attributes & COMPRESSION != 0 {
         bytes = decompress(attributes & COMPRESSION, bytes, *rest).map_err(|error| {
             if error.kind() == io::ErrorKind::FileTooLarge {
@@ -142,10 +164,12 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<(StoredBatch, bool),
         *rest -= bytes.len();
     }
     let mut records = Vec::with_capacity(count.min(bytes.len() / SMALLEST_RECORD));
-    let mut unread = &bytes[..];
+    let (mut unread, mut headers) = (&bytes[..], most_headers);
     for _ in 0..count {
-        let record = decode_record(&bytes, &mut unread, base_offset, base_time);
-        records.push(record.ok_or(DecodeError::Record)?);
+        let record = decode_record(&bytes, &mut unread, base_offset, base_time, headers);
+        let record = record.ok_or(DecodeError::Record)?.ok_or(DecodeError::TooManyHeaders)?;
+        headers = headers.saturating_sub(record.record.headers.len());
+        records.push(record);
     }
     let batch = StoredBatch {
         base_offset,
@@ -159,13 +183,14 @@ fn decode_one(mut bytes: Bytes, rest: &mut usize) -> Result<(StoredBatch, bool),
     Ok((batch, unread.is_empty()))
 }
 
-/// Decodes the record at the start of the rest of a batch's records.
+/// Decodes the record at the start of the rest of a batch's records; an inner `None` if it has too many headers.
 fn decode_record(
     all: &Bytes,
     rest: &mut &[u8],
     base_offset: i64,
     base_time: i64,
-) -> Option<StoredRecord> {
+    most_headers: usize,
+) -> Option<Option<StoredRecord>> {
     let mut bytes = get_bytes(rest)??;
     bytes.split_off_first()?; // attributes, unused
     let timestamp = base_time.checked_add(get(&mut bytes)?)?;
@@ -174,13 +199,16 @@ fn decode_record(
     let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
     let count = get(&mut bytes)?;
     let expected = usize::try_from(count).unwrap_or(0);
+    if expected > most_headers {
+        return Some(None);
+    }
     let mut headers = Vec::with_capacity(expected.min(USUAL_HEADERS));
     for _ in 0..count {
         let name = all.slice_ref(get_bytes(&mut bytes)??);
         let value = get_bytes(&mut bytes)?.map(|value| all.slice_ref(value));
         headers.push((name, value.unwrap_or_default()));
     }
-    Some(StoredRecord { offset, timestamp, record: Record { key, value, headers } })
+    Some(Some(StoredRecord { offset, timestamp, record: Record { key, value, headers } }))
 }
 
 /// Parses the key of a transaction's marker: a version, then 0 for abort and 1 for commit.

@@ -43,6 +43,8 @@ pub(super) const NO_TRANSACTIONS: &str = "there are no transactions here: leave 
      append, and may have conditions (expected-version)";
 /// Memory that an event takes before it is appended, besides its data.
 const EVENT_BYTES: usize = 512;
+/// Memory that a header takes, besides its bytes.
+const HEADER_BYTES: usize = 128;
 
 /// Why a batch is refused as a whole.
 #[derive(Debug)]
@@ -182,10 +184,11 @@ impl Call {
             room = records.len().saturating_mul(USUAL_RATIO).min(most);
             reserve(room)?;
         }
-        let decoded = match StoredBatch::decode_sent(records.clone(), room) {
+        let decode = |room| StoredBatch::decode_sent(records.clone(), room, config.append_events);
+        let decoded = match decode(room) {
             Err(DecodeError::TooLarge) if room < most => {
                 reserve(most - room)?;
-                StoredBatch::decode_sent(records, most)
+                decode(most)
             }
             decoded => decoded,
         };
@@ -193,19 +196,19 @@ impl Call {
             let code = match error {
                 DecodeError::Version => ResponseError::UnsupportedForMessageFormat,
                 DecodeError::TooLarge => return too_large(most.saturating_add(1)),
+                DecodeError::TooManyHeaders => ResponseError::MessageTooLarge,
+                DecodeError::TooManyRecords(found) => {
+                    let most = config.append_events;
+                    let why = format!(
+                        "a batch of {found} records is larger than store.append_events, {most}"
+                    );
+                    return Refused::because(ResponseError::MessageTooLarge, why);
+                }
                 DecodeError::Record | DecodeError::Offsets => ResponseError::InvalidRecord,
                 _ => ResponseError::CorruptMessage,
             };
             Refused::because(code, error.to_string())
         })?;
-        if batch.records.len() > config.append_events {
-            let found = batch.records.len();
-            let why = format!(
-                "a batch of {found} records is larger than store.append_events, {}",
-                config.append_events
-            );
-            return Err(Refused::because(ResponseError::MessageTooLarge, why));
-        }
         if batch.transactional || batch.marker.is_some() {
             return Err(no_transactions());
         }
@@ -215,7 +218,8 @@ impl Call {
                 "the batch has no records, or no sequence",
             ));
         }
-        reserve(batch.records.len() * EVENT_BYTES)?;
+        let headers: usize = batch.records.iter().map(|stored| stored.record.headers.len()).sum();
+        reserve(batch.records.len() * EVENT_BYTES + headers * HEADER_BYTES)?;
         Ok(batch)
     }
 
