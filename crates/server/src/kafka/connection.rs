@@ -1,5 +1,5 @@
+use std::collections::VecDeque;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +17,13 @@ use crate::limits::{Lease, MemoryFull, Reservation};
 use crate::net::{ByteStream, Connection, Shutdown};
 
 /// Requests of a connection that are worked on at the same time. Their answers come in their order.
-pub(super) const IN_FLIGHT: usize = 32;
+const IN_FLIGHT: usize = 32;
+/// Longer than any request takes: a rebalance of a group takes the longest.
+const LONGEST_REQUEST: Duration = Duration::from_secs(24 * 3_600);
 /// Bytes of a request that are received at once.
 const RECEIVED: usize = 64 << 10;
 /// Bytes of a request before its client is known: enough for its name and its proof.
-pub(super) const BEFORE_AUTHENTICATION: usize = 64 << 10;
+const BEFORE_AUTHENTICATION: usize = 64 << 10;
 
 /// An answer, and the memory that it holds until it is sent.
 #[derive(Default)]
@@ -68,7 +70,7 @@ pub(super) async fn serve(broker: Arc<Broker>, connection: Connection) {
     let (input, output) = tokio::io::split(stream);
     let requests = Requests::new(broker.clone(), input);
     let session = Session::begin(broker, peer.clone()).await;
-    let ended = run(requests, output, session, shutdown).await;
+    let ended = run(requests, output, session, &shutdown).await;
     let peer = peer.address;
     match ended {
         End::Gone | End::Closing => tracing::debug!(%peer, "a connection of a Kafka client ended"),
@@ -79,54 +81,73 @@ pub(super) async fn serve(broker: Arc<Broker>, connection: Connection) {
     }
 }
 
+/// Takes requests and sends their answers until the connection ends. Requests are worked on also while an answer waits for
+/// its client to read: one that does not read would hold up those who wait for what its requests hold.
 async fn run(
     mut requests: Requests,
     mut output: WriteHalf<ByteStream>,
     mut session: Session,
-    shutdown: Shutdown,
+    shutdown: &Shutdown,
 ) -> End {
     let mut in_flight: FuturesOrdered<Outcome> = FuturesOrdered::new();
-    let mut closing = pin!(shutdown.begun());
-    let mut is_closing = false;
-    loop {
-        if is_closing && in_flight.is_empty() {
-            return End::Closing;
+    let mut unsent: VecDeque<Answer> = VecDeque::new();
+    let mut ending: Option<End> = None;
+    let end = loop {
+        let is_idle = in_flight.is_empty() && unsent.is_empty();
+        let is_closing = matches!(ending, Some(End::Closing));
+        // What was answered before is sent; a server that shuts down finishes what is in flight too.
+        let is_done = if is_closing { is_idle } else { unsent.is_empty() };
+        if let Some(end) = ending.take_if(|_| is_done) {
+            break end;
         }
-        let takes_more =
-            !is_closing && in_flight.len() < IN_FLIGHT && session.takes_more(in_flight.is_empty());
-        let is_idle = in_flight.is_empty();
+        let has_room = in_flight.len() + unsent.len() < IN_FLIGHT;
+        let takes_more = ending.is_none() && has_room && session.takes_more(is_idle);
         tokio::select! {
             biased;
-            Some(outcome) = in_flight.next() => {
-                let Answer { frame, held, throttle, is_last } = match outcome {
-                    Ok(answer) => answer,
-                    Err(why) => return why.into(),
-                };
-                if let Some(frame) = frame
-                    && let Err(error) = output.write_all(&frame).await
-                {
-                    return error.into();
-                }
-                if let Err(error) = output.flush().await {
-                    return error.into();
-                }
-                drop(held);
-                if is_last {
-                    return End::Refused;
-                }
-                requests.pause(throttle);
-            }
-            // What is in flight is finished; what waits for events or members ends by itself.
-            () = closing.as_mut(), if !is_closing => is_closing = true,
+            Some(outcome) = in_flight.next(), if ending.is_none() || is_closing => match outcome {
+                Ok(answer) => unsent.push_back(answer),
+                Err(why) => ending = Some(why.into()),
+            },
+            sent = send_first(&mut output, &mut unsent), if !unsent.is_empty() => match sent {
+                Ok(Some(answer)) if answer.is_last => break End::Refused,
+                Ok(Some(answer)) => requests.answered(answer),
+                Ok(None) => {}
+                Err(error) => break error.into(),
+            },
+            () = shutdown.begun(), if ending.is_none() => ending = Some(End::Closing),
             next = requests.next(is_idle, &session), if takes_more => match next {
                 Ok((frame, memory)) => match session.take(frame, memory) {
                     Ok(outcome) => in_flight.push_back(outcome),
-                    Err(why) => return why.into(),
+                    Err(why) => ending = Some(why.into()),
                 },
-                Err(end) => return end,
+                Err(end) => break end,
             },
         }
+    };
+    // Batches that were received are written, although no one is told: not all clients want to be.
+    let mut producing = session.into_producing();
+    tokio::select! {
+        _ = producing.recv() => {}
+        () = async { while in_flight.next().await.is_some() {} } => {}
     }
+    end
+}
+
+/// Sends a part of the first answer, and returns it when it is sent as a whole. This can be interrupted.
+async fn send_first(
+    output: &mut WriteHalf<ByteStream>,
+    unsent: &mut VecDeque<Answer>,
+) -> io::Result<Option<Answer>> {
+    if let Some(frame) = unsent.front_mut().and_then(|answer| answer.frame.as_mut()) {
+        if frame.has_remaining() && output.write_buf(frame).await? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        if frame.has_remaining() {
+            return Ok(None);
+        }
+        output.flush().await?;
+    }
+    Ok(unsent.pop_front())
 }
 
 /// The requests of a connection. What has arrived of one is kept here, so that waiting for the rest can be interrupted.
@@ -136,7 +157,7 @@ struct Requests {
     buffer: BytesMut,
     /// The length of the request that is being received, its memory, and when it must be here.
     begun: Option<(usize, Reservation, Instant)>,
-    /// Since when no request has come.
+    /// When the last request came, or was answered.
     since: Instant,
     is_first: bool,
     /// Until when no request is taken.
@@ -149,10 +170,12 @@ impl Requests {
         Requests { broker, input, buffer, begun: None, since, is_first: true, paused: None }
     }
 
-    /// Takes no request for a while.
-    fn pause(&mut self, time: Duration) {
-        if !time.is_zero() {
-            self.paused = Some(Instant::now() + time);
+    /// Notes that a request was answered, and takes no other one for a while.
+    fn answered(&mut self, Answer { throttle, held, .. }: Answer) {
+        drop(held);
+        self.since = Instant::now();
+        if !throttle.is_zero() {
+            self.paused = Some(self.since + throttle);
         }
     }
 
@@ -176,7 +199,8 @@ impl Requests {
                 (None, true, false) if is_idle => {
                     (self.since + config.idle_time, "the next request")
                 }
-                (None, true, false) => (Instant::now() + config.idle_time, "the next request"),
+                // While it waits for an answer it owes nothing.
+                (None, true, false) => (Instant::now() + LONGEST_REQUEST, "the next request"),
                 _ => (self.since + config.header_time, "a request's length"),
             };
             let wanted = self.begun.as_ref().map_or(4, |(length, ..)| *length);

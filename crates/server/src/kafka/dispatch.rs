@@ -16,7 +16,7 @@ use leftfold_kafka::serving::{
 };
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Answer, Outcome};
 use super::mended::mended;
@@ -57,6 +57,8 @@ pub(super) struct Session {
     who: Arc<Mutex<Option<Caller>>>,
     sasl: Arc<tokio::sync::Mutex<SaslSession>>,
     order: ProduceOrder,
+    /// Each request with batches holds one of the senders until they are written.
+    producing: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
 
 /// A request that is being answered, and who has sent it.
@@ -97,6 +99,7 @@ impl Session {
             who: Arc::new(Mutex::new(caller)),
             sasl: Arc::default(),
             order: ProduceOrder::default(),
+            producing: mpsc::channel(1),
             broker,
             peer,
         }
@@ -115,6 +118,11 @@ impl Session {
     /// Returns whether a request may be taken. A client that is not known yet sends one after the other.
     pub(super) fn takes_more(&self, is_idle: bool) -> bool {
         is_idle || self.who.lock().is_some()
+    }
+
+    /// Ends the session. What is returned is closed when all batches that were received are written.
+    pub(super) fn into_producing(self) -> mpsc::Receiver<()> {
+        self.producing.1
     }
 
     /// Takes a request. What it comes to is computed while further ones are taken.
@@ -185,9 +193,12 @@ impl Session {
             ApiKey::Produce => {
                 let request = decode::<ProduceRequest>(key, version, body)?;
                 let turns = self.order.turns(&request);
-                let id = head.correlation_id;
-                async move { answered(id, version, call.produce(request, turns, memory).await) }
-                    .boxed()
+                let (id, producing) = (head.correlation_id, self.producing.0.clone());
+                async move {
+                    let _producing = producing;
+                    answered(id, version, call.produce(request, turns, memory).await)
+                }
+                .boxed()
             }
             ApiKey::Fetch => {
                 let request = decode::<FetchRequest>(key, version, body)?;
