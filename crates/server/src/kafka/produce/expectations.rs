@@ -57,7 +57,9 @@ fn before(expected: Expected, earlier: u64) -> Option<Expected> {
         // Those before it make the stream exist.
         (Expected::Any | Expected::Exists, _) => Some(Expected::Any),
         (Expected::NoStream, _) => None,
-        (Expected::Exactly(version), earlier) if version + 1 == earlier => Some(Expected::NoStream),
+        (Expected::Exactly(version), earlier) if version.checked_add(1) == Some(earlier) => {
+            Some(Expected::NoStream)
+        }
         (Expected::Exactly(version), earlier) => {
             version.checked_sub(earlier).map(Expected::Exactly)
         }

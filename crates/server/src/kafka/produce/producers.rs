@@ -143,10 +143,16 @@ impl Producers {
         let new =
             || Known { epoch, batches: VecDeque::with_capacity(BATCHES), used: Instant::now() };
         let known = producers.entry(origin.key()).or_insert_with(new);
-        if known.epoch != epoch {
+        if known.epoch < epoch {
             *known = new();
         }
         known.used = Instant::now();
+        let is_next =
+            known.batches.back().is_none_or(|newest| batch.sequence == advance(newest.last, 1));
+        // A repeat on another connection may be done when later batches already are.
+        if known.epoch > epoch || !is_next {
+            return;
+        }
         if known.batches.len() == BATCHES {
             known.batches.pop_front();
         }
@@ -201,6 +207,20 @@ mod tests {
         write(&producers, 4, 0, 1, 6);
         assert_eq!(check(3, 18), Err(ResponseError::InvalidProducerEpoch));
         assert_eq!(check(4, 1), Ok(Sequence::Next));
+    }
+
+    #[test]
+    fn a_late_repeat_is_not_the_newest_batch() {
+        let producers = Producers::default();
+        for n in 0..3 {
+            write(&producers, 1, n, 1, i64::from(n));
+        }
+        // Both were checked when they were the next ones.
+        producers.written(&origin(1), &batch(0, 1), 0);
+        producers.written(&origin(0), &batch(9, 1), 9);
+        let check = |sequence| producers.check(&origin(1), &batch(sequence, 1));
+        assert_eq!(check(3), Ok(Sequence::Next));
+        assert_eq!(check(1), Ok(Sequence::Repeated(1)));
     }
 
     #[test]

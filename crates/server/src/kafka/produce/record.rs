@@ -5,7 +5,7 @@ use leftfold_kafka::StoredRecord;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use super::kept::Kept;
+use super::kept::{self, Kept};
 use crate::kafka::fetch::millis;
 use crate::kafka::topics::Topic;
 
@@ -69,7 +69,9 @@ impl RecordReader<'_> {
             let is_json = is_json(&event.data);
             event.content_type = if is_json { JSON } else { leftfold_api::BYTES }.to_owned();
         }
-        match (kept.is_empty(), metadata) {
+        // What looks like the headers of a record is kept as one of them.
+        let is_plain = metadata.as_deref().is_none_or(|metadata| kept::read(metadata).is_none());
+        match (kept.is_empty() && is_plain, metadata) {
             (true, metadata) => event.metadata = metadata.unwrap_or_default(),
             (false, metadata) => {
                 if let Some(metadata) = metadata {
@@ -212,7 +214,6 @@ mod tests {
     use leftfold_kafka::Record;
 
     use super::*;
-    use crate::kafka::produce::kept;
     use crate::kafka::topics::default_query;
 
     fn topic() -> Topic {
