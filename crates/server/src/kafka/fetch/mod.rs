@@ -7,6 +7,7 @@ mod session;
 mod wait;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,7 +83,7 @@ impl Call {
     }
 
     /// Returns the names of the topics that are named by id.
-    async fn names_of(&self, opened: &Opened) -> HashMap<TopicRef, String> {
+    async fn names_of(&self, opened: &Opened) -> HashMap<TopicRef, Arc<str>> {
         let mut names = HashMap::new();
         for wanted in &opened.partitions {
             if names.contains_key(&wanted.topic) {
@@ -91,8 +92,8 @@ impl Call {
             let name = match self.version < BY_ID {
                 true => Some(wanted.topic.name.clone()),
                 false => match self.broker.topics.name_of(wanted.topic.id) {
-                    Some(name) => Some(name),
-                    None => self.name_of(wanted.topic.id).await,
+                    Some(name) => Some(name.into()),
+                    None => self.name_of(wanted.topic.id).await.map(Into::into),
                 },
             };
             if let Some(name) = name {
@@ -106,7 +107,7 @@ impl Call {
     async fn read_all(
         &self,
         opened: &Opened,
-        names: &HashMap<TopicRef, String>,
+        names: &HashMap<TopicRef, Arc<str>>,
         most: usize,
     ) -> Vec<Found> {
         let (mut all, mut left) = (Vec::with_capacity(opened.partitions.len()), most);

@@ -1,8 +1,9 @@
 //! Fetch sessions (KIP-227): a consumer names its partitions once, and then only what has changed.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::FetchRequest;
@@ -10,10 +11,14 @@ use leftfold_kafka::ResponseError;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::kafka::topics::MAX_NAME;
+
 /// Sessions at the same time; further consumers name all partitions each time.
 const MOST: usize = 2_000;
 /// Partitions of a session, and of a request.
 pub(super) const MOST_PARTITIONS: usize = 10_000;
+/// Partitions of all sessions together; further consumers name all partitions each time.
+const MOST_IN_SESSIONS: usize = 500_000;
 /// A session that was not used for this time gives its place to another one.
 const IDLE: Duration = Duration::from_secs(120);
 /// The epoch of a request that ends its session.
@@ -22,7 +27,7 @@ const FINAL: i32 = -1;
 /// A topic as a request names it: by name, or from version 13 on by id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TopicRef {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) id: Uuid,
 }
 
@@ -38,11 +43,45 @@ pub(super) struct Wanted {
     pub(super) told_end: i64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FetchSession {
     id: i32,
     epoch: i32,
     partitions: Vec<Wanted>,
+    /// Its part of the partitions of all sessions.
+    counted: Counted,
+}
+
+/// Partitions that count for a session until it ends.
+#[derive(Debug)]
+struct Counted {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Counted {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        Counted { all: all.clone(), own: 0 }
+    }
+
+    /// Counts this many, unless all would be too many.
+    fn set(&mut self, own: usize) -> bool {
+        let more = own.saturating_sub(self.own);
+        let before = self.all.fetch_add(more, Ordering::Relaxed);
+        if more > 0 && before + more > MOST_IN_SESSIONS {
+            self.all.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.all.fetch_sub(self.own.saturating_sub(own), Ordering::Relaxed);
+        self.own = own;
+        true
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 type SharedSession = Arc<Mutex<FetchSession>>;
@@ -52,6 +91,8 @@ type SharedSession = Arc<Mutex<FetchSession>>;
 pub(in crate::kafka) struct FetchSessions {
     sessions: Mutex<HashMap<i32, (Instant, SharedSession)>>,
     next: AtomicI32,
+    /// The partitions of all sessions.
+    partitions: Arc<AtomicUsize>,
 }
 
 /// What a request asks for, in its session or without one.
@@ -114,11 +155,15 @@ impl FetchSessions {
         if sessions.len() >= MOST || wanted.is_empty() {
             return None;
         }
+        let mut counted = Counted::new(&self.partitions);
+        if !counted.set(wanted.len()) {
+            return None;
+        }
         let mut id = 0;
         while id <= 0 || sessions.contains_key(&id) {
             id = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         }
-        let session = FetchSession { id, epoch: 1, partitions: wanted.to_vec() };
+        let session = FetchSession { id, epoch: 1, partitions: wanted.to_vec(), counted };
         let session = Arc::new(Mutex::new(session));
         sessions.insert(id, (Instant::now(), session.clone()));
         let partitions = wanted.to_vec();
@@ -144,30 +189,11 @@ impl FetchSessions {
             return Err(ResponseError::InvalidFetchSessionEpoch);
         }
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
-        for topic in &request.forgotten_topics_data {
-            let topic_ref = TopicRef { name: topic.topic.to_string(), id: topic.topic_id };
-            session.partitions.retain(|known| {
-                known.topic != topic_ref || !topic.partitions.contains(&known.partition)
-            });
-        }
-        let mut places: HashMap<(TopicRef, i32), usize> = HashMap::new();
-        for (at, known) in session.partitions.iter().enumerate() {
-            if !changed.is_empty() {
-                places.insert((known.topic.clone(), known.partition), at);
-            }
-        }
-        for wanted in changed {
-            match places.get(&(wanted.topic.clone(), wanted.partition)) {
-                Some(at) => {
-                    if let Some(known) = session.partitions.get_mut(*at) {
-                        *known = Wanted { told_end: known.told_end, ..wanted };
-                    }
-                }
-                None => session.partitions.push(wanted),
-            }
-        }
-        if session.partitions.len() > MOST_PARTITIONS {
-            return Err(ResponseError::InvalidRequest);
+        // One that would have too many ends: its consumer begins anew, and names all each time.
+        if !session.change(changed, request) {
+            drop(session);
+            self.sessions.lock().remove(&id);
+            return Err(ResponseError::FetchSessionIdNotFound);
         }
         let partitions = session.partitions.clone();
         let id = session.id;
@@ -176,10 +202,46 @@ impl FetchSessions {
     }
 }
 
+impl FetchSession {
+    /// Forgets and takes up partitions. Returns whether there is room for all.
+    fn change(&mut self, changed: Vec<Wanted>, request: &FetchRequest) -> bool {
+        for topic in &request.forgotten_topics_data {
+            let topic_ref = TopicRef { name: (&*topic.topic.0).into(), id: topic.topic_id };
+            let numbers: HashSet<i32> = topic.partitions.iter().copied().collect();
+            self.partitions
+                .retain(|known| known.topic != topic_ref || !numbers.contains(&known.partition));
+        }
+        let mut places: HashMap<(TopicRef, i32), usize> = HashMap::new();
+        for (at, known) in self.partitions.iter().enumerate() {
+            if !changed.is_empty() {
+                places.insert((known.topic.clone(), known.partition), at);
+            }
+        }
+        for wanted in changed {
+            match places.entry((wanted.topic.clone(), wanted.partition)) {
+                Entry::Occupied(at) => {
+                    if let Some(known) = self.partitions.get_mut(*at.get()) {
+                        *known = Wanted { told_end: known.told_end, ..wanted };
+                    }
+                }
+                Entry::Vacant(place) => {
+                    place.insert(self.partitions.len());
+                    self.partitions.push(wanted);
+                }
+            }
+        }
+        self.partitions.len() <= MOST_PARTITIONS && self.counted.set(self.partitions.len())
+    }
+}
+
 fn wanted(request: &FetchRequest) -> Result<Vec<Wanted>, ResponseError> {
     let mut wanted = Vec::new();
     for topic in &request.topics {
-        let topic_ref = TopicRef { name: topic.topic.to_string(), id: topic.topic_id };
+        if topic.topic.len() > MAX_NAME {
+            return Err(ResponseError::InvalidRequest);
+        }
+        // Kept once, however many partitions there are.
+        let topic_ref = TopicRef { name: (&*topic.topic.0).into(), id: topic.topic_id };
         for partition in &topic.partitions {
             wanted.push(Wanted {
                 topic: topic_ref.clone(),
@@ -251,6 +313,26 @@ mod tests {
         assert_eq!(refused(1), ResponseError::InvalidFetchSessionEpoch);
         assert_eq!(sessions.open(&request(id, -1, &[(0, 1)])).unwrap().id, 0);
         assert_eq!(refused(2), ResponseError::FetchSessionIdNotFound);
+    }
+
+    #[test]
+    fn the_partitions_of_all_sessions_are_bounded() {
+        let sessions = FetchSessions::default();
+        let partitions = |count: usize| (0..count as i32).map(|n| (n, 0)).collect::<Vec<_>>();
+        let many = request(0, 0, &partitions(MOST_PARTITIONS));
+        let ids: Vec<i32> = (0..MOST_IN_SESSIONS / MOST_PARTITIONS + 3)
+            .map(|_| sessions.open(&many).unwrap().id)
+            .collect();
+        assert_eq!(ids.iter().filter(|id| **id == 0).count(), 3);
+        // One that ends makes room, and one that grows too large ends.
+        sessions.open(&request(ids[0], FINAL, &[])).unwrap();
+        let id = sessions.open(&request(0, 0, &partitions(MOST_PARTITIONS - 1))).unwrap().id;
+        let grown = request(id, 1, &partitions(MOST_PARTITIONS));
+        assert_eq!(sessions.open(&grown).unwrap().partitions.len(), MOST_PARTITIONS);
+        let grown = request(id, 2, &[(-1, 0)]);
+        assert_eq!(sessions.open(&grown).unwrap_err(), ResponseError::FetchSessionIdNotFound);
+        assert!(sessions.open(&many).unwrap().id > 0);
+        assert_eq!(sessions.partitions.load(Ordering::Relaxed), MOST_IN_SESSIONS);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leftfold_api::{Cursor, Delivery, EventStore, Query, Subscribe, Subscription};
@@ -17,7 +18,7 @@ impl Call {
     pub(super) async fn wait_for_events(
         &self,
         opened: &Opened,
-        names: &HashMap<TopicRef, String>,
+        names: &HashMap<TopicRef, Arc<str>>,
         since: Cursor,
         deadline: Instant,
     ) {
@@ -38,7 +39,7 @@ impl Call {
         }
     }
 
-    async fn query_of(&self, opened: &Opened, names: &HashMap<TopicRef, String>) -> Query {
+    async fn query_of(&self, opened: &Opened, names: &HashMap<TopicRef, Arc<str>>) -> Query {
         let mut partitions: HashMap<&str, HashSet<i32>> = HashMap::new();
         for wanted in &opened.partitions {
             if let Some(name) = names.get(&wanted.topic) {
