@@ -143,10 +143,21 @@ impl Call {
         permit: &ReadPermit,
         partition: u32,
     ) -> Result<Place, ResponseError> {
-        let read = Read::backward(topic.query_of(partition)).limit(LAST_EVENTS).with_ordinals();
-        let page = self.broker.state.read_in_turn_with(&read, |page| page).await;
-        let page = page.map_err(|error| of_page(&error))?;
-        permit.admit(&page.events).map_err(|denial| of_denial(&denial))?;
+        let began = Instant::now();
+        let mut read = Read::backward(topic.query_of(partition)).limit(LAST_EVENTS).with_ordinals();
+        let page = loop {
+            let page = self.broker.state.read_in_turn_with(&read, |page| page).await;
+            let page = page.map_err(|error| of_page(&error))?;
+            permit.admit(&page.events).map_err(|denial| of_denial(&denial))?;
+            // A page of what retention hides may have no event.
+            if !page.events.is_empty() || !page.more {
+                break page;
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(ResponseError::RequestTimedOut);
+            }
+            read.from = Start::Excluding(Point::Cursor(page.cursor));
+        };
         let places = page.events.iter().map(|event| Place {
             offset: event.ordinal().unwrap_or_default().cast_signed(),
             time: millis(event.event_time()),

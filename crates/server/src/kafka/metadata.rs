@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
@@ -155,7 +156,10 @@ impl Call {
                 Err(error) => tracing::warn!(%error, "the topics can't be listed"),
             }
         }
-        for wanted in request.topics.into_iter().flatten() {
+        // Each is described once: many partitions take a lot more than a name.
+        let mut seen = HashSet::new();
+        let wanted = request.topics.into_iter().flatten();
+        for wanted in wanted.filter(|one| seen.insert((one.name.clone(), one.topic_id))) {
             let name = match wanted.name {
                 Some(name) => name.to_string(),
                 None => match self.name_of(wanted.topic_id).await {

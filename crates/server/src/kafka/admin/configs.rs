@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -103,7 +105,12 @@ impl Call {
         request: DescribeConfigsRequest,
     ) -> DescribeConfigsResponse {
         let mut results = Vec::new();
+        // Each is described once: its settings take a lot more than its name.
+        let mut seen = HashSet::new();
         for resource in request.resources {
+            if !seen.insert((resource.resource_type, resource.resource_name.clone())) {
+                continue;
+            }
             let answer = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());

@@ -10,6 +10,8 @@ use crate::kafka::topics::Topic;
 
 /// The fewest bytes for which it pays to read a partition.
 const LEAST: usize = 1 << 10;
+/// Offsets that a batch covers.
+const MOST_OFFSETS: u64 = i32::MAX as u64;
 /// Pages without an event to show that one Fetch reads of a partition: of what was scavenged.
 const EMPTY_PAGES: usize = 16;
 
@@ -134,6 +136,15 @@ fn encode(
     let mut reached = offset;
     for event in &page.events {
         let ordinal = event.ordinal().unwrap_or(reached);
+        if ordinal - offset >= MOST_OFFSETS {
+            return Some(match batch.is_empty() {
+                true => hole(offset, ordinal),
+                false => {
+                    batch.finish(reached.cast_signed() - 1);
+                    Batch { records, end: reached }
+                }
+            });
+        }
         if !shape.add(&mut batch, ordinal.cast_signed(), event, most) {
             batch.finish(reached.cast_signed() - 1);
             return Some(Batch { records, end: reached });
@@ -142,7 +153,7 @@ fn encode(
     }
     if !page.more {
         // What lies behind the last event was scavenged, up to the end that was seen before.
-        reached = reached.max(end);
+        reached = reached.max(end.min(offset.saturating_add(MOST_OFFSETS)));
     }
     batch.finish(reached.cast_signed() - 1);
     Some(Batch { records, end: reached })
@@ -151,7 +162,8 @@ fn encode(
 /// Returns a batch without records, which tells a consumer to go on behind what was scavenged.
 fn hole(offset: u64, reached: u64) -> Batch {
     let mut records = BytesMut::new();
-    let reached = reached.max(offset);
+    // A batch counts its offsets in 31 bits; the next Fetch goes on behind it.
+    let reached = reached.clamp(offset, offset.saturating_add(MOST_OFFSETS));
     if reached > offset {
         BatchWriter::begin(&mut records, offset.cast_signed()).finish(reached.cast_signed() - 1);
     }

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
@@ -29,7 +31,9 @@ impl Call {
         request: DescribeGroupsRequest,
     ) -> DescribeGroupsResponse {
         let mut groups = Vec::new();
-        for id in request.groups {
+        // Each is described once: its members take a lot more than its name.
+        let mut seen = HashSet::new();
+        for id in request.groups.into_iter().filter(|id| seen.insert(id.clone())) {
             let mut group = match self.caller.can_see_group(&id) {
                 true => self.broker.groups.describe(&id),
                 false => DescribedGroup::default()
@@ -63,7 +67,7 @@ impl Call {
         let mut groups = self.broker.groups.list();
         match self.broker.offsets.groups().await {
             Ok(names) => {
-                let known: std::collections::HashSet<_> =
+                let known: HashSet<_> =
                     groups.iter().map(|group| group.group_id.to_string()).collect();
                 groups.extend(names.into_iter().filter(|name| !known.contains(name)).map(|name| {
                     ListedGroup::default()

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -125,7 +127,12 @@ impl Call {
                 }
             }
             Some(wanted) => {
+                // Each is answered once: a note takes a lot more than its number.
+                let mut by_topic: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
                 for (topic, numbers) in wanted {
+                    by_topic.entry(topic).or_default().extend(numbers);
+                }
+                for (topic, numbers) in by_topic {
                     let of_topic = offsets.get(&topic);
                     let partitions = numbers.into_iter().map(|number| {
                         (number, of_topic.and_then(|of_topic| of_topic.get(&number)).cloned())
@@ -171,7 +178,11 @@ impl Call {
 
     async fn fetch_offsets_of_groups(&self, request: OffsetFetchRequest) -> OffsetFetchResponse {
         let mut groups = Vec::new();
+        let mut seen = HashSet::new();
         for wanted in request.groups {
+            if !seen.insert(wanted.group_id.clone()) {
+                continue;
+            }
             let answer = OffsetFetchResponseGroup::default().with_group_id(wanted.group_id.clone());
             let topics = wanted.topics.map(|topics| {
                 topics
