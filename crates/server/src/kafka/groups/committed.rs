@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leftfold_api::{
     Append, AppendError, Conflict, Engine, EventStore, Expected, NewEvent, Query, Read, ReadError,
@@ -16,6 +17,8 @@ use thiserror::Error;
 const COMMITTED: &str = "$OffsetsCommitted";
 /// Groups whose offsets are kept in memory.
 const REMEMBERED: usize = 10_000;
+/// Bytes of their commits.
+const REMEMBERED_BYTES: usize = 128 << 20;
 /// Partitions of which a group has offsets.
 pub(in crate::kafka) const MOST_PARTITIONS: usize = 10_000;
 /// Bytes of a commit.
@@ -57,6 +60,35 @@ struct Group {
     version: Option<u64>,
     is_read: bool,
     offsets: Offsets,
+    weight: Weight,
+}
+
+/// The bytes of a group's last commit, which count among those of all groups until it is forgotten.
+#[derive(Default)]
+struct Weight {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Weight {
+    fn set(&mut self, own: usize) {
+        self.all.fetch_add(own, Ordering::Relaxed);
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+        self.own = own;
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+impl Group {
+    fn set(&mut self, version: Option<u64>, offsets: Offsets, bytes: usize) {
+        (self.version, self.is_read, self.offsets) = (version, true, offsets);
+        self.weight.set(bytes);
+    }
 }
 
 /// Why offsets can't be read or committed.
@@ -78,20 +110,28 @@ pub(super) enum OffsetsError {
 pub(in crate::kafka) struct CommittedOffsets {
     store: Arc<dyn Engine>,
     groups: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Group>>>>,
+    /// Bytes of the last commits of the groups that are kept in memory.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl CommittedOffsets {
     pub(in crate::kafka) fn new(store: Arc<dyn Engine>) -> Self {
-        CommittedOffsets { store, groups: Mutex::default() }
+        CommittedOffsets { store, groups: Mutex::default(), bytes: Arc::default() }
     }
 
     fn group(&self, name: &str) -> Arc<tokio::sync::Mutex<Group>> {
         let mut groups = self.groups.lock();
-        if groups.len() >= REMEMBERED && !groups.contains_key(name) {
+        let are_many =
+            groups.len() >= REMEMBERED || self.bytes.load(Ordering::Relaxed) > REMEMBERED_BYTES;
+        if are_many && !groups.contains_key(name) {
             // Those that nobody uses at the moment are read again when they are needed.
             groups.retain(|_, group| Arc::strong_count(group) > 1);
         }
-        groups.entry(name.to_owned()).or_default().clone()
+        let new = || {
+            let weight = Weight { all: self.bytes.clone(), own: 0 };
+            Arc::new(tokio::sync::Mutex::new(Group { weight, ..Group::default() }))
+        };
+        groups.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
     /// Returns the offsets of a group.
@@ -108,15 +148,16 @@ impl CommittedOffsets {
     async fn read(&self, name: &str, group: &mut Group) -> Result<(), OffsetsError> {
         let query = Query::System.and(Query::stream(stream_of(name)));
         let page = self.store.read(Read::backward(query).limit(1)).await?;
-        let (version, offsets) = match page.events.first() {
+        let (version, offsets, bytes) = match page.events.first() {
             Some(event) => {
+                let data = event.data();
                 let commit: Commit =
-                    serde_json::from_slice(&event.data()).map_err(OffsetsError::Damaged)?;
-                (Some(event.version()), commit.topics)
+                    serde_json::from_slice(&data).map_err(OffsetsError::Damaged)?;
+                (Some(event.version()), commit.topics, data.len())
             }
-            None => (None, Offsets::new()),
+            None => (None, Offsets::new(), 0),
         };
-        *group = Group { version, is_read: true, offsets };
+        group.set(version, offsets, bytes);
         Ok(())
     }
 
@@ -145,7 +186,7 @@ impl CommittedOffsets {
             if partitions > MOST_PARTITIONS || data.len() > MOST_BYTES {
                 return Err(OffsetsError::TooLarge);
             }
-            let stream = stream_of(name);
+            let (stream, bytes) = (stream_of(name), data.len());
             let expected = group.version.map_or(Expected::NoStream, Expected::Exactly);
             let append = Append::new().event(stream.as_str(), NewEvent::json(COMMITTED, data));
             // Until it is known to be written, what is remembered may be old.
@@ -154,7 +195,7 @@ impl CommittedOffsets {
             match self.store.append_system(append.expect(stream.as_str(), expected)).await {
                 Ok(appended) => {
                     let version = appended.streams.first().map(|versions| versions.last);
-                    *group = Group { version, is_read: true, offsets: commit.topics };
+                    group.set(version, commit.topics, bytes);
                     return Ok(());
                 }
                 Err(AppendError::Conflict(Conflict::Version { .. })) if attempt < ATTEMPTS => {}
@@ -230,6 +271,19 @@ mod tests {
         assert_eq!(offsets.groups().await.unwrap(), ["billing", "mail"]);
         offsets.change("billing", BTreeMap::clear).await.unwrap();
         assert_eq!(offsets.groups().await.unwrap(), ["mail"]);
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_groups_is_bounded() {
+        let offsets = CommittedOffsets::new(store(&Arc::new(FakeDisk::new())));
+        let note = "n".repeat(MOST_BYTES - 1_000);
+        for n in 0..REMEMBERED_BYTES / MOST_BYTES + 8 {
+            set(&offsets, &n.to_string(), 0, &commit(n as i64, &note)).await;
+            assert!(offsets.bytes.load(Ordering::Relaxed) <= REMEMBERED_BYTES + MOST_BYTES);
+        }
+        // One that was forgotten is read again.
+        assert!(!offsets.groups.lock().contains_key("0"));
+        assert_eq!(offsets.of("0").await.unwrap()["order"][&0].offset, 0);
     }
 
     #[tokio::test]
