@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod health;
 mod inspections;
+mod kafka;
 mod levels;
 mod limits;
 mod origins;
