@@ -30,6 +30,10 @@ use crate::limits::{Client, Lease, MemoryFull, Reservation, SMALL_ANSWER};
 /// Partitions whose order of batches a connection remembers; those of which none is in flight are forgotten.
 const ORDERED: usize = 128;
 
+/// What the answer to an OffsetFetch takes, as a multiple of its bytes: each number of a partition is answered with an
+/// offset and a note.
+const OFFSETS_RATIO: usize = 48;
+
 /// Why a request is not answered; its connection is closed.
 #[derive(Debug, Error)]
 pub(super) enum Unanswerable {
@@ -160,7 +164,8 @@ impl Session {
         let malformed = |why: String| Unanswerable::Malformed(key, version, why);
         let weight = guard::check(key as i16, version, &body, &guard::Limits::default())
             .map_err(|why| malformed(why.to_string()))?;
-        let bytes = bytes.saturating_add(weight.decoded);
+        let answer = if key == ApiKey::OffsetFetch { OFFSETS_RATIO } else { 0 };
+        let bytes = bytes.saturating_mul(answer + 1).saturating_add(weight.decoded);
         memory.grow_to(bytes).map_err(|MemoryFull| Unanswerable::Memory)?;
         match key {
             ApiKey::ApiVersions => {

@@ -2,11 +2,14 @@
 //! allocator counts what all threads of a process take.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+mod kafka;
+
 use std::alloc::System;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cap::Cap;
+use leftfold_api::{EventStore, IndexDefinition, PartitionKey, Query};
 use leftfold_io::SystemClock;
 use leftfold_io::fake::{FakeDisk, SeededRandom};
 use leftfold_server::{Config, Server};
@@ -69,9 +72,14 @@ async fn ten_requests_of_very_many_parts_stay_within_the_memory_of_bodies() {
     options.log.preallocate = 4096;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SeededRandom::new(7)));
     let store = Embedded::open_on(Arc::new(FakeDisk::new()), clock, random, options).unwrap();
+    let orders = IndexDefinition::new("order", Query::category("order"));
+    store.define_index(orders.partitioned(1, PartitionKey::StreamId)).await.unwrap();
     let mut config = Config::default();
     config.listen.set_port(0);
     config.bodies_bytes.0 = BODIES as u64;
+    config.kafka_listen = Some(([127, 0, 0, 1], 0).into());
+    config.kafka_auto_create = false;
+    let hostile = kafka::Hostile::new();
     let server = Server::start(config, Arc::new(store)).await.unwrap();
     // Which one it is when all crates are built together is not said; another is as good.
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -81,6 +89,9 @@ async fn ten_requests_of_very_many_parts_stay_within_the_memory_of_bodies() {
     );
     let url = |path: &str| format!("http://{}{path}", server.local_addr());
     let before = MEMORY.allocated();
+    hostile.send(server.kafka_addr().unwrap()).await;
+    let most = MEMORY.max_allocated() - before;
+    assert!(most < BODIES + OTHER, "{} MiB", most >> 20);
     let many_tags = {
         let tags = "\"a=b\",".repeat(9_999);
         let event = format!(r#"{{"stream":"a","type":"T","tags":[{tags}"a=b"]}}"#);

@@ -88,7 +88,7 @@ mod tests {
 
         #[test]
         fn numbers_are_written_as_they_are_printed(number in any::<u64>(), shift in 0..64) {
-            let (number, mut text) = (number >> shift, Decimal::default());
+            let (number, mut text): (u64, _) = (number >> shift, Decimal::default());
             let printed = number.to_string();
             prop_assert_eq!(text.write(number), printed.as_bytes());
         }
