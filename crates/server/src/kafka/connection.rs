@@ -17,13 +17,13 @@ use crate::limits::{Lease, MemoryFull, Reservation};
 use crate::net::{ByteStream, Connection, Shutdown};
 
 /// Requests of a connection that are worked on at the same time. Their answers come in their order.
-const IN_FLIGHT: usize = 32;
+pub(super) const IN_FLIGHT: usize = 32;
 /// Longer than any request takes: a rebalance of a group takes the longest.
 const LONGEST_REQUEST: Duration = Duration::from_secs(24 * 3_600);
 /// Bytes of a request that are received at once.
 const RECEIVED: usize = 64 << 10;
 /// Bytes of a request before its client is known: enough for its name and its proof.
-const BEFORE_AUTHENTICATION: usize = 64 << 10;
+pub(super) const BEFORE_AUTHENTICATION: usize = 64 << 10;
 
 /// An answer, and the memory that it holds until it is sent.
 #[derive(Default)]

@@ -88,6 +88,7 @@ mod tests {
             stream: (*stream).to_owned(),
             event: NewEvent::new("T", ""),
             expected: *expected,
+            has_id: false,
         };
         expected.iter().map(record).collect()
     }

@@ -1,5 +1,6 @@
 //! Produce: a batch is one append, and has one outcome.
 
+mod append;
 mod expectations;
 pub(super) mod kept;
 pub(super) mod old;
@@ -7,7 +8,6 @@ mod producers;
 mod record;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -18,20 +18,15 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{
     InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse,
 };
-use leftfold_api::{Append, AppendError, Appended, Coded, Conflict, EventStore, Overlap};
 use leftfold_io::{OsRandom, Random};
 use leftfold_kafka::{DecodeError, ResponseError, StoredBatch};
-use uuid::Uuid;
 
-use self::expectations::before_batch;
 pub(super) use self::producers::Producers;
 use self::producers::{BatchOrigin, Sequence, advance};
 use self::record::{Received, RecordReader};
 use super::dispatch::{Call, Reply, Turn};
-use super::errors::of_failure;
 use super::metadata::text;
 use super::topics::Topic;
-use crate::access::Refusal;
 use crate::limits::{MemoryFull, Reservation};
 
 /// What compressed records become at first, as a multiple of their bytes.
@@ -138,7 +133,7 @@ impl Call {
                 "topic {name} is read only: it is neither a category nor a prefix of streams, but {}",
                 topic.query
             );
-            return Err(Refused::because(ResponseError::PolicyViolation, why));
+            return Err(Refused::because(ResponseError::InvalidTopicException, why));
         }
         let batch = self.decode(data.records.unwrap_or_default(), memory)?;
         let origin =
@@ -259,64 +254,6 @@ impl Call {
         }
     }
 
-    /// Appends events, and returns the offset of the first.
-    async fn append(
-        &self,
-        topic: &Topic,
-        partition: u32,
-        received: Vec<Received>,
-    ) -> Result<i64, Refused> {
-        let expected = before_batch(&received).map_err(|contradiction| {
-            Refused::of_records(vec![(contradiction.record, contradiction.why)])
-        })?;
-        let expected: Vec<_> =
-            expected.into_iter().map(|(stream, expected)| (stream.to_owned(), expected)).collect();
-        let mut append = Append::with_capacity(received.len());
-        // What names a record in a refusal, once its event is gone.
-        let mut named = Vec::with_capacity(received.len());
-        for Received { stream, event, expected } in received {
-            named.push(Named { stream: stream.clone(), id: event.id, expects: expected.is_some() });
-            append = append.event(stream, event);
-        }
-        for (stream, expected) in expected {
-            append = append.expect(stream, expected);
-        }
-        let permit = self.caller.authorize_append(append).map_err(|refusal| match refusal {
-            Refusal::Denial(denial) => {
-                Refused::because(ResponseError::TopicAuthorizationFailed, denial.to_string())
-            }
-            Refusal::Invalid(invalid) => {
-                Refused::because(ResponseError::InvalidRecord, invalid.to_string())
-            }
-        })?;
-        let (append, answers) = permit.into_parts();
-        let state = &self.broker.state;
-        let (started, events) = (Instant::now(), named.len());
-        // Its offsets say nothing of events that are not its own but their number.
-        let appended = state.store.append(append.ordinals_in(topic.name.as_str())).await;
-        state.metrics.appended(started, events, appended.is_ok());
-        match answers.translate(appended) {
-            Ok(appended) => self.first_offset(topic, partition, &appended),
-            Err(error) => Err(refused(&error, &named)),
-        }
-    }
-
-    fn first_offset(
-        &self,
-        topic: &Topic,
-        partition: u32,
-        appended: &Appended,
-    ) -> Result<i64, Refused> {
-        match appended.ordinals.first() {
-            Some(Some(place)) if place.partition == partition => Ok(place.ordinal.cast_signed()),
-            // The topic was defined anew while this was written: its offset in the new one is not known.
-            _ => {
-                self.broker.topics.forget(&topic.name);
-                Ok(-1)
-            }
-        }
-    }
-
     /// Gives an idempotent producer its id. A transactional one can't be had.
     pub(super) async fn init_producer_id(
         self,
@@ -374,40 +311,4 @@ fn answer(index: i32, appended: Result<i64, Refused>) -> PartitionProduceRespons
         .with_log_start_offset(-1)
         .with_record_errors(records.collect())
         .with_error_message(refused.message.map(text))
-}
-
-/// What tells the record of an event from others, once it is appended.
-struct Named {
-    stream: String,
-    id: Option<Uuid>,
-    /// Whether it expects a state of its stream.
-    expects: bool,
-}
-
-/// Returns the refusal of a batch, with the records that are the cause.
-fn refused(error: &AppendError, named: &[Named]) -> Refused {
-    let why = || format!("{}: {error}", error.code());
-    let of = |is: &dyn Fn(&Named) -> bool| {
-        let records = named.iter().enumerate().filter(|(_, record)| is(record));
-        records.take(NAMED).map(|(number, _)| (number, why())).collect::<Vec<_>>()
-    };
-    match error {
-        AppendError::Conflict(Conflict::Version { stream, .. }) => {
-            // The first that expects something; those behind it expect the same.
-            let mut records = of(&|record| record.stream == *stream && record.expects);
-            records.truncate(1);
-            Refused::of_records(records)
-        }
-        AppendError::Conflict(Conflict::Tombstoned { stream }) => {
-            Refused::of_records(of(&|record| record.stream == *stream))
-        }
-        AppendError::Overlap(
-            Overlap::Partial { id, stream, .. } | Overlap::Content { id, stream, .. },
-        ) => Refused::of_records(of(&|record| record.stream == *stream && record.id == Some(*id))),
-        AppendError::Failure(failure) => Refused::because(of_failure(failure), why()),
-        AppendError::Invalid(invalid) if invalid.code == "append_too_large" => {
-            Refused::because(ResponseError::MessageTooLarge, why())
-        }
-        _ => Refused::because(ResponseError::InvalidRecord, why()),
-    }
 }

@@ -17,12 +17,14 @@ pub(super) const EXPECTED: &str = "expected-version";
 const MADE: [&str; 3] = ["ce_specversion", "stream-version", "position"];
 
 /// An event to append.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) stream: String,
     pub(super) event: NewEvent,
     /// The state in which the stream must be before this record.
     pub(super) expected: Option<Expected>,
+    /// Whether its producer has given it an id.
+    pub(super) has_id: bool,
 }
 
 /// What the records of a batch have in common.
@@ -82,7 +84,8 @@ impl RecordReader<'_> {
                     metadata.map_err(|error| format!("its headers can't be kept: {error}"))?;
             }
         }
-        Ok(Received { stream, event, expected })
+        let has_id = event.id.is_some();
+        Ok(Received { stream, event, expected, has_id })
     }
 
     fn stream(&self, key: Option<&[u8]>) -> Result<String, String> {
@@ -257,7 +260,12 @@ mod tests {
             .metadata("m");
         assert_eq!(
             received,
-            Received { stream: "order-7".into(), event, expected: Some(Expected::NoStream) }
+            Received {
+                stream: "order-7".into(),
+                event,
+                expected: Some(Expected::NoStream),
+                has_id: true
+            }
         );
     }
 
@@ -277,7 +285,10 @@ mod tests {
     fn a_plain_record_is_an_event_without_more() {
         let received = read(Record::new("text")).unwrap();
         let event = NewEvent::new("Record", "text").event_time(Timestamp(1_500_000));
-        assert_eq!(received, Received { stream: "order-p0".into(), event, expected: None });
+        assert_eq!(
+            received,
+            Received { stream: "order-p0".into(), event, expected: None, has_id: false }
+        );
     }
 
     #[test]

@@ -119,7 +119,7 @@ async fn topics_and_partitions_that_are_not_there_are_refused() {
         ("order", i32::MAX, ResponseError::UnknownTopicOrPartition),
         ("no/name", 0, ResponseError::InvalidTopicException),
         ("", 0, ResponseError::InvalidTopicException),
-        ("paid", 0, ResponseError::PolicyViolation),
+        ("paid", 0, ResponseError::InvalidTopicException),
     ] {
         let answer = produce(&connection, topic, partition, batch.clone()).await;
         assert_eq!(answer.error_code, code(expected), "{topic} {partition}: {answer:?}");
@@ -293,7 +293,7 @@ async fn a_version_conflict_names_its_record_and_the_version() {
     let batch = |records: Vec<Record>| Batch::of(TIME, records).encode();
     assert_eq!(sent(&broker, batch(vec![expecting("no-stream")])).await.base_offset, 0);
     let answer = sent(&broker, batch(vec![keyed("2", "x"), expecting("4"), expecting("5")])).await;
-    assert_eq!(answer.error_code, code(ResponseError::InvalidRecord), "{answer:?}");
+    assert_eq!(answer.error_code, code(ResponseError::PolicyViolation), "{answer:?}");
     let errors: Vec<_> = answer.record_errors.iter().map(|error| error.batch_index).collect();
     assert_eq!(errors, [1]);
     let why = answer.record_errors[0].batch_index_error_message.as_deref().unwrap();
@@ -307,7 +307,7 @@ async fn a_version_conflict_names_its_record_and_the_version() {
     // A number so large that counting from it would wrap around.
     let largest = u64::MAX.to_string();
     let answer = sent(&broker, batch(vec![keyed("1", "x"), expecting(&largest)])).await;
-    assert_eq!(answer.error_code, code(ResponseError::InvalidRecord), "{answer:?}");
+    assert_eq!(answer.error_code, code(ResponseError::PolicyViolation), "{answer:?}");
     assert_eq!(broker.read("category:order").await.len(), 3);
 }
 
@@ -322,12 +322,22 @@ async fn a_batch_repeated_by_its_ids_is_written_once_and_one_repeated_in_part_is
     assert_eq!(sent(&broker, batch(&[1, 2])).await.base_offset, 0);
     assert_eq!(sent(&broker, batch(&[3])).await.base_offset, 2);
     let answer = sent(&broker, batch(&[4, 2])).await;
-    assert_eq!(answer.error_code, code(ResponseError::InvalidRecord), "{answer:?}");
+    assert_eq!(answer.error_code, code(ResponseError::PolicyViolation), "{answer:?}");
     assert_eq!(answer.record_errors[0].batch_index, 1, "{answer:?}");
+    // Producers stamp what they send again with another time.
+    let later = Batch::of(TIME + 5_000, [record(1), record(2)]).encode();
+    assert_eq!(sent(&broker, later).await.base_offset, 0);
+    let several = |time| {
+        let streams = ["1", "4", "9"].into_iter();
+        let records = streams.zip(10..).map(|(key, n)| keyed(key, "x").header("ce_id", id(n)));
+        Batch::of(time, records).encode()
+    };
+    assert_eq!(sent(&broker, several(TIME)).await.base_offset, 3);
+    assert_eq!(sent(&broker, several(TIME + 1)).await.base_offset, 3);
     let other = Batch::of(TIME, [keyed("1", "other").header("ce_id", id(1))]).encode();
     let answer = sent(&broker, other).await;
-    assert_eq!(answer.error_code, code(ResponseError::InvalidRecord), "{answer:?}");
-    assert_eq!(broker.read("category:order").await.len(), 3);
+    assert_eq!(answer.error_code, code(ResponseError::PolicyViolation), "{answer:?}");
+    assert_eq!(broker.read("category:order").await.len(), 6);
 }
 
 #[tokio::test]
