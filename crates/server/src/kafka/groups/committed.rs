@@ -18,7 +18,7 @@ const COMMITTED: &str = "$OffsetsCommitted";
 /// Groups whose offsets are kept in memory.
 const REMEMBERED: usize = 10_000;
 /// Bytes of their commits.
-const REMEMBERED_BYTES: usize = 128 << 20;
+const REMEMBERED_BYTES: usize = 32 << 20;
 /// Partitions of which a group has offsets.
 pub(in crate::kafka) const MOST_PARTITIONS: usize = 10_000;
 /// Bytes of a commit.
@@ -277,7 +277,7 @@ mod tests {
     async fn the_memory_of_groups_is_bounded() {
         let offsets = CommittedOffsets::new(store(&Arc::new(FakeDisk::new())));
         let note = "n".repeat(MOST_BYTES - 1_000);
-        for n in 0..REMEMBERED_BYTES / MOST_BYTES + 8 {
+        for n in 0..REMEMBERED_BYTES / MOST_BYTES + 3 {
             set(&offsets, &n.to_string(), 0, &commit(n as i64, &note)).await;
             assert!(offsets.bytes.load(Ordering::Relaxed) <= REMEMBERED_BYTES + MOST_BYTES);
         }
