@@ -464,7 +464,6 @@ fn a_consumer_sees_what_a_read_sees() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut run = Run::begin(plans).await;
-            let count = steps.len();
             for (number, step) in steps.into_iter().enumerate() {
                 run.define_up_to(number).await;
                 run.take(step).await;
