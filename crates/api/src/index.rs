@@ -8,6 +8,7 @@ use crate::error::Invalid;
 use crate::names;
 use crate::names::id_of;
 use crate::partitioner::Partitioner;
+use crate::partitions::store_key;
 use crate::query::{Facts, Query};
 
 /// The most partitions of one index.
@@ -50,6 +51,9 @@ pub enum PartitionKey {
     Stream,
     /// The part of the stream's name after the category; the whole name if it has no category.
     StreamId,
+    /// What decides the stream's partition in a store of many: the text in the first braces of its name, else the part
+    /// after the category. All system streams are in partition 0. See [`partition_of`](crate::partition_of).
+    StoreKey,
     /// The part of the stream's name after this prefix; the whole name if it does not begin with it.
     Behind(String),
     /// The value of the first tag with this key; the stream's name if the event has none.
@@ -125,6 +129,7 @@ impl fmt::Display for PartitionKey {
         match self {
             PartitionKey::Stream => f.write_str("stream"),
             PartitionKey::StreamId => f.write_str("stream-id"),
+            PartitionKey::StoreKey => f.write_str("store-key"),
             PartitionKey::Behind(prefix) => write!(f, "behind:{prefix}"),
             PartitionKey::Tag(key) => write!(f, "tag:{key}"),
         }
@@ -134,17 +139,18 @@ impl fmt::Display for PartitionKey {
 impl FromStr for PartitionKey {
     type Err = Invalid;
 
-    /// Reads `stream`, `stream-id`, `behind:PREFIX` or `tag:KEY`.
+    /// Reads `stream`, `stream-id`, `store-key`, `behind:PREFIX` or `tag:KEY`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text.split_once(':') {
             None if text == "stream" => Ok(PartitionKey::Stream),
             None if text == "stream-id" => Ok(PartitionKey::StreamId),
+            None if text == "store-key" => Ok(PartitionKey::StoreKey),
             Some(("behind", prefix)) => Ok(PartitionKey::Behind(prefix.to_owned())),
             Some(("tag", key)) => Ok(PartitionKey::Tag(key.to_owned())),
             _ => {
                 let message = format!(
                     "{text:?} is not the key of a partition: write stream, stream-id, \
-                     behind:PREFIX or tag:KEY"
+                     store-key, behind:PREFIX or tag:KEY"
                 );
                 Err(Invalid::new("index_partitions_invalid", message))
             }
@@ -173,12 +179,15 @@ impl Partitioning {
                 Err(Invalid::new("index_partitions_invalid", message))
             }
             PartitionKey::Behind(prefix) => names::check("prefix", prefix),
-            PartitionKey::Stream | PartitionKey::StreamId => Ok(()),
+            PartitionKey::Stream | PartitionKey::StreamId | PartitionKey::StoreKey => Ok(()),
         }
     }
 
     /// Returns the partition of an event, below [`Partitioning::count`].
     pub fn partition_of(&self, event: &impl Facts) -> u32 {
+        if self.key == PartitionKey::StoreKey && store_key(event.stream()).is_none() {
+            return 0;
+        }
         let partition_of = |key: &str| self.partitioner.partition_of(key.as_bytes(), self.count);
         self.key.with_key(event, partition_of)
     }
@@ -225,6 +234,7 @@ impl PartitionKey {
         match self {
             PartitionKey::Stream => Some(stream),
             PartitionKey::StreamId => Some(id_of(stream)),
+            PartitionKey::StoreKey => Some(store_key(stream).unwrap_or(stream)),
             PartitionKey::Behind(prefix) => {
                 Some(stream.strip_prefix(prefix.as_str()).unwrap_or(stream))
             }
@@ -239,7 +249,15 @@ mod tests {
 
     #[test]
     fn keys_of_partitions_are_read_back_as_they_were_printed() {
-        for text in ["stream", "stream-id", "behind:a-b-", "behind:x:", "tag:customer", "tag:a:b"] {
+        for text in [
+            "stream",
+            "stream-id",
+            "store-key",
+            "behind:a-b-",
+            "behind:x:",
+            "tag:customer",
+            "tag:a:b",
+        ] {
             assert_eq!(text.parse::<PartitionKey>().unwrap().to_string(), text);
         }
         for text in ["", "stream:", "streams", "tag", "behind", "category"] {
@@ -294,6 +312,10 @@ mod tests {
             ("a-b-7", "stream", "a-b-7"),
             ("a-b-7", "stream-id", "b-7"),
             ("a", "stream-id", "a"),
+            ("a-b-7", "store-key", "b-7"),
+            ("a-b-{ada}-7", "store-key", "ada"),
+            ("$stream-a-{ada}", "store-key", "ada"),
+            ("$index-7", "store-key", "$index-7"),
             ("a-b-7", "behind:a-b-", "7"),
             ("a-b-a-b-7", "behind:a-b-", "a-b-7"),
             ("a-b-", "behind:a-b-", ""),

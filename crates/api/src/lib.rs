@@ -47,7 +47,7 @@ pub use json::{MAX_JSON_DEPTH, is_json_type, is_too_deep};
 pub use limits::{Limits, MAX_NAME};
 pub use names::category_of;
 pub use partitioner::{Partitioner, murmur2};
-pub use partitions::{key_in, partition_of};
+pub use partitions::{key_in, partition_of, store_key};
 pub use printable::{escape_unprintable, is_unprintable};
 pub use query::{
     Facts, Field, IndexPartition, MAX_QUERY_BYTES, MAX_QUERY_DEPTH, MAX_QUERY_PARTS, Query, Span,

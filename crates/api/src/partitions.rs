@@ -4,9 +4,10 @@
 use std::fmt::Display;
 
 use crate::error::Invalid;
+use crate::index::{PartitionKey, Partitioning};
 use crate::names::{SYSTEM, id_of};
-use crate::partitioner::murmur2;
-use crate::query::{Field, Query, Value};
+use crate::partitioner::Partitioner;
+use crate::query::{Field, IndexPartition, Query, Value};
 
 /// The prefix of settings streams. Each is in the partition of the stream whose retention it sets.
 const SETTINGS_OF: &str = "$stream-";
@@ -28,11 +29,24 @@ const SEARCHED_KEYS: u32 = 1 << 20;
 /// assert!(partition_of("order-7", 8) < 8);
 /// ```
 pub fn partition_of(name: &str, partitions: u32) -> u32 {
+    let partition = |key: &str| Partitioner::Murmur2.partition_of(key.as_bytes(), partitions);
+    // Other system streams lie in partition 0, whatever their names.
+    store_key(name).map_or(0, partition)
+}
+
+/// Returns the part of the name of a stream or a checkpoint that decides its partition, or `None` for a system stream,
+/// which lies in partition 0. It is the key of [`PartitionKey::StoreKey`].
+///
+/// ```
+/// use leftfold_api::store_key;
+///
+/// assert_eq!(store_key("order-7"), Some("7"));
+/// assert_eq!(store_key("order-7-{ada}"), Some("ada"));
+/// assert_eq!(store_key("$index-orders"), None);
+/// ```
+pub fn store_key(name: &str) -> Option<&str> {
     let name = name.strip_prefix(SETTINGS_OF).unwrap_or(name);
-    match name.starts_with(SYSTEM) {
-        true => 0,
-        false => (murmur2(key_of(name).as_bytes()) & 0x7fff_ffff) % partitions.max(1),
-    }
+    (!name.starts_with(SYSTEM)).then(|| key_of(name))
 }
 
 /// Returns the part of a name that decides its partition: the text in the first braces unless it is empty, else
@@ -64,7 +78,7 @@ pub fn key_in(partition: u32, partitions: u32) -> String {
 
 impl Query {
     /// Returns the only partition that can hold events of the query, or `None` if several can. Named indexes
-    /// must be expanded first.
+    /// must be expanded first. A partition of one that [follows the store](Partitioning::follows_store) lies in one.
     ///
     /// ```
     /// use leftfold_api::{Query, partition_of};
@@ -86,14 +100,30 @@ impl Query {
             Query::And(parts) => parts.iter().find_map(|part| part.single_partition(partitions)),
             Query::Or(parts) => only(parts.iter().map(|part| part.single_partition(partitions))),
             Query::Within(within) => (within.of == partitions).then_some(within.number),
+            Query::Partition(IndexPartition { number, partitioning, .. }) => {
+                let follows = |by: &Partitioning| by.follows_store(partitions);
+                partitioning.as_deref().is_some_and(follows).then_some(number % partitions)
+            }
             Query::All
             | Query::System
             | Query::Is(..)
             | Query::During(_)
             | Query::Index(_)
-            | Query::Partition(_)
             | Query::Not(_) => None,
         }
+    }
+}
+
+impl Partitioning {
+    /// Whether partition `p` of the index lies in partition `p % partitions` of a store with so many: each is a list of
+    /// one partition then, with ordinals.
+    ///
+    /// That holds for [`PartitionKey::StoreKey`] by [`Partitioner::Murmur2`], with a multiple of the store's
+    /// partitions, and for every index of a store with one partition.
+    pub fn follows_store(&self, partitions: u32) -> bool {
+        let Partitioning { count, key, partitioner } = self;
+        let is_same = (key, partitioner) == (&PartitionKey::StoreKey, &Partitioner::Murmur2);
+        partitions <= 1 || (is_same && count.is_multiple_of(partitions))
     }
 }
 
@@ -118,6 +148,7 @@ impl Invalid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::IndexDefinition;
 
     #[test]
     fn the_name_after_the_category_decides_the_partition() {
@@ -155,6 +186,44 @@ mod tests {
         for n in 0..100 {
             let stream = format!("order-{n}");
             assert_eq!(query.matches(&paid(&stream)), partition_of(&stream, 8) == 3, "{stream}");
+        }
+    }
+
+    #[test]
+    fn partitions_of_an_index_by_the_store_key_lie_in_one_of_the_store() {
+        let define = |count, key: &str, partitioner| {
+            let definition = IndexDefinition::new("i", Query::All);
+            definition.partitioned(count, key.parse().unwrap()).partitioner(partitioner)
+        };
+        let span = |definition: &IndexDefinition, partitions| {
+            let query = Query::partition("i", 11).and(Query::event_type("Paid"));
+            let expanded = query.expand(&|_| Some(definition.clone())).unwrap();
+            expanded.single_partition(partitions)
+        };
+        let follows = define(24, "store-key", Partitioner::Murmur2);
+        assert_eq!([1, 4, 8, 24].map(|count| span(&follows, count)), [0, 3, 3, 11].map(Some));
+        for other in [
+            define(25, "store-key", Partitioner::Murmur2),
+            define(24, "store-key", Partitioner::Crc32),
+            define(24, "stream-id", Partitioner::Murmur2),
+        ] {
+            assert_eq!(span(&other, 8), None, "{other:?}");
+        }
+        let by = follows.partitioning.unwrap();
+        for n in 0..200 {
+            for stream in [
+                format!("order-{n}"),
+                format!("order-{n}-{{ada}}"),
+                format!("{{{n}}}order"),
+                format!("$stream-order-{n}"),
+                format!("$stream-$index-{n}"),
+                format!("$index-{n}"),
+            ] {
+                let event = crate::NewEvent::json("Paid", "{}").id(uuid::Uuid::nil());
+                let event = crate::Recorded::from_parts(&stream, 0, 1, crate::Timestamp(0), &event);
+                let partition = by.partition_of(&event.unwrap());
+                assert_eq!(partition % 8, partition_of(&stream, 8), "{stream}");
+            }
         }
     }
 

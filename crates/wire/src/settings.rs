@@ -109,6 +109,7 @@ impl From<Partitioning> for v1::Partitioning {
         let key = match partitioning.key {
             PartitionKey::Stream => Some(Key::Stream(v1::Everything {})),
             PartitionKey::StreamId => Some(Key::StreamId(v1::Everything {})),
+            PartitionKey::StoreKey => Some(Key::StoreKey(v1::Everything {})),
             PartitionKey::Behind(prefix) => Some(Key::Behind(prefix)),
             PartitionKey::Tag(key) => Some(Key::Tag(key)),
             // A key that this protocol can't say is refused by the receiver.
@@ -132,6 +133,7 @@ pub(crate) fn partitioning(sent: v1::Partitioning) -> Result<Partitioning, Inval
     let key = match sent.key.ok_or_else(|| missing("key of the partitions"))? {
         Key::Stream(_) => PartitionKey::Stream,
         Key::StreamId(_) => PartitionKey::StreamId,
+        Key::StoreKey(_) => PartitionKey::StoreKey,
         Key::Behind(prefix) => PartitionKey::Behind(prefix),
         Key::Tag(key) => PartitionKey::Tag(key),
     };

@@ -102,6 +102,7 @@ macro_rules! conformance_suite {
             a_position_is_a_place_in_one_partition,
             ordinals_over_partitions_are_refused,
             ordinals_in_one_partition_are_dense,
+            an_index_by_the_store_key_has_ordinals,
             a_merged_read_resumes_exactly_in_both_directions,
             a_merged_read_keeps_the_order_of_streams,
             cursors_are_partially_ordered,

@@ -8,8 +8,8 @@ use super::helpers::{
 };
 use crate::{
     Append, AppendError, CheckpointMove, Coded, Conflict, Cursor, EventStore, Expected,
-    IndexDefinition, Point, Query, Read, Retention, RetentionRule, Start, Streams, Subscribe,
-    Subscription, partition_of,
+    IndexDefinition, PartitionKey, Point, Query, Read, Retention, RetentionRule, Start, Streams,
+    Subscribe, Subscription, partition_of,
 };
 
 const CODE: &str = "crosses_partitions";
@@ -237,6 +237,60 @@ mod promises {
         let ordinals = done(store, appended).await.ordinals;
         let ordinals: Vec<_> = ordinals.into_iter().map(|at| at.map(|at| at.ordinal)).collect();
         assert_eq!(ordinals, [Some(3)]);
+    }
+
+    pub async fn an_index_by_the_store_key_has_ordinals(store: &impl EventStore) {
+        many(store).await;
+        let partitions = store.head().await.unwrap().positions().len() as u32;
+        let by = |name: &str, count, key| {
+            IndexDefinition::new(name, Query::category("a")).partitioned(count, key)
+        };
+        let count = 2 * partitions;
+        store.define_index(by("as", count, PartitionKey::StoreKey)).await.unwrap();
+        store.define_index(by("other", count, PartitionKey::StreamId)).await.unwrap();
+        store.define_index(by("odd", count + 1, PartitionKey::StoreKey)).await.unwrap();
+        for name in ["other", "odd"] {
+            let read = Read::forward(Query::partition(name, 1)).with_ordinals();
+            unreadable(store, read, CODE).await;
+            refused(store, append("a-1", Expected::Any, &[99]).ordinals_in(name), CODE).await;
+        }
+        let mut ends = BTreeMap::<u32, u64>::new();
+        for number in 0..count {
+            let read = Read::forward(Query::partition("as", number)).with_ordinals();
+            let events = page(store, read).await.events;
+            let ordinals: Vec<_> = events.iter().filter_map(|event| event.ordinal()).collect();
+            assert_eq!(ordinals, (0..events.len() as u64).collect::<Vec<_>>());
+            ends.insert(number, events.len() as u64);
+        }
+        assert_eq!(ends.values().sum::<u64>(), 12);
+        // Text in braces puts events of any streams into one partition of both.
+        for n in 100..140u128 {
+            let stream = format!("a-{n}-{{{}}}", n % 5);
+            let appended = append(&stream, Expected::Any, &[n]).event("b-x", event(n + 1_000));
+            let over = appended.ordinals_in("as");
+            if partition_of("b-x", partitions) != partition_of(&stream, partitions) {
+                refused(store, over, CODE).await;
+            }
+            let appended = append(&stream, Expected::Any, &[n]).ordinals_in("as");
+            let place = done(store, appended).await.ordinals[0].unwrap();
+            assert_eq!(place.partition % partitions, partition_of(&stream, partitions));
+            let end = ends.entry(place.partition).or_default();
+            assert_eq!(place.ordinal, *end);
+            *end += 1;
+            let partition = Query::partition("as", place.partition);
+            let read = Read::forward(partition.clone()).including(Point::Ordinal(place.ordinal));
+            assert_eq!(numbers(&page(store, read).await.events), [n]);
+            let at_end = Start::Including(Point::Ordinal(u64::MAX));
+            assert_eq!(store.ordinal(partition.clone(), at_end).await.unwrap(), *end);
+            let from = Start::Including(Point::Ordinal(place.ordinal));
+            let subscribe = Subscribe { from, ..Subscribe::to(partition) }.with_ordinals();
+            let mut subscription = store.subscribe(subscribe).await.unwrap();
+            assert_eq!(next(&mut subscription, 1).await, [Some(n)]);
+        }
+        // A query with more to it is no list, but still lies in one partition.
+        let paid = Query::partition("as", 0).and(Query::event_type("Counted"));
+        let found = page(store, Read::forward(paid)).await.events;
+        assert_eq!(found.len() as u64, ends[&0]);
     }
 
     pub async fn a_merged_read_resumes_exactly_in_both_directions(store: &impl EventStore) {

@@ -32,7 +32,9 @@ pub(crate) enum IndexAction {
         #[arg(long, value_name = "COUNT", value_parser = parse::partitions)]
         partitions: Option<u32>,
         /// The key of an event's partition: stream, stream-id (the stream's name behind its
-        /// category), behind:PREFIX (the stream's name behind a prefix), or tag:KEY (the tag's value).
+        /// category), store-key (the text in the first braces of the stream's name, else as
+        /// stream-id; needed for ordinals in a store of many partitions), behind:PREFIX (the stream's
+        /// name behind a prefix), or tag:KEY (the tag's value).
         #[arg(long, value_name = "KEY", default_value = "stream", requires = "partitions",
               value_parser = PartitionKey::from_str)]
         partition_by: PartitionKey,

@@ -81,7 +81,7 @@ impl<S: Part> Shared<S> {
             }
         }
         if let Some(index) = append.index_of_ordinals()
-            && self.span(&Query::index(index))? == Span::All
+            && !self.has_ordinals(index)?
         {
             return Err(crosses("a list with ordinals"));
         }
@@ -89,6 +89,22 @@ impl<S: Part> Shared<S> {
         match homes.iter().all(|home| *home == first) {
             true => Ok(first),
             false => Err(crosses("an append with its conditions")),
+        }
+    }
+
+    /// Whether each event of an index has its ordinal from the partition in which it lies.
+    ///
+    /// # Errors
+    /// `index_unknown` or `index_building`.
+    fn has_ordinals(&self, index: &str) -> Result<bool, Invalid> {
+        if matches!(self.span(&Query::index(index))?, Span::One(_)) {
+            return Ok(true);
+        }
+        // An index with partitions has a first one; if that lies in one partition of the store, all do.
+        match self.span(&Query::partition(index, 0)) {
+            Ok(span) => Ok(matches!(span, Span::One(_))),
+            Err(invalid) if invalid.code == "partition_unknown" => Ok(false),
+            Err(invalid) => Err(invalid),
         }
     }
 

@@ -82,6 +82,7 @@ fn partitioning() -> impl Strategy<Value = Partitioning> {
     let key = prop_oneof![
         Just(PartitionKey::Stream),
         Just(PartitionKey::StreamId),
+        Just(PartitionKey::StoreKey),
         ".{0,6}".prop_map(PartitionKey::Behind),
         ".{0,6}".prop_map(PartitionKey::Tag),
     ];

@@ -232,7 +232,8 @@ pub(crate) struct PartitionsAnswer {
     /// The number of partitions.
     #[schema(minimum = 1, maximum = 1024)]
     count: u32,
-    /// What decides an event's partition: `stream`, `stream-id`, `behind:PREFIX` or `tag:KEY`.
+    /// What decides an event's partition: `stream`, `stream-id`, `store-key`, `behind:PREFIX` or
+    /// `tag:KEY`.
     #[schema(example = "stream-id")]
     by: String,
     /// How the partition is computed from it: `murmur2` or `crc32`.

@@ -535,8 +535,9 @@ pub(crate) struct Partitions {
     #[schema(minimum = 1, maximum = 1024)]
     count: u32,
     /// What decides an event's partition: `stream`, `stream-id` (what stands behind the category),
+    /// `store-key` (the text in braces, else what stands behind the category),
     /// `behind:PREFIX` (what stands behind a prefix of the stream's name) or `tag:KEY`.
-    #[schema(pattern = "^(stream|stream-id|behind:.+|tag:.+)$", example = "stream-id")]
+    #[schema(pattern = "^(stream|stream-id|store-key|behind:.+|tag:.+)$", example = "stream-id")]
     by: String,
     /// How the partition is computed from it, as clients of Kafka do: `murmur2` (Java; if not given) or
     /// `crc32` (librdkafka).

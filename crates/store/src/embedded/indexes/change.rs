@@ -109,6 +109,7 @@ mod tests {
         let keys = [
             PartitionKey::Stream,
             PartitionKey::StreamId,
+            PartitionKey::StoreKey,
             PartitionKey::Behind("a key=b-".into()),
             PartitionKey::Tag("a key=b".into()),
         ];
@@ -136,6 +137,7 @@ mod tests {
         let line =
             |definition| print_definition(&definition).split_once('\n').unwrap().1.to_owned();
         assert_eq!(line(by(PartitionKey::StreamId)), "partitions=8 key=stream_id");
+        assert_eq!(line(by(PartitionKey::StoreKey)), "partitions=8 key=store-key");
         let behind = by(PartitionKey::Behind("a-b-".into()));
         assert_eq!(line(behind.clone()), "partitions=8 key=behind:a-b-");
         let crc32 = behind.partitioner(Partitioner::Crc32);
