@@ -10,6 +10,9 @@ pub trait Cluster: Send + Sync {
     /// Returns what the node knows at the moment. Asks no other node, and reads no file.
     fn status(&self) -> ClusterStatus;
 
+    /// Tells the other nodes the address at which Kafka's clients reach this one, as `host:port`. Returns at once.
+    fn advertise_kafka(&self, address: &str);
+
     /// Gives all partitions of this node away to other nodes, as far as there are any, and takes no new ones. Returns
     /// at once: see the status.
     fn drain(&self);
@@ -46,6 +49,8 @@ pub struct ClusterMember {
     pub name: String,
     /// The URL at which other nodes reach it.
     pub url: String,
+    /// The address at which Kafka's clients reach it, as `host:port`; `None` if they do not.
+    pub kafka: Option<String>,
     /// Whether it gives its partitions away.
     pub is_draining: bool,
 }
@@ -126,9 +131,16 @@ impl ClusterStatus {
 }
 
 impl ClusterMember {
-    /// Returns a member.
+    /// Returns a member that Kafka's clients do not reach.
     pub fn new(name: impl Into<String>, url: impl Into<String>, is_draining: bool) -> Self {
-        ClusterMember { name: name.into(), url: url.into(), is_draining }
+        ClusterMember { name: name.into(), url: url.into(), kafka: None, is_draining }
+    }
+
+    /// Sets the address at which Kafka's clients reach it.
+    #[must_use]
+    pub fn kafka(mut self, address: impl Into<String>) -> Self {
+        self.kafka = Some(address.into());
+        self
     }
 }
 

@@ -52,6 +52,9 @@ pub struct NodeConfig {
     pub name: String,
     /// The URL at which other nodes reach this one.
     pub url: String,
+    /// The address at which Kafka's clients reach it, as `host:port`, if it is known. [`Cluster::advertise_kafka`]
+    /// changes it.
+    pub kafka: Option<String>,
     /// What the nodes of the cluster know each other by; empty for nothing.
     pub token: String,
     /// The directory of the copies.

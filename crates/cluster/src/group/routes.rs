@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::MetadataError;
 use super::assign::Placement;
 use super::config::check_name;
-use super::profile::{Profile, URL_LIMIT, check_size, check_version};
+use super::profile::{Profile, check_addresses, check_size, check_version};
 
 /// The most bytes of a table as it is sent. Kafka stores one for each member in a record of at most 1 MiB, by default.
 const TABLE_LIMIT: usize = 512 << 10;
@@ -27,6 +27,9 @@ pub struct Node {
     pub name: String,
     /// The URL under which other nodes and clients reach it.
     pub url: String,
+    /// The address at which Kafka's clients reach it, as `host:port`, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<String>,
     /// The node is about to leave and hands its partitions over.
     #[serde(rename = "draining", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_draining: bool,
@@ -64,6 +67,7 @@ impl RouteTable {
         let nodes = members.iter().map(|(name, profile)| Node {
             name: name.clone(),
             url: profile.url.clone(),
+            kafka: profile.kafka.clone(),
             is_draining: profile.is_draining,
         });
         let indexes: BTreeMap<&str, u32> = members.keys().map(String::as_str).zip(0..).collect();
@@ -165,7 +169,7 @@ impl Wire {
     fn check(&self) -> Result<(), MetadataError> {
         for node in &self.nodes {
             check_name(&node.name)?;
-            check_size("the advertised URL", node.url.len(), URL_LIMIT)?;
+            check_addresses(&node.url, node.kafka.as_deref())?;
         }
         if !self.nodes.is_sorted_by(|a, b| a.name < b.name) {
             return Err(MetadataError::malformed(WHAT, "the nodes are not sorted by name"));

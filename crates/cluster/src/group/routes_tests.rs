@@ -31,6 +31,7 @@ fn compress(json: &str) -> Vec<u8> {
 fn a_table_survives_its_bytes() {
     let (mut members, mut placements) = cluster(3, 2);
     members.get_mut("node-1").unwrap().is_draining = true;
+    members.get_mut("node-1").unwrap().kafka = Some("node-1.example.com:9092".to_owned());
     placements[0].next_owner = Some("node-2".to_owned());
     let table = RouteTable::new(7, &members, &placements);
     let table_again = RouteTable::decode(&table.encode().unwrap()).unwrap();
@@ -41,6 +42,8 @@ fn a_table_survives_its_bytes() {
     let names: Vec<_> = table.standbys(0).map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["node-1", "node-2"]);
     assert!(table.find_node("node-1").unwrap().is_draining);
+    let kafka = |name| table.find_node(name).unwrap().kafka.as_deref();
+    assert_eq!((kafka("node-0"), kafka("node-1")), (None, Some("node-1.example.com:9092")));
     assert_eq!(table.next_owner(0).unwrap().name, "node-2");
     assert_eq!(table.next_owner(1), None);
     assert_eq!(table.owner(2), None);
@@ -50,11 +53,12 @@ fn a_table_survives_its_bytes() {
 #[test]
 fn the_bytes_of_version_1_stay_readable() {
     let json = r#"{"version":1,"generation":3,"later":{"a":[1]},
-        "nodes":[{"name":"a","url":"http://a"},{"name":"b","url":"","draining":true}],
+        "nodes":[{"name":"a","url":"http://a"},{"name":"b","url":"","draining":true,"kafka":"b:9092"}],
         "routes":[[1,0],[]],"moves":[[0,0]]}"#;
     let table = RouteTable::decode(&compress(json)).unwrap();
     assert_eq!(table.generation(), 3);
     assert_eq!(table.owner(0).unwrap().name, "b");
+    assert_eq!(table.owner(0).unwrap().kafka.as_deref(), Some("b:9092"));
     assert_eq!(table.next_owner(0).unwrap().url, "http://a");
     assert_eq!(table.owner(1), None);
 }

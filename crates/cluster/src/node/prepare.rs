@@ -42,7 +42,7 @@ pub(super) async fn prepare(
     clients: Arc<Clients>,
 ) -> Result<Prepared, NodeError> {
     let count = config.count()?;
-    let NodeConfig { client, cluster, name, url, dir, options, .. } = config;
+    let NodeConfig { client, cluster, name, url, kafka, dir, options, .. } = config;
     let client = Arc::new(client);
     let name_of_topic = format!("leftfold.{cluster}.events");
     let wanted = TopicOptions {
@@ -58,7 +58,7 @@ pub(super) async fn prepare(
     let coordinator = KafkaCoordinator::new(members, &format!("leftfold.{cluster}"), &name);
     let mut member = MemberConfig::new(&name, Policy::new(u32::from(count)));
     member.session_timeout = config.session_timeout;
-    let profile = Profile { url: url.clone(), ..Profile::default() };
+    let profile = Profile { url: url.clone(), kafka, ..Profile::default() };
     let (member, membership) = Member::new(coordinator, TokioTime, member, profile)?;
     let claimant = Claimant { node: name, url: Some(url), time: None };
     let names = Names { source: format!("/leftfold/{cluster}"), owner: claimant };

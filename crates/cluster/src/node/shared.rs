@@ -43,12 +43,27 @@ impl Cluster for Shared {
         status.problem = routes.problem.map(|problem| problem.to_string());
         let table = routes.table.as_deref();
         if let Some(table) = table {
-            let member = |node: &Node| ClusterMember::new(&node.name, &node.url, node.is_draining);
+            let member = |node: &Node| {
+                let member = ClusterMember::new(&node.name, &node.url, node.is_draining);
+                node.kafka.iter().fold(member, |member, address| member.kafka(address))
+            };
             status.members = table.nodes().iter().map(member).collect();
         }
         let numbers = (0..).zip(&self.statuses);
         status.partitions = numbers.map(|(number, _)| self.partition(number, table)).collect();
         status
+    }
+
+    fn advertise_kafka(&self, address: &str) {
+        let mut is_new = false;
+        self.membership.update(|profile| {
+            is_new = profile.kafka.as_deref() != Some(address);
+            profile.kafka = Some(address.to_owned());
+        });
+        // A report reaches the others with the next join only.
+        if is_new {
+            self.membership.rejoin();
+        }
     }
 
     fn drain(&self) {

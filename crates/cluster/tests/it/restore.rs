@@ -56,7 +56,7 @@ impl CopySources for FakeSources {
     fn nodes(&self) -> BoxFuture<'_, Vec<group::Node>> {
         let node = |(name, _): &(&str, Answer)| {
             let (name, url) = ((*name).to_owned(), String::new());
-            group::Node { name, url, is_draining: false }
+            group::Node { name, url, kafka: None, is_draining: false }
         };
         Box::pin(std::future::ready(self.answers.iter().map(node).collect()))
     }

@@ -56,7 +56,8 @@ definition::settings! {
     /// Where clients of Kafka's protocol are served; without it they are not. The same rules as for `listen`.
     kafka_listen: Option<SocketAddr> = "kafka.listen", None;
     /// The address that clients of Kafka's protocol are told to connect to, as `host:port`; the one at which they have
-    /// reached the server if it is not given.
+    /// reached the server if it is not given. A node of a cluster tells it to clients of the other nodes too, so there it
+    /// is needed if `kafka.listen` is no single address.
     kafka_advertised: String = "kafka.advertised", String::new();
     /// The partitions of a topic that says nothing of them.
     kafka_topic_partitions: usize = "kafka.topic_partitions", 8;
@@ -194,6 +195,16 @@ impl Config {
     /// Returns whether a certificate and its key are given.
     pub fn has_tls(&self) -> bool {
         self.tls_certificate.is_some() && self.tls_key.is_some()
+    }
+
+    /// Returns the address at which Kafka's clients reach a server that listens for them here, or `None` if that can't be
+    /// known: `kafka.advertised` is not given, and this address is no single one or has no port yet.
+    pub fn kafka_address(&self, listen: SocketAddr) -> Option<String> {
+        let is_one = !listen.ip().is_unspecified() && listen.port() > 0;
+        match self.kafka_advertised.as_str() {
+            "" => is_one.then(|| listen.to_string()),
+            advertised => Some(advertised.to_owned()),
+        }
     }
 
     /// Returns the directory for the tables of SQL views.

@@ -52,8 +52,8 @@ async fn a_node_shows_its_cluster() {
     let expected = json!({
         "cluster": "shop", "node": "n1", "standing": "member", "is_draining": false,
         "problem": null,
-        "members": [{"name": "n1", "url": "http://n1:2114", "is_draining": false},
-                    {"name": "n2", "url": "http://n2:2114", "is_draining": true}],
+        "members": [{"name": "n1", "url": "http://n1:2114", "kafka": null, "is_draining": false},
+                    {"name": "n2", "url": "http://n2:2114", "kafka": null, "is_draining": true}],
         "partitions": [partition(0, "owner", "n1", "n2"), partition(1, "standby", "n2", "n1")],
     });
     assert_eq!(served.json("/v1/cluster").await, expected);

@@ -46,6 +46,15 @@ impl Cluster for FakeCluster {
         self.status.lock().clone()
     }
 
+    fn advertise_kafka(&self, address: &str) {
+        let mut status = self.status.lock();
+        let node = status.node.clone();
+        let own = status.members.iter_mut().find(|member| member.name == node);
+        if let Some(own) = own {
+            own.kafka = Some(address.to_owned());
+        }
+    }
+
     fn drain(&self) {
         self.status.lock().is_draining = true;
     }

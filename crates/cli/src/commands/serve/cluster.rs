@@ -50,6 +50,8 @@ impl RunningNode {
             partitions: config.partitions,
             name,
             url,
+            // With port 0 it is known, and told, once the server listens.
+            kafka: config.kafka_listen.and_then(|listen| config.kafka_address(listen)),
             token: token.clone().unwrap_or_default(),
             dir: config.data.join("partitions"),
             options,

@@ -147,6 +147,7 @@ fn profiles() -> impl Strategy<Value = BTreeMap<String, Profile>> {
     let profile = (prop::bool::weighted(0.2), copies(), copies());
     let profile = profile.prop_map(|(is_draining, copies, owned)| Profile {
         url: String::new(),
+        kafka: None,
         is_draining,
         copies,
         owned,

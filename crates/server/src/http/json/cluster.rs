@@ -31,6 +31,9 @@ struct MemberAnswer {
     name: String,
     /// The URL at which other nodes reach it.
     url: String,
+    /// The address at which Kafka's clients reach it; null if they do not.
+    #[schema(example = "n1.example.com:9092")]
+    kafka: Option<String>,
     /// Whether it gives its partitions away.
     is_draining: bool,
 }
@@ -77,8 +80,8 @@ impl From<ClusterStatus> for ClusterAnswer {
 
 impl From<ClusterMember> for MemberAnswer {
     fn from(member: ClusterMember) -> Self {
-        let ClusterMember { name, url, is_draining, .. } = member;
-        MemberAnswer { name, url, is_draining }
+        let ClusterMember { name, url, kafka, is_draining, .. } = member;
+        MemberAnswer { name, url, kafka, is_draining }
     }
 }
 
