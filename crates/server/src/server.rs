@@ -306,6 +306,15 @@ impl RunningServer {
             acceptor(&self.state, limits, threads, self.certificate.as_ref(), &*protocol)?;
         let ended = tokio::spawn(acceptor.run(listener, protocol));
         tracing::info!(address = %local_addr, "Kafka's clients are served");
+        if let Some(cluster) = self.state.store.cluster() {
+            match self.state.config.kafka_address(local_addr) {
+                Some(address) => cluster.advertise_kafka(&address),
+                None => tracing::warn!(
+                    "Kafka's clients of other nodes are not told of this one, and groups wait while it owns partition 0: \
+                     set kafka.advertised"
+                ),
+            }
+        }
         self.kafka = Some(KafkaListener { local_addr, ended });
         Ok(())
     }

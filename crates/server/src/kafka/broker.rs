@@ -1,9 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use leftfold_api::Engine;
-use leftfold_kafka::serving::groups::{GroupLimits, Groups};
 
+use super::cluster::Nodes;
 use super::fetch::FetchSessions;
 use super::groups::CommittedOffsets;
 use super::produce::Producers;
@@ -11,21 +10,12 @@ use super::quota::Quotas;
 use super::topics::{TopicSettings, Topics};
 use crate::state::State;
 
-/// The number of the only broker that clients see.
-pub(super) const NODE: i32 = 1;
-/// Consumer groups with members.
-pub(super) const GROUPS: usize = 10_000;
-/// Members of a group.
-pub(super) const MEMBERS: usize = 1_000;
-/// Bytes that the members of a group have told each other.
-pub(super) const GROUP_BYTES: usize = 16 << 20;
-
 /// What the connections of Kafka's clients share.
 pub(crate) struct Broker {
     pub(super) state: Arc<State>,
     pub(super) topics: Arc<Topics>,
     pub(super) topic_settings: TopicSettings,
-    pub(super) groups: Groups,
+    pub(super) nodes: Nodes,
     pub(super) offsets: CommittedOffsets,
     pub(super) producers: Producers,
     pub(super) sessions: FetchSessions,
@@ -39,21 +29,19 @@ impl Broker {
         let config = &state.config;
         let store: Arc<dyn Engine> = state.store.clone();
         let id = store.administration().stat().map_or(0, |stat| stat.store_id);
+        let nodes = Nodes::new(store.clone());
+        let store_partitions = nodes.brokers().store_partitions().max(1);
+        let partitions = u32::try_from(config.kafka_topic_partitions).unwrap_or(u32::MAX);
         let topic_settings = TopicSettings {
-            partitions: u32::try_from(config.kafka_topic_partitions).unwrap_or(u32::MAX),
+            partitions: partitions.checked_next_multiple_of(store_partitions).unwrap_or(partitions),
+            store_partitions,
             partitioner: config.kafka_partitioner,
             on_first_use: config.kafka_auto_create,
         };
         Broker {
-            topics: Arc::new(Topics::new(store.clone())),
+            topics: Arc::new(Topics::new(store.clone(), store_partitions)),
             topic_settings,
-            groups: Groups::new(GroupLimits {
-                groups: GROUPS,
-                members: MEMBERS,
-                session_timeout: Duration::from_secs(1)..=Duration::from_secs(30 * 60),
-                initial_delay: Duration::ZERO,
-                metadata_bytes: GROUP_BYTES,
-            }),
+            nodes,
             offsets: CommittedOffsets::new(store),
             producers: Producers::default(),
             sessions: FetchSessions::default(),

@@ -3,7 +3,7 @@
 use super::fetch::{LONGEST_WAIT, MOST_BYTES};
 use super::groups::committed::{self, MOST_PARTITIONS};
 use super::groups::offsets::MAX_METADATA;
-use super::{broker, connection, topics};
+use super::{cluster, connection, topics};
 use crate::config::Config;
 
 /// What is limited, the limit, its setting, and what a client gets beyond it.
@@ -33,11 +33,11 @@ pub(crate) fn limits(config: &Config) -> Vec<Limit> {
         ("bytes of an answer to Fetch", MOST_BYTES as u64, "", "the next Fetch goes on"),
         ("seconds that a Fetch waits", LONGEST_WAIT.as_secs(), "", "it ends with what there is"),
         ("bytes of a topic's name", topics::MAX_NAME as u64, "", "`INVALID_TOPIC_EXCEPTION`"),
-        ("groups with members", broker::GROUPS as u64, "", "`GROUP_MAX_SIZE_REACHED`"),
-        ("members of a group", broker::MEMBERS as u64, "", "`GROUP_MAX_SIZE_REACHED`"),
+        ("groups with members", cluster::GROUPS as u64, "", "`GROUP_MAX_SIZE_REACHED`"),
+        ("members of a group", cluster::MEMBERS as u64, "", "`GROUP_MAX_SIZE_REACHED`"),
         (
             "bytes that the members of a group tell each other",
-            broker::GROUP_BYTES as u64,
+            cluster::GROUP_BYTES as u64,
             "",
             "`GROUP_MAX_SIZE_REACHED`",
         ),

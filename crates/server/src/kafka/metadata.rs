@@ -17,7 +17,7 @@ use leftfold_api::IndexInfo;
 use leftfold_kafka::ResponseError;
 use uuid::Uuid;
 
-use super::broker::NODE;
+use super::cluster::{Brokers, parse_address};
 use super::dispatch::Call;
 use super::topics::{NewTopic, Topic, TopicError, is_legal};
 
@@ -47,15 +47,32 @@ pub(super) fn topic_name(name: &str) -> TopicName {
 impl Call {
     /// Returns the address at which clients reach this server.
     pub(super) fn address(&self) -> (String, i32) {
-        let advertised = self.broker.state.config.kafka_advertised.as_str();
-        let parts = advertised.rsplit_once(':');
-        match parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?))) {
-            Some((host, port)) => (host.trim_matches(['[', ']']).to_owned(), i32::from(port)),
+        match parse_address(&self.broker.state.config.kafka_advertised) {
+            Some((host, port)) => (host, i32::from(port)),
             None => {
                 let reached = self.peer.reached;
                 (reached.ip().to_canonical().to_string(), i32::from(reached.port()))
             }
         }
+    }
+
+    /// Returns the number, the host and the port of each broker; this server is the first.
+    fn addresses(&self, brokers: &Brokers) -> Vec<(BrokerId, StrBytes, i32)> {
+        let (host, port) = self.address();
+        let own = (BrokerId(brokers.own), text(host), port);
+        let others = brokers.others.iter();
+        let others = others
+            .map(|other| (BrokerId(other.id), text(other.host.as_str()), i32::from(other.port)));
+        std::iter::once(own).chain(others).collect()
+    }
+
+    /// Returns the number, the host and the port of a broker.
+    pub(super) fn address_of(
+        &self,
+        brokers: &Brokers,
+        id: i32,
+    ) -> Option<(BrokerId, StrBytes, i32)> {
+        self.addresses(brokers).into_iter().find(|(of, ..)| of.0 == id)
     }
 
     /// Returns a topic by its name that the caller may read or write. If there is none, it may begin to be.
@@ -140,7 +157,7 @@ impl Call {
     }
 
     pub(super) async fn metadata(self, request: MetadataRequest) -> MetadataResponse {
-        let (host, port) = self.address();
+        let brokers = self.broker.nodes.brokers();
         let wants_all = match &request.topics {
             None => true,
             // Before version 1 an empty list asks for all.
@@ -151,7 +168,9 @@ impl Call {
         if wants_all {
             match self.all_topics().await {
                 Ok(all) => {
-                    topics.extend(all.iter().map(|topic| self.described(topic, with_operations)));
+                    topics.extend(
+                        all.iter().map(|topic| self.described(topic, &brokers, with_operations)),
+                    );
                 }
                 Err(error) => tracing::warn!(%error, "the topics can't be listed"),
             }
@@ -178,38 +197,43 @@ impl Call {
                 false => self.described_topic(&name).await,
             };
             topics.push(match found {
-                Ok(topic) => self.described(&topic, with_operations),
+                Ok(topic) => self.described(&topic, &brokers, with_operations),
                 Err(error) => MetadataResponseTopic::default()
                     .with_error_code(error.code().code())
                     .with_topic_authorized_operations(NOT_ASKED)
                     .with_name(Some(topic_name(&name))),
             });
         }
-        let broker = MetadataResponseBroker::default()
-            .with_node_id(BrokerId(NODE))
-            .with_host(text(host))
-            .with_port(port);
+        let addresses = self.addresses(&brokers).into_iter().map(|(id, host, port)| {
+            MetadataResponseBroker::default().with_node_id(id).with_host(host).with_port(port)
+        });
         let cluster_operations = match request.include_cluster_authorized_operations {
             true if self.version >= 8 && self.version <= 10 => operations::DESCRIBE,
             _ => NOT_ASKED,
         };
         MetadataResponse::default()
-            .with_brokers(vec![broker])
+            .with_brokers(addresses.collect())
             .with_cluster_id(Some(text(self.broker.cluster_id.as_str())))
-            .with_controller_id(BrokerId(NODE))
+            .with_controller_id(BrokerId(brokers.controller()))
             .with_cluster_authorized_operations(cluster_operations)
             .with_topics(topics)
     }
 
-    fn described(&self, topic: &Topic, with_operations: bool) -> MetadataResponseTopic {
-        let node = BrokerId(NODE);
+    fn described(
+        &self,
+        topic: &Topic,
+        brokers: &Brokers,
+        with_operations: bool,
+    ) -> MetadataResponseTopic {
         let partitions = (0..topic.partitions()).map(|number| {
+            let Leader { error_code, id, replicas } = Leader::of(topic, number, brokers);
             MetadataResponsePartition::default()
+                .with_error_code(error_code)
                 .with_partition_index(number.cast_signed())
-                .with_leader_id(node)
+                .with_leader_id(id)
                 .with_leader_epoch(0)
-                .with_replica_nodes(vec![node])
-                .with_isr_nodes(vec![node])
+                .with_replica_nodes(replicas.clone())
+                .with_isr_nodes(replicas)
         });
         let operations = if with_operations { self.operations_on(topic) } else { NOT_ASKED };
         MetadataResponseTopic::default()
@@ -240,19 +264,18 @@ impl Call {
             let code = ResponseError::MismatchedEndpointType.code();
             return answer.with_error_code(code).with_error_message(Some(text(why)));
         }
-        let (host, port) = self.address();
-        let broker = DescribeClusterBroker::default()
-            .with_broker_id(BrokerId(NODE))
-            .with_host(text(host))
-            .with_port(port);
+        let brokers = self.broker.nodes.brokers();
+        let addresses = self.addresses(&brokers).into_iter().map(|(id, host, port)| {
+            DescribeClusterBroker::default().with_broker_id(id).with_host(host).with_port(port)
+        });
         let operations = match request.include_cluster_authorized_operations {
             true => operations::DESCRIBE,
             false => NOT_ASKED,
         };
         answer
             .with_cluster_id(text(self.broker.cluster_id.as_str()))
-            .with_controller_id(BrokerId(NODE))
-            .with_brokers(vec![broker])
+            .with_controller_id(BrokerId(brokers.controller()))
+            .with_brokers(addresses.collect())
             .with_cluster_authorized_operations(operations)
     }
 
@@ -261,6 +284,7 @@ impl Call {
         request: DescribeTopicPartitionsRequest,
     ) -> DescribeTopicPartitionsResponse {
         let most = usize::try_from(request.response_partition_limit).unwrap_or(0);
+        let brokers = self.broker.nodes.brokers();
         let mut left = most.clamp(1, MOST_PARTITIONS);
         let from =
             request.cursor.as_ref().map(|at| (at.topic_name.to_string(), at.partition_index));
@@ -299,14 +323,15 @@ impl Call {
                 .partitions()
                 .min(first.saturating_add(u32::try_from(left).unwrap_or(u32::MAX)));
             left -= end.saturating_sub(first) as usize;
-            let node = BrokerId(NODE);
             let partitions = (first..end).map(|number| {
+                let Leader { error_code, id, replicas } = Leader::of(&topic, number, &brokers);
                 DescribeTopicPartitionsResponsePartition::default()
+                    .with_error_code(error_code)
                     .with_partition_index(number.cast_signed())
-                    .with_leader_id(node)
+                    .with_leader_id(id)
                     .with_leader_epoch(0)
-                    .with_replica_nodes(vec![node])
-                    .with_isr_nodes(vec![node])
+                    .with_replica_nodes(replicas.clone())
+                    .with_isr_nodes(replicas)
                     // Kafka's admin client takes no null for them.
                     .with_eligible_leader_replicas(Some(Vec::new()))
                     .with_last_known_elr(Some(Vec::new()))
@@ -323,6 +348,27 @@ impl Call {
             }
         }
         answer
+    }
+}
+
+/// The broker to which a partition's records are sent.
+struct Leader {
+    /// Why there is none.
+    error_code: i16,
+    id: BrokerId,
+    replicas: Vec<BrokerId>,
+}
+
+impl Leader {
+    fn of(topic: &Topic, partition: u32, brokers: &Brokers) -> Self {
+        match brokers.leader(topic.store_partition(partition, brokers.store_partitions())) {
+            Some(id) => Leader { error_code: 0, id: BrokerId(id), replicas: vec![BrokerId(id)] },
+            None => Leader {
+                error_code: ResponseError::LeaderNotAvailable.code(),
+                id: BrokerId(-1),
+                replicas: Vec::new(),
+            },
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod admin;
 mod broker;
+mod cluster;
 mod connection;
 mod dispatch;
 mod errors;

@@ -80,7 +80,7 @@ impl Call {
         let name = definition.name.clone();
         match self.broker.topics.find(&name).await {
             Err(TopicError::Unknown) => {}
-            Ok(_) | Err(TopicError::Building) => {
+            Ok(_) | Err(TopicError::Building | TopicError::Unordered(_)) => {
                 let why = "a topic of this name exists, or an index";
                 return Err(Refusal::new(ResponseError::TopicAlreadyExists, why));
             }

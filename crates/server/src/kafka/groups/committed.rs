@@ -51,13 +51,22 @@ pub(super) type Offsets = BTreeMap<String, BTreeMap<i32, Committed>>;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Commit {
+    /// The term of the coordinator: that of the owner of partition 0 of a cluster.
+    #[serde(default, skip_serializing_if = "is_no_term")]
+    term: u64,
     topics: Offsets,
+}
+
+fn is_no_term(term: &u64) -> bool {
+    *term == 0
 }
 
 #[derive(Default)]
 struct Group {
     /// The version of the commit that the offsets are of; `None` before the first, or before they were read.
     version: Option<u64>,
+    /// The term of that commit.
+    term: u64,
     is_read: bool,
     offsets: Offsets,
     weight: Weight,
@@ -85,8 +94,9 @@ impl Drop for Weight {
 }
 
 impl Group {
-    fn set(&mut self, version: Option<u64>, offsets: Offsets, bytes: usize) {
-        (self.version, self.is_read, self.offsets) = (version, true, offsets);
+    fn set(&mut self, version: Option<u64>, commit: Commit, bytes: usize) {
+        let Commit { term, topics } = commit;
+        (self.version, self.term, self.is_read, self.offsets) = (version, term, true, topics);
         self.weight.set(bytes);
     }
 }
@@ -98,6 +108,10 @@ pub(super) enum OffsetsError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Append(#[from] AppendError),
+    #[error(
+        "the group's coordinator of term {found} has committed, expected none after term {expected}; look for it"
+    )]
+    Deposed { expected: u64, found: u64 },
     #[error("the last commit of the group can't be read: {0}")]
     Damaged(serde_json::Error),
     #[error(
@@ -148,40 +162,57 @@ impl CommittedOffsets {
     async fn read(&self, name: &str, group: &mut Group) -> Result<(), OffsetsError> {
         let query = Query::System.and(Query::stream(stream_of(name)));
         let page = self.store.read(Read::backward(query).limit(1)).await?;
-        let (version, offsets, bytes) = match page.events.first() {
+        let (version, commit, bytes) = match page.events.first() {
             Some(event) => {
                 let data = event.data();
                 let commit: Commit =
                     serde_json::from_slice(&data).map_err(OffsetsError::Damaged)?;
-                (Some(event.version()), commit.topics, data.len())
+                (Some(event.version()), commit, data.len())
             }
-            None => (None, Offsets::new(), 0),
+            None => (None, Commit::default(), 0),
         };
-        group.set(version, offsets, bytes);
+        group.set(version, commit, bytes);
         Ok(())
     }
 
-    /// Changes the offsets of a group, durably. A change that leaves them as they are writes nothing.
+    /// Changes the offsets of a group, durably, as its coordinator of a term. A change that leaves them as they are
+    /// writes nothing.
+    ///
+    /// On a cluster a coordinator may not know yet that it has a successor. The version of the group's stream and the term
+    /// of its last event fence it: once a later term has committed, an earlier one can't.
+    ///
+    /// # Errors
+    /// Those of the store; the offsets are too large; a later coordinator has committed.
     pub(super) async fn change(
         &self,
         name: &str,
+        term: u64,
         change: impl Fn(&mut Offsets),
     ) -> Result<(), OffsetsError> {
         let group = self.group(name);
         let mut group = group.lock().await;
-        let mut attempt = 0;
+        let (mut attempt, mut is_fresh) = (0, self.store.cluster().is_none());
         loop {
             if !group.is_read {
                 self.read(name, &mut group).await?;
+                is_fresh = true;
+            }
+            if group.term > term {
+                return Err(OffsetsError::Deposed { expected: term, found: group.term });
             }
             let mut offsets = group.offsets.clone();
             change(&mut offsets);
             offsets.retain(|_, partitions| !partitions.is_empty());
             if offsets == group.offsets && group.version.is_some() {
-                return Ok(());
+                if is_fresh {
+                    return Ok(());
+                }
+                // Another node may have changed them since.
+                group.is_read = false;
+                continue;
             }
             let partitions: usize = offsets.values().map(BTreeMap::len).sum();
-            let commit = Commit { topics: offsets };
+            let commit = Commit { term, topics: offsets };
             let data = serde_json::to_vec(&commit).map_err(OffsetsError::Damaged)?;
             if partitions > MOST_PARTITIONS || data.len() > MOST_BYTES {
                 return Err(OffsetsError::TooLarge);
@@ -195,7 +226,7 @@ impl CommittedOffsets {
             match self.store.append_system(append.expect(stream.as_str(), expected)).await {
                 Ok(appended) => {
                     let version = appended.streams.first().map(|versions| versions.last);
-                    group.set(version, commit.topics, bytes);
+                    group.set(version, commit, bytes);
                     return Ok(());
                 }
                 Err(AppendError::Conflict(Conflict::Version { .. })) if attempt < ATTEMPTS => {}
@@ -250,7 +281,7 @@ mod tests {
         let change = |offsets: &mut Offsets| {
             offsets.entry("order".to_owned()).or_default().insert(partition, committed.clone());
         };
-        offsets.change(group, change).await.unwrap();
+        offsets.change(group, 0, change).await.unwrap();
     }
 
     #[tokio::test]
@@ -269,7 +300,7 @@ mod tests {
             BTreeMap::from([("order".to_owned(), expected)])
         );
         assert_eq!(offsets.groups().await.unwrap(), ["billing", "mail"]);
-        offsets.change("billing", BTreeMap::clear).await.unwrap();
+        offsets.change("billing", 0, BTreeMap::clear).await.unwrap();
         assert_eq!(offsets.groups().await.unwrap(), ["mail"]);
     }
 
@@ -296,5 +327,35 @@ mod tests {
         set(&one, "g", 2, &commit(3, "")).await;
         let partitions = CommittedOffsets::new(one.store.clone()).of("g").await.unwrap();
         assert_eq!(partitions["order"].len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_of_an_earlier_term_commits_nothing_after_a_later_one() {
+        let disk = Arc::new(FakeDisk::new());
+        let store = store(&disk);
+        let (old, new) = (CommittedOffsets::new(store.clone()), CommittedOffsets::new(store));
+        let set = async |by: &CommittedOffsets, term, offset| {
+            let change = |offsets: &mut Offsets| {
+                offsets.entry("order".to_owned()).or_default().insert(0, commit(offset, ""));
+            };
+            by.change("g", term, change).await
+        };
+        set(&old, 3, 10).await.unwrap();
+        // Until its successor has committed it still can.
+        set(&old, 3, 11).await.unwrap();
+        set(&new, 5, 7).await.unwrap();
+        for offset in [12, 7] {
+            let refused = set(&old, 3, offset).await.unwrap_err();
+            assert!(
+                matches!(refused, OffsetsError::Deposed { expected: 3, found: 5 }),
+                "{refused}"
+            );
+        }
+        // It may read them, and is not the coordinator for that.
+        assert_eq!(old.of("g").await.unwrap()["order"][&0], commit(7, ""));
+        assert!(set(&old, 3, 13).await.is_err());
+        set(&old, 6, 14).await.unwrap();
+        assert!(set(&new, 5, 15).await.is_err());
+        assert_eq!(new.of("g").await.unwrap()["order"][&0], commit(14, ""));
     }
 }

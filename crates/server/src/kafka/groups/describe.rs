@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
 };
 use leftfold_kafka::ResponseError;
 
+use super::offsets::code_of;
 use crate::kafka::dispatch::Call;
 use crate::kafka::metadata::text;
 
@@ -34,11 +35,15 @@ impl Call {
         // Each is described once: its members take a lot more than its name.
         let mut seen = HashSet::new();
         for id in request.groups.into_iter().filter(|id| seen.insert(id.clone())) {
-            let mut group = match self.caller.can_see_group(&id) {
-                true => self.broker.groups.describe(&id),
-                false => DescribedGroup::default()
+            let coordination = match self.caller.can_see_group(&id) {
+                true => self.broker.nodes.coordination(),
+                false => Err(ResponseError::GroupAuthorizationFailed),
+            };
+            let mut group = match coordination {
+                Ok(coordination) => coordination.groups.describe(&id),
+                Err(error) => DescribedGroup::default()
                     .with_group_id(id.clone())
-                    .with_error_code(ResponseError::GroupAuthorizationFailed.code()),
+                    .with_error_code(error.code()),
             };
             if &*group.group_state == DEAD {
                 let has_offsets =
@@ -64,7 +69,13 @@ impl Call {
         self,
         request: ListGroupsRequest,
     ) -> ListGroupsResponse {
-        let mut groups = self.broker.groups.list();
+        // Clients ask all brokers, and each tells of its own groups.
+        let coordination = match self.broker.nodes.coordination() {
+            Ok(coordination) => coordination,
+            Err(ResponseError::NotCoordinator) => return ListGroupsResponse::default(),
+            Err(error) => return ListGroupsResponse::default().with_error_code(error.code()),
+        };
+        let mut groups = coordination.groups.list();
         match self.broker.offsets.groups().await {
             Ok(names) => {
                 let known: HashSet<_> =
@@ -116,22 +127,19 @@ impl Call {
     }
 
     async fn delete_group(&self, id: &str) -> Result<(), ResponseError> {
-        self.may_use(id)?;
-        let unavailable = |error| {
-            tracing::warn!(%error, "the offsets of a consumer group");
-            ResponseError::CoordinatorNotAvailable
-        };
+        let coordination = self.coordination_of(id)?;
+        let unavailable = |error| code_of(&error);
         let has_offsets = !self.broker.offsets.of(id).await.map_err(unavailable)?.is_empty();
-        let is_known = &*self.broker.groups.describe(id).group_state != DEAD;
+        let is_known = &*coordination.groups.describe(id).group_state != DEAD;
         if !has_offsets && !is_known {
             return Err(ResponseError::GroupIdNotFound);
         }
-        self.broker.groups.remove(id)?;
+        coordination.groups.remove(id)?;
         match has_offsets {
             true => self
                 .broker
                 .offsets
-                .change(id, std::collections::BTreeMap::clear)
+                .change(id, coordination.term, std::collections::BTreeMap::clear)
                 .await
                 .map_err(unavailable),
             false => Ok(()),

@@ -25,10 +25,11 @@ pub(in crate::kafka) const MAX_METADATA: usize = 4_096;
 /// The first version that asks for several groups.
 const SEVERAL: i16 = 8;
 
-fn code_of(error: &OffsetsError) -> ResponseError {
+pub(super) fn code_of(error: &OffsetsError) -> ResponseError {
     tracing::warn!(%error, "the offsets of a consumer group");
     match error {
         OffsetsError::TooLarge => ResponseError::InvalidCommitOffsetSize,
+        OffsetsError::Deposed { .. } => ResponseError::NotCoordinator,
         // Clients try again.
         _ => ResponseError::CoordinatorNotAvailable,
     }
@@ -45,8 +46,10 @@ impl Call {
         let group = request.group_id.to_string();
         let instance = request.group_instance_id.as_deref();
         let generation = request.generation_id_or_member_epoch;
-        let may = self.may_use(&group).and_then(|()| {
-            self.broker.groups.may_commit(&group, &request.member_id, instance, generation)
+        let may = self.coordination_of(&group).and_then(|coordination| {
+            let member = &request.member_id;
+            coordination.groups.may_commit(&group, member, instance, generation)?;
+            Ok(coordination.term)
         });
         let (mut entries, mut topics): (Vec<Entry>, _) = (Vec::new(), Vec::new());
         for wanted in request.topics {
@@ -82,9 +85,9 @@ impl Call {
             let topic = OffsetCommitResponseTopic::default().with_name(wanted.name);
             topics.push(topic.with_partitions(partitions));
         }
-        let written = match entries.is_empty() {
-            true => Ok(()),
-            false => {
+        let written = match may.ok().filter(|_| !entries.is_empty()) {
+            None => Ok(()),
+            Some(term) => {
                 let change = |offsets: &mut Offsets| {
                     for (topic, partition, committed) in &entries {
                         offsets
@@ -93,7 +96,7 @@ impl Call {
                             .insert(*partition, committed.clone());
                     }
                 };
-                self.broker.offsets.change(&group, change).await
+                self.broker.offsets.change(&group, term, change).await
             }
         };
         if let Err(error) = written {
@@ -112,7 +115,7 @@ impl Call {
         group: &str,
         wanted: Option<Vec<(String, Vec<i32>)>>,
     ) -> Result<Vec<(String, Vec<(i32, Option<Committed>)>)>, ResponseError> {
-        self.may_use(group)?;
+        self.coordination_of(group)?;
         let offsets = self.broker.offsets.of(group).await.map_err(|error| code_of(&error))?;
         let mut found = Vec::new();
         match wanted {
@@ -219,9 +222,10 @@ impl Call {
         request: OffsetDeleteRequest,
     ) -> OffsetDeleteResponse {
         let group = request.group_id.to_string();
-        if let Err(error) = self.may_use(&group) {
-            return OffsetDeleteResponse::default().with_error_code(error.code());
-        }
+        let coordination = match self.coordination_of(&group) {
+            Ok(coordination) => coordination,
+            Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
+        };
         match self.broker.offsets.of(&group).await {
             Ok(offsets) if offsets.is_empty() => {
                 let code = ResponseError::GroupIdNotFound.code();
@@ -234,7 +238,7 @@ impl Call {
         }
         let (mut removed, mut topics) = (Vec::new(), Vec::new());
         for wanted in request.topics {
-            let is_subscribed = self.broker.groups.subscribes(&group, &wanted.name);
+            let is_subscribed = coordination.groups.subscribes(&group, &wanted.name);
             let code = if is_subscribed { ResponseError::GroupSubscribedToTopic.code() } else { 0 };
             let partitions = wanted.partitions.iter().map(|partition| {
                 if !is_subscribed {
@@ -258,7 +262,7 @@ impl Call {
                 }
             }
         };
-        match self.broker.offsets.change(&group, change).await {
+        match self.broker.offsets.change(&group, coordination.term, change).await {
             Ok(()) => OffsetDeleteResponse::default().with_topics(topics),
             Err(error) => OffsetDeleteResponse::default().with_error_code(code_of(&error).code()),
         }

@@ -136,8 +136,14 @@ impl Call {
             return Err(Refused::because(ResponseError::InvalidTopicException, why));
         }
         let batch = self.decode(data.records.unwrap_or_default(), memory)?;
-        let origin =
-            batch.producer.map(|producer| BatchOrigin { producer, topic: topic.id, partition });
+        let brokers = self.broker.nodes.brokers();
+        let term = brokers.term(topic.store_partition(partition, brokers.store_partitions()));
+        let origin = batch.producer.map(|producer| BatchOrigin {
+            producer,
+            topic: topic.id,
+            partition,
+            term,
+        });
         if let Some(origin) = &origin {
             match self.broker.producers.check(origin, &batch)? {
                 Sequence::Next => {}

@@ -31,6 +31,7 @@ struct Key {
 
 struct Known {
     epoch: i16,
+    term: u64,
     batches: VecDeque<Written>,
     used: Instant,
 }
@@ -58,6 +59,8 @@ pub(super) struct BatchOrigin {
     pub(super) producer: ProducerId,
     pub(super) topic: Uuid,
     pub(super) partition: u32,
+    /// The term of the store's partition. In another one, another node may have had batches in between.
+    pub(super) term: u64,
 }
 
 impl BatchOrigin {
@@ -100,7 +103,8 @@ impl Producers {
         batch: &StoredBatch,
     ) -> Result<Sequence, ResponseError> {
         let known = self.0.lock();
-        let Some(known) = known.get(&origin.key()) else { return Ok(Sequence::Next) };
+        let known = known.get(&origin.key()).filter(|known| known.term == origin.term);
+        let Some(known) = known else { return Ok(Sequence::Next) };
         let epoch = origin.producer.epoch;
         if epoch < known.epoch {
             return Err(ResponseError::InvalidProducerEpoch);
@@ -139,11 +143,13 @@ impl Producers {
             // Repeats are recognised all the same.
             producers.clear();
         }
-        let epoch = origin.producer.epoch;
-        let new =
-            || Known { epoch, batches: VecDeque::with_capacity(BATCHES), used: Instant::now() };
+        let (epoch, term) = (origin.producer.epoch, origin.term);
+        let new = || {
+            let batches = VecDeque::with_capacity(BATCHES);
+            Known { epoch, term, batches, used: Instant::now() }
+        };
         let known = producers.entry(origin.key()).or_insert_with(new);
-        if known.epoch < epoch {
+        if known.epoch < epoch || known.term != term {
             *known = new();
         }
         known.used = Instant::now();
@@ -168,7 +174,8 @@ mod tests {
     use super::*;
 
     fn origin(epoch: i16) -> BatchOrigin {
-        BatchOrigin { producer: ProducerId { id: 7, epoch }, topic: Uuid::nil(), partition: 1 }
+        let producer = ProducerId { id: 7, epoch };
+        BatchOrigin { producer, topic: Uuid::nil(), partition: 1, term: 3 }
     }
 
     fn batch(sequence: i32, records: usize) -> StoredBatch {
@@ -221,6 +228,20 @@ mod tests {
         let check = |sequence| producers.check(&origin(1), &batch(sequence, 1));
         assert_eq!(check(3), Ok(Sequence::Next));
         assert_eq!(check(1), Ok(Sequence::Repeated(1)));
+    }
+
+    #[test]
+    fn in_another_term_nothing_is_known_of_a_producer() {
+        let producers = Producers::default();
+        write(&producers, 0, 0, 1, 0);
+        let later = BatchOrigin { term: 5, ..origin(0) };
+        let skipped = batch(7, 1);
+        let out_of_order = Err(ResponseError::OutOfOrderSequenceNumber);
+        assert_eq!(producers.check(&origin(0), &skipped), out_of_order);
+        assert_eq!(producers.check(&later, &skipped), Ok(Sequence::Next));
+        producers.written(&later, &skipped, 7);
+        assert_eq!(producers.check(&later, &skipped), Ok(Sequence::Repeated(7)));
+        assert_eq!(producers.check(&later, &batch(9, 1)), out_of_order);
     }
 
     #[test]

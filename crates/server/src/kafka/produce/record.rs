@@ -97,6 +97,13 @@ impl RecordReader<'_> {
             })?,
         };
         let partition = topic.partition_of(key);
+        if partition != self.partition && topic.has_other_key(key) {
+            return Err(format!(
+                "its key {key:?} has text in braces, which alone decides the partition of its stream: it belongs to \
+                 partition {partition}, found {}; send it there explicitly, or use a key without braces",
+                self.partition
+            ));
+        }
         if partition != self.partition {
             let partitioner = topic.partitioner();
             return Err(format!(
@@ -289,6 +296,26 @@ mod tests {
             received,
             Received { stream: "order-p0".into(), event, expected: None, has_id: false }
         );
+    }
+
+    #[test]
+    fn a_key_with_braces_is_refused_where_they_lead_elsewhere() {
+        let definition = IndexDefinition::new("order", leftfold_api::Query::category("order"))
+            .partitioned(8, leftfold_api::PartitionKey::StoreKey);
+        let IndexDefinition { name, query, partitioning } = definition;
+        let topic = Topic::of(IndexInfo { name, query, partitioning, ready: true, events: 0 });
+        let read = |key: &'static str, partition| {
+            let reader = RecordReader { topic: &topic, partition, keyless: "p", source: "x" };
+            let record =
+                Record { key: Some(Bytes::from_static(key.as_bytes())), ..Record::new("") };
+            let stored = StoredRecord { offset: 0, timestamp: 0, record };
+            reader.read(&stored).map(|received| received.stream)
+        };
+        let home = topic.partition_of("ada");
+        assert_eq!(read("7-{ada}", home).unwrap(), "order-7-{ada}");
+        let refused = read("7-{ada}", (home + 1) % 8).unwrap_err();
+        assert!(refused.contains("has text in braces"), "{refused}");
+        assert!(read("ada", (home + 1) % 8).unwrap_err().contains("partitioner is murmur2"));
     }
 
     #[test]

@@ -4,13 +4,15 @@ use leftfold_api::{
     AppendError, EventStore, IndexDefinition, Invalid, PartitionKey, Partitioner, Query,
 };
 
-use super::{Topics, default_query, is_legal};
+use super::{Topics, default_query, is_legal, needs_store_key};
 use crate::access::Caller;
 
 /// How topics are made that say nothing of it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kafka) struct TopicSettings {
     pub(in crate::kafka) partitions: u32,
+    /// The number of the store's partitions.
+    pub(in crate::kafka) store_partitions: u32,
     pub(in crate::kafka) partitioner: Partitioner,
     /// Whether a topic is made when it is first asked for.
     pub(in crate::kafka) on_first_use: bool,
@@ -40,8 +42,10 @@ impl NewTopic {
             Some(text) => text.parse::<Query>()?,
             None => query,
         };
+        let is_category = self.query.is_some() || key == PartitionKey::StreamId;
         let key = match &self.key {
             Some(text) => text.parse::<PartitionKey>()?,
+            None if is_category && settings.store_partitions > 1 => PartitionKey::StoreKey,
             None if self.query.is_some() => PartitionKey::StreamId,
             None => key,
         };
@@ -53,7 +57,16 @@ impl NewTopic {
         let definition = IndexDefinition::new(self.name.as_str(), query);
         let definition = definition.partitioned(count, key).partitioner(partitioner);
         definition.check()?;
-        Ok(definition)
+        let of = settings.store_partitions;
+        match &definition.partitioning {
+            Some(by) if !by.follows_store(of) => {
+                let is_count = !count.is_multiple_of(of);
+                let code = if is_count { "index_partitions_invalid" } else { "crosses_partitions" };
+                let what = format!("topic {}, by {} with {count} partitions,", self.name, by.key);
+                Err(Invalid::new(code, needs_store_key(&what, of)))
+            }
+            _ => Ok(definition),
+        }
     }
 }
 
@@ -105,5 +118,48 @@ impl Topics {
             topics.creating.lock().remove(&name);
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(store_partitions: u32, wanted: NewTopic) -> Result<String, Invalid> {
+        let (partitions, partitioner) = (8, Partitioner::Murmur2);
+        let settings =
+            TopicSettings { partitions, store_partitions, partitioner, on_first_use: true };
+        let by = wanted.definition(&settings)?.partitioning;
+        Ok(by.map(|by| format!("{} {} {}", by.count, by.partitioner, by.key)).unwrap_or_default())
+    }
+
+    fn named(name: &str) -> NewTopic {
+        NewTopic { name: name.to_owned(), ..NewTopic::default() }
+    }
+
+    #[test]
+    fn topics_of_a_store_of_many_partitions_follow_it() {
+        let text = |text: &str| Some(text.to_owned());
+        let paid = || NewTopic { query: text("type:Paid"), ..named("paid") };
+        for (partitions, wanted, found) in [
+            (1, named("order"), "8 murmur2 stream-id"),
+            (1, named("order-line"), "8 murmur2 behind:order-line-"),
+            (1, paid(), "8 murmur2 stream-id"),
+            (4, named("order"), "8 murmur2 store-key"),
+            (4, paid(), "8 murmur2 store-key"),
+            (4, NewTopic { partitions: Some(12), ..named("order") }, "12 murmur2 store-key"),
+        ] {
+            assert_eq!(definition(partitions, wanted).unwrap(), found);
+        }
+        for (wanted, code) in [
+            (NewTopic { partitions: Some(6), ..named("order") }, "index_partitions_invalid"),
+            (NewTopic { key: text("stream-id"), ..named("order") }, "crosses_partitions"),
+            (NewTopic { partitioner: text("crc32"), ..named("order") }, "crosses_partitions"),
+            (named("order-line"), "crosses_partitions"),
+        ] {
+            let refused = definition(4, wanted).unwrap_err();
+            assert_eq!(refused.code, code, "{refused}");
+            assert!(refused.to_string().contains("a multiple of 4 partitions"), "{refused}");
+        }
     }
 }

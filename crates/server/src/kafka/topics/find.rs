@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::catalogue::Catalogue;
-use super::{Topic, default_query, is_legal};
+use super::{Topic, default_query, is_legal, needs_store_key};
 use crate::access::{Caller, Denial, ReadPermit, Refusal};
 
 /// How long a topic that was found is taken to be as it was.
@@ -19,6 +19,8 @@ const REMEMBERED: usize = 2_000;
 /// The topics of a store.
 pub(in crate::kafka) struct Topics {
     pub(super) store: Arc<dyn Engine>,
+    /// The number of the store's partitions.
+    store_partitions: u32,
     found: Mutex<HashMap<String, (Instant, Arc<Topic>)>>,
     /// The names of topics that are being created.
     pub(super) creating: Mutex<HashSet<String>>,
@@ -37,6 +39,8 @@ pub(in crate::kafka) enum TopicError {
     #[error("the topic's index does not hold all past events yet; try again")]
     Building,
     #[error("{0}")]
+    Unordered(String),
+    #[error("{0}")]
     Denied(String),
     #[error("{0}")]
     Failed(#[from] ReadError),
@@ -45,7 +49,7 @@ pub(in crate::kafka) enum TopicError {
 impl TopicError {
     pub(in crate::kafka) fn code(&self) -> ResponseError {
         match self {
-            TopicError::Name => ResponseError::InvalidTopicException,
+            TopicError::Name | TopicError::Unordered(_) => ResponseError::InvalidTopicException,
             TopicError::Unknown => ResponseError::UnknownTopicOrPartition,
             // Clients ask again after a moment.
             TopicError::Building => ResponseError::LeaderNotAvailable,
@@ -56,9 +60,10 @@ impl TopicError {
 }
 
 impl Topics {
-    pub(in crate::kafka) fn new(store: Arc<dyn Engine>) -> Self {
+    pub(in crate::kafka) fn new(store: Arc<dyn Engine>, store_partitions: u32) -> Self {
         Topics {
             store,
+            store_partitions,
             found: Mutex::default(),
             creating: Mutex::default(),
             catalogue: tokio::sync::Mutex::default(),
@@ -75,6 +80,9 @@ impl Topics {
             return Ok(topic);
         }
         match self.store.index(name).await? {
+            Some(info) if !self.has_offsets(&info) => {
+                Err(TopicError::Unordered(needs_store_key("the index", self.store_partitions)))
+            }
             Some(info) if info.ready => Ok(self.remember(info)),
             Some(_) => Err(TopicError::Building),
             None => {
@@ -83,6 +91,12 @@ impl Topics {
                 Err(if is_created { TopicError::Building } else { TopicError::Unknown })
             }
         }
+    }
+
+    /// Whether the events of an index have offsets in this store.
+    fn has_offsets(&self, info: &IndexInfo) -> bool {
+        let by = info.partitioning.as_ref();
+        by.map_or(self.store_partitions <= 1, |by| by.follows_store(self.store_partitions))
     }
 
     fn remember(&self, info: IndexInfo) -> Arc<Topic> {
@@ -139,7 +153,7 @@ impl Topics {
         let mut topics = Vec::new();
         for info in legal {
             names.insert(info.name.clone());
-            if info.ready && may_know(&info.query) {
+            if info.ready && self.has_offsets(&info) && may_know(&info.query) {
                 topics.push(self.remember(info));
             }
         }

@@ -44,6 +44,17 @@ impl Topic {
         self.partitioning.as_ref().map_or(1, |partitioning| partitioning.count)
     }
 
+    /// Whether each of its partitions lies in one of a store with so many, so that its offsets are numbers.
+    pub(super) fn follows_store(&self, partitions: u32) -> bool {
+        let by = self.partitioning.as_ref();
+        by.map_or(partitions <= 1, |by| by.follows_store(partitions))
+    }
+
+    /// Returns the partition of a store with so many in which a partition of the topic lies.
+    pub(super) fn store_partition(&self, partition: u32, of: u32) -> u32 {
+        if self.follows_store(of) { partition % of.max(1) } else { 0 }
+    }
+
     /// Returns the query of a partition.
     pub(super) fn query_of(&self, partition: u32) -> Query {
         match self.partitioning {
@@ -57,18 +68,34 @@ impl Topic {
         u32::try_from(partition).ok().filter(|partition| *partition < self.partitions())
     }
 
-    /// Returns the key of an event's record: what decides its partition.
+    /// Returns the key of an event's record: what decides its partition, unless that is text in braces.
     pub(super) fn key_of<'a>(&self, event: &'a Recorded) -> Cow<'a, str> {
         match &self.partitioning {
+            // Streams can share the text in braces; the key of a record tells its stream.
+            Some(Partitioning { key: PartitionKey::StoreKey, .. }) | None => {
+                Cow::Borrowed(names::id_of(event.stream()))
+            }
             Some(partitioning) => partitioning.key.key_of(event),
-            None => Cow::Borrowed(names::id_of(event.stream())),
         }
     }
 
     /// Returns the partition of a record with this key.
     pub(super) fn partition_of(&self, key: &str) -> u32 {
-        let Some(Partitioning { count, partitioner, .. }) = &self.partitioning else { return 0 };
+        let Some(Partitioning { count, partitioner, key: by }) = &self.partitioning else {
+            return 0;
+        };
+        let stream = (*by == PartitionKey::StoreKey).then(|| self.stream_of(key)).flatten();
+        let key = stream.as_deref().and_then(leftfold_api::store_key).unwrap_or(key);
         partitioner.partition_of(key.as_bytes(), *count)
+    }
+
+    /// Whether something else than the key of a record decides its partition: text in braces.
+    pub(super) fn has_other_key(&self, key: &str) -> bool {
+        let by = self.partitioning.as_ref().map(|by| &by.key);
+        by == Some(&PartitionKey::StoreKey)
+            && self
+                .stream_of(key)
+                .is_some_and(|stream| leftfold_api::store_key(&stream) != Some(key))
     }
 
     /// Returns the stream of a record with this key; `None` if no stream has it.
@@ -109,7 +136,7 @@ fn prefix_of(query: &Query, partitioning: Option<&Partitioning>) -> Option<Strin
         (
             Field::Category,
             [Value::Exactly(category)],
-            None | Some(PartitionKey::StreamId | PartitionKey::Stream),
+            None | Some(PartitionKey::StreamId | PartitionKey::StoreKey | PartitionKey::Stream),
         ) if !category.starts_with(names::SYSTEM) => Some(format!("{category}-")),
         (Field::Stream, [Value::Prefix(prefix)], Some(PartitionKey::Behind(behind)))
             if prefix == behind && !prefix.starts_with(names::SYSTEM) =>
@@ -143,6 +170,15 @@ fn id_of(name: &str, query: &Query, partitioning: Option<&Partitioning>) -> Uuid
 pub(super) fn is_legal(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=MAX_NAME).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(legal)
+}
+
+/// Says which topics there are on a store of many partitions.
+fn needs_store_key(what: &str, partitions: u32) -> String {
+    format!(
+        "{what} has no offsets on a store of {partitions} partitions: expected the key store-key, the partitioner \
+         murmur2, and a multiple of {partitions} partitions; define it so, and give a topic whose name has a dash its \
+         query"
+    )
 }
 
 /// Returns the query of a topic that has none of its own: a category, or a prefix of streams if its name has a `-`; with
@@ -203,6 +239,21 @@ mod tests {
                 assert_eq!(topic.partition_of(&key), partition);
             }
         }
+    }
+
+    #[test]
+    fn text_in_braces_decides_the_partition_of_a_topic_by_the_store_key() {
+        let topic = topic("order", Query::category("order"), Some((8, PartitionKey::StoreKey)));
+        assert_eq!(topic.stream_of("7-{ada}").unwrap(), "order-7-{ada}");
+        assert_eq!(topic.partition_of("7-{ada}"), topic.partition_of("ada"));
+        assert_eq!(topic.partition_of("7"), of_default("order").partition_of("7"));
+        for partition in 0..8 {
+            let key = topic.keyless(partition).unwrap();
+            assert_eq!(topic.partition_of(&key), partition, "{key}");
+            assert_eq!(topic.store_partition(partition, 4), partition % 4);
+        }
+        assert!(topic.follows_store(4) && !topic.follows_store(3));
+        assert_eq!(of_default("order").store_partition(7, 4), 0);
     }
 
     #[test]
