@@ -28,13 +28,23 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// Starts brokers and nodes, and waits until all nodes are members, and each partition has an owner.
     pub(crate) fn start(brokers: u16, nodes: usize, partitions: u32) -> Self {
+        Self::start_with(brokers, nodes, partitions, false)
+    }
+
+    /// As [`start`](Self::start); the nodes listen for Kafka's clients too.
+    pub(crate) fn start_serving_kafka(brokers: u16, nodes: usize, partitions: u32) -> Self {
+        Self::start_with(brokers, nodes, partitions, true)
+    }
+
+    fn start_with(brokers: u16, nodes: usize, partitions: u32, serves_kafka: bool) -> Self {
         let brokers = Cluster::start(&Options::brokers(brokers)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let links: Vec<_> = (0..nodes).map(|_| links(&brokers)).collect();
         let node = |(number, links): (usize, &Vec<Link>)| {
             let name = format!("n{number}");
             let addresses: Vec<_> = links.iter().map(|link| link.address().to_string()).collect();
-            Node::new(&name, dir.path().join(&name), addresses.join(","), partitions)
+            let node = Node::new(&name, dir.path().join(&name), addresses.join(","), partitions);
+            node.serving_kafka(serves_kafka)
         };
         let nodes: Vec<_> = links.iter().enumerate().map(node).collect();
         let deployment = Deployment { nodes, links, brokers, partitions, _dir: dir };

@@ -2,7 +2,7 @@
 //!
 //! - [`deployment`]: brokers, nodes, and a [`link`] of each node to each broker, which a test cuts or delays.
 //! - [`clients`] and [`subscribers`] make a [`history`]; [`model`] and [`log`] check it; [`faults`] happen by a seed.
-//! - `history_test`, `failover`, `restore`, `transfer` and `size` are the tests.
+//! - `history_test`, `failover`, `restore`, `transfer`, `size` and `listener` are the tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clients;
@@ -12,6 +12,7 @@ mod faults;
 mod history;
 mod history_test;
 mod link;
+mod listener;
 mod log;
 mod model;
 mod nodes;

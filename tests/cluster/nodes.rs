@@ -27,6 +27,8 @@ pub(crate) struct Node {
     data: PathBuf,
     bootstrap: String,
     partitions: u32,
+    /// Whether it listens for Kafka's clients, on a port of its own choice.
+    serves_kafka: bool,
     process: Mutex<Option<Child>>,
 }
 
@@ -40,8 +42,14 @@ impl Node {
         let [listen, listen_peers] = [(), ()].map(|()| leftfold_ports::reserve().unwrap());
         std::fs::create_dir_all(&data).unwrap();
         let process = Mutex::new(None);
-        let name = name.to_owned();
-        Node { name, listen, listen_peers, data, bootstrap, partitions, process }
+        let (name, serves_kafka) = (name.to_owned(), false);
+        Node { name, listen, listen_peers, data, bootstrap, partitions, serves_kafka, process }
+    }
+
+    /// Lets it listen for Kafka's clients from its next start on.
+    pub(crate) fn serving_kafka(mut self, serves_kafka: bool) -> Self {
+        self.serves_kafka = serves_kafka;
+        self
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -85,6 +93,9 @@ impl Node {
         command.args(["--bootstrap", &self.bootstrap, "--node-name", &self.name]);
         command.args(["--listen", &listen, "--node-listen", &peers]);
         command.args(["--partitions", &self.partitions.to_string()]);
+        if self.serves_kafka {
+            command.args(["--kafka-listen", "127.0.0.1:0"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
