@@ -9,11 +9,14 @@ use leftfold::client::Client;
 
 /// The ticks of processor time in a second, as Linux reports them.
 const TICKS: f64 = 100.0;
+/// What the server prints before its address for Kafka's clients.
+const KAFKA: &str = "listening for Kafka's clients on ";
 
 /// A server process that is killed when it is dropped.
 pub struct ServerProcess {
     child: Child,
     url: String,
+    kafka: Option<String>,
 }
 
 /// The processor time so far, in seconds: the client's and the server's.
@@ -31,6 +34,11 @@ impl Cpu {
 impl ServerProcess {
     /// Starts the server binary in the directory of this one.
     pub fn start(data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts the server binary with further arguments.
+    pub fn start_with(data: &Path, args: &[&str]) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         let binary = this.parent().context("this binary has no directory")?.join("leftfold");
         let mut child = Command::new(&binary)
@@ -38,14 +46,30 @@ impl ServerProcess {
             .arg("--data")
             .arg(data)
             .args(["--listen", "127.0.0.1:0", "--log-level", "warn"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
         let stdout = child.stdout.take().context("the server has no output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let url = line.trim().strip_prefix("listening on ").context("the server did not start")?;
-        Ok(ServerProcess { url: url.to_owned(), child })
+        let mut kafka = None;
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            if let Some(url) = line.strip_prefix("listening on ") {
+                return Ok(ServerProcess { url: url.to_owned(), kafka, child });
+            }
+            kafka = line.strip_prefix(KAFKA).map(str::to_owned).or(kafka);
+        }
+        anyhow::bail!("the server did not start")
+    }
+
+    /// Returns the address for Kafka's clients, if it was started with one.
+    pub fn kafka(&self) -> Option<&str> {
+        self.kafka.as_deref()
+    }
+
+    /// Returns the number of the process.
+    pub fn number(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns its URL.
@@ -65,11 +89,7 @@ impl ServerProcess {
 
     /// Returns the server's memory, in bytes.
     pub fn memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or_default() * 1024
+        memory(&self.child.id().to_string())
     }
 }
 
@@ -80,7 +100,16 @@ impl Drop for ServerProcess {
     }
 }
 
-fn processor_time(process: &str) -> f64 {
+/// Returns the resident memory of a process, in bytes.
+pub fn memory(process: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}
+
+/// Returns the processor time of a process, or of this one by the name `self`, in seconds.
+pub fn processor_time(process: &str) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name in parentheses may have any characters; the fields from the third on follow it.
     let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);

@@ -38,7 +38,12 @@ cargo xtask bench folds     commands beside bare appends, entities' memory, load
 cargo xtask bench views     SQL views beside the same work by hand, in SQLite and PostgreSQL: catching up, lag,
                             the table events, appends, live queries; one of them: sqlite, postgres, events,
                             appends, live; a number scales the sizes, as 0.05 to check that it works
-cargo xtask bench kafka     the cost of an append to Kafka: plain, in transactions, fenced by claims
+cargo xtask bench kafka     the listener for Kafka's clients beside Apache Kafka, with and without a flush for
+                            each message: produce, consume, end to end, memory, start; a number scales the
+                            sizes, as 0.05 to check that it works, a second one is the number of rounds,
+                            and names of rows choose some
+cargo xtask bench kafka ways
+                            the cost of an append to Kafka: plain, in transactions, fenced by claims
 cargo xtask bench cluster   conditional appends to a cluster beside plain produce, and a restore from Kafka; a number
                             scales times and sizes, a second one is the number of brokers
 cargo xtask bench peers     the store beside PostgreSQL, UmaDB, SierraDB and NATS, to
@@ -82,6 +87,8 @@ fn main() -> ExitCode {
         ["bench", "peers", rest @ ..] => peers::run(rest),
         // The example of that name is a program, too.
         ["bench", "cluster", rest @ ..] => bench("cluster_nodes", rest),
+        ["bench", "kafka", "ways", rest @ ..] => bench("kafka", rest),
+        ["bench", "kafka", rest @ ..] => bench("kafka_listener", rest),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["soak", minutes] => bench("soak", &[minutes]),
         ["mutations"] => mutations::run(root()),

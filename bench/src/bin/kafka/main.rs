@@ -1,4 +1,4 @@
-//! The cost of an append to Kafka: `cargo xtask bench kafka [seconds for each cell] [rounds]`.
+//! The cost of an append to Kafka: `cargo xtask bench kafka ways [seconds for each cell] [rounds]`.
 //!
 //! Three ways side by side in every round: plain batches, transactions, and batches under a claim
 //! (the way that `docs/cluster-fencing.md` chooses). Each is measured with several numbers of

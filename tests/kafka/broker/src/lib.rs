@@ -46,3 +46,11 @@ pub fn check() -> Result<(), BrokerError> {
 pub fn prepare() -> Result<(), BrokerError> {
     java::Java::find().and_then(|java| jars::directory(&java)).map(|_| ())
 }
+
+/// Returns a command that runs Java with the broker's jars, which hold Kafka's own client too.
+pub fn java() -> Result<std::process::Command, BrokerError> {
+    let java = java::Java::find()?;
+    let mut command = std::process::Command::new(java.program());
+    command.arg("-cp").arg(jars::directory(&java)?.join("*"));
+    Ok(command)
+}
