@@ -1,6 +1,6 @@
 use bytes::{BufMut, BytesMut};
 
-use super::varint::{put, size};
+use super::varint::size;
 use super::{BEFORE_LENGTH_COUNTS, CRC_AT, CRC_FROM, HEADER};
 
 /// Where the fields lie that are known at the end.
@@ -107,24 +107,21 @@ impl<'a> BatchWriter<'a> {
             + sized(record.value)
             + size(record.headers.len() as i64)
             + headers.sum::<usize>();
-        self.out.reserve(length + 10);
-        put(self.out, length as i64);
-        self.out.put_i8(0); // no attributes
-        put(self.out, time);
-        put(self.out, delta);
-        self.put_bytes(record.key);
-        self.put_bytes(record.value);
-        put(self.out, record.headers.len() as i64);
+        let at = self.out.len();
+        self.out.resize(at + size(length as i64) + length, 0);
+        let mut room = Room(self.out.get_mut(at..).unwrap_or_default());
+        room.put_number(length as i64);
+        room.put(&[0]); // no attributes
+        room.put_number(time);
+        room.put_number(delta);
+        room.put_bytes(record.key);
+        room.put_bytes(record.value);
+        room.put_number(record.headers.len() as i64);
         for (name, value) in record.headers {
-            self.put_bytes(Some(name.as_bytes()));
-            self.put_bytes(*value);
+            room.put_bytes(Some(name.as_bytes()));
+            room.put_bytes(*value);
         }
         self.count += 1;
-    }
-
-    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
-        put(self.out, bytes.map_or(-1, |bytes| bytes.len() as i64));
-        self.out.extend_from_slice(bytes.unwrap_or_default());
     }
 
     /// Ends the batch, which covers the offsets up to `last_offset`. Without records it only tells a consumer to go on
@@ -142,6 +139,36 @@ impl<'a> BatchWriter<'a> {
         batch[COUNT_AT..HEADER].copy_from_slice(&count.to_be_bytes());
         let crc = crc32c::crc32c(&batch[CRC_FROM..]);
         batch[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// Room for a record, whose length was computed. Each part is written without a look at the buffer's capacity, which costs
+/// more than most parts.
+struct Room<'a>(&'a mut [u8]);
+
+impl Room<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some((part, rest)) = std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
+            part.copy_from_slice(bytes);
+            self.0 = rest;
+        }
+    }
+
+    #[inline]
+    fn put_number(&mut self, value: i64) {
+        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+        while rest >= 0x80 {
+            self.put(&[rest as u8 | 0x80]);
+            rest >>= 7;
+        }
+        self.put(&[rest as u8]);
+    }
+
+    #[inline]
+    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
+        self.put_number(bytes.map_or(-1, |bytes| bytes.len() as i64));
+        self.put(bytes.unwrap_or_default());
     }
 }
 
