@@ -101,6 +101,7 @@ pub fn node(
             partitions: 1,
             name: name.to_owned(),
             url: format!("http://{for_nodes}"),
+            kafka: None,
             token: String::new(),
             dir: Path::new(dir).join("partitions"),
             options: Options::default(),

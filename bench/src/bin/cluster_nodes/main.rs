@@ -114,6 +114,7 @@ async fn start_node(
         partitions: 1,
         name: name.to_owned(),
         url: format!("http://{name}.invalid"),
+        kafka: None,
         token: String::new(),
         dir: dir.to_owned(),
         options: leftfold_store::Options::default(),
