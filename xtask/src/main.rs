@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arrows;
+mod clients;
 mod cluster;
 mod fuzz;
 mod hostile;
@@ -23,9 +24,10 @@ use anyhow::{Context, bail};
 
 const HELP: &str = "\
 cargo xtask test            all tests, and the binary that the system tests run; the Kafka tests
-                            need Java 17 and Maven, the OpenAPI tests Python 3
-cargo xtask test --quick    without the slow parts: system tests, hostile clients, Kafka, OpenAPI, long
-                            simulations
+                            need Java 17 and Maven, its clients also Python 3, Node.js, Go and kcat,
+                            the OpenAPI tests Python 3
+cargo xtask test --quick    without the slow parts: system tests, hostile clients, Kafka and its clients,
+                            OpenAPI, long simulations
 cargo xtask locks           updates all lock files; with --check only checks them
 cargo xtask bench           the store beside a bare write+fdatasync loop on the same disk
 cargo xtask bench instructions
@@ -57,6 +59,9 @@ cargo xtask schemathesis [SEED]
 cargo xtask kafka up        starts a Kafka broker and prints its address (--brokers 3 for three)
 cargo xtask kafka status    lists the brokers that run
 cargo xtask kafka down      stops them and deletes their data
+cargo xtask clients [WORD]  seven clients of Kafka against the binary, also through crashes and by SASL; the
+                            tests of librdkafka and franz-go, and Spark; those whose names have the word:
+                            confluent, java, suites, scram
 cargo xtask simulate N      N seeds of the simulations, of a store and of a cluster, in release mode
 cargo xtask mutations       deliberate bugs, and how many seeds it takes to catch each
 cargo xtask soak MINUTES    mixed load on the real disk, killed every few seconds, verified
@@ -97,6 +102,7 @@ fn main() -> ExitCode {
         ["kafka", "up", "--brokers", brokers] => kafka::up_with(brokers),
         ["kafka", "status"] => kafka::status(),
         ["kafka", "down"] => kafka::down(),
+        ["clients", rest @ ..] => clients::run(rest),
         ["kill", "views", rest @ ..] => kill::views(rest),
         ["hostile", rest @ ..] => hostile::run(rest),
         ["cluster", "size", rest @ ..] => cluster::size(rest),

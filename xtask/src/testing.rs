@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::{SIMULATION, cargo, kafka, postgres, schemathesis, target};
+use crate::{SIMULATION, cargo, clients, kafka, postgres, schemathesis, target};
 
 /// How much is tested.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,13 @@ struct Need {
     check: fn() -> anyhow::Result<()>,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 9] = [
     Need { name: "Java 17, Maven", used_by: "the tests on Kafka", check: kafka::check },
+    Need { name: "Python 3.10", used_by: "clients of Kafka", check: clients::python },
+    Need { name: "Node.js 18, npm", used_by: "clients of Kafka", check: clients::node },
+    Need { name: "Go 1.26", used_by: "clients of Kafka", check: clients::go },
+    Need { name: "kcat", used_by: "clients of Kafka", check: clients::kcat },
+    Need { name: "Java 17, Maven", used_by: "clients of Kafka", check: clients::java },
     Need { name: "PostgreSQL", used_by: "views in PostgreSQL", check: postgres::check },
     Need { name: "Python 3.10", used_by: "schemathesis", check: schemathesis::check },
     Need { name: "curl", used_by: "schemathesis", check: curl },
@@ -56,7 +61,7 @@ struct Part {
     run: fn(Extent) -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "build", extent: Extent::Quick, run: build },
     Part { name: "tests inside the crates", extent: Extent::Quick, run: |_| test(&INSIDE) },
     Part { name: "tests of the crates", extent: Extent::Quick, run: crates },
@@ -68,6 +73,7 @@ const PARTS: [Part; 11] = [
     },
     Part { name: "system tests", extent: Extent::Whole, run: |_| test(&["--test", "system"]) },
     Part { name: "hostile clients", extent: Extent::Whole, run: |_| test(&["--test", "hostile"]) },
+    Part { name: "clients of Kafka", extent: Extent::Whole, run: |_| kafka_clients() },
     Part { name: "tests on PostgreSQL", extent: Extent::Whole, run: |_| on_postgres() },
     Part { name: "tests on Kafka", extent: Extent::Whole, run: kafka },
     Part { name: "cluster on Kafka", extent: Extent::Whole, run: |_| cluster() },
@@ -78,8 +84,8 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     match extent {
         Extent::Whole => check_needs()?,
         Extent::Quick => println!(
-            "Quick: without the system tests, hostile clients, the tests on PostgreSQL and Kafka, and \
-             schemathesis; \
+            "Quick: without the system tests, hostile clients, clients of Kafka, the tests on PostgreSQL and \
+             Kafka, and schemathesis; \
              {QUICK_SEEDS} seeds of each simulation. It requires only cargo."
         ),
     }
@@ -169,6 +175,11 @@ fn simulations(extent: Extent) -> anyhow::Result<()> {
 fn kafka(_: Extent) -> anyhow::Result<()> {
     kafka::prepare()?;
     test(&["--test", "fencing", "--test", "cluster"])
+}
+
+fn kafka_clients() -> anyhow::Result<()> {
+    clients::prepare()?;
+    test(&["--test", "clients"])
 }
 
 fn cluster() -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import ssl
+import sys
 
 from aiokafka import (
     AIOKafkaConsumer,
@@ -11,7 +12,7 @@ from aiokafka import (
     TopicPartition,
 )
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from client import (
     Positions,
@@ -148,9 +149,13 @@ async def join(arguments):
     async def commit():
         taken = positions.take()
         if taken:
-            await client.commit(
-                {TopicPartition(arguments.topic, p): offset for p, offset in taken.items()}
-            )
+            offsets = {TopicPartition(arguments.topic, p): offset for p, offset in taken.items()}
+            try:
+                await client.commit(offsets)
+            except (CommitFailedError, RebalanceInProgressError) as error:
+                # The member joins again and reads on from the last commit.
+                print(error, file=sys.stderr)
+                return
             emit_committed(taken)
 
     client.subscribe([arguments.topic], listener=Listener(commit))

@@ -2,7 +2,7 @@
 
 import sys
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from client import (
     Positions,
@@ -15,6 +15,13 @@ from client import (
 )
 
 EARLIEST = -2
+
+# A commit that fails so is no fault: its member joins again and reads on from the last commit.
+NO_LONGER_A_MEMBER = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
 
 
 def settings(arguments, **more):
@@ -158,7 +165,13 @@ def group(arguments):
         taken = positions.take()
         if taken:
             offsets = [TopicPartition(arguments.topic, p, o) for p, o in taken.items()]
-            client.commit(offsets=offsets, asynchronous=False)
+            try:
+                client.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LONGER_A_MEMBER:
+                    raise
+                print(error, file=sys.stderr)
+                return
             emit_committed(taken)
 
     def assigned(_client, partitions):

@@ -1,5 +1,7 @@
 """The commands with kafka-python."""
 
+import sys
+
 from kafka import (
     ConsumerRebalanceListener,
     KafkaConsumer,
@@ -9,7 +11,7 @@ from kafka import (
 )
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from client import (
     Positions,
@@ -140,7 +142,12 @@ def group(arguments):
                 TopicPartition(arguments.topic, number): OffsetAndMetadata(offset, "", -1)
                 for number, offset in taken.items()
             }
-            client.commit(offsets)
+            try:
+                client.commit(offsets)
+            except (CommitFailedError, RebalanceInProgressError) as error:
+                # The member joins again and reads on from the last commit.
+                print(error, file=sys.stderr)
+                return
             emit_committed(taken)
 
     client.subscribe([arguments.topic], listener=Listener(commit))

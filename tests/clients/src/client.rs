@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::apache::MECHANISMS;
 use crate::broker::Broker;
 use crate::command::Command;
 use crate::event::Event;
-use crate::install::{Tool, here, interpreter};
 use crate::program::{Program, Stream};
 use crate::tools::{java, kcat};
+use leftfold_kafka_tools::{Tool, here, interpreter};
 
 /// The variable with the password.
 const PASSWORD: &str = "LEFTFOLD_CLIENT_PASSWORD";
@@ -84,6 +85,21 @@ impl Client {
     /// Whether it goes on when its only broker comes back. kcat gives up when all of them are gone.
     pub fn survives_outages(self) -> bool {
         self != Client::Kcat
+    }
+
+    /// Returns the mechanisms of SASL by which it can log in. librdkafka before 2.6.1 sends its nonce of SCRAM
+    /// twice (librdkafka#4895), which RFC 5802 tells a server to refuse, as Kafka 4 does.
+    pub fn mechanisms(self) -> &'static [&'static str] {
+        match self {
+            Client::Kcat => &MECHANISMS[..1],
+            _ => &MECHANISMS,
+        }
+    }
+
+    /// Whether it shows the text with which a broker refuses a record. The others show the error's code, or a
+    /// text of their own for it.
+    pub fn shows_refusals(self) -> bool {
+        matches!(self, Client::KafkaPython | Client::Java)
     }
 
     /// Starts a command, after installing the client if it is missing. kcat and

@@ -64,6 +64,13 @@ pub struct Consume {
     pub count: u64,
 }
 
+/// How a group moves partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Whether partitions move without stopping all members.
+    pub is_cooperative: bool,
+}
+
 /// Reads records as a member of a group.
 #[derive(Debug, Clone)]
 pub struct Group {

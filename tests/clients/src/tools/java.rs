@@ -13,8 +13,8 @@ use tempfile::{NamedTempFile, TempPath};
 use crate::broker::Broker;
 use crate::command::{Command, Conflict, Consume, Group, Origin, Produce};
 use crate::event::{Event, Record, partition};
-use crate::install::Tool;
 use crate::program::{Input, Program, Stream};
+use leftfold_kafka_tools::Tool;
 
 /// Small and quick to start.
 const FLAGS: [&str; 4] =
@@ -151,6 +151,8 @@ fn conflict(broker: &dyn Broker, wanted: &Conflict) -> anyhow::Result<Program> {
     process.args(["--topic", &wanted.topic, "--request-required-acks", "all"]);
     process.args(["--reader-property", "parse.key=true"]);
     process.args(["--reader-property", "parse.headers=true"]);
+    // Else a refusal is not shown.
+    process.arg("--sync");
     started(process, settings, report, input.into_temp_path())
 }
 
@@ -166,7 +168,8 @@ fn started(
 
 /// Kafka's console producer is silent, unless a record was refused.
 fn report(_: Stream, line: &str) -> Vec<Event> {
-    // `org.apache.kafka.common.InvalidRecordException: text`
+    // `Caused by: org.apache.kafka.common.InvalidRecordException: text`
+    let line = line.strip_prefix("Caused by: ").unwrap_or(line);
     let found =
         line.strip_prefix("org.apache.kafka.common.").and_then(|rest| rest.split_once(": "));
     let failed = found.map(|(class, message)| Event::Failed {
@@ -319,7 +322,7 @@ mod tests {
 
     #[test]
     fn reads_a_refusal_of_the_console_producer() {
-        let line = "org.apache.kafka.common.errors.InvalidRecordException: expected version 3";
+        let line = "Caused by: org.apache.kafka.common.InvalidRecordException: expected version 3";
         let [Event::Failed { name, message, .. }] = &report(Stream::Errors, line)[..] else {
             panic!()
         };

@@ -126,7 +126,7 @@ fn maven(place: &Path, pom: &Path) -> anyhow::Result<()> {
 }
 
 /// Returns the program of Python with the libraries.
-pub(crate) fn interpreter(tool: Tool) -> PathBuf {
+pub fn interpreter(tool: Tool) -> PathBuf {
     tool.directory().join("venv/bin/python")
 }
 

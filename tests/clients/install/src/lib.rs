@@ -6,7 +6,7 @@
 
 mod steps;
 
-pub(crate) use steps::interpreter;
+pub use steps::interpreter;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -41,8 +41,9 @@ pub fn directory() -> PathBuf {
 }
 
 /// Returns the directory with the programs.
-pub(crate) fn here() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+pub fn here() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
 }
 
 impl Tool {
@@ -62,7 +63,7 @@ impl Tool {
     }
 
     /// Returns the directory of its installation.
-    pub(crate) fn directory(self) -> PathBuf {
+    pub fn directory(self) -> PathBuf {
         directory().join(self.name())
     }
 
@@ -120,7 +121,10 @@ impl Tool {
 }
 
 /// Runs a step of an installation; its failure ends in a sentence that says what to do.
-pub(crate) fn run(command: &mut Command, advice: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// The command can't be started, or fails; the message ends with the advice.
+pub fn run(command: &mut Command, advice: &str) -> anyhow::Result<()> {
     let shown = format!("{command:?}");
     let output = command.output().with_context(|| format!("{shown} can't be started: {advice}"))?;
     if output.status.success() {
