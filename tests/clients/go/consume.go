@@ -145,13 +145,21 @@ func (m *member) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 
 func (m *member) revoked(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	m.commit(client)
+	m.forget(partitions[m.topic])
 	emit(event{"revoked": orEmpty(partitions[m.topic])})
 }
 
-func (m *member) lost(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+// forget drops the positions of partitions: if they come back, they are read from the last commit.
+func (m *member) forget(partitions []int32) {
 	m.lock.Lock()
-	m.next, m.since = map[int32]kgo.EpochOffset{}, 0
-	m.lock.Unlock()
+	defer m.lock.Unlock()
+	for _, partition := range partitions {
+		delete(m.next, partition)
+	}
+}
+
+func (m *member) lost(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	m.forget(partitions[m.topic])
 	emit(event{"revoked": orEmpty(partitions[m.topic])})
 }
 
