@@ -99,6 +99,10 @@ impl Call {
                             }
                             false => call.append_batch(&name, data, &memory).await,
                         };
+                        if let Err(Refused { code, message, .. }) = &appended {
+                            // Many clients show neither the text nor which record it is.
+                            tracing::debug!(topic = %name, partition = index, ?code, ?message, "a batch is refused");
+                        }
                         answer(index, appended)
                     }
                 });
