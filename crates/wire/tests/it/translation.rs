@@ -271,7 +271,7 @@ proptest! {
         let direction = if is_forward { Direction::Forward } else { Direction::Backward };
         let (wanted, begin) = (query.clone(), from.clone());
         let read =
-            Read { query: wanted, from: begin, direction, limit, at_least, level, with_ordinals };
+            Read { query: wanted, from: begin, direction, limit, max_bytes: usize::MAX, at_least, level, with_ordinals };
         let received = Read::try_from(sent(v1::ReadRequest::from(&read))).unwrap();
         prop_assert_eq!(format!("{received:?}"), format!("{read:?}"));
         let request = sent(v1::OrdinalRequest::new(&query, from.clone()));
