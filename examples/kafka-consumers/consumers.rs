@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use leftfold_kafka::{Client, KafkaError, Partition, StoredRecord};
+use leftfold_kafka::{Client, FetchResult, KafkaError, Partition, StoredRecord};
 
 use super::{PATIENCE, TOPIC, at_once};
 
+/// How long is waited before a topic is asked for again.
+const PAUSE: Duration = Duration::from_millis(20);
 /// The consumer in Python: it prints the key of each record.
 const IN_PYTHON: &str = include_str!("consumer.py");
 /// The exit code of Python without the library.
@@ -59,13 +61,16 @@ async fn fetch(
     client: &Client,
     partition: &Partition,
     from: i64,
-) -> Result<leftfold_kafka::FetchResult, KafkaError> {
+) -> Result<FetchResult, KafkaError> {
     let began = Instant::now();
     loop {
-        let leader = client.leader(partition).await?;
-        match leader.fetch(partition, from, at_once()).await {
+        let fetched = async {
+            let leader = client.leader(partition).await?;
+            leader.fetch(partition, from, at_once()).await
+        };
+        match fetched.await {
             Err(error) if error.is_retriable() && began.elapsed() < PATIENCE => {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PAUSE).await;
             }
             fetched => return fetched,
         }
