@@ -218,6 +218,6 @@ fn each_refusal_has_its_code_and_its_status() {
         // No refused request has changed anything.
         assert_eq!(store.head(v1::HeadRequest {}).await.unwrap().into_inner().cursor, head);
         assert_eq!(block_on(served.checkpoint("d")).unwrap(), None::<Cursor>);
-        assert_eq!(table.provoked.len(), 39);
+        assert_eq!(table.provoked.len(), 40);
     });
 }

@@ -278,7 +278,9 @@ impl EventStore for HttpStore {
         let mut body = json!({"query": query.to_string()});
         if let Some(partitioning) = &definition.partitioning {
             let by = partitioning.key.to_string();
-            body["partitions"] = json!({"count": partitioning.count, "by": by});
+            let partitioner = partitioning.partitioner.to_string();
+            body["partitions"] =
+                json!({"count": partitioning.count, "by": by, "partitioner": partitioner});
         }
         self.change(Method::PUT, &path, Some(body)).await.map(drop)
     }
