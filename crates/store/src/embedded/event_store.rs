@@ -24,14 +24,6 @@ impl EventStore for Embedded {
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<LiveSubscription, ReadError> {
         let pool = self.pool.clone();
-        if self.core.is_near_head(&subscribe.from) {
-            // What it begins with is usually in memory. Waking another thread would take longer than this read.
-            let (core, pool, subscribe) = (self.core.clone(), pool.clone(), subscribe.clone());
-            let start = || LiveSubscription::start(core, Some(pool), subscribe);
-            if let Some(Ok(subscription)) = leftfold_io::from_memory(start) {
-                return Ok(subscription);
-            }
-        }
         self.run_on_pool(move |core| LiveSubscription::start(core.clone(), Some(pool), subscribe))
             .await
     }
@@ -93,11 +85,6 @@ impl EventStore for Embedded {
     }
 
     async fn ordinal(&self, query: Query, from: Start) -> Result<u64, ReadError> {
-        // A count of postings is usually in memory. Waking another thread would take longer.
-        let counted = || self.core.ordinal(query.clone(), from.clone());
-        if let Some(Ok(ordinal)) = leftfold_io::from_memory(counted) {
-            return Ok(ordinal);
-        }
         self.run_on_pool(move |core| core.ordinal(query, from)).await
     }
 

@@ -22,18 +22,10 @@ impl Core {
     pub(crate) fn read_from_memory(&self, read: &Read) -> Option<Page> {
         /// The most events of a short page, which takes a few tens of microseconds.
         const MAX_EVENTS: usize = 256;
-        let one_key = read.query.one_key();
-        let is_list = matches!(read.query, Query::Index(_) | Query::Partition(_));
-        // How long a list is, its reader knows.
-        if one_key.is_none() && !(is_list && read.limit <= MAX_EVENTS) {
-            return None;
-        }
+        let (field, text) = read.query.one_key()?;
         let short = Read { limit: read.limit.min(MAX_EVENTS), ..read.clone() };
         let page = leftfold_io::from_memory(|| {
-            if let Some((field, text)) = one_key
-                && read.limit > MAX_EVENTS
-                && read.from == Start::Outermost
-            {
+            if read.limit > MAX_EVENTS && read.from == Start::Outermost {
                 let key = self.keys.of(field, text);
                 let count = self.index.set.load().count(&key, self.log.head().position)?;
                 if count > MAX_EVENTS as u64 {
@@ -46,18 +38,6 @@ impl Core {
         let page = page?.ok()??;
         let is_cut = page.more && page.events.len() == MAX_EVENTS && read.limit > MAX_EVENTS;
         (!is_cut).then_some(page)
-    }
-
-    /// Whether a forward read from here checks few events.
-    pub(crate) fn is_near_head(&self, from: &Start) -> bool {
-        /// Events that are checked in a few tens of microseconds.
-        const FEW: u64 = 256;
-        match from {
-            Start::Excluding(Point::Cursor(cursor)) => self
-                .position_of(cursor)
-                .is_ok_and(|position| self.log.head().position.saturating_sub(position) <= FEW),
-            _ => false,
-        }
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::faults::support::{append, event, manual, open, poll, small};
 use leftfold_api::{
-    Append, AppendError, Coded, Conflict, Cursor, EventStore, Expected, IndexDefinition, NewEvent,
-    Page, PartitionKey, Point, Query, Read, Recorded, Start, Subscribe,
+    Append, AppendError, Coded, Conflict, Cursor, EventStore, Expected, NewEvent, Page, Query,
+    Read, Recorded, Subscribe,
 };
 use leftfold_io::fake::FakeDisk;
 use leftfold_store::{Compression, Durability, Embedded, Options};
@@ -376,32 +376,4 @@ fn blocks_of_scattered_events_are_announced_to_the_disk_before_they_are_read() {
         assert!(reads >= 40 && announced >= 40 && announced <= reads, "{announced} {reads}");
         assert_eq!(read(50, false), (0, 0));
     }
-}
-
-/// What is asked of a list again and again is answered at once: how long it is, its last events, and what comes next.
-#[test]
-fn the_end_of_a_list_in_memory_waits_for_no_thread() {
-    let store = open(&FakeDisk::new(), small()).unwrap();
-    let index = IndexDefinition::new("a", Query::category("a"));
-    let index = index.partitioned(1, PartitionKey::StreamId);
-    pollster::block_on(store.define_index(index)).unwrap();
-    for n in 0..300 {
-        store.blocking().append(Append::new().event("a-1", event(n))).unwrap();
-    }
-    let query = Query::partition("a", 0);
-    let from = Start::Including(Point::Ordinal(290));
-    let read = Read { from, ..Read::forward(query.clone()) }.limit(10).with_ordinals();
-    // Brings the block into memory.
-    pollster::block_on(store.read(read.clone())).unwrap();
-    let Poll::Ready(Ok(page)) = poll(&mut Box::pin(store.read(read))) else {
-        panic!("the last events are in memory")
-    };
-    let ordinals: Vec<_> = page.events.iter().filter_map(Recorded::ordinal).collect();
-    assert_eq!(ordinals, (290..300).collect::<Vec<_>>());
-    let end = Start::Including(Point::Ordinal(u64::MAX));
-    let ordinal = poll(&mut Box::pin(store.ordinal(query.clone(), end)));
-    assert!(matches!(ordinal, Poll::Ready(Ok(300))));
-    let after = Subscribe::after(query, store.blocking().head());
-    let subscribed = poll(&mut Box::pin(store.subscribe(after)));
-    assert!(matches!(subscribed, Poll::Ready(Ok(_))));
 }
