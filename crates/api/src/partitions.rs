@@ -115,7 +115,7 @@ impl Query {
 }
 
 impl Partitioning {
-    /// Whether partition `p` of the index lies in partition `p % partitions` of a store with so many: each is a list of
+    /// Whether partition `p` of the index lies in partition `p % partitions` of a store with `partitions`: each is a list of
     /// one partition then, with ordinals.
     ///
     /// That holds for [`PartitionKey::StoreKey`] by [`Partitioner::Murmur2`], with a multiple of the store's

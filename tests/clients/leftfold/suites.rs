@@ -49,7 +49,7 @@ const FRANZ_GO_FAILING: [&str; 7] = [
     "TestConsumeRegex",
 ];
 
-/// Starts a server for topics of so many partitions, with the partitioner of librdkafka.
+/// Starts a server for topics of this number of partitions, with the partitioner of librdkafka.
 fn serve_librdkafka(partitions: u32) -> Leftfold {
     let partitions = format!("--kafka-topic-partitions={partitions}");
     Leftfold::start_with(&["--kafka-partitioner=crc32", &partitions])

@@ -32,7 +32,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    /// Connects a producer that sends so many records in a batch, and so many batches at a time.
+    /// Connects a producer with this number of records in a batch, and of batches at a time.
     pub(crate) async fn new(
         system: &System,
         topic: &str,

@@ -22,7 +22,7 @@ const WARM_UP: f64 = 0.25;
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Row {
-    /// Producers that send all they can to so many partitions.
+    /// Producers that send all they can, to this number of partitions.
     Produce { producers: usize, partitions: i32 },
     /// One producer that sends one record, and waits.
     One,
@@ -217,7 +217,7 @@ async fn end_to_end(system: &System, topic: &str, times: usize) -> anyhow::Resul
     Ok(Measurement { rate: None, latency: percentiles(latencies), cpu })
 }
 
-/// Lets Java do something, which is so many records at a rate.
+/// Lets Java produce or consume a number of records, and returns its rate.
 fn by_java(
     system: &System,
     java: &mut Option<Java>,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub(super) const GROUPS: usize = 10_000;
 pub(super) const MEMBERS: usize = 1_000;
 /// Bytes that the members of a group have told each other.
 pub(super) const GROUP_BYTES: usize = 16 << 20;
+/// How long a member may be silent: as its client asks, within these. Kafka's least is 6 s.
+const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 60);
 
 /// Another node at which Kafka's clients reach the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +162,7 @@ impl Coordination {
         let groups = Groups::new(GroupLimits {
             groups: GROUPS,
             members: MEMBERS,
-            session_timeout: Duration::from_secs(1)..=Duration::from_secs(30 * 60),
+            session_timeout: SESSIONS,
             initial_delay: Duration::ZERO,
             metadata_bytes: GROUP_BYTES,
         });

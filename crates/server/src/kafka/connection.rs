@@ -11,7 +11,8 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout_at};
 
-use super::dispatch::{Session, Unanswerable};
+use super::dispatch::Unanswerable;
+use super::session::Session;
 use super::{Broker, Peer};
 use crate::limits::{Lease, MemoryFull, Reservation};
 use crate::net::{ByteStream, Connection, Shutdown};

@@ -1,8 +1,8 @@
 //! Kafka's protocol: consumers read named indexes as topics, producers append.
 //!
-//! A topic is a named index, a record an event, an offset an ordinal. `connection.rs` reads requests and answers them in
-//! their order; `dispatch.rs` says which there are; `topics/` finds what a topic is; `fetch/` and `produce/` are the two
-//! ways of the data. `docs/kafka.md` tells clients what to expect.
+//! A topic is a named index, a record an event, an offset an ordinal. `connection.rs` reads requests and sends their answers
+//! in their order; `session.rs` admits them; `dispatch.rs` says which there are; `topics/` finds what a topic is; `fetch/` and
+//! `produce/` are the two ways of the data. `docs/kafka.md` tells clients what to expect.
 
 mod admin;
 mod broker;
@@ -17,9 +17,11 @@ pub(crate) mod limits;
 mod list_offsets;
 mod mended;
 mod metadata;
+mod order;
 mod produce;
 mod quota;
 mod sasl;
+mod session;
 mod topics;
 
 use std::net::SocketAddr;

@@ -19,7 +19,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    /// Makes quotas of so many bytes a second; 0 is for any number.
+    /// Makes quotas of bytes a second; 0 is for any number.
     pub(super) fn new(produce: u64, fetch: u64) -> Self {
         Quotas { produce: Quota::new(produce), fetch: Quota::new(fetch) }
     }

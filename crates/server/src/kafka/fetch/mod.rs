@@ -103,7 +103,7 @@ impl Call {
         names
     }
 
-    /// Reads all partitions in their order, to so many bytes together.
+    /// Reads all partitions in their order, to `most` bytes together.
     async fn read_all(
         &self,
         opened: &Opened,

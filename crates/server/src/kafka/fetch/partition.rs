@@ -12,6 +12,8 @@ use crate::kafka::topics::Topic;
 const LEAST: usize = 1 << 10;
 /// Offsets that a batch covers.
 const MOST_OFFSETS: u64 = i32::MAX as u64;
+/// Partitions whose records one client can have of `limits.answers_bytes`, at least.
+const AT_ONCE: usize = 8;
 /// Pages without an event to show that one Fetch reads of a partition: of what was scavenged.
 const EMPTY_PAGES: usize = 16;
 
@@ -65,7 +67,7 @@ impl Call {
         let state = &self.broker.state;
         // What a client can have of all answers is enough for several partitions.
         let share = state.config.answers_bytes.get() / 100 * state.config.share.min(100);
-        let most = most.min(share / 8);
+        let most = most.min(share / AT_ONCE);
         // The page, and then the batch that it becomes.
         let memory =
             state.limits.answers.wait(&self.client, 2 * most.max(LEAST), state.config.wait_time);

@@ -138,7 +138,7 @@ impl CommittedOffsets {
         let are_many =
             groups.len() >= REMEMBERED || self.bytes.load(Ordering::Relaxed) > REMEMBERED_BYTES;
         if are_many && !groups.contains_key(name) {
-            // Those that nobody uses at the moment are read again when they are needed.
+            // Those that no request uses at the moment are read again when one does.
             groups.retain(|_, group| Arc::strong_count(group) > 1);
         }
         let new = || {

@@ -34,7 +34,7 @@ pub(super) fn before_batch(received: &[Received]) -> Result<Vec<(&str, Expected)
         let contradiction = |why: String| Contradiction { record: number, why };
         let before = before(expected, earlier).ok_or_else(|| {
             contradiction(format!(
-                "the record expects stream {} {expected}, but {earlier} records of its batch come before it",
+                "the record expects stream {} {expected}, but records of its batch come before it: {earlier}",
                 record.stream
             ))
         })?;
@@ -49,7 +49,7 @@ pub(super) fn before_batch(received: &[Received]) -> Result<Vec<(&str, Expected)
     Ok(streams)
 }
 
-/// Returns the state before a batch of which so many records come before the one that expects a state; `None` if there is
+/// Returns the state before a batch of which `earlier` records come before the one that expects a state; `None` if there is
 /// none.
 fn before(expected: Expected, earlier: u64) -> Option<Expected> {
     match (expected, earlier) {

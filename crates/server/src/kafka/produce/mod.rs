@@ -24,8 +24,9 @@ use leftfold_kafka::{DecodeError, ResponseError, StoredBatch};
 pub(super) use self::producers::Producers;
 use self::producers::{BatchOrigin, Sequence, advance};
 use self::record::{Received, RecordReader};
-use super::dispatch::{Call, Reply, Turn};
+use super::dispatch::{Call, Reply};
 use super::metadata::text;
+use super::order::Turn;
 use super::topics::Topic;
 use crate::limits::{MemoryFull, Reservation};
 

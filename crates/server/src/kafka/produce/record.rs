@@ -112,14 +112,10 @@ impl RecordReader<'_> {
                  partitioner=murmur2_random, or create the topic with leftfold.partitioner=crc32"
             ));
         }
-        let stream = topic.stream_of(key);
-        let stream = stream.ok_or_else(|| {
-            format!(
-                "its key {key:?} is not the name of a stream of the topic, which begins with {:?}",
-                topic.prefix
-            )
-        })?;
-        Ok(stream)
+        topic.stream_of(key).ok_or_else(|| {
+            let prefix = topic.prefix.as_deref().unwrap_or_default();
+            format!("its key {key:?} is not the name of a stream of the topic, which begins with {prefix}")
+        })
     }
 }
 

@@ -44,13 +44,13 @@ impl Topic {
         self.partitioning.as_ref().map_or(1, |partitioning| partitioning.count)
     }
 
-    /// Whether each of its partitions lies in one of a store with so many, so that its offsets are numbers.
+    /// Whether each of its partitions lies in one of a store with this number, so that its offsets are numbers.
     pub(super) fn follows_store(&self, partitions: u32) -> bool {
         let by = self.partitioning.as_ref();
         by.map_or(partitions <= 1, |by| by.follows_store(partitions))
     }
 
-    /// Returns the partition of a store with so many in which a partition of the topic lies.
+    /// Returns the partition of a store with this number in which a partition of the topic lies.
     pub(super) fn store_partition(&self, partition: u32, of: u32) -> u32 {
         if self.follows_store(of) { partition % of.max(1) } else { 0 }
     }
