@@ -221,7 +221,7 @@ impl<S: EventStore + 'static> Views<S> {
                 }
                 Err(error) => error,
             };
-            self.wait_for_change(changed, error, deadline).await?;
+            self.wait_for_change(changed, error, at_least, deadline).await?;
         }
     }
 

@@ -32,7 +32,7 @@ impl<S: EventStore + 'static> Views<S> {
                 // Other tables may answer now.
                 Either::Right(_) => continue,
             };
-            self.wait_for_change(changed, error, deadline).await?;
+            self.wait_for_change(changed, error, Some(cursor), deadline).await?;
         }
     }
 
@@ -68,11 +68,13 @@ impl<S: EventStore + 'static> Views<S> {
     /// After an error, waits until a view has changed, at most until a deadline.
     ///
     /// # Errors
-    /// The error, if no change can help or none comes.
+    /// The error, if no change can help or none comes. A view whose run has ended and that no other run brings up to
+    /// `at_least` is late.
     pub(super) async fn wait_for_change(
         &self,
         changed: EventListener,
         error: ViewsError,
+        at_least: Option<&Cursor>,
         deadline: Timestamp,
     ) -> Result<(), ViewsError> {
         // A run that has ended may have made place for another.
@@ -81,9 +83,14 @@ impl<S: EventStore + 'static> Views<S> {
             ViewsError::Opening { .. } | ViewsError::View(ViewError::Stopped { .. })
         );
         let until = self.inner.time.until(deadline);
-        match may_change && matches!(select(pin!(changed), until).await, Either::Left(_)) {
-            true => Ok(()),
-            false => Err(error),
+        if may_change && matches!(select(pin!(changed), until).await, Either::Left(_)) {
+            return Ok(());
         }
+        Err(match (error, at_least) {
+            (ViewsError::View(ViewError::Stopped { .. }), Some(cursor)) => {
+                ViewError::Late { cursor: cursor.clone(), deadline }.into()
+            }
+            (error, _) => error,
+        })
     }
 }

@@ -295,6 +295,26 @@ fn a_paused_view_stands_still_and_a_reset_one_begins_anew() {
     });
 }
 
+/// Whether its run is about to end or has ended, and another has not begun, says nothing to those who wait.
+#[test]
+fn a_view_of_which_no_run_goes_on_is_late_for_those_who_wait() {
+    let world = World::new();
+    let views = world.run(async |views| {
+        views.add(&parse(ORDERS), ViewStart::Beginning).await.unwrap();
+        let first = world.append("order-1", "OrderPlaced", "{}").await;
+        assert_eq!(ask(views, "select id from orders", &first).await, ["1"]);
+        views.clone()
+    });
+    pollster::block_on(async {
+        let second = world.append("order-2", "OrderPlaced", "{}").await;
+        let patience = Duration::from_millis(50);
+        let at_least = Some((second.clone(), patience));
+        let late = views.ask("select id from orders", at_least, AskLimits::default()).await;
+        assert_eq!(code(late), "view_late");
+        assert_eq!(code(views.wait_for_cursor("orders", &second, patience).await), "view_late");
+    });
+}
+
 #[test]
 fn a_view_begins_where_it_is_told_and_views_are_joined() {
     let world = World::new();
